@@ -1,0 +1,409 @@
+"""Metrics against loops that follow the definitions word by word, and against numbers worked out by hand."""
+
+from __future__ import annotations
+
+import doctest
+import functools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import metrics
+
+# ---- oracles: plain Python, one sample at a time ----
+
+
+def classes_of(rows):
+    return [max(range(len(row)), key=lambda c: (row[c], -c)) for row in rows]
+
+
+def accuracy_oracle(true, pred, weight):
+    rows = zip(true, classes_of(pred), weight, strict=True)
+    return sum(w for t, p, w in rows if t == p) / sum(weight)
+
+
+def top_k_oracle(true, pred, weight, k):
+    hit = 0.0
+    for t, row, w in zip(true, pred, weight, strict=True):
+        best_first = sorted(range(len(row)), key=lambda c: (-row[c], c))
+        hit += w * (t in best_first[:k])
+    return hit / sum(weight)
+
+
+def tallies(true, pred, weight, c):
+    hit = sum(w for t, p, w in zip(true, pred, weight, strict=True) if t == c and p == c)
+    said = sum(w for p, w in zip(pred, weight, strict=True) if p == c)
+    real = sum(w for t, w in zip(true, weight, strict=True) if t == c)
+    return hit, said, real
+
+
+def ratio(above, below):
+    return above / below if below else 0.0
+
+
+PER_CLASS = {
+    "precision": lambda hit, said, real: ratio(hit, said),
+    "recall": lambda hit, said, real: ratio(hit, real),
+    "f1": lambda hit, said, real: ratio(2 * hit, said + real),
+}
+
+
+def averaged_oracle(name, true, pred, weight, classes, average):
+    each = [tallies(true, pred, weight, c) for c in range(classes)]
+    value = PER_CLASS[name]
+    if average == "micro":
+        return value(*(sum(t[i] for t in each) for i in range(3)))
+    values = [value(*t) for t in each]
+    if average == "none":
+        return values
+    if average == "binary":
+        return values[1]
+    if average == "weighted":
+        return sum(v * t[2] for v, t in zip(values, each, strict=True)) / sum(t[2] for t in each)
+    seen = [v for v, t in zip(values, each, strict=True) if t[1] or t[2]]
+    return sum(seen) / len(seen)
+
+
+def auc_oracle(positive, score, weight):
+    above = below = 0.0
+    for p, s, w in zip(positive, score, weight, strict=True):
+        for q, r, v in zip(positive, score, weight, strict=True):
+            if p and not q:
+                above += w * v * (1.0 if s > r else 0.5 if s == r else 0.0)
+                below += w * v
+    return above / below if below else math.nan
+
+
+def r2_oracle(true, pred, weight):
+    values = []
+    for column in range(true.shape[1]):
+        t, p = true[:, column], pred[:, column]
+        mean = sum(w * a for w, a in zip(weight, t, strict=True)) / sum(weight)
+        left = sum(w * (a - b) ** 2 for w, a, b in zip(weight, t, p, strict=True))
+        total = sum(w * (a - mean) ** 2 for w, a in zip(weight, t, strict=True))
+        values.append(1 - left / total)
+    return sum(values) / len(values)
+
+
+ORACLES = {"accuracy", "top_k", "precision", "recall", "f1", "roc_auc", "mae", "mse", "r2", "confusion_matrix"}
+
+
+def test_every_metric_has_an_oracle():
+    assert set(metrics.names()) == ORACLES
+
+
+# ---- data ----
+
+
+@pytest.fixture(params=["plain", "weighted"])
+def many(request, rng):
+    """40 samples of 4 classes with ties, logits on a coarse grid; class 3 is never true."""
+    logits = rng.integers(-3, 4, (40, 4)) / 2
+    labels = rng.integers(0, 3, 40)
+    weight = rng.integers(0, 5, 40) / 4 if request.param == "weighted" else None
+    return labels, logits, weight
+
+
+@pytest.fixture(params=["plain", "weighted"])
+def two(request, rng):
+    logits = rng.integers(-4, 5, 50) / 2
+    labels = (logits + rng.standard_normal(50) > 0).astype(np.int64)
+    weight = rng.random(50) if request.param == "weighted" else None
+    return labels, logits, weight
+
+
+def ones(weight, n):
+    return [1.0] * n if weight is None else list(weight)
+
+
+# ---- classification ----
+
+
+def test_accuracy(many):
+    labels, logits, weight = many
+    assert metrics.accuracy(labels, logits, weight) == pytest.approx(accuracy_oracle(labels, logits, ones(weight, 40)), abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 9])
+def test_top_k(many, k):
+    labels, logits, weight = many
+    expected = top_k_oracle(labels, logits, ones(weight, 40), k)
+    assert metrics.top_k(labels, logits, weight, k=k) == pytest.approx(expected, abs=1e-12)
+
+
+def test_top_1_is_accuracy_even_with_ties(many):
+    labels, logits, weight = many
+    assert metrics.top_k(labels, logits, weight, k=1) == metrics.accuracy(labels, logits, weight)
+    assert metrics.top_k(labels, np.zeros((40, 4)), k=1) == np.mean(labels == 0)
+
+
+@pytest.mark.parametrize("name", sorted(PER_CLASS))
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted", "none"])
+def test_averages_over_classes(many, name, average):
+    labels, logits, weight = many
+    expected = averaged_oracle(name, labels, classes_of(logits), ones(weight, 40), 4, average)
+    np.testing.assert_allclose(metrics.get(name)(labels, logits, weight, average=average), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(PER_CLASS))
+def test_two_classes_measure_class_one(two, name):
+    labels, logits, weight = two
+    predicted = [int(z > 0) for z in logits]
+    expected = averaged_oracle(name, labels, predicted, ones(weight, 50), 2, "binary")
+    metric = metrics.get(name)
+    assert metric(labels, logits, weight) == pytest.approx(expected, rel=1e-12)
+    assert metric(labels[:, None], logits[:, None], weight) == pytest.approx(expected, rel=1e-12)
+    assert metric(labels, np.stack([np.zeros(50), logits], axis=1), weight) == pytest.approx(expected, rel=1e-12)
+    assert metric(labels, np.array(predicted), weight) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(PER_CLASS))
+def test_nothing_below_the_line_gives_zero(name):
+    metric = metrics.get(name)
+    assert metric([0, 0], [-1.0, -1.0]) == 0.0
+    assert metric([0, 1], [[9.0, 0, 0], [0, 9.0, 0]], average="none").tolist() == [1.0, 1.0, 0.0]
+    assert metric([0, 1], [[9.0, 0, 0], [0, 9.0, 0]]) == 1.0  # class 2 occurs nowhere and stays out of the mean
+
+
+def test_confusion_matrix(many):
+    labels, logits, weight = many
+    expected = np.zeros((4, 4))
+    for t, p, w in zip(labels, classes_of(logits), ones(weight, 40), strict=True):
+        expected[t, p] += w
+    got = metrics.confusion_matrix(labels, logits, weight)
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+    assert got.dtype == (np.int64 if weight is None else np.float64)
+
+
+def test_roc_auc_of_two_classes(two):
+    labels, logits, weight = two
+    expected = auc_oracle(labels == 1, logits, ones(weight, 50))
+    assert metrics.roc_auc(labels, logits, weight) == pytest.approx(expected, rel=1e-12)
+    assert metrics.roc_auc(labels, logits[:, None], weight) == pytest.approx(expected, rel=1e-12)
+    assert metrics.roc_auc(labels, np.stack([logits, 3 * logits], axis=1), weight) == pytest.approx(expected, rel=1e-12)
+
+
+def test_roc_auc_of_more_classes_ranks_probabilities(many):
+    labels, logits, weight = many
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    p = np.round(p, 12)  # rows that are equal but for their order must tie
+    each = [auc_oracle(labels == c, p[:, c], ones(weight, 40)) for c in range(3)]
+    assert metrics.roc_auc(labels, p, weight) == pytest.approx(np.mean(each), rel=1e-12)
+    shifted = np.round(np.log(p), 9) + 7.0
+    assert metrics.roc_auc(labels, shifted, weight) == pytest.approx(np.mean(each), rel=0.02)  # ties differ by rounding
+
+
+def test_roc_auc_of_logits_is_that_of_their_softmax(rng):
+    logits, labels = rng.standard_normal((60, 3)) * 2, rng.integers(0, 3, 60)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = np.mean([auc_oracle(labels == c, p[:, c], [1.0] * 60) for c in range(3)])
+    assert metrics.roc_auc(labels, logits) == pytest.approx(expected, rel=1e-12)
+    assert metrics.roc_auc(labels, p) == pytest.approx(expected, rel=1e-12)
+
+
+def test_roc_auc_does_not_saturate():
+    """Both probabilities of class 1 are 1.0 in float64, the logits still differ."""
+    assert metrics.roc_auc([0, 1], [[0.0, 40.0, 0.0], [0.0, 41.0, 0.0]]) == 1.0
+
+
+def test_roc_auc_without_both_kinds_is_nan():
+    assert math.isnan(metrics.roc_auc([1, 1], [0.0, 1.0]))
+    assert metrics.roc_auc([0, 1], [[3.0, 0.0, 1.0], [0.0, 3.0, 1.0]]) == 1.0  # class 2 stays out of the mean
+
+
+# ---- regression ----
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_regression(rng, weighted):
+    true, pred = rng.standard_normal((20, 3)), rng.standard_normal((20, 3))
+    weight = rng.random(20) if weighted else None
+    w = ones(weight, 20)
+    assert metrics.mae(true, pred, weight) == pytest.approx(
+        sum(w[i] * abs(true[i, j] - pred[i, j]) for i in range(20) for j in range(3)) / 3 / sum(w), rel=1e-12
+    )
+    assert metrics.mse(true, pred, weight) == pytest.approx(
+        sum(w[i] * (true[i, j] - pred[i, j]) ** 2 for i in range(20) for j in range(3)) / 3 / sum(w), rel=1e-12
+    )
+    assert metrics.r2(true, pred, weight) == pytest.approx(r2_oracle(true, pred, w), rel=1e-12)
+
+
+def test_regression_by_exact_fractions():
+    true, pred, weight = [1, 2, 4, 7], [2, 2, 3, 9], [1, 2, 3, 4]
+    total = sum(weight)
+    error = [Fraction(a - b) for a, b in zip(true, pred, strict=True)]
+    mse = sum(w * e * e for w, e in zip(weight, error, strict=True)) / total
+    mean = Fraction(sum(w * a for w, a in zip(weight, true, strict=True)), total)
+    spread = sum(w * (a - mean) ** 2 for w, a in zip(weight, true, strict=True)) / total
+    assert metrics.mse(true, pred, weight) == pytest.approx(float(mse), rel=1e-14)
+    assert metrics.mae(true, pred, weight) == pytest.approx(
+        float(sum(w * abs(e) for w, e in zip(weight, error, strict=True)) / total)
+    )
+    assert metrics.r2(true, pred, weight) == pytest.approx(float(1 - mse / spread), rel=1e-14)
+
+
+def test_a_column_and_a_vector_do_not_broadcast(rng):
+    true, pred = rng.standard_normal(9), rng.standard_normal((9, 1))
+    assert metrics.mse(true, pred) == pytest.approx(np.mean((true - pred[:, 0]) ** 2), rel=1e-12)
+    with pytest.raises(ValueError, match=r"\[mse\] expected y_true and y_pred of one shape, got \(9, 2\) and \(9, 3\)"):
+        metrics.mse(np.zeros((9, 2)), np.zeros((9, 3)))
+    with pytest.raises(ValueError, match="one shape"):
+        metrics.mse(np.zeros((9, 2, 3)), np.zeros((9, 3, 2)))
+
+
+def test_r2_of_a_constant():
+    tenth = np.full(7, 0.1)  # the mean of 0.1 is rounded
+    assert metrics.r2(tenth, tenth) == 1.0
+    assert metrics.r2(tenth, tenth + 1e-3) == 0.0
+    assert metrics.r2([[1.0, 1.0], [1.0, 2.0]], [[1.0, 1.0], [1.0, 2.0]]) == 1.0
+
+
+def test_regression_metrics_hand_nan_on():
+    for name in ("mae", "mse", "r2"):
+        assert math.isnan(metrics.get(name)([1.0, 2.0], [np.nan, 2.0]))
+        assert math.isnan(metrics.get(name)([np.nan, 2.0], [1.0, 2.0]))
+    assert math.isnan(metrics.r2([1.0, 1.0], [np.nan, 1.0]))
+
+
+# ---- what predictions and truths may look like ----
+
+
+def test_targets_may_be_one_hot_or_probabilities(many):
+    labels, logits, weight = many
+    one_hot = np.eye(4)[labels]
+    smooth = 0.9 * one_hot + 0.1 / 4
+    for name in ("accuracy", "top_k", "precision", "recall", "f1", "roc_auc"):
+        metric = metrics.get(name)
+        expected = metric(labels, logits, weight)
+        for truth in (one_hot, smooth.astype(np.float16), labels[:, None], labels.astype(np.float32), labels.tolist()):
+            assert metric(truth, logits, weight) == expected, name
+
+
+def test_soft_binary_targets_and_threshold():
+    assert metrics.accuracy([0.9, 0.2, 0.5], [1.0, -1.0, -1.0]) == 1.0
+    assert metrics.accuracy([True, False], [0.7, 0.2], threshold=0.5) == 1.0
+    assert metrics.accuracy([1, 0], [0.0, 0.0]) == 0.5  # 0 is not above the threshold
+
+
+def test_sequences_count_every_step(rng):
+    logits, labels, weight = rng.standard_normal((5, 7, 3)), rng.integers(0, 3, (5, 7)), rng.random(5)
+    flat = logits.reshape(35, 3), labels.reshape(35)
+    assert metrics.accuracy(labels, logits) == metrics.accuracy(flat[1], flat[0])
+    assert metrics.accuracy(np.eye(3)[labels], logits) == metrics.accuracy(flat[1], flat[0])
+    assert metrics.accuracy(labels, logits, weight) == pytest.approx(
+        metrics.accuracy(flat[1], flat[0], np.repeat(weight, 7)), rel=1e-12
+    )
+    assert metrics.top_k(labels, logits, weight, k=2) == pytest.approx(
+        metrics.top_k(flat[1], flat[0], np.repeat(weight, 7), k=2), rel=1e-12
+    )
+
+
+def test_results_are_plain_floats(two):
+    labels, logits, weight = two
+    for name in ("accuracy", "precision", "recall", "f1", "roc_auc", "mae", "mse", "r2"):
+        assert type(metrics.get(name)(labels, logits.astype(np.float32), weight)) is float
+
+
+# ---- errors ----
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES - {"top_k"}))
+def test_errors_of_all(name):
+    metric = metrics.get(name)
+    with pytest.raises(ValueError, match=rf"\[{name}\] expected"):
+        metric([], [])
+    with pytest.raises(ValueError, match=rf"\[{name}\] expected"):
+        metric([0, 1, 0], [0.0, 1.0])
+    with pytest.raises(ValueError, match="finite sample weights >= 0"):
+        metric([0, 1], [0.0, 1.0], [0.0, 0.0])
+    with pytest.raises(ValueError, match="finite sample weights >= 0"):
+        metric([0, 1], [0.0, 1.0], [-1.0, 2.0])
+    with pytest.raises(ValueError, match=r"for each of 2 samples, got shape \(3,\)"):
+        metric([0, 1], [0.0, 1.0], [1.0, 1.0, 1.0])
+    with pytest.raises(TypeError, match="expected numbers in y_pred"):
+        metric([0, 1], ["a", "b"])
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES - {"mae", "mse", "r2"}))
+def test_errors_of_classification(name):
+    metric = metrics.get(name)
+    with pytest.raises(ValueError, match=r"expected classes 0\.\.2 in y_true .* got 3 in sample 1"):
+        metric([0, 3], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"got -1 in sample 0"):
+        metric([-1, 0], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"integer classes in y_true, got 0.5 in sample 1"):
+        metric([0.0, 0.5], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"NaN \(first in sample 1\)"):
+        metric([0, 1], [[0.0, 1.0, 2.0], [np.nan, 0.0, 0.0]])
+    with pytest.raises(ValueError, match=r"sum to 1 .* got 2 in sample 0"):
+        metric([[1, 1, 0], [1, 0, 0]], np.zeros((2, 3)))
+
+
+def test_other_errors():
+    with pytest.raises(ValueError, match=r"\[top_k\] expected k >= 1, got 0"):
+        metrics.top_k([0], [[1.0, 0.0]], k=0)
+    with pytest.raises(ValueError, match=r"\[top_k\] expected y_pred \(n, C\)"):
+        metrics.top_k([0], [1.0])
+    with pytest.raises(ValueError, match="two classes for average='binary', got 3"):
+        metrics.f1([0], [[1.0, 0.0, 0.0]], average="binary")
+    with pytest.raises(ValueError, match=r"\[f1\] expected average to be one of"):
+        metrics.f1([0], [1.0], average="mean")
+    with pytest.raises(ValueError, match=r"classes 0, 1, \.\.\. in y_pred, got -1"):
+        metrics.accuracy([0, 1], np.array([0, -1]))
+
+
+# ---- by name ----
+
+
+def test_get():
+    def own(y_true, y_pred, sample_weight=None):
+        return 0.0
+
+    assert metrics.get("f1") is metrics.f1
+    assert metrics.get(own) is own
+    with pytest.raises(ValueError, match=r"\[metrics\] unknown name 'acuracy'; did you mean 'accuracy'\?"):
+        metrics.get("acuracy")
+    with pytest.raises(TypeError, match="a name or a function, got 3"):
+        metrics.get(3)  # type: ignore[arg-type]
+
+
+def test_name_of_and_direction():
+    assert metrics.name_of("r2") == "r2"
+    assert metrics.name_of(functools.partial(metrics.top_k, k=3)) == "top_k"
+    for name in metrics.names():
+        better = None if name == "confusion_matrix" else "min" if name in ("mae", "mse") else "max"
+        assert metrics.direction(name) == metrics.direction(f"val_{name}") == better
+    assert metrics.direction("val_loss") == metrics.direction("out_1_loss") == "min"
+    assert metrics.direction("gloss") is None
+
+
+# ---- against scikit-learn, where it is installed ----
+
+
+def test_scikit_learn_agrees(rng):
+    theirs = pytest.importorskip("sklearn.metrics")
+    logits, labels, weight = rng.standard_normal((200, 4)), rng.integers(0, 4, 200), rng.random(200)
+    predicted = logits.argmax(axis=1)
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    for average in ("macro", "micro", "weighted"):
+        for name in PER_CLASS:
+            expected = getattr(theirs, f"{name}_score")(labels, predicted, average=average, sample_weight=weight)
+            assert metrics.get(name)(labels, logits, weight, average=average) == pytest.approx(expected, rel=1e-10)
+    assert metrics.accuracy(labels, logits, weight) == pytest.approx(theirs.accuracy_score(labels, predicted, sample_weight=weight))
+    assert metrics.top_k(labels, logits, weight, k=2) == pytest.approx(
+        theirs.top_k_accuracy_score(labels, logits, k=2, sample_weight=weight)
+    )
+    assert metrics.roc_auc(labels, logits) == pytest.approx(theirs.roc_auc_score(labels, p, multi_class="ovr"), rel=1e-10)
+    np.testing.assert_array_equal(metrics.confusion_matrix(labels, logits), theirs.confusion_matrix(labels, predicted))
+    true, pred, weight = rng.standard_normal((50, 2)), rng.standard_normal((50, 2)), weight[:50]
+    for name, score in (("mae", "mean_absolute_error"), ("mse", "mean_squared_error"), ("r2", "r2_score")):
+        assert metrics.get(name)(true, pred, weight) == pytest.approx(getattr(theirs, score)(true, pred, sample_weight=weight))
+
+
+def test_examples():
+    result = doctest.testmod(metrics, extraglobs={"lm": lm, "np": np})
+    assert result.attempted > 10
+    assert result.failed == 0
