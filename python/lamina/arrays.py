@@ -1,0 +1,210 @@
+"""One thing that a user passes as data, made into an array that an epoch can gather rows from, and checked.
+
+Accepted: lists, NumPy arrays of any layout, numpy.memmap, pandas and polars frames and series, PyTorch tensors, anything with
+`__array__`. Arrays of bool, uint8, int8, int16, uint16, int32, int64, float32 and float64 are used where they lie, in any layout,
+without a copy: a memmap may be larger than memory. Other numbers are converted once; what is no number is an error that names its
+place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+GATHERED = frozenset(np.dtype(t) for t in ("?", "u1", "i1", "i2", "u2", "i4", "i8", "f4", "f8"))  # what Program.epoch reads
+CONVERTED = {"f2": np.float32, "u4": np.int64, "u8": np.int64}  # the smallest gathered type that holds every value (u8: checked)
+CHUNK = 1 << 15  # elements that a check looks at at once: 128-256 KB stay in L2, the call costs a few percent of the scan
+
+
+# ---- conversion ----
+
+
+def as_array(data: Any, where: str) -> Array:
+    """`data` as an array of a gathered type with at least one row; no copy where the type allows.
+
+    Errors: TypeError for what is no number (text, dates, complex, sparse or ragged data); ValueError for empty or masked data and
+    integers beyond int64. `where` names the argument.
+
+    >>> from lamina.data import as_array
+    >>> as_array([[1, 2], [3, 4]], "x").dtype
+    dtype('int64')
+    """
+    array = _read(data, where)
+    if array.ndim == 0:
+        raise TypeError(f"[{where}] expected an array with one row a sample, got {data!r:.60}; pass a list or an array")
+    if array.size == 0:
+        raise ValueError(
+            f"[{where}] expected at least one sample and one feature, got shape {array.shape}; pass data that is not empty"
+        )
+    if array.dtype == object:
+        array = _from_objects(array, where, _column_names(data))
+    if array.dtype in GATHERED and array.flags.aligned:
+        return array
+    return array.astype(_gathered_type(array, where))
+
+
+def _read(data: Any, where: str) -> Array:
+    """Any array-like as an ndarray of whatever type."""
+    if hasattr(data, "toarray"):
+        raise TypeError(f"[{where}] expected a dense array, got {type(data).__name__}; pass {where}.toarray()")
+    if hasattr(data, "filled") and np.any(getattr(data, "mask", False)):
+        raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {where}.filled(value)")
+    try:
+        return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise TypeError(f"[{where}] expected rows of equal length, got rows of different lengths; pad them to one length") from None
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"[{where}] expected an array, got {type(data).__name__} that NumPy cannot read: {error}") from None
+
+
+def _gathered_type(array: Array, where: str) -> Any:
+    dtype = array.dtype.newbyteorder("=")
+    if dtype in GATHERED:
+        return dtype
+    if dtype.kind == "u" and dtype.itemsize == 8 and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"[{where}] expected integers below 2^63, got {array.max()}; convert it with {where}.astype(float)")
+    if dtype.str[1:] in CONVERTED:
+        return CONVERTED[dtype.str[1:]]
+    if dtype.kind == "f":
+        return np.float64
+    remedies = {
+        "c": f"pass {where}.real and {where}.imag as two columns",
+        "M": f"pass a difference in seconds: ({where} - {where}.min()) / np.timedelta64(1, 's')",
+        "m": f"pass seconds: {where} / np.timedelta64(1, 's')",
+        "V": f"take one field, or stack them: np.stack([{where}[name] for name in {where}.dtype.names], axis=1)",
+    }
+    remedy = remedies.get(dtype.kind, f"number the categories: np.unique({where}, return_inverse=True)[1]")
+    raise TypeError(f"[{where}] expected numbers, got dtype {dtype}; {remedy}")
+
+
+def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
+    """Python objects as int64 where all are integers, else as float64 with NaN for what is missing."""
+    flat = array.reshape(-1)
+    if all(isinstance(value, (int, np.integer)) for value in flat):
+        return array.astype(np.int64)
+    numbers = np.empty(flat.size, dtype=np.float64)
+    for i, value in enumerate(flat):
+        try:
+            if isinstance(value, (str, bytes)):
+                raise TypeError
+            numbers[i] = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
+        except (TypeError, ValueError):
+            place = position(np.unravel_index(i, array.shape), columns)
+            raise TypeError(
+                f"[{where}] expected numbers, got {value!r:.40} at {place}; leave that column out, or number its categories"
+            ) from None
+    return numbers.reshape(array.shape)
+
+
+def _column_names(data: Any) -> list[str] | None:
+    columns = getattr(data, "columns", None)
+    return None if columns is None else [str(name) for name in columns]
+
+
+def position(index: Sequence[Any], columns: list[str] | None = None) -> str:
+    """A place in an array in words.
+
+    >>> position((17, 3)), position((17, 3, 2)), position((0, 1), ["age", "city"])
+    ('row 17, column 3', 'row 17, column (3, 2)', "row 0, column 'city'")
+    """
+    row, *rest = (int(i) for i in index)
+    if not rest:
+        return f"row {row}"
+    if len(rest) > 1:
+        return f"row {row}, column ({', '.join(map(str, rest))})"
+    return f"row {row}, column {repr(columns[rest[0]]) if columns else rest[0]}"
+
+
+# ---- checks ----
+
+
+def check_shape(array: Array, where: str, shape: Sequence[Any]) -> None:
+    """ValueError where the array does not have the expected shape; whatever is no int in it is free, as is the batch axis.
+
+    >>> check_shape(np.zeros((7, 4)), "x", (None, 4))
+    """
+    expected, got = tuple(shape), array.shape
+    pairs = zip(expected[1:], got[1:], strict=False)
+    if len(expected) == len(got) and all(e == g for e, g in pairs if isinstance(e, (int, np.integer))):
+        return
+    shown = ", ".join(str(e) if i and isinstance(e, (int, np.integer)) else "any" for i, e in enumerate(expected))
+    raise ValueError(f"[{where}] expected shape ({shown}), got {got}; {_shape_remedy(where, expected[1:], got)}")
+
+
+def _shape_remedy(where: str, features: tuple[Any, ...], got: tuple[int, ...]) -> str:
+    size = math.prod(int(f) for f in features if isinstance(f, (int, np.integer)))
+    if got == features:
+        return f"one sample is a batch of 1: pass {where}[None]"
+    if math.prod(got[1:]) == size:
+        shape = "".join(f", {f}" for f in features)
+        return f"pass {where}.reshape(len({where}){shape}), or put Flatten() or Reshape() first"
+    return f"pass rows of that shape, or make the model for Input({', '.join(map(str, got[1:]))})"
+
+
+def check_finite(array: Array, where: str, dtype: str = "float64") -> None:
+    """ValueError at the first NaN, infinity, or number too large for `dtype` (the input's), with its row and column.
+
+    Integers and bools pass at once. Large arrays are read once, in chunks: nothing of their size is allocated.
+
+    >>> check_finite(np.array([[0.0, 1.0], [np.nan, 2.0]]), "x")
+    Traceback (most recent call last):
+    ValueError: [x] expected finite numbers, got nan at row 1, column 0; fill it in or drop such rows: x[np.isfinite(x).all(axis=1)]
+    """
+    if array.dtype.kind != "f":
+        return
+    largest = float(np.finfo(dtype).max) if dtype in ("float32", "float64") else np.inf
+    largest = min(largest, float(np.finfo(array.dtype).max))
+    for start, block in chunks(array):
+        # one comparison is False for NaN, too; min and max are SIMD loops without a temporary
+        if not (block.min() >= -largest and block.max() <= largest):
+            _raise_not_finite(block, start, where, largest)
+
+
+def _raise_not_finite(block: Array, start: int, where: str, largest: float) -> None:
+    first = np.argwhere(~(np.abs(block) <= largest))[0]
+    value = block[tuple(first)]
+    place = position((first[0] + start, *first[1:]))
+    if np.isfinite(value):
+        raise ValueError(
+            f"[{where}] expected numbers that float32 can hold, got {value:g} at {place}; scale it, or use dtype='float64'"
+        )
+    axes = "" if block.ndim == 1 else f".all(axis={1 if block.ndim == 2 else tuple(range(1, block.ndim))})"
+    remedy = f"fill it in or drop such rows: {where}[np.isfinite({where}){axes}]"
+    raise ValueError(f"[{where}] expected finite numbers, got {value} at {place}; {remedy}")
+
+
+def check_integers(array: Array, where: str) -> None:
+    """ValueError at the first number that is no whole number of 64 bits, with its row and column: for inputs of an integer type.
+
+    >>> check_integers(np.array([1.0, 2.0]), "x")
+    """
+    if array.dtype.kind != "f":
+        return
+    for start, block in chunks(array):
+        whole = (np.rint(block) == block) & (np.abs(block) < 2.0**63)  # False for NaN and infinity, too
+        if not whole.all():
+            first = np.argwhere(~whole)[0]
+            place = position((first[0] + start, *first[1:]))
+            raise ValueError(
+                f"[{where}] expected whole numbers for an integer input, got {block[tuple(first)]:g} at {place}; "
+                "round it, or make the Input with a float dtype"
+            )
+
+
+def chunks(array: Array) -> Iterator[tuple[int, Array]]:
+    """The array in pieces of whole rows that stay in cache, each with the number of its first row.
+
+    >>> [(start, len(block)) for start, block in chunks(np.zeros((3, CHUNK // 2)))]
+    [(0, 2), (2, 1)]
+    """
+    rows = max(1, CHUNK * len(array) // array.size)
+    for start in range(0, len(array), rows):
+        yield start, array[start : start + rows]

@@ -1,0 +1,285 @@
+"""What `fit` and `evaluate` are given, as arrays that belong together: inputs, targets, weights; split, or in batches.
+
+Where a model has several inputs or outputs: a dict by name, or a list or tuple in order. `arrays` says what each array may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina import names
+from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape
+
+
+class Spec(NamedTuple):
+    """What an input expects: its name, its shape with the batch axis first (whatever is no int is free), its element type."""
+
+    name: str
+    shape: tuple[Any, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples: the arrays of the inputs, of the targets, and one weight a sample, or None."""
+
+    x: tuple[Array, ...]
+    y: tuple[Array, ...] = ()
+    weight: Array | None = None
+
+    def __len__(self) -> int:
+        return len(self.x[0])
+
+    def rows(self, part: slice) -> Data:
+        """Some of the samples, as views."""
+        weight = None if self.weight is None else self.weight[part]
+        return Data(tuple(a[part] for a in self.x), tuple(a[part] for a in self.y), weight)
+
+    def split(self, fraction: float) -> tuple[Data, Data]:
+        """(training, validation): the last round(fraction * n) rows are for validation. Views; nothing is shuffled before.
+
+        >>> train, valid = Data((np.arange(10),)).split(0.2)
+        >>> train.x[0].tolist(), valid.x[0].tolist()
+        ([0, 1, 2, 3, 4, 5, 6, 7], [8, 9])
+        """
+        first = split_point(len(self), fraction)
+        return self.rows(slice(0, first)), self.rows(slice(first, None))
+
+
+def split_point(n: int, fraction: float) -> int:
+    """The first row of the validation part; both parts have at least one row, else ValueError."""
+    if isinstance(fraction, (bool, str)) or not 0 < fraction < 1:
+        raise ValueError(
+            f"[validation_split] expected a fraction above 0 and below 1, got {fraction!r}; pass 0.2 for the last fifth"
+        )
+    held_out = int(fraction * n + 0.5)
+    if not 0 < held_out < n:
+        raise ValueError(
+            f"[validation_split] expected at least one sample for training and one for validation, "
+            f"got {n - held_out} and {held_out} ({fraction:g} of {n}); pass more data, or another fraction"
+        )
+    return n - held_out
+
+
+def prepare(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    *,
+    inputs: Sequence[Spec] = (),
+    targets: Sequence[str] = ("y",),
+) -> Data:
+    """All that `fit` and `evaluate` are given, converted and checked: types, lengths, shapes, finite inputs, weights.
+
+    `inputs` says what the model expects; empty, x is one array of any shape. `targets` are the names of its outputs. A target is
+    checked no further: what may stand in it is the loss's to say.
+
+    >>> len(prepare([[1.0, 2.0], [3.0, 4.0]], [0, 1], inputs=[Spec("x", (None, 2))]))
+    2
+    """
+    specs = tuple(inputs) or (Spec("x", ()),)
+    xs = _arrays(x, [spec.name for spec in specs], "x")
+    for (where, array), spec in zip(xs.items(), specs, strict=True):
+        check_input(array, spec, where)
+    ys = {} if y is None else _arrays(y, targets, "y")
+    n = check_lengths({where: len(array) for where, array in (xs | ys).items()})
+    return Data(tuple(xs.values()), tuple(ys.values()), weights(sample_weight, class_weight, tuple(ys.values()), n))
+
+
+def check_input(array: Array, spec: Spec, where: str) -> None:
+    """One input's array against what the model expects of it."""
+    if spec.shape:
+        check_shape(array, where, spec.shape)
+    if spec.dtype.startswith("int"):
+        check_integers(array, where)
+    else:
+        check_finite(array, where, spec.dtype)
+
+
+def check_lengths(lengths: Mapping[str, int]) -> int:
+    """The number of samples that all arrays have; ValueError where they differ.
+
+    >>> check_lengths({"x": 5, "y": 5})
+    5
+    """
+    if len(set(lengths.values())) != 1:
+        each = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+        raise ValueError(f"[data] expected as many samples in each array, got: {each}; pass the same samples in all of them")
+    return next(iter(lengths.values()))
+
+
+def _arrays(data: Any, known: Sequence[str], argument: str) -> dict[str, Array]:
+    """The array of each input or target, in their order, under what errors call it: `x`, or `x['left']` where there are several."""
+    if len(known) == 1 and not isinstance(data, Mapping):
+        return {argument: as_array(data, argument)}
+    given = by_name(data, known, argument)
+    labels = [argument if len(known) == 1 else f"{argument}[{name!r}]" for name in known]
+    return {label: as_array(array, label) for label, array in zip(labels, given, strict=True)}
+
+
+def by_name(data: Any, known: Sequence[str], where: str) -> list[Any]:
+    """What is given for each of several names, in their order: from a dict by name, or a list or tuple in order.
+
+    >>> by_name({"b": 2, "a": 1}, ["a", "b"], "x")
+    [1, 2]
+    """
+    if isinstance(data, Mapping):
+        unknown = [str(name) for name in data if name not in known]
+        if unknown:
+            raise names.unknown(where, unknown[0], known)
+        missing = [name for name in known if name not in data]
+        if missing:
+            raise ValueError(
+                f"[{where}] expected an array for each of {', '.join(known)}, got none for {', '.join(missing)}; add it"
+            )
+        return [data[name] for name in known]
+    if not isinstance(data, (list, tuple)) or len(data) != len(known):
+        got = f"{len(data)} of them" if isinstance(data, (list, tuple)) else type(data).__name__
+        raise ValueError(
+            f"[{where}] expected {len(known)} arrays ({', '.join(known)}), got {got}; pass a dict by name or a list in order"
+        )
+    return list(data)
+
+
+# ---- weights ----
+
+
+def weights(sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: int) -> Array | None:
+    """One weight a sample: the product of both kinds, or None where neither is given."""
+    if sample_weight is None and class_weight is None:
+        return None
+    weight = np.ones(n) if sample_weight is None else _sample_weights(sample_weight, n)
+    if class_weight is None:
+        return weight
+    if len(targets) != 1:
+        raise ValueError(f"[class_weight] expected one target, got {len(targets)}; pass sample_weight instead")
+    return np.asarray(weight * class_weights(class_weight, targets[0]))
+
+
+def _sample_weights(sample_weight: Any, n: int) -> Array:
+    weight = as_array(sample_weight, "sample_weight")
+    if weight.shape == (n, 1):
+        weight = weight[:, 0]
+    if weight.shape != (n,):
+        raise ValueError(
+            f"[sample_weight] expected shape ({n},), one number a sample, got {weight.shape}; pass one weight for each row"
+        )
+    check_finite(weight, "sample_weight")
+    if weight.min() < 0 or weight.max() <= 0:
+        raise ValueError(f"[sample_weight] expected weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}")
+    return weight
+
+
+def class_weights(class_weight: Any, y: Array) -> NDArray[np.float64]:
+    """The weight of each sample's class.
+
+    `class_weight`: "balanced", n / (number of classes that occur * samples of the class); a dict from class to weight, 1 for those
+    that are not in it; or an array with one weight a class. `y`: classes (n,) or (n, 1), or one-hot rows (n, C).
+
+    >>> class_weights("balanced", np.array([0, 0, 0, 1])).tolist()
+    [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
+    >>> class_weights({1: 5.0}, np.array([0, 1])).tolist()
+    [1.0, 5.0]
+    """
+    labels = _class_labels(y)
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"[class_weight] expected 'balanced', a dict or an array, got {class_weight!r}; pass 'balanced'")
+        counts = np.bincount(labels)
+        return len(labels) / (np.count_nonzero(counts) * counts[labels].astype(np.float64))
+    table = np.ones(int(labels.max()) + 1)
+    if isinstance(class_weight, Mapping):
+        for label, weight in class_weight.items():
+            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or label < 0:
+                raise ValueError(f"[class_weight] expected classes 0, 1, ... as keys, got {label!r}; number the classes from 0")
+            if label < len(table):
+                table[label] = _class_weight(weight)
+        return table[labels]
+    given = as_array(class_weight, "class_weight")
+    if given.ndim != 1 or len(given) < len(table):
+        raise ValueError(
+            f"[class_weight] expected one weight for each of {len(table)} classes, got shape {given.shape}; add the others"
+        )
+    return np.array([_class_weight(weight) for weight in given])[labels]
+
+
+def _class_weight(weight: Any) -> float:
+    value = float(weight)
+    if not 0 <= value < np.inf:
+        raise ValueError(f"[class_weight] expected weights >= 0, got {weight!r}; pass 0 to leave a class out")
+    return value
+
+
+def _class_labels(y: Array) -> NDArray[np.int64]:
+    if y.ndim == 2 and y.shape[1] > 1:
+        return np.asarray(y.argmax(axis=1), dtype=np.int64)
+    if y.size != len(y) or np.any(y != np.rint(y)) or y.min() < 0:
+        raise ValueError(
+            f"[class_weight] expected a target of classes 0, 1, ..., got {y.dtype} of shape {y.shape}; pass sample_weight instead"
+        )
+    return y.reshape(-1).astype(np.int64)
+
+
+# ---- batches ----
+
+
+def is_batches(x: Any) -> bool:
+    """Whether `x` is an iterable of batches rather than an array: no array, frame, dict or sequence, but something to loop over.
+
+    >>> is_batches([[1.0]]), is_batches(iter([[1.0]]))
+    (False, True)
+    """
+    if isinstance(x, (Sequence, Mapping)) or not hasattr(x, "__iter__"):
+        return False
+    return not any(hasattr(x, name) for name in ("__array__", "__array_interface__", "to_numpy", "toarray"))
+
+
+class Batches:
+    """An iterable of batches: each is x, (x,), (x, y) or (x, y, sample_weight), checked as it comes.
+
+    A loader that starts anew at each `iter` serves any number of epochs; a generator serves one, after which ValueError says so.
+
+    >>> batches = Batches(iter([([[1.0]], [2.0])]), inputs=[Spec("x", (None, 1))])
+    >>> [len(batch) for batch in batches]
+    [1]
+    """
+
+    def __init__(self, source: Any, *, inputs: Sequence[Spec] = (), targets: Sequence[str] = ("y",)):
+        self.source, self.inputs, self.targets = source, inputs, targets
+        self.epochs = 0  # those that ended
+
+    def __len__(self) -> int:
+        """Batches in an epoch; 0 where the source does not say."""
+        return len(self.source) if hasattr(self.source, "__len__") else 0
+
+    def __iter__(self) -> Iterator[Data]:
+        count = 0
+        for batch in self.source:
+            yield prepare(*unpack(batch, f"batch {count}"), inputs=self.inputs, targets=self.targets)
+            count += 1
+        if count == 0:
+            used_up = "nothing is left in it after the first epoch" if self.epochs else "it gave none"
+            raise ValueError(
+                f"[x] expected an iterable of batches, {used_up}; pass a list of batches, or an object whose __iter__ starts anew"
+            )
+        self.epochs += 1
+
+
+def unpack(data: Any, where: str) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight) from x alone, (x,), (x, y) or (x, y, sample_weight); None for what is not there.
+
+    >>> unpack(([1.0], [2.0]), "validation_data")
+    ([1.0], [2.0], None)
+    """
+    if not isinstance(data, (list, tuple)):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise ValueError(f"[{where}] expected (x, y) or (x, y, sample_weight), got {len(data)} parts; pass a tuple of these")
+    x, y, sample_weight = (*data, None, None)[:3]
+    return x, y, sample_weight

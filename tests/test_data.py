@@ -1,0 +1,487 @@
+"""What users pass as data: what must come through without a copy, conversions, checks, weights, splits, batches."""
+
+from __future__ import annotations
+
+import decimal
+import doctest
+import re
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import arrays, data
+from lamina.arrays import as_array, check_finite, check_integers, check_shape
+from lamina.data import Batches, Data, Spec, class_weights, is_batches, prepare, split_point, unpack
+
+GATHERED = ["bool", "uint8", "int8", "int16", "uint16", "int32", "int64", "float32", "float64"]
+
+
+# ---- arrays that are used where they lie ----
+
+
+@pytest.mark.parametrize("dtype", GATHERED)
+def test_gathered_types_are_not_copied(dtype):
+    base = np.arange(48).reshape(8, 6).astype(dtype)
+    read_only = base.view()
+    read_only.flags.writeable = False
+    layouts = [base, base[::2], base[:, ::-1], base.T, np.asfortranarray(base)[1:], base[:, None, :3], read_only]
+    for array in layouts:
+        got = as_array(array, "x")
+        assert np.shares_memory(got, array)
+        assert got.strides == array.strides
+        assert got.dtype == dtype
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # np.matrix
+def test_broadcast_and_subclasses_are_not_copied():
+    wide = np.broadcast_to(np.float32(1), (10**9, 4))
+    assert as_array(wide, "x").strides == (0, 0)
+    matrix = np.matrix([[1.0, 2.0]])
+    got = as_array(matrix, "x")
+    assert type(got) is np.ndarray
+    assert np.shares_memory(got, matrix)
+
+
+def test_memmap_is_not_copied(tmp_path):
+    file = np.memmap(tmp_path / "big", dtype=np.uint8, mode="w+", shape=(1000, 8))
+    assert np.shares_memory(as_array(file, "x"), file)
+    parts = Data((as_array(file, "x"),)).split(0.1)
+    assert [len(part) for part in parts] == [900, 100]
+    assert all(np.shares_memory(part.x[0], file) for part in parts)
+
+
+def test_unaligned_arrays_are_copied():
+    packed = np.zeros(5, dtype=np.dtype([("flag", "u1"), ("value", "f4")]))
+    packed["value"] = np.arange(5)
+    got = as_array(packed["value"], "x")
+    assert got.flags.aligned
+    assert got.tolist() == [0, 1, 2, 3, 4]
+
+
+# ---- conversions ----
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"),
+    [
+        ([[1, 2], [3, 4]], "int64"),
+        ([[1, 2.5], [3, 4]], "float64"),
+        ([True, False], "bool"),
+        (range(4), "int64"),
+        (np.array([1, 2], np.float16), "float32"),
+        (np.array([1, 2], np.longdouble), "float64"),
+        (np.array([1, 2], np.uint32), "int64"),
+        (np.array([1, 2**63 - 1], np.uint64), "int64"),
+        (np.array([1, 2], ">f4"), "float32"),
+        (np.array([1, 2], ">i8"), "int64"),
+        (np.array([1, 2, True], object), "int64"),
+        (np.array([1, None, 2.5], object), "float64"),
+        ([decimal.Decimal("0.5"), Fraction(1, 4)], "float64"),
+        (np.ma.masked_array([1.0, 2.0]), "float64"),
+    ],
+    ids=repr,
+)
+def test_conversions(given, dtype):
+    got = as_array(given, "x")
+    assert got.dtype == dtype
+    assert got.dtype.isnative
+    expected = [np.nan if v is None else float(v) for v in np.asarray(given, object).ravel()]
+    np.testing.assert_array_equal(got.ravel().astype(float), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "match"),
+    [
+        ([], ValueError, r"at least one sample .* got shape \(0,\)"),
+        (np.zeros((3, 0)), ValueError, r"got shape \(3, 0\)"),
+        (None, TypeError, "one row a sample, got None"),
+        (3.0, TypeError, "one row a sample, got 3.0"),
+        ([[1, 2], [3]], TypeError, "rows of different lengths; pad them"),
+        (["a", "b"], TypeError, r"got dtype <U1; number the categories: np.unique\(x, return_inverse=True\)\[1\]"),
+        (np.array([[1.0, "Paris"]], object), TypeError, "got 'Paris' at row 0, column 1; leave that column out"),
+        (np.array(["1.5"], object), TypeError, "got '1.5' at row 0"),
+        (np.array([1j]), TypeError, "dtype complex128; pass x.real and x.imag"),
+        (np.array(["2020-01-01"], "M8[D]"), TypeError, r"np.timedelta64\(1, 's'\)"),
+        (np.array([5], "m8[s]"), TypeError, "pass seconds"),
+        (np.zeros(2, [("a", "f4")]), TypeError, "take one field"),
+        (np.array([2**63], np.uint64), ValueError, r"integers below 2\^63, got 9223372036854775808"),
+        (np.ma.masked_array([1.0, 2.0], [True, False]), ValueError, r"masked array; pass x.filled\(value\)"),
+    ],
+    ids=repr,
+)
+def test_what_is_no_number_is_an_error(given, error, match):
+    with pytest.raises(error, match=r"\[x\] expected .*" + match):
+        as_array(given, "x")
+
+
+def test_array_protocols():
+    class Device:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("it lives elsewhere")
+
+    class Own:
+        def __array__(self, dtype=None, copy=None):
+            return np.ones((2, 3), np.float32)
+
+    class Sparse:
+        def toarray(self):
+            return np.eye(2)
+
+    assert as_array(Own(), "x").shape == (2, 3)
+    with pytest.raises(TypeError, match=r"\[x\] .* Device that NumPy cannot read: it lives elsewhere"):
+        as_array(Device(), "x")
+    with pytest.raises(TypeError, match=r"\[y\] expected a dense array, got Sparse; pass y.toarray\(\)"):
+        as_array(Sparse(), "y")
+
+
+def test_pandas():
+    pandas = pytest.importorskip("pandas")
+    block = np.arange(12, dtype=np.float32).reshape(4, 3)
+    frame = pandas.DataFrame(block, columns=["a", "b", "c"])
+    assert as_array(frame, "x").dtype == np.float32
+    assert np.array_equal(as_array(frame, "x"), block)
+    assert as_array(frame["b"], "x").tolist() == [1, 4, 7, 10]
+    mixed = pandas.DataFrame({"on": [True, False], "n": [1, 2], "x": [0.5, 1.5]})
+    assert as_array(mixed, "x").tolist() == [[1, 1, 0.5], [0, 2, 1.5]]
+    missing = pandas.DataFrame({"n": pandas.array([1, None], dtype="Int64"), "x": [0.5, 1.5]})
+    assert np.isnan(as_array(missing, "x")[1, 0])
+    with pytest.raises(TypeError, match="got 'Paris' at row 0, column 'city'; leave that column out, or number its categories"):
+        as_array(pandas.DataFrame({"age": [3.0, 4.0], "city": ["Paris", "Rome"]}), "x")
+    with pytest.raises(TypeError, match="expected numbers"):
+        as_array(pandas.DataFrame({"t": pandas.to_datetime(["2020-01-01"]), "v": [1.0]}), "x")
+    assert as_array(pandas.Series([2, 0], dtype="category"), "y").tolist() == [2, 0]
+
+
+def test_pandas_is_not_imported():
+    assert "pandas" not in vars(arrays)
+    source = sys.modules["lamina.arrays"].__file__
+    with open(source, encoding="utf-8") as file:
+        assert "import pandas" not in file.read()
+
+
+def test_torch():
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(6, dtype=torch.float32).reshape(2, 3)
+    assert np.shares_memory(as_array(tensor, "x"), tensor.numpy())
+    with pytest.raises(TypeError, match="NumPy cannot read"):
+        as_array(tensor.requires_grad_(), "x")
+
+
+# ---- shapes ----
+
+
+class Dim:
+    """A symbolic dimension."""
+
+    def __str__(self):
+        return "B"
+
+
+@pytest.mark.parametrize("batch", [None, Dim(), "B", 3])
+def test_the_batch_axis_is_free(batch):
+    check_shape(np.zeros((7, 4)), "x", (batch, 4))
+    check_shape(np.zeros((7, 4, 9)), "x", (batch, 4, None))
+    with pytest.raises(ValueError, match=r"\[x\] expected shape \(any, 5\), got \(7, 4\); pass rows of that shape.*Input\(4\)"):
+        check_shape(np.zeros((7, 4)), "x", (batch, 5))
+
+
+@pytest.mark.parametrize(
+    ("got", "features", "remedy"),
+    [
+        ((4,), (4,), r"pass x\[None\]"),
+        ((9,), (1,), r"pass x\.reshape\(len\(x\), 1\)"),
+        ((9, 1), (), r"pass x\.reshape\(len\(x\)\)"),
+        ((9, 8, 8), (64,), r"pass x\.reshape\(len\(x\), 64\), or put Flatten\(\)"),
+        ((9, 64), (8, 8), r"pass x\.reshape\(len\(x\), 8, 8\)"),
+        ((9, 3), (4,), r"make the model for Input\(3\)"),
+    ],
+)
+def test_shape_errors_say_what_to_do(got, features, remedy):
+    with pytest.raises(ValueError, match=remedy):
+        check_shape(np.zeros(got), "x", (None, *features))
+
+
+# ---- values ----
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_the_first_number_that_is_not_finite_is_named(rng, dtype, order, bad):
+    array = np.asarray(rng.standard_normal((3 * arrays.CHUNK // 16, 16)).astype(dtype), order=order)
+    check_finite(array, "x")
+    row = len(array) - 7
+    array[row, 3] = array[row + 1, 0] = array[row, 5] = bad
+    with pytest.raises(
+        ValueError, match=rf"\[x\] expected finite numbers, got {bad} at row {row}, column 3; .*x\[np.isfinite\(x\).all\(axis=1\)\]"
+    ):
+        check_finite(array, "x")
+
+
+def test_finite_of_other_shapes():
+    for shape, index, place in [((5,), (4,), "row 4;"), ((5, 2, 3), (2, 1, 0), r"row 2, column \(1, 0\);")]:
+        array = np.zeros(shape)
+        array[index] = np.nan
+        with pytest.raises(ValueError, match=place):
+            check_finite(array, "x")
+    check_finite(np.array([[1, 2]]), "x")
+    check_finite(np.array([np.finfo(np.float32).max, -np.finfo(np.float32).max], np.float32), "x", "float32")
+    check_finite(np.array([np.finfo(np.float64).max]), "x", "float64")
+
+
+def test_numbers_too_large_for_the_input():
+    check_finite(np.array([3e38, -3e38]), "x", "float32")
+    with pytest.raises(ValueError, match=r"that float32 can hold, got 1e\+39 at row 1; scale it, or use dtype='float64'"):
+        check_finite(np.array([0, 1e39]), "x", "float32")
+
+
+def test_finite_reads_a_memmap_in_chunks(tmp_path):
+    file = np.memmap(tmp_path / "big", dtype=np.float32, mode="w+", shape=(50_000, 16))
+    check_finite(file, "x")
+    file[40_000, 2] = np.nan
+    with pytest.raises(ValueError, match="row 40000, column 2"):
+        check_finite(file, "x")
+
+
+def test_chunks_cover_every_row_once():
+    for shape in [(1,), (10, 3), (arrays.CHUNK + 1,), (3, arrays.CHUNK * 2), (7, 5, 11)]:
+        array = np.arange(np.prod(shape)).reshape(shape)
+        pieces = list(arrays.chunks(array))
+        assert np.array_equal(np.concatenate([block for _, block in pieces]), array)
+        assert [start for start, _ in pieces] == np.cumsum([0] + [len(block) for _, block in pieces[:-1]]).tolist()
+        assert all(block.size <= max(arrays.CHUNK, array[0].size) for _, block in pieces)
+
+
+def test_whole_numbers():
+    check_integers(np.array([[0.0, -3.0]]), "x")
+    check_integers(np.array([True]), "x")
+    for bad in (0.5, np.nan, np.inf, -1e19):
+        with pytest.raises(
+            ValueError,
+            match=rf"\[x\] expected whole numbers for an integer input, got {re.escape(format(bad, 'g'))} at row 1, column 0",
+        ):
+            check_integers(np.array([[1.0], [bad]]), "x")
+
+
+# ---- several arrays ----
+
+TWO = [Spec("left", (None, 2)), Spec("right", (None, 3))]
+
+
+def test_prepare_one_input():
+    x, y = np.zeros((5, 4), np.float32), np.arange(5)
+    got = prepare(x, y, inputs=[Spec("input_1", (None, 4))])
+    assert np.shares_memory(got.x[0], x)
+    assert np.shares_memory(got.y[0], y)
+    assert got.weight is None
+    assert len(got) == 5
+    assert prepare({"input_1": x}, inputs=[Spec("input_1", (None, 4))]).x[0].shape == (5, 4)
+    assert prepare(x).y == ()
+
+
+@pytest.mark.parametrize("form", [dict, list, tuple])
+def test_prepare_several(form):
+    left, right = np.zeros((5, 2)), np.ones((5, 3))
+    x = {"right": right, "left": left} if form is dict else form([left, right])
+    y = {"b": np.arange(5), "a": np.zeros(5)} if form is dict else form([np.zeros(5), np.arange(5)])
+    got = prepare(x, y, inputs=TWO, targets=("a", "b"))
+    assert [a.shape for a in got.x] == [(5, 2), (5, 3)]
+    assert got.y[1].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_prepare_errors():
+    left, right = np.zeros((5, 2)), np.ones((5, 3))
+    with pytest.raises(ValueError, match=r"\[x\] unknown name 'lfet'; did you mean 'left'\?"):
+        prepare({"lfet": left, "right": right}, inputs=TWO)
+    with pytest.raises(ValueError, match=r"\[x\] expected an array for each of left, right, got none for right"):
+        prepare({"left": left}, inputs=TWO)
+    with pytest.raises(ValueError, match=r"\[x\] expected 2 arrays \(left, right\), got 3 of them; pass a dict by name"):
+        prepare([left, right, right], inputs=TWO)
+    with pytest.raises(ValueError, match=r"\[x\] expected 2 arrays .* got ndarray"):
+        prepare(left, inputs=TWO)
+    with pytest.raises(ValueError, match=r"\[x\['right'\]\] expected shape \(any, 3\), got \(5, 2\)"):
+        prepare([left, left], inputs=TWO)
+    with pytest.raises(ValueError, match="got: x has 5, y has 4; pass the same samples"):
+        prepare(left, np.zeros(4))
+    with pytest.raises(ValueError, match=r"x\['left'\] has 5, x\['right'\] has 2, y has 5"):
+        prepare([left, right[:2]], np.zeros(5), inputs=TWO)
+    left[3, 1] = np.nan
+    with pytest.raises(ValueError, match=r"\[x\['left'\]\] expected finite numbers, got nan at row 3, column 1"):
+        prepare([left, right], inputs=TWO)
+    with pytest.raises(ValueError, match=r"\[x\] expected whole numbers"):
+        prepare([0.5], inputs=[Spec("words", (None,), "int64")])
+    with pytest.raises(ValueError, match="that float32 can hold"):
+        prepare([1e300], inputs=[Spec("x", (None,), "float32")])
+    prepare([1e300], inputs=[Spec("x", (None,), "float64")])
+
+
+def test_nan_in_a_target_is_left_to_the_loss():
+    assert np.isnan(prepare([1.0], [np.nan]).y[0][0])
+
+
+# ---- split ----
+
+
+@pytest.mark.parametrize(
+    ("n", "fraction", "first"), [(10, 0.1, 9), (10, 0.9, 1), (10, 0.7, 3), (1797, 0.2, 1438), (3, 0.5, 1), (2, 0.5, 1)]
+)
+def test_the_last_fraction_is_for_validation(n, fraction, first):
+    assert split_point(n, fraction) == first
+    x, y, w = np.arange(n), np.arange(n) * 2.0, np.ones(n)
+    train, valid = Data((x,), (y,), w).split(fraction)
+    assert train.x[0].tolist() == list(range(first))
+    assert valid.y[0].tolist() == [2.0 * i for i in range(first, n)]
+    assert len(valid.weight) == n - first
+    assert np.shares_memory(train.x[0], x)
+    assert np.shares_memory(valid.x[0], x)
+
+
+def test_split_errors():
+    for bad in (0, 1, -0.1, 1.5, float("nan"), "0.2", True):
+        with pytest.raises(ValueError, match=r"\[validation_split\] expected a fraction above 0 and below 1"):
+            split_point(10, bad)
+    with pytest.raises(ValueError, match=r"got 1 and 0 \(0.2 of 1\)"):
+        split_point(1, 0.2)
+    with pytest.raises(ValueError, match="got 0 and 2"):
+        split_point(2, 0.9)
+
+
+# ---- weights ----
+
+
+def test_balanced_class_weights():
+    y = np.array([0, 0, 0, 2, 2, 4])
+    got = class_weights("balanced", y)
+    assert got.tolist() == [6 / (3 * 3)] * 3 + [6 / (3 * 2)] * 2 + [6 / (3 * 1)]
+    assert got.sum() == pytest.approx(len(y))  # every class weighs the same, all samples together n
+    for same in (y[:, None], y.astype(float), np.eye(5)[y], y.astype(np.uint8)):
+        assert np.array_equal(class_weights("balanced", same), got)
+
+
+def test_balanced_as_in_scikit_learn(rng):
+    theirs = pytest.importorskip("sklearn.utils.class_weight")
+    y = rng.integers(0, 5, 100)
+    np.testing.assert_allclose(class_weights("balanced", y), theirs.compute_sample_weight("balanced", y))
+
+
+def test_class_weights_by_dict_and_array():
+    y = np.array([0, 2, 1, 2])
+    assert class_weights({2: 3, 0: 0.5, 9: 7}, y).tolist() == [0.5, 3, 1, 3]
+    assert class_weights([1, 2, 3, 4], y).tolist() == [1, 3, 2, 3]
+    assert class_weights({1: 4}, np.array([[True], [False]])).tolist() == [4, 1]
+
+
+def test_both_weights_multiply():
+    got = prepare([1.0, 2, 3], [0, 1, 1], [1, 2, 3], {1: 10.0})
+    assert got.weight.tolist() == [1, 20, 30]
+    assert prepare([1.0, 2], [0, 1], np.array([[1.0], [2.0]])).weight.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("weight", "match"),
+    [
+        ([1, 2], r"expected shape \(3,\), one number a sample, got \(2,\)"),
+        ([1, -1, 1], "weights >= 0 that are not all 0, got -1 to 1"),
+        ([0, 0, 0], "not all 0, got 0 to 0"),
+        ([1, np.nan, 1], "expected finite numbers, got nan at row 1"),
+    ],
+)
+def test_sample_weight_errors(weight, match):
+    with pytest.raises(ValueError, match=rf"\[sample_weight\].*{match}"):
+        prepare([1.0, 2, 3], sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("class_weight", "y", "match"),
+    [
+        ("balancd", [0, 1], "expected 'balanced', a dict or an array, got 'balancd'"),
+        ({"cat": 1.0}, [0, 1], "as keys, got 'cat'"),
+        ({0: -1.0}, [0, 1], "expected weights >= 0, got -1.0"),
+        ([1.0], [0, 1], r"for each of 2 classes, got shape \(1,\)"),
+        ({0: 1.0}, [0.5, 1], "expected a target of classes"),
+        ({0: 1.0}, [-1, 1], "expected a target of classes"),
+        ({0: 1.0}, None, "expected one target, got 0"),
+    ],
+)
+def test_class_weight_errors(class_weight, y, match):
+    with pytest.raises(ValueError, match=rf"\[class_weight\].*{match}"):
+        prepare([1.0, 2.0], y, class_weight=class_weight)
+
+
+# ---- batches ----
+
+
+class Loader:
+    """Starts anew at each iter, as data loaders do."""
+
+    def __len__(self):
+        return 3
+
+    def __iter__(self):
+        return (([[float(i)]] * 2, [i, i]) for i in range(3))
+
+
+def test_what_is_an_iterable_of_batches():
+    assert is_batches(Loader())
+    assert is_batches(iter([1]))
+    assert is_batches(x for x in [1])
+    for array in ([[1.0]], (1, 2), {"a": [1]}, np.zeros(3), range(3), "text", 3, None, memoryview(b"ab")):
+        assert not is_batches(array)
+
+
+def test_frames_are_not_batches():
+    pandas = pytest.importorskip("pandas")
+    assert not is_batches(pandas.DataFrame({"a": [1.0]}))
+    assert not is_batches(pandas.Series([1.0]))
+
+
+def test_batches_of_a_loader_serve_every_epoch():
+    batches = Batches(Loader(), inputs=[Spec("x", (None, 1))])
+    assert len(batches) == 3
+    for _ in range(2):
+        got = list(batches)
+        assert [batch.y[0].tolist() for batch in got] == [[0, 0], [1, 1], [2, 2]]
+        assert all(batch.weight is None and len(batch) == 2 for batch in got)
+
+
+def test_a_generator_serves_one_epoch():
+    batches = Batches(([[1.0]], [0], [2.0]) for _ in range(2))
+    assert len(batches) == 0
+    assert [batch.weight.tolist() for batch in batches] == [[2.0], [2.0]]
+    with pytest.raises(ValueError, match="nothing is left in it after the first epoch; pass a list of batches, or an object"):
+        list(batches)
+    with pytest.raises(ValueError, match="it gave none"):
+        list(Batches(iter([])))
+
+
+def test_bad_batches_are_named():
+    with pytest.raises(ValueError, match=r"\[batch 1\] expected \(x, y\) or \(x, y, sample_weight\), got 4 parts"):
+        list(Batches(iter([([1.0], [0]), ([1.0], [0], [1.0], 5)])))
+    with pytest.raises(ValueError, match="x has 2, y has 1"):
+        list(Batches(iter([([1.0, 2.0], [0])])))
+
+
+def test_batches_of_several_inputs():
+    left, right = np.zeros((5, 2)), np.ones((5, 3))
+    for batch in ({"left": left, "right": right}, ([left, right],), ({"right": right, "left": left}, np.zeros(5))):
+        (got,) = Batches(iter([batch]), inputs=TWO)
+        assert [a.shape for a in got.x] == [(5, 2), (5, 3)]
+
+
+def test_unpack():
+    assert unpack({"a": 1}, "d") == ({"a": 1}, None, None)
+    assert unpack((1,), "d") == (1, None, None)
+    assert unpack([1, 2], "d") == (1, 2, None)
+    assert unpack((1, 2, 3), "d") == (1, 2, 3)
+    with pytest.raises(ValueError, match=r"\[validation_data\] .* got 0 parts"):
+        unpack((), "validation_data")
+
+
+@pytest.mark.parametrize("module", [arrays, data], ids=lambda m: m.__name__)
+def test_examples(module):
+    result = doctest.testmod(module, extraglobs={"lm": lm, "np": np})
+    assert result.attempted > 3
+    assert result.failed == 0
