@@ -1,0 +1,239 @@
+"""Bad input: each mistake raises ValueError or TypeError before anything runs, says where, expected, got, leaves the net usable.
+
+A row is (what is called with a trained net, parts that the message must hold).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+
+N, FEATURES, CLASSES = 12, 4, 3
+X = np.linspace(-1, 1, N * FEATURES).reshape(N, FEATURES).astype(np.float32)
+Y = np.arange(N) % CLASSES
+ONES = np.ones(N)
+
+
+def classifier() -> lm.Sequential:
+    net = lm.Sequential(lm.Dense(5, "relu"), lm.Dense(CLASSES), seed=0)
+    net.compile("cross_entropy", "sgd")
+    net.train_step(X, Y)
+    return net
+
+
+def regressor() -> lm.Sequential:
+    net = lm.Sequential(lm.Dense(5, "tanh"), lm.Dense(2), seed=0)
+    net.compile("mse", "sgd")
+    net.train_step(X, X[:, :2])
+    return net
+
+
+def with_value(array: np.ndarray, value) -> np.ndarray:
+    out = array.copy()
+    out.reshape(-1)[5] = value
+    return out
+
+
+CLASSIFIER = {
+    # shapes
+    "too many features": (lambda n: n.train_step(np.zeros((N, 7)), Y), ["4", "7"]),
+    "too few features": (lambda n: n.predict(np.zeros((N, 3))), ["4", "3"]),
+    "predict a vector": (lambda n: n.predict(np.zeros(FEATURES)), ["4"]),
+    "predict three axes": (lambda n: n.predict(np.zeros((2, FEATURES, 1))), ["4"]),
+    "predict a number": (lambda n: n.predict(3.0), ["4"]),
+    "fit with other features": (lambda n: n.fit(np.zeros((N, 7)), Y, verbose=0), ["4", "7"]),
+    "evaluate with other features": (lambda n: n.evaluate(np.zeros((N, 7)), Y), ["4", "7"]),
+    "gradients with other features": (lambda n: n.gradients(np.zeros((N, 7)), Y), ["4", "7"]),
+    # lengths
+    "fewer labels": (lambda n: n.train_step(X, Y[:-1]), ["12", "11"]),
+    "fewer labels in fit": (lambda n: n.fit(X, Y[:-1], verbose=0), ["12", "11"]),
+    "fewer labels in evaluate": (lambda n: n.evaluate(X, Y[:-1]), ["12", "11"]),
+    "fewer weights": (lambda n: n.fit(X, Y, sample_weight=ONES[:-1], verbose=0), ["12", "11", "weight"]),
+    "weights of another shape": (lambda n: n.train_step(X, Y, np.ones((N, 2))), ["weight", "12"]),
+    "validation lengths": (lambda n: n.fit(X, Y, validation_data=(X, Y[:-1]), verbose=0), ["12", "11"]),
+    # empty
+    "empty batch": (lambda n: n.train_step(X[:0], Y[:0]), []),
+    "empty fit": (lambda n: n.fit(X[:0], Y[:0], verbose=0), []),
+    "empty evaluate": (lambda n: n.evaluate(X[:0], Y[:0]), []),
+    "no labels": (lambda n: n.fit(X, verbose=0), []),
+    # types
+    "text": (lambda n: n.predict(np.array([["a"] * FEATURES])), ["4"][:0]),
+    "objects": (lambda n: n.predict(np.array([[None] * FEATURES])), []),
+    "ragged": (lambda n: n.predict([[1, 2, 3, 4], [1, 2]]), []),
+    "complex": (lambda n: n.predict(X + 1j), ["complex"]),
+    "dates": (lambda n: n.predict(np.zeros((2, FEATURES), "datetime64[s]")), ["datetime"]),
+    "text labels": (lambda n: n.fit(X, np.array(["cat"] * N), verbose=0), []),
+    "None": (lambda n: n.predict(None), []),
+    # labels
+    "label too large": (lambda n: n.fit(X, with_value(Y, 3), verbose=0), ["3"]),
+    "label negative": (lambda n: n.fit(X, with_value(Y, -1), verbose=0), ["-1"]),
+    "label too large in train_step": (lambda n: n.train_step(X, with_value(Y, 99)), ["99"]),
+    "label too large in evaluate": (lambda n: n.evaluate(X, with_value(Y, 99)), ["99"]),
+    "two columns of labels": (lambda n: n.fit(X, np.stack([Y, Y], 1), verbose=0), ["2"]),
+    "probabilities of too few classes": (lambda n: n.fit(X, np.ones((N, 2)) / 2, verbose=0), ["2", "3"]),
+    # values
+    "nan in the data": (lambda n: n.fit(with_value(X, np.nan), Y, verbose=0), ["nan", "row 1", "column 1"]),
+    "infinity in the data": (lambda n: n.fit(with_value(X, np.inf), Y, verbose=0), ["inf", "row 1", "column 1"]),
+    "negative weight": (lambda n: n.fit(X, Y, sample_weight=with_value(ONES, -1), verbose=0), ["weight", "-1"]),
+    "weight nan": (lambda n: n.fit(X, Y, sample_weight=with_value(ONES, np.nan), verbose=0), ["weight", "nan"]),
+    "weights all zero": (lambda n: n.fit(X, Y, sample_weight=0 * ONES, verbose=0), ["weight"]),
+    # arguments of fit
+    "epochs negative": (lambda n: n.fit(X, Y, epochs=-1, verbose=0), ["epochs", "-1"]),
+    "epochs a fraction": (lambda n: n.fit(X, Y, epochs=1.5, verbose=0), ["epochs", "1.5"]),
+    "batch size zero": (lambda n: n.fit(X, Y, batch_size=0, verbose=0), ["batch_size", "0"]),
+    "batch size a fraction": (lambda n: n.fit(X, Y, batch_size=2.5, verbose=0), ["batch_size", "2.5"]),
+    "batch size of predict": (lambda n: n.predict(X, batch_size=-3), ["batch_size", "-3"]),
+    "validation split of one": (lambda n: n.fit(X, Y, validation_split=1.0, verbose=0), ["validation_split", "1"]),
+    "validation split negative": (lambda n: n.fit(X, Y, validation_split=-0.1, verbose=0), ["validation_split", "-0.1"]),
+    "unknown metric": (lambda n: n.fit(X, Y, metrics=["acuracy"], verbose=0), ["acuracy", "accuracy"]),
+    "unknown metric of evaluate": (lambda n: n.evaluate(X, Y, metrics=["acuracy"]), ["acuracy", "accuracy"]),
+    "class weight of an unknown class": (lambda n: n.fit(X, Y, class_weight={0: 1.0, 7: 2.0}, verbose=0), ["class_weight", "7"]),
+    "class weight negative": (lambda n: n.fit(X, Y, class_weight={0: -1.0}, verbose=0), ["class_weight", "-1"]),
+    "callback of another kind": (lambda n: n.fit(X, Y, callbacks=[3], verbose=0), ["callback", "3"]),
+    # parameters
+    "parameter of another shape": (
+        lambda n: n.parameters.update({"dense_1.weight": np.ones((3, 3))}),
+        ["dense_1.weight", "(4, 5)", "(3, 3)"],
+    ),
+    "unknown parameter": (lambda n: n.parameters["dense_1.wieght"], ["dense_1.wieght", "dense_1.weight"]),
+    "build for another shape": (lambda n: n.build((9,)), ["4", "9"]),
+}  # fmt: skip
+
+REGRESSOR = {
+    "targets of another width": (lambda n: n.train_step(X, X[:, :3]), ["2", "3"]),
+    "a vector of targets": (lambda n: n.train_step(X, X[:, 0]), ["2"]),
+    "targets broadcast": (lambda n: n.fit(X, X[:, :1], verbose=0), ["2", "1"]),
+    "nan in a target": (lambda n: n.fit(X, with_value(X[:, :2], np.nan), verbose=0), ["nan"]),
+    "text targets": (lambda n: n.train_step(X, np.full((N, 2), "a")), []),
+}
+
+FREE = {
+    # hyper-parameters
+    "units zero": (lambda: lm.Dense(0), ["Dense", "units", "0"]),
+    "units a fraction": (lambda: lm.Dense(2.5), ["Dense", "units", "2.5"]),
+    "units text": (lambda: lm.Dense("relu"), ["Dense", "units", "relu"]),
+    "dropout above one": (lambda: lm.Dropout(1.5), ["Dropout", "p", "1.5"]),
+    "dropout negative": (lambda: lm.Dropout(-0.1), ["Dropout", "p", "-0.1"]),
+    "lr negative": (lambda: lm.optim.Adam(-1e-3), ["Adam", "lr", "-0.001"]),
+    "lr nan": (lambda: lm.optim.SGD(float("nan")), ["SGD", "lr", "nan"]),
+    "lr text": (lambda: lm.optim.SGD("fast"), ["SGD", "lr", "fast"]),
+    "momentum negative": (lambda: lm.optim.SGD(momentum=-1), ["SGD", "momentum", "-1"]),
+    "nesterov without momentum": (lambda: lm.optim.SGD(nesterov=True), ["SGD", "nesterov", "momentum"]),
+    "beta of one": (lambda: lm.optim.Adam(betas=(1.0, 0.999)), ["Adam", "beta", "1.0"]),
+    "one beta": (lambda: lm.optim.Adam(betas=0.9), ["Adam", "betas", "0.9"]),
+    "eps negative": (lambda: lm.optim.Adam(eps=-1e-8), ["Adam", "eps"]),
+    "weight decay negative": (lambda: lm.optim.AdamW(weight_decay=-1), ["AdamW", "weight_decay", "-1"]),
+    "clip_norm negative": (lambda: lm.optim.SGD(clip_norm=-1), ["SGD", "clip_norm", "-1"]),
+    "clip_value zero": (lambda: lm.optim.SGD(clip_value=0), ["SGD", "clip_value", "0"]),
+    "label smoothing of two": (lambda: lm.losses.CrossEntropy(label_smoothing=2), ["CrossEntropy", "label_smoothing", "2"]),
+    "huber delta zero": (lambda: lm.losses.Huber(0), ["Huber", "delta", "0"]),
+    "quantile of two": (lambda: lm.losses.Quantile(2), ["Quantile", "q", "2"]),
+    "schedule of zero steps": (lambda: lm.schedules.Cosine(0.1, 0), ["Cosine", "steps", "0"]),
+    "unknown keyword": (lambda: lm.Dense(3, activaton="relu"), ["activaton"]),
+    # names
+    "unknown activation": (lambda: lm.Dense(3, "rellu"), ["rellu", "relu"]),
+    "unknown loss": (lambda: lm.Sequential(lm.Dense(1)).compile("cross_entrpy", "sgd"), ["cross_entrpy", "cross_entropy"]),
+    "unknown optimizer": (lambda: lm.Sequential(lm.Dense(1)).compile("mse", "adm"), ["adm", "adam"]),
+    "unknown initializer": (lambda: lm.Dense(3, weight_init="he_unifrom"), ["he_unifrom", "he_uniform"]),
+    "unknown activation in ops": (lambda: lm.activation("geluu", np.zeros(3)), ["geluu", "gelu"]),
+    # structure
+    "not a layer": (lambda: lm.Sequential(lm.Dense(3), "relu"), ["Sequential", "relu"]),
+    "dtype": (lambda: lm.Sequential(lm.Dense(3), dtype="float16"), ["float16", "float32"]),
+    "unconnected": (lambda: lm.Model(lm.Input(3), lm.Dense(1)(lm.Input(3))), ["input"]),
+    "input sizes": (lambda: lm.Input(-3), ["Input", "-3"]),
+    "two widths for one layer": (lambda: [lm.Input(4), d := lm.Dense(2), d(lm.Input(4)), d(lm.Input(5))], ["4", "5"]),
+    "add of two shapes": (lambda: lm.Add()(lm.Input(3), lm.Input(4)), ["3", "4"]),
+    "concatenate of one that does not fit": (lambda: lm.Concatenate()(lm.Input(3), lm.Input(4, 5)), []),
+    "dense on floats of int": (lambda: lm.Embedding(5, 2)(lm.Input(3)), ["Embedding", "int"]),
+    # too early
+    "fit without a loss": (lambda: lm.Sequential(lm.Dense(1)).fit(X, X[:, :1], verbose=0), ["loss"]),
+    "train_step without compile": (lambda: lm.Sequential(lm.Dense(1)).train_step(X, X[:, :1]), ["compile"]),
+    "parameters before data": (lambda: lm.Sequential(lm.Dense(1)).parameters, ["build"]),
+    "threads": (lambda: lm.set_num_threads(0), ["0"]),
+    "threads text": (lambda: lm.set_num_threads("many"), []),
+    "load of no file": (lambda: lm.load("no such file.safetensors"), []),
+}
+
+
+def check_message(error: BaseException, parts: list[str]) -> None:
+    message = str(error)
+    assert len(message) > 15, f"too short to help: {message!r}"
+    for part in parts:
+        assert part.lower() in message.lower(), f"the message does not say {part!r}: {message}"
+
+
+def state(net: lm.Sequential) -> dict[str, np.ndarray]:
+    return dict(net.parameters)
+
+
+def assert_untouched_and_usable(net, before, x, y) -> None:
+    after = state(net)
+    assert all(np.array_equal(before[k], after[k]) for k in before), "a mistake changed weights"
+    loss = net.train_step(x, y)
+    assert np.isfinite(loss)
+    assert np.all(np.isfinite(net.predict(x)))
+
+
+@pytest.mark.parametrize("name", CLASSIFIER)
+def test_mistake_with_a_classifier(name):
+    call, parts = CLASSIFIER[name]
+    net = classifier()
+    before = state(net)
+    with pytest.raises((ValueError, TypeError, KeyError)) as caught:
+        call(net)
+    assert isinstance(caught.value, (ValueError, TypeError)), f"{type(caught.value).__name__} instead of ValueError"
+    check_message(caught.value, parts)
+    assert_untouched_and_usable(net, before, X, Y)
+
+
+@pytest.mark.parametrize("name", REGRESSOR)
+def test_mistake_with_a_regressor(name):
+    call, parts = REGRESSOR[name]
+    net = regressor()
+    before = state(net)
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call(net)
+    check_message(caught.value, parts)
+    assert_untouched_and_usable(net, before, X, X[:, :2])
+
+
+@pytest.mark.parametrize("name", FREE)
+def test_mistake_without_a_net(name):
+    call, parts = FREE[name]
+    with pytest.raises((ValueError, TypeError, FileNotFoundError)) as caught:
+        call()
+    check_message(caught.value, parts)
+
+
+def test_a_layer_error_names_the_layer():
+    net = lm.Sequential(lm.Dense(5), lm.Dense(2), seed=0)
+    net.predict(X)
+    with pytest.raises(ValueError, match="4"):
+        net.predict(np.zeros((2, 9)))
+    x = lm.Input(4)
+    shared = lm.Dense(3)
+    shared(x)
+    with pytest.raises(ValueError, match=r"\[.*[Dd]ense.*\]"):
+        shared(lm.Input(6))
+
+
+def test_a_mistake_in_the_first_call_leaves_the_net_unbuilt():
+    net = lm.Sequential(lm.Dense(3), seed=0)
+    net.compile("cross_entropy", "sgd")
+    with pytest.raises(ValueError):
+        net.fit(X, Y[:-1], verbose=0)
+    assert np.isfinite(net.train_step(X[:, :2], Y))  # another width is still free
+
+
+def test_an_exception_in_a_users_loss_passes_through():
+    def broken(pred, target):
+        raise RuntimeError("mine")
+
+    net = lm.Sequential(lm.Dense(3), seed=0)
+    net.compile(broken, "sgd")
+    with pytest.raises(RuntimeError, match="mine"):
+        net.train_step(X, X[:, :3])
+    net.compile("mse", "sgd")
+    assert np.isfinite(net.train_step(X, X[:, :3]))

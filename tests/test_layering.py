@@ -1,0 +1,204 @@
+"""The directions of DESIGN.md, held by reading what the files include and import, and what the kernel objects export."""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CPP = ROOT / "cpp"
+PACKAGE = ROOT / "python" / "lamina"
+
+MAY_INCLUDE = {
+    "base": {"base"},
+    "kernels": {"base", "kernels"},
+    "graph": {"base", "graph"},
+    "runtime": {"base", "graph", "kernels", "runtime"},
+    "bindings": {"base", "graph", "kernels", "runtime", "bindings"},
+}
+# Headers that emit no inline function of their own: a copy built for a newer processor must never be merged into the rest.
+KERNEL_SYSTEM_HEADERS = {"cstddef", "cstdint", "type_traits", "immintrin.h", "arm_neon.h"}
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]', re.MULTILINE)
+
+
+def sources() -> list[Path]:
+    return sorted(p for p in CPP.rglob("*") if p.suffix in {".h", ".cpp", ".inl"})
+
+
+@cache
+def includes(path: Path) -> tuple[tuple[str, str], ...]:
+    return tuple((kind, name) for kind, name in INCLUDE.findall(path.read_text()))
+
+
+def resolve(path: Path, name: str) -> Path:
+    for candidate in (CPP / name, path.parent / name):
+        if candidate.exists():
+            return candidate.resolve()
+    raise AssertionError(f"{path.relative_to(ROOT)} includes {name!r}, which is in none of the source folders")
+
+
+def folder(path: Path) -> str:
+    return path.relative_to(CPP).parts[0]
+
+
+def test_the_folders_are_those_of_the_design():
+    assert {folder(p) for p in sources()} == set(MAY_INCLUDE)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: str(p.relative_to(CPP)))
+def test_includes_follow_the_directions(path):
+    for kind, name in includes(path):
+        if kind == '"':
+            target = folder(resolve(path, name))
+            assert target in MAY_INCLUDE[folder(path)], f"{folder(path)} must not include {name}"
+
+
+def kernel_units() -> list[Path]:
+    return sorted((CPP / "kernels").glob("isa_*.cpp"))
+
+
+@pytest.mark.parametrize("unit", kernel_units(), ids=lambda p: p.name)
+def test_kernel_files_include_only_plain_headers(unit):
+    seen, waiting = set(), [unit]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        for kind, name in includes(path):
+            if kind == "<":
+                assert name in KERNEL_SYSTEM_HEADERS, (
+                    f"{path.relative_to(CPP)} includes <{name}>, whose inline functions could leak"
+                )
+            else:
+                target = resolve(path, name)
+                assert folder(target) in {"base", "kernels"}
+                waiting.append(target)
+
+
+# ---- symbols ---------------------------------------------------------------------------------------------------------------------
+
+ISA_FLAGS = {
+    "base": ["-msse4.2", "-mpopcnt"],
+    "avx2": ["-mavx2", "-mfma"],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
+    "neon": [],
+}
+
+
+def compiler() -> str:
+    """The C++ compiler that a build would take."""
+    for name in (os.environ.get("CXX"), "c++", "g++", "clang++"):
+        if name and shutil.which(name):
+            return name
+    raise AssertionError(
+        "no C++ compiler found (looked at $CXX, c++, g++, clang++): this test builds the kernel files; install one"
+    )
+
+
+def units_of_this_machine() -> list[Path]:
+    arm = platform.machine().lower() in {"aarch64", "arm64"}
+    return [u for u in kernel_units() if (u.stem == "isa_neon") == arm or (arm and u.stem == "isa_base")]
+
+
+def test_there_are_kernel_units():
+    assert {u.stem for u in kernel_units()} >= {"isa_base", "isa_avx2", "isa_avx512", "isa_neon"}
+
+
+@pytest.mark.parametrize("unit", units_of_this_machine(), ids=lambda p: p.name)
+def test_a_kernel_object_exports_its_table_alone(unit, tmp_path):
+    """Built without optimization nothing is inlined away: whatever could leak into another file shows."""
+    isa = unit.stem.removeprefix("isa_")
+    flags = [] if platform.machine().lower() in {"aarch64", "arm64"} else ISA_FLAGS[isa]
+    target = tmp_path / f"{isa}.o"
+    command = [
+        compiler(),
+        "-std=c++20",
+        "-O0",
+        "-fPIC",
+        "-ffp-contract=off",
+        *flags,
+        "-I",
+        str(CPP),
+        "-c",
+        str(unit),
+        "-o",
+        str(target),
+    ]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, f"{' '.join(command)}\n{built.stderr}"
+    symbols = subprocess.run(["nm", "-C", str(target)], capture_output=True, text=True, check=True).stdout.splitlines()
+    defined = [line.split(maxsplit=2)[1:] for line in symbols if len(line.split(maxsplit=2)) == 3 and line[0] != " "]
+    exported = [name for kind, name in defined if kind in "TDBRGSVWui"]
+    assert len(exported) == 1, f"{unit.name} exports {exported}; everything but the table belongs into an anonymous namespace"
+    assert isa in exported[0]
+    initializers = [line for line in symbols if "_GLOBAL__sub_I" in line or "__static_initialization" in line]
+    assert not initializers, "a dynamic initializer would run this file's vector code when the module loads, on any processor"
+
+
+# ---- Python ----------------------------------------------------------------------------------------------------------------------
+
+LEVELS = [
+    {"_core", "_version", "checks", "names", "config"},
+    {"tensor", "ops", "linalg", "initializers"},
+    {"activations", "layers", "losses", "optim", "schedules", "metrics"},
+    {"model", "fit", "callbacks", "data", "feed", "history", "objective", "programs", "wiring", "progress"},
+]
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+SHOWS_OR_STORES = len(LEVELS)  # everything else
+
+
+def level_of(module: str) -> int:
+    return LEVEL.get(module, SHOWS_OR_STORES)
+
+
+def module_of(path: Path) -> str:
+    """layers/dense.py belongs to `layers`."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported_modules(path: Path, *, top_level: bool) -> set[str]:
+    """Modules of the package that a file imports; with top_level, those inside functions and under TYPE_CHECKING do not count."""
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if top_level else list(ast.walk(tree))
+    inside = len(path.relative_to(PACKAGE).parts) - 1  # dots beyond this many leave the file's own folder
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("lamina.")}
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            if node.level == 0 and module.split(".")[0] == "lamina":
+                module = module.removeprefix("lamina").lstrip(".")
+            elif node.level == 0 or node.level <= inside:
+                continue
+            found |= {module.split(".")[0]} if module else {alias.name for alias in node.names}
+    return found
+
+
+def modules() -> list[Path]:
+    top = {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
+    return sorted(p for p in PACKAGE.rglob("*.py") if p not in top)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_python_imports_follow_the_directions(path):
+    own = module_of(path)
+    for module in imported_modules(path, top_level=True) - {own}:
+        assert level_of(module) <= level_of(own), f"{own} (level {level_of(own)}) imports {module} (level {level_of(module)})"
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if level_of(module_of(p)) < 3], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_tensors_and_layers_know_nothing_of_models_even_inside_functions(path):
+    existing = {module_of(p) for p in modules()}
+    above = {m for m in imported_modules(path, top_level=False) & existing if level_of(m) >= 3}
+    assert not above, f"{path.relative_to(PACKAGE)} reaches up to {above}"

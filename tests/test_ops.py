@@ -1,0 +1,584 @@
+"""Values of every operation against NumPy, in f32 and f64, given arrays and given tensors.
+
+A case is (operation of lamina, the same in NumPy, operands). Operands are float64; for f32 they are rounded first, so the expected
+value is exact and the tolerance holds the operation alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from reference import logsumexp, softmax
+from reference_activations import ACTIVATIONS, erf, sigmoid
+
+import lamina as lm
+from lamina import _core as core
+
+SIZES = [1, 7, 8, 9, 15, 16, 17, 33]  # around the vector widths of every instruction set
+DTYPES = ["float32", "float64"]
+COVERED: set[str] = set()  # names of lamina.ops that some case below exercises
+
+
+def covers(*names: str) -> None:
+    COVERED.update(names)
+
+
+def build_and_run(f, arrays, dtype=None):
+    """f over placeholders of the arrays' shapes and types, run on the arrays."""
+    inputs = [lm.placeholder(np.shape(a), str(np.asarray(a).dtype), name=f"x{i}") for i, a in enumerate(arrays)]
+    return lm.function(inputs, f(*inputs))(*arrays)
+
+
+def ulps(got, want, dtype) -> float:
+    """The largest distance in units of the last place of `want` (of its type's smallest normal near zero)."""
+    want = np.asarray(want, np.float64)
+    got = np.asarray(got, np.float64)
+    assert got.shape == want.shape, f"shape {got.shape} is not {want.shape}"
+    special = ~np.isfinite(want)
+    with np.errstate(over="ignore"):
+        rounded = want.astype(dtype)
+    special |= ~np.isfinite(rounded)
+    assert np.array_equal(got[special], rounded[special].astype(np.float64), equal_nan=True), "infinities and nan differ"
+    unit = np.spacing(np.maximum(np.abs(rounded), np.finfo(dtype).tiny).astype(dtype)).astype(np.float64)
+    error = np.abs(got - want)[~special] / unit[~special]
+    return float(error.max()) if error.size else 0.0
+
+
+def check(f, want, arrays, dtype, tolerance) -> None:
+    """Both paths: arrays in, arrays out; tensors in, a function out."""
+    at_once = f(*arrays)
+    assert isinstance(at_once, (np.ndarray, np.generic)), (
+        f"given arrays, an operation returns an array, not {type(at_once).__name__}"
+    )
+    for result in (at_once, build_and_run(f, arrays)):
+        result = np.asarray(result)
+        if np.asarray(want).dtype == bool:
+            assert result.dtype == bool and np.array_equal(result, want)
+        else:
+            assert result.dtype == np.dtype(dtype), f"result is {result.dtype}, not {dtype}"
+            assert ulps(result, want, dtype) <= tolerance
+
+
+def rounded(arrays, dtype):
+    return [np.asarray(a).astype(dtype) for a in arrays]
+
+
+def widened(arrays):
+    return [a.astype(np.float64) for a in arrays]
+
+
+# ---- elementwise, one operand ----------------------------------------------------------------------------------------------------
+
+ANY, POSITIVE, ABOVE_MINUS_ONE = (-4.0, 4.0), (0.01, 9.0), (-0.9, 6.0)
+
+# name: (NumPy, domain, ulp in f32 and f64). 0: exact; .51: correctly rounded; 2 + rounding of our own formula: 3
+UNARY = {
+    "negative": (np.negative, ANY, 0.0),
+    "abs": (np.abs, ANY, 0.0),
+    "sign": (np.sign, ANY, 0.0),
+    "floor": (np.floor, ANY, 0.0),
+    "square": (np.square, ANY, 0.51),
+    "sqrt": (np.sqrt, POSITIVE, 0.51),
+    "exp": (np.exp, (-20, 20), 2.5),
+    "expm1": (np.expm1, ANY, 3.0),
+    "log": (np.log, POSITIVE, 2.5),
+    "log1p": (np.log1p, ABOVE_MINUS_ONE, 3.0),
+    "sin": (np.sin, ANY, 2.5),
+    "cos": (np.cos, ANY, 2.5),
+    "tanh": (np.tanh, ANY, 2.5),
+    "sigmoid": (sigmoid, ANY, 2.5),
+    "erf": (erf, ANY, 2.5),
+    "relu": (lambda x: np.maximum(x, 0), ANY, 0.0),
+}
+covers(*UNARY)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", UNARY)
+def test_unary(name, dtype, rng):
+    numpy_f, (low, high), tolerance = UNARY[name]
+    for n in SIZES:
+        arrays = rounded([rng.uniform(low, high, n)], dtype)
+        check(getattr(lm, name), numpy_f(*widened(arrays)), arrays, dtype, tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", UNARY)
+def test_unary_at_the_edges(name, dtype):
+    """Zeros, infinities, nan and huge and tiny values as in IEEE/C; a zero keeps its sign where C's does."""
+    big, tiny = float(np.finfo(dtype).max), float(np.finfo(dtype).tiny)
+    x = np.array(
+        [0.0, -0.0, np.inf, -np.inf, np.nan, big, -big, tiny, -tiny, tiny / 4, 1.0, -1.0, 88.0, -88.0, 89.5, -104.0], dtype
+    )
+    if name in {"sin", "cos"}:
+        x = x[np.abs(np.nan_to_num(x, posinf=0, neginf=0)) < 1000]  # huge arguments: see the accuracy tests of the kernels
+    with np.errstate(all="ignore"):
+        want = UNARY[name][0](x.astype(np.float64))
+        if dtype == "float64" and name in {"exp", "expm1", "square"}:
+            want = getattr(np, name)(x)
+    check(getattr(lm, name), want, [x], dtype, max(UNARY[name][2], 1.0))
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "erf"])
+def test_two_ulp_in_f32(name):
+    """NUMERICS.md: at most 2 ulp from the correctly rounded value on normals; a dense sample over all exponents."""
+    bits = np.arange(0x00800000, 0x7F800000, 9973, dtype=np.uint32)
+    x = np.concatenate([bits, bits | 0x80000000]).astype(np.uint32).view(np.float32)
+    if name == "log":
+        x = x[x > 0]
+    with np.errstate(all="ignore"):
+        want = UNARY[name][0](x.astype(np.float64))
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(want.astype(np.float32)) & (np.abs(want) >= np.finfo(np.float32).tiny)
+    correctly_rounded = want[finite].astype(np.float32).astype(np.float64)
+    assert ulps(getattr(lm, name)(x)[finite], correctly_rounded, "float32") <= 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", core.activation_names())
+def test_activation(name, dtype, rng):
+    entry = ACTIVATIONS[name]
+    for n in SIZES:
+        (x,) = rounded([rng.uniform(-8, 8, n)], dtype)
+        want = entry.value(x.astype(np.float64), *entry.params)
+        got = lm.activation(name, x)
+        assert got.dtype == np.dtype(dtype)
+        # sums such as x + .044715 x^3 or 1 + erf cancel: hold the error against the operand, too
+        unit = np.finfo(dtype).eps * np.maximum(np.abs(want), np.minimum(np.abs(x), 1))
+        assert np.all(np.abs(got - want) <= 4 * unit)
+        assert np.array_equal(build_and_run(lambda t: lm.activation(name, t), [x]), got)
+
+
+@pytest.mark.parametrize("name", core.activation_names())
+def test_activation_far_out(name):
+    """No overflow where the formula has none: the limits at +-1000 in f32."""
+    x = np.array([-1000.0, -100.0, 100.0, 1000.0], np.float32)
+    want = ACTIVATIONS[name].value(x.astype(np.float64), *ACTIVATIONS[name].params)
+    np.testing.assert_allclose(lm.activation(name, x), want, rtol=3e-7, atol=1e-37)
+
+
+@pytest.mark.parametrize("name", [n for n in core.activation_names() if ACTIVATIONS[n].params])
+def test_activation_with_its_parameter(name, rng):
+    entry = ACTIVATIONS[name]
+    params = tuple(1.7 * p for p in entry.params)
+    x = rng.uniform(-5, 5, 33)
+    np.testing.assert_allclose(lm.activation(name, x, *params), entry.value(x, *params), rtol=1e-14, atol=1e-15)
+
+
+covers("activation")
+
+# ---- elementwise, two and more operands ------------------------------------------------------------------------------------------
+
+BINARY = {
+    "add": (np.add, 0.51),
+    "subtract": (np.subtract, 0.51),
+    "multiply": (np.multiply, 0.51),
+    "divide": (np.divide, 0.51),
+    "maximum": (np.maximum, 0.0),
+    "minimum": (np.minimum, 0.0),
+    "equal": (np.equal, 0.0),
+    "not_equal": (np.not_equal, 0.0),
+    "less": (np.less, 0.0),
+    "less_equal": (np.less_equal, 0.0),
+    "greater": (np.greater, 0.0),
+    "greater_equal": (np.greater_equal, 0.0),
+}
+covers(*BINARY)
+
+BROADCASTS = [
+    ((5, 17), (5, 17)),
+    ((5, 17), (17,)),
+    ((5, 17), (5, 1)),
+    ((5, 17), ()),
+    ((), (9,)),
+    ((1, 17), (5, 1)),
+    ((2, 1, 9), (3, 1)),
+    ((2, 3, 4, 5), (3, 1, 5)),
+    ((4, 1), (1, 1)),
+    ((0, 3), (1, 3)),
+    ((3, 0), (3, 1)),
+    ((1, 33), (1, 33)),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", BINARY)
+def test_binary(name, dtype, rng):
+    numpy_f, tolerance = BINARY[name]
+    shapes = [((n,), (n,)) for n in SIZES] + BROADCASTS
+    for a_shape, b_shape in shapes:
+        for left, right in ((a_shape, b_shape), (b_shape, a_shape)):
+            arrays = rounded([np.round(rng.uniform(-4, 4, left), 1), np.round(rng.uniform(0.3, 4, right), 1)], dtype)
+            check(getattr(lm, name), numpy_f(*widened(arrays)), arrays, dtype, tolerance)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("exponent", [2, 3, 0.5, -1, -2, 0, 1, 1.7, -0.3])
+def test_power(exponent, dtype, rng):
+    for n in SIZES:
+        (x,) = rounded([rng.uniform(0.2, 4, n)], dtype)
+        e = float(np.asarray(exponent, dtype))
+        check(
+            lambda t: lm.power(t, exponent), x.astype(np.float64) ** e, [x], dtype, 8
+        )  # e log x: relative error grows by |e log x|
+        check(lambda t: t**exponent, x.astype(np.float64) ** e, [x], dtype, 8)
+
+
+def test_power_of_two_tensors_and_negative_bases(rng):
+    x, e = rng.uniform(0.2, 4, (3, 5)), rng.uniform(-2, 2, (5,))
+    np.testing.assert_allclose(build_and_run(lm.power, [x, e]), x**e, rtol=1e-14)
+    x = np.array([-2.0, -0.5, 0.0, 3.0])
+    for whole in (2, 3):
+        np.testing.assert_allclose(build_and_run(lambda t: t**whole, [x]), x**whole, rtol=1e-15)  # noqa: B023
+
+
+covers("power")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_minimum_and_maximum_pass_nan_on(dtype):
+    a, b = np.array([np.nan, 1, np.nan, 0], dtype), np.array([1, np.nan, np.nan, 2], dtype)
+    for name in ("maximum", "minimum"):
+        check(getattr(lm, name), getattr(np, name)(a, b).astype(np.float64), [a, b], dtype, 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_where_and_clip(dtype, rng):
+    for shapes in [((33,), (33,), (33,)), ((5, 1), (7,), ()), ((4, 9), (1, 9), (4, 1))]:
+        c = rng.random(shapes[0]) < 0.5
+        a, b = rounded([rng.normal(size=shapes[1]), rng.normal(size=shapes[2])], dtype)
+        check(lm.where, np.where(c, a, b).astype(np.float64), [c, a, b], dtype, 0)
+    (x,) = rounded([rng.normal(size=(5, 9))], dtype)
+    lo, hi = np.asarray(-0.5, dtype), np.asarray(0.7, dtype)
+    check(lambda t: lm.clip(t, -0.5, 0.7), np.clip(x, lo, hi).astype(np.float64), [x], dtype, 0)
+
+
+def test_logic(rng):
+    a, b = rng.random((2, 3, 17)) < 0.5
+    for f, numpy_f in [(lm.logical_and, np.logical_and), (lm.logical_or, np.logical_or)]:
+        assert np.array_equal(build_and_run(f, [a, b]), numpy_f(a, b))
+        assert np.array_equal(f(a, b), numpy_f(a, b))
+    assert np.array_equal(build_and_run(lm.logical_not, [a]), ~a)
+    assert np.array_equal(build_and_run(lambda p, q: (p & q) | ~p, [a, b]), (a & b) | ~a)
+    x = np.array([1.0, np.nan, np.inf])
+    assert np.array_equal(build_and_run(lm.isnan, [x]), np.isnan(x))
+    assert np.array_equal(lm.isnan(x), np.isnan(x))
+
+
+covers("where", "clip", "logical_and", "logical_or", "logical_not", "isnan")
+
+
+def test_operators(rng):
+    a, b = rng.uniform(1, 2, (2, 4, 4))
+    cases = [
+        lambda x, y: x + y,
+        lambda x, y: x - y,
+        lambda x, y: x * y,
+        lambda x, y: x / y,
+        lambda x, y: x @ y,
+        lambda x, y: -x + 2,
+        lambda x, y: 2 - y,
+        lambda x, y: 3 / y,
+        lambda x, y: abs(x - y),
+        lambda x, y: x.T @ y,
+        lambda x, y: x.sum(axis=0) + y.mean(axis=1),
+        lambda x, y: x.max(axis=1) - y.min(),
+        lambda x, y: x.reshape((2, 8)) - 1,
+        lambda x, y: x.transpose((1, 0)) * y,
+    ]
+    for f in cases:
+        np.testing.assert_allclose(build_and_run(f, [a, b]), f(a, b), rtol=1e-14)
+    for f in [
+        lambda x, y: x < y,
+        lambda x, y: x >= y,
+        lambda x, y: x == y,
+        lambda x, y: x != y,
+        lambda x, y: x > 1.5,
+        lambda x, y: x <= y,
+    ]:
+        assert np.array_equal(build_and_run(f, [a, b]), f(a, b))
+
+
+# ---- reductions ------------------------------------------------------------------------------------------------------------------
+
+REDUCTIONS = {
+    "sum": np.sum,
+    "mean": np.mean,
+    "max": np.max,
+    "min": np.min,
+    "var": np.var,
+    "std": np.std,
+    "norm": lambda x, axis=None, keepdims=False: np.sqrt((x * x).sum(axis=axis, keepdims=keepdims)),
+}
+covers(*REDUCTIONS)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions(name, dtype, rng):
+    shapes = [(n,) for n in SIZES] + [(5, n) for n in SIZES] + [(n, 5) for n in SIZES] + [(3, 4, 5), (1, 1), (2, 1, 3, 1), ()]
+    for shape in shapes:
+        (x,) = rounded([rng.normal(size=shape)], dtype)
+        axes = [None, *range(-len(shape), len(shape)), *([(0, 2), (1, 2)] if len(shape) == 3 else [])]
+        for axis in axes:
+            for keepdims in (False, True):
+                want = REDUCTIONS[name](x.astype(np.float64), axis=axis, keepdims=keepdims)
+                f = lambda t: getattr(lm, name)(t, axis=axis, keepdims=keepdims)  # noqa: B023, E731
+                for got in (f(x), build_and_run(f, [x])):
+                    assert np.shape(got) == np.shape(want)
+                    # a sum of n terms of size 1, each rounded: n eps at the worst
+                    np.testing.assert_allclose(got, want, rtol=0, atol=(8 + x.size) * np.finfo(dtype).eps)
+
+
+def test_reductions_of_a_long_column_and_row(rng):
+    """Long enough for several tiles and partial sums."""
+    x = rng.normal(size=(3000, 33)).astype(np.float32)
+    for axis in (None, 0, 1):
+        for name in ("sum", "max", "min", "mean"):
+            want = REDUCTIONS[name](x.astype(np.float64), axis=axis)
+            got = build_and_run(lambda t: getattr(lm, name)(t, axis=axis), [x])  # noqa: B023
+            np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6 * math.sqrt(x.size))
+
+
+def test_var_with_ddof(rng):
+    x = rng.normal(size=(7, 9))
+    for f, numpy_f in [(lm.var, np.var), (lm.std, np.std)]:
+        np.testing.assert_allclose(build_and_run(lambda t: f(t, axis=0, ddof=1), [x]), numpy_f(x, axis=0, ddof=1), rtol=1e-13)  # noqa: B023
+        np.testing.assert_allclose(f(x, axis=0, ddof=1), numpy_f(x, axis=0, ddof=1), rtol=1e-13)
+
+
+def test_sum_over_nothing_is_zero():
+    assert np.array_equal(build_and_run(lambda t: lm.sum(t, axis=0), [np.zeros((0, 3))]), np.zeros(3))
+    assert np.array_equal(build_and_run(lambda t: lm.sum(t, axis=1), [np.zeros((0, 3))]), np.zeros(0))
+    assert build_and_run(lm.sum, [np.zeros((0, 3))]) == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_argmax(name, dtype, rng):
+    for shape in [(n,) for n in SIZES] + [(4, 9), (9, 4), (2, 3, 5)]:
+        x = np.round(rng.normal(size=shape), 1).astype(dtype)  # rounded: ties, of which the first counts
+        for axis in range(-len(shape), len(shape)):
+            want = getattr(np, name)(x, axis=axis)
+            for got in (getattr(lm, name)(x, axis=axis), build_and_run(lambda t: getattr(lm, name)(t, axis=axis), [x])):  # noqa: B023
+                assert got.dtype == np.int64 and np.array_equal(got, want)
+
+
+covers("argmax", "argmin")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_softmax_family(axis, dtype, rng):
+    family = {"softmax": softmax, "log_softmax": lambda x: x - logsumexp(x, keepdims=True), "logsumexp": logsumexp}
+    for name, f in family.items():
+        for n in SIZES:
+            for scale in (1, 30):
+                (x,) = rounded([scale * rng.normal(size=(5, n))], dtype)
+                wide = x.astype(np.float64)
+                want = f(wide) if axis == -1 else (f(wide.T).T)
+                for got in (getattr(lm, name)(x, axis=axis), build_and_run(lambda t: getattr(lm, name)(t, axis=axis), [x])):  # noqa: B023
+                    assert got.dtype == np.dtype(dtype)
+                    # x - max is rounded once: exp passes that on as |x - max| eps
+                    np.testing.assert_allclose(got, want, rtol=np.finfo(dtype).eps * 10 * (1 + scale * 4), atol=1e-37)
+
+
+def test_softmax_of_huge_logits():
+    x = np.array([[1e30, 0, -1e30], [1e4, 1e4, 1e4], [-3e38, -3e38, -3e38]], np.float32)
+    np.testing.assert_allclose(lm.softmax(x), [[1, 0, 0], [1 / 3] * 3, [1 / 3] * 3], rtol=1e-6)
+    assert np.all(np.isfinite(lm.logsumexp(x[1:])))
+
+
+covers("softmax", "log_softmax", "logsumexp")
+
+# ---- linear algebra --------------------------------------------------------------------------------------------------------------
+
+MATMULS = [
+    *[((n, 5), (5, 3)) for n in SIZES],
+    *[((5, n), (n, 3)) for n in SIZES],
+    *[((5, 3), (3, n)) for n in SIZES],
+    ((64, 64), (64, 64)),
+    ((33, 129), (129, 70)),
+    ((4, 3), (3,)),
+    ((3,), (3, 4)),
+    ((3,), (3,)),
+    ((2, 4, 3), (3, 5)),
+    ((2, 4, 3), (2, 3, 5)),
+    ((2, 1, 4, 3), (5, 3, 2)),
+    ((1, 4, 3), (7, 3, 1)),
+    ((0, 3), (3, 4)),
+    ((4, 0), (0, 3)),
+    ((3, 4), (4, 0)),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matmul(dtype, rng):
+    for a_shape, b_shape in MATMULS:
+        a, b = rounded([rng.normal(size=a_shape), rng.normal(size=b_shape)], dtype)
+        want = np.matmul(a.astype(np.float64), b.astype(np.float64))
+        bound = np.matmul(np.abs(a).astype(np.float64), np.abs(b).astype(np.float64))
+        for got in (lm.matmul(a, b), build_and_run(lm.matmul, [a, b]), build_and_run(lambda p, q: p @ q, [a, b])):
+            assert got.dtype == np.dtype(dtype) and np.shape(got) == want.shape
+            k = a_shape[-1]
+            assert np.all(np.abs(got - want) <= (k + 1) * np.finfo(dtype).eps * bound + np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matmul_of_transposes(dtype, rng):
+    for m, n, k in [(5, 7, 9), (17, 33, 8), (1, 16, 33), (64, 10, 70)]:
+        a, b = rounded([rng.normal(size=(m, k)), rng.normal(size=(k, n))], dtype)
+        want = a.astype(np.float64) @ b.astype(np.float64)
+        at, bt = np.ascontiguousarray(a.T), np.ascontiguousarray(b.T)
+        for f, arrays in [(lambda p, q: p.T @ q, [at, b]), (lambda p, q: p @ q.T, [a, bt]), (lambda p, q: p.T @ q.T, [at, bt])]:
+            np.testing.assert_allclose(build_and_run(f, arrays), want, rtol=0, atol=4 * k * np.finfo(dtype).eps)
+
+
+def test_nan_and_infinity_pass_through_matmul():
+    a = np.array([[0.0, 1.0], [0.0, 0.0]])
+    b = np.array([[np.nan, np.inf], [1.0, 2.0]])
+    with np.errstate(invalid="ignore"):
+        want = a @ b
+    assert np.array_equal(build_and_run(lm.matmul, [a, b]), want, equal_nan=True)
+
+
+def test_dot_and_outer(rng):
+    a, b = rng.normal(size=(2, 9))
+    np.testing.assert_allclose(build_and_run(lm.dot, [a, b]), a @ b, rtol=1e-14)
+    np.testing.assert_allclose(build_and_run(lm.outer, [a, b]), np.outer(a, b), rtol=1e-15)
+    np.testing.assert_allclose(lm.dot(a, b), a @ b, rtol=1e-14)
+    np.testing.assert_allclose(lm.outer(a, b), np.outer(a, b), rtol=1e-15)
+    m = rng.normal(size=(9, 4))
+    np.testing.assert_allclose(build_and_run(lm.dot, [a, m]), a @ m, rtol=1e-14)
+
+
+covers("matmul", "dot", "outer")
+
+# ---- shapes ----------------------------------------------------------------------------------------------------------------------
+
+S = np.s_
+SLICES = [
+    S[0], S[-1], S[1:4], S[::2], S[::-1], S[4:1:-1], S[-2:0:-2], S[:, 2], S[:, ::-1], S[1, ..., 2], S[..., 0], S[:, None], S[None],
+    S[2:2], S[1:3, 1:, ::-2], S[:, -1:, :2], S[-3:], S[10:], S[::3, 1], S[..., None], S[0, 1, 2], S[:, :, 1:2], S[5::-1], S[::-3],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", SLICES, ids=str)
+def test_indexing(where, rng):
+    x = rng.normal(size=(6, 5, 4))
+    got = build_and_run(lambda t: t[where], [x])
+    assert np.shape(got) == x[where].shape and np.array_equal(got, x[where])
+
+
+def test_indexing_by_integers(rng):
+    x = rng.normal(size=(6, 5))
+    rows = np.array([0, 5, 2, 2])
+    assert np.array_equal(build_and_run(lambda t, i: t[i], [x, rows]), x[rows])
+    assert np.array_equal(build_and_run(lambda t: t[rows], [x]), x[rows])
+
+
+SHAPERS = {
+    "reshape": [
+        (lambda m, x: m.reshape(x, (5, 12)), (3, 4, 5)),
+        (lambda m, x: m.reshape(x, (-1, 4)), (6, 2)),
+        (lambda m, x: m.reshape(x, (12,)), (3, 4)),
+        (lambda m, x: m.reshape(x, -1), (2, 3)),
+        (lambda m, x: m.reshape(x, ()), (1, 1)),
+        (lambda m, x: m.reshape(x, (0, 7)), (3, 0)),
+    ],
+    "transpose": [
+        (lambda m, x: m.transpose(x), (3, 4)),
+        (lambda m, x: m.transpose(x), (2, 3, 4)),
+        (lambda m, x: m.transpose(x, (1, 2, 0)), (2, 3, 4)),
+        (lambda m, x: m.transpose(x, (0, 2, 1)), (2, 17, 9)),
+        (lambda m, x: m.transpose(x), (33, 17)),
+    ],
+    "expand_dims": [(lambda m, x, a=a: m.expand_dims(x, a), (3, 4)) for a in (0, 1, 2, -1)],
+    "squeeze": [(lambda m, x: m.squeeze(x), (1, 3, 1)), (lambda m, x: m.squeeze(x, 0), (1, 3, 1))],
+    "broadcast_to": [
+        (lambda m, x: m.broadcast_to(x, (5, 4)), (4,)),
+        (lambda m, x: m.broadcast_to(x, (2, 3, 4)), (3, 1)),
+        (lambda m, x: m.broadcast_to(x, (3,)), ()),
+    ],
+    "flip": [(lambda m, x: m.flip(x, 0), (5, 3)), (lambda m, x: m.flip(x, 1), (5, 3)), (lambda m, x: m.flip(x, -1), (17,))],
+    "pad": [
+        (lambda m, x: m.pad(x, ((1, 2), (0, 3))), (4, 5)),
+        (lambda m, x: m.pad(x, ((0, 0), (1, 1))), (2, 33)),
+        (lambda m, x: m.pad(x, ((2, 0),)), (3,)),
+    ],
+}
+covers(*SHAPERS)
+
+
+@pytest.mark.parametrize("name", SHAPERS)
+def test_shapers(name, rng):
+    for dtype in ("float32", "float64", "int64"):
+        for f, shape in SHAPERS[name]:
+            x = (10 * rng.normal(size=shape)).astype(dtype)
+            want = f(np, x)
+            for got in (f(lm, x), build_and_run(lambda t: f(lm, t), [x])):  # noqa: B023
+                assert np.asarray(got).dtype == x.dtype and np.shape(got) == want.shape and np.array_equal(got, want)
+
+
+def test_concatenate_and_stack(rng):
+    a, b, c = rng.normal(size=(3, 4, 5)), rng.normal(size=(3, 1, 5)), rng.normal(size=(3, 0, 5))
+    for parts in ([a, b], [a, b, c], [a]):
+        want = np.concatenate(parts, axis=1)
+        for axis in (1, -2):
+            assert np.array_equal(build_and_run(lambda *ts: lm.concatenate(list(ts), axis=axis), parts), want)  # noqa: B023
+            assert np.array_equal(lm.concatenate(parts, axis=axis), want)
+    for axis in (0, 1, 2, -1):
+        want = np.stack([a[0], a[1], a[2]], axis=axis)
+        assert np.array_equal(build_and_run(lambda *ts: lm.stack(list(ts), axis=axis), [a[0], a[1], a[2]]), want)  # noqa: B023
+        assert np.array_equal(lm.stack([a[0], a[1], a[2]], axis=axis), want)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_take(dtype, rng):
+    for n in SIZES:
+        x = rng.normal(size=(6, n)).astype(dtype)
+        for indices in (np.array([0, 5, 2, 2, 0]), np.array([[1, 2], [3, 3]]), np.array(4), np.zeros((0,), np.int64)):
+            want = np.take(x, indices, axis=0)
+            assert np.array_equal(build_and_run(lambda t, i: lm.take(t, i), [x, indices]), want)
+            assert np.array_equal(lm.take(x, indices), want)
+        columns = rng.integers(0, n, 5)
+        assert np.array_equal(build_and_run(lambda t, i: lm.take(t, i, axis=1), [x, columns]), np.take(x, columns, axis=1))
+
+
+def test_one_hot_cast_and_makers(rng):
+    labels = np.array([0, 3, 1, 3])
+    want = np.eye(4)[labels]
+    for dtype in DTYPES:
+        for got in (lm.one_hot(labels, 4, dtype=dtype), build_and_run(lambda t: lm.one_hot(t, 4, dtype=dtype), [labels])):  # noqa: B023
+            assert got.dtype == np.dtype(dtype) and np.array_equal(got, want)
+    x = np.array([-1.7, -0.2, 0.0, 0.6, 2.9])
+    for dtype in ("float32", "float64", "int64", "bool"):
+        got = build_and_run(lambda t: lm.cast(t, dtype), [x])  # noqa: B023
+        assert got.dtype == np.dtype(dtype) and np.array_equal(got, x.astype(dtype))
+        assert np.array_equal(lm.cast(x, dtype), x.astype(dtype))
+    y = rng.normal(size=(3, 4))
+    assert np.array_equal(build_and_run(lambda t: lm.zeros_like(t) + lm.ones_like(t), [y]), np.ones((3, 4)))
+    assert np.array_equal(build_and_run(lm.stop_gradient, [y]), y)
+    made = build_and_run(lambda t: t * lm.eye(3, dtype="float64")[:, :1] + lm.full((3, 4), 2.0, dtype="float64"), [y])
+    assert np.array_equal(made, y * np.eye(3)[:, :1] + 2)
+    assert np.array_equal(build_and_run(lambda t: t + lm.arange(4, dtype="float64"), [y]), y + np.arange(4))
+    assert build_and_run(lm.size, [y]) == 12
+    assert build_and_run(lambda t: lm.size(t, 1), [y]) == 4
+
+
+covers(
+    "concatenate", "stack", "take", "one_hot", "cast", "zeros_like", "ones_like", "stop_gradient", "eye", "full", "arange", "size"
+)
+
+# ---- every operation has a case --------------------------------------------------------------------------------------------------
+
+# Held elsewhere: gradients in test_gradients.py, state and randomness in test_program.py
+ELSEWHERE = {"grad", "in_training", "random_uniform", "update_state", "jacobian", "function"}
+
+
+def test_every_operation_has_a_case():
+    names = {n for n in lm.ops.__all__ if callable(getattr(lm.ops, n)) and not isinstance(getattr(lm.ops, n), type)}
+    assert names - COVERED - ELSEWHERE == set(), "operations without a case in this file"
+    assert all(hasattr(lm, n) for n in names), "operations live at the top level, too"

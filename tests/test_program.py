@@ -1,0 +1,291 @@
+"""What the program promises: passes change no bit, updates happen together, bits depend on neither threads nor neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import _core as core
+
+THREADS = (1, 2, 4)
+
+
+def build_net(kind: str, dtype: str = "float32") -> lm.Sequential:
+    layers = {
+        "mlp": [lm.Dense(64, "tanh"), lm.Dense(33, "relu"), lm.Dense(10)],
+        "wide": [lm.Dense(300, "gelu_tanh"), lm.Dense(257, "silu"), lm.Dense(10)],
+        "norms": [lm.Dense(48), lm.BatchNorm(), lm.Activation("relu"), lm.Dense(40), lm.LayerNorm(), lm.Dense(10)],
+        "dropout": [lm.Dense(64, "relu"), lm.Dropout(0.5), lm.Dense(10)],
+    }
+    return lm.Sequential(*layers[kind], seed=3, dtype=dtype)
+
+
+OPTIMIZERS = {
+    "mlp": lambda: lm.optim.Adam(1e-3),
+    "wide": lambda: lm.optim.SGD(1e-2, momentum=0.9, nesterov=True),
+    "norms": lambda: lm.optim.AdamW(1e-3, clip_norm=1.0),
+    "dropout": lambda: lm.optim.RMSProp(1e-3),
+}
+
+
+def train(kind: str, dtype: str, n: int, features: int, steps: int = 5) -> tuple[list[float], dict[str, np.ndarray]]:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(n, features)).astype(dtype), rng.integers(0, 10, n)
+    net = build_net(kind, dtype)
+    net.compile("cross_entropy", OPTIMIZERS[kind]())
+    losses = [net.train_step(x, y) for _ in range(steps)]
+    return losses, dict(net.parameters)
+
+
+def assert_same_bits(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert np.array_equal(a[name], b[name]), f"{name} differs by {np.abs(a[name] - b[name]).max()}"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_same_bits_for_any_number_of_threads(kind, dtype, threads):
+    """Batches large and odd enough that work is cut: 513 rows of 100 features."""
+    runs = []
+    for n in THREADS:
+        threads(n)
+        runs.append(train(kind, dtype, 513, 100))
+    for losses, weights in runs[1:]:
+        assert losses == runs[0][0]
+        assert_same_bits(weights, runs[0][1])
+
+
+def test_same_bits_for_any_number_of_threads_in_fit_and_predict(threads):
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(700, 40)).astype(np.float32), rng.integers(0, 10, 700)
+    runs = []
+    for n in THREADS:
+        threads(n)
+        net = build_net("dropout")
+        history = net.fit(x, y, loss="cross_entropy", optimizer="adam", epochs=2, batch_size=48, verbose=0)
+        runs.append((history.history["loss"], net.predict(x), dict(net.parameters)))
+    for loss, prediction, weights in runs[1:]:
+        assert np.array_equal(loss, runs[0][0]) and np.array_equal(prediction, runs[0][1])
+        assert_same_bits(weights, runs[0][2])
+
+
+def test_same_bits_for_large_reductions_and_products(threads):
+    """Sums over long axes are merged in index order, whoever computed the parts."""
+    rng = np.random.default_rng(3)
+    arrays = [rng.normal(size=(5000, 70)).astype(np.float32), rng.normal(size=(70, 90)).astype(np.float32)]
+    a, b = lm.placeholder((5000, 70)), lm.placeholder((70, 90))
+    c = a @ b
+    outputs = [c, lm.sum(c), lm.sum(c, axis=0), lm.sum(c, axis=1), c.T @ c, lm.var(c, axis=0), lm.softmax(c), lm.norm(c)]
+    run = lm.function([a, b], outputs)
+    results = []
+    for n in THREADS:
+        threads(n)
+        results.append(run(*arrays))
+    for other in results[1:]:
+        for x, y in zip(results[0], other, strict=True):
+            assert np.array_equal(x, y)
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_a_row_does_not_depend_on_its_batch(kind):
+    """predict of one row has the same bits alone, in the middle of a batch and at its end."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(67, 30)).astype(np.float32)
+    net = build_net(kind).build((30,))
+    whole = net.predict(x)
+    for rows in (slice(0, 1), slice(5, 6), slice(66, 67), slice(3, 20), slice(40, 67), slice(0, 64)):
+        assert np.array_equal(net.predict(x[rows]), whole[rows])
+    assert np.array_equal(net.predict(x, batch_size=5), whole)
+
+
+def test_the_same_seed_gives_the_same_bits():
+    for kind in OPTIMIZERS:
+        first, second = train(kind, "float32", 65, 20), train(kind, "float32", 65, 20)
+        assert first[0] == second[0]
+        assert_same_bits(first[1], second[1])
+
+
+# ---- passes ----------------------------------------------------------------------------------------------------------------------
+
+
+def chain(x, w, b):
+    """A net's forward and backward by hand; returns the outputs and every intermediate."""
+    z = x @ w + b
+    h = lm.tanh(z)
+    s = h * h + lm.exp(-h)
+    p = lm.log_softmax(s)
+    loss = -lm.mean(p[:, 0])
+    gw, gb = lm.grad(loss, [w, b])
+    return [loss, gw, gb], [z, h, h * h, lm.exp(-h), s, p, lm.grad(loss, z), lm.grad(loss, h), lm.grad(loss, s)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_keeping_intermediates_changes_no_bit(dtype, rng):
+    """An output keeps a tensor out of a fused step: fused and kept must agree in every bit."""
+    shapes = [("B", 21), (21, 13), (13,)]
+    inputs = [lm.placeholder(s, dtype) for s in shapes]
+    outputs, intermediates = chain(*inputs)
+    arrays = [rng.normal(size=(35, 21)).astype(dtype), rng.normal(size=(21, 13)).astype(dtype), rng.normal(size=13).astype(dtype)]
+    fused = lm.function(inputs, outputs)(*arrays)
+    everything = lm.function(inputs, outputs + intermediates)(*arrays)
+    for a, b in zip(fused, everything, strict=False):
+        assert np.array_equal(a, b)
+    for i, tensor in enumerate(intermediates):
+        one = lm.function(inputs, [*outputs, tensor])(*arrays)
+        for a, b in zip(fused, one, strict=False):
+            assert np.array_equal(a, b)
+        assert np.array_equal(one[-1], everything[len(outputs) + i])
+
+
+def test_equal_nodes_and_constants_change_nothing(rng):
+    x = lm.placeholder((4, 3), "float64")
+    y = (lm.exp(x) + lm.exp(x)) * (np.full((3,), 2.0) * 3.0) + 0 * x + (x - x)
+    at = rng.normal(size=(4, 3))
+    np.testing.assert_allclose(lm.function([x], y)(at), 2 * np.exp(at) * 6, rtol=1e-15)
+
+
+def test_folding_does_not_hide_nan():
+    """0 * x is not 0 where x is infinite, and x - x is not 0."""
+    x = lm.placeholder((3,), "float64")
+    got = lm.function([x], [0 * x, x - x, x / x, x * 1 + 0])(np.array([np.inf, np.nan, 2.0]))
+    assert np.array_equal(got[0], [np.nan, np.nan, 0], equal_nan=True)
+    assert np.array_equal(got[1], [np.nan, np.nan, 0], equal_nan=True)
+    assert np.array_equal(got[2], [np.nan, np.nan, 1], equal_nan=True)
+    assert np.array_equal(got[3], [np.inf, np.nan, 2], equal_nan=True)
+
+
+def test_outputs_that_are_inputs_constants_or_repeated(rng):
+    x = lm.placeholder((3,), "float64")
+    at = rng.normal(size=3)
+    a, b, c, d = lm.function([x], [x, x * 2, x, lm.zeros_like(x)])(at)
+    assert np.array_equal(a, at) and np.array_equal(b, 2 * at) and np.array_equal(c, at) and np.array_equal(d, np.zeros(3))
+    a[:] = 7  # outputs are the caller's own: neither the input nor another output moves
+    assert not np.any(c == 7) and not np.any(at == 7)
+
+
+def test_results_of_one_call_survive_the_next(rng):
+    x = lm.placeholder(("B", 3), "float64")
+    f = lm.function([x], lm.exp(x))
+    first_at = rng.normal(size=(4, 3))
+    first = f(first_at)
+    f(rng.normal(size=(4, 3)))
+    assert np.array_equal(first, lm.exp(first_at))
+
+
+def test_inputs_of_any_layout_and_type(rng):
+    x = lm.placeholder(("B", 4), "float32")
+    f = lm.function([x], x * 2)
+    base = rng.normal(size=(6, 8)).astype(np.float32)
+    read_only = base[:, :4].copy()
+    read_only.flags.writeable = False
+    for at in (base[:, ::2], np.asfortranarray(base[:, :4]), base[::-1, 3::-1], read_only, base[:, :4].astype(np.float64)):
+        assert np.array_equal(f(at), 2 * at.astype(np.float32))
+    assert np.array_equal(f(np.arange(8).reshape(2, 4)), 2 * np.arange(8).reshape(2, 4))
+    assert np.array_equal(f([[1, 2, 3, 4]]), [[2, 4, 6, 8]])
+
+
+# ---- updates ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_updates_see_the_values_before():
+    """Two parameters swap: every update reads what was there before the step."""
+    a, b = lm.Parameter(np.arange(3.0), dtype="float64"), lm.Parameter(np.arange(3.0) + 10, dtype="float64")
+    swap = lm.function([], [a + b], updates=[(a, b), (b, a)])
+    (total,) = swap()
+    assert np.array_equal(total, np.arange(3.0) * 2 + 10)
+    assert np.array_equal(a.value, np.arange(3.0) + 10) and np.array_equal(b.value, np.arange(3.0))
+    swap()
+    assert np.array_equal(a.value, np.arange(3.0)) and np.array_equal(b.value, np.arange(3.0) + 10)
+
+
+def test_a_chain_of_updates():
+    a, b, c = (lm.Parameter(np.full(40, float(i)), dtype="float64") for i in (1, 2, 3))
+    rotate = lm.function([], [], updates=[(a, b), (b, c), (c, a + 0)])
+    rotate()
+    assert [p.value[0] for p in (a, b, c)] == [2, 3, 1]
+
+
+def test_an_update_by_its_own_value_and_an_input():
+    count = lm.Parameter(np.zeros(()), dtype="float64", trainable=False)
+    x = lm.placeholder((), "float64")
+    step = lm.function([x], [count * 1], updates=[(count, count + x)])
+    assert [float(step(2.0)[0]) for _ in range(3)] == [0, 2, 4]
+    assert count.value == 6
+
+
+def test_gradient_descent_by_hand(rng):
+    x = rng.normal(size=(50, 4))
+    true = np.array([1.0, -2, 3, 0.5])
+    w = lm.Parameter(np.zeros(4), dtype="float64")
+    inputs = [lm.placeholder(("B", 4), "float64"), lm.placeholder(("B",), "float64")]
+    loss = lm.mean((inputs[0] @ w - inputs[1]) ** 2)
+    step = lm.function(inputs, loss, updates=[(w, w - 0.1 * lm.grad(loss, w))])
+    losses = [float(step(x, x @ true)) for _ in range(300)]
+    assert losses[-1] < 1e-10
+    np.testing.assert_allclose(w.value, true, atol=1e-4)
+
+
+def test_a_parameter_is_read_when_the_function_runs():
+    w = lm.Parameter(np.ones(3), dtype="float64")
+    f = lm.function([], w * 2)
+    assert np.array_equal(f(), [2, 2, 2])
+    w.value = np.arange(3.0)
+    assert np.array_equal(f(), [0, 2, 4])
+    with pytest.raises(ValueError, match="3"):
+        w.value = np.zeros(4)
+    assert np.array_equal(f(), [0, 2, 4])
+
+
+def test_a_value_read_is_a_copy():
+    w = lm.Parameter(np.ones(3), dtype="float64")
+    w.value[:] = 9
+    assert np.array_equal(w.value, np.ones(3))
+
+
+# ---- randomness and training -----------------------------------------------------------------------------------------------------
+
+
+def test_dropout_keeps_its_share_and_changes_each_step():
+    """Kept elements are scaled by 1 / (1 - p), masks are fresh at each step, the seed decides them; inference is the identity."""
+    x = np.ones((100, 50), np.float32)
+
+    def masks(seed: int) -> tuple[np.ndarray, np.ndarray]:
+        source = lm.Input(50)
+        target = lm.Dropout(0.25)(source)
+        net = lm.Model(source, target, seed=seed)
+        assert np.array_equal(net.predict(x), x)
+        step = core.Program([source.node], [target.node], [], True)
+        return step.run([x])[0], step.run([x])[0]
+
+    first, second = masks(1)
+    for mask in (first, second):
+        np.testing.assert_allclose(np.unique(mask), [0, 4 / 3], rtol=1e-6)
+        assert abs((mask == 0).mean() - 0.25) < 0.03  # 5 sigma of 5000 draws
+    assert 0.5 < (first == second).mean() < 0.75  # independent: 1 - 2 p (1 - p) = .625
+    again = masks(1)
+    assert np.array_equal(first, again[0]) and np.array_equal(second, again[1])
+    assert not np.array_equal(first, masks(2)[0])
+
+
+def test_update_state_and_in_training():
+    """Both halves in one graph: a step in training writes the statistics, inference reads them."""
+
+    class Count(lm.Layer):
+        def build(self, x):
+            self.seen = self.parameter("seen", (), lm.initializers.zeros, trainable=False)
+            self.weight = self.parameter("weight", (), lm.initializers.ones)
+
+        def forward(self, x):
+            y = lm.update_state(x * self.weight, self.seen, self.seen + lm.size(x, 0))
+            return lm.in_training(y, y + self.seen)
+
+    net = lm.Sequential(Count(), seed=0, dtype="float64")
+    net.compile("mse", lm.optim.SGD(0.0))
+    x = np.ones((4, 1))
+    assert net.predict(x)[0, 0] == 1
+    net.train_step(x, x)
+    net.train_step(x[:3], x[:3])
+    assert net.parameters["count_1.seen"] == 7
+    assert net.predict(x)[0, 0] == 8

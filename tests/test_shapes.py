@@ -1,0 +1,151 @@
+"""Shapes are checked as nodes are built, with messages that name the operation and both shapes; the batch axis stays free."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+
+
+def t(*shape, dtype="float64"):
+    return lm.placeholder(shape, dtype)
+
+
+# id: (function, what the message must hold)
+MISTAKES = {
+    "add": (lambda: t(3, 4) + t(3, 5), ["add", "3, 4", "3, 5"]),
+    "multiply with batch": (lambda: t("B", 4) * t("B", 5), ["mul", "B, 4", "B, 5"]),
+    "two symbols": (lambda: t("B", 4) + t("N", 4), ["add", "B", "N"]),
+    "matmul": (lambda: t(3, 4) @ t(5, 6), ["matmul", "3, 4", "5, 6"]),
+    "matmul batch": (lambda: t(2, 3, 4) @ t(5, 4, 6), ["matmul", "2, 3, 4", "5, 4, 6"]),
+    "matmul of a scalar": (lambda: lm.matmul(t(), t(3)), ["matmul"]),
+    "reshape": (lambda: lm.reshape(t(3, 4), (5, 2)), ["reshape", "3, 4", "5, 2"]),
+    "reshape -1": (lambda: lm.reshape(t(3, 4), (5, -1)), ["reshape", "3, 4", "5"]),
+    "two -1": (lambda: lm.reshape(t(3, 4), (-1, -1)), ["reshape", "-1"]),
+    "transpose": (lambda: lm.transpose(t(3, 4), (0, 0)), ["transpose", "3, 4"]),
+    "transpose count": (lambda: lm.transpose(t(3, 4), (0, 1, 2)), ["transpose", "3, 4"]),
+    "concatenate": (lambda: lm.concatenate([t(3, 4), t(4, 4)], axis=1), ["concatenate", "3, 4", "4, 4"]),
+    "concatenate nothing": (lambda: lm.concatenate([], axis=0), ["concatenate"]),
+    "stack": (lambda: lm.stack([t(3), t(4)]), ["stack", "3", "4"]),
+    "broadcast_to": (lambda: lm.broadcast_to(t(3, 4), (3, 5)), ["broadcast_to", "3, 4", "3, 5"]),
+    "sum axis": (lambda: lm.sum(t(3, 4), axis=2), ["sum", "2", "3, 4"]),
+    "softmax axis": (lambda: lm.softmax(t(3, 4), axis=5), ["softmax", "5", "3, 4"]),
+    "where": (lambda: lm.where(t(3, dtype="bool"), t(4), t(4)), ["where", "3", "4"]),
+    "index": (lambda: t(3, 4)[7], ["7", "3, 4"]),
+    "too many indices": (lambda: t(3, 4)[0, 0, 0], ["3, 4"]),
+    "squeeze": (lambda: lm.squeeze(t(3, 4), 0), ["squeeze", "3, 4"]),
+    "expand_dims": (lambda: lm.expand_dims(t(3), 5), ["expand_dims", "5"]),
+    "grad of a vector": (lambda: lm.grad(t(3) * 2, t(3)), ["grad", "scalar", "3"]),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake(name):
+    build, parts = MISTAKES[name]
+    with pytest.raises((ValueError, TypeError)) as caught:
+        build()
+    for part in parts:
+        assert part in str(caught.value), f"the message does not say {part!r}: {caught.value}"
+
+
+TYPE_MISTAKES = {
+    "take by floats": lambda: lm.take(t(3, 4), t(2)),
+    "where by floats": lambda: lm.where(t(3), t(3), t(3)),
+    "not of floats": lambda: lm.logical_not(t(3)),
+    "unknown dtype": lambda: lm.cast(t(3), "float31"),
+    "text": lambda: t(3) + "a",
+    "index by text": lambda: t(3)["a"],
+    "truth of a tensor": lambda: bool(t(3) > 0),
+    "float of a tensor": lambda: float(t()),
+}
+
+
+@pytest.mark.parametrize("name", TYPE_MISTAKES)
+def test_type_mistake(name):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        TYPE_MISTAKES[name]()
+    assert len(str(caught.value)) > 10
+
+
+def test_a_function_checks_what_it_is_given():
+    x = lm.placeholder(("B", 3), "float64", name="features")
+    f = lm.function([x], x * 2)
+    for bad in (np.zeros((2, 4)), np.zeros(3), np.zeros((2, 3, 1))):
+        with pytest.raises(ValueError, match="features") as caught:
+            f(bad)
+        assert "3" in str(caught.value)
+    with pytest.raises((TypeError, ValueError)):
+        f()
+    with pytest.raises((TypeError, ValueError)):
+        f(np.zeros((2, 3)), np.zeros((2, 3)))
+    assert np.array_equal(f(np.ones((2, 3))), 2 * np.ones((2, 3)))  # still usable
+
+
+def test_two_inputs_with_one_batch_must_agree():
+    x, y = lm.placeholder(("B", 3), "float64"), lm.placeholder(("B", 3), "float64")
+    f = lm.function([x, y], x + y)
+    with pytest.raises(ValueError, match="B"):
+        f(np.zeros((2, 3)), np.zeros((4, 3)))
+    assert f(np.zeros((4, 3)), np.ones((4, 3))).shape == (4, 3)
+
+
+def test_an_input_that_was_not_named_is_an_error():
+    x, y = t(3), t(3)
+    with pytest.raises(ValueError):
+        lm.function([x], x + y)
+
+
+BATCHED = {
+    "elementwise": lambda x: lm.tanh(x) * 2 + 1,
+    "matmul": lambda x: x @ np.linspace(-1, 1, 15).reshape(5, 3),
+    "gram": lambda x: x.T @ x,
+    "outer gram": lambda x: x @ x.T,
+    "rows": lambda x: lm.log_softmax(x),
+    "sum rows": lambda x: lm.sum(x, axis=1),
+    "sum columns": lambda x: lm.sum(x, axis=0),
+    "sum all": lambda x: lm.sum(x),
+    "reshape": lambda x: lm.reshape(x, (-1,)),
+    "transposed": lambda x: lm.transpose(x) * 2,
+    "concatenated": lambda x: lm.concatenate([x, x * 2], axis=0),
+    "sliced": lambda x: x[:, 1:4],
+    "reversed": lambda x: x[::-1],
+    "one more axis": lambda x: lm.expand_dims(x, 1) - lm.expand_dims(x, 0),
+    "gradient": lambda x: lm.grad(lm.sum(lm.tanh(x) ** 2), x),
+}
+NEEDS_ROWS = {
+    "mean all": lambda x: lm.mean(x),
+    "max columns": lambda x: lm.max(x, axis=0),
+    "gradient of a mean": lambda x: lm.grad(lm.mean(x**3), x),
+}
+
+
+@pytest.mark.parametrize("name", [*BATCHED, *NEEDS_ROWS])
+def test_one_function_for_every_batch(name, rng):
+    """The same function with batches that grow, shrink and vanish equals functions built for those sizes alone."""
+    build = BATCHED.get(name) or NEEDS_ROWS[name]
+    x = lm.placeholder(("B", 5), "float64")
+    f = lm.function([x], build(x))
+    for n in (7, 1, 64, 2, *([0] if name in BATCHED else []), 33, 7):
+        at = rng.normal(size=(n, 5))
+        fixed = lm.placeholder((n, 5), "float64")
+        want = lm.function([fixed], build(fixed))(at)
+        assert np.array_equal(f(at), want) and f(at).shape == want.shape
+
+
+def test_symbolic_shapes_are_shown_and_computed():
+    x = lm.placeholder(("B", 3))
+    assert str(x.shape[0]) == "B" and x.shape[1] == 3
+    assert str(lm.concatenate([x, x], axis=0).shape[0]) in {"2*B", "2B", "2 B"}
+    assert lm.reshape(x, (-1, 3)).shape == x.shape
+    assert lm.Input(8, name="x").shape[1:] == (8,) and str(lm.Input(8).shape[0]) == "B"
+
+
+def test_a_net_takes_any_batch_in_any_order(rng):
+    net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(3), seed=0, dtype="float64")
+    net.compile("cross_entropy", lm.optim.SGD(0.01))
+    x, y = rng.normal(size=(64, 5)), rng.integers(0, 3, 64)
+    for n in (7, 64, 1, 2, 33):
+        assert np.isfinite(net.train_step(x[:n], y[:n]))
+        assert net.predict(x[:n]).shape == (n, 3)
+    assert net.predict(x[:0]).shape == (0, 3)
