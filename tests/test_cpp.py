@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_layering import ISA_FLAGS, compiler, units_of_this_machine
+from test_layering import compiler, isa_flags, units_of_this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 CPP = ROOT / "cpp"
@@ -43,7 +43,7 @@ def library(tmp_path_factory) -> list[Path]:
     for unit in units:
         if unit.stem.startswith("isa_") and unit not in kernels:
             continue
-        own = ISA_FLAGS[unit.stem.removeprefix("isa_")] if unit in kernels else []
+        own = isa_flags(unit) if unit in kernels else []
         jobs.append((folder / f"{unit.parent.name}_{unit.stem}.o", [compiler(), *FLAGS, *own, "-c", str(unit), "-o"]))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda job: build([*job[1], str(job[0])]), jobs))

@@ -79,7 +79,7 @@ def feed(nodes, inputs, arrays) -> dict:
     return {node_id(t): a for t, a in zip(inputs, arrays, strict=True)}
 
 
-# ---- optimizer rules, at the level of the core ---------------------------------------------------------------------------------
+# ---- optimizer rules, at the level of the core ----------------------------------------------------------------------------------
 
 HYPERS = {
     "sgd": [[0.9, 0, 0, 0], [0.9, 0.3, 0, 0.01], [0.8, 0, 1, 0.01], [0, 0, 0, 0]],
