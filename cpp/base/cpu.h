@@ -1,0 +1,16 @@
+// What this processor (and the operating system, which must save the registers) can run.
+#pragma once
+
+namespace lamina {
+
+struct CpuFeatures {
+  bool x86_64_v2 = false;  // SSE 4.2 and POPCNT
+  bool avx2 = false;       // AVX2 and FMA
+  bool avx512 = false;     // AVX-512 F, BW, DQ, VL
+  bool neon = false;
+};
+
+// Asked once, at the first call.
+const CpuFeatures& cpu_features();
+
+}  // namespace lamina

@@ -1,0 +1,40 @@
+// <name>: y = f(x).   <name>_backward: dx = dy * f'(kept), kept = x or y as the functor says.   Every activation of the list.
+#pragma once
+
+#include "base/activations.h"
+#include "kernels/elementwise.inl"
+
+LAMINA_KERNELS_BEGIN
+
+template <class A>
+struct Forward : Instruction<1, 1, A::param_count> {
+  static constexpr const char* name = A::name;
+  template <class V>
+  static V run(const double* params, V x) {
+    return A::value(x, params);
+  }
+};
+
+// The letters of `name` with "_backward" behind.
+template <class A>
+struct BackwardName {
+  static constexpr const char kSuffix[] = "_backward";
+  char text[64] = {};
+  constexpr BackwardName() {
+    int n = 0;
+    for (const char* s = A::name; *s; ++s) text[n++] = *s;
+    for (const char* s = kSuffix; *s; ++s) text[n++] = *s;
+  }
+};
+
+template <class A>
+struct Backward : Instruction<2, 1, A::param_count> {
+  static constexpr BackwardName<A> kName{};
+  static constexpr const char* name = kName.text;
+  template <class V>
+  static V run(const double* params, V dy, V kept) {
+    return dy * A::slope(kept, params);
+  }
+};
+
+LAMINA_KERNELS_END

@@ -1,0 +1,171 @@
+// out[r, c] = f(in0[r, c], in1[r, c], ...): the loop, and the instructions of arithmetic and comparison
+#pragma once
+
+#include "kernels/math.inl"
+#include "kernels/table.h"
+
+LAMINA_KERNELS_BEGIN
+
+// What every instruction states: how many operands, how many hyper-parameters, and how many vectors a step of the loop takes
+// (several hide the latency of light arithmetic; a long formula fills the pipes by itself).
+template <int kOperands, int kVectors = 4, int kHypers = 0>
+struct Instruction {
+  static constexpr int arity = kOperands;
+  static constexpr int vectors = kVectors;
+  static constexpr int params = kHypers;
+};
+
+using Light1 = Instruction<1>;
+using Light2 = Instruction<2>;
+using Light3 = Instruction<3>;
+using Heavy1 = Instruction<1, 1>;
+using Heavy2 = Instruction<2, 1>;
+
+// Where an operand is read: `at` moves on by `step` a vector; at a splat it stays, on a buffer full of the one value.
+template <class T>
+struct Cursor {
+  const T* at;
+  ptrdiff_t dense;  // 1, or 0 at a splat
+};
+
+template <class T, class F, class... In>
+LAMINA_INLINE Vec<T> apply(const double* params, In... in) {
+  return F::template run<Vec<T>>(params, in...);
+}
+
+template <class T, class F>
+LAMINA_INLINE Vec<T> apply_at(const double* params, const Cursor<T>* in, ptrdiff_t offset) {
+  if constexpr (F::arity == 1) return apply<T, F>(params, load(in[0].at + offset));
+  if constexpr (F::arity == 2) return apply<T, F>(params, load(in[0].at + offset), load(in[1].at + offset));
+  if constexpr (F::arity == 3)
+    return apply<T, F>(params, load(in[0].at + offset), load(in[1].at + offset), load(in[2].at + offset));
+}
+
+template <class T, class F>
+LAMINA_INLINE Vec<T> apply_at_tail(const double* params, const Cursor<T>* in, ptrdiff_t n) {
+  if constexpr (F::arity == 1) return apply<T, F>(params, load(in[0].at, n));
+  if constexpr (F::arity == 2) return apply<T, F>(params, load(in[0].at, n), load(in[1].at, n));
+  if constexpr (F::arity == 3) return apply<T, F>(params, load(in[0].at, n), load(in[1].at, n), load(in[2].at, n));
+}
+
+template <class T, int kArity>
+LAMINA_INLINE void advance(Cursor<T>* in, ptrdiff_t count) {
+  for (int i = 0; i < kArity; ++i) in[i].at += in[i].dense ? count : 0;
+}
+
+// One row. The tail runs the same arithmetic on a vector padded with zeros, so its bits are those of a full vector.
+template <class T, class F>
+LAMINA_INLINE void elementwise_row(const double* params, T* out, Cursor<T>* in, ptrdiff_t cols) {
+  constexpr ptrdiff_t kChunk = F::vectors * kLanes<T>;
+  ptrdiff_t c = 0;
+  for (; c + kChunk <= cols; c += kChunk) {
+#pragma GCC unroll 4
+    for (int v = 0; v < F::vectors; ++v) store(out + c + v * kLanes<T>, apply_at<T, F>(params, in, v * kLanes<T>));
+    advance<T, F::arity>(in, kChunk);
+  }
+  if constexpr (F::vectors > 1)
+    for (; c + kLanes<T> <= cols; c += kLanes<T>) {
+      store(out + c, apply_at<T, F>(params, in, 0));
+      advance<T, F::arity>(in, kLanes<T>);
+    }
+  if (c < cols) store(out + c, apply_at_tail<T, F>(params, in, cols - c), cols - c);
+}
+
+// Whether the operand reads one flat run of rows * cols elements, or one value for all.
+LAMINA_INLINE bool flat(const Operand& in, ptrdiff_t cols) { return in.col ? in.row == cols : in.row == 0; }
+
+template <int kArity>
+LAMINA_INLINE bool all_flat(const TileArgs& t) {
+  if (t.rows == 1) return true;
+  bool all = t.out_row == t.cols;
+  for (int i = 0; i < kArity; ++i) all = all && (flat(t.in[i], t.cols) || (t.cols == 1 && t.in[i].row == 1));
+  return all;
+}
+
+template <class T, class F>
+[[gnu::flatten]] void elementwise(const TileArgs& t) {
+  constexpr int kArity = F::arity;
+  constexpr int kBuffer = F::vectors * kLanes<T>;
+  alignas(kVectorBytes) T splat[kArity][kBuffer];
+  double params[F::params + 1];  // a copy: the stores below may not be taken for writes to the hyper-parameters
+  for (int i = 0; i < F::params; ++i) params[i] = t.params[i];
+
+  const bool collapse = all_flat<kArity>(t);
+  const ptrdiff_t rows = collapse ? 1 : t.rows;
+  const ptrdiff_t cols = collapse ? t.rows * t.cols : t.cols;
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    Cursor<T> in[kArity];
+    for (int i = 0; i < kArity; ++i) {
+      const T* row = static_cast<const T*>(t.in[i].data) + r * t.in[i].row;
+      const bool dense = t.in[i].col != 0 || (collapse && t.in[i].row != 0);
+      in[i] = {dense ? row : splat[i], dense};
+      if (!dense && (r == 0 || t.in[i].row != 0))
+        for (int v = 0; v < F::vectors; ++v) store(splat[i] + v * kLanes<T>, Vec<T>(*row));
+    }
+    elementwise_row<T, F>(params, static_cast<T*>(t.out) + r * t.out_row, in, cols);
+  }
+}
+
+// value = first_col + c
+template <class T>
+void iota(const TileArgs& t) {
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    T* out = static_cast<T*>(t.out) + r * t.out_row;
+    for (ptrdiff_t c = 0; c < t.cols; ++c) out[c] = T(t.first_col + c);
+  }
+}
+
+template <class V>
+LAMINA_INLINE V truth(auto mask) {
+  return where(mask, V(1.0), V(0.0));
+}
+
+// clang-format off
+struct Neg : Light1 { static constexpr const char* name = "neg"; template <class V> static V run(const double*, V x) { return -x; } };
+struct Abs : Light1 { static constexpr const char* name = "abs"; template <class V> static V run(const double*, V x) { return abs(x); } };
+struct Sign : Light1 {
+  static constexpr const char* name = "sign";
+  template <class V> static V run(const double*, V x) { return where(x > 0.0, V(1.0), where(x < 0.0, V(-1.0), x + 0.0)); }  // NaN stays
+};
+struct Exp : Heavy1 { static constexpr const char* name = "exp"; template <class V> static V run(const double*, V x) { return exp(x); } };
+struct Log : Heavy1 { static constexpr const char* name = "log"; template <class V> static V run(const double*, V x) { return log(x); } };
+struct Log1p : Heavy1 { static constexpr const char* name = "log1p"; template <class V> static V run(const double*, V x) { return log1p(x); } };
+struct Expm1 : Heavy1 { static constexpr const char* name = "expm1"; template <class V> static V run(const double*, V x) { return expm1(x); } };
+struct Sqrt : Light1 { static constexpr const char* name = "sqrt"; template <class V> static V run(const double*, V x) { return sqrt(x); } };
+struct Sin : Heavy1 { static constexpr const char* name = "sin"; template <class V> static V run(const double*, V x) { return sin(x); } };
+struct Cos : Heavy1 { static constexpr const char* name = "cos"; template <class V> static V run(const double*, V x) { return cos(x); } };
+struct Erf : Heavy1 { static constexpr const char* name = "erf"; template <class V> static V run(const double*, V x) { return erf(x); } };
+struct Floor : Light1 { static constexpr const char* name = "floor"; template <class V> static V run(const double*, V x) { return floor(x); } };
+struct Square : Light1 { static constexpr const char* name = "square"; template <class V> static V run(const double*, V x) { return x * x; } };
+struct Reciprocal : Light1 { static constexpr const char* name = "reciprocal"; template <class V> static V run(const double*, V x) { return 1.0 / x; } };
+struct Copy : Light1 { static constexpr const char* name = "copy"; template <class V> static V run(const double*, V x) { return x; } };
+
+struct Add : Light2 { static constexpr const char* name = "add"; template <class V> static V run(const double*, V a, V b) { return a + b; } };
+struct Sub : Light2 { static constexpr const char* name = "sub"; template <class V> static V run(const double*, V a, V b) { return a - b; } };
+struct Mul : Light2 { static constexpr const char* name = "mul"; template <class V> static V run(const double*, V a, V b) { return a * b; } };
+struct Div : Light2 { static constexpr const char* name = "div"; template <class V> static V run(const double*, V a, V b) { return a / b; } };
+struct Pow : Heavy2 { static constexpr const char* name = "pow"; template <class V> static V run(const double*, V a, V b) { return pow(a, b); } };
+struct Maximum : Light2 { static constexpr const char* name = "maximum"; template <class V> static V run(const double*, V a, V b) { return max(a, b); } };
+struct Minimum : Light2 { static constexpr const char* name = "minimum"; template <class V> static V run(const double*, V a, V b) { return min(a, b); } };
+struct Eq : Light2 { static constexpr const char* name = "eq"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a == b); } };
+struct Ne : Light2 { static constexpr const char* name = "ne"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a != b); } };
+struct Lt : Light2 { static constexpr const char* name = "lt"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a < b); } };
+struct Le : Light2 { static constexpr const char* name = "le"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a <= b); } };
+struct Gt : Light2 { static constexpr const char* name = "gt"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a > b); } };
+struct Ge : Light2 { static constexpr const char* name = "ge"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a >= b); } };
+
+struct Where : Light3 {
+  static constexpr const char* name = "where";
+  template <class V> static V run(const double*, V c, V a, V b) { return where(c != 0.0, a, b); }
+};
+struct Clip : Light3 {
+  static constexpr const char* name = "clip";
+  template <class V> static V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); }
+};
+struct Fma : Light3 {
+  static constexpr const char* name = "fma";
+  template <class V> static V run(const double*, V a, V b, V c) { return fma(a, b, c); }
+};
+// clang-format on
+
+LAMINA_KERNELS_END

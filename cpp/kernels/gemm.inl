@@ -1,0 +1,262 @@
+// c[m, n] (+)= a[m, k] b[k, n]: column panels of B outermost, row tiles of A inside, the sum over k innermost, in registers.
+//
+// B is read a few vectors of a row at a time, A one element at a time and broadcast, so any strides of A do: A B and A^T B are one
+// kernel. Nothing is packed: at the sizes of layers that costs more than it gives.
+// Every element is one chain of fused multiply-adds over ascending k; how C is cut never changes a bit.
+#pragma once
+
+#include "kernels/rows.inl"
+#include "kernels/table.h"
+
+LAMINA_KERNELS_BEGIN
+
+// The register tile: rows x vectors accumulators + one row of B + one broadcast element of A must fit the registers.
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
+constexpr int kAccumulators = kTileRows * kTileVectors;
+constexpr int kWidest = 8;  // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
+
+// Vectors a tile of that many rows may take.
+constexpr int widest(int rows) { return kAccumulators / rows < kWidest ? kAccumulators / rows : kWidest; }
+
+// A panel of B is reused by every row tile: keep k x panel within half of a 32 KB L1.
+constexpr ptrdiff_t kPanelBytes = 16384;
+
+template <class T>
+struct Product {
+  ptrdiff_t k;
+  const T* a;
+  ptrdiff_t a_row, a_col;
+  const T* b;
+  ptrdiff_t b_row;
+  T* c;
+  ptrdiff_t c_row;
+  ptrdiff_t last;  // the column where the tile's last vector starts
+  bool accumulate;
+};
+
+// c[kRows, kVectors vectors]. The last vector starts at `last`, which may overlap the one before: columns that do not fill a vector
+// are covered by a second computation of their neighbours (the same chain, so the same bits) and the loop knows no tails.
+template <class T, int kRows, int kVectors>
+[[gnu::noinline]] void tile(const Product<T>& p) {
+  Vec<T> sum[kRows][kVectors];
+  const ptrdiff_t last = p.last;
+  const auto column = [last](int v) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = p.accumulate ? load(p.c + r * p.c_row + column(v)) : Vec<T>(0.0);
+  const T *a = p.a, *b = p.b;
+  for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+    Vec<T> row[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v));
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Vec<T> factor(a[r * p.a_row]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int v = 0; v < kVectors; ++v) store(p.c + r * p.c_row + column(v), sum[r][v]);
+}
+
+// c[kRows, n] for n under one vector.
+template <class T, int kRows>
+[[gnu::noinline]] void thin_tile(const Product<T>& p, ptrdiff_t n) {
+  Vec<T> sum[kRows];
+  for (int r = 0; r < kRows; ++r) sum[r] = p.accumulate ? load(p.c + r * p.c_row, n) : Vec<T>(0.0);
+  const T *a = p.a, *b = p.b;
+  for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+    const Vec<T> row = load(b, n);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r] = fma(Vec<T>(a[r * p.a_row]), row, sum[r]);
+  }
+  for (int r = 0; r < kRows; ++r) store(p.c + r * p.c_row, sum[r], n);
+}
+
+template <class T, int kRows>
+void run_tile(const Product<T>& p, int vectors) {
+  constexpr int kMost = widest(kRows);
+  switch (vectors) {
+    case 1: return tile<T, kRows, 1>(p);
+    case 2: return tile<T, kRows, 2>(p);
+    case 3: return tile<T, kRows, kMost < 3 ? 1 : 3>(p);
+    case 4: return tile<T, kRows, kMost < 4 ? 1 : 4>(p);
+    case 5: return tile<T, kRows, kMost < 5 ? 1 : 5>(p);
+    case 6: return tile<T, kRows, kMost < 6 ? 1 : 6>(p);
+    case 7: return tile<T, kRows, kMost < 7 ? 1 : 7>(p);
+    default: return tile<T, kRows, kMost < 8 ? 1 : 8>(p);
+  }
+}
+
+template <class T>
+void run_rows(const Product<T>& p, int rows, int vectors) {
+  switch (rows) {
+    case 1: return run_tile<T, 1>(p, vectors);
+    case 2: return run_tile<T, 2>(p, vectors);
+    case 3: return run_tile<T, 3>(p, vectors);
+    case 4: return run_tile<T, 4>(p, vectors);
+    case 5: return run_tile<T, 5>(p, vectors);
+    default: return run_tile<T, 6>(p, vectors);
+  }
+}
+
+template <class T>
+void run_thin(const Product<T>& p, int rows, ptrdiff_t n) {
+  switch (rows) {
+    case 1: return thin_tile<T, 1>(p, n);
+    case 2: return thin_tile<T, 2>(p, n);
+    case 3: return thin_tile<T, 3>(p, n);
+    case 4: return thin_tile<T, 4>(p, n);
+    case 5: return thin_tile<T, 5>(p, n);
+    default: return thin_tile<T, 6>(p, n);
+  }
+}
+
+// `total` in near-equal parts of at most `most`: part i starts at total * i / parts. A last tile of one row would leave the pipes
+// empty; 61 rows are better 6 x 6 + 5 x 5 than 10 x 6 + 1.
+LAMINA_INLINE ptrdiff_t parts_of(ptrdiff_t total, ptrdiff_t most) { return (total + most - 1) / most; }
+
+// Rows [0, m) of one panel of columns.
+template <class T>
+void run_panel(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
+  const T* a = p.a;
+  T* c = p.c;
+  const ptrdiff_t tiles = parts_of(m, kTileRows);
+  for (ptrdiff_t i = 0, row = 0; i < tiles; ++i) {
+    const ptrdiff_t next = m * (i + 1) / tiles;
+    p.a = a + row * p.a_row;
+    p.c = c + row * p.c_row;
+    thin ? run_thin(p, int(next - row), thin) : run_rows(p, int(next - row), vectors);
+    row = next;
+  }
+}
+
+// One panel in pieces of k, so that a piece of B stays in L1 while the row tiles pass over it. C carries the chains across.
+template <class T>
+void run_pieces(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
+  const ptrdiff_t most = m <= kTileRows ? p.k : kPanelBytes / (vectors * kVectorBytes);
+  const ptrdiff_t pieces = p.k > most ? parts_of(p.k, most) : 1;
+  const T *a = p.a, *b = p.b;
+  const ptrdiff_t k = p.k;
+  for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
+    const ptrdiff_t next = k * (i + 1) / pieces;
+    p.a = a + at * p.a_col;
+    p.b = b + at * p.b_row;
+    p.k = next - at;
+    run_panel(p, m, vectors, thin);
+    p.accumulate = true;
+    at = next;
+  }
+}
+
+template <class T>
+void block(const GemmArgs& g) {
+  if (g.m == 0 || g.n == 0) return;
+  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
+  T* c = static_cast<T*>(g.c);
+  Product<T> p = {g.k, a, g.a_row, g.a_col, b, g.b_row, c, g.c_row, 0, g.accumulate};
+  if (g.n < kLanes<T>) return run_pieces(p, g.m, 1, g.n);
+
+  // With two vectors or more, the last panel has two or more (parts grow towards the end): the vector that is moved back to end
+  // at column n overlaps only its neighbour in the same tile, whose old values were read before either is stored.
+  const ptrdiff_t tallest = parts_of(g.m, parts_of(g.m, kTileRows));
+  const ptrdiff_t vectors = parts_of(g.n, kLanes<T>);
+  const ptrdiff_t panels = parts_of(vectors, widest(int(tallest)));
+  for (ptrdiff_t i = 0, at = 0; i < panels; ++i) {
+    const ptrdiff_t next = vectors * (i + 1) / panels;
+    const ptrdiff_t column = at * kLanes<T>;
+    const ptrdiff_t end = next * kLanes<T> < g.n ? next * kLanes<T> : g.n;
+    p.b = b + column;
+    p.c = c + column;
+    p.last = end - kLanes<T> - column;
+    run_pieces(p, g.m, int(next - at), 0);
+    at = next;
+  }
+}
+
+// ---- narrow: c[i, j] (+)= sum over k of a[i, k] bt[j, k], both rows dense ----
+
+constexpr int kNarrowRows = 2;
+constexpr int kNarrowCols = 3;
+
+// Two lane-wise sums for each of kRows x kCols elements: 12 independent chains at most.
+template <class T, int kRows, int kCols>
+[[gnu::noinline]] void dot_tile(const Product<T>& p) {
+  constexpr int kChains = 2;
+  Vec<T> sum[kRows][kCols][kChains];
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kCols; ++j) sum[r][j][0] = sum[r][j][1] = Vec<T>(0.0);
+  const T *a = p.a, *b = p.b;
+  const auto multiply = [&](ptrdiff_t at, int chain, auto read) {
+    Vec<T> column[kCols];
+#pragma GCC unroll 8
+    for (int j = 0; j < kCols; ++j) column[j] = read(b + j * p.b_row + at);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const Vec<T> row = read(a + r * p.a_row + at);
+#pragma GCC unroll 8
+      for (int j = 0; j < kCols; ++j) sum[r][j][chain] = fma(row, column[j], sum[r][j][chain]);
+    }
+  };
+  const auto full = [](const T* x) { return load(x); };
+  ptrdiff_t i = 0;
+  for (; i + kChains * kLanes<T> <= p.k; i += kChains * kLanes<T>) {
+    multiply(i, 0, full);
+    multiply(i + kLanes<T>, 1, full);
+  }
+  if (i + kLanes<T> <= p.k) {
+    multiply(i, 0, full);
+    i += kLanes<T>;
+  }
+  if (i < p.k) multiply(i, 1, [n = p.k - i](const T* x) { return load(x, n); });
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kCols; ++j) {
+      const T total = merge_lanes<SumOf>(sum[r][j][0] + sum[r][j][1]);
+      T& c = p.c[r * p.c_row + j];
+      c = p.accumulate ? c + total : total;
+    }
+}
+
+template <class T>
+void narrow(const GemmArgs& g) {
+  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
+  T* c = static_cast<T*>(g.c);
+  Product<T> p = {g.k, a, g.a_row, 1, b, g.b_row, c, g.c_row, 0, g.accumulate};
+  constexpr int kTall = 4;  // rows at a time for a single column
+  for (ptrdiff_t j = 0; j < g.n;) {
+    const int cols = int(g.n - j < kNarrowCols ? g.n - j : kNarrowCols);
+    p.b = b + j * g.b_row;
+    for (ptrdiff_t i = 0; i < g.m;) {
+      p.a = a + i * g.a_row;
+      p.c = c + i * g.c_row + j;
+      const ptrdiff_t left = g.m - i;
+      if (cols == 1) {
+        left >= kTall ? dot_tile<T, kTall, 1>(p) : dot_tile<T, 1, 1>(p);
+        i += left >= kTall ? kTall : 1;
+      } else {
+        const bool two = left >= kNarrowRows;
+        if (cols == 2) two ? dot_tile<T, 2, 2>(p) : dot_tile<T, 1, 2>(p);
+        if (cols == 3) two ? dot_tile<T, 2, 3>(p) : dot_tile<T, 1, 3>(p);
+        i += two ? 2 : 1;
+      }
+    }
+    j += cols;
+  }
+}
+
+// ---- transpose: dst[c, r] = src[r, c] ----
+
+// Blocks of 16 x 16: each line that is fetched is used up while it is near.
+template <class T>
+void transpose(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols) {
+  constexpr ptrdiff_t kBlock = 16;
+  const T* from = static_cast<const T*>(src);
+  T* to = static_cast<T*>(dst);
+  for (ptrdiff_t c0 = 0; c0 < cols; c0 += kBlock)
+    for (ptrdiff_t r0 = 0; r0 < rows; r0 += kBlock)
+      for (ptrdiff_t c = c0; c < cols && c < c0 + kBlock; ++c)
+        for (ptrdiff_t r = r0; r < rows && r < r0 + kBlock; ++r) to[c * dst_row + r] = from[r * src_row + c];
+}
+
+LAMINA_KERNELS_END

@@ -1,0 +1,187 @@
+// One instruction set: its namespace, the width of its vectors, and the few operations that vector extensions cannot say.
+//
+// An isa_<name>.cpp defines LAMINA_ISA (the namespace) and LAMINA_VECTOR_BYTES and includes table.inl; its flags come from the build.
+// Everything but the table lives in an anonymous namespace: an inline function that two such files exported would be merged by the
+// linker, and an old processor could end up in the copy of a new one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // GCC 12 says so of its own _mm512_undefined_ps()
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define LAMINA_KERNELS_BEGIN              \
+  namespace lamina::kernels::LAMINA_ISA { \
+  namespace {
+#define LAMINA_KERNELS_END \
+  }                        \
+  }
+#define LAMINA_INLINE [[gnu::always_inline]] inline
+
+LAMINA_KERNELS_BEGIN
+
+constexpr int kVectorBytes = LAMINA_VECTOR_BYTES;
+
+typedef float F32 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
+typedef double F64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
+typedef uint32_t U32 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
+typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
+
+// Every section below defines, for F32 and F64:
+//   fused(a, b, c)            a b + c, rounded once where the machine can
+//   root(x), floored(x)       square root; largest integer <= x
+//   lesser(a, b), greater     a < b ? a : b, so b when either is NaN; a > b ? a : b
+//   load_some(p, n)           n < lanes elements of p, zeros above; reads nothing beyond
+//   store_some(p, v, n)       the first n < lanes elements of v; writes nothing beyond
+// and for U64:
+//   multiply_low(a, b)        the full product of the low halves of each lane
+// and kRegisters: how many vector registers there are.
+
+#if LAMINA_VECTOR_BYTES == 64
+
+constexpr int kRegisters = 32;
+
+LAMINA_INLINE __mmask16 first16(ptrdiff_t n) { return __mmask16((1u << n) - 1); }
+LAMINA_INLINE __mmask8 first8(ptrdiff_t n) { return __mmask8((1u << n) - 1); }
+
+LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
+LAMINA_INLINE F64 fused(F64 a, F64 b, F64 c) { return _mm512_fmadd_pd(a, b, c); }
+LAMINA_INLINE F32 root(F32 x) { return _mm512_sqrt_ps(x); }
+LAMINA_INLINE F64 root(F64 x) { return _mm512_sqrt_pd(x); }
+LAMINA_INLINE F32 floored(F32 x) { return _mm512_floor_ps(x); }
+LAMINA_INLINE F64 floored(F64 x) { return _mm512_floor_pd(x); }
+LAMINA_INLINE F32 lesser(F32 a, F32 b) { return _mm512_min_ps(a, b); }
+LAMINA_INLINE F64 lesser(F64 a, F64 b) { return _mm512_min_pd(a, b); }
+LAMINA_INLINE F32 greater(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+LAMINA_INLINE F64 greater(F64 a, F64 b) { return _mm512_max_pd(a, b); }
+LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) { return _mm512_maskz_loadu_ps(first16(n), p); }
+LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(first8(n), p); }
+LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, first16(n), v); }
+LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, first8(n), v); }
+LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm512_mul_epu32(__m512i(a), __m512i(b))); }
+
+#elif LAMINA_VECTOR_BYTES == 32
+
+constexpr int kRegisters = 16;
+
+// A window of 8 (4) lanes that starts n lanes before the zeros selects the first n.
+alignas(64) constexpr int32_t kFirst32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+alignas(64) constexpr int64_t kFirst64[8] = {-1, -1, -1, -1};
+
+LAMINA_INLINE __m256i first32(ptrdiff_t n) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kFirst32 + 8 - n)); }
+LAMINA_INLINE __m256i first64(ptrdiff_t n) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kFirst64 + 4 - n)); }
+
+LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return _mm256_fmadd_ps(a, b, c); }
+LAMINA_INLINE F64 fused(F64 a, F64 b, F64 c) { return _mm256_fmadd_pd(a, b, c); }
+LAMINA_INLINE F32 root(F32 x) { return _mm256_sqrt_ps(x); }
+LAMINA_INLINE F64 root(F64 x) { return _mm256_sqrt_pd(x); }
+LAMINA_INLINE F32 floored(F32 x) { return _mm256_floor_ps(x); }
+LAMINA_INLINE F64 floored(F64 x) { return _mm256_floor_pd(x); }
+LAMINA_INLINE F32 lesser(F32 a, F32 b) { return _mm256_min_ps(a, b); }
+LAMINA_INLINE F64 lesser(F64 a, F64 b) { return _mm256_min_pd(a, b); }
+LAMINA_INLINE F32 greater(F32 a, F32 b) { return _mm256_max_ps(a, b); }
+LAMINA_INLINE F64 greater(F64 a, F64 b) { return _mm256_max_pd(a, b); }
+LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) { return _mm256_maskload_ps(p, first32(n)); }
+LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t n) { return _mm256_maskload_pd(p, first64(n)); }
+
+// In pieces of 4, 2 and 1: a masked store takes 20 to 60 cycles on AMD's cores.
+LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) {
+  __m128 part = _mm256_castps256_ps128(v);
+  if (n & 4) {
+    _mm_storeu_ps(p, part);
+    part = _mm256_extractf128_ps(v, 1);
+    p += 4;
+  }
+  if (n & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+    part = _mm_movehl_ps(part, part);
+    p += 2;
+  }
+  if (n & 1) _mm_store_ss(p, part);
+}
+LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t n) {
+  __m128d part = _mm256_castpd256_pd128(v);
+  if (n & 2) {
+    _mm_storeu_pd(p, part);
+    part = _mm256_extractf128_pd(v, 1);
+    p += 2;
+  }
+  if (n & 1) _mm_store_sd(p, part);
+}
+LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm256_mul_epu32(__m256i(a), __m256i(b))); }
+
+#elif defined(__x86_64__)
+
+constexpr int kRegisters = 16;
+
+// SSE has no fused multiply-add: two roundings, so the bits of `base` differ from those of the wider sets.
+LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return a * b + c; }
+LAMINA_INLINE F64 fused(F64 a, F64 b, F64 c) { return a * b + c; }
+LAMINA_INLINE F32 root(F32 x) { return _mm_sqrt_ps(x); }
+LAMINA_INLINE F64 root(F64 x) { return _mm_sqrt_pd(x); }
+LAMINA_INLINE F32 floored(F32 x) { return _mm_floor_ps(x); }
+LAMINA_INLINE F64 floored(F64 x) { return _mm_floor_pd(x); }
+LAMINA_INLINE F32 lesser(F32 a, F32 b) { return _mm_min_ps(a, b); }
+LAMINA_INLINE F64 lesser(F64 a, F64 b) { return _mm_min_pd(a, b); }
+LAMINA_INLINE F32 greater(F32 a, F32 b) { return _mm_max_ps(a, b); }
+LAMINA_INLINE F64 greater(F64 a, F64 b) { return _mm_max_pd(a, b); }
+LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) {
+  if (n == 1) return _mm_load_ss(p);
+  const __m128 two = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p)));
+  return n == 2 ? two : _mm_movelh_ps(two, _mm_load_ss(p + 2));
+}
+LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t) { return _mm_load_sd(p); }
+LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) {
+  __m128 part = v;
+  if (n & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+    part = _mm_movehl_ps(part, part);
+    p += 2;
+  }
+  if (n & 1) _mm_store_ss(p, part);
+}
+LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t) { _mm_store_sd(p, v); }
+LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm_mul_epu32(__m128i(a), __m128i(b))); }
+
+#elif defined(__aarch64__)
+
+constexpr int kRegisters = 32;
+
+LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
+LAMINA_INLINE F64 fused(F64 a, F64 b, F64 c) { return vfmaq_f64(c, a, b); }
+LAMINA_INLINE F32 root(F32 x) { return vsqrtq_f32(x); }
+LAMINA_INLINE F64 root(F64 x) { return vsqrtq_f64(x); }
+LAMINA_INLINE F32 floored(F32 x) { return vrndmq_f32(x); }
+LAMINA_INLINE F64 floored(F64 x) { return vrndmq_f64(x); }
+// Not vminq: it returns a NaN for a NaN in either place.
+LAMINA_INLINE F32 lesser(F32 a, F32 b) { return a < b ? a : b; }
+LAMINA_INLINE F64 lesser(F64 a, F64 b) { return a < b ? a : b; }
+LAMINA_INLINE F32 greater(F32 a, F32 b) { return a > b ? a : b; }
+LAMINA_INLINE F64 greater(F64 a, F64 b) { return a > b ? a : b; }
+LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) {
+  const float32x4_t zero = vdupq_n_f32(0);
+  if (n == 1) return vld1q_lane_f32(p, zero, 0);
+  const float32x4_t two = vcombine_f32(vld1_f32(p), vdup_n_f32(0));
+  return n == 2 ? two : vld1q_lane_f32(p + 2, two, 2);
+}
+LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t) { return vcombine_f64(vld1_f64(p), vdup_n_f64(0)); }
+LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) {
+  if (n == 1) return vst1q_lane_f32(p, v, 0);
+  vst1_f32(p, vget_low_f32(v));
+  if (n == 3) vst1q_lane_f32(p + 2, v, 2);
+}
+LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t) { vst1q_lane_f64(p, v, 0); }
+LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(vmull_u32(vmovn_u64(uint64x2_t(a)), vmovn_u64(uint64x2_t(b)))); }
+
+#else
+#error "no kernels for this machine"
+#endif
+
+LAMINA_KERNELS_END

@@ -1,0 +1,6 @@
+// Any x86-64-v2 processor. Flags: -msse4.2 -mpopcnt
+#if defined(__x86_64__)
+#define LAMINA_ISA base
+#define LAMINA_VECTOR_BYTES 16
+#include "kernels/table.inl"
+#endif

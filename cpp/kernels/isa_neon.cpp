@@ -1,0 +1,6 @@
+// Any 64-bit ARM processor. No flags.
+#if defined(__aarch64__)
+#define LAMINA_ISA neon
+#define LAMINA_VECTOR_BYTES 16
+#include "kernels/table.inl"
+#endif

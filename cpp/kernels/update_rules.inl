@@ -1,0 +1,353 @@
+// Every optimizer's update, w' = rule(w, g, slots), each one sweep over the parameters. Formulas: PyTorch's single-tensor code.
+//
+// A rule states its slots and hyper-parameters by name, how many constants a step has, and two functions:
+//   prepare(h, lr, t, clock, c)   once a step: hyper-parameters h and the step's number t (1, 2, ...) -> constants c, in double
+//   step(c, w, g, s)              for one vector: gradient g -> weight w and slots s, in place
+// Adding one: write its struct, add it to Rules at the end, and its Python class; tests/ want a plain formula to compare with.
+#pragma once
+
+#include "base/activations.h"
+#include "kernels/table.h"
+#include "kernels/vec.h"
+
+LAMINA_KERNELS_BEGIN
+
+using activations::List;
+
+// a + t (b - a)
+template <class V>
+LAMINA_INLINE V lerp(V a, V b, V t) {
+  return fma(t, b - a, a);
+}
+
+template <class V>
+LAMINA_INLINE V sign_of(V x) {
+  return where(x > 0.0, V(1.0), where(x < 0.0, V(-1.0), x));
+}
+
+// g + wd w; w -= lr g
+struct SgdPlain {
+  static constexpr const char* name = "sgd_plain";
+  static constexpr int slots = 0, hypers = 1, constants = 2;
+  static constexpr const char* const* slot_names = nullptr;
+  static constexpr const char* hyper_names[] = {"weight_decay"};
+  static void prepare(const double* h, double lr, double, double*, double* c) {
+    c[0] = h[0];
+    c[1] = -lr;
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V*) {
+    w = fma(c[1], fma(c[0], w, g), w);
+  }
+};
+
+// b = mu b + (1 - dampening) g, at first b = g;   w -= lr (nesterov ? g + mu b : b)
+struct Sgd {
+  static constexpr const char* name = "sgd";
+  static constexpr int slots = 1, hypers = 4, constants = 6;
+  static constexpr const char* slot_names[] = {"momentum_buffer"};
+  static constexpr const char* hyper_names[] = {"momentum", "dampening", "nesterov", "weight_decay"};
+  static void prepare(const double* h, double lr, double t, double*, double* c) {
+    const bool nesterov = h[2] != 0;
+    c[0] = h[3];
+    c[1] = h[0];
+    c[2] = t == 1 ? 1.0 : 1.0 - h[1];
+    c[3] = nesterov ? h[0] : 1.0;  // of b
+    c[4] = nesterov ? 1.0 : 0.0;   // of g
+    c[5] = -lr;
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = fma(c[2], g, c[1] * s[0]);
+    w = fma(c[5], fma(c[3], s[0], c[4] * g), w);
+  }
+};
+
+// m = lerp(m, g, 1 - b1);  v = b2 v + (1 - b2) g^2;  w -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
+// decoupled: w *= 1 - lr wd first, else g += wd w.  eps_keras: eps is added to sqrt(v) before the bias correction.
+template <bool kAmsgrad>
+struct AdamRule {
+  static constexpr int slots = kAmsgrad ? 3 : 2, hypers = 6, constants = 8;
+  static constexpr const char* slot_names[] = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
+  static constexpr const char* hyper_names[] = {"beta1", "beta2", "eps", "weight_decay", "decoupled", "eps_keras"};
+  static void prepare(const double* h, double lr, double t, double*, double* c) {
+    const double correction1 = 1 - __builtin_pow(h[0], t), root2 = __builtin_sqrt(1 - __builtin_pow(h[1], t));
+    const bool decoupled = h[4] != 0, keras = h[5] != 0;
+    c[0] = decoupled ? 0.0 : h[3];
+    c[1] = decoupled ? 1 - lr * h[3] : 1.0;
+    c[2] = 1 - h[0];
+    c[3] = h[1];
+    c[4] = 1 - h[1];
+    c[5] = keras ? 1.0 : 1 / root2;
+    c[6] = h[2];
+    c[7] = -lr / correction1 * (keras ? root2 : 1.0);
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = lerp(s[0], g, c[2]);
+    s[1] = fma(c[4] * g, g, c[3] * s[1]);
+    V largest = s[1];
+    if constexpr (kAmsgrad) largest = s[2] = max(s[2], s[1]);
+    w = fma(c[7], s[0] / fma(sqrt(largest), c[5], c[6]), c[1] * w);
+  }
+};
+
+struct Adam : AdamRule<false> {
+  static constexpr const char* name = "adam";
+};
+struct AdamAmsgrad : AdamRule<true> {
+  static constexpr const char* name = "adam_amsgrad";
+};
+
+// v = a v + (1 - a) g^2;  w -= lr g / (sqrt(v) + eps)
+struct RmsProp {
+  static constexpr const char* name = "rmsprop";
+  static constexpr int slots = 1, hypers = 3, constants = 5;
+  static constexpr const char* slot_names[] = {"square_avg"};
+  static constexpr const char* hyper_names[] = {"alpha", "eps", "weight_decay"};
+  static void prepare(const double* h, double lr, double, double*, double* c) {
+    c[0] = h[2];
+    c[1] = h[0];
+    c[2] = 1 - h[0];
+    c[3] = h[1];
+    c[4] = -lr;
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = fma(c[2] * g, g, c[1] * s[0]);
+    w = fma(c[4], g / (sqrt(s[0]) + c[3]), w);
+  }
+};
+
+// As above with  b = mu b + g / (root + eps), w -= lr b;  centered: root = sqrt(v - a^2), a = the average of g
+struct RmsPropFull {
+  static constexpr const char* name = "rmsprop_full";
+  static constexpr int slots = 3, hypers = 5, constants = 7;
+  static constexpr const char* slot_names[] = {"square_avg", "momentum_buffer", "grad_avg"};
+  static constexpr const char* hyper_names[] = {"alpha", "eps", "weight_decay", "momentum", "centered"};
+  static void prepare(const double* h, double lr, double, double*, double* c) {
+    c[0] = h[2];
+    c[1] = h[0];
+    c[2] = 1 - h[0];
+    c[3] = h[1];
+    c[4] = -lr;
+    c[5] = h[3];
+    c[6] = h[4] != 0 ? 1.0 : 0.0;
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = fma(c[2] * g, g, c[1] * s[0]);
+    s[2] = lerp(s[2], g, c[2]);
+    const V variance = s[0] - c[6] * (s[2] * s[2]);
+    s[1] = fma(c[5], s[1], g / (sqrt(variance) + c[3]));
+    w = fma(c[4], s[1], w);
+  }
+};
+
+// v += g^2;  w -= lr / (1 + (t - 1) decay) g / (sqrt(v) + eps)
+struct Adagrad {
+  static constexpr const char* name = "adagrad";
+  static constexpr int slots = 1, hypers = 3, constants = 3;
+  static constexpr const char* slot_names[] = {"sum"};
+  static constexpr const char* hyper_names[] = {"eps", "weight_decay", "lr_decay"};
+  static void prepare(const double* h, double lr, double t, double*, double* c) {
+    c[0] = h[1];
+    c[1] = h[0];
+    c[2] = -lr / (1 + (t - 1) * h[2]);
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = fma(g, g, s[0]);
+    w = fma(c[2], g / (sqrt(s[0]) + c[1]), w);
+  }
+};
+
+// v = rho v + (1 - rho) g^2;  d = g sqrt(a + eps) / sqrt(v + eps);  a = rho a + (1 - rho) d^2;  w -= lr d
+struct Adadelta {
+  static constexpr const char* name = "adadelta";
+  static constexpr int slots = 2, hypers = 3, constants = 5;
+  static constexpr const char* slot_names[] = {"square_avg", "acc_delta"};
+  static constexpr const char* hyper_names[] = {"rho", "eps", "weight_decay"};
+  static void prepare(const double* h, double lr, double, double*, double* c) {
+    c[0] = h[2];
+    c[1] = h[0];
+    c[2] = 1 - h[0];
+    c[3] = h[1];
+    c[4] = -lr;
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = fma(c[2] * g, g, c[1] * s[0]);
+    const V delta = sqrt(s[1] + c[3]) / sqrt(s[0] + c[3]) * g;
+    s[1] = fma(c[2] * delta, delta, c[1] * s[1]);
+    w = fma(c[4], delta, w);
+  }
+};
+
+// m = lerp(m, g, 1 - b1);  u = max(b2 u, |g| + eps);  w -= lr / (1 - b1^t) m / u
+struct Adamax {
+  static constexpr const char* name = "adamax";
+  static constexpr int slots = 2, hypers = 4, constants = 5;
+  static constexpr const char* slot_names[] = {"exp_avg", "exp_inf"};
+  static constexpr const char* hyper_names[] = {"beta1", "beta2", "eps", "weight_decay"};
+  static void prepare(const double* h, double lr, double t, double*, double* c) {
+    c[0] = h[3];
+    c[1] = 1 - h[0];
+    c[2] = h[1];
+    c[3] = h[2];
+    c[4] = -lr / (1 - __builtin_pow(h[0], t));
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = lerp(s[0], g, c[1]);
+    s[1] = max(c[2] * s[1], abs(g) + c[3]);
+    w = fma(c[4], s[0] / s[1], w);
+  }
+};
+
+// mu_t = b1 (1 - .96^(t psi) / 2), P_t = mu_1 ... mu_t;  d = sqrt(v / (1 - b2^t)) + eps
+// w -= lr ((1 - mu_t) / (1 - P_t) g + mu_{t+1} / (1 - P_{t+1}) m) / d          clock[1] = P
+struct NAdam {
+  static constexpr const char* name = "nadam";
+  static constexpr int slots = 2, hypers = 5, constants = 8;
+  static constexpr const char* slot_names[] = {"exp_avg", "exp_avg_sq"};
+  static constexpr const char* hyper_names[] = {"beta1", "beta2", "eps", "weight_decay", "psi"};
+  static double momentum_at(const double* h, double t) { return h[0] * (1 - 0.5 * __builtin_pow(0.96, t * h[4])); }
+  static void prepare(const double* h, double lr, double t, double* clock, double* c) {
+    const double mu = momentum_at(h, t), next = momentum_at(h, t + 1);
+    const double product = clock[1] = (t == 1 ? 1.0 : clock[1]) * mu;
+    c[0] = h[3];
+    c[1] = 1 - h[0];
+    c[2] = h[1];
+    c[3] = 1 - h[1];
+    c[4] = 1 / __builtin_sqrt(1 - __builtin_pow(h[1], t));
+    c[5] = h[2];
+    c[6] = -lr * (1 - mu) / (1 - product);
+    c[7] = -lr * next / (1 - product * next);
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = lerp(s[0], g, c[1]);
+    s[1] = fma(c[3] * g, g, c[2] * s[1]);
+    w = w + fma(c[6], g, c[7] * s[0]) / fma(sqrt(s[1]), c[4], c[5]);
+  }
+};
+
+// r = rho_inf - 2 t b2^t / (1 - b2^t), rho_inf = 2 / (1 - b2) - 1;  r > 5: Adam's step times a rectifier, else w -= lr m / (1 - b1^t)
+struct RAdam {
+  static constexpr const char* name = "radam";
+  static constexpr int slots = 2, hypers = 4, constants = 8;
+  static constexpr const char* slot_names[] = {"exp_avg", "exp_avg_sq"};
+  static constexpr const char* hyper_names[] = {"beta1", "beta2", "eps", "weight_decay"};
+  static void prepare(const double* h, double lr, double t, double*, double* c) {
+    const double power2 = __builtin_pow(h[1], t), correction2 = 1 - power2;
+    const double limit = 2 / (1 - h[1]) - 1, rho = limit - 2 * t * power2 / correction2;
+    const bool rectified = rho > 5;
+    const double ratio = (rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho);
+    c[0] = h[3];
+    c[1] = 1 - h[0];
+    c[2] = h[1];
+    c[3] = 1 - h[1];
+    c[4] = h[2];
+    c[5] = rectified ? 1.0 : 0.0;
+    c[6] = rectified ? __builtin_sqrt(ratio * correction2) : 1.0;
+    c[7] = -lr / (1 - __builtin_pow(h[0], t));
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    g = fma(c[0], w, g);
+    s[0] = lerp(s[0], g, c[1]);
+    s[1] = fma(c[3] * g, g, c[2] * s[1]);
+    const V scale = where(c[5] > 0.0, c[6] / (sqrt(s[1]) + c[4]), c[6]);
+    w = fma(c[7] * s[0], scale, w);
+  }
+};
+
+// eta = eta+ where g agrees with the last g, eta- where it turned (then g = 0), else 1;  step = clamp(eta step);  w -= sign(g) step
+struct RProp {
+  static constexpr const char* name = "rprop";
+  static constexpr int slots = 2, hypers = 4, constants = 4;
+  static constexpr const char* slot_names[] = {"prev", "step_size"};
+  static constexpr const char* hyper_names[] = {"eta_minus", "eta_plus", "step_min", "step_max"};
+  static void prepare(const double* h, double, double, double*, double* c) {
+    for (int i = 0; i < 4; ++i) c[i] = h[i];
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    const V agree = g * s[0];
+    const V eta = where(agree > 0.0, c[1], where(agree < 0.0, c[0], V(1.0)));
+    s[1] = clamp(s[1] * eta, c[2], c[3]);
+    s[0] = where(agree < 0.0, V(0.0), g);
+    w = w - sign_of(s[0]) * s[1];
+  }
+};
+
+// w = (1 - lr wd) w - lr sign(b1 m + (1 - b1) g);  m = b2 m + (1 - b2) g        (Chen et al. 2023)
+struct Lion {
+  static constexpr const char* name = "lion";
+  static constexpr int slots = 1, hypers = 3, constants = 6;
+  static constexpr const char* slot_names[] = {"exp_avg"};
+  static constexpr const char* hyper_names[] = {"beta1", "beta2", "weight_decay"};
+  static void prepare(const double* h, double lr, double, double*, double* c) {
+    c[0] = h[0];
+    c[1] = 1 - h[0];
+    c[2] = h[1];
+    c[3] = 1 - h[1];
+    c[4] = 1 - lr * h[2];
+    c[5] = -lr;
+  }
+  template <class V>
+  static void step(const V* c, V& w, V g, V* s) {
+    const V direction = sign_of(fma(c[0], s[0], c[1] * g));
+    w = fma(c[5], direction, c[4] * w);
+    s[0] = fma(c[2], s[0], c[3] * g);
+  }
+};
+
+using Rules = List<SgdPlain, Sgd, Adam, AdamAmsgrad, RmsProp, RmsPropFull, Adagrad, Adadelta, Adamax, NAdam, RAdam, RProp, Lion>;
+
+template <class Rule>
+void prepare_rule(const double* hyper, double lr, double* clock, double* constants) {
+  static_assert(Rule::slots <= kMaxSlots && Rule::constants <= kMaxRuleConstants);
+  clock[0] += 1;
+  Rule::prepare(hyper, lr, clock[0], clock, constants);
+}
+
+// `n` is a full vector, or the tail's length: then loads pad with zeros and stores stop in time.
+template <class Rule, class T, bool kTail>
+LAMINA_INLINE void update_at(const Vec<T>* constants, T* w, T* const* slot, const T* g, ptrdiff_t c, ptrdiff_t n) {
+  Vec<T> s[Rule::slots + 1];
+  for (int i = 0; i < Rule::slots; ++i) s[i] = kTail ? load(slot[i] + c, n) : load(slot[i] + c);
+  Vec<T> weight = kTail ? load(w + c, n) : load(w + c);
+  Rule::step(constants, weight, kTail ? load(g + c, n) : load(g + c), s);
+  kTail ? store(w + c, weight, n) : store(w + c, weight);
+  for (int i = 0; i < Rule::slots; ++i) kTail ? store(slot[i] + c, s[i], n) : store(slot[i] + c, s[i]);
+}
+
+template <class T, class Rule>
+[[gnu::flatten]] void apply_rule(const RuleArgs& u) {
+  Vec<T> constants[Rule::constants];
+  for (int i = 0; i < Rule::constants; ++i) constants[i] = Vec<T>(u.constants[i]);
+  const bool collapse = u.rows == 1 || (u.w_row == u.cols && u.g_row == u.cols);
+  const ptrdiff_t rows = collapse ? 1 : u.rows;
+  const ptrdiff_t cols = collapse ? u.rows * u.cols : u.cols;
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    T* w = static_cast<T*>(u.w) + r * u.w_row;
+    const T* g = static_cast<const T*>(u.g) + r * u.g_row;
+    T* slot[Rule::slots + 1];
+    for (int i = 0; i < Rule::slots; ++i) slot[i] = static_cast<T*>(u.slot[i]) + r * u.w_row;
+    ptrdiff_t c = 0;
+    for (; c + kLanes<T> <= cols; c += kLanes<T>) update_at<Rule, T, false>(constants, w, slot, g, c, kLanes<T>);
+    if (c < cols) update_at<Rule, T, true>(constants, w, slot, g, c, cols - c);
+  }
+}
+
+LAMINA_KERNELS_END

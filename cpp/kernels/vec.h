@@ -1,0 +1,165 @@
+// Vec<T>: one register of numbers that is calculated with like one number; Mask<T>: what a comparison gives.
+#pragma once
+
+#include "kernels/isa.h"
+
+LAMINA_KERNELS_BEGIN
+
+// The vector types that belong to T. Loads and stores go through `Loose`, a type that is allowed to be unaligned: GCC 12 sends a
+// 32-byte memcpy through the stack.
+template <class T>
+struct Shape;
+
+template <>
+struct Shape<float> {
+  using Raw = F32;
+  using Uint = uint32_t;
+  typedef float Loose __attribute__((vector_size(LAMINA_VECTOR_BYTES), aligned(4), may_alias));
+  typedef int32_t Compared __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
+  using Bits = U32;
+  static constexpr int kMantissaBits = 23;
+  static constexpr int kBias = 127;
+};
+
+template <>
+struct Shape<double> {
+  using Raw = F64;
+  using Uint = uint64_t;
+  typedef double Loose __attribute__((vector_size(LAMINA_VECTOR_BYTES), aligned(8), may_alias));
+  typedef int64_t Compared __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
+  using Bits = U64;
+  static constexpr int kMantissaBits = 52;
+  static constexpr int kBias = 1023;
+};
+
+template <class T>
+constexpr int kLanes = kVectorBytes / int(sizeof(T));
+
+template <class T>
+struct Vec;
+
+template <class T>
+struct Mask {
+  typename Shape<T>::Compared raw;
+
+  LAMINA_INLINE friend Mask operator&(Mask a, Mask b) { return {a.raw & b.raw}; }
+  LAMINA_INLINE friend Mask operator|(Mask a, Mask b) { return {a.raw | b.raw}; }
+};
+
+template <class T>
+struct Vec {
+  using Number = T;
+  using Raw = typename Shape<T>::Raw;
+  using Bits = typename Shape<T>::Bits;
+
+  Raw raw;
+
+  Vec() = default;
+  LAMINA_INLINE Vec(Raw r) : raw(r) {}
+  LAMINA_INLINE Vec(float s) : raw(T(s) - Raw{}) {}  // every lane s; s - 0 and not s + 0, which would turn -0 into 0
+  LAMINA_INLINE Vec(double s) : raw(T(s) - Raw{}) {}
+
+  LAMINA_INLINE friend Vec operator+(Vec a, Vec b) { return a.raw + b.raw; }
+  LAMINA_INLINE friend Vec operator-(Vec a, Vec b) { return a.raw - b.raw; }
+  LAMINA_INLINE friend Vec operator*(Vec a, Vec b) { return a.raw * b.raw; }
+  LAMINA_INLINE friend Vec operator/(Vec a, Vec b) { return a.raw / b.raw; }
+  LAMINA_INLINE friend Vec operator-(Vec a) { return -a.raw; }
+  LAMINA_INLINE friend Mask<T> operator<(Vec a, Vec b) { return {a.raw < b.raw}; }
+  LAMINA_INLINE friend Mask<T> operator<=(Vec a, Vec b) { return {a.raw <= b.raw}; }
+  LAMINA_INLINE friend Mask<T> operator>(Vec a, Vec b) { return {a.raw > b.raw}; }
+  LAMINA_INLINE friend Mask<T> operator>=(Vec a, Vec b) { return {a.raw >= b.raw}; }
+  LAMINA_INLINE friend Mask<T> operator==(Vec a, Vec b) { return {a.raw == b.raw}; }
+  LAMINA_INLINE friend Mask<T> operator!=(Vec a, Vec b) { return {a.raw != b.raw}; }
+  LAMINA_INLINE friend Vec where(Mask<T> m, Vec a, Vec b) { return m.raw ? a.raw : b.raw; }
+  LAMINA_INLINE friend Vec fma(Vec a, Vec b, Vec c) { return fused(a.raw, b.raw, c.raw); }
+  LAMINA_INLINE friend Vec sqrt(Vec x) { return root(x.raw); }
+  LAMINA_INLINE friend Vec floor(Vec x) { return floored(x.raw); }
+};
+
+template <class T>
+LAMINA_INLINE typename Shape<T>::Bits bits(Vec<T> x) {
+  return typename Shape<T>::Bits(x.raw);
+}
+
+template <class T>
+LAMINA_INLINE Vec<T> from_bits(typename Shape<T>::Bits b) {
+  return typename Shape<T>::Raw(b);
+}
+
+template <class T>
+constexpr typename Shape<T>::Uint kSignBit = typename Shape<T>::Uint(1) << (8 * sizeof(T) - 1);
+
+template <class T>
+constexpr T kInfinity = T(__builtin_inf());
+
+template <class T>
+LAMINA_INLINE Vec<T> abs(Vec<T> x) {
+  return from_bits<T>(bits(x) & ~kSignBit<T>);
+}
+
+// |x| with the sign of s
+template <class T>
+LAMINA_INLINE Vec<T> copysign(Vec<T> x, Vec<T> s) {
+  return from_bits<T>((bits(x) & ~kSignBit<T>) | (bits(s) & kSignBit<T>));
+}
+
+// NaN when either is, as NumPy's maximum
+template <class T>
+LAMINA_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
+  return where(a != a, a, Vec<T>(greater(a.raw, b.raw)));
+}
+
+template <class T>
+LAMINA_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
+  return where(a != a, a, Vec<T>(lesser(a.raw, b.raw)));
+}
+
+// x between two numbers; NaN stays NaN
+template <class T>
+LAMINA_INLINE Vec<T> clamp(Vec<T> x, Vec<T> lo, Vec<T> hi) {
+  return lesser(hi.raw, greater(lo.raw, x.raw));
+}
+
+template <class T>
+LAMINA_INLINE Vec<T> load(const T* p) {
+  return typename Shape<T>::Raw(*reinterpret_cast<const typename Shape<T>::Loose*>(p));
+}
+
+template <class T>
+LAMINA_INLINE void store(T* p, Vec<T> x) {
+  *reinterpret_cast<typename Shape<T>::Loose*>(p) = x.raw;
+}
+
+// The first n < lanes elements; zeros above.
+template <class T>
+LAMINA_INLINE Vec<T> load(const T* p, ptrdiff_t n) {
+  return load_some(p, n);
+}
+
+template <class T>
+LAMINA_INLINE void store(T* p, Vec<T> x, ptrdiff_t n) {
+  store_some(p, x.raw, n);
+}
+
+// 0, 1, 2, ...
+template <class T>
+LAMINA_INLINE Vec<T> lane_index() {
+  Vec<T> v;
+  for (int i = 0; i < kLanes<T>; ++i) v.raw[i] = T(i);
+  return v;
+}
+
+// The first n lanes of x, `rest` above.
+template <class T>
+LAMINA_INLINE Vec<T> first_lanes(Vec<T> x, ptrdiff_t n, Vec<T> rest) {
+  return where(lane_index<T>() < Vec<T>(T(n)), x, rest);
+}
+
+// f of every lane, through the C library
+template <class T, class F>
+LAMINA_INLINE Vec<T> by_lane(F f, Vec<T> x) {
+  for (int i = 0; i < kLanes<T>; ++i) x.raw[i] = f(x.raw[i]);
+  return x;
+}
+
+LAMINA_KERNELS_END
