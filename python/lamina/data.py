@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from lamina import names
 from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape
 
+__all__ = ["Batches", "Data", "Spec", "as_array", "by_name", "check_finite", "check_input", "check_integers", "check_lengths"]
+__all__ += ["check_shape", "class_weights", "is_batches", "prepare", "split_point", "unpack", "weights"]
+
 
 class Spec(NamedTuple):
     """What an input expects: its name, its shape with the batch axis first (whatever is no int is free), its element type."""
@@ -116,18 +119,17 @@ def check_lengths(lengths: Mapping[str, int]) -> int:
 
 def _arrays(data: Any, known: Sequence[str], argument: str) -> dict[str, Array]:
     """The array of each input or target, in their order, under what errors call it: `x`, or `x['left']` where there are several."""
-    if len(known) == 1 and not isinstance(data, Mapping):
-        return {argument: as_array(data, argument)}
-    given = by_name(data, known, argument)
     labels = [argument if len(known) == 1 else f"{argument}[{name!r}]" for name in known]
-    return {label: as_array(array, label) for label, array in zip(labels, given, strict=True)}
+    return {label: as_array(array, label) for array, label in by_name(data, labels, known, argument)}
 
 
-def by_name(data: Any, known: Sequence[str], where: str) -> list[Any]:
-    """What is given for each of several names, in their order: from a dict by name, or a list or tuple in order.
+def by_name(data: Any, labels: Sequence[str], known: Sequence[str], where: str) -> list[tuple[Any, str]]:
+    """(what is given for it, its label) for each of the known names, in their order.
 
-    >>> by_name({"b": 2, "a": 1}, ["a", "b"], "x")
-    [1, 2]
+    `data`: a dict by name, or a list or tuple in order; where one name is known, also the array itself.
+
+    >>> by_name({"b": 2, "a": 1}, ["x['a']", "x['b']"], ["a", "b"], "x")
+    [(1, "x['a']"), (2, "x['b']")]
     """
     if isinstance(data, Mapping):
         unknown = [str(name) for name in data if name not in known]
@@ -138,13 +140,15 @@ def by_name(data: Any, known: Sequence[str], where: str) -> list[Any]:
             raise ValueError(
                 f"[{where}] expected an array for each of {', '.join(known)}, got none for {', '.join(missing)}; add it"
             )
-        return [data[name] for name in known]
+        return [(data[name], label) for name, label in zip(known, labels, strict=True)]
+    if len(known) == 1:
+        return [(data, labels[0])]
     if not isinstance(data, (list, tuple)) or len(data) != len(known):
         got = f"{len(data)} of them" if isinstance(data, (list, tuple)) else type(data).__name__
         raise ValueError(
             f"[{where}] expected {len(known)} arrays ({', '.join(known)}), got {got}; pass a dict by name or a list in order"
         )
-    return list(data)
+    return list(zip(data, labels, strict=True))
 
 
 # ---- weights ----
