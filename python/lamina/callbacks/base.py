@@ -1,0 +1,215 @@
+"""The callback that others derive from, the one made of functions, and the list that `fit` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+Logs = Mapping[str, Any]
+
+HOOKS = ("on_fit_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
+
+
+class Callback:
+    """Base of all callbacks: override what you need.
+
+    `self.net` is the model. `self.net.stop_training = True` ends the fit after this epoch; `self.net.optimizer.lr = ...` sets the
+    learning rate; `self.net.parameters` reads and writes weights. `logs` are the epoch's figures: "loss", the metrics, and both
+    with "val_" before them where there are validation data. Overriding `on_batch_end` costs a call into Python at every batch.
+
+    >>> import lamina as lm
+    >>> class StopAt(lm.callbacks.Callback):
+    ...     def on_epoch_end(self, epoch, logs):
+    ...         self.net.stop_training = logs["loss"] < 0.1
+    >>> StopAt().needs_batches
+    False
+    """
+
+    net: Model
+    saves = False  # one that saves is called after all others
+
+    def on_fit_begin(self) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Before the epoch."""
+
+    def on_batch_end(self, batch: int, logs: Logs) -> None:
+        """After a batch; `logs` has its "loss"."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """After the epoch and its validation."""
+
+    def on_fit_end(self) -> None:
+        """After the last epoch, also where the fit was interrupted."""
+
+    def check_logs(self, names: Sequence[str]) -> None:
+        """Called before the first epoch with the names that `logs` will have: the place to refuse what cannot work."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must keep of this callback: values that JSON can hold, arrays, and dicts of these."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `state` returned; called before `on_fit_begin`, which must then not start anew."""
+
+    @property
+    def needs_batches(self) -> bool:
+        """Whether `on_batch_end` does anything."""
+        return type(self).on_batch_end is not Callback.on_batch_end
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback: each is called as the method of its name.
+
+    >>> seen = []
+    >>> callback = lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
+    >>> callback.on_epoch_end(0, {"loss": 0.5})
+    >>> seen
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        *,
+        on_fit_begin: Callable[[], Any] | None = None,
+        on_epoch_begin: Callable[[int], Any] | None = None,
+        on_batch_end: Callable[[int, Logs], Any] | None = None,
+        on_epoch_end: Callable[[int, Logs], Any] | None = None,
+        on_fit_end: Callable[[], Any] | None = None,
+    ):
+        self._functions: dict[str, Callable[..., Any]] = {}
+        given = (on_fit_begin, on_epoch_begin, on_batch_end, on_epoch_end, on_fit_end)
+        for name, function in zip(HOOKS, given, strict=True):
+            if function is not None and not callable(function):
+                raise TypeError(f"[LambdaCallback] expected a function as {name}, got {function!r}; pass {name}=lambda ...: ...")
+            if function is not None:
+                self._functions[name] = function
+
+    def _call(self, name: str, *args: Any) -> None:
+        if name in self._functions:
+            self._functions[name](*args)
+
+    def on_fit_begin(self) -> None:
+        self._call("on_fit_begin")
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        self._call("on_epoch_begin", epoch)
+
+    def on_batch_end(self, batch: int, logs: Logs) -> None:
+        self._call("on_batch_end", batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self._call("on_epoch_end", epoch, logs)
+
+    def on_fit_end(self) -> None:
+        self._call("on_fit_end")
+
+    @property
+    def needs_batches(self) -> bool:
+        return "on_batch_end" in self._functions
+
+
+class CallbackList:
+    """The callbacks of one fit, called in their order; those that save come last, so that they save what the others did.
+
+    `callbacks`: one or several; `write(path)`: how a checkpoint is written, where `fit` knows more than the model.
+    Errors: TypeError for what is no callback.
+    """
+
+    def __init__(self, callbacks: Callback | Iterable[Callback] | None, net: Any, *, write: Callable[[str], None] | None = None):
+        several = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        for callback in several:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"[callbacks] expected callbacks, got {callback!r}; {_callback_remedy(callback)}")
+            callback.net = net
+            if callback.saves and write is not None:
+                callback.write = write  # type: ignore[attr-defined]
+        self.callbacks = sorted(several, key=lambda callback: callback.saves)
+
+    @property
+    def needs_batches(self) -> bool:
+        """Whether any callback wants to be called at every batch."""
+        return any(callback.needs_batches for callback in self.callbacks)
+
+    def check_logs(self, names: Sequence[str]) -> None:
+        """See `Callback.check_logs`."""
+        for callback in self.callbacks:
+            callback.check_logs(names)
+
+    def on_fit_begin(self) -> None:
+        """Calls all."""
+        for callback in self.callbacks:
+            callback.on_fit_begin()
+
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Calls all."""
+        for callback in self.callbacks:
+            callback.on_epoch_begin(epoch)
+
+    def on_batch_end(self, batch: int, logs: Logs) -> None:
+        """Calls those that need batches."""
+        for callback in self.callbacks:
+            if callback.needs_batches:
+                callback.on_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        """Calls all."""
+        for callback in self.callbacks:
+            callback.on_epoch_end(epoch, logs)
+
+    def on_fit_end(self) -> None:
+        """Calls all."""
+        for callback in self.callbacks:
+            callback.on_fit_end()
+
+    def state(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """(what JSON can hold, the arrays by name) of all callbacks, for `load_state` of an equal list."""
+        arrays: dict[str, Any] = {}
+        plain = [
+            {"class": type(callback).__name__, "state": _take_arrays(callback.state(), f"{i}", arrays)}
+            for i, callback in enumerate(self.callbacks)
+        ]
+        return plain, arrays
+
+    def load_state(self, plain: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]) -> None:
+        """Takes up what `state` returned; ValueError where the callbacks are not of the same classes in the same order."""
+        saved, here = [entry["class"] for entry in plain], [type(callback).__name__ for callback in self.callbacks]
+        if saved != here:
+            raise ValueError(
+                f"[callbacks] expected those of the checkpoint ({', '.join(saved) or 'none'}), got {', '.join(here) or 'none'}; "
+                "pass the same callbacks in the same order"
+            )
+        for callback, entry in zip(self.callbacks, plain, strict=True):
+            callback.load_state(_put_arrays(entry["state"], arrays))
+
+
+def _callback_remedy(given: Any) -> str:
+    if isinstance(given, type) and issubclass(given, Callback):
+        return f"write {given.__name__}() with parentheses"
+    if callable(given):
+        return "pass LambdaCallback(on_epoch_end=function)"
+    return "pass objects such as EarlyStopping(), or of a class derived from Callback"
+
+
+def _take_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
+    """`value` with each array replaced by {"array": its name}; the arrays themselves go to `arrays`."""
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"array": name}
+    if isinstance(value, Mapping):
+        return {"dict": {key: _take_arrays(item, f"{name}/{key}", arrays) for key, item in value.items()}}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _put_arrays(value: Any, arrays: Mapping[str, Any]) -> Any:
+    if isinstance(value, Mapping):
+        if "array" in value:
+            return arrays[value["array"]]
+        return {key: _put_arrays(item, arrays) for key, item in value["dict"].items()}
+    return value

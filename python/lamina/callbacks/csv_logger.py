@@ -1,0 +1,57 @@
+"""The figures of each epoch as a line of a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina import checks
+from lamina.callbacks.base import Callback, Logs
+
+
+class CSVLogger(Callback):
+    """Writes a line with the epoch (from 1) and all scalar figures to a CSV file at the end of each epoch.
+
+    The file can be read while the training runs. A fit begins a new file; one that goes on from a checkpoint keeps the lines up to
+    that checkpoint, and `append=True` keeps all of them. Missing folders are made.
+
+    >>> lm.callbacks.CSVLogger("run/log.csv").path
+    'run/log.csv'
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool = False):
+        self.path = os.fspath(path)
+        self.append = checks.flag("CSVLogger", "append", append)
+        self._lines = 0  # of this training, without the header
+        self._columns: list[str] | None = None
+        self._resumed = False
+
+    def on_fit_begin(self) -> None:
+        file = Path(self.path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() and (self.append or self._resumed) else []
+        if not self.append:
+            self._lines = self._lines if self._resumed else 0
+            lines = lines[: self._lines + 1]
+        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        self._columns = lines[0].split(",") if lines else None
+        self._resumed = False
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        row = {"epoch": epoch + 1, **{name: value for name, value in logs.items() if np.ndim(value) == 0}}
+        with open(self.path, "a", encoding="utf-8", newline="") as file:
+            if self._columns is None:
+                self._columns = list(row)
+                file.write(",".join(self._columns) + "\n")
+            file.write(",".join(str(row.get(name, "")) for name in self._columns) + "\n")
+        self._lines += 1
+
+    def state(self) -> dict[str, Any]:
+        return {"lines": self._lines}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._lines, self._resumed = state["lines"], True

@@ -1,0 +1,260 @@
+"""Callbacks that follow one figure of the logs: stop, lower the learning rate, save."""
+
+from __future__ import annotations
+
+import math
+import os
+import string
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamina import checks, metrics
+from lamina.callbacks.base import Callback, Logs
+
+
+class Monitor(Callback):
+    """Follows one figure of the logs and remembers its best."""
+
+    def __init__(self, monitor: str, mode: str):
+        where = type(self).__name__
+        if not isinstance(monitor, str):
+            raise TypeError(f"[{where}] expected the name of a figure as monitor, got {monitor!r}; pass 'val_loss', say")
+        mode = checks.choice(where, "mode", mode, ("auto", "min", "max"))
+        known = metrics.direction(monitor) if mode == "auto" else mode
+        if known is None:
+            raise ValueError(f"[{where}] expected mode 'min' or 'max' for {monitor!r}, got 'auto'; say which is better")
+        self.monitor, self.mode = monitor, known
+        self.best: float | None = None
+        self._resumed = False
+
+    def _start(self) -> bool:
+        """Whether a fit begins from scratch, rather than from a loaded state."""
+        fresh, self._resumed = not self._resumed, False
+        if fresh:
+            self.best = None
+        return fresh
+
+    def _value(self, logs: Logs) -> float:
+        self.check_logs(list(logs))
+        return float(logs[self.monitor])
+
+    def _ahead(self, value: float, best: float) -> float:
+        """By how much `value` is better than `best`."""
+        return best - value if self.mode == "min" else value - best
+
+    def check_logs(self, names: Sequence[str]) -> None:
+        if self.monitor not in names:
+            remedy = "give fit validation_data or validation_split" if self.monitor.startswith("val_") else "add it to the metrics"
+            raise ValueError(
+                f"[{type(self).__name__}] expected {self.monitor!r} among the logged figures, got {', '.join(names)}; "
+                f"{remedy}, or monitor one of these"
+            )
+
+
+class EarlyStopping(Monitor):
+    """Ends the fit once a figure has not improved for `patience` epochs in a row, and puts the best weights back.
+
+    An epoch improves if its figure is better than the best so far by more than `min_delta`; NaN never is. `mode`: "min", "max", or
+    "auto", which knows losses and our metrics. `restore_best`: at the end of the fit, however it ended, the weights of the best
+    epoch are written back (the optimizer's state is not). Afterwards: `best`, `best_epoch`, and `stopped_epoch` (None if the fit
+    ran to its end); epochs count from 0.
+
+    Source: L. Prechelt, Early Stopping - But When? (1998).
+
+    >>> lm.callbacks.EarlyStopping("val_accuracy", patience=5).mode
+    'max'
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best: bool = True,
+    ):
+        super().__init__(monitor, mode)
+        self.patience = checks.integer("EarlyStopping", "patience", patience)
+        self.min_delta = checks.number("EarlyStopping", "min_delta", min_delta, 0)
+        self.restore_best = checks.flag("EarlyStopping", "restore_best", restore_best)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self.wait = 0
+        self._weights: dict[str, Any] = {}
+
+    def on_fit_begin(self) -> None:
+        if self._start():
+            self._reset()
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        value = self._value(logs)
+        if not math.isnan(value) and (self.best is None or self._ahead(value, self.best) > self.min_delta):
+            self.best, self.best_epoch, self.wait = value, epoch, 0
+            if self.restore_best:
+                self._weights = dict(self.net.parameters.items())
+            return
+        self.wait += 1
+        if self.wait >= self.patience:
+            self.stopped_epoch = epoch
+            self.net.stop_training = True
+
+    def on_fit_end(self) -> None:
+        if self._weights:
+            self.net.parameters.update(self._weights)
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait, "weights": dict(self._weights)}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self._reset()
+        self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
+        self._weights = dict(state["weights"])
+        self._resumed = True
+
+
+class ReduceLROnPlateau(Monitor):
+    """Multiplies the learning rate by `factor` once a figure has not improved for more than `patience` epochs.
+
+    An epoch improves if value < best (1 - threshold) ("min"; "max": value > best (1 + threshold)); with threshold_mode="abs" if
+    value < best - threshold (value > best + threshold). After a reduction, `cooldown` epochs are not counted. The rate never falls
+    below `min_lr`, and a change of no more than `eps` is left out. All as in PyTorch.
+
+    Errors: ValueError where the optimizer's learning rate is a schedule.
+
+    >>> lm.callbacks.ReduceLROnPlateau(factor=0.5, patience=3).monitor
+    'val_loss'
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        *,
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        eps: float = 1e-8,
+        mode: str = "auto",
+    ):
+        where = type(self).__name__
+        super().__init__(monitor, mode)
+        self.factor = checks.number(where, "factor", factor, 0, 1, open_low=True, open_high=True)
+        self.patience = checks.integer(where, "patience", patience, 0)
+        self.threshold = checks.number(where, "threshold", threshold, 0)
+        self.threshold_mode = checks.choice(where, "threshold_mode", threshold_mode, ("rel", "abs"))
+        self.cooldown = checks.integer(where, "cooldown", cooldown, 0)
+        self.min_lr = checks.number(where, "min_lr", min_lr, 0)
+        self.eps = checks.number(where, "eps", eps, 0)
+        self._bad = self._cooling = 0
+
+    def on_fit_begin(self) -> None:
+        lr = self.net.optimizer.lr
+        if not isinstance(lr, (int, float, np.number)):
+            raise ValueError(f"[ReduceLROnPlateau] expected an optimizer with a number as lr, got {lr!r}; use one of the two")
+        if self._start():
+            self._bad = self._cooling = 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        value = self._value(logs)
+        if not math.isnan(value) and (self.best is None or self._improves(value, self.best)):
+            self.best, self._bad = value, 0
+        else:
+            self._bad += 1
+        if self._cooling > 0:
+            self._cooling, self._bad = self._cooling - 1, 0
+        if self._bad > self.patience:
+            self._reduce()
+            self._cooling, self._bad = self.cooldown, 0
+
+    def _improves(self, value: float, best: float) -> bool:
+        if self.mode == "min":
+            return value < (best * (1 - self.threshold) if self.threshold_mode == "rel" else best - self.threshold)
+        return value > (best * (1 + self.threshold) if self.threshold_mode == "rel" else best + self.threshold)
+
+    def _reduce(self) -> None:
+        before = float(self.net.optimizer.lr)
+        after = max(before * self.factor, self.min_lr)
+        if before - after > self.eps:
+            self.net.optimizer.lr = after
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best, "bad": self._bad, "cooling": self._cooling}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.best, self._bad, self._cooling = state["best"], state["bad"], state["cooling"]
+        self._resumed = True
+
+
+class Checkpoint(Monitor):
+    """Saves the model, its optimizer and the state of the training every so many epochs; `fit(resume=path)` goes on from there.
+
+    `path` may name the epoch (from 1) and figures: "run/{epoch:03d}-{val_loss:.3f}.safetensors"; without, the file is replaced each
+    time. Missing folders are made. With `monitor`, only an epoch whose figure is better than all before is saved (`mode` as in
+    EarlyStopping), of those that `every` lets through. `last` is the path last written.
+
+    >>> lm.callbacks.Checkpoint("run/net.safetensors", every=5).every
+    5
+    """
+
+    saves = True
+    write: Callable[[str], None] | None = None  # how a file is written, state of the training included; `fit` sets it
+
+    def __init__(self, path: str | os.PathLike[str], *, every: int = 1, monitor: str | None = None, mode: str = "auto"):
+        super().__init__("loss" if monitor is None else monitor, mode)
+        self.path = os.fspath(path)
+        self.every = checks.integer("Checkpoint", "every", every)
+        self.best_only = monitor is not None
+        self.last: str | None = None
+
+    def on_fit_begin(self) -> None:
+        self._start()
+        Path(self.path.partition("{")[0] + "_").parent.mkdir(parents=True, exist_ok=True)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if (epoch + 1) % self.every == 0 and (not self.best_only or self._is_best(logs)):
+            self.last = self._path(epoch, logs)
+            Path(self.last).parent.mkdir(parents=True, exist_ok=True)
+            if self.write is None:
+                self.net.save(self.last, optimizer=True)
+            else:
+                self.write(self.last)
+
+    def _is_best(self, logs: Logs) -> bool:
+        value = self._value(logs)
+        best = not math.isnan(value) and (self.best is None or self._ahead(value, self.best) > 0)
+        self.best = value if best else self.best
+        return best
+
+    def _path(self, epoch: int, logs: Logs) -> str:
+        return self.path.format(**{name: value for name, value in logs.items() if name != "epoch"}, epoch=epoch + 1)
+
+    def check_logs(self, names: Sequence[str]) -> None:
+        if self.best_only:
+            super().check_logs(names)
+        try:
+            fields = {name for _, name, _, _ in string.Formatter().parse(self.path) if name is not None}
+            unknown = fields - {"epoch", *names}
+            if not unknown:
+                self._path(0, dict.fromkeys(names, 0.0))
+                return
+        except (ValueError, LookupError) as error:
+            unknown = {f"{self.path!r}: {error}"}
+        raise ValueError(
+            f"[Checkpoint] expected fields of epoch, {', '.join(names)} in the path, got {', '.join(sorted(unknown))}; "
+            "write {{ and }} for plain braces"
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.best, self._resumed = state["best"], True

@@ -1,0 +1,381 @@
+"""Callbacks on a network that is only a name: what they do to it, in which order, and what a checkpoint keeps of them."""
+
+from __future__ import annotations
+
+import csv
+import doctest
+import json
+import math
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import callbacks
+from lamina.callbacks import (
+    CallbackList,
+    Checkpoint,
+    CSVLogger,
+    EarlyStopping,
+    LambdaCallback,
+    ReduceLROnPlateau,
+    base,
+    csv_logger,
+    monitors,
+)
+
+
+class Parameters(dict):
+    """Copies out, as a model's do."""
+
+    def items(self):
+        return [(name, value.copy()) for name, value in super().items()]
+
+
+class Optimizer:
+    def __init__(self, lr=1.0):
+        self.lr = lr
+
+
+class Net:
+    def __init__(self, lr=1.0):
+        self.parameters = Parameters(w=np.zeros(2))
+        self.optimizer = Optimizer(lr)
+        self.stop_training = False
+        self.saved = []
+
+    def save(self, path, *, optimizer=False):
+        self.saved.append((path, optimizer))
+
+
+def run(callback, values, name="val_loss", net=None, first=0):
+    """Epochs with these figures, until it stops; the weights are the epoch's number. (net, epochs run, lr after each)"""
+    net = net or Net()
+    several = CallbackList(callback, net)
+    several.on_fit_begin()
+    rates = []
+    for epoch, value in enumerate(values, first):
+        several.on_epoch_begin(epoch)
+        net.parameters["w"][:] = epoch
+        several.on_epoch_end(epoch, {"loss": 1.0, name: value})
+        rates.append(net.optimizer.lr)
+        if net.stop_training:
+            break
+    several.on_fit_end()
+    return net, len(rates), rates
+
+
+# ---- EarlyStopping ----
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_early_stopping_counts_epochs_in_a_row(patience):
+    stopping = EarlyStopping(patience=patience)
+    net, epochs, _ = run(stopping, [5, 4, 4.5, 3, 3, 3, 3, 3])  # equal is no improvement
+    if patience == 1:
+        assert (epochs, stopping.best, stopping.best_epoch, stopping.stopped_epoch) == (3, 4, 1, 2)
+    else:
+        assert (epochs, stopping.best, stopping.best_epoch, stopping.stopped_epoch) == (4 + patience, 3, 3, 3 + patience)
+    assert net.parameters["w"].tolist() == [stopping.best_epoch] * 2
+
+
+def test_early_stopping_that_never_stops_restores_the_best_all_the_same():
+    stopping = EarlyStopping(patience=10)
+    net, epochs, _ = run(stopping, [3, 1, 2])
+    assert (epochs, stopping.stopped_epoch) == (3, None)
+    assert net.parameters["w"].tolist() == [1, 1]
+
+
+def test_early_stopping_without_restoring():
+    net, _, _ = run(EarlyStopping(patience=1, restore_best=False), [1, 2])
+    assert net.parameters["w"].tolist() == [1, 1]
+
+
+def test_early_stopping_upwards_and_by_how_much():
+    stopping = EarlyStopping("val_accuracy", patience=2, min_delta=0.1)
+    _, epochs, _ = run(stopping, [0.5, 0.59, 0.61, 0.7, 0.71, 0.9], name="val_accuracy")
+    assert (stopping.mode, epochs, stopping.best_epoch) == ("max", 5, 2)
+    assert run(EarlyStopping("cost", mode="min", patience=1), [2, 1, 1], name="cost")[1] == 3
+
+
+def test_nan_is_never_better():
+    stopping = EarlyStopping(patience=2)
+    net, epochs, _ = run(stopping, [math.nan, math.nan, 1.0])
+    assert (epochs, stopping.best) == (2, None)
+    assert net.parameters["w"].tolist() == [1, 1]  # nothing to restore
+    assert run(EarlyStopping(patience=2), [1.0, math.nan, 0.5, math.nan, math.nan])[1] == 5
+
+
+def test_a_second_fit_starts_anew():
+    stopping = EarlyStopping(patience=2)
+    run(stopping, [1, 2, 3])
+    _, epochs, _ = run(stopping, [9, 8, 7])
+    assert (epochs, stopping.best, stopping.stopped_epoch) == (3, 7, None)
+
+
+def test_early_stopping_goes_on_from_its_state():
+    values = [5, 4, 4.5, 4.4, 4.3, 1]
+    whole = EarlyStopping(patience=3)
+    net, epochs, _ = run(whole, values)
+    assert epochs == 5
+    first, second = EarlyStopping(patience=3), EarlyStopping(patience=3)
+    run(first, values[:3])
+    saved = CallbackList(first, Net()).state()
+    resumed = CallbackList(second, Net())
+    resumed.load_state(json.loads(json.dumps(saved[0])), saved[1])
+    net2, more, _ = run(second, values[3:], first=3)
+    assert more == 2
+    assert (second.best, second.best_epoch, second.stopped_epoch) == (whole.best, whole.best_epoch, whole.stopped_epoch)
+    assert np.array_equal(net2.parameters["w"], net.parameters["w"])
+
+
+# ---- ReduceLROnPlateau ----
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [
+        ({}, [1.0] * 30),
+        ({"patience": 2, "factor": 0.5}, [3, 2, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1]),
+        ({"patience": 0, "cooldown": 3}, [1.0] * 12),
+        ({"patience": 1, "threshold": 0.1}, [1, 0.95, 0.91, 0.89, 0.85, 0.81, 0.80]),
+        ({"patience": 1, "threshold": 0.1, "threshold_mode": "abs"}, [1, 0.95, 0.91, 0.89, 0.85, 0.79, 0.70]),
+        ({"patience": 0, "min_lr": 0.05}, [1.0] * 6),
+        ({"patience": 0, "eps": 0.2}, [1.0] * 6),
+        ({"patience": 1, "mode": "max"}, [1, 2, 2, 2, 3, 3, 3, 3]),
+        ({"patience": 1, "mode": "max", "threshold": 0.3, "threshold_mode": "abs"}, [1, 1.2, 1.4, 1.5, 1.6, 1.7, 1.71]),
+        ({"patience": 1}, [1, math.nan, math.nan, math.nan, 0.5]),
+        ({"patience": 1}, [-1, -2, -2, -2, -3, -2]),
+        ({"patience": 1}, [math.nan, math.nan, 0.5, 0.5, 0.5]),
+    ],
+    ids=str,
+)
+def test_reduce_lr_as_torch_does(options, values):
+    torch = pytest.importorskip("torch")
+    sgd = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(sgd, **options)
+    expected = []
+    for value in values:
+        theirs.step(value)
+        expected.append(sgd.param_groups[0]["lr"])
+    assert run(ReduceLROnPlateau(**options), values)[2] == expected
+
+
+def test_reduce_lr_by_hand():
+    """patience 2: the third epoch in a row without an improvement reduces."""
+    assert run(ReduceLROnPlateau(patience=2, factor=0.5), [1, 1, 1, 1, 1, 1, 1])[2] == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+    assert run(ReduceLROnPlateau(patience=0, factor=0.5, cooldown=2), [1] * 7)[2] == [1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+
+
+def test_reduce_lr_goes_on_from_its_state():
+    values = [3, 2, 2, 2, 2, 2, 2, 2]
+    options = {"patience": 1, "cooldown": 2, "factor": 0.5}
+    whole = run(ReduceLROnPlateau(**options), values)[2]
+    for cut in range(1, len(values)):
+        first, second = ReduceLROnPlateau(**options), ReduceLROnPlateau(**options)
+        before = run(first, values[:cut])[2]
+        second.load_state(json.loads(json.dumps(first.state())))
+        assert before + run(second, values[cut:], net=Net(before[-1]), first=cut)[2] == whole
+
+
+def test_reduce_lr_refuses_a_schedule():
+    with pytest.raises(ValueError, match=r"\[ReduceLROnPlateau\] expected an optimizer with a number as lr, got <object"):
+        run(ReduceLROnPlateau(), [1], net=Net(object()))
+
+
+# ---- Checkpoint ----
+
+
+def test_checkpoint_every_few_epochs(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "deep" / "net-{epoch:02d}-{val_loss:.1f}.safetensors", every=2)
+    net, _, _ = run(checkpoint, [5, 4, 3, 2, 1])
+    assert [path for path, _ in net.saved] == [
+        str(tmp_path / "deep" / name) for name in ("net-02-4.0.safetensors", "net-04-2.0.safetensors")
+    ]
+    assert all(optimizer for _, optimizer in net.saved)
+    assert (tmp_path / "deep").is_dir()
+    assert checkpoint.last == net.saved[-1][0]
+
+
+def test_checkpoint_of_the_best_only(tmp_path):
+    net, _, _ = run(Checkpoint(tmp_path / "{epoch}", monitor="val_loss"), [5, 6, math.nan, 4, 4, 3])
+    assert [path for path, _ in net.saved] == [str(tmp_path / name) for name in "146"]
+
+
+def test_checkpoint_keeps_its_best_over_a_resumption(tmp_path):
+    first, second = (Checkpoint(tmp_path / "{epoch}", monitor="val_loss") for _ in range(2))
+    run(first, [5, 4])
+    second.load_state(json.loads(json.dumps(first.state())))
+    assert run(second, [4.5, 3], first=2)[0].saved == [(str(tmp_path / "4"), True)]
+
+
+def test_checkpoint_comes_last_and_writes_as_it_is_told(tmp_path):
+    order, net = [], Net()
+    late = LambdaCallback(on_epoch_end=lambda epoch, logs: order.append("other"))
+    several = CallbackList([Checkpoint(tmp_path / "net"), late], net, write=lambda path: order.append(path))
+    several.on_fit_begin()
+    several.on_epoch_end(0, {"loss": 1.0})
+    assert order == ["other", str(tmp_path / "net")]
+    assert net.saved == []
+
+
+def test_checkpoint_checks_its_path(tmp_path):
+    names = ["loss", "val_loss"]
+    Checkpoint("a{epoch}{val_loss:.2f}{{x}}").check_logs(names)
+    with pytest.raises(ValueError, match=r"\[Checkpoint\] expected fields of epoch, loss, val_loss in the path, got acc;"):
+        Checkpoint("a{acc}").check_logs(names)
+    for broken in ("a{epoch", "a{}", "a{epoch:q}"):
+        with pytest.raises(ValueError, match=r"\[Checkpoint\]"):
+            Checkpoint(broken).check_logs(names)
+
+
+# ---- CSVLogger ----
+
+
+def rows(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_csv_logger(tmp_path):
+    path = tmp_path / "logs" / "log.csv"
+    run(CSVLogger(path), [0.5, np.float64(0.25)])
+    assert rows(path) == [
+        {"epoch": "1", "loss": "1.0", "val_loss": "0.5"},
+        {"epoch": "2", "loss": "1.0", "val_loss": "0.25"},
+    ]
+    run(CSVLogger(path), [7])
+    assert [row["val_loss"] for row in rows(path)] == ["7"]
+    run(CSVLogger(path, append=True), [8], first=1)
+    assert [(row["epoch"], row["val_loss"]) for row in rows(path)] == [("1", "7"), ("2", "8")]
+
+
+def test_csv_logger_can_be_read_meanwhile_and_leaves_out_arrays(tmp_path):
+    logger = CSVLogger(tmp_path / "log.csv")
+    logger.on_fit_begin()
+    logger.on_epoch_end(0, {"loss": 0.5, "confusion_matrix": np.eye(2)})
+    assert rows(tmp_path / "log.csv") == [{"epoch": "1", "loss": "0.5"}]
+    logger.on_epoch_end(1, {"other": 3.0})
+    assert rows(tmp_path / "log.csv")[1] == {"epoch": "2", "loss": ""}
+
+
+def test_csv_logger_resumed_drops_what_came_after_the_checkpoint(tmp_path):
+    path = tmp_path / "log.csv"
+    first, second = CSVLogger(path), CSVLogger(path)
+    run(first, [5, 4])
+    state = json.loads(json.dumps(first.state()))
+    run(CSVLogger(path, append=True), [99], first=2)
+    second.load_state(state)
+    run(second, [3], first=2)
+    assert [(row["epoch"], row["val_loss"]) for row in rows(path)] == [("1", "5"), ("2", "4"), ("3", "3")]
+
+
+# ---- LambdaCallback, the list, one's own ----
+
+
+def test_hooks_are_called_in_order():
+    seen, net = [], Net()
+    functions = {name: (lambda *args, name=name: seen.append((name, *args))) for name in base.HOOKS}
+    several = CallbackList([LambdaCallback(**functions), LambdaCallback()], net)
+    assert several.needs_batches
+    several.on_fit_begin()
+    several.on_epoch_begin(0)
+    several.on_batch_end(3, {"loss": 1})
+    several.on_epoch_end(0, {"loss": 2})
+    several.on_fit_end()
+    assert seen == [
+        ("on_fit_begin",),
+        ("on_epoch_begin", 0),
+        ("on_batch_end", 3, {"loss": 1}),
+        ("on_epoch_end", 0, {"loss": 2}),
+        ("on_fit_end",),
+    ]
+
+
+def test_batches_are_only_for_those_that_want_them():
+    class Wants(callbacks.Callback):
+        def on_batch_end(self, batch, logs):
+            self.batch = batch
+
+    assert Wants().needs_batches
+    assert LambdaCallback(on_batch_end=print).needs_batches
+    for other in (callbacks.Callback(), LambdaCallback(), EarlyStopping(), CSVLogger("x"), Checkpoint("x"), ReduceLROnPlateau()):
+        assert not other.needs_batches
+        assert not CallbackList([other], Net()).needs_batches
+
+
+def test_the_list_takes_one_or_several_or_none():
+    one, net = EarlyStopping(), Net()
+    assert CallbackList(one, net).callbacks == [one]
+    assert one.net is net
+    assert CallbackList(None, net).callbacks == CallbackList((), net).callbacks == []
+
+
+def test_the_list_refuses_what_is_no_callback():
+    with pytest.raises(TypeError, match=r"\[callbacks\] expected callbacks, got <class.*write EarlyStopping\(\) with parentheses"):
+        CallbackList([EarlyStopping], Net())
+    with pytest.raises(TypeError, match=r"pass LambdaCallback\(on_epoch_end=function\)"):
+        CallbackList([lambda epoch, logs: None], Net())
+    with pytest.raises(TypeError, match="of a class derived from Callback"):
+        CallbackList([3], Net())
+
+
+def test_state_keeps_arrays_apart():
+    class Own(callbacks.Callback):
+        def state(self):
+            return {"n": np.int64(3), "deep": {"a": np.arange(3), "none": None}, "empty": {}}
+
+        def load_state(self, state):
+            self.loaded = state
+
+    own = Own()
+    plain, arrays = CallbackList([LambdaCallback(), own], Net()).state()
+    assert list(arrays) == ["1/deep/a"]
+    again = CallbackList([LambdaCallback(), own], Net())
+    again.load_state(json.loads(json.dumps(plain)), arrays)
+    assert own.loaded["n"] == 3
+    assert own.loaded["deep"]["a"].tolist() == [0, 1, 2]
+    assert own.loaded["deep"]["none"] is None
+    assert own.loaded["empty"] == {}
+    with pytest.raises(ValueError, match=r"those of the checkpoint \(LambdaCallback, Own\), got EarlyStopping"):
+        CallbackList([EarlyStopping()], Net()).load_state(plain, arrays)
+
+
+@pytest.mark.parametrize(
+    "callback", [EarlyStopping(), ReduceLROnPlateau(), Checkpoint("x", monitor="val_loss")], ids=lambda c: type(c).__name__
+)
+def test_a_figure_that_is_not_logged(callback):
+    message = rf"\[{type(callback).__name__}\] expected 'val_loss' among the logged figures, got loss; give fit validation_data"
+    with pytest.raises(ValueError, match=message):
+        CallbackList(callback, Net()).check_logs(["loss"])
+    with pytest.raises(ValueError, match=message):
+        callback.on_epoch_end(0, {"loss": 1.0})
+    with pytest.raises(ValueError, match="add it to the metrics"):
+        EarlyStopping("f1").check_logs(["loss"])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: EarlyStopping(patience=0), ValueError, r"\[EarlyStopping\] expected patience >= 1, got 0"),
+        (lambda: EarlyStopping(patience=1.5), TypeError, r"\[EarlyStopping\] expected patience to be a whole number"),
+        (lambda: EarlyStopping(min_delta=-1), ValueError, r"expected min_delta to be a number >= 0"),
+        (lambda: EarlyStopping(mode="down"), ValueError, r"expected mode to be one of 'auto', 'min', 'max', got 'down'"),
+        (lambda: EarlyStopping("cost"), ValueError, r"expected mode 'min' or 'max' for 'cost', got 'auto'"),
+        (lambda: EarlyStopping(3), TypeError, r"expected the name of a figure as monitor, got 3"),
+        (lambda: ReduceLROnPlateau(factor=1), ValueError, r"\[ReduceLROnPlateau\] expected factor to be a number in \(0, 1\)"),
+        (lambda: ReduceLROnPlateau(threshold_mode="x"), ValueError, "expected threshold_mode to be one of"),
+        (lambda: Checkpoint("x", every=0), ValueError, r"\[Checkpoint\] expected every >= 1"),
+        (lambda: LambdaCallback(on_epoch_end=3), TypeError, r"\[LambdaCallback\] expected a function as on_epoch_end, got 3"),
+    ],
+)
+def test_errors_at_once(make, error, match):
+    with pytest.raises(error, match=match):
+        make()
+
+
+@pytest.mark.parametrize("module", [base, monitors, csv_logger], ids=lambda m: m.__name__)
+def test_examples(module):
+    result = doctest.testmod(module, extraglobs={"lm": lm, "np": np})
+    assert result.attempted > 0
+    assert result.failed == 0
