@@ -44,10 +44,9 @@ std::vector<Candidate> candidates() {
 
 std::atomic<const Table*> selected{nullptr};
 
-std::string names(bool supported_only) {
+std::string supported_names() {
   std::string text;
-  for (const Candidate& c : candidates())
-    if (c.supported || !supported_only) text += (text.empty() ? "" : ", ") + std::string(c.table->isa);
+  for (const Table* t : supported_tables()) text += (text.empty() ? "" : ", ") + std::string(t->isa);
   return text;
 }
 
@@ -55,16 +54,16 @@ const Table& find(const std::string& name) {
   for (const Candidate& c : candidates()) {
     if (name != c.table->isa) continue;
     if (c.supported) return *c.table;
-    throw std::invalid_argument("[isa] this processor does not run '" + name + "'; it runs: " + names(true));
+    throw std::invalid_argument("[LAMINA_ISA] expected an instruction set that this processor has (" + supported_names() + "), got '" + name + "'");
   }
-  throw std::invalid_argument("[isa] unknown instruction set '" + name + "'; expected one of: " + names(false));
+  throw std::invalid_argument("[LAMINA_ISA] expected one of " + supported_names() + ", got '" + name + "'");
 }
 
 const Table& choose() {
   const char* forced = std::getenv("LAMINA_ISA");
   if (forced != nullptr && *forced != '\0') return find(forced);
   const std::vector<const Table*> all = supported_tables();
-  if (all.empty()) throw std::invalid_argument("[isa] this processor is older than x86-64-v2 (SSE 4.2), the least that lamina runs on");
+  if (all.empty()) throw std::invalid_argument("[LAMINA_ISA] this processor is older than x86-64-v2 (SSE 4.2), the least that lamina runs on");
   return *all.front();
 }
 

@@ -1,0 +1,100 @@
+// What the kernel tests share: sizes that straddle every vector width, test values, bit comparison, distance in ulp.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "kernels/dispatch.h"
+
+namespace kernels_test {
+
+using namespace lamina::kernels;
+using check::section;
+
+const std::vector<ptrdiff_t> kSizes = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65};
+
+template <class T>
+constexpr int precision() {
+  return sizeof(T) == 4 ? kF32 : kF64;
+}
+
+template <class T>
+const char* type_name() {
+  return sizeof(T) == 4 ? "f32" : "f64";
+}
+
+// A type one step wider, to compute what is right.
+template <class T>
+struct WiderOf {
+  using type = double;
+};
+template <>
+struct WiderOf<double> {
+  using type = long double;
+};
+template <class T>
+using Wider = typename WiderOf<T>::type;
+
+inline std::mt19937& generator() {
+  static std::mt19937 g(1);
+  return g;
+}
+
+template <class T>
+std::vector<T> normal_values(size_t n, double scale = 1.0) {
+  std::normal_distribution<double> d(0.0, scale);
+  std::vector<T> v(n);
+  for (T& x : v) x = T(d(generator()));
+  return v;
+}
+
+template <class T>
+const std::vector<T>& special_values() {
+  using L = std::numeric_limits<T>;
+  static const std::vector<T> v = {T(0),      T(-0.0),       L::infinity(),   -L::infinity(), L::quiet_NaN(), L::min(),
+                                   -L::min(), L::denorm_min(), -L::denorm_min(), L::max(),       L::lowest(),    L::epsilon(),
+                                   T(1),      T(-1),         T(0.5),          T(-0.5),        T(2),           T(-2),
+                                   T(20),     T(-20),        T(88.5),         T(-88.5),       T(1e-30),       T(-1e-30)};
+  return v;
+}
+
+template <class T>
+bool same_bits(const T* a, const T* b, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; ++i)
+    if (std::memcmp(a + i, b + i, sizeof(T)) != 0 && !(a[i] != a[i] && b[i] != b[i])) return false;  // a NaN's payload is free
+  return true;
+}
+
+// |got - right| in units of the spacing of T at `right`. Infinite where one is NaN or infinite and the other is not the same.
+template <class T>
+double ulps(T got, Wider<T> right) {
+  using L = std::numeric_limits<T>;
+  if (std::isnan(right)) return std::isnan(got) ? 0 : L::infinity();
+  if (std::isnan(got)) return L::infinity();
+  const T rounded = T(right);
+  if (got == rounded) return std::isinf(rounded) ? 0 : double(std::fabs(Wider<T>(got) - right) / std::ldexp(Wider<T>(1), std::max(std::ilogb(right), L::min_exponent - 1) - L::digits + 1));
+  if (std::isinf(rounded) || std::isinf(got)) return L::infinity();
+  const int exponent = right == 0 ? L::min_exponent - 1 : std::max(std::ilogb(right), L::min_exponent - 1);
+  return double(std::fabs(Wider<T>(got) - right) / std::ldexp(Wider<T>(1), exponent - L::digits + 1));
+}
+
+// A tile of one row, dense operands.
+template <class T>
+TileArgs flat_args(T* out, ptrdiff_t n, const std::vector<const T*>& in, const double* params = nullptr) {
+  TileArgs t = {};
+  t.out = out;
+  t.out_row = n;
+  t.rows = 1;
+  t.cols = n;
+  t.params = params;
+  for (size_t i = 0; i < in.size(); ++i) t.in[i] = {in[i], n, 1};
+  return t;
+}
+
+}  // namespace kernels_test

@@ -1,0 +1,274 @@
+// Elementwise instructions: against plain formulas in a wider type, on every layout of operands, tails bit-equal.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "base/activations.h"
+#include "kernels_common.h"
+
+namespace kernels_test {
+
+// Activations' hyper-parameters in these tests: unlike the defaults, so that a forgotten one shows.
+constexpr double kTestParams[1] = {0.7};
+
+// What an instruction should give, and how far it may be off: relative * eps * |right| + absolute * eps.
+template <class W>
+struct Oracle {
+  std::function<W(const W*)> right;
+  double relative;
+  double absolute = 0;
+};
+
+template <class W>
+W sigmoid_of(W x) {
+  return 1 / (1 + std::exp(-x));
+}
+template <class W>
+W clamp_of(W x, W lo, W hi) {
+  return x != x ? x : x < lo ? lo : x > hi ? hi : x;
+}
+
+template <class W>
+void add_arithmetic(std::map<std::string, Oracle<W>>& m) {
+  const double exact = 0.51;  // correctly rounded
+  m["neg"] = {[](const W* x) { return -x[0]; }, exact};
+  m["abs"] = {[](const W* x) { return std::fabs(x[0]); }, exact};
+  m["sign"] = {[](const W* x) { return x[0] != x[0] ? x[0] : W((x[0] > 0) - (x[0] < 0)); }, exact};
+  m["exp"] = {[](const W* x) { return std::exp(x[0]); }, 2};
+  m["log"] = {[](const W* x) { return std::log(x[0]); }, 2};
+  m["log1p"] = {[](const W* x) { return std::log1p(x[0]); }, 3};
+  m["expm1"] = {[](const W* x) { return std::expm1(x[0]); }, 3};
+  m["sqrt"] = {[](const W* x) { return std::sqrt(x[0]); }, exact};
+  m["sin"] = {[](const W* x) { return std::sin(x[0]); }, 2};
+  m["cos"] = {[](const W* x) { return std::cos(x[0]); }, 2};
+  m["erf"] = {[](const W* x) { return std::erf(x[0]); }, 2};
+  m["floor"] = {[](const W* x) { return std::floor(x[0]); }, exact};
+  m["square"] = {[](const W* x) { return x[0] * x[0]; }, exact};
+  m["reciprocal"] = {[](const W* x) { return 1 / x[0]; }, exact};
+  m["copy"] = {[](const W* x) { return x[0]; }, exact};
+  m["add"] = {[](const W* x) { return x[0] + x[1]; }, exact};
+  m["sub"] = {[](const W* x) { return x[0] - x[1]; }, exact};
+  m["mul"] = {[](const W* x) { return x[0] * x[1]; }, exact};
+  m["div"] = {[](const W* x) { return x[0] / x[1]; }, exact};
+  m["pow"] = {[](const W* x) { return std::pow(x[0], x[1]); }, 2};
+  m["maximum"] = {[](const W* x) { return x[0] != x[0] || x[0] > x[1] ? x[0] : x[1]; }, exact};
+  m["minimum"] = {[](const W* x) { return x[0] != x[0] || x[0] < x[1] ? x[0] : x[1]; }, exact};
+  m["eq"] = {[](const W* x) { return W(x[0] == x[1]); }, exact};
+  m["ne"] = {[](const W* x) { return W(x[0] != x[1]); }, exact};
+  m["lt"] = {[](const W* x) { return W(x[0] < x[1]); }, exact};
+  m["le"] = {[](const W* x) { return W(x[0] <= x[1]); }, exact};
+  m["gt"] = {[](const W* x) { return W(x[0] > x[1]); }, exact};
+  m["ge"] = {[](const W* x) { return W(x[0] >= x[1]); }, exact};
+  m["where"] = {[](const W* x) { return x[0] != 0 ? x[1] : x[2]; }, exact};
+  m["clip"] = {[](const W* x) {
+                 const W low = x[0] != x[0] || x[0] > x[1] ? x[0] : x[1];
+                 return low != low || low < x[2] ? low : x[2];
+               },
+               exact};
+  m["fma"] = {[](const W* x) { return x[0] * x[1] + x[2]; }, 1, 2};  // base rounds twice
+}
+
+// y = f(x), from the formulas of NUMERICS.md rather than from base/activations.h.
+template <class W>
+std::map<std::string, std::function<W(W)>> activation_formulas() {
+  const W p = W(kTestParams[0]);
+  std::map<std::string, std::function<W(W)>> m;
+  m["tanh"] = [](W x) { return std::tanh(x); };
+  m["sigmoid"] = [](W x) { return sigmoid_of(x); };
+  m["relu"] = [](W x) { return x > 0 ? x : x * 0; };
+  m["leaky_relu"] = [p](W x) { return x > 0 ? x : p * x; };
+  m["elu"] = [p](W x) { return x > 0 ? x : p * std::expm1(x); };
+  m["selu"] = [](W x) {
+    return W(1.0507009873554804934193349852946L) * (x > 0 ? x : W(1.6732632423543772848170429916717L) * std::expm1(x));
+  };
+  m["celu"] = [p](W x) { return x > 0 ? x : p * std::expm1(x / p); };
+  m["gelu"] = [](W x) { return x / 2 * (1 + std::erf(x / std::sqrt(W(2)))); };
+  m["gelu_tanh"] = [](W x) {
+    return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(W(-1))) * (x + W(0.044715L) * x * x * x)));
+  };
+  m["silu"] = [](W x) { return x * sigmoid_of(x); };
+  m["mish"] = [](W x) { return x * std::tanh(std::log1p(std::exp(x))); };
+  m["softplus"] = [p](W x) { return p * x > 20 ? x : std::log1p(std::exp(p * x)) / p; };
+  m["softsign"] = [](W x) { return x / (1 + std::fabs(x)); };
+  m["hard_sigmoid"] = [](W x) { return clamp_of<W>(x / 6 + W(0.5), 0, 1); };
+  m["hard_swish"] = [](W x) { return x * clamp_of<W>(x + 3, 0, 6) / 6; };
+  m["hard_tanh"] = [](W x) { return clamp_of<W>(x, -1, 1); };
+  m["relu6"] = [](W x) { return clamp_of<W>(x, 0, 6); };
+  m["log_sigmoid"] = [](W x) { return -std::log1p(std::exp(-x)); };
+  return m;
+}
+
+template <class T>
+void run(const TileEntry& e, const TileArgs& t) {
+  e.fn[precision<T>()](t);
+}
+
+template <class T>
+bool close(T got, Wider<T> right, double relative, double absolute) {
+  using L = std::numeric_limits<T>;
+  if (ulps(got, right) <= relative) return true;
+  return std::fabs(Wider<T>(got) - right) <= L::epsilon() * (Wider<T>(relative) * std::fabs(right) + Wider<T>(absolute));
+}
+
+// One instruction over operands laid out as `layout` says: bit i of `splat` = operand i is one value a row, `all` = one for all rows.
+template <class T>
+void check_layout(const Table& table, const TileEntry& e, const Oracle<Wider<T>>& oracle, ptrdiff_t rows, ptrdiff_t cols, int splat,
+                  bool all, ptrdiff_t gap) {
+  using W = Wider<T>;
+  std::vector<std::vector<T>> data;
+  TileArgs t = {};
+  t.rows = rows;
+  t.cols = cols;
+  t.params = kTestParams;
+  t.out_row = cols + gap;
+  std::vector<T> out(size_t(rows * t.out_row), T(77));
+  t.out = out.data();
+  for (int i = 0; i < e.arity; ++i) {
+    const bool one = (splat >> i) & 1;
+    const ptrdiff_t row = one ? (all ? 0 : 1) : cols + gap;
+    data.push_back(normal_values<T>(size_t(rows * (cols + gap) + 1)));
+    if (e.name == std::string("log") || e.name == std::string("sqrt") || e.name == std::string("pow"))
+      for (T& x : data.back()) x = std::fabs(x);
+    t.in[i] = {data.back().data(), row, one ? 0 : 1};
+  }
+  run<T>(e, t);
+  for (ptrdiff_t r = 0; r < rows; ++r)
+    for (ptrdiff_t c = 0; c < cols + gap; ++c) {
+      const T got = out[size_t(r * t.out_row + c)];
+      if (c >= cols) {
+        CHECK(got == T(77), table.isa << " " << e.name << " wrote beyond column " << cols);
+        continue;
+      }
+      W x[3];
+      for (int i = 0; i < e.arity; ++i) x[i] = W(static_cast<const T*>(t.in[i].data)[r * t.in[i].row + c * t.in[i].col]);
+      const W right = oracle.right(x);
+      CHECK(close(got, right, oracle.relative, oracle.absolute), table.isa << " " << type_name<T>() << " " << e.name << " " << rows << "x" << cols << " splat "
+                                      << splat << " at " << r << "," << c << ": " << got << " for " << right);
+    }
+}
+
+// All sizes give the bits of one long run, also in place; specials included.
+template <class T>
+void check_tails(const Table& table, const TileEntry& e) {
+  constexpr ptrdiff_t kLong = 160;
+  std::vector<std::vector<T>> data;
+  std::vector<const T*> in;
+  for (int i = 0; i < e.arity; ++i) {
+    data.push_back(normal_values<T>(kLong, 3.0));
+    for (size_t s = 0; s < special_values<T>().size(); ++s) data[size_t(i)][(s * 5 + size_t(i) * 7) % kLong] = special_values<T>()[s];
+  }
+  for (const auto& d : data) in.push_back(d.data());
+  std::vector<T> whole(kLong), part(kLong);
+  run<T>(e, flat_args(whole.data(), kLong, in, kTestParams));
+  for (ptrdiff_t n : kSizes) {
+    for (ptrdiff_t start : {ptrdiff_t(0), ptrdiff_t(kLong - n)}) {
+      std::vector<const T*> at;
+      for (const T* p : in) at.push_back(p + start);
+      run<T>(e, flat_args(part.data(), n, at, kTestParams));
+      CHECK(same_bits(part.data(), whole.data() + start, n), table.isa << " " << type_name<T>() << " " << e.name << " size " << n);
+      for (int i = 0; i < e.arity; ++i) {
+        std::vector<T> own(in[size_t(i)] + start, in[size_t(i)] + start + n);
+        std::vector<const T*> inputs = at;
+        inputs[size_t(i)] = own.data();
+        run<T>(e, flat_args(own.data(), n, inputs, kTestParams));
+        CHECK(same_bits(own.data(), whole.data() + start, n), table.isa << " " << e.name << " in place of operand " << i);
+      }
+    }
+  }
+}
+
+template <class T>
+void check_layouts(const Table& table, const TileEntry& e, const Oracle<Wider<T>>& oracle) {
+  for (int splat = 0; splat < (1 << e.arity); ++splat)
+    for (bool all : {false, true})
+      for (ptrdiff_t cols : kSizes) {
+        check_layout<T>(table, e, oracle, 3, cols, splat, all, 0);
+        check_layout<T>(table, e, oracle, 2, cols, splat, all, 3);
+      }
+  check_tails<T>(table, e);
+}
+
+template <class T>
+void check_slopes(const Table& table, const TileEntry& backward, const TileEntry& forward, bool keeps_output,
+                  const std::function<Wider<T>(Wider<T>)>& f) {
+  using W = Wider<T>;
+  const std::vector<T> x = normal_values<T>(200, 3.0), dy = normal_values<T>(200);
+  std::vector<T> y(200), dx(200);
+  run<T>(forward, flat_args<T>(y.data(), 200, {x.data()}, kTestParams));
+  run<T>(backward, flat_args<T>(dx.data(), 200, {dy.data(), keeps_output ? y.data() : x.data()}, kTestParams));
+  for (size_t i = 0; i < x.size(); ++i) {
+    // Central difference in the wider type; its own error is h^2, far below the tolerance except across a kink.
+    const W h = std::pow(std::numeric_limits<W>::epsilon(), W(1) / 3);
+    bool at_kink = false;
+    for (W kink : {W(0), W(-1), W(1), W(-3), W(3), W(6), W(20) / W(kTestParams[0])}) at_kink |= std::fabs(W(x[i]) - kink) < 2 * h;
+    if (at_kink) continue;
+    const W slope = (f(W(x[i]) + h) - f(W(x[i]) - h)) / (2 * h);
+    const W right = W(dy[i]) * slope;
+    const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-11;  // f64: the difference formula's own error
+    CHECK(std::fabs(W(dx[i]) - right) <= tolerance * (1 + std::fabs(W(dy[i]))),
+          table.isa << " " << type_name<T>() << " " << backward.name << " at " << x[i] << ": " << dx[i] << " for " << right);
+  }
+}
+
+template <class T, class A>
+void check_activation(const Table& table) {
+  using W = Wider<T>;
+  const auto formulas = activation_formulas<W>();
+  const auto found = formulas.find(A::name);
+  CHECK(found != formulas.end(), "no formula to compare " << A::name << " with");
+  const TileEntry* forward = find_tile(table, A::name);
+  const TileEntry* backward = find_tile(table, (std::string(A::name) + "_backward").c_str());
+  CHECK(forward != nullptr && backward != nullptr, A::name << " is not in the table");
+  if (found == formulas.end() || forward == nullptr || backward == nullptr) return;
+  const auto f = found->second;
+  // A few roundings, and cancellation of terms of size |x| <= 4 in the tails (gelu, selu).
+  check_layouts<T>(table, *forward, {[f](const W* x) { return f(x[0]); }, 4, 4});
+  check_tails<T>(table, *backward);
+  check_slopes<T>(table, *backward, *forward, A::keeps == lamina::activations::Keep::output, f);
+}
+
+template <class T, class... As>
+void check_activations(const Table& table, lamina::activations::List<As...>) {
+  (check_activation<T, As>(table), ...);
+}
+
+template <class T>
+void check_iota(const Table& table) {
+  const TileEntry* e = find_tile(table, "iota");
+  for (ptrdiff_t n : kSizes) {
+    std::vector<T> out(size_t(2 * n + 2), T(77));
+    TileArgs t = flat_args<T>(out.data(), n, {});
+    t.rows = 2;
+    t.out_row = n + 1;
+    t.first_col = 5;
+    run<T>(*e, t);
+    for (ptrdiff_t r = 0; r < 2; ++r)
+      for (ptrdiff_t c = 0; c < n; ++c) CHECK(out[size_t(r * (n + 1) + c)] == T(5 + c), table.isa << " iota");
+    CHECK(out[size_t(n)] == T(77), table.isa << " iota wrote beyond");
+  }
+}
+
+template <class T>
+void check_elementwise(const Table& table) {
+  section(std::string("elementwise ") + table.isa);
+  std::map<std::string, Oracle<Wider<T>>> oracles;
+  add_arithmetic(oracles);
+  for (const auto& [name, oracle] : oracles) {
+    const TileEntry* e = find_tile(table, name.c_str());
+    CHECK(e != nullptr, name << " is not in the table");
+    if (e != nullptr) check_layouts<T>(table, *e, oracle);
+  }
+  check_iota<T>(table);
+  check_activations<T>(table, lamina::activations::Activations{});
+  const auto formulas = activation_formulas<double>();
+  for (int i = 0; i < table.tile_count; ++i) {
+    const TileEntry& e = table.tiles[i];
+    std::string name = e.name;
+    if (const size_t at = name.find("_backward"); at != std::string::npos) name.resize(at);
+    const bool known = oracles.count(name) || formulas.count(name) || name == "iota" || e.kind != TileKind::elementwise;
+    CHECK(known, e.name << " has no oracle in this test");
+  }
+}
+
+}  // namespace kernels_test

@@ -1,0 +1,126 @@
+// Products: against double sums, bit-equal however they are cut; narrow products; transposes.
+#pragma once
+
+#include "kernels_common.h"
+
+namespace kernels_test {
+
+template <class T>
+struct Matrices {
+  ptrdiff_t m, n, k, a_row, a_col, b_row, c_row;
+  std::vector<T> a, b, c;
+
+  Matrices(ptrdiff_t m_, ptrdiff_t n_, ptrdiff_t k_, bool transposed) : m(m_), n(n_), k(k_) {
+    a_row = transposed ? 1 : k + 1;
+    a_col = transposed ? m + 2 : 1;
+    b_row = n + 3;
+    c_row = n + 1;
+    a = normal_values<T>(size_t(m * (k + 1) + k * (m + 2)));
+    b = normal_values<T>(size_t(k * b_row + 1));
+    c = normal_values<T>(size_t(m * c_row + 1));
+  }
+  GemmArgs args(std::vector<T>& out, bool accumulate) const {
+    return {m, n, k, a.data(), a_row, a_col, b.data(), b_row, out.data(), c_row, accumulate};
+  }
+  Wider<T> right(ptrdiff_t i, ptrdiff_t j, bool accumulate) const {
+    Wider<T> sum = accumulate ? Wider<T>(c[size_t(i * c_row + j)]) : 0;
+    for (ptrdiff_t p = 0; p < k; ++p) sum += Wider<T>(a[size_t(i * a_row + p * a_col)]) * Wider<T>(b[size_t(p * b_row + j)]);
+    return sum;
+  }
+};
+
+template <class T>
+double product_tolerance(ptrdiff_t k) {
+  return std::numeric_limits<T>::epsilon() * 4 * (std::sqrt(double(k)) + 4);  // k roundings of sums of size sqrt(k), in one chain
+}
+
+template <class T>
+void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool transposed, bool accumulate) {
+  const GemmKernel& gemm = table.gemm[precision<T>()];
+  const Matrices<T> x(m, n, k, transposed);
+  std::vector<T> whole = x.c, cut = x.c;
+  gemm.block(x.args(whole, accumulate));
+  for (ptrdiff_t i = 0; i < m; ++i) {
+    for (ptrdiff_t j = 0; j < n; ++j)
+      CHECK(std::fabs(whole[size_t(i * x.c_row + j)] - x.right(i, j, accumulate)) <= product_tolerance<T>(k) * std::sqrt(double(k)),
+            table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " at " << i << "," << j);
+    CHECK(whole[size_t(i * x.c_row + n)] == x.c[size_t(i * x.c_row + n)], table.isa << " block wrote beyond its columns");
+  }
+  CHECK(whole.back() == x.c.back(), table.isa << " block wrote beyond its rows");
+
+  // The same in four pieces of C and two of k.
+  const ptrdiff_t mc[] = {0, m / 3, m}, nc[] = {0, (2 * n) / 3, n}, kc[] = {0, k / 2, k};
+  for (int p = 0; p < 2; ++p)
+    for (int i = 0; i < 2; ++i)
+      for (int j = 0; j < 2; ++j) {
+        GemmArgs g = x.args(cut, accumulate || p > 0);
+        g.m = mc[i + 1] - mc[i];
+        g.n = nc[j + 1] - nc[j];
+        g.k = kc[p + 1] - kc[p];
+        g.a = x.a.data() + mc[i] * x.a_row + kc[p] * x.a_col;
+        g.b = x.b.data() + kc[p] * x.b_row + nc[j];
+        g.c = cut.data() + mc[i] * x.c_row + nc[j];
+        gemm.block(g);
+      }
+  CHECK(same_bits(cut.data(), whole.data(), ptrdiff_t(cut.size())),
+        table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on how it is cut");
+}
+
+template <class T>
+void check_narrow(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool accumulate) {
+  const GemmKernel& gemm = table.gemm[precision<T>()];
+  const Matrices<T> x(m, n, k, false);
+  std::vector<T> bt(size_t(n * (k + 2))), out = x.c, one = x.c;
+  for (ptrdiff_t j = 0; j < n; ++j)
+    for (ptrdiff_t p = 0; p < k; ++p) bt[size_t(j * (k + 2) + p)] = x.b[size_t(p * x.b_row + j)];
+  GemmArgs g = x.args(out, accumulate);
+  g.b = bt.data();
+  g.b_row = k + 2;
+  gemm.narrow(g);
+  for (ptrdiff_t i = 0; i < m; ++i)
+    for (ptrdiff_t j = 0; j < n; ++j) {
+      CHECK(std::fabs(out[size_t(i * x.c_row + j)] - x.right(i, j, accumulate)) <= product_tolerance<T>(k) * std::sqrt(double(k)),
+            table.isa << " " << type_name<T>() << " narrow " << m << "x" << n << "x" << k);
+      GemmArgs single = g;
+      single.m = single.n = 1;
+      single.a = x.a.data() + i * x.a_row;
+      single.b = bt.data() + j * (k + 2);
+      single.c = one.data() + i * x.c_row + j;
+      gemm.narrow(single);
+    }
+  CHECK(same_bits(one.data(), out.data(), ptrdiff_t(out.size())), table.isa << " narrow depends on how it is cut");
+}
+
+template <class T>
+void check_transpose(const Table& table, ptrdiff_t rows, ptrdiff_t cols) {
+  const ptrdiff_t src_row = cols + 3, dst_row = rows + 1;
+  const std::vector<T> src = normal_values<T>(size_t(rows * src_row));
+  std::vector<T> dst(size_t(cols * dst_row + 1), T(77));
+  table.gemm[precision<T>()].transpose(dst.data(), dst_row, src.data(), src_row, rows, cols);
+  for (ptrdiff_t c = 0; c < cols; ++c) {
+    for (ptrdiff_t r = 0; r < rows; ++r)
+      CHECK(dst[size_t(c * dst_row + r)] == src[size_t(r * src_row + c)], table.isa << " transpose " << rows << "x" << cols);
+    CHECK(dst[size_t(c * dst_row + rows)] == T(77), table.isa << " transpose wrote beyond");
+  }
+}
+
+template <class T>
+void check_gemm(const Table& table) {
+  section(std::string("gemm ") + table.isa);
+  for (ptrdiff_t m : {1, 2, 3, 4, 5, 6, 7, 8, 11, 13})
+    for (ptrdiff_t n : kSizes)
+      for (ptrdiff_t k : {0, 1, 2, 9})
+        for (bool transposed : {false, true}) check_block<T>(table, m, n, k, transposed, (m + n) % 2 == 0);
+  check_block<T>(table, 37, 61, 53, false, false);
+  check_block<T>(table, 37, 61, 53, true, true);
+  check_block<T>(table, 13, 70, 1500, false, false);  // several pieces of k
+  check_block<T>(table, 13, 3, 1500, true, true);
+  check_block<T>(table, 20, 300, 33, false, true);
+  for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
+    for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
+      for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, (m + k) % 2 == 0);
+  for (ptrdiff_t rows : kSizes)
+    for (ptrdiff_t cols : kSizes) check_transpose<T>(table, rows, cols);
+}
+
+}  // namespace kernels_test

@@ -1,0 +1,92 @@
+// exp, log, ... over the whole range: distance in ulp from a wider type's library, and the values at the edges.
+#pragma once
+
+#include "kernels_elementwise.h"
+
+namespace kernels_test {
+
+template <class T>
+struct MathCase {
+  const char* name;
+  Wider<T> (*right)(Wider<T>);
+  double budget;  // ulp, on normals
+};
+
+template <class T>
+const std::vector<MathCase<T>>& math_cases() {
+  using W = Wider<T>;
+  static const std::vector<MathCase<T>> cases = {
+      {"exp", [](W x) { return std::exp(x); }, 2},     {"log", [](W x) { return std::log(x); }, 2},
+      {"log1p", [](W x) { return std::log1p(x); }, 3}, {"expm1", [](W x) { return std::expm1(x); }, 3},
+      {"tanh", [](W x) { return std::tanh(x); }, 2},   {"sigmoid", [](W x) { return 1 / (1 + std::exp(-x)); }, 2},
+      {"erf", [](W x) { return std::erf(x); }, 2},     {"sqrt", [](W x) { return std::sqrt(x); }, 0.5001},
+  };
+  return cases;
+}
+
+// Where the result is subnormal, its spacing is the unit: one of those is allowed.
+template <class T>
+void check_values(const Table& table, const MathCase<T>& m, const std::vector<T>& x, double& worst, T& worst_at) {
+  std::vector<T> y(x.size());
+  run<T>(*find_tile(table, m.name), flat_args<T>(y.data(), ptrdiff_t(x.size()), {x.data()}));
+  for (size_t i = 0; i < x.size(); ++i) {
+    const Wider<T> right = m.right(x[i]);
+    const double off = ulps(y[i], right);
+    const bool normal = std::fabs(right) >= std::numeric_limits<T>::min();
+    CHECK(off <= m.budget, table.isa << " " << type_name<T>() << " " << m.name << "(" << x[i] << ") = " << y[i] << ", right is "
+                                     << right << ", " << off << " ulp");
+    if (std::signbit(right) != std::signbit(y[i]) && !std::isnan(y[i]))
+      CHECK(std::fabs(right) < std::numeric_limits<T>::denorm_min() && right != 0, table.isa << " " << m.name << "(" << x[i] << ") has the wrong sign");
+    if (normal && off > worst) worst = off, worst_at = x[i];
+  }
+}
+
+inline std::vector<float> sweep(float) {
+  std::vector<float> x;
+  for (uint64_t b = 0; b < (uint64_t(1) << 32); b += 14293) {  // a prime: all exponents, all phases of the low bits
+    const uint32_t bits = uint32_t(b);
+    float f;
+    std::memcpy(&f, &bits, sizeof f);
+    x.push_back(f);
+  }
+  return x;
+}
+
+inline std::vector<double> sweep(double) {
+  std::vector<double> x;
+  std::mt19937_64 g(7);
+  for (int i = 0; i < 50000; ++i) {
+    const uint64_t bits = g();
+    double d;
+    std::memcpy(&d, &bits, sizeof d);
+    x.push_back(d);
+  }
+  return x;
+}
+
+// Where results are neither constant nor saturated.
+template <class T>
+std::vector<T> core_values() {
+  std::vector<T> x;
+  std::mt19937_64 g(8);
+  for (double range : {0.01, 0.5, 1.0, 3.0, 10.0, 100.0, 750.0}) {
+    std::uniform_real_distribution<double> d(-range, range);
+    for (int i = 0; i < 20000; ++i) x.push_back(T(d(g)));
+  }
+  return x;
+}
+
+template <class T>
+void check_math(const Table& table) {
+  for (const MathCase<T>& m : math_cases<T>()) {
+    section(std::string(m.name) + " " + table.isa);
+    double worst = 0;
+    T worst_at = 0;
+    check_values(table, m, special_values<T>(), worst, worst_at);
+    check_values(table, m, core_values<T>(), worst, worst_at);
+    check_values(table, m, sweep(T()), worst, worst_at);
+    std::cout << table.isa << " " << type_name<T>() << " " << m.name << ": " << worst << " ulp at " << worst_at << "\n";
+  }
+}
+
+}  // namespace kernels_test

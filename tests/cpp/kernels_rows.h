@@ -1,0 +1,171 @@
+// Reductions along rows and down columns, conversions, and the random stream.
+#pragma once
+
+#include <algorithm>
+
+#include "base/philox.h"
+#include "kernels_common.h"
+
+namespace kernels_test {
+
+template <class T>
+T reduced(const std::string& op, const std::vector<T>& x) {
+  Wider<T> sum = 0;
+  T best = x[0];
+  size_t at = 0;
+  const bool lower = op.find("min") != std::string::npos;
+  for (size_t i = 0; i < x.size(); ++i) {
+    sum += x[i];
+    const bool better = best == best && (x[i] != x[i] || (lower ? x[i] < best : x[i] > best));
+    if (better) best = x[i], at = i;
+  }
+  if (op == "sum") return T(sum);
+  return op.substr(0, 3) == "arg" ? T(at) : best;
+}
+
+template <class T>
+void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols, bool with_nan) {
+  constexpr ptrdiff_t kRows = 3, kOutRow = 2;
+  const ptrdiff_t row = cols + 1;
+  std::vector<T> x = normal_values<T>(size_t(kRows * row)), out(kRows * kOutRow, T(77));
+  for (T& v : x)
+    if (op.find("arg") == 0) v = T(std::round(2 * double(v)));  // ties: the first counts
+  if (with_nan) x[size_t(row + cols / 2)] = std::numeric_limits<T>::quiet_NaN();
+  TileArgs t = flat_args<T>(out.data(), cols, {x.data()});
+  t.rows = kRows;
+  t.in[0].row = row;
+  t.out_row = kOutRow;
+  find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
+  for (ptrdiff_t r = 0; r < kRows; ++r) {
+    const std::vector<T> one(x.begin() + r * row, x.begin() + r * row + cols);
+    const T right = reduced(op, one), got = out[size_t(r * kOutRow)];
+    const double tolerance = op == "sum" ? std::numeric_limits<T>::epsilon() * double(cols) * 3 : 0;
+    CHECK((right != right && got != got) || std::fabs(got - right) <= tolerance,
+          table.isa << " " << type_name<T>() << " row_" << op << " of " << cols << ": " << got << " for " << right);
+    CHECK(out[size_t(r * kOutRow + 1)] == T(77), table.isa << " row_" << op << " wrote beyond");
+  }
+}
+
+template <class T>
+void check_row_splat(const Table& table, const std::string& op) {
+  const T x = T(1.25);
+  T out = 0;
+  TileArgs t = flat_args<T>(&out, 37, {&x});
+  t.in[0] = {&x, 0, 0};
+  find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
+  CHECK(out == (op == "sum" ? T(1.25 * 37) : op.find("arg") == 0 ? T(0) : T(1.25)), table.isa << " row_" << op << " of a splat: " << out);
+}
+
+template <class T>
+void check_column_reduce(const Table& table, const std::string& op, ptrdiff_t cols, bool splat) {
+  constexpr ptrdiff_t kRows = 7;
+  const ptrdiff_t row = splat ? 1 : cols + 2;
+  std::vector<T> x = normal_values<T>(size_t(kRows * row)), out = normal_values<T>(size_t(cols + 1));
+  x[size_t(2 * row)] = op == "sum" ? T(1) : std::numeric_limits<T>::quiet_NaN();
+  const std::vector<T> before = out;
+  TileArgs t = flat_args<T>(out.data(), cols, {x.data()});
+  t.rows = kRows;
+  t.in[0] = {x.data(), row, splat ? 0 : 1};
+  find_tile(table, ("column_" + op).c_str())->fn[precision<T>()](t);
+  for (ptrdiff_t c = 0; c < cols; ++c) {
+    T right = before[size_t(c)];
+    for (ptrdiff_t r = 0; r < kRows; ++r) {
+      const T v = x[size_t(r * row + (splat ? 0 : c))];
+      if (op == "sum") right += v;  // in this order, so to the bit
+      if (op == "max") right = right != right || right > v ? right : v;
+      if (op == "min") right = right != right || right < v ? right : v;
+    }
+    CHECK(same_bits(&out[size_t(c)], &right, 1), table.isa << " column_" << op << " column " << c << " of " << cols);
+  }
+  CHECK(out[size_t(cols)] == before[size_t(cols)], table.isa << " column_" << op << " wrote beyond");
+}
+
+template <class T>
+void check_rows(const Table& table) {
+  section(std::string("rows ") + table.isa);
+  std::vector<ptrdiff_t> sizes = kSizes;
+  sizes.push_back(1000);
+  for (const std::string op : {"sum", "max", "min", "argmax", "argmin"}) {
+    for (ptrdiff_t cols : sizes)
+      for (bool with_nan : {false, true}) check_row_reduce<T>(table, op, cols, with_nan);
+    check_row_splat<T>(table, op);
+  }
+  for (const std::string op : {"sum", "max", "min"})
+    for (ptrdiff_t cols : sizes)
+      for (bool splat : {false, true}) check_column_reduce<T>(table, op, cols, splat);
+}
+
+template <class From, class To>
+void check_convert(const Table& table, int from, int to) {
+  section(std::string("convert ") + table.isa);
+  for (ptrdiff_t n : kSizes)
+    for (int col : {0, 1}) {
+      std::vector<From> x(size_t(2 * n));
+      for (From& v : x) v = From(int(generator()() % 200) - 100) / From(3);
+      if (from == kBool)
+        for (From& v : x) v = From(generator()() % 2);
+      x[0] = From(0);
+      std::vector<To> out(size_t(2 * n + 2), To(1));
+      TileArgs t = {};
+      t.out = out.data();
+      t.out_row = n + 1;
+      t.rows = 2;
+      t.cols = n;
+      t.in[0] = {x.data(), n, col};
+      table.convert[from][to](t);
+      for (ptrdiff_t r = 0; r < 2; ++r)
+        for (ptrdiff_t c = 0; c < n; ++c) {
+          const From v = x[size_t(r * n + c * col)];
+          const To right = to == kBool ? To(v != From(0)) : To(v);
+          CHECK(out[size_t(r * (n + 1) + c)] == right, table.isa << " convert " << from << " to " << to);
+        }
+    }
+}
+
+template <class From>
+void check_convert_from(const Table& table, int from) {
+  check_convert<From, uint8_t>(table, from, kBool);
+  check_convert<From, int32_t>(table, from, kInt32);
+  check_convert<From, int64_t>(table, from, kInt64);
+  check_convert<From, float>(table, from, kFloat32);
+  check_convert<From, double>(table, from, kFloat64);
+}
+
+inline void check_conversions(const Table& table) {
+  check_convert_from<uint8_t>(table, kBool);
+  check_convert_from<int32_t>(table, kInt32);
+  check_convert_from<int64_t>(table, kInt64);
+  check_convert_from<float>(table, kFloat32);
+  check_convert_from<double>(table, kFloat64);
+}
+
+// The published vectors of Philox4x32-10.
+inline void check_philox() {
+  section("philox");
+  using Words = std::array<uint32_t, 4>;
+  CHECK((lamina::Philox{0, 0}.block(0) == Words{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}), "zeros");
+  const uint64_t ones = ~uint64_t(0);
+  CHECK((lamina::Philox{ones, ones}.block(ones) == Words{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}), "ones");
+  const lamina::Philox pi{0x299f31d0a4093822, 0x0370734413198a2e};
+  CHECK((pi.block(0x85a308d3243f6a88) == Words{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}), "digits of pi");
+}
+
+inline void check_uniform(const Table& table) {
+  section(std::string("uniform ") + table.isa);
+  const lamina::Philox philox{0x123456789abcdef0, 0xfedcba9876543210};
+  for (uint64_t first : {uint64_t(0), uint64_t(1), uint64_t(3), uint64_t(6), uint64_t(1000), (uint64_t(1) << 34) - 5})
+    for (ptrdiff_t n : kSizes) {
+      std::vector<float> f(size_t(n + 1), 77.0f);
+      std::vector<double> d(size_t(n + 1), 77.0);
+      table.uniform[kF32](f.data(), n, philox.seed, philox.stream, first);
+      table.uniform[kF64](d.data(), n, philox.seed, philox.stream, first);
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        CHECK(f[size_t(i)] == philox.uniform_f32(first + uint64_t(i)), table.isa << " f32 element " << first << " + " << i);
+        CHECK(d[size_t(i)] == philox.uniform_f64(first + uint64_t(i)), table.isa << " f64 element " << first << " + " << i);
+        CHECK(f[size_t(i)] >= 0 && f[size_t(i)] < 1 && d[size_t(i)] >= 0 && d[size_t(i)] < 1, "range");
+      }
+      CHECK(f[size_t(n)] == 77.0f && d[size_t(n)] == 77.0, table.isa << " uniform wrote beyond");
+    }
+}
+
+}  // namespace kernels_test

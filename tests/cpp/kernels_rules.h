@@ -1,0 +1,250 @@
+// Update rules: ten steps of each against the textbook recurrence in a wider type; layouts and tails bit-equal.
+#pragma once
+
+#include <functional>
+#include <map>
+
+#include "kernels_common.h"
+
+namespace kernels_test {
+
+// One parameter through one step: w, its slots, the gradient, the step's number, the learning rate, hyper-parameters by name.
+template <class W>
+struct Parameter {
+  W w = 0;
+  std::map<std::string, W> s;
+};
+using Hypers = std::map<std::string, double>;
+
+template <class W>
+using Recurrence = std::function<void(Parameter<W>&, W, int, W, const Hypers&)>;
+
+template <class W>
+void adam_recurrence(Parameter<W>& p, W g, int t, W lr, const Hypers& h, bool amsgrad) {
+  const W b1 = h.at("beta1"), b2 = h.at("beta2"), eps = h.at("eps"), decay = h.at("weight_decay");
+  if (h.at("decoupled") != 0)
+    p.w -= lr * decay * p.w;
+  else
+    g += decay * p.w;
+  W &m = p.s["exp_avg"], &v = p.s["exp_avg_sq"];
+  m = b1 * m + (1 - b1) * g;
+  v = b2 * v + (1 - b2) * g * g;
+  W used = v;
+  if (amsgrad) used = p.s["max_exp_avg_sq"] = std::max(p.s["max_exp_avg_sq"], v);
+  const W c1 = 1 - std::pow(b1, W(t)), c2 = 1 - std::pow(b2, W(t));
+  if (h.at("eps_keras") != 0)
+    p.w -= lr * std::sqrt(c2) / c1 * m / (std::sqrt(used) + eps);
+  else
+    p.w -= lr * (m / c1) / (std::sqrt(used / c2) + eps);
+}
+
+template <class W>
+std::map<std::string, Recurrence<W>> recurrences() {
+  using P = Parameter<W>;
+  std::map<std::string, Recurrence<W>> m;
+  m["sgd_plain"] = [](P& p, W g, int, W lr, const Hypers& h) { p.w -= lr * (g + W(h.at("weight_decay")) * p.w); };
+  m["sgd"] = [](P& p, W g, int t, W lr, const Hypers& h) {
+    g += W(h.at("weight_decay")) * p.w;
+    W& b = p.s["momentum_buffer"];
+    b = t == 1 ? g : W(h.at("momentum")) * b + (1 - W(h.at("dampening"))) * g;
+    p.w -= lr * (h.at("nesterov") != 0 ? g + W(h.at("momentum")) * b : b);
+  };
+  m["adam"] = [](P& p, W g, int t, W lr, const Hypers& h) { adam_recurrence(p, g, t, lr, h, false); };
+  m["adam_amsgrad"] = [](P& p, W g, int t, W lr, const Hypers& h) { adam_recurrence(p, g, t, lr, h, true); };
+  m["rmsprop"] = [](P& p, W g, int, W lr, const Hypers& h) {
+    g += W(h.at("weight_decay")) * p.w;
+    W& v = p.s["square_avg"];
+    v = W(h.at("alpha")) * v + (1 - W(h.at("alpha"))) * g * g;
+    p.w -= lr * g / (std::sqrt(v) + W(h.at("eps")));
+  };
+  m["rmsprop_full"] = [](P& p, W g, int, W lr, const Hypers& h) {
+    const W a = h.at("alpha");
+    g += W(h.at("weight_decay")) * p.w;
+    W &v = p.s["square_avg"], &mean = p.s["grad_avg"], &b = p.s["momentum_buffer"];
+    v = a * v + (1 - a) * g * g;
+    mean = a * mean + (1 - a) * g;
+    const W spread = h.at("centered") != 0 ? v - mean * mean : v;
+    b = W(h.at("momentum")) * b + g / (std::sqrt(spread) + W(h.at("eps")));
+    p.w -= lr * b;
+  };
+  m["adagrad"] = [](P& p, W g, int t, W lr, const Hypers& h) {
+    g += W(h.at("weight_decay")) * p.w;
+    p.s["sum"] += g * g;
+    p.w -= lr / (1 + (t - 1) * W(h.at("lr_decay"))) * g / (std::sqrt(p.s["sum"]) + W(h.at("eps")));
+  };
+  m["adadelta"] = [](P& p, W g, int, W lr, const Hypers& h) {
+    const W rho = h.at("rho"), eps = h.at("eps");
+    g += W(h.at("weight_decay")) * p.w;
+    W &v = p.s["square_avg"], &a = p.s["acc_delta"];
+    v = rho * v + (1 - rho) * g * g;
+    const W delta = std::sqrt(a + eps) / std::sqrt(v + eps) * g;
+    a = rho * a + (1 - rho) * delta * delta;
+    p.w -= lr * delta;
+  };
+  m["adamax"] = [](P& p, W g, int t, W lr, const Hypers& h) {
+    g += W(h.at("weight_decay")) * p.w;
+    W &avg = p.s["exp_avg"], &u = p.s["exp_inf"];
+    avg = W(h.at("beta1")) * avg + (1 - W(h.at("beta1"))) * g;
+    u = std::max(W(h.at("beta2")) * u, std::fabs(g) + W(h.at("eps")));
+    p.w -= lr / (1 - std::pow(W(h.at("beta1")), W(t))) * avg / u;
+  };
+  m["nadam"] = [](P& p, W g, int t, W lr, const Hypers& h) {
+    const W b1 = h.at("beta1"), b2 = h.at("beta2");
+    const auto mu = [&](int i) { return b1 * (1 - W(0.5) * std::pow(W(0.96), i * W(h.at("psi")))); };
+    W product = 1;
+    for (int i = 1; i <= t; ++i) product *= mu(i);
+    g += W(h.at("weight_decay")) * p.w;
+    W &avg = p.s["exp_avg"], &v = p.s["exp_avg_sq"];
+    avg = b1 * avg + (1 - b1) * g;
+    v = b2 * v + (1 - b2) * g * g;
+    const W d = std::sqrt(v / (1 - std::pow(b2, W(t)))) + W(h.at("eps"));
+    p.w -= lr * (1 - mu(t)) / (1 - product) * g / d + lr * mu(t + 1) / (1 - product * mu(t + 1)) * avg / d;
+  };
+  m["radam"] = [](P& p, W g, int t, W lr, const Hypers& h) {
+    const W b1 = h.at("beta1"), b2 = h.at("beta2");
+    g += W(h.at("weight_decay")) * p.w;
+    W &avg = p.s["exp_avg"], &v = p.s["exp_avg_sq"];
+    avg = b1 * avg + (1 - b1) * g;
+    v = b2 * v + (1 - b2) * g * g;
+    const W limit = 2 / (1 - b2) - 1, power = std::pow(b2, W(t)), rho = limit - 2 * t * power / (1 - power);
+    W scale = 1;
+    if (rho > 5)
+      scale = std::sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)) * std::sqrt(1 - power) /
+              (std::sqrt(v) + W(h.at("eps")));
+    p.w -= lr * avg / (1 - std::pow(b1, W(t))) * scale;
+  };
+  m["rprop"] = [](P& p, W g, int, W, const Hypers& h) {
+    W &last = p.s["prev"], &size = p.s["step_size"];
+    const W agree = g * last;
+    size *= agree > 0 ? W(h.at("eta_plus")) : agree < 0 ? W(h.at("eta_minus")) : W(1);
+    size = std::min(std::max(size, W(h.at("step_min"))), W(h.at("step_max")));
+    if (agree < 0) g = 0;
+    p.w -= W((g > 0) - (g < 0)) * size;
+    last = g;
+  };
+  m["lion"] = [](P& p, W g, int, W lr, const Hypers& h) {
+    W& avg = p.s["exp_avg"];
+    const W u = W(h.at("beta1")) * avg + (1 - W(h.at("beta1"))) * g;
+    p.w = p.w * (1 - lr * W(h.at("weight_decay"))) - lr * W((u > 0) - (u < 0));
+    avg = W(h.at("beta2")) * avg + (1 - W(h.at("beta2"))) * g;
+  };
+  return m;
+}
+
+inline Hypers test_hypers(const RuleEntry& rule, int variant) {
+  Hypers h;
+  for (int i = 0; i < rule.hypers; ++i) {
+    const std::string name = rule.hyper_names[i];
+    const bool on = (variant >> (i % 2)) & 1;  // flags on and off, in both combinations
+    double value = 0.9;                        // beta1, momentum, alpha, rho
+    if (name == "beta2") value = 0.99;
+    if (name == "eps") value = 1e-6;
+    if (name == "weight_decay") value = variant == 0 ? 0.0 : 0.01;
+    if (name == "dampening" || name == "lr_decay") value = 0.1;
+    if (name == "psi") value = 4e-3;
+    if (name == "nesterov" || name == "decoupled" || name == "eps_keras" || name == "centered") value = on ? 1.0 : 0.0;
+    if (name == "eta_minus") value = 0.5;
+    if (name == "eta_plus") value = 1.2;
+    if (name == "step_min") value = 1e-6;
+    if (name == "step_max") value = 50;
+    h[name] = value;
+  }
+  return h;
+}
+
+template <class T>
+void check_rule(const Table& table, const RuleEntry& rule, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t gap, int variant) {
+  using W = Wider<T>;
+  const auto all = recurrences<W>();
+  const auto found = all.find(rule.name);
+  CHECK(found != all.end(), rule.name << " has no recurrence in this test");
+  if (found == all.end()) return;
+  const Hypers named = test_hypers(rule, variant);
+  double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
+  for (int i = 0; i < rule.hypers; ++i) hyper[i] = named.at(rule.hyper_names[i]);
+  const double lr = 0.01;
+
+  const ptrdiff_t row = cols + gap;
+  std::vector<T> w = normal_values<T>(size_t(rows * row));
+  std::vector<std::vector<T>> slot(size_t(rule.slots), std::vector<T>(w.size(), T(0)));
+  std::vector<Parameter<W>> right(w.size());
+  for (size_t i = 0; i < w.size(); ++i) right[i].w = w[i];
+  for (int s = 0; s < rule.slots; ++s)
+    if (rule.slot_names[s] == std::string("step_size")) {
+      slot[size_t(s)].assign(w.size(), T(lr));
+      for (auto& p : right) p.s["step_size"] = T(lr);
+    }
+  const std::vector<T> start = w;
+  const std::vector<T> offset = normal_values<T>(w.size());  // gradients with a mean: centered variances stay well above zero
+  for (int t = 1; t <= 10; ++t) {
+    std::vector<T> g = normal_values<T>(w.size(), 0.5);
+    for (size_t i = 0; i < g.size(); ++i) g[i] += offset[i];
+    RuleArgs u = {};
+    u.w = w.data();
+    u.w_row = row;
+    for (int s = 0; s < rule.slots; ++s) u.slot[s] = slot[size_t(s)].data();
+    u.g = g.data();
+    u.g_row = row;
+    u.rows = rows;
+    u.cols = cols;
+    u.constants = constants;
+    rule.prepare(hyper, lr, clock, constants);
+    rule.apply[precision<T>()](u);
+    for (ptrdiff_t r = 0; r < rows; ++r)
+      for (ptrdiff_t c = 0; c < cols; ++c) {
+        const size_t i = size_t(r * row + c);
+        found->second(right[i], W(g[i]), t, W(lr), named);
+        const double tolerance = (sizeof(T) == 4 ? 4e-6 : 1e-14) * (2 + double(std::fabs(right[i].w)));  // ten steps' roundings
+        CHECK(std::fabs(W(w[i]) - right[i].w) <= tolerance, table.isa << " " << type_name<T>() << " " << rule.name << " variant "
+              << variant << " step " << t << ": " << w[i] << " for " << right[i].w);
+      }
+    for (ptrdiff_t r = 0; r < rows; ++r)
+      for (ptrdiff_t c = cols; c < row; ++c)
+        CHECK(w[size_t(r * row + c)] == start[size_t(r * row + c)], table.isa << " " << rule.name << " wrote beyond");
+  }
+  CHECK(clock[0] == 10, rule.name << " counts its steps");
+}
+
+// A short row gives the bits of the same elements in a long one.
+template <class T>
+void check_rule_tails(const Table& table, const RuleEntry& rule) {
+  constexpr ptrdiff_t kLong = 130;
+  const Hypers named = test_hypers(rule, 3);
+  double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
+  for (int i = 0; i < rule.hypers; ++i) hyper[i] = named.at(rule.hyper_names[i]);
+  rule.prepare(hyper, 0.01, clock, constants);
+  const std::vector<T> w = normal_values<T>(kLong), g = normal_values<T>(kLong);
+  std::vector<std::vector<T>> slots(kMaxSlots);
+  for (auto& s : slots) {
+    s = normal_values<T>(kLong);
+    for (T& x : s) x = std::fabs(x);
+  }
+  const auto run = [&](ptrdiff_t n) {
+    std::vector<T> out = w;
+    auto own = slots;
+    RuleArgs u = {out.data(), n, {own[0].data(), own[1].data(), own[2].data(), own[3].data()}, g.data(), n, 1, n, constants};
+    rule.apply[precision<T>()](u);
+    return out;
+  };
+  const std::vector<T> whole = run(kLong);
+  for (ptrdiff_t n : kSizes) {
+    const std::vector<T> part = run(n);
+    CHECK(same_bits(part.data(), whole.data(), n), table.isa << " " << type_name<T>() << " " << rule.name << " size " << n);
+    CHECK(same_bits(part.data() + n, w.data() + n, kLong - n), table.isa << " " << rule.name << " wrote beyond " << n);
+  }
+}
+
+template <class T>
+void check_rules(const Table& table) {
+  for (int i = 0; i < table.rule_count; ++i) {
+    const RuleEntry& rule = table.rules[i];
+    section(std::string(rule.name) + " " + table.isa);
+    for (int variant = 0; variant < 4; ++variant) {
+      check_rule<T>(table, rule, 3, 21, 0, variant);
+      check_rule<T>(table, rule, 2, 19, 5, variant);
+    }
+    check_rule_tails<T>(table, rule);
+  }
+}
+
+}  // namespace kernels_test
