@@ -30,7 +30,7 @@ class Context:
     training: bool = False
     dims: dict[str, int] = field(default_factory=dict)
     uniforms: dict[int, np.ndarray] = field(default_factory=dict)  # random_uniform node id -> its draws
-    variables: dict[int, np.ndarray] = field(default_factory=dict)  # id(variable) -> value; read from the variable when absent
+    variables: dict[int, np.ndarray] = field(default_factory=dict)  # id(variable) -> value; else read from the variable
     written: dict[int, np.ndarray] = field(default_factory=dict)  # id(variable) -> value after the step
     slots_written: list = field(default_factory=list)
 
@@ -169,7 +169,7 @@ def in_training(context, node, a, b):
 def variable(context, node, *_):
     v = node["variable"]
     given = context.variables.get(id(v))
-    return widen(v.value if given is None else given)
+    return widen(v.read() if given is None else given)
 
 
 def write_and_return(which: int) -> Callable:
@@ -311,3 +311,10 @@ def evaluate(nodes: list[dict], feeds: dict[int, np.ndarray], context: Context |
             assert np.shape(value) == context.shape(node["shape"]), f"{node['op']}: {np.shape(value)} is not {node['shape']}"
         values[node["id"]] = value
     return values
+
+
+def evaluate_tensor(tensor, arrays: dict[str, np.ndarray], *, training: bool = False) -> np.ndarray:
+    """The value of one tensor for inputs given by their names."""
+    nodes = core.dump([tensor.node], training)
+    feeds = {n["id"]: arrays[n["attrs"]["name"]] for n in nodes if n["op"] == "input"}
+    return evaluate(nodes, feeds, Context(training))[nodes[-1]["id"]]  # a root comes after all that it needs

@@ -139,6 +139,34 @@ def test_keeping_intermediates_changes_no_bit(dtype, rng):
         assert np.array_equal(one[-1], everything[len(outputs) + i])
 
 
+SWITCHES = [{"fuse": False}, {"fuse_products": False}, {"fuse_updates": False}, {"optimize": False}]
+
+
+def trained(switches: dict, dtype: str, kind: str) -> list[np.ndarray]:
+    """Losses and weights after four steps of a net's training program, built with these switches of the planner."""
+    rng = np.random.default_rng(6)
+    net = build_net(kind, dtype).build((21,))
+    target = lm.placeholder(("B", 10), dtype)
+    loss = lm.losses.CrossEntropy()(net.outputs[0], target)
+    parameters = [net.parameters.tensor(name) for name in net.parameters if net.parameters.tensor(name).trainable]
+    optimizer = OPTIMIZERS[kind]()
+    optimizer.bind(parameters)
+    effects = optimizer.effects(parameters, lm.grad(loss, parameters))
+    inputs = [net.inputs[0].node, target.node]
+    program = core.Program(inputs, [loss.node], [e.node for e in effects], True, **switches)
+    x, y = rng.normal(size=(37, 21)).astype(dtype), lm.softmax(rng.normal(size=(37, 10)).astype(dtype))
+    losses = [program.run([x, y])[0] for _ in range(4)]
+    return [*losses, *dict(net.parameters).values()]
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_fusing_changes_no_bit(kind, dtype, switches):
+    for a, b in zip(trained({}, dtype, kind), trained(switches, dtype, kind), strict=True):
+        assert np.array_equal(a, b)
+
+
 def test_equal_nodes_and_constants_change_nothing(rng):
     x = lm.placeholder((4, 3), "float64")
     y = (lm.exp(x) + lm.exp(x)) * (np.full((3,), 2.0) * 3.0) + 0 * x + (x - x)
