@@ -1,0 +1,101 @@
+"""Checks of hyper-parameters: each returns the value, converted, or raises an error that says where, expected, got, remedy.
+
+`where` is what the user wrote, such as "Dense" or "optim.Adam"; `name` is the argument.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+INF = math.inf
+
+
+def number(
+    where: str, name: str, value: Any, low: float = -INF, high: float = INF, *, open_low: bool = False, open_high: bool = False
+) -> float:
+    """A finite number in [low, high]; `open_low` and `open_high` leave that end out.
+
+    >>> number("Dropout", "p", 0.5, 0, 1, open_high=True)
+    0.5
+    """
+    expected = _interval(low, high, open_low, open_high)
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass a plain number")
+    try:
+        x = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass a plain number") from None
+    inside = (low < x if open_low else low <= x) and (x < high if open_high else x <= high) and math.isfinite(x)
+    if not inside:
+        raise ValueError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass such a number")
+    return x
+
+
+def optional_number(where: str, name: str, value: Any, low: float = -INF, *, open_low: bool = False) -> float | None:
+    """As `number`, or None.
+
+    >>> optional_number("optim.SGD", "clip_norm", None) is None
+    True
+    """
+    return None if value is None else number(where, name, value, low, open_low=open_low)
+
+
+def integer(where: str, name: str, value: Any, low: int = 1) -> int:
+    """A whole number of at least `low`; NumPy's integers count, 3.0 and True do not.
+
+    >>> integer("Dense", "units", 128)
+    128
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        n = operator.index(value)
+    except TypeError:
+        raise TypeError(f"[{where}] expected {name} to be a whole number >= {low}, got {value!r}; pass an int") from None
+    if n < low:
+        raise ValueError(f"[{where}] expected {name} >= {low}, got {n}; pass a larger whole number")
+    return n
+
+
+def numbers(where: str, name: str, values: Any, count: int, low: float, high: float = INF, **ends: bool) -> tuple[float, ...]:
+    """`count` numbers, each checked as by `number`.
+
+    >>> numbers("optim.Adam", "betas", (0.9, 0.999), 2, 0, 1, open_high=True)
+    (0.9, 0.999)
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or len(values) != count:
+        raise TypeError(f"[{where}] expected {name} to be {count} numbers, got {values!r}; pass a tuple of {count}")
+    return tuple(number(where, f"{name}[{i}]", v, low, high, **ends) for i, v in enumerate(values))
+
+
+def flag(where: str, name: str, value: Any) -> bool:
+    """True or False (NumPy's too).
+
+    >>> flag("Dense", "bias", True)
+    True
+    """
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise TypeError(f"[{where}] expected {name} to be True or False, got {value!r}")
+    return bool(value)
+
+
+def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
+    """One of a few words.
+
+    >>> choice("optim.Adam", "eps_mode", "keras", ("torch", "keras"))
+    'keras'
+    """
+    if value not in choices:
+        raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return str(value)
+
+
+def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    if low == -INF and high == INF:
+        return "a finite number"
+    if high == INF:
+        return f"a number {'>' if open_low else '>='} {low:g}"
+    return f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
