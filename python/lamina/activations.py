@@ -1,0 +1,246 @@
+"""Every activation as a function of tensors (or arrays): `lm.activations.relu(x)`, or by name: `Dense(8, "relu")`.
+
+Value and slope live once, in C++ (`cpp/base/activations.h`); the functions here give them names, parameters and checks. All take a
+tensor or an array of any shape and return the same shape. The slope at a kink is that of the flat side: relu'(0) = 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lamina import checks, names, ops
+
+Activation = Callable[[Any], Any]
+
+
+def linear(x: Any) -> Any:
+    """The identity: y = x.
+
+    >>> linear(np.array([-1.0, 2.0]))
+    array([-1.,  2.])
+    """
+    return x
+
+
+def relu(x: Any) -> Any:
+    """Rectified linear unit: y = max(0, x).
+
+    >>> relu(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
+    return ops.activation("relu", x)
+
+
+def leaky_relu(x: Any, slope: float = 0.01) -> Any:
+    """Leaky ReLU: y = x where x > 0, else slope x (slope is 0.01; Keras' layer has 0.3).
+
+    >>> leaky_relu(np.array([-1.0, 2.0]))
+    array([-0.01,  2.  ])
+    """
+    return ops.activation("leaky_relu", x, checks.number("activations.leaky_relu", "slope", slope))
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """Exponential linear unit: y = x where x > 0, else alpha (e^x - 1). Source: Clevert et al. 2015.
+
+    >>> elu(np.array([-1.0, 2.0])).round(4)
+    array([-0.6321,  2.    ])
+    """
+    return ops.activation("elu", x, checks.number("activations.elu", "alpha", alpha, 0, open_low=True))
+
+
+def selu(x: Any) -> Any:
+    """Scaled ELU: y = 1.0507 (x where x > 0, else 1.6733 (e^x - 1)). Source: Klambauer et al. 2017.
+
+    >>> selu(np.array([-1.0, 2.0])).round(4)
+    array([-1.1113,  2.1014])
+    """
+    return ops.activation("selu", x)
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """Continuously differentiable ELU: y = max(0, x) + min(0, alpha (e^(x / alpha) - 1)). Source: Barron 2017.
+
+    >>> celu(np.array([-1.0, 2.0])).round(4)
+    array([-0.6321,  2.    ])
+    """
+    return ops.activation("celu", x, checks.number("activations.celu", "alpha", alpha, 0, open_low=True))
+
+
+def gelu(x: Any) -> Any:
+    """Gaussian error linear unit: y = x (1 + erf(x / sqrt 2)) / 2, exact. Source: Hendrycks and Gimpel 2016.
+
+    >>> gelu(np.array([-1.0, 2.0])).round(4)
+    array([-0.1587,  1.9545])
+    """
+    return ops.activation("gelu", x)
+
+
+def gelu_tanh(x: Any) -> Any:
+    """GELU by its usual approximation: y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+
+    >>> gelu_tanh(np.array([-1.0, 2.0])).round(4)
+    array([-0.1588,  1.9546])
+    """
+    return ops.activation("gelu_tanh", x)
+
+
+def silu(x: Any) -> Any:
+    """Sigmoid linear unit, also called swish: y = x sigmoid(x). Source: Elfwing et al. 2017.
+
+    >>> silu(np.array([-1.0, 2.0])).round(4)
+    array([-0.2689,  1.7616])
+    """
+    return ops.activation("silu", x)
+
+
+def swish(x: Any) -> Any:
+    """The other name of `silu`: y = x sigmoid(x). Source: Ramachandran et al. 2017.
+
+    >>> swish(np.array([-1.0, 2.0])).round(4)
+    array([-0.2689,  1.7616])
+    """
+    return silu(x)
+
+
+def mish(x: Any) -> Any:
+    """Mish: y = x tanh(softplus(x)). Source: Misra 2019.
+
+    >>> mish(np.array([-1.0, 2.0])).round(4)
+    array([-0.3034,  1.944 ])
+    """
+    return ops.activation("mish", x)
+
+
+def softplus(x: Any, beta: float = 1.0) -> Any:
+    """Softplus: y = ln(1 + e^(beta x)) / beta; y = x where beta x > 20.
+
+    >>> softplus(np.array([-1.0, 2.0])).round(4)
+    array([0.3133, 2.1269])
+    """
+    return ops.activation("softplus", x, checks.number("activations.softplus", "beta", beta, 0, open_low=True))
+
+
+def softsign(x: Any) -> Any:
+    """Softsign: y = x / (1 + |x|).
+
+    >>> softsign(np.array([-1.0, 3.0]))
+    array([-0.5 ,  0.75])
+    """
+    return ops.activation("softsign", x)
+
+
+def sigmoid(x: Any) -> Any:
+    """Logistic function: y = 1 / (1 + e^-x).
+
+    >>> sigmoid(np.array([-1.0, 2.0])).round(4)
+    array([0.2689, 0.8808])
+    """
+    return ops.activation("sigmoid", x)
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """Piecewise linear sigmoid: y = x / 6 + 1/2, kept within [0, 1].
+
+    >>> hard_sigmoid(np.array([-4.0, 1.5]))
+    array([0.  , 0.75])
+    """
+    return ops.activation("hard_sigmoid", x)
+
+
+def hard_swish(x: Any) -> Any:
+    """Piecewise swish: y = x hard_sigmoid(x). Source: Howard et al. 2019.
+
+    >>> hard_swish(np.array([-4.0, 1.5])).round(4) + 0.0
+    array([0.   , 1.125])
+    """
+    return ops.activation("hard_swish", x)
+
+
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent: y = (e^x - e^-x) / (e^x + e^-x).
+
+    >>> tanh(np.array([-1.0, 2.0])).round(4)
+    array([-0.7616,  0.964 ])
+    """
+    return ops.activation("tanh", x)
+
+
+def hard_tanh(x: Any) -> Any:
+    """Piecewise linear tanh: y = x, kept within [-1, 1].
+
+    >>> hard_tanh(np.array([-4.0, 0.5]))
+    array([-1. ,  0.5])
+    """
+    return ops.activation("hard_tanh", x)
+
+
+def relu6(x: Any) -> Any:
+    """ReLU with a ceiling: y = x, kept within [0, 6].
+
+    >>> relu6(np.array([-1.0, 8.0]))
+    array([0., 6.])
+    """
+    return ops.activation("relu6", x)
+
+
+def log_sigmoid(x: Any) -> Any:
+    """Logarithm of the logistic function: y = -ln(1 + e^-x).
+
+    >>> log_sigmoid(np.array([-1.0, 2.0])).round(4)
+    array([-1.3133, -0.1269])
+    """
+    return ops.activation("log_sigmoid", x)
+
+
+def exponential(x: Any) -> Any:
+    """y = e^x.
+
+    >>> exponential(np.array([0.0, 1.0])).round(4)
+    array([1.    , 2.7183])
+    """
+    return ops.exp(x)
+
+
+def softmax(x: Any, axis: int = -1) -> Any:
+    """Softmax along an axis: y_j = e^(x_j) / sum_k e^(x_k).
+
+    >>> softmax(np.array([0.0, np.log(3.0)])).round(4)
+    array([0.25, 0.75])
+    """
+    return ops.softmax(x, axis=axis)
+
+
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Logarithm of the softmax along an axis: y_j = x_j - ln sum_k e^(x_k).
+
+    >>> log_softmax(np.array([0.0, np.log(3.0)])).round(4)
+    array([-1.3863, -0.2877])
+    """
+    return ops.log_softmax(x, axis=axis)
+
+
+# fmt: off
+FUNCTIONS: dict[str, Activation] = {f.__name__: f for f in (
+    linear, relu, leaky_relu, elu, selu, celu, gelu, gelu_tanh, silu, swish, mish, softplus, softsign, sigmoid, hard_sigmoid,
+    hard_swish, tanh, hard_tanh, relu6, log_sigmoid, exponential, softmax, log_softmax,
+)}
+# fmt: on
+
+
+def get(activation: str | Activation | None) -> Activation:
+    """The function behind a name; a function stays as it is, None is `linear`.
+
+    >>> get("relu") is relu
+    True
+    """
+    if activation is None:
+        return linear
+    if isinstance(activation, str):
+        return names.lookup("activations", activation, FUNCTIONS)
+    if callable(activation) and not isinstance(activation, type):
+        return activation
+    raise TypeError(
+        f"[activations] expected a name or a function of a tensor, got {activation!r}; pass e.g. 'relu' or lm.activations.relu"
+    )
