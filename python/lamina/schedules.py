@@ -1,0 +1,279 @@
+"""Learning rates that change with the step: a schedule stands where a learning rate does, `optim.Adam(schedules.Cosine(1e-3,
+5000))`.
+
+A schedule is a function of step numbers: an array of them (0 is the first update) -> an array of rates. A step is one batch, never
+an epoch: with n samples an epoch has ceil(n / batch_size) steps. The formulas are PyTorch's, in closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina import checks, names
+from lamina.config import Configured, from_plain
+
+Array = np.ndarray[Any, Any]
+
+
+class Schedule(Configured):
+    """Base class. A subclass gives `rate(t)`: float64 step numbers -> rates; a number gives a number.
+
+    >>> Step(0.1, 10)([0, 9, 10]).round(3)
+    array([0.1 , 0.1 , 0.01])
+    """
+
+    def __call__(self, steps: Any) -> Array:
+        t = np.asarray(steps, dtype=np.float64)
+        if t.size and not t.min() >= 0:
+            raise ValueError(f"[{self!r}] expected step numbers >= 0, got {t.min():g}; the first update is step 0")
+        return np.asarray(self.rate(t), dtype=np.float64)
+
+    def rate(self, t: Array) -> Array:
+        """The rates at the steps `t` (float64, any shape)."""
+        raise TypeError(f"[{type(self).__name__}] expected a method rate(t)")
+
+
+class Constant(Schedule):
+    """The same rate at every step.
+
+    >>> float(Constant(0.1)(7))
+    0.1
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr = _rate("Constant", lr)
+
+    def rate(self, t: Array) -> Array:
+        return np.full_like(t, self.lr)
+
+
+class Step(Schedule):
+    """Falls by a factor in regular steps: lr gamma^floor(t / every).
+
+    `every`: steps between two falls. `gamma`: the factor.
+
+    >>> Step(0.1, 10)([0, 10, 20]).round(4)
+    array([0.1  , 0.01 , 0.001])
+    """
+
+    def __init__(self, lr: float, every: int, *, gamma: float = 0.1) -> None:
+        self.lr = _rate("Step", lr)
+        self.every = checks.integer("schedules.Step", "every", every)
+        self.gamma = checks.number("schedules.Step", "gamma", gamma, 0, open_low=True)
+
+    def rate(self, t: Array) -> Array:
+        return self.lr * self.gamma ** np.floor(t / self.every)
+
+
+class MultiStep(Schedule):
+    """Falls by a factor at given steps: lr gamma^(number of milestones <= t).
+
+    `milestones`: increasing step numbers. `gamma`: the factor.
+
+    >>> MultiStep(0.1, [5, 20])([4, 5, 20]).round(4)
+    array([0.1  , 0.01 , 0.001])
+    """
+
+    def __init__(self, lr: float, milestones: Sequence[int], *, gamma: float = 0.1) -> None:
+        self.lr = _rate("MultiStep", lr)
+        if isinstance(milestones, (str, bytes)) or not np.iterable(milestones):
+            raise TypeError(
+                f"[schedules.MultiStep] expected milestones to be step numbers, got {milestones!r}; pass e.g. [1000, 2000]"
+            )
+        self.milestones = [checks.integer("schedules.MultiStep", f"milestones[{i}]", m) for i, m in enumerate(milestones)]
+        if self.milestones != sorted(self.milestones):
+            raise ValueError(f"[schedules.MultiStep] expected increasing milestones, got {self.milestones}; sort them")
+        self.gamma = checks.number("schedules.MultiStep", "gamma", gamma, 0, open_low=True)
+
+    def rate(self, t: Array) -> Array:
+        return np.asarray(self.lr * self.gamma ** np.searchsorted(self.milestones, t, side="right").astype(np.float64))
+
+
+class Exponential(Schedule):
+    """Falls by a factor, smoothly: lr gamma^(t / every).
+
+    `gamma`: the factor over `every` steps.
+
+    >>> Exponential(0.1, 0.5)([0, 1, 2])
+    array([0.1  , 0.05 , 0.025])
+    """
+
+    def __init__(self, lr: float, gamma: float, *, every: int = 1) -> None:
+        self.lr = _rate("Exponential", lr)
+        self.gamma = checks.number("schedules.Exponential", "gamma", gamma, 0, open_low=True)
+        self.every = checks.integer("schedules.Exponential", "every", every)
+
+    def rate(self, t: Array) -> Array:
+        return np.asarray(self.lr * self.gamma ** (t / self.every))
+
+
+class Polynomial(Schedule):
+    """Falls from lr to the floor by a power of what remains: floor + (lr - floor) (1 - min(t, steps) / steps)^power.
+
+    >>> Polynomial(0.1, 4)([0, 1, 2, 4, 9]).round(4)
+    array([0.1  , 0.075, 0.05 , 0.   , 0.   ])
+    """
+
+    def __init__(self, lr: float, steps: int, *, power: float = 1.0, floor: float = 0.0) -> None:
+        self.lr = _rate("Polynomial", lr)
+        self.steps = checks.integer("schedules.Polynomial", "steps", steps)
+        self.power = checks.number("schedules.Polynomial", "power", power, 0, open_low=True)
+        self.floor = checks.number("schedules.Polynomial", "floor", floor, 0, self.lr)
+
+    def rate(self, t: Array) -> Array:
+        return np.asarray(self.floor + (self.lr - self.floor) * (1 - np.minimum(t, self.steps) / self.steps) ** self.power)
+
+
+class Cosine(Schedule):
+    """Falls from lr to the floor along half a cosine: floor + (lr - floor) (1 + cos(pi u)) / 2, u from 0 to 1 over the steps.
+
+    `steps`: all steps, the warm-up included; the rate then stays at the floor. `warmup`: steps in which the rate first rises in a
+    line, lr (t + 1) / (warmup + 1), so that no step is lost at rate 0. `restarts`: at the end jump back to lr and fall again, each
+    cycle `growth` times as long as the one before (the first has steps - warmup). Source: Loshchilov and Hutter 2016.
+
+    >>> Cosine(0.1, 4)([0, 2, 4, 9]).round(4)
+    array([0.1 , 0.05, 0.  , 0.  ])
+    >>> Cosine(0.1, 5, warmup=1)([0, 1, 3, 5]).round(4)
+    array([0.05, 0.1 , 0.05, 0.  ])
+    >>> Cosine(0.1, 4, restarts=True)([0, 2, 4, 6]).round(4)
+    array([0.1 , 0.05, 0.1 , 0.05])
+    """
+
+    def __init__(
+        self, lr: float, steps: int, *, warmup: int = 0, floor: float = 0.0, restarts: bool = False, growth: float = 1.0
+    ) -> None:
+        self.lr = _rate("Cosine", lr)
+        self.steps = checks.integer("schedules.Cosine", "steps", steps)
+        self.warmup = checks.integer("schedules.Cosine", "warmup", warmup, 0)
+        if self.warmup >= self.steps:
+            raise ValueError(
+                f"[schedules.Cosine] expected warmup < steps = {self.steps}, got {self.warmup}; "
+                "`steps` counts the warm-up: pass more"
+            )
+        self.floor = checks.number("schedules.Cosine", "floor", floor, 0, self.lr)
+        self.restarts = checks.flag("schedules.Cosine", "restarts", restarts)
+        self.growth = checks.number("schedules.Cosine", "growth", growth, 1)
+
+    def rate(self, t: Array) -> Array:
+        first = self.steps - self.warmup
+        since = np.maximum(t - self.warmup, 0)
+        u = self._cycle_position(since / first) if self.restarts else np.minimum(since / first, 1)
+        fall = self.floor + (self.lr - self.floor) * (1 + np.cos(np.pi * u)) / 2
+        return np.where(t < self.warmup, self.lr * (t + 1) / (self.warmup + 1), fall)
+
+    def _cycle_position(self, cycles: Array) -> Array:
+        """Where in its cycle each step is, in [0, 1); `cycles` is counted in lengths of the first one."""
+        g = self.growth
+        if g == 1:
+            return np.asarray(cycles % 1)
+        # The first n cycles last (g^n - 1) / (g - 1); the small term keeps a cycle's first step from rounding into the one before.
+        n = np.floor(np.log(cycles * (g - 1) + 1) / np.log(g) + 1e-9)
+        return np.asarray(np.maximum(cycles - (g**n - 1) / (g - 1), 0) / g**n)
+
+
+class OneCycle(Schedule):
+    """Rises from lr / div to lr and falls far below the start, all in one cycle. Source: Smith and Topin 2017.
+
+    `lr`: the highest rate. `steps`: the length of the cycle; the rate then stays at its end, lr / div / final_div. `rise`: the
+    share of the steps that rises. `shape`: "cos" or "linear".
+
+    >>> OneCycle(0.1, 11)([0, 2, 10]).round(6)
+    array([0.004   , 0.092636, 0.      ])
+    """
+
+    def __init__(
+        self, lr: float, steps: int, *, rise: float = 0.3, div: float = 25.0, final_div: float = 1e4, shape: str = "cos"
+    ) -> None:
+        where = "schedules.OneCycle"
+        self.lr = _rate("OneCycle", lr)
+        self.steps = checks.integer(where, "steps", steps, 2)
+        self.rise = checks.number(where, "rise", rise, 0, 1, open_low=True, open_high=True)
+        self.div = checks.number(where, "div", div, 1)
+        self.final_div = checks.number(where, "final_div", final_div, 1)
+        self.shape = checks.choice(where, "shape", shape, ("cos", "linear"))
+
+    def rate(self, t: Array) -> Array:
+        peak, last = self.rise * self.steps - 1, self.steps - 1
+        start, end = self.lr / self.div, self.lr / self.div / self.final_div
+        if peak <= 0:  # too few steps to rise in
+            return self._between(self.lr, end, np.minimum(t / last, 1))
+        up = self._between(start, self.lr, t / peak)
+        down = self._between(self.lr, end, np.minimum((t - peak) / (last - peak), 1))
+        return np.where(t <= peak, up, down)
+
+    def _between(self, a: float, b: float, u: Array) -> Array:
+        share = u if self.shape == "linear" else (1 - np.cos(np.pi * u)) / 2
+        return np.asarray(a + (b - a) * share)
+
+
+class Warmup(Schedule):
+    """Rises in a line to a rate or a schedule: factor(t) lr(t), factor = start + (1 - start) min(t, steps) / steps.
+
+    `lr`: a number, or the schedule to warm up (it counts its steps from 0, too). `start`: the first factor.
+
+    >>> Warmup(0.1, 4, start=0.2)([0, 2, 4, 9]).round(4)
+    array([0.02, 0.06, 0.1 , 0.1 ])
+    """
+
+    def __init__(self, lr: float | Schedule, steps: int, *, start: float = 1 / 3) -> None:
+        self.lr = get(lr)
+        self.steps = checks.integer("schedules.Warmup", "steps", steps)
+        self.start = checks.number("schedules.Warmup", "start", start, 0, 1)
+
+    def rate(self, t: Array) -> Array:
+        return self.lr(t) * (self.start + (1 - self.start) * np.minimum(t, self.steps) / self.steps)
+
+
+class Function(Schedule):
+    """A rate of one's own: `function(steps)`, float64 step numbers -> rates of the same shape.
+
+    >>> Function(lambda t: 0.1 / (1 + t))([0, 1])
+    array([0.1 , 0.05])
+    """
+
+    def __init__(self, function: Callable[[Array], Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"[schedules] expected a function of step numbers, got {function!r}; pass e.g. lambda t: 0.1 / (1 + t)")
+        self.function = function
+
+    def rate(self, t: Array) -> Array:
+        rates = np.asarray(self.function(t), dtype=np.float64)
+        if rates.shape != t.shape:
+            raise ValueError(
+                f"[schedules] expected {t.shape} rates from {self.function!r}, got {rates.shape}; "
+                "it is called with an array of steps: use np.where instead of if"
+            )
+        return rates
+
+
+CLASSES: dict[str, type[Schedule]] = {
+    c.__name__: c for c in (Constant, Step, MultiStep, Exponential, Polynomial, Cosine, OneCycle, Warmup)
+}
+
+
+def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Schedule:
+    """The schedule behind a number, a function of step numbers, a `plain` dict; a schedule stays as it is.
+
+    >>> get(0.1)
+    Constant(0.1)
+    """
+    if isinstance(lr, Schedule):
+        return lr
+    if isinstance(lr, dict):
+        return from_plain("schedules", lr, CLASSES)
+    if isinstance(lr, str):
+        raise (
+            names.unknown("schedules", lr, CLASSES)
+            if lr not in CLASSES
+            else TypeError(f"[schedules] expected a rate or a schedule, got the name {lr!r}; pass lm.schedules.{lr}(...)")
+        )
+    if callable(lr):
+        return Function(lr)
+    return Constant(lr)
+
+
+def _rate(name: str, lr: Any) -> float:
+    return checks.number(f"schedules.{name}", "lr", lr, 0)

@@ -1,0 +1,166 @@
+"""Schedules against PyTorch's step-by-step recurrences, and their limits."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from lamina import schedules
+from lamina.config import plain
+
+LR, N = 0.4, 60
+
+
+# ---- the oracles: one rate at a time, as PyTorch's schedulers and the papers say it ----------------------------------------------
+
+
+def cosine_with_restarts(t, warmup, first, growth, floor):
+    if t < warmup:
+        return LR * (t + 1) / (warmup + 1)
+    t, length = t - warmup, first
+    while t >= length:
+        t, length = t - length, length * growth
+    return floor + (LR - floor) * (1 + math.cos(math.pi * t / length)) / 2
+
+
+def one_cycle(t, steps, rise, div, final_div, linear=False):
+    start = LR / div
+    end = start / final_div
+    peak = rise * steps - 1
+
+    def between(a, b, share):
+        return a + (b - a) * share if linear else b + (a - b) / 2 * (1 + math.cos(math.pi * share))
+
+    if t <= peak:
+        return between(start, LR, t / peak)
+    return between(LR, end, min(1, (t - peak) / (steps - 1 - peak)))
+
+
+ORACLES = {
+    "Constant": [(schedules.Constant(LR), lambda t: LR)],
+    "Step": [
+        (schedules.Step(LR, 7), lambda t: LR * 0.1 ** (t // 7)),
+        (schedules.Step(LR, 1, gamma=0.9), lambda t: LR * 0.9**t),
+    ],
+    "MultiStep": [
+        (schedules.MultiStep(LR, [3, 10, 11]), lambda t: LR * 0.1 ** ((t >= 3) + (t >= 10) + (t >= 11))),
+        (schedules.MultiStep(LR, (5,), gamma=2), lambda t: LR * (2 if t >= 5 else 1)),
+    ],
+    "Exponential": [
+        (schedules.Exponential(LR, 0.95), lambda t: LR * 0.95**t),
+        (schedules.Exponential(LR, 0.5, every=10), lambda t: LR * 2 ** (-t / 10)),
+    ],
+    "Polynomial": [
+        (schedules.Polynomial(LR, 20), lambda t: LR * (1 - min(t, 20) / 20)),
+        (schedules.Polynomial(LR, 20, power=2, floor=0.1), lambda t: 0.1 + 0.3 * (1 - min(t, 20) / 20) ** 2),
+    ],
+    "Cosine": [
+        (schedules.Cosine(LR, 20), lambda t: LR * (1 + math.cos(math.pi * min(t, 20) / 20)) / 2),
+        (
+            schedules.Cosine(LR, 25, warmup=5, floor=0.1),
+            lambda t: LR * (t + 1) / 6 if t < 5 else 0.1 + 0.3 * (1 + math.cos(math.pi * min(t - 5, 20) / 20)) / 2,
+        ),
+        (schedules.Cosine(LR, 10, restarts=True), lambda t: cosine_with_restarts(t, 0, 10, 1, 0)),
+        (schedules.Cosine(LR, 9, restarts=True, warmup=4, growth=2, floor=0.05), lambda t: cosine_with_restarts(t, 4, 5, 2, 0.05)),
+        (schedules.Cosine(LR, 7, restarts=True, growth=1.5), lambda t: cosine_with_restarts(t, 0, 7, 1.5, 0)),
+    ],
+    "OneCycle": [
+        (schedules.OneCycle(LR, 40), lambda t: one_cycle(t, 40, 0.3, 25, 1e4)),
+        (
+            schedules.OneCycle(LR, 50, rise=0.5, div=10, final_div=100, shape="linear"),
+            lambda t: one_cycle(t, 50, 0.5, 10, 100, linear=True),
+        ),
+    ],
+    "Warmup": [
+        (schedules.Warmup(LR, 5), lambda t: LR * (1 / 3 + 2 / 3 * min(t, 5) / 5)),
+        (
+            schedules.Warmup(schedules.Exponential(LR, 0.9), 10, start=0),
+            lambda t: LR * 0.9**t * min(t, 10) / 10,
+        ),
+    ],
+}
+CASES = [
+    pytest.param(schedule, oracle, id=f"{name} {i}")
+    for name, cases in ORACLES.items()
+    for i, (schedule, oracle) in enumerate(cases)
+]
+
+
+def test_every_schedule_has_an_oracle():
+    assert set(ORACLES) == set(schedules.CLASSES)
+    assert all(type(s).__name__ == name for name, cases in ORACLES.items() for s, _ in cases)
+
+
+@pytest.mark.parametrize(("schedule", "oracle"), CASES)
+def test_rates(schedule, oracle):
+    steps = np.arange(N)
+    want = [oracle(int(t)) for t in steps]
+    got = schedule(steps)
+    assert got.shape == (N,) and got.dtype == np.float64
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-15)
+    assert float(schedule(3)) == got[3] and schedule(3).shape == ()
+    np.testing.assert_array_equal(schedule(steps.reshape(6, 10)), got.reshape(6, 10))
+
+
+@pytest.mark.parametrize(("schedule", "oracle"), CASES)
+def test_rates_far_out_are_finite_and_not_negative(schedule, oracle):
+    rates = schedule(np.array([10**5, 10**7, 10**9]))
+    assert np.all(np.isfinite(rates)) or schedule.__dict__.get("gamma") == 2
+    assert np.all(rates >= 0)
+
+
+def test_restarts_start_at_the_top_however_long():
+    """Each cycle's first step has the full rate, although cycle lengths are powers."""
+    schedule = schedules.Cosine(LR, 3, restarts=True, growth=2)
+    starts = [3 * (2**n - 1) for n in range(20)]
+    np.testing.assert_allclose(schedule(starts), LR, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("schedule", "oracle"), CASES)
+def test_config(schedule, oracle):
+    again = schedules.get(json.loads(json.dumps(plain(schedule))))
+    assert plain(again) == plain(schedule) and type(again) is type(schedule)
+    np.testing.assert_array_equal(again(np.arange(N)), schedule(np.arange(N)))
+
+
+def test_a_function_is_a_schedule():
+    schedule = schedules.get(lambda t: 0.1 / (1 + t))
+    np.testing.assert_allclose(schedule([0, 1]), [0.1, 0.05])
+
+
+MISTAKES = {
+    "lr to be a number >= 0, got -1": lambda: schedules.Step(-1, 3),
+    "every >= 1, got 0": lambda: schedules.Step(0.1, 0),
+    "every to be a whole number >= 1, got 2.5": lambda: schedules.Step(0.1, 2.5),
+    "gamma to be a number > 0, got 0": lambda: schedules.Exponential(0.1, 0),
+    "increasing milestones, got [5, 3]": lambda: schedules.MultiStep(0.1, [5, 3]),
+    "milestones to be step numbers, got 7": lambda: schedules.MultiStep(0.1, 7),
+    "steps >= 1, got 0": lambda: schedules.Cosine(0.1, 0),
+    "warmup < steps = 10, got 10": lambda: schedules.Cosine(0.1, 10, warmup=10),
+    "floor to be a number in [0, 0.1], got 0.2": lambda: schedules.Cosine(0.1, 10, floor=0.2),
+    "growth to be a number >= 1, got 0.5": lambda: schedules.Cosine(0.1, 10, growth=0.5),
+    "restarts to be True or False, got 2": lambda: schedules.Cosine(0.1, 10, restarts=2),
+    "rise to be a number in (0, 1), got 1": lambda: schedules.OneCycle(0.1, 10, rise=1),
+    "shape to be one of 'cos', 'linear', got 'line'": lambda: schedules.OneCycle(0.1, 10, shape="line"),
+    "power to be a number > 0, got -1": lambda: schedules.Polynomial(0.1, 10, power=-1),
+    "start to be a number in [0, 1], got 2": lambda: schedules.Warmup(0.1, 10, start=2),
+    "step numbers >= 0, got -1": lambda: schedules.Constant(0.1)([-1, 0]),
+    "a rate or a schedule, got the name 'Step'": lambda: schedules.get("Step"),
+    "(3,) rates from": lambda: schedules.get(lambda t: 0.1)([0, 1, 2]),
+    "a function of step numbers, got 3": lambda: schedules.Function(3),
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_mistake(text):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        MISTAKES[text]()
+    assert f"expected {text}" in str(caught.value) and str(caught.value).startswith("[")
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"\[schedules\] unknown name 'cosin'; did you mean 'Cosine'\?"):
+        schedules.get("cosin")
