@@ -1,0 +1,58 @@
+"""Losses: by name (`fit(loss="huber")`), as objects with options (`losses.Huber(2.0)`), as functions of tensors (`losses.huber(p,
+y)`).
+
+The formulas and defaults are PyTorch's. A loss of one's own is a function of (pred, target), or a subclass of `Loss`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lamina import names
+from lamina.config import from_plain
+from lamina.losses.base import FunctionLoss, Loss
+from lamina.losses.classification import BinaryCrossEntropy, CrossEntropy, Focal
+from lamina.losses.regression import MAE, MSE, GaussianNLL, Hinge, Huber, KLDiv, LogCosh, PoissonNLL, Quantile, SmoothL1
+
+mse, mae, huber, smooth_l1, log_cosh, quantile, hinge = MSE(), MAE(), Huber(), SmoothL1(), LogCosh(), Quantile(), Hinge()
+poisson_nll, gaussian_nll, kl_div = PoissonNLL(), GaussianNLL(), KLDiv()
+cross_entropy, binary_cross_entropy, focal = CrossEntropy(), BinaryCrossEntropy(), Focal()
+
+LOSSES: dict[str, Loss] = {
+    "mse": mse,
+    "mae": mae,
+    "huber": huber,
+    "smooth_l1": smooth_l1,
+    "log_cosh": log_cosh,
+    "quantile": quantile,
+    "hinge": hinge,
+    "poisson_nll": poisson_nll,
+    "gaussian_nll": gaussian_nll,
+    "kl_div": kl_div,
+    "cross_entropy": cross_entropy,
+    "binary_cross_entropy": binary_cross_entropy,
+    "focal": focal,
+}
+CLASSES: dict[str, type[Loss]] = {type(loss).__name__: type(loss) for loss in LOSSES.values()}
+
+AnyLoss = str | Loss | type[Loss] | dict[str, Any] | Callable[[Any, Any], Any]
+
+
+def get(loss: AnyLoss) -> Loss:
+    """The loss behind a name, a class, a function of (pred, target), a `plain` dict; a loss stays as it is.
+
+    >>> get("mse")
+    MSE()
+    """
+    if isinstance(loss, str):
+        return names.lookup("losses", loss, LOSSES)
+    if isinstance(loss, dict):
+        return from_plain("losses", loss, CLASSES)
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        return loss()
+    if isinstance(loss, Loss):
+        return loss
+    if callable(loss):
+        return FunctionLoss(loss)
+    raise TypeError(f"[losses] expected a name, a loss or a function of (pred, target), got {loss!r}; pass e.g. 'mse'")

@@ -1,0 +1,201 @@
+"""What every loss shares: the reduction, sample weights, what is left out, and the checks of a target before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina import checks, ops
+from lamina.config import Configured
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place
+
+TINY = 1e-30  # stands for 0 in a denominator: where all of a batch is left out, its loss is 0 / TINY = 0
+ROWS = 1 << 16  # rows that a check of values looks at at once, so that a target larger than memory is only streamed
+
+
+class Loss(Configured):
+    """Base class. A subclass gives `elements(pred, target)`, and, where not all elements count, `keep(target)`.
+
+    loss(pred, target) is the mean of the elements that are kept. loss(pred, target, weight), weight of shape (batch,), is
+    sum(w_i l_i) / sum(w_i), where l_i is the mean of sample i. Tensors build, arrays compute at once.
+
+    Errors: ValueError or TypeError for a target whose shape does not fit; nothing is broadcast.
+
+    >>> import lamina as lm
+    >>> class Cubic(lm.losses.Loss):
+    ...     def elements(self, pred, target):
+    ...         return abs(pred - target) ** 3
+    >>> float(Cubic()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
+    4.0
+    """
+
+    target_dtype: str | None = (
+        None  # "int64": an integer target that `check_target` returns is classes; None: the prediction's type
+    )
+
+    def elements(self, pred: Any, target: Any) -> Any:
+        """The losses of shape (batch,) or (batch, ...), not yet reduced."""
+        raise TypeError(f"[{type(self).__name__}] expected a method elements(pred, target)")
+
+    def keep(self, pred: Any, target: Any) -> Any | None:
+        """Which targets count: a bool tensor of the shape of `elements`, or None for all of them."""
+        return None
+
+    def target_shape(self, pred_shape: Shape) -> Shape:
+        """The shape that a target must have for predictions of this shape."""
+        return pred_shape
+
+    def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
+        if not self.is_classes(pred.shape, target.shape) and str(target.dtype) != str(pred.dtype):
+            target = ops.cast(target, str(pred.dtype))
+        self._check_shape(tuple(target.shape), tuple(pred.shape))
+        keep = self.keep(pred, target)
+        if keep is not None:
+            target = ops.where(keep, target, ops.zeros_like(target))
+        losses = self.elements(pred, target)
+        if keep is not None:
+            losses = ops.where(keep, losses, ops.zeros_like(losses))
+        return reduce(losses, weight, keep)
+
+    def is_classes(self, pred_shape: Sequence[Any], target_shape: Sequence[Any]) -> bool:
+        """Whether a target is class numbers: only for losses that know them, and then it has one axis less than the prediction."""
+        return self.target_dtype == "int64" and len(target_shape) == len(pred_shape) - 1
+
+    def check_target(self, y: Any, pred_shape: Sequence[Any]) -> Array:
+        """Checks a whole target array against the prediction's shape, before anything runs; returns the array to feed.
+
+        (n,) becomes (n, 1) where the prediction is (batch, 1). The array is not copied. Its numbers are for an int64 input where
+        `target_dtype` is "int64" and they are integers, else for an input of the prediction's type (see `dtype_of`).
+        """
+        array, pred_shape = self._numbers(y), tuple(pred_shape)
+        if array.ndim == 1 and self.target_shape(pred_shape)[1:] == (1,):
+            array = array.reshape(-1, 1)
+        self._check_shape(array.shape, pred_shape)
+        self.check_values(array, pred_shape)
+        return array
+
+    def _numbers(self, y: Any) -> Array:
+        array: Array = np.asarray(y)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(
+                f"[{self!r}] expected a target of numbers, got dtype {array.dtype}; convert it, e.g. y.astype('float32')"
+            )
+        return array
+
+    def dtype_of(self, y: Array, pred_dtype: str) -> str:
+        """The type of the input that takes the array which `check_target` returned."""
+        return "int64" if self.target_dtype == "int64" and y.dtype.kind in "iu" else pred_dtype
+
+    def check_values(self, y: Array, pred_shape: Shape) -> None:
+        """Checks the numbers of a target whose shape fits; nothing by default."""
+
+    def _check_shape(self, shape: Shape, pred_shape: Shape) -> None:
+        expected = self.target_shape(pred_shape)
+        if not fits(shape, expected):
+            raise ValueError(
+                f"[{self!r}] expected a target of shape {shown(expected)} for predictions of shape {shown(pred_shape)}, "
+                f"got {shown(shape)}; {remedy(shape, expected)}"
+            )
+
+
+class MaskedLoss(Loss):
+    """Base of losses element by element that can leave out elements whose target is NaN (`mask_nan=True`)."""
+
+    def __init__(self, *, mask_nan: bool = False) -> None:
+        self.mask_nan = checks.flag(f"losses.{type(self).__name__}", "mask_nan", mask_nan)
+
+    def keep(self, pred: Any, target: Any) -> Any | None:
+        return ops.logical_not(ops.isnan(target)) if self.mask_nan else None
+
+
+class FunctionLoss(Loss):
+    """A user's function of (pred, target): used as it is where it returns a scalar, else averaged like a built-in loss.
+
+    Integer targets with one axis less than the prediction reach the function as int64, all others as the prediction's type; a
+    target (n,) for predictions (batch, 1) as (batch, 1).
+    """
+
+    target_dtype = "int64"
+
+    def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        self.function = function
+
+    def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
+        losses = self.function(pred, target)
+        if not hasattr(losses, "shape"):
+            raise TypeError(
+                f"[{self!r}] expected a tensor from the loss function, got {losses!r}; return math over pred and target"
+            )
+        if len(losses.shape) > 0:
+            return reduce(losses, weight, None)
+        if weight is not None:
+            raise ValueError(
+                f"[{self!r}] expected losses per sample to weight them, got a scalar; return shape (batch,) from the function, "
+                "or leave out sample_weight and class_weight"
+            )
+        return losses
+
+    def check_target(self, y: Any, pred_shape: Sequence[Any]) -> Array:
+        array = self._numbers(y)
+        if array.ndim == 1 and tuple(pred_shape)[1:] == (1,):
+            array = array.reshape(-1, 1)
+        integers = array.dtype.kind in "iu" and not self.is_classes(tuple(pred_shape), array.shape)
+        return array.astype(np.float64) if integers else array
+
+
+def reduce(losses: Any, weight: Any | None, keep: Any | None) -> Any:
+    """The one reduction: the mean; with weights sum(w l) / sum(w); over what is kept only.
+
+    losses: (batch,) or (batch, ...). weight: (batch,) or None. keep: bool of the shape of losses (which are 0 where it is False) or
+    None.
+    """
+    rest = tuple(range(1, len(losses.shape)))
+    if keep is None:
+        if weight is None:
+            return ops.mean(losses)
+        per_sample = ops.mean(losses, axis=rest) if rest else losses
+        return ops.sum(weight * per_sample) / ops.sum(weight)
+    counts = ops.cast(keep, str(losses.dtype))
+    if weight is not None:
+        each = ops.reshape(weight, (-1, *(1 for _ in rest)))
+        losses, counts = losses * each, counts * each
+    return ops.sum(losses) / ops.maximum(ops.sum(counts), TINY)
+
+
+def fits(shape: Shape, expected: Shape) -> bool:
+    """Whether two shapes agree in all axes after the batch that are known, and the batch axes where both are."""
+    known = ((a, b) for a, b in zip(shape, expected, strict=False) if isinstance(a, int) and isinstance(b, int))
+    return len(shape) == len(expected) and all(a == b for a, b in known)
+
+
+def shown(shape: Shape) -> str:
+    """A shape as it is written in errors: (B, 3)."""
+    return f"({', '.join(str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
+
+
+def remedy(shape: Shape, expected: Shape) -> str:
+    """What to do about a target of the wrong shape."""
+    if len(shape) == len(expected) + 1 and shape[-1] == 1:
+        return "drop the last axis: y[..., 0]"
+    if len(shape) == len(expected) - 1 and fits((*shape, 1), expected):
+        return "add an axis: y[..., None]"
+    if len(shape) == len(expected):
+        return "the last layer must have as many units as the target has columns"
+    return "reshape the target, or change the model's output"
+
+
+def first_outside(y: Array, low: float, high: float, also: int | None = None) -> tuple[int, Any] | None:
+    """(sample, value) of the first element that is outside [low, high] and is not `also`; NaN counts as inside."""
+    for start in range(0, len(y), ROWS):
+        block = y[start : start + ROWS]
+        bad = (block < low) | (block > high)
+        if also is not None:
+            bad &= block != also
+        if bad.any():
+            index = tuple(int(i) for i in np.argwhere(bad)[0])
+            return start + index[0], block[index]
+    return None
