@@ -1,0 +1,27 @@
+"""Layers: `Dense(128, "relu")(x)` on tensors, or in a `Sequential`. A layer of one's own is a subclass of `Layer`."""
+
+from lamina.layers.base import Layer, LayerCall
+from lamina.layers.dense import Activation, Dense, Embedding, Lambda
+from lamina.layers.norm import BatchNorm, Dropout, LayerNorm
+from lamina.layers.shape import Add, Concatenate, Flatten, Reshape
+
+CLASSES: dict[str, type[Layer]] = {
+    c.__name__: c for c in (Dense, Activation, Dropout, BatchNorm, LayerNorm, Flatten, Reshape, Embedding, Concatenate, Add, Lambda)
+}
+
+__all__ = [
+    "CLASSES",
+    "Activation",
+    "Add",
+    "BatchNorm",
+    "Concatenate",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Lambda",
+    "Layer",
+    "LayerCall",
+    "LayerNorm",
+    "Reshape",
+]

@@ -1,0 +1,173 @@
+"""Layer: math with parameters of its own. The call checks, makes the parameters at its first time, and marks the nodes that it
+makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lamina import _core as core
+from lamina import initializers
+from lamina.config import Configured
+from lamina.initializers import AnyInitializer
+from lamina.tensor import Parameter, Tensor
+
+FLOATS = ("float32", "float64")
+
+
+@dataclass(eq=False)
+class LayerCall:
+    """One call of a layer: what a node's `scope` is."""
+
+    layer: Layer
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...] = ()
+
+
+class Layer(Configured):
+    """Base class of all layers. One of your own is one class: `build` makes parameters, `forward` is the math.
+
+    `build(*tensors)` runs at the first call; `forward(*tensors)` at each one. Every call returns the tensors that forward returns;
+    a second call shares the parameters. `name` is None until a model names the layer, `dense_1` and so on, unless you set it.
+
+    Errors: ValueError and TypeError raised in build or forward start with the layer's name.
+
+    >>> class Scale(Layer):
+    ...     def build(self, x):
+    ...         self.weight = self.parameter("weight", (x.shape[-1],), lm.initializers.ones)
+    ...     def forward(self, x):
+    ...         return x * self.weight
+    >>> Scale()(lm.Input(3)).shape
+    (B, 3)
+    """
+
+    name: str | None = None
+    dtype: str | None = None  # of parameters; None: the first floating-point input's, else float32
+    built: bool = False
+    named_by_user: bool = False
+
+    def build(self, *inputs: Tensor) -> None:
+        """Makes the parameters, by `self.parameter`, for inputs like these. Nothing by default."""
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """The layer's math: tensors -> a tensor, or several."""
+        raise TypeError("expected a method forward(x); write one")
+
+    def __call__(self, *inputs: Any) -> Any:
+        if len(inputs) == 1 and isinstance(inputs[0], (list, tuple)):
+            inputs = tuple(inputs[0])
+        try:
+            _check_tensors(inputs)
+            if not self.built:
+                self._build(inputs)
+            call = LayerCall(self, inputs)
+            with core.scope(call):
+                out = self.forward(*inputs)
+            call.outputs = tuple(out) if isinstance(out, (list, tuple)) else (out,)
+            _check_outputs(call.outputs)
+        except TypeError as error:
+            raise TypeError(f"[{self.name or repr(self)}] {error}") from error
+        except ValueError as error:
+            raise ValueError(f"[{self.name or repr(self)}] {error}") from error
+        return out
+
+    def named(self, name: str) -> Layer:
+        """Gives the layer a name, which a model then keeps; returns the layer.
+
+        >>> lm.Dense(3).named("head").name
+        'head'
+        """
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"[{self!r}] expected a name, got {name!r}; pass a string such as 'head'")
+        self.name, self.named_by_user = name, True
+        return self
+
+    def parameter(
+        self, name: str, shape: tuple[int, ...], init: AnyInitializer, *, trainable: bool = True, dtype: str | None = None
+    ) -> Parameter:
+        """A new parameter of this layer; a model fills it by `init` and calls it `<layer>.<name>`.
+
+        Errors: ValueError where a size is not known (a symbolic dimension) or the name is taken.
+        """
+        table = self.__dict__.setdefault("_parameters", {})
+        if name in table:
+            raise ValueError(f"expected a new parameter name, got {name!r} again; choose another")
+        if not all(isinstance(n, int) for n in shape):
+            raise ValueError(f"expected known sizes for the parameter {name!r}, got {shape}; give the input a fixed size there")
+        fill = initializers.get(init)
+        table[name] = Parameter(shape, init=fill, name=name, trainable=trainable, dtype=dtype or self.dtype or "float32")
+        return table[name]
+
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """The layer's own parameters by local name, "weight" and so on, those that are not trained included; {} before the first
+        call.
+
+        Parameters that were assigned as attributes count, too; those of layers within this one belong to them.
+        """
+        table: dict[str, Parameter] = dict(self.__dict__.get("_parameters", {}))
+        known = {id(p) for p in table.values()}
+        table.update({name: p for name, p in vars(self).items() if isinstance(p, Parameter) and id(p) not in known})
+        return table
+
+    def restore(self, parameters: Mapping[str, Parameter]) -> None:
+        """Makes the layer one that was built with these parameters (by local name), as when a file is read."""
+        self.__dict__["_parameters"] = dict(parameters)
+        for name, p in parameters.items():
+            setattr(self, name, p)
+        self.built = True
+
+    def _build(self, inputs: tuple[Tensor, ...]) -> None:
+        given = self.dtype
+        if given is None:
+            self.dtype = next((t.dtype for t in inputs if t.dtype in FLOATS), "float32")
+        try:
+            self.build(*inputs)
+        except BaseException:
+            self.dtype = given
+            self.__dict__.pop("_parameters", None)
+            raise
+        self.built = True
+
+
+def features(x: Tensor) -> int:
+    """The size of the last axis, which must be known."""
+    n = x.shape[-1] if x.ndim >= 2 else None
+    if not isinstance(n, int):
+        raise ValueError(
+            f"expected an input of shape (batch, ..., features) with known features, got {x.shape}; pass Input(features)"
+        )
+    return n
+
+
+def same_features(x: Tensor, expected: int) -> None:
+    """A layer that was built for so many features gets as many again."""
+    if features(x) != expected:
+        raise ValueError(
+            f"expected {expected} inputs, got {features(x)} (shape {x.shape}); pass Input({expected}) or use another layer"
+        )
+
+
+def floating(x: Tensor) -> None:
+    """A layer of real-valued math gets floating-point numbers."""
+    if x.dtype not in FLOATS:
+        raise TypeError(
+            f"expected floating-point inputs, got {x.dtype}; cast them (lm.cast(x, 'float32')), or use Embedding for classes"
+        )
+
+
+def _check_tensors(inputs: tuple[Any, ...]) -> None:
+    for x in inputs:
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"expected tensors, got {type(x).__name__}; call the layer on lm.Input(...), and a model of it on arrays: "
+                "lm.Sequential(layer).predict(x)"
+            )
+
+
+def _check_outputs(outputs: tuple[Any, ...]) -> None:
+    for y in outputs:
+        if not isinstance(y, Tensor):
+            raise TypeError(f"expected tensors from forward, got {type(y).__name__}; return math over its inputs")

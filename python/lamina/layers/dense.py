@@ -1,0 +1,123 @@
+"""Layers that map features: Dense, Activation, Embedding, Lambda."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from lamina import activations, checks, initializers, ops
+from lamina.activations import Activation as Function
+from lamina.initializers import AnyInitializer
+from lamina.layers.base import Layer, features, floating, same_features
+from lamina.tensor import Parameter, Tensor
+
+
+class Dense(Layer):
+    """Fully connected layer: y = f(x W + b).
+
+    `units`: features of the output. `activation` f: a name, a function of a tensor, or None for none. `bias`: whether there is a b.
+    x: (batch, ..., in), W "weight": (in, units), b "bias": (units,). Both start from U(-1 / sqrt(in), 1 / sqrt(in)) unless
+    `weight_init` and `bias_init` say otherwise.
+
+    Errors: ValueError for units < 1, an unknown activation, an input of another size than the first.
+
+    >>> lm.Dense(3, "relu")(lm.Input(4)).shape
+    (B, 3)
+    """
+
+    weight: Parameter
+    bias: Parameter
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | Function | None = None,
+        *,
+        bias: bool = True,
+        weight_init: AnyInitializer | None = None,
+        bias_init: AnyInitializer | None = None,
+    ) -> None:
+        self.units = checks.integer("Dense", "units", units)
+        self.activation = activations.get(activation)
+        self.use_bias = checks.flag("Dense", "bias", bias)
+        self.weight_init = None if weight_init is None else initializers.get(weight_init)
+        self.bias_init = None if bias_init is None else initializers.get(bias_init)
+
+    def build(self, *inputs: Tensor) -> None:
+        (x,) = inputs
+        floating(x)
+        n = features(x)
+        bound = 1 / math.sqrt(n)
+        default = initializers.uniform(-bound, bound)
+        self.weight = self.parameter("weight", (n, self.units), self.weight_init or default)
+        if self.use_bias:
+            self.bias = self.parameter("bias", (self.units,), self.bias_init or default)
+
+    def forward(self, x: Tensor) -> Any:
+        same_features(x, int(self.weight.shape[0]))
+        z = x @ self.weight
+        return self.activation(z + self.bias if self.use_bias else z)
+
+
+class Activation(Layer):
+    """An activation as a layer: y = f(x), of x's shape.
+
+    `activation`: a name or a function of a tensor. Errors: ValueError for an unknown name, with the nearest one.
+
+    >>> lm.Activation("tanh")(lm.Input(4)).shape
+    (B, 4)
+    """
+
+    def __init__(self, activation: str | Function) -> None:
+        self.activation = activations.get(activation)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.activation(x)
+
+
+class Embedding(Layer):
+    """A vector for each of n things: y = W[i], i integers.
+
+    `num_embeddings`: n, the rows of W "weight"; `embedding_dim`: its columns. W starts from N(0, 1). i: (batch, ...) of 0 .. n - 1;
+    y: (batch, ..., embedding_dim). `dtype`: of W, float32 unless given.
+
+    Errors: TypeError for inputs that are not integers.
+
+    >>> lm.Embedding(100, 16)(lm.Input(5, dtype="int64")).shape
+    (B, 5, 16)
+    """
+
+    weight: Parameter
+
+    def __init__(
+        self, num_embeddings: int, embedding_dim: int, *, weight_init: AnyInitializer | None = None, dtype: str | None = None
+    ) -> None:
+        self.num_embeddings = checks.integer("Embedding", "num_embeddings", num_embeddings)
+        self.embedding_dim = checks.integer("Embedding", "embedding_dim", embedding_dim)
+        self.weight_init = initializers.normal() if weight_init is None else initializers.get(weight_init)
+        self.dtype = dtype
+
+    def build(self, *inputs: Tensor) -> None:
+        self.weight = self.parameter("weight", (self.num_embeddings, self.embedding_dim), self.weight_init)
+
+    def forward(self, x: Tensor) -> Any:
+        if x.dtype != "int64":
+            raise TypeError(f"expected integers from 0 to {self.num_embeddings - 1}, got {x.dtype}; pass Input(..., dtype='int64')")
+        return ops.take(self.weight, x, axis=0)
+
+
+class Lambda(Layer):
+    """A function of tensors as a layer: y = f(x). It holds no parameters; a class of your own can.
+
+    >>> lm.Lambda(lambda x: x ** 2)(lm.Input(4)).shape
+    (B, 4)
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"[Lambda] expected a function of tensors, got {function!r}; pass e.g. lambda x: x ** 2")
+        self.function = function
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.function(*inputs)

@@ -1,0 +1,116 @@
+"""Layers that steady training: BatchNorm, LayerNorm, Dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import checks, initializers, ops
+from lamina.layers.base import Layer, features, floating, same_features
+from lamina.tensor import Parameter, Tensor
+
+
+class BatchNorm(Layer):
+    """Each feature to mean 0 and variance 1 over the batch: y = w (x - mean) / sqrt(var + eps) + b.
+
+    While training, mean and (biased) variance are the batch's, over all axes but the last, and the running statistics follow:
+    running = (1 - momentum) running + momentum batch, with the unbiased variance. Predicting uses the running statistics.
+    x: (batch, ..., features). Parameters, all (features,): "weight" w (1 at first) and "bias" b (0) unless `affine=False`;
+    "running_mean" (0) and "running_var" (1), not trained. Source: Ioffe and Szegedy 2015.
+
+    >>> lm.BatchNorm()(lm.Input(4)).shape
+    (B, 4)
+    """
+
+    weight: Parameter
+    bias: Parameter
+    running_mean: Parameter
+    running_var: Parameter
+
+    def __init__(self, *, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True) -> None:
+        self.eps = checks.number("BatchNorm", "eps", eps, 0)
+        self.momentum = checks.number("BatchNorm", "momentum", momentum, 0, 1)
+        self.affine = checks.flag("BatchNorm", "affine", affine)
+
+    def build(self, *inputs: Tensor) -> None:
+        (x,) = inputs
+        floating(x)
+        shape = (features(x),)
+        if self.affine:
+            self.weight = self.parameter("weight", shape, initializers.ones)
+            self.bias = self.parameter("bias", shape, initializers.zeros)
+        self.running_mean = self.parameter("running_mean", shape, initializers.zeros, trainable=False)
+        self.running_var = self.parameter("running_var", shape, initializers.ones, trainable=False)
+
+    def forward(self, x: Tensor) -> Any:
+        same_features(x, int(self.running_mean.shape[0]))
+        y = ops.in_training(self._by_batch(x), self._scaled(x - self.running_mean, self.running_var))
+        return y * self.weight + self.bias if self.affine else y
+
+    def _by_batch(self, x: Tensor) -> Tensor:
+        rows = tuple(range(x.ndim - 1))
+        mean = ops.mean(x, axis=rows)
+        centered = x - mean
+        var = ops.mean(ops.square(centered), axis=rows)
+        n = ops.size(x, axis=rows)
+        unbiased = var * ops.cast(n / ops.maximum(n - 1.0, 1.0), x.dtype)  # one row alone: its variance is 0, not 0 / 0
+        y = self._scaled(centered, var)
+        y = ops.update_state(y, self.running_mean, self._blend(self.running_mean, mean))
+        return ops.update_state(y, self.running_var, self._blend(self.running_var, unbiased))
+
+    def _scaled(self, centered: Tensor, var: Tensor) -> Tensor:
+        return centered / ops.sqrt(var + self.eps)
+
+    def _blend(self, running: Tensor, batch: Tensor) -> Tensor:
+        return (1 - self.momentum) * running + self.momentum * ops.stop_gradient(batch)
+
+
+class LayerNorm(Layer):
+    """Each sample to mean 0 and variance 1 over its features: y = w (x - mean) / sqrt(var + eps) + b, over the last axis.
+
+    x: (batch, ..., features). "weight" w (1 at first) and "bias" b (0): (features,), unless `affine=False`. Source: Ba et al. 2016.
+
+    >>> lm.LayerNorm()(lm.Input(4)).shape
+    (B, 4)
+    """
+
+    weight: Parameter
+    bias: Parameter
+
+    def __init__(self, *, eps: float = 1e-5, affine: bool = True) -> None:
+        self.eps = checks.number("LayerNorm", "eps", eps, 0)
+        self.affine = checks.flag("LayerNorm", "affine", affine)
+
+    def build(self, *inputs: Tensor) -> None:
+        (x,) = inputs
+        floating(x)
+        if self.affine:
+            self.weight = self.parameter("weight", (features(x),), initializers.ones)
+            self.bias = self.parameter("bias", (features(x),), initializers.zeros)
+
+    def forward(self, x: Tensor) -> Any:
+        same_features(x, int(self.weight.shape[0]) if self.affine else features(x))
+        centered = x - ops.mean(x, axis=-1, keepdims=True)
+        var = ops.mean(ops.square(centered), axis=-1, keepdims=True)
+        y = centered / ops.sqrt(var + self.eps)
+        return y * self.weight + self.bias if self.affine else y
+
+
+class Dropout(Layer):
+    """Drops elements at random while training: y = x m / (1 - p), m = 0 with probability p, else 1; the identity otherwise.
+
+    The mask is drawn anew at each step, from the model's seed. Source: Srivastava et al. 2014.
+    Errors: ValueError for p outside [0, 1).
+
+    >>> lm.Dropout(0.2)(lm.Input(4)).shape
+    (B, 4)
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = checks.number("Dropout", "p", p, 0, 1, open_high=True)
+
+    def forward(self, x: Tensor) -> Any:
+        floating(x)
+        if self.p == 0:
+            return x
+        kept = ops.random_uniform(x) >= self.p
+        return ops.in_training(ops.where(kept, x * (1 / (1 - self.p)), ops.zeros_like(x)), x)

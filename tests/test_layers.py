@@ -1,0 +1,388 @@
+"""Layers against plain NumPy: values while training and predicting, first weights, shapes, state, and what a bad call says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from projection import check_gradient
+from running import fill, run
+
+import lamina as lm
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # f32: sums of up to 24 terms of size 1..10, a division and a root
+
+
+@dataclass
+class Case:
+    layer: lm.Layer
+    shapes: tuple  # of the inputs, without the batch axis
+    predict: object  # (parameters, *inputs) -> output in NumPy
+    train: object = None  # the same while training, where it differs
+    integers: int = 0  # inputs are integers below this
+
+
+def dense(p, x):
+    return x @ p["weight"] + p["bias"]
+
+
+def batch_norm(p, x, eps=1e-5):
+    return (x - p["running_mean"]) / np.sqrt(p["running_var"] + eps) * p["weight"] + p["bias"]
+
+
+def batch_norm_training(p, x, eps=1e-5):
+    rows = tuple(range(x.ndim - 1))
+    return (x - x.mean(rows)) / np.sqrt(x.var(rows) + eps) * p["weight"] + p["bias"]
+
+
+def layer_norm(p, x, eps=1e-5):
+    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * p["weight"] + p["bias"]
+
+
+ORACLES: dict[str, list] = {
+    "Dense": [
+        lambda: Case(lm.Dense(3), ((4,),), dense),
+        lambda: Case(lm.Dense(3, bias=False), ((4,),), lambda p, x: x @ p["weight"]),
+        lambda: Case(lm.Dense(3, "tanh"), ((4,),), lambda p, x: np.tanh(dense(p, x))),
+        lambda: Case(lm.Dense(2, lambda z: z * z), ((5, 4),), lambda p, x: dense(p, x) ** 2),
+    ],
+    "Activation": [lambda: Case(lm.Activation("relu"), ((4, 2),), lambda p, x: np.maximum(x, 0))],
+    "Dropout": [
+        lambda: Case(lm.Dropout(0.5), ((6,),), lambda p, x: x),  # its training: test_dropout
+        lambda: Case(lm.Dropout(0.0), ((6,),), lambda p, x: x),
+    ],
+    "BatchNorm": [
+        lambda: Case(lm.BatchNorm(), ((4,),), batch_norm, batch_norm_training),
+        lambda: Case(
+            lm.BatchNorm(eps=0.1), ((3, 4),), lambda p, x: batch_norm(p, x, 0.1), lambda p, x: batch_norm_training(p, x, 0.1)
+        ),
+        lambda: Case(
+            lm.BatchNorm(affine=False),
+            ((4,),),
+            lambda p, x: (x - p["running_mean"]) / np.sqrt(p["running_var"] + 1e-5),
+            lambda p, x: (x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5),
+        ),
+    ],
+    "LayerNorm": [
+        lambda: Case(lm.LayerNorm(), ((5,),), layer_norm),
+        lambda: Case(lm.LayerNorm(eps=0.1), ((2, 5),), lambda p, x: layer_norm(p, x, 0.1)),
+        lambda: Case(
+            lm.LayerNorm(affine=False),
+            ((5,),),
+            lambda p, x: (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5),
+        ),
+    ],
+    "Flatten": [
+        lambda: Case(lm.Flatten(), ((2, 3, 4),), lambda p, x: x.reshape(len(x), -1)),
+        lambda: Case(lm.Flatten(), ((5,),), lambda p, x: x),
+    ],
+    "Reshape": [
+        lambda: Case(lm.Reshape(4, 3), ((12,),), lambda p, x: x.reshape(-1, 4, 3)),
+        lambda: Case(lm.Reshape(2, -1), ((3, 4),), lambda p, x: x.reshape(-1, 2, 6)),
+    ],
+    "Embedding": [
+        lambda: Case(lm.Embedding(7, 3), ((5,),), lambda p, i: p["weight"][i], integers=7),
+        lambda: Case(lm.Embedding(7, 3), ((),), lambda p, i: p["weight"][i], integers=7),
+    ],
+    "Concatenate": [
+        lambda: Case(lm.Concatenate(), ((3,), (4,), (1,)), lambda p, *xs: np.concatenate(xs, -1)),
+        lambda: Case(lm.Concatenate(axis=1), ((2, 3), (4, 3)), lambda p, *xs: np.concatenate(xs, 1)),
+    ],
+    "Add": [lambda: Case(lm.Add(), ((3,), (3,), (3,)), lambda p, a, b, c: a + b + c)],
+    "Lambda": [lambda: Case(lm.Lambda(lambda a, b: a * lm.exp(b)), ((3,), (3,)), lambda p, a, b: a * np.exp(b))],
+}
+
+CASES = [pytest.param(case, id=f"{name} {i}") for name, cases in ORACLES.items() for i, case in enumerate(cases)]
+DETERMINISTIC = [c for c in CASES if c.id != "Dropout 0"]  # test_dropout
+REAL = [c for c in CASES if not c.id.startswith("Embedding")]
+
+
+def test_every_layer_has_an_oracle():
+    assert set(ORACLES) == set(lm.layers.CLASSES)
+
+
+BOTH_MODES = [*((make, False) for make in CASES), *((make, True) for make in DETERMINISTIC)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("make", "training"),
+    [pytest.param(m.values[0], t, id=f"{m.id} {'training' if t else 'predicting'}") for m, t in BOTH_MODES],
+)
+def test_values(make, training, dtype, rng):
+    case = make()
+    case.layer.dtype = dtype
+    kind = "int64" if case.integers else dtype
+    inputs = [lm.Input(*shape, dtype=kind) for shape in case.shapes]
+    out = case.layer(*inputs)
+    parameters = fill(case.layer, rng)
+    assert all(p.dtype == dtype for p in case.layer.parameters.values())
+    oracle = case.train if training and case.train else case.predict
+    for rows in (6, 1, 9) if not training else (6, 9):  # one program for every batch size
+        arrays = [
+            rng.integers(case.integers, size=(rows, *s)) if case.integers else rng.normal(size=(rows, *s)).astype(dtype)
+            for s in case.shapes
+        ]
+        (got,) = run([out], dict(zip(inputs, arrays, strict=True)), training=training)
+        want = oracle(parameters, *(a if case.integers else a.astype(np.float64) for a in arrays))
+        assert got.dtype == dtype and got.shape == want.shape
+        assert tuple(out.shape[1:]) == want.shape[1:]
+        np.testing.assert_allclose(got, want, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("make", REAL)
+def test_gradients_by_inputs(make, rng):
+    """At a fixed batch, in float64."""
+    case = make()
+    case.layer.dtype = "float64"
+    points = [rng.normal(size=(5, *shape)) for shape in case.shapes]
+    points = [np.where(np.abs(p) < 0.05, 0.1, p) for p in points]  # away from relu's kink
+    case.layer(*(lm.placeholder(p.shape, "float64") for p in points))
+    fill(case.layer, rng)
+    check_gradient(lambda *xs: case.layer(*xs), points)
+
+
+# ---- first weights ---------------------------------------------------------------------------------------------------------------
+
+
+def test_dense_starts_as_pytorch_does(rng):
+    layer = lm.Dense(400)
+    layer(lm.Input(100))
+    for p in layer.parameters.values():
+        p.initialize(rng)
+        assert p.dtype == "float32"
+        assert 0.099 < np.abs(p.value).max() <= 0.1  # U(-1/sqrt(100), 1/sqrt(100)); of 400 values one is within 1% of the end
+    assert abs(layer.weight.value.std() - 0.1 / math.sqrt(3)) < 1e-3
+    assert layer.weight.shape == (100, 400) and layer.bias.shape == (400,)
+
+
+def test_other_first_weights(rng):
+    layer = lm.Dense(3, weight_init="ones", bias_init=lm.initializers.constant(2.0))
+    layer(lm.Input(4))
+    for p in layer.parameters.values():
+        p.initialize(rng)
+    assert np.all(layer.weight.value == 1) and np.all(layer.bias.value == 2)
+
+
+def test_embedding_and_norms_start(rng):
+    table, norm = lm.Embedding(1000, 20), lm.BatchNorm()
+    table(lm.Input(3, dtype="int64"))
+    norm(lm.Input(4))
+    for p in [*table.parameters.values(), *norm.parameters.values()]:
+        p.initialize(rng)
+    weight = table.weight.value
+    assert abs(weight.mean()) < 0.03 and abs(weight.std() - 1) < 0.03  # 20,000 draws: 4 sigma
+    assert {n: (p.value.tolist(), p.trainable) for n, p in norm.parameters.items()} == {
+        "weight": ([1] * 4, True),
+        "bias": ([0] * 4, True),
+        "running_mean": ([0] * 4, False),
+        "running_var": ([1] * 4, False),
+    }
+
+
+# ---- state and randomness --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("momentum", [0.1, 0.6, 1.0])
+def test_batch_norm_running_statistics(momentum, rng):
+    """running = (1 - momentum) running + momentum batch; the variance unbiased; predicting changes nothing."""
+    x = lm.Input(2, 3, dtype="float64")
+    layer = lm.BatchNorm(momentum=momentum)
+    out = layer(x)
+    fill(layer, rng)
+    mean, var = layer.running_mean.value, layer.running_var.value
+    for _ in range(4):
+        batch = rng.normal(1, 2, size=(5, 2, 3))
+        run([out], {x: batch}, training=True)
+        mean = (1 - momentum) * mean + momentum * batch.mean((0, 1))
+        var = (1 - momentum) * var + momentum * batch.var((0, 1), ddof=1)
+        run([out], {x: batch})
+    np.testing.assert_allclose(layer.running_mean.value, mean, rtol=1e-12)
+    np.testing.assert_allclose(layer.running_var.value, var, rtol=1e-12)
+
+
+def test_batch_norm_of_one_row_stays_finite(rng):
+    x = lm.Input(3)
+    layer = lm.BatchNorm()
+    out = layer(x)
+    fill(layer, rng)
+    (y,) = run([out], {x: np.ones((1, 3), np.float32)}, training=True)
+    np.testing.assert_allclose(y[0], layer.bias.value, rtol=1e-6)
+    assert np.all(np.isfinite(layer.running_var.value))
+
+
+def test_dropout():
+    """Elements are 0 or x / (1 - p), in the right share, anew at each step; the gradient has the same mask."""
+    p, n = 0.3, 20_000
+    x = lm.Input(n)
+    out = lm.Dropout(p)(x)
+    slope = lm.grad(lm.sum(out), x)
+    from lamina import _core as core
+
+    program = core.Program([x.node], [out.node, slope.node], [], True)
+    array = np.full((1, n), 2.0, np.float32)
+    first, mask = program.run([array])
+    second, _ = program.run([array])
+    np.testing.assert_allclose(np.unique(first), [0, 2 / (1 - p)], rtol=1e-6)
+    np.testing.assert_allclose(mask, first / 2, rtol=1e-6)
+    assert abs((first == 0).mean() - p) < 0.015  # sigma is sqrt(p (1 - p) / n) = .0032
+    assert not np.array_equal(first, second)
+
+
+# ---- layers as objects -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shared_layer_has_one_set_of_parameters(rng):
+    layer, a, b = lm.Dense(3), lm.Input(3, dtype="float64"), lm.Input(3, dtype="float64")
+    out = layer(layer(a)) + layer(b)
+    assert list(layer.parameters) == ["weight", "bias"]
+    p = fill(layer, rng)
+    x, y = rng.normal(size=(2, 4, 3))
+    np.testing.assert_allclose(run([out], {a: x, b: y})[0], dense(p, dense(p, x)) + dense(p, y), rtol=1e-12)
+
+
+def test_a_layer_of_ones_own(rng):
+    class Scale(lm.Layer):
+        def __init__(self, by=2.0):
+            self.by = by
+
+        def build(self, x):
+            self.weight = self.parameter("weight", (x.shape[-1],), lm.initializers.ones)
+            self.shift = lm.Parameter(np.zeros(x.shape[-1]), dtype="float64")
+
+        def forward(self, x):
+            return self.by * x * self.weight + self.shift
+
+    layer, x = Scale(by=3.0), lm.Input(4, dtype="float64")
+    out = layer(x)
+    assert list(layer.parameters) == ["weight", "shift"] and layer.config() == {"by": 3.0} and repr(layer) == "Scale(3.0)"
+    p, array = fill(layer, rng), rng.normal(size=(5, 4))
+    np.testing.assert_allclose(run([out], {x: array})[0], 3 * array * p["weight"] + p["shift"], rtol=1e-12)
+
+
+def test_nodes_know_their_layer_call():
+    layer, x = lm.Dense(3, "relu"), lm.Input(4)
+    out = layer(x)
+    call = out.node.scope
+    assert call.layer is layer and call.inputs == (x,) and call.outputs[0].node.op == "relu"
+    assert x.node.scope is None
+
+
+def test_several_inputs_may_come_in_a_list():
+    a, b = lm.Input(3), lm.Input(3)
+    assert tuple(lm.Add()([a, b]).shape[1:]) == (3,)
+
+
+def test_names():
+    layer = lm.Dense(3)
+    assert layer.name is None and not layer.named_by_user
+    assert layer.named("head") is layer and layer.name == "head" and layer.named_by_user
+
+
+CONFIGS = {
+    lm.Dense(
+        3, "relu", weight_init=lm.initializers.he_normal("tanh", mode="fan_out")
+    ): "Dense(3, 'relu', weight_init=he_normal('tanh', mode='fan_out'))",
+    lm.Dense(3, lm.activations.gelu, bias=False): "Dense(3, gelu, bias=False)",
+    lm.Activation("tanh"): "Activation('tanh')",
+    lm.Dropout(0.25): "Dropout(0.25)",
+    lm.BatchNorm(momentum=0.2): "BatchNorm(momentum=0.2)",
+    lm.LayerNorm(affine=False): "LayerNorm(affine=False)",
+    lm.Flatten(): "Flatten()",
+    lm.Reshape(3, -1): "Reshape(3, -1)",
+    lm.Embedding(5, 2): "Embedding(5, 2)",
+    lm.Concatenate(1): "Concatenate(1)",
+    lm.Add(): "Add()",
+}
+
+
+@pytest.mark.parametrize("layer", CONFIGS, ids=str)
+def test_config_makes_an_equal_layer(layer):
+    import json
+
+    assert repr(layer) == CONFIGS[layer]
+    config = json.loads(json.dumps(layer.config()))
+    again = type(layer).from_config(config)
+    assert json.loads(json.dumps(again.config())) == config
+
+
+def test_every_layer_but_lambda_has_a_config():
+    assert {type(layer).__name__ for layer in CONFIGS} == set(lm.layers.CLASSES) - {"Lambda"}
+
+
+def test_restore():
+    layer = lm.Dense(2)
+    weight, bias = lm.Parameter(np.ones((3, 2), np.float32)), lm.Parameter(np.zeros(2, np.float32))
+    layer.restore({"weight": weight, "bias": bias})
+    layer(lm.Input(3))
+    assert layer.parameters == {"weight": weight, "bias": bias}
+
+
+# ---- mistakes --------------------------------------------------------------------------------------------------------------------
+
+
+def called_twice():
+    layer = lm.Dense(3)
+    layer(lm.Input(4))
+    layer.name = "dense_2"
+    return layer(lm.Input(5))
+
+
+MISTAKES = {
+    "arrays": (
+        lambda: lm.Dense(3)(np.ones((2, 3))),
+        TypeError,
+        "[Dense(3)] expected tensors, got ndarray; call the layer on lm.Input",
+    ),
+    "other features": (called_twice, ValueError, "[dense_2] expected 4 inputs, got 5"),
+    "integers": (
+        lambda: lm.Dense(3)(lm.Input(4, dtype="int64")),
+        TypeError,
+        "[Dense(3)] expected floating-point inputs, got int64",
+    ),
+    "no features": (lambda: lm.Dense(3)(lm.Input()), ValueError, "[Dense(3)] expected an input of shape (batch, ..., features)"),
+    "units": (lambda: lm.Dense(0), ValueError, "[Dense] expected units >= 1, got 0"),
+    "units of bool": (lambda: lm.Dense(True), TypeError, "[Dense] expected units to be a whole number >= 1, got True"),
+    "units of float": (lambda: lm.Dense(3.0), TypeError, "[Dense] expected units to be a whole number >= 1, got 3.0"),
+    "bias": (lambda: lm.Dense(3, bias=0.5), TypeError, "[Dense] expected bias to be True or False, got 0.5"),
+    "activation": (lambda: lm.Dense(3, "rellu"), ValueError, "[activations] unknown name 'rellu'; did you mean 'relu'?"),
+    "activation type": (lambda: lm.Dense(3, 7), TypeError, "[activations] expected a name or a function of a tensor, got 7"),
+    "dropout": (lambda: lm.Dropout(1.0), ValueError, "[Dropout] expected p to be a number in [0, 1), got 1.0"),
+    "momentum": (lambda: lm.BatchNorm(momentum=2), ValueError, "[BatchNorm] expected momentum to be a number in [0, 1], got 2"),
+    "eps": (lambda: lm.LayerNorm(eps=-1), ValueError, "[LayerNorm] expected eps to be a number >= 0, got -1"),
+    "reshape": (lambda: lm.Reshape(5)(lm.Input(6)), ValueError, "[Reshape(5)] expected samples of 5 elements"),
+    "reshape of two unknowns": (lambda: lm.Reshape(-1, -1), ValueError, "[Reshape] expected sizes > 0 and at most one -1"),
+    "embedding": (
+        lambda: lm.Embedding(5, 2)(lm.Input(3)),
+        TypeError,
+        "[Embedding(5, 2)] expected integers from 0 to 4, got float32",
+    ),
+    "concatenate of the batch": (lambda: lm.Concatenate(0), ValueError, "[Concatenate] expected an axis of the samples, got 0"),
+    "concatenate of one": (
+        lambda: lm.Concatenate()(lm.Input(3)),
+        ValueError,
+        "[Concatenate()] expected at least two tensors, got 1",
+    ),
+    "add": (lambda: lm.Add()(lm.Input(3), lm.Input(1)), ValueError, "[Add()] expected tensors of one shape"),
+    "lambda": (lambda: lm.Lambda(3), TypeError, "[Lambda] expected a function of tensors, got 3"),
+    "lambda without tensor": (lambda: lm.Lambda(lambda x: 3)(lm.Input(3)), TypeError, "expected tensors from forward, got int"),
+    "no forward": (lambda: lm.Layer()(lm.Input(3)), TypeError, "[Layer()] expected a method forward"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake(name):
+    call, kind, text = MISTAKES[name]
+    with pytest.raises(kind) as caught:
+        call()
+    assert text in str(caught.value)
+
+
+def test_a_failed_build_leaves_the_layer_new():
+    layer = lm.Dense(3)
+    with pytest.raises(TypeError):
+        layer(lm.Input(4, dtype="int64"))
+    assert not layer.built and layer.parameters == {}
+    assert tuple(layer(lm.Input(4)).shape[1:]) == (3,)
