@@ -1,0 +1,44 @@
+"""Optimizers: by name (`fit(optimizer="adam")`) or as objects (`optim.Adam(1e-3, clip_norm=1.0)`).
+
+A learning rate may be a schedule (`lamina.schedules`). An optimizer of one's own is a subclass of `Optimizer` with an `update` in
+math.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import names as _names
+from lamina.config import from_plain
+from lamina.optim.base import Optimizer
+from lamina.optim.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSProp, Rprop
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    c.__name__.lower(): c for c in (SGD, Adagrad, RMSProp, Adadelta, Rprop, Lion, Adam, AdamW, Adamax, NAdam, RAdam)
+}
+
+
+def names() -> list[str]:
+    """The names of the built-in optimizers.
+
+    >>> names()[:2]
+    ['sgd', 'adagrad']
+    """
+    return list(OPTIMIZERS)
+
+
+def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimizer:
+    """A new optimizer behind a name, a class, a `plain` dict; an optimizer stays as it is.
+
+    >>> get("adam")
+    Adam()
+    """
+    if isinstance(optimizer, str):
+        return _names.lookup("optim", optimizer.lower(), OPTIMIZERS)()
+    if isinstance(optimizer, dict):
+        return from_plain("optim", optimizer, {c.__name__: c for c in OPTIMIZERS.values()})
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        return optimizer()
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    raise TypeError(f"[optim] expected a name or an optimizer, got {optimizer!r}; pass e.g. 'adam' or lm.optim.Adam(1e-3)")

@@ -1,0 +1,200 @@
+"""What every optimizer shares: the learning rate, clipping, state, and the effects that it adds to a training program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina import _core as core
+from lamina import checks, ops, schedules
+from lamina.config import Configured
+from lamina.schedules import Schedule
+from lamina.tensor import Parameter, Tensor
+
+Array = np.ndarray[Any, Any]
+Rate = Any  # a number, a Schedule, or a function of step numbers
+
+CLOCK = 4  # numbers that a rule keeps between steps: [0] steps done, [1] a running product, two spare
+
+
+class Optimizer(Configured):
+    """Base class. A built-in one names its rule in the core; one of your own writes `slots` and `update` as math.
+
+    lr: a number, a schedule, or a function of step numbers. weight_decay wd: adds wd w to the gradient, unless a class says
+    otherwise. clip_value c: each gradient element is kept within [-c, c]. clip_norm c: then all gradients together are scaled by
+    min(1, c / (norm + 1e-6)), norm the root of the sum of all their squares.
+
+    Errors: ValueError for a negative rate, decay or clipping bound.
+
+    >>> import lamina as lm
+    >>> class Momentum(lm.optim.Optimizer):
+    ...     slots = ("m",)
+    ...     def update(self, w, g, state, lr, t):
+    ...         m = 0.9 * state["m"] + g
+    ...         return w - lr * m, {"m": m}
+    >>> Momentum(0.1)
+    Momentum(0.1)
+    """
+
+    rule: str | None = None  # the C++ rule; None: `update` is the rule
+    slots: Sequence[str] = ()  # state of a parameter's shape, 0 at first unless `slot_value` says otherwise
+
+    state: dict[str, Parameter]
+
+    def __init__(
+        self, lr: Rate = 1e-3, *, weight_decay: float = 0.0, clip_norm: float | None = None, clip_value: float | None = None
+    ) -> None:
+        self.state = {}
+        self.lr = lr
+        self.weight_decay = self._number("weight_decay", weight_decay, 0)
+        self.clip_norm = checks.optional_number(self._where, "clip_norm", clip_norm, 0, open_low=True)
+        self.clip_value = checks.optional_number(self._where, "clip_value", clip_value, 0, open_low=True)
+
+    # ---- the learning rate ----
+
+    @property
+    def lr(self) -> Any:
+        """The learning rate, a number or a schedule. Assigning a number takes effect at the next step; nothing is planned anew."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: Rate) -> None:
+        given = callable(lr) or isinstance(lr, dict)  # a schedule or what makes one; anything else must be a number
+        self._schedule = schedules.get(lr if given else self._number("lr", lr, 0))
+        self._lr = self._schedule.lr if isinstance(self._schedule, schedules.Constant) else self._schedule
+        if "lr" in self.state:
+            self.state["lr"].value = self.rate(self.steps)
+
+    def rate(self, steps: Any) -> Array:
+        """The learning rate at each of the given steps; 0 is the first update."""
+        return self._schedule(steps)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The learning rate as a schedule, also where it is a number."""
+        return self._schedule
+
+    @property
+    def steps(self) -> int:
+        """The number of updates done so far."""
+        return int(self.state["clock"].value[0]) if "clock" in self.state else 0
+
+    # ---- what a subclass gives ----
+
+    def hyper(self) -> dict[str, float]:
+        """The hyper-parameters of the C++ rule, in its order."""
+        return {}
+
+    def slot_value(self, slot: str) -> float:
+        """The first value of a slot's elements."""
+        return 0.0
+
+    def update(self, w: Tensor, g: Tensor, state: dict[str, Tensor], lr: Tensor, t: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """One's own rule: (parameter, gradient, slots, rate, number of this step from 1) -> (new parameter, new slots), as math.
+
+        The gradient comes clipped and with the weight decay in it.
+        """
+        raise TypeError(f"[{self._where}] expected a method update(w, g, state, lr, t), or the name of a rule")
+
+    # ---- state and effects ----
+
+    def bind(self, params: Sequence[Parameter]) -> None:
+        """Creates the state for these parameters: "lr", "clock", and "<parameter>.<slot>". Slots that exist already stay as they
+        are.
+        """
+        if "lr" not in self.state:
+            self.state["lr"] = _scalar("lr", self.rate(0))
+            self.state["clock"] = Parameter(np.zeros(CLOCK), name="clock", trainable=False, dtype="float64")
+        for name, p in zip(_names(params), params, strict=True):
+            for slot in self.slots:
+                self._bind_slot(f"{name}.{slot}", slot, p)
+
+    def effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
+        """The tensors that update the parameters and the state when a program runs them: clip, then one rule update for each
+        parameter.
+        """
+        if len(params) != len(grads):
+            raise ValueError(f"[{self._where}] expected one gradient for each of {len(params)} parameters, got {len(grads)}")
+        self.bind(params)
+        clipped = self._clip(list(grads))
+        if self.rule is None:
+            return self._own_effects(params, clipped)
+        constants = _make(
+            "rule_constants", [self.state["lr"], self.state["clock"]], {"rule": self.rule, "hyper": list(self.hyper().values())}
+        )
+        return [
+            _make("rule_update", [p, g, constants, *self._slots_of(name).values()], {"rule": self.rule})
+            for name, p, g in zip(_names(params), params, clipped, strict=True)
+        ]
+
+    def _own_effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
+        t = self.state["clock"][0] + 1.0
+        effects = []
+        for name, p, g in zip(_names(params), params, grads, strict=True):
+            slots = self._slots_of(name)
+            g = g + self.weight_decay * p if self.weight_decay else g
+            lr, step = ops.cast(self.state["lr"], p.dtype), ops.cast(t, p.dtype)
+            new, new_slots = self.update(p, g, dict(slots), lr, step)
+            if set(new_slots) != set(slots):
+                raise ValueError(
+                    f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}"
+                )
+            effects.append(_make("assign", [p, new]))
+            effects += [_make("assign", [slots[slot], new_slots[slot]]) for slot in slots]
+        clock = self.state["clock"]
+        return [*effects, _make("assign", [clock, clock + np.array([1.0] + [0.0] * (CLOCK - 1))])]
+
+    def _clip(self, grads: list[Tensor]) -> list[Tensor]:
+        if self.clip_value is not None:
+            grads = [ops.clip(g, -self.clip_value, self.clip_value) for g in grads]
+        if self.clip_norm is None or not grads:
+            return grads
+        dtype = "float64" if any(g.dtype == "float64" for g in grads) else "float32"
+        squares = [ops.cast(ops.sum(ops.square(g)), dtype) for g in grads]
+        scale = ops.minimum(1.0, self.clip_norm / (ops.sqrt(sum(squares[1:], squares[0])) + 1e-6))
+        return [g * ops.cast(scale, g.dtype) for g in grads]
+
+    def _bind_slot(self, key: str, slot: str, p: Parameter) -> None:
+        if key not in self.state:
+            value = np.full(tuple(p.shape), self.slot_value(slot), dtype=p.dtype)
+            self.state[key] = Parameter(value, name=key, trainable=False, dtype=p.dtype)
+        elif tuple(self.state[key].shape) != tuple(p.shape):
+            raise ValueError(
+                f"[{self._where}] expected a parameter of shape {tuple(self.state[key].shape)} for {key}, got {tuple(p.shape)}; "
+                "the optimizer belongs to another model: make a new one"
+            )
+
+    def _slots_of(self, name: str) -> dict[str, Parameter]:
+        return {slot: self.state[f"{name}.{slot}"] for slot in self.slots}
+
+    # ---- configuration ----
+
+    def _current_arguments(self) -> dict[str, Any]:
+        arguments = super()._current_arguments()
+        return {**arguments, "lr": self.lr} if "lr" in arguments else arguments
+
+    @property
+    def _where(self) -> str:
+        return f"optim.{type(self).__name__}"
+
+    def _number(self, name: str, value: Any, low: float, high: float = checks.INF, **ends: bool) -> float:
+        return checks.number(self._where, name, value, low, high, **ends)
+
+    def _betas(self, betas: Any) -> tuple[float, float]:
+        beta1, beta2 = checks.numbers(self._where, "betas", betas, 2, 0, 1, open_high=True)
+        return beta1, beta2
+
+
+def _make(op: str, inputs: Sequence[Tensor], attrs: dict[str, Any] | None = None) -> Tensor:
+    return Tensor(core.make(op, [t.node for t in inputs], attrs or {}))
+
+
+def _scalar(name: str, value: Any) -> Parameter:
+    return Parameter(np.asarray(value, dtype=np.float64), name=name, trainable=False, dtype="float64")
+
+
+def _names(params: Sequence[Parameter]) -> list[str]:
+    """A name for each parameter: its own, where it has one."""
+    return [p.name or f"parameter_{i}" for i, p in enumerate(params, 1)]

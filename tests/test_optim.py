@@ -1,0 +1,447 @@
+"""Optimizers over 100 steps against PyTorch's formulas (tests/reference_rules.py), with options, clipping, schedules and state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from reference_rules import RULES
+
+import lamina as lm
+from lamina import _core as core
+from lamina import optim, schedules
+
+STEPS = 100
+TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
+SHAPES = {"dense_1.weight": (5, 7), "dense_1.bias": (7,), "scale": ()}
+
+
+@dataclass
+class Case:
+    optimizer: object  # () -> Optimizer
+    rule: str
+    lr: float
+    hyper: dict = field(default_factory=dict)  # written out by hand: what the constructor's arguments must become
+
+
+ADAM = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "decoupled": 0.0, "eps_keras": 0.0}
+BETAS = {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
+
+ORACLES: dict[str, list[Case]] = {
+    "sgd": [
+        Case(optim.SGD, "sgd_plain", 1e-3, {"weight_decay": 0}),
+        Case(lambda: optim.SGD(0.05, weight_decay=0.1), "sgd_plain", 0.05, {"weight_decay": 0.1}),
+        Case(
+            lambda: optim.SGD(0.01, momentum=0.9), "sgd", 0.01, {"momentum": 0.9, "dampening": 0, "nesterov": 0, "weight_decay": 0}
+        ),
+        Case(
+            lambda: optim.SGD(0.01, momentum=0.8, dampening=0.3, weight_decay=0.05),
+            "sgd",
+            0.01,
+            {"momentum": 0.8, "dampening": 0.3, "nesterov": 0, "weight_decay": 0.05},
+        ),
+        Case(
+            lambda: optim.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=0.05),
+            "sgd",
+            0.01,
+            {"momentum": 0.9, "dampening": 0, "nesterov": 1, "weight_decay": 0.05},
+        ),
+    ],
+    "adam": [
+        Case(optim.Adam, "adam", 1e-3, ADAM),
+        Case(
+            lambda: optim.Adam(0.02, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.1),
+            "adam",
+            0.02,
+            {**ADAM, "beta1": 0.8, "beta2": 0.95, "eps": 1e-4, "weight_decay": 0.1},
+        ),
+        Case(lambda: optim.Adam(0.02, eps=1e-3, eps_mode="keras"), "adam", 0.02, {**ADAM, "eps": 1e-3, "eps_keras": 1}),
+        Case(lambda: optim.Adam(0.02, amsgrad=True, weight_decay=0.1), "adam_amsgrad", 0.02, {**ADAM, "weight_decay": 0.1}),
+    ],
+    "adamw": [
+        Case(optim.AdamW, "adam", 1e-3, {**ADAM, "weight_decay": 0.01, "decoupled": 1}),
+        Case(
+            lambda: optim.AdamW(0.02, weight_decay=0.2, amsgrad=True),
+            "adam_amsgrad",
+            0.02,
+            {**ADAM, "weight_decay": 0.2, "decoupled": 1},
+        ),
+    ],
+    "rmsprop": [
+        Case(optim.RMSProp, "rmsprop", 1e-2, {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0}),
+        Case(
+            lambda: optim.RMSProp(0.01, alpha=0.9, eps=1e-4, momentum=0.7, centered=True, weight_decay=0.1),
+            "rmsprop_full",
+            0.01,
+            {"alpha": 0.9, "eps": 1e-4, "weight_decay": 0.1, "momentum": 0.7, "centered": 1},
+        ),
+        Case(
+            lambda: optim.RMSProp(0.01, momentum=0.7),
+            "rmsprop_full",
+            0.01,
+            {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0, "momentum": 0.7, "centered": 0},
+        ),
+        Case(
+            lambda: optim.RMSProp(0.01, centered=True, eps=1e-3),
+            "rmsprop_full",
+            0.01,
+            {"alpha": 0.99, "eps": 1e-3, "weight_decay": 0, "momentum": 0, "centered": 1},
+        ),
+    ],
+    "adagrad": [
+        Case(optim.Adagrad, "adagrad", 1e-2, {"eps": 1e-10, "weight_decay": 0, "lr_decay": 0}),
+        Case(
+            lambda: optim.Adagrad(0.1, lr_decay=0.02, eps=1e-3, weight_decay=0.1),
+            "adagrad",
+            0.1,
+            {"eps": 1e-3, "weight_decay": 0.1, "lr_decay": 0.02},
+        ),
+    ],
+    "adadelta": [
+        Case(optim.Adadelta, "adadelta", 1.0, {"rho": 0.9, "eps": 1e-6, "weight_decay": 0}),
+        Case(
+            lambda: optim.Adadelta(0.5, rho=0.8, eps=1e-4, weight_decay=0.1),
+            "adadelta",
+            0.5,
+            {"rho": 0.8, "eps": 1e-4, "weight_decay": 0.1},
+        ),
+    ],
+    "adamax": [
+        Case(optim.Adamax, "adamax", 2e-3, BETAS),
+        Case(
+            lambda: optim.Adamax(0.02, betas=(0.8, 0.95), weight_decay=0.1),
+            "adamax",
+            0.02,
+            {**BETAS, "beta1": 0.8, "beta2": 0.95, "weight_decay": 0.1},
+        ),
+    ],
+    "nadam": [
+        Case(optim.NAdam, "nadam", 2e-3, {**BETAS, "psi": 4e-3}),
+        Case(
+            lambda: optim.NAdam(0.02, momentum_decay=0.05, weight_decay=0.1),
+            "nadam",
+            0.02,
+            {**BETAS, "weight_decay": 0.1, "psi": 0.05},
+        ),
+    ],
+    "radam": [
+        Case(optim.RAdam, "radam", 1e-3, BETAS),
+        Case(
+            lambda: optim.RAdam(0.02, betas=(0.8, 0.9), weight_decay=0.1),
+            "radam",
+            0.02,
+            {**BETAS, "beta1": 0.8, "beta2": 0.9, "weight_decay": 0.1},
+        ),
+    ],
+    "rprop": [
+        Case(optim.Rprop, "rprop", 1e-2, {"eta_minus": 0.5, "eta_plus": 1.2, "step_min": 1e-6, "step_max": 50}),
+        Case(
+            lambda: optim.Rprop(0.1, etas=(0.4, 1.5), step_sizes=(1e-3, 0.2)),
+            "rprop",
+            0.1,
+            {"eta_minus": 0.4, "eta_plus": 1.5, "step_min": 1e-3, "step_max": 0.2},
+        ),
+    ],
+    "lion": [
+        Case(optim.Lion, "lion", 1e-4, {"beta1": 0.9, "beta2": 0.99, "weight_decay": 0}),
+        Case(
+            lambda: optim.Lion(0.01, betas=(0.8, 0.9), weight_decay=0.1),
+            "lion",
+            0.01,
+            {"beta1": 0.8, "beta2": 0.9, "weight_decay": 0.1},
+        ),
+    ],
+}
+CASES = [pytest.param(case, id=f"{name} {i}") for name, cases in ORACLES.items() for i, case in enumerate(cases)]
+
+
+def test_every_optimizer_and_rule_has_an_oracle():
+    for name in optim.names():
+        assert name in ORACLES, f"no oracle for {name}"
+        assert all(isinstance(case.optimizer(), optim.OPTIMIZERS[name]) for case in ORACLES[name])
+    used = {case.rule for cases in ORACLES.values() for case in cases}
+    assert used == set(core.rule_names())
+
+
+class Problem:
+    """Parameters, and an updating program whose gradients are its inputs."""
+
+    def __init__(self, optimizer: optim.Optimizer, dtype: str = "float64", seed: int = 0):
+        self.rng = np.random.default_rng(seed)
+        self.values = {name: self.rng.normal(size=shape).astype(dtype) for name, shape in SHAPES.items()}
+        self.parameters = [lm.Parameter(value, name=name, dtype=dtype) for name, value in self.values.items()]
+        self.gradients = [lm.placeholder(shape, dtype) for shape in SHAPES.values()]
+        self.optimizer = optimizer
+        effects = optimizer.effects(self.parameters, self.gradients)
+        self.program = core.Program([g.node for g in self.gradients], [], [e.node for e in effects], True)
+
+    def step(self, gradients) -> None:
+        self.program.run([gradients[name] for name in SHAPES])
+
+    @property
+    def now(self) -> dict[str, np.ndarray]:
+        return {name: p.value.astype(np.float64) for name, p in zip(SHAPES, self.parameters, strict=True)}
+
+    def random_gradients(self, dtype: str = "float64") -> dict[str, np.ndarray]:
+        """Of several sizes, some elements exactly 0 now and then, and with a drift, so that signs last."""
+
+        def gradient(shape: tuple[int, ...]) -> np.ndarray:
+            size, kept = 10 ** self.rng.uniform(-2, 1), self.rng.random(shape) > 0.1
+            return np.asarray(self.rng.normal(0.5, 1, shape) * size * kept, dtype)
+
+        return {name: gradient(shape) for name, shape in SHAPES.items()}
+
+
+class Reference:
+    """The same optimizer in NumPy, in float64."""
+
+    def __init__(self, case: Case, values: dict[str, np.ndarray]):
+        self.rule, self.case, self.t, self.shared = RULES[case.rule], case, 0, {}
+        self.values = {name: np.asarray(v, np.float64) for name, v in values.items()}
+        first = self.rule.initial
+        self.slots = {
+            name: {s: np.full(v.shape, first[s](case.lr) if s in first else 0.0) for s in self.rule.slots}
+            for name, v in self.values.items()
+        }
+
+    def step(self, gradients, lr: float | None = None) -> None:
+        self.t += 1
+        lr = self.case.lr if lr is None else lr
+        for name, g in gradients.items():
+            g = np.asarray(g, np.float64)
+            self.values[name] = self.rule.step(self.values[name], g, self.slots[name], lr, self.t, self.case.hyper, self.shared)
+
+
+def close(got: dict, want: dict, tolerance: float) -> None:
+    for name, value in want.items():
+        np.testing.assert_allclose(got[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_hundred_steps(case, dtype):
+    problem = Problem(case.optimizer(), dtype)
+    reference = Reference(case, problem.values)
+    assert problem.optimizer.hyper() == pytest.approx(case.hyper)
+    assert tuple(problem.optimizer.hyper()) == RULES[case.rule].hypers and tuple(problem.optimizer.slots) == RULES[case.rule].slots
+    for _ in range(STEPS):
+        gradients = problem.random_gradients(dtype)
+        problem.step(gradients)
+        reference.step(gradients)
+    close(problem.now, reference.values, TOLERANCE[dtype])
+    assert problem.optimizer.steps == STEPS
+
+
+def test_adagrad_starts_where_told():
+    problem = Problem(optim.Adagrad(0.1, initial_accumulator_value=0.5))
+    reference = Reference(Case(None, "adagrad", 0.1, {"eps": 1e-10, "weight_decay": 0, "lr_decay": 0}), problem.values)
+    for slots in reference.slots.values():
+        slots["sum"] += 0.5
+    for _ in range(5):
+        gradients = problem.random_gradients()
+        problem.step(gradients)
+        reference.step(gradients)
+    close(problem.now, reference.values, 1e-12)
+
+
+# ---- clipping --------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "options", [{"clip_norm": 1.0}, {"clip_value": 0.3}, {"clip_norm": 0.5, "clip_value": 0.3}, {"clip_norm": 1e9}], ids=str
+)
+def test_clipping(options, dtype):
+    """By value first, then all gradients together by min(1, c / (norm + 1e-6))."""
+    problem = Problem(optim.SGD(1.0, **options), dtype)
+    before, gradients = problem.now, problem.random_gradients(dtype)
+    problem.step(gradients)
+    g = {name: np.asarray(v, np.float64) for name, v in gradients.items()}
+    if "clip_value" in options:
+        g = {name: np.clip(v, -0.3, 0.3) for name, v in g.items()}
+    if "clip_norm" in options:
+        norm = np.sqrt(sum((v**2).sum() for v in g.values()))
+        g = {name: v * min(1, options["clip_norm"] / (norm + 1e-6)) for name, v in g.items()}
+    close(problem.now, {name: before[name] - g[name] for name in g}, TOLERANCE[dtype])
+
+
+# ---- the learning rate -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_new_rate_holds_from_the_next_step():
+    problem = Problem(optim.SGD(0.1))
+    before, gradients = problem.now, problem.random_gradients()
+    problem.step(gradients)
+    problem.optimizer.lr = 0.5
+    problem.step(gradients)
+    close(problem.now, {name: before[name] - 0.6 * g for name, g in gradients.items()}, 1e-12)
+    assert problem.optimizer.lr == 0.5 and problem.optimizer.config()["lr"] == 0.5
+
+
+def test_a_schedule_stands_where_a_rate_does():
+    """`fit` writes rate(step) to the variable "lr" before each step."""
+    optimizer = optim.Adam(schedules.Step(0.1, 2))
+    problem = Problem(optimizer)
+    reference = Reference(Case(None, "adam", 0.1, ADAM), problem.values)
+    rates = optimizer.rate(np.arange(6))
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    for rate in rates:
+        gradients = problem.random_gradients()
+        optimizer.state["lr"].value = rate
+        problem.step(gradients)
+        reference.step(gradients, rate)
+    close(problem.now, reference.values, 1e-12)
+    assert isinstance(optimizer.lr, schedules.Step)
+
+
+def test_rates():
+    assert np.array_equal(optim.Adam(0.1).rate(np.arange(3)), [0.1] * 3)
+    assert optim.Adam(0.1).lr == 0.1 and optim.Adam(lambda t: 1 / (1 + t)).rate([0, 1]).tolist() == [1, 0.5]
+
+
+# ---- state -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_state_has_names_and_types():
+    problem = Problem(optim.Adam(1e-3), "float32")
+    state = problem.optimizer.state
+    assert list(state)[:4] == ["lr", "clock", "dense_1.weight.exp_avg", "dense_1.weight.exp_avg_sq"]
+    assert len(state) == 2 + 2 * len(SHAPES)
+    assert state["lr"].dtype == state["clock"].dtype == "float64" and tuple(state["lr"].shape) == ()
+    assert state["scale.exp_avg"].dtype == "float32" and not state["scale.exp_avg"].trainable
+    assert state["lr"].value == 1e-3
+
+
+def test_state_goes_on_in_another_program():
+    """Binding again keeps what was learned: a second program for the same model continues."""
+    problem = Problem(optim.Adam(0.01))
+    problem.step(problem.random_gradients())
+    kept = {name: p.value for name, p in problem.optimizer.state.items()}
+    problem.optimizer.bind(problem.parameters)
+    assert all(np.array_equal(kept[name], p.value) for name, p in problem.optimizer.state.items())
+
+
+def test_state_copied_over_gives_the_same_steps():
+    a, b = Problem(optim.NAdam(0.01)), Problem(optim.NAdam(0.01))
+    for _ in range(3):
+        a.step(a.random_gradients())
+    for p, q in zip(a.parameters, b.parameters, strict=True):
+        q.value = p.value
+    for name, p in a.optimizer.state.items():
+        b.optimizer.state[name].value = p.value
+    gradients = a.random_gradients()
+    a.step(gradients)
+    b.step(gradients)
+    assert all(np.array_equal(a.now[name], b.now[name]) for name in SHAPES)
+
+
+def test_another_models_state_is_refused():
+    optimizer = optim.Adam()
+    optimizer.bind([lm.Parameter(np.zeros((2, 3)), name="w")])
+    with pytest.raises(ValueError, match=r"\[optim.Adam\] expected a parameter of shape \(2, 3\) for w.exp_avg, got \(4,\)"):
+        optimizer.bind([lm.Parameter(np.zeros(4), name="w")])
+
+
+# ---- an optimizer of one's own ---------------------------------------------------------------------------------------------------
+
+
+class OwnAdam(optim.Optimizer):
+    """Adam as a user would write it."""
+
+    slots = ("m", "v")
+
+    def __init__(self, lr=1e-3, *, beta=0.9, **keywords):
+        super().__init__(lr, **keywords)
+        self.beta = beta
+
+    def update(self, w, g, state, lr, t):
+        m = self.beta * state["m"] + (1 - self.beta) * g
+        v = 0.999 * state["v"] + 0.001 * g * g
+        return w - lr / (1 - self.beta**t) * m / (lm.sqrt(v) / lm.sqrt(1 - 0.999**t) + 1e-8), {"m": m, "v": v}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_optimizer_of_ones_own(dtype):
+    own = Problem(OwnAdam(0.02, beta=0.8, weight_decay=0.1, clip_norm=2.0), dtype)
+    built_in = Problem(optim.Adam(0.02, betas=(0.8, 0.999), weight_decay=0.1, clip_norm=2.0), dtype)
+    for _ in range(STEPS):
+        gradients = own.random_gradients(dtype)
+        own.step(gradients)
+        built_in.step(gradients)
+    close(own.now, built_in.now, TOLERANCE[dtype])
+    assert own.optimizer.steps == STEPS and repr(own.optimizer) == "OwnAdam(0.02, beta=0.8, weight_decay=0.1, clip_norm=2.0)"
+
+
+def test_an_own_update_must_return_its_slots():
+    class Forgetful(optim.Optimizer):
+        slots = ("m",)
+
+        def update(self, w, g, state, lr, t):
+            return w - lr * g, {}
+
+    with pytest.raises(ValueError, match=r"\[optim.Forgetful\] expected new values of the slots \['m'\] from update, got \[\]"):
+        Problem(Forgetful())
+
+
+# ---- by name, config, mistakes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", optim.names())
+def test_by_name(name):
+    assert type(optim.get(name)) is optim.OPTIMIZERS[name] and optim.get(name) is not optim.get(name)
+    optimizer = optim.OPTIMIZERS[name](0.5)
+    assert optim.get(optimizer) is optimizer and optimizer.lr == 0.5
+
+
+SCHEDULED = Case(lambda: optim.Adam(schedules.Cosine(0.1, 50, warmup=5)), "adam", 0.1)
+
+
+@pytest.mark.parametrize("case", [*CASES, pytest.param(SCHEDULED, id="schedule")])
+def test_config(case):
+    from lamina.config import plain
+
+    optimizer = case.optimizer()
+    again = optim.get(json.loads(json.dumps(plain(optimizer))))
+    assert plain(again) == plain(optimizer) and again.hyper() == optimizer.hyper()
+
+
+MISTAKES = {
+    "lr to be a number >= 0, got -1": lambda: optim.SGD(-1),
+    "lr to be a number >= 0, got nan": lambda: optim.SGD(float("nan")),
+    "lr to be a number >= 0, got '1e-3'": lambda: optim.SGD("1e-3"),
+    "lr to be a number >= 0, got None": lambda: optim.SGD(None),
+    "lr to be a number >= 0, got True": lambda: optim.SGD(True),
+    "momentum to be a number >= 0, got -0.9": lambda: optim.SGD(momentum=-0.9),
+    "momentum > 0 and dampening 0 with nesterov=True": lambda: optim.SGD(nesterov=True),
+    "nesterov to be True or False, got 1": lambda: optim.SGD(momentum=0.9, nesterov=1),
+    "weight_decay to be a number >= 0, got -0.1": lambda: optim.Adam(weight_decay=-0.1),
+    "clip_norm to be a number > 0, got 0": lambda: optim.Adam(clip_norm=0),
+    "clip_value to be a number > 0, got -1": lambda: optim.Adam(clip_value=-1),
+    "betas[1] to be a number in [0, 1), got 1.0": lambda: optim.Adam(betas=(0.9, 1.0)),
+    "betas to be 2 numbers, got 0.9": lambda: optim.Adam(betas=0.9),
+    "eps to be a number >= 0, got -1e-08": lambda: optim.Adam(eps=-1e-8),
+    "eps_mode to be one of 'torch', 'keras', got 'tf'": lambda: optim.Adam(eps_mode="tf"),
+    "alpha to be a number in [0, 1], got 2": lambda: optim.RMSProp(alpha=2),
+    "rho to be a number in [0, 1], got -1": lambda: optim.Adadelta(rho=-1),
+    "lr_decay to be a number >= 0, got -1": lambda: optim.Adagrad(lr_decay=-1),
+    "etas (fall, rise) with fall < 1 < rise, got (1.2, 0.5)": lambda: optim.Rprop(etas=(1.2, 0.5)),
+    "step_sizes (smallest, largest), got (2, 1)": lambda: optim.Rprop(step_sizes=(2, 1)),
+    "momentum_decay to be a number >= 0, got -1": lambda: optim.NAdam(momentum_decay=-1),
+    "one gradient for each of 1 parameters, got 0": lambda: optim.SGD().effects([lm.Parameter(np.zeros(2))], []),
+    "a method update": lambda: Problem(optim.Optimizer()),
+    "a name or an optimizer, got 3": lambda: optim.get(3),
+}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_mistake(text):
+    with pytest.raises((ValueError, TypeError)) as caught:
+        MISTAKES[text]()
+    assert str(caught.value).startswith("[optim") and f"expected {text}" in str(caught.value)
+
+
+def test_unknown_name():
+    with pytest.raises(ValueError, match=r"\[optim\] unknown name 'adm'; did you mean 'adam'\? Known: adadelta, adagrad"):
+        optim.get("adm")
