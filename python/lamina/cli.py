@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ArithmeticError) as error:
         print(f"lamina: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -172,7 +172,7 @@ def _info(options: argparse.Namespace) -> int:
         "lamina": lm.__version__,
         "instruction set": lm.isa(),
         "threads": lm.get_num_threads(),
-        **{str(name).replace("_", " "): value for name, value in dict(_core.build_info).items()},
+        **{str(name).replace("_", " "): value for name, value in _core.build_info.items() if name != "version"},
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "installed in": Path(lm.__file__).parent,
