@@ -38,9 +38,9 @@ def plain_environment(monkeypatch):
 class Terminal:
     """A pseudo-terminal; `text()` is what was written to it."""
 
-    def __init__(self, columns=120):
+    def __init__(self, lines=40, columns=120):
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.file = os.fdopen(slave, "w", encoding="utf-8")
 
     def text(self):
@@ -69,9 +69,9 @@ def terminal():
     it.close()
 
 
-@pytest.fixture
-def terminal_without_width():
-    it = Terminal(columns=0)
+@pytest.fixture(params=[(0, 0), (0, 120), (40, 0)], ids=str)
+def terminal_without_size(request):
+    it = Terminal(*request.param)
     yield it
     it.close()
 
@@ -145,21 +145,47 @@ def test_silence(plain_environment, terminal):
 def test_bar_on_a_terminal(plain_environment, terminal):
     train(Progress(3, 4, samples=100, file=terminal.file), pause=0.06)
     drawn = terminal.drawings()
-    assert re.search(r"epoch 1/3 +\d+%\|", "".join(drawn))
+    assert re.search(r"epoch 1/3 \|[█▏▎▍▌▋▊▉ ]+\| \d\d:\d\d, ", "".join(drawn))
     last = drawn[-1]
-    assert re.search(r"epoch 3/3 100%\|█+\| 00:0\d<00:00, █\S▁  loss 0.3333  val_accuracy 0.5000  \d+ samples/s", last), last
+    assert re.search(r"epoch 3/3 \|█+\| 00:00, █\S▁  loss 0.3333  val_accuracy 0.5000  \d+ samples/s", last), last
     assert last.endswith("\n")
     assert len(drawn) < 20  # at most ten a second
 
 
 def test_bar_of_a_training_that_goes_on_and_stops(plain_environment, terminal):
     train(Progress(10, 0, file=terminal.file), epochs=4, first=2)
-    assert re.search(r"epoch 4/10 +40%\|", terminal.drawings()[-1])
+    assert re.search(r"epoch 4/10 \|█+\S? +\| ", terminal.drawings()[-1])
 
 
-def test_bar_on_a_terminal_that_does_not_say_its_width(plain_environment, terminal_without_width):
-    train(Progress(3, 4, file=terminal_without_width.file))
-    assert re.search(r"epoch 3/3 100%\|", terminal_without_width.drawings()[-1])
+def test_bar_on_a_terminal_that_does_not_say_its_size(plain_environment, terminal_without_size):
+    train(Progress(3, 4, file=terminal_without_size.file))
+    assert re.search(r"epoch 3/3 \|█+\| 00:00, ", terminal_without_size.drawings()[-1])
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (200, "█▁  loss 0.5000  f1 0.2000  val_loss 0.2500  val_f1 0.7500  25 samples/s"),
+        (90, "█▁  loss 0.5000  f1 0.2000  val_loss 0.2500  val_f1 0.7500"),
+        (80, "█▁  loss 0.5000  val_loss 0.2500  val_f1 0.7500"),
+        (50, "█▁  val_loss 0.2500"),
+    ],
+)
+def test_a_narrow_terminal_shows_what_matters_most(plain_environment, columns, said):
+    terminal = Terminal(columns=columns)
+    shown = Progress(20, 4, samples=5, file=terminal.file)
+    shown.begin_epoch(9)
+    for loss in (1.0, 0.5):
+        shown.end_epoch({"loss": loss, "f1": 0.2, "val_loss": 0.25, "val_f1": 0.75})
+    room = columns - len("epoch 10/20") - 20
+    fitting = "  ".join(shown._fitting(room, "25 samples/s"))
+    shown.close()
+    last = terminal.drawings()[-1].rstrip("\n")
+    terminal.close()
+    assert fitting == said
+    assert len(said) <= room
+    assert len(last) <= columns
+    assert "val_loss 0.2500" in last
 
 
 def test_bar_ends_its_line_when_the_training_fails(plain_environment, terminal):
@@ -178,7 +204,7 @@ def test_the_loss_of_a_running_epoch_can_be_shown(plain_environment, terminal):
         shown.begin_epoch(0)
         progress.time.sleep(2 * progress.INTERVAL)
         shown.update(5, 0.25)
-        assert re.search(r" 50%\|.*loss 0\.2500", terminal.drawings()[-1])
+        assert re.search(r"\|█+\S? +\|.*loss 0\.2500", terminal.drawings()[-1])
 
 
 def test_no_thread_is_started(plain_environment, terminal):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +98,8 @@ class History:
         lines += [
             ",".join([str(i), *(repr(row[name]) if name in row else "" for name in names)]) for i, row in enumerate(self._rows, 1)
         ]
-        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write("\n".join(lines) + "\n")
 
     # ---- to be seen ----
 

@@ -91,20 +91,32 @@ class Progress:
         return "  ".join(f"{name} {figure(value)}" for name, value in self._figures.items())
 
     def _make_bar(self) -> Any:
-        form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        width: dict[str, Any] = {"dynamic_ncols": True} if _has_width(self._file) else {"ncols": 80}
-        bar = bar_class()(total=self.epochs, initial=self._first, bar_format=form, file=self._file, mininterval=INTERVAL, **width)
+        form = "{desc} |{bar}| {remaining}{postfix}"
+        size: dict[str, Any] = {"dynamic_ncols": True} if _columns(self._file) else {"ncols": 80, "nrows": 24}
+        bar = bar_class()(total=self.epochs, initial=self._first, bar_format=form, file=self._file, mininterval=INTERVAL, **size)
         self._begun = self._shown = time.perf_counter()
         return bar
 
     def _draw(self, epochs_done: float) -> None:
         self._shown = time.perf_counter()
-        sparks = sparkline(self._losses, getattr(self._file, "encoding", None))
         rate = (epochs_done - self._first) * self.samples / max(self._shown - self._begun, 1e-9)
-        parts = [sparks, self._text(), f"{_short(rate)} samples/s" if rate else ""]
-        self._bar.set_postfix_str("  ".join(part for part in parts if part), refresh=False)
+        room = (
+            200 if in_notebook() else (_columns(self._file) or 80) - len(self._bar.desc) - 20
+        )  # time left, a bar of 6, separators
+        self._bar.set_postfix_str("  ".join(self._fitting(room, f"{_short(rate)} samples/s" if rate else "")), refresh=False)
         self._bar.n = epochs_done
         self._bar.refresh()
+
+    def _fitting(self, room: int, rate: str) -> list[str]:
+        """What there is room for: losses before other figures, those of the validation before those of the training."""
+        parts = {"": sparkline(self._losses, getattr(self._file, "encoding", None))}
+        parts |= {name: f"{name} {figure(value)}" for name, value in self._figures.items()} | {" ": rate}
+        by_rank = sorted(self._figures, key=lambda name: ("loss" not in name, not name.startswith("val_")))
+        kept = {name for name in ("", " ") if not parts[name]}
+        for name in [*by_rank, "", " "]:
+            if sum(len(parts[other]) + 2 for other in {*kept, name} if parts[other]) - 2 <= room:
+                kept.add(name)
+        return [part for name, part in parts.items() if part and name in kept]
 
 
 def how(verbose: bool | int | None, file: TextIO) -> str:
@@ -157,12 +169,13 @@ def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
     return "".join(BLOCKS[int((v - low) / span * (len(BLOCKS) - 1) + 0.5)] if np.isfinite(v) else " " for v in picked)
 
 
-def _has_width(file: TextIO) -> bool:
-    """Whether the terminal says how wide it is; a fresh one, such as a container's, may say 0."""
+def _columns(file: TextIO) -> int:
+    """The terminal's width, or 0 where it does not say its size, as a container's may: there, tqdm would draw nothing."""
     try:
-        return os.get_terminal_size(file.fileno()).columns > 0
+        columns, lines = os.get_terminal_size(file.fileno())
     except (OSError, ValueError):
-        return True  # none at all: tqdm knows what to do
+        return 0
+    return columns if lines else 0
 
 
 def _can_encode(text: str, encoding: str | None) -> bool:

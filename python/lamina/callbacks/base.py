@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +188,11 @@ class CallbackList:
             )
         for callback, entry in zip(self.callbacks, plain, strict=True):
             callback.load_state(_put_arrays(entry["state"], arrays))
+
+
+def make_folder_of(path: str) -> None:
+    """Makes the folder that `path` lies in, if it is not there."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
 
 
 def _callback_remedy(given: Any) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lamina import checks
-from lamina.callbacks.base import Callback, Logs
+from lamina.callbacks.base import Callback, Logs, make_folder_of
 
 
 class CSVLogger(Callback):
@@ -31,13 +30,13 @@ class CSVLogger(Callback):
         self._resumed = False
 
     def on_fit_begin(self) -> None:
-        file = Path(self.path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() and (self.append or self._resumed) else []
+        make_folder_of(self.path)
+        lines = _lines(self.path) if self.append or self._resumed else []
         if not self.append:
             self._lines = self._lines if self._resumed else 0
             lines = lines[: self._lines + 1]
-        file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        with open(self.path, "w", encoding="utf-8", newline="") as file:
+            file.writelines(f"{line}\n" for line in lines)
         self._columns = lines[0].split(",") if lines else None
         self._resumed = False
 
@@ -55,3 +54,10 @@ class CSVLogger(Callback):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._lines, self._resumed = state["lines"], True
+
+
+def _lines(path: str) -> list[str]:
+    if not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return file.read().splitlines()

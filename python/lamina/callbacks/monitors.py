@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import string
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lamina import checks, metrics
-from lamina.callbacks.base import Callback, Logs
+from lamina.callbacks.base import Callback, Logs, make_folder_of
 
 
 class Monitor(Callback):
@@ -217,12 +215,12 @@ class Checkpoint(Monitor):
 
     def on_fit_begin(self) -> None:
         self._start()
-        Path(self.path.partition("{")[0] + "_").parent.mkdir(parents=True, exist_ok=True)
+        make_folder_of(self.path.partition("{")[0])
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if (epoch + 1) % self.every == 0 and (not self.best_only or self._is_best(logs)):
             self.last = self._path(epoch, logs)
-            Path(self.last).parent.mkdir(parents=True, exist_ok=True)
+            make_folder_of(self.last)
             if self.write is None:
                 self.net.save(self.last, optimizer=True)
             else:
@@ -238,10 +236,12 @@ class Checkpoint(Monitor):
         return self.path.format(**{name: value for name, value in logs.items() if name != "epoch"}, epoch=epoch + 1)
 
     def check_logs(self, names: Sequence[str]) -> None:
+        from string import Formatter
+
         if self.best_only:
             super().check_logs(names)
         try:
-            fields = {name for _, name, _, _ in string.Formatter().parse(self.path) if name is not None}
+            fields = {name for _, name, _, _ in Formatter().parse(self.path) if name is not None}
             unknown = fields - {"epoch", *names}
             if not unknown:
                 self._path(0, dict.fromkeys(names, 0.0))

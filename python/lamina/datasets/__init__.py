@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ __all__ = ["digits", "iris", "sine", "spirals"]
 IRIS_FEATURES = ("sepal_length", "sepal_width", "petal_length", "petal_width")  # cm
 IRIS_SPECIES = ("setosa", "versicolor", "virginica")
 
-_HERE = Path(__file__).parent
+_HERE = os.path.dirname(__file__)
 
 
 def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -30,7 +30,7 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     >>> X.shape, y.shape, float(X.max()), y[:5].tolist()
     ((1797, 64), (1797,), 1.0, [0, 1, 2, 3, 4])
     """
-    with np.load(_HERE / "digits.npz", allow_pickle=False) as file:
+    with np.load(os.path.join(_HERE, "digits.npz"), allow_pickle=False) as file:
         pixels, labels = file["pixels"], file["labels"]
     X = pixels.reshape(len(pixels), 64).astype(np.float32) / np.float32(16)
     return X, labels.astype(np.int64)
@@ -48,8 +48,8 @@ def iris() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     >>> X[0].tolist(), np.bincount(y).tolist()
     ([5.099999904632568, 3.5, 1.399999976158142, 0.20000000298023224], [50, 50, 50])
     """
-    lines = (_HERE / "iris.csv").read_text(encoding="utf-8").split()
-    rows = [line.split(",") for line in lines[1:]]
+    with open(os.path.join(_HERE, "iris.csv"), encoding="utf-8") as file:
+        rows = [line.strip().split(",") for line in file][1:]
     X = np.array([row[:4] for row in rows], dtype=np.float64).astype(np.float32)
     return X, np.array([IRIS_SPECIES.index(row[4]) for row in rows], dtype=np.int64)
 
