@@ -154,8 +154,12 @@ class ReduceLROnPlateau(Monitor):
         self.eps = checks.number(where, "eps", eps, 0)
         self._bad = self._cooling = 0
 
+    @property
+    def _optimizer(self) -> Any:
+        return self.net.optimizer  # there is one: only a compiled model is fitted
+
     def on_fit_begin(self) -> None:
-        lr = self.net.optimizer.lr
+        lr = self._optimizer.lr
         if not isinstance(lr, (int, float, np.number)):
             raise ValueError(f"[ReduceLROnPlateau] expected an optimizer with a number as lr, got {lr!r}; use one of the two")
         if self._start():
@@ -179,10 +183,10 @@ class ReduceLROnPlateau(Monitor):
         return value > (best * (1 + self.threshold) if self.threshold_mode == "rel" else best + self.threshold)
 
     def _reduce(self) -> None:
-        before = float(self.net.optimizer.lr)
+        before = float(self._optimizer.lr)
         after = max(before * self.factor, self.min_lr)
         if before - after > self.eps:
-            self.net.optimizer.lr = after
+            self._optimizer.lr = after
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "bad": self._bad, "cooling": self._cooling}
