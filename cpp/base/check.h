@@ -1,0 +1,36 @@
+// Errors that a user's mistake raises: where, expected, got, remedy. They reach Python as ValueError and TypeError.
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace lamina {
+
+struct ValueError : std::invalid_argument {
+  using std::invalid_argument::invalid_argument;
+};
+
+struct TypeError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The parts, one after the other, as text.
+template <class... Parts>
+std::string text(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+template <class Error = ValueError, class... Parts>
+[[noreturn]] void fail(const Parts&... parts) {
+  throw Error(text(parts...));
+}
+
+template <class Error = ValueError, class... Parts>
+void check(bool ok, const Parts&... parts) {
+  if (!ok) fail<Error>(parts...);
+}
+
+}  // namespace lamina

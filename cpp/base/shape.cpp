@@ -1,0 +1,135 @@
+#include "base/shape.h"
+
+#include <limits>
+
+#include "base/check.h"
+#include "base/dtype.h"
+
+namespace lamina {
+
+namespace {
+std::vector<std::string>& symbol_names() {
+  static std::vector<std::string> names{"", "B"};
+  return names;
+}
+}  // namespace
+
+DType dtype_of(const std::string& name) {
+  for (DType type : {DType::boolean, DType::int64, DType::float32, DType::float64})
+    if (name == name_of(type)) return type;
+  fail<TypeError>("dtype: expected bool, int64, float32 or float64, got '", name, "'; cast the data first");
+}
+
+Symbol symbol(const std::string& name) {
+  auto& names = symbol_names();
+  for (size_t i = 1; i < names.size(); ++i)
+    if (names[i] == name) return static_cast<Symbol>(i);
+  names.push_back(name);
+  return static_cast<Symbol>(names.size() - 1);
+}
+
+const std::string& symbol_name(Symbol s) { return symbol_names().at(static_cast<size_t>(s)); }
+
+namespace {
+Dim affine(int64_t coefficient, Symbol s, int64_t offset) {
+  Dim d(offset);
+  if (coefficient != 0) {
+    d.coefficient = coefficient;
+    d.symbol = s;
+  }
+  return d;
+}
+
+int64_t checked_multiply(int64_t a, int64_t b) {
+  int64_t result = 0;
+  if (__builtin_mul_overflow(a, b, &result)) fail("shape: ", a, " * ", b, " elements are more than memory can address");
+  return result;
+}
+}  // namespace
+
+Dim add(const Dim& a, const Dim& b) {
+  if (a.constant() || b.constant() || a.symbol == b.symbol)
+    return affine(a.coefficient + b.coefficient, a.constant() ? b.symbol : a.symbol, a.offset + b.offset);
+  fail("shape: cannot add the symbolic sizes ", to_string(a), " and ", to_string(b), "; fix one of them");
+}
+
+Dim multiply(const Dim& a, const Dim& b) {
+  if (a.constant()) return affine(checked_multiply(a.offset, b.coefficient), b.symbol, checked_multiply(a.offset, b.offset));
+  if (b.constant()) return multiply(b, a);
+  fail("shape: cannot multiply the symbolic sizes ", to_string(a), " and ", to_string(b), "; fix one of them");
+}
+
+Dim divide(const Dim& a, const Dim& b, const std::string& where) {
+  if (a == b && !(a.constant() && a.offset == 0)) return Dim(1);
+  if (b.constant() && b.offset != 0 && a.coefficient % b.offset == 0 && a.offset % b.offset == 0)
+    return affine(a.coefficient / b.offset, a.symbol, a.offset / b.offset);
+  if (!b.constant() && a.symbol == b.symbol && b.coefficient != 0 && a.coefficient % b.coefficient == 0) {
+    const int64_t q = a.coefficient / b.coefficient;
+    if (q * b.offset == a.offset) return Dim(q);
+  }
+  fail("[", where, "] ", to_string(a), " elements cannot be split into parts of ", to_string(b));
+}
+
+Dim product(const Shape& shape, size_t first, size_t last) {
+  Dim result(1);
+  for (size_t i = first; i < last; ++i) result = multiply(result, shape[i]);
+  return result;
+}
+
+std::string to_string(const Dim& d) {
+  if (d.constant()) return std::to_string(d.offset);
+  std::string out;
+  if (d.coefficient != 1) out = std::to_string(d.coefficient).append("*");
+  out += symbol_name(d.symbol);
+  if (d.offset > 0) out += "+" + std::to_string(d.offset);
+  if (d.offset < 0) out += std::to_string(d.offset);
+  return out;
+}
+
+std::string to_string(const Shape& shape) {
+  std::string out = "(";
+  for (size_t i = 0; i < shape.size(); ++i) {
+    if (i > 0) out += ", ";
+    out += to_string(shape[i]);
+  }
+  out += shape.size() == 1 ? ",)" : ")";
+  return out;
+}
+
+void Bindings::set(Symbol s, int64_t value) {
+  if (s >= static_cast<Symbol>(values_.size())) values_.resize(static_cast<size_t>(s) + 1, -1);
+  values_[static_cast<size_t>(s)] = value;
+}
+
+Sizes Bindings::eval(const Shape& shape) const {
+  Sizes sizes(shape.size());
+  for (size_t i = 0; i < shape.size(); ++i) sizes[i] = eval(shape[i]);
+  return sizes;
+}
+
+bool Bindings::match(const Dim& dim, int64_t size) {
+  if (dim.constant()) return dim.offset == size;
+  if (of(dim.symbol) >= 0) return eval(dim) == size;
+  const int64_t rest = size - dim.offset;
+  if (dim.coefficient == 0 || rest < 0 || rest % dim.coefficient != 0) return false;
+  set(dim.symbol, rest / dim.coefficient);
+  return true;
+}
+
+int64_t count(const Sizes& sizes) {
+  int64_t total = 1;
+  for (int64_t size : sizes) total = checked_multiply(total, size);
+  return total;
+}
+
+Sizes dense_strides(const Sizes& sizes) {
+  Sizes strides(sizes.size());
+  int64_t step = 1;
+  for (size_t i = sizes.size(); i-- > 0;) {
+    strides[i] = step;
+    step *= sizes[i] > 0 ? sizes[i] : 1;
+  }
+  return strides;
+}
+
+}  // namespace lamina

@@ -1,0 +1,67 @@
+// Shapes whose axes may be symbolic: a Dim is c * s + o with one symbol s (the batch size B, say), or a plain number.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lamina {
+
+using Symbol = int;  // 0: none
+constexpr Symbol kBatch = 1;
+
+// The symbol of that name, made at first use; "B" is the batch axis.
+Symbol symbol(const std::string& name);
+const std::string& symbol_name(Symbol symbol);
+
+struct Dim {
+  int64_t offset = 0;
+  int64_t coefficient = 0;
+  Symbol symbol = 0;
+
+  Dim() = default;
+  Dim(int64_t size) : offset(size) {}  // NOLINT: a number is a Dim
+  static Dim of(Symbol s) {
+    Dim d;
+    d.coefficient = 1;
+    d.symbol = s;
+    return d;
+  }
+  bool constant() const { return symbol == 0; }
+  bool operator==(const Dim&) const = default;
+};
+
+using Shape = std::vector<Dim>;
+using Sizes = std::vector<int64_t>;
+
+// Arithmetic that stays of the form c * s + o; throws ValueError where it would not.
+Dim add(const Dim& a, const Dim& b);
+Dim multiply(const Dim& a, const Dim& b);
+Dim divide(const Dim& a, const Dim& b, const std::string& where);  // exact
+Dim product(const Shape& shape, size_t first, size_t last);
+
+std::string to_string(const Dim& dim);
+std::string to_string(const Shape& shape);
+
+// What the symbols stand for in one run; 0 and up are known, -1 is not.
+class Bindings {
+ public:
+  void clear() { values_.clear(); }
+  int64_t of(Symbol s) const { return s < static_cast<Symbol>(values_.size()) ? values_[s] : -1; }
+  void set(Symbol s, int64_t value);
+  int64_t eval(const Dim& dim) const { return dim.constant() ? dim.offset : dim.coefficient * of(dim.symbol) + dim.offset; }
+  Sizes eval(const Shape& shape) const;
+  // Makes `dim` equal `size`: solves for an unknown symbol, or compares. False when it cannot be.
+  bool match(const Dim& dim, int64_t size);
+  bool operator==(const Bindings&) const = default;
+
+ private:
+  std::vector<int64_t> values_;
+};
+
+// Number of elements; throws ValueError when it does not fit 63 bits.
+int64_t count(const Sizes& sizes);
+// The distance in elements between neighbours along each axis, last axis dense.
+Sizes dense_strides(const Sizes& sizes);
+
+}  // namespace lamina

@@ -1,0 +1,220 @@
+#include "base/threads.h"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
+#include "base/check.h"
+
+namespace lamina {
+
+namespace {
+
+void pause_cpu() {
+#if defined(__x86_64__) || defined(_M_X64)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+using Clock = std::chrono::steady_clock;
+
+// ---- How many ----
+
+int from_environment(const char* name) {
+  const char* value = std::getenv(name);
+  if (value == nullptr || *value == 0) return 0;
+  char* end = nullptr;
+  const long count = std::strtol(value, &end, 10);
+  const bool usable = end != value && (*end == 0 || *end == ',') && count >= 1;  // OMP_NUM_THREADS may be a list
+  return usable ? static_cast<int>(count < kMaxThreads ? count : kMaxThreads) : 0;
+}
+
+// CPUs that the control group's quota pays for (both versions of the interface), rounded up; 0 without a quota.
+int quota() {
+  std::string limit;
+  double period = 0;
+  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> limit >> period) {
+    if (limit == "max" || period <= 0) return 0;
+    return static_cast<int>((std::atof(limit.c_str()) + period - 1) / period);
+  }
+  double q = 0;
+  std::ifstream a("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), b("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  if (a >> q && b >> period && q > 0 && period > 0) return static_cast<int>((q + period - 1) / period);
+  return 0;
+}
+
+int available_cpus() {
+  int cpus = static_cast<int>(std::thread::hardware_concurrency());
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) cpus = CPU_COUNT(&set);
+#endif
+  if (const int limit = quota(); limit > 0 && limit < cpus) cpus = limit;
+  return cpus < 1 ? 1 : cpus > kMaxThreads ? kMaxThreads : cpus;
+}
+
+int default_threads() {
+  for (const char* name : {"LAMINA_NUM_THREADS", "OMP_NUM_THREADS"})
+    if (const int count = from_environment(name); count > 0) return count;
+  return available_cpus();
+}
+
+// ---- The pool ----
+
+// A job is claimed unit by unit through `ticket_` = (generation << 32 | next unit). A worker that wakes late reads a ticket of a
+// newer generation, or finds no units left, and does no harm: the caller waits for the units, never for the workers.
+class Pool {
+ public:
+  explicit Pool(int threads) {
+    for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
+  }
+
+  ~Pool() {
+    stop_.store(true);
+    ticket_.fetch_add(kGeneration);
+    ticket_.notify_all();
+    for (std::thread& t : threads_) t.join();
+  }
+
+  void run(uint32_t units, Work work, void* context) {
+    // Close the last job before its fields change: a worker that still holds its ticket must not claim with the new fields.
+    ticket_.fetch_or(kGeneration - 1, std::memory_order_seq_cst);
+    work_.store(work, std::memory_order_relaxed);
+    context_.store(context, std::memory_order_relaxed);
+    units_.store(units, std::memory_order_relaxed);
+    done_.store(0, std::memory_order_relaxed);
+    const uint64_t ticket = (ticket_.load(std::memory_order_relaxed) / kGeneration + 1) * kGeneration;
+    ticket_.store(ticket, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) ticket_.notify_all();
+    drain(0);
+    for (int spins = 0; done_.load(std::memory_order_acquire) < units; ++spins) {
+      if (spins < kSpinsBeforeYield)
+        pause_cpu();
+      else
+        std::this_thread::yield();
+    }
+  }
+
+ private:
+  static constexpr uint64_t kGeneration = uint64_t{1} << 32;
+  static constexpr int kSpinsBeforeYield = 4000;                       // about 50 us
+  static constexpr std::chrono::microseconds kSpin{40};                // a step of a small network comes again within this time
+
+  // Runs units of the current job until none is left.
+  void drain(int worker) {
+    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    while (true) {
+      const Work work = work_.load(std::memory_order_relaxed);
+      void* context = context_.load(std::memory_order_relaxed);
+      const uint64_t unit = ticket % kGeneration;
+      if (unit >= units_.load(std::memory_order_relaxed)) return;
+      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      work(context, static_cast<ptrdiff_t>(unit), static_cast<ptrdiff_t>(unit) + 1, worker);
+      done_.fetch_add(1, std::memory_order_acq_rel);
+      ++ticket;
+    }
+  }
+
+  void serve(int worker) {
+    uint64_t seen = ticket_.load() / kGeneration;
+    while (true) {
+      const auto start = Clock::now();
+      int spins = 0;
+      while (ticket_.load(std::memory_order_acquire) / kGeneration == seen) {
+        pause_cpu();
+        if (++spins % 64 == 0 && Clock::now() - start > kSpin) {
+          const uint64_t ticket = ticket_.load(std::memory_order_seq_cst);
+          if (ticket / kGeneration != seen) break;
+          sleepers_.fetch_add(1, std::memory_order_seq_cst);
+          ticket_.wait(ticket, std::memory_order_seq_cst);
+          sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+        }
+      }
+      if (stop_.load()) return;
+      seen = ticket_.load(std::memory_order_acquire) / kGeneration;
+      drain(worker);
+    }
+  }
+
+  std::atomic<Work> work_{nullptr};
+  std::atomic<void*> context_{nullptr};
+  std::atomic<uint32_t> units_{0};
+  alignas(64) std::atomic<uint64_t> ticket_{0};
+  alignas(64) std::atomic<uint32_t> done_{0};
+  alignas(64) std::atomic<int> sleepers_{0};
+  std::atomic<bool> stop_{false};
+  std::vector<std::thread> threads_;
+};
+
+std::mutex pool_mutex;          // held while a job runs: a second caller works alone instead of waiting
+std::atomic<int> wanted{0};     // 0: not asked yet
+Pool* pool = nullptr;           // leaked at exit: joining threads from a static destructor deadlocks on some systems
+int pool_threads = 0;
+
+// The child of a fork has no workers: it forgets the pool (leaking its memory) and makes its own when needed.
+void forget_pool() {
+  pool = nullptr;
+  pool_threads = 0;
+  pool_mutex.unlock();
+}
+
+void watch_forks() {
+#if !defined(_WIN32)
+  static std::once_flag once;
+  std::call_once(once, [] { pthread_atfork([] { pool_mutex.lock(); }, [] { pool_mutex.unlock(); }, forget_pool); });
+#endif
+}
+
+Pool* pool_of(int threads) {
+  if (pool_threads != threads) {
+    watch_forks();
+    delete pool;
+    pool = nullptr;
+    pool = new Pool(threads);
+    pool_threads = threads;
+  }
+  return pool;
+}
+
+}  // namespace
+
+int num_threads() {
+  int count = wanted.load(std::memory_order_relaxed);
+  if (count == 0) {
+    count = default_threads();
+    wanted.store(count);
+  }
+  return count;
+}
+
+void set_num_threads(int count) {
+  check(count >= 1 && count <= kMaxThreads, "[set_num_threads] expected 1 to ", kMaxThreads, ", got ", count);
+  wanted.store(count);
+}
+
+void parallel_for(ptrdiff_t units, Work work, void* context) {
+  const int threads = num_threads();
+  if (threads > 1 && units > 1 && units < UINT32_MAX && pool_mutex.try_lock()) {
+    const std::lock_guard<std::mutex> guard(pool_mutex, std::adopt_lock);
+    pool_of(threads)->run(static_cast<uint32_t>(units), work, context);
+    return;
+  }
+  work(context, 0, units, 0);
+}
+
+}  // namespace lamina

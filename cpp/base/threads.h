@@ -1,0 +1,31 @@
+// A pool of threads for work of microseconds: workers spin for a bounded time, then sleep; small work stays with the caller.
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+namespace lamina {
+
+// Threads in use, the caller included. First LAMINA_NUM_THREADS, then OMP_NUM_THREADS, then what affinity and the cgroup's CPU
+// quota allow.
+int num_threads();
+void set_num_threads(int count);  // 1..kMaxThreads, otherwise ValueError
+
+constexpr int kMaxThreads = 256;
+
+// Calls work(context, begin, end, worker) for ranges that cover [0, units), on several threads. `worker` < num_threads() tells
+// scratch memory apart. Which thread runs which range is not fixed: the work itself must not depend on it.
+using Work = void (*)(void* context, ptrdiff_t begin, ptrdiff_t end, int worker);
+void parallel_for(ptrdiff_t units, Work work, void* context);
+
+template <class F>
+void parallel_for(ptrdiff_t units, F&& body) {
+  parallel_for(
+      units,
+      [](void* context, ptrdiff_t begin, ptrdiff_t end, int worker) {
+        (*static_cast<std::remove_reference_t<F>*>(context))(begin, end, worker);
+      },
+      const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+}  // namespace lamina

@@ -1,0 +1,27 @@
+// The extension module in parts. Bindings hold no logic: they turn Python objects into the core's and back.
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "graph/node.h"
+
+namespace lamina::bindings {
+
+namespace py = pybind11;
+
+// A graph node in Python's hands.
+struct NodeHandle {
+  graph::Tensor tensor;
+};
+
+graph::Tensors tensors_of(const std::vector<NodeHandle>& handles);
+py::dtype numpy_dtype(DType type);
+DType dtype_of_array(const py::array& array);  // TypeError for what a graph cannot hold
+Sizes sizes_of(const py::array& array);
+
+void register_graph(py::module_& module);
+void register_program(py::module_& module);
+
+}  // namespace lamina::bindings

@@ -1,0 +1,298 @@
+// Dims, nodes, variables, gradients, dumps.
+#include "bindings/bind.h"
+#include "graph/build.h"
+#include "graph/gradient.h"
+#include "graph/passes.h"
+
+namespace lamina::graph {
+std::vector<std::string> activation_names();
+std::vector<double> activation_defaults(const std::string& name);
+}  // namespace lamina::graph
+
+namespace lamina::bindings {
+
+using graph::Attr;
+using graph::Node;
+using graph::Tensor;
+using graph::Tensors;
+using graph::Variable;
+
+Tensors tensors_of(const std::vector<NodeHandle>& handles) {
+  Tensors tensors;
+  for (const NodeHandle& handle : handles) tensors.push_back(handle.tensor);
+  return tensors;
+}
+
+py::dtype numpy_dtype(DType type) { return py::dtype(name_of(type)); }
+
+DType dtype_of_array(const py::array& array) {
+  const py::dtype dtype = array.dtype();
+  for (DType type : {DType::boolean, DType::int64, DType::float32, DType::float64})
+    if (dtype.is(numpy_dtype(type)) || dtype.equal(numpy_dtype(type))) return type;
+  fail<TypeError>("[constant] expected an array of bool, int64, float32 or float64, got ", py::cast<std::string>(py::str(dtype)),
+                  "; convert it with astype");
+}
+
+Sizes sizes_of(const py::array& array) { return Sizes(array.shape(), array.shape() + array.ndim()); }
+
+namespace {
+
+// ---- Dims: a number where it is one, a Dim otherwise ----
+
+py::object to_python(const Dim& dim) { return dim.constant() ? py::object(py::int_(dim.offset)) : py::cast(dim); }
+
+py::tuple to_python(const Shape& shape) {
+  py::tuple out(shape.size());
+  for (size_t i = 0; i < shape.size(); ++i) out[i] = to_python(shape[i]);
+  return out;
+}
+
+Dim to_dim(const py::handle& item) {
+  if (item.is_none()) return Dim::of(kBatch);
+  if (py::isinstance<Dim>(item)) return item.cast<Dim>();
+  if (py::isinstance<py::str>(item)) return Dim::of(symbol(item.cast<std::string>()));
+  if (!PyIndex_Check(item.ptr())) fail<TypeError>("shape: expected whole numbers, None or names, got ", py::cast<std::string>(py::repr(item)));
+  return Dim(py::cast<int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(item.ptr()))));
+}
+
+Shape to_shape(const py::handle& items) {
+  Shape shape;
+  for (const py::handle item : py::reinterpret_borrow<py::iterable>(items)) shape.push_back(to_dim(item));
+  return shape;
+}
+
+void register_dims(py::module_& m) {
+  py::class_<Dim>(m, "Dim")
+      .def("__repr__", [](const Dim& d) { return to_string(d); })
+      .def("__hash__", [](const Dim& d) { return py::hash(py::make_tuple(d.coefficient, d.offset, d.symbol)); })
+      .def("__eq__", [](const Dim& a, const py::object& b) { return py::isinstance<Dim>(b) && a == b.cast<Dim>(); })
+      .def("__add__", [](const Dim& a, const py::object& b) { return to_python(add(a, to_dim(b))); })
+      .def("__radd__", [](const Dim& a, const py::object& b) { return to_python(add(a, to_dim(b))); })
+      .def("__sub__", [](const Dim& a, const py::object& b) { return to_python(add(a, multiply(to_dim(b), Dim(-1)))); })
+      .def("__rsub__", [](const Dim& a, const py::object& b) { return to_python(add(to_dim(b), multiply(a, Dim(-1)))); })
+      .def("__mul__", [](const Dim& a, const py::object& b) { return to_python(multiply(a, to_dim(b))); })
+      .def("__rmul__", [](const Dim& a, const py::object& b) { return to_python(multiply(a, to_dim(b))); })
+      .def("__floordiv__", [](const Dim& a, const py::object& b) { return to_python(divide(a, to_dim(b), "shape")); });
+  m.def("dim", [](const std::string& name) { return Dim::of(symbol(name)); }, py::arg("name"));
+  m.def(
+      "split_size",
+      [](const py::object& total, const py::object& part) { return to_python(divide(to_dim(total), to_dim(part), "reshape")); },
+      py::arg("total"), py::arg("part"));
+}
+
+// ---- Attributes: their names say their types ----
+
+std::shared_ptr<const graph::Array> to_array(const py::handle& value) {
+  const py::array array = py::module_::import("numpy").attr("ascontiguousarray")(value);
+  auto result = std::make_shared<graph::Array>();
+  result->dtype = dtype_of_array(array);
+  result->sizes = sizes_of(py::array::ensure(value));
+  result->data.reset(static_cast<size_t>(array.nbytes()));
+  if (array.nbytes() > 0) std::memcpy(result->data.data(), array.data(), static_cast<size_t>(array.nbytes()));
+  return result;
+}
+
+Attr to_attr(const std::string& op, const std::string& key, const py::handle& value) {
+  if (key == "shape" || key == "start" || key == "stop" || key == "low" || key == "high" || key == "size") return to_shape(value);
+  if (key == "axes" || key == "step" || key == "interior") return value.cast<std::vector<int64_t>>();
+  if (key == "axis" || key == "classes" || key == "stream") return value.cast<int64_t>();
+  if (key == "keepdims") return value.cast<bool>();
+  if (key == "dtype") return dtype_of(value.cast<std::string>());
+  if (key == "params" || key == "hyper") return value.cast<std::vector<double>>();
+  if (key == "rule" || key == "name") return value.cast<std::string>();
+  if (key == "variable") return value.cast<std::shared_ptr<Variable>>();
+  if (key == "value") {
+    if (op == "constant") return to_array(value);
+    return value.cast<double>();
+  }
+  fail("[", op, "] has no attribute '", key, "'");
+}
+
+py::array to_python(const std::shared_ptr<const graph::Array>& array) {
+  py::array out(numpy_dtype(array->dtype), array->sizes);
+  if (out.nbytes() > 0) std::memcpy(out.mutable_data(), array->data.data(), static_cast<size_t>(out.nbytes()));
+  return out;
+}
+
+py::object to_python(const Attr& attr) {
+  return std::visit(
+      [](const auto& value) -> py::object {
+        using T = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<T, Shape> || std::is_same_v<T, std::shared_ptr<const graph::Array>>)
+          return to_python(value);
+        else if constexpr (std::is_same_v<T, DType>)
+          return py::str(name_of(value));
+        else
+          return py::cast(value);
+      },
+      attr);
+}
+
+py::dict attrs_of(const Node& node) {
+  py::dict out;
+  for (const auto& [key, value] : node.attrs.items()) out[py::str(key)] = to_python(value);
+  return out;
+}
+
+NodeHandle make_node(const std::string& name, const std::vector<NodeHandle>& inputs, const py::dict& attributes) {
+  const graph::Op& op = graph::find_op(name);
+  graph::Attrs attrs;
+  for (const auto& item : attributes) {
+    const auto key = item.first.cast<std::string>();
+    try {
+      attrs.set(key, to_attr(name, key, item.second));
+    } catch (const py::cast_error&) {
+      fail<TypeError>("[", name, "] attribute '", key, "' cannot be ", py::cast<std::string>(py::repr(item.second)));
+    }
+  }
+  return {graph::make(op, tensors_of(inputs), std::move(attrs))};
+}
+
+// ---- Scopes ----
+
+struct PyScope final : graph::Scope {
+  py::object object;
+  explicit PyScope(py::object o) : object(std::move(o)) {}
+};
+
+struct ScopeContext {
+  py::object object;
+  std::unique_ptr<graph::ScopeGuard> guard;
+};
+
+py::object scope_of(const NodeHandle& node) {
+  const auto* scope = dynamic_cast<const PyScope*>(node.tensor->scope.get());
+  return scope == nullptr ? py::none() : scope->object;
+}
+
+// ---- Variables ----
+
+py::array read_variable(const Variable& v) {
+  py::array out(numpy_dtype(v.dtype), v.sizes);
+  if (v.bytes() > 0) std::memcpy(out.mutable_data(), v.data(), v.bytes());
+  return out;
+}
+
+void write_variable(Variable& v, const py::object& value) {
+  const py::array array = py::module_::import("numpy").attr("ascontiguousarray")(value, py::arg("dtype") = numpy_dtype(v.dtype));
+  const Sizes got = sizes_of(py::module_::import("numpy").attr("asarray")(value).cast<py::array>());
+  const Shape expected(v.sizes.begin(), v.sizes.end()), shape(got.begin(), got.end());
+  check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", to_string(expected), ", got ", to_string(shape));
+  if (v.bytes() > 0) std::memcpy(v.data(), array.data(), v.bytes());
+}
+
+void register_variables(py::module_& m) {
+  py::class_<Variable, std::shared_ptr<Variable>>(m, "Variable")
+      .def(py::init([](std::string name, const std::string& dtype, const std::vector<int64_t>& shape, bool trainable) {
+             for (int64_t size : shape) check(size >= 0, "[", name, "] a negative size in its shape");
+             return std::make_shared<Variable>(std::move(name), dtype_of(dtype), shape, trainable);
+           }),
+           py::arg("name"), py::arg("dtype"), py::arg("shape"), py::arg("trainable") = true)
+      .def_readwrite("name", &Variable::name)
+      .def_property_readonly("dtype", [](const Variable& v) { return name_of(v.dtype); })
+      .def_property_readonly("shape", [](const Variable& v) { return py::tuple(py::cast(v.sizes)); })
+      .def_readonly("trainable", &Variable::trainable)
+      .def_property("note", [](const Variable& v) { return v.note ? *static_cast<py::object*>(v.note.get()) : py::none(); },
+                    [](Variable& v, py::object note) {
+                      v.note = std::shared_ptr<void>(new py::object(std::move(note)), [](void* object) {
+                        const py::gil_scoped_acquire acquire;
+                        delete static_cast<py::object*>(object);
+                      });
+                    })
+      .def("read", read_variable)
+      .def("write", write_variable, py::arg("value"));
+  m.def("pack", &Variable::pack, py::arg("variables"));
+}
+
+// ---- Nodes ----
+
+py::list dump(const std::vector<NodeHandle>& outputs, bool training) {
+  const graph::Roots roots = graph::resolve_modes({tensors_of(outputs), {}}, training);
+  std::unordered_map<const Node*, size_t> id;
+  py::list out;
+  for (const Node* node : graph::topological(roots.outputs)) {
+    const size_t number = id.size();
+    id[node] = number;
+    py::list inputs;
+    for (const Tensor& input : node->inputs) inputs.append(id[input.get()]);
+    py::dict row;
+    row["id"] = number;
+    row["op"] = node->op->name;
+    row["inputs"] = inputs;
+    row["attrs"] = attrs_of(*node);
+    row["shape"] = to_python(node->shape());
+    row["dtype"] = name_of(node->dtype());
+    if (node->is("constant")) row["value"] = row["attrs"]["value"];
+    if (node->is("variable")) row["variable"] = row["attrs"]["variable"];
+    out.append(row);
+  }
+  return out;
+}
+
+std::vector<std::optional<NodeHandle>> grad(const NodeHandle& y, const std::vector<NodeHandle>& xs, const std::optional<NodeHandle>& seed) {
+  std::vector<std::optional<NodeHandle>> out;
+  for (Tensor& t : graph::gradients(y.tensor, tensors_of(xs), seed ? seed->tensor : nullptr))
+    out.push_back(t ? std::optional<NodeHandle>(NodeHandle{t}) : std::nullopt);
+  return out;
+}
+
+}  // namespace
+
+void register_graph(py::module_& m) {
+  register_dims(m);
+  register_variables(m);
+
+  py::class_<NodeHandle>(m, "Node")
+      .def_property_readonly("op", [](const NodeHandle& n) { return n.tensor->op->name; })
+      .def_property_readonly("dtype", [](const NodeHandle& n) { return name_of(n.tensor->dtype()); })
+      .def_property_readonly("shape", [](const NodeHandle& n) { return to_python(n.tensor->shape()); })
+      .def_property_readonly("inputs",
+                             [](const NodeHandle& n) {
+                               std::vector<NodeHandle> out;
+                               for (const Tensor& t : n.tensor->inputs) out.push_back({t});
+                               return out;
+                             })
+      .def_property_readonly("attrs", [](const NodeHandle& n) { return attrs_of(*n.tensor); })
+      .def_property_readonly("scope", scope_of)
+      .def_property_readonly("serial", [](const NodeHandle& n) { return n.tensor->serial; })
+      .def("__eq__", [](const NodeHandle& a, const py::object& b) {
+        return py::isinstance<NodeHandle>(b) && a.tensor == b.cast<const NodeHandle&>().tensor;
+      })
+      .def("__hash__", [](const NodeHandle& n) { return std::hash<const void*>()(n.tensor.get()); })
+      .def("__repr__", [](const NodeHandle& n) {
+        return "<" + n.tensor->op->name + " " + to_string(n.tensor->shape()) + " " + name_of(n.tensor->dtype()) + ">";
+      });
+
+  py::class_<ScopeContext>(m, "scope")
+      .def(py::init([](py::object object) { return ScopeContext{std::move(object), nullptr}; }), py::arg("record"))
+      .def("__enter__", [](ScopeContext& c) { c.guard = std::make_unique<graph::ScopeGuard>(std::make_shared<PyScope>(c.object)); })
+      .def("__exit__", [](ScopeContext& c, const py::args&) { c.guard.reset(); });
+
+  m.def("constant", [](const py::object& value) { return NodeHandle{graph::make("constant", {}, {{"value", to_array(value)}})}; },
+        py::arg("value"));
+  m.def("make", make_node, py::arg("op"), py::arg("inputs"), py::arg("attrs") = py::dict());
+  m.def("grad", grad, py::arg("y"), py::arg("xs"), py::arg("seed") = py::none());
+  m.def("dump", dump, py::arg("outputs"), py::arg("training") = false);
+  m.def("topological", [](const std::vector<NodeHandle>& roots) {
+    // Handles share ownership: each node is found again as somebody's input, or is a root.
+    std::unordered_map<const Node*, Tensor> handle;
+    const Tensors tensors = tensors_of(roots);
+    const auto order = graph::topological(tensors);
+    for (const Tensor& t : tensors) handle[t.get()] = t;
+    for (const Node* node : order)
+      for (const Tensor& input : node->inputs) handle[input.get()] = input;
+    std::vector<NodeHandle> out;
+    for (const Node* node : order) out.push_back({handle[node]});
+    return out;
+  }, py::arg("roots"));
+  m.def("op_names", graph::op_names);
+  m.def("op_kind", [](const std::string& name) {
+    constexpr const char* kinds[] = {"source", "elementwise", "row", "reduce", "view", "move", "matmul", "random", "host", "mode", "effect"};
+    return kinds[static_cast<size_t>(graph::find_op(name).kind)];
+  }, py::arg("name"));
+  m.def("differentiable", [](const std::string& name) { return graph::find_op(name).gradient != nullptr; }, py::arg("name"));
+  m.def("activation_names", graph::activation_names);
+  m.def("activation_defaults", graph::activation_defaults, py::arg("name"));
+}
+
+}  // namespace lamina::bindings

@@ -1,0 +1,245 @@
+// Programs and epochs: the one place where arrays meet memory and the GIL is released.
+#include <chrono>
+
+#include "bindings/bind.h"
+#include "runtime/program.h"
+#include "runtime/trainer.h"
+
+namespace lamina::bindings {
+
+namespace {
+
+using runtime::Program;
+
+runtime::Source source_of(const py::array& array) {
+  using runtime::Source;
+  const py::dtype dtype = array.dtype();
+  const char order = dtype.byteorder();
+  const auto bytes = dtype.itemsize();
+  if (order != '>') {
+    switch (dtype.kind()) {
+      case 'b': return Source::boolean;
+      case 'i': return bytes == 1 ? Source::int8 : bytes == 2 ? Source::int16 : bytes == 4 ? Source::int32 : Source::int64;
+      case 'u': return bytes == 1 ? Source::uint8 : bytes == 2 ? Source::uint16 : bytes == 4 ? Source::uint32 : Source::uint64;
+      case 'f':
+        if (bytes == 4) return Source::float32;
+        if (bytes == 8) return Source::float64;
+        break;
+      default: break;
+    }
+  }
+  fail<TypeError>("expected an array of bool, integers, float32 or float64, got ", py::cast<std::string>(py::str(dtype)),
+                  "; convert it with astype");
+}
+
+runtime::Rows rows_of(const py::array& array) {
+  return {static_cast<const char*>(array.data()), source_of(array), sizes_of(array), Sizes(array.strides(), array.strides() + array.ndim())};
+}
+
+// The array as the program reads it: itself where type and layout fit, a converted copy otherwise.
+py::array fitted(const py::array& array, DType type) {
+  const bool dense = (array.flags() & py::array::c_style) != 0;
+  const runtime::Rows rows = rows_of(array);
+  if (dense && rows.sizes.empty()) return py::array(array.attr("astype")(numpy_dtype(type)));
+  if (dense && rows.in_place(type, 0) != nullptr) return array;
+  py::array out(numpy_dtype(type), rows.sizes);
+  if (rows.sizes.empty()) return py::array(array.attr("astype")(numpy_dtype(type)));
+  runtime::gather_rows(out.mutable_data(), type, rows, nullptr, 0, rows.sizes[0]);
+  return out;
+}
+
+class Lock {
+ public:
+  // Waits for the program without the GIL: whoever runs it may need the GIL to finish.
+  explicit Lock(Program& program) : program_(program) {
+    if (program.mutex.try_lock()) return;
+    const py::gil_scoped_release release;
+    program.mutex.lock();
+  }
+  ~Lock() { program_.mutex.unlock(); }
+
+ private:
+  Program& program_;
+};
+
+struct Call {
+  std::vector<py::array> arrays;
+  std::vector<const void*> inputs;
+  std::vector<Sizes> sizes;
+};
+
+Call prepare(Program& program, const py::sequence& values) {
+  Call call;
+  const size_t n = py::len(values);
+  check(n == program.input_count(), "[function] expected ", program.input_count(), " arrays, got ", n);
+  for (size_t i = 0; i < n; ++i) {
+    const py::object item = values[i];
+    const py::array array = py::isinstance<py::array>(item) ? py::reinterpret_borrow<py::array>(item) : py::array::ensure(item);
+    if (!array) throw py::error_already_set();
+    call.arrays.push_back(fitted(array, program.input_type(i).dtype));
+    call.inputs.push_back(call.arrays.back().data());
+    call.sizes.push_back(sizes_of(array));
+  }
+  return call;
+}
+
+py::list run(Program& program, const py::sequence& values) {
+  const Call call = prepare(program, values);
+  const Lock lock(program);
+  program.bind(call.sizes);
+  std::vector<void*> outputs;
+  py::list results;
+  for (size_t i = 0; i < program.output_count(); ++i) {
+    py::array out(numpy_dtype(program.output_dtype(i)), program.output_sizes(i));
+    outputs.push_back(out.mutable_data());
+    results.append(std::move(out));
+  }
+  const py::gil_scoped_release release;
+  program.run(call.inputs.data(), outputs.data());
+  return results;
+}
+
+// One output without axes, as a number: what a training step returns.
+double run_scalar(Program& program, const py::args& values) {
+  const Call call = prepare(program, values);
+  const Lock lock(program);
+  program.bind(call.sizes);
+  check(program.output_count() == 1 && program.output_sizes(0).empty(), "[scalar] expected a program with one scalar output");
+  float single = 0;
+  double number = 0;
+  const bool is_single = program.output_dtype(0) == DType::float32;
+  void* output = is_single ? static_cast<void*>(&single) : &number;
+  {
+    const py::gil_scoped_release release;
+    program.run(call.inputs.data(), &output);
+  }
+  return is_single ? static_cast<double>(single) : number;
+}
+
+// What each step is and how long it took: the best of `repeats` runs.
+py::list profile(Program& program, const py::sequence& values, int repeats) {
+  const Call call = prepare(program, values);
+  const Lock lock(program);
+  program.bind(call.sizes);
+  std::vector<AlignedBuffer> memory(program.output_count());
+  std::vector<void*> outputs;
+  for (size_t i = 0; i < memory.size(); ++i) {
+    memory[i].reset(std::max<size_t>(8, static_cast<size_t>(count(program.output_sizes(i))) * size_of(program.output_dtype(i))));
+    outputs.push_back(memory[i].data());
+  }
+  const size_t n = program.steps().size();
+  std::vector<double> best(n, 1e30), now(n);
+  for (int r = 0; r < repeats; ++r) {
+    program.run(call.inputs.data(), outputs.data(), now.data());
+    for (size_t i = 0; i < n; ++i) best[i] = std::min(best[i], now[i]);
+  }
+  py::list out;
+  for (size_t i = 0; i < n; ++i) {
+    const runtime::Step& step = *program.steps()[i];
+    py::dict row;
+    row["name"] = step.name;
+    row["seconds"] = best[i];
+    row["flops"] = step.flops();
+    row["bytes"] = step.bytes();
+    row["units"] = step.units();
+    out.append(row);
+  }
+  return out;
+}
+
+py::array epoch(Program& program, const std::vector<py::array>& sources, const std::optional<py::array_t<int64_t, py::array::c_style>>& order,
+                int64_t batch_size, const std::shared_ptr<graph::Variable>& rate, const std::optional<py::array_t<double, py::array::c_style>>& rates,
+                const std::optional<std::vector<std::optional<py::array>>>& collect, const py::object& poll, double poll_seconds) {
+  check(batch_size >= 1, "[epoch] expected a batch size of at least 1, got ", batch_size);
+  check(sources.size() == program.input_count(), "[epoch] expected ", program.input_count(), " sources, got ", sources.size());
+  runtime::Epoch job;
+  for (const py::array& source : sources) {
+    check(source.ndim() >= 1, "[epoch] expected arrays of at least one axis");
+    job.sources.push_back(rows_of(source));
+  }
+  const int64_t available = job.sources.empty() ? 0 : job.sources[0].sizes[0];
+  for (const auto& s : job.sources) check(s.sizes[0] == available, "[epoch] the sources have different numbers of rows");
+  job.rows = order ? order->size() : available;
+  if (order) {
+    job.order = order->data();
+    for (int64_t i = 0; i < job.rows; ++i)
+      check(job.order[i] >= 0 && job.order[i] < available, "[epoch] row ", job.order[i], " is not among the ", available, " rows");
+  }
+  job.batch_size = batch_size;
+  const int64_t batches = (job.rows + batch_size - 1) / batch_size;
+  if (rate) {
+    check(rates && rates->size() >= batches, "[epoch] expected a learning rate for each of the ", batches, " batches");
+    job.rate = reinterpret_cast<double*>(rate->data());
+    job.rates = rates->data();
+  }
+  size_t scalars = 0, others = 0;
+  for (size_t k = 0; k < program.output_count(); ++k) {
+    job.collect.push_back(nullptr);
+    if (program.output_rank(k) == 0) {
+      ++scalars;
+      continue;
+    }
+    const size_t j = others++;
+    if (!collect || j >= collect->size() || !(*collect)[j]) continue;
+    py::array target = *(*collect)[j];
+    check((target.flags() & py::array::c_style) && target.writeable() && target.shape(0) >= job.rows &&
+              target.dtype().equal(numpy_dtype(program.output_dtype(k))),
+          "[epoch] expected a dense writable array of ", name_of(program.output_dtype(k)), " with ", job.rows, " rows to collect in");
+    job.collect[k] = target.mutable_data();
+  }
+  py::array_t<double> result({batches, static_cast<int64_t>(scalars)});
+  job.scalars = result.mutable_data();
+  job.poll_seconds = poll_seconds;
+  job.poll = [&](int64_t done) {
+    const py::gil_scoped_acquire acquire;
+    const bool stop = !poll.is_none() && poll(done).cast<bool>();
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    return stop;
+  };
+  int64_t done = 0;
+  {
+    const Lock lock(program);
+    const py::gil_scoped_release release;
+    done = runtime::run_epoch(program, job);
+  }
+  return result[py::slice(0, done, 1)].cast<py::array>();
+}
+
+}  // namespace
+
+void register_program(py::module_& m) {
+  py::class_<Program>(m, "Program")
+      .def(py::init([](const std::vector<NodeHandle>& inputs, const std::vector<NodeHandle>& outputs, const std::vector<NodeHandle>& effects,
+                       bool training, bool optimize, bool fuse, bool fuse_products, bool fuse_updates) {
+             runtime::ProgramOptions options;
+             options.training = training;
+             options.optimize = optimize;
+             options.fusion = {fuse, fuse_products, fuse_updates};
+             return std::make_unique<Program>(tensors_of(inputs), tensors_of(outputs), tensors_of(effects), options);
+           }),
+           py::arg("inputs"), py::arg("outputs"), py::arg("effects") = std::vector<NodeHandle>(), py::arg("training") = false,
+           py::kw_only(), py::arg("optimize") = true, py::arg("fuse") = true, py::arg("fuse_products") = true, py::arg("fuse_updates") = true)
+      .def("run", run, py::arg("arrays"))
+      .def("scalar", run_scalar)
+      .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
+      .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(), py::arg("rate") = py::none(),
+           py::arg("rates") = py::none(), py::arg("collect") = py::none(), py::arg("poll") = py::none(), py::arg("poll_seconds") = 0.1)
+      .def_property_readonly("steps",
+                             [](const Program& p) {
+                               std::vector<std::string> names;
+                               for (const auto& step : p.steps()) names.push_back(step->name);
+                               return names;
+                             })
+      .def_property_readonly("arena_bytes", &Program::arena_bytes);
+
+  m.def(
+      "permutation",
+      [](int64_t n, uint64_t seed, uint64_t epoch) {
+        py::array_t<int64_t> order(n);
+        runtime::permutation(order.mutable_data(), n, seed, epoch);
+        return order;
+      },
+      py::arg("n"), py::arg("seed"), py::arg("epoch"));
+}
+
+}  // namespace lamina::bindings

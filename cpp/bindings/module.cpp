@@ -1,0 +1,45 @@
+#include "base/threads.h"
+#include "bindings/bind.h"
+#include "kernels/dispatch.h"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The C++ core of lamina: graph, gradients, programs, kernels. Private: use the lamina package.";
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const lamina::TypeError& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    }
+  });
+  lamina::kernels::table();  // a wrong LAMINA_ISA is an error of the import
+  lamina::bindings::register_graph(m);
+  lamina::bindings::register_program(m);
+
+  m.def("isa", [] { return std::string(lamina::kernels::table().isa); });
+  m.def("supported_isas", [] {
+    std::vector<std::string> names;
+    for (const auto* table : lamina::kernels::supported_tables()) names.push_back(table->isa);
+    return names;
+  });
+  m.def("rule_names", [] {
+    std::vector<std::string> names;
+    const auto& table = lamina::kernels::table();
+    for (int i = 0; i < table.rule_count; ++i) names.push_back(table.rules[i].name);
+    return names;
+  });
+  m.def("rule_info", [](const std::string& name) {
+    const auto* rule = lamina::kernels::find_rule(lamina::kernels::table(), name.c_str());
+    lamina::check(rule != nullptr, "unknown update rule '", name, "'");
+    return py::make_tuple(std::vector<std::string>(rule->slot_names, rule->slot_names + rule->slots),
+                          std::vector<std::string>(rule->hyper_names, rule->hyper_names + rule->hypers));
+  }, py::arg("name"));
+  m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));
+  m.def("get_num_threads", &lamina::num_threads);
+  py::dict info;
+  info["version"] = LAMINA_VERSION;
+  info["compiler"] = LAMINA_COMPILER;
+  info["flags"] = LAMINA_FLAGS;
+  m.attr("build_info") = info;
+}

@@ -1,0 +1,38 @@
+// The vocabulary in which gradient rules and passes write math. Each function makes one node (or none, where the result is known:
+// x * 1, x + 0), checked like a user's own.
+#pragma once
+
+#include "graph/node.h"
+
+namespace lamina::graph {
+
+Tensor fill(Shape shape, double value, DType dtype);
+Tensor scalar_like(const Tensor& x, double value);  // 0-d, of x's dtype
+bool is_fill(const Tensor& x, double value);
+
+Tensor unary(const char* op, const Tensor& x);
+Tensor binary(const char* op, const Tensor& a, const Tensor& b);
+Tensor neg(const Tensor& x);
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor sub(const Tensor& a, const Tensor& b);
+Tensor mul(const Tensor& a, const Tensor& b);
+Tensor div(const Tensor& a, const Tensor& b);
+Tensor scale(const Tensor& x, double factor);
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+Tensor cast(const Tensor& x, DType dtype);
+
+Tensor reduce(const char* op, const Tensor& x, std::vector<int64_t> axes, bool keepdims);
+Tensor sum_to(const Tensor& x, const Shape& shape);  // undoes a broadcast: sums what was repeated
+Tensor size_of_shape(const Shape& shape, DType dtype);
+
+Tensor matmul(const Tensor& a, const Tensor& b);
+Tensor swap_last(const Tensor& x);  // transposes the last two axes
+Tensor reshape(const Tensor& x, Shape shape);
+Tensor transpose(const Tensor& x, std::vector<int64_t> axes);
+Tensor broadcast_to(const Tensor& x, Shape shape);
+
+// NumPy's rule; `where` starts the error.
+Shape broadcast(const Shape& a, const Shape& b, const std::string& where);
+int64_t normalize_axis(int64_t axis, size_t rank, const std::string& where);
+
+}  // namespace lamina::graph

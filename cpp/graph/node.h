@@ -1,0 +1,142 @@
+// The graph that a user's math builds: immutable nodes, checked as they are made, alive while something points at them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/check.h"
+#include "base/dtype.h"
+#include "base/shape.h"
+#include "graph/variable.h"
+
+namespace lamina::graph {
+
+struct Node;
+using Tensor = std::shared_ptr<const Node>;
+using Tensors = std::vector<Tensor>;
+
+// ---- Attributes: what an operation needs besides its inputs ----
+
+using Attr = std::variant<bool, int64_t, double, std::string, std::vector<int64_t>, std::vector<double>, Shape, DType,
+                          std::shared_ptr<const Array>, std::shared_ptr<Variable>>;
+
+class Attrs {
+ public:
+  Attrs() = default;
+  Attrs(std::initializer_list<std::pair<std::string, Attr>> items) : items_(items) {}
+
+  void set(const std::string& key, Attr value);
+  const Attr* find(const std::string& key) const;
+
+  template <class T>
+  const T& get(const std::string& key) const {
+    const Attr* attr = find(key);
+    if (attr == nullptr) fail("attribute '", key, "' is missing");
+    const T* value = std::get_if<T>(attr);
+    if (value == nullptr) fail<TypeError>("attribute '", key, "' has another type than expected");
+    return *value;
+  }
+
+  template <class T>
+  T get(const std::string& key, T otherwise) const {
+    return find(key) == nullptr ? otherwise : get<T>(key);
+  }
+
+  const std::vector<std::pair<std::string, Attr>>& items() const { return items_; }
+  bool operator==(const Attrs&) const = default;
+
+ private:
+  std::vector<std::pair<std::string, Attr>> items_;
+};
+
+struct Type {
+  DType dtype = DType::float32;
+  Shape shape;
+  bool operator==(const Type&) const = default;
+};
+
+// ---- Operations ----
+
+// How an operation is carried out; the runtime has one way for each kind.
+enum class Kind {
+  source,       // no inputs: input, variable, constant, fill, size, iota
+  elementwise,  // one tile instruction of the same name, NumPy broadcasting
+  row,          // along the last axis: softmax, log_softmax, logsumexp, argmax, argmin
+  reduce,       // sum, max, min over `axes`
+  view,         // another look at the same elements: reshape, transpose, broadcast_to, slice
+  move,         // copies elements: concatenate, pad, take, scatter_add
+  matmul,
+  random,
+  host,    // computed by a function of the host language
+  mode,    // resolved before a program is planned: in_training, update_state, stop_gradient
+  effect,  // writes variables: assign, rule_update, rule_constants
+};
+
+struct Op {
+  std::string name;
+  Kind kind;
+  int arity;  // -1: any number
+  // The type of the result; throws ValueError or TypeError where the inputs do not fit.
+  Type (*infer)(const Op& op, const Tensors& inputs, const Attrs& attrs);
+  // dL/d(input i) from y and dL/dy, as nodes. Null where there is no gradient.
+  Tensor (*gradient)(const Tensor& y, const Tensor& dy, int i) = nullptr;
+};
+
+// An operation that passes no gradient on, said in so many words.
+constexpr auto kNoGradient = nullptr;
+
+const Op& find_op(const std::string& name);  // throws ValueError with the nearest name
+void register_op(Op op);
+std::vector<std::string> op_names();
+
+// ---- Nodes ----
+
+// Something of the caller's that nodes carry (the layer call that made them).
+struct Scope {
+  virtual ~Scope() = default;
+};
+using ScopeRef = std::shared_ptr<const Scope>;
+
+struct Node {
+  const Op* op;
+  Tensors inputs;
+  Attrs attrs;
+  Type type;
+  ScopeRef scope;
+  uint64_t serial;  // order of birth
+
+  Node() = default;
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  ~Node();
+
+  const Shape& shape() const { return type.shape; }
+  DType dtype() const { return type.dtype; }
+  bool is(const char* name) const { return op->name == name; }
+};
+
+// Makes a node. The one way in for every operation.
+Tensor make(const Op& op, Tensors inputs, Attrs attrs = {});
+Tensor make(const std::string& op, Tensors inputs, Attrs attrs = {});
+
+// Nodes made while a ScopeGuard lives carry its scope.
+class ScopeGuard {
+ public:
+  explicit ScopeGuard(ScopeRef scope);
+  ~ScopeGuard();
+
+ private:
+  ScopeRef previous_;
+};
+
+// The nodes that `roots` need, inputs before their users.
+std::vector<const Node*> topological(const Tensors& roots);
+
+// "where: expected ..., got ..." with an operation's name and shapes in front.
+std::string describe(const Op& op, const Tensors& inputs);
+
+}  // namespace lamina::graph

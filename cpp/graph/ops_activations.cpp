@@ -1,0 +1,131 @@
+// Activations and their backward step, from the functors of base/activations.h. The same functor, given nodes instead of vectors,
+// writes its slope as math: so a gradient of a gradient needs no further rule.
+#include "base/activations.h"
+#include "graph/build.h"
+#include "graph/gradient.h"
+
+namespace lamina::graph {
+
+namespace {
+
+thread_local DType literal_dtype = DType::float32;
+
+// A node that can be calculated with like a number.
+struct Sym {
+  Tensor t;
+  Sym(Tensor tensor) : t(std::move(tensor)) {}
+  Sym(double value) : t(fill({}, value, literal_dtype)) {}
+};
+
+struct Mask {
+  Tensor t;
+};
+
+[[maybe_unused]] Sym operator+(const Sym& a, const Sym& b) { return add(a.t, b.t); }
+[[maybe_unused]] Sym operator-(const Sym& a, const Sym& b) { return sub(a.t, b.t); }
+[[maybe_unused]] Sym operator*(const Sym& a, const Sym& b) { return mul(a.t, b.t); }
+[[maybe_unused]] Sym operator/(const Sym& a, const Sym& b) { return div(a.t, b.t); }
+[[maybe_unused]] Sym operator-(const Sym& a) { return neg(a.t); }
+[[maybe_unused]] Mask operator<(const Sym& a, const Sym& b) { return {binary("lt", a.t, b.t)}; }
+[[maybe_unused]] Mask operator<=(const Sym& a, const Sym& b) { return {binary("le", a.t, b.t)}; }
+[[maybe_unused]] Mask operator>(const Sym& a, const Sym& b) { return {binary("gt", a.t, b.t)}; }
+[[maybe_unused]] Mask operator>=(const Sym& a, const Sym& b) { return {binary("ge", a.t, b.t)}; }
+[[maybe_unused]] Mask operator&(const Mask& a, const Mask& b) { return {binary("mul", a.t, b.t)}; }
+[[maybe_unused]] Mask operator|(const Mask& a, const Mask& b) { return {binary("maximum", a.t, b.t)}; }
+[[maybe_unused]] Sym where(const Mask& m, const Sym& a, const Sym& b) { return where(m.t, a.t, b.t); }
+[[maybe_unused]] Sym max(const Sym& a, const Sym& b) { return binary("maximum", a.t, b.t); }
+[[maybe_unused]] Sym min(const Sym& a, const Sym& b) { return binary("minimum", a.t, b.t); }
+[[maybe_unused]] Sym exp(const Sym& x) { return unary("exp", x.t); }
+[[maybe_unused]] Sym expm1(const Sym& x) { return unary("expm1", x.t); }
+[[maybe_unused]] Sym log(const Sym& x) { return unary("log", x.t); }
+[[maybe_unused]] Sym log1p(const Sym& x) { return unary("log1p", x.t); }
+[[maybe_unused]] Sym sqrt(const Sym& x) { return unary("sqrt", x.t); }
+[[maybe_unused]] Sym abs(const Sym& x) { return unary("abs", x.t); }
+[[maybe_unused]] Sym erf(const Sym& x) { return unary("erf", x.t); }
+[[maybe_unused]] Sym tanh(const Sym& x) { return unary("tanh", x.t); }
+[[maybe_unused]] Sym sigmoid(const Sym& x) { return unary("sigmoid", x.t); }
+
+struct Activation {
+  std::string name;
+  bool keeps_output;
+  std::vector<double> defaults;
+  Tensor (*slope)(const Tensor& kept, const double* params);
+};
+
+std::vector<Activation>& activations_list() {
+  static std::vector<Activation> list;
+  return list;
+}
+
+const Activation& find_activation(const std::string& name) {
+  for (const Activation& a : activations_list())
+    if (a.name == name) return a;
+  fail("unknown activation '", name, "'");
+}
+
+constexpr char kBackward[] = "_backward";
+
+std::string without_suffix(const std::string& name) { return name.substr(0, name.size() - (sizeof kBackward - 1)); }
+
+Attrs parameters_of(const Tensor& y) {
+  const Attr* params = y->attrs.find("params");
+  return params == nullptr ? Attrs() : Attrs{{"params", *params}};
+}
+
+Type infer_activation(const Op& op, const Tensors& inputs, const Attrs& attrs) {
+  const Activation& a = find_activation(op.kind == Kind::elementwise && op.arity == 2 ? without_suffix(op.name) : op.name);
+  const auto params = attrs.get<std::vector<double>>("params", std::vector<double>());
+  check(params.empty() || params.size() == a.defaults.size(), "[", op.name, "] expected ", a.defaults.size(), " parameters, got ",
+        params.size());
+  Type type{DType::float32, inputs[0]->shape()};
+  for (const Tensor& x : inputs) {
+    type.dtype = promote(type.dtype, x->dtype());
+    type.shape = broadcast(type.shape, x->shape(), "[" + op.name + "]");
+  }
+  return type;
+}
+
+Tensor activation_grad(const Tensor& y, const Tensor& dy, int) {
+  const Activation& a = find_activation(y->op->name);
+  return make(a.name + kBackward, {dy, a.keeps_output ? y : y->inputs[0]}, parameters_of(y));
+}
+
+// g = dy * slope(kept): linear in dy, and through the slope's own math in what is kept.
+Tensor backward_grad(const Tensor& g, const Tensor& dg, int i) {
+  const Tensor &dy = g->inputs[0], &kept = g->inputs[1];
+  if (i == 0) return make(*g->op, {dg, kept}, g->attrs);
+  const Activation& a = find_activation(without_suffix(g->op->name));
+  const auto params = g->attrs.get<std::vector<double>>("params", a.defaults);
+  literal_dtype = kept->dtype();
+  const Tensor slope = broadcast_to(a.slope(kept, params.data()), kept->shape());
+  return gradients(slope, {kept}, mul(dg, dy))[0];
+}
+
+template <class A>
+void register_one() {
+  register_op({A::name, Kind::elementwise, 1, infer_activation, activation_grad});
+  register_op({std::string(A::name) + kBackward, Kind::elementwise, 2, infer_activation, backward_grad});
+  activations_list().push_back({A::name, A::keeps == activations::Keep::output,
+                                std::vector<double>(A::defaults, A::defaults + A::param_count),
+                                [](const Tensor& kept, const double* p) { return A::slope(Sym(kept), p).t; }});
+}
+
+template <class... As>
+void register_all(activations::List<As...>) {
+  (register_one<As>(), ...);
+}
+
+}  // namespace
+
+std::vector<std::string> activation_names() {
+  find_op("add");  // fills the registry
+  std::vector<std::string> names;
+  for (const Activation& a : activations_list()) names.push_back(a.name);
+  return names;
+}
+
+std::vector<double> activation_defaults(const std::string& name) { return find_activation(name).defaults; }
+
+void register_activations() { register_all(activations::Activations{}); }
+
+}  // namespace lamina::graph

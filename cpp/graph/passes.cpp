@@ -1,0 +1,269 @@
+#include "graph/passes.h"
+
+#include <cmath>
+#include <functional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "graph/build.h"
+
+namespace lamina::graph {
+
+namespace {
+
+using Rule = std::function<Tensor(const Node& node, const Tensors& inputs)>;
+
+// The node itself where no input changed, its like on the new inputs otherwise.
+Tensor rebuild(const Tensor& node, const Tensors& inputs) {
+  if (inputs == node->inputs) return node;
+  const ScopeGuard scope(node->scope);
+  return make(*node->op, inputs, node->attrs);
+}
+
+// Replaces nodes from the sources up; a rule answers null to leave a node as it is.
+Roots rewrite(const Roots& roots, const Rule& rule) {
+  Tensors all = roots.outputs;
+  all.insert(all.end(), roots.effects.begin(), roots.effects.end());
+  std::unordered_map<const Node*, Tensor> handle, done;
+  for (const Tensor& root : all) handle[root.get()] = root;
+  const auto order = topological(all);
+  for (const Node* node : order)
+    for (const Tensor& input : node->inputs) handle[input.get()] = input;
+  for (const Node* node : order) {
+    Tensors inputs;
+    for (const Tensor& input : node->inputs) inputs.push_back(done[input.get()]);
+    const ScopeGuard scope(node->scope);
+    Tensor replaced = rule(*node, inputs);
+    done[node] = replaced ? replaced : rebuild(handle[node], inputs);
+  }
+  Roots result;
+  for (const Tensor& t : roots.outputs) result.outputs.push_back(done[t.get()]);
+  for (const Tensor& t : roots.effects) result.effects.push_back(done[t.get()]);
+  return result;
+}
+
+bool is_zero(const Tensor& x) { return is_fill(x, 0); }
+
+// The other branch of in_training sends back zeros that are zeros by construction: what they flow through is zero as well.
+Tensor propagate_zero(const Node& node, const Tensors& in) {
+  const std::string& op = node.op->name;
+  const bool first = !in.empty() && is_zero(in[0]);
+  const bool both = in.size() == 2 && (is_zero(in[0]) || is_zero(in[1]));
+  const bool vanishes = ((op == "mul" || op == "matmul") && both) ||
+                        (first && (op == "div" || op == "neg" || op == "sum" || op == "cast" || op == "pad" ||
+                                   op.ends_with("_backward") || node.op->kind == Kind::view)) ||
+                        (op == "where" && is_zero(in[1]) && is_zero(in[2])) || (op == "scatter_add" && is_zero(in[1]));
+  return vanishes ? fill(node.shape(), 0, node.dtype()) : nullptr;
+}
+
+}  // namespace
+
+Roots resolve_modes(Roots roots, bool training) {
+  bool branched = false;
+  Tensors assigned;
+  std::unordered_set<const Variable*> seen, random_states;
+  const auto rule = [&](const Node& node, const Tensors& in) -> Tensor {
+    if (node.is("in_training")) {
+      branched = true;
+      return in[training ? 0 : 1];
+    }
+    if (node.is("stop_gradient")) return in[0];
+    if (node.is("update_state")) {
+      const auto& variable = in[1]->attrs.get<std::shared_ptr<Variable>>("variable");
+      if (training && seen.insert(variable.get()).second) assigned.push_back(make("assign", {in[1], in[2]}));
+      return in[0];
+    }
+    if (branched)
+      if (Tensor zero = propagate_zero(node, in)) return zero;
+    if (branched && node.is("add")) return add(in[0], in[1]);
+    return nullptr;
+  };
+  Roots result = rewrite(roots, rule);
+  result.effects.insert(result.effects.end(), assigned.begin(), assigned.end());
+  if (!training) return result;
+
+  Tensors all = result.outputs;
+  all.insert(all.end(), result.effects.begin(), result.effects.end());
+  for (const Node* node : topological(all)) {
+    if (!node->is("random_uniform")) continue;
+    const Tensor& state = node->inputs[0];
+    const auto& variable = state->attrs.get<std::shared_ptr<Variable>>("variable");
+    if (!random_states.insert(variable.get()).second) continue;
+    const Tensor step = make("iota", {}, {{"shape", Shape{Dim(2)}}, {"dtype", DType::int64}});  // (0, 1): seed stays, step + 1
+    result.effects.push_back(make("assign", {state, add(state, step)}));
+  }
+  return result;
+}
+
+// ---- Folding ----
+
+namespace {
+
+double fold_value(const std::string& op, const std::vector<double>& v, bool& known) {
+  known = true;
+  if (op == "neg") return -v[0];
+  if (op == "add") return v[0] + v[1];
+  if (op == "sub") return v[0] - v[1];
+  if (op == "mul") return v[0] * v[1];
+  if (op == "div") return v[0] / v[1];
+  if (op == "sqrt") return std::sqrt(v[0]);
+  if (op == "exp") return std::exp(v[0]);
+  if (op == "log") return std::log(v[0]);
+  if (op == "pow") return std::pow(v[0], v[1]);
+  if (op == "where") return v[0] != 0 ? v[1] : v[2];
+  known = false;
+  return 0;
+}
+
+// A double as it reads back from the type.
+double rounded(double value, DType dtype) {
+  switch (dtype) {
+    case DType::boolean: return value != 0;
+    case DType::int64: return std::trunc(value);
+    case DType::float32: return static_cast<float>(value);
+    default: return value;
+  }
+}
+
+Tensor fold_node(const Node& node, const Tensors& in) {
+  const std::string& op = node.op->name;
+  bool fills = !in.empty();
+  for (const Tensor& x : in) fills = fills && x->is("fill");
+  if (fills && node.op->kind == Kind::elementwise) {
+    std::vector<double> values;
+    for (const Tensor& x : in) values.push_back(rounded(x->attrs.get<double>("value"), x->dtype()));
+    bool known = op == "cast";
+    const double value = known ? values[0] : fold_value(op, values, known);
+    if (known) return fill(node.shape(), rounded(value, node.dtype()), node.dtype());
+  }
+  if (fills && node.op->kind == Kind::view) return fill(node.shape(), in[0]->attrs.get<double>("value"), node.dtype());
+  if (op == "add") return add(in[0], in[1]);
+  if (op == "sub") return sub(in[0], in[1]);
+  if (op == "mul") return mul(in[0], in[1]);
+  if (op == "div") return div(in[0], in[1]);
+  if (op == "neg") return neg(in[0]);
+  if (op == "cast") return cast(in[0], node.dtype());
+  if (op == "transpose") return transpose(in[0], node.attrs.get<std::vector<int64_t>>("axes"));
+  if (op == "reshape") return reshape(in[0]->is("reshape") ? in[0]->inputs[0] : in[0], node.shape());
+  if (op == "broadcast_to") return broadcast_to(in[0], node.shape());
+  return nullptr;
+}
+
+}  // namespace
+
+Roots fold(Roots roots) { return rewrite(roots, fold_node); }
+
+// ---- Legal forms ----
+
+namespace {
+
+// Whether the elements lie one after the other in memory, whatever the batch size.
+bool is_dense(const Tensor& x) {
+  if (x->op->kind != Kind::view) return !x->is("fill") && !x->is("size");
+  if (x->is("reshape")) return true;  // of something dense: see dense()
+  if (!x->is("slice")) return false;
+  const Shape &from = x->inputs[0]->shape(), &start = x->attrs.get<Shape>("start");
+  const auto& step = x->attrs.get<std::vector<int64_t>>("step");
+  bool dense = is_dense(x->inputs[0]) && (step.empty() || step[0] == 1);
+  for (size_t i = 1; i < from.size(); ++i) dense = dense && step[i] == 1 && start[i] == Dim(0) && x->shape()[i] == from[i];
+  return dense;
+}
+
+Tensor dense(const Tensor& x) { return is_dense(x) ? x : unary("contiguous", x); }
+
+const Node* memory_of(const Tensor& x) { return x->op->kind == Kind::view ? memory_of(x->inputs[0]) : x.get(); }
+
+// Reduces the axes first..last of x; those stay as nothing.
+Tensor reduce_run(const char* op, const Tensor& x, size_t first, size_t last) {
+  const Shape& s = x->shape();
+  const size_t rank = s.size();
+  const auto axes = [](size_t from, size_t to) {
+    std::vector<int64_t> list;
+    for (size_t i = from; i <= to; ++i) list.push_back(static_cast<int64_t>(i));
+    return list;
+  };
+  const bool all = first == 0 && last + 1 == rank;
+  const bool last_axis = first == last && last + 1 == rank;
+  const bool but_last = first == 0 && last + 2 == rank;
+  if (all || last_axis || but_last) return reduce(op, x, axes(first, last), false);
+  Shape rest(s.begin(), s.begin() + static_cast<ptrdiff_t>(first));
+  rest.insert(rest.end(), s.begin() + static_cast<ptrdiff_t>(last) + 1, s.end());
+  const Dim run = product(s, first, last + 1);
+  if (last + 1 == rank) {
+    Shape shape(s.begin(), s.begin() + static_cast<ptrdiff_t>(first));
+    shape.push_back(run);
+    return reduce(op, reshape(dense(x), shape), {static_cast<int64_t>(first)}, false);
+  }
+  if (!is_float(x->dtype())) return reduce_run(op, cast(x, DType::float64), first, last);
+  const Dim after = product(s, last + 1, rank);
+  const Tensor whole = dense(x);
+  if (first == 0) return reshape(reduce(op, reshape(whole, {run, after}), {0}, false), rest);
+  return reshape(reduce(op, reshape(whole, {product(s, 0, first), run, after}), {1}, false), rest);
+}
+
+// A cast that changes more than the width, in arithmetic: to bool by comparing, to an integer by rounding toward zero.
+Tensor legal_cast(const Node& node, const Tensor& x) {
+  if (node.dtype() == DType::boolean) return binary("ne", x, scalar_like(x, 0));
+  if (node.dtype() == DType::int64 && is_float(x->dtype()))
+    return cast(mul(unary("sign", x), unary("floor", unary("abs", x))), node.dtype());
+  return nullptr;
+}
+
+// Products and joins calculate in one type.
+Tensor legal_types(const Node& node, Tensors in) {
+  bool changed = false;
+  for (Tensor& x : in) {
+    changed = changed || x->dtype() != node.dtype();
+    x = cast(x, node.dtype());
+  }
+  return changed ? make(*node.op, in, node.attrs) : nullptr;
+}
+
+Tensor legal_node(const Node& node, const Tensors& in) {
+  if (node.is("matmul") || node.is("concatenate")) return legal_types(node, in);
+  if (node.is("cast")) return legal_cast(node, in[0]);
+  if (node.is("reshape")) return make(*node.op, {dense(in[0])}, node.attrs);
+  if (node.is("take") || node.is("scatter_add")) return make(*node.op, {dense(in[0]), dense(in[1])}, node.attrs);
+  // What is assigned must not itself change while variables are written (two that swap their values).
+  if (node.is("assign") && memory_of(in[1])->is("variable")) return make(*node.op, {in[0], unary("contiguous", in[1])}, node.attrs);
+  if (node.op->kind != Kind::reduce) return nullptr;
+  const size_t rank = in[0]->shape().size();
+  std::vector<bool> gone(rank, false);
+  for (int64_t axis : node.attrs.get<std::vector<int64_t>>("axes")) gone[static_cast<size_t>(normalize_axis(axis, rank, ""))] = true;
+  Tensor x = in[0];
+  size_t end = rank;
+  while (end > 0) {  // runs of neighbouring axes, the last first, so that those in front keep their numbers
+    if (!gone[end - 1]) {
+      --end;
+      continue;
+    }
+    size_t first = end - 1;
+    while (first > 0 && gone[first - 1]) --first;
+    x = reduce_run(node.op->name.c_str(), x, first, end - 1);
+    end = first;
+  }
+  return reshape(cast(x, node.dtype()), node.shape());
+}
+
+}  // namespace
+
+Roots legalize(Roots roots) { return rewrite(roots, legal_node); }
+
+// ---- Sharing ----
+
+Roots share(Roots roots) {
+  std::unordered_map<size_t, Tensors> known;
+  const auto rule = [&](const Node& node, const Tensors& in) -> Tensor {
+    if (node.op->kind == Kind::effect || node.is("input")) return nullptr;
+    size_t hash = std::hash<const void*>()(node.op);
+    for (const Tensor& x : in) hash = hash * 1000003 + std::hash<const void*>()(x.get());
+    for (const Tensor& other : known[hash])
+      if (other->op == node.op && other->inputs == in && other->type == node.type && other->attrs == node.attrs) return other;
+    Tensor made = make(*node.op, in, node.attrs);
+    known[hash].push_back(made);
+    return made;
+  };
+  return rewrite(roots, rule);
+}
+
+}  // namespace lamina::graph

@@ -1,0 +1,27 @@
+// Graph to graph, each pass pure: the roots go in, equal roots come out, computed with less work or in a form that is easier to plan.
+#pragma once
+
+#include "graph/node.h"
+
+namespace lamina::graph {
+
+struct Roots {
+  Tensors outputs;
+  Tensors effects;
+};
+
+// Picks the branch of in_training, takes the marks stop_gradient and update_state away; what update_state assigns becomes an effect
+// of a training program, as does the step of each random state.
+Roots resolve_modes(Roots roots, bool training);
+
+// Calculates with numbers that are known: fills of fills, x * 1, x + 0.
+Roots fold(Roots roots);
+
+// Reductions as the runtime knows them (over all axes, the last, all but the last, or the middle one of three), casts as
+// arithmetic.
+Roots legalize(Roots roots);
+
+// Equal nodes become one.
+Roots share(Roots roots);
+
+}  // namespace lamina::graph

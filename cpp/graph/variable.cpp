@@ -1,0 +1,28 @@
+#include "graph/variable.h"
+
+#include <atomic>
+#include <cstring>
+
+namespace lamina::graph {
+
+namespace {
+std::atomic<uint64_t> version{0};
+}
+
+uint64_t Variable::layout_version() { return version.load(std::memory_order_acquire); }
+
+void Variable::pack(const std::vector<std::shared_ptr<Variable>>& variables) {
+  size_t total = 0;
+  for (const auto& v : variables) total += align_up(v->bytes());
+  auto storage = std::make_shared<AlignedBuffer>(total);
+  size_t offset = 0;
+  for (const auto& v : variables) {
+    if (v->bytes() > 0) std::memcpy(storage->data() + offset, v->data(), v->bytes());
+    v->storage_ = storage;
+    v->offset_ = offset;
+    offset += align_up(v->bytes());
+  }
+  version.fetch_add(1, std::memory_order_acq_rel);
+}
+
+}  // namespace lamina::graph

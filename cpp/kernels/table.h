@@ -1,0 +1,120 @@
+// The contract between the kernels and everything above them: one plain struct of function pointers an instruction set.
+// Kernels take raw pointers and sizes; whoever calls them has checked the shapes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lamina::kernels {
+
+// Index into every [2] of the table.
+enum Precision : int { kF32 = 0, kF64 = 1 };
+
+// ---- Tile instructions: out[r, c] = f(in0[r, c], in1[r, c], ...), one SIMD loop over a tile that stays in L1 ----
+
+// Element (r, c) of an operand is data[r * row + c * col]; strides count elements. col is 1, or 0 (one value a row; with
+// row == 0 as well, one value for all).
+struct Operand {
+  const void* data;
+  ptrdiff_t row;
+  ptrdiff_t col;
+};
+
+constexpr int kMaxOperands = 4;
+
+struct TileArgs {
+  void* out;          // columns are dense; may be the very data of an operand (in place), never a shifted overlap
+  ptrdiff_t out_row;  // elements between rows of out
+  Operand in[kMaxOperands];
+  ptrdiff_t rows, cols;
+  ptrdiff_t first_row, first_col;  // position of this tile in the whole tensor (iota)
+  const double* params;            // hyper-parameters of the instruction, in the order of its definition
+};
+
+using TileFn = void (*)(const TileArgs&);
+
+enum class TileKind : int {
+  elementwise,   // out[r, c] from in[..][r, c]
+  row_reduce,    // out[r * out_row] from in0[r, :]                 (sum, max, min, argmax, argmin over the columns)
+  column_reduce  // out[c] = combine(out[c], in0[r, c]) for r = 0.. in order   (sum, max, min); the caller initializes out
+};
+
+struct TileEntry {
+  const char* name;
+  TileKind kind;
+  int arity;
+  TileFn fn[2];
+};
+
+// Conversions between stored types: out[r, c] = To(in0[r, c]). Order of both indices: bool (uint8), int32, int64, f32, f64.
+// To bool: x != 0. To an integer: toward zero.
+enum Stored : int { kBool = 0, kInt32 = 1, kInt64 = 2, kFloat32 = 3, kFloat64 = 4, kStoredCount = 5 };
+
+// ---- Update rules: one instruction that reads the gradient and writes the weight and its slots in place ----
+
+constexpr int kMaxSlots = 4;
+constexpr int kMaxRuleConstants = 16;
+
+struct RuleArgs {
+  void* w;  // [rows, cols], w_row elements between rows; the slots lie exactly like w
+  ptrdiff_t w_row;
+  void* slot[kMaxSlots];
+  const void* g;  // the gradient, g_row elements between rows
+  ptrdiff_t g_row;
+  ptrdiff_t rows, cols;
+  const double* constants;  // what prepare() wrote for this step
+};
+
+// `clock` persists: clock[0] = t, the steps taken; clock[1..3] belong to the rule. prepare() advances it by one step and writes the
+// constants of that step (bias corrections and the like), so that the sweep itself does no scalar work.
+using PrepareFn = void (*)(const double* hyper, double lr, double* clock, double* constants);
+
+struct RuleEntry {
+  const char* name;
+  int slots;
+  int hypers;
+  const char* const* slot_names;   // [slots], e.g. "exp_avg"
+  const char* const* hyper_names;  // [hypers], the order of `hyper` in prepare()
+  PrepareFn prepare;
+  void (*apply[2])(const RuleArgs&);
+};
+
+// ---- Matrix products ----
+
+struct GemmArgs {
+  ptrdiff_t m, n, k;
+  const void* a;
+  ptrdiff_t a_row, a_col;  // any strides: A is read one element at a time, broadcast
+  const void* b;
+  ptrdiff_t b_row;  // rows of B are dense
+  void* c;
+  ptrdiff_t c_row;
+  bool accumulate;  // C += A B instead of C = A B
+};
+
+struct GemmKernel {
+  int mr, nr;  // the register tile
+  // c[m, n] (+)= a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n and the
+  // place in the tile), so results do not depend on how C is cut, and C += over a second piece of k equals one pass.
+  void (*block)(const GemmArgs&);
+  // The same product for narrow C, with B given transposed: c[i, j] (+)= sum_k a[i * a_row + k] bt[j * b_row + k]; a_col is 1.
+  // Partial sums in lanes, merged in a fixed order that depends on k alone.
+  void (*narrow)(const GemmArgs&);
+  // dst[c * dst_row + r] = src[r * src_row + c] for r < rows, c < cols.
+  void (*transpose)(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols);
+};
+
+struct Table {
+  const char* isa;  // "base", "avx2", "avx512", "neon"
+  int vector_bytes;
+  const TileEntry* tiles;
+  int tile_count;
+  TileFn convert[kStoredCount][kStoredCount];  // [from][to]
+  const RuleEntry* rules;
+  int rule_count;
+  GemmKernel gemm[2];
+  // out[i] = uniform in [0, 1) from the counter-based generator: element first + i of the stream (seed, stream).
+  void (*uniform[2])(void* out, ptrdiff_t count, uint64_t seed, uint64_t stream, uint64_t first);
+};
+
+}  // namespace lamina::kernels

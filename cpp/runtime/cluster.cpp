@@ -1,0 +1,243 @@
+#include "runtime/cluster.h"
+
+#include <algorithm>
+
+namespace lamina::runtime {
+
+using graph::Kind;
+using graph::Node;
+
+namespace {
+
+// A program with more nodes than this would not keep its tiles in L1.
+constexpr int kMaxNodes = 48;
+// Rows that one block of a matrix product holds whole (softmax behind the logits).
+constexpr int64_t kMaxWholeRow = 128;
+
+struct Info {
+  bool member = false;  // can be part of a tile program
+  Form form = Form::full;
+  Shape domain;
+  DType compute = DType::float32;
+  // Nodes of one program have one level. Whoever takes a value from outside its program is one level higher, so that no path
+  // leaves a program and comes back.
+  int level = 0;
+  size_t group = 0;
+};
+
+Shape rows_dropped(const Shape& domain) { return Shape(domain.begin(), domain.end() - 1); }
+Shape rows_kept(const Shape& domain) {
+  Shape shape = domain;
+  shape.back() = Dim(1);
+  return shape;
+}
+bool is_row_shape(const Shape& shape, const Shape& domain) { return shape == rows_dropped(domain) || shape == rows_kept(domain); }
+
+class Clusterer {
+ public:
+  Clusterer(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted, const FusionOptions& options)
+      : order_(order), wanted_(wanted), options_(options) {}
+
+  Clustering run() {
+    for (const Node* node : order_) analyse(node);
+    collect();
+    if (options_.epilogues) absorb_products();
+    mark_stored();
+    return std::move(result_);
+  }
+
+ private:
+  const Info* info(const Node* node) const {
+    const auto found = infos_.find(node);
+    return found == infos_.end() ? nullptr : &found->second;
+  }
+
+  const Info* row_input(const Node* node) const {
+    for (const auto& input : node->inputs)
+      if (const Info* i = info(input.get()); i->member && i->form == Form::row && is_row_shape(node->shape(), i->domain)) return i;
+    return nullptr;
+  }
+
+  // Form and domain of a node that a tile program can hold.
+  void classify(const Node* node, Info& n) {
+    const Kind kind = node->op->kind;
+    n.compute = compute_type(*node);
+    if (kind == Kind::elementwise) {
+      n.member = true;
+      n.domain = node->shape();
+      if (const Info* row = row_input(node); row != nullptr && node->op->name != "one_hot") {
+        n.form = Form::row;
+        n.domain = row->domain;
+      }
+    } else if (kind == Kind::row) {
+      n.member = true;
+      n.domain = node->inputs[0]->shape();
+      n.form = node->shape() == n.domain ? Form::full : Form::row;
+    } else if (kind == Kind::reduce) {
+      classify_reduce(node, n);
+    } else if (node->is("rule_update")) {
+      n.member = true;
+      n.domain = node->shape();
+    } else if (node->is("reshape")) {
+      const Info* row = row_input(node);
+      n.member = row != nullptr && options_.elementwise && fits(node->inputs[0].get(), *row);
+      if (!n.member) return;
+      n.form = Form::row;
+      n.domain = row->domain;
+      n.compute = row->compute;
+    }
+  }
+
+  void classify_reduce(const Node* node, Info& n) {
+    const Node* x = node->inputs[0].get();
+    const size_t rank = x->shape().size();
+    const auto& axes = node->attrs.get<std::vector<int64_t>>("axes");
+    const bool all = axes.size() == rank;
+    const bool last = axes.size() == 1 && axes[0] + 1 == static_cast<int64_t>(rank);
+    const bool but_last = axes.size() + 1 == rank && !last && axes.back() + 2 == static_cast<int64_t>(rank);
+    const bool one_column = (but_last || (last && rank == 1)) && x->shape().back() == Dim(1);
+    if (!all && !last && !but_last) return;  // the middle of three axes: a step of its own
+    n.member = true;
+    n.domain = x->shape();
+    n.form = all || one_column ? Form::total : last ? Form::row : Form::column_sum;
+    const Info* i = info(x);
+    if (n.form == Form::total && i->member && i->form == Form::row) n.domain = i->domain;
+  }
+
+  // Whether a value may stay in the tile instead of being rounded to its type in memory.
+  static bool fits(const Node* producer, const Info& p) {
+    const DType type = producer->dtype();
+    return type == p.compute || type == DType::boolean || (type == DType::int64 && p.compute == DType::float64);
+  }
+
+  bool can_join(const Node* producer, const Info& p, const Node* user, const Info& u, size_t index) const {
+    if (!options_.elementwise || !p.member || !u.member || p.domain != u.domain || p.compute != u.compute) return false;
+    if (p.form != Form::full && p.form != Form::row) return false;
+    if (!fits(producer, p) || group_size_[find(p.group)] >= kMaxNodes) return false;
+    if (user->is("rule_update")) return options_.updates && index == 1 && p.form == Form::full && producer->shape() == u.domain;
+    if (user->op->kind == Kind::row || (user->op->kind == Kind::reduce && u.form != Form::total))
+      return p.form == Form::full && producer->shape() == u.domain;
+    if (u.form == Form::total) return p.form == Form::row || producer->shape() == u.domain;
+    if (u.form == Form::row) return p.form == Form::row;
+    if (p.form == Form::row) return producer->shape() == rows_kept(u.domain);
+    return producer->shape() == u.domain;
+  }
+
+  void analyse(const Node* node) {
+    Info n;
+    classify(node, n);
+    n.group = parents_.size();
+    parents_.push_back(n.group);
+    group_size_.push_back(1);
+    std::vector<bool> joins(node->inputs.size(), false);
+    for (size_t i = 0; i < node->inputs.size(); ++i) {
+      const Info& p = infos_.at(node->inputs[i].get());
+      joins[i] = can_join(node->inputs[i].get(), p, node, n, i);
+      n.level = std::max(n.level, p.level + (joins[i] || node->inputs[i]->op->kind == Kind::source ? 0 : 1));
+    }
+    for (size_t i = 0; i < node->inputs.size(); ++i) {
+      const Info& p = infos_.at(node->inputs[i].get());
+      if (joins[i] && p.level == n.level) unite(n.group, p.group);
+    }
+    infos_[node] = n;
+  }
+
+  size_t find(size_t g) const {
+    while (parents_[g] != g) g = parents_[g];
+    return g;
+  }
+  void unite(size_t a, size_t b) {
+    a = find(a);
+    b = find(b);
+    if (a == b) return;
+    parents_[b] = a;
+    group_size_[a] += group_size_[b];
+  }
+
+  void collect() {
+    std::unordered_map<size_t, size_t> index_of;
+    for (const Node* node : order_) {
+      const Info& n = infos_.at(node);
+      if (!n.member) continue;
+      const auto [entry, fresh] = index_of.emplace(find(n.group), result_.clusters.size());
+      if (fresh) {
+        result_.clusters.emplace_back();
+        result_.clusters.back().domain = n.domain;
+        result_.clusters.back().compute = n.compute;
+      }
+      Cluster& cluster = result_.clusters[entry->second];
+      cluster.nodes.push_back(node);
+      cluster.forms[node] = n.form;
+      cluster.has_rows = cluster.has_rows || n.form == Form::row || node->op->kind == Kind::row;
+      cluster.has_columns = cluster.has_columns || n.form == Form::column_sum;
+      result_.of[node] = entry->second;
+    }
+    for (const Node* node : order_)
+      for (const auto& input : node->inputs) users_[input.get()].push_back(node);
+  }
+
+  bool can_absorb(const Node* product, const Cluster& cluster) const {
+    const DType type = product->dtype();
+    if (cluster.product != nullptr || cluster.domain != product->shape() || cluster.compute != type) return false;
+    if (cluster.has_rows && !(cluster.domain.back().constant() && cluster.domain.back().offset <= kMaxWholeRow)) return false;
+    return true;
+  }
+
+  // The last product that feeds a cluster, and feeds nothing else, runs together with it.
+  void absorb_products() {
+    for (size_t k = order_.size(); k-- > 0;) {
+      const Node* product = order_[k];
+      if (product->op->kind != Kind::matmul || users_[product].empty()) continue;
+      const auto first = result_.of.find(users_[product][0]);
+      if (first == result_.of.end()) continue;
+      Cluster& cluster = result_.clusters[first->second];
+      bool all = can_absorb(product, cluster);
+      for (const Node* user : users_[product]) {
+        const auto found = result_.of.find(user);
+        all = all && found != result_.of.end() && found->second == first->second && reads_whole(user, product, cluster);
+      }
+      if (!all) continue;
+      cluster.product = product;
+      result_.of[product] = first->second;
+    }
+  }
+
+  bool reads_whole(const Node* user, const Node* product, const Cluster& cluster) const {
+    if (user->is("rule_update")) return options_.updates && user->inputs[1].get() == product;
+    if (user->op->kind == Kind::elementwise) return cluster.forms.at(user) == Form::full;
+    return true;
+  }
+
+  void mark_stored() {
+    for (Cluster& cluster : result_.clusters) {
+      const auto mine = [&](const Node* node) { return cluster.forms.count(node) > 0; };
+      std::vector<const Node*> candidates = cluster.nodes;
+      if (cluster.product != nullptr) candidates.push_back(cluster.product);
+      for (const Node* node : candidates) {
+        bool needed = wanted_.count(node) > 0;
+        for (const Node* user : users_[node]) needed = needed || !mine(user);
+        if (needed) cluster.stored.push_back(node);
+      }
+      if (cluster.product != nullptr && !cluster.stored.empty() && cluster.stored.back() == cluster.product)
+        cluster.stored.pop_back();  // the product step stores its own result
+    }
+  }
+
+  const std::vector<const Node*>& order_;
+  const std::unordered_set<const Node*>& wanted_;
+  const FusionOptions options_;
+  std::unordered_map<const Node*, Info> infos_;
+  std::unordered_map<const Node*, std::vector<const Node*>> users_;
+  std::vector<size_t> parents_;
+  std::vector<int> group_size_;
+  Clustering result_;
+};
+
+}  // namespace
+
+Clustering make_clusters(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted,
+                         const FusionOptions& options) {
+  return Clusterer(order, wanted, options).run();
+}
+
+}  // namespace lamina::runtime

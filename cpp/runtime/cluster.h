@@ -1,0 +1,28 @@
+// Which nodes run together: elementwise and row-wise math of one shape becomes one tile program, and a matrix product takes the
+// program that consumes it as its epilogue.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "runtime/tile_program.h"
+
+namespace lamina::runtime {
+
+struct Clustering {
+  std::vector<Cluster> clusters;
+  std::unordered_map<const graph::Node*, size_t> of;  // node -> index into clusters; the absorbed products included
+};
+
+struct FusionOptions {
+  bool elementwise = true;  // several nodes in one program
+  bool epilogues = true;    // programs behind matrix products
+  bool updates = true;      // update rules behind the product that makes their gradient
+};
+
+// `order` holds the nodes, inputs first; `wanted` those that must be in memory whatever happens.
+Clustering make_clusters(const std::vector<const graph::Node*>& order, const std::unordered_set<const graph::Node*>& wanted,
+                         const FusionOptions& options);
+
+}  // namespace lamina::runtime

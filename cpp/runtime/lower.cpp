@@ -1,0 +1,108 @@
+#include "runtime/lower.h"
+
+#include <queue>
+
+#include "runtime/steps.h"
+
+namespace lamina::runtime {
+
+using graph::Kind;
+using graph::Node;
+
+const Node* memory_of(const Node* node) {
+  while (node->op->kind == Kind::view) node = node->inputs[0].get();
+  return node;
+}
+
+namespace {
+
+using MakeStep = StepPtr (*)(const Node*);
+
+// Operations that are a step of their own. Elementwise, row and most reduce operations are part of a cluster; views are no step.
+const std::unordered_map<std::string, MakeStep>& own_steps() {
+  static const std::unordered_map<std::string, MakeStep> rows = {
+      {"concatenate", make_concatenate_step},
+      {"pad", make_pad_step},
+      {"take", make_take_step},
+      {"scatter_add", make_scatter_add_step},
+      {"random_uniform", make_random_step},
+      {"rule_constants", make_rule_constants_step},
+      {"sum", make_middle_reduce_step},
+      {"max", make_middle_reduce_step},
+      {"min", make_middle_reduce_step},
+      {"contiguous", [](const Node* node) { return make_copy_step(node->inputs[0].get(), node); }},
+      {"assign", [](const Node* node) { return make_copy_step(node->inputs[1].get(), node->inputs[0].get()); }},
+  };
+  return rows;
+}
+
+}  // namespace
+
+std::vector<StepPtr> lower(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted,
+                           const FusionOptions& fusion, const kernels::Table& kernels) {
+  Clustering clustering = make_clusters(order, wanted, fusion);
+  std::vector<bool> made(clustering.clusters.size(), false);
+  std::vector<StepPtr> steps;
+  for (const Node* node : order) {
+    const auto found = clustering.of.find(node);
+    if (found != clustering.of.end()) {
+      if (made[found->second]) continue;
+      made[found->second] = true;
+      Cluster& cluster = clustering.clusters[found->second];
+      const Node* product = cluster.product;
+      steps.push_back(product == nullptr ? make_tile_step(std::move(cluster), kernels)
+                                         : make_gemm_step(product, std::move(cluster), wanted.count(product) > 0, kernels));
+    } else if (node->op->kind == Kind::matmul) {
+      steps.push_back(make_gemm_step(node, Cluster{}, true, kernels));
+    } else if (node->op->kind != Kind::source && node->op->kind != Kind::view) {
+      const auto row = own_steps().find(node->op->name);
+      check(row != own_steps().end(), "no step carries out '", node->op->name, "'");
+      steps.push_back(row->second(node));
+    }
+  }
+  return steps;
+}
+
+bool schedule(std::vector<StepPtr>& steps) {
+  const size_t n = steps.size();
+  std::vector<std::unordered_set<size_t>> after(n);
+  std::vector<size_t> waiting(n, 0);
+  const auto edge = [&](size_t from, size_t to) {
+    if (from != to && after[from].insert(to).second) ++waiting[to];
+  };
+  // Variables are told apart by what they are, other memory by its node.
+  const auto key = [](const Node* node) -> const void* {
+    node = memory_of(node);
+    return node->is("variable") ? static_cast<const void*>(node->attrs.get<std::shared_ptr<graph::Variable>>("variable").get())
+                                : static_cast<const void*>(node);
+  };
+  std::unordered_map<const void*, size_t> maker, changer;
+  for (size_t i = 0; i < n; ++i) {
+    for (const Node* node : steps[i]->outputs) maker[key(node)] = i;
+    for (const Node* node : steps[i]->changes) {
+      const auto [entry, fresh] = changer.emplace(key(node), i);
+      check(fresh || entry->second == i, "a parameter of shape ", to_string(node->shape()), " is updated twice in one program");
+    }
+  }
+  for (size_t i = 0; i < n; ++i)
+    for (const Node* node : steps[i]->inputs) {
+      if (const auto found = maker.find(key(node)); found != maker.end()) edge(found->second, i);
+      if (const auto found = changer.find(key(node)); found != changer.end()) edge(i, found->second);
+    }
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
+  for (size_t i = 0; i < n; ++i)
+    if (waiting[i] == 0) ready.push(i);
+  std::vector<StepPtr> ordered;
+  while (!ready.empty()) {
+    const size_t i = ready.top();
+    ready.pop();
+    for (size_t j : after[i])
+      if (--waiting[j] == 0) ready.push(j);
+    ordered.push_back(std::move(steps[i]));
+  }
+  if (ordered.size() < n) return false;
+  steps = std::move(ordered);
+  return true;
+}
+
+}  // namespace lamina::runtime

@@ -1,0 +1,20 @@
+// From graph to steps: the one place where an operation meets the step that carries it out.
+#pragma once
+
+#include "graph/passes.h"
+#include "runtime/cluster.h"
+#include "runtime/step.h"
+
+namespace lamina::runtime {
+
+// Steps in the order of their nodes; schedule() puts them in the order in which they run.
+std::vector<StepPtr> lower(const std::vector<const graph::Node*>& order, const std::unordered_set<const graph::Node*>& wanted,
+                           const FusionOptions& fusion, const kernels::Table& kernels);
+
+// Producers before consumers, readers of a variable before its writer. False where no such order exists.
+bool schedule(std::vector<StepPtr>& steps);
+
+// The node whose memory a tensor's elements lie in: views lead to what they look at.
+const graph::Node* memory_of(const graph::Node* node);
+
+}  // namespace lamina::runtime

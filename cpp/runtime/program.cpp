@@ -1,0 +1,281 @@
+#include "runtime/program.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/threads.h"
+#include "kernels/dispatch.h"
+#include "runtime/steps.h"
+#include "runtime/strided_copy.h"
+
+namespace lamina::runtime {
+
+using graph::Kind;
+using graph::Node;
+
+namespace {
+
+// An output that no step leaves where the caller wants it (an input, a parameter, a view, one given twice) is copied there.
+class OutputCopy final : public Step {
+ public:
+  OutputCopy(const Node* from, std::function<Strided()> to) : to_(std::move(to)), from_(from) {
+    name = "copy";
+    inputs = {from};
+  }
+  void bind(const Binder& binder) override {
+    copy_.bind(to_(), binder.locate(from_), binder.kernels);
+    units_ = copy_.lines();
+    bytes_ = copy_.bytes();
+  }
+  void run(const Run& run, int64_t first, int64_t last, int) const override { copy_.run(run, first, last); }
+
+ private:
+  std::function<Strided()> to_;
+  const Node* from_;
+  StridedCopy copy_;
+};
+
+void put_scalar(char* to, DType type, double value) {
+  switch (type) {
+    case DType::boolean: *reinterpret_cast<uint8_t*>(to) = value != 0; break;
+    case DType::int64: *reinterpret_cast<int64_t*>(to) = static_cast<int64_t>(value); break;
+    case DType::float32: *reinterpret_cast<float*>(to) = static_cast<float>(value); break;
+    case DType::float64: *reinterpret_cast<double*>(to) = value; break;
+  }
+}
+
+constexpr size_t kScalar = 8;  // bytes of a slot
+
+}  // namespace
+
+Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options)
+    : inputs_(std::move(inputs)) {
+  for (const auto& input : inputs_)
+    check<TypeError>(input->is("input"), "[function] an input must be a placeholder, got the result of ", input->op->name);
+  graph::Roots roots = graph::resolve_modes({std::move(outputs), std::move(effects)}, options.training);
+  if (options.optimize) roots = graph::fold(std::move(roots));
+  roots = graph::legalize(std::move(roots));
+  if (options.optimize) roots = graph::share(graph::fold(std::move(roots)));
+  outputs_ = roots.outputs;
+  keep_alive_ = roots.outputs;
+  keep_alive_.insert(keep_alive_.end(), roots.effects.begin(), roots.effects.end());
+
+  const auto order = graph::topological(keep_alive_);
+  for (const Node* node : order) {
+    if (!node->is("input")) continue;
+    const bool given = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) { return input.get() == node; });
+    check(given, "[function] the outputs need a placeholder of shape ", to_string(node->shape()), " that is not among the inputs");
+  }
+  std::unordered_set<const Node*> wanted;
+  for (const auto& output : outputs_) wanted.insert(memory_of(output.get()));
+  FusionOptions fusion = options.fusion;
+  steps_ = lower(order, wanted, fusion, kernels::table());
+  if (!schedule(steps_)) {  // an update that shares a program with something its parameter's readers wait for
+    fusion.updates = false;
+    steps_ = lower(order, wanted, fusion, kernels::table());
+    check(schedule(steps_), "the updates of this program wait for each other");
+  }
+  place_buffers();
+}
+
+std::string Program::input_name(size_t i) const { return inputs_[i]->attrs.get<std::string>("name", "input " + std::to_string(i + 1)); }
+
+int Program::buffer_of(const Node* node) {
+  const auto found = buffer_of_.find(node);
+  if (found != buffer_of_.end()) return found->second;
+  Buffer buffer{Buffer::arena, node, 0, 0, 0, 0, 0, nullptr};
+  if (node->is("variable")) buffer.kind = Buffer::variable;
+  if (node->is("constant")) buffer.kind = Buffer::constant;
+  if (node->is("iota")) buffer.kind = Buffer::iota;
+  if (node->is("input")) {
+    buffer.kind = Buffer::input;
+    for (size_t i = 0; i < inputs_.size(); ++i)
+      if (inputs_[i].get() == node) buffer.index = i;
+  }
+  if (node->is("fill") || node->is("size")) {
+    buffer.kind = Buffer::scalar;
+    buffer.index = static_cast<size_t>(std::count_if(buffers_.begin(), buffers_.end(), [](const Buffer& b) { return b.kind == Buffer::scalar; }));
+  }
+  buffers_.push_back(std::move(buffer));
+  return buffer_of_[node] = static_cast<int>(buffers_.size()) - 1;
+}
+
+void Program::place_buffers() {
+  std::unordered_set<const Node*> made;
+  for (const StepPtr& step : steps_)
+    for (const Node* node : step->outputs) made.insert(node);
+  std::vector<StepPtr> copies;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const Node* node = outputs_[i].get();
+    Buffer buffer{Buffer::output, node, i, 0, 0, 0, 0, nullptr};
+    buffers_.push_back(std::move(buffer));
+    const int id = static_cast<int>(buffers_.size()) - 1;
+    if (made.count(node) && !buffer_of_.count(node)) {
+      buffer_of_[node] = id;
+      continue;
+    }
+    auto to = [this, id, node] { return Strided::dense(id, node->dtype(), symbols_.eval(node->shape())); };
+    copies.push_back(std::make_unique<OutputCopy>(node, to));
+  }
+  for (StepPtr& copy : copies) steps_.push_back(std::move(copy));
+  check(schedule(steps_), "an output waits for the update of what it shows");
+  for (const StepPtr& step : steps_)
+    for (const auto* list : {&step->inputs, &step->outputs, &step->changes})
+      for (const Node* node : *list) buffer_of(memory_of(node));
+  for (Buffer& b : buffers_) b.first = steps_.size();
+  for (size_t i = 0; i < steps_.size(); ++i)
+    for (const auto* list : {&steps_[i]->inputs, &steps_[i]->outputs})
+      for (const Node* node : *list) {
+        Buffer& b = buffers_[static_cast<size_t>(buffer_of_.at(memory_of(node)))];
+        b.first = std::min(b.first, i);
+        b.last = std::max(b.last, i);
+      }
+}
+
+// ---- Binding: from symbols to sizes ----
+
+Strided Program::locate(const Node* node) const {
+  const Sizes sizes = symbols_.eval(node->shape());
+  if (node->op->kind != Kind::view || buffer_of_.count(node)) {
+    const int id = buffer_of_.at(node);
+    const Buffer& b = buffers_[static_cast<size_t>(id)];
+    if (b.kind == Buffer::scalar)
+      return {id, node->dtype(), 0, sizes, Sizes(sizes.size(), 0)};
+    return Strided::dense(id, node->dtype(), sizes);
+  }
+  Strided view = locate(node->inputs[0].get());
+  if (node->is("broadcast_to")) return view.broadcast(sizes);
+  if (node->is("transpose")) {
+    const Strided from = view;
+    const auto& axes = node->attrs.get<std::vector<int64_t>>("axes");
+    for (size_t i = 0; i < axes.size(); ++i) view.strides[i] = from.strides[static_cast<size_t>(axes[i])];
+  } else if (node->is("slice")) {
+    const Sizes start = symbols_.eval(node->attrs.get<Shape>("start"));
+    const auto& step = node->attrs.get<std::vector<int64_t>>("step");
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      const int64_t last = sizes[i] == 0 ? start[i] : start[i] + (sizes[i] - 1) * step[i];
+      check(sizes[i] <= 0 || (std::min(start[i], last) >= 0 && std::max(start[i], last) < view.sizes[i]),
+            "[slice] needs elements ", start[i], " to ", last, " of an axis that has ", view.sizes[i], " with this batch");
+      view.offset += sizes[i] > 0 ? start[i] * view.strides[i] : 0;
+      view.strides[i] *= step[i];
+    }
+  } else {
+    view.strides = dense_strides(sizes);  // reshape: the input is dense, see legalize
+  }
+  view.sizes = sizes;
+  return view;
+}
+
+void Program::bind(const std::vector<Sizes>& input_sizes) {
+  if (bound_ && input_sizes == bound_sizes_ && layout_ == graph::Variable::layout_version()) return;
+  bound_ = false;
+  check(input_sizes.size() == inputs_.size(), "[function] expected ", inputs_.size(), " inputs, got ", input_sizes.size());
+  symbols_.clear();
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const Shape& shape = inputs_[i]->shape();
+    const Shape got(input_sizes[i].begin(), input_sizes[i].end());
+    bool fits = shape.size() == got.size();
+    for (size_t axis = 0; fits && axis < shape.size(); ++axis) fits = symbols_.match(shape[axis], input_sizes[i][axis]);
+    std::string known;
+    for (const Dim& dim : shape)
+      if (!dim.constant() && symbols_.of(dim.symbol) >= 0)
+        known = " with " + symbol_name(dim.symbol) + " = " + std::to_string(symbols_.of(dim.symbol));
+    check(fits, "[", input_name(i), "] expected shape ", to_string(shape), known, ", got ", to_string(got));
+  }
+  for (const auto& output : outputs_) symbols_.eval(output->shape());
+  bind_steps();
+  plan_arena();
+  set_bases();
+  bound_sizes_ = input_sizes;
+  layout_ = graph::Variable::layout_version();
+  bound_ = true;
+}
+
+void Program::bind_steps() {
+  const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
+  scratch_bytes_ = 0;
+  for (const StepPtr& step : steps_) {
+    step->bind(binder);
+    scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
+  }
+  for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
+}
+
+// Buffers whose lifetimes touch must not overlap: the largest first, each at the lowest place that is free.
+void Program::plan_arena() {
+  std::vector<Buffer*> waiting, placed;
+  for (Buffer& b : buffers_)
+    if (b.kind == Buffer::arena) waiting.push_back(&b);
+  std::stable_sort(waiting.begin(), waiting.end(), [](const Buffer* a, const Buffer* b) { return a->bytes > b->bytes; });
+  size_t total = 0;
+  for (Buffer* b : waiting) {
+    std::vector<const Buffer*> rivals;
+    for (const Buffer* other : placed)
+      if (other->first <= b->last && b->first <= other->last) rivals.push_back(other);
+    std::sort(rivals.begin(), rivals.end(), [](const Buffer* x, const Buffer* y) { return x->offset < y->offset; });
+    size_t offset = 0;
+    for (const Buffer* other : rivals) {
+      if (offset + b->bytes <= other->offset) break;
+      offset = std::max(offset, align_up(other->offset + other->bytes));
+    }
+    b->offset = offset;
+    total = std::max(total, offset + align_up(b->bytes));
+    placed.push_back(b);
+  }
+  arena_.grow(total);
+}
+
+void Program::set_bases() {
+  scalars_.grow(kScalar * (buffers_.size() + 1));
+  bases_.assign(buffers_.size(), nullptr);
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    Buffer& b = buffers_[i];
+    switch (b.kind) {
+      case Buffer::arena: bases_[i] = arena_.data() + b.offset; break;
+      case Buffer::variable: bases_[i] = b.node->attrs.get<std::shared_ptr<graph::Variable>>("variable")->data(); break;
+      case Buffer::constant: bases_[i] = b.node->attrs.get<std::shared_ptr<const graph::Array>>("value")->data.data(); break;
+      case Buffer::scalar: {
+        bases_[i] = scalars_.data() + b.index * kScalar;
+        const bool is_size = b.node->is("size");
+        const double value = is_size ? static_cast<double>(count(symbols_.eval(b.node->attrs.get<Shape>("shape"))))
+                                     : b.node->attrs.get<double>("value");
+        put_scalar(bases_[i], b.node->dtype(), value);
+        break;
+      }
+      case Buffer::iota: {
+        b.own = std::make_unique<AlignedBuffer>(b.bytes);
+        bases_[i] = b.own->data();
+        const size_t element = size_of(b.node->dtype());
+        for (size_t k = 0; k * element < b.bytes; ++k) put_scalar(bases_[i] + k * element, b.node->dtype(), static_cast<double>(k));
+        break;
+      }
+      default: break;  // inputs and outputs: given to run()
+    }
+  }
+}
+
+// ---- Running ----
+
+void Program::run(const void* const* inputs, void* const* outputs, double* seconds) {
+  for (size_t i = 0; i < buffers_.size(); ++i) {
+    if (buffers_[i].kind == Buffer::input) bases_[i] = const_cast<char*>(static_cast<const char*>(inputs[buffers_[i].index]));
+    if (buffers_[i].kind == Buffer::output) bases_[i] = static_cast<char*>(outputs[buffers_[i].index]);
+  }
+  const auto threads = static_cast<size_t>(num_threads());
+  if (scratch_.size() < threads) scratch_.resize(threads);
+  for (size_t i = 0; i < threads; ++i) scratch_[i].grow(scratch_bytes_);
+
+  const Run run{bases_.data(), scratch_.data()};
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = *steps_[i];
+    const auto start = seconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+    if (step.parallel())
+      parallel_for(step.units(), [&](ptrdiff_t first, ptrdiff_t last, int worker) { step.run(run, first, last, worker); });
+    else
+      step.run(run, 0, step.units(), 0);
+    step.finish(run);
+    if (seconds) seconds[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+}
+
+}  // namespace lamina::runtime

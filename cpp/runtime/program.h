@@ -1,0 +1,76 @@
+// One explicit program of linear algebra: steps in order and one arena of buffers, planned once, run for any batch size.
+#pragma once
+
+#include <mutex>
+#include <unordered_map>
+
+#include "runtime/lower.h"
+
+namespace lamina::runtime {
+
+struct ProgramOptions {
+  bool training = false;
+  bool optimize = true;  // folding and sharing
+  FusionOptions fusion;
+};
+
+class Program {
+ public:
+  Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options);
+
+  size_t input_count() const { return inputs_.size(); }
+  size_t output_count() const { return outputs_.size(); }
+  const graph::Type& input_type(size_t i) const { return inputs_[i]->type; }
+  std::string input_name(size_t i) const;
+  size_t output_rank(size_t i) const { return outputs_[i]->shape().size(); }
+  DType output_dtype(size_t i) const { return outputs_[i]->dtype(); }
+
+  // Makes the program ready for inputs of these sizes. Throws ValueError naming the input that does not fit.
+  void bind(const std::vector<Sizes>& input_sizes);
+  Sizes output_sizes(size_t i) const { return symbols_.eval(outputs_[i]->shape()); }
+
+  // Runs once: dense inputs in, dense outputs out. One caller at a time holds `mutex` from bind() on.
+  // `seconds`, if given, receives the time of each step (which then run one after the other).
+  void run(const void* const* inputs, void* const* outputs, double* seconds = nullptr);
+  std::mutex mutex;
+
+  const std::vector<StepPtr>& steps() const { return steps_; }
+  size_t arena_bytes() const { return arena_.size(); }
+
+ private:
+  struct Buffer {
+    enum Kind { arena, input, output, variable, constant, scalar, iota } kind;
+    const graph::Node* node = nullptr;
+    size_t index = 0;           // of the input or output; the slot of a scalar
+    size_t first = 0, last = 0;  // steps between which an arena buffer is in use
+    size_t bytes = 0, offset = 0;
+    std::unique_ptr<AlignedBuffer> own;  // constants made at bind (iota)
+  };
+
+  void place_buffers();
+  int buffer_of(const graph::Node* node);
+  void lifetimes();
+  Strided locate(const graph::Node* node) const;
+  void bind_steps();
+  void plan_arena();
+  void set_bases();
+
+  graph::Tensors keep_alive_;  // the graph that the steps point into
+  graph::Tensors inputs_, outputs_;
+  std::vector<StepPtr> steps_;
+  std::vector<Buffer> buffers_;
+  std::unordered_map<const graph::Node*, int> buffer_of_;
+  std::vector<std::pair<const graph::Node*, int>> copied_outputs_;  // outputs that are not a step's own result
+
+  Bindings symbols_;
+  std::vector<Sizes> bound_sizes_;
+  bool bound_ = false;
+  uint64_t layout_ = 0;
+  AlignedBuffer arena_;
+  AlignedBuffer scalars_;
+  std::vector<AlignedBuffer> scratch_;
+  size_t scratch_bytes_ = 0;
+  std::vector<char*> bases_;
+};
+
+}  // namespace lamina::runtime

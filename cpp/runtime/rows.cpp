@@ -1,0 +1,127 @@
+#include "runtime/rows.h"
+
+#include <cstring>
+
+namespace lamina::runtime {
+
+namespace {
+
+size_t bytes_of(Source type) {
+  switch (type) {
+    case Source::boolean:
+    case Source::int8:
+    case Source::uint8: return 1;
+    case Source::int16:
+    case Source::uint16: return 2;
+    case Source::int32:
+    case Source::uint32:
+    case Source::float32: return 4;
+    default: return 8;
+  }
+}
+
+bool same(Source source, DType type) {
+  switch (type) {
+    case DType::boolean: return source == Source::boolean;
+    case DType::int64: return source == Source::int64;
+    case DType::float32: return source == Source::float32;
+    default: return source == Source::float64;
+  }
+}
+
+bool row_is_dense(const Rows& rows) {
+  auto expected = static_cast<int64_t>(bytes_of(rows.type));
+  for (size_t i = rows.sizes.size(); i-- > 1;) {
+    if (rows.sizes[i] != 1 && rows.byte_strides[i] != expected) return false;
+    expected *= rows.sizes[i];
+  }
+  return true;
+}
+
+int64_t row_elements(const Rows& rows) {
+  int64_t n = 1;
+  for (size_t i = 1; i < rows.sizes.size(); ++i) n *= rows.sizes[i];
+  return n;
+}
+
+// Walks the axes from `axis` on; the innermost is a plain loop.
+template <class From, class To>
+To* convert_axes(To* to, const char* from, const Rows& rows, size_t axis) {
+  const size_t rank = rows.sizes.size();
+  if (axis >= rank) {
+    From value;
+    std::memcpy(&value, from, sizeof value);
+    *to = static_cast<To>(value);
+    return to + 1;
+  }
+  const int64_t n = rows.sizes[axis], stride = rows.byte_strides[axis];
+  if (axis + 1 < rank) {
+    for (int64_t i = 0; i < n; ++i) to = convert_axes<From>(to, from + i * stride, rows, axis + 1);
+    return to;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    From value;
+    std::memcpy(&value, from + i * stride, sizeof value);
+    to[i] = static_cast<To>(value);
+  }
+  return to + n;
+}
+
+template <class From, class To>
+void gather_as(To* to, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t row = order ? order[i] : first + i;
+    to = convert_axes<From>(to, rows.data + row * rows.byte_strides[0], rows, 1);
+  }
+}
+
+template <class To>
+void gather_to(To* to, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+  switch (rows.type) {
+    case Source::boolean:
+    case Source::uint8: return gather_as<uint8_t>(to, rows, order, first, count);
+    case Source::int8: return gather_as<int8_t>(to, rows, order, first, count);
+    case Source::int16: return gather_as<int16_t>(to, rows, order, first, count);
+    case Source::uint16: return gather_as<uint16_t>(to, rows, order, first, count);
+    case Source::int32: return gather_as<int32_t>(to, rows, order, first, count);
+    case Source::uint32: return gather_as<uint32_t>(to, rows, order, first, count);
+    case Source::int64: return gather_as<int64_t>(to, rows, order, first, count);
+    case Source::uint64: return gather_as<uint64_t>(to, rows, order, first, count);
+    case Source::float32: return gather_as<float>(to, rows, order, first, count);
+    case Source::float64: return gather_as<double>(to, rows, order, first, count);
+  }
+}
+
+// uint8 that holds a truth: anything but 0 is 1.
+struct Truth {
+  uint8_t value = 0;
+  Truth() = default;
+  template <class From>
+  explicit Truth(From from) : value(from != From(0)) {}
+};
+
+}  // namespace
+
+const void* Rows::in_place(DType wanted, int64_t first) const {
+  const bool dense = same(type, wanted) && row_is_dense(*this) &&
+                     (byte_strides[0] == row_elements(*this) * static_cast<int64_t>(bytes_of(type)) || sizes[0] <= 1);
+  return dense ? data + first * byte_strides[0] : nullptr;
+}
+
+void gather_rows(void* to, DType type, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+  if (same(rows.type, type) && row_is_dense(rows)) {
+    const size_t bytes = static_cast<size_t>(row_elements(rows)) * bytes_of(rows.type);
+    for (int64_t i = 0; i < count; ++i)
+      std::memcpy(static_cast<char*>(to) + static_cast<size_t>(i) * bytes, rows.data + (order ? order[i] : first + i) * rows.byte_strides[0],
+                  bytes);
+    return;
+  }
+  switch (type) {
+    case DType::boolean: return gather_to(static_cast<Truth*>(to), rows, order, first, count);
+    case DType::int64: return gather_to(static_cast<int64_t*>(to), rows, order, first, count);
+    case DType::float32: return gather_to(static_cast<float*>(to), rows, order, first, count);
+    case DType::float64: return gather_to(static_cast<double*>(to), rows, order, first, count);
+  }
+}
+
+}  // namespace lamina::runtime

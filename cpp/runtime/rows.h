@@ -1,0 +1,26 @@
+// Rows of a user's array, gathered into the dense inputs of a program: any layout, any number type, nothing copied but the batch.
+#pragma once
+
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "base/shape.h"
+
+namespace lamina::runtime {
+
+enum class Source : uint8_t { boolean, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float32, float64 };
+
+struct Rows {
+  const char* data;
+  Source type;
+  Sizes sizes;         // (rows, ...)
+  Sizes byte_strides;  // may be anything, negative and zero included
+
+  // Where rows [first, ..) already lie as the program wants them, in place; otherwise null.
+  const void* in_place(DType type, int64_t first) const;
+};
+
+// to[i, ..] = rows[order[i], ..], converted. Without an order: rows first, first + 1, ..
+void gather_rows(void* to, DType type, const Rows& rows, const int64_t* order, int64_t first, int64_t count);
+
+}  // namespace lamina::runtime

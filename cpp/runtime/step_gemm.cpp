@@ -1,0 +1,254 @@
+// C = A B in blocks of C: each block is one unit, multiplied over all of k and then finished by the epilogue while it is in cache.
+//
+// Blocks are cut by m, n and k alone, and every element of C is one chain of multiply-adds over ascending k: the result does not
+// depend on the number of threads, nor on the other rows.
+#include <algorithm>
+#include <memory>
+
+#include "runtime/steps.h"
+
+namespace lamina::runtime {
+
+namespace {
+
+constexpr int64_t kBlockRows = 96;       // rows of A in L2 beside a panel of B
+constexpr int64_t kBlockCols = 256;      // columns of C in one block
+constexpr int64_t kPiece = 384;          // longest piece of k: a k x nr panel of B takes at most 24 KB of L1
+constexpr double kUnitFlops = 250e3;     // a block worth another thread's while
+constexpr int64_t kUnitsWanted = 8;      // blocks for that many threads where the product is large enough
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
+class GemmStep final : public Step {
+ public:
+  GemmStep(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels)
+      : product_(product), stores_product_(stores_product) {
+    precision_ = product->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32;
+    element_ = static_cast<int64_t>(size_of(product->dtype()));
+    kernel_ = kernels.gemm[precision_];
+    name = "matmul";
+    nodes = {product};
+    inputs = {product->inputs[0].get(), product->inputs[1].get()};
+    if (stores_product) outputs.push_back(product);
+    if (epilogue.nodes.empty()) return;
+    for (const graph::Node* node : epilogue.nodes) {
+      name += "+" + node->op->name;
+      nodes.push_back(node);
+      if (node->op->kind == graph::Kind::effect)
+        for (size_t i = 0; i < node->inputs.size(); ++i)
+          if (i != 1 && i != 2) changes.push_back(node->inputs[i].get());
+    }
+    for (const graph::Node* node : epilogue.stored)
+      if (node->op->kind != graph::Kind::effect) outputs.push_back(node);
+    epilogue_ = std::make_unique<TileProgram>(std::move(epilogue), kernels);
+    for (const graph::Node* node : epilogue_->external_inputs()) inputs.push_back(node);
+  }
+
+  void bind(const Binder& binder) override {
+    const Sizes shape = binder.symbols.eval(product_->shape());
+    Strided a = binder.locate(product_->inputs[0].get()), b = binder.locate(product_->inputs[1].get());
+    m_ = shape[shape.size() - 2];
+    n_ = shape[shape.size() - 1];
+    k_ = a.sizes.back();
+    const Sizes stack(shape.begin(), shape.end() - 2);
+    a = over_stack(a, stack);
+    b = over_stack(b, stack);
+    if (stores_product_) {
+      c_ = binder.locate(product_);
+      c_row_ = n_;
+    }
+    bind_stack(binder, stack, a, b);
+    choose_blocks();
+    choose_kernel();
+    if (epilogue_) epilogue_->set_slots(units_, stacks_ * row_blocks_);
+    pack_bytes_ = packs_ ? align_up(static_cast<size_t>(piece_ * round_up(block_cols_, kernel_.nr) * element_)) : 0;
+    block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
+    scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
+    const double matrices = static_cast<double>(stacks_);
+    flops_ = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_) * matrices;
+    bytes_ = static_cast<double>((m_ * k_ + k_ * n_ + (stores_product_ ? m_ * n_ : 0)) * element_) * matrices +
+             (epilogue_ ? epilogue_->traffic() : 0);
+  }
+
+  void run(const Run& run, int64_t first, int64_t last, int worker) const override {
+    for (int64_t unit = first; unit < last; ++unit) run_unit(run, unit, run.scratch[worker].data());
+  }
+
+  void finish(const Run& run) const override {
+    if (epilogue_) epilogue_->finish(run);
+  }
+
+ private:
+  // A factor with the stack's axes in front: stride 0 where one matrix serves all.
+  static Strided over_stack(const Strided& x, const Sizes& stack) {
+    Sizes to = stack;
+    to.push_back(x.sizes[x.sizes.size() - 2]);
+    to.push_back(x.sizes.back());
+    Strided out = x.broadcast(to);
+    for (size_t i = 0; i < 2; ++i) out.strides[to.size() - 1 - i] = x.strides[x.strides.size() - 1 - i];
+    return out;
+  }
+
+  // Where one B serves the whole stack and the rows of all A's are evenly spaced, the stack is one tall product.
+  void bind_stack(const Binder& binder, const Sizes& stack, const Strided& a, const Strided& b) {
+    const size_t rank = stack.size();
+    Sizes sizes(a.sizes.begin(), a.sizes.end() - 1), rows(a.strides.begin(), a.strides.end() - 1);
+    const bool shared = std::all_of(b.strides.begin(), b.strides.end() - 2, [](int64_t s) { return s == 0; });
+    if (rank > 0 && shared) collapse(sizes, {&rows}, 0);
+    bool tall = rank > 0 && shared && sizes.size() <= 1;
+    if (epilogue_) {
+      epilogue_->bind(binder, tall || rank == 0 ? 1 : 2);
+      if (tall && epilogue_->outer() != 1) {
+        tall = false;
+        epilogue_->bind(binder, 2);
+      }
+    }
+    a_row_ = a.strides[rank];
+    a_col_ = a.strides[rank + 1];
+    b_row_ = b.strides[rank];
+    b_col_ = b.strides[rank + 1];
+    stacks_ = tall ? 1 : count(stack);
+    if (tall) {
+      m_ *= count(stack);
+      a_row_ = rows.empty() ? a_row_ : rows[0];
+    }
+    a_at_.clear();
+    b_at_.clear();
+    a_buffer_ = a.buffer;
+    b_buffer_ = b.buffer;
+    for (int64_t s = 0; s < stacks_; ++s) {
+      int64_t rest = s, a_at = a.offset, b_at = b.offset;
+      for (size_t axis = rank; !tall && axis-- > 0;) {
+        a_at += rest % stack[axis] * a.strides[axis];
+        b_at += rest % stack[axis] * b.strides[axis];
+        rest /= stack[axis];
+      }
+      a_at_.push_back(a_at);
+      b_at_.push_back(b_at);
+    }
+  }
+
+  void choose_blocks() {
+    const int64_t mr = kernel_.mr, nr = kernel_.nr;
+    const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
+    block_rows_ = std::min(round_up(m_, mr), round_up(kBlockRows, mr));
+    block_cols_ = whole_rows ? n_ : std::min(round_up(n_, nr), kBlockCols);
+    const double flops = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_ * stacks_);
+    const auto wanted = static_cast<int64_t>(std::min(static_cast<double>(kUnitsWanted), flops / kUnitFlops));
+    const auto blocks = [&] { return stacks_ * ceil_div(m_, block_rows_) * ceil_div(n_, block_cols_); };
+    while (block_cols_ > 0 && blocks() < wanted) {
+      const bool wide = !whole_rows && block_cols_ >= 4 * nr;
+      if (wide)
+        block_cols_ = round_up(block_cols_ / 2, nr);
+      else if (block_rows_ >= 2 * mr)
+        block_rows_ = round_up(block_rows_ / 2, mr);
+      else
+        break;
+    }
+    block_cols_ = std::max<int64_t>(1, std::min(block_cols_, n_));
+    block_rows_ = std::max<int64_t>(1, std::min(block_rows_, m_));
+    row_blocks_ = ceil_div(m_, block_rows_);
+    col_blocks_ = ceil_div(n_, block_cols_);
+    units_ = stacks_ * row_blocks_ * col_blocks_;
+    piece_ = std::max<int64_t>(1, ceil_div(k_, std::max<int64_t>(1, ceil_div(k_, kPiece))));
+  }
+
+  void choose_kernel() {
+    const bool few_columns = n_ <= kernel_.nr / 2;
+    narrow_ = few_columns && a_col_ == 1 && b_row_ == 1;
+    column_ = !narrow_ && n_ == 1 && a_row_ == 1;  // c^T = b^T A^T: the dense rows of A^T fill the vectors
+    packs_ = !narrow_ && !column_ && b_col_ != 1 && n_ > 1;
+  }
+
+  void run_unit(const Run& run, int64_t unit, char* scratch) const {
+    TileProgram::Block block{};
+    block.slot = unit;
+    block.row_slot = unit / col_blocks_;
+    block.outer = unit / (row_blocks_ * col_blocks_);
+    block.row0 = unit / col_blocks_ % row_blocks_ * block_rows_;
+    block.row1 = std::min(block.row0 + block_rows_, m_);
+    block.col0 = unit % col_blocks_ * block_cols_;
+    block.col1 = std::min(block.col0 + block_cols_, n_);
+
+    char* c = scratch + pack_bytes_;
+    int64_t c_row = block.col1 - block.col0;
+    if (stores_product_) {
+      c = run.at(c_.buffer) + ((block.outer * m_ + block.row0) * c_row_ + block.col0) * element_;
+      c_row = c_row_;
+    }
+    multiply(run, block, c, c_row, scratch);
+    if (!epilogue_) return;
+    block.product = c;
+    block.product_row = c_row;
+    epilogue_->run_block(run, block, scratch + pack_bytes_ + block_bytes_);
+  }
+
+  void multiply(const Run& run, const TileProgram::Block& block, char* c, int64_t c_row, char* pack) const {
+    const auto s = static_cast<size_t>(block.outer);
+    kernels::GemmArgs args{};
+    args.m = block.row1 - block.row0;
+    args.n = block.col1 - block.col0;
+    args.a_row = a_row_;
+    args.a_col = a_col_;
+    args.c = c;
+    args.c_row = c_row;
+    const char* a = run.at(a_buffer_) + (a_at_[s] + block.row0 * a_row_) * element_;
+    const char* b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
+    if (narrow_) {
+      args.k = k_;
+      args.a = a;
+      args.b = b;
+      args.b_row = b_col_;
+      return kernel_.narrow(args);
+    }
+    if (column_) {
+      args.m = 1;
+      args.n = block.row1 - block.row0;
+      args.k = k_;
+      args.a = b;
+      args.a_row = 0;
+      args.a_col = b_row_;
+      args.b = a;
+      args.b_row = a_col_;
+      return kernel_.block(args);
+    }
+    for (int64_t k0 = 0; k0 == 0 || k0 < k_; k0 += piece_) {
+      args.k = std::min(piece_, k_ - k0);
+      args.a = a + k0 * a_col_ * element_;
+      args.b = b + k0 * b_row_ * element_;
+      args.b_row = b_row_;
+      if (packs_) {
+        kernel_.transpose(pack, args.n, args.b, b_col_, args.n, args.k);
+        args.b = pack;
+        args.b_row = args.n;
+      }
+      args.accumulate = k0 > 0;
+      kernel_.block(args);
+    }
+  }
+
+  const graph::Node* product_;
+  const bool stores_product_;
+  std::unique_ptr<TileProgram> epilogue_;
+  kernels::GemmKernel kernel_;
+  int precision_;
+  int64_t element_;
+
+  int64_t m_ = 0, n_ = 0, k_ = 0, stacks_ = 1;
+  int64_t a_row_ = 0, a_col_ = 0, b_row_ = 0, b_col_ = 0, c_row_ = 0;
+  int a_buffer_ = -1, b_buffer_ = -1;
+  std::vector<int64_t> a_at_, b_at_;  // first element of each matrix of the stack
+  Strided c_;
+  int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1, piece_ = 1;
+  bool narrow_ = false, column_ = false, packs_ = false;
+  size_t pack_bytes_ = 0, block_bytes_ = 0;
+};
+
+}  // namespace
+
+StepPtr make_gemm_step(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels) {
+  return std::make_unique<GemmStep>(product, std::move(epilogue), stores_product, kernels);
+}
+
+}  // namespace lamina::runtime

@@ -1,0 +1,27 @@
+// The kinds of steps, one for each way of carrying out an operation. lower.cpp chooses among them.
+#pragma once
+
+#include "runtime/step.h"
+#include "runtime/tile_program.h"
+
+namespace lamina::runtime {
+
+// Elementwise and row-wise math over a whole tensor.
+StepPtr make_tile_step(Cluster cluster, const kernels::Table& kernels);
+
+// C = A B, followed on each finished block by the cluster's tile program (nothing where the cluster is empty).
+// `stores_product`: whether others need C itself.
+StepPtr make_gemm_step(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels);
+
+// y = x in another place, order or type; for assign, into the variable.
+StepPtr make_copy_step(const graph::Node* from, const graph::Node* to);
+
+StepPtr make_concatenate_step(const graph::Node* node);
+StepPtr make_pad_step(const graph::Node* node);
+StepPtr make_take_step(const graph::Node* node);
+StepPtr make_scatter_add_step(const graph::Node* node);
+StepPtr make_middle_reduce_step(const graph::Node* node);
+StepPtr make_random_step(const graph::Node* node);
+StepPtr make_rule_constants_step(const graph::Node* node);
+
+}  // namespace lamina::runtime

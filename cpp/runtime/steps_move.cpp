@@ -1,0 +1,214 @@
+// Steps that move elements: copies, joins, paddings, gathers and scatters.
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/steps.h"
+#include "runtime/strided_copy.h"
+
+namespace lamina::runtime {
+
+using graph::Node;
+
+namespace {
+
+class MoveStep : public Step {
+ public:
+  explicit MoveStep(const Node* node) : node_(node) {
+    name = node->op->name;
+    nodes = {node};
+    for (const auto& input : node->inputs) inputs.push_back(input.get());
+    outputs = {node};
+  }
+
+ protected:
+  const Node* node_;
+};
+
+// ---- Copies ----
+
+class CopyStep final : public Step {
+ public:
+  CopyStep(const Node* from, const Node* to) : from_(from), to_(to) {
+    name = "copy";
+    inputs = {from};
+    if (to->is("variable"))
+      changes = {to};
+    else
+      outputs = {to};
+  }
+
+  void bind(const Binder& binder) override {
+    copy_.bind(binder.locate(to_), binder.locate(from_), binder.kernels);
+    units_ = copy_.lines();
+    bytes_ = copy_.bytes();
+  }
+  void run(const Run& run, int64_t first, int64_t last, int) const override { copy_.run(run, first, last); }
+
+ private:
+  const Node *from_, *to_;
+  StridedCopy copy_;
+};
+
+// A part of `whole`: `size` elements along `axis` from `start`.
+Strided part(Strided whole, size_t axis, int64_t start, int64_t size) {
+  whole.offset += start * whole.strides[axis];
+  whole.sizes[axis] = size;
+  return whole;
+}
+
+class ConcatenateStep final : public MoveStep {
+ public:
+  using MoveStep::MoveStep;
+
+  void bind(const Binder& binder) override {
+    const auto axis = static_cast<size_t>(node_->attrs.get<int64_t>("axis"));
+    const Strided to = binder.locate(node_);
+    copies_.resize(node_->inputs.size());
+    int64_t start = 0;
+    bytes_ = 0;
+    for (size_t i = 0; i < copies_.size(); ++i) {
+      const Strided from = binder.locate(node_->inputs[i].get());
+      copies_[i].bind(part(to, axis, start, from.sizes[axis]), from, binder.kernels);
+      start += from.sizes[axis];
+      bytes_ += copies_[i].bytes();
+    }
+  }
+  void run(const Run& run, int64_t, int64_t, int) const override {
+    for (const StridedCopy& copy : copies_) copy.run(run, 0, copy.lines());
+  }
+
+ private:
+  std::vector<StridedCopy> copies_;
+};
+
+class PadStep final : public MoveStep {
+ public:
+  using MoveStep::MoveStep;
+
+  void bind(const Binder& binder) override {
+    const Strided to = binder.locate(node_), from = binder.locate(node_->inputs[0].get());
+    const Sizes low = binder.symbols.eval(node_->attrs.get<Shape>("low"));
+    const auto& interior = node_->attrs.get<std::vector<int64_t>>("interior");
+    // What is cut off (a negative width) is not copied.
+    Strided inside = to, source = from;
+    for (size_t i = 0; i < low.size(); ++i) {
+      const int64_t step = interior[i] + 1;
+      const int64_t first = low[i] < 0 ? (-low[i] + step - 1) / step : 0;
+      const int64_t room = to.sizes[i] - low[i];
+      const int64_t end = std::clamp<int64_t>((room + step - 1) / step, first, std::max(first, from.sizes[i]));
+      inside.offset += (low[i] + first * step) * to.strides[i];
+      inside.strides[i] *= step;
+      inside.sizes[i] = end - first;
+      source = part(source, i, first, end - first);
+    }
+    copy_.bind(inside, source, binder.kernels);
+    to_ = to;
+    zeros_ = static_cast<size_t>(count(to.sizes)) * size_of(to.dtype);
+    bytes_ = copy_.bytes() + static_cast<double>(zeros_);
+  }
+  void run(const Run& run, int64_t, int64_t, int) const override {
+    std::memset(run.at(to_.buffer), 0, zeros_);
+    copy_.run(run, 0, copy_.lines());
+  }
+
+ private:
+  StridedCopy copy_;
+  Strided to_;
+  size_t zeros_ = 0;
+};
+
+// ---- Gather and scatter along one axis: both are (outer, indices, inner) over dense memory ----
+
+class IndexedStep : public MoveStep {
+ public:
+  using MoveStep::MoveStep;
+
+ protected:
+  // `table` holds the axis that is indexed, `picked` the axes of the indices in its place.
+  void bind_indexed(const Binder& binder, const Node* table, const Node* indices, const Node* picked) {
+    const auto axis = static_cast<size_t>(node_->attrs.get<int64_t>("axis"));
+    table_ = binder.locate(table);
+    indices_ = binder.locate(indices);
+    picked_ = binder.locate(picked);
+    const Sizes& s = table_.sizes;
+    outer_ = count(Sizes(s.begin(), s.begin() + static_cast<ptrdiff_t>(axis)));
+    inner_ = count(Sizes(s.begin() + static_cast<ptrdiff_t>(axis) + 1, s.end()));
+    size_ = s[axis];
+    count_ = count(indices_.sizes);
+    bytes_ = 2.0 * static_cast<double>(count(picked_.sizes)) * static_cast<double>(size_of(picked_.dtype));
+  }
+
+  // An index counts from the end where it is negative; what lies outside is clamped to the last (labels and indices of a user's are
+  // checked before they get here).
+  int64_t index(const Run& run, int64_t i) const {
+    const int64_t value = reinterpret_cast<const int64_t*>(run.at(indices_.buffer))[indices_.offset + i];
+    return std::clamp<int64_t>(value < 0 ? value + size_ : value, 0, size_ - 1);
+  }
+
+  Strided table_, indices_, picked_;
+  int64_t outer_ = 0, inner_ = 0, size_ = 0, count_ = 0;
+};
+
+class TakeStep final : public IndexedStep {
+ public:
+  using IndexedStep::IndexedStep;
+
+  void bind(const Binder& binder) override {
+    bind_indexed(binder, node_->inputs[0].get(), node_->inputs[1].get(), node_);
+    units_ = outer_;
+  }
+  void run(const Run& run, int64_t first, int64_t last, int) const override {
+    const size_t element = size_of(picked_.dtype);
+    const size_t line = static_cast<size_t>(inner_) * element;
+    const char* table = run.at(table_.buffer) + static_cast<size_t>(table_.offset) * element;
+    char* picked = run.at(picked_.buffer);
+    if (size_ == 0) return;
+    for (int64_t o = first; o < last; ++o)
+      for (int64_t i = 0; i < count_; ++i)
+        std::memcpy(picked + static_cast<size_t>(o * count_ + i) * line, table + static_cast<size_t>(o * size_ + index(run, i)) * line,
+                    line);
+  }
+};
+
+class ScatterAddStep final : public IndexedStep {
+ public:
+  using IndexedStep::IndexedStep;
+
+  void bind(const Binder& binder) override {
+    bind_indexed(binder, node_, node_->inputs[0].get(), node_->inputs[1].get());
+    units_ = outer_;
+  }
+  void run(const Run& run, int64_t first, int64_t last, int) const override {
+    if (table_.dtype == DType::float32)
+      scatter<float>(run, first, last);
+    else if (table_.dtype == DType::float64)
+      scatter<double>(run, first, last);
+    else
+      scatter<int64_t>(run, first, last);
+  }
+
+ private:
+  template <class T>
+  void scatter(const Run& run, int64_t first, int64_t last) const {
+    T* table = reinterpret_cast<T*>(run.at(table_.buffer));
+    const T* picked = reinterpret_cast<const T*>(run.at(picked_.buffer)) + picked_.offset;
+    std::fill(table + first * size_ * inner_, table + last * size_ * inner_, T(0));
+    if (size_ == 0) return;
+    for (int64_t o = first; o < last; ++o)
+      for (int64_t i = 0; i < count_; ++i) {
+        T* to = table + (o * size_ + index(run, i)) * inner_;
+        const T* from = picked + (o * count_ + i) * inner_;
+        for (int64_t c = 0; c < inner_; ++c) to[c] += from[c];
+      }
+  }
+};
+
+}  // namespace
+
+StepPtr make_copy_step(const Node* from, const Node* to) { return std::make_unique<CopyStep>(from, to); }
+StepPtr make_concatenate_step(const Node* node) { return std::make_unique<ConcatenateStep>(node); }
+StepPtr make_pad_step(const Node* node) { return std::make_unique<PadStep>(node); }
+StepPtr make_take_step(const Node* node) { return std::make_unique<TakeStep>(node); }
+StepPtr make_scatter_add_step(const Node* node) { return std::make_unique<ScatterAddStep>(node); }
+
+}  // namespace lamina::runtime

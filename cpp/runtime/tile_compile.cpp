@@ -1,0 +1,218 @@
+// From nodes to tile instructions: once, when the program is planned.
+#include <algorithm>
+#include <limits>
+
+#include "kernels/dispatch.h"
+#include "runtime/tile_program.h"
+
+namespace lamina::runtime {
+
+using graph::Node;
+
+DType compute_type(const Node& node) {
+  DType type = DType::float32;
+  const auto widen = [&](DType t) {
+    if (t == DType::float64 || t == DType::int64) type = DType::float64;  // f64 holds integers up to 2^53
+  };
+  if (node.is("one_hot")) {  // fewer than 2^24 classes: exact in f32 as well
+    widen(node.dtype());
+    return type;
+  }
+  if (!node.is("rule_update")) widen(node.dtype());
+  for (size_t i = 0; i < node.inputs.size(); ++i)
+    if (!(node.is("rule_update") && i == 2)) widen(node.inputs[i]->dtype());
+  if (node.is("argmax") || node.is("argmin")) return node.inputs[0]->dtype() == DType::float32 ? DType::float32 : DType::float64;
+  return type;
+}
+
+TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
+    : cluster_(std::move(cluster)),
+      kernels_(kernels),
+      precision_(cluster_.compute == DType::float64 ? kernels::kF64 : kernels::kF32),
+      element_(precision_ == kernels::kF64 ? 8 : 4) {
+  // Rules write in place: whoever reads the parameter in this cluster must come first.
+  for (const Node* node : cluster_.nodes)
+    if (!node->is("rule_update")) compile_node(node);
+  for (const Node* node : cluster_.nodes)
+    if (node->is("rule_update")) compile_rule(node);
+  for (const Node* node : cluster_.stored) {
+    const Form form = cluster_.forms.at(node);
+    if (form == Form::column_sum || form == Form::total || node->op->kind == graph::Kind::effect) continue;
+    Output output;
+    output.node = node;
+    output.reg = reg_of_.at(node);
+    output.row_form = form == Form::row;
+    outputs_.push_back(output);
+  }
+  allocate();
+}
+
+std::vector<const Node*> TileProgram::external_inputs() const {
+  std::vector<const Node*> nodes;
+  for (const External& e : externals_) nodes.push_back(e.node);
+  for (const Rule& rule : rules_)
+    for (size_t i = 0; i < rule.tensors.size(); ++i)
+      if (i != 1) nodes.push_back(rule.tensors[i]);
+  return nodes;
+}
+
+int TileProgram::operand(const Node* node, bool row_form) {
+  if (const auto found = reg_of_.find(node); found != reg_of_.end()) return found->second;
+  if (node == cluster_.product) {
+    Register reg;
+    reg.product = true;
+    registers_.push_back(reg);
+    return reg_of_[node] = static_cast<int>(registers_.size()) - 1;
+  }
+  for (size_t i = 0; i < registers_.size(); ++i) {
+    const Register& reg = registers_[i];
+    if (reg.external >= 0 && externals_[static_cast<size_t>(reg.external)].node == node && reg.row_form == row_form)
+      return static_cast<int>(i);
+  }
+  External e;
+  e.node = node;
+  e.row_form = row_form;
+  externals_.push_back(e);
+  Register reg;
+  reg.external = static_cast<int>(externals_.size()) - 1;
+  reg.row_form = row_form;
+  registers_.push_back(reg);
+  return static_cast<int>(registers_.size()) - 1;
+}
+
+int TileProgram::emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params) {
+  const auto key = std::make_tuple(name + (row_domain ? "/row" : ""), in, params);
+  if (const auto found = numbered_.find(key); found != numbered_.end()) return found->second;
+  const kernels::TileEntry* entry = kernels::find_tile(kernels_, name.c_str());
+  check(entry != nullptr, "no kernel is called '", name, "'");
+  Instruction instruction{entry->fn[precision_], 0, static_cast<int>(in.size()), {}, row_domain, params};
+  std::copy(in.begin(), in.end(), instruction.in);
+  Register reg;
+  reg.row_form = row_form;
+  registers_.push_back(reg);
+  instruction.out = static_cast<int>(registers_.size()) - 1;
+  instructions_.push_back(instruction);
+  return numbered_[key] = instruction.out;
+}
+
+const double* TileProgram::keep_params(const Node* node) {
+  if (node->attrs.find("params") == nullptr) return nullptr;
+  for (const auto& kept : params_)
+    if (*kept == node->attrs.get<std::vector<double>>("params")) return kept->data();
+  params_.push_back(std::make_unique<std::vector<double>>(node->attrs.get<std::vector<double>>("params")));
+  return params_.back()->empty() ? nullptr : params_.back()->data();
+}
+
+// softmax, log_softmax and logsumexp share their parts: the row's maximum m, e = exp(x - m), s = sum e.
+int TileProgram::emit_softmax_part(const Node* node, const std::string& part) {
+  const int x = operand(node->inputs[0].get(), false);
+  const int m = emit("row_max", {x}, true, false);
+  const int shifted = emit("sub", {x, m}, false, false);
+  const int e = emit("exp", {shifted}, false, false);
+  const int s = emit("row_sum", {e}, true, false);
+  if (part == "softmax") return emit("div", {e, s}, false, false);
+  const int log_s = emit("log", {s}, true, true);
+  if (part == "log_softmax") return emit("sub", {shifted, log_s}, false, false);
+  return emit("add", {m, log_s}, true, true);
+}
+
+void TileProgram::compile_node(const Node* node) {
+  const std::string& op = node->op->name;
+  const Form form = cluster_.forms.at(node);
+  if (form == Form::column_sum || form == Form::total) return compile_partial(node);
+  const bool row = form == Form::row;
+  int reg = -1;
+  if (op == "reshape") {  // a row value whose last axis of 1 comes or goes
+    reg = operand(node->inputs[0].get(), true);
+  } else if (op == "softmax" || op == "log_softmax" || op == "logsumexp") {
+    reg = emit_softmax_part(node, op);
+  } else if (op == "argmax" || op == "argmin" || node->op->kind == graph::Kind::reduce) {
+    reg = emit("row_" + op, {operand(node->inputs[0].get(), false)}, true, false);
+  } else if (op == "one_hot") {
+    const int labels = operand(node->inputs[0].get(), false);
+    reg = emit("eq", {labels, emit("iota", {}, false, false)}, false, false);
+  } else if (op == "cast") {
+    reg = emit("copy", {operand(node->inputs[0].get(), row)}, row, row);
+  } else {
+    std::vector<int> in;
+    for (const auto& input : node->inputs) in.push_back(operand(input.get(), row));
+    reg = emit(op, in, row, row, keep_params(node));
+  }
+  reg_of_[node] = reg;
+}
+
+void TileProgram::compile_partial(const Node* node) {
+  const Node* operand_node = node->inputs[0].get();
+  const std::string& op = node->op->name;
+  const auto form = cluster_.forms.find(operand_node);
+  Partial p;
+  p.node = node;
+  p.from = form == cluster_.forms.end() ? Form::full : form->second;
+  p.reg = operand(operand_node, p.from == Form::row);
+  p.total = cluster_.forms.at(node) == Form::total;
+  p.combine = kernels::find_tile(kernels_, ("column_" + op).c_str())->fn[precision_];
+  p.reduce_row = kernels::find_tile(kernels_, ("row_" + op).c_str())->fn[precision_];
+  const double infinity = std::numeric_limits<double>::infinity();
+  p.start = op == "sum" ? 0 : op == "max" ? -infinity : infinity;
+  partials_.push_back(std::move(p));
+}
+
+void TileProgram::compile_rule(const Node* node) {
+  Rule rule;
+  rule.entry = kernels::find_rule(kernels_, node->attrs.get<std::string>("rule").c_str());
+  for (const auto& input : node->inputs) rule.tensors.push_back(input.get());
+  rule.gradient = operand(node->inputs[1].get(), false);
+  const Register& reg = registers_[static_cast<size_t>(rule.gradient)];
+  // The rule wants a gradient that is really there, not one value repeated.
+  if (reg.external >= 0) rule.gradient = emit("copy", {rule.gradient}, false, false);
+  rules_.push_back(std::move(rule));
+}
+
+// Gives each result a place: the output's own memory, or a scratch slot that is free again after the last use.
+void TileProgram::allocate() {
+  const size_t never = instructions_.size() + 1;
+  std::vector<size_t> last_use(registers_.size(), 0);
+  for (size_t i = 0; i < instructions_.size(); ++i)
+    for (int k = 0; k < instructions_[i].count; ++k) last_use[static_cast<size_t>(instructions_[i].in[k])] = i;
+  for (const Partial& p : partials_) last_use[static_cast<size_t>(p.reg)] = never;
+  for (const Rule& r : rules_) last_use[static_cast<size_t>(r.gradient)] = never;
+  for (size_t k = 0; k < outputs_.size(); ++k) {
+    Output& output = outputs_[k];
+    Register& reg = registers_[static_cast<size_t>(output.reg)];
+    const bool same_type = output.node->dtype() == (precision_ == kernels::kF64 ? DType::float64 : DType::float32);
+    const bool computed = reg.external < 0 && !reg.product && reg.output < 0;
+    output.direct = same_type && computed;
+    if (output.direct) reg.output = static_cast<int>(k);
+    last_use[static_cast<size_t>(output.reg)] = never;
+  }
+  for (Register& reg : registers_)  // what is brought in (converted, gathered) needs a place of its own
+    if (reg.external >= 0) reg.slot = scratch_slots_++;
+  std::vector<int> free;
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    const Instruction& instruction = instructions_[i];
+    Register& out = registers_[static_cast<size_t>(instruction.out)];
+    // In place where an operand of the same form dies here; never for reductions, whose result is smaller than its operand.
+    for (int k = 0; k < instruction.count; ++k) {
+      const auto id = static_cast<size_t>(instruction.in[k]);
+      Register& in = registers_[id];
+      const bool dies = last_use[id] == i && in.slot >= 0 && in.external < 0;
+      if (!dies || in.row_form != out.row_form) continue;
+      free.push_back(in.slot);
+      last_use[id] = never;
+    }
+    if (out.output < 0) {
+      if (free.empty()) free.push_back(scratch_slots_++);
+      out.slot = free.back();
+      free.pop_back();
+    }
+    for (int k = 0; k < instruction.count; ++k) {
+      const auto id = static_cast<size_t>(instruction.in[k]);
+      Register& in = registers_[id];
+      if (last_use[id] != i || in.slot < 0 || in.external >= 0) continue;
+      free.push_back(in.slot);
+      last_use[id] = never;
+    }
+  }
+}
+
+}  // namespace lamina::runtime

@@ -1,0 +1,166 @@
+// Elementwise and row-wise math as a list of tile instructions. Tiles are small enough to stay in L1, so what passes from one
+// instruction to the next never travels further. The same program runs over whole tensors (TileStep) or, as the epilogue of a matrix
+// product, over the block of C that was just finished (GemmStep).
+//
+// The domain is a shape (.., rows, cols). Values are full (one for each element), or row values (one for each row: sums along the
+// last axis and what is computed from them). Sums down the columns and over everything leave the tile as partial sums, one set for
+// each slot, merged in the order of the slots.
+#pragma once
+
+#include <map>
+#include <tuple>
+#include <unordered_map>
+
+#include "runtime/step.h"
+
+namespace lamina::runtime {
+
+enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
+
+struct Cluster {
+  Shape domain;
+  DType compute = DType::float32;                     // the type that the tiles calculate in
+  std::vector<const graph::Node*> nodes;              // inputs before users
+  std::unordered_map<const graph::Node*, Form> forms;
+  const graph::Node* product = nullptr;               // the matmul whose result the cluster takes from the block, if any
+  std::vector<const graph::Node*> stored;             // nodes whose values others need
+  bool has_rows = false;                              // the last axis must stay whole in a tile
+  bool has_columns = false;                           // the last axis must stay apart
+};
+
+class TileProgram {
+ public:
+  TileProgram(Cluster cluster, const kernels::Table& kernels);
+
+  const Cluster& cluster() const { return cluster_; }
+  std::vector<const graph::Node*> external_inputs() const;
+
+  // A block of the domain: rows [row0, row1), columns [col0, col1) of the matrix at index `outer`.
+  struct Block {
+    int64_t outer, row0, row1, col0, col1;
+    int64_t slot;                  // where its totals go
+    int64_t row_slot;              // where its column sums go: blocks beside each other share one
+    const void* product = nullptr;  // the block of the matrix product
+    int64_t product_row = 0;
+  };
+
+  // The last `keep` axes of the domain stay apart: 1 where columns matter, 2 for the matrices of a stack.
+  void bind(const Binder& binder, size_t keep);
+  void set_slots(int64_t slots, int64_t row_slots);
+  void run_block(const Run& run, const Block& block, char* scratch) const;
+  void finish(const Run& run) const;
+
+  int64_t outer() const { return outer_; }
+  int64_t rows() const { return rows_; }
+  int64_t cols() const { return cols_; }
+  size_t scratch_bytes() const { return scratch_bytes_; }
+  size_t instruction_count() const { return instructions_.size() + rules_.size(); }
+  double traffic() const { return traffic_; }
+  int precision() const { return precision_; }
+
+ private:
+  struct External {
+    const graph::Node* node;
+    bool row_form;  // aligned with the rows: its last axis is the domain's last but one
+    // bound
+    int buffer = -1;
+    DType dtype = DType::float32;
+    int64_t offset = 0;
+    Sizes outer_strides;
+    int64_t row = 0, col = 0;
+    bool direct = true;  // read in place; otherwise brought into scratch first, converted or gathered
+  };
+  struct Output {
+    const graph::Node* node;
+    int reg;
+    bool row_form;
+    int buffer = -1;
+    DType dtype = DType::float32;
+    bool direct = true;  // written in place by the instruction; otherwise converted from scratch afterwards
+    Sizes outer_strides;
+    int64_t row = 0;
+  };
+  struct Instruction {
+    kernels::TileFn fn;
+    int out;
+    int count;
+    int in[kernels::kMaxOperands];
+    bool row_domain;  // over the row values of a tile
+    const double* params;
+  };
+  struct Partial {
+    const graph::Node* node;
+    kernels::TileFn combine;      // column reduce of the same operation
+    kernels::TileFn reduce_row;   // for totals
+    double start;
+    int reg;
+    Form from;  // of the operand: full or row
+    bool total;
+    // bound
+    int buffer = -1;
+    DType dtype = DType::float32;
+    int64_t width = 1;
+    mutable AlignedBuffer slots;
+  };
+  struct Rule {
+    const kernels::RuleEntry* entry;
+    std::vector<const graph::Node*> tensors;  // parameter, gradient, constants, slots
+    int gradient;                             // register
+    int constants_buffer = -1;
+    std::vector<int> buffers;  // parameter, slots
+  };
+  struct Register {
+    bool row_form = false;
+    int slot = -1;      // scratch slot, -1: an external, an output written in place, or the product
+    int external = -1;
+    int output = -1;
+    bool product = false;
+  };
+  struct View {  // a register while a tile is worked on
+    char* data;
+    int64_t row, col;
+  };
+
+  void compile_node(const graph::Node* node);
+  int operand(const graph::Node* node, bool row_form);
+  int emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params = nullptr);
+  int emit_softmax_part(const graph::Node* node, const std::string& part);
+  void compile_partial(const graph::Node* node);
+  void compile_rule(const graph::Node* node);
+  void allocate();
+  const double* keep_params(const graph::Node* node);
+
+  void run_tile(const Run& run, const Block& block, int64_t r0, int64_t r1, int64_t c0, int64_t c1, View* views,
+                const int64_t* outer_offsets, char* scratch) const;
+  void add_partial(const Partial& p, const Block& block, const View& view, int64_t rows, int64_t cols, int64_t c0,
+                   char* scratch) const;
+  void bring(const Run& run, const External& e, int64_t offset, int64_t rows, int64_t cols, char* scratch, View& view) const;
+
+  Cluster cluster_;
+  const kernels::Table& kernels_;
+  int precision_;
+  size_t element_;
+
+  std::vector<Register> registers_;
+  std::vector<External> externals_;
+  std::vector<Output> outputs_;
+  std::vector<Instruction> instructions_;
+  std::vector<Partial> partials_;
+  std::vector<Rule> rules_;
+  std::map<std::tuple<std::string, std::vector<int>, const double*>, int> numbered_;  // an instruction given twice runs once
+  std::unordered_map<const graph::Node*, int> reg_of_;
+  std::vector<std::unique_ptr<std::vector<double>>> params_;
+  int scratch_slots_ = 0;
+
+  Sizes outer_sizes_;
+  int64_t outer_ = 1, rows_ = 1, cols_ = 1;
+  int64_t tile_rows_ = 1, tile_cols_ = 1;
+  int64_t slots_ = 1, row_slots_ = 1;
+  size_t slot_bytes_ = 0, scratch_bytes_ = 0;
+  double traffic_ = 0;
+};
+
+// The type that a node's elements are calculated in.
+DType compute_type(const graph::Node& node);
+
+}  // namespace lamina::runtime

@@ -1,0 +1,88 @@
+#include "runtime/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/philox.h"
+
+namespace lamina::runtime {
+
+namespace {
+
+double read_scalar(const char* from, DType type) {
+  switch (type) {
+    case DType::boolean: return *reinterpret_cast<const uint8_t*>(from);
+    case DType::int64: return static_cast<double>(*reinterpret_cast<const int64_t*>(from));
+    case DType::float32: return *reinterpret_cast<const float*>(from);
+    default: return *reinterpret_cast<const double*>(from);
+  }
+}
+
+size_t bytes_of(const Sizes& sizes, DType type) { return static_cast<size_t>(count(sizes)) * size_of(type); }
+
+}  // namespace
+
+int64_t run_epoch(Program& program, const Epoch& epoch) {
+  const size_t inputs = program.input_count(), outputs = program.output_count();
+  std::vector<AlignedBuffer> batch(inputs), spare(outputs);
+  std::vector<const void*> in(inputs);
+  std::vector<void*> out(outputs);
+  std::vector<char*> collected(outputs, nullptr);
+  for (size_t k = 0; k < epoch.collect.size(); ++k) collected[k] = static_cast<char*>(epoch.collect[k]);
+
+  using Clock = std::chrono::steady_clock;
+  auto last_poll = Clock::now();
+  const int64_t batches = epoch.rows == 0 ? 0 : (epoch.rows + epoch.batch_size - 1) / epoch.batch_size;
+  int64_t bound_rows = -1;
+  double* scalar = epoch.scalars;
+  for (int64_t b = 0; b < batches; ++b) {
+    const int64_t first = b * epoch.batch_size, rows = std::min(epoch.batch_size, epoch.rows - first);
+    if (rows != bound_rows) {
+      std::vector<Sizes> sizes;
+      for (size_t i = 0; i < inputs; ++i) {
+        sizes.push_back(epoch.sources[i].sizes);
+        sizes.back()[0] = rows;
+      }
+      program.bind(sizes);
+      for (size_t i = 0; i < inputs; ++i) batch[i].grow(bytes_of(sizes[i], program.input_type(i).dtype));
+      for (size_t k = 0; k < outputs; ++k) spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))));
+      bound_rows = rows;
+    }
+    for (size_t i = 0; i < inputs; ++i) {
+      const DType type = program.input_type(i).dtype;
+      in[i] = epoch.order ? nullptr : epoch.sources[i].in_place(type, first);
+      if (in[i] != nullptr) continue;
+      gather_rows(batch[i].data(), type, epoch.sources[i], epoch.order ? epoch.order + first : nullptr, first, rows);
+      in[i] = batch[i].data();
+    }
+    for (size_t k = 0; k < outputs; ++k) out[k] = collected[k] ? collected[k] : spare[k].data();
+    if (epoch.rate != nullptr) *epoch.rate = epoch.rates[b];
+    program.run(in.data(), out.data());
+    for (size_t k = 0; k < outputs; ++k) {
+      const Sizes sizes = program.output_sizes(k);
+      if (sizes.empty()) *scalar++ = read_scalar(static_cast<char*>(out[k]), program.output_dtype(k));
+      if (collected[k]) collected[k] += bytes_of(sizes, program.output_dtype(k));
+    }
+    const bool due = b + 1 == batches || std::chrono::duration<double>(Clock::now() - last_poll).count() >= epoch.poll_seconds;
+    if (!due || !epoch.poll) continue;
+    if (epoch.poll(b + 1)) return b + 1;
+    last_poll = Clock::now();
+  }
+  return batches;
+}
+
+// Fisher-Yates from the last to the first. A 64-bit word times the range, its upper half: even to one part in 2^64 / n.
+void permutation(int64_t* order, int64_t n, uint64_t seed, uint64_t epoch) {
+  constexpr uint64_t kOrders = uint64_t{1} << 63;  // streams apart from those of random_uniform
+  const Philox random{seed, kOrders | epoch};
+  for (int64_t i = 0; i < n; ++i) order[i] = i;
+  for (int64_t i = n - 1; i > 0; --i) {
+    const auto words = random.block(static_cast<uint64_t>(i));
+    const uint64_t word = words[0] | static_cast<uint64_t>(words[1]) << 32;
+    const auto range = static_cast<uint64_t>(i) + 1;
+    const auto product = static_cast<unsigned __int128>(word) * range;
+    std::swap(order[i], order[static_cast<uint64_t>(product >> 64)]);
+  }
+}
+
+}  // namespace lamina::runtime

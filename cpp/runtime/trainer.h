@@ -1,0 +1,30 @@
+// A whole epoch in one call: gather rows, run the program, next batch.
+#pragma once
+
+#include <functional>
+
+#include "runtime/program.h"
+#include "runtime/rows.h"
+
+namespace lamina::runtime {
+
+struct Epoch {
+  std::vector<Rows> sources;       // one for each input of the program
+  const int64_t* order = nullptr;  // which rows, in which order; null: all, as they lie
+  int64_t rows = 0;
+  int64_t batch_size = 1;
+  double* rate = nullptr;         // the learning rate's place and its value at each step; null: unchanged
+  const double* rates = nullptr;
+  std::vector<void*> collect;     // for each output: where its rows of all batches go, or null
+  double* scalars = nullptr;      // (batches, outputs without axes)
+  std::function<bool(int64_t)> poll;  // told the batches done; true stops
+  double poll_seconds = 0.1;
+};
+
+// Runs the epoch's batches; returns how many were done. One caller at a time holds program.mutex.
+int64_t run_epoch(Program& program, const Epoch& epoch);
+
+// A random order of 0..n-1 that depends on (seed, epoch) alone.
+void permutation(int64_t* order, int64_t n, uint64_t seed, uint64_t epoch);
+
+}  // namespace lamina::runtime

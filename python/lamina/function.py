@@ -1,0 +1,101 @@
+"""From tensors to something that runs: functions, gradients, Jacobians."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lamina import _core
+from lamina.lift import lift
+from lamina.ops import reshape, stack, zeros_like
+from lamina.tensor import Parameter, Tensor
+
+__all__ = ["Function", "function", "grad", "jacobian"]
+
+
+class Function:
+    """A program as a Python function: arrays in, arrays out. Made by `lamina.function`."""
+
+    def __init__(self, program: _core.Program, single: bool) -> None:
+        self.program = program
+        self._single = single
+
+    def __call__(self, *arrays: Any) -> Any:
+        results = self.program.run(arrays)
+        return results[0] if self._single else results
+
+
+def function(
+    inputs: Tensor | Sequence[Tensor],
+    outputs: Tensor | Sequence[Any],
+    updates: Mapping[Parameter, Any] | Iterable[tuple[Parameter, Any]] | None = None,
+    *,
+    training: bool = False,
+) -> Function:
+    """Compiles outputs = f(inputs) into one program.
+
+    inputs: placeholders, in the order of the arguments.  outputs: a tensor (the function returns an array) or a sequence (a list).
+    updates: parameters and their values after each call; all are computed from the values before it.
+    training: whether layers behave as in training (dropout, batch statistics).
+    Errors: ValueError where an output needs a placeholder that is not among the inputs, or a parameter is updated twice.
+
+    >>> import lamina as lm, numpy as np
+    >>> a = lm.placeholder((2, 2)); f = lm.function([a], [a @ a, lm.sum(a)])
+    >>> f(np.ones((2, 2)))[1]
+    array(4., dtype=float32)
+    """
+    single = isinstance(outputs, Tensor)
+    results = [outputs] if single else list(outputs)  # type: ignore[arg-type]
+    pairs = list(updates.items() if isinstance(updates, Mapping) else updates or [])
+    effects = []
+    for parameter, value in pairs:
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
+        effects.append(_core.make("assign", [t.node for t in lift([parameter, value], "updates")], {}))
+    sources = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    nodes = [_tensor(t, "outputs").node for t in results]
+    return Function(_core.Program([_tensor(t, "inputs").node for t in sources], nodes, effects, training), single)
+
+
+def _tensor(value: Any, where: str) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"[function] {where}: expected tensors, got {type(value).__name__}; make one with lm.placeholder(shape)")
+    return value
+
+
+def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -> Any:
+    """dy/dx, as tensors that can be used and differentiated like any other.
+
+    y: a scalar; or of any shape with `seed`, dL/dy in y's shape, giving the product seed . dy/dx.
+    xs: one tensor or several, anything that y is computed from. Where y does not depend on x the gradient is zeros.
+
+    >>> import lamina as lm
+    >>> x = lm.placeholder(())
+    >>> float(lm.function([x], lm.grad(x ** 3, x))(2.0))
+    12.0
+    """
+    targets = [xs] if isinstance(xs, Tensor) else list(xs)
+    found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], None if seed is None else seed.node)
+    results = [zeros_like(x) if node is None else Tensor(node) for node, x in zip(found, targets, strict=True)]
+    return results[0] if isinstance(xs, Tensor) else results
+
+
+def jacobian(y: Tensor, x: Tensor) -> Tensor:
+    """J[i.., j..] = dy[i..] / dx[j..], of shape y.shape + x.shape; y needs a known shape.
+
+    >>> import lamina as lm, numpy as np
+    >>> x = lm.placeholder((2,))
+    >>> lm.function([x], lm.jacobian(x * x, x))(np.array([1.0, 2.0], "float32"))
+    array([[2., 0.],
+           [0., 4.]], dtype=float32)
+    """
+    total = 1
+    for length in y.shape:
+        if not isinstance(length, int):
+            raise ValueError(f"[jacobian] expected y of a known shape, got {y.shape}; sum over the batch, or use grad with a seed")
+        total *= length
+    flat = reshape(y, (total,))
+    rows = [grad(flat[i], x) for i in range(total)]
+    if not rows:
+        raise ValueError("[jacobian] y has no elements")
+    return reshape(stack(rows), (*y.shape, *x.shape))  # type: ignore[no-any-return]

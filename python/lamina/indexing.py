@@ -1,0 +1,88 @@
+"""x[index]: whole numbers, slices with any step, None, ..., and integer tensors along the first axis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lamina.lift import make, operation
+from lamina.tensor import Tensor
+
+__all__ = ["getitem"]
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """The elements that the index names; see `lamina.ops.getitem`."""
+    if isinstance(index, Tensor) or (isinstance(index, (list, np.ndarray)) and np.asarray(index).dtype.kind in "iu"):
+        from lamina.ops import take
+
+        return take(x, index if isinstance(index, Tensor) else np.asarray(index, np.int64))
+    return _basic(x, index)
+
+
+@operation(1)
+def _basic(x: Tensor, index: Any) -> Tensor:
+    items = _expand(index if isinstance(index, tuple) else (index,), x.ndim)
+    start: list[Any] = []
+    stop: list[Any] = []
+    step: list[int] = []
+    shape: list[Any] = []
+    kept: list[int | None] = []  # axes of the slice that stay; None: a new axis
+    axis = 0
+    for item in items:
+        if item is None:
+            kept.append(None)
+            continue
+        first, last, stride, drops = _one(item, x.shape[axis], axis, x)
+        start.append(first)
+        stop.append(last)
+        step.append(stride)
+        if not drops:
+            kept.append(axis)
+        axis += 1
+    whole = all(s == 1 for s in step) and all(a == 0 for a in start) and tuple(stop) == x.shape
+    y = x if whole else make("slice", [x], start=start, stop=stop, step=step)
+    shape = [1 if a is None else y.shape[a] for a in kept]
+    return y if tuple(shape) == y.shape else make("reshape", [y], shape=tuple(shape))
+
+
+def _expand(index: tuple[Any, ...], ndim: int) -> list[Any]:
+    used = sum(1 for item in index if item is not None and item is not Ellipsis)
+    if used > ndim:
+        raise ValueError(f"[index] expected at most {ndim} axes, got {used}")
+    items: list[Any] = []
+    for item in index:
+        if item is Ellipsis:
+            items += [slice(None)] * (ndim - used)
+            used = ndim
+        else:
+            items.append(item)
+    return items + [slice(None)] * (ndim - used)
+
+
+def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, bool]:
+    """start, stop, step of one axis, and whether the axis goes."""
+    if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
+        position = item if item >= 0 else length + int(item)
+        if isinstance(length, int) and not 0 <= position < length:
+            raise ValueError(f"[index] {item} is outside axis {axis} of {x.shape}")
+        return position, position + 1, 1, True
+    if not isinstance(item, slice):
+        raise TypeError(f"[index] expected whole numbers, slices, None, ... or an integer tensor, got {item!r}")
+    if isinstance(length, int):
+        first, last, stride = item.indices(length)
+        if (last - first) * stride <= 0:
+            return 0, 0, 1, False
+        return first, last, stride, False
+    stride = 1 if item.step is None else int(item.step)
+    if stride not in (1, -1):
+        raise ValueError(f"[index] axis {axis} has the symbolic length {length}; only steps of 1 and -1 are known there")
+    ends = (0, length) if stride == 1 else (length - 1, -1)
+
+    def place(bound: Any, default: Any) -> Any:
+        if bound is None:
+            return default
+        return bound if not isinstance(bound, (int, np.integer)) or bound >= 0 else length + int(bound)
+
+    return place(item.start, ends[0]), place(item.stop, ends[1]), stride, False

@@ -1,0 +1,352 @@
+"""Tensors: symbols of a network's math. They build a graph; a program made from it computes."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina import _core
+
+if TYPE_CHECKING:
+    from lamina._core import Dim, Node
+
+__all__ = ["Input", "Parameter", "RandomState", "Tensor", "placeholder"]
+
+_FLOATS = ("float32", "float64")
+
+
+class Tensor:
+    """A value that a program will compute: a node of the graph with a shape and a dtype.
+
+    Operators and methods are those of `lamina.ops`, with NumPy's names and broadcasting.
+
+    >>> import lamina as lm
+    >>> x = lm.Input(3)
+    >>> (2 * x + 1).shape
+    (B, 3)
+    """
+
+    __slots__ = ("__weakref__", "node")
+    __array_ufunc__ = None  # NumPy leaves `array + tensor` to us
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    @property
+    def shape(self) -> tuple[int | Dim, ...]:
+        """The length of each axis; the batch axis is the symbol B."""
+        return self.node.shape
+
+    @property
+    def dtype(self) -> str:
+        """float32, float64, int64 or bool."""
+        return self.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.node.shape)
+
+    @property
+    def name(self) -> str | None:
+        """The name that an input was given."""
+        name = self.node.attrs.get("name")
+        return None if name is None else str(name)
+
+    @property
+    def T(self) -> Tensor:
+        """The tensor with its axes in reverse order."""
+        return _ops().transpose(self)  # type: ignore[no-any-return]
+
+    def __repr__(self) -> str:
+        return f"Tensor({self.node.op}, shape={self.shape}, dtype={self.dtype})"
+
+    def __bool__(self) -> bool:
+        raise TypeError("a tensor has no truth value before a program runs; use lm.where(condition, a, b) instead of if")
+
+    def __iter__(self) -> Any:
+        if self.ndim == 0 or not isinstance(self.shape[0], int):
+            raise TypeError(f"cannot iterate over a tensor of shape {self.shape}: its first axis has no known length")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __len__(self) -> int:
+        if self.ndim == 0 or not isinstance(self.shape[0], int):
+            raise TypeError(f"a tensor of shape {self.shape} has no known length; use lm.size(x, axis=0)")
+        return self.shape[0]
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("a tensor holds no numbers; compute it with lm.function(inputs, outputs)(arrays)")
+
+    def __add__(self, other: Any) -> Tensor:
+        return _ops().add(self, other)  # type: ignore[no-any-return]
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _ops().add(other, self)  # type: ignore[no-any-return]
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _ops().subtract(self, other)  # type: ignore[no-any-return]
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _ops().subtract(other, self)  # type: ignore[no-any-return]
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _ops().multiply(self, other)  # type: ignore[no-any-return]
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _ops().multiply(other, self)  # type: ignore[no-any-return]
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _ops().divide(self, other)  # type: ignore[no-any-return]
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _ops().divide(other, self)  # type: ignore[no-any-return]
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return _ops().floor(_ops().divide(self, other))  # type: ignore[no-any-return]
+
+    def __pow__(self, other: Any) -> Tensor:
+        return _ops().power(self, other)  # type: ignore[no-any-return]
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return _ops().power(other, self)  # type: ignore[no-any-return]
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _ops().matmul(self, other)  # type: ignore[no-any-return]
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _ops().matmul(other, self)  # type: ignore[no-any-return]
+
+    def __neg__(self) -> Tensor:
+        return _ops().negative(self)  # type: ignore[no-any-return]
+
+    def __abs__(self) -> Tensor:
+        return _ops().abs(self)  # type: ignore[no-any-return]
+
+    def __lt__(self, other: Any) -> Tensor:
+        return _ops().less(self, other)  # type: ignore[no-any-return]
+
+    def __le__(self, other: Any) -> Tensor:
+        return _ops().less_equal(self, other)  # type: ignore[no-any-return]
+
+    def __gt__(self, other: Any) -> Tensor:
+        return _ops().greater(self, other)  # type: ignore[no-any-return]
+
+    def __ge__(self, other: Any) -> Tensor:
+        return _ops().greater_equal(self, other)  # type: ignore[no-any-return]
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _ops().equal(self, other)  # type: ignore[no-any-return]
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _ops().not_equal(self, other)  # type: ignore[no-any-return]
+
+    def __and__(self, other: Any) -> Tensor:
+        return _ops().logical_and(self, other)  # type: ignore[no-any-return]
+
+    def __or__(self, other: Any) -> Tensor:
+        return _ops().logical_or(self, other)  # type: ignore[no-any-return]
+
+    def __invert__(self) -> Tensor:
+        return _ops().logical_not(self)  # type: ignore[no-any-return]
+
+    __hash__ = object.__hash__
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return _ops().getitem(self, index)  # type: ignore[no-any-return]
+
+    def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """See `lamina.sum`."""
+        return _ops().sum(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """See `lamina.mean`."""
+        return _ops().mean(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """See `lamina.max`."""
+        return _ops().max(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+        """See `lamina.min`."""
+        return _ops().min(self, axis, keepdims)  # type: ignore[no-any-return]
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """See `lamina.reshape`; takes the lengths one by one or as a tuple."""
+        target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        return _ops().reshape(self, target)  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """See `lamina.transpose`; takes the axes one by one or as a tuple."""
+        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
+        return _ops().transpose(self, order or None)  # type: ignore[no-any-return]
+
+    def astype(self, dtype: Any) -> Tensor:
+        """See `lamina.cast`."""
+        return _ops().cast(self, dtype)  # type: ignore[no-any-return]
+
+
+def _ops() -> Any:
+    from lamina import ops
+
+    return ops
+
+
+def dtype_name(dtype: Any) -> str:
+    """The name of a dtype given as a name, a NumPy dtype or a Python type; TypeError for one that tensors do not have."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in ("bool", "int64", *_FLOATS):
+        raise TypeError(f"[dtype] expected bool, int64, float32 or float64, got {name}; cast the data first")
+    return name
+
+
+def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name: str | None = None) -> Tensor:
+    """A value that is given when a program runs.
+
+    shape: the length of each axis; None is the batch axis B, another string names a length that is free as well.
+    dtype: float32, float64, int64 or bool.
+
+    >>> import lamina as lm
+    >>> a = lm.placeholder((3, 3))
+    >>> a.T.shape
+    (3, 3)
+    """
+    attrs: dict[str, Any] = {"shape": tuple(shape), "dtype": dtype_name(dtype)}
+    for size in attrs["shape"]:
+        if isinstance(size, (int, np.integer)) and size < 0:
+            raise ValueError(f"[placeholder] expected lengths of 0 or more, None or a name, got {size} in {tuple(shape)}")
+    if name is not None:
+        attrs["name"] = name
+    return Tensor(_core.make("input", [], attrs))
+
+
+def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
+    """The input of a network: samples of the given shape, as many as there are in a batch.
+
+    shape: the lengths without the batch axis, e.g. Input(8) or Input(28, 28).
+    dtype: float32 unless said otherwise; int64 for indices (Embedding).
+
+    >>> import lamina as lm
+    >>> lm.Input(8).shape
+    (B, 8)
+    """
+    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    for size in sizes:
+        if isinstance(size, (bool, float)) or not isinstance(size, (int, np.integer)) or size < 1:
+            raise ValueError(f"[Input] expected positive whole numbers, got {size!r}; give the shape of one sample, without the batch axis")
+    return placeholder((None, *sizes), dtype or "float32", name)
+
+
+class Parameter(Tensor):
+    """A tensor with memory: a weight that training changes, or (trainable=False) a statistic that it keeps.
+
+    value_or_shape: an array with the values, or a shape; a shape is filled by `init` when the network is built.
+    init: called as init(shape, rng, dtype) -> array.
+    Errors: ValueError where a value assigned later has another shape.
+
+    >>> import lamina as lm, numpy as np
+    >>> w = lm.Parameter(np.ones((2, 3), "float32"))
+    >>> w.value.shape
+    (2, 3)
+    """
+
+    __slots__ = ("variable",)
+
+    def __init__(
+        self, value_or_shape: Any, *, init: Any = None, name: str | None = None, trainable: bool = True, dtype: Any = None
+    ) -> None:
+        given = not (isinstance(value_or_shape, tuple) and init is not None)
+        if given:
+            value = np.asarray(value_or_shape)
+            dtype = dtype_name(dtype or (value.dtype if value.dtype.name in ("bool", "int64", *_FLOATS) else "float32"))
+            shape: tuple[int, ...] = value.shape
+        else:
+            shape, dtype = _known_shape(value_or_shape, name), dtype_name(dtype or "float32")
+        self.variable = _core.Variable(name or "", dtype, list(shape), trainable)
+        self.variable.note = {"init": init, "initialized": given}
+        if given:
+            self.variable.write(value)
+        super().__init__(_core.make("variable", [], {"variable": self.variable}))
+
+    @classmethod
+    def of(cls, node: Node) -> Parameter:
+        """The parameter that a node of the graph reads."""
+        parameter = cls.__new__(cls)
+        Tensor.__init__(parameter, node)
+        parameter.variable = node.attrs["variable"]
+        return parameter
+
+    @property
+    def init(self) -> Any:
+        """Called as init(shape, rng, dtype) -> array when the network is built; None where values were given."""
+        return self.variable.note["init"]
+
+    @property
+    def initialized(self) -> bool:
+        """Whether it has values already."""
+        return bool(self.variable.note["initialized"])
+
+    @initialized.setter
+    def initialized(self, value: bool) -> None:
+        self.variable.note["initialized"] = value
+
+    @property
+    def name(self) -> str | None:
+        """The name within its network, such as dense_1.weight."""
+        return self.variable.name or None
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self.variable.name = name
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes it by its gradient."""
+        return self.variable.trainable
+
+    @property
+    def value(self) -> np.ndarray[Any, Any]:
+        """A copy of the values; assigning checks the shape and writes."""
+        return self.variable.read()
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        self.variable.write(value)
+        self.initialized = True
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Fills the parameter by its initializer, unless it has values already."""
+        if self.initialized:
+            return
+        self.value = self.init(tuple(self.variable.shape), rng, self.dtype)
+
+    def __repr__(self) -> str:
+        return f"Parameter({self.name or 'unnamed'}, shape={self.shape}, dtype={self.dtype}, trainable={self.trainable})"
+
+
+class RandomState(Parameter):
+    """The state of a stream of random numbers, (seed, step): drawn from the network's seed, one step on after each training step."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__((2,), init=lambda shape, rng, dtype: [rng.integers(2**52), 0], trainable=False, dtype="int64")
+
+
+def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
+    for size in shape:
+        if not isinstance(size, (int, np.integer)):
+            raise ValueError(
+                f"[{name or 'Parameter'}] a parameter needs a known shape, got {tuple(shape)}; its axes cannot depend on the batch size"
+            )
+    return tuple(int(size) for size in shape)
+
+
+def is_tensor(value: Any) -> builtins.bool:
+    """Whether the value is a Tensor."""
+    return isinstance(value, Tensor)
