@@ -266,7 +266,8 @@ def test_nodes_know_their_layer_call():
     layer, x = lm.Dense(3, "relu"), lm.Input(4)
     out = layer(x)
     call = out.node.scope
-    assert call.layer is layer and call.inputs == (x,) and call.outputs[0].node.op == "relu"
+    assert call.layer is layer and call.inputs[0] is x
+    assert call.outputs == (out.node.serial,) and call.shapes == (out.shape,)
     assert x.node.scope is None
 
 

@@ -181,7 +181,7 @@ class OneCycle(Schedule):
     share of the steps that rises. `shape`: "cos" or "linear".
 
     >>> OneCycle(0.1, 11)([0, 2, 10]).round(6)
-    array([0.004   , 0.092636, 0.      ])
+    array([0.004   , 0.096026, 0.      ])
     """
 
     def __init__(

@@ -23,7 +23,8 @@ class LayerCall:
 
     layer: Layer
     inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...] = ()
+    outputs: tuple[int, ...] = ()  # their nodes' `serial`: a tensor would close a circle through C++, never to be freed
+    shapes: tuple[tuple[Any, ...], ...] = ()  # of the outputs
 
 
 class Layer(Configured):
@@ -48,10 +49,11 @@ class Layer(Configured):
     built: bool = False
     named_by_user: bool = False
 
-    def build(self, *inputs: Tensor) -> None:
+    # `*Any, **Any` lets a subclass write build(self, x) in the eyes of a type checker.
+    def build(self, *inputs: Any, **_: Any) -> None:
         """Makes the parameters, by `self.parameter`, for inputs like these. Nothing by default."""
 
-    def forward(self, *inputs: Tensor) -> Any:
+    def forward(self, *inputs: Any, **_: Any) -> Any:
         """The layer's math: tensors -> a tensor, or several."""
         raise TypeError("expected a method forward(x); write one")
 
@@ -65,8 +67,9 @@ class Layer(Configured):
             call = LayerCall(self, inputs)
             with core.scope(call):
                 out = self.forward(*inputs)
-            call.outputs = tuple(out) if isinstance(out, (list, tuple)) else (out,)
-            _check_outputs(call.outputs)
+            outputs = tuple(out) if isinstance(out, (list, tuple)) else (out,)
+            _check_outputs(outputs)
+            call.outputs, call.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
         except TypeError as error:
             raise TypeError(f"[{self.name or repr(self)}] {error}") from error
         except ValueError as error:
@@ -91,7 +94,7 @@ class Layer(Configured):
 
         Errors: ValueError where a size is not known (a symbolic dimension) or the name is taken.
         """
-        table = self.__dict__.setdefault("_parameters", {})
+        table: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})
         if name in table:
             raise ValueError(f"expected a new parameter name, got {name!r} again; choose another")
         if not all(isinstance(n, int) for n in shape):
@@ -124,7 +127,8 @@ class Layer(Configured):
         if given is None:
             self.dtype = next((t.dtype for t in inputs if t.dtype in FLOATS), "float32")
         try:
-            self.build(*inputs)
+            with core.scope(None):  # parameters belong to the layer, not to the call around it
+                self.build(*inputs)
         except BaseException:
             self.dtype = given
             self.__dict__.pop("_parameters", None)

@@ -44,8 +44,7 @@ class Dense(Layer):
         self.weight_init = None if weight_init is None else initializers.get(weight_init)
         self.bias_init = None if bias_init is None else initializers.get(bias_init)
 
-    def build(self, *inputs: Tensor) -> None:
-        (x,) = inputs
+    def build(self, x: Tensor) -> None:
         floating(x)
         n = features(x)
         bound = 1 / math.sqrt(n)
@@ -98,7 +97,7 @@ class Embedding(Layer):
         self.weight_init = initializers.normal() if weight_init is None else initializers.get(weight_init)
         self.dtype = dtype
 
-    def build(self, *inputs: Tensor) -> None:
+    def build(self, x: Tensor) -> None:
         self.weight = self.parameter("weight", (self.num_embeddings, self.embedding_dim), self.weight_init)
 
     def forward(self, x: Tensor) -> Any:

@@ -31,8 +31,7 @@ class BatchNorm(Layer):
         self.momentum = checks.number("BatchNorm", "momentum", momentum, 0, 1)
         self.affine = checks.flag("BatchNorm", "affine", affine)
 
-    def build(self, *inputs: Tensor) -> None:
-        (x,) = inputs
+    def build(self, x: Tensor) -> None:
         floating(x)
         shape = (features(x),)
         if self.affine:
@@ -46,7 +45,7 @@ class BatchNorm(Layer):
         y = ops.in_training(self._by_batch(x), self._scaled(x - self.running_mean, self.running_var))
         return y * self.weight + self.bias if self.affine else y
 
-    def _by_batch(self, x: Tensor) -> Tensor:
+    def _by_batch(self, x: Tensor) -> Any:
         rows = tuple(range(x.ndim - 1))
         mean = ops.mean(x, axis=rows)
         centered = x - mean
@@ -57,10 +56,10 @@ class BatchNorm(Layer):
         y = ops.update_state(y, self.running_mean, self._blend(self.running_mean, mean))
         return ops.update_state(y, self.running_var, self._blend(self.running_var, unbiased))
 
-    def _scaled(self, centered: Tensor, var: Tensor) -> Tensor:
+    def _scaled(self, centered: Tensor, var: Tensor) -> Any:
         return centered / ops.sqrt(var + self.eps)
 
-    def _blend(self, running: Tensor, batch: Tensor) -> Tensor:
+    def _blend(self, running: Tensor, batch: Tensor) -> Any:
         return (1 - self.momentum) * running + self.momentum * ops.stop_gradient(batch)
 
 
@@ -80,8 +79,7 @@ class LayerNorm(Layer):
         self.eps = checks.number("LayerNorm", "eps", eps, 0)
         self.affine = checks.flag("LayerNorm", "affine", affine)
 
-    def build(self, *inputs: Tensor) -> None:
-        (x,) = inputs
+    def build(self, x: Tensor) -> None:
         floating(x)
         if self.affine:
             self.weight = self.parameter("weight", (features(x),), initializers.ones)

@@ -15,6 +15,40 @@ from lamina.losses.base import FunctionLoss, Loss
 from lamina.losses.classification import BinaryCrossEntropy, CrossEntropy, Focal
 from lamina.losses.regression import MAE, MSE, GaussianNLL, Hinge, Huber, KLDiv, LogCosh, PoissonNLL, Quantile, SmoothL1
 
+__all__ = [
+    "CLASSES",
+    "LOSSES",
+    "MAE",
+    "MSE",
+    "BinaryCrossEntropy",
+    "CrossEntropy",
+    "Focal",
+    "FunctionLoss",
+    "GaussianNLL",
+    "Hinge",
+    "Huber",
+    "KLDiv",
+    "LogCosh",
+    "Loss",
+    "PoissonNLL",
+    "Quantile",
+    "SmoothL1",
+    "binary_cross_entropy",
+    "cross_entropy",
+    "focal",
+    "gaussian_nll",
+    "get",
+    "hinge",
+    "huber",
+    "kl_div",
+    "log_cosh",
+    "mae",
+    "mse",
+    "poisson_nll",
+    "quantile",
+    "smooth_l1",
+]
+
 mse, mae, huber, smooth_l1, log_cosh, quantile, hinge = MSE(), MAE(), Huber(), SmoothL1(), LogCosh(), Quantile(), Hinge()
 poisson_nll, gaussian_nll, kl_div = PoissonNLL(), GaussianNLL(), KLDiv()
 cross_entropy, binary_cross_entropy, focal = CrossEntropy(), BinaryCrossEntropy(), Focal()

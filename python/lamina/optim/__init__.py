@@ -13,6 +13,24 @@ from lamina.config import from_plain
 from lamina.optim.base import Optimizer
 from lamina.optim.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSProp, Rprop
 
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSProp",
+    "Rprop",
+    "get",
+    "names",
+]
+
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     c.__name__.lower(): c for c in (SGD, Adagrad, RMSProp, Adadelta, Rprop, Lion, Adam, AdamW, Adamax, NAdam, RAdam)
 }
