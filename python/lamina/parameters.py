@@ -1,0 +1,60 @@
+"""The weights of a model as a mapping from names to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lamina import names
+from lamina.tensor import Parameter
+
+Array = np.ndarray[Any, Any]
+
+
+class Parameters(Mapping[str, Array]):
+    """The weights of a model by name: reading copies out, assigning checks the shape and writes.
+
+    >>> net = lm.Sequential(lm.Dense(2), seed=0).build((3,))
+    >>> list(net.parameters), net.parameters["dense_1.weight"].shape
+    (['dense_1.weight', 'dense_1.bias'], (3, 2))
+    >>> net.parameters["dense_1.bias"] = [1.0, 2.0]
+    """
+
+    def __init__(self, table: Mapping[str, Parameter]):
+        self._table = table
+
+    def __getitem__(self, name: str) -> Array:
+        return self.tensor(name).value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        parameter = self.tensor(name)
+        array = np.asarray(value)
+        if array.shape != tuple(parameter.shape):
+            raise ValueError(f"[{name}] expected shape {tuple(parameter.shape)}, got {array.shape}; assign an array of that shape")
+        parameter.value = array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def __repr__(self) -> str:
+        rows = [f"  {name}: {p.dtype} {tuple(p.shape)}{'' if p.trainable else ', not trained'}" for name, p in self._table.items()]
+        return "\n".join([f"Parameters of {len(rows)} arrays", *rows])
+
+    def tensor(self, name: str) -> Parameter:
+        """The parameter itself, to build math with."""
+        if name not in self._table:
+            raise names.unknown("parameters", name, self._table)
+        return self._table[name]
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Assigns several parameters; all names and shapes are checked before the first is written."""
+        for name, value in values.items():
+            if np.shape(value) != tuple(self.tensor(name).shape):
+                raise ValueError(f"[{name}] expected shape {tuple(self.tensor(name).shape)}, got {np.shape(value)}")
+        for name, value in values.items():
+            self[name] = value

@@ -1,0 +1,150 @@
+"""The programs of one model: predict, train, evaluate, gradients. Each is built from the same graph at its first use, then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.function import grad
+from lamina.objective import Objective
+from lamina.optim import Optimizer
+from lamina.tensor import Parameter, Tensor, placeholder
+from lamina.wiring import Wiring, check_closed
+
+Array = np.ndarray[Any, Any]
+
+
+class Target(NamedTuple):
+    """What a program must know of one target: its element type, and its shape without the batch axis."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Task(NamedTuple):
+    """What a training, evaluation or gradient program is built for: another task is another program."""
+
+    targets: tuple[Target, ...]
+    weighted: bool = False
+    collect: bool = False
+
+
+class LossGraph(NamedTuple):
+    """The loss as a tensor, and the inputs that it has beside the model's."""
+
+    targets: list[Tensor]
+    weight: list[Tensor]
+    loss: Tensor
+
+    def inputs(self, model_inputs: Sequence[Tensor]) -> list[core.Node]:
+        return [tensor.node for tensor in (*model_inputs, *self.targets, *self.weight)]
+
+
+class Programs:
+    """Builds and keeps the programs of one model. `adopt` is called with each loss, which may bring parameters of its own."""
+
+    def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], wiring: Wiring, adopt: Callable[[list[Tensor]], None]):
+        self.inputs, self.outputs, self.wiring = list(inputs), list(outputs), wiring
+        self._adopt = adopt
+        self._predict: core.Program | None = None
+        self._objective: Objective | None = None
+        self._losses: dict[tuple[tuple[Target, ...], bool], LossGraph] = {}
+        self._programs: dict[tuple[str, Task], core.Program] = {}
+
+    def set_objective(self, objective: Objective) -> None:
+        """Another loss or optimizer: all programs but `predict` are of no use any more."""
+        self._objective = objective
+        self._losses.clear()
+        self._programs.clear()
+
+    @property
+    def objective(self) -> Objective:
+        if self._objective is None:
+            raise ValueError(
+                "[Model] expected a compiled model, got one without loss and optimizer; call compile(loss, optimizer) first"
+            )
+        return self._objective
+
+    @property
+    def trainable(self) -> list[Parameter]:
+        return [parameter for parameter in self.wiring.parameters.values() if parameter.trainable]
+
+    def predict(self) -> core.Program:
+        """inputs -> outputs"""
+        if self._predict is None:
+            self._predict = core.Program([t.node for t in self.inputs], [t.node for t in self.outputs], [], False)
+        return self._predict
+
+    def train(self, task: Task) -> core.Program:
+        """inputs, targets[, weight] -> loss[, outputs]; the update as effect"""
+        return self._cached("train", task, self._build_train)
+
+    def evaluate(self, task: Task) -> core.Program:
+        """inputs, targets[, weight] -> loss[, outputs]"""
+        return self._cached("evaluate", task, self._build_evaluate)
+
+    def gradients(self, task: Task) -> core.Program:
+        """inputs, targets[, weight] -> dL/dp for each trainable parameter p, in a training graph"""
+        return self._cached("gradients", task, self._build_gradients)
+
+    def loss(self, task: Task) -> LossGraph:
+        """The graph of the total loss, the sum over the outputs of loss_weight * loss."""
+        key = (task.targets, task.weighted)
+        if key not in self._losses:
+            self._losses[key] = self._build_loss(task)
+        return self._losses[key]
+
+    def _cached(self, kind: str, task: Task, build: Callable[[Task], core.Program]) -> core.Program:
+        if (kind, task) not in self._programs:
+            self._programs[kind, task] = build(task)
+        return self._programs[kind, task]
+
+    def _build_loss(self, task: Task) -> LossGraph:
+        names = ["target"] if len(task.targets) == 1 else [f"target_{i}" for i, _ in enumerate(task.targets, 1)]
+        targets = [placeholder(("B", *t.shape), dtype=t.dtype, name=name) for t, name in zip(task.targets, names, strict=True)]
+        weight = [placeholder(("B",), dtype=self.outputs[0].dtype, name="sample_weight")] if task.weighted else []
+        total: Tensor | None = None
+        for loss, scale, output, target in zip(
+            self.objective.losses, self.objective.loss_weights, self.outputs, targets, strict=True
+        ):
+            term = loss(output, target, weight[0] if weight else None)
+            term = term if scale == 1.0 else term * scale
+            total = term if total is None else total + term
+        assert total is not None
+        graph = LossGraph(targets, weight, total)
+        check_closed("loss", [total], [*self.inputs, *targets, *weight])
+        self._adopt([total])
+        return graph
+
+    def _outputs(self, graph: LossGraph, task: Task) -> list[core.Node]:
+        return [graph.loss.node, *(t.node for t in self.outputs if task.collect)]
+
+    def _build_train(self, task: Task) -> core.Program:
+        graph = self.loss(task)
+        parameters = self.trainable
+        if not parameters:
+            raise ValueError(
+                "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
+            )
+        optimizer = self.bind_optimizer()
+        effects = optimizer.effects(parameters, grad(graph.loss, parameters))
+        return core.Program(graph.inputs(self.inputs), self._outputs(graph, task), [e.node for e in effects], True)
+
+    def bind_optimizer(self) -> Optimizer:
+        """The optimizer, with its state for the parameters that are trained."""
+        for name, parameter in self.wiring.parameters.items():
+            parameter.name = name  # the optimizer's state is called by these
+        self.objective.optimizer.bind(self.trainable)
+        return self.objective.optimizer
+
+    def _build_evaluate(self, task: Task) -> core.Program:
+        graph = self.loss(task)
+        return core.Program(graph.inputs(self.inputs), self._outputs(graph, task), [], False)
+
+    def _build_gradients(self, task: Task) -> core.Program:
+        graph = self.loss(task)
+        gradients = grad(graph.loss, self.trainable)
+        return core.Program(graph.inputs(self.inputs), [g.node for g in gradients], [], True)
