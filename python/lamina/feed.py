@@ -1,0 +1,100 @@
+"""Between what a user passes and what a program takes: tensors by name, data checked by inputs, targets checked by losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina import data
+from lamina.arrays import as_array, check_integers, check_shape
+from lamina.data import Data, Spec
+from lamina.layers import Embedding, Layer
+from lamina.programs import Target
+from lamina.tensor import Tensor
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+Array = np.ndarray[Any, Any]
+
+
+def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
+    """Tensors under names: a dict's keys, the tensors' own names, or `what` (one) and `what_1`, `what_2`, ... (several)."""
+    if isinstance(given, Mapping):
+        named = {str(name): tensor for name, tensor in given.items()}
+    else:
+        several = list(given) if isinstance(given, (list, tuple)) else [given]
+        named = {}
+        for i, tensor in enumerate(several, 1):
+            name = getattr(tensor, "name", None) or (what if len(several) == 1 else f"{what}_{i}")
+            if name in named:
+                raise ValueError(f"[Model] expected {what}s of different names, got two named {name!r}; pass a dict of {what}s")
+            named[name] = tensor
+    for name, tensor in named.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"[Model] expected a tensor as {name}, got {tensor!r}; make one with lm.Input(8)")
+        if what == "input" and tensor.node.op != "input":
+            raise ValueError(f"[Model] expected lm.Input or lm.placeholder as {name}, got the result of {tensor.node.op!r}")
+    if not named:
+        raise ValueError(f"[Model] expected at least one {what}, got none; pass a tensor")
+    return named
+
+
+def flat(values: Iterable[Any]) -> list[Any]:
+    """The arguments of a call, where one list or tuple of tensors stands for several."""
+    out: list[Any] = []
+    for value in values:
+        if isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) for v in value):
+            out += value
+        else:
+            out.append(value)
+    return out
+
+
+def specs(model: Model) -> list[Spec]:
+    """What the model's inputs expect."""
+    return [Spec(name, tuple(t.shape), t.dtype) for name, t in model.named_inputs.items()]
+
+
+def shape_for(layers: list[Layer], x: Any, dtype: str) -> tuple[tuple[int, ...], str]:
+    """(shape without the batch axis, element type) of the Input that a Sequential makes for `x`."""
+    array = as_array(x, "x")
+    return array.shape[1:], "int64" if layers and isinstance(layers[0], Embedding) else dtype
+
+
+def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None) -> Data:
+    """The data of one call, with all checks that need no loss."""
+    if y is None:
+        raise ValueError("[y] expected targets, got None; pass an array with one row a sample")
+    return data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=list(model.named_outputs) or ["y"])
+
+
+def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
+    """The targets checked by their losses, and what the program must know of them."""
+    if not given.y:
+        raise ValueError("[y] expected targets, got none; pass (x, y)")
+    arrays: list[Array] = []
+    targets: list[Target] = []
+    for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
+        checked = loss.check_target(y, tuple(output.shape))
+        arrays.append(checked)
+        targets.append(Target(loss.dtype_of(checked, output.dtype), checked.shape[1:]))
+    return replace(given, y=tuple(arrays)), tuple(targets)
+
+
+def inputs(model: Model, x: Any) -> list[Array]:
+    """Arrays for a prediction: as `samples`, but NaN may pass through the network."""
+    arrays = []
+    given = specs(model)
+    known = [spec.name for spec in given]
+    for (value, _), spec in zip(data.by_name(x, known, known, "x"), given, strict=True):
+        where = "x" if len(given) == 1 else f"x[{spec.name!r}]"
+        array = as_array(value, where)
+        check_shape(array, where, spec.shape)
+        if spec.dtype == "int64":
+            check_integers(array, where)
+        arrays.append(array)
+    return arrays

@@ -1,0 +1,449 @@
+"""Model and Sequential: a graph from inputs to outputs with its parameters, and what one does with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina import _core as core
+from lamina import checks, feed, steps
+from lamina.layers import Layer
+from lamina.objective import Objective, named_metrics
+from lamina.optim import Optimizer
+from lamina.parameters import Parameters
+from lamina.programs import Programs
+from lamina.steps import FastStep
+from lamina.tensor import Input, Tensor
+from lamina.wiring import Wiring, apply, check_closed
+
+if TYPE_CHECKING:
+    from lamina.history import History
+
+Array = np.ndarray[Any, Any]
+
+FLOATS = ("float32", "float64")
+INPUT, OUTPUT = "input", "output"  # how the one input and output of a Sequential are called
+
+
+class Model:
+    """A network as a graph of tensors: any number of inputs and outputs, shared layers, skips.
+
+    `inputs` and `outputs` are tensors, or lists or dicts of them (a dict gives them names). Layers get names from their class and a
+    running number (`dense_1`), parameters from their layer (`dense_1.weight`). Initial weights, shuffling and dropout come from
+    `seed`; None draws one, kept in `net.seed`. Raises ValueError where an output needs an input that is not in `inputs`.
+
+    >>> x = lm.Input(4)
+    >>> h = lm.Dense(8, "tanh")(x)
+    >>> net = lm.Model(x, lm.Dense(2)(h) + lm.Dense(2)(x), seed=0)
+    >>> net.predict(np.zeros((3, 4))).shape
+    (3, 2)
+    """
+
+    stop_training: bool = False  # a callback sets it: `fit` stops after the epoch
+
+    def __init__(self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str = "float32"):
+        self._start(seed, dtype)
+        self._assemble(feed.named_tensors(inputs, "input"), feed.named_tensors(outputs, "output"))
+
+    def _start(self, seed: int | None, dtype: str) -> None:
+        """What holds before a graph is known."""
+        if dtype not in FLOATS:
+            raise ValueError(f"[{type(self).__name__}] expected dtype {' or '.join(FLOATS)}, got {dtype!r}")
+        self.seed = fresh_seed() if seed is None else checks.integer(type(self).__name__, "seed", seed, 0)
+        self.dtype = dtype
+        self._rng = np.random.Generator(np.random.Philox(self.seed))
+        self._wiring = Wiring()
+        self._filled = 0  # of the wiring's parameters, those that have their first values
+        self._seeded = 0  # of the wiring's random states, those that have their seed
+        self._inputs: dict[str, Tensor] = {}
+        self._outputs: dict[str, Tensor] = {}
+        self.epochs_done = 0  # over all fits: the shuffling goes on where it stopped
+        self._programs: Programs | None = None
+        self._objective: Objective | None = None
+        self._run_predict: Any = None
+        self._fast_step: FastStep | None = None
+
+    def _assemble(self, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
+        """Takes the graph: names and initializes what it holds."""
+        check_closed("Model", outputs.values(), inputs.values())
+        objective = self._objective and self._objective.for_outputs(list(outputs))
+        programs = Programs(list(inputs.values()), list(outputs.values()), self._wiring, self._adopt)
+        self._adopt(list(outputs.values()))
+        self._inputs, self._outputs, self._programs, self._objective = inputs, outputs, programs, objective
+        if objective:
+            programs.set_objective(objective)
+
+    def _adopt(self, tensors: list[Tensor]) -> None:
+        """Names the parameters below `tensors` that are new, fills them, and lays all of the model's into one buffer."""
+        self._wiring.extend(tensors)
+        parameters = self._wiring.parameters.values()
+        for parameter in list(parameters)[self._filled :]:
+            parameter.initialize(self._rng)
+        if len(parameters) > self._filled:
+            core.pack([p.variable for p in sorted(parameters, key=lambda p: not p.trainable)])
+        self._filled = len(parameters)
+        for state in list(self._wiring.random.values())[self._seeded :]:
+            state.initialize(self._rng)
+        self._seeded = len(self._wiring.random)
+
+    # ---- what it is ----
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The input tensors; empty before the network is built."""
+        return tuple(self._inputs.values())
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The output tensors; empty before the network is built."""
+        return tuple(self._outputs.values())
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in the order of their first call."""
+        return list(self._wiring.layers.values())
+
+    @property
+    def built(self) -> bool:
+        """Whether shapes are known and parameters exist."""
+        return self._programs is not None
+
+    @property
+    def loss(self) -> Any:
+        """The loss as it was given to `compile`, or None."""
+        return None if self._objective is None else self._objective.given[0]
+
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer: `net.optimizer.lr = 1e-4` holds from the next step on. None before `compile`."""
+        return None if self._objective is None else self._objective.optimizer
+
+    @property
+    def parameters(self) -> Parameters:
+        """All parameters by name: reading copies out, assigning checks the shape and writes."""
+        return Parameters(self.programs.wiring.parameters)
+
+    @property
+    def programs(self) -> Programs:
+        """The programs of the built network."""
+        if self._programs is None:
+            raise ValueError(
+                f"[{type(self).__name__}] expected a built network, got one that has seen no data; "
+                "call net.build((features,)) or show it data"
+            )
+        return self._programs
+
+    @property
+    def objective(self) -> Objective:
+        """Loss, optimizer and metrics, resolved."""
+        if self._objective is None:
+            raise ValueError(
+                f"[{type(self).__name__}] expected a loss and an optimizer, got none; "
+                "call net.compile('mse', 'adam') first, for example"
+            )
+        return self._objective
+
+    @property
+    def compiled(self) -> bool:
+        """Whether there is a loss and an optimizer."""
+        return self._objective is not None
+
+    @property
+    def named_inputs(self) -> Mapping[str, Tensor]:
+        """The input tensors by name."""
+        return self._inputs
+
+    @property
+    def named_outputs(self) -> Mapping[str, Tensor]:
+        """The output tensors by name."""
+        return self._outputs
+
+    @property
+    def wiring(self) -> Wiring:
+        """The layers and parameters under their names."""
+        return self._wiring
+
+    def summary(self) -> str:
+        """A table of the layers: name, type, output shape, parameters; and the totals."""
+        from lamina.summary import summary
+
+        return summary(self)
+
+    def __repr__(self) -> str:
+        state = f"{len(self._wiring.layers)} layers" if self.built else "not built"
+        return f"<{type(self).__name__} {self.dtype}, {state}, seed {self.seed}>"
+
+    # ---- building ----
+
+    def build(self, input_shape: Sequence[int] | None = None) -> Model:
+        """Nothing to do: the graph was given. (A Sequential builds its own.)"""
+        return self
+
+    def ensure_built(self, x: Any) -> None:
+        """Builds a network that waits for data."""
+
+    def compile(self, loss: Any, optimizer: Any, metrics: Any = (), *, loss_weights: Any = None) -> Model:
+        """Sets what training minimizes and how.
+
+        L = sum over the outputs of loss_weights[k] * loss[k](prediction_k, target_k)
+
+        `loss`: a name, a Loss, or a function of tensors (pred, target) -> scalar or values per sample; for several outputs one for
+        all, or a list or dict of them. `optimizer`: a name or an Optimizer. `metrics`: names or functions metric(y_true, y_pred).
+        Programs built for an earlier loss or optimizer are dropped. Raises ValueError for unknown names.
+
+        >>> lm.Sequential(lm.Dense(1)).compile("mse", lm.optim.Adam(1e-2), metrics=["mae"]).loss
+        'mse'
+        """
+        self._objective = Objective.of(list(self._outputs) or [OUTPUT], loss, optimizer, metrics, loss_weights)
+        self._fast_step = None
+        if self._programs is not None:
+            self._programs.set_objective(self._objective)
+        return self
+
+    # ---- using ----
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Given tensors, builds the network's math on them, with the same parameters; given arrays, predicts."""
+        flat = feed.flat(inputs)
+        if not any(isinstance(value, Tensor) for value in flat):
+            return self.predict(inputs[0] if len(inputs) == 1 else inputs)
+        if not all(isinstance(value, Tensor) for value in flat):
+            raise TypeError(
+                f"[{type(self).__name__}] expected tensors only or arrays only, got both; wrap the arrays: lm.Input, lm.Parameter"
+            )
+        results = self._apply(flat)
+        return results[0] if len(results) == 1 else results
+
+    def _apply(self, inputs: list[Tensor]) -> list[Tensor]:
+        return apply(self.inputs, self.outputs, inputs)
+
+    def predict(self, x: Any, batch_size: int | None = None) -> Any:
+        """The outputs for `x`: an array (a list of arrays for several outputs), one row a sample.
+
+        `x`: array-like (n, ...), or a list, tuple or dict of them for several inputs. `batch_size`: rows at once, which bounds the
+        memory; by default 4096. The bits do not depend on it.
+
+        >>> lm.Sequential(lm.Dense(3), seed=0).predict([[1.0, 2.0]]).shape
+        (1, 3)
+        """
+        run = self._run_predict
+        if run is not None and batch_size is None and type(x) is np.ndarray and len(x) <= steps.CHUNK:
+            return run((x,))[0]
+        result = steps.predict(self, x, batch_size)
+        if self._run_predict is None and len(self._inputs) == len(self._outputs) == 1 and self.inputs[0].dtype in FLOATS:
+            self._run_predict = self.programs.predict().run
+        return result
+
+    def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+        """One update from one batch; returns the loss before it.
+
+        `x` (B, ...) and `y` as in `fit`; `sample_weight` (B,). Random layers draw anew at each step. Shapes are checked at each
+        call; label ranges by the gather of the core.
+
+        >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+        >>> net.train_step(np.ones((4, 2)), np.zeros((4, 1))) > 0
+        True
+        """
+        fast = self._fast_step
+        if fast is not None and sample_weight is None and type(x) is np.ndarray and type(y) is np.ndarray and fast.takes(x, y):
+            return float(fast.run(x, y))
+        loss, self._fast_step = steps.train_step(self, x, y, sample_weight)
+        return loss
+
+    def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
+        """dL/dp for each trainable parameter p, by its name, as the next `train_step` on these data would see it; changes nothing.
+
+        >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+        >>> net.gradients(np.ones((4, 2)), np.zeros((4, 1)))["dense_1.weight"].shape
+        (2, 1)
+        """
+        return steps.gradients(self, x, y, sample_weight)
+
+    def evaluate(
+        self, x: Any, y: Any, *, metrics: Any = (), sample_weight: Any = None, batch_size: int | None = None
+    ) -> dict[str, Any]:
+        """The loss and the metrics over all of the data: `{"loss": ..., "accuracy": ...}`.
+
+        The metrics of `compile` come first, then those given here. A network without a loss gives the metrics only.
+
+        >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+        >>> sorted(net.evaluate(np.ones((4, 2)), np.zeros((4, 1)), metrics=["mae"]))
+        ['loss', 'mae']
+        """
+        return steps.evaluate(self, x, y, metrics=named_metrics(metrics), sample_weight=sample_weight, batch_size=batch_size)
+
+    def fit(
+        self,
+        x: Any,
+        y: Any = None,
+        *,
+        loss: Any = None,
+        optimizer: Any = None,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data: Any = None,
+        validation_split: float = 0.0,
+        sample_weight: Any = None,
+        class_weight: Mapping[int, float] | None = None,
+        metrics: Any = (),
+        callbacks: Any = (),
+        shuffle: bool = True,
+        resume: str | os.PathLike[str] | None = None,
+        verbose: int | None = None,
+    ) -> History:
+        """Trains for some epochs; returns what was logged.
+
+        `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone. `loss`, `optimizer`, `metrics` as
+        in `compile`, which they stand in for. `validation_data`: (x, y[, weight]); or `validation_split`: the share of rows held
+        out. `sample_weight` (n,); `class_weight`: {class: weight}. `shuffle`: a new order each epoch, from the seed. `resume`: the
+        file of a Checkpoint; training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by
+        the terminal.
+
+        All data are checked before the first step: ValueError or TypeError says what is wrong. A loss that is not finite raises
+        FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after the current step:
+        `fit` returns with `history.interrupted` True.
+
+        >>> x = np.linspace(-1, 1, 64)[:, None]
+        >>> history = lm.Sequential(lm.Dense(1), seed=0).fit(x, 2 * x, loss="mse", optimizer="adam", epochs=3, verbose=0)
+        >>> len(history.history["loss"])
+        3
+        """
+        from lamina.fit import fit
+
+        return fit(
+            self,
+            x,
+            y,
+            loss=loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            metrics=metrics,
+            callbacks=callbacks,
+            shuffle=shuffle,
+            resume=resume,
+            verbose=verbose,
+        )
+
+    # ---- storing ----
+
+    def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
+        """Writes architecture and weights to a safetensors file, whole or not at all; `lamina.load` reads it.
+
+        `optimizer=True` adds the optimizer's state and the random counters, so that training can go on from there.
+        """
+        from lamina.io import save
+
+        save(self, path, optimizer=optimizer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        from lamina.io import state_of
+
+        return state_of(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        from lamina.io import set_state
+
+        set_state(self, state)
+
+
+class Sequential(Model):
+    """Layers one after the other: the output of each is the input of the next.
+
+    It is untouched until it sees data: the first `fit`, `predict` or `train_step` builds it for the shape of x without the batch
+    axis; `build` does so explicitly. Floating-point data become `dtype`.
+
+    >>> net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(1), seed=0)
+    >>> net.predict(np.ones((2, 3))).shape
+    (2, 1)
+    """
+
+    def __init__(self, *layers: Any, seed: int | None = None, dtype: str = "float32"):
+        self._start(seed, dtype)
+        self._stacked = list(layers)
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, (Layer, Model)) and not (i == 0 and isinstance(layer, Tensor)):
+                raise TypeError(
+                    f"[Sequential] expected layers, got {layer!r} at position {i}; write Sequential(Dense(8), Dense(1))"
+                )
+        if layers and isinstance(layers[0], Tensor):
+            self._stack(self._stacked.pop(0))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers in order, also before the network is built."""
+        return super().layers if self.built else list(_flat(self._stacked))
+
+    def build(self, input_shape: Sequence[int] | None = None, *, dtype: str | None = None) -> Sequential:
+        """Makes the parameters for inputs of this shape, which leaves the batch axis out: (4,), (28, 28), an int for (n,).
+
+        Building again for the same shape changes nothing; for another one it raises ValueError.
+
+        >>> lm.Sequential(lm.Dense(2), seed=0).build(3).inputs[0].shape
+        (B, 3)
+        """
+        if input_shape is None:
+            raise ValueError(
+                "[Sequential] expected the shape of the inputs without the batch axis, got none; call build((8,)), for example"
+            )
+        shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(int(n) for n in input_shape)
+        if not self.built:
+            self._stack(Input(*shape, dtype=dtype or self.dtype))
+        elif tuple(self.inputs[0].shape[1:]) != shape:
+            raise ValueError(
+                f"[Sequential] expected inputs of shape {self.inputs[0].shape}, got {shape}; make a new network for another shape"
+            )
+        return self
+
+    def _stack(self, x: Tensor) -> None:
+        layers = list(_flat(self._stacked))
+        before = [(layer, dict(vars(layer))) for layer in layers]
+        try:
+            names = Wiring()
+            for layer in layers:
+                names.name_layer(layer)
+            out = x
+            for layer in self._stacked:
+                out = layer(out)
+            for layer in layers:
+                self._wiring.add_layer(layer)
+            self._assemble({x.name or INPUT: x}, {OUTPUT: out})
+        except BaseException:
+            for layer, state in before:  # nothing is built by halves: another shape can still be tried
+                vars(layer).clear()
+                vars(layer).update(state)
+            raise
+
+    def ensure_built(self, x: Any) -> None:
+        if not self.built:
+            shape, dtype = feed.shape_for(self.layers, x, self.dtype)
+            self.build(shape, dtype=dtype)
+
+    def _apply(self, inputs: list[Tensor]) -> list[Tensor]:
+        if self.built:
+            return super()._apply(inputs)
+        out: Any = inputs
+        for layer in self._stacked:
+            out = [layer(*out)]
+        return list(out)
+
+
+def _flat(layers: Iterable[Any]) -> Iterator[Layer]:
+    """The layers, and those within models among them."""
+    for layer in layers:
+        if isinstance(layer, Model):
+            yield from _flat(layer.layers)
+        else:
+            yield layer
+
+
+def fresh_seed() -> int:
+    """A seed that nobody chose."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,181 @@
+"""predict, train_step, gradients, evaluate: what `Model` hands on when it cannot be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lamina import checks, feed
+from lamina.data import Data
+from lamina.metrics import Metric
+from lamina.optim import Optimizer
+from lamina.programs import Target, Task
+from lamina.schedules import Constant, Schedule
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+Array = np.ndarray[Any, Any]
+
+CHUNK = 4096  # rows at once when nobody says: activations of a few MB at usual widths
+
+
+def predict(model: Model, x: Any, batch_size: int | None = None) -> Any:
+    """See `Model.predict`."""
+    rows = CHUNK if batch_size is None else checks.integer("predict", "batch_size", batch_size)
+    model.ensure_built(x)
+    arrays = feed.inputs(model, x)
+    run = model.programs.predict().run
+    n = len(arrays[0])
+    by_rows = all(not isinstance(t.shape[0], int) for t in (*model.inputs, *model.outputs) if t.ndim)
+    results = _in_chunks(run, arrays, n, rows) if n > rows and by_rows else run(arrays)
+    return results[0] if len(results) == 1 else list(results)
+
+
+def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
+    out: list[Array] = []
+    for start in range(0, n, rows):
+        part = run([a[start : start + rows] for a in arrays])
+        if not out:
+            out = [np.empty((n, *a.shape[1:]), a.dtype) for a in part]
+        for whole, piece in zip(out, part, strict=True):
+            whole[start : start + len(piece)] = piece
+    return out
+
+
+class FastStep(NamedTuple):
+    """A training program that arrays of this kind can go to without another look; the core checks their shapes."""
+
+    run: Callable[..., float]
+    dtype: np.dtype[Any]
+    ndim: int
+    optimizer: Optimizer
+    schedule: Schedule  # of a constant rate
+    classes: int | None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
+
+    def takes(self, x: Array, y: Array) -> bool:
+        """Whether these arrays are of this kind."""
+        if y.dtype is not self.dtype or y.ndim != self.ndim or len(x) == 0 or self.optimizer.schedule is not self.schedule:
+            return False
+        # one pass over the classes: as an unsigned number a negative one is huge
+        return self.classes is None or bool(np.maximum.reduce(y.view(np.uint64), axis=None) < self.classes)
+
+
+def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, FastStep | None]:
+    """See `Model.train_step`; and the way in for further batches like this one."""
+    batch, targets = checked(model, x, y, sample_weight)
+    loss = float(step(model, batch, targets)[0])
+    return loss, fast_step(model, y, targets) if sample_weight is None else None
+
+
+def fast_step(model: Model, y: Any, targets: tuple[Target, ...]) -> FastStep | None:
+    """The quick way for batches with a target like `y`: where one array goes to one input as it is, at a constant rate."""
+    objective = model.objective
+    constant = isinstance(objective.optimizer.schedule, Constant)
+    if (
+        not constant
+        or len(model.inputs) != 1
+        or len(targets) != 1
+        or type(y) is not np.ndarray
+        or y.ndim != len(targets[0].shape) + 1
+    ):
+        return None
+    classes = None
+    if targets[0].dtype == "int64":
+        if y.dtype != np.int64 or getattr(objective.losses[0], "ignore_index", None) is not None:
+            return None
+        classes = int(model.outputs[0].shape[-1])
+    elif y.dtype.kind != "f":
+        return None
+    return FastStep(
+        model.programs.train(Task(targets)).scalar, y.dtype, y.ndim, objective.optimizer, objective.optimizer.schedule, classes
+    )
+
+
+def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
+    """Checked data of one call, and the model built for them."""
+    _ = model.objective  # without one there is nothing to check against
+    given = feed.samples(model, x, y, sample_weight)
+    model.ensure_built(x)
+    return feed.with_targets(model, given)
+
+
+def step(model: Model, batch: Data, targets: tuple[Target, ...], *, collect: bool = False) -> list[Array]:
+    """One update from checked data: [loss, and with `collect` the outputs before the update]."""
+    program = model.programs.train(Task(targets, batch.weight is not None, collect))
+    optimizer = model.objective.optimizer
+    if not isinstance(optimizer.schedule, Constant):
+        optimizer.state["lr"].value = optimizer.rate(optimizer.steps)
+    return list(program.run(feed_list(batch)))
+
+
+def feed_list(batch: Data) -> list[Array]:
+    """The arrays in the order in which a program takes them."""
+    return [*batch.x, *batch.y, *(() if batch.weight is None else (batch.weight,))]
+
+
+def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
+    """See `Model.gradients`."""
+    batch, targets = checked(model, x, y, sample_weight)
+    program = model.programs.gradients(Task(targets, batch.weight is not None))
+    state = [*(p for p in model.wiring.parameters.values() if not p.trainable), *model.wiring.random.values()]
+    before = [p.value for p in state]  # a training graph moves running statistics and random counters
+    try:
+        results = program.run(feed_list(batch))
+    finally:
+        for parameter, value in zip(state, before, strict=True):
+            parameter.value = value
+    return dict(zip((name for name, p in model.wiring.parameters.items() if p.trainable), results, strict=True))
+
+
+def evaluate(
+    model: Model, x: Any, y: Any, *, metrics: dict[str, Metric], sample_weight: Any, batch_size: int | None
+) -> dict[str, Any]:
+    """See `Model.evaluate`."""
+    rows = CHUNK if batch_size is None else checks.integer("evaluate", "batch_size", batch_size)
+    given = feed.samples(model, x, y, sample_weight)
+    model.ensure_built(x)
+    if not model.compiled:
+        if not metrics:
+            raise ValueError(
+                "[evaluate] expected a compiled model or metrics, got neither; call compile(loss, optimizer) or pass metrics"
+            )
+        predictions = predict(model, x, rows)
+        return figures(metrics, list(model.named_outputs), predictions if isinstance(predictions, list) else [predictions], given)
+    batch, targets = feed.with_targets(model, given)
+    return evaluate_checked(model, batch, targets, {**model.objective.metrics, **metrics}, rows)
+
+
+def evaluate_checked(
+    model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, Metric], rows: int
+) -> dict[str, Any]:
+    """The loss, a mean over all rows (weighted by their weights), and the metrics."""
+    program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
+    total, amount = 0.0, 0.0
+    predictions: list[list[Array]] = []
+    for part in parts(given, rows):
+        loss, *outputs = program.run(feed_list(part))
+        share = float(len(part)) if part.weight is None else float(part.weight.sum())
+        if share > 0:  # a part whose weights are all 0 has no loss
+            total, amount = total + share * float(loss), amount + share
+        predictions.append(outputs)
+    whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
+    return {"loss": total / amount if amount else float("nan"), **figures(metrics, list(model.named_outputs), whole, given)}
+
+
+def parts(given: Data, rows: int) -> Iterator[Data]:
+    """The data in pieces of whole rows."""
+    for start in range(0, len(given), rows):
+        yield given.rows(slice(start, start + rows))
+
+
+def figures(metrics: dict[str, Metric], outputs: list[str], predictions: list[Array], given: Data) -> dict[str, Any]:
+    """Every metric; with several outputs each under `<output>_<metric>`."""
+    named: dict[str, Any] = {}
+    for output, prediction, y in zip(outputs, predictions, given.y, strict=False):
+        for name, metric in metrics.items():
+            key = name if len(outputs) == 1 else f"{output}_{name}"
+            named[key] = metric(y, prediction) if given.weight is None else metric(y, prediction, given.weight)
+    return named

@@ -1,0 +1,71 @@
+"""The table that `net.summary()` returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lamina.blueprint import class_name
+from lamina.layers import Layer
+from lamina.losses.base import shown
+from lamina.tensor import Parameter
+from lamina.wiring import calls_of, nodes_of
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+HEAD = ("layer", "type", "output", "parameters")
+
+
+def summary(model: Model) -> str:
+    """Name, type, output shape and number of parameters of each layer; the totals."""
+    shapes = _output_shapes(model)
+    rows = [HEAD]
+    for name, layer in _named_layers(model):
+        shape = shapes.get(id(layer), rows[-1][2] if len(rows) > 1 else "")  # a layer that makes no node passes its input on
+        rows.append((name, class_name(layer), shape, f"{_count(list(layer.parameters.values())):,}" if layer.built else ""))
+    known = {p.variable for layer in model.layers for p in layer.parameters.values()}
+    rows += [
+        (name, "Parameter", shown(tuple(p.shape)), f"{_count([p]):,}")
+        for name, p in model.wiring.parameters.items()
+        if p.variable not in known
+    ]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+    lines = [
+        "  ".join([*(text.ljust(w) for text, w in zip(row[:-1], widths, strict=False)), row[-1].rjust(widths[-1])]) for row in rows
+    ]
+    lines, rule = [line.rstrip() for line in lines], "-" * len(lines[0])
+    return "\n".join(
+        [f"{type(model).__name__}, {model.dtype}, seed {model.seed}", lines[0], rule, *lines[1:], rule, _totals(model)]
+    )
+
+
+def _named_layers(model: Model) -> list[tuple[str, Layer]]:
+    if model.built:
+        return list(model.wiring.layers.items())
+    return [(layer.name or "", layer) for layer in model.layers]
+
+
+def _output_shapes(model: Model) -> dict[int, str]:
+    """id(layer) -> the shape of its outputs at its first call."""
+    shapes: dict[int, str] = {}
+    for call in calls_of(nodes_of(model.outputs)):
+        shapes.setdefault(id(call.layer), ", ".join(map(shown, call.shapes)))
+    return shapes
+
+
+def _totals(model: Model) -> str:
+    if not model.built:
+        return "not built: shapes and parameters come with the first data, or with net.build((features,))"
+    parameters = list(model.wiring.parameters.values())
+    size = sum(_count([p]) * np.dtype(p.dtype).itemsize for p in parameters)
+    trained = _count([p for p in parameters if p.trainable])
+    rest = _count(parameters) - trained
+    return f"{_count(parameters):,} parameters ({size:,} B), {f'{trained:,} trained, {rest:,} not' if rest else 'all trained'}"
+
+
+def _count(parameters: Sequence[Parameter]) -> int:
+    return sum(math.prod(p.shape) for p in parameters)

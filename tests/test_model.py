@@ -1,0 +1,391 @@
+"""Model and Sequential: building, names, seeds, one-call uses, several inputs and outputs, layers of one's own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+
+
+@pytest.fixture
+def xy(rng):
+    return rng.normal(size=(20, 4)).astype(np.float32), rng.integers(0, 3, 20)
+
+
+def mlp(**keywords) -> lm.Sequential:
+    return lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(3), seed=0, **keywords)
+
+
+# ---- building --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sequential_waits_for_data(xy):
+    net = mlp()
+    assert not net.built and net.inputs == () and len(net.layers) == 2
+    assert net.predict(xy[0]).shape == (20, 3)
+    assert net.built and tuple(net.inputs[0].shape[1:]) == (4,)
+
+
+@pytest.mark.parametrize("shape", [4, (4,), [4]])
+def test_build_takes_the_shape_without_the_batch(shape):
+    assert list(mlp().build(shape).parameters) == ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"]
+
+
+def test_build_twice_is_harmless_and_for_another_shape_an_error():
+    net = mlp().build(4)
+    before = dict(net.parameters)
+    net.build(4)
+    assert all(np.array_equal(before[k], net.parameters[k]) for k in before)
+    with pytest.raises(ValueError, match="5"):
+        net.build(5)
+
+
+def test_a_failed_build_leaves_all_layers_unbuilt():
+    net = lm.Sequential(lm.Dense(8), lm.Reshape(3), lm.Dense(2))
+    with pytest.raises(ValueError, match="reshape"):
+        net.build(4)
+    assert not any(layer.built for layer in net.layers) and not net.built
+
+
+def test_the_first_element_may_be_an_input():
+    net = lm.Sequential(lm.Input(4), lm.Dense(2))
+    assert net.built and net.parameters["dense_1.weight"].shape == (4, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dtype(dtype, xy):
+    net = mlp(dtype=dtype)
+    assert net.predict(xy[0].astype(np.float64)).dtype == dtype
+    assert all(value.dtype == dtype for value in net.parameters.values())
+
+
+def test_integers_reach_an_embedding():
+    net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(1), seed=0)
+    assert net.predict(np.array([[0, 1, 2], [2, 3, 4]], np.int32)).shape == (2, 1)
+    assert net.inputs[0].dtype == "int64"
+
+
+def test_repr_and_summary_before_and_after():
+    net = lm.Sequential(lm.Dense(8, "relu"), lm.Activation("linear"), lm.BatchNorm(), lm.Dense(3), seed=0)
+    assert "not built" in net.summary() and "not built" in repr(net)
+    text = net.build(4).summary()
+    assert "dense_1" in text and "(B, 8)" in text and "40" in text
+    assert "99 parameters (396 B), 83 trained, 16 not" in text
+    assert not any(line.endswith(" ") for line in text.splitlines())
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_names_count_by_class():
+    net = lm.Sequential(lm.Dense(4), lm.BatchNorm(), lm.Dense(4), lm.BatchNorm(), lm.LayerNorm()).build(2)
+    assert [layer.name for layer in net.layers] == ["dense_1", "batch_norm_1", "dense_2", "batch_norm_2", "layer_norm_1"]
+
+
+def test_names_of_ones_own_stay_and_are_unique():
+    net = lm.Sequential(lm.Dense(4).named("head"), lm.Dense(2)).build(2)
+    assert list(net.parameters) == ["head.weight", "head.bias", "dense_1.weight", "dense_1.bias"]
+    with pytest.raises(ValueError, match="head"):
+        lm.Sequential(lm.Dense(4).named("head"), lm.Dense(2).named("head")).build(2)
+
+
+def test_a_layer_in_two_models_has_a_name_in_each():
+    x = lm.Input(4)
+    first, second = lm.Dense(3), lm.Dense(2)
+    whole = lm.Model(x, second(first(x)), seed=0)
+    before = whole.parameters["dense_1.weight"]
+    z = lm.Input(3)
+    tail = lm.Model(z, lm.Dense(1)(second(z)), seed=1)
+    assert np.array_equal(whole.parameters["dense_1.weight"], before)
+    assert np.array_equal(tail.parameters[f"{tail.layers[0].name}.weight"], whole.parameters["dense_2.weight"])
+    tail.parameters[f"{tail.layers[0].name}.bias"] = [5.0, 6.0]
+    assert whole.parameters["dense_2.bias"].tolist() == [5.0, 6.0]
+
+
+def test_parameters_made_directly_have_names():
+    x = lm.Input(2)
+    scale, shift = lm.Parameter(np.ones(2, np.float32)), lm.Parameter(np.zeros(2, np.float32), name="shift")
+    net = lm.Model(x, x * scale + shift)
+    assert set(net.parameters) == {"parameter_1", "shift"}
+
+
+# ---- parameters ------------------------------------------------------------------------------------------------------------------
+
+
+def test_parameters_copy_out_and_write_in(xy):
+    net = mlp().build(4)
+    value = net.parameters["dense_1.bias"]
+    value[:] = 7
+    assert not np.array_equal(net.parameters["dense_1.bias"], value)
+    before = net.predict(xy[0])
+    net.parameters["dense_2.bias"] = net.parameters["dense_2.bias"] + 1
+    np.testing.assert_allclose(net.predict(xy[0]), before + 1, rtol=1e-6)
+
+
+def test_update_checks_everything_before_it_writes():
+    net = mlp().build(4)
+    before = dict(net.parameters)
+    with pytest.raises(ValueError, match="dense_2.bias"):
+        net.parameters.update({"dense_1.bias": np.zeros(8), "dense_2.bias": np.zeros(9)})
+    assert all(np.array_equal(before[k], net.parameters[k]) for k in before)
+
+
+# ---- seeds -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_seed_the_same_weights():
+    a, b, c = mlp().build(4), mlp().build(4), lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(3), seed=1).build(4)
+    assert all(np.array_equal(a.parameters[k], b.parameters[k]) for k in a.parameters)
+    assert not np.array_equal(a.parameters["dense_1.weight"], c.parameters["dense_1.weight"])
+
+
+def test_without_a_seed_one_is_drawn_and_kept():
+    a = lm.Sequential(lm.Dense(3)).build(4)
+    b = lm.Sequential(lm.Dense(3), seed=a.seed).build(4)
+    assert a.seed != lm.Sequential(lm.Dense(3)).seed
+    assert np.array_equal(a.parameters["dense_1.weight"], b.parameters["dense_1.weight"])
+
+
+def test_two_dropouts_differ_and_repeat(xy):
+    def losses():
+        net = lm.Sequential(lm.Dropout(0.5), lm.Dropout(0.5), lm.Dense(3), seed=0)
+        net.compile("cross_entropy", lm.optim.SGD(0.0))
+        return [net.train_step(*xy) for _ in range(4)]
+
+    first = losses()
+    assert len(set(first)) == 4 and first == losses()
+    x = lm.Input(1000)
+    masks = lm.Model(x, lm.concatenate([lm.Dropout(0.5)(x), lm.Dropout(0.5)(x)], axis=1), seed=0)
+    masks.compile(lambda pred, y: lm.mean(pred[:, :1000] * pred[:, 1000:]), "sgd")  # no parameters: build the loss only
+    assert len(masks.wiring.random) in (1, 2)
+
+
+# ---- predict ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_predict_in_chunks_has_the_same_bits(xy):
+    net = mlp()
+    whole = net.predict(xy[0])
+    for size in (1, 7, 19, 20, 100):
+        assert np.array_equal(net.predict(xy[0], batch_size=size), whole)
+
+
+def test_predict_takes_lists_and_other_types(xy):
+    net = mlp()
+    whole = net.predict(xy[0])
+    assert np.array_equal(net.predict(xy[0].tolist()), whole)
+    assert np.array_equal(net.predict(np.asfortranarray(xy[0])), whole)
+    assert np.array_equal(net(xy[0]), whole)
+
+
+def test_a_model_on_tensors_shares_its_parameters(xy):
+    net = mlp().build(4)
+    x = lm.Input(4)
+    twice = lm.Model(x, net(x) * 2.0)
+    np.testing.assert_allclose(twice.predict(xy[0]), 2 * net.predict(xy[0]), rtol=1e-6)
+    y = lm.Input(4)
+    again = lm.Model(y, twice(y))
+    assert np.array_equal(again.predict(xy[0]), twice.predict(xy[0]))
+    net.parameters["dense_2.bias"] = np.zeros(3)
+    np.testing.assert_allclose(again.predict(xy[0]), 2 * net.predict(xy[0]), rtol=1e-6)
+
+
+def test_a_sequential_within_a_sequential(xy):
+    inner = lm.Sequential(lm.Dense(5, "relu"), lm.Dense(4))
+    net = lm.Sequential(inner, lm.Dense(3), seed=0)
+    assert net.predict(xy[0]).shape == (20, 3)
+    assert len(net.parameters) == 6
+
+
+# ---- train_step, gradients, evaluate ---------------------------------------------------------------------------------------------
+
+
+def test_train_step_returns_the_loss_before_the_update(xy):
+    net = mlp().compile("cross_entropy", lm.optim.SGD(0.5))
+    net.build(4)
+    before = net.evaluate(*xy)["loss"]
+    assert net.train_step(*xy) == pytest.approx(before, rel=1e-6)
+    assert net.evaluate(*xy)["loss"] < before
+
+
+def test_the_quick_and_the_careful_step_agree(xy):
+    x, y = xy
+    quick, careful = mlp().compile("cross_entropy", "adam"), mlp().compile("cross_entropy", "adam")
+    a = [quick.train_step(x, y) for _ in range(5)]
+    b = [careful.train_step(x.tolist(), y.tolist()) for _ in range(5)]
+    assert a == b
+
+
+def test_wrong_labels_are_found_on_the_quick_way(xy):
+    x, y = xy
+    net = mlp().compile("cross_entropy", "sgd")
+    for _ in range(2):
+        net.train_step(x, y)
+    for wrong in (3, -1):
+        bad = y.copy()
+        bad[7] = wrong
+        with pytest.raises(ValueError, match=str(wrong)):
+            net.train_step(x, bad)
+
+
+def test_gradients_are_those_of_the_step_and_change_nothing(xy):
+    x, y = xy
+    net = lm.Sequential(lm.Dense(8), lm.BatchNorm(), lm.Dropout(0.3), lm.Dense(3), seed=0).compile(
+        "cross_entropy", lm.optim.SGD(1.0)
+    )
+    net.build(4)
+    before = dict(net.parameters)
+    gradients = net.gradients(x, y)
+    assert all(np.array_equal(before[k], net.parameters[k]) for k in before)
+    assert set(gradients) == {k for k in before if "running" not in k}
+    net.train_step(x, y)
+    for name, g in gradients.items():
+        np.testing.assert_allclose(before[name] - net.parameters[name], g, rtol=1e-4, atol=1e-6)
+
+
+def test_gradients_against_finite_differences(rng):
+    x, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+    net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(2), seed=0, dtype="float64").compile("mse", "sgd")
+    net.build(3)
+    g = net.gradients(x, y)["dense_1.weight"]
+    w, h = net.parameters["dense_1.weight"], 1e-6
+    step = np.zeros_like(w)
+    step[1, 2] = h
+    losses = []
+    for sign in (1, -1):
+        net.parameters["dense_1.weight"] = w + sign * step
+        losses.append(net.evaluate(x, y)["loss"])
+    assert g[1, 2] == pytest.approx((losses[0] - losses[1]) / (2 * h), rel=1e-6)
+
+
+def test_sample_weights_of_zero_leave_rows_out(xy):
+    x, y = xy
+    weight = np.r_[np.ones(12), np.zeros(8)]
+    a, b = mlp().compile("cross_entropy", lm.optim.SGD(0.1)), mlp().compile("cross_entropy", lm.optim.SGD(0.1))
+    assert a.train_step(x, y, weight) == pytest.approx(b.train_step(x[:12], y[:12]), rel=1e-6)
+    for name in a.parameters:
+        np.testing.assert_allclose(a.parameters[name], b.parameters[name], rtol=1e-5, atol=1e-7)
+    assert a.evaluate(x, y, sample_weight=weight)["loss"] == pytest.approx(b.evaluate(x[:12], y[:12])["loss"], rel=1e-5)
+
+
+def test_evaluate_in_parts_is_the_mean_over_all_rows(xy):
+    net = mlp().compile("cross_entropy", "sgd", metrics=["accuracy"])
+    net.build(4)
+    whole, parts = net.evaluate(*xy), net.evaluate(*xy, batch_size=7)
+    assert whole["accuracy"] == parts["accuracy"] and whole["loss"] == pytest.approx(parts["loss"], rel=1e-6)
+    assert whole["accuracy"] == lm.metrics.accuracy(xy[1], net.predict(xy[0]))
+
+
+def test_evaluate_without_a_loss_gives_metrics(xy):
+    net = mlp().build(4)
+    assert list(net.evaluate(*xy, metrics=["accuracy"])) == ["accuracy"]
+    with pytest.raises(ValueError, match="compile"):
+        net.evaluate(*xy)
+
+
+def test_a_changed_learning_rate_holds_at_once(xy):
+    net = mlp().compile("cross_entropy", lm.optim.SGD(0.1))
+    net.train_step(*xy)
+    net.optimizer.lr = 0.0
+    before = dict(net.parameters)
+    net.train_step(*xy)
+    assert all(np.array_equal(before[k], net.parameters[k]) for k in before)
+
+
+def test_a_schedule_is_followed(xy):
+    net = mlp().compile("cross_entropy", lm.optim.SGD(lambda t: np.where(t < 2, 0.1, 0.0)))
+    for _ in range(2):
+        net.train_step(*xy)
+    before = dict(net.parameters)
+    net.train_step(*xy)
+    assert all(np.array_equal(before[k], net.parameters[k]) for k in before)
+
+
+def test_compile_again_changes_the_loss(xy):
+    net = mlp().compile("mse", "sgd")
+    target = np.eye(3, dtype=np.float32)[xy[1]]
+    a = net.train_step(xy[0], target)
+    net.compile("mae", "adam")
+    assert net.train_step(xy[0], target) != a and net.loss == "mae"
+
+
+# ---- graphs ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_several_inputs_and_outputs(rng):
+    a, b = lm.Input(3, name="a"), lm.Input(2, name="b")
+    h = lm.Dense(6, "relu")(lm.concatenate([a, b], axis=1))
+    net = lm.Model({"a": a, "b": b}, {"class": lm.Dense(3)(h), "size": lm.Dense(1)(h)}, seed=0)
+    net.compile(
+        {"class": "cross_entropy", "size": "mse"}, lm.optim.Adam(1e-2), metrics=[], loss_weights={"class": 1.0, "size": 0.5}
+    )
+    x = {"a": rng.normal(size=(30, 3)).astype(np.float32), "b": rng.normal(size=(30, 2)).astype(np.float32)}
+    y = {"class": rng.integers(0, 3, 30), "size": rng.normal(size=30).astype(np.float32)}
+    first = net.train_step(x, y)
+    logits, size = net.predict([x["a"], x["b"]])
+    assert logits.shape == (30, 3) and size.shape == (30, 1)
+    history = net.fit(x, y, epochs=5, batch_size=8, verbose=0)
+    assert history.history["loss"][-1] < first
+    parts = [lm.losses.CrossEntropy()(*pair) for pair in [(net.predict(x)[0].astype(np.float64), y["class"])]]
+    parts.append(lm.losses.MSE()(net.predict(x)[1].astype(np.float64), y["size"][:, None].astype(np.float64)))
+    assert net.evaluate(x, y)["loss"] == pytest.approx(float(parts[0]) + 0.5 * float(parts[1]), rel=1e-5)
+    with pytest.raises(ValueError, match="'c'"):
+        net.predict({"a": x["a"], "c": x["b"]})
+
+
+def test_a_shared_layer_counts_once(rng):
+    a, b, shared = lm.Input(3), lm.Input(3), lm.Dense(4)
+    net = lm.Model([a, b], lm.sum(shared(a) * shared(b), axis=1, keepdims=True), seed=0).compile("mse", "sgd")
+    assert list(net.parameters) == ["dense_1.weight", "dense_1.bias"]
+    x = rng.normal(size=(5, 3)).astype(np.float32)
+    assert np.isfinite(net.train_step([x, x], np.zeros((5, 1))))
+
+
+def test_a_loss_may_close_over_the_graph(rng):
+    x = lm.Input(8)
+    u = lm.Dense(1)(lm.Dense(50, "tanh")(x))
+    du = lm.grad(lm.sum(u), x)
+    pinn = lm.Model(x, u, seed=0)
+    pinn.compile(loss=lambda pred, target: lm.mean((pred - target) ** 2) + 0.1 * lm.mean(du**2), optimizer=lm.optim.Adam(1e-2))
+    xb = rng.normal(size=(32, 8)).astype(np.float32)
+    losses = [pinn.train_step(xb, xb[:, :1]) for _ in range(50)]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+def test_a_loss_may_bring_parameters():
+    x = lm.Input(2)
+    net = lm.Model(x, lm.Dense(1)(x), seed=0)
+    scale = lm.Parameter(np.zeros((), np.float32), name="log_scale")
+    net.compile(lambda pred, y: lm.mean((pred - y) ** 2) * lm.exp(-scale) + scale, lm.optim.SGD(0.1))
+    net.train_step(np.ones((4, 2)), np.full((4, 1), 9.0))
+    assert "log_scale" in net.parameters and net.parameters["log_scale"] != 0
+
+
+def test_a_loss_over_another_models_input_is_an_error():
+    other = lm.Input(2)
+    net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda pred, y: lm.mean(pred - y) + lm.mean(other), "sgd")
+    with pytest.raises(ValueError, match="input"):
+        net.train_step(np.ones((4, 2)), np.ones((4, 1)))
+
+
+def test_a_layer_of_ones_own(xy):
+    class Scale(lm.Layer):
+        def build(self, x):
+            self.weight = self.parameter("weight", (x.shape[-1],), lm.initializers.ones)
+
+        def forward(self, x):
+            return x * self.weight
+
+    net = lm.Sequential(Scale(), lm.Dense(3), seed=0).compile("cross_entropy", lm.optim.SGD(0.1))
+    net.train_step(*xy)
+    assert not np.array_equal(net.parameters["scale_1.weight"], np.ones(4))
+
+
+def test_deep_graphs_do_not_recurse(xy):
+    x = lm.Input(4)
+    h = x
+    for _ in range(3000):
+        h = h + 0.001
+    net = lm.Model(x, h)
+    np.testing.assert_allclose(net.predict(xy[0]), xy[0] + 3, rtol=1e-3, atol=1e-3)
