@@ -1,0 +1,365 @@
+"""fit: the loop over epochs. An epoch over arrays is one call of the core; everything around it happens between epochs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from lamina import _core as core
+from lamina import checks, data, feed
+from lamina.arrays import check_finite
+from lamina.callbacks import CallbackList
+from lamina.data import Batches, Data
+from lamina.history import History
+from lamina.metrics import Metric
+from lamina.objective import named_metrics
+from lamina.programs import Target, Task
+from lamina.progress import Progress
+from lamina.schedules import Constant
+from lamina.steps import CHUNK, evaluate_checked, feed_list, figures, step
+from lamina.tensor import Parameter
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+Array = np.ndarray[Any, Any]
+
+
+class Samples(NamedTuple):
+    """Checked data, and what a program must know of the targets."""
+
+    data: Data
+    targets: tuple[Target, ...]
+
+
+class Outcome(NamedTuple):
+    """What an epoch gave: a loss for each batch, the share each has in the mean, and the metrics."""
+
+    losses: Array
+    shares: Array
+    figures: dict[str, Any]
+
+    def logs(self) -> dict[str, Any]:
+        """The epoch's figures: the loss is the mean over the samples, by their weights if they have any."""
+        total = float(self.shares.sum())
+        return {"loss": float(self.losses @ self.shares) / total if total else float("nan"), **self.figures}
+
+
+class Source(Protocol):
+    """Where the batches of an epoch come from."""
+
+    def batches(self) -> int:
+        """Batches in an epoch; 0: nobody knows."""
+
+    def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
+        """Trains one epoch. `number` counts the model's epochs from 0; `batch_done(batch, loss)` is called after each batch."""
+
+
+@dataclass
+class ArraySource:
+    """Arrays in memory or in a memmap: rows are gathered by the core, in an order that comes from the model's seed."""
+
+    model: Model
+    samples: Samples
+    metrics: dict[str, Metric]
+    batch_size: int
+    shuffle: bool
+
+    def batches(self) -> int:
+        return -(-len(self.samples.data) // self.batch_size)
+
+    def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
+        given, size = self.samples.data, self.batch_size
+        order = core.permutation(len(given), self.model.seed, number) if self.shuffle else None
+        program = self.model.programs.train(Task(self.samples.targets, given.weight is not None, collect=bool(self.metrics)))
+        optimizer = self.model.objective.optimizer
+        fixed = isinstance(optimizer.schedule, Constant)
+        first = optimizer.steps
+        predictions = [np.empty((len(given), *out.shape[1:]), out.dtype) for out in self.model.outputs] if self.metrics else None
+
+        def run(start: int, stop: int, poll: Callable[[int], bool] | None) -> Array:
+            """Trains on the batches from `start` to `stop`; their losses."""
+            rows = slice(start * size, min(stop * size, len(given)))
+            part = order[rows] if order is not None else None if batch_done is None else np.arange(rows.start, rows.stop)
+            rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
+            collect = None if predictions is None else [p[rows] for p in predictions]
+            rate = None if fixed else optimizer.state["lr"].variable
+            return program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll)[:, 0]
+
+        count = self.batches()
+        if batch_done is None:
+            losses = run(0, count, poll)
+        else:
+            losses = np.empty(count)
+            for i in range(count):
+                losses[i] = run(i, i + 1, None)[0]
+                batch_done(i, float(losses[i]))
+                poll(i + 1)
+        ordered = given if order is None else replace(given, y=tuple(y[order] for y in given.y), weight=_rows(given.weight, order))
+        named = (
+            figures(self.metrics, list(self.model.named_outputs), predictions, ordered)
+            if predictions and np.isfinite(losses).all()
+            else {}
+        )
+        return Outcome(losses, self._shares(ordered), named)
+
+    def _shares(self, ordered: Data) -> Array:
+        starts = np.arange(0, len(ordered), self.batch_size)
+        if ordered.weight is not None:
+            return np.add.reduceat(ordered.weight.astype(np.float64), starts)
+        return np.minimum(self.batch_size, len(ordered) - starts).astype(np.float64)
+
+
+@dataclass
+class BatchSource:
+    """An iterable of batches: each is checked as it comes, and trained on."""
+
+    model: Model
+    source: Batches
+    metrics: dict[str, Metric]
+    class_weight: Any
+
+    def batches(self) -> int:
+        return len(self.source)
+
+    def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
+        losses: list[float] = []
+        shares: list[float] = []
+        seen: list[Data] = []
+        predictions: list[list[Array]] = []
+        for i, given in enumerate(self.source):
+            if self.class_weight is not None:
+                given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
+            self.model.ensure_built(given.x[0])
+            batch, targets = feed.with_targets(self.model, given)
+            loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics))
+            losses.append(float(loss))
+            shares.append(float(len(batch)) if batch.weight is None else float(batch.weight.sum()))
+            if self.metrics:
+                seen.append(batch)
+                predictions.append(outputs)
+            if batch_done is not None:
+                batch_done(i, losses[-1])
+            poll(i + 1)
+            if not np.isfinite(losses[-1]):
+                break
+        return Outcome(np.array(losses), np.array(shares), self._figures(seen, predictions))
+
+    def _figures(self, seen: list[Data], predictions: list[list[Array]]) -> dict[str, Any]:
+        if not seen:
+            return {}
+        y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
+        weights = [batch.weight for batch in seen if batch.weight is not None]
+        whole = Data((), y, np.concatenate(weights) if len(weights) == len(seen) else None)
+        return figures(
+            self.metrics, list(self.model.named_outputs), [np.concatenate(p) for p in zip(*predictions, strict=True)], whole
+        )
+
+
+@dataclass
+class Run:
+    """One call of fit, ready to start."""
+
+    model: Model
+    source: Source
+    validation: Samples | None
+    metrics: dict[str, Metric]
+    epochs: int
+    verbose: int | None
+    settings: dict[str, Any]
+    history: History = field(default_factory=History)
+
+    def start(self, callbacks: Any, resume: str | os.PathLike[str] | None) -> History:
+        """Trains to the end, the stop, or the interruption."""
+        hooks = CallbackList(callbacks, self.model, write=self._write)
+        self._hooks = hooks
+        hooks.check_logs(self._log_names())
+        self.model.stop_training = False
+        if resume is not None:
+            self._resume(resume)
+        with Progress(self.epochs, self.source.batches(), self.verbose, samples=self.settings.get("samples", 0)) as progress:
+            hooks.on_fit_begin()
+            try:
+                self._loop(hooks, progress)
+            except KeyboardInterrupt:
+                self.history.interrupted = True
+                print(f"interrupted after {len(self.history)} epochs; the network can be used, and trained on", file=sys.stderr)
+            finally:
+                hooks.on_fit_end()
+        return self.history
+
+    def _loop(self, hooks: CallbackList, progress: Progress) -> None:
+        for epoch in range(len(self.history), self.epochs):
+            hooks.on_epoch_begin(epoch)
+            progress.begin_epoch(epoch)
+            batch_done = (lambda batch, loss: hooks.on_batch_end(batch, {"loss": loss})) if hooks.needs_batches else None
+            logs = self._epoch(epoch, batch_done, progress.update)
+            self.history.append(logs)
+            progress.end_epoch(logs)
+            hooks.on_epoch_end(epoch, logs)
+            if self.model.stop_training:
+                break
+
+    def _epoch(self, epoch: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> dict[str, Any]:
+        before = Snapshot(self.model)
+        outcome = self.source.epoch(self.model.epochs_done, batch_done, poll)
+        finite = np.isfinite(outcome.losses)
+        if not finite.all():
+            before.restore()
+            batch = int(np.argmin(finite))
+            raise FloatingPointError(
+                f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch} of epoch {epoch}; the parameters from "
+                "before this epoch are back. Look for extreme values in the data, lower the learning rate, or pass clip_norm"
+            )
+        self.model.epochs_done += 1
+        logs = outcome.logs()
+        if self.validation is not None:
+            figures = evaluate_checked(self.model, *self.validation, self.metrics, CHUNK)
+            logs |= {f"val_{name}": value for name, value in figures.items()}
+        return logs
+
+    def _log_names(self) -> list[str]:
+        outputs = list(self.model.named_outputs) or [""]
+        names = ["loss", *self.metrics] if len(outputs) == 1 else ["loss", *(f"{o}_{m}" for o in outputs for m in self.metrics)]
+        return names if self.validation is None else [*names, *(f"val_{name}" for name in names)]
+
+    # ---- checkpoints ----
+
+    def _write(self, path: str) -> None:
+        """A checkpoint: the model, its optimizer, and all that this run needs to go on as if it had never stopped."""
+        from lamina.io import save
+
+        plain, arrays = self._hooks.state()
+        figures, figure_arrays = self.history.state()
+        state = {"settings": self.settings, "history": figures, "callbacks": plain}
+        save(self.model, path, optimizer=True, extra=state, extra_tensors={"callbacks": arrays, "history": figure_arrays})
+
+    def _resume(self, path: str | os.PathLike[str]) -> None:
+        from lamina.io import restore
+
+        state, tensors = restore(self.model, path)
+        if not state:
+            raise ValueError(
+                f"[resume] expected a file of lm.callbacks.Checkpoint, got a saved network, {os.fspath(path)}; load it with lm.load"
+            )
+        if state["settings"] != self.settings:
+            raise ValueError(
+                f"[resume] expected the settings of the checkpoint, {state['settings']}, got {self.settings}; pass the same"
+            )
+        self.history.load_state(state["history"], tensors.get("history", {}))
+        self._hooks.load_state(state["callbacks"], tensors.get("callbacks", {}))
+
+
+class Snapshot:
+    """The values of all parameters and of the optimizer's state."""
+
+    def __init__(self, model: Model):
+        self._values = [(p, p.value) for p in self._all(model)]
+
+    def restore(self) -> None:
+        """Writes them back."""
+        for parameter, value in self._values:
+            parameter.value = value
+
+    @staticmethod
+    def _all(model: Model) -> Iterator[Parameter]:
+        yield from model.wiring.parameters.values()
+        yield from model.objective.optimizer.state.values()
+
+
+def fit(
+    model: Model,
+    x: Any,
+    y: Any,
+    *,
+    loss: Any,
+    optimizer: Any,
+    epochs: int,
+    batch_size: int,
+    validation_data: Any,
+    validation_split: float,
+    sample_weight: Any,
+    class_weight: Any,
+    metrics: Any,
+    callbacks: Any,
+    shuffle: bool,
+    resume: str | os.PathLike[str] | None,
+    verbose: int | None,
+) -> History:
+    """See `Model.fit`."""
+    epochs = checks.integer("fit", "epochs", epochs, 0)
+    batch_size = checks.integer("fit", "batch_size", batch_size)
+    shuffle = checks.flag("fit", "shuffle", shuffle)
+    _compile(model, loss, optimizer)
+    chosen = {**model.objective.metrics, **named_metrics(metrics)}
+    settings = {"batch_size": batch_size, "shuffle": shuffle}
+    if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
+        if sample_weight is not None or validation_split:
+            raise ValueError(
+                "[fit] expected batches without sample_weight and validation_split, got one; put weights into them: (x, y, w)"
+            )
+        batches = Batches(x, inputs=feed.specs(model), targets=list(model.named_outputs) or ["y"])
+        source: Source = BatchSource(model, batches, chosen, class_weight)
+        held_out = None
+    else:
+        given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
+        if class_weight is not None:
+            given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
+        model.ensure_built(x)
+        source = ArraySource(model, _with_targets(model, given), chosen, batch_size, shuffle)
+        settings["samples"] = len(given)
+    validation = _validation(model, held_out, validation_data)
+    return Run(model, source, validation, chosen, epochs, verbose, settings).start(callbacks, resume)
+
+
+def _compile(model: Model, loss: Any, optimizer: Any) -> None:
+    """Compiles with what was given; the same words again keep the optimizer and its state."""
+    if loss is None and optimizer is None and model.compiled:
+        return
+    before = model.objective.given if model.compiled else (None, None, (), None)
+    loss, optimizer = (b if a is None else a for a, b in zip((loss, optimizer), before, strict=False))
+    for name, value in (("loss", loss), ("optimizer", optimizer)):
+        if value is None:
+            example = {"loss": "'mse'", "optimizer": "'adam'"}[name]
+            raise ValueError(f"[fit] expected a {name}, got none; pass {name}={example}, for example, or call compile first")
+    if not model.compiled or not (_same(loss, before[0]) and _same(optimizer, before[1])):
+        model.compile(loss, optimizer, before[2], loss_weights=before[3])
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (isinstance(a, str) and isinstance(b, str) and a == b)
+
+
+def _split(given: Data, fraction: float, validation_data: Any) -> tuple[Data, Data | None]:
+    if isinstance(fraction, (int, float)) and fraction == 0:
+        return given, None
+    if validation_data is not None:
+        raise ValueError("[fit] expected validation_data or validation_split, got both; leave one out")
+    return given.split(fraction)
+
+
+def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Samples | None:
+    if held_out is None and validation_data is None:
+        return None
+    if held_out is None:
+        x, y, weight = data.unpack(validation_data, "validation_data")
+        model.ensure_built(x)
+        held_out = feed.samples(model, x, y, weight)
+    return _with_targets(model, held_out)
+
+
+def _with_targets(model: Model, given: Data) -> Samples:
+    samples = Samples(*feed.with_targets(model, given))
+    for name, loss, y in zip(model.named_outputs, model.objective.losses, samples.data.y, strict=True):
+        if not getattr(loss, "mask_nan", False):
+            check_finite(y, "y" if len(samples.targets) == 1 else f"y[{name!r}]")
+    return samples
+
+
+def _rows(weight: Array | None, order: Array) -> Array | None:
+    return None if weight is None else weight[order]

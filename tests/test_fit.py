@@ -1,0 +1,270 @@
+"""fit: what an epoch is, what is logged, how it stops, and that a stop loses nothing."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+
+import numpy as np
+import pytest
+
+import lamina as lm
+
+
+@pytest.fixture
+def data(rng):
+    x = rng.normal(size=(103, 4)).astype(np.float32)
+    return x, (x @ rng.normal(size=(4, 3))).argmax(axis=1)
+
+
+def net(**keywords) -> lm.Sequential:
+    made = lm.Sequential(lm.Dense(16, "relu"), lm.Dropout(0.1), lm.BatchNorm(), lm.Dense(3), seed=0)
+    return made.compile("cross_entropy", keywords.pop("optimizer", lm.optim.Adam(1e-2)), **keywords)
+
+
+def assert_same(a: lm.Model, b: lm.Model) -> None:
+    assert list(a.parameters) == list(b.parameters)
+    for name in a.parameters:
+        assert np.array_equal(a.parameters[name], b.parameters[name]), name
+
+
+def test_fit_learns_and_logs(data):
+    model = net(metrics=["accuracy"])
+    history = model.fit(*data, epochs=30, batch_size=16, validation_split=0.2, verbose=0)
+    assert set(history.history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+    assert all(len(v) == 30 for v in history.history.values())
+    assert history.history["loss"][-1] < 0.5 * history.history["loss"][0]
+    assert model.evaluate(*data)["accuracy"] > 0.85
+    assert not history.interrupted
+
+
+def test_fit_compiles_and_the_same_words_keep_the_optimizer(data):
+    model = lm.Sequential(lm.Dense(3), seed=0)
+    model.fit(*data, loss="cross_entropy", optimizer="adam", epochs=1, verbose=0)
+    optimizer = model.optimizer
+    model.fit(*data, loss="cross_entropy", optimizer="adam", epochs=1, verbose=0)
+    assert model.optimizer is optimizer and optimizer.steps == 8
+    model.fit(*data, optimizer="sgd", epochs=1, verbose=0)
+    assert model.optimizer is not optimizer and model.loss == "cross_entropy"
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("lr", [0.1, lm.schedules.Exponential(0.1, 0.9)])
+def test_an_epoch_is_its_train_steps(data, shuffle, lr):
+    x, y = data
+    one, other = (net(optimizer=lm.optim.SGD(lr, momentum=0.9)) for _ in range(2))
+    history = one.fit(x, y, epochs=2, batch_size=32, shuffle=shuffle, verbose=0)
+    other.build(4)
+    for epoch in range(2):
+        order = lm._core.permutation(len(x), other.seed, epoch) if shuffle else np.arange(len(x))
+        rows = [order[i : i + 32] for i in range(0, len(x), 32)]
+        losses = [other.train_step(x[r], y[r]) for r in rows]
+        assert history.history["loss"][epoch] == pytest.approx(np.average(losses, weights=[len(r) for r in rows]), rel=1e-12)
+    assert_same(one, other)
+
+
+def test_two_fits_are_one_longer_fit(data):
+    a, b = net(), net()
+    whole = a.fit(*data, epochs=4, verbose=0).history["loss"]
+    parts = [b.fit(*data, epochs=2, verbose=0).history["loss"] for _ in range(2)]
+    assert np.array_equal(whole, np.concatenate(parts))
+    assert_same(a, b)
+
+
+def test_training_metrics_are_those_of_the_batches(data):
+    x, y = data
+    model = net(optimizer=lm.optim.SGD(0.0))
+    model = lm.Sequential(lm.Dense(3), seed=0).compile("cross_entropy", lm.optim.SGD(0.0), metrics=["accuracy"])
+    history = model.fit(x, y, epochs=1, batch_size=10, verbose=0)
+    assert history.history["accuracy"][0] == model.evaluate(x, y)["accuracy"]
+    assert history.history["loss"][0] == pytest.approx(model.evaluate(x, y)["loss"], rel=1e-6)
+
+
+def test_weights_of_samples_and_classes(data):
+    x, y = data
+    a, b, c = (lm.Sequential(lm.Dense(3), seed=0).compile("cross_entropy", lm.optim.SGD(0.1)) for _ in range(3))
+    table = {0: 1.0, 1: 3.0, 2: 0.5}
+    a.fit(x, y, class_weight=table, epochs=2, verbose=0)
+    b.fit(x, y, sample_weight=np.vectorize(table.get)(y), epochs=2, verbose=0)
+    c.fit(x, y, epochs=2, verbose=0)
+    assert_same(a, b)
+    assert not np.array_equal(a.parameters["dense_1.bias"], c.parameters["dense_1.bias"])
+
+
+def test_validation_data_and_split_agree(data):
+    x, y = data
+    a, b = net(), net()
+    one = a.fit(x, y, validation_split=0.25, epochs=2, verbose=0)
+    cut = lm.data.split_point(len(x), 0.25)
+    two = b.fit(x[:cut], y[:cut], validation_data=(x[cut:], y[cut:]), epochs=2, verbose=0)
+    assert np.array_equal(one.history["val_loss"], two.history["val_loss"])
+    with pytest.raises(ValueError, match="both"):
+        net().fit(x, y, validation_split=0.2, validation_data=(x, y), verbose=0)
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_of_batches_is_an_epoch(data):
+    x, y = data
+    batches = [(x[i : i + 20], y[i : i + 20]) for i in range(0, len(x), 20)]
+    a, b = net(metrics=["accuracy"]), net(metrics=["accuracy"])
+    one = a.fit(batches, epochs=2, verbose=0)
+    two = b.fit(x, y, batch_size=20, shuffle=False, epochs=2, verbose=0)
+    assert_same(a, b)
+    for name in two.history:
+        np.testing.assert_allclose(one.history[name], two.history[name], rtol=1e-12)
+
+
+def test_a_generator_serves_one_epoch(data):
+    x, y = data
+    model = net()
+    model.fit(((x[i : i + 20], y[i : i + 20]) for i in range(0, 100, 20)), epochs=1, verbose=0)
+    with pytest.raises(ValueError, match="batches"):
+        net().fit(((x[i : i + 20], y[i : i + 20]) for i in range(0, 100, 20)), epochs=2, verbose=0)
+
+
+# ---- stops -----------------------------------------------------------------------------------------------------------------------
+
+
+def test_early_stopping_restores_the_best(data):
+    x, y = data
+    stop = lm.callbacks.EarlyStopping("val_loss", patience=2)
+    model = net(optimizer=lm.optim.SGD(2.0))
+    history = model.fit(x, y, validation_split=0.3, epochs=50, callbacks=stop, verbose=0)
+    assert len(history) == stop.best_epoch + 3 or len(history) == 50
+    cut = lm.data.split_point(len(x), 0.3)
+    assert model.evaluate(x[cut:], y[cut:])["loss"] == pytest.approx(history.history["val_loss"].min(), rel=1e-6)
+
+
+def test_stop_training_ends_after_the_epoch(data):
+    model = net()
+    stop = lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(model, "stop_training", epoch == 1))
+    assert len(model.fit(*data, epochs=9, callbacks=[stop], verbose=0)) == 2
+
+
+def test_batch_callbacks_change_no_bit(data):
+    seen = []
+    a, b = net(metrics=["accuracy"]), net(metrics=["accuracy"])
+    watch = lm.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: seen.append((batch, logs["loss"])))
+    one = a.fit(*data, epochs=2, callbacks=[watch], verbose=0)
+    two = b.fit(*data, epochs=2, verbose=0)
+    assert_same(a, b)
+    assert np.array_equal(one.history["loss"], two.history["loss"]) and np.array_equal(
+        one.history["accuracy"], two.history["accuracy"]
+    )
+    assert [batch for batch, _ in seen] == [0, 1, 2, 3] * 2
+
+
+def test_an_exception_in_a_callback_leaves_the_net_usable(data):
+    def fail(epoch, logs):
+        raise RuntimeError("mine")
+
+    model, other = net(), net()
+    with pytest.raises(RuntimeError, match="mine"):
+        model.fit(*data, epochs=3, callbacks=[lm.callbacks.LambdaCallback(on_epoch_end=fail)], verbose=0)
+    other.fit(*data, epochs=1, verbose=0)
+    assert_same(model, other)
+    assert len(model.fit(*data, epochs=1, verbose=0)) == 1
+
+
+def test_ctrl_c_stops_between_steps_and_keeps_the_history(rng):
+    x, y = rng.normal(size=(20000, 64)).astype(np.float32), rng.integers(0, 3, 20000)
+    model = lm.Sequential(lm.Dense(256, "relu"), lm.Dense(256, "relu"), lm.Dense(3), seed=0).compile("cross_entropy", "adam")
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    history = model.fit(x, y, epochs=100_000, batch_size=16, verbose=0)
+    assert history.interrupted and len(history) < 100_000
+    assert np.isfinite(model.evaluate(x, y)["loss"]) and np.isfinite(model.train_step(x[:10], y[:10]))
+
+
+def test_a_loss_that_is_not_finite_stops_and_gives_the_weights_back(data):
+    x, y = data
+    model = lm.Sequential(lm.Dense(16), lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(1e18))
+    model.build(4)
+    before = dict(model.parameters)
+    with pytest.raises(FloatingPointError, match=r"epoch 0.*lr|learning rate"):
+        model.fit(x, y.astype(np.float32), epochs=3, verbose=0)
+    assert all(np.array_equal(before[k], model.parameters[k]) for k in before)
+    model.optimizer.lr = 1e-3
+    assert np.isfinite(model.fit(x, y.astype(np.float32), epochs=1, verbose=0).history["loss"]).all()
+
+
+def test_nan_in_data_is_found_before_the_first_step(data):
+    x, y = data
+    x = x.copy()
+    x[50, 2] = np.nan
+    model = net()
+    with pytest.raises(ValueError, match=r"row 50, column 2"):
+        model.fit(x, y, verbose=0)
+    assert not model.built
+
+
+def test_masked_targets_may_be_nan(data):
+    x, _ = data
+    target = x[:, :2].copy()
+    target[3, 1] = np.nan
+    model = lm.Sequential(lm.Dense(2), seed=0)
+    history = model.fit(x, target, loss=lm.losses.MSE(mask_nan=True), optimizer="sgd", epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
+# ---- resume ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lr", [1e-2, lm.schedules.Cosine(1e-2, 40)])
+def test_resumed_training_has_the_bits_of_one_that_never_stopped(data, tmp_path, lr):
+    path = tmp_path / "net.safetensors"
+
+    def train(epochs, resume=None):
+        model = lm.Sequential(lm.Dense(16, "relu"), lm.Dropout(0.3), lm.BatchNorm(), lm.Dense(3), seed=0)
+        stop = lm.callbacks.EarlyStopping("val_loss", patience=3)
+        callbacks = [stop, lm.callbacks.Checkpoint(path)]
+        keywords = {"validation_split": 0.2, "metrics": ["accuracy", "confusion_matrix"], "callbacks": callbacks, "resume": resume}
+        optimizer = lm.optim.Adam(lr)
+        history = model.fit(*data, loss="cross_entropy", optimizer=optimizer, epochs=epochs, verbose=0, **keywords)
+        return model, history, stop
+
+    whole, whole_history, whole_stop = train(8)
+    path.unlink()
+    train(3)
+    parts, parts_history, parts_stop = train(8, resume=path)
+    for name in whole_history.history:
+        assert np.array_equal(whole_history.history[name], parts_history.history[name]), name
+    assert_same(whole, parts)
+    assert whole_stop.best == parts_stop.best and whole_stop.wait == parts_stop.wait
+    assert whole.train_step(*data) == parts.train_step(*data)
+
+
+def test_resume_with_a_reduced_rate(data, tmp_path):
+    path = tmp_path / "net.safetensors"
+
+    def train(epochs, resume=None):
+        model = net(optimizer=lm.optim.SGD(1.0))
+        reduce = lm.callbacks.ReduceLROnPlateau("loss", patience=0, threshold=0.5)
+        return model, model.fit(*data, epochs=epochs, callbacks=[reduce, lm.callbacks.Checkpoint(path)], resume=resume, verbose=0)
+
+    whole, _ = train(6)
+    train(3)
+    parts, _ = train(6, resume=path)
+    assert_same(whole, parts)
+    assert whole.optimizer.lr == parts.optimizer.lr < 1.0
+
+
+def test_resume_refuses_what_does_not_fit(data, tmp_path):
+    path = tmp_path / "net.safetensors"
+    model = net()
+    model.fit(*data, epochs=1, callbacks=lm.callbacks.Checkpoint(path), verbose=0)
+    again = lm.callbacks.Checkpoint(tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="batch_size"):
+        net().fit(*data, epochs=2, batch_size=7, callbacks=again, resume=path, verbose=0)
+    with pytest.raises(ValueError, match="callbacks"):
+        net().fit(*data, epochs=2, resume=path, verbose=0)
+    with pytest.raises(FileNotFoundError):
+        net().fit(*data, epochs=2, resume=tmp_path / "none", verbose=0)
+    model.save(path)
+    with pytest.raises(ValueError, match="Checkpoint"):
+        net().fit(*data, epochs=2, resume=path, verbose=0)
+    other = lm.Sequential(lm.Dense(5), lm.Dense(3), seed=0).compile("cross_entropy", "adam")
+    with pytest.raises(ValueError, match="parameters"):
+        other.fit(*data, epochs=2, resume=path, verbose=0)
