@@ -1,0 +1,203 @@
+"""save and load: a safetensors file of weights, whose metadata is the graph as JSON. No pickle, nothing is ever executed.
+
+The tensors: every parameter under its own name; `~constant/0`, ... for arrays in the graph; `~optimizer/...` for the optimizer's
+state. The metadata, key "lamina": see `describe`. A file is written beside its target, synced, and renamed onto it: a process that
+dies at any moment leaves the earlier file whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load as tensors_from_bytes
+from safetensors.numpy import save as tensors_to_bytes
+
+from lamina import blueprint
+from lamina.blueprint import dense
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+Array = np.ndarray[Any, Any]
+
+KEY = "lamina"
+
+
+class Source(Protocol):
+    """Where a blueprint finds its tensors: a file, of which only the tensors asked for are read, or bytes."""
+
+    def names(self) -> set[str]: ...
+
+    def shape(self, name: str) -> tuple[int, ...]: ...
+
+    def get(self, name: str) -> Array: ...
+
+
+def save(
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    optimizer: bool = False,
+    extra: Mapping[str, Any] | None = None,
+    extra_tensors: Mapping[str, Mapping[str, Array]] | None = None,
+) -> None:
+    """Writes `model` to `path`, whole or not at all.
+
+    `optimizer=True` adds the optimizer's state. `extra`, which JSON can hold, and `extra_tensors`, groups of named arrays, are more
+    that `restore` gives back. Raises OSError where the folder cannot be written; the earlier file is then untouched.
+    """
+    description, tensors = blueprint.describe(model, optimizer=optimizer)
+    if extra is not None:
+        description["extra"] = dict(extra)
+    if extra_tensors:
+        description["extra_tensors"] = {group: list(arrays) for group, arrays in extra_tensors.items()}
+        tensors |= {blueprint.extra_name(g, name): dense(a) for g, arrays in extra_tensors.items() for name, a in arrays.items()}
+    _replace(Path(os.path.realpath(path)), tensors_to_bytes(tensors, metadata={KEY: _dumps(description)}))
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """The network that `net.save(path)` wrote: equal predictions, bit for bit; compiled where its loss and optimizer were built in.
+
+    Lambda layers, layers of one's own and any other graph load without their Python code: the file holds their math. Raises
+    ValueError where the file is not such a file, is damaged, or does not fit together; OSError where it cannot be read.
+
+    >>> net = lm.Sequential(lm.Dense(2), seed=0).build(3)
+    >>> net.save("net.safetensors")
+    >>> bool((lm.load("net.safetensors").predict(np.ones((1, 3))) == net.predict(np.ones((1, 3)))).all())
+    True
+    """
+    with _opened(path) as (description, source):
+        return blueprint.build(description, source, f"load {os.fspath(path)}")
+
+
+def restore(model: Model, path: str | os.PathLike[str]) -> tuple[Any, dict[str, dict[str, Array]]]:
+    """Writes a file's weights, optimizer state and counters into a network of its architecture; returns what `extra...` were."""
+    with _opened(path) as (description, source):
+        return blueprint.restore(model, description, source, f"load {os.fspath(path)}")
+
+
+def to_bytes(model: Model) -> bytes:
+    """What `save(model, path, optimizer=True)` would write."""
+    description, tensors = blueprint.describe(model, optimizer=True)
+    return tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
+
+
+def from_bytes(data: bytes, into: Model | None = None) -> Model:
+    """The network that `to_bytes` wrote, as a new one or in the place of `into`."""
+    try:
+        tensors = tensors_from_bytes(data)  # this checks the header
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise ValueError(f"[load] expected the bytes of a saved network, got something else ({error})") from error
+    return blueprint.build(_description("load", header.get("__metadata__")), BytesSource(tensors), "load", into)
+
+
+class BytesSource:
+    """Tensors in memory."""
+
+    def __init__(self, tensors: Mapping[str, Array]):
+        self._tensors = tensors
+
+    def names(self) -> set[str]:
+        return set(self._tensors)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._tensors[name].shape
+
+    def get(self, name: str) -> Array:
+        return self._tensors[name]
+
+
+class FileSource:
+    """Tensors of a safetensors file, mapped: reading one costs its own size."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def names(self) -> set[str]:
+        return set(self._file.keys())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._file.get_slice(name).get_shape())
+
+    def get(self, name: str) -> Array:
+        return cast(Array, self._file.get_tensor(name))
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], Source]]:
+    where = f"load {os.fspath(path)}"
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"[{where}] expected a file, got a folder")
+    with open(path, "rb"):  # a file that is missing or may not be read: Python's own error, before any other
+        pass
+    try:
+        with safe_open(os.fspath(path), framework="numpy") as file:
+            yield _description(where, file.metadata()), FileSource(file)
+    except SafetensorError as error:
+        raise ValueError(
+            f"[{where}] expected a safetensors file, got something else or a damaged one ({error}); save it again"
+        ) from error
+
+
+def _description(where: str, metadata: Any) -> dict[str, Any]:
+    text = (metadata or {}).get(KEY)
+    if text is None:
+        raise ValueError(f"[{where}] expected a file that net.save wrote, got safetensors of another kind (no metadata {KEY!r})")
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"[{where}] expected JSON in the metadata {KEY!r}, got something else ({error}); the file is damaged"
+        ) from error
+    if not isinstance(description, dict):
+        raise ValueError(
+            f"[{where}] expected an object in the metadata {KEY!r}, got {type(description).__name__}; the file is damaged"
+        )
+    return description
+
+
+def _dumps(description: Mapping[str, Any]) -> str:
+    return json.dumps(description, separators=(",", ":"))
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Puts a file of these bytes in the place of `target`, whole or not at all, and leaves nothing else behind."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    with contextlib.suppress(OSError):  # the new name is synced, too, where the system can
+        handle = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def state_of(model: Model) -> dict[str, Any]:
+    """What pickle and copy.deepcopy carry: the bytes of a file, and a loss and an optimizer that a file cannot hold as they are."""
+    return {"bytes": to_bytes(model), "given": model.objective.given if model.compiled and not blueprint.portable(model) else None}
+
+
+def set_state(model: Model, state: Mapping[str, Any]) -> None:
+    """The reverse, into a new object."""
+    from_bytes(state["bytes"], into=model)
+    if state["given"] is not None:
+        loss, optimizer, metrics, loss_weights = state["given"]
+        model.compile(loss, optimizer, metrics, loss_weights=loss_weights)

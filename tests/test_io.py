@@ -1,0 +1,335 @@
+"""save and load: equal predictions bit for bit, nothing lost when writing fails, no trust in what is read."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+import lamina as lm
+
+
+@pytest.fixture
+def xy(rng):
+    return rng.normal(size=(20, 4)).astype(np.float32), rng.integers(0, 3, 20)
+
+
+class Mine(lm.Layer):
+    """A layer that no other process knows."""
+
+    def build(self, x):
+        self.scale = self.parameter("scale", (x.shape[-1],), lm.initializers.normal(1.0, 0.5))
+
+    def forward(self, x):
+        return lm.exp(-self.scale * x) + lm.mean(x, axis=1, keepdims=True)
+
+
+def functional() -> lm.Model:
+    a = lm.Input(4, name="a")
+    gain = lm.Parameter(np.full(3, 2.0, np.float32), name="gain")
+    h = lm.Dense(6, "gelu")(a)
+    skip = h + lm.Dense(6, lambda t: t * lm.sigmoid(t))(h)
+    out = lm.Dense(3)(lm.concatenate([skip, a[:, 1:3]], axis=1)) * gain + np.array([1.0, np.inf, 3.0], np.float32)[::2].sum() * 0.0
+    return lm.Model(a, {"logits": lm.maximum(out, -5.0), "norm": lm.norm(out, axis=1)}, seed=3)
+
+
+NETS = {
+    "mlp": lambda: lm.Sequential(lm.Dense(8, "relu"), lm.Dense(3), seed=0).build(4),
+    "float64": lambda: lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(3), seed=0, dtype="float64").build(4),
+    "norms": lambda: lm.Sequential(
+        lm.Dense(8), lm.BatchNorm(), lm.LayerNorm(), lm.Dropout(0.3), lm.Flatten(), lm.Dense(3), seed=0
+    ).build(4),
+    "lambda": lambda: lm.Sequential(lm.Lambda(lambda t: lm.softmax(t) * 2), lm.Dense(3), seed=0).build(4),
+    "own": lambda: lm.Sequential(Mine(), lm.Dense(3), seed=0).build(4),
+    "functional": functional,
+}
+
+
+def equal(a, b) -> bool:
+    return all(np.array_equal(p, q) for p, q in zip(a, b, strict=True)) if isinstance(a, list) else np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_loaded_net_predicts_the_same_bits(name, tmp_path, xy):
+    net = NETS[name]()
+    net.save(tmp_path / "net.safetensors")
+    loaded = lm.load(tmp_path / "net.safetensors")
+    assert type(loaded) is type(net) and loaded.seed == net.seed and loaded.dtype == net.dtype
+    assert equal(net.predict(xy[0]), loaded.predict(xy[0]))
+    assert list(net.parameters) == list(loaded.parameters)
+    assert list(net.named_inputs) == list(loaded.named_inputs) and list(net.named_outputs) == list(loaded.named_outputs)
+    assert net.summary() == loaded.summary()
+    loaded.save(tmp_path / "again.safetensors")
+    assert equal(lm.load(tmp_path / "again.safetensors").predict(xy[0]), net.predict(xy[0]))
+
+
+@pytest.mark.parametrize("name", ["mlp", "norms", "lambda", "own"])
+@pytest.mark.parametrize("how", ["save", "pickle", "deepcopy"])
+def test_training_goes_on_with_the_same_bits(name, how, tmp_path, xy):
+    net = NETS[name]().compile("cross_entropy", lm.optim.Adam(1e-2), metrics=["accuracy"])
+    net.fit(*xy, epochs=2, batch_size=7, verbose=0)
+    if how == "save":
+        net.save(tmp_path / "net.safetensors", optimizer=True)
+        other = lm.load(tmp_path / "net.safetensors")
+    else:
+        other = copy.deepcopy(net) if how == "deepcopy" else pickle.loads(pickle.dumps(net))
+    assert other.loss == "cross_entropy"
+    one, two = (n.fit(*xy, epochs=3, batch_size=7, verbose=0) for n in (net, other))
+    assert np.array_equal(one.history["loss"], two.history["loss"])
+    assert all(np.array_equal(net.parameters[k], other.parameters[k]) for k in net.parameters)
+
+
+def test_a_copy_is_apart(xy):
+    net = NETS["mlp"]()
+    other = copy.deepcopy(net)
+    other.parameters["dense_2.bias"] = np.full(3, 9.0)
+    assert not np.array_equal(net.predict(xy[0]), other.predict(xy[0]))
+
+
+def test_a_loss_of_ones_own_is_copied_and_not_saved(tmp_path, xy):
+    net = NETS["mlp"]().compile(lambda pred, y: lm.mean(pred**2), "sgd")
+    assert copy.deepcopy(net).loss is net.loss
+    net.save(tmp_path / "net.safetensors", optimizer=True)
+    assert lm.load(tmp_path / "net.safetensors").loss is None
+
+
+def test_a_net_that_is_not_built(tmp_path, xy):
+    net = lm.Sequential(lm.Dense(8, "relu", weight_init="he_normal"), lm.Dropout(0.2), lm.Dense(3), seed=5).compile(
+        "cross_entropy", "adam"
+    )
+    net.save(tmp_path / "net.safetensors")
+    loaded = lm.load(tmp_path / "net.safetensors")
+    assert not loaded.built and loaded.seed == 5
+    assert net.train_step(*xy) == loaded.train_step(*xy)
+    with pytest.raises(ValueError, match="build"):
+        lm.Sequential(Mine()).save(tmp_path / "mine.safetensors")
+
+
+def test_a_schedule_and_its_step_are_kept(tmp_path, xy):
+    net = NETS["mlp"]().compile("cross_entropy", lm.optim.SGD(lm.schedules.Cosine(0.5, 20)))
+    net.fit(*xy, epochs=3, batch_size=7, verbose=0)
+    net.save(tmp_path / "net.safetensors", optimizer=True)
+    other = lm.load(tmp_path / "net.safetensors")
+    assert other.optimizer.steps == 9
+    assert [net.train_step(*xy) for _ in range(4)] == [other.train_step(*xy) for _ in range(4)]
+
+
+def test_another_process_loads_what_it_never_saw(tmp_path, xy):
+    net = NETS["own"]()
+    net.save(tmp_path / "net.safetensors")
+    np.save(tmp_path / "x.npy", xy[0])
+    code = "import sys, numpy as np, lamina as lm; np.save(sys.argv[3], lm.load(sys.argv[1]).predict(np.load(sys.argv[2])))"
+    files = [str(tmp_path / name) for name in ("net.safetensors", "x.npy", "y.npy")]
+    subprocess.run([sys.executable, "-c", code, *files], check=True)
+    assert np.array_equal(np.load(tmp_path / "y.npy"), net.predict(xy[0]))
+
+
+def test_a_loaded_layer_without_code_is_part_of_its_graph_only(tmp_path, xy):
+    net = NETS["own"]()
+    net.save(tmp_path / "net.safetensors")
+    loaded = lm.load(tmp_path / "net.safetensors")
+    x = lm.Input(4)
+    with pytest.raises(TypeError, match="Mine"):
+        loaded.layers[0](x)
+    assert "Mine" in loaded.summary()
+    other = lm.Model(x, loaded(x))
+    assert np.array_equal(other.predict(xy[0]), net.predict(xy[0]))
+
+
+def test_the_weights_are_plain_safetensors(tmp_path):
+    net = NETS["mlp"]()
+    net.save(tmp_path / "net.safetensors")
+    tensors = load_file(tmp_path / "net.safetensors")
+    assert set(tensors) == set(net.parameters)
+    assert all(np.array_equal(tensors[k], net.parameters[k]) for k in tensors)
+
+
+# ---- nothing lost ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch, xy):
+    path = tmp_path / "net.safetensors"
+    net = NETS["mlp"]()
+    net.save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    net.parameters["dense_2.bias"] = np.ones(3)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        net.save(path)
+    assert path.read_bytes() == before and [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_a_missing_folder_is_an_error_of_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        NETS["mlp"]().save(tmp_path / "none" / "net.safetensors")
+
+
+def test_a_link_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    os.symlink(tmp_path / "real" / "net.safetensors", tmp_path / "link.safetensors")
+    NETS["mlp"]().save(tmp_path / "link.safetensors")
+    assert (tmp_path / "link.safetensors").is_symlink() and (tmp_path / "real" / "net.safetensors").exists()
+
+
+def test_a_killed_writer_leaves_a_whole_file(tmp_path):
+    """A process that saves without end is killed at some moments; the file is whole each time."""
+    path = tmp_path / "net.safetensors"
+    code = (
+        "import sys, lamina as lm\n"
+        "net = lm.Sequential(lm.Dense(400), lm.Dense(400), seed=0).build(400)\n"
+        "net.save(sys.argv[1]); print(flush=True)\n"
+        "while True: net.save(sys.argv[1])\n"
+    )
+    for delay in (0.003, 0.011, 0.023):
+        process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+        process.stdout.readline()
+        time.sleep(delay)
+        process.kill()
+        process.wait()
+        assert lm.load(path).predict(np.ones((1, 400))).shape == (1, 400)
+
+
+# ---- foreign and damaged files ---------------------------------------------------------------------------------------------------
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        lm.load(tmp_path / "none.safetensors")
+    with pytest.raises(IsADirectoryError):
+        lm.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"\x00" * 8, b"\xff" * 64, b"PK\x03\x04" + b"0" * 100, (10**12).to_bytes(8, "little") + b"{}"]
+)
+def test_foreign_bytes(tmp_path, data):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match="safetensors"):
+        lm.load(path)
+
+
+def test_foreign_safetensors(tmp_path):
+    save_file({"w": np.ones(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="another kind"):
+        lm.load(tmp_path / "other.safetensors")
+
+
+def test_truncated_files(tmp_path):
+    path = tmp_path / "net.safetensors"
+    NETS["mlp"]().save(path)
+    whole = path.read_bytes()
+    for n in range(0, len(whole), 97):
+        path.write_bytes(whole[:n])
+        with pytest.raises(ValueError):
+            lm.load(path)
+
+
+def rewrite(path: Path, change) -> None:
+    with safe_open(path, framework="numpy") as file:
+        description = json.loads(file.metadata()["lamina"])
+    tensors = load_file(path)
+    change(description, tensors)
+    save_file(tensors, path, metadata={"lamina": json.dumps(description)})
+
+
+def set_in(*keys):
+    *path, last, value = keys
+
+    def change(description, tensors):
+        for key in path:
+            description = description[key]
+        description[last] = value
+
+    return change
+
+
+DAMAGE = {
+    "format": set_in("format", 99),
+    "class": set_in("class", "os.system"),
+    "no nodes": lambda d, t: d.pop("nodes") and d.pop("layers"),
+    "unknown op": set_in("nodes", 3, "op", "system"),
+    "op is no text": set_in("nodes", 3, "op", 7),
+    "effect": set_in("nodes", 3, "op", "assign"),
+    "forward reference": set_in("nodes", 2, "in", [3, 4]),
+    "negative reference": set_in("nodes", 2, "in", [-1, 0]),
+    "reference of text": set_in("nodes", 2, "in", ["0", "1"]),
+    "a source with inputs": set_in("nodes", 3, "in", [0]),
+    "too few inputs": set_in("nodes", 2, "in", [0]),
+    "unknown parameter": set_in("nodes", 1, "parameter", "none"),
+    "missing tensor": lambda d, t: t.pop("dense_1.bias"),
+    "extra tensor": lambda d, t: t.update(extra=np.ones(2)),
+    "other shape": lambda d, t: t.update({"dense_1.bias": np.ones(9, np.float32)}),
+    "other dtype": lambda d, t: t.update({"dense_1.bias": np.ones(8, np.float64)}),
+    "shape in the header": set_in("parameters", 0, "shape", [10**9, 10**9]),
+    "layer class": set_in("layers", 0, "class", ["x"]),
+    "layer config": set_in("layers", 0, "config", {"units": -3}),
+    "layer config of other keys": set_in("layers", 0, "config", {"nits": 3}),
+    "layer parameter": set_in("layers", 0, "parameters", {"weight": "none"}),
+    "call": set_in("calls", 0, "layer", 17),
+    "output": set_in("outputs", {"output": 999}),
+    "no outputs": set_in("outputs", {}),
+    "input that is none": set_in("inputs", {"input": 2}),
+    "seed": set_in("seed", "x"),
+    "dtype": set_in("dtype", "float16"),
+    "nodes of another type": set_in("nodes", 5),
+    "node of another type": set_in("nodes", 2, None),
+    "huge input": set_in("nodes", 0, "shape", [2**62, 2**62, 2**62]),
+    "negative input": set_in("nodes", 0, "shape", [-4, 4]),
+    "loss": set_in("objective", {"loss": "nothing", "optimizer": "adam", "metrics": [], "loss_weights": None}),
+    "optimizer": set_in(
+        "objective", {"loss": "mse", "optimizer": {"class": "Popen", "config": {}}, "metrics": [], "loss_weights": None}
+    ),
+    "optimizer state": set_in("optimizer_state", ["lr"]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_descriptions(name, tmp_path):
+    path = tmp_path / "net.safetensors"
+    NETS["mlp"]().save(path)
+    rewrite(path, DAMAGE[name])
+    with pytest.raises(ValueError, match="net.safetensors"):
+        lm.load(path)
+
+
+def test_metadata_that_is_no_json(tmp_path):
+    for text in ("", "{", "[" * 100_000, "3", '"x"', "null"):
+        save_file({"w": np.ones(3)}, tmp_path / "x.safetensors", metadata={"lamina": text})
+        with pytest.raises(ValueError):
+            lm.load(tmp_path / "x.safetensors")
+
+
+def test_mutated_files_never_crash(tmp_path, rng):
+    """Single bytes changed anywhere: a ValueError, or a net. (The long run of mutations is elsewhere.)"""
+    path = tmp_path / "net.safetensors"
+    NETS["functional"]().save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    header = 8 + int.from_bytes(whole[:8].tobytes(), "little")
+    for _ in range(300):
+        changed = whole.copy()
+        changed[rng.integers(0, header)] = rng.integers(0, 256)
+        path.write_bytes(changed.tobytes())
+        try:
+            lm.load(path)
+        except ValueError as error:
+            assert "net.safetensors" in str(error)
+
+
+def test_bytes_of_another_kind_in_a_pickle():
+    with pytest.raises(ValueError, match="saved network"):
+        lm.Sequential.__new__(lm.Sequential).__setstate__({"bytes": b"nothing", "given": None})
