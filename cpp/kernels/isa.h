@@ -42,11 +42,12 @@ typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 //   store_some(p, v, n)       the first n < lanes elements of v; writes nothing beyond
 // and for U64:
 //   multiply_low(a, b)        the full product of the low halves of each lane
-// and kRegisters: how many vector registers there are.
+// and kRegisters, how many vector registers there are; kFused, whether fused() rounds once.
 
 #if LAMINA_VECTOR_BYTES == 64
 
 constexpr int kRegisters = 32;
+constexpr bool kFused = true;
 
 LAMINA_INLINE __mmask16 first16(ptrdiff_t n) { return __mmask16((1u << n) - 1); }
 LAMINA_INLINE __mmask8 first8(ptrdiff_t n) { return __mmask8((1u << n) - 1); }
@@ -70,6 +71,7 @@ LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm512_mul_epu32(__m51
 #elif LAMINA_VECTOR_BYTES == 32
 
 constexpr int kRegisters = 16;
+constexpr bool kFused = true;
 
 // A window of 8 (4) lanes that starts n lanes before the zeros selects the first n.
 alignas(64) constexpr int32_t kFirst32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -120,6 +122,7 @@ LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm256_mul_epu32(__m25
 #elif defined(__x86_64__)
 
 constexpr int kRegisters = 16;
+constexpr bool kFused = false;
 
 // SSE has no fused multiply-add: two roundings, so the bits of `base` differ from those of the wider sets.
 LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return a * b + c; }
@@ -153,6 +156,7 @@ LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm_mul_epu32(__m128i(
 #elif defined(__aarch64__)
 
 constexpr int kRegisters = 32;
+constexpr bool kFused = true;
 
 LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
 LAMINA_INLINE F64 fused(F64 a, F64 b, F64 c) { return vfmaq_f64(c, a, b); }

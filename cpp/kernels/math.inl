@@ -1,30 +1,283 @@
-// exp log log1p expm1 tanh sigmoid erf sin cos pow over vectors.
+// exp log log1p expm1 tanh sigmoid erf: branch-free polynomials over vectors, one source for f32 and f64; sin cos pow from the C library.
+//
+// Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf <= 2 ulp, log1p and expm1 <= 3, on every normal
+// result; infinities, NaN, zeros and subnormals as in C. The coefficients are minimax fits (Lawson's iteration in 40 digits, each
+// coefficient rounded in turn and the rest fitted again); the error of a fit stands beside it.
 #pragma once
 
 #include "kernels/vec.h"
 
 LAMINA_KERNELS_BEGIN
 
-#define LAMINA_LIBM(name)                             \
-  LAMINA_INLINE Vec<float> name(Vec<float> x) {       \
-    return by_lane(__builtin_##name##f, x);           \
-  }                                                   \
-  LAMINA_INLINE Vec<double> name(Vec<double> x) {     \
-    return by_lane(__builtin_##name, x);              \
-  }
-LAMINA_LIBM(exp)
-LAMINA_LIBM(log)
-LAMINA_LIBM(log1p)
-LAMINA_LIBM(expm1)
-LAMINA_LIBM(tanh)
-LAMINA_LIBM(erf)
-LAMINA_LIBM(sin)
-LAMINA_LIBM(cos)
+template <class T>
+struct Fit;
+
+template <>
+struct Fit<float> {
+  // (e^r - 1 - r) / r^2 for |r| <= ln(2)/2: to 2^-28.2 of e^r, and (one term more) to 2^-31.1 of e^r - 1
+  static constexpr float kExp[] = {0.49999994f, 0.166665211f, 0.0416682623f, 0.00836866908f, 0.00138209667f};
+  static constexpr float kExpm1[] = {0.5f, 0.166666672f, 0.0416664816f, 0.00833318941f, 0.00139333482f, 0.000199610164f};
+  // the same for -.139 <= r <= .554; 2^-31.3
+  static constexpr float kTanh[] = {0.5f, 0.166666612f, 0.0416669399f, 0.00833572075f, 0.00137078215f, 0.000236912223f};
+  static constexpr float kExpLeast = -104.0f, kExpMost = 89.0f;  // where the result is 0, and infinite
+  static constexpr float kExpm1Least = -20.0f;                   // e^-20 < 2^-26
+  static constexpr float kTanhMost = 9.1f;                       // 2 e^-18.2 < 2^-25
+  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // 9 bits: n times it is exact
+  static constexpr float kTiny = 0x1p-26f;                       // log1p(x) = expm1(x) = x below
+  // (log(1 + f) - f + f^2 / 2) / f^3 for |f| <= 1/3; 2^-27.5 of log(1 + f)
+  static constexpr float kLog[] = {0.333332241f, -0.249997035f, 0.200100347f, -0.166848108f,
+                                   0.140110403f, -0.121240631f, 0.139619514f, -0.131533459f};
+  static constexpr uint32_t kLogLeast = 0x3F2AAAAB;  // the bits of 2/3: mantissas in [2/3, 4/3)
+  // erf(x) / x - 1 in x^2, |x| < 0.9; 2^-29.9
+  static constexpr float kErf[] = {0.128379166f,  -0.376126319f,    0.112836815f,   -0.0268590208f,
+                                   0.00520071201f, -0.000814399216f, 8.39135464e-05f};
+  static constexpr float kErfSplit = 0.9f, kErfMost = 4.0f, kErfCenter = 0.0f;
+  // log(1 - erf(t)) in t - kErfCenter, 0.9 <= t <= 4; 2^-29.1 of erf
+  static constexpr float kErfc[] = {-0.000166243568f, -1.1277982f,    -0.636974216f,  -0.104115613f,
+                                    0.0223163273f,    -0.0030658266f, 0.000198260939f};
+};
+
+template <>
+struct Fit<double> {
+  // 2^-57.9 and 2^-61.7
+  static constexpr double kExp[] = {0.50000000000000111,    0.16666666666666441,    0.04166666666652704,    0.0083333333334779606,
+                                    0.0013888888944314976,  0.00019841269539904059, 2.4801492482106858e-05, 2.7557558144389799e-06,
+                                    2.7630444570687391e-07, 2.5008629649800594e-08};
+  static constexpr double kExpm1[] = {0.5,
+                                      0.16666666666666677,
+                                      0.041666666666666678,
+                                      0.0083333333333214521,
+                                      0.0013888888888877102,
+                                      0.00019841269886523188,
+                                      2.4801587341795498e-05,
+                                      2.7557243849991868e-06,
+                                      2.7557257902735722e-07,
+                                      2.5109151351066505e-08,
+                                      2.0919967606709161e-09};
+  // 2^-61.3
+  static constexpr double kTanh[] = {0.5,
+                                     0.16666666666666671,
+                                     0.041666666666668163,
+                                     0.0083333333333180572,
+                                     0.0013888888887553586,
+                                     0.00019841269999557363,
+                                     2.4801586343962622e-05,
+                                     2.7556917231813983e-06,
+                                     2.7577264541964818e-07,
+                                     2.4628378149863788e-08,
+                                     2.5169423909223025e-09};
+  static constexpr double kExpLeast = -746.0, kExpMost = 710.0;
+  static constexpr double kExpm1Least = -40.0;  // e^-40 < 2^-54
+  static constexpr double kTanhMost = 19.5;     // 2 e^-39 < 2^-54
+  static constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;  // 32 bits
+  static constexpr double kTiny = 0x1p-55;
+  // (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, s = f / (2 + f), 1 + f in [sqrt(1/2), sqrt 2); 2^-59.5 of the logarithm
+  static constexpr double kLog[] = {0.6666666666666734,  0.3999999999941668,  0.28571428742018895, 0.22222198605720769,
+                                    0.18183562840431747, 0.15314084394872801, 0.14795645663926968};
+  static constexpr uint64_t kLogLeast = 0x3FE6A09E667F3BCD;  // the bits of sqrt(1/2)
+  // |x| < 1; 2^-55.9
+  static constexpr double kErf[] = {0.12837916709551256,    -0.37612638903183454,   0.11283791670942599,    -0.026866170642939464,
+                                    0.0052239776050940125,  -0.00085483258922469164, 0.00012055292718691952, -1.4924699317567409e-05,
+                                    1.6447003903866003e-06, -1.6205528604693215e-07, 1.3708241176526482e-08, -7.7753386705012398e-10};
+  static constexpr double kErfSplit = 1.0, kErfMost = 6.0, kErfCenter = 1.5;
+  // 1 <= t <= 6; 2^-59.1
+  static constexpr double kErfc[] = {-3.3844920895515527,     -3.5088008017795276,     -0.89264033061503978,    -0.025824140633673207,
+                                     0.0060067463864530166,   -0.0012572166861118566,  0.00021596330533872444,  -2.247369494184505e-05,
+                                     -2.6468355486713079e-06, 2.3708723646547117e-06,  -8.1878381558833389e-07, 1.925288105230143e-07,
+                                     -2.7748895429102933e-08, -1.0856583445135929e-09, 2.2523179972560857e-09,  -8.0633992460631208e-10,
+                                     1.6770237720339076e-10,  -2.0242544848861589e-11, 1.0932705898820035e-12};
+};
+
+// c[0] + c[1] x + c[2] x^2 + ...
+template <class T, int kCount>
+LAMINA_INLINE Vec<T> polynomial(const T (&c)[kCount], Vec<T> x) {
+  Vec<T> sum(c[kCount - 1]);
+#pragma GCC unroll 32
+  for (int i = kCount - 2; i >= 0; --i) sum = fma(sum, x, Vec<T>(c[i]));
+  return sum;
+}
+
+// ---- The exponential and its kin ----
+
+// 1.5 * 2^mantissa: added to a small number it leaves that number, rounded to an integer, in the low bits.
+template <class T>
+constexpr T kRounder = T(1.5) * T(typename Shape<T>::Uint(1) << Shape<T>::kMantissaBits);
+template <class T>
+constexpr typename Shape<T>::Uint kRounderBits = __builtin_bit_cast(typename Shape<T>::Uint, kRounder<T>);
+template <class T>
+constexpr typename Shape<T>::Uint kOneBits = __builtin_bit_cast(typename Shape<T>::Uint, T(1));
+
+// x = n ln 2 + r
+template <class T>
+struct Powers {
+  typename Shape<T>::Bits n;  // in its low bits, under those of kRounder
+  Vec<T> r;
+};
+
+// n is the integer nearest to about / ln 2; with about = x, |r| <= ln(2)/2.
+template <class T>
+LAMINA_INLINE Powers<T> powers(Vec<T> x, Vec<T> about) {
+  const Vec<T> rounded = fma(about, Vec<T>(1.4426950408889634), Vec<T>(kRounder<T>));
+  const Vec<T> n = rounded - kRounder<T>;
+  return {bits(rounded), fma(n, Vec<T>(-Fit<T>::kLn2Low), fma(n, Vec<T>(-Fit<T>::kLn2High), x))};
+}
+
+// e^r. Fused, r (1 + r P) + 1 rounds least and is shortest; otherwise (r + r^2 P) + 1 is.
+template <class T>
+LAMINA_INLINE Vec<T> exp_of_rest(Vec<T> r) {
+  const Vec<T> p = polynomial(Fit<T>::kExp, r);
+  if constexpr (kFused) return fma(r, fma(r, p, Vec<T>(1.0)), Vec<T>(1.0));
+  return (r * r * p + r) + 1.0;
+}
+
+// e^r - 1
+template <class T, int kCount>
+LAMINA_INLINE Vec<T> expm1_of_rest(const T (&fit)[kCount], Vec<T> r) {
+  return fma(r * r, polynomial(fit, r), r);
+}
+
+// 2^n / divisor for normal results; the bits of kRounder are shifted out.
+template <class T>
+LAMINA_INLINE Vec<T> two_to(typename Shape<T>::Bits n, T divisor) {
+  const auto bias = __builtin_bit_cast(typename Shape<T>::Uint, T(1) / divisor);
+  return from_bits<T>((n << Shape<T>::kMantissaBits) + bias);
+}
+
+// e^x for x at least kExpLeast. 2^n is applied as two factors, half of n each: a subnormal result is rounded once, and 2^128 (2^1024)
+// is not needed.
+template <class T>
+LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
+  constexpr int kMantissa = Shape<T>::kMantissaBits;
+  const Powers<T> p = powers(x, x);
+  const auto biased = p.n - (kRounderBits<T> - 2 * Shape<T>::kBias);  // n + 2 bias, positive
+  const auto half = biased >> 1;
+  return exp_of_rest(p.r) * from_bits<T>(half << kMantissa) * from_bits<T>((biased - half) << kMantissa);
+}
 
 template <class T>
-LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
-  return 1.0 / (1.0 + exp(-x));
+LAMINA_INLINE Vec<T> exp(Vec<T> x) {
+  return exp_above_least(clamp(x, Vec<T>(Fit<T>::kExpLeast), Vec<T>(Fit<T>::kExpMost)));
 }
+
+// 2^n (1 + q) - 1, q = e^r - 1, with 2^(n - 1) as the factor, so that n = 128 (1024) fits.
+template <class T>
+LAMINA_INLINE Vec<T> expm1(Vec<T> x) {
+  const Vec<T> bounded = clamp(x, Vec<T>(Fit<T>::kExpm1Least), Vec<T>(Fit<T>::kExpMost));
+  const Powers<T> p = powers(bounded, bounded);
+  const Vec<T> half = two_to<T>(p.n, T(2));
+  return where(abs(x) < Fit<T>::kTiny, x, 2.0 * fma(half, expm1_of_rest(Fit<T>::kExpm1, p.r), half - 0.5));
+}
+
+// H / (H + 1), H = (e^(2 |x|) - 1) / 2. n is chosen so that r lies between -.139 and .554: with the usual |r| <= .347, n would be 1
+// from 2 |x| = .347 on, and 2 (e^r - 1) + 1 loses a bit where the result is small. There too, H - H^2 / (H + 1) rounds better.
+template <class T>
+LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
+  const Vec<T> bounded = lesser(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw);
+  const Powers<T> p = powers(bounded + bounded, fma(bounded, Vec<T>(2.0), Vec<T>(-0.2077)));
+  const Vec<T> half = two_to<T>(p.n, T(2));
+  const Vec<T> h = fma(half, expm1_of_rest(Fit<T>::kTanh, p.r), half - 0.5);
+  const Vec<T> t = h / (h + 1.0);
+  return copysign(where(bounded < 0.27, fma(-h, t, h), t), x);
+}
+
+// With e = e^-|x| and t = e / (1 + e): 1 - t, or e - e t = t for negative x, which keeps the digits of small results.
+template <class T>
+LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
+  const Vec<T> e = exp_above_least(Vec<T>(greater(Vec<T>(Fit<T>::kExpLeast).raw, (-abs(x)).raw)));
+  const Vec<T> factor = where(x >= 0.0, Vec<T>(1.0), e);
+  return fma(-factor, e / (1.0 + e), factor);
+}
+
+// |x| small: x + x P(x^2).  Else 1 - e^P(|x|), P a fit of the logarithm of 1 - erf.
+template <class T>
+LAMINA_INLINE Vec<T> erf(Vec<T> x) {
+  const Vec<T> size = lesser(Vec<T>(Fit<T>::kErfMost).raw, abs(x).raw);
+  const Vec<T> small = fma(size, polynomial(Fit<T>::kErf, size * size), size);
+  const Vec<T> logarithm = polynomial(Fit<T>::kErfc, size - Fit<T>::kErfCenter);
+  const Powers<T> p = powers(logarithm, logarithm);
+  const Vec<T> large = fma(-exp_of_rest(p.r), two_to<T>(p.n, T(1)), Vec<T>(1.0));
+  return copysign(where(size < Fit<T>::kErfSplit, small, large), x);
+}
+
+// ---- The logarithm and its kin ----
+
+// u = 2^k (1 + f), for normal u
+template <class T>
+struct Parts {
+  Vec<T> k;
+  Vec<T> f;
+  typename Shape<T>::Bits exponent;  // (k + bias), in the exponent's place
+};
+
+template <class T>
+LAMINA_INLINE Parts<T> parts(Vec<T> u) {
+  using Uint = typename Shape<T>::Uint;
+  constexpr int kMantissa = Shape<T>::kMantissaBits;
+  constexpr Uint kExponents = ~Uint(0) << kMantissa;
+  // Moved up so that the exponent steps at the least mantissa instead of at 1.
+  const auto exponent = (bits(u) + (kOneBits<T> - Fit<T>::kLogLeast)) & kExponents;
+  // An integer below 2^mantissa under the exponent of 2^mantissa is that integer as a number.
+  constexpr T kUnit = T(Uint(1) << kMantissa);
+  const Vec<T> biased = from_bits<T>((exponent >> kMantissa) | __builtin_bit_cast(Uint, kUnit));
+  const Vec<T> m = from_bits<T>(bits(u) - (exponent - kOneBits<T>));
+  return {biased - (kUnit + T(Shape<T>::kBias)), m - 1.0, exponent};
+}
+
+// k ln 2 + log(1 + f)
+LAMINA_INLINE Vec<float> log_of_parts(Vec<float> k, Vec<float> f) {
+  using F = Fit<float>;
+  const Vec<float> square = f * f;
+  const Vec<float> rest = fma(square, fma(f, polynomial(F::kLog, f), Vec<float>(-0.5)), k * F::kLn2Low);
+  return fma(k, Vec<float>(F::kLn2High), f + rest);
+}
+
+// By s = f / (2 + f): the series in s^2 is short; f - (f^2/2 - s (f^2/2 + R)) keeps the leading term exact.
+LAMINA_INLINE Vec<double> log_of_parts(Vec<double> k, Vec<double> f) {
+  using F = Fit<double>;
+  const Vec<double> s = f / (2.0 + f);
+  const Vec<double> z = s * s;
+  const Vec<double> half_square = 0.5 * f * f;
+  const Vec<double> small = fma(s, half_square + z * polynomial(F::kLog, z), k * F::kLn2Low);
+  return fma(k, Vec<double>(F::kLn2High), f - (half_square - small));
+}
+
+// y where pole < x < infinity; -infinity at the pole, NaN below, x itself (infinity, NaN) above
+template <class T>
+LAMINA_INLINE Vec<T> log_domain(Vec<T> x, double pole, Vec<T> y) {
+  const Vec<T> outside = where(x == pole, Vec<T>(-kInfinity<T>), where(x < pole, Vec<T>(T(__builtin_nan(""))), x));
+  return where((x > pole) & (x < kInfinity<T>), y, outside);
+}
+
+template <class T>
+LAMINA_INLINE Vec<T> log(Vec<T> x) {
+  constexpr int kUp = Shape<T>::kMantissaBits + 1;  // lifts every subnormal into the normal numbers
+  constexpr T kLift = T(typename Shape<T>::Uint(1) << kUp);
+  constexpr T kLeastNormal = sizeof(T) == 4 ? T(__FLT_MIN__) : T(__DBL_MIN__);
+  const auto subnormal = x < kLeastNormal;
+  const Parts<T> p = parts(where(subnormal, x * kLift, x));
+  const Vec<T> k = p.k - where(subnormal, Vec<T>(T(kUp)), Vec<T>(0.0));
+  return log_domain(x, 0.0, log_of_parts(k, p.f));
+}
+
+// log of u = 1 + x, with what the addition lost put back into f: near 0, where it counts, f is then exactly x.
+template <class T>
+LAMINA_INLINE Vec<T> log1p(Vec<T> x) {
+  using Uint = typename Shape<T>::Uint;
+  const Vec<T> u = 1.0 + x;
+  const Parts<T> p = parts(u);
+  const Vec<T> lost = x - (u - 1.0);
+  // 2^-k; nothing is lost that counts when x is large, and 2^-128 would not be a normal number
+  const Vec<T> down = where(x < T(1e9), from_bits<T>((Uint(2) * kOneBits<T>) - p.exponent), Vec<T>(0.0));
+  const Vec<T> y = log_of_parts(p.k, fma(lost, down, p.f));
+  return where(abs(x) < Fit<T>::kTiny, x, log_domain(x, -1.0, y));
+}
+
+// ---- Through the C library, lane by lane ----
+
+LAMINA_INLINE Vec<float> sin(Vec<float> x) { return by_lane(__builtin_sinf, x); }
+LAMINA_INLINE Vec<double> sin(Vec<double> x) { return by_lane(__builtin_sin, x); }
+LAMINA_INLINE Vec<float> cos(Vec<float> x) { return by_lane(__builtin_cosf, x); }
+LAMINA_INLINE Vec<double> cos(Vec<double> x) { return by_lane(__builtin_cos, x); }
 
 LAMINA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
   for (int i = 0; i < kLanes<float>; ++i) x.raw[i] = __builtin_powf(x.raw[i], y.raw[i]);
