@@ -1,5 +1,6 @@
 #include "graph/passes.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <unordered_map>
@@ -125,6 +126,18 @@ double rounded(double value, DType dtype) {
   }
 }
 
+// Two reshapes in a row are one; one number repeated has no order that a reshape could change.
+Tensor fold_reshape(const Tensor& x, const Shape& shape) {
+  if (x->is("reshape")) return reshape(x->inputs[0], shape);
+  if (x->is("broadcast_to")) {
+    const Tensor& source = x->inputs[0];
+    const Shape& s = source->shape();
+    const bool single = std::all_of(s.begin(), s.end(), [](const Dim& d) { return d == Dim(1); });
+    if (single) return broadcast_to(reshape(source, {}), shape);
+  }
+  return reshape(x, shape);
+}
+
 Tensor fold_node(const Node& node, const Tensors& in) {
   const std::string& op = node.op->name;
   bool fills = !in.empty();
@@ -144,7 +157,7 @@ Tensor fold_node(const Node& node, const Tensors& in) {
   if (op == "neg") return neg(in[0]);
   if (op == "cast") return cast(in[0], node.dtype());
   if (op == "transpose") return transpose(in[0], node.attrs.get<std::vector<int64_t>>("axes"));
-  if (op == "reshape") return reshape(in[0]->is("reshape") ? in[0]->inputs[0] : in[0], node.shape());
+  if (op == "reshape") return fold_reshape(in[0], node.shape());
   if (op == "broadcast_to") return broadcast_to(in[0], node.shape());
   return nullptr;
 }

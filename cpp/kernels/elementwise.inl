@@ -97,7 +97,7 @@ template <class T, class F>
     Cursor<T> in[kArity];
     for (int i = 0; i < kArity; ++i) {
       const T* row = static_cast<const T*>(t.in[i].data) + r * t.in[i].row;
-      const bool dense = t.in[i].col != 0 || (collapse && t.in[i].row != 0);
+      const bool dense = t.in[i].col != 0 || (collapse && t.rows > 1 && t.in[i].row != 0);
       in[i] = {dense ? row : splat[i], dense};
       if (!dense && (r == 0 || t.in[i].row != 0))
         for (int v = 0; v < F::vectors; ++v) store(splat[i] + v * kLanes<T>, Vec<T>(*row));

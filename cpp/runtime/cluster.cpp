@@ -39,7 +39,11 @@ class Clusterer {
       : order_(order), wanted_(wanted), options_(options) {}
 
   Clustering run() {
+    for (const Node* node : order_)
+      for (const auto& input : node->inputs) users_[input.get()].push_back(node);
     for (const Node* node : order_) analyse(node);
+    if (options_.elementwise)
+      for (size_t k = order_.size(); k-- > 0;) sink(order_[k]);
     collect();
     if (options_.epilogues) absorb_products();
     mark_stored();
@@ -113,7 +117,8 @@ class Clusterer {
   bool can_join(const Node* producer, const Info& p, const Node* user, const Info& u, size_t index) const {
     if (!options_.elementwise || !p.member || !u.member || p.domain != u.domain || p.compute != u.compute) return false;
     if (p.form != Form::full && p.form != Form::row) return false;
-    if (!fits(producer, p) || group_size_[find(p.group)] >= kMaxNodes) return false;
+    if (!fits(producer, p) || group_size_[find(p.group)] >= kMaxNodes || group_size_[find(u.group)] >= kMaxNodes) return false;
+    if (settled_.count(producer) != settled_.count(user)) return false;
     if (user->is("rule_update")) return options_.updates && index == 1 && p.form == Form::full && producer->shape() == u.domain;
     if (user->op->kind == Kind::row || (user->op->kind == Kind::reduce && u.form != Form::total))
       return p.form == Form::full && producer->shape() == u.domain;
@@ -126,6 +131,7 @@ class Clusterer {
   void analyse(const Node* node) {
     Info n;
     classify(node, n);
+    if (is_settled(node, settled_)) settled_.insert(node);
     n.group = parents_.size();
     parents_.push_back(n.group);
     group_size_.push_back(1);
@@ -133,13 +139,33 @@ class Clusterer {
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Info& p = infos_.at(node->inputs[i].get());
       joins[i] = can_join(node->inputs[i].get(), p, node, n, i);
-      n.level = std::max(n.level, p.level + (joins[i] || node->inputs[i]->op->kind == Kind::source ? 0 : 1));
+      n.level = std::max(n.level, p.level + (joins[i] || is_given(node->inputs[i].get()) ? 0 : 1));
     }
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Info& p = infos_.at(node->inputs[i].get());
       if (joins[i] && p.level == n.level) unite(n.group, p.group);
     }
     infos_[node] = n;
+  }
+
+  // There before the program runs.
+  bool is_given(const Node* node) const { return node->op->kind == Kind::source || settled_.count(node) > 0; }
+
+  // A node that only one later program reads moves into it (nothing else waits for it, and what it reads is there even earlier).
+  void sink(const Node* node) {
+    Info& n = infos_.at(node);
+    if (!n.member || users_[node].empty() || wanted_.count(node) || group_size_[find(n.group)] > 1) return;
+    const size_t target = find(infos_.at(users_[node][0]).group);
+    const int level = infos_.at(users_[node][0]).level;
+    if (level <= n.level) return;
+    for (const Node* user : users_[node]) {
+      const Info& u = infos_.at(user);
+      if (!u.member || find(u.group) != target) return;
+      for (size_t i = 0; i < user->inputs.size(); ++i)
+        if (user->inputs[i].get() == node && !can_join(node, n, user, u, i)) return;
+    }
+    n.level = level;
+    unite(target, n.group);
   }
 
   size_t find(size_t g) const {
@@ -172,8 +198,6 @@ class Clusterer {
       cluster.has_columns = cluster.has_columns || n.form == Form::column_sum;
       result_.of[node] = entry->second;
     }
-    for (const Node* node : order_)
-      for (const auto& input : node->inputs) users_[input.get()].push_back(node);
   }
 
   bool can_absorb(const Node* product, const Cluster& cluster) const {
@@ -227,6 +251,7 @@ class Clusterer {
   const std::unordered_set<const Node*>& wanted_;
   const FusionOptions options_;
   std::unordered_map<const Node*, Info> infos_;
+  std::unordered_set<const Node*> settled_;
   std::unordered_map<const Node*, std::vector<const Node*>> users_;
   std::vector<size_t> parents_;
   std::vector<int> group_size_;
@@ -234,6 +259,15 @@ class Clusterer {
 };
 
 }  // namespace
+
+bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled) {
+  if (node->op->kind != Kind::elementwise && node->op->kind != Kind::view) return false;
+  for (const auto& input : node->inputs) {
+    const bool known = input->is("fill") || input->is("size") || input->is("constant") || input->is("iota") || settled.count(input.get());
+    if (!known) return false;
+  }
+  return true;
+}
 
 Clustering make_clusters(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted,
                          const FusionOptions& options) {

@@ -21,6 +21,9 @@ struct FusionOptions {
   bool updates = true;      // update rules behind the product that makes their gradient
 };
 
+// Whether a node depends on constants and sizes alone: its step runs when the program is bound, not when it runs.
+bool is_settled(const graph::Node* node, const std::unordered_set<const graph::Node*>& settled);
+
 // `order` holds the nodes, inputs first; `wanted` those that must be in memory whatever happens.
 Clustering make_clusters(const std::vector<const graph::Node*>& order, const std::unordered_set<const graph::Node*>& wanted,
                          const FusionOptions& options);

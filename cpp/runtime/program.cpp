@@ -122,6 +122,7 @@ void Program::place_buffers() {
   for (const StepPtr& step : steps_)
     for (const auto* list : {&step->inputs, &step->outputs, &step->changes})
       for (const Node* node : *list) buffer_of(memory_of(node));
+  settle();
   for (Buffer& b : buffers_) b.first = steps_.size();
   for (size_t i = 0; i < steps_.size(); ++i)
     for (const auto* list : {&steps_[i]->inputs, &steps_[i]->outputs})
@@ -130,6 +131,24 @@ void Program::place_buffers() {
         b.first = std::min(b.first, i);
         b.last = std::max(b.last, i);
       }
+}
+
+// Takes the steps apart that need nothing but constants and sizes.
+void Program::settle() {
+  const auto kind = [&](const Node* node) { return buffers_[static_cast<size_t>(buffer_of_.at(memory_of(node)))].kind; };
+  std::vector<StepPtr> rest;
+  for (StepPtr& step : steps_) {
+    bool known = step->changes.empty() && !step->outputs.empty();
+    for (const Node* node : step->inputs) {
+      const Buffer::Kind k = kind(node);
+      known = known && (k == Buffer::scalar || k == Buffer::constant || k == Buffer::iota || k == Buffer::settled);
+    }
+    for (const Node* node : step->outputs) known = known && kind(node) == Buffer::arena;
+    if (known)
+      for (const Node* node : step->outputs) buffers_[static_cast<size_t>(buffer_of_.at(node))].kind = Buffer::settled;
+    (known ? settled_ : rest).push_back(std::move(step));
+  }
+  steps_ = std::move(rest);
 }
 
 // ---- Binding: from symbols to sizes ----
@@ -194,10 +213,11 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
 void Program::bind_steps() {
   const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
   scratch_bytes_ = 0;
-  for (const StepPtr& step : steps_) {
-    step->bind(binder);
-    scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
-  }
+  for (const auto* list : {&settled_, &steps_})
+    for (const StepPtr& step : *list) {
+      step->bind(binder);
+      scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
+    }
   for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
 }
 
@@ -242,6 +262,10 @@ void Program::set_bases() {
         put_scalar(bases_[i], b.node->dtype(), value);
         break;
       }
+      case Buffer::settled:
+        b.own = std::make_unique<AlignedBuffer>(std::max(b.bytes, kScalar));
+        bases_[i] = b.own->data();
+        break;
       case Buffer::iota: {
         b.own = std::make_unique<AlignedBuffer>(b.bytes);
         bases_[i] = b.own->data();
@@ -252,6 +276,18 @@ void Program::set_bases() {
       default: break;  // inputs and outputs: given to run()
     }
   }
+  grow_scratch();
+  const Run run{bases_.data(), scratch_.data()};
+  for (const StepPtr& step : settled_) {
+    step->run(run, 0, step->units(), 0);
+    step->finish(run);
+  }
+}
+
+void Program::grow_scratch() {
+  const auto threads = static_cast<size_t>(num_threads());
+  if (scratch_.size() < threads) scratch_.resize(threads);
+  for (size_t i = 0; i < threads; ++i) scratch_[i].grow(scratch_bytes_);
 }
 
 // ---- Running ----
@@ -261,9 +297,7 @@ void Program::run(const void* const* inputs, void* const* outputs, double* secon
     if (buffers_[i].kind == Buffer::input) bases_[i] = const_cast<char*>(static_cast<const char*>(inputs[buffers_[i].index]));
     if (buffers_[i].kind == Buffer::output) bases_[i] = static_cast<char*>(outputs[buffers_[i].index]);
   }
-  const auto threads = static_cast<size_t>(num_threads());
-  if (scratch_.size() < threads) scratch_.resize(threads);
-  for (size_t i = 0; i < threads; ++i) scratch_[i].grow(scratch_bytes_);
+  grow_scratch();
 
   const Run run{bases_.data(), scratch_.data()};
   for (size_t i = 0; i < steps_.size(); ++i) {

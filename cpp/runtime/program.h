@@ -39,24 +39,26 @@ class Program {
 
  private:
   struct Buffer {
-    enum Kind { arena, input, output, variable, constant, scalar, iota } kind;
+    enum Kind { arena, input, output, variable, constant, scalar, iota, settled } kind;
     const graph::Node* node = nullptr;
     size_t index = 0;           // of the input or output; the slot of a scalar
     size_t first = 0, last = 0;  // steps between which an arena buffer is in use
     size_t bytes = 0, offset = 0;
-    std::unique_ptr<AlignedBuffer> own;  // constants made at bind (iota)
+    std::unique_ptr<AlignedBuffer> own;  // what is made at bind (iota, settled values)
   };
 
   void place_buffers();
+  void settle();
   int buffer_of(const graph::Node* node);
-  void lifetimes();
   Strided locate(const graph::Node* node) const;
   void bind_steps();
+  void grow_scratch();
   void plan_arena();
   void set_bases();
 
   graph::Tensors keep_alive_;  // the graph that the steps point into
   graph::Tensors inputs_, outputs_;
+  std::vector<StepPtr> settled_;  // steps that depend on constants and sizes alone: they run when the program is bound
   std::vector<StepPtr> steps_;
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;

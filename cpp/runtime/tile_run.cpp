@@ -12,7 +12,7 @@ namespace {
 // Elements of a tile: four such tiles of f32 fill half of a 32 KB L1.
 constexpr int64_t kTile = 1024;
 constexpr int kMaxRegisters = 256;
-constexpr size_t kMaxOuter = 256;
+constexpr size_t kMaxOuter = 256;  // operands and outputs together
 
 
 template <class T>
@@ -265,7 +265,8 @@ void TileProgram::add_partial(const Partial& p, const Block& block, const View& 
 }
 
 void TileProgram::run_block(const Run& run, const Block& block, char* scratch) const {
-  int64_t outer_offsets[kMaxOuter] = {};
+  int64_t outer_offsets[kMaxOuter];
+  std::fill_n(outer_offsets, externals_.size() + outputs_.size(), 0);
   int64_t rest = block.outer;
   for (size_t axis = outer_sizes_.size(); axis-- > 0;) {
     const int64_t index = rest % outer_sizes_[axis];
