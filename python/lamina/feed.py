@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import data
-from lamina.arrays import as_array, check_integers, check_shape
+from lamina.arrays import as_array, check_finite, check_integers, check_shape
 from lamina.data import Data, Spec
 from lamina.layers import Embedding, Layer
+from lamina.losses.base import shown
 from lamina.programs import Target
 from lamina.tensor import Tensor
 
@@ -86,14 +87,20 @@ def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
 
 
 def inputs(model: Model, x: Any) -> list[Array]:
-    """Arrays for a prediction: as `samples`, but NaN may pass through the network."""
+    """Arrays for a prediction: as `samples`, but the NaN of an array may pass through the network."""
     arrays = []
     given = specs(model)
     known = [spec.name for spec in given]
     for (value, _), spec in zip(data.by_name(x, known, known, "x"), given, strict=True):
         where = "x" if len(given) == 1 else f"x[{spec.name!r}]"
+        if value is None or np.isscalar(value):
+            raise TypeError(
+                f"[{where}] expected an array of shape {shown(spec.shape)}, got {value!r}; pass one row for each sample"
+            )
         array = as_array(value, where)
         check_shape(array, where, spec.shape)
+        if not isinstance(value, np.ndarray) or value.dtype == object:
+            check_finite(array, where, spec.dtype)  # in lists and tables a NaN is something missing
         if spec.dtype == "int64":
             check_integers(array, where)
         arrays.append(array)

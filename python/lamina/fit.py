@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -133,9 +133,10 @@ class BatchSource:
         seen: list[Data] = []
         predictions: list[list[Array]] = []
         for i, given in enumerate(self.source):
-            if self.class_weight is not None:
-                given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
             self.model.ensure_built(given.x[0])
+            if self.class_weight is not None:
+                _check_classes(self.model, self.class_weight)
+                given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
             batch, targets = feed.with_targets(self.model, given)
             loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics))
             losses.append(float(loss))
@@ -308,9 +309,10 @@ def fit(
         held_out = None
     else:
         given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
-        if class_weight is not None:
-            given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
         model.ensure_built(x)
+        if class_weight is not None:
+            _check_classes(model, class_weight)
+            given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
         source = ArraySource(model, _with_targets(model, given), chosen, batch_size, shuffle)
         settings["samples"] = len(given)
     validation = _validation(model, held_out, validation_data)
@@ -351,6 +353,17 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Sa
         model.ensure_built(x)
         held_out = feed.samples(model, x, y, weight)
     return _with_targets(model, held_out)
+
+
+def _check_classes(model: Model, class_weight: Any) -> None:
+    """A weight for a class that the network cannot predict is a mistake."""
+    units = model.outputs[0].shape[-1] if model.outputs[0].ndim > 1 else 1
+    classes = max(units, 2) if isinstance(units, int) else None
+    unknown = (
+        [label for label in class_weight if classes is not None and label >= classes] if isinstance(class_weight, Mapping) else []
+    )
+    if unknown:
+        raise ValueError(f"[class_weight] expected classes from 0 to {classes - 1}, got {unknown[0]}; leave it out")
 
 
 def _with_targets(model: Model, given: Data) -> Samples:

@@ -411,6 +411,8 @@ class Sequential(Model):
                 names.name_layer(layer)
             out = x
             for layer in self._stacked:
+                if isinstance(layer, Layer) and layer.dtype is None and out.dtype not in FLOATS:
+                    layer.dtype = self.dtype  # an Embedding cannot take it from its input
                 out = layer(out)
             for layer in layers:
                 self._wiring.add_layer(layer)

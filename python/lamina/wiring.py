@@ -102,6 +102,7 @@ class Wiring:
         name = name or parameter.name or _numbered("parameter", self.parameters)
         if name in self.parameters:
             raise ValueError(f"[{name}] expected unique parameter names, got two parameters named {name!r}; rename one of them")
+        parameter.name = name
         self.parameters[name] = parameter
         self._parameter_names[parameter.variable] = name
 
