@@ -45,7 +45,7 @@ def test_demo_reaches_97_percent(demo):
 def test_demo_shows_the_network_and_its_progress(demo):
     done, folder = demo
     assert "dense_1" in done.stdout
-    assert "epoch 60/60" in done.stderr
+    assert "epoch 100/100" in done.stderr
     assert "val_accuracy" in done.stderr
     assert f"saved {folder.name}{os.sep}digits.safetensors" in done.stdout
     assert "Traceback" not in done.stderr
@@ -64,7 +64,7 @@ def test_demo_saves_the_curve(demo):
     done, folder = demo
     with open(folder / "training_curve.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["epoch"] for row in rows] == [str(i) for i in range(1, 61)]
+    assert [row["epoch"] for row in rows] == [str(i) for i in range(1, 101)]
     assert set(rows[0]) == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
     assert float(rows[-1]["loss"]) < 0.1 < float(rows[0]["loss"])
     assert f"test accuracy {100 * float(rows[-1]['val_accuracy']):.1f} %" in done.stdout
