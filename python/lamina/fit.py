@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -22,7 +22,6 @@ from lamina.programs import Target, Task
 from lamina.progress import Progress
 from lamina.schedules import Constant
 from lamina.steps import CHUNK, evaluate_checked, feed_list, figures, step
-from lamina.tensor import Parameter
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -100,19 +99,18 @@ class ArraySource:
                 losses[i] = run(i, i + 1, None)[0]
                 batch_done(i, float(losses[i]))
                 poll(i + 1)
-        ordered = given if order is None else replace(given, y=tuple(y[order] for y in given.y), weight=_rows(given.weight, order))
-        named = (
-            figures(self.metrics, list(self.model.named_outputs), predictions, ordered)
-            if predictions and np.isfinite(losses).all()
-            else {}
-        )
-        return Outcome(losses, self._shares(ordered), named)
+        weight = given.weight if given.weight is None or order is None else given.weight[order]
+        named: dict[str, Any] = {}
+        if predictions is not None and np.isfinite(losses).all():
+            ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
+            named = figures(self.metrics, list(self.model.named_outputs), predictions, ordered)
+        return Outcome(losses, self._shares(weight), named)
 
-    def _shares(self, ordered: Data) -> Array:
-        starts = np.arange(0, len(ordered), self.batch_size)
-        if ordered.weight is not None:
-            return np.add.reduceat(ordered.weight.astype(np.float64), starts)
-        return np.minimum(self.batch_size, len(ordered) - starts).astype(np.float64)
+    def _shares(self, weight: Array | None) -> Array:
+        starts = np.arange(0, len(self.samples.data), self.batch_size)
+        if weight is not None:
+            return np.add.reduceat(weight.astype(np.float64), starts)
+        return np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
 
 
 @dataclass
@@ -260,17 +258,13 @@ class Snapshot:
     """The values of all parameters and of the optimizer's state."""
 
     def __init__(self, model: Model):
-        self._values = [(p, p.value) for p in self._all(model)]
+        several = (*model.wiring.parameters.values(), *model.objective.optimizer.state.values())
+        self._values = [(p.variable, p.variable.read()) for p in several]
 
     def restore(self) -> None:
         """Writes them back."""
-        for parameter, value in self._values:
-            parameter.value = value
-
-    @staticmethod
-    def _all(model: Model) -> Iterator[Parameter]:
-        yield from model.wiring.parameters.values()
-        yield from model.objective.optimizer.state.values()
+        for variable, value in self._values:
+            variable.write(value)
 
 
 def fit(
@@ -372,7 +366,3 @@ def _with_targets(model: Model, given: Data) -> Samples:
         if not getattr(loss, "mask_nan", False):
             check_finite(y, "y" if len(samples.targets) == 1 else f"y[{name!r}]")
     return samples
-
-
-def _rows(weight: Array | None, order: Array) -> Array | None:
-    return None if weight is None else weight[order]

@@ -247,9 +247,11 @@ class Model:
         >>> net.train_step(np.ones((4, 2)), np.zeros((4, 1))) > 0
         True
         """
-        fast = self._fast_step
-        if fast is not None and sample_weight is None and type(x) is np.ndarray and type(y) is np.ndarray and fast.takes(x, y):
-            return float(fast.run(x, y))
+        if self._fast_step is not None and sample_weight is None and type(x) is np.ndarray and type(y) is np.ndarray:
+            run, dtype, ndim, optimizer, schedule, classes = self._fast_step  # every look at an attribute costs: see `FastStep`
+            same = y.dtype is dtype and y.ndim == ndim and len(x) > 0 and optimizer.schedule is schedule
+            if same and (classes is None or steps.in_range(y, classes)):
+                return run(x, y)
         loss, self._fast_step = steps.train_step(self, x, y, sample_weight)
         return loss
 

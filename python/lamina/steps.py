@@ -46,7 +46,10 @@ def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
 
 
 class FastStep(NamedTuple):
-    """A training program that arrays of this kind can go to without another look; the core checks their shapes."""
+    """A training program that arrays of this kind can go to without another look; the core checks their shapes.
+
+    run(x, y) takes ndarrays: y of this dtype and ndim, at least one row, while the optimizer has this schedule.
+    """
 
     run: Callable[..., float]
     dtype: np.dtype[Any]
@@ -55,12 +58,10 @@ class FastStep(NamedTuple):
     schedule: Schedule  # of a constant rate
     classes: int | None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
 
-    def takes(self, x: Array, y: Array) -> bool:
-        """Whether these arrays are of this kind."""
-        if y.dtype is not self.dtype or y.ndim != self.ndim or len(x) == 0 or self.optimizer.schedule is not self.schedule:
-            return False
-        # one pass over the classes: as an unsigned number a negative one is huge
-        return self.classes is None or bool(np.maximum.reduce(y.view(np.uint64), axis=None) < self.classes)
+
+def in_range(y: Array, classes: int) -> bool:
+    """Whether all are from 0 to classes - 1, in one pass: as an unsigned number a negative one is huge."""
+    return bool(np.maximum.reduce(y.view(np.uint64), axis=None) < classes)
 
 
 def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, FastStep | None]:
