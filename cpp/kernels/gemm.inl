@@ -1,7 +1,7 @@
 // c[m, n] (+)= a[m, k] b[k, n]: column panels of B outermost, row tiles of A inside, the sum over k innermost, in registers.
 //
 // B is read a few vectors of a row at a time, A one element at a time and broadcast, so any strides of A do: A B and A^T B are one
-// kernel. Nothing is packed: at the sizes of layers that costs more than it gives.
+// kernel. A is never packed, B only where its stride hurts: at the sizes of layers that costs more than it gives.
 // Every element is one chain of fused multiply-adds over ascending k; how C is cut never changes a bit.
 #pragma once
 
@@ -19,8 +19,16 @@ constexpr int kWidest = 8;  // vectors of a tile of few rows: 8 chains hide the 
 // Vectors a tile of that many rows may take.
 constexpr int widest(int rows) { return kAccumulators / rows < kWidest ? kAccumulators / rows : kWidest; }
 
-// A panel of B is reused by every row tile: keep k x panel within half of a 32 KB L1.
-constexpr ptrdiff_t kPanelBytes = 16384;
+// A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within half of a 32 KB L1 for the narrow
+// tiles, in L2 for the wide ones, which do 24 multiply-adds for each 4 loads of B.
+constexpr ptrdiff_t kPanelBytes = kRegisters == 32 ? 131072 : 16384;
+
+// Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
+// A dense copy of the panel pays from about five row tiles on (measured with 6x2 tiles: 91 % of the ceiling instead of 80; at
+// strides under 1 KB it costs 5 %). The wide tiles reached 98 % without.
+constexpr bool kPacks = kRegisters == 16;
+constexpr ptrdiff_t kPackRows = 32;
+constexpr ptrdiff_t kPackStride = 1024;
 
 template <class T>
 struct Product {
@@ -31,24 +39,32 @@ struct Product {
   ptrdiff_t b_row;
   T* c;
   ptrdiff_t c_row;
-  ptrdiff_t last;  // the column where the tile's last vector starts
+  ptrdiff_t b_last, c_last;  // the columns of B and of C where the tile's last vector starts
   bool accumulate;
 };
 
-// c[kRows, kVectors vectors]. The last vector starts at `last`, which may overlap the one before: columns that do not fill a vector
+// c[kRows, kVectors vectors]. The last vector starts at `c_last`, which may overlap the one before: columns that do not fill a vector
 // are covered by a second computation of their neighbours (the same chain, so the same bits) and the loop knows no tails.
 template <class T, int kRows, int kVectors>
-[[gnu::noinline]] void tile(const Product<T>& p) {
+[[gnu::noinline]] void tile(const Product<T>& product) {
+  const Product<T> p = product;  // a copy: the stores to C cannot change it
+  const auto column = [](int v, ptrdiff_t last) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
   Vec<T> sum[kRows][kVectors];
-  const ptrdiff_t last = p.last;
-  const auto column = [last](int v) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = p.accumulate ? load(p.c + r * p.c_row + column(v)) : Vec<T>(0.0);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec<T>(0.0);
+  if (p.accumulate) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = load(p.c + r * p.c_row + column(v, p.c_last));
+  }
   const T *a = p.a, *b = p.b;
   for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
     Vec<T> row[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v));
+    for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v, p.b_last));
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const Vec<T> factor(a[r * p.a_row]);
@@ -56,21 +72,30 @@ template <class T, int kRows, int kVectors>
       for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
     }
   }
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
-    for (int v = 0; v < kVectors; ++v) store(p.c + r * p.c_row + column(v), sum[r][v]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) store(p.c + r * p.c_row + column(v, p.c_last), sum[r][v]);
 }
 
 // c[kRows, n] for n under one vector.
 template <class T, int kRows>
-[[gnu::noinline]] void thin_tile(const Product<T>& p, ptrdiff_t n) {
+[[gnu::noinline]] void thin_tile(const Product<T>& product, ptrdiff_t n) {
+  const Product<T> p = product;
   Vec<T> sum[kRows];
-  for (int r = 0; r < kRows; ++r) sum[r] = p.accumulate ? load(p.c + r * p.c_row, n) : Vec<T>(0.0);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) sum[r] = Vec<T>(0.0);
+  if (p.accumulate) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r] = load(p.c + r * p.c_row, n);
+  }
   const T *a = p.a, *b = p.b;
   for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
     const Vec<T> row = load(b, n);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = fma(Vec<T>(a[r * p.a_row]), row, sum[r]);
   }
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) store(p.c + r * p.c_row, sum[r], n);
 }
 
@@ -132,20 +157,42 @@ void run_panel(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
   }
 }
 
-// One panel in pieces of k, so that a piece of B stays in L1 while the row tiles pass over it. C carries the chains across.
+// Copies the panel's part of B to one dense run.
 template <class T>
-void run_pieces(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
-  const ptrdiff_t most = m <= kTileRows ? p.k : kPanelBytes / (vectors * kVectorBytes);
-  const ptrdiff_t pieces = p.k > most ? parts_of(p.k, most) : 1;
-  const T *a = p.a, *b = p.b;
-  const ptrdiff_t k = p.k;
-  for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
-    const ptrdiff_t next = k * (i + 1) / pieces;
-    p.a = a + at * p.a_col;
-    p.b = b + at * p.b_row;
-    p.k = next - at;
-    run_panel(p, m, vectors, thin);
-    p.accumulate = true;
+LAMINA_INLINE void pack(T* to, const Product<T>& p, int vectors) {
+  const T* b = p.b;
+  for (ptrdiff_t i = 0; i < p.k; ++i, b += p.b_row) {
+    for (int v = 0; v + 1 < vectors; ++v, to += kLanes<T>) store(to, load(b + v * kLanes<T>));
+    store(to, load(b + p.b_last));
+    to += kLanes<T>;
+  }
+}
+
+// All columns, panel by panel.
+template <class T>
+void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdiff_t panels) {
+  alignas(64) T packed[kPacks ? kPanelBytes / sizeof(T) : 1];
+  const T* b = p.b;
+  T* c = p.c;
+  const ptrdiff_t b_row = p.b_row;
+  const bool packs = kPacks && m >= kPackRows && b_row * ptrdiff_t(sizeof(T)) >= kPackStride;
+  // With two vectors or more, the last panel has two or more (parts grow towards the end): the vector that is moved back to end
+  // at column n overlaps only its neighbour in the same tile, whose old values were read before either is stored.
+  for (ptrdiff_t i = 0, at = 0; i < panels; ++i) {
+    const ptrdiff_t next = vectors * (i + 1) / panels;
+    const ptrdiff_t column = at * kLanes<T>;
+    const ptrdiff_t end = next * kLanes<T> < n ? next * kLanes<T> : n;
+    p.b = b + column;
+    p.b_row = b_row;
+    p.c = c + column;
+    p.b_last = p.c_last = end - kLanes<T> - column;
+    if (packs) {
+      pack(packed, p, int(next - at));
+      p.b = packed;
+      p.b_row = (next - at) * kLanes<T>;
+      p.b_last = p.b_row - kLanes<T>;
+    }
+    run_panel(p, m, int(next - at), 0);
     at = next;
   }
 }
@@ -153,24 +200,24 @@ void run_pieces(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
 template <class T>
 void block(const GemmArgs& g) {
   if (g.m == 0 || g.n == 0) return;
+  const ptrdiff_t vectors = parts_of(g.n, kLanes<T>);
+  const ptrdiff_t tallest = parts_of(g.m, parts_of(g.m, kTileRows));
+  const ptrdiff_t panels = parts_of(vectors, widest(int(tallest)));
+
+  // In pieces of k, so that a panel of B stays in L1 while the row tiles pass over it, and a piece of A in L2 while the panels do.
+  // C carries the chains across. A single row tile uses nothing twice.
+  const ptrdiff_t most = kPanelBytes / (parts_of(vectors, panels) * kVectorBytes);
+  const ptrdiff_t pieces = g.k > most && g.m > kTileRows ? parts_of(g.k, most) : 1;
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   T* c = static_cast<T*>(g.c);
-  Product<T> p = {g.k, a, g.a_row, g.a_col, b, g.b_row, c, g.c_row, 0, g.accumulate};
-  if (g.n < kLanes<T>) return run_pieces(p, g.m, 1, g.n);
-
-  // With two vectors or more, the last panel has two or more (parts grow towards the end): the vector that is moved back to end
-  // at column n overlaps only its neighbour in the same tile, whose old values were read before either is stored.
-  const ptrdiff_t tallest = parts_of(g.m, parts_of(g.m, kTileRows));
-  const ptrdiff_t vectors = parts_of(g.n, kLanes<T>);
-  const ptrdiff_t panels = parts_of(vectors, widest(int(tallest)));
-  for (ptrdiff_t i = 0, at = 0; i < panels; ++i) {
-    const ptrdiff_t next = vectors * (i + 1) / panels;
-    const ptrdiff_t column = at * kLanes<T>;
-    const ptrdiff_t end = next * kLanes<T> < g.n ? next * kLanes<T> : g.n;
-    p.b = b + column;
-    p.c = c + column;
-    p.last = end - kLanes<T> - column;
-    run_pieces(p, g.m, int(next - at), 0);
+  for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
+    const ptrdiff_t next = g.k * (i + 1) / pieces;
+    const Product<T> p = {next - at,         a + at * g.a_col, g.a_row, g.a_col, b + at * g.b_row, g.b_row, c, g.c_row, 0, 0,
+                          g.accumulate || i};
+    if (g.n < kLanes<T>)
+      run_panel(p, g.m, 1, g.n);
+    else
+      run_panels(p, g.m, g.n, vectors, panels);
     at = next;
   }
 }
@@ -222,7 +269,7 @@ template <class T>
 void narrow(const GemmArgs& g) {
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   T* c = static_cast<T*>(g.c);
-  Product<T> p = {g.k, a, g.a_row, 1, b, g.b_row, c, g.c_row, 0, g.accumulate};
+  Product<T> p = {g.k, a, g.a_row, 1, b, g.b_row, c, g.c_row, 0, 0, g.accumulate};
   constexpr int kTall = 4;  // rows at a time for a single column
   for (ptrdiff_t j = 0; j < g.n;) {
     const int cols = int(g.n - j < kNarrowCols ? g.n - j : kNarrowCols);

@@ -31,15 +31,12 @@ struct MinOf {
 };
 
 // Lane i with lane i + half, until one is left.
-template <class Op, class T>
+template <class Op, class T, int kHalf = kLanes<T> / 2>
 LAMINA_INLINE T merge_lanes(Vec<T> x) {
-  alignas(kVectorBytes) T lane[2 * kLanes<T>] = {};
-#pragma GCC unroll 4
-  for (int half = kLanes<T> / 2; half > 0; half /= 2) {
-    store(lane, x);
-    x = Op::merge(x, load(lane + half));
-  }
-  return x.raw[0];
+  if constexpr (kHalf == 0)
+    return x.raw[0];
+  else
+    return merge_lanes<Op, T, kHalf / 2>(Op::merge(x, rotated<kHalf>(x)));
 }
 
 // Four accumulators: one addition waits 3 to 5 cycles for the one before.

@@ -141,6 +141,25 @@ LAMINA_INLINE void store(T* p, Vec<T> x, ptrdiff_t n) {
   store_some(p, x.raw, n);
 }
 
+template <int... kIndex>
+struct Indices {};
+template <int kCount, int... kIndex>
+struct CountUp : CountUp<kCount - 1, kCount - 1, kIndex...> {};
+template <int... kIndex>
+struct CountUp<0, kIndex...> {
+  using Result = Indices<kIndex...>;
+};
+
+// Lane i of the result is lane i + kBy of x, going round.
+template <int kBy, class T, int... kIndex>
+LAMINA_INLINE Vec<T> rotated(Vec<T> x, Indices<kIndex...>) {
+  return __builtin_shufflevector(x.raw, x.raw, ((kIndex + kBy) % int(sizeof...(kIndex)))...);
+}
+template <int kBy, class T>
+LAMINA_INLINE Vec<T> rotated(Vec<T> x) {
+  return rotated<kBy>(x, typename CountUp<kLanes<T>>::Result());
+}
+
 // 0, 1, 2, ...
 template <class T>
 LAMINA_INLINE Vec<T> lane_index() {
