@@ -180,14 +180,17 @@ def test_ctrl_c_stops_between_steps_and_keeps_the_history(rng):
 
 def test_a_loss_that_is_not_finite_stops_and_gives_the_weights_back(data):
     x, y = data
-    model = lm.Sequential(lm.Dense(16), lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(1e18))
+    model, other = (lm.Sequential(lm.Dense(16), lm.Dense(1), seed=0).compile("mse", lm.optim.Adam(1e25)) for _ in range(2))
     model.build(4)
     before = dict(model.parameters)
     with pytest.raises(FloatingPointError, match=r"epoch 0.*lr|learning rate"):
         model.fit(x, y.astype(np.float32), epochs=3, verbose=0)
     assert all(np.array_equal(before[k], model.parameters[k]) for k in before)
-    model.optimizer.lr = 1e-3
-    assert np.isfinite(model.fit(x, y.astype(np.float32), epochs=1, verbose=0).history["loss"]).all()
+    histories = []
+    for net in (model, other):  # the optimizer's state is back as well: it trains like one that never failed
+        net.optimizer.lr = 1e-3
+        histories.append(net.fit(x, y.astype(np.float32), epochs=2, verbose=0).history["loss"])
+    assert np.isfinite(histories[0]).all() and np.array_equal(*histories)
 
 
 def test_nan_in_data_is_found_before_the_first_step(data):
@@ -234,6 +237,22 @@ def test_resumed_training_has_the_bits_of_one_that_never_stopped(data, tmp_path,
     assert_same(whole, parts)
     assert whole_stop.best == parts_stop.best and whole_stop.wait == parts_stop.wait
     assert whole.train_step(*data) == parts.train_step(*data)
+
+
+def test_resume_with_a_loss_of_ones_own_that_has_parameters(data, tmp_path):
+    x, y = data
+    path = tmp_path / "net.safetensors"
+
+    def train(epochs, resume=None):
+        log_scale = lm.Parameter(np.zeros((), np.float32), name="log_scale")
+        model = lm.Sequential(lm.Dense(1), seed=0)
+        model.compile(lambda pred, t: lm.mean((pred - t) ** 2) * lm.exp(-log_scale) + log_scale, lm.optim.Adam(1e-2))
+        model.fit(x, y.astype(np.float32), epochs=epochs, callbacks=lm.callbacks.Checkpoint(path), resume=resume, verbose=0)
+        return model
+
+    whole = train(4)
+    train(2)
+    assert_same(whole, train(4, resume=path))
 
 
 def test_resume_with_a_reduced_rate(data, tmp_path):

@@ -97,10 +97,31 @@ def test_a_copy_is_apart(xy):
 
 
 def test_a_loss_of_ones_own_is_copied_and_not_saved(tmp_path, xy):
-    net = NETS["mlp"]().compile(lambda pred, y: lm.mean(pred**2), "sgd")
-    assert copy.deepcopy(net).loss is net.loss
+    net = NETS["mlp"]().compile(lambda pred, y: lm.mean(pred**2), lm.optim.Adam(1e-2), metrics=[lambda y, pred: 0.0])
+    net.train_step(*xy)
+    other = copy.deepcopy(net)
+    assert other.loss is net.loss
+    assert [net.train_step(*xy) for _ in range(3)] == [other.train_step(*xy) for _ in range(3)]
     net.save(tmp_path / "net.safetensors", optimizer=True)
     assert lm.load(tmp_path / "net.safetensors").loss is None
+
+
+def test_a_metric_of_ones_own_is_left_out(tmp_path, xy):
+    net = NETS["mlp"]().compile(lm.losses.CrossEntropy(label_smoothing=0.1), "adam", metrics=["accuracy", lambda y, pred: 0.0])
+    net.save(tmp_path / "net.safetensors")
+    loaded = lm.load(tmp_path / "net.safetensors")
+    assert loaded.loss.label_smoothing == 0.1 and list(loaded.evaluate(*xy)) == ["loss", "accuracy"]
+
+
+def test_sizes_that_depend_on_the_batch(tmp_path, rng):
+    x = lm.Input(4)
+    twice = lm.concatenate([x, lm.reshape(x, (-1, 2, 2))[:, 1].sum(axis=1, keepdims=True) + x], axis=0)
+    net = lm.Model(
+        x, [lm.broadcast_to(lm.reshape(twice, (-1, 1, 4)), (*lm.reshape(twice, (-1, 1, 4)).shape[:1], 3, 4)), lm.ones_like(twice)]
+    )
+    net.save(tmp_path / "net.safetensors")
+    data = rng.normal(size=(5, 4)).astype(np.float32)
+    assert equal(net.predict(data), lm.load(tmp_path / "net.safetensors").predict(data))
 
 
 def test_a_net_that_is_not_built(tmp_path, xy):

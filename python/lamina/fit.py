@@ -22,6 +22,7 @@ from lamina.programs import Target, Task
 from lamina.progress import Progress
 from lamina.schedules import Constant
 from lamina.steps import CHUNK, evaluate_checked, feed_list, figures, step
+from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -52,6 +53,9 @@ class Outcome(NamedTuple):
 class Source(Protocol):
     """Where the batches of an epoch come from."""
 
+    def prepare(self) -> None:
+        """Builds what can be built before the first epoch, so that mistakes in the loss show before anything runs."""
+
     def batches(self) -> int:
         """Batches in an epoch; 0: nobody knows."""
 
@@ -69,17 +73,24 @@ class ArraySource:
     batch_size: int
     shuffle: bool
 
+    def prepare(self) -> None:
+        self._program()
+
+    def _program(self) -> core.Program:
+        weighted = self.samples.data.weight is not None
+        return self.model.programs.train(Task(self.samples.targets, weighted, collect=bool(self.metrics)))
+
     def batches(self) -> int:
         return -(-len(self.samples.data) // self.batch_size)
 
     def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
         given, size = self.samples.data, self.batch_size
         order = core.permutation(len(given), self.model.seed, number) if self.shuffle else None
-        program = self.model.programs.train(Task(self.samples.targets, given.weight is not None, collect=bool(self.metrics)))
+        program = self._program()
         optimizer = self.model.objective.optimizer
         fixed = isinstance(optimizer.schedule, Constant)
         first = optimizer.steps
-        predictions = [np.empty((len(given), *out.shape[1:]), out.dtype) for out in self.model.outputs] if self.metrics else None
+        predictions = [_rows_like(out, len(given)) for out in self.model.outputs] if self.metrics else None
 
         def run(start: int, stop: int, poll: Callable[[int], bool] | None) -> Array:
             """Trains on the batches from `start` to `stop`; their losses."""
@@ -88,7 +99,8 @@ class ArraySource:
             rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
             collect = None if predictions is None else [p[rows] for p in predictions]
             rate = None if fixed else optimizer.state["lr"].variable
-            return program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll)[:, 0]
+            scalars: Array = program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll)
+            return scalars[:, 0]
 
         count = self.batches()
         if batch_done is None:
@@ -113,6 +125,12 @@ class ArraySource:
         return np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
 
 
+def _rows_like(tensor: Tensor, rows: int) -> Array:
+    """Memory for that many rows of what the tensor gives."""
+    sizes: Any = tensor.shape[1:]
+    return np.empty((rows, *sizes), tensor.dtype)
+
+
 @dataclass
 class BatchSource:
     """An iterable of batches: each is checked as it comes, and trained on."""
@@ -121,6 +139,10 @@ class BatchSource:
     source: Batches
     metrics: dict[str, Metric]
     class_weight: Any
+
+    def prepare(self) -> None:
+        if self.model.built:
+            self.model.programs.bind_optimizer()
 
     def batches(self) -> int:
         return len(self.source)
@@ -179,6 +201,7 @@ class Run:
         self._hooks = hooks
         hooks.check_logs(self._log_names())
         self.model.stop_training = False
+        self.source.prepare()
         if resume is not None:
             self._resume(resume)
         with Progress(self.epochs, self.source.batches(), self.verbose, samples=self.settings.get("samples", 0)) as progress:
@@ -352,12 +375,11 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Sa
 def _check_classes(model: Model, class_weight: Any) -> None:
     """A weight for a class that the network cannot predict is a mistake."""
     units = model.outputs[0].shape[-1] if model.outputs[0].ndim > 1 else 1
-    classes = max(units, 2) if isinstance(units, int) else None
-    unknown = (
-        [label for label in class_weight if classes is not None and label >= classes] if isinstance(class_weight, Mapping) else []
-    )
+    if not isinstance(units, int) or not isinstance(class_weight, Mapping):
+        return
+    unknown = [label for label in class_weight if label >= max(units, 2)]
     if unknown:
-        raise ValueError(f"[class_weight] expected classes from 0 to {classes - 1}, got {unknown[0]}; leave it out")
+        raise ValueError(f"[class_weight] expected classes from 0 to {max(units, 2) - 1}, got {unknown[0]}; leave it out")
 
 
 def _with_targets(model: Model, given: Data) -> Samples:

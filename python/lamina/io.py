@@ -8,6 +8,7 @@ dies at any moment leaves the earlier file whole.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import secrets
@@ -20,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as tensors_to_bytes
 
-from lamina import blueprint
+from lamina import blueprint, rebuild
 from lamina.blueprint import dense
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ class Source(Protocol):
     """Where a blueprint finds its tensors: a file, of which only the tensors asked for are read, or bytes."""
 
     def names(self) -> set[str]: ...
-
-    def shape(self, name: str) -> tuple[int, ...]: ...
 
     def get(self, name: str) -> Array: ...
 
@@ -75,13 +74,13 @@ def load(path: str | os.PathLike[str]) -> Model:
     True
     """
     with _opened(path) as (description, source):
-        return blueprint.build(description, source, f"load {os.fspath(path)}")
+        return rebuild.build(description, source, f"load {os.fspath(path)}")
 
 
 def restore(model: Model, path: str | os.PathLike[str]) -> tuple[Any, dict[str, dict[str, Array]]]:
     """Writes a file's weights, optimizer state and counters into a network of its architecture; returns what `extra...` were."""
     with _opened(path) as (description, source):
-        return blueprint.restore(model, description, source, f"load {os.fspath(path)}")
+        return rebuild.restore(model, description, source, f"load {os.fspath(path)}")
 
 
 def to_bytes(model: Model) -> bytes:
@@ -90,14 +89,14 @@ def to_bytes(model: Model) -> bytes:
     return tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
 
 
-def from_bytes(data: bytes, into: Model | None = None) -> Model:
-    """The network that `to_bytes` wrote, as a new one or in the place of `into`."""
+def from_bytes(data: bytes, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:
+    """The network that `to_bytes` wrote, as a new one or in the place of `into`; see `rebuild.build`."""
     try:
         tensors = tensors_from_bytes(data)  # this checks the header
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, ValueError, RecursionError) as error:
         raise ValueError(f"[load] expected the bytes of a saved network, got something else ({error})") from error
-    return blueprint.build(_description("load", header.get("__metadata__")), BytesSource(tensors), "load", into)
+    return rebuild.build(_description("load", header.get("__metadata__")), BytesSource(tensors), "load", into, given)
 
 
 class BytesSource:
@@ -108,9 +107,6 @@ class BytesSource:
 
     def names(self) -> set[str]:
         return set(self._tensors)
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._tensors[name].shape
 
     def get(self, name: str) -> Array:
         return self._tensors[name]
@@ -124,9 +120,6 @@ class FileSource:
 
     def names(self) -> set[str]:
         return set(self._file.keys())
-
-    def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._file.get_slice(name).get_shape())
 
     def get(self, name: str) -> Array:
         return cast(Array, self._file.get_tensor(name))
@@ -191,13 +184,16 @@ def _replace(target: Path, data: bytes) -> None:
 
 
 def state_of(model: Model) -> dict[str, Any]:
-    """What pickle and copy.deepcopy carry: the bytes of a file, and a loss and an optimizer that a file cannot hold as they are."""
-    return {"bytes": to_bytes(model), "given": model.objective.given if model.compiled and not blueprint.portable(model) else None}
+    """What pickle and copy.deepcopy carry: the bytes of a file, and the arguments of `compile` as they are."""
+    given = None
+    if model.compiled:
+        loss, _, metrics, loss_weights = model.objective.given
+        optimizer = copy.copy(model.objective.optimizer)
+        optimizer.state = {}  # its values are in the bytes
+        given = (loss, optimizer, metrics, loss_weights)
+    return {"bytes": to_bytes(model), "given": given}
 
 
 def set_state(model: Model, state: Mapping[str, Any]) -> None:
     """The reverse, into a new object."""
-    from_bytes(state["bytes"], into=model)
-    if state["given"] is not None:
-        loss, optimizer, metrics, loss_weights = state["given"]
-        model.compile(loss, optimizer, metrics, loss_weights=loss_weights)
+    from_bytes(state["bytes"], model, state["given"])

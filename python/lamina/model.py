@@ -13,7 +13,7 @@ from lamina import checks, feed, steps
 from lamina.layers import Layer
 from lamina.objective import Objective, named_metrics
 from lamina.optim import Optimizer
-from lamina.parameters import Parameters
+from lamina.parameters import Parameters, fresh_seed
 from lamina.programs import Programs
 from lamina.steps import FastStep
 from lamina.tensor import Input, Tensor
@@ -240,8 +240,9 @@ class Model:
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """One update from one batch; returns the loss before it.
 
-        `x` (B, ...) and `y` as in `fit`; `sample_weight` (B,). Random layers draw anew at each step. Shapes are checked at each
-        call; label ranges by the gather of the core.
+        `x` (B, ...) and `y` as in `fit`; `sample_weight` (B,). Random layers draw anew at each step. Shapes, and class numbers, are
+        checked at each call; other values (NaN in x, probabilities beyond [0, 1]) at the first one, and by `fit`. The loss is
+        returned as it is, also where it is not finite.
 
         >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
         >>> net.train_step(np.ones((4, 2)), np.zeros((4, 1))) > 0
@@ -446,8 +447,3 @@ def _flat(layers: Iterable[Any]) -> Iterator[Layer]:
             yield from _flat(layer.layers)
         else:
             yield layer
-
-
-def fresh_seed() -> int:
-    """A seed that nobody chose."""
-    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))

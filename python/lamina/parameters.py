@@ -1,4 +1,4 @@
-"""The weights of a model as a mapping from names to arrays."""
+"""The weights of a model as a mapping from names to arrays, and the seed of their first values."""
 
 from __future__ import annotations
 
@@ -58,3 +58,8 @@ class Parameters(Mapping[str, Array]):
                 raise ValueError(f"[{name}] expected shape {tuple(self.tensor(name).shape)}, got {np.shape(value)}")
         for name, value in values.items():
             self[name] = value
+
+
+def fresh_seed() -> int:
+    """A seed that nobody chose, of 63 bits."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))

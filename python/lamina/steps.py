@@ -9,6 +9,7 @@ import numpy as np
 
 from lamina import checks, feed
 from lamina.data import Data
+from lamina.losses.base import FunctionLoss
 from lamina.metrics import Metric
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
@@ -87,7 +88,8 @@ def fast_step(model: Model, y: Any, targets: tuple[Target, ...]) -> FastStep | N
     if targets[0].dtype == "int64":
         if y.dtype != np.int64 or getattr(objective.losses[0], "ignore_index", None) is not None:
             return None
-        classes = int(model.outputs[0].shape[-1])
+        units = model.outputs[0].shape[-1]
+        classes = units if isinstance(units, int) and not isinstance(objective.losses[0], FunctionLoss) else None
     elif y.dtype.kind != "f":
         return None
     return FastStep(

@@ -68,4 +68,4 @@ def _totals(model: Model) -> str:
 
 
 def _count(parameters: Sequence[Parameter]) -> int:
-    return sum(math.prod(p.shape) for p in parameters)
+    return sum(math.prod(p.variable.shape) for p in parameters)

@@ -1,0 +1,251 @@
+"""The reverse of `blueprint`: a model from plain data that nobody vouches for. Everything is checked, nothing is executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from lamina import _core as core
+from lamina import checks, losses, optim
+from lamina import layers as layer_classes
+from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES, Array, Json, Loaded, extra_name
+from lamina.layers import Layer, LayerCall
+from lamina.model import Model, Sequential
+from lamina.schedules import Constant
+from lamina.tensor import Parameter, Tensor, placeholder
+
+if TYPE_CHECKING:
+    from lamina.io import Source
+
+
+def build(description: Json, source: Source, where: str, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:
+    """The model that `describe` described, or `into` made to be it; compiled with `given` where that is not None.
+
+    Raises ValueError, in the name of `where`, for anything that does not fit together.
+    """
+    with _damage(where):
+        _check_format(description)
+        kind = MODELS[description["class"]]
+        model = kind.__new__(kind) if into is None else into
+        model._start(description["seed"], description["dtype"])
+        model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0)
+        if "nodes" in description:
+            Rebuild(description, source).into(model)
+        else:
+            _check_names(set(), source)
+            model._stacked = [_layer(item) for item in description["layers"]]  # type: ignore[attr-defined]
+        _restore_random(model, description, source)
+        if given is None and "objective" in description:
+            given = _objective(description["objective"])
+        if given is not None:
+            loss, optimizer, metrics_, loss_weights = given
+            model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
+            _restore_optimizer(model, description, source)
+    return model
+
+
+def restore(model: Model, description: Json, source: Source, where: str) -> tuple[Any, dict[str, dict[str, Array]]]:
+    """Writes weights, optimizer state and counters of the same architecture into `model`; returns `extra` and `extra_tensors`."""
+    with _damage(where):
+        _check_format(description)
+        _check_names(_expected(description), source)
+        if not model.built:
+            (first, *_) = description["inputs"].values()
+            item = description["nodes"][first]
+            cast(Sequential, model).build(item["shape"][1:], dtype=item["dtype"])
+        values = {item["name"]: source.get(item["name"]) for item in description["parameters"]}
+        if set(values) != set(model.parameters):
+            raise ValueError(
+                f"expected the parameters {sorted(model.parameters)}, got {sorted(values)}; give the network its own file"
+            )
+        extra = {
+            group: {name: source.get(extra_name(group, name)) for name in arrays}
+            for group, arrays in description.get("extra_tensors", {}).items()
+        }
+        model.parameters.update(values)
+        _restore_optimizer(model, description, source)
+        _restore_random(model, description, source)
+        model.seed, model.epochs_done = description["seed"], description["epochs_done"]
+    return description.get("extra"), extra
+
+
+@contextmanager
+def _damage(where: str) -> Iterator[None]:
+    """Whatever goes wrong while foreign data are read is one kind of error: ValueError that names the file."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+        text = f"missing {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(f"[{where}] expected a saved network that fits together, got a damaged or foreign one: {text}") from error
+
+
+def _check_format(description: Json) -> None:
+    if description.get("format") != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {description.get('format')!r}; load it with the version that wrote it")
+    if description.get("class") not in MODELS:
+        raise ValueError(f"expected class {' or '.join(MODELS)}, got {description.get('class')!r}")
+
+
+def _expected(description: Json) -> set[str]:
+    names = [item["name"] for item in description.get("parameters", [])]
+    names += [item["tensor"] for item in description.get("nodes", []) if "tensor" in item]
+    names += [OPTIMIZER + name for name in description.get("optimizer_state", [])]
+    names += [RANDOM + name for name in description.get("random", [])]
+    names += [extra_name(group, name) for group, arrays in description.get("extra_tensors", {}).items() for name in arrays]
+    if len(set(names)) != len(names):
+        raise ValueError("a tensor is named twice")
+    return set(names)
+
+
+def _check_names(expected: set[str], source: Source) -> None:
+    missing, extra = sorted(expected - source.names()), sorted(source.names() - expected)
+    if missing or extra:
+        raise ValueError(f"expected the tensors of the graph; missing: {missing[:5]}, not of it: {extra[:5]}")
+
+
+class Rebuild:
+    """Makes nodes, parameters and layers from a description."""
+
+    def __init__(self, description: Json, source: Source):
+        _check_names(_expected(description), source)
+        self.description, self.source = description, source
+        self.parameters = {item["name"]: self._parameter(item) for item in description["parameters"]}
+        self.layers = [self._layer(item) for item in description["layers"]]
+        self.calls = [LayerCall(self.layers[_index(c["layer"], self.layers)], (), ()) for c in description["calls"]]
+        self.random: dict[str, Parameter] = {}
+        self.tensors: list[Tensor] = []
+        for item in description["nodes"]:
+            self.tensors.append(self._node(item))
+        for call, item in zip(self.calls, description["calls"], strict=True):
+            call.inputs, outputs = tuple(self._several(item["inputs"])), self._several(item["outputs"])
+            call.outputs, call.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
+
+    def into(self, model: Model) -> None:
+        inputs = self._named(self.description["inputs"])
+        for tensor in inputs.values():
+            if tensor.node.op != "input":
+                raise ValueError(f"expected an input node, got {tensor.node.op!r}")
+        for layer in self.layers:
+            model.wiring.add_layer(layer)
+        for name, parameter in self.parameters.items():
+            model.wiring.add_parameter(parameter, name)
+        model._assemble(inputs, self._named(self.description["outputs"]))
+        if isinstance(model, Sequential):
+            model._stacked = list(self.layers)
+
+    def _parameter(self, item: Json) -> Parameter:
+        shape = tuple(item["shape"])
+        value = self.source.get(item["name"])
+        if value.shape != shape or str(value.dtype) != item["dtype"]:
+            raise ValueError(f"{item['name']}: expected {item['dtype']} {shape}, got {value.dtype} {value.shape}")
+        return Parameter(value, name=item["name"], trainable=bool(item["trainable"]), dtype=item["dtype"])
+
+    def _layer(self, item: Json) -> Layer:
+        layer = _layer(item)
+        layer.restore({local: self.parameters[name] for local, name in item["parameters"].items()})
+        return layer
+
+    def _node(self, item: Json) -> Tensor:
+        op = item["op"]
+        if "call" in item:
+            with core.scope(self.calls[_index(item["call"], self.calls)]):
+                return self._make(op, item)
+        return self._make(op, item)
+
+    def _make(self, op: str, item: Json) -> Tensor:
+        if op in SOURCES and item["in"]:
+            raise ValueError(f"the operation {op!r} takes no inputs, got {item['in']}")
+        if op == "input":
+            return placeholder([_decode(d) for d in item["shape"]], dtype=item["dtype"])
+        if op == "variable" and "random" in item:
+            return self.random.setdefault(
+                item["random"], Parameter(np.zeros(2, np.int64), name=item["random"], trainable=False, dtype="int64")
+            )
+        if op == "variable":
+            return self.parameters[item["parameter"]]
+        if op == "constant":
+            return Tensor(core.constant(self.source.get(item["tensor"])))
+        if op in EFFECTS:
+            raise ValueError(f"the operation {op!r} is no part of a prediction")
+        attrs = {key: _decode(value) for key, value in item.get("attrs", {}).items()}
+        return Tensor(core.make(op, [t.node for t in self._several(item["in"])], attrs))
+
+    def _several(self, numbers: Sequence[int]) -> list[Tensor]:
+        return [self.tensors[_index(n, self.tensors)] for n in numbers]
+
+    def _named(self, numbers: Mapping[str, int]) -> dict[str, Tensor]:
+        if not numbers:
+            raise ValueError("expected inputs and outputs, got none")
+        return dict(zip(numbers, self._several(list(numbers.values())), strict=True))
+
+
+def _index(number: Any, items: Sequence[Any]) -> int:
+    if type(number) is not int or not 0 <= number < len(items):
+        raise ValueError(f"expected a number from 0 to {len(items) - 1}, got {number!r}")
+    return number
+
+
+def _layer(item: Json) -> Layer:
+    known = layer_classes.CLASSES.get(item["class"])
+    layer = Loaded(str(item["class"])) if known is None or item["config"] is None else known.from_config(item["config"])
+    layer.name = item["name"]
+    return layer
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, dict):
+        return float(value["float"]) if "float" in value else _dim(value["dim"])
+    return [_decode(v) for v in value] if isinstance(value, list) else value
+
+
+def _dim(text: str) -> Any:
+    """A symbolic size as it prints: `B`, `2*B`, `2*B+1`."""
+    parts = re.fullmatch(r"(?:(-?\d{1,18})\*)?([A-Za-z_]\w{0,63})([+-]\d{1,18})?", text)
+    if parts is None:
+        raise ValueError(f"expected a size such as 2*B+1, got {text!r}")
+    factor, name, offset = parts.groups()
+    return core.dim(name) * int(factor or 1) + int(offset or 0)
+
+
+def _objective(item: Json) -> tuple[Any, ...] | None:
+    """The arguments of `compile`, configurations made into objects; None where the loss or the optimizer is not in the file."""
+    if item["loss"] is None or item["optimizer"] is None:
+        return None
+    return _made(item["loss"], losses.get), _made(item["optimizer"], optim.get), item["metrics"], item["loss_weights"]
+
+
+def _made(value: Any, get: Callable[[Any], Any]) -> Any:
+    if isinstance(value, Mapping) and set(value) != {"class", "config"}:
+        return {name: _made(one, get) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_made(one, get) for one in value]
+    return value if isinstance(value, str) else get(value)
+
+
+def _restore_optimizer(model: Model, description: Json, source: Source) -> None:
+    names = description.get("optimizer_state")
+    if names is None or not model.compiled:
+        return
+    state = model.programs.bind_optimizer().state
+    if set(names) != set(state):
+        raise ValueError(f"expected the optimizer state {sorted(state)}, got {sorted(names)}")
+    values = {name: source.get(OPTIMIZER + name) for name in names}
+    for name, value in values.items():
+        if value.shape != tuple(state[name].shape):
+            raise ValueError(f"{name}: expected shape {tuple(state[name].shape)}, got {value.shape}")
+    for name, value in values.items():
+        state[name].value = value
+    if isinstance(model.objective.optimizer.schedule, Constant):
+        model.objective.optimizer.lr = float(values["lr"])  # a callback may have changed it
+
+
+def _restore_random(model: Model, description: Json, source: Source) -> None:
+    names, states = description.get("random", []), model.wiring.random
+    if names and set(names) != set(states):
+        raise ValueError(f"expected the random states {sorted(states)}, got {sorted(names)}")
+    for name in names:
+        states[name].value = source.get(RANDOM + name)
