@@ -15,6 +15,7 @@ constexpr int kTileRows = 6;
 constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
 constexpr int kAccumulators = kTileRows * kTileVectors;
 constexpr int kWidest = 8;  // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
+constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
 
 // Vectors a tile of that many rows may take.
 constexpr int widest(int rows) { return kAccumulators / rows < kWidest ? kAccumulators / rows : kWidest; }
@@ -134,7 +135,9 @@ void run_thin(const Product<T>& p, int rows, ptrdiff_t n) {
     case 3: return thin_tile<T, 3>(p, n);
     case 4: return thin_tile<T, 4>(p, n);
     case 5: return thin_tile<T, 5>(p, n);
-    default: return thin_tile<T, 6>(p, n);
+    case 6: return thin_tile<T, 6>(p, n);
+    case 7: return thin_tile<T, 7>(p, n);
+    default: return thin_tile<T, 8>(p, n);
   }
 }
 
@@ -147,7 +150,7 @@ template <class T>
 void run_panel(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
   const T* a = p.a;
   T* c = p.c;
-  const ptrdiff_t tiles = parts_of(m, kTileRows);
+  const ptrdiff_t tiles = parts_of(m, thin ? kThinRows : kTileRows);
   for (ptrdiff_t i = 0, row = 0; i < tiles; ++i) {
     const ptrdiff_t next = m * (i + 1) / tiles;
     p.a = a + row * p.a_row;
@@ -290,20 +293,6 @@ void narrow(const GemmArgs& g) {
     }
     j += cols;
   }
-}
-
-// ---- transpose: dst[c, r] = src[r, c] ----
-
-// Blocks of 16 x 16: each line that is fetched is used up while it is near.
-template <class T>
-void transpose(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols) {
-  constexpr ptrdiff_t kBlock = 16;
-  const T* from = static_cast<const T*>(src);
-  T* to = static_cast<T*>(dst);
-  for (ptrdiff_t c0 = 0; c0 < cols; c0 += kBlock)
-    for (ptrdiff_t r0 = 0; r0 < rows; r0 += kBlock)
-      for (ptrdiff_t c = c0; c < cols && c < c0 + kBlock; ++c)
-        for (ptrdiff_t r = r0; r < rows && r < r0 + kBlock; ++r) to[c * dst_row + r] = from[r * src_row + c];
 }
 
 LAMINA_KERNELS_END

@@ -6,6 +6,7 @@
 #include "kernels/gemm.inl"
 #include "kernels/random.inl"
 #include "kernels/rows.inl"
+#include "kernels/transpose.inl"
 #include "kernels/update_rules.inl"
 
 #define LAMINA_TEXT_OF(x) #x
