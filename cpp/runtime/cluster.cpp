@@ -42,6 +42,7 @@ class Clusterer {
     for (const Node* node : order_)
       for (const auto& input : node->inputs) users_[input.get()].push_back(node);
     for (const Node* node : order_) analyse(node);
+    for (const Node* node : order_) members_[find(infos_.at(node).group)].push_back(node);
     if (options_.elementwise)
       for (size_t k = order_.size(); k-- > 0;) sink(order_[k]);
     collect();
@@ -141,6 +142,7 @@ class Clusterer {
       joins[i] = can_join(node->inputs[i].get(), p, node, n, i);
       n.level = std::max(n.level, p.level + (joins[i] || is_given(node->inputs[i].get()) ? 0 : 1));
     }
+    if (n.form == Form::total && !joins[0]) n.domain = node->inputs[0]->shape();  // of a value in memory, not of a tile's rows
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Info& p = infos_.at(node->inputs[i].get());
       if (joins[i] && p.level == n.level) unite(n.group, p.group);
@@ -151,21 +153,35 @@ class Clusterer {
   // There before the program runs.
   bool is_given(const Node* node) const { return node->op->kind == Kind::source || settled_.count(node) > 0; }
 
-  // A node that only one later program reads moves into it (nothing else waits for it, and what it reads is there even earlier).
-  void sink(const Node* node) {
-    Info& n = infos_.at(node);
-    if (!n.member || users_[node].empty() || wanted_.count(node) || group_size_[find(n.group)] > 1) return;
-    const size_t target = find(infos_.at(users_[node][0]).group);
-    const int level = infos_.at(users_[node][0]).level;
-    if (level <= n.level) return;
-    for (const Node* user : users_[node]) {
-      const Info& u = infos_.at(user);
-      if (!u.member || find(u.group) != target) return;
-      for (size_t i = 0; i < user->inputs.size(); ++i)
-        if (user->inputs[i].get() == node && !can_join(node, n, user, u, i)) return;
+  // A program whose results only one later program reads moves into it: nothing else waits for them, and what it reads is there even
+  // earlier. `last` is the last node of its group.
+  void sink(const Node* last) {
+    const size_t group = find(infos_.at(last).group);
+    if (!infos_.at(last).member || !sunk_.insert(group).second) return;
+    const Node* first_user = nullptr;
+    for (const Node* node : members_[group])
+      for (const Node* user : users_[node])
+        if (find(infos_.at(user).group) != group && first_user == nullptr) first_user = user;
+    if (first_user == nullptr || !infos_.at(first_user).member) return;
+    const size_t target = find(infos_.at(first_user).group);
+    if (group_size_[target] + group_size_[group] > kMaxNodes) return;
+    for (const Node* node : members_[group])
+      for (const Node* user : users_[node])
+        if (find(infos_.at(user).group) != group && !joins_later(node, user, target)) return;
+    const int level = infos_.at(first_user).level;
+    for (const Node* node : members_[group]) {
+      infos_.at(node).level = level;
+      members_[target].push_back(node);
     }
-    n.level = level;
-    unite(target, n.group);
+    unite(target, group);
+  }
+
+  bool joins_later(const Node* node, const Node* user, size_t target) const {
+    const Info &n = infos_.at(node), &u = infos_.at(user);
+    if (find(u.group) != target || u.level <= n.level) return false;
+    for (size_t i = 0; i < user->inputs.size(); ++i)
+      if (user->inputs[i].get() == node && !can_join(node, n, user, u, i)) return false;
+    return true;
   }
 
   size_t find(size_t g) const {
@@ -240,11 +256,15 @@ class Clusterer {
       for (const Node* node : candidates) {
         bool needed = wanted_.count(node) > 0;
         for (const Node* user : users_[node]) needed = needed || !mine(user);
-        if (needed) cluster.stored.push_back(node);
+        if (needed) store(cluster, memory_of(node));
       }
-      if (cluster.product != nullptr && !cluster.stored.empty() && cluster.stored.back() == cluster.product)
-        cluster.stored.pop_back();  // the product step stores its own result
     }
+  }
+
+  // A row value under another shape is stored as itself; the product is stored by its own step.
+  static void store(Cluster& cluster, const Node* node) {
+    const auto& stored = cluster.stored;
+    if (node != cluster.product && std::find(stored.begin(), stored.end(), node) == stored.end()) cluster.stored.push_back(node);
   }
 
   const std::vector<const Node*>& order_;
@@ -252,6 +272,8 @@ class Clusterer {
   const FusionOptions options_;
   std::unordered_map<const Node*, Info> infos_;
   std::unordered_set<const Node*> settled_;
+  std::unordered_map<size_t, std::vector<const Node*>> members_;
+  std::unordered_set<size_t> sunk_;
   std::unordered_map<const Node*, std::vector<const Node*>> users_;
   std::vector<size_t> parents_;
   std::vector<int> group_size_;
@@ -259,6 +281,11 @@ class Clusterer {
 };
 
 }  // namespace
+
+const Node* memory_of(const Node* node) {
+  while (node->op->kind == Kind::view) node = node->inputs[0].get();
+  return node;
+}
 
 bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled) {
   if (node->op->kind != Kind::elementwise && node->op->kind != Kind::view) return false;

@@ -24,6 +24,9 @@ struct FusionOptions {
 // Whether a node depends on constants and sizes alone: its step runs when the program is bound, not when it runs.
 bool is_settled(const graph::Node* node, const std::unordered_set<const graph::Node*>& settled);
 
+// The node whose memory a tensor's elements lie in: views lead to what they look at.
+const graph::Node* memory_of(const graph::Node* node);
+
 // `order` holds the nodes, inputs first; `wanted` those that must be in memory whatever happens.
 Clustering make_clusters(const std::vector<const graph::Node*>& order, const std::unordered_set<const graph::Node*>& wanted,
                          const FusionOptions& options);

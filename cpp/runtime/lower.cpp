@@ -9,11 +9,6 @@ namespace lamina::runtime {
 using graph::Kind;
 using graph::Node;
 
-const Node* memory_of(const Node* node) {
-  while (node->op->kind == Kind::view) node = node->inputs[0].get();
-  return node;
-}
-
 namespace {
 
 using MakeStep = StepPtr (*)(const Node*);

@@ -14,7 +14,4 @@ std::vector<StepPtr> lower(const std::vector<const graph::Node*>& order, const s
 // Producers before consumers, readers of a variable before its writer. False where no such order exists.
 bool schedule(std::vector<StepPtr>& steps);
 
-// The node whose memory a tensor's elements lie in: views lead to what they look at.
-const graph::Node* memory_of(const graph::Node* node);
-
 }  // namespace lamina::runtime

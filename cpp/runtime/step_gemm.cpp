@@ -132,12 +132,12 @@ class GemmStep final : public Step {
   void choose_blocks() {
     const int64_t mr = kernel_.mr, nr = kernel_.nr;
     const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
-    block_rows_ = std::min(round_up(m_, mr), round_up(kBlockRows, mr));
-    block_cols_ = whole_rows ? n_ : std::min(round_up(n_, nr), kBlockCols);
+    block_rows_ = std::max(mr, std::min(round_up(m_, mr), round_up(kBlockRows, mr)));
+    block_cols_ = std::max(nr, whole_rows ? n_ : std::min(round_up(n_, nr), kBlockCols));
     const double flops = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_ * stacks_);
     const auto wanted = static_cast<int64_t>(std::min(static_cast<double>(kUnitsWanted), flops / kUnitFlops));
     const auto blocks = [&] { return stacks_ * ceil_div(m_, block_rows_) * ceil_div(n_, block_cols_); };
-    while (block_cols_ > 0 && blocks() < wanted) {
+    while (blocks() < wanted) {
       const bool wide = !whole_rows && block_cols_ >= 4 * nr;
       if (wide)
         block_cols_ = round_up(block_cols_ / 2, nr);

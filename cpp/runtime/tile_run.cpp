@@ -87,7 +87,8 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     e.col = cols_ == 1 ? 0 : v.strides[v.strides.size() - 1];
     e.row = rows_ == 1 ? 0 : v.strides[v.strides.size() - 2];
     e.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
-    const bool walkable = e.row_form ? true : e.col == 0 || e.col == 1;
+    const int64_t along = e.row_form ? e.row : e.col;  // row values are walked as one row
+    const bool walkable = along == 0 || along == 1;
     e.direct = walkable && e.dtype == computed;
   }
   for (size_t i = 0; i < outputs_.size(); ++i) {
@@ -132,7 +133,7 @@ void TileProgram::bring(const Run& run, const External& e, int64_t offset, int64
   if (e.row_form || col == 0) cols = 1;
   if (col == 0 && row == 0) rows = 1;
   char* to = view.data;
-  if (col != 0 && col != 1) {
+  if ((col != 0 && col != 1) || (e.row_form && row != 0 && row != 1)) {
     char* dense = e.dtype == cluster_.compute ? to : scratch;
     gather(e.dtype, dense, from, rows, cols, row, col);
     from = dense;
