@@ -196,7 +196,8 @@ def class_weights(class_weight: Any, y: Array) -> NDArray[np.float64]:
         if class_weight != "balanced":
             raise ValueError(f"[class_weight] expected 'balanced', a dict or an array, got {class_weight!r}; pass 'balanced'")
         counts = np.bincount(labels)
-        return len(labels) / (np.count_nonzero(counts) * counts[labels].astype(np.float64))
+        balanced: NDArray[np.float64] = len(labels) / (np.count_nonzero(counts) * counts[labels].astype(np.float64))
+        return balanced
     table = np.ones(int(labels.max()) + 1)
     if isinstance(class_weight, Mapping):
         for label, weight in class_weight.items():

@@ -45,7 +45,7 @@ def function(
     array(4., dtype=float32)
     """
     single = isinstance(outputs, Tensor)
-    results = [outputs] if single else list(outputs)  # type: ignore[arg-type]
+    results = [outputs] if single else list(outputs)
     pairs = list(updates.items() if isinstance(updates, Mapping) else updates or [])
     effects = []
     for parameter, value in pairs:

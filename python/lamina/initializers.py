@@ -75,7 +75,7 @@ class Initializer(Configured):
         raise TypeError(f"[{type(self).__name__}] expected a method sample(shape, rng)")
 
 
-class constant(Initializer):  # noqa: N801
+class constant(Initializer):
     """Every element is `value`.
 
     >>> constant(0.5)((2,), np.random.default_rng(0), "float64")
@@ -89,7 +89,7 @@ class constant(Initializer):  # noqa: N801
         return np.full(shape, self.value)
 
 
-class zeros(Initializer):  # noqa: N801
+class zeros(Initializer):
     """Every element is 0.
 
     >>> zeros()((2,), np.random.default_rng(0), "float64")
@@ -100,7 +100,7 @@ class zeros(Initializer):  # noqa: N801
         return np.zeros(shape)
 
 
-class ones(Initializer):  # noqa: N801
+class ones(Initializer):
     """Every element is 1.
 
     >>> ones()((2,), np.random.default_rng(0), "float64")
@@ -111,7 +111,7 @@ class ones(Initializer):  # noqa: N801
         return np.ones(shape)
 
 
-class uniform(Initializer):  # noqa: N801
+class uniform(Initializer):
     """Elements from U[low, high).
 
     >>> bool(abs(uniform(-0.1, 0.1)((100,), np.random.default_rng(0))).max() <= 0.1)
@@ -126,7 +126,7 @@ class uniform(Initializer):  # noqa: N801
         return rng.uniform(self.low, self.high, shape)
 
 
-class normal(Initializer):  # noqa: N801
+class normal(Initializer):
     """Elements from N(mean, std^2).
 
     >>> normal(0, 0.02)((3, 4), np.random.default_rng(0)).shape
@@ -160,7 +160,7 @@ class _FanScaled(Initializer):
         return rng.uniform(-bound, bound, shape)
 
 
-class glorot_normal(_FanScaled):  # noqa: N801
+class glorot_normal(_FanScaled):
     """Glorot (Xavier) normal: N(0, std^2), std = gain sqrt(2 / (fan_in + fan_out)). Source: Glorot and Bengio 2010.
 
     `gain`: a number or the name of a nonlinearity.
@@ -177,7 +177,7 @@ class glorot_normal(_FanScaled):  # noqa: N801
         return self.gain * math.sqrt(2 / max(1, fan_in + fan_out))
 
 
-class glorot_uniform(glorot_normal):  # noqa: N801
+class glorot_uniform(glorot_normal):
     """Glorot (Xavier) uniform: U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)). Source: Glorot and Bengio 2010.
 
     `gain`: a number or the name of a nonlinearity.
@@ -189,7 +189,7 @@ class glorot_uniform(glorot_normal):  # noqa: N801
     distribution = "uniform"
 
 
-class he_normal(_FanScaled):  # noqa: N801
+class he_normal(_FanScaled):
     """He (Kaiming) normal: N(0, std^2), std = gain / sqrt(fan). Source: He et al. 2015.
 
     `gain`: a number or the name of a nonlinearity, sqrt(2) of "relu" by default. `mode`: the fan, "fan_in" or "fan_out".
@@ -207,7 +207,7 @@ class he_normal(_FanScaled):  # noqa: N801
         return self.gain / math.sqrt(max(1, fan_in if self.mode == "fan_in" else fan_out))
 
 
-class he_uniform(he_normal):  # noqa: N801
+class he_uniform(he_normal):
     """He (Kaiming) uniform: U(-a, a), a = gain sqrt(3 / fan). Source: He et al. 2015.
 
     `gain`: a number or the name of a nonlinearity, sqrt(2) of "relu" by default. `mode`: the fan, "fan_in" or "fan_out".
@@ -219,7 +219,7 @@ class he_uniform(he_normal):  # noqa: N801
     distribution = "uniform"
 
 
-class lecun_normal(_FanScaled):  # noqa: N801
+class lecun_normal(_FanScaled):
     """LeCun normal: N(0, std^2), std = 1 / sqrt(fan_in). Source: LeCun et al. 1998.
 
     >>> lecun_normal().std((4, 8))
@@ -230,7 +230,7 @@ class lecun_normal(_FanScaled):  # noqa: N801
         return 1 / math.sqrt(max(1, fans(shape)[0]))
 
 
-class lecun_uniform(lecun_normal):  # noqa: N801
+class lecun_uniform(lecun_normal):
     """LeCun uniform: U(-a, a), a = sqrt(3 / fan_in). Source: LeCun et al. 1998.
 
     >>> lecun_uniform()((3, 4), np.random.default_rng(0)).shape
@@ -240,7 +240,7 @@ class lecun_uniform(lecun_normal):  # noqa: N801
     distribution = "uniform"
 
 
-class orthogonal(Initializer):  # noqa: N801
+class orthogonal(Initializer):
     """A matrix with orthonormal rows or columns (whichever are fewer), times gain. Source: Saxe et al. 2013.
 
     The Q of a normal matrix's QR, its columns' signs those of R's diagonal, so that every such matrix is equally likely. More axes

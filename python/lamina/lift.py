@@ -15,7 +15,15 @@ from lamina.tensor import Tensor, placeholder
 
 __all__ = ["constant", "lift", "make", "operation"]
 
-_WIDER = {"int8": "int64", "uint8": "int64", "int16": "int64", "uint16": "int64", "int32": "int64", "uint32": "int64", "float16": "float32"}
+_WIDER = {
+    "int8": "int64",
+    "uint8": "int64",
+    "int16": "int64",
+    "uint16": "int64",
+    "int32": "int64",
+    "uint32": "int64",
+    "float16": "float32",
+}
 _EXACT = ("bool", "int64", "float32", "float64")
 
 
@@ -44,8 +52,11 @@ def constant(value: Any, dtype: str | None = None, where: str = "constant") -> T
 
 
 def lift(values: Sequence[Any], where: str) -> list[Tensor]:
-    """Tensors from a mixture of tensors, arrays and numbers. What is no tensor takes the tensors' float type, so that a number or an
-    array of float64 beside a float32 network does not widen it; cast to say otherwise."""
+    """Tensors from a mixture of tensors, arrays and numbers.
+
+    What is no tensor takes the tensors' float type, so that a number or an array of float64 beside a float32 network does not
+    widen it; cast to say otherwise.
+    """
     dtypes = [v.dtype for v in values if isinstance(v, Tensor)]
     widest = max(dtypes, key=_EXACT.index)
     lifted = []
@@ -68,7 +79,9 @@ def lift(values: Sequence[Any], where: str) -> list[Tensor]:
 def _weak(values: Sequence[Any], where: str) -> list[np.ndarray[Any, Any]]:
     """Arrays from arrays and numbers; a Python number takes the float type of the arrays it meets."""
     arrays = [as_array(v, where) for v in values]
-    floats = [a.dtype.name for v, a in zip(values, arrays, strict=True) if not isinstance(v, (bool, int, float)) and a.dtype.kind == "f"]
+    floats = [
+        a.dtype.name for v, a in zip(values, arrays, strict=True) if not isinstance(v, (bool, int, float)) and a.dtype.kind == "f"
+    ]
     if floats:
         widest = max(floats, key=_EXACT.index)
         for i, value in enumerate(values):
@@ -104,7 +117,7 @@ def _hashable(value: Any) -> Any:
 
 
 def operation(count: int | None) -> Callable[[_Build], Any]:
-    """Makes an operation of a function that builds it. `count` first arguments are operands (None: the first is a sequence of them).
+    """Makes an operation of a function that builds it; the first `count` arguments are operands (None: the first is a list of them).
 
     Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run.
     """
@@ -137,7 +150,9 @@ def operation(count: int | None) -> Callable[[_Build], Any]:
     return decorate
 
 
-def _split(names: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any], where: str) -> tuple[list[Any], tuple[Any, ...], dict[str, Any]]:
+def _split(
+    names: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any], where: str
+) -> tuple[list[Any], tuple[Any, ...], dict[str, Any]]:
     operands = list(args[: len(names)])
     named = dict(kwargs)
     for name in names[len(operands) :]:

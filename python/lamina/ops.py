@@ -267,7 +267,7 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
     """log sum e^x along the axis, without overflow."""
     y = _row("logsumexp", x, axis, drops=True)
-    return expand_dims(y, axis if axis < 0 else axis) if keepdims else y  # type: ignore[no-any-return]
+    return expand_dims(y, axis) if keepdims else y
 
 
 @operation(1)
@@ -287,15 +287,12 @@ def argmin(x: Tensor, axis: int = -1) -> Tensor:
 
 @operation(2)
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """The matrix product: c[.., i, j] = sum_k a[.., i, k] b[.., k, j]; leading axes broadcast, a vector stands for a row or a column."""
+    """The matrix product c[.., i, j] = sum_k a[.., i, k] b[.., k, j]; leading axes broadcast, a vector is a row or a column."""
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"[matmul] {a.shape}, {b.shape}: expected vectors or matrices; use * for numbers")
     left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
     right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
-    if left.ndim > 2 and right.ndim == 2 and not a.ndim == 1:
-        c = make("matmul", [left, right])
-    else:
-        c = make("matmul", [left, right])
+    c = make("matmul", [left, right])
     if a.ndim == 1 or b.ndim == 1:
         shape = list(c.shape)
         if b.ndim == 1:
@@ -412,7 +409,7 @@ def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
 
 @operation(2)
 def take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
-    """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end); no bounds are checked while running."""
+    """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end); nothing checks bounds while running."""
     if indices.dtype != "int64":
         raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; cast them to int64")
     return make("take", [x, indices], axis=_axis(axis, x.ndim, "take"))
@@ -485,4 +482,8 @@ def update_state(x: Tensor, parameter: Tensor, value: Tensor) -> Tensor:
     return make("update_state", [x, parameter, value])
 
 
-__all__ = [name for name, value in builtins.dict(globals()).items() if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == __name__]
+__all__ = [
+    name
+    for name, value in builtins.dict(globals()).items()
+    if callable(value) and not name.startswith("_") and getattr(value, "__module__", "") == __name__
+]

@@ -11,7 +11,7 @@ import numpy as np
 from lamina import _core
 
 if TYPE_CHECKING:
-    from lamina._core import Dim, Node
+    from lamina._core import Node
 
 __all__ = ["Input", "Parameter", "RandomState", "Tensor", "placeholder"]
 
@@ -36,7 +36,7 @@ class Tensor:
         self.node = node
 
     @property
-    def shape(self) -> tuple[int | Dim, ...]:
+    def shape(self) -> tuple[Any, ...]:
         """The length of each axis; the batch axis is the symbol B."""
         return self.node.shape
 
@@ -200,6 +200,7 @@ def dtype_name(dtype: Any) -> str:
         name = np.dtype(dtype).name
     except TypeError:
         name = str(dtype)
+    name = str(name)
     if name not in ("bool", "int64", *_FLOATS):
         raise TypeError(f"[dtype] expected bool, int64, float32 or float64, got {name}; cast the data first")
     return name
@@ -238,7 +239,9 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     for size in sizes:
         if isinstance(size, (bool, float)) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"[Input] expected positive whole numbers, got {size!r}; give the shape of one sample, without the batch axis")
+            raise ValueError(
+                f"[Input] expected positive whole numbers, got {size!r}; give the shape of one sample, without the batch axis"
+            )
     return placeholder((None, *sizes), dtype or "float32", name)
 
 
@@ -330,7 +333,7 @@ class Parameter(Tensor):
 
 
 class RandomState(Parameter):
-    """The state of a stream of random numbers, (seed, step): drawn from the network's seed, one step on after each training step."""
+    """The state of a stream of random numbers, (seed, step): the seed from the network's, one step more after each training step."""
 
     __slots__ = ()
 
@@ -342,7 +345,8 @@ def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
     for size in shape:
         if not isinstance(size, (int, np.integer)):
             raise ValueError(
-                f"[{name or 'Parameter'}] a parameter needs a known shape, got {tuple(shape)}; its axes cannot depend on the batch size"
+                f"[{name or 'Parameter'}] a parameter needs a known shape, got {tuple(shape)}; "
+                "its axes cannot depend on the batch size"
             )
     return tuple(int(size) for size in shape)
 
