@@ -9,6 +9,8 @@ namespace lamina::runtime {
 
 namespace {
 
+__extension__ typedef unsigned __int128 Wide;
+
 double read_scalar(const char* from, DType type) {
   switch (type) {
     case DType::boolean: return *reinterpret_cast<const uint8_t*>(from);
@@ -80,7 +82,7 @@ void permutation(int64_t* order, int64_t n, uint64_t seed, uint64_t epoch) {
     const auto words = random.block(static_cast<uint64_t>(i));
     const uint64_t word = words[0] | static_cast<uint64_t>(words[1]) << 32;
     const auto range = static_cast<uint64_t>(i) + 1;
-    const auto product = static_cast<unsigned __int128>(word) * range;
+    const auto product = static_cast<Wide>(word) * range;
     std::swap(order[i], order[static_cast<uint64_t>(product >> 64)]);
   }
 }

@@ -117,7 +117,7 @@ def _hashable(value: Any) -> Any:
 
 
 def operation(count: int | None) -> Callable[[_Build], Any]:
-    """Makes an operation of a function that builds it; the first `count` arguments are operands (None: the first is a list of them).
+    """Makes an operation of a function that builds it; its first `count` arguments are operands (None: one list of them).
 
     Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run.
     """

@@ -409,7 +409,7 @@ def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
 
 @operation(2)
 def take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
-    """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end); nothing checks bounds while running."""
+    """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end); bounds are not checked."""
     if indices.dtype != "int64":
         raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; cast them to int64")
     return make("take", [x, indices], axis=_axis(axis, x.ndim, "take"))

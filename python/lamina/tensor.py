@@ -333,7 +333,7 @@ class Parameter(Tensor):
 
 
 class RandomState(Parameter):
-    """The state of a stream of random numbers, (seed, step): the seed from the network's, one step more after each training step."""
+    """The state of a stream of random numbers, (seed, step): the seed from the network's, a step more after each training step."""
 
     __slots__ = ()
 
