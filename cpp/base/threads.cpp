@@ -112,8 +112,8 @@ class Pool {
 
  private:
   static constexpr uint64_t kGeneration = uint64_t{1} << 32;
-  static constexpr int kSpinsBeforeYield = 4000;                       // about 50 us
-  static constexpr std::chrono::microseconds kSpin{40};                // a step of a small network comes again within this time
+  static constexpr int kSpinsBeforeYield = 4000;         // about 50 us
+  static constexpr std::chrono::microseconds kSpin{40};  // a step of a small network comes again within this time
 
   // Runs units of the current job until none is left.
   void drain(int worker) {
@@ -161,9 +161,9 @@ class Pool {
   std::vector<std::thread> threads_;
 };
 
-std::mutex pool_mutex;          // held while a job runs: a second caller works alone instead of waiting
-std::atomic<int> wanted{0};     // 0: not asked yet
-Pool* pool = nullptr;           // leaked at exit: joining threads from a static destructor deadlocks on some systems
+std::mutex pool_mutex;       // held while a job runs: a second caller works alone instead of waiting
+std::atomic<int> wanted{0};  // 0: not asked yet
+Pool* pool = nullptr;        // leaked at exit: joining threads from a static destructor deadlocks on some systems
 int pool_threads = 0;
 
 // The child of a fork has no workers: it forgets the pool (leaking its memory) and makes its own when needed.

@@ -2,6 +2,7 @@
 #include "bindings/bind.h"
 #include "graph/build.h"
 #include "graph/gradient.h"
+#include "graph/host.h"
 #include "graph/passes.h"
 
 namespace lamina::graph {
@@ -51,7 +52,8 @@ Dim to_dim(const py::handle& item) {
   if (item.is_none()) return Dim::of(kBatch);
   if (py::isinstance<Dim>(item)) return item.cast<Dim>();
   if (py::isinstance<py::str>(item)) return Dim::of(symbol(item.cast<std::string>()));
-  if (!PyIndex_Check(item.ptr())) fail<TypeError>("shape: expected whole numbers, None or names, got ", py::cast<std::string>(py::repr(item)));
+  if (!PyIndex_Check(item.ptr()))
+    fail<TypeError>("shape: expected whole numbers, None or names, got ", py::cast<std::string>(py::repr(item)));
   return Dim(py::cast<int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(item.ptr()))));
 }
 
@@ -99,7 +101,7 @@ Attr to_attr(const std::string& op, const std::string& key, const py::handle& va
   if (key == "keepdims") return value.cast<bool>();
   if (key == "dtype") return dtype_of(value.cast<std::string>());
   if (key == "params" || key == "hyper") return value.cast<std::vector<double>>();
-  if (key == "rule" || key == "name") return value.cast<std::string>();
+  if (key == "rule" || key == "name" || key == "options") return value.cast<std::string>();
   if (key == "variable") return value.cast<std::shared_ptr<Variable>>();
   if (key == "value") {
     if (op == "constant") return to_array(value);
@@ -177,7 +179,8 @@ void write_variable(Variable& v, const py::object& value) {
   const py::array array = py::module_::import("numpy").attr("ascontiguousarray")(value, py::arg("dtype") = numpy_dtype(v.dtype));
   const Sizes got = sizes_of(py::module_::import("numpy").attr("asarray")(value).cast<py::array>());
   const Shape expected(v.sizes.begin(), v.sizes.end()), shape(got.begin(), got.end());
-  check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", to_string(expected), ", got ", to_string(shape));
+  check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", to_string(expected), ", got ",
+        to_string(shape));
   if (v.bytes() > 0) std::memcpy(v.data(), array.data(), v.bytes());
 }
 
@@ -192,16 +195,38 @@ void register_variables(py::module_& m) {
       .def_property_readonly("dtype", [](const Variable& v) { return name_of(v.dtype); })
       .def_property_readonly("shape", [](const Variable& v) { return py::tuple(py::cast(v.sizes)); })
       .def_readonly("trainable", &Variable::trainable)
-      .def_property("note", [](const Variable& v) { return v.note ? *static_cast<py::object*>(v.note.get()) : py::none(); },
-                    [](Variable& v, py::object note) {
-                      v.note = std::shared_ptr<void>(new py::object(std::move(note)), [](void* object) {
-                        const py::gil_scoped_acquire acquire;
-                        delete static_cast<py::object*>(object);
-                      });
-                    })
+      .def_property(
+          "note", [](const Variable& v) { return v.note ? *static_cast<py::object*>(v.note.get()) : py::none(); },
+          [](Variable& v, py::object note) {
+            v.note = std::shared_ptr<void>(new py::object(std::move(note)), [](void* object) {
+              const py::gil_scoped_acquire acquire;
+              delete static_cast<py::object*>(object);
+            });
+          })
       .def("read", read_variable)
       .def("write", write_variable, py::arg("value"));
   m.def("pack", &Variable::pack, py::arg("variables"));
+}
+
+// ---- The host: NumPy carries out what the core leaves to LAPACK ----
+
+// Memory of a running program as an array; it belongs to the program and must not be kept.
+py::array view_of(const graph::HostArray& a) {
+  return py::array(numpy_dtype(a.dtype), a.sizes, a.data, py::capsule(a.data, [](void*) {}));
+}
+
+void set_host(py::function compute, py::function gradient) {
+  graph::host().compute = [compute](const std::string& name, const std::string& options,
+                                    const std::vector<graph::HostArray>& inputs, const graph::HostArray& output) {
+    const py::gil_scoped_acquire acquire;
+    py::list arrays;
+    for (const graph::HostArray& a : inputs) arrays.append(view_of(a));
+    compute(name, options, arrays, view_of(output));
+  };
+  graph::host().gradient = [gradient](const Tensor& y, const Tensor& dy, int i) -> Tensor {
+    const py::object result = gradient(NodeHandle{y}, NodeHandle{dy}, i);
+    return result.is_none() ? nullptr : result.cast<NodeHandle>().tensor;
+  };
 }
 
 // ---- Nodes ----
@@ -229,7 +254,8 @@ py::list dump(const std::vector<NodeHandle>& outputs, bool training) {
   return out;
 }
 
-std::vector<std::optional<NodeHandle>> grad(const NodeHandle& y, const std::vector<NodeHandle>& xs, const std::optional<NodeHandle>& seed) {
+std::vector<std::optional<NodeHandle>> grad(const NodeHandle& y, const std::vector<NodeHandle>& xs,
+                                            const std::optional<NodeHandle>& seed) {
   std::vector<std::optional<NodeHandle>> out;
   for (Tensor& t : graph::gradients(y.tensor, tensors_of(xs), seed ? seed->tensor : nullptr))
     out.push_back(t ? std::optional<NodeHandle>(NodeHandle{t}) : std::nullopt);
@@ -255,9 +281,10 @@ void register_graph(py::module_& m) {
       .def_property_readonly("attrs", [](const NodeHandle& n) { return attrs_of(*n.tensor); })
       .def_property_readonly("scope", scope_of)
       .def_property_readonly("serial", [](const NodeHandle& n) { return n.tensor->serial; })
-      .def("__eq__", [](const NodeHandle& a, const py::object& b) {
-        return py::isinstance<NodeHandle>(b) && a.tensor == b.cast<const NodeHandle&>().tensor;
-      })
+      .def("__eq__",
+           [](const NodeHandle& a, const py::object& b) {
+             return py::isinstance<NodeHandle>(b) && a.tensor == b.cast<const NodeHandle&>().tensor;
+           })
       .def("__hash__", [](const NodeHandle& n) { return std::hash<const void*>()(n.tensor.get()); })
       .def("__repr__", [](const NodeHandle& n) {
         return "<" + n.tensor->op->name + " " + to_string(n.tensor->shape()) + " " + name_of(n.tensor->dtype()) + ">";
@@ -268,28 +295,37 @@ void register_graph(py::module_& m) {
       .def("__enter__", [](ScopeContext& c) { c.guard = std::make_unique<graph::ScopeGuard>(std::make_shared<PyScope>(c.object)); })
       .def("__exit__", [](ScopeContext& c, const py::args&) { c.guard.reset(); });
 
-  m.def("constant", [](const py::object& value) { return NodeHandle{graph::make("constant", {}, {{"value", to_array(value)}})}; },
-        py::arg("value"));
+  m.def(
+      "constant", [](const py::object& value) { return NodeHandle{graph::make("constant", {}, {{"value", to_array(value)}})}; },
+      py::arg("value"));
+  m.def("set_host", set_host, py::arg("compute"), py::arg("gradient"));
   m.def("make", make_node, py::arg("op"), py::arg("inputs"), py::arg("attrs") = py::dict());
   m.def("grad", grad, py::arg("y"), py::arg("xs"), py::arg("seed") = py::none());
   m.def("dump", dump, py::arg("outputs"), py::arg("training") = false);
-  m.def("topological", [](const std::vector<NodeHandle>& roots) {
-    // Handles share ownership: each node is found again as somebody's input, or is a root.
-    std::unordered_map<const Node*, Tensor> handle;
-    const Tensors tensors = tensors_of(roots);
-    const auto order = graph::topological(tensors);
-    for (const Tensor& t : tensors) handle[t.get()] = t;
-    for (const Node* node : order)
-      for (const Tensor& input : node->inputs) handle[input.get()] = input;
-    std::vector<NodeHandle> out;
-    for (const Node* node : order) out.push_back({handle[node]});
-    return out;
-  }, py::arg("roots"));
+  m.def(
+      "topological",
+      [](const std::vector<NodeHandle>& roots) {
+        // Handles share ownership: each node is found again as somebody's input, or is a root.
+        std::unordered_map<const Node*, Tensor> handle;
+        const Tensors tensors = tensors_of(roots);
+        const auto order = graph::topological(tensors);
+        for (const Tensor& t : tensors) handle[t.get()] = t;
+        for (const Node* node : order)
+          for (const Tensor& input : node->inputs) handle[input.get()] = input;
+        std::vector<NodeHandle> out;
+        for (const Node* node : order) out.push_back({handle[node]});
+        return out;
+      },
+      py::arg("roots"));
   m.def("op_names", graph::op_names);
-  m.def("op_kind", [](const std::string& name) {
-    constexpr const char* kinds[] = {"source", "elementwise", "row", "reduce", "view", "move", "matmul", "random", "host", "mode", "effect"};
-    return kinds[static_cast<size_t>(graph::find_op(name).kind)];
-  }, py::arg("name"));
+  m.def(
+      "op_kind",
+      [](const std::string& name) {
+        constexpr const char* kinds[] = {"source", "elementwise", "row",  "reduce", "view",  "move",
+                                         "matmul", "random",      "host", "mode",   "effect"};
+        return kinds[static_cast<size_t>(graph::find_op(name).kind)];
+      },
+      py::arg("name"));
   m.def("differentiable", [](const std::string& name) { return graph::find_op(name).gradient != nullptr; }, py::arg("name"));
   m.def("activation_names", graph::activation_names);
   m.def("activation_defaults", graph::activation_defaults, py::arg("name"));

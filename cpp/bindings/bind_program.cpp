@@ -33,7 +33,8 @@ runtime::Source source_of(const py::array& array) {
 }
 
 runtime::Rows rows_of(const py::array& array) {
-  return {static_cast<const char*>(array.data()), source_of(array), sizes_of(array), Sizes(array.strides(), array.strides() + array.ndim())};
+  return {static_cast<const char*>(array.data()), source_of(array), sizes_of(array),
+          Sizes(array.strides(), array.strides() + array.ndim())};
 }
 
 // The array as the program reads it: itself where type and layout fit, a converted copy otherwise.
@@ -147,8 +148,9 @@ py::list profile(Program& program, const py::sequence& values, int repeats) {
   return out;
 }
 
-py::array epoch(Program& program, const std::vector<py::array>& sources, const std::optional<py::array_t<int64_t, py::array::c_style>>& order,
-                int64_t batch_size, const std::shared_ptr<graph::Variable>& rate, const std::optional<py::array_t<double, py::array::c_style>>& rates,
+py::array epoch(Program& program, const std::vector<py::array>& sources,
+                const std::optional<py::array_t<int64_t, py::array::c_style>>& order, int64_t batch_size,
+                const std::shared_ptr<graph::Variable>& rate, const std::optional<py::array_t<double, py::array::c_style>>& rates,
                 const std::optional<std::vector<std::optional<py::array>>>& collect, const py::object& poll, double poll_seconds) {
   check(batch_size >= 1, "[epoch] expected a batch size of at least 1, got ", batch_size);
   check(sources.size() == program.input_count(), "[epoch] expected ", program.input_count(), " sources, got ", sources.size());
@@ -184,7 +186,8 @@ py::array epoch(Program& program, const std::vector<py::array>& sources, const s
     py::array target = *(*collect)[j];
     check((target.flags() & py::array::c_style) && target.writeable() && target.shape(0) >= job.rows &&
               target.dtype().equal(numpy_dtype(program.output_dtype(k))),
-          "[epoch] expected a dense writable array of ", name_of(program.output_dtype(k)), " with ", job.rows, " rows to collect in");
+          "[epoch] expected a dense writable array of ", name_of(program.output_dtype(k)), " with ", job.rows,
+          " rows to collect in");
     job.collect[k] = target.mutable_data();
   }
   py::array_t<double> result({batches, static_cast<int64_t>(scalars)});
@@ -209,8 +212,9 @@ py::array epoch(Program& program, const std::vector<py::array>& sources, const s
 
 void register_program(py::module_& m) {
   py::class_<Program>(m, "Program")
-      .def(py::init([](const std::vector<NodeHandle>& inputs, const std::vector<NodeHandle>& outputs, const std::vector<NodeHandle>& effects,
-                       bool training, bool optimize, bool fuse, bool fuse_products, bool fuse_updates) {
+      .def(py::init([](const std::vector<NodeHandle>& inputs, const std::vector<NodeHandle>& outputs,
+                       const std::vector<NodeHandle>& effects, bool training, bool optimize, bool fuse, bool fuse_products,
+                       bool fuse_updates) {
              runtime::ProgramOptions options;
              options.training = training;
              options.optimize = optimize;
@@ -218,12 +222,14 @@ void register_program(py::module_& m) {
              return std::make_unique<Program>(tensors_of(inputs), tensors_of(outputs), tensors_of(effects), options);
            }),
            py::arg("inputs"), py::arg("outputs"), py::arg("effects") = std::vector<NodeHandle>(), py::arg("training") = false,
-           py::kw_only(), py::arg("optimize") = true, py::arg("fuse") = true, py::arg("fuse_products") = true, py::arg("fuse_updates") = true)
+           py::kw_only(), py::arg("optimize") = true, py::arg("fuse") = true, py::arg("fuse_products") = true,
+           py::arg("fuse_updates") = true)
       .def("run", run, py::arg("arrays"))
       .def("scalar", run_scalar)
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
-      .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(), py::arg("rate") = py::none(),
-           py::arg("rates") = py::none(), py::arg("collect") = py::none(), py::arg("poll") = py::none(), py::arg("poll_seconds") = 0.1)
+      .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),
+           py::arg("rate") = py::none(), py::arg("rates") = py::none(), py::arg("collect") = py::none(),
+           py::arg("poll") = py::none(), py::arg("poll_seconds") = 0.1)
       .def_property_readonly("steps",
                              [](const Program& p) {
                                std::vector<std::string> names;

@@ -29,12 +29,15 @@ PYBIND11_MODULE(_core, m) {
     for (int i = 0; i < table.rule_count; ++i) names.push_back(table.rules[i].name);
     return names;
   });
-  m.def("rule_info", [](const std::string& name) {
-    const auto* rule = lamina::kernels::find_rule(lamina::kernels::table(), name.c_str());
-    lamina::check(rule != nullptr, "unknown update rule '", name, "'");
-    return py::make_tuple(std::vector<std::string>(rule->slot_names, rule->slot_names + rule->slots),
-                          std::vector<std::string>(rule->hyper_names, rule->hyper_names + rule->hypers));
-  }, py::arg("name"));
+  m.def(
+      "rule_info",
+      [](const std::string& name) {
+        const auto* rule = lamina::kernels::find_rule(lamina::kernels::table(), name.c_str());
+        lamina::check(rule != nullptr, "unknown update rule '", name, "'");
+        return py::make_tuple(std::vector<std::string>(rule->slot_names, rule->slot_names + rule->slots),
+                              std::vector<std::string>(rule->hyper_names, rule->hyper_names + rule->hypers));
+      },
+      py::arg("name"));
   m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));
   m.def("get_num_threads", &lamina::num_threads);
   py::dict info;

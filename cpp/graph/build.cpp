@@ -19,7 +19,8 @@ Tensor binary(const char* op, const Tensor& a, const Tensor& b) { return make(op
 namespace {
 // True where `a op b` has exactly a's type, so that a can stand for it.
 bool stands_for(const Tensor& a, const Tensor& b) {
-  return a->dtype() == promote(promote(a->dtype(), b->dtype()), DType::int64) && broadcast(a->shape(), b->shape(), "") == a->shape();
+  return a->dtype() == promote(promote(a->dtype(), b->dtype()), DType::int64) &&
+         broadcast(a->shape(), b->shape(), "") == a->shape();
 }
 }  // namespace
 

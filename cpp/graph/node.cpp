@@ -30,6 +30,7 @@ void register_matmul();
 void register_reductions();
 void register_shape_ops();
 void register_sources();
+void register_host();
 
 namespace {
 
@@ -46,6 +47,7 @@ void fill_registry() {
     register_matmul();
     register_reductions();
     register_shape_ops();
+    register_host();
     return true;
   }();
   (void)done;

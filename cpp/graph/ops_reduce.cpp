@@ -85,9 +85,7 @@ Tensor softmax_grad(const Tensor& y, const Tensor& dy, int) { return mul(y, sub(
 Tensor log_softmax_grad(const Tensor& y, const Tensor& dy, int) {
   return sub(dy, mul(unary("softmax", y->inputs[0]), row_sum(dy)));
 }
-Tensor logsumexp_grad(const Tensor& y, const Tensor& dy, int) {
-  return mul(unary("softmax", y->inputs[0]), keep_last(dy));
-}
+Tensor logsumexp_grad(const Tensor& y, const Tensor& dy, int) { return mul(unary("softmax", y->inputs[0]), keep_last(dy)); }
 
 }  // namespace
 

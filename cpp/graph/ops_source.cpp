@@ -42,7 +42,8 @@ Type infer_in_training(const Op& op, const Tensors& inputs, const Attrs&) {
 }
 Tensor in_training_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor zero = fill(y->shape(), 0, dy->dtype());
-  return i == 0 ? make("in_training", {broadcast_to(dy, y->shape()), zero}) : make("in_training", {zero, broadcast_to(dy, y->shape())});
+  return i == 0 ? make("in_training", {broadcast_to(dy, y->shape()), zero})
+                : make("in_training", {zero, broadcast_to(dy, y->shape())});
 }
 
 Type infer_same(const Op&, const Tensors& inputs, const Attrs&) { return inputs[0]->type; }
@@ -64,7 +65,8 @@ Type infer_rule_update(const Op& op, const Tensors& inputs, const Attrs&) {
   check(inputs.size() >= 3, describe(op, inputs), ": expected the parameter, its gradient, the rule's constants and slots");
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (i == 2) continue;
-    check(inputs[i]->type == inputs[0]->type, describe(op, inputs), ": gradient and slots must have the parameter's shape and dtype");
+    check(inputs[i]->type == inputs[0]->type, describe(op, inputs),
+          ": gradient and slots must have the parameter's shape and dtype");
     check<TypeError>(i == 1 || inputs[i]->is("variable"), describe(op, inputs), ": parameter and slots must be parameters");
   }
   return inputs[0]->type;

@@ -237,12 +237,18 @@ Tensor legal_node(const Node& node, const Tensors& in) {
   if (node.is("cast")) return legal_cast(node, in[0]);
   if (node.is("reshape")) return make(*node.op, {dense(in[0])}, node.attrs);
   if (node.is("take") || node.is("scatter_add")) return make(*node.op, {dense(in[0]), dense(in[1])}, node.attrs);
+  if (node.is("host")) {
+    Tensors inputs;
+    for (const Tensor& x : in) inputs.push_back(x->is("fill") ? unary("contiguous", x) : dense(x));
+    return make(*node.op, inputs, node.attrs);
+  }
   // What is assigned must not itself change while variables are written (two that swap their values).
   if (node.is("assign") && memory_of(in[1])->is("variable")) return make(*node.op, {in[0], unary("contiguous", in[1])}, node.attrs);
   if (node.op->kind != Kind::reduce) return nullptr;
   const size_t rank = in[0]->shape().size();
   std::vector<bool> gone(rank, false);
-  for (int64_t axis : node.attrs.get<std::vector<int64_t>>("axes")) gone[static_cast<size_t>(normalize_axis(axis, rank, ""))] = true;
+  for (int64_t axis : node.attrs.get<std::vector<int64_t>>("axes"))
+    gone[static_cast<size_t>(normalize_axis(axis, rank, ""))] = true;
   Tensor x = in[0];
   size_t end = rank;
   while (end > 0) {  // runs of neighbouring axes, the last first, so that those in front keep their numbers

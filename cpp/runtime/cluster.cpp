@@ -290,7 +290,8 @@ const Node* memory_of(const Node* node) {
 bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled) {
   if (node->op->kind != Kind::elementwise && node->op->kind != Kind::view) return false;
   for (const auto& input : node->inputs) {
-    const bool known = input->is("fill") || input->is("size") || input->is("constant") || input->is("iota") || settled.count(input.get());
+    const bool known =
+        input->is("fill") || input->is("size") || input->is("constant") || input->is("iota") || settled.count(input.get());
     if (!known) return false;
   }
   return true;

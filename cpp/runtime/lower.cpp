@@ -22,6 +22,7 @@ const std::unordered_map<std::string, MakeStep>& own_steps() {
       {"scatter_add", make_scatter_add_step},
       {"random_uniform", make_random_step},
       {"rule_constants", make_rule_constants_step},
+      {"host", make_host_step},
       {"sum", make_middle_reduce_step},
       {"max", make_middle_reduce_step},
       {"min", make_middle_reduce_step},

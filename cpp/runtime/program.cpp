@@ -78,7 +78,9 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
   place_buffers();
 }
 
-std::string Program::input_name(size_t i) const { return inputs_[i]->attrs.get<std::string>("name", "input " + std::to_string(i + 1)); }
+std::string Program::input_name(size_t i) const {
+  return inputs_[i]->attrs.get<std::string>("name", "input " + std::to_string(i + 1));
+}
 
 int Program::buffer_of(const Node* node) {
   const auto found = buffer_of_.find(node);
@@ -94,7 +96,8 @@ int Program::buffer_of(const Node* node) {
   }
   if (node->is("fill") || node->is("size")) {
     buffer.kind = Buffer::scalar;
-    buffer.index = static_cast<size_t>(std::count_if(buffers_.begin(), buffers_.end(), [](const Buffer& b) { return b.kind == Buffer::scalar; }));
+    buffer.index = static_cast<size_t>(
+        std::count_if(buffers_.begin(), buffers_.end(), [](const Buffer& b) { return b.kind == Buffer::scalar; }));
   }
   buffers_.push_back(std::move(buffer));
   return buffer_of_[node] = static_cast<int>(buffers_.size()) - 1;
@@ -158,8 +161,7 @@ Strided Program::locate(const Node* node) const {
   if (node->op->kind != Kind::view || buffer_of_.count(node)) {
     const int id = buffer_of_.at(node);
     const Buffer& b = buffers_[static_cast<size_t>(id)];
-    if (b.kind == Buffer::scalar)
-      return {id, node->dtype(), 0, sizes, Sizes(sizes.size(), 0)};
+    if (b.kind == Buffer::scalar) return {id, node->dtype(), 0, sizes, Sizes(sizes.size(), 0)};
     return Strided::dense(id, node->dtype(), sizes);
   }
   Strided view = locate(node->inputs[0].get());
@@ -173,8 +175,8 @@ Strided Program::locate(const Node* node) const {
     const auto& step = node->attrs.get<std::vector<int64_t>>("step");
     for (size_t i = 0; i < sizes.size(); ++i) {
       const int64_t last = sizes[i] == 0 ? start[i] : start[i] + (sizes[i] - 1) * step[i];
-      check(sizes[i] <= 0 || (std::min(start[i], last) >= 0 && std::max(start[i], last) < view.sizes[i]),
-            "[slice] needs elements ", start[i], " to ", last, " of an axis that has ", view.sizes[i], " with this batch");
+      check(sizes[i] <= 0 || (std::min(start[i], last) >= 0 && std::max(start[i], last) < view.sizes[i]), "[slice] needs elements ",
+            start[i], " to ", last, " of an axis that has ", view.sizes[i], " with this batch");
       view.offset += sizes[i] > 0 ? start[i] * view.strides[i] : 0;
       view.strides[i] *= step[i];
     }

@@ -41,7 +41,7 @@ class Program {
   struct Buffer {
     enum Kind { arena, input, output, variable, constant, scalar, iota, settled } kind;
     const graph::Node* node = nullptr;
-    size_t index = 0;           // of the input or output; the slot of a scalar
+    size_t index = 0;            // of the input or output; the slot of a scalar
     size_t first = 0, last = 0;  // steps between which an arena buffer is in use
     size_t bytes = 0, offset = 0;
     std::unique_ptr<AlignedBuffer> own;  // what is made at bind (iota, settled values)

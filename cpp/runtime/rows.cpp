@@ -112,8 +112,8 @@ void gather_rows(void* to, DType type, const Rows& rows, const int64_t* order, i
   if (same(rows.type, type) && row_is_dense(rows)) {
     const size_t bytes = static_cast<size_t>(row_elements(rows)) * bytes_of(rows.type);
     for (int64_t i = 0; i < count; ++i)
-      std::memcpy(static_cast<char*>(to) + static_cast<size_t>(i) * bytes, rows.data + (order ? order[i] : first + i) * rows.byte_strides[0],
-                  bytes);
+      std::memcpy(static_cast<char*>(to) + static_cast<size_t>(i) * bytes,
+                  rows.data + (order ? order[i] : first + i) * rows.byte_strides[0], bytes);
     return;
   }
   switch (type) {

@@ -24,7 +24,7 @@ struct Binder {
 
 // What a step sees while it runs.
 struct Run {
-  char* const* bases;  // start of each buffer
+  char* const* bases;            // start of each buffer
   const AlignedBuffer* scratch;  // one for each worker
 
   char* at(int buffer) const { return bases[buffer]; }

@@ -11,11 +11,11 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kBlockRows = 96;       // rows of A in L2 beside a panel of B
-constexpr int64_t kBlockCols = 256;      // columns of C in one block
-constexpr int64_t kPiece = 384;          // longest piece of k: a k x nr panel of B takes at most 24 KB of L1
-constexpr double kUnitFlops = 250e3;     // a block worth another thread's while
-constexpr int64_t kUnitsWanted = 8;      // blocks for that many threads where the product is large enough
+constexpr int64_t kBlockRows = 96;    // rows of A in L2 beside a panel of B
+constexpr int64_t kBlockCols = 256;   // columns of C in one block
+constexpr int64_t kPiece = 384;       // longest piece of k: a k x nr panel of B takes at most 24 KB of L1
+constexpr double kUnitFlops = 250e3;  // a block worth another thread's while
+constexpr int64_t kUnitsWanted = 8;   // blocks for that many threads where the product is large enough
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }

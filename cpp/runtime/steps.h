@@ -23,5 +23,6 @@ StepPtr make_scatter_add_step(const graph::Node* node);
 StepPtr make_middle_reduce_step(const graph::Node* node);
 StepPtr make_random_step(const graph::Node* node);
 StepPtr make_rule_constants_step(const graph::Node* node);
+StepPtr make_host_step(const graph::Node* node);
 
 }  // namespace lamina::runtime

@@ -33,8 +33,8 @@ class MiddleReduceStep final : public NodeStep {
     from_ = binder.locate(node_->inputs[0].get());
     to_ = binder.locate(node_);
     precision_ = from_.dtype == DType::float64 ? kernels::kF64 : kernels::kF32;
-    check<TypeError>(is_float(from_.dtype), "[", node_->op->name, "] over a middle axis: expected floats, got ", name_of(from_.dtype),
-                     "; cast first");
+    check<TypeError>(is_float(from_.dtype), "[", node_->op->name, "] over a middle axis: expected floats, got ",
+                     name_of(from_.dtype), "; cast first");
     const std::string& op = node_->op->name;
     combine_ = kernels::find_tile(binder.kernels, ("column_" + op).c_str())->fn[precision_];
     const double infinity = std::numeric_limits<double>::infinity();
@@ -116,8 +116,8 @@ class RuleConstantsStep final : public NodeStep {
   }
 
   void run(const Run& run, int64_t, int64_t, int) const override {
-    entry_->prepare(hyper_.data(), *reinterpret_cast<const double*>(run.at(rate_.buffer)), reinterpret_cast<double*>(run.at(clock_.buffer)),
-                    reinterpret_cast<double*>(run.at(to_.buffer)));
+    entry_->prepare(hyper_.data(), *reinterpret_cast<const double*>(run.at(rate_.buffer)),
+                    reinterpret_cast<double*>(run.at(clock_.buffer)), reinterpret_cast<double*>(run.at(to_.buffer)));
   }
 
  private:

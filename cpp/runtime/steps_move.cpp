@@ -165,8 +165,8 @@ class TakeStep final : public IndexedStep {
     if (size_ == 0) return;
     for (int64_t o = first; o < last; ++o)
       for (int64_t i = 0; i < count_; ++i)
-        std::memcpy(picked + static_cast<size_t>(o * count_ + i) * line, table + static_cast<size_t>(o * size_ + index(run, i)) * line,
-                    line);
+        std::memcpy(picked + static_cast<size_t>(o * count_ + i) * line,
+                    table + static_cast<size_t>(o * size_ + index(run, i)) * line, line);
   }
 };
 

@@ -52,7 +52,8 @@ inline void collapse(Sizes& sizes, std::vector<Sizes*> strides, size_t keep_last
       continue;
     }
     if (i + 1 >= sizes.size() || sizes.size() - (i + 1) <= keep_last) continue;
-    const bool merge = std::all_of(strides.begin(), strides.end(), [&](const Sizes* s) { return (*s)[i] == (*s)[i + 1] * sizes[i + 1]; });
+    const bool merge =
+        std::all_of(strides.begin(), strides.end(), [&](const Sizes* s) { return (*s)[i] == (*s)[i + 1] * sizes[i + 1]; });
     if (!merge) continue;
     const int64_t total = sizes[i] * sizes[i + 1];
     for (Sizes* s : strides) (*s)[i] = (*s)[i + 1];

@@ -19,13 +19,13 @@ enum class Form { full, row, column_sum, total };  // what a cluster's node is i
 
 struct Cluster {
   Shape domain;
-  DType compute = DType::float32;                     // the type that the tiles calculate in
-  std::vector<const graph::Node*> nodes;              // inputs before users
+  DType compute = DType::float32;         // the type that the tiles calculate in
+  std::vector<const graph::Node*> nodes;  // inputs before users
   std::unordered_map<const graph::Node*, Form> forms;
-  const graph::Node* product = nullptr;               // the matmul whose result the cluster takes from the block, if any
-  std::vector<const graph::Node*> stored;             // nodes whose values others need
-  bool has_rows = false;                              // the last axis must stay whole in a tile
-  bool has_columns = false;                           // the last axis must stay apart
+  const graph::Node* product = nullptr;    // the matmul whose result the cluster takes from the block, if any
+  std::vector<const graph::Node*> stored;  // nodes whose values others need
+  bool has_rows = false;                   // the last axis must stay whole in a tile
+  bool has_columns = false;                // the last axis must stay apart
 };
 
 class TileProgram {
@@ -38,8 +38,8 @@ class TileProgram {
   // A block of the domain: rows [row0, row1), columns [col0, col1) of the matrix at index `outer`.
   struct Block {
     int64_t outer, row0, row1, col0, col1;
-    int64_t slot;                  // where its totals go
-    int64_t row_slot;              // where its column sums go: blocks beside each other share one
+    int64_t slot;                   // where its totals go
+    int64_t row_slot;               // where its column sums go: blocks beside each other share one
     const void* product = nullptr;  // the block of the matrix product
     int64_t product_row = 0;
   };
@@ -90,8 +90,8 @@ class TileProgram {
   };
   struct Partial {
     const graph::Node* node;
-    kernels::TileFn combine;      // column reduce of the same operation
-    kernels::TileFn reduce_row;   // for totals
+    kernels::TileFn combine;     // column reduce of the same operation
+    kernels::TileFn reduce_row;  // for totals
     double start;
     int reg;
     Form from;  // of the operand: full or row
@@ -111,7 +111,7 @@ class TileProgram {
   };
   struct Register {
     bool row_form = false;
-    int slot = -1;      // scratch slot, -1: an external, an output written in place, or the product
+    int slot = -1;  // scratch slot, -1: an external, an output written in place, or the product
     int external = -1;
     int output = -1;
     bool product = false;

@@ -14,7 +14,6 @@ constexpr int64_t kTile = 1024;
 constexpr int kMaxRegisters = 256;
 constexpr size_t kMaxOuter = 256;  // operands and outputs together
 
-
 template <class T>
 void gather(char* to, const char* from, int64_t rows, int64_t cols, int64_t row, int64_t col) {
   T* out = reinterpret_cast<T*>(to);
@@ -36,7 +35,8 @@ void gather(DType type, char* to, const char* from, int64_t rows, int64_t cols, 
 void TileProgram::bind(const Binder& binder, size_t keep) {
   const Sizes domain = binder.symbols.eval(cluster_.domain);
   const DType computed = precision_ == kernels::kF64 ? DType::float64 : DType::float32;
-  check(registers_.size() <= kMaxRegisters && externals_.size() + outputs_.size() <= kMaxOuter, "an expression of ", registers_.size(), " values is too large for one step");
+  check(registers_.size() <= kMaxRegisters && externals_.size() + outputs_.size() <= kMaxOuter, "an expression of ",
+        registers_.size(), " values is too large for one step");
 
   // Everyone's strides over the domain, walked together.
   std::vector<Strided> views;
@@ -122,7 +122,8 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
 void TileProgram::set_slots(int64_t slots, int64_t row_slots) {
   slots_ = slots;
   row_slots_ = row_slots;
-  for (Partial& p : partials_) p.slots.grow(static_cast<size_t>(std::max<int64_t>(p.total ? slots : row_slots, 1) * p.width) * element_);
+  for (Partial& p : partials_)
+    p.slots.grow(static_cast<size_t>(std::max<int64_t>(p.total ? slots : row_slots, 1) * p.width) * element_);
 }
 
 // An operand that cannot be read in place: gathered, where its columns are not neighbours, and converted.
@@ -160,7 +161,8 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
   for (size_t i = 0; i < registers_.size(); ++i) {
     const Register& reg = registers_[i];
     View& view = views[i];
-    if (reg.slot >= 0) view = {scratch + static_cast<size_t>(reg.slot + 2) * slot_bytes_, reg.row_form ? 1 : cols, reg.row_form ? 0 : 1};
+    if (reg.slot >= 0)
+      view = {scratch + static_cast<size_t>(reg.slot + 2) * slot_bytes_, reg.row_form ? 1 : cols, reg.row_form ? 0 : 1};
     if (reg.external >= 0) {
       const External& e = externals_[static_cast<size_t>(reg.external)];
       const int64_t offset = e.offset + outer_offsets[reg.external] + r0 * e.row + (e.row_form ? 0 : c0 * e.col);
@@ -174,7 +176,8 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
       view = {const_cast<char*>(data) + at * element, block.product_row, 1};
     } else if (reg.output >= 0) {
       const Output& o = outputs_[static_cast<size_t>(reg.output)];
-      const int64_t offset = outer_offsets[externals_.size() + static_cast<size_t>(reg.output)] + r0 * o.row + (o.row_form ? 0 : c0);
+      const int64_t offset =
+          outer_offsets[externals_.size() + static_cast<size_t>(reg.output)] + r0 * o.row + (o.row_form ? 0 : c0);
       view = {run.at(o.buffer) + offset * element, o.row_form ? 1 : o.row, o.row_form ? 0 : 1};
       if (!o.row_form && view.row == 0) view.row = cols;
     }

@@ -47,7 +47,8 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
       }
       program.bind(sizes);
       for (size_t i = 0; i < inputs; ++i) batch[i].grow(bytes_of(sizes[i], program.input_type(i).dtype));
-      for (size_t k = 0; k < outputs; ++k) spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))));
+      for (size_t k = 0; k < outputs; ++k)
+        spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))));
       bound_rows = rows;
     }
     for (size_t i = 0; i < inputs; ++i) {

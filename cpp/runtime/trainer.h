@@ -13,10 +13,10 @@ struct Epoch {
   const int64_t* order = nullptr;  // which rows, in which order; null: all, as they lie
   int64_t rows = 0;
   int64_t batch_size = 1;
-  double* rate = nullptr;         // the learning rate's place and its value at each step; null: unchanged
+  double* rate = nullptr;  // the learning rate's place and its value at each step; null: unchanged
   const double* rates = nullptr;
-  std::vector<void*> collect;     // for each output: where its rows of all batches go, or null
-  double* scalars = nullptr;      // (batches, outputs without axes)
+  std::vector<void*> collect;         // for each output: where its rows of all batches go, or null
+  double* scalars = nullptr;          // (batches, outputs without axes)
   std::function<bool(int64_t)> poll;  // told the batches done; true stops
   double poll_seconds = 0.1;
 };

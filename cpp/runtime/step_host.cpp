@@ -1,0 +1,49 @@
+// A node that the host language computes: one unit, on the caller's thread.
+#include "graph/host.h"
+#include "runtime/steps.h"
+
+namespace lamina::runtime {
+
+namespace {
+
+class HostStep final : public Step {
+ public:
+  explicit HostStep(const graph::Node* node) : node_(node), options_(node->attrs.get<std::string>("options", "")) {
+    name = node->attrs.get<std::string>("name");
+    nodes = {node};
+    for (const auto& input : node->inputs) inputs.push_back(input.get());
+    outputs = {node};
+  }
+
+  void bind(const Binder& binder) override {
+    from_.clear();
+    bytes_ = 0;
+    for (const auto& input : node_->inputs) {
+      from_.push_back(binder.locate(input.get()));
+      bytes_ += static_cast<double>(count(from_.back().sizes)) * static_cast<double>(size_of(from_.back().dtype));
+    }
+    to_ = binder.locate(node_);
+  }
+
+  void run(const Run& run, int64_t, int64_t, int) const override {
+    std::vector<graph::HostArray> arrays;
+    for (const Strided& s : from_) arrays.push_back(array(run, s));
+    graph::host().compute(name, options_, arrays, array(run, to_));
+  }
+
+ private:
+  static graph::HostArray array(const Run& run, const Strided& s) {
+    return {run.at(s.buffer) + s.offset * static_cast<int64_t>(size_of(s.dtype)), s.dtype, s.sizes};
+  }
+
+  const graph::Node* node_;
+  const std::string options_;
+  std::vector<Strided> from_;
+  Strided to_;
+};
+
+}  // namespace
+
+StepPtr make_host_step(const graph::Node* node) { return std::make_unique<HostStep>(node); }
+
+}  // namespace lamina::runtime
