@@ -4,6 +4,7 @@
 
 // For the whole file: templates are instantiated at its end.
 #pragma GCC target("avx2,fma")
+#pragma GCC optimize("O0")  // emulated vectors are slow to optimize, and there is little to run
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the registers as arguments: all inlined
 
 #include <immintrin.h>
@@ -15,39 +16,57 @@ namespace wide_lanes {
 
 typedef float F __attribute__((vector_size(64)));
 typedef double D __attribute__((vector_size(64)));
-typedef long long I __attribute__((vector_size(64), may_alias));  // __m512i
 typedef unsigned long long U __attribute__((vector_size(64)));
 
 #define WIDE_INLINE [[gnu::always_inline]] static inline
 
-template <class V, class G>
-WIDE_INLINE V by_lane(G g) {
-  V v;
-  for (int i = 0; i < int(sizeof(v) / sizeof(v[0])); ++i) v[i] = g(i);
+template <class H>
+struct Halves {
+  H low, high;
+};
+
+// A 32-byte intrinsic on both halves.
+template <class H, class V, class G, class... Vs>
+WIDE_INLINE V by_half(G g, V first, Vs... rest) {
+  const auto a = __builtin_bit_cast(Halves<H>, first);
+  return __builtin_bit_cast(V, (Halves<H>{g(a.low, __builtin_bit_cast(Halves<H>, rest).low...), g(a.high, __builtin_bit_cast(Halves<H>, rest).high...)}));
+}
+
+// Every mask of isa.h selects the first lanes.
+template <class V, class T>
+WIDE_INLINE V load_first(unsigned mask, const T* p) {
+  V v = {};
+  __builtin_memcpy(&v, p, sizeof(T) * unsigned(__builtin_popcount(mask)));
   return v;
 }
 
-WIDE_INLINE F fmadd_ps(F a, F b, F c) { return by_lane<F>([&](int i) { return __builtin_fmaf(a[i], b[i], c[i]); }); }
-WIDE_INLINE D fmadd_pd(D a, D b, D c) { return by_lane<D>([&](int i) { return __builtin_fma(a[i], b[i], c[i]); }); }
-WIDE_INLINE F sqrt_ps(F a) { return by_lane<F>([&](int i) { return __builtin_sqrtf(a[i]); }); }
-WIDE_INLINE D sqrt_pd(D a) { return by_lane<D>([&](int i) { return __builtin_sqrt(a[i]); }); }
-WIDE_INLINE F floor_ps(F a) { return by_lane<F>([&](int i) { return __builtin_floorf(a[i]); }); }
-WIDE_INLINE D floor_pd(D a) { return by_lane<D>([&](int i) { return __builtin_floor(a[i]); }); }
+WIDE_INLINE F fmadd_ps(F a, F b, F c) {
+  return by_half<__m256>([](__m256 x, __m256 y, __m256 z) { return _mm256_fmadd_ps(x, y, z); }, a, b, c);
+}
+WIDE_INLINE D fmadd_pd(D a, D b, D c) {
+  return by_half<__m256d>([](__m256d x, __m256d y, __m256d z) { return _mm256_fmadd_pd(x, y, z); }, a, b, c);
+}
+WIDE_INLINE F sqrt_ps(F a) {
+  return by_half<__m256>([](__m256 x) { return _mm256_sqrt_ps(x); }, a);
+}
+WIDE_INLINE D sqrt_pd(D a) {
+  return by_half<__m256d>([](__m256d x) { return _mm256_sqrt_pd(x); }, a);
+}
+WIDE_INLINE F floor_ps(F a) {
+  return by_half<__m256>([](__m256 x) { return _mm256_floor_ps(x); }, a);
+}
+WIDE_INLINE D floor_pd(D a) {
+  return by_half<__m256d>([](__m256d x) { return _mm256_floor_pd(x); }, a);
+}
 WIDE_INLINE F min_ps(F a, F b) { return a < b ? a : b; }
 WIDE_INLINE D min_pd(D a, D b) { return a < b ? a : b; }
 WIDE_INLINE F max_ps(F a, F b) { return a > b ? a : b; }
 WIDE_INLINE D max_pd(D a, D b) { return a > b ? a : b; }
-WIDE_INLINE F maskz_loadu_ps(unsigned m, const float* p) { return by_lane<F>([&](int i) { return m >> i & 1 ? p[i] : 0.0f; }); }
-WIDE_INLINE D maskz_loadu_pd(unsigned m, const double* p) { return by_lane<D>([&](int i) { return m >> i & 1 ? p[i] : 0.0; }); }
-WIDE_INLINE void mask_storeu_ps(float* p, unsigned m, F v) {
-  for (int i = 0; i < 16; ++i)
-    if (m >> i & 1) p[i] = v[i];
-}
-WIDE_INLINE void mask_storeu_pd(double* p, unsigned m, D v) {
-  for (int i = 0; i < 8; ++i)
-    if (m >> i & 1) p[i] = v[i];
-}
-WIDE_INLINE I mul_epu32(I a, I b) { return I((U(a) & 0xFFFFFFFFu) * (U(b) & 0xFFFFFFFFu)); }
+WIDE_INLINE F maskz_loadu_ps(unsigned mask, const float* p) { return load_first<F>(mask, p); }
+WIDE_INLINE D maskz_loadu_pd(unsigned mask, const double* p) { return load_first<D>(mask, p); }
+WIDE_INLINE void mask_storeu_ps(float* p, unsigned mask, F v) { __builtin_memcpy(p, &v, 4 * unsigned(__builtin_popcount(mask))); }
+WIDE_INLINE void mask_storeu_pd(double* p, unsigned mask, D v) { __builtin_memcpy(p, &v, 8 * unsigned(__builtin_popcount(mask))); }
+WIDE_INLINE __m512i mul_epu32(__m512i a, __m512i b) { return __m512i((U(a) & 0xFFFFFFFFu) * (U(b) & 0xFFFFFFFFu)); }
 
 }  // namespace wide_lanes
 
