@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+
 from trajectory_cases import CASES, DTYPES, STEPS, batches, weights
 
 OPTIMIZERS = {

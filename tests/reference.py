@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from reference_activations import ACTIVATIONS, erf
-from reference_rules import RULES
 
 import lamina
 from lamina import _core as core
+from reference_activations import ACTIVATIONS, erf
+from reference_rules import RULES
 
 
 @dataclass
@@ -103,6 +103,11 @@ def logsumexp(x, keepdims=False):
     return total if keepdims else total[..., 0]
 
 
+def log_softmax(x):
+    shifted = x - x.max(axis=-1, keepdims=True)  # x - logsumexp(x) would lose the digits of large x
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
 def softmax(x):
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
@@ -137,7 +142,7 @@ def scatter_add(context, node, indices, updates):
     axis = attrs["axis"]
     rank = indices.ndim
     updates = np.moveaxis(updates, tuple(range(axis, axis + rank)), tuple(range(rank)))  # the axes of the indices come first
-    out = np.zeros((context.size(attrs["size"]), *updates.shape[indices.ndim :]))
+    out = np.zeros((context.shape(attrs["size"])[0], *updates.shape[indices.ndim :]))
     np.add.at(out, indices, updates)
     return np.moveaxis(out, 0, axis)
 
@@ -256,7 +261,7 @@ TABLE: dict[str, Callable] = {
     "argmax": index_of_extreme(np.argmax),
     "argmin": index_of_extreme(np.argmin),
     "softmax": elementwise(softmax),
-    "log_softmax": elementwise(lambda x: x - logsumexp(x, keepdims=True)),
+    "log_softmax": elementwise(log_softmax),
     "logsumexp": elementwise(logsumexp),
     "matmul": elementwise(np.matmul),
     "reshape": lambda context, node, x: np.reshape(x, context.shape(node["shape"])),
@@ -274,6 +279,8 @@ TABLE: dict[str, Callable] = {
     "random_uniform": random_uniform,
     "in_training": in_training,
     "stop_gradient": elementwise(lambda x: x),
+    "contiguous": elementwise(lambda x: x),
+    "one_hot": lambda _, node, labels: (labels == np.arange(node["attrs"]["classes"])).astype(np.float64),  # labels: (..., 1)
     "update_state": write_and_return(0),
     "variable": variable,
     "assign": write_and_return(-1),
@@ -303,8 +310,10 @@ def evaluate(nodes: list[dict], feeds: dict[int, np.ndarray], context: Context |
     values: dict[int, np.ndarray] = {}
     for node in nodes:
         if node["op"] in FED:
+            bind_dims(node, feeds[node["id"]], context.dims)
+    for node in nodes:
+        if node["op"] in FED:
             value = widen(feeds[node["id"]])
-            bind_dims(node, value, context.dims)
         else:
             value = TABLE[node["op"]](context, node, *(values[i] for i in node["inputs"]))
         if not isinstance(value, dict):

@@ -72,10 +72,8 @@ def rmsprop(w, g, s, lr, t, h, shared):
 def rmsprop_full(w, g, s, lr, t, h, shared):
     g = g + h["weight_decay"] * w
     s["square_avg"] = h["alpha"] * s["square_avg"] + (1 - h["alpha"]) * g * g
-    variance = s["square_avg"]
-    if h["centered"]:
-        s["grad_avg"] = h["alpha"] * s["grad_avg"] + (1 - h["alpha"]) * g
-        variance = variance - s["grad_avg"] ** 2
+    s["grad_avg"] = h["alpha"] * s["grad_avg"] + (1 - h["alpha"]) * g  # kept also where it is not used
+    variance = s["square_avg"] - s["grad_avg"] ** 2 if h["centered"] else s["square_avg"]
     s["momentum_buffer"] = h["momentum"] * s["momentum_buffer"] + g / (np.sqrt(variance) + h["eps"])
     return w - lr * s["momentum_buffer"]
 

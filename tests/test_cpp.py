@@ -7,47 +7,45 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_layering import compiler, isa_flags, units_of_this_machine
 
-ROOT = Path(__file__).resolve().parent.parent
-CPP = ROOT / "cpp"
-FLAGS = [
-    "-std=c++20",
-    "-O1",
-    "-Wall",
-    "-Wextra",
-    "-Werror",
-    "-ffp-contract=off",
-    "-pthread",
-    f"-I{CPP}",
-    f"-I{ROOT / 'tests' / 'cpp'}",
-]
+from test_layering import CPP, MAY_INCLUDE, compiler, includes, isa_flags, kernel_units, units_of_this_machine
+
+TESTS = Path(__file__).resolve().parent / "cpp"
+FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-pthread", f"-I{CPP}", f"-I{TESTS}"]
 
 
 def sources() -> list[Path]:
-    return sorted((ROOT / "tests" / "cpp").glob("test_*.cpp"))
+    return sorted(TESTS.glob("test_*.cpp"))
 
 
-def build(command: list[str]) -> None:
+def folders() -> list[str]:
+    """Those that the tests include from, and what they stand on."""
+    named = {name.split("/")[0] for path in TESTS.iterdir() for kind, name in includes(path) if kind == '"' and "/" in name}
+    return sorted(set().union(*(MAY_INCLUDE[folder] for folder in named)))
+
+
+def units() -> list[Path]:
+    foreign = set(kernel_units()) - set(units_of_this_machine())
+    return [path for folder in folders() for path in sorted((CPP / folder).glob("*.cpp")) if path not in foreign]
+
+
+def compile_unit(source: Path, target: Path) -> Path:
+    own = ["-O0"] if source.parent == TESTS else ["-O1"]  # what takes longest to build is what runs least
+    own += isa_flags(source) if source.stem.startswith("isa_") else []
+    command = [compiler(), *FLAGS, *own, "-c", str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr[-5000:]}"
+    return target
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory) -> list[Path]:
-    """Objects of everything but the bindings and the kernels of other machines."""
+def objects(tmp_path_factory) -> dict[Path, Path]:
+    """Source -> object, for the tests and all that they need, two at a time."""
     folder = tmp_path_factory.mktemp("objects")
-    kernels = units_of_this_machine()
-    units = [p for d in ("base", "graph", "runtime", "kernels") for p in sorted((CPP / d).glob("*.cpp"))]
-    jobs = []
-    for unit in units:
-        if unit.stem.startswith("isa_") and unit not in kernels:
-            continue
-        own = isa_flags(unit) if unit in kernels else []
-        jobs.append((folder / f"{unit.parent.name}_{unit.stem}.o", [compiler(), *FLAGS, *own, "-c", str(unit), "-o"]))
+    wanted = [*sources(), *units()]
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda job: build([*job[1], str(job[0])]), jobs))
-    return [target for target, _ in jobs]
+        built = pool.map(compile_unit, wanted, [folder / f"{p.parent.name}_{p.stem}.o" for p in wanted])
+        return dict(zip(wanted, built, strict=True))
 
 
 def test_there_are_cpp_tests():
@@ -55,8 +53,10 @@ def test_there_are_cpp_tests():
 
 
 @pytest.mark.parametrize("source", sources(), ids=lambda p: p.stem)
-def test_cpp(source, library, tmp_path):
+def test_cpp(source, objects, tmp_path):
     program = tmp_path / source.stem
-    build([compiler(), *FLAGS, str(source), *map(str, library), "-o", str(program)])
+    parts = [str(objects[p]) for p in (source, *units())]
+    linked = subprocess.run([compiler(), "-pthread", *parts, "-o", str(program)], capture_output=True, text=True)
+    assert linked.returncode == 0, linked.stderr[-5000:]
     done = subprocess.run([str(program)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]

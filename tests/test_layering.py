@@ -136,7 +136,8 @@ def test_a_kernel_object_exports_its_table_alone(unit, tmp_path):
     assert built.returncode == 0, f"{' '.join(command)}\n{built.stderr}"
     symbols = subprocess.run(["nm", "-C", str(target)], capture_output=True, text=True, check=True).stdout.splitlines()
     defined = [line.split(maxsplit=2)[1:] for line in symbols if len(line.split(maxsplit=2)) == 3 and line[0] != " "]
-    exported = [name for kind, name in defined if kind in "TDBRGSVWui"]
+    # DW.ref.* is a pointer to the exception handler, the same in every object; it is data and runs nothing
+    exported = [name for kind, name in defined if kind in "TDBRGSVWui" and not name.startswith("DW.ref.")]
     assert len(exported) == 1, f"{unit.name} exports {exported}; everything but the table belongs into an anonymous namespace"
     assert isa in exported[0]
     initializers = [line for line in symbols if "_GLOBAL__sub_I" in line or "__static_initialization" in line]
@@ -147,7 +148,7 @@ def test_a_kernel_object_exports_its_table_alone(unit, tmp_path):
 
 LEVELS = [
     {"_core", "_version", "checks", "names", "config"},
-    {"tensor", "ops", "linalg", "initializers"},
+    {"tensor", "lift", "indexing", "ops", "function", "linalg", "initializers"},
     {"activations", "layers", "losses", "optim", "schedules", "metrics"},
     {
         "arrays",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import reference
-from reference_activations import ACTIVATIONS
-from reference_rules import RULES
 
 import lamina as lm
+import reference
 from lamina import _core as core
+from reference_activations import ACTIVATIONS
+from reference_rules import RULES
 
 
 def test_every_op_has_an_oracle():
@@ -61,7 +61,7 @@ def networks():
     yield "shapes", [x, label], [loss, pooled, *lm.grad(loss, [table])]
 
 
-@pytest.mark.parametrize("case", networks(), ids=lambda c: c[0])
+@pytest.mark.parametrize("case", list(networks()), ids=lambda c: c[0])
 @pytest.mark.parametrize("batch", [1, 8, 33])
 def test_networks_agree_with_the_evaluator(case, batch, rng):
     _, inputs, outputs = case

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trajectory_cases import CASES, DTYPES, STEPS, Case, batches, weights
 
 import lamina as lm
+from trajectory_cases import CASES, DTYPES, STEPS, Case, batches, weights
 
 # of max(1, |value|). NUMERICS.md. PyTorch's own f32 and f64 runs are up to 5e-6 apart on these networks.
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}
