@@ -28,24 +28,11 @@ struct Cursor {
   ptrdiff_t dense;  // 1, or 0 at a splat
 };
 
-template <class T, class F, class... In>
-LAMINA_INLINE Vec<T> apply(const double* params, In... in) {
-  return F::template run<Vec<T>>(params, in...);
-}
-
-template <class T, class F>
-LAMINA_INLINE Vec<T> apply_at(const double* params, const Cursor<T>* in, ptrdiff_t offset) {
-  if constexpr (F::arity == 1) return apply<T, F>(params, load(in[0].at + offset));
-  if constexpr (F::arity == 2) return apply<T, F>(params, load(in[0].at + offset), load(in[1].at + offset));
-  if constexpr (F::arity == 3)
-    return apply<T, F>(params, load(in[0].at + offset), load(in[1].at + offset), load(in[2].at + offset));
-}
-
-template <class T, class F>
-LAMINA_INLINE Vec<T> apply_at_tail(const double* params, const Cursor<T>* in, ptrdiff_t n) {
-  if constexpr (F::arity == 1) return apply<T, F>(params, load(in[0].at, n));
-  if constexpr (F::arity == 2) return apply<T, F>(params, load(in[0].at, n), load(in[1].at, n));
-  if constexpr (F::arity == 3) return apply<T, F>(params, load(in[0].at, n), load(in[1].at, n), load(in[2].at, n));
+template <class T, class F, class Load>
+LAMINA_INLINE Vec<T> apply(const double* params, Load operand) {
+  if constexpr (F::arity == 1) return F::template run<Vec<T>>(params, operand(0));
+  if constexpr (F::arity == 2) return F::template run<Vec<T>>(params, operand(0), operand(1));
+  if constexpr (F::arity == 3) return F::template run<Vec<T>>(params, operand(0), operand(1), operand(2));
 }
 
 template <class T, int kArity>
@@ -53,22 +40,27 @@ LAMINA_INLINE void advance(Cursor<T>* in, ptrdiff_t count) {
   for (int i = 0; i < kArity; ++i) in[i].at += in[i].dense ? count : 0;
 }
 
-// One row. The tail runs the same arithmetic on a vector padded with zeros, so its bits are those of a full vector.
+// One row. Columns that do not fill a vector are computed first, in the vector that ends with the row, from operands that are still
+// whole (out may be one of them), and stored last: over neighbours that have the same bits. A row shorter than a vector is padded.
 template <class T, class F>
 LAMINA_INLINE void elementwise_row(const double* params, T* out, Cursor<T>* in, ptrdiff_t cols) {
-  constexpr ptrdiff_t kChunk = F::vectors * kLanes<T>;
+  constexpr ptrdiff_t kLane = kLanes<T>, kChunk = F::vectors * kLane;
+  const bool ragged = cols % kLane != 0, wide = cols >= kLane;
+  Vec<T> last(0.0);
+  if (ragged)
+    last = apply<T, F>(params, [&](int i) { return wide ? load(in[i].at + (in[i].dense ? cols - kLane : 0)) : load(in[i].at, cols); });
   ptrdiff_t c = 0;
   for (; c + kChunk <= cols; c += kChunk) {
 #pragma GCC unroll 4
-    for (int v = 0; v < F::vectors; ++v) store(out + c + v * kLanes<T>, apply_at<T, F>(params, in, v * kLanes<T>));
+    for (ptrdiff_t v = 0; v < kChunk; v += kLane) store(out + c + v, apply<T, F>(params, [&](int i) { return load(in[i].at + v); }));
     advance<T, F::arity>(in, kChunk);
   }
   if constexpr (F::vectors > 1)
-    for (; c + kLanes<T> <= cols; c += kLanes<T>) {
-      store(out + c, apply_at<T, F>(params, in, 0));
-      advance<T, F::arity>(in, kLanes<T>);
+    for (; c + kLane <= cols; c += kLane) {
+      store(out + c, apply<T, F>(params, [&](int i) { return load(in[i].at); }));
+      advance<T, F::arity>(in, kLane);
     }
-  if (c < cols) store(out + c, apply_at_tail<T, F>(params, in, cols - c), cols - c);
+  if (ragged) wide ? store(out + cols - kLane, last) : store(out, last, cols);
 }
 
 // Whether the operand reads one flat run of rows * cols elements, or one value for all.

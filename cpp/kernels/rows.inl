@@ -39,6 +39,14 @@ LAMINA_INLINE T merge_lanes(Vec<T> x) {
     return merge_lanes<Op, T, kHalf / 2>(Op::merge(x, rotated<kHalf>(x)));
 }
 
+// The columns from c on, fewer than a vector. An extreme may count a column twice; a sum wants zeros.
+template <class Op, class T>
+LAMINA_INLINE Vec<T> rest_of_row(const T* x, ptrdiff_t c, ptrdiff_t cols) {
+  if constexpr (Op::kEmpty == 0) return load(x + c, cols - c);
+  if (cols >= kLanes<T>) return load(x + cols - kLanes<T>);
+  return first_lanes(load(x, cols), cols, Vec<T>(Op::kEmpty));
+}
+
 // Four accumulators: one addition waits 3 to 5 cycles for the one before.
 template <class Op, class T>
 LAMINA_INLINE T reduce_row(const T* x, ptrdiff_t cols) {
@@ -48,9 +56,10 @@ LAMINA_INLINE T reduce_row(const T* x, ptrdiff_t cols) {
   for (Vec<T>& a : chain) a = Vec<T>(Op::kEmpty);
   ptrdiff_t c = 0;
   for (; c + kStep <= cols; c += kStep)
+#pragma GCC unroll 4
     for (int i = 0; i < kChains; ++i) chain[i] = Op::merge(chain[i], load(x + c + i * kLanes<T>));
   for (; c + kLanes<T> <= cols; c += kLanes<T>) chain[0] = Op::merge(chain[0], load(x + c));
-  if (c < cols) chain[1] = Op::merge(chain[1], first_lanes(load(x + c, cols - c), cols - c, Vec<T>(Op::kEmpty)));
+  if (c < cols) chain[1] = Op::merge(chain[1], rest_of_row<Op>(x, c, cols));
   return merge_lanes<Op>(Op::merge(Op::merge(chain[0], chain[1]), Op::merge(chain[2], chain[3])));
 }
 
@@ -85,34 +94,41 @@ template <class T, class Op>
   }
 }
 
-template <class T, class Op, int kVectors, bool kDense>
-LAMINA_INLINE void column_block(const TileArgs& t, ptrdiff_t c) {
-  T* out = static_cast<T*>(t.out) + c;
+// Columns [c, c + kVectors vectors) of out, merged with every row.
+template <class T, class Op, int kVectors, bool kDense, class Load>
+LAMINA_INLINE void column_block(const TileArgs& t, ptrdiff_t c, Vec<T>* sum, Load load_at) {
+  const T* out = static_cast<const T*>(t.out) + c;
   const T* x = static_cast<const T*>(t.in[0].data) + (kDense ? c : 0);
-  Vec<T> sum[kVectors];
-  for (int v = 0; v < kVectors; ++v) sum[v] = load(out + v * kLanes<T>);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) sum[v] = load_at(out + v * kLanes<T>);
   for (ptrdiff_t r = 0; r < t.rows; ++r, x += t.in[0].row)
-    for (int v = 0; v < kVectors; ++v) sum[v] = Op::merge(sum[v], kDense ? load(x + v * kLanes<T>) : Vec<T>(*x));
-  for (int v = 0; v < kVectors; ++v) store(out + v * kLanes<T>, sum[v]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[v] = Op::merge(sum[v], kDense ? load_at(x + v * kLanes<T>) : Vec<T>(*x));
 }
 
-template <class T, class Op, bool kDense>
-LAMINA_INLINE void column_tail(const TileArgs& t, ptrdiff_t c) {
-  const ptrdiff_t n = t.cols - c;
-  T* out = static_cast<T*>(t.out) + c;
-  const T* x = static_cast<const T*>(t.in[0].data) + (kDense ? c : 0);
-  Vec<T> sum = load(out, n);
-  for (ptrdiff_t r = 0; r < t.rows; ++r, x += t.in[0].row) sum = Op::merge(sum, kDense ? load(x, n) : Vec<T>(*x));
-  store(out, sum, n);
-}
-
+// As elementwise_row: what does not fill a vector is computed first and stored last.
 template <class T, class Op, bool kDense>
 LAMINA_INLINE void column_reduce_all(const TileArgs& t) {
+  constexpr ptrdiff_t kLane = kLanes<T>;
   constexpr int kVectors = 4;
+  const auto full = [](const T* p) { return load(p); };
+  const ptrdiff_t cols = t.cols;
+  const bool ragged = cols % kLane != 0, wide = cols >= kLane;
+  T* out = static_cast<T*>(t.out);
+  Vec<T> last[1] = {Vec<T>(0.0)}, sum[kVectors];
+  if (ragged && wide) column_block<T, Op, 1, kDense>(t, cols - kLane, last, full);
+  if (ragged && !wide) column_block<T, Op, 1, kDense>(t, 0, last, [cols](const T* p) { return load(p, cols); });
   ptrdiff_t c = 0;
-  for (; c + kVectors * kLanes<T> <= t.cols; c += kVectors * kLanes<T>) column_block<T, Op, kVectors, kDense>(t, c);
-  for (; c + kLanes<T> <= t.cols; c += kLanes<T>) column_block<T, Op, 1, kDense>(t, c);
-  if (c < t.cols) column_tail<T, Op, kDense>(t, c);
+  for (; c + kVectors * kLane <= cols; c += kVectors * kLane) {
+    column_block<T, Op, kVectors, kDense>(t, c, sum, full);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) store(out + c + v * kLane, sum[v]);
+  }
+  for (; c + kLane <= cols; c += kLane) {
+    column_block<T, Op, 1, kDense>(t, c, sum, full);
+    store(out + c, sum[0]);
+  }
+  if (ragged) wide ? store(out + cols - kLane, last[0]) : store(out, last[0], cols);
 }
 
 template <class T, class Op>
