@@ -1,0 +1,60 @@
+"""The examples run: those of every docstring of the package, and the Python of README.md."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lamina as lm
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def modules() -> list[str]:
+    found = [m.name for m in pkgutil.walk_packages(lm.__path__, "lamina.")]
+    return ["lamina", *(name for name in found if not name.endswith(("__main__", "._core")))]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_docstring_examples(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # an example may write a file
+    module = importlib.import_module(name)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    for case in doctest.DocTestFinder(exclude_empty=True).find(module, name, extraglobs={"np": np, "lm": lm}):
+        runner.run(case, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+def undocumented() -> list[str]:
+    public = [(name, getattr(lm, name)) for name in lm.__all__]
+    for module in (lm.activations, lm.losses, lm.optim, lm.schedules, lm.initializers, lm.metrics, lm.callbacks, lm.datasets):
+        public += [(f"{module.__name__}.{name}", getattr(module, name)) for name in getattr(module, "__all__", [])]
+    return [
+        name for name, value in public if (inspect.isclass(value) or inspect.isroutine(value)) and not (value.__doc__ or "").strip()
+    ]
+
+
+def test_every_public_name_says_what_it_does():
+    assert undocumented() == []
+
+
+def readme_blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_runs(tmp_path, monkeypatch, capsys):
+    """Every Python block, in order, in one namespace."""
+    monkeypatch.chdir(tmp_path)
+    blocks = readme_blocks()
+    assert blocks
+    names = {"np": np, "scores": np.zeros((2, 3))}
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), names)
