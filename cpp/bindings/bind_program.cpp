@@ -1,5 +1,5 @@
 // Programs and epochs: the one place where arrays meet memory and the GIL is released.
-#include <chrono>
+#include <array>
 
 #include "bindings/bind.h"
 #include "runtime/program.h"
@@ -37,14 +37,19 @@ runtime::Rows rows_of(const py::array& array) {
           Sizes(array.strides(), array.strides() + array.ndim())};
 }
 
+// NumPy's own object for a dtype: an array of that type, in this machine's byte order, carries the very same.
+const py::dtype& native(DType type) {
+  static const auto* types =
+      new std::array<py::dtype, 4>{py::dtype("bool"), py::dtype("int64"), py::dtype("float32"), py::dtype("float64")};
+  return (*types)[static_cast<size_t>(type)];
+}
+
 // The array as the program reads it: itself where type and layout fit, a converted copy otherwise.
-py::array fitted(const py::array& array, DType type) {
-  const bool dense = (array.flags() & py::array::c_style) != 0;
+py::array fitted(py::array array, DType type) {
+  if ((array.flags() & py::array::c_style) != 0 && array.dtype().is(native(type))) return array;
   const runtime::Rows rows = rows_of(array);
-  if (dense && rows.sizes.empty()) return py::array(array.attr("astype")(numpy_dtype(type)));
-  if (dense && rows.in_place(type, 0) != nullptr) return array;
-  py::array out(numpy_dtype(type), rows.sizes);
-  if (rows.sizes.empty()) return py::array(array.attr("astype")(numpy_dtype(type)));
+  if (rows.sizes.empty()) return py::array(array.attr("astype")(native(type)));
+  py::array out(native(type), rows.sizes);
   runtime::gather_rows(out.mutable_data(), type, rows, nullptr, 0, rows.sizes[0]);
   return out;
 }
@@ -63,48 +68,62 @@ class Lock {
   Program& program_;
 };
 
-struct Call {
-  std::vector<py::array> arrays;
-  std::vector<const void*> inputs;
-  std::vector<Sizes> sizes;
+// The arrays of one call, ready to be read.
+class Call {
+ public:
+  template <class Values>
+  Call(const Program& program, const Values& values, size_t n) {
+    check(n == program.input_count(), "[function] expected ", program.input_count(), " arrays, got ", n);
+    arrays_.reserve(n);
+    inputs_.reserve(n);
+    for (size_t i = 0; i < n; ++i) {
+      const py::object item = values[i];
+      py::array array = py::isinstance<py::array>(item) ? py::reinterpret_borrow<py::array>(item) : py::array::ensure(item);
+      if (!array) throw py::error_already_set();
+      arrays_.push_back(fitted(std::move(array), program.input_type(i).dtype));
+      inputs_.push_back(arrays_.back().data());
+    }
+  }
+
+  const void* const* inputs() const { return inputs_.data(); }
+
+  // Binds the program where the shapes are not those of its last run.
+  void bind(Program& program) const {
+    bool same = program.is_ready();
+    for (size_t i = 0; i < arrays_.size(); ++i)
+      same = same && program.is_bound(i, arrays_[i].shape(), static_cast<size_t>(arrays_[i].ndim()));
+    if (same) return;
+    std::vector<Sizes> sizes;
+    for (const py::array& array : arrays_) sizes.push_back(sizes_of(array));
+    program.bind(sizes);
+  }
+
+ private:
+  std::vector<py::array> arrays_;
+  std::vector<const void*> inputs_;
 };
 
-Call prepare(Program& program, const py::sequence& values) {
-  Call call;
-  const size_t n = py::len(values);
-  check(n == program.input_count(), "[function] expected ", program.input_count(), " arrays, got ", n);
-  for (size_t i = 0; i < n; ++i) {
-    const py::object item = values[i];
-    const py::array array = py::isinstance<py::array>(item) ? py::reinterpret_borrow<py::array>(item) : py::array::ensure(item);
-    if (!array) throw py::error_already_set();
-    call.arrays.push_back(fitted(array, program.input_type(i).dtype));
-    call.inputs.push_back(call.arrays.back().data());
-    call.sizes.push_back(sizes_of(array));
-  }
-  return call;
-}
-
 py::list run(Program& program, const py::sequence& values) {
-  const Call call = prepare(program, values);
+  const Call call(program, values, py::len(values));
   const Lock lock(program);
-  program.bind(call.sizes);
+  call.bind(program);
   std::vector<void*> outputs;
   py::list results;
   for (size_t i = 0; i < program.output_count(); ++i) {
-    py::array out(numpy_dtype(program.output_dtype(i)), program.output_sizes(i));
+    py::array out(native(program.output_dtype(i)), program.output_sizes(i));
     outputs.push_back(out.mutable_data());
     results.append(std::move(out));
   }
   const py::gil_scoped_release release;
-  program.run(call.inputs.data(), outputs.data());
+  program.run(call.inputs(), outputs.data());
   return results;
 }
 
 // One output without axes, as a number: what a training step returns.
 double run_scalar(Program& program, const py::args& values) {
-  const Call call = prepare(program, values);
+  const Call call(program, values, py::len(values));
   const Lock lock(program);
-  program.bind(call.sizes);
+  call.bind(program);
   check(program.output_count() == 1 && program.output_sizes(0).empty(), "[scalar] expected a program with one scalar output");
   float single = 0;
   double number = 0;
@@ -112,16 +131,16 @@ double run_scalar(Program& program, const py::args& values) {
   void* output = is_single ? static_cast<void*>(&single) : &number;
   {
     const py::gil_scoped_release release;
-    program.run(call.inputs.data(), &output);
+    program.run(call.inputs(), &output);
   }
   return is_single ? static_cast<double>(single) : number;
 }
 
 // What each step is and how long it took: the best of `repeats` runs.
 py::list profile(Program& program, const py::sequence& values, int repeats) {
-  const Call call = prepare(program, values);
+  const Call call(program, values, py::len(values));
   const Lock lock(program);
-  program.bind(call.sizes);
+  call.bind(program);
   std::vector<AlignedBuffer> memory(program.output_count());
   std::vector<void*> outputs;
   for (size_t i = 0; i < memory.size(); ++i) {
@@ -131,7 +150,7 @@ py::list profile(Program& program, const py::sequence& values, int repeats) {
   const size_t n = program.steps().size();
   std::vector<double> best(n, 1e30), now(n);
   for (int r = 0; r < repeats; ++r) {
-    program.run(call.inputs.data(), outputs.data(), now.data());
+    program.run(call.inputs(), outputs.data(), now.data());
     for (size_t i = 0; i < n; ++i) best[i] = std::min(best[i], now[i]);
   }
   py::list out;

@@ -279,13 +279,7 @@ LAMINA_INLINE Vec<double> sin(Vec<double> x) { return by_lane(__builtin_sin, x);
 LAMINA_INLINE Vec<float> cos(Vec<float> x) { return by_lane(__builtin_cosf, x); }
 LAMINA_INLINE Vec<double> cos(Vec<double> x) { return by_lane(__builtin_cos, x); }
 
-LAMINA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
-  for (int i = 0; i < kLanes<float>; ++i) x.raw[i] = __builtin_powf(x.raw[i], y.raw[i]);
-  return x;
-}
-LAMINA_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) {
-  for (int i = 0; i < kLanes<double>; ++i) x.raw[i] = __builtin_pow(x.raw[i], y.raw[i]);
-  return x;
-}
+LAMINA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) { return by_lane(__builtin_powf, x, y); }
+LAMINA_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) { return by_lane(__builtin_pow, x, y); }
 
 LAMINA_KERNELS_END

@@ -8,29 +8,34 @@
 LAMINA_KERNELS_BEGIN
 
 constexpr int kBlocks = kVectorBytes / 8;  // Philox blocks at a time, one in each 64-bit lane
-constexpr int kWords = 4 * kBlocks;
 
 LAMINA_INLINE U64 every64(uint64_t x) { return x - U64{}; }
+
+constexpr int kSets = 2;  // sets of kBlocks blocks at a time: one is a chain of 10 multiplications, each waiting for the last
 
 // Words in the low halves of the lanes; what the high halves hold is never read: multiply_low ignores it.
 struct Blocks {
   U64 w[4];
 };
 
-LAMINA_INLINE Blocks philox(uint64_t first_block, uint64_t seed, uint64_t stream) {
+LAMINA_INLINE void philox(Blocks (&b)[kSets], uint64_t first_block, uint64_t seed, uint64_t stream) {
   U64 index;
   for (int i = 0; i < kBlocks; ++i) index[i] = uint64_t(i);
-  index += first_block;
-  Blocks b = {{index, index >> 32, every64(stream), every64(stream >> 32)}};
+  for (int s = 0; s < kSets; ++s) {
+    const U64 block = index + (first_block + uint64_t(s * kBlocks));
+    b[s] = {{block, block >> 32, every64(stream), every64(stream >> 32)}};
+  }
   uint32_t key0 = uint32_t(seed), key1 = uint32_t(seed >> 32);
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round) {
-    const U64 p0 = multiply_low(b.w[0], every64(0xD2511F53u)), p1 = multiply_low(b.w[2], every64(0xCD9E8D57u));
-    b = {{(p1 >> 32) ^ b.w[1] ^ uint64_t(key0), p1, (p0 >> 32) ^ b.w[3] ^ uint64_t(key1), p0}};
+#pragma GCC unroll 2
+    for (Blocks& x : b) {
+      const U64 p0 = multiply_low(x.w[0], every64(0xD2511F53u)), p1 = multiply_low(x.w[2], every64(0xCD9E8D57u));
+      x = {{(p1 >> 32) ^ x.w[1] ^ uint64_t(key0), p1, (p0 >> 32) ^ x.w[3] ^ uint64_t(key1), p0}};
+    }
     key0 += 0x9E3779B9u;
     key1 += 0xBB67AE85u;
   }
-  return b;
 }
 
 // Words 0 1 and words 2 3 of each block as one 64-bit number.
@@ -66,29 +71,34 @@ LAMINA_INLINE Vec<double> to_unit(U64 words, double) {
 
 template <class T>
 void uniform(void* out, ptrdiff_t count, uint64_t seed, uint64_t stream, uint64_t first) {
-  constexpr int kGroup = kWords * 4 / int(sizeof(T));  // elements of kBlocks blocks
+  constexpr int kVectors = 2 * kSets, kGroup = kVectors * kLanes<T>;
   constexpr int kPerBlock = 16 / int(sizeof(T));
   T* to = static_cast<T*>(out);
   uint64_t block = first / kPerBlock;
   ptrdiff_t skip = ptrdiff_t(first % kPerBlock);  // elements of the first block that lie before `first`
   while (count > 0) {
-    U64 words[2];
-    const Blocks b = philox(block, seed, stream);
-    interleave(low_pair(b), high_pair(b), words);
-    const Vec<T> values[2] = {to_unit(words[0], T()), to_unit(words[1], T())};
-    ptrdiff_t n = kGroup - skip < count ? kGroup - skip : count;
+    Blocks b[kSets];
+    philox(b, block, seed, stream);
+    Vec<T> values[kVectors];
+#pragma GCC unroll 2
+    for (int s = 0; s < kSets; ++s) {
+      U64 words[2];
+      interleave(low_pair(b[s]), high_pair(b[s]), words);
+      values[2 * s] = to_unit(words[0], T());
+      values[2 * s + 1] = to_unit(words[1], T());
+    }
+    const ptrdiff_t n = kGroup - skip < count ? kGroup - skip : count;
     if (n == kGroup) {
-      store(to, values[0]);
-      store(to + kLanes<T>, values[1]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) store(to + v * kLanes<T>, values[v]);
     } else {
       T buffer[kGroup];
-      store(buffer, values[0]);
-      store(buffer + kLanes<T>, values[1]);
+      for (int v = 0; v < kVectors; ++v) store(buffer + v * kLanes<T>, values[v]);
       for (ptrdiff_t i = 0; i < n; ++i) to[i] = buffer[skip + i];
     }
     to += n;
     count -= n;
-    block += kBlocks;
+    block += kSets * kBlocks;
     skip = 0;
   }
 }

@@ -174,11 +174,21 @@ LAMINA_INLINE Vec<T> first_lanes(Vec<T> x, ptrdiff_t n, Vec<T> rest) {
   return where(lane_index<T>() < Vec<T>(T(n)), x, rest);
 }
 
-// f of every lane, through the C library
-template <class T, class F>
-LAMINA_INLINE Vec<T> by_lane(F f, Vec<T> x) {
-  for (int i = 0; i < kLanes<T>; ++i) x.raw[i] = f(x.raw[i]);
-  return x;
+// f of every lane, through the C library. A loop over memory: unrolled over lanes it is long, and no faster.
+template <class F, class T, class... Ts>
+LAMINA_INLINE Vec<T> by_lane(F f, Vec<T> x, Ts... more) {
+  constexpr int kCount = 1 + int(sizeof...(more));
+  alignas(kVectorBytes) T lanes[kCount][kLanes<T>];
+  const Vec<T> all[kCount] = {x, more...};
+  for (int i = 0; i < kCount; ++i) store(lanes[i], all[i]);
+#pragma GCC unroll 1
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if constexpr (kCount == 1)
+      lanes[0][i] = f(lanes[0][i]);
+    else
+      lanes[0][i] = f(lanes[0][i], lanes[1][i]);
+  }
+  return load(lanes[0]);
 }
 
 LAMINA_KERNELS_END

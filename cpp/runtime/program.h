@@ -1,6 +1,7 @@
 // One explicit program of linear algebra: steps in order and one arena of buffers, planned once, run for any batch size.
 #pragma once
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
@@ -27,6 +28,11 @@ class Program {
 
   // Makes the program ready for inputs of these sizes. Throws ValueError naming the input that does not fit.
   void bind(const std::vector<Sizes>& input_sizes);
+  // Whether input i had this shape at the last bind(), and whether that still holds.
+  bool is_bound(size_t i, const ptrdiff_t* shape, size_t rank) const {
+    return i < bound_sizes_.size() && bound_sizes_[i].size() == rank && std::equal(shape, shape + rank, bound_sizes_[i].begin());
+  }
+  bool is_ready() const { return bound_ && layout_ == graph::Variable::layout_version(); }
   Sizes output_sizes(size_t i) const { return symbols_.eval(outputs_[i]->shape()); }
 
   // Runs once: dense inputs in, dense outputs out. One caller at a time holds `mutex` from bind() on.

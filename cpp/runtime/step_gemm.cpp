@@ -13,7 +13,9 @@ namespace {
 
 constexpr int64_t kBlockRows = 96;    // rows of A in L2 beside a panel of B
 constexpr int64_t kBlockCols = 256;   // columns of C in one block
-constexpr int64_t kPiece = 384;       // longest piece of k: a k x nr panel of B takes at most 24 KB of L1
+constexpr int64_t kTurnedRows = 512;  // rows of a block that turns its part of B round: the turning pays once for all of them
+constexpr int64_t kTurnedCols = 64;   // and its columns: the turned part, kPiece x kTurnedCols, stays in L2
+constexpr int64_t kPiece = 512;       // longest piece of k that is turned at once
 constexpr double kUnitFlops = 250e3;  // a block worth another thread's while
 constexpr int64_t kUnitsWanted = 8;   // blocks for that many threads where the product is large enough
 
@@ -59,10 +61,9 @@ class GemmStep final : public Step {
       c_row_ = n_;
     }
     bind_stack(binder, stack, a, b);
+    choose_way(binder.kernels.vector_bytes / element_);
     choose_blocks();
-    choose_kernel();
     if (epilogue_) epilogue_->set_slots(units_, stacks_ * row_blocks_);
-    pack_bytes_ = packs_ ? align_up(static_cast<size_t>(piece_ * round_up(block_cols_, kernel_.nr) * element_)) : 0;
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
     scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
     const double matrices = static_cast<double>(stacks_);
@@ -129,36 +130,56 @@ class GemmStep final : public Step {
     }
   }
 
+  // How B is read, by its strides and by the shape of C.
+  enum class Way {
+    rows,         // B's rows are dense
+    turned,       // B's columns are dense: a part at a time is transposed into scratch
+    dots,         // few columns, A's rows and B's columns dense: dot products
+    dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
+    upright,      // few columns, A's columns dense: C^T = B^T A^T, where the dense rows of A^T fill the vectors
+  };
+
+  void choose_way(int64_t lanes) {
+    const bool few = n_ <= lanes / 2 && m_ >= lanes;
+    way_ = Way::rows;
+    if (few && a_col_ == 1)
+      way_ = b_row_ == 1 ? Way::dots : Way::dots_turned;
+    else if (few && a_row_ == 1)
+      way_ = Way::upright;
+    else if (b_col_ != 1 && n_ > 1)
+      way_ = Way::turned;
+  }
+
   void choose_blocks() {
     const int64_t mr = kernel_.mr, nr = kernel_.nr;
     const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
-    block_rows_ = std::max(mr, std::min(round_up(m_, mr), round_up(kBlockRows, mr)));
-    block_cols_ = std::max(nr, whole_rows ? n_ : std::min(round_up(n_, nr), kBlockCols));
+    const bool turned = way_ == Way::turned;
+    const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
+    block_rows_ = std::min(round_up(rows, mr), round_up(turned ? kTurnedRows : kBlockRows, mr));
+    block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), turned ? std::max(kTurnedCols, nr) : kBlockCols);
     const double flops = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_ * stacks_);
     const auto wanted = static_cast<int64_t>(std::min(static_cast<double>(kUnitsWanted), flops / kUnitFlops));
-    const auto blocks = [&] { return stacks_ * ceil_div(m_, block_rows_) * ceil_div(n_, block_cols_); };
+    const auto blocks = [&] { return stacks_ * ceil_div(rows, block_rows_) * ceil_div(cols, block_cols_); };
     while (blocks() < wanted) {
-      const bool wide = !whole_rows && block_cols_ >= 4 * nr;
-      if (wide)
+      if (!whole_rows && block_cols_ >= 4 * nr)
         block_cols_ = round_up(block_cols_ / 2, nr);
       else if (block_rows_ >= 2 * mr)
         block_rows_ = round_up(block_rows_ / 2, mr);
       else
         break;
     }
-    block_cols_ = std::max<int64_t>(1, std::min(block_cols_, n_));
-    block_rows_ = std::max<int64_t>(1, std::min(block_rows_, m_));
+    // Blocks of nearly equal size, in whole register tiles: no thread waits for a last block larger than the others.
+    block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(rows, block_rows_)), mr));
+    if (!whole_rows) block_cols_ = std::min(cols, round_up(ceil_div(cols, ceil_div(cols, block_cols_)), nr));
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = ceil_div(n_, block_cols_);
     units_ = stacks_ * row_blocks_ * col_blocks_;
     piece_ = std::max<int64_t>(1, ceil_div(k_, std::max<int64_t>(1, ceil_div(k_, kPiece))));
-  }
-
-  void choose_kernel() {
-    const bool few_columns = n_ <= kernel_.nr / 2;
-    narrow_ = few_columns && a_col_ == 1 && b_row_ == 1;
-    column_ = !narrow_ && n_ == 1 && a_row_ == 1;  // c^T = b^T A^T: the dense rows of A^T fill the vectors
-    packs_ = !narrow_ && !column_ && b_col_ != 1 && n_ > 1;
+    int64_t elements = 0;  // of scratch for the other side of a transpose
+    if (turned) elements = piece_ * block_cols_;
+    if (way_ == Way::dots_turned) elements = k_ * block_cols_;
+    if (way_ == Way::upright) elements = block_rows_ * block_cols_;
+    pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
   }
 
   void run_unit(const Run& run, int64_t unit, char* scratch) const {
@@ -184,48 +205,63 @@ class GemmStep final : public Step {
     epilogue_->run_block(run, block, scratch + pack_bytes_ + block_bytes_);
   }
 
-  void multiply(const Run& run, const TileProgram::Block& block, char* c, int64_t c_row, char* pack) const {
+  void multiply(const Run& run, const TileProgram::Block& block, char* c, int64_t c_row, char* scratch) const {
     const auto s = static_cast<size_t>(block.outer);
     kernels::GemmArgs args{};
     args.m = block.row1 - block.row0;
     args.n = block.col1 - block.col0;
+    args.k = k_;
+    args.a = run.at(a_buffer_) + (a_at_[s] + block.row0 * a_row_) * element_;
     args.a_row = a_row_;
     args.a_col = a_col_;
+    args.b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
+    args.b_row = b_row_;
     args.c = c;
     args.c_row = c_row;
-    const char* a = run.at(a_buffer_) + (a_at_[s] + block.row0 * a_row_) * element_;
-    const char* b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
-    if (narrow_) {
-      args.k = k_;
-      args.a = a;
-      args.b = b;
-      args.b_row = b_col_;
-      return kernel_.narrow(args);
+    switch (way_) {
+      case Way::rows: return kernel_.block(args);
+      case Way::turned: return multiply_turned(args, scratch);
+      case Way::dots: args.b_row = b_col_; return kernel_.narrow(args);
+      case Way::dots_turned: return multiply_dots_turned(args, scratch);
+      case Way::upright: return multiply_upright(args, scratch);
     }
-    if (column_) {
-      args.m = 1;
-      args.n = block.row1 - block.row0;
-      args.k = k_;
-      args.a = b;
-      args.a_row = 0;
-      args.a_col = b_row_;
-      args.b = a;
-      args.b_row = a_col_;
-      return kernel_.block(args);
-    }
+  }
+
+  void multiply_turned(kernels::GemmArgs args, char* turned) const {
+    const char *a = static_cast<const char*>(args.a), *b = static_cast<const char*>(args.b);
     for (int64_t k0 = 0; k0 == 0 || k0 < k_; k0 += piece_) {
       args.k = std::min(piece_, k_ - k0);
       args.a = a + k0 * a_col_ * element_;
-      args.b = b + k0 * b_row_ * element_;
-      args.b_row = b_row_;
-      if (packs_) {
-        kernel_.transpose(pack, args.n, args.b, b_col_, args.n, args.k);
-        args.b = pack;
-        args.b_row = args.n;
-      }
+      kernel_.transpose(turned, args.n, b + k0 * b_row_ * element_, b_col_, args.n, args.k);
+      args.b = turned;
+      args.b_row = args.n;
       args.accumulate = k0 > 0;
       kernel_.block(args);
     }
+  }
+
+  void multiply_dots_turned(kernels::GemmArgs args, char* turned) const {
+    kernel_.transpose(turned, k_, args.b, b_row_, k_, args.n);
+    args.b = turned;
+    args.b_row = k_;
+    kernel_.narrow(args);
+  }
+
+  void multiply_upright(const kernels::GemmArgs& args, char* scratch) const {
+    const bool column = args.n == 1 && args.c_row == 1;  // a column of C lies like a row
+    kernels::GemmArgs t{};
+    t.m = args.n;
+    t.n = args.m;
+    t.k = k_;
+    t.a = args.b;
+    t.a_row = b_col_;
+    t.a_col = b_row_;
+    t.b = args.a;
+    t.b_row = a_col_;
+    t.c = column ? args.c : scratch;
+    t.c_row = args.m;
+    kernel_.block(t);
+    if (!column) kernel_.transpose(args.c, args.c_row, scratch, args.m, args.n, args.m);
   }
 
   const graph::Node* product_;
@@ -241,7 +277,7 @@ class GemmStep final : public Step {
   std::vector<int64_t> a_at_, b_at_;  // first element of each matrix of the stack
   Strided c_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1, piece_ = 1;
-  bool narrow_ = false, column_ = false, packs_ = false;
+  Way way_ = Way::rows;
   size_t pack_bytes_ = 0, block_bytes_ = 0;
 };
 
