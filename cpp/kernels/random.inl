@@ -18,24 +18,35 @@ struct Blocks {
   U64 w[4];
 };
 
-LAMINA_INLINE void philox(Blocks (&b)[kSets], uint64_t first_block, uint64_t seed, uint64_t stream) {
+// The keys of the ten rounds, spread over the lanes once a call.
+struct Keys {
+  U64 k[10][2];
+};
+
+LAMINA_INLINE void spread(Keys& keys, uint64_t seed) {
+  uint32_t key0 = uint32_t(seed), key1 = uint32_t(seed >> 32);
+  for (auto& k : keys.k) {
+    k[0] = every64(key0);
+    k[1] = every64(key1);
+    key0 += 0x9E3779B9u;  // golden ratio
+    key1 += 0xBB67AE85u;  // sqrt(3) - 1
+  }
+}
+
+LAMINA_INLINE void philox(Blocks (&b)[kSets], uint64_t first_block, const Keys& keys, uint64_t stream) {
   U64 index;
   for (int i = 0; i < kBlocks; ++i) index[i] = uint64_t(i);
   for (int s = 0; s < kSets; ++s) {
     const U64 block = index + (first_block + uint64_t(s * kBlocks));
     b[s] = {{block, block >> 32, every64(stream), every64(stream >> 32)}};
   }
-  uint32_t key0 = uint32_t(seed), key1 = uint32_t(seed >> 32);
 #pragma GCC unroll 10
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < 10; ++round)
 #pragma GCC unroll 2
     for (Blocks& x : b) {
       const U64 p0 = multiply_low(x.w[0], every64(0xD2511F53u)), p1 = multiply_low(x.w[2], every64(0xCD9E8D57u));
-      x = {{(p1 >> 32) ^ x.w[1] ^ uint64_t(key0), p1, (p0 >> 32) ^ x.w[3] ^ uint64_t(key1), p0}};
+      x = {{(p1 >> 32) ^ x.w[1] ^ keys.k[round][0], p1, (p0 >> 32) ^ x.w[3] ^ keys.k[round][1], p0}};
     }
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
 }
 
 // Words 0 1 and words 2 3 of each block as one 64-bit number.
@@ -73,12 +84,14 @@ template <class T>
 void uniform(void* out, ptrdiff_t count, uint64_t seed, uint64_t stream, uint64_t first) {
   constexpr int kVectors = 2 * kSets, kGroup = kVectors * kLanes<T>;
   constexpr int kPerBlock = 16 / int(sizeof(T));
+  Keys keys;
+  spread(keys, seed);
   T* to = static_cast<T*>(out);
   uint64_t block = first / kPerBlock;
   ptrdiff_t skip = ptrdiff_t(first % kPerBlock);  // elements of the first block that lie before `first`
   while (count > 0) {
     Blocks b[kSets];
-    philox(b, block, seed, stream);
+    philox(b, block, keys, stream);
     Vec<T> values[kVectors];
 #pragma GCC unroll 2
     for (int s = 0; s < kSets; ++s) {
