@@ -21,6 +21,7 @@ from lamina.wiring import Wiring, apply, check_closed
 
 if TYPE_CHECKING:
     from lamina.history import History
+    from lamina.trace import Trace
 
 Array = np.ndarray[Any, Any]
 
@@ -334,6 +335,40 @@ class Model:
             resume=resume,
             verbose=verbose,
         )
+
+    # ---- seeing ----
+
+    def trace(self, x: Any, y: Any = None, sample_weight: Any = None) -> Trace:
+        """The next training step on these data, line by line, with every value that the core computes; it changes nothing.
+
+        Without `y`: the prediction alone. Each line has its equation, operands, shapes, FLOP, bytes, time and result: see
+        `lamina.trace.Trace` and docs/trace.md.
+
+        >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
+        >>> trace = net.trace(np.ones((2, 4)), np.array([0, 1]))
+        >>> trace["dW1"].shape, str(trace.backward[1])
+        ((4, 3), 'dW₂ = A₁ᵀ dZ₂')
+        """
+        from lamina.trace import trace
+
+        return trace(self, x, y, sample_weight)
+
+    def explain(
+        self, x: Any = None, y: Any = None, *, level: str = "shapes", ascii: bool | None = None, format: str = "text"
+    ) -> str:
+        """The program as equations: forward, loss, backward, update, with shapes and FLOP.
+
+        `level`: "shapes"; "values" adds numbers, times and a check by finite differences; "derive" adds the reason of each line.
+        Without `x`, the shapes alone, for any batch. `ascii`: no sign beyond ASCII; None decides by the terminal. `format`: "text",
+        or "latex" for a document that compiles. Raises ValueError for unknown words.
+
+        >>> net = lm.Sequential(lm.Dense(1), seed=0).build(3)
+        >>> print(net.explain(ascii=True).splitlines()[4])
+          1 Z1 = X W1 + 1 b1^T  (Bx3)(3x1) -> Bx1   6+1
+        """
+        from lamina.explain import explain
+
+        return explain(self, x, y, level=level, ascii=ascii, format=format)
 
     # ---- storing ----
 

@@ -1,0 +1,77 @@
+"""The check that explain prints: one gradient of the core's beside a difference quotient of the same loss in float64."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.tensor import placeholder
+from lamina.trace import Trace
+from lamina.trace.graph import FLOATS, StepGraph
+
+Array = np.ndarray[Any, Any]
+
+STEP = 1e-5  # of the difference: its own error is STEP^2, and 1e-16 / STEP by rounding; float32's 1e-7 is far above both
+TOLERANCE = 1e-4  # relative: gradients are sums in float32
+
+
+class Check(NamedTuple):
+    """`name`[`at`] (counted from 0): the core's gradient, and (L(w + h) - L(w - h)) / 2h."""
+
+    name: str
+    at: tuple[int, ...]
+    gradient: float
+    difference: float
+    ok: bool
+
+
+def check(trace: Trace, graph: StepGraph) -> Check | None:
+    """The largest gradient of the first trainable parameter, checked; None where an operation does not exist in float64."""
+    name = next((n for n, s in trace.sources.items() if s["kind"] == "parameter" and f"d{n}" in trace), None)
+    if name is None:
+        return None
+    gradient = np.asarray(trace[f"d{name}"], np.float64)
+    index = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape))
+    try:
+        program, arrays, at = _widened(trace, graph, name)
+    except (ValueError, TypeError, KeyError):
+        return None
+    losses = []
+    for sign in (1.0, -1.0):
+        moved = [np.array(a, copy=True) for a in arrays]
+        moved[at][index] += sign * STEP
+        losses.append(float(program.run(moved)[0]))
+    difference = (losses[0] - losses[1]) / (2 * STEP)
+    g = float(gradient[index])
+    return Check(name, index, g, difference, abs(g - difference) <= TOLERANCE * max(abs(g), abs(difference)) + 1e-9)
+
+
+def _widened(trace: Trace, graph: StepGraph, name: str) -> tuple[core.Program, list[Array], int]:
+    """The loss in float64 over (inputs, parameters, random numbers): program, arrays, and where among them `name` is."""
+    assert graph.loss is not None
+    new: dict[int, core.Node] = {}
+    inputs: list[core.Node] = []
+    arrays: list[Array] = []
+    at = -1
+    values = trace.detail["values"]
+    for serial in sorted(graph.below([graph.loss])):
+        node = graph.nodes[serial]
+        if node.op in ("input", "variable", "random_uniform"):
+            value = np.asarray(values[serial])
+            dtype = "float64" if node.dtype in FLOATS else node.dtype
+            shape = tuple(value.shape) if node.op == "variable" else node.shape
+            new[serial] = placeholder(shape, dtype=dtype).node
+            at = len(inputs) if trace.detail["symbols"].get(serial) == name else at
+            inputs.append(new[serial])
+            arrays.append(value.astype(dtype))
+        elif node.op == "constant":
+            value = np.asarray(node.attrs["value"])
+            new[serial] = core.constant(value.astype(np.float64) if value.dtype.kind == "f" else value)
+        else:
+            attrs = dict(node.attrs)
+            if attrs.get("dtype") == "float32":
+                attrs["dtype"] = "float64"
+            new[serial] = core.make(node.op, [new[graph.real(i).serial] for i in node.inputs], attrs)
+    return core.Program(inputs, [new[graph.loss.serial]], [], True), arrays, at

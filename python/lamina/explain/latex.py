@@ -1,0 +1,56 @@
+"""A trace as a LaTeX document: one aligned display a section. It needs amsmath only."""
+
+from __future__ import annotations
+
+from lamina import notation
+from lamina.explain.notes import note, reason, shapes_of
+from lamina.notation import Sym, escape_text
+from lamina.trace import Step, Trace
+
+HEADS = {"forward": "Forward", "loss": "Loss", "backward": "Backward", "update": "Update"}
+
+
+def document(trace: Trace, level: str) -> str:
+    """A document that compiles as it is."""
+    out = [
+        r"\documentclass{article}",
+        r"\usepackage[a4paper,landscape,margin=15mm]{geometry}",
+        r"\usepackage{amsmath}",
+        r"\allowdisplaybreaks",
+        r"\begin{document}",
+        rf"\section*{{{_text(trace.about['title'])}}}",
+        r"Rows are samples; $\mathrm{d}T = \partial L / \partial T$ has the shape of $T$; $\odot$ is element by element.",
+    ]
+    for section, head in HEADS.items():
+        steps = trace.section(section)
+        if steps:
+            out += [rf"\subsection*{{{head}}}", *(_rule(trace) if section == "update" else []), r"\begin{align*}"]
+            out += [" \\\\\n".join(_line(trace, step, level) for step in steps), r"\end{align*}"]
+            out += [rf"\noindent {_why(trace, s)}\par" for s in steps if level == "derive" and reason(trace, s)]
+    return "\n".join([*out, r"\end{document}", ""])
+
+
+def _line(trace: Trace, step: Step, level: str) -> str:
+    left = step.equation[0]
+    right = notation.latex(step.equation[1:])
+    beside = [shapes_of(step), *([note(trace, step)] if level != "shapes" else [])]
+    tail = r" \quad ".join(rf"\text{{{_text(b)}}}" for b in beside if b)
+    name = left.latex() if isinstance(left, Sym) else notation.latex((left,))
+    return rf"{name} &{right} && {tail}"
+
+
+def _rule(trace: Trace) -> list[str]:
+    if trace.rule is None or not trace.rule.lines:
+        return []
+    lines = [notation.latex((f"{target} ← {formula}",)) for target, formula in trace.rule.lines]
+    return [r"\begin{gather*}", " \\\\\n".join(lines), r"\end{gather*}"]
+
+
+def _why(trace: Trace, step: Step) -> str:
+    return f"({step.number}) {_text(reason(trace, step))}."
+
+
+def _text(line: str) -> str:
+    for i, subscript in enumerate("₀₁₂₃₄₅₆₇₈₉"):
+        line = line.replace(subscript, f"\x00{i}\x01")
+    return escape_text(line).replace("\x01\x00", "").replace("\x00", "$_{").replace("\x01", "}$").replace("µ", r"$\mu$")

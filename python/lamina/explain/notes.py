@@ -1,0 +1,118 @@
+"""What explain says beside a line: numbers of its result, and the reason of its form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lamina import notation
+from lamina.notation import Sym, in_formula, number, shape_text
+from lamina.trace import Step, Trace
+
+Array = np.ndarray[Any, Any]
+SHOWN = 4  # numbers of a row
+TERMS = 5  # products written out in one element of Z
+
+
+def note(trace: Trace, step: Step) -> str:
+    """Numbers that tell most about the result, in a few words."""
+    value = step.values
+    if value is None:
+        return ""
+    if step.section == "update" and step.before is not None:
+        change = np.linalg.norm((np.asarray(value, np.float64) - step.before).ravel())
+        return f"‖Δ{step.symbol.unicode()}‖ = {number(change)}"
+    if step.kind == "loss":
+        return _loss_note(trace, step, value)
+    if step.kind == "activation" and step.ops[-1] == "relu":
+        return f"{int((value > 0).sum())} of {value.size} active"
+    if step.kind == "activation gradient" and step.ops[-1] == "relu_backward":
+        z = trace[step.operands[1]]
+        return f"{int((z <= 0).sum())} of {value.size} blocked by ReLU"
+    if step.kind == "weight gradient":
+        return f"‖{step.symbol.unicode()}‖ = {number(np.linalg.norm(value.astype(np.float64).ravel()))}"
+    if value.ndim == 0:
+        return f"= {number(value.item())}"
+    return _first(value)
+
+
+def _loss_note(trace: Trace, step: Step, value: Array) -> str:
+    out = f"L = {number(value.item())}"
+    if "y" in trace.sources and trace["y"].dtype.kind == "i":
+        labels = [str(int(i) + 1) for i in trace["y"][:6]]
+        out = f"y = ({', '.join(labels)}{', …' if len(trace['y']) > 6 else ''})  {out}"
+    return out
+
+
+def _first(value: Array) -> str:
+    flat = value.reshape(-1, value.shape[-1]) if value.ndim > 1 else value[None]
+    row = flat[0] if len(flat) else flat.ravel()
+    shown = " ".join(number(v, 3) for v in row[:SHOWN]) + (" …" if len(row) > SHOWN else "")
+    return f"row 1: {shown}" if value.ndim > 1 else shown
+
+
+def element(trace: Trace, step: Step) -> str:
+    """One element of Z written out: Z1[1,3] = .8*.45 + ... = .773. '' where that has no short form."""
+    if step.kind != "dense" or step.values is None or step.values.ndim != 2 or not step.values.size:
+        return ""
+    x, w = trace[step.operands[0]], trace[step.operands[1]]
+    if x.ndim != 2:
+        return ""
+    j = int(np.argmax(np.abs(step.values[0])))
+    terms = [f"{in_formula(a, 3)}·{in_formula(b, 3)}" for a, b in zip(x[0, :TERMS], w[:TERMS, j], strict=True)]
+    terms += ["…"] if x.shape[1] > TERMS else []
+    terms += [in_formula(trace[step.operands[2]][j], 3)] if len(step.operands) > 2 else []
+    return f"{step.symbol.unicode()}[1,{j + 1}] = {' + '.join(terms)} = {number(step.values[0, j])}"
+
+
+def reason(trace: Trace, step: Step) -> str:
+    """Why the line has this form: above all, where its transpose comes from."""
+    symbols = [p for p in step.equation[1:] if isinstance(p, Sym)]
+    shapes = [shape_text(s) for s in step.operand_shapes]
+    result, name = shape_text(step.shape), step.symbol.unicode()
+    of = step.symbol._replace(gradient=False).unicode()
+    if step.kind == "dense" and len(shapes) >= 2:
+        left, right = symbols[0].unicode(), symbols[1].unicode()
+        bias = f" + {symbols[2]._replace(transposed=False).unicode()}[j]" if len(symbols) > 2 else ""
+        return f"row i of {left} meets column j of {right}: {name}[i,j] = Σ over k of {left}[i,k] {right}[k,j]{bias}"
+    if step.kind == "weight gradient" and len(symbols) == 2 and len(step.shape) == 2:
+        a, dz = symbols
+        left = shape_text(step.operand_shapes[0][::-1])
+        rows = step.operand_shapes[0][0]
+        return (
+            f"{name} must be {result} like {of}; only {a.unicode()} ({left}) · {dz.unicode()} ({shapes[1]}) fits, "
+            f"and it sums over the {rows} samples"
+        )
+    if step.kind == "input gradient" and len(symbols) == 2 and len(step.shape) == 2 and symbols[1].transposed:
+        dz, w = symbols
+        right = shape_text(step.operand_shapes[1][::-1])
+        return (
+            f"{name} must be {result} like {of}; only {dz.unicode()} ({shapes[0]}) · {w.unicode()} ({right}) fits: "
+            "each error goes back along the weights it came through"
+        )
+    if step.kind == "bias gradient":
+        return f"{of} is added to every row, so {name} is the sum of the rows of {symbols[-1].unicode()}"
+    if step.kind == "activation gradient":
+        return f"{of} acts element by element, so its error is scaled element by element by the slope (no matrix product)"
+    if step.kind == "loss gradient":
+        return _loss_reason(step, name)
+    return ""
+
+
+def _loss_reason(step: Step, name: str) -> str:
+    written = notation.text(step.equation)
+    if "(P − " in written:
+        return f"softmax and logarithm together: {name}[i,j] = (P[i,j] − Y[i,j]) / B, Y with a 1 where the class is"
+    return f"{name} is the slope of L in each element; it has the shape of {step.symbol._replace(gradient=False).unicode()}"
+
+
+def shapes_of(step: Step) -> str:
+    """(2×4)(4×8) → 2×8 for a product, else the result's shape; for a gradient whose shape it has."""
+    result = shape_text(step.shape)
+    if "matmul" in step.detail and len(step.operand_shapes) >= 2:
+        symbols = [p for p in step.equation[1:] if isinstance(p, Sym)][:2]
+        pair = [s[::-1] if p.transposed and len(s) == 2 else s for p, s in zip(symbols, step.operand_shapes, strict=False)]
+        out = "".join(f"({shape_text(s)})" for s in pair) + f" → {result}"
+        return out + (f" = {step.symbol._replace(gradient=False).unicode()}" if step.kind.endswith("gradient") else "")
+    return result

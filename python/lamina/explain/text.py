@@ -1,0 +1,203 @@
+"""A trace as text: a line a step, with shapes, FLOP and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from lamina import notation
+from lamina.explain.check import Check
+from lamina.explain.notes import element, note, reason, shapes_of
+from lamina.notation import in_formula, number
+from lamina.trace import Step, Trace
+
+HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
+WIDEST = 46  # of the column of equations; a longer one pushes its line
+LEGEND = "rows are samples;  Z = X W + 1 bᵀ;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  (m×k)(k×n) costs 2mkn FLOP"
+
+
+def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -> str:
+    """The whole text; `level` is shapes, values or derive."""
+
+    def plain(line: str) -> str:
+        return notation.to_ascii(line) if ascii else line
+
+    rows = {
+        step.number: (f"{step.number:>3} ", notation.text(step.equation, ascii), plain(shapes_of(step)), _flops(step))
+        for step in trace
+    }
+    widths = [min(WIDEST, max((len(row[i]) for row in rows.values()), default=0)) for i in (1, 2, 3)]
+    out = [_title(trace), LEGEND + (";  indices count from 1" if level != "shapes" else ""), ""]
+    for section, head in HEADS.items():
+        steps = trace.section(section)
+        if not steps:
+            continue
+        out.append(_head(trace, section, head, [4 + widths[0], *widths[1:]], level))
+        if section == "update":
+            out += _rule(trace, level)
+        for step in steps:
+            lead, equation, shapes, flops = rows[step.number]
+            line = f"{lead}{equation:<{widths[0]}}  {shapes:<{widths[1]}}  {flops:>{widths[2]}}"
+            if level != "shapes":
+                line += f"  {note(trace, step)}"
+            out.append(line.rstrip())
+            out += [f"       {more}" for more in _more(trace, step, level) if more]
+        if section == "backward":
+            out += _after_backward(trace, check, level)
+    return plain("\n".join([*out, *_program(trace, level)]))
+
+
+def _title(trace: Trace) -> str:
+    about = trace.about
+    size = about["parameter_bytes"]
+    kind = {"float32": "f32", "float64": "f64"}[about["dtype"]]
+    batch = "any batch B (FLOP for one sample)" if about["batch"] is None else f"batch B = {about['batch']}"
+    loss = [about["loss"].removesuffix("()")] if about["loss"] else []
+    return "   ".join(
+        [about["title"], *_activations(trace), *loss, f"{about['parameters']:,} parameters ({size:,} B {kind})", batch]
+    )
+
+
+def _activations(trace: Trace) -> list[str]:
+    names = [getattr(getattr(layer, "activation", None), "__name__", "linear") for layer in trace.model.layers]
+    shown = list(dict.fromkeys(name for name in names if name not in ("linear", "<lambda>")))
+    return [", ".join(shown)] if shown else []
+
+
+def _head(trace: Trace, section: str, head: str, widths: list[int], level: str) -> str:
+    if section == "update":
+        rule = trace.rule
+        if rule is None:
+            return head
+        numbers = "  ".join(f"{letter} = {number(value)}" for letter, value in rule.numbers.items())
+        return f"{head}  {rule.title}  {numbers}"
+    if section == "backward":
+        return f"{head} (the chain rule, from the last line to the first)"
+    if section == "loss":
+        return head
+    line = f"{head:<{widths[0]}}  {'shapes':<{widths[1]}}  {'FLOP':>{widths[2]}}"
+    return line + ("  values" if level != "shapes" else "")
+
+
+def _flops(step: Step) -> str:
+    if step.parts:
+        return "+".join(f"{part:,}" for part in step.parts)
+    return ("~" if step.kind in ("loss", "probabilities", "loss gradient") else "") + (f"{step.flops:,}" if step.flops else "")
+
+
+def _more(trace: Trace, step: Step, level: str) -> Iterable[str]:
+    if level != "shapes" and step.number == 1:
+        yield element(trace, step)
+    if level == "derive":
+        yield reason(trace, step)
+
+
+def _after_backward(trace: Trace, check: Check | None, level: str) -> list[str]:
+    out = [
+        f"    ({notation.text(s['equation'])} is skipped: nothing needs it; that saves {s['flops']:,} FLOP)" for s in trace.skipped
+    ]
+    if check is not None and level != "shapes":
+        where = f"d{_pretty(trace, check.name)}[{','.join(str(i + 1) for i in check.at)}]"
+        verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)} (a kink nearby?)"
+        out.append(f"    check: {where} = {number(check.gradient, 6)}   finite difference {number(check.difference, 6)} {verdict}")
+    return out
+
+
+def _pretty(trace: Trace, name: str) -> str:
+    step = next((s for s in trace.update if s.name == name), None)
+    return step.symbol.unicode() if step is not None else name
+
+
+def _rule(trace: Trace, level: str) -> list[str]:
+    """The optimizer's lines; with values, the numbers of one weight in them."""
+    rule = trace.rule
+    if rule is None:
+        return []
+    out = [f"    {target} ← {formula.replace('·', ' ')}" for target, formula in rule.lines]
+    if level != "shapes":
+        out += _plugged(trace)
+    return out
+
+
+def _plugged(trace: Trace) -> list[str]:
+    rule = trace.rule
+    step = next((s for s in trace.update if s.kind == "update" and s.values is not None), None)
+    gradient = f"d{step.name}" if step is not None else ""
+    if rule is None or step is None or step.before is None or gradient not in trace or not rule.lines:
+        return []
+    g = trace[gradient]
+    at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(g)), g.shape))
+    slots = step.detail.get("slots", {})
+    now = {"w": step.before[at], "g": g[at], **{letter: before[at] for letter, (before, _) in slots.items()}}
+    after = {"w": step.values[at] if step.values is not None else 0, **{k: v[at] for k, (_, v) in slots.items() if v is not None}}
+    where = f"{step.symbol.unicode()}[{','.join(str(i + 1) for i in at)}]"
+    out = [f"    for {where}:  w = {number(now['w'])}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]
+    last = {target: i for i, (target, _) in enumerate(rule.lines)}
+    for i, (target, formula) in enumerate(rule.lines):
+        known = target in after and last[target] == i
+        out.append(
+            f"      {target} = {substitute(formula, {**rule.numbers, **now})}" + (f" = {number(after[target])}" if known else "")
+        )
+        if known:
+            now[target] = after[target]
+    return out
+
+
+def substitute(formula: str, numbers: dict[str, float]) -> str:
+    """The formula with numbers for its letters.
+
+    >>> substitute("β1·m + (1 − β1)·g", {"β1": 0.9, "m": 0.0, "g": -0.5})
+    '.9·0 + (1 − .9)·(−.5)'
+    """
+    out, i = "", 0
+    letters = sorted(numbers, key=len, reverse=True)
+    while i < len(formula):
+        found = next((n for n in letters if formula.startswith(n, i) and not _inside_word(formula, i, n)), None)
+        if found is None:
+            out += "^" + number(numbers["t"]) if formula[i] == "ᵗ" and "t" in numbers else formula[i]
+            i += 1
+            continue
+        after = formula[i + len(found) : i + len(found) + 1]
+        bare = after == ")" and out.endswith("(")
+        out += number(numbers[found]) if bare else in_formula(numbers[found])
+        i += len(found)
+    return out
+
+
+def _inside_word(formula: str, i: int, name: str) -> bool:
+    before = formula[i - 1] if i else " "
+    after = formula[i + len(name)] if i + len(name) < len(formula) else " "
+    return (before.isascii() and before.isalpha()) or (after.isascii() and after.isalpha())
+
+
+def _program(trace: Trace, level: str) -> list[str]:
+    """What really runs: which lines were fused into one step, and how long it takes."""
+    total = sum(step.flops for step in trace)
+    out = ["", f"{total:,} FLOP in all"]
+    if level == "shapes" or not trace.program:
+        return out
+    seconds = sum(step.microseconds for step in trace.program) or 1e-9
+    out[-1] += f"; {number(seconds, 3)} µs on this machine = {number(total / seconds / 1e3, 3)} GFLOP/s"
+    out.append(f"PROGRAM  the {len(trace.program)} steps that run; lines in one bracket are fused")
+    names = [_short(step.name) for step in trace.program]
+    width = max(map(len, names))
+    for step, name in zip(trace.program, names, strict=True):
+        lines = f"[{_ranges(step.lines)}]" if step.lines else ""
+        out.append(f"    {name:<{width}}  {step.microseconds:>8.2f} µs  {lines}".rstrip())
+    return out
+
+
+def _short(name: str, limit: int = 60) -> str:
+    return name if len(name) <= limit else name[: limit - 3].rsplit("+", 1)[0] + "+..."
+
+
+def _ranges(numbers: list[int]) -> str:
+    """1–3, 7"""
+    groups: list[list[int]] = []
+    for n in numbers:
+        if groups and groups[-1][-1] == n - 1:
+            groups[-1].append(n)
+        else:
+            groups.append([n])
+    return ", ".join(str(g[0]) if len(g) == 1 else f"{g[0]}–{g[-1]}" for g in groups)

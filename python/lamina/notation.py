@@ -1,0 +1,183 @@
+"""Equations as data: symbols and the signs between them, written as Unicode, ASCII or LaTeX.
+
+An equation is a tuple of parts: a `Sym` (a matrix with its index, perhaps transposed) or a string of signs in Unicode.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+SIGNS = {  # Unicode -> (ASCII, LaTeX)
+    "⊙": ("*", r"\odot "),
+    "·": ("*", r"\cdot "),
+    "×": ("x", r"\times "),
+    "−": ("-", "-"),
+    "←": ("<-", r"\leftarrow "),
+    "→": ("->", r"\rightarrow "),
+    "√": ("sqrt", r"\operatorname{sqrt}"),
+    "Σ": ("sum", r"\textstyle\sum "),
+    "σ": ("sigmoid", r"\sigma "),
+    "∂": ("d", r"\partial "),
+    "Δ": ("D", r"\Delta "),
+    "β": ("b", r"\beta "),
+    "ε": ("eps", r"\varepsilon "),
+    "ρ": ("rho", r"\rho "),
+    "α": ("alpha", r"\alpha "),
+    "η": ("eta", r"\eta "),
+    "μ": ("mu", r"\mu "),
+    "≥": (">=", r"\ge "),
+    "≤": ("<=", r"\le "),
+    "≠": ("!=", r"\ne "),
+    "′": ("'", "'"),
+    "²": ("^2", "^{2}"),
+    "ᵀ": ("^T", r"^{\mathsf T}"),
+    "ᵗ": ("^t", "^{t}"),
+    "ᵢ": ("_i", "_{i}"),
+    "₁": ("1", "_{1}"),
+    "₂": ("2", "_{2}"),
+    "₊": ("+", "_{+}"),
+    "₋": ("-", "_{-}"),
+    "‖": ("|", r"\Vert "),
+    "–": ("-", "--"),
+    "µ": ("u", r"\mu "),
+    "…": ("...", r"\ldots "),
+}
+
+
+class Sym(NamedTuple):
+    """A named tensor in an equation: `Sym("W", "1", gradient=True, transposed=True)` is written dW1^T."""
+
+    name: str
+    sub: str = ""
+    gradient: bool = False
+    transposed: bool = False
+
+    @property
+    def T(self) -> Sym:
+        """The same, transposed."""
+        return self._replace(transposed=not self.transposed)
+
+    @property
+    def d(self) -> Sym:
+        """The gradient of the loss with respect to it."""
+        return self._replace(gradient=True)
+
+    @property
+    def plain(self) -> str:
+        """The name in ASCII, as `trace["dW1"]` takes it."""
+        return f"{'d' if self.gradient else ''}{self.name}{self.sub}".replace("′", "'")
+
+    def unicode(self) -> str:
+        """dW₁ᵀ"""
+        return f"{'d' if self.gradient else ''}{self.name}{self.sub.translate(SUBSCRIPTS)}{'ᵀ' if self.transposed else ''}"
+
+    def ascii(self) -> str:
+        """dW1^T"""
+        return self.plain + ("^T" if self.transposed else "")
+
+    def latex(self) -> str:
+        r"""\mathrm{d}W_{1}^{\mathsf T}"""
+        primes = self.name.count("′") * "'"
+        name = self.name.replace("′", "")
+        body = name if len(name) == 1 else rf"\mathit{{{_escape(name)}}}"
+        sub = f"_{{{self.sub}}}" if self.sub else ""
+        mark = rf"^{{{primes and primes.replace(chr(39), chr(92) + 'prime ')}{chr(92) + 'mathsf T' if self.transposed else ''}}}"
+        return (r"\mathrm{d}" if self.gradient else "") + body + sub + (mark if primes or self.transposed else "")
+
+
+Part = Sym | str
+Equation = tuple[Part, ...]
+
+
+def text(equation: Equation, ascii: bool = False) -> str:
+    """The equation in one line.
+
+    >>> z = (Sym("Z", "1"), " = ", Sym("X"), " ", Sym("W", "1"), " + 1 ", Sym("b", "1").T)
+    >>> text(z, ascii=True)
+    'Z1 = X W1 + 1 b1^T'
+    """
+    if ascii:
+        return "".join(p.ascii() if isinstance(p, Sym) else to_ascii(p) for p in equation)
+    return "".join(p.unicode() if isinstance(p, Sym) else p for p in equation)
+
+
+def to_ascii(line: str) -> str:
+    """A line of text without any sign beyond ASCII.
+
+    >>> to_ascii("A₁ ⊙ B")
+    'A1 * B'
+    """
+    if line.isascii():
+        return line
+    out = "".join(SIGNS[c][0] if c in SIGNS else c for c in line)
+    for i, subscript in enumerate("₀₁₂₃₄₅₆₇₈₉"):
+        out = out.replace(subscript, str(i))
+    return out.encode("ascii", "replace").decode()
+
+
+def latex(equation: Equation) -> str:
+    """The equation for LaTeX's math mode."""
+    return "".join(p.latex() if isinstance(p, Sym) else _latex_signs(p) for p in equation)
+
+
+def _latex_signs(signs: str) -> str:
+    pieces = []
+    for piece in re.findall(r"[A-Za-z][A-Za-z0-9_]+|.", signs):
+        if len(piece) > 1:
+            pieces.append(rf"\operatorname{{{_escape(piece)}}}")
+        elif piece in SIGNS:
+            pieces.append(SIGNS[piece][1])
+        elif piece == " ":
+            pieces.append(r"\,")
+        else:
+            pieces.append(_escape(piece))
+    return re.sub(r"(?:\\,)*([=+/-]|\\leftarrow |\\odot |\\cdot )(?:\\,)*", r"\1", "".join(pieces))
+
+
+ESCAPES = {
+    "\\": r"\backslash ", "{": r"\{", "}": r"\}", "_": r"\_", "#": r"\#", "%": r"\%", "&": r"\&", "$": r"\$", "~": r"\sim ",
+}  # fmt: skip
+
+
+def _escape(plain: str) -> str:
+    return "".join(ESCAPES.get(c, c) for c in plain)
+
+
+def escape_text(plain: str) -> str:
+    """Plain text for LaTeX outside of math mode."""
+    table = {**ESCAPES, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    out = "".join(table.get(c, f"${SIGNS[c][1].strip()}$" if c in SIGNS and c != "−" else c) for c in plain)
+    return out.replace("−", "$-$")
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """A number with so many significant digits, without a leading zero: .393, −.15, 1.2e−05.
+
+    >>> number(0.39314), number(-2.0), number(12345678.0), number(0)
+    ('.3931', '−2', '1.235e+07', '0')
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return "1" if value else "0"
+    if isinstance(value, (int, np.integer)):
+        return str(int(value)).replace("-", "−")
+    out = f"{float(value):.{digits}g}"
+    if out.startswith("0."):
+        out = out[1:]
+    elif out.startswith("-0."):
+        out = "-" + out[2:]
+    return out.replace("-", "−") if "e-" not in out else out.replace("-", "−")
+
+
+def in_formula(value: Any, digits: int = 4) -> str:
+    """A number as a factor: negative ones in parentheses."""
+    out = number(value, digits)
+    return f"({out})" if out.startswith("−") else out
+
+
+def shape_text(shape: tuple[Any, ...]) -> str:
+    """2×4, 3, scalar."""
+    return "×".join(str(n).replace("*", "") for n in shape) if len(shape) else "scalar"

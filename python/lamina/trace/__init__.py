@@ -1,0 +1,119 @@
+"""net.trace(x, y): the step that would run next, line by line, with the values that the core computes. It changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina import feed, steps
+from lamina.data import Data
+from lamina.losses.base import Loss
+from lamina.programs import Target, Task
+from lamina.trace.graph import StepGraph, forward_graph, step_graph
+from lamina.trace.record import ProgramStep, Rule, Step, Trace
+from lamina.trace.rules import rule_of
+from lamina.trace.run import Measured, measure, timed, unchanged, values_of
+from lamina.trace.timing import attribute
+from lamina.trace.write import Writer, title_of
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+__all__ = ["ProgramStep", "Rule", "Step", "Trace", "outline", "trace"]
+
+
+def trace(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, repeats: int | None = None) -> Trace:
+    """See `Model.trace`. `repeats`: runs for the times, of which the fastest counts; 0 skips timing."""
+    if y is None:
+        model.ensure_built(x)
+        arrays = feed.inputs(model, x)
+        graph = forward_graph(model)
+        with unchanged(model):
+            measured = Measured(values=values_of(graph, arrays))
+            if repeats != 0:
+                measured.profile = timed(model.programs.predict(), arrays, repeats)
+        return _written(model, graph, measured, len(arrays[0]))
+    batch, targets = steps.checked(model, x, y, sample_weight)
+    _bind(model)
+    graph = step_graph(model, Task(targets, batch.weight is not None))
+    return _written(model, graph, measure(graph, batch, targets, repeats), _rows(batch))
+
+
+def outline(model: Model) -> Trace:
+    """The lines without data: shapes keep the batch axis B, there are no values. With a loss, those of a training step."""
+    task = _likely_task(model) if model.compiled else None
+    graph = None
+    if task is not None:
+        try:
+            _bind(model)
+            graph = step_graph(model, task)
+        except (ValueError, TypeError):  # a loss of one's own for a target that nobody can guess: the forward pass remains
+            graph = None
+    return _written(model, graph or forward_graph(model), Measured(), None)
+
+
+def _bind(model: Model) -> None:
+    if model.programs.trainable:
+        model.programs.bind_optimizer()
+
+
+def _rows(batch: Data) -> int:
+    return len(batch.x[0])
+
+
+def _likely_task(model: Model) -> Task:
+    """The targets that the losses most likely get: class numbers where a loss knows them."""
+    targets = []
+    for loss, output in zip(model.objective.losses, model.programs.outputs, strict=True):
+        shape = tuple(output.shape)
+        classes = loss.target_dtype == "int64" and type(loss).__call__ is Loss.__call__ and shape[-1] != 1
+        expected = shape[:-1] if classes else tuple(loss.target_shape(shape))
+        targets.append(Target("int64" if classes else output.dtype, tuple(n for n in expected[1:] if isinstance(n, int))))
+    return Task(tuple(targets))
+
+
+def _written(model: Model, graph: StepGraph, measured: Measured, batch: int | None) -> Trace:
+    from lamina import __version__
+
+    parameters = list(model.wiring.parameters.values())
+    about = {
+        "title": title_of(model),
+        "lamina": __version__,
+        "model": type(model).__name__,
+        "seed": model.seed,
+        "dtype": model.dtype,
+        "batch": batch,
+        "training": graph.training,
+        "parameters": int(sum(np.prod(p.variable.shape, dtype=np.int64) for p in parameters)),
+        "parameter_bytes": int(sum(np.prod(p.variable.shape, dtype=np.int64) * np.dtype(p.dtype).itemsize for p in parameters)),
+        "loss": repr(model.objective.losses[0]) if graph.loss is not None else None,
+        "optimizer": repr(model.optimizer) if graph.effects else None,
+        "epochs_done": model.epochs_done,
+    }
+    made = Trace(about)
+    made.model = model
+    writer = Writer(graph, measured, made)
+    writer.write()
+    names = {serial: symbol.plain for serial, symbol in writer.symbols.of.items()}
+    made.detail = {"graph": graph, "values": measured.values, "symbols": names}
+    if graph.effects and model.optimizer is not None:
+        optimizer = model.optimizer
+        made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), optimizer.steps + 1)
+        _slots(made, model, measured)
+    if measured.profile:
+        made.program = attribute(graph, measured.profile, made.steps)
+    return made
+
+
+def _slots(made: Trace, model: Model, measured: Measured) -> None:
+    """The optimizer's slots of each updated parameter, before and after."""
+    assert model.optimizer is not None and made.rule is not None
+    state = model.optimizer.state
+    for step in made.update:
+        full = made.sources[step.name]["full_name"] if step.name in made.sources else step.name
+        slots = {letter: state.get(f"{full}.{slot}") for letter, slot in made.rule.slots.items()}
+        found = {letter: p for letter, p in slots.items() if p is not None}
+        step.detail["slots"] = {
+            letter: (np.array(p.value), measured.after.get(p.variable)) for letter, p in found.items() if measured.after
+        }

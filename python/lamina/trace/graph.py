@@ -1,0 +1,162 @@
+"""One training step of a model as the nodes that make it up, sorted into forward, loss, backward and update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lamina import _core as core
+from lamina.ops import zeros_like
+from lamina.programs import LossGraph, Task
+from lamina.tensor import Parameter, Tensor
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+SECTIONS = ("forward", "loss", "backward", "update")
+FLOATS = ("float32", "float64")
+EFFECTS = ("rule_update", "rule_constants", "assign")  # they change state, and have no value of their own
+
+
+@dataclass
+class StepGraph:
+    """The nodes by `serial`, which grows from operands to results; what each belongs to; and the gradient of each value."""
+
+    model: Model
+    training: bool
+    inputs: list[Tensor]
+    targets: list[Tensor] = field(default_factory=list)
+    weight: list[Tensor] = field(default_factory=list)
+    loss: core.Node | None = None
+    nodes: dict[int, core.Node] = field(default_factory=dict)
+    section: dict[int, str] = field(default_factory=dict)
+    gradients: dict[int, core.Node] = field(default_factory=dict)  # serial of a value -> dL/dvalue
+    effects: list[core.Node] = field(default_factory=list)
+    states: list[tuple[core.Node, core.Node]] = field(default_factory=list)  # running statistics: (variable, its new value)
+
+    def real(self, node: core.Node) -> core.Node:
+        """The node whose value this one passes on."""
+        while (nearer := self._passes_on(node)) is not None:
+            node = nearer
+        return node
+
+    def below(self, roots: Iterable[core.Node]) -> dict[int, core.Node]:
+        """All nodes that the roots need in this mode; the new values of running statistics on the way go to `states`."""
+        seen: dict[int, core.Node] = {}
+        passed: set[int] = set()
+        waiting = list(roots)
+        while waiting:
+            node = waiting.pop()
+            if node.serial in passed:
+                continue
+            passed.add(node.serial)
+            nearer = self._passes_on(node)
+            if nearer is not None:
+                waiting.append(nearer)
+            else:
+                seen[node.serial] = node
+                waiting += node.inputs
+            if node.op == "update_state" and self.training and node.serial not in self._states_seen:
+                self._states_seen.add(node.serial)
+                self.states.append((node.inputs[1], node.inputs[2]))
+        return seen
+
+    def _passes_on(self, node: core.Node) -> core.Node | None:
+        """The operand whose value this node has: of marks, and of adding the zeros that a branch not taken leaves behind."""
+        if node.op == "in_training":
+            return node.inputs[0 if self.training else 1]
+        if node.op in ("stop_gradient", "update_state", "contiguous"):
+            return node.inputs[0]
+        if node.op == "add":
+            for zero, other in (node.inputs, node.inputs[::-1]):
+                if other.shape == node.shape and self._is_zero(zero):
+                    return other
+        return None
+
+    def _is_zero(self, node: core.Node) -> bool:
+        node = self.real(node)
+        if node.serial not in self._zeros:
+            if node.op == "fill":
+                zero = node.attrs["value"] == 0
+            elif node.op in ("broadcast_to", "reshape", "transpose", "neg", "sum", "div"):
+                zero = self._is_zero(node.inputs[0])
+            else:
+                zero = node.op == "mul" and any(self._is_zero(i) for i in node.inputs)
+            self._zeros[node.serial] = zero
+        return self._zeros[node.serial]
+
+    def __post_init__(self) -> None:
+        self._states_seen: set[int] = set()
+        self._zeros: dict[int, bool] = {}
+
+    def add(self, section: str, roots: Iterable[core.Node]) -> None:
+        """Takes in what the roots need; what is new belongs to `section`."""
+        for serial, node in self.below(roots).items():
+            if serial not in self.nodes:
+                self.nodes[serial] = node
+                self.section[serial] = section
+
+    def ordered(self, section: str | None = None) -> list[core.Node]:
+        """The nodes of a section, operands before results."""
+        return [self.nodes[s] for s in sorted(self.nodes) if section is None or self.section[s] == section]
+
+
+def forward_graph(model: Model, training: bool = False) -> StepGraph:
+    """The outputs alone."""
+    graph = StepGraph(model, training, list(model.programs.inputs))
+    graph.add("forward", [t.node for t in model.programs.outputs])
+    return graph
+
+
+def step_graph(model: Model, task: Task) -> StepGraph:
+    """A whole training step: the same graph, by the same rules, as the training program's."""
+    loss: LossGraph = model.programs.loss(task)
+    graph = forward_graph(model, training=True)
+    graph.targets, graph.weight, graph.loss = loss.targets, loss.weight, graph.real(loss.loss.node)
+    graph.add("loss", [loss.loss.node])
+    trainable = model.programs.trainable
+    if not trainable:
+        return graph
+    optimizer = model.programs.bind_optimizer()
+    by_parameter = _gradients(graph, loss.loss.node, trainable)
+    graph.add("backward", [g.node for g in by_parameter])
+    graph.effects = [e.node for e in optimizer.effects(trainable, by_parameter)]
+    states = list(graph.states)
+    graph.add("update", [*graph.effects, *(node for state in states for node in state)])
+    return graph
+
+
+def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]) -> list[Tensor]:
+    """dL/dp for each parameter; on the way, dL/dv of each value that a parameter has a part in."""
+    moving = {p.node.serial for p in trainable}
+    values = []
+    for node in graph.ordered():
+        if node.serial not in moving and any(graph.real(child).serial in moving for child in node.inputs):
+            moving.add(node.serial)
+            if node.dtype in FLOATS:
+                values.append(node)
+    found = core.grad(loss, [*(p.node for p in trainable), *values])
+    for node, gradient in zip([*(p.node for p in trainable), *values], found, strict=True):
+        if gradient is not None:
+            graph.gradients[node.serial] = graph.real(gradient)
+    return [zeros_like(p) if g is None else Tensor(g) for p, g in zip(trainable, found, strict=False)]
+
+
+def known_as(dim: Any, batch: int) -> int:
+    """A length with every free size set to `batch`.
+
+    >>> known_as(core.dim("B") * 2 + 1, 3)
+    7
+    """
+    if isinstance(dim, int):
+        return dim
+    symbol = str(dim)
+    factor, _, rest = symbol.partition("*") if "*" in symbol else ("1", "", symbol)
+    offset = 0
+    for sign in "+-":
+        head, found, tail = rest.partition(sign)
+        if found:
+            offset = int(sign + tail)
+            break
+    return int(factor) * batch + offset

@@ -1,0 +1,234 @@
+"""What a trace holds: steps with equation, operands, shapes, cost and values. The schema of `to_dict` is in docs/trace.md."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lamina import notation
+from lamina.notation import Equation, Sym
+
+Array = np.ndarray[Any, Any]
+Shape = tuple[Any, ...]
+
+SCHEMA = 1  # raised when a field of `to_dict` changes its meaning
+
+
+@dataclass
+class Step:
+    """One line of a trace: `name` = the value that `equation` says, computed by the core.
+
+    `section`: forward, loss, backward or update.  `kind`: what a reader calls it (dense, activation, loss, weight gradient ...).
+    `ops`: the core's operations in it.  `operands`: their names, `operand_shapes` beside them.  `flops`, `bytes`: see
+    `lamina.trace.cost`.  `microseconds`: the time of the program's steps that begin with this line, None where it is computed
+    within an earlier one.  `program_steps`: indices into `Trace.program`.  `values`: the result, None in a trace without data; in
+    the update, the new value, with `before` the old one.
+    """
+
+    number: int
+    section: str
+    name: str
+    equation: Equation
+    kind: str
+    ops: list[str]
+    operands: list[str]
+    operand_shapes: list[Shape]
+    shape: Shape
+    dtype: str
+    flops: int
+    bytes: int
+    layer: str | None = None
+    parts: tuple[int, ...] = ()  # FLOP of the single operations, where a line has several that count
+    microseconds: float | None = None
+    program_steps: list[int] = field(default_factory=list)
+    values: Array | None = None
+    before: Array | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+    nodes: list[int] = field(default_factory=list)
+
+    @property
+    def symbol(self) -> Sym:
+        """The name as it stands in the equation."""
+        head = self.equation[0]
+        return head if isinstance(head, Sym) else Sym(self.name)
+
+    def __str__(self) -> str:
+        return notation.text(self.equation)
+
+
+@dataclass
+class ProgramStep:
+    """A step of the program that really runs: several lines may be fused into it."""
+
+    index: int
+    name: str
+    microseconds: float
+    flops: int
+    bytes: int
+    lines: list[int] = field(default_factory=list)  # numbers of the trace's steps that it computes
+
+
+@dataclass
+class Rule:
+    """The optimizer's rule: its lines as text over the symbols w, g, lr, t and the slots' letters."""
+
+    name: str
+    title: str
+    lines: list[tuple[str, str]]  # (what changes, formula)
+    slots: dict[str, str]  # letter -> slot
+    numbers: dict[str, float]  # letter -> hyper-parameter; "lr", "t" among them
+
+
+class Trace:
+    """One step of training (or, without y, one prediction), line by line, with the values that the core computed.
+
+    `steps`: the lines; `forward`, `loss`, `backward`, `update`: those of a section. `trace["dW1"]` is the value of that name;
+    `names` says which there are: inputs, parameters, results, gradients. `program`: the steps that really run, with their times.
+
+    >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
+    >>> trace = net.trace(np.ones((2, 4)), np.array([0, 1]))
+    >>> print(trace.steps[0])
+    Z₁ = X W₁ + 1 b₁ᵀ
+    >>> trace["dW1"].shape
+    (4, 3)
+    """
+
+    def __init__(self, about: dict[str, Any]) -> None:
+        self.about = about
+        self.steps: list[Step] = []
+        self.program: list[ProgramStep] = []
+        self.rule: Rule | None = None
+        self.sources: dict[str, dict[str, Any]] = {}  # name -> {"kind", "shape", "dtype", "full_name", "values"}
+        self.skipped: list[dict[str, Any]] = []  # what the backward pass does not compute, as {"equation", "flops"}
+        self.model: Any = None
+        self.detail: dict[str, Any] = {}  # for renderers: the graph, all values and names by a node's serial
+
+    def section(self, name: str) -> list[Step]:
+        """The lines of a section."""
+        return [step for step in self.steps if step.section == name]
+
+    @property
+    def forward(self) -> list[Step]:
+        """The lines from the inputs to the outputs."""
+        return self.section("forward")
+
+    @property
+    def loss(self) -> list[Step]:
+        """The lines from the outputs to the loss."""
+        return self.section("loss")
+
+    @property
+    def backward(self) -> list[Step]:
+        """The lines from the loss to the gradients."""
+        return self.section("backward")
+
+    @property
+    def update(self) -> list[Step]:
+        """The lines that change parameters and statistics."""
+        return self.section("update")
+
+    @property
+    def names(self) -> list[str]:
+        """All names that have a value."""
+        computed = [step.name for step in self.steps if step.section != "update"]
+        return list(dict.fromkeys([*self.sources, *computed]))
+
+    def step(self, name: str) -> Step:
+        """The line that computes `name`; ValueError with near names for an unknown one."""
+        for step in self.steps:
+            if step.name == name and step.section != "update":
+                return step
+        from lamina.names import unknown
+
+        raise unknown("trace", name, [s.name for s in self.steps if s.section != "update"])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __getitem__(self, name: str) -> Array:
+        if name in self.sources:
+            values = self.sources[name]["values"]
+        elif name in self:
+            values = self.step(name).values
+        else:
+            from lamina.names import unknown
+
+            raise unknown("trace", name, self.names)
+        if values is None:
+            raise ValueError(f"[trace] expected values of {name}, got a trace without data; pass x and y: net.trace(x, y)")
+        return np.asarray(values)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Any:
+        return iter(self.steps)
+
+    # ---- to be kept ----
+
+    def to_dict(self, values: bool = True) -> dict[str, Any]:
+        """The trace as lists, dicts, strings and numbers (docs/trace.md); `values=False` leaves the arrays out."""
+        return {
+            "schema": SCHEMA,
+            "about": dict(self.about),
+            "sources": {
+                name: {k: _plain(v) for k, v in source.items() if values or k != "values"} for name, source in self.sources.items()
+            },
+            "steps": [_step_dict(step, values) for step in self.steps],
+            "program": [vars(step) for step in self.program],
+            "skipped": [{**s, "equation": notation.text(s["equation"], ascii=True)} for s in self.skipped],
+        }
+
+    def to_json(self, path: Any = None, *, values: bool = True, indent: int | None = None) -> str:
+        """`to_dict` as JSON, also written to `path` if there is one. Numbers that are not finite are null."""
+        out = json.dumps(_finite(self.to_dict(values)), indent=indent, allow_nan=False)
+        if path is not None:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(out)
+        return out
+
+    # ---- to be seen ----
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(self.section(s))} {s}" for s in ("forward", "loss", "backward", "update") if self.section(s))
+        return f"<Trace of {self.about['title']}: {counts}>"
+
+    def _repr_html_(self) -> str:
+        from lamina.explain.html import table
+
+        return table(self)
+
+
+def _step_dict(step: Step, values: bool) -> dict[str, Any]:
+    out = {name: value for name, value in vars(step).items() if name not in ("equation", "values", "before", "nodes", "detail")}
+    out["equation"] = notation.text(step.equation)
+    out["ascii"] = notation.text(step.equation, ascii=True)
+    out["latex"] = notation.latex(step.equation)
+    out["shape"], out["operand_shapes"] = _shape(step.shape), [_shape(s) for s in step.operand_shapes]
+    out["parts"] = list(step.parts)
+    if values:
+        out["values"], out["before"] = _plain(step.values), _plain(step.before)
+    return out
+
+
+def _shape(shape: Shape) -> list[Any]:
+    return [n if isinstance(n, int) else str(n) for n in shape]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return _shape(value) if isinstance(value, tuple) else value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,266 @@
+"""Which symbol stands for which node: X, W1, b1, Z1, A1, P, L, dW1 for dense layers; layers' and parameters' names for the rest."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.layers import Activation, Dense
+from lamina.notation import Part, Sym, number
+from lamina.tensor import Parameter
+from lamina.trace.graph import StepGraph
+from lamina.wiring import calls_of
+
+HIDDEN = ("input", "variable", "constant", "fill", "size")  # sources: no line of their own
+ARITHMETIC: dict[str, Callable[..., float]] = {
+    "add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "cast": lambda n: n,
+}  # fmt: skip
+LETTERS = {"weight": "W", "bias": "b"}
+
+
+class Symbols:
+    """Names for the nodes of one step. `ref(node)` is how a node is written where it is an operand."""
+
+    def __init__(self, graph: StepGraph) -> None:
+        self.graph = graph
+        self.of: dict[int, Sym] = {}  # a node's serial -> its symbol
+        self.hidden: set[int] = set()  # nodes inside a line that says it all
+        self.dense: list[tuple[str, Any, core.Node, core.Node]] = []  # (index, call, product, Z)
+        self.sources: dict[str, core.Node] = {}  # plain name -> an input or variable
+        self._taken: set[str] = set()
+        self._next = 1
+        self._name_inputs()
+        self._name_dense()
+        self._name_parameters()
+        self._name_layers()
+        self._name_gradients()
+
+    # ---- giving names ----
+
+    def give(self, node: core.Node, symbol: Sym) -> Sym:
+        """Names a node, with primes where the name is taken."""
+        if node.serial in self.of:
+            return self.of[node.serial]
+        while symbol.plain in self._taken:
+            symbol = symbol._replace(name=symbol.name + "′")
+        self._taken.add(symbol.plain)
+        self.of[node.serial] = symbol
+        return symbol
+
+    def fresh(self, node: core.Node) -> Sym:
+        """The node's symbol, or the next T."""
+        if node.serial not in self.of:
+            while f"T{self._next}" in self._taken:
+                self._next += 1
+            self.give(node, Sym("T", str(self._next)))
+        return self.of[node.serial]
+
+    def _source(self, node: core.Node, symbol: Sym) -> None:
+        self.sources[self.give(node, symbol).plain] = node
+
+    def _name_inputs(self) -> None:
+        graph = self.graph
+        for letter, tensors in (("X", graph.inputs), ("Y", graph.targets)):
+            for i, tensor in enumerate(tensors, 1):
+                letter_ = "y" if letter == "Y" and tensor.ndim == 1 else letter
+                self._source(tensor.node, Sym(letter_, str(i) if len(tensors) > 1 else ""))
+        for tensor in graph.weight:
+            self._source(tensor.node, Sym("s"))
+
+    def _name_dense(self) -> None:
+        numbers: dict[int, int] = {}
+        for call in calls_of(self.graph.ordered()):
+            if not isinstance(call.layer, Dense):
+                continue
+            product = self._product(call)
+            if product is None:
+                continue
+            index = str(numbers.setdefault(id(call.layer), len(numbers) + 1))
+            z = self._biased(product, call.layer)
+            if call.layer.use_bias and z is product:
+                continue
+            for local in ("weight", "bias")[: 1 + call.layer.use_bias]:
+                self._source(call.layer.parameters[local].node, Sym(LETTERS[local], index))
+            if z is not product:
+                self.hidden.add(product.serial)
+            self.give(z, Sym("Z", index))
+            self.dense.append((index, call, product, z))
+            out = self._output(call)
+            if out is not None:
+                self.give(out, Sym("A", index))
+
+    def _output(self, call: Any) -> core.Node | None:
+        """The value of the call's first output, where it is a node of this step."""
+        for node in self.graph.ordered():
+            if call.outputs and node.serial == call.outputs[0]:
+                return node
+        return None
+
+    def _product(self, call: Any) -> core.Node | None:
+        weight = call.layer.parameters.get("weight")
+        for node in self.graph.ordered():
+            if node.op == "matmul" and node.scope is call and self.graph.real(node.inputs[1]) == weight.node:
+                return node
+        return None
+
+    def _biased(self, product: core.Node, layer: Dense) -> core.Node:
+        if layer.use_bias:
+            bias = layer.parameters["bias"].node.serial
+            for node in self.graph.ordered():
+                if node.op == "add" and {n.serial for n in node.inputs} == {product.serial, bias}:
+                    return node
+        return product
+
+    def _name_parameters(self) -> None:
+        for node in self.graph.ordered():
+            if node.op == "variable" and node.serial not in self.of:
+                known = node.attrs["variable"].note
+                name = getattr(known, "name", None) or self._state_name(node)
+                self._source(node, Sym(str(name)))
+
+    def _state_name(self, node: core.Node) -> str:
+        for name, p in (*self.graph.model.wiring.random.items(), *self._slots()):
+            if p.variable == node.attrs["variable"]:
+                return name
+        return Parameter.of(node).name or "state"
+
+    def _slots(self) -> list[tuple[str, Parameter]]:
+        optimizer = self.graph.model.optimizer
+        return [] if optimizer is None else list(optimizer.state.items())
+
+    def _name_layers(self) -> None:
+        z_of = {z.serial: index for index, _, _, z in self.dense}
+        wiring = self.graph.model.wiring
+        named = {id(layer): name for name, layer in wiring.layers.items()}
+        training = {s.serial: s for s in self.graph.below(t.node for t in self.graph.model.programs.outputs).values()}
+        for call in calls_of(self.graph.ordered()):
+            for serial in call.outputs:
+                out = training.get(serial) or self._through(serial)
+                if out is None or out.serial in self.of or out.op in HIDDEN:
+                    continue
+                index = z_of.get(out.inputs[0].serial) if isinstance(call.layer, Activation) and out.inputs else None
+                self.give(out, Sym("A", index) if index else Sym(named.get(id(call.layer), "layer")))
+        if self.graph.loss is not None and self.graph.loss.op not in HIDDEN:
+            self.give(self.graph.loss, Sym("L"))
+
+    def _through(self, serial: int) -> core.Node | None:
+        """The value behind an output that only passes one on (Dropout's in_training)."""
+        for node in core.topological([t.node for t in self.graph.model.programs.outputs]):
+            if node.serial == serial:
+                real = self.graph.real(node)
+                return real if real.scope is node.scope else None
+        return None
+
+    def _name_gradients(self) -> None:
+        graph = self.graph
+        for serial in sorted(graph.gradients, reverse=True):  # near the loss first: what passes on unchanged keeps that name
+            gradient = graph.gradients[serial]
+            if gradient.serial not in graph.nodes or graph.section[gradient.serial] != "backward":
+                continue
+            if serial in self.of and gradient.op not in HIDDEN:
+                self.give(gradient, self.of[serial].d)
+
+    # ---- reading names ----
+
+    def ref(self, node: core.Node) -> Part:
+        """How the node is written as an operand: its symbol, the symbol transposed, or a number."""
+        node = self.graph.real(node)
+        if node.serial in self.of:
+            return self.of[node.serial]
+        if node.op == "constant":
+            value = np.asarray(node.attrs["value"])
+            if value.size == 1:
+                return _signed(value.item())
+            return self._constant(node)
+        if node.op == "fill":
+            return _signed(node.attrs["value"])
+        if node.op == "size":
+            return _product(node.attrs["shape"])
+        literal = self.literal(node)
+        if literal is not None:
+            return _signed(literal)
+        inner = self.seen_through(node)
+        if inner is not None:
+            return self.ref(inner)
+        if flips(node):
+            below = self.ref(node.inputs[0])
+            return below.T if isinstance(below, Sym) else below
+        return self.fresh(node)
+
+    def _constant(self, node: core.Node) -> Sym:
+        """An array that stands in the math as it is: C1, C2, .."""
+        number_ = 1
+        while f"C{number_}" in self._taken:
+            number_ += 1
+        symbol = Sym("C", str(number_))
+        self._source(node, symbol)
+        return symbol
+
+    def literal(self, node: core.Node) -> float | None:
+        """The number that a node is, where it is made of numbers alone."""
+        node = self.graph.real(node)
+        if node.op == "constant":
+            value = np.asarray(node.attrs["value"])
+            return float(value.item()) if value.size == 1 else None
+        if node.op == "fill":
+            return float(node.attrs["value"])
+        if node.op not in ARITHMETIC and self.seen_through(node) is None:
+            return None
+        numbers = [n for n in map(self.literal, node.inputs) if n is not None]
+        if len(numbers) < len(node.inputs):
+            return None
+        return float(ARITHMETIC[node.op](*numbers)) if node.op in ARITHMETIC else numbers[0]
+
+    def seen_through(self, node: core.Node) -> core.Node | None:
+        """What a broadcast, or a reshape that only adds axes of length 1, shows."""
+        if node.op == "broadcast_to":
+            return node.inputs[0]
+        if node.op == "reshape" and _lengths(node.shape) == _lengths(node.inputs[0].shape):
+            return node.inputs[0]
+        return None
+
+    def shown(self, node: core.Node) -> bool:
+        """Whether the node has a line of its own."""
+        if node.serial in self.hidden or node.op in HIDDEN or node.op == "rule_constants" or node.serial in self._free():
+            return False
+        if self.literal(node) is not None and node.serial not in self.of:
+            return False
+        return self.seen_through(node) is None and not (flips(node) and node.serial not in self.of)
+
+    def _free(self) -> set[int]:
+        return {node.serial for node in self.sources.values()}
+
+
+def flips(node: core.Node) -> bool:
+    """Whether a node is the transpose of a matrix (or of each matrix in a stack)."""
+    axes = list(node.attrs["axes"]) if node.op == "transpose" else []
+    n = len(axes)
+    return n >= 2 and axes == [*range(n - 2), n - 1, n - 2]
+
+
+def _lengths(shape: Any) -> list[Any]:
+    return [n for n in shape if n != 1]
+
+
+def _signed(value: Any) -> str:
+    out = number(value, 6)
+    return f"({out})" if out.startswith("−") else out
+
+
+def _product(shape: Any) -> str:
+    """A number of elements: 24, B, (3 B)."""
+    factor = 1
+    symbols = []
+    for n in shape:
+        if isinstance(n, int):
+            factor *= n
+        else:
+            symbols.append(str(n).replace("*", ""))
+    if not symbols:
+        return str(factor)
+    out = " ".join([*([str(factor)] if factor != 1 else []), *symbols])
+    return f"({out})" if " " in out else out

@@ -1,0 +1,240 @@
+"""From the nodes of a step to the lines of a trace."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.layers import Dense
+from lamina.notation import Equation, Sym
+from lamina.trace import cost
+from lamina.trace.equations import right_side
+from lamina.trace.graph import EFFECTS, StepGraph, known_as
+from lamina.trace.losses import Folded, fold
+from lamina.trace.record import Step, Trace
+from lamina.trace.run import Measured
+from lamina.trace.symbols import HIDDEN, Symbols
+
+Array = np.ndarray[Any, Any]
+
+
+class Writer:
+    """Writes the lines of one step in order; `measured` may be empty: then shapes keep their symbols."""
+
+    def __init__(self, graph: StepGraph, measured: Measured, trace: Trace) -> None:
+        self.graph, self.measured, self.trace = graph, measured, trace
+        self.symbols = Symbols(graph)
+        self.folded: Folded | None = fold(self.symbols) if graph.loss is not None else None
+        self.biases = self._biases()
+        self.batch = trace.about["batch"] or 1
+        if self.folded:
+            self.folded.hide()
+
+    def write(self) -> None:
+        """All sections."""
+        for node in self.graph.ordered("forward"):
+            self._line(node, "forward")
+        if self.folded:
+            self._folded_loss(self.folded)
+        else:
+            for node in self.graph.ordered("loss"):
+                self._line(node, "loss")
+        if self.folded and self.folded.slope is not None and self.folded.slope_members:
+            self._folded_slope(self.folded)
+        for node in self.graph.ordered("backward"):
+            self._line(node, "backward")
+        self._parameters_first()
+        self._skipped()
+        for node in self.graph.ordered("update"):
+            if node.op not in EFFECTS:
+                self._line(node, "update")
+        for effect in self.graph.effects:
+            self._effect(effect)
+        for variable, value in self.graph.states:
+            self._state(variable, value)
+        self._sources()
+
+    # ---- one line ----
+
+    def _line(self, node: core.Node, section: str) -> None:
+        symbols = self.symbols
+        if not symbols.shown(node):
+            return
+        dense = next((d for d in symbols.dense if d[3] == node), None)
+        if dense is not None:
+            return self._dense(*dense)
+        bias = self.biases.get(node.serial)
+        right: Equation = ("1ᵀ ", symbols.ref(node.inputs[0])) if bias else right_side(symbols, node)
+        self._add(section, (symbols.fresh(node), " = ", *right), [node], self._kind(node, section, bias))
+
+    def _dense(self, index: str, call: Any, product: core.Node, z: core.Node) -> None:
+        ref = self.symbols.ref
+        right: Equation = (ref(product.inputs[0]), " ", ref(product.inputs[1]))
+        if z is not product:
+            bias = z.inputs[0] if z.inputs[1] == product else z.inputs[1]
+            b = ref(bias)
+            right = (*right, " + 1 ", b.T if isinstance(b, Sym) else b)
+        nodes = [product] if z is product else [product, z]
+        self._add(self.graph.section[z.serial], (ref(z), " = ", *right), nodes, "dense")
+
+    def _folded_loss(self, folded: Folded) -> None:
+        if folded.probability is not None:
+            node = folded.probability
+            self._add("loss", (self.symbols.ref(node), " = softmax(", self.symbols.ref(folded.pred), ")"), [node], "probabilities")
+            self.symbols.hidden.add(node.serial)
+        self._add("loss", folded.equation(), folded.members, "loss")
+
+    def _folded_slope(self, folded: Folded) -> None:
+        self._add("backward", folded.slope_equation(), folded.slope_members, "loss gradient")
+
+    def _effect(self, effect: core.Node) -> None:
+        target = self.graph.real(effect.inputs[0])
+        w = self.symbols.ref(target)
+        if effect.op == "rule_update":
+            g, title = self.symbols.ref(effect.inputs[1]), type(self.graph.model.optimizer).__name__
+            self._add("update", (w, f" ← {title}(", w, ", ", g, ")"), [effect], "update", target)
+        elif effect.op == "assign":
+            self._add("update", (w, " ← ", self.symbols.ref(effect.inputs[1])), [effect], "update", target)
+
+    def _state(self, variable: core.Node, value: core.Node) -> None:
+        self._add("update", (self.symbols.ref(variable), " ← ", self.symbols.ref(value)), [], "statistic", variable)
+
+    def _add(self, section: str, equation: Equation, nodes: list[core.Node], kind: str, target: core.Node | None = None) -> None:
+        result = target if target is not None else nodes[-1]
+        costs = [cost.flops(n, [self._shape(i) for i in n.inputs], self._shape(n)) for n in nodes]
+        operands = self._operands(equation)
+        shape = self._display_shape(result)
+        read = sum(cost.size_of(self._shape(n), n.dtype) for n in operands.values())
+        name = equation[0].plain if isinstance(equation[0], Sym) else "T"
+        step = Step(
+            number=len(self.trace.steps) + 1,
+            section=section,
+            name=name,
+            equation=equation,
+            kind=kind,
+            ops=[n.op for n in nodes],
+            operands=list(operands),
+            operand_shapes=[self._display_shape(n) for n in operands.values()],
+            shape=shape,
+            dtype=result.dtype,
+            flops=sum(costs),
+            bytes=read + cost.size_of(self._shape(result), result.dtype),
+            layer=self._layer(nodes),
+            parts=tuple(c for c in costs if c) if kind == "dense" else (),
+            nodes=[n.serial for n in nodes],
+        )
+        products = [c for n, c in zip(nodes, costs, strict=True) if n.op == "matmul"]
+        step.detail = {"matmul": products[0]} if products else {}
+        if target is None:
+            step.values = self.measured.values.get(result.serial)
+        else:
+            step.before = self.measured.values.get(result.serial)
+            step.values = self.measured.after.get(result.attrs["variable"])
+        self.trace.steps.append(step)
+
+    def _operands(self, equation: Equation) -> dict[str, core.Node]:
+        """The nodes behind the symbols right of the sign, by name."""
+        by_symbol = {symbol: self.graph.nodes[serial] for serial, symbol in self.symbols.of.items() if serial in self.graph.nodes}
+        found: dict[str, core.Node] = {}
+        for part in equation[1:]:
+            if isinstance(part, Sym):
+                node = by_symbol.get(part._replace(transposed=False))
+                if node is not None:
+                    found[part._replace(transposed=False).plain] = node
+        return found
+
+    def _kind(self, node: core.Node, section: str, bias: bool | None) -> str:
+        if section == "backward":
+            of = self._gradient_of(node)
+            if bias and of is not None and of.op == "variable":
+                return "bias gradient"
+            if node.op == "matmul":
+                return "weight gradient" if of is not None and of.op == "variable" else "input gradient"
+            return "activation gradient" if node.op.endswith("_backward") else "gradient" if of is not None else node.op
+        if section == "forward" and node.op in core.activation_names():
+            return "activation"
+        return node.op
+
+    def _gradient_of(self, node: core.Node) -> core.Node | None:
+        symbol = self.symbols.of.get(node.serial)
+        if symbol is None or not symbol.gradient:
+            return None
+        for serial, gradient in self.graph.gradients.items():
+            if gradient == node and self.symbols.of.get(serial) == symbol._replace(gradient=False):
+                return self.graph.nodes[serial]
+        return None
+
+    def _biases(self) -> dict[int, bool]:
+        """Gradients of biases that are sums over the rows of a matrix: 1^T dZ."""
+        found: dict[int, bool] = {}
+        for gradient in self.graph.gradients.values():
+            if gradient.op == "sum" and list(gradient.attrs["axes"]) == [0] and not gradient.attrs["keepdims"]:
+                found[gradient.serial] = len(gradient.inputs[0].shape) == 2
+        return found
+
+    def _skipped(self) -> None:
+        """The gradient of the input, which nothing needs: what is saved."""
+        for index, _, product, z in self.symbols.dense:
+            x = self.graph.real(product.inputs[0])
+            if x.op == "input" and self.graph.gradients and z.serial in self.graph.gradients:
+                dz, w = Sym("Z", index).d, self.symbols.ref(product.inputs[1])
+                equation: Equation = (Sym("X").d, " = ", dz, " ", w.T if isinstance(w, Sym) else w)
+                m, k = self._shape(x)[0], math.prod(self._shape(x)[1:])
+                self.trace.skipped.append({"equation": equation, "flops": 2 * m * k * self._shape(z)[-1]})
+
+    def _parameters_first(self) -> None:
+        """Gradients of parameters follow the line that they need: dZ2, dW2, db2, then dA1."""
+        lines = self.trace.steps
+        used = {name for line in lines if line.section == "backward" for name in line.operands}
+        moved = [s for s in lines if s.kind in ("weight gradient", "bias gradient") and s.name not in used]
+        rest = [s for s in lines if s not in moved]
+        for line in sorted(moved, key=lambda s: s.kind):  # the bias first: what is put in later stands nearer
+            at = [i for i, s in enumerate(rest) if s.section != "backward" or s.name in line.operands]
+            rest.insert(max(at) + 1, line)
+        self.trace.steps[:] = rest
+        for number, line in enumerate(rest, 1):
+            line.number = number
+
+    # ---- shapes and sources ----
+
+    def _shape(self, node: core.Node) -> tuple[int, ...]:
+        value = self.measured.values.get(node.serial)
+        return tuple(known_as(n, self.batch) for n in node.shape) if value is None else value.shape
+
+    def _display_shape(self, node: core.Node) -> tuple[Any, ...]:
+        value = self.measured.values.get(node.serial)
+        return tuple(node.shape) if value is None else value.shape
+
+    def _layer(self, nodes: list[core.Node]) -> str | None:
+        scope = nodes[-1].scope if nodes else None
+        known = {id(layer): name for name, layer in self.graph.model.wiring.layers.items()}
+        return known.get(id(scope.layer)) if scope is not None else None
+
+    def _sources(self) -> None:
+        full = {p.variable: name for name, p in self.graph.model.wiring.parameters.items()}
+        for name, node in self.symbols.sources.items():
+            variable = node.attrs.get("variable") if node.op == "variable" else None
+            trainable = variable is not None and variable in full and variable.trainable
+            self.trace.sources[name] = {
+                "kind": "input" if variable is None else "parameter" if trainable else "state",
+                "full_name": full.get(variable, name) if variable is not None else node.attrs.get("name") or name,
+                "shape": self._display_shape(node),
+                "dtype": node.dtype,
+                "values": self.measured.values.get(node.serial),
+            }
+
+
+def title_of(model: Any) -> str:
+    """MLP 4 → 8 → 3, for a stack of dense layers; else the class and its number of layers."""
+    layers = model.layers
+    dense = [layer for layer in layers if isinstance(layer, Dense)]
+    sizes = list(model.programs.inputs[0].shape[1:])
+    if dense and len(model.programs.inputs) == len(model.programs.outputs) == 1 and len(dense) >= len(layers) / 2:
+        return "MLP " + " → ".join(str(n) for n in ("×".join(map(str, sizes)), *(layer.units for layer in dense)))
+    return f"{type(model).__name__} of {len(layers)} layers"
+
+
+__all__ = ["HIDDEN", "Writer", "title_of"]
