@@ -48,16 +48,15 @@ double time_of(F f) {
 
 // Twelve independent chains of multiply-adds on registers; one function a target.
 constexpr int kChains = 12, kSteps = 1000;
-#define CEILING(name, attribute, bytes, multiply_add)                                     \
-  attribute void name##_loop() {                                                          \
-    typedef float V __attribute__((vector_size(bytes)));                                  \
-    V x[kChains] = {}, a = V{} + 0.999f, b = V{} + 0.001f;                                \
-    for (int s = 0; s < kSteps; ++s)                                                      \
-      _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) {                        \
-        x[i] = multiply_add(x[i], a, b);                                                  \
-        asm volatile("" : "+" VECTOR_REGISTER(x[i])); /* the result counts as being read */ \
-      }                                                                                   \
-  }                                                                                       \
+#define CEILING(name, attribute, bytes, multiply_add)                                             \
+  attribute void name##_loop() {                                                                  \
+    typedef float V __attribute__((vector_size(bytes)));                                          \
+    V x[kChains] = {}, a = V{} + 0.999f, b = V{} + 0.001f;                                        \
+    for (int s = 0; s < kSteps; ++s) _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) { \
+        x[i] = multiply_add(x[i], a, b);                                                          \
+        asm volatile("" : "+" VECTOR_REGISTER(x[i])); /* the result counts as being read */       \
+      }                                                                                           \
+  }                                                                                               \
   double name() { return 2.0 * kChains * kSteps * (bytes / 4) / time_of(name##_loop) * 1e-9; }
 
 #if defined(__x86_64__)
@@ -100,12 +99,23 @@ struct Product {
 };
 
 const Product kProducts[] = {
-    {"square", 64, 64, 64, 'n'},        {"mnist-s forward", 32, 128, 784, 'n'},   {"mnist-m forward", 128, 512, 784, 'n'},
-    {"mnist-m hidden", 128, 512, 512, 'n'}, {"mnist-m A^T B", 512, 512, 128, 't'}, {"mnist-s A^T B", 784, 128, 32, 't'},
-    {"tiny-rl hidden", 64, 64, 64, 't'}, {"10 columns", 128, 10, 512, 'n'},        {"10 columns A^T B", 512, 10, 128, 't'},
-    {"one column", 256, 1, 256, 'n'},   {"one column, dots", 256, 1, 256, 'd'},   {"8 columns, dots", 256, 8, 256, 'd'},
-    {"odd", 37, 61, 53, 'n'},           {"one row", 1, 512, 784, 'n'},            {"one row, small", 1, 64, 64, 'n'},
-    {"two rows", 2, 512, 784, 'n'},     {"wide", 256, 2048, 1024, 'n'},
+    {"square", 64, 64, 64, 'n'},
+    {"mnist-s forward", 32, 128, 784, 'n'},
+    {"mnist-m forward", 128, 512, 784, 'n'},
+    {"mnist-m hidden", 128, 512, 512, 'n'},
+    {"mnist-m A^T B", 512, 512, 128, 't'},
+    {"mnist-s A^T B", 784, 128, 32, 't'},
+    {"tiny-rl hidden", 64, 64, 64, 't'},
+    {"10 columns", 128, 10, 512, 'n'},
+    {"10 columns A^T B", 512, 10, 128, 't'},
+    {"one column", 256, 1, 256, 'n'},
+    {"one column, dots", 256, 1, 256, 'd'},
+    {"8 columns, dots", 256, 8, 256, 'd'},
+    {"odd", 37, 61, 53, 'n'},
+    {"one row", 1, 512, 784, 'n'},
+    {"one row, small", 1, 64, 64, 'n'},
+    {"two rows", 2, 512, 784, 'n'},
+    {"wide", 256, 2048, 1024, 'n'},
 };
 
 void measure_product(const Table& table, const Product& p, double top) {
@@ -152,8 +162,9 @@ void measure_rules(const Table& table) {
     double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
     std::fill(hyper, hyper + kMaxRuleConstants, 0.5);
     rule.prepare(hyper, 1e-3, clock, constants);
-    const RuleArgs u = {w.data(), kCount, {slots[0].data(), slots[1].data(), slots[2].data(), slots[3].data()},
-                        g.data(), kCount, 1, kCount, constants};
+    const RuleArgs u = {w.data(), kCount,   {slots[0].data(), slots[1].data(), slots[2].data(), slots[3].data()},
+                        g.data(), kCount,   1,
+                        kCount,   constants};
     const double s = time_of([&] { rule.apply[kF32](u); });
     std::printf("  %-24s f32 %7.3f ns a parameter\n", rule.name, s / kCount * 1e9);
   }

@@ -304,7 +304,7 @@ struct LogSigmoid : NoParams {
   }
 };
 
-using Activations = List<Tanh, Sigmoid, Relu, LeakyRelu, Elu, Selu, Celu, Gelu, GeluTanh, Silu, Mish, Softplus, Softsign, HardSigmoid,
-                         HardSwish, HardTanh, Relu6, LogSigmoid>;
+using Activations = List<Tanh, Sigmoid, Relu, LeakyRelu, Elu, Selu, Celu, Gelu, GeluTanh, Silu, Mish, Softplus, Softsign,
+                         HardSigmoid, HardSwish, HardTanh, Relu6, LogSigmoid>;
 
 }  // namespace lamina::activations

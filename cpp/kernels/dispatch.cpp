@@ -54,7 +54,8 @@ const Table& find(const std::string& name) {
   for (const Candidate& c : candidates()) {
     if (name != c.table->isa) continue;
     if (c.supported) return *c.table;
-    throw std::invalid_argument("[LAMINA_ISA] expected an instruction set that this processor has (" + supported_names() + "), got '" + name + "'");
+    throw std::invalid_argument("[LAMINA_ISA] expected an instruction set that this processor has (" + supported_names() +
+                                "), got '" + name + "'");
   }
   throw std::invalid_argument("[LAMINA_ISA] expected one of " + supported_names() + ", got '" + name + "'");
 }
@@ -63,7 +64,8 @@ const Table& choose() {
   const char* forced = std::getenv("LAMINA_ISA");
   if (forced != nullptr && *forced != '\0') return find(forced);
   const std::vector<const Table*> all = supported_tables();
-  if (all.empty()) throw std::invalid_argument("[LAMINA_ISA] this processor is older than x86-64-v2 (SSE 4.2), the least that lamina runs on");
+  if (all.empty())
+    throw std::invalid_argument("[LAMINA_ISA] this processor is older than x86-64-v2 (SSE 4.2), the least that lamina runs on");
   return *all.front();
 }
 

@@ -8,18 +8,31 @@ LAMINA_KERNELS_BEGIN
 
 // What every instruction states: how many operands, how many hyper-parameters, and how many vectors a step of the loop takes
 // (several hide the latency of light arithmetic; a long formula fills the pipes by itself).
-template <int kOperands, int kVectors = 4, int kHypers = 0>
+template <int kOperands, int kVectors, int kHypers = 0>
 struct Instruction {
   static constexpr int arity = kOperands;
   static constexpr int vectors = kVectors;
   static constexpr int params = kHypers;
 };
 
-using Light1 = Instruction<1>;
-using Light2 = Instruction<2>;
-using Light3 = Instruction<3>;
-using Heavy1 = Instruction<1, 1>;
-using Heavy2 = Instruction<2, 1>;
+struct Name {
+  char text[16] = {};
+  template <int kLength>
+  constexpr Name(const char (&from)[kLength]) {
+    for (int i = 0; i < kLength; ++i) text[i] = from[i];
+  }
+};
+
+template <Name kName, int kOperands, int kVectors>
+struct Named : Instruction<kOperands, kVectors> {
+  static constexpr Name copy = kName;
+  static constexpr const char* name = copy.text;
+};
+
+template <Name kName, int kOperands>
+using Light = Named<kName, kOperands, 4>;
+template <Name kName, int kOperands>
+using Heavy = Named<kName, kOperands, 1>;
 
 // Where an operand is read: `at` moves on by `step` a vector; at a splat it stays, on a buffer full of the one value.
 template <class T>
@@ -48,11 +61,13 @@ LAMINA_INLINE void elementwise_row(const double* params, T* out, Cursor<T>* in, 
   const bool ragged = cols % kLane != 0, wide = cols >= kLane;
   Vec<T> last(0.0);
   if (ragged)
-    last = apply<T, F>(params, [&](int i) { return wide ? load(in[i].at + (in[i].dense ? cols - kLane : 0)) : load(in[i].at, cols); });
+    last =
+        apply<T, F>(params, [&](int i) { return wide ? load(in[i].at + (in[i].dense ? cols - kLane : 0)) : load(in[i].at, cols); });
   ptrdiff_t c = 0;
   for (; c + kChunk <= cols; c += kChunk) {
 #pragma GCC unroll 4
-    for (ptrdiff_t v = 0; v < kChunk; v += kLane) store(out + c + v, apply<T, F>(params, [&](int i) { return load(in[i].at + v); }));
+    for (ptrdiff_t v = 0; v < kChunk; v += kLane)
+      store(out + c + v, apply<T, F>(params, [&](int i) { return load(in[i].at + v); }));
     advance<T, F::arity>(in, kChunk);
   }
   if constexpr (F::vectors > 1)
@@ -113,51 +128,44 @@ LAMINA_INLINE V truth(auto mask) {
 }
 
 // clang-format off
-struct Neg : Light1 { static constexpr const char* name = "neg"; template <class V> static V run(const double*, V x) { return -x; } };
-struct Abs : Light1 { static constexpr const char* name = "abs"; template <class V> static V run(const double*, V x) { return abs(x); } };
-struct Sign : Light1 {
-  static constexpr const char* name = "sign";
-  template <class V> static V run(const double*, V x) { return where(x > 0.0, V(1.0), where(x < 0.0, V(-1.0), x + 0.0)); }  // NaN stays
+struct Neg : Light<"neg", 1> { template <class V> static V run(const double*, V x) { return -x; } };
+struct Abs : Light<"abs", 1> { template <class V> static V run(const double*, V x) { return abs(x); } };
+struct Sign : Light<"sign", 1> {
+  // x + 0 at the end: NaN stays, -0 becomes 0
+  template <class V> static V run(const double*, V x) { return where(x > 0.0, V(1.0), where(x < 0.0, V(-1.0), x + 0.0)); }
 };
-struct Exp : Heavy1 { static constexpr const char* name = "exp"; template <class V> static V run(const double*, V x) { return exp(x); } };
-struct Log : Heavy1 { static constexpr const char* name = "log"; template <class V> static V run(const double*, V x) { return log(x); } };
-struct Log1p : Heavy1 { static constexpr const char* name = "log1p"; template <class V> static V run(const double*, V x) { return log1p(x); } };
-struct Expm1 : Heavy1 { static constexpr const char* name = "expm1"; template <class V> static V run(const double*, V x) { return expm1(x); } };
-struct Sqrt : Light1 { static constexpr const char* name = "sqrt"; template <class V> static V run(const double*, V x) { return sqrt(x); } };
-struct Sin : Heavy1 { static constexpr const char* name = "sin"; template <class V> static V run(const double*, V x) { return sin(x); } };
-struct Cos : Heavy1 { static constexpr const char* name = "cos"; template <class V> static V run(const double*, V x) { return cos(x); } };
-struct Erf : Heavy1 { static constexpr const char* name = "erf"; template <class V> static V run(const double*, V x) { return erf(x); } };
-struct Floor : Light1 { static constexpr const char* name = "floor"; template <class V> static V run(const double*, V x) { return floor(x); } };
-struct Square : Light1 { static constexpr const char* name = "square"; template <class V> static V run(const double*, V x) { return x * x; } };
-struct Reciprocal : Light1 { static constexpr const char* name = "reciprocal"; template <class V> static V run(const double*, V x) { return 1.0 / x; } };
-struct Copy : Light1 { static constexpr const char* name = "copy"; template <class V> static V run(const double*, V x) { return x; } };
+struct Exp : Heavy<"exp", 1> { template <class V> static V run(const double*, V x) { return exp(x); } };
+struct Log : Heavy<"log", 1> { template <class V> static V run(const double*, V x) { return log(x); } };
+struct Log1p : Heavy<"log1p", 1> { template <class V> static V run(const double*, V x) { return log1p(x); } };
+struct Expm1 : Heavy<"expm1", 1> { template <class V> static V run(const double*, V x) { return expm1(x); } };
+struct Sqrt : Light<"sqrt", 1> { template <class V> static V run(const double*, V x) { return sqrt(x); } };
+struct Sin : Heavy<"sin", 1> { template <class V> static V run(const double*, V x) { return sin(x); } };
+struct Cos : Heavy<"cos", 1> { template <class V> static V run(const double*, V x) { return cos(x); } };
+struct Erf : Heavy<"erf", 1> { template <class V> static V run(const double*, V x) { return erf(x); } };
+struct Floor : Light<"floor", 1> { template <class V> static V run(const double*, V x) { return floor(x); } };
+struct Square : Light<"square", 1> { template <class V> static V run(const double*, V x) { return x * x; } };
+struct Reciprocal : Light<"reciprocal", 1> { template <class V> static V run(const double*, V x) { return 1.0 / x; } };
+struct Copy : Light<"copy", 1> { template <class V> static V run(const double*, V x) { return x; } };
 
-struct Add : Light2 { static constexpr const char* name = "add"; template <class V> static V run(const double*, V a, V b) { return a + b; } };
-struct Sub : Light2 { static constexpr const char* name = "sub"; template <class V> static V run(const double*, V a, V b) { return a - b; } };
-struct Mul : Light2 { static constexpr const char* name = "mul"; template <class V> static V run(const double*, V a, V b) { return a * b; } };
-struct Div : Light2 { static constexpr const char* name = "div"; template <class V> static V run(const double*, V a, V b) { return a / b; } };
-struct Pow : Heavy2 { static constexpr const char* name = "pow"; template <class V> static V run(const double*, V a, V b) { return pow(a, b); } };
-struct Maximum : Light2 { static constexpr const char* name = "maximum"; template <class V> static V run(const double*, V a, V b) { return max(a, b); } };
-struct Minimum : Light2 { static constexpr const char* name = "minimum"; template <class V> static V run(const double*, V a, V b) { return min(a, b); } };
-struct Eq : Light2 { static constexpr const char* name = "eq"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a == b); } };
-struct Ne : Light2 { static constexpr const char* name = "ne"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a != b); } };
-struct Lt : Light2 { static constexpr const char* name = "lt"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a < b); } };
-struct Le : Light2 { static constexpr const char* name = "le"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a <= b); } };
-struct Gt : Light2 { static constexpr const char* name = "gt"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a > b); } };
-struct Ge : Light2 { static constexpr const char* name = "ge"; template <class V> static V run(const double*, V a, V b) { return truth<V>(a >= b); } };
+struct Add : Light<"add", 2> { template <class V> static V run(const double*, V a, V b) { return a + b; } };
+struct Sub : Light<"sub", 2> { template <class V> static V run(const double*, V a, V b) { return a - b; } };
+struct Mul : Light<"mul", 2> { template <class V> static V run(const double*, V a, V b) { return a * b; } };
+struct Div : Light<"div", 2> { template <class V> static V run(const double*, V a, V b) { return a / b; } };
+struct Pow : Heavy<"pow", 2> { template <class V> static V run(const double*, V a, V b) { return pow(a, b); } };
+struct Maximum : Light<"maximum", 2> { template <class V> static V run(const double*, V a, V b) { return max(a, b); } };
+struct Minimum : Light<"minimum", 2> { template <class V> static V run(const double*, V a, V b) { return min(a, b); } };
+struct Eq : Light<"eq", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a == b); } };
+struct Ne : Light<"ne", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a != b); } };
+struct Lt : Light<"lt", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a < b); } };
+struct Le : Light<"le", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a <= b); } };
+struct Gt : Light<"gt", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a > b); } };
+struct Ge : Light<"ge", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a >= b); } };
 
-struct Where : Light3 {
-  static constexpr const char* name = "where";
+struct Where : Light<"where", 3> {
   template <class V> static V run(const double*, V c, V a, V b) { return where(c != 0.0, a, b); }
 };
-struct Clip : Light3 {
-  static constexpr const char* name = "clip";
-  template <class V> static V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); }
-};
-struct Fma : Light3 {
-  static constexpr const char* name = "fma";
-  template <class V> static V run(const double*, V a, V b, V c) { return fma(a, b, c); }
-};
+struct Clip : Light<"clip", 3> { template <class V> static V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); } };
+struct Fma : Light<"fma", 3> { template <class V> static V run(const double*, V a, V b, V c) { return fma(a, b, c); } };
 // clang-format on
 
 LAMINA_KERNELS_END

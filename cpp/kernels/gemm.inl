@@ -14,14 +14,14 @@ LAMINA_KERNELS_BEGIN
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
 constexpr int kAccumulators = kTileRows * kTileVectors;
-constexpr int kWidest = 8;  // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
+constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
 constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
 
 // Vectors a tile of that many rows may take.
 constexpr int widest(int rows) { return kAccumulators / rows < kWidest ? kAccumulators / rows : kWidest; }
 
-// A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within half of a 32 KB L1 for the narrow
-// tiles, in L2 for the wide ones, which do 24 multiply-adds for each 4 loads of B.
+// A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within half of a 32 KB L1 for the
+// narrow tiles, in L2 for the wide ones, which do 24 multiply-adds for each 4 loads of B.
 constexpr ptrdiff_t kPanelBytes = kRegisters == 32 ? 131072 : 16384;
 
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
@@ -44,8 +44,8 @@ struct Product {
   bool accumulate;
 };
 
-// c[kRows, kVectors vectors]. The last vector starts at `c_last`, which may overlap the one before: columns that do not fill a vector
-// are covered by a second computation of their neighbours (the same chain, so the same bits) and the loop knows no tails.
+// c[kRows, kVectors vectors]. The last vector starts at `c_last`, which may overlap the one before: columns that do not fill a
+// vector are covered by a second computation of their neighbours (the same chain, so the same bits) and the loop knows no tails.
 template <class T, int kRows, int kVectors>
 [[gnu::noinline]] void tile(const Product<T>& product) {
   const Product<T> p = product;  // a copy: the stores to C cannot change it
@@ -106,12 +106,12 @@ void run_tile(const Product<T>& p, int vectors) {
   switch (vectors) {
     case 1: return tile<T, kRows, 1>(p);
     case 2: return tile<T, kRows, 2>(p);
-    case 3: return tile<T, kRows, kMost < 3 ? 1 : 3>(p);
-    case 4: return tile<T, kRows, kMost < 4 ? 1 : 4>(p);
-    case 5: return tile<T, kRows, kMost < 5 ? 1 : 5>(p);
-    case 6: return tile<T, kRows, kMost < 6 ? 1 : 6>(p);
-    case 7: return tile<T, kRows, kMost < 7 ? 1 : 7>(p);
-    default: return tile<T, kRows, kMost < 8 ? 1 : 8>(p);
+    case 3: return tile < T, kRows, kMost<3 ? 1 : 3>(p);
+    case 4: return tile < T, kRows, kMost<4 ? 1 : 4>(p);
+    case 5: return tile < T, kRows, kMost<5 ? 1 : 5>(p);
+    case 6: return tile < T, kRows, kMost<6 ? 1 : 6>(p);
+    case 7: return tile < T, kRows, kMost<7 ? 1 : 7>(p);
+    default: return tile < T, kRows, kMost<8 ? 1 : 8>(p);
   }
 }
 
@@ -215,8 +215,8 @@ void block(const GemmArgs& g) {
   T* c = static_cast<T*>(g.c);
   for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
     const ptrdiff_t next = g.k * (i + 1) / pieces;
-    const Product<T> p = {next - at,         a + at * g.a_col, g.a_row, g.a_col, b + at * g.b_row, g.b_row, c, g.c_row, 0, 0,
-                          g.accumulate || i};
+    const Product<T> p = {next - at, a + at * g.a_col, g.a_row, g.a_col, b + at * g.b_row, g.b_row,
+                          c,         g.c_row,          0,       0,       g.accumulate || i};
     if (g.n < kLanes<T>)
       run_panel(p, g.m, 1, g.n);
     else

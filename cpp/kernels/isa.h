@@ -1,6 +1,7 @@
 // One instruction set: its namespace, the width of its vectors, and the few operations that vector extensions cannot say.
 //
-// An isa_<name>.cpp defines LAMINA_ISA (the namespace) and LAMINA_VECTOR_BYTES and includes table.inl; its flags come from the build.
+// An isa_<name>.cpp names its compiler flags in its first line, defines LAMINA_ISA (the namespace) and LAMINA_VECTOR_BYTES, and
+// includes table.inl.
 // Everything but the table lives in an anonymous namespace: an inline function that two such files exported would be merged by the
 // linker, and an old processor could end up in the copy of a new one.
 #pragma once

@@ -1,4 +1,5 @@
-// exp log log1p expm1 tanh sigmoid erf: branch-free polynomials over vectors, one source for f32 and f64; sin cos pow from the C library.
+// exp log log1p expm1 tanh sigmoid erf: branch-free polynomials over vectors, one source for f32 and f64.
+// sin cos pow: the C library's, lane by lane.
 //
 // Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf <= 2 ulp, log1p and expm1 <= 3, on every normal
 // result; infinities, NaN, zeros and subnormals as in C. The coefficients are minimax fits (Lawson's iteration in 40 digits, each
@@ -19,17 +20,17 @@ struct Fit<float> {
   static constexpr float kExpm1[] = {0.5f, 0.166666672f, 0.0416664816f, 0.00833318941f, 0.00139333482f, 0.000199610164f};
   // the same for -.139 <= r <= .554; 2^-31.3
   static constexpr float kTanh[] = {0.5f, 0.166666612f, 0.0416669399f, 0.00833572075f, 0.00137078215f, 0.000236912223f};
-  static constexpr float kExpLeast = -104.0f, kExpMost = 89.0f;  // where the result is 0, and infinite
-  static constexpr float kExpm1Least = -20.0f;                   // e^-20 < 2^-26
-  static constexpr float kTanhMost = 9.1f;                       // 2 e^-18.2 < 2^-25
+  static constexpr float kExpLeast = -104.0f, kExpMost = 89.0f;               // where the result is 0, and infinite
+  static constexpr float kExpm1Least = -20.0f;                                // e^-20 < 2^-26
+  static constexpr float kTanhMost = 9.1f;                                    // 2 e^-18.2 < 2^-25
   static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // 9 bits: n times it is exact
-  static constexpr float kTiny = 0x1p-26f;                       // log1p(x) = expm1(x) = x below
+  static constexpr float kTiny = 0x1p-26f;                                    // log1p(x) = expm1(x) = x below
   // (log(1 + f) - f + f^2 / 2) / f^3 for |f| <= 1/3; 2^-27.5 of log(1 + f)
   static constexpr float kLog[] = {0.333332241f, -0.249997035f, 0.200100347f, -0.166848108f,
                                    0.140110403f, -0.121240631f, 0.139619514f, -0.131533459f};
   static constexpr uint32_t kLogLeast = 0x3F2AAAAB;  // the bits of 2/3: mantissas in [2/3, 4/3)
   // erf(x) / x - 1 in x^2, |x| < 0.9; 2^-29.9
-  static constexpr float kErf[] = {0.128379166f,  -0.376126319f,    0.112836815f,   -0.0268590208f,
+  static constexpr float kErf[] = {0.128379166f,   -0.376126319f,    0.112836815f,   -0.0268590208f,
                                    0.00520071201f, -0.000814399216f, 8.39135464e-05f};
   static constexpr float kErfSplit = 0.9f, kErfMost = 4.0f, kErfCenter = 0.0f;
   // log(1 - erf(t)) in t - kErfCenter, 0.9 <= t <= 4; 2^-29.1 of erf
@@ -67,8 +68,8 @@ struct Fit<double> {
                                      2.4628378149863788e-08,
                                      2.5169423909223025e-09};
   static constexpr double kExpLeast = -746.0, kExpMost = 710.0;
-  static constexpr double kExpm1Least = -40.0;  // e^-40 < 2^-54
-  static constexpr double kTanhMost = 19.5;     // 2 e^-39 < 2^-54
+  static constexpr double kExpm1Least = -40.0;                                                          // e^-40 < 2^-54
+  static constexpr double kTanhMost = 19.5;                                                             // 2 e^-39 < 2^-54
   static constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;  // 32 bits
   static constexpr double kTiny = 0x1p-55;
   // (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, s = f / (2 + f), 1 + f in [sqrt(1/2), sqrt 2); 2^-59.5 of the logarithm
@@ -76,16 +77,17 @@ struct Fit<double> {
                                     0.18183562840431747, 0.15314084394872801, 0.14795645663926968};
   static constexpr uint64_t kLogLeast = 0x3FE6A09E667F3BCD;  // the bits of sqrt(1/2)
   // |x| < 1; 2^-55.9
-  static constexpr double kErf[] = {0.12837916709551256,    -0.37612638903183454,   0.11283791670942599,    -0.026866170642939464,
-                                    0.0052239776050940125,  -0.00085483258922469164, 0.00012055292718691952, -1.4924699317567409e-05,
-                                    1.6447003903866003e-06, -1.6205528604693215e-07, 1.3708241176526482e-08, -7.7753386705012398e-10};
+  static constexpr double kErf[] = {0.12837916709551256,     -0.37612638903183454,    0.11283791670942599,
+                                    -0.026866170642939464,   0.0052239776050940125,   -0.00085483258922469164,
+                                    0.00012055292718691952,  -1.4924699317567409e-05, 1.6447003903866003e-06,
+                                    -1.6205528604693215e-07, 1.3708241176526482e-08,  -7.7753386705012398e-10};
   static constexpr double kErfSplit = 1.0, kErfMost = 6.0, kErfCenter = 1.5;
   // 1 <= t <= 6; 2^-59.1
-  static constexpr double kErfc[] = {-3.3844920895515527,     -3.5088008017795276,     -0.89264033061503978,    -0.025824140633673207,
-                                     0.0060067463864530166,   -0.0012572166861118566,  0.00021596330533872444,  -2.247369494184505e-05,
-                                     -2.6468355486713079e-06, 2.3708723646547117e-06,  -8.1878381558833389e-07, 1.925288105230143e-07,
-                                     -2.7748895429102933e-08, -1.0856583445135929e-09, 2.2523179972560857e-09,  -8.0633992460631208e-10,
-                                     1.6770237720339076e-10,  -2.0242544848861589e-11, 1.0932705898820035e-12};
+  static constexpr double kErfc[] = {
+      -3.3844920895515527,     -3.5088008017795276,    -0.89264033061503978,    -0.025824140633673207,   0.0060067463864530166,
+      -0.0012572166861118566,  0.00021596330533872444, -2.247369494184505e-05,  -2.6468355486713079e-06, 2.3708723646547117e-06,
+      -8.1878381558833389e-07, 1.925288105230143e-07,  -2.7748895429102933e-08, -1.0856583445135929e-09, 2.2523179972560857e-09,
+      -8.0633992460631208e-10, 1.6770237720339076e-10, -2.0242544848861589e-11, 1.0932705898820035e-12};
 };
 
 // c[0] + c[1] x + c[2] x^2 + ...
@@ -143,8 +145,8 @@ LAMINA_INLINE Vec<T> two_to(typename Shape<T>::Bits n, T divisor) {
   return from_bits<T>((n << Shape<T>::kMantissaBits) + bias);
 }
 
-// e^x for x at least kExpLeast. 2^n is applied as two factors, half of n each: a subnormal result is rounded once, and 2^128 (2^1024)
-// is not needed.
+// e^x for x at least kExpLeast. 2^n is applied as two factors, half of n each: a subnormal result is rounded once, and 2^128
+// (2^1024) is not needed.
 template <class T>
 LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
   constexpr int kMantissa = Shape<T>::kMantissaBits;
@@ -267,7 +269,7 @@ LAMINA_INLINE Vec<T> log1p(Vec<T> x) {
   const Parts<T> p = parts(u);
   const Vec<T> lost = x - (u - 1.0);
   // 2^-k; nothing is lost that counts when x is large, and 2^-128 would not be a normal number
-  const Vec<T> down = where(x < T(1e9), from_bits<T>((Uint(2) * kOneBits<T>) - p.exponent), Vec<T>(0.0));
+  const Vec<T> down = where(x < T(1e9), from_bits<T>((Uint(2) * kOneBits<T>)-p.exponent), Vec<T>(0.0));
   const Vec<T> y = log_of_parts(p.k, fma(lost, down, p.f));
   return where(abs(x) < Fit<T>::kTiny, x, log_domain(x, -1.0, y));
 }

@@ -14,8 +14,8 @@
 
 LAMINA_KERNELS_BEGIN
 
-using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos, Erf, Floor, Square, Reciprocal, Copy, Add, Sub, Mul, Div,
-                         Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip, Fma>;
+using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos, Erf, Floor, Square, Reciprocal, Copy, Add, Sub,
+                         Mul, Div, Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip, Fma>;
 
 template <class F>
 constexpr TileEntry elementwise_entry() {
@@ -43,25 +43,24 @@ struct Tiles;
 template <class... Fs, class... As>
 struct Tiles<List<Fs...>, List<As...>> {
   static constexpr TileEntry all[] = {
-      elementwise_entry<Fs>()...,
-      elementwise_entry<Forward<As>>()...,
-      elementwise_entry<Backward<As>>()...,
-      {"iota", TileKind::elementwise, 0, {iota<float>, iota<double>}},
-      row_entry<SumOf>("row_sum"),
-      row_entry<MaxOf>("row_max"),
-      row_entry<MinOf>("row_min"),
-      arg_entry<MaxOf>("row_argmax"),
-      arg_entry<MinOf>("row_argmin"),
-      column_entry<SumOf>("column_sum"),
-      column_entry<MaxOf>("column_max"),
-      column_entry<MinOf>("column_min"),
+      elementwise_entry<Fs>()...,           elementwise_entry<Forward<As>>()...,
+      elementwise_entry<Backward<As>>()..., {"iota", TileKind::elementwise, 0, {iota<float>, iota<double>}},
+      row_entry<SumOf>("row_sum"),          row_entry<MaxOf>("row_max"),
+      row_entry<MinOf>("row_min"),          arg_entry<MaxOf>("row_argmax"),
+      arg_entry<MinOf>("row_argmin"),       column_entry<SumOf>("column_sum"),
+      column_entry<MaxOf>("column_max"),    column_entry<MinOf>("column_min"),
   };
   static constexpr int count = int(sizeof(all) / sizeof(all[0]));
 };
 
 template <class Rule>
 constexpr RuleEntry rule_entry() {
-  return {Rule::name,       Rule::slots,        Rule::hypers, Rule::slot_names, Rule::hyper_names, prepare_rule<Rule>,
+  return {Rule::name,
+          Rule::slots,
+          Rule::hypers,
+          Rule::slot_names,
+          Rule::hyper_names,
+          prepare_rule<Rule>,
           {apply_rule<float, Rule>, apply_rule<double, Rule>}};
 }
 
@@ -86,7 +85,7 @@ LAMINA_KERNELS_END
 namespace lamina::kernels::LAMINA_ISA {
 
 #define LAMINA_CONVERT_FROM(From) \
-  { convert<From, Bool>, convert<From, int32_t>, convert<From, int64_t>, convert<From, float>, convert<From, double> }
+  {convert<From, Bool>, convert<From, int32_t>, convert<From, int64_t>, convert<From, float>, convert<From, double>}
 
 // The only symbol of the file that others see.
 extern const Table table;

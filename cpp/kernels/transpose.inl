@@ -14,7 +14,8 @@ LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
   typedef double Pair __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
   const auto group = [p, step](int i) { return *reinterpret_cast<const Pair*>(p + i * step); };
 #if LAMINA_VECTOR_BYTES == 64
-  const auto low = __builtin_shufflevector(group(0), group(1), 0, 1, 2, 3), high = __builtin_shufflevector(group(2), group(3), 0, 1, 2, 3);
+  const auto low = __builtin_shufflevector(group(0), group(1), 0, 1, 2, 3),
+             high = __builtin_shufflevector(group(2), group(3), 0, 1, 2, 3);
   return typename Shape<T>::Raw(__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7));
 #elif LAMINA_VECTOR_BYTES == 32
   return typename Shape<T>::Raw(__builtin_shufflevector(group(0), group(1), 0, 1, 2, 3));

@@ -241,7 +241,8 @@ struct NAdam {
   }
 };
 
-// r = rho_inf - 2 t b2^t / (1 - b2^t), rho_inf = 2 / (1 - b2) - 1;  r > 5: Adam's step times a rectifier, else w -= lr m / (1 - b1^t)
+// r = rho_inf - 2 t b2^t / (1 - b2^t), rho_inf = 2 / (1 - b2) - 1
+// r > 5: Adam's step times a rectifier, else w -= lr m / (1 - b1^t)
 struct RAdam {
   static constexpr const char* name = "radam";
   static constexpr int slots = 2, hypers = 4, constants = 8;

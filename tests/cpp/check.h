@@ -39,12 +39,12 @@ inline int finish() {
 
 }  // namespace check
 
-#define CHECK(condition, message)                                    \
-  do {                                                               \
-    ++check::state().checks;                                         \
-    if (!(condition)) {                                              \
-      std::ostringstream check_text;                                 \
-      check_text << message;                                         \
+#define CHECK(condition, message)                                      \
+  do {                                                                 \
+    ++check::state().checks;                                           \
+    if (!(condition)) {                                                \
+      std::ostringstream check_text;                                   \
+      check_text << message;                                           \
       check::failed(__FILE__, __LINE__, #condition, check_text.str()); \
-    }                                                                \
+    }                                                                  \
   } while (false)

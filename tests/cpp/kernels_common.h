@@ -57,10 +57,10 @@ std::vector<T> normal_values(size_t n, double scale = 1.0) {
 template <class T>
 const std::vector<T>& special_values() {
   using L = std::numeric_limits<T>;
-  static const std::vector<T> v = {T(0),      T(-0.0),       L::infinity(),   -L::infinity(), L::quiet_NaN(), L::min(),
+  static const std::vector<T> v = {T(0),      T(-0.0),         L::infinity(),    -L::infinity(), L::quiet_NaN(), L::min(),
                                    -L::min(), L::denorm_min(), -L::denorm_min(), L::max(),       L::lowest(),    L::epsilon(),
-                                   T(1),      T(-1),         T(0.5),          T(-0.5),        T(2),           T(-2),
-                                   T(20),     T(-20),        T(88.5),         T(-88.5),       T(1e-30),       T(-1e-30)};
+                                   T(1),      T(-1),           T(0.5),           T(-0.5),        T(2),           T(-2),
+                                   T(20),     T(-20),          T(88.5),          T(-88.5),       T(1e-30),       T(-1e-30)};
   return v;
 }
 
@@ -78,7 +78,10 @@ double ulps(T got, Wider<T> right) {
   if (std::isnan(right)) return std::isnan(got) ? 0 : L::infinity();
   if (std::isnan(got)) return L::infinity();
   const T rounded = T(right);
-  if (got == rounded) return std::isinf(rounded) ? 0 : double(std::fabs(Wider<T>(got) - right) / std::ldexp(Wider<T>(1), std::max(std::ilogb(right), L::min_exponent - 1) - L::digits + 1));
+  if (got == rounded)
+    return std::isinf(rounded) ? 0
+                               : double(std::fabs(Wider<T>(got) - right) /
+                                        std::ldexp(Wider<T>(1), std::max(std::ilogb(right), L::min_exponent - 1) - L::digits + 1));
   if (std::isinf(rounded) || std::isinf(got)) return L::infinity();
   const int exponent = right == 0 ? L::min_exponent - 1 : std::max(std::ilogb(right), L::min_exponent - 1);
   return double(std::fabs(Wider<T>(got) - right) / std::ldexp(Wider<T>(1), exponent - L::digits + 1));

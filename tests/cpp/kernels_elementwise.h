@@ -84,9 +84,7 @@ std::map<std::string, std::function<W(W)>> activation_formulas() {
   };
   m["celu"] = [p](W x) { return x > 0 ? x : p * std::expm1(x / p); };
   m["gelu"] = [](W x) { return x / 2 * (1 + std::erf(x / std::sqrt(W(2)))); };
-  m["gelu_tanh"] = [](W x) {
-    return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(W(-1))) * (x + W(0.044715L) * x * x * x)));
-  };
+  m["gelu_tanh"] = [](W x) { return x / 2 * (1 + std::tanh(std::sqrt(2 / std::acos(W(-1))) * (x + W(0.044715L) * x * x * x))); };
   m["silu"] = [](W x) { return x * sigmoid_of(x); };
   m["mish"] = [](W x) { return x * std::tanh(std::log1p(std::exp(x))); };
   m["softplus"] = [p](W x) { return p * x > 20 ? x : std::log1p(std::exp(p * x)) / p; };
@@ -111,7 +109,7 @@ bool close(T got, Wider<T> right, double relative, double absolute) {
   return std::fabs(Wider<T>(got) - right) <= L::epsilon() * (Wider<T>(relative) * std::fabs(right) + Wider<T>(absolute));
 }
 
-// One instruction over operands laid out as `layout` says: bit i of `splat` = operand i is one value a row, `all` = one for all rows.
+// One instruction over rows that lie `gap` elements apart. Bit i of `splat`: operand i is one value a row (`all`: one for all).
 template <class T>
 void check_layout(const Table& table, const TileEntry& e, const Oracle<Wider<T>>& oracle, ptrdiff_t rows, ptrdiff_t cols, int splat,
                   bool all, ptrdiff_t gap) {
@@ -143,8 +141,9 @@ void check_layout(const Table& table, const TileEntry& e, const Oracle<Wider<T>>
       W x[3];
       for (int i = 0; i < e.arity; ++i) x[i] = W(static_cast<const T*>(t.in[i].data)[r * t.in[i].row + c * t.in[i].col]);
       const W right = oracle.right(x);
-      CHECK(close(got, right, oracle.relative, oracle.absolute), table.isa << " " << type_name<T>() << " " << e.name << " " << rows << "x" << cols << " splat "
-                                      << splat << " at " << r << "," << c << ": " << got << " for " << right);
+      CHECK(close(got, right, oracle.relative, oracle.absolute), table.isa << " " << type_name<T>() << " " << e.name << " " << rows
+                                                                           << "x" << cols << " splat " << splat << " at " << r
+                                                                           << "," << c << ": " << got << " for " << right);
     }
 }
 
@@ -156,7 +155,8 @@ void check_tails(const Table& table, const TileEntry& e) {
   std::vector<const T*> in;
   for (int i = 0; i < e.arity; ++i) {
     data.push_back(normal_values<T>(kLong, 3.0));
-    for (size_t s = 0; s < special_values<T>().size(); ++s) data[size_t(i)][(s * 5 + size_t(i) * 7) % kLong] = special_values<T>()[s];
+    for (size_t s = 0; s < special_values<T>().size(); ++s)
+      data[size_t(i)][(s * 5 + size_t(i) * 7) % kLong] = special_values<T>()[s];
   }
   for (const auto& d : data) in.push_back(d.data());
   std::vector<T> whole(kLong), part(kLong);

@@ -36,7 +36,8 @@ void check_values(const Table& table, const MathCase<T>& m, const std::vector<T>
     CHECK(off <= m.budget, table.isa << " " << type_name<T>() << " " << m.name << "(" << x[i] << ") = " << y[i] << ", right is "
                                      << right << ", " << off << " ulp");
     if (std::signbit(right) != std::signbit(y[i]) && !std::isnan(y[i]))
-      CHECK(std::fabs(right) < std::numeric_limits<T>::denorm_min() && right != 0, table.isa << " " << m.name << "(" << x[i] << ") has the wrong sign");
+      CHECK(std::fabs(right) < std::numeric_limits<T>::denorm_min() && right != 0,
+            table.isa << " " << m.name << "(" << x[i] << ") has the wrong sign");
     if (normal && off > worst) worst = off, worst_at = x[i];
   }
 }

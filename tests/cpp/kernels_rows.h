@@ -53,7 +53,10 @@ void check_row_splat(const Table& table, const std::string& op) {
   TileArgs t = flat_args<T>(&out, 37, {&x});
   t.in[0] = {&x, 0, 0};
   find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
-  CHECK(out == (op == "sum" ? T(1.25 * 37) : op.find("arg") == 0 ? T(0) : T(1.25)), table.isa << " row_" << op << " of a splat: " << out);
+  CHECK(out == (op == "sum"           ? T(1.25 * 37)
+                : op.find("arg") == 0 ? T(0)
+                                      : T(1.25)),
+        table.isa << " row_" << op << " of a splat: " << out);
 }
 
 template <class T>

@@ -196,7 +196,8 @@ void check_rule(const Table& table, const RuleEntry& rule, ptrdiff_t rows, ptrdi
         found->second(right[i], W(g[i]), t, W(lr), named);
         const double tolerance = (sizeof(T) == 4 ? 4e-6 : 1e-14) * (2 + double(std::fabs(right[i].w)));  // ten steps' roundings
         CHECK(std::fabs(W(w[i]) - right[i].w) <= tolerance, table.isa << " " << type_name<T>() << " " << rule.name << " variant "
-              << variant << " step " << t << ": " << w[i] << " for " << right[i].w);
+                                                                      << variant << " step " << t << ": " << w[i] << " for "
+                                                                      << right[i].w);
       }
     for (ptrdiff_t r = 0; r < rows; ++r)
       for (ptrdiff_t c = cols; c < row; ++c)

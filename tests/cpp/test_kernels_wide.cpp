@@ -4,7 +4,7 @@
 
 // For the whole file: templates are instantiated at its end.
 #pragma GCC target("avx2,fma")
-#pragma GCC optimize("O0")  // emulated vectors are slow to optimize, and there is little to run
+#pragma GCC optimize("O0")                // emulated vectors are slow to optimize, and there is little to run
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the registers as arguments: all inlined
 
 #include <immintrin.h>
@@ -29,7 +29,8 @@ struct Halves {
 template <class H, class V, class G, class... Vs>
 WIDE_INLINE V by_half(G g, V first, Vs... rest) {
   const auto a = __builtin_bit_cast(Halves<H>, first);
-  return __builtin_bit_cast(V, (Halves<H>{g(a.low, __builtin_bit_cast(Halves<H>, rest).low...), g(a.high, __builtin_bit_cast(Halves<H>, rest).high...)}));
+  return __builtin_bit_cast(
+      V, (Halves<H>{g(a.low, __builtin_bit_cast(Halves<H>, rest).low...), g(a.high, __builtin_bit_cast(Halves<H>, rest).high...)}));
 }
 
 // Every mask of isa.h selects the first lanes.
@@ -89,7 +90,6 @@ WIDE_INLINE __m512i mul_epu32(__m512i a, __m512i b) { return __m512i((U(a) & 0xF
 #define LAMINA_ISA wide
 #define LAMINA_VECTOR_BYTES 64
 #include "kernels/table.inl"
-
 
 int main() {
   if (lamina::cpu_features().avx2) kernels_test::check_table(lamina::kernels::wide::table);
