@@ -8,36 +8,88 @@
 (5, 10)
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from lamina import _core, activations, callbacks, datasets, initializers, losses, metrics, ops, optim, schedules
+from lamina import _core, ops
 from lamina._core import get_num_threads, isa, set_num_threads
 from lamina.function import Function, function, grad, jacobian
-from lamina.history import History
-from lamina.layers import *  # noqa: F403
-from lamina.layers import __all__ as _layer_names
-from lamina.model import Model, Sequential
 from lamina.ops import *  # noqa: F403
-from lamina.ops import __all__ as _op_names
+from lamina.ops import __all__ as _operations
 from lamina.tensor import Input, Parameter, RandomState, Tensor, placeholder
+
+if TYPE_CHECKING:
+    from lamina import (
+        activations,
+        callbacks,
+        datasets,
+        initializers,
+        linalg,
+        losses,
+        metrics,
+        optim,
+        schedules,
+    )
+    from lamina.history import History
+    from lamina.io import load
+    from lamina.layers import (
+        Activation,
+        Add,
+        BatchNorm,
+        Concatenate,
+        Dense,
+        Dropout,
+        Embedding,
+        Flatten,
+        Lambda,
+        Layer,
+        LayerNorm,
+        Reshape,
+    )
+    from lamina.model import Model, Sequential
 
 __version__: str = _core.build_info["version"]
 
+# What is imported at its first use: importing lamina itself costs little more than NumPy.
+_MODULES = ("activations", "callbacks", "datasets", "initializers", "linalg", "losses", "metrics", "optim", "schedules")
+_LAYERS = ("Activation", "Add", "BatchNorm", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten", "Lambda", "Layer")
+_LATER = dict.fromkeys((*_LAYERS, "LayerNorm", "Reshape"), "layers")
+_LATER |= {"Model": "model", "Sequential": "model", "History": "history", "load": "io"}
 
-def load(path: Any) -> Model:
-    """Reads a network that `net.save(path)` wrote; see `lamina.io.load`."""
-    from lamina import io
 
-    return io.load(path)
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"lamina.{name}")
+    if name in _LATER:
+        value = getattr(importlib.import_module(f"lamina.{_LATER[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'lamina' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [
+    "Activation",
+    "Add",
+    "BatchNorm",
+    "Concatenate",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Flatten",
     "Function",
     "History",
     "Input",
+    "Lambda",
+    "Layer",
+    "LayerNorm",
     "Model",
     "Parameter",
     "RandomState",
+    "Reshape",
     "Sequential",
     "Tensor",
     "activations",
@@ -49,6 +101,7 @@ __all__ = [
     "initializers",
     "isa",
     "jacobian",
+    "linalg",
     "load",
     "losses",
     "metrics",
@@ -57,6 +110,5 @@ __all__ = [
     "placeholder",
     "schedules",
     "set_num_threads",
-    *_layer_names,
-    *_op_names,
+    *_operations,
 ]
