@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import json
 import math
 import operator
 from collections.abc import Callable
@@ -94,7 +95,7 @@ def reduction(f: Callable) -> Callable:
 
 
 def index_of_extreme(f: Callable) -> Callable:
-    return lambda _, node, x: f(x, axis=node["attrs"]["axis"]).astype(np.int64)
+    return lambda _, node, x: f(x, axis=node["attrs"].get("axis", -1)).astype(np.int64)
 
 
 def logsumexp(x, keepdims=False):
@@ -149,7 +150,7 @@ def scatter_add(context, node, indices, updates):
 
 def iota(context, node):
     attrs = node["attrs"]
-    shape, axis = context.shape(node["shape"]), attrs["axis"]
+    shape, axis = context.shape(node["shape"]), attrs.get("axis", 0)
     column = np.arange(shape[axis]).reshape([-1 if i == axis else 1 for i in range(len(shape))])
     return np.broadcast_to(column, shape).astype(np.float64 if node["dtype"].startswith("float") else node["dtype"])
 
@@ -226,6 +227,79 @@ def activation_backward(name: str) -> Callable:
     return backward
 
 
+def triangular(a, b, lower, transposed, unit_diagonal):
+    t = np.tril(a) if lower else np.triu(a)
+    t = np.where(np.eye(t.shape[-1], dtype=bool), 1.0, t) if unit_diagonal else t
+    return np.linalg.solve(np.swapaxes(t, -2, -1) if transposed else t, b)
+
+
+def cofactors(a):
+    """Element by element: the minor's determinant, signed."""
+    n = a.shape[-1]
+    rest = [np.delete(np.arange(n), i) for i in range(n)]
+    rows = [[(-1) ** (i + j) * np.linalg.det(a[..., rest[i][:, None], rest[j]]) for j in range(n)] for i in range(n)]
+    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+
+
+def each(f: Callable) -> Callable:
+    """A function of one matrix on each of a stack."""
+
+    def call(*arrays, **options):
+        if arrays[0].ndim == 2:
+            return f(*arrays, **options)
+        return np.array([call(*several, **options) for several in zip(*arrays, strict=True)])
+
+    return call
+
+
+def pivoted(a):
+    """Rows of A in the order in which LU takes them, and L and U in one matrix, by SciPy."""
+    import scipy.linalg
+
+    p, low, up = scipy.linalg.lu(a)
+    k = min(a.shape)
+    packed = np.zeros_like(a)
+    packed[:, :k] += np.tril(low, -1)
+    packed[:k] += up
+    return packed, p.argmax(axis=0)
+
+
+def matrix_exponential(a):
+    import scipy.linalg
+
+    return scipy.linalg.expm(a)
+
+
+HOST: dict[str, Callable] = {  # linear algebra: name -> (*input values, **options) -> value
+    "inv": np.linalg.inv,
+    "pinv": lambda a, rcond: np.linalg.pinv(a, rcond),
+    "solve": np.linalg.solve,
+    "solve_triangular": triangular,
+    "lstsq": each(lambda a, b, rcond: np.linalg.pinv(a, rcond) @ b),
+    "det": np.linalg.det,
+    "cofactors": cofactors,
+    "slogdet": lambda a: np.linalg.slogdet(a)[1],
+    "slogdet_sign": lambda a: np.linalg.slogdet(a)[0],
+    "cholesky": np.linalg.cholesky,
+    "lu": each(lambda a: pivoted(a)[0]),
+    "lu_order": each(lambda a: pivoted(a)[1]),
+    "qr_q": lambda a: np.linalg.qr(a)[0],
+    "qr_r": lambda a: np.linalg.qr(a)[1],
+    "svd_u": lambda a: np.linalg.svd(a, full_matrices=False)[0],
+    "svd_s": lambda a: np.linalg.svd(a, full_matrices=False)[1],
+    "svd_vh": lambda a: np.linalg.svd(a, full_matrices=False)[2],
+    "singular_values": lambda a: np.linalg.svd(a, compute_uv=False),
+    "eigh_values": lambda a: np.linalg.eigh(a)[0],
+    "eigh_vectors": lambda a: np.linalg.eigh(a)[1],
+    "expm": matrix_exponential,
+}
+
+
+def host(_, node, *inputs):
+    options = node["attrs"]["options"]
+    return HOST[node["attrs"]["name"]](*inputs, **(json.loads(options) if options else {}))
+
+
 TABLE: dict[str, Callable] = {
     "neg": elementwise(np.negative),
     "abs": elementwise(np.abs),
@@ -283,6 +357,7 @@ TABLE: dict[str, Callable] = {
     "one_hot": lambda _, node, labels: (labels == np.arange(node["attrs"]["classes"])).astype(np.float64),  # labels: (..., 1)
     "update_state": write_and_return(0),
     "variable": variable,
+    "host": host,
     "assign": write_and_return(-1),
     "rule_constants": rule_constants,
     "rule_update": rule_update,

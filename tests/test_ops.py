@@ -355,6 +355,9 @@ def test_sum_over_nothing_is_zero():
     assert np.array_equal(build_and_run(lambda t: lm.sum(t, axis=0), [np.zeros((0, 3))]), np.zeros(3))
     assert np.array_equal(build_and_run(lambda t: lm.sum(t, axis=1), [np.zeros((0, 3))]), np.zeros(0))
     assert build_and_run(lm.sum, [np.zeros((0, 3))]) == 0
+    for shape in ((3, 0), (3, 2, 0)):  # rows without elements, alone and inside an expression
+        assert np.array_equal(build_and_run(lambda t: lm.sum(t, axis=-1), [np.zeros(shape)]), np.zeros(shape[:-1]))
+        assert np.array_equal(build_and_run(lambda t: lm.sum(t * 2, axis=-1) + 1, [np.zeros(shape)]), np.ones(shape[:-1]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
