@@ -91,21 +91,23 @@ def _weak(values: Sequence[Any], where: str) -> list[np.ndarray[Any, Any]]:
 
 
 _Build = Callable[..., Tensor]
-_programs: OrderedDict[Any, _core.Program] = OrderedDict()
+_programs: OrderedDict[Any, tuple[_core.Program, Any]] = OrderedDict()  # and how it gives several results: a NamedTuple's _make
 _MOST_PROGRAMS = 512
 
 
 def _compute(build: _Build, arrays: Sequence[np.ndarray[Any, Any]], rebuild: Callable[[list[Tensor]], Tensor], key: Any) -> Any:
     key = (build, key, tuple((a.dtype.name, a.shape) for a in arrays))
-    program = _programs.get(key)
-    if program is None:
+    found = _programs.get(key)
+    if found is None:
         inputs = [placeholder(a.shape, a.dtype) for a in arrays]
-        result = rebuild(inputs)
-        program = _core.Program([t.node for t in inputs], [result.node])
-        _programs[key] = program
+        result: Any = rebuild(inputs)
+        several, pack = ((result,), None) if isinstance(result, Tensor) else (result, result._make)
+        found = _programs[key] = _core.Program([t.node for t in inputs], [t.node for t in several]), pack
         if len(_programs) > _MOST_PROGRAMS:
             _programs.popitem(last=False)
-    return program.run(list(arrays))[0]
+    program, pack = found
+    results = program.run(list(arrays))
+    return results[0] if pack is None else pack(results)
 
 
 def _hashable(value: Any) -> Any:

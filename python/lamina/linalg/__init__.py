@@ -1,0 +1,56 @@
+"""Linear algebra: given arrays, an operation computes at once; given tensors, it builds nodes that can be differentiated, as often
+as one likes.
+
+Matrices are the last two axes, (.., m, n); leading axes are a stack of them. float32 stays float32; whole numbers become float64.
+What LAPACK does here is a "host" node, which calls NumPy when the program runs; everything else is the core's own operations.
+
+>>> import lamina as lm, numpy as np
+>>> a = lm.placeholder((2, 2), "float64")
+>>> f = lm.function([a], lm.grad(lm.linalg.det(a), a))
+>>> f(np.array([[1.0, 2.0], [3.0, 4.0]])).round(12)
+array([[ 4., -3.],
+       [-2.,  1.]])
+"""
+
+from lamina.linalg.basic import add, dot, kron, matmul, matvec, norm, outer, scale, subtract, trace, transpose
+from lamina.linalg.errors import LinAlgError
+from lamina.linalg.factors import LU, QR, SVD, Eigh, cholesky, eigh, lu, qr, singular_values, svd
+from lamina.linalg.functions import SLogDet, cond, det, expm, matrix_power, matrix_rank, slogdet
+from lamina.linalg.solving import inv, lstsq, pinv, solve, solve_triangular
+
+__all__ = [
+    "LU",
+    "QR",
+    "SVD",
+    "Eigh",
+    "LinAlgError",
+    "SLogDet",
+    "add",
+    "cholesky",
+    "cond",
+    "det",
+    "dot",
+    "eigh",
+    "expm",
+    "inv",
+    "kron",
+    "lstsq",
+    "lu",
+    "matmul",
+    "matrix_power",
+    "matrix_rank",
+    "matvec",
+    "norm",
+    "outer",
+    "pinv",
+    "qr",
+    "scale",
+    "singular_values",
+    "slogdet",
+    "solve",
+    "solve_triangular",
+    "subtract",
+    "svd",
+    "trace",
+    "transpose",
+]

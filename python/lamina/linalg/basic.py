@@ -1,0 +1,151 @@
+"""Vectors and matrices: products, transposes, traces, norms. All of it is ordinary operations; nothing here needs LAPACK but the
+singular values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina import ops
+from lamina.lift import constant, operation
+from lamina.linalg.factors import singular_values
+from lamina.linalg.shapes import floating, swap
+from lamina.tensor import Tensor
+
+add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
+
+
+@operation(2)
+def scale(c: Tensor, x: Tensor) -> Tensor:
+    """c x, a number times a vector or a matrix; c may be a stack of numbers of the leading axes' shape.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.scale(2.0, np.eye(2))
+    array([[2., 0.],
+           [0., 2.]])
+    """
+    if c.ndim == 0:
+        return ops.multiply(c, x)  # type: ignore[no-any-return]
+    return ops.multiply(ops.reshape(c, (*c.shape, *(1 for _ in range(x.ndim - c.ndim)))), x)  # type: ignore[no-any-return]
+
+
+@operation(2)
+def matvec(a: Tensor, x: Tensor) -> Tensor:
+    """y[.., i] = sum_j a[.., i, j] x[.., j], for a: (.., m, n) and x: (.., n).
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.matvec(np.eye(2), np.array([3.0, 4.0]))
+    array([3., 4.])
+    """
+    return ops.squeeze(ops.matmul(a, ops.expand_dims(x, -1)), -1)  # type: ignore[no-any-return]
+
+
+@operation(2)
+def outer(a: Tensor, b: Tensor) -> Tensor:
+    """c[.., i, j] = a[.., i] b[.., j], for vectors a: (.., m) and b: (.., n).
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    array([[3., 4.],
+           [6., 8.]])
+    """
+    return ops.multiply(ops.expand_dims(a, -1), ops.expand_dims(b, -2))  # type: ignore[no-any-return]
+
+
+@operation(2)
+def kron(a: Tensor, b: Tensor) -> Tensor:
+    """The Kronecker product: the block matrix of a[i, j] b, (.., m p, n q) from (.., m, n) and (.., p, q).
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.kron(np.eye(2), np.array([[1.0, 2.0]]))
+    array([[1., 2., 0., 0.],
+           [0., 0., 1., 2.]])
+    """
+    blocks = ops.expand_dims(ops.expand_dims(a, -1), -3) * ops.expand_dims(ops.expand_dims(b, -2), -4)
+    *batch, m, p, n, q = blocks.shape
+    return ops.reshape(blocks, (*batch, m * p, n * q))  # type: ignore[no-any-return]
+
+
+@operation(1)
+def transpose(x: Tensor) -> Tensor:
+    """x[.., j, i], each matrix of a stack transposed; a vector stays as it is.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.transpose(np.zeros((5, 2, 3))).shape
+    (5, 3, 2)
+    """
+    return swap(x) if x.ndim > 1 else x
+
+
+@operation(1)
+def trace(x: Tensor) -> Tensor:
+    """sum_i x[.., i, i], for x: (.., m, n).
+
+    >>> import lamina as lm, numpy as np
+    >>> float(lm.linalg.trace(np.eye(3)))
+    3.0
+    """
+    m, n = x.shape[-2:]
+    return ops.sum(ops.where(constant(np.eye(m, n, dtype=bool)), x, ops.zeros_like(x)), (-2, -1))  # type: ignore[no-any-return]
+
+
+@operation(1)
+def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+    """The norm of vectors or matrices.
+
+    axis None: of the whole vector if x has one axis, else of each matrix (.., m, n) of a stack. An int: of the vectors along that
+    axis; two of them: of the matrices that they span.
+    ord, vectors: None or 2 (Euclidean), 1, inf, -inf, any other number p: (sum |x|^p)^(1/p).
+    ord, matrices: None or "fro" (root of the sum of squares), 1 (largest column sum), inf (largest row sum), 2 (largest singular
+    value), "nuc" (their sum); -1, -inf, -2: the smallest instead.
+    Errors: ValueError for another ord. The gradient of a Euclidean norm at 0 is nan; where the largest ones of |x| are equal they
+    share it; of equal singular values one takes it.
+
+    >>> import lamina as lm, numpy as np
+    >>> float(lm.linalg.norm(np.array([[3.0, 0.0], [0.0, 4.0]]), "nuc"))
+    7.0
+    """
+    x = floating(x)
+    axes = [axis] if isinstance(axis, (int, np.integer)) else [-1] if axis is None and x.ndim == 1 else list(axis or (-2, -1))
+    axes = [int(a) % x.ndim for a in axes]
+    if len(axes) == 1:
+        return _vector_norm(x, ord, axes[0], keepdims)
+    if len(axes) != 2 or axes[0] == axes[1]:
+        raise ValueError(f"[norm] expected one axis or two different ones, got {axis} for a tensor of shape {x.shape}")
+    order = [*(a for a in range(x.ndim) if a not in axes), *axes]
+    y = _matrix_norm(ops.transpose(x, order), ord)
+    if keepdims:
+        for a in sorted(axes):
+            y = ops.expand_dims(y, a)
+    return y
+
+
+def _vector_norm(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
+    if ord is None or ord == 2:
+        return ops.norm(x, axis, keepdims)  # type: ignore[no-any-return]
+    if isinstance(ord, str):
+        raise ValueError(f"[norm] expected a number as the order of a vector's norm, got {ord!r}; {ord!r} is for matrices")
+    size = ops.abs(x)
+    if ord == 1:
+        return ops.sum(size, axis, keepdims)  # type: ignore[no-any-return]
+    if ord in (np.inf, -np.inf):
+        return ops.max(size, axis, keepdims) if ord > 0 else ops.min(size, axis, keepdims)  # type: ignore[no-any-return]
+    if ord == 0:
+        return ops.sum(ops.cast(ops.not_equal(x, 0.0), x.dtype), axis, keepdims)  # type: ignore[no-any-return]
+    return ops.power(ops.sum(ops.power(size, float(ord)), axis, keepdims), 1 / float(ord))  # type: ignore[no-any-return]
+
+
+def _matrix_norm(x: Tensor, ord: Any) -> Tensor:
+    if ord is None or ord == "fro":
+        return ops.norm(x, (-2, -1))  # type: ignore[no-any-return]
+    if ord in (1, -1, np.inf, -np.inf):
+        sums = ops.sum(ops.abs(x), -2 if abs(ord) == 1 else -1)
+        return ops.max(sums, -1) if ord > 0 else ops.min(sums, -1)  # type: ignore[no-any-return]
+    if ord == "nuc":
+        return ops.sum(singular_values(x), -1)  # type: ignore[no-any-return]
+    if ord in (2, -2):
+        return singular_values(x)[..., 0 if ord > 0 else -1]  # type: ignore[no-any-return]
+    raise ValueError(f"[norm] expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf as the order of a matrix's norm, got {ord!r}")

@@ -1,0 +1,68 @@
+"""What goes wrong in linear algebra, said with the matrix, its condition number and a remedy."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+class LinAlgError(np.linalg.LinAlgError):
+    """A matrix for which an operation has no answer that can be trusted: singular, ill-conditioned, not positive definite.
+
+    It is a `numpy.linalg.LinAlgError`, and so a ValueError.
+
+    >>> import lamina as lm
+    >>> try:
+    ...     lm.linalg.inv([[1.0, 2.0], [2.0, 4.0]])
+    ... except lm.linalg.LinAlgError as error:
+    ...     print(str(error)[:48])
+    [inv] the matrix is singular to working precisio
+    """
+
+
+def which(a: Array, flat_index: int) -> str:
+    """How an error calls one matrix of a stack: by its index along the leading axes."""
+    if a.ndim == 2:
+        return "the matrix"
+    index = np.unravel_index(flat_index, a.shape[:-2])
+    return f"matrix {int(index[0]) if len(index) == 1 else tuple(int(i) for i in index)} of the batch"
+
+
+def limit(dtype: Any) -> float:
+    """The condition number from which on no digit of a solution is right: 1 / eps."""
+    return 1 / float(np.finfo(dtype).eps)
+
+
+def check_finite(where: str, a: Array) -> None:
+    """LinAlgError for a matrix with NaN or infinite values, on which LAPACK's iterations do not end."""
+    if not np.isfinite(a).all():
+        bad = int(np.argmin(np.isfinite(a.reshape(-1, *a.shape[-2:])).all(axis=(1, 2))))
+        raise LinAlgError(f"[{where}] expected finite numbers, {which(a, bad)} holds NaN or infinity; look at where they come from")
+
+
+def singular(where: str, a: Array, remedy: str) -> NoReturn:
+    """Raises for the worst matrix of a stack."""
+    check_finite(where, a)
+    conditions = np.atleast_1d(np.linalg.cond(a)).ravel()
+    worst = int(np.argmax(np.where(np.isnan(conditions), np.inf, conditions)))
+    raise LinAlgError(
+        f"[{where}] {which(a, worst)} is singular to working precision: condition number {conditions[worst]:.3g}, and beyond "
+        f"{limit(a.dtype):.2g} no digit of a {a.dtype} result is right; {remedy}"
+    )
+
+
+def not_positive_definite(where: str, a: Array) -> NoReturn:
+    """Raises for the matrix of a stack with the smallest eigenvalue."""
+    check_finite(where, a)
+    spectrum = np.linalg.eigvalsh(a).reshape(-1, a.shape[-1])
+    worst = int(np.argmin(spectrum[:, 0]))
+    low, high = float(spectrum[worst, 0]), float(np.abs(spectrum[worst]).max())
+    size = np.abs(spectrum[worst]).min()
+    raise LinAlgError(
+        f"[{where}] expected a positive definite matrix, {which(a, worst)} has the smallest eigenvalue {low:.3g} (largest size "
+        f"{high:.3g}, condition number {high / size if size else np.inf:.3g}); add a multiple of the identity greater than "
+        f"{max(-low, high * float(np.finfo(a.dtype).eps)):.2g}, or use eigh"
+    )

@@ -1,0 +1,212 @@
+"""Numbers and matrices that a whole matrix gives: determinants, powers, the exponential, rank, condition number.
+
+Gradient formulas: det and slogdet: M. Giles (2008); expm: A. Al-Mohy and N. Higham, Computing the Frechet derivative of the matrix
+exponential (2009), its value N. Higham, The scaling and squaring method for the matrix exponential revisited (2005).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina import ops
+from lamina.function import grad
+from lamina.lift import operation
+from lamina.linalg.basic import norm
+from lamina.linalg.errors import check_finite
+from lamina.linalg.factors import singular_values
+from lamina.linalg.host import define, host, operands
+from lamina.linalg.shapes import identity, matrix, square, swap
+from lamina.linalg.solving import inv
+from lamina.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+class SLogDet(NamedTuple):
+    """det A = sign e^logabsdet."""
+
+    sign: Any
+    logabsdet: Any
+
+
+@operation(1)
+def det(a: Tensor) -> Tensor:
+    """The determinant of each matrix (.., n, n) of a stack. Its gradient, the cofactors, exists for singular matrices, too; the
+    second derivative is worked out by A^-1 and raises LinAlgError for these.
+
+    >>> import lamina as lm, numpy as np
+    >>> float(lm.linalg.det(np.array([[2.0, 1.0], [0.0, 3.0]])))
+    6.0
+    """
+    a = square(a, "det")
+    return host("det", [a], a.shape[:-2])
+
+
+def _det_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
+    (a,) = operands(y)
+    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * host("cofactors", [a], a.shape)  # type: ignore[no-any-return]
+
+
+def _cofactors(a: Array) -> Array:
+    """det(U) det(V) U diag(product of the other singular values) V^T"""
+    check_finite("det", a)
+    u, s, vh = np.linalg.svd(a)
+    n = s.shape[-1]
+    others = np.where(np.eye(n, dtype=bool), 1, s[..., None, :]).prod(axis=-1)
+    sign = np.linalg.det(u) * np.linalg.det(vh)
+    return sign[..., None, None] * (u * others[..., None, :]) @ vh  # type: ignore[no-any-return]
+
+
+def _cofactors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
+    """By the derivative of det(A) A^-T."""
+    (a,) = operands(y)
+    formula = ops.expand_dims(ops.expand_dims(det(a), -1), -1) * swap(inv(a))
+    return grad(formula, a, dy)  # type: ignore[no-any-return]
+
+
+define("det", np.linalg.det, _det_gradient)
+define("cofactors", _cofactors, _cofactors_gradient)
+
+
+@operation(1)
+def slogdet(a: Tensor) -> Any:
+    """(sign, log |det A|) of each matrix (.., n, n) of a stack, without overflow: (0, -inf) for a singular one.
+
+    The gradient of log |det A| is A^-T (LinAlgError for a singular A); the sign has none.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.slogdet(-np.eye(3)).sign
+    array(-1.)
+    """
+    a = square(a, "slogdet")
+    return SLogDet(host("slogdet_sign", [a], a.shape[:-2]), host("slogdet", [a], a.shape[:-2]))
+
+
+def _slogdet_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
+    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * swap(inv(operands(y)[0]))  # type: ignore[no-any-return]
+
+
+define("slogdet_sign", lambda a: np.linalg.slogdet(a)[0], None)
+define("slogdet", lambda a: np.linalg.slogdet(a)[1], _slogdet_gradient)
+
+
+@operation(1)
+def matrix_power(a: Tensor, n: int) -> Tensor:
+    """A^n for a whole number n, by repeated squaring; A^0 = I, A^-n = (A^-1)^n. A: (.., m, m).
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.matrix_power(np.array([[1.0, 1.0], [0.0, 1.0]]), 5)
+    array([[1., 5.],
+           [0., 1.]])
+    """
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
+        raise TypeError(f"[matrix_power] expected a whole number as the power, got {n!r}; see expm for others")
+    a = square(a, "matrix_power")
+    if n == 0:
+        return ops.broadcast_to(identity(a.shape[-1], a.dtype), a.shape)  # type: ignore[no-any-return]
+    base, left = (inv(a) if n < 0 else a), abs(int(n))
+    result: Tensor | None = None
+    while left:
+        if left & 1:
+            result = base if result is None else result @ base
+        left >>= 1
+        base = base @ base if left else base
+    assert result is not None
+    return result
+
+
+@operation(1)
+def expm(a: Tensor) -> Tensor:
+    """The matrix exponential I + A + A^2 / 2! + .., of each matrix (.., n, n) of a stack.
+
+    Its gradient is the upper right block of expm [[A^T, dL], [0, A^T]].
+    Errors: LinAlgError where A is not finite.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.expm(np.zeros((2, 2)))
+    array([[1., 0.],
+           [0., 1.]])
+    """
+    a = square(a, "expm")
+    return host("expm", [a], a.shape)
+
+
+def _expm_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
+    at = swap(operands(y)[0])
+    n = at.shape[-1]
+    block = ops.concatenate(
+        [ops.concatenate([at, dy], -1), ops.concatenate([ops.zeros_like(at), at], -1)],
+        -2,
+    )
+    return expm(block)[..., :n, n:]  # type: ignore[no-any-return]
+
+
+# Pade's approximation of order 13: (13 + 13 - j)! 13! / ((13 + 13)! j! (13 - j)!), times the last one's inverse
+_PADE = (
+    *(64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0, 10559470521600.0),
+    *(670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0),
+)
+_PADE_REACH = 5.371920351148152  # up to this 1-norm the approximation is exact to 2^-53 (Higham 2005, table 2.3)
+
+
+def _expm(a: Array) -> Array:
+    check_finite("expm", a)
+    flat = a.reshape(-1, *a.shape[-2:]).astype(np.float64)
+    result: Array = np.array([_expm_one(one) for one in flat])
+    return result.reshape(a.shape)
+
+
+def _expm_one(a: Array) -> Array:
+    n = a.shape[-1]
+    size = np.abs(a).sum(axis=0).max(initial=0)
+    squarings = max(0, int(np.ceil(np.log2(size / _PADE_REACH)))) if size > 0 else 0
+    a = a * 0.5**squarings
+    c, eye = _PADE, np.eye(n)
+    a2 = a @ a
+    a4 = a2 @ a2
+    a6 = a4 @ a2
+    odd = a @ (a6 @ (c[13] * a6 + c[11] * a4 + c[9] * a2) + c[7] * a6 + c[5] * a4 + c[3] * a2 + c[1] * eye)
+    even = a6 @ (c[12] * a6 + c[10] * a4 + c[8] * a2) + c[6] * a6 + c[4] * a4 + c[2] * a2 + c[0] * eye
+    result = np.linalg.solve(even - odd, even + odd)
+    for _ in range(squarings):
+        result = result @ result
+    return result
+
+
+define("expm", _expm, _expm_gradient)
+
+
+@operation(1)
+def matrix_rank(a: Tensor, rcond: float | None = None) -> Tensor:
+    """How many singular values of each matrix (.., m, n) are above rcond (max(m, n) eps by default) times the largest; int64.
+
+    >>> import lamina as lm, numpy as np
+    >>> int(lm.linalg.matrix_rank(np.ones((3, 2))))
+    1
+    """
+    a = matrix(a, "matrix_rank")
+    s = singular_values(a)
+    cut = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
+    return ops.sum(ops.cast(ops.greater(s, ops.max(s, -1, keepdims=True) * cut), "int64"), -1)  # type: ignore[no-any-return]
+
+
+@operation(1)
+def cond(a: Tensor, p: Any = None) -> Tensor:
+    """The condition number of each matrix of a stack: by how much A x = b can magnify a relative error.
+
+    p None or 2: largest over smallest singular value, inf for a singular matrix. p -2: the inverse of that. "fro", 1, inf, ..:
+    norm(A, p) norm(A^-1, p), which needs a square A and raises LinAlgError for a singular one.
+
+    >>> import lamina as lm, numpy as np
+    >>> float(lm.linalg.cond(np.array([[4.0, 0.0], [0.0, 2.0]])))
+    2.0
+    """
+    a = matrix(a, "cond")
+    if p is None or p in (2, -2):
+        s = singular_values(a)
+        first, last = (0, -1) if p != -2 else (-1, 0)
+        return s[..., first] / s[..., last]  # type: ignore[no-any-return]
+    a = square(a, "cond")
+    return norm(a, p) * norm(inv(a), p)  # type: ignore[no-any-return]

@@ -1,0 +1,91 @@
+"""Nodes that NumPy's LAPACK computes: a table of functions by name, each with its gradient as math over tensors.
+
+A rule's `compute(*arrays, **options)` returns an array, its `gradient(y, dy, i)` the tensor dL/d(input i), made of other
+operations, so that it can be differentiated again. A node has one result: the factors of a decomposition are nodes of their own
+that share one call of LAPACK (`shared`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+Gradient = Callable[[Tensor, Tensor, int], Tensor | None]
+
+
+class Rule(NamedTuple):
+    """How a host operation is computed, and its gradient (None where it has none)."""
+
+    compute: Callable[..., Array]
+    gradient: Gradient | None
+
+
+RULES: dict[str, Rule] = {}
+
+
+def define(name: str, compute: Callable[..., Array], gradient: Gradient | None) -> None:
+    """Enters an operation into the table."""
+    RULES[name] = Rule(compute, gradient)
+
+
+def host(name: str, inputs: Sequence[Tensor], shape: Sequence[Any], dtype: str | None = None, **options: Any) -> Tensor:
+    """The node of one operation of the table; its dtype is that of the first input unless said otherwise."""
+    attrs = {
+        "name": name,
+        "options": json.dumps(options, sort_keys=True) if options else "",
+        "shape": tuple(shape),
+        "dtype": dtype or inputs[0].dtype,
+    }
+    return Tensor(core.make("host", [t.node for t in inputs], attrs))
+
+
+def operands(y: Tensor) -> list[Tensor]:
+    """The inputs of a host node."""
+    return [Tensor(node) for node in y.node.inputs]
+
+
+def options_of(y: Tensor) -> dict[str, Any]:
+    """The options of a host node."""
+    text = y.node.attrs["options"]
+    return json.loads(text) if text else {}
+
+
+def _compute(name: str, options: str, inputs: list[Array], output: Array) -> None:
+    output[...] = RULES[name].compute(*inputs, **(json.loads(options) if options else {}))
+
+
+def _gradient(y: core.Node, dy: core.Node, i: int) -> core.Node | None:
+    rule = RULES[y.attrs["name"]].gradient
+    result = None if rule is None else rule(Tensor(y), Tensor(dy), i)
+    return None if result is None else result.node
+
+
+core.set_host(_compute, _gradient)
+
+# ---- One call of LAPACK for all factors of a decomposition ----
+
+_MOST_KEPT = 8
+_MOST_BYTES = 16 << 20  # a larger matrix takes long enough to decompose that its factors are better computed twice than kept
+_kept: OrderedDict[Any, tuple[Array, ...]] = OrderedDict()
+
+
+def shared(decompose: Callable[[Array], tuple[Array, ...]], a: Array) -> tuple[Array, ...]:
+    """decompose(a), remembered for the nodes of the other factors, which ask for the same matrix next."""
+    if a.nbytes > _MOST_BYTES:
+        return decompose(a)
+    key = (decompose, a.shape, a.dtype.char, hashlib.blake2b(np.ascontiguousarray(a).data, digest_size=16).digest())
+    factors = _kept.get(key)
+    if factors is None:
+        factors = _kept[key] = decompose(a)
+        while len(_kept) > _MOST_KEPT or sum(f.nbytes for several in _kept.values() for f in several) > 4 * _MOST_BYTES:
+            _kept.popitem(last=False)
+    return factors

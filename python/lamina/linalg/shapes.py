@@ -1,0 +1,90 @@
+"""What all of linear algebra asks of its operands: floats, matrices, square ones; stacks that broadcast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lamina import ops
+from lamina.lift import constant
+from lamina.tensor import Tensor
+
+
+def floating(x: Tensor) -> Tensor:
+    """x in floats: whole numbers become float64, as in NumPy."""
+    return x if x.dtype.startswith("float") else ops.cast(x, "float64")
+
+
+def matrix(x: Tensor, where: str) -> Tensor:
+    """x as a stack of matrices of known size, in floats."""
+    if x.ndim < 2 or not all(isinstance(n, int) for n in x.shape[-2:]):
+        raise ValueError(f"[{where}] expected a matrix (.., m, n) of known size, got shape {x.shape}")
+    return floating(x)
+
+
+def square(x: Tensor, where: str) -> Tensor:
+    """x as a stack of square matrices, in floats."""
+    x = matrix(x, where)
+    if x.shape[-1] != x.shape[-2]:
+        remedy = "; use lstsq or pinv for others" if where in ("inv", "solve") else ""
+        raise ValueError(f"[{where}] expected a square matrix (.., n, n), got shape {x.shape}{remedy}")
+    return x
+
+
+def swap(x: Tensor) -> Tensor:
+    """Each matrix of a stack transposed."""
+    n = x.ndim
+    return ops.transpose(x, (*range(n - 2), n - 1, n - 2))  # type: ignore[no-any-return]
+
+
+def same_stack(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor]:
+    """Two stacks of matrices with their leading axes broadcast, in one dtype."""
+    if a.dtype != b.dtype:
+        a, b = ops.cast(a, "float64"), ops.cast(b, "float64")
+    left, right = list(a.shape[:-2]), list(b.shape[:-2])
+    length = max(len(left), len(right))
+    left, right = [1] * (length - len(left)) + left, [1] * (length - len(right)) + right
+    batch: list[Any] = []
+    for i, j in zip(left, right, strict=True):
+        if i != j and i != 1 and j != 1:
+            raise ValueError(f"[{where}] {a.shape} and {b.shape}: expected equal leading axes, or 1, got {i} and {j}")
+        batch.append(j if i == 1 else i)
+    return _spread(a, batch), _spread(b, batch)
+
+
+def _spread(x: Tensor, batch: list[Any]) -> Tensor:
+    shape = (*batch, *x.shape[-2:])
+    return x if shape == tuple(x.shape) else ops.broadcast_to(x, shape)
+
+
+def _below(x: Tensor, k: int) -> np.ndarray[Any, Any]:
+    m, n = x.shape[-2:]
+    return np.tri(m, n, k, dtype=bool)
+
+
+def lower(x: Tensor, k: int = 0) -> Tensor:
+    """The lower triangle up to the k-th diagonal, zeros above."""
+    return ops.where(constant(_below(x, k)), x, ops.zeros_like(x))  # type: ignore[no-any-return]
+
+
+def upper(x: Tensor, k: int = 0) -> Tensor:
+    """The upper triangle from the k-th diagonal on, zeros below."""
+    return ops.where(constant(~_below(x, k - 1)), x, ops.zeros_like(x))  # type: ignore[no-any-return]
+
+
+def identity(n: int, dtype: str) -> Tensor:
+    """The identity matrix as a constant."""
+    return constant(np.eye(n, dtype=dtype))
+
+
+def by_columns(x: Tensor, s: Tensor) -> Tensor:
+    """x diag(s): each column times its number."""
+    return ops.multiply(x, ops.expand_dims(s, -2))  # type: ignore[no-any-return]
+
+
+def safe_reciprocal(d: Tensor, size: Tensor) -> Tensor:
+    """1 / d, and 0 where |d| is nothing but rounding beside numbers of this size."""
+    tiny = ops.less_equal(ops.abs(d), size * (16 * float(np.finfo(d.dtype).eps)))
+    one = ops.ones_like(d)
+    return ops.where(tiny, ops.zeros_like(d), one / ops.where(tiny, one, d))  # type: ignore[no-any-return]

@@ -1,0 +1,256 @@
+"""Inverses, linear systems, least squares.
+
+Gradient formulas: M. Giles, An extended collection of matrix derivative results (2008); pinv: G. Golub, V. Pereyra, The
+differentiation of pseudo-inverses (1973).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lamina import ops
+from lamina.lift import operation
+from lamina.linalg.errors import check_finite, limit, singular
+from lamina.linalg.host import define, host, operands, options_of
+from lamina.linalg.shapes import floating, identity, lower, matrix, same_stack, square, swap, upper
+from lamina.tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+REMEDY = "use pinv or lstsq, or add a ridge: A + l I"
+
+
+@operation(1)
+def inv(a: Tensor) -> Tensor:
+    """A^-1, of each matrix (.., n, n) of a stack. dL/dA = -A^-T dL/dA^-1 A^-T.
+
+    Errors: LinAlgError where the condition number ||A|| ||A^-1|| (1-norm) is beyond 1 / eps; it names the number and the matrix.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.inv(np.array([[2.0, 0.0], [0.0, 4.0]]))
+    array([[0.5 , 0.  ],
+           [0.  , 0.25]])
+    """
+    a = square(a, "inv")
+    return host("inv", [a], a.shape)
+
+
+def _one_norm(a: Array) -> Array:
+    return np.abs(a).sum(axis=-2).max(axis=-1, initial=0)  # type: ignore[no-any-return]
+
+
+def _inv(a: Array) -> Array:
+    try:
+        result = np.linalg.inv(a)
+    except np.linalg.LinAlgError:
+        singular("inv", a, REMEDY)
+    if np.any(_one_norm(a) * _one_norm(result) > limit(a.dtype)):
+        singular("inv", a, REMEDY)
+    return result
+
+
+def _inv_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
+    transposed = swap(y)
+    return -(transposed @ dy @ transposed)
+
+
+define("inv", _inv, _inv_gradient)
+
+
+@operation(1)
+def pinv(a: Tensor, rcond: float | None = None) -> Tensor:
+    """The pseudo-inverse A^+, (.., n, m) of (.., m, n): V diag(1 / s) U^T over the singular values s > rcond max s.
+
+    rcond: max(m, n) eps by default. The gradient (Golub and Pereyra) holds while the rank stays the same.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.pinv(np.array([[2.0], [0.0]]))
+    array([[0.5, 0. ]])
+    """
+    a = matrix(a, "pinv")
+    m, n = a.shape[-2:]
+    cut = max(m, n) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
+    return host("pinv", [a], (*a.shape[:-2], n, m), rcond=cut)
+
+
+def _pinv(a: Array, rcond: float) -> Array:
+    try:
+        return np.linalg.pinv(a, rcond)
+    except np.linalg.LinAlgError:
+        check_finite("pinv", a)
+        raise
+
+
+def _pinv_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
+    """-P^T dP P^T + (I - A P) dP^T P P^T + P^T P dP^T (I - P A)"""
+    (a,) = operands(y)
+    d, pt = swap(dy), swap(y)
+    left, right = d @ y @ pt, pt @ y @ d
+    return left - a @ (y @ left) + right - (right @ y) @ a - pt @ dy @ pt
+
+
+define("pinv", _pinv, _pinv_gradient)
+
+# ---- Systems ----
+
+
+@operation(2)
+def solve(a: Tensor, b: Tensor) -> Tensor:
+    """x with A x = b. A: (.., n, n); b: (n,), a vector, or (.., n, k), columns; the leading axes broadcast.
+
+    With z = A^-T dL/dx: dL/db = z, dL/dA = -z x^T.
+    Errors: LinAlgError where A's condition number is beyond 1 / eps, which two random columns beside b tell.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.solve(np.array([[2.0, 0.0], [0.0, 4.0]]), np.array([2.0, 2.0]))
+    array([1. , 0.5])
+    """
+    a, b, vector = _system(square(a, "solve"), b, "solve")
+    x = host("solve", [a, b], (*a.shape[:-2], a.shape[-1], b.shape[-1]))
+    return ops.squeeze(x, -1) if vector else x
+
+
+def _system(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor, bool]:
+    """Both sides as stacks of matrices of one batch and one dtype, and whether b was a vector."""
+    b = floating(b)
+    vector = b.ndim == 1
+    b = matrix(ops.expand_dims(b, -1) if vector else b, where)
+    if b.shape[-2] != a.shape[-2]:
+        raise ValueError(f"[{where}] expected b with {a.shape[-2]} rows for A of shape {a.shape}, got shape {b.shape}")
+    a, b = same_stack(a, b, where)
+    return a, b, vector
+
+
+_PROBES = 2  # |A^-1 r| / |r| of two random r: with these, an ill-conditioned A goes unseen about once in a hundred times
+
+
+def _solve(a: Array, b: Array) -> Array:
+    n, k = a.shape[-1], b.shape[-1]
+    probes = np.random.Generator(np.random.Philox(n)).choice(np.array([-1.0, 1.0], a.dtype), (n, _PROBES))
+    sides = np.concatenate([b, np.broadcast_to(probes, (*b.shape[:-1], _PROBES))], axis=-1)
+    try:
+        x = np.linalg.solve(a, sides)
+    except np.linalg.LinAlgError:
+        singular("solve", a, REMEDY)
+    # the mean of |A^-1 r|^2 over signs r is |A^-1|_F^2
+    estimate = np.sqrt(np.square(x[..., k:]).sum(axis=(-2, -1)) / _PROBES) * np.sqrt(np.square(a).sum(axis=(-2, -1)))
+    if np.any(estimate > 0.1 * limit(a.dtype)) and np.any(np.linalg.cond(a) > limit(a.dtype)):
+        singular("solve", a, REMEDY)
+    return x[..., :k]
+
+
+def _solve_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
+    z = solve(swap(operands(y)[0]), dy)
+    return z if i == 1 else -(z @ swap(y))  # type: ignore[no-any-return]
+
+
+define("solve", _solve, _solve_gradient)
+
+
+@operation(2)
+def solve_triangular(a: Tensor, b: Tensor, *, lower: bool = False, transposed: bool = False, unit_diagonal: bool = False) -> Tensor:
+    """x with A x = b, or A^T x = b (`transposed`), where only one triangle of A counts: the upper one, or the `lower`.
+
+    A: (.., n, n); b: (n,) or (.., n, k). `unit_diagonal`: ones are taken for A's diagonal.
+    Errors: LinAlgError where a diagonal element is 0.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.solve_triangular(np.array([[2.0, 9.0], [1.0, 1.0]]), np.array([2.0, 2.0]), lower=True)
+    array([1., 1.])
+    """
+    a, b, vector = _system(square(a, "solve_triangular"), b, "solve_triangular")
+    x = host("solve_triangular", [a, b], b.shape, lower=lower, transposed=transposed, unit_diagonal=unit_diagonal)
+    return ops.squeeze(x, -1) if vector else x
+
+
+def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_diagonal: bool) -> Array:
+    t = np.tril(a) if lower else np.triu(a)
+    diagonal = np.einsum("...ii->...i", t)
+    if unit_diagonal:
+        diagonal[...] = 1
+    elif (diagonal == 0).any():
+        singular("solve_triangular", t, "its diagonal holds a 0; use lstsq")
+    if transposed:
+        t, lower = np.swapaxes(t, -2, -1), not lower
+    return _substitute(t, b, lower)
+
+
+_BLOCK = 32  # rows that LAPACK's general solver takes at once; between blocks it is matrix products
+
+
+def _substitute(t: Array, b: Array, lower: bool) -> Array:
+    """Forward or backward substitution by blocks, over all matrices of a stack at once."""
+    n = t.shape[-1]
+    x = np.empty_like(b)
+    starts = range(0, n, _BLOCK)
+    for start in starts if lower else reversed(starts):
+        rows, done = slice(start, min(start + _BLOCK, n)), slice(0, start) if lower else slice(min(start + _BLOCK, n), n)
+        x[..., rows, :] = np.linalg.solve(t[..., rows, rows], b[..., rows, :] - t[..., rows, done] @ x[..., done, :])
+    return x
+
+
+def _solve_triangular_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
+    options = options_of(y)
+    z = solve_triangular(operands(y)[0], dy, **{**options, "transposed": not options["transposed"]})
+    if i == 1:
+        return z  # type: ignore[no-any-return]
+    whole = -(y @ swap(z) if options["transposed"] else z @ swap(y))
+    k = 1 if options["unit_diagonal"] else 0
+    return lower(whole, -k) if options["lower"] else upper(whole, k)
+
+
+define("solve_triangular", _solve_triangular, _solve_triangular_gradient)
+
+
+@operation(2)
+def lstsq(a: Tensor, b: Tensor, *, ridge: float = 0.0, rcond: float | None = None) -> Tensor:
+    """The x that minimizes |A x - b|^2 + ridge |x|^2, and of several the shortest. A: (.., m, n); b: (m,) or (.., m, k).
+
+    With a ridge l it solves the taller system [A; sqrt(l) I] x = [b; 0] and never forms A^T A. rcond: singular values below
+    rcond times the largest count as 0, by default max(m, n) eps. The gradient holds while A's rank stays the same.
+    Errors: ValueError for a negative ridge, LinAlgError where A is not finite.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]))
+    array([2.])
+    >>> lm.linalg.lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]), ridge=2.0)
+    array([1.])
+    """
+    if not ridge >= 0:
+        raise ValueError(f"[lstsq] expected a ridge of 0 or more, got {ridge}")
+    a, b, vector = _system(matrix(a, "lstsq"), b, "lstsq")
+    n = a.shape[-1]
+    if ridge:
+        pads = [(0, 0)] * (a.ndim - 2) + [(0, n), (0, 0)]
+        below = ops.broadcast_to(identity(n, a.dtype) * float(np.sqrt(ridge)), (*a.shape[:-2], n, n))
+        a, b = ops.concatenate([a, below], -2), ops.pad(b, pads)
+    cut = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
+    x = host("lstsq", [a, b], (*a.shape[:-2], n, b.shape[-1]), rcond=cut)
+    return ops.squeeze(x, -1) if vector else x
+
+
+def _lstsq(a: Array, b: Array, rcond: float) -> Array:
+    check_finite("lstsq", a)
+    batch = a.shape[:-2]
+    if not batch:
+        return np.linalg.lstsq(a, b, rcond)[0]
+    a, b = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
+    results = [np.linalg.lstsq(one, side, rcond)[0] for one, side in zip(a, b, strict=True)]
+    return np.array(results).reshape(*batch, a.shape[-1], b.shape[-1])
+
+
+def _lstsq_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
+    """With P = A^+, r = b - A x: dL/db = P^T dx; dL/dA = r (P P^T dx)^T - (P^T dx) x^T + P^T x (dx - P A dx)^T."""
+    a, b = operands(y)
+    p = pinv(a, options_of(y)["rcond"])
+    db = swap(p) @ dy
+    if i == 1:
+        return db
+    residual = b - a @ y
+    whole = residual @ swap(p @ db) - db @ swap(y)
+    return whole + (swap(p) @ y) @ swap(dy - p @ (a @ dy))
+
+
+define("lstsq", _lstsq, _lstsq_gradient)

@@ -1,0 +1,414 @@
+"""lm.linalg: values of NumPy and SciPy, gradients and second derivatives by random projection, identities, errors."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+import lamina as lm
+import reference
+from lamina import linalg as la
+from lamina.linalg.host import RULES
+from projection import check_gradient, check_second
+
+scipy_linalg = pytest.importorskip("scipy.linalg")
+rng = np.random.default_rng(11)
+
+TOLERANCE = {"float32": 2e-4, "float64": 1e-10}  # eps times condition numbers of up to some 100 and sizes up to 33
+
+
+def normal(*shape):
+    return rng.normal(size=shape)
+
+
+def well(*shape):
+    """Matrices that invert well: random ones with a heavy diagonal."""
+    return normal(*shape) + 3 * np.eye(*shape[-2:])
+
+
+def spd(*shape):
+    a = normal(*shape)
+    return a @ np.swapaxes(a, -1, -2) / shape[-1] + np.eye(shape[-1])
+
+
+def sym(x):
+    """A symmetric matrix made from any, as tensors: LAPACK reads one triangle only."""
+    return (x + la.transpose(x)) * 0.5
+
+
+def batched(f, *arrays):
+    """f on each matrix of a stack."""
+    batch = arrays[0].shape[:-2]
+    flat = [a.reshape(-1, *a.shape[-2:]) for a in arrays]
+    return np.array([f(*several) for several in zip(*flat, strict=True)]).reshape(*batch, *np.shape(f(*(a[0] for a in flat))))
+
+
+def scipy_norm(p):
+    return lambda a: np.linalg.norm(a, p, axis=(-2, -1))
+
+
+def solve_t(a, b):
+    return np.linalg.solve(np.swapaxes(np.tril(a), -1, -2), b)
+
+
+V, W = normal(5), normal(5)
+SIZES = [1, 2, 8, 33]
+VALUES = {  # name -> (ours, the oracle, arguments for a size)
+    "add": (la.add, np.add, lambda n: (normal(n, n), normal(n, n))),
+    "subtract": (la.subtract, np.subtract, lambda n: (normal(n, n), normal(n, n))),
+    "scale": (la.scale, np.multiply, lambda n: (np.array(2.5), normal(n, n))),
+    "matmul": (la.matmul, np.matmul, lambda n: (normal(3, n, n), normal(n, 2))),
+    "matvec": (la.matvec, lambda a, x: np.einsum("...ij,...j->...i", a, x), lambda n: (normal(2, n, 3), normal(2, 3))),
+    "dot": (la.dot, np.dot, lambda n: (normal(n), normal(n))),
+    "outer": (la.outer, lambda a, b: a[..., :, None] * b[..., None, :], lambda n: (normal(2, n), normal(2, 3))),
+    "kron": (la.kron, np.kron, lambda n: (normal(n, 2), normal(3, n))),
+    "transpose": (la.transpose, lambda a: np.swapaxes(a, -1, -2), lambda n: (normal(2, n, 3),)),
+    "trace": (la.trace, lambda a: np.trace(a, axis1=-2, axis2=-1), lambda n: (normal(2, n, n + 1),)),
+    "inv": (la.inv, np.linalg.inv, lambda n: (well(2, n, n),)),
+    "pinv": (la.pinv, np.linalg.pinv, lambda n: (normal(2, n, n + 2),)),
+    "solve": (la.solve, np.linalg.solve, lambda n: (well(2, n, n), normal(2, n, 3))),
+    "solve vector": (la.solve, np.linalg.solve, lambda n: (well(n, n), normal(n))),
+    "solve one for many": (la.solve, np.linalg.solve, lambda n: (well(n, n), normal(3, n, 2))),
+    "solve_triangular": (
+        la.solve_triangular,
+        lambda a, b: np.linalg.solve(np.triu(a), b),
+        lambda n: (spd(2, n, n), normal(2, n, 2)),
+    ),
+    "solve_triangular lower": (
+        lambda a, b: la.solve_triangular(a, b, lower=True),
+        lambda a, b: scipy_linalg.solve_triangular(a, b, lower=True),
+        lambda n: (spd(n, n), normal(n)),
+    ),
+    "solve_triangular transposed": (
+        lambda a, b: la.solve_triangular(a, b, lower=True, transposed=True),
+        solve_t,
+        lambda n: (spd(2, n, n), normal(2, n, 2)),
+    ),
+    "solve_triangular unit": (
+        lambda a, b: la.solve_triangular(a, b, unit_diagonal=True),
+        lambda a, b: scipy_linalg.solve_triangular(a, b, unit_diagonal=True),
+        lambda n: (spd(n, n) / n, normal(n, 2)),
+    ),
+    "lstsq tall": (la.lstsq, lambda a, b: np.linalg.lstsq(a, b, None)[0], lambda n: (normal(n + 5, n), normal(n + 5, 2))),
+    "lstsq wide": (la.lstsq, lambda a, b: np.linalg.lstsq(a, b, None)[0], lambda n: (normal(n, n + 5), normal(n))),
+    "lstsq batch": (
+        la.lstsq,
+        lambda a, b: batched(lambda x, y: np.linalg.lstsq(x, y, None)[0], a, b),
+        lambda n: (normal(2, n + 5, n), normal(2, n + 5, 2)),
+    ),
+    "lstsq ridge": (
+        lambda a, b: la.lstsq(a, b, ridge=0.7),
+        lambda a, b: np.linalg.solve(a.T @ a + 0.7 * np.eye(a.shape[1]), a.T @ b),
+        lambda n: (normal(4, n), normal(4)),
+    ),
+    "det": (la.det, np.linalg.det, lambda n: (spd(2, n, n),)),
+    "slogdet": (lambda a: la.slogdet(a).logabsdet, lambda a: np.linalg.slogdet(a)[1], lambda n: (well(2, n, n),)),
+    "slogdet sign": (lambda a: la.slogdet(a).sign, lambda a: np.linalg.slogdet(a)[0], lambda n: (well(2, n, n),)),
+    "cholesky": (la.cholesky, np.linalg.cholesky, lambda n: (spd(2, n, n),)),
+    "lu": (lambda a: la.lu(a).L, lambda a: batched(lambda x: scipy_linalg.lu(x)[1], a), lambda n: (normal(2, n, n + 2),)),
+    "lu P": (lambda a: la.lu(a).P, lambda a: batched(lambda x: scipy_linalg.lu(x)[0], a), lambda n: (normal(2, n + 2, n),)),
+    "lu U": (lambda a: la.lu(a).U, lambda a: batched(lambda x: scipy_linalg.lu(x)[2], a), lambda n: (normal(2, n + 2, n),)),
+    "qr": (lambda a: la.qr(a).Q, lambda a: np.linalg.qr(a)[0], lambda n: (normal(2, n + 2, n),)),
+    "qr R": (lambda a: la.qr(a).R, lambda a: np.linalg.qr(a)[1], lambda n: (normal(2, n, n + 2),)),
+    "svd": (lambda a: la.svd(a).S, lambda a: np.linalg.svd(a)[1], lambda n: (normal(2, n, n + 2),)),
+    "singular_values": (la.singular_values, lambda a: np.linalg.svd(a)[1], lambda n: (normal(n, n + 2),)),
+    "eigh": (lambda a: la.eigh(a).eigenvalues, np.linalg.eigvalsh, lambda n: (spd(2, n, n),)),
+    "expm": (la.expm, scipy_linalg.expm, lambda n: (2 * normal(2, n, n) / np.sqrt(n),)),
+    "expm large": (la.expm, scipy_linalg.expm, lambda n: (-5 * spd(n, n),)),
+    "matrix_power": (lambda a: la.matrix_power(a, 5), lambda a: np.linalg.matrix_power(a, 5), lambda n: (normal(2, n, n) / n,)),
+    "matrix_power negative": (lambda a: la.matrix_power(a, -2), lambda a: np.linalg.matrix_power(a, -2), lambda n: (spd(n, n),)),
+    "matrix_power 0": (lambda a: la.matrix_power(a, 0), lambda a: np.linalg.matrix_power(a, 0), lambda n: (normal(2, n, n),)),
+    "matrix_rank": (la.matrix_rank, np.linalg.matrix_rank, lambda n: (np.sign(normal(2, n, 1)) @ np.sign(normal(2, 1, n)),)),
+    "cond": (la.cond, np.linalg.cond, lambda n: (well(2, n, n),)),
+    **{
+        f"cond {p}": (lambda a, p=p: la.cond(a, p), lambda a, p=p: np.linalg.cond(a, p), lambda n: (spd(n, n),))
+        for p in (-2, 1, np.inf, "fro")
+    },
+    **{
+        f"norm {p}": (lambda a, p=p: la.norm(a, p), scipy_norm(p), lambda n: (normal(2, n, n + 1),))
+        for p in (None, "fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf)
+    },
+    **{
+        f"vector norm {p}": (lambda a, p=p: la.norm(a, p), lambda a, p=p: np.linalg.norm(a, p), lambda n: (normal(n),))
+        for p in (None, 0, 1, 2, 3, np.inf, -np.inf)
+    },
+    "norm axes": (
+        lambda a: la.norm(a, 1, (2, 0), True),
+        lambda a: np.linalg.norm(a, 1, (2, 0), True),
+        lambda n: (normal(n, 2, 3),),
+    ),
+    "norm axis": (lambda a: la.norm(a, 1, 0), lambda a: np.linalg.norm(a, 1, 0), lambda n: (normal(n, 2),)),
+}
+
+
+def test_all_is_covered():
+    """What is public and a function stands in the table of values."""
+    names = {name for name in la.__all__ if not inspect.isclass(getattr(la, name))}
+    assert names <= {key.split()[0] for key in VALUES}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", VALUES)
+def test_value(name, dtype):
+    """Arrays at once, and tensors through a program, at sizes around the vector width."""
+    ours, oracle, arguments = VALUES[name]
+    for n in SIZES:
+        arrays = [np.asarray(a).astype(dtype) for a in arguments(n)]
+        want = np.asarray(oracle(*(a.astype(np.float64) for a in arrays)))
+        got = ours(*arrays)
+        assert got.dtype == (np.dtype(dtype) if want.dtype.kind == "f" else want.dtype)
+        scale = TOLERANCE[dtype] * (1 + np.abs(want).max())
+        np.testing.assert_allclose(got, want, rtol=TOLERANCE[dtype], atol=scale)
+        inputs = [lm.placeholder(a.shape, dtype) for a in arrays]
+        built = ours(*inputs)
+        assert tuple(built.shape) == want.shape
+        np.testing.assert_array_equal(lm.function(inputs, built)(*arrays), got)
+
+
+# ---- identities -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", SIZES)
+def test_identities(n, dtype):
+    a = well(2, n, n).astype(dtype)
+    eps, eye = np.finfo(dtype).eps, np.eye(n)
+    bound = 8 * n * np.linalg.cond(a).max() * eps  # backward errors grow with n eps, the condition number carries them over
+    np.testing.assert_allclose(a @ la.inv(a), np.broadcast_to(eye, a.shape), atol=bound)
+    np.testing.assert_allclose(a @ la.solve(a, a), a, atol=bound * np.abs(a).max())
+    close = {"rtol": 0, "atol": 30 * n * eps * np.abs(a).max()}
+    p, low, up = la.lu(a)
+    np.testing.assert_allclose(p @ low @ up, a, **close)
+    q, r = la.qr(a)
+    np.testing.assert_allclose(q @ r, a, **close)
+    np.testing.assert_allclose(np.swapaxes(q, -1, -2) @ q, np.broadcast_to(eye, a.shape), **close)
+    u, s, vh = la.svd(a)
+    np.testing.assert_allclose(u * s[..., None, :] @ vh, a, **close)
+    symmetric = a + np.swapaxes(a, -1, -2)
+    w, v = la.eigh(symmetric)
+    np.testing.assert_allclose(v * w[..., None, :] @ np.swapaxes(v, -1, -2), symmetric, rtol=0, atol=2 * close["atol"])
+    factor = la.cholesky(spd(n, n).astype(dtype))
+    assert np.array_equal(factor, np.tril(factor))
+
+
+def test_det_of_a_product_and_of_an_exponential(rng):
+    a, b = rng.normal(size=(2, 4, 4))
+    np.testing.assert_allclose(la.det(a @ b), la.det(a) * la.det(b), rtol=1e-12)
+    np.testing.assert_allclose(la.det(la.expm(a)), np.exp(la.trace(a)), rtol=1e-12)
+    np.testing.assert_allclose(la.expm(a) @ la.expm(-a), np.eye(4), atol=1e-11)
+
+
+def test_whole_numbers_become_float64():
+    assert la.inv([[2, 0], [0, 4]]).tolist() == [[0.5, 0], [0, 0.25]]
+    assert la.det(np.array([[1, 2], [3, 4]])).dtype == np.float64
+
+
+def test_a_stack_of_free_length():
+    a = lm.placeholder((None, 3, 3), "float64")
+    f = lm.function([a], [la.inv(a), la.svd(a).S, la.trace(a), la.solve(a, np.eye(3)), lm.grad(lm.sum(la.det(a)), a)])
+    for length in (1, 5):
+        arrays = well(length, 3, 3)
+        inverse, s, trace, solved, cofactors = f(arrays)
+        np.testing.assert_allclose(inverse, np.linalg.inv(arrays), rtol=1e-12)
+        np.testing.assert_allclose(solved, inverse, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(s, np.linalg.svd(arrays)[1])
+        np.testing.assert_allclose(trace, np.trace(arrays, axis1=1, axis2=2))
+        np.testing.assert_allclose(cofactors, np.linalg.det(arrays)[:, None, None] * np.swapaxes(inverse, 1, 2), atol=1e-12)
+
+
+# ---- gradients ------------------------------------------------------------------------------------------------------------------
+
+GRADIENTS = {
+    "kron": (la.kron, [normal(2, 3), normal(3, 2)]),
+    "outer": (la.outer, [normal(2, 3), normal(2, 4)]),
+    "matvec": (la.matvec, [normal(2, 3, 4), normal(2, 4)]),
+    "scale": (la.scale, [normal(2), normal(2, 3, 3)]),
+    "trace": (la.trace, [normal(2, 3, 4)]),
+    "inv": (la.inv, [well(2, 4, 4)]),
+    "pinv tall": (la.pinv, [normal(5, 3)]),
+    "pinv wide": (la.pinv, [normal(2, 3, 5)]),
+    "pinv of lower rank": (lambda a, b: la.pinv(a @ b), [normal(5, 2), normal(2, 4)]),
+    "solve": (la.solve, [well(2, 4, 4), normal(2, 4, 3)]),
+    "solve vector": (la.solve, [well(4, 4), normal(4)]),
+    "solve one for many": (la.solve, [well(4, 4), normal(3, 4, 2)]),
+    "solve_triangular": (la.solve_triangular, [well(2, 4, 4), normal(2, 4, 3)]),
+    "solve_triangular lower": (lambda a, b: la.solve_triangular(a, b, lower=True), [well(4, 4), normal(4, 3)]),
+    "solve_triangular transposed": (lambda a, b: la.solve_triangular(a, b, transposed=True), [well(4, 4), normal(4, 3)]),
+    "solve_triangular unit": (
+        lambda a, b: la.solve_triangular(a, b, lower=True, transposed=True, unit_diagonal=True),
+        [well(4, 4), normal(4)],
+    ),
+    "lstsq tall": (la.lstsq, [normal(6, 3), normal(6, 2)]),
+    "lstsq wide": (la.lstsq, [normal(3, 6), normal(3)]),
+    "lstsq batch": (la.lstsq, [normal(2, 6, 3), normal(2, 6, 1)]),
+    "lstsq of lower rank": (lambda a, b, c: la.lstsq(a @ b, c), [normal(5, 2), normal(2, 4), normal(5)]),
+    "lstsq ridge": (lambda a, b: la.lstsq(a, b, ridge=0.3), [normal(3, 4), normal(3, 2)]),
+    "det": (la.det, [well(2, 3, 3)]),
+    "slogdet": (lambda a: la.slogdet(a).logabsdet, [well(2, 3, 3)]),
+    "cholesky": (lambda a: la.cholesky(a @ la.transpose(a) + np.eye(4)), [normal(2, 4, 4)]),
+    "lu": (lambda a: la.lu(a)[1:], [normal(2, 4, 4)]),
+    "lu tall": (lambda a: la.lu(a)[1:], [normal(6, 4)]),
+    "lu wide": (lambda a: la.lu(a)[1:], [normal(4, 6)]),
+    "qr": (la.qr, [normal(2, 4, 4)]),
+    "qr tall": (la.qr, [normal(6, 4)]),
+    "qr wide": (la.qr, [normal(3, 5)]),
+    "qr Q wide": (lambda a: la.qr(a).Q, [normal(3, 5)]),
+    "qr R": (lambda a: la.qr(a).R, [normal(5, 3)]),
+    "svd": (la.svd, [normal(2, 4, 4)]),
+    "svd tall": (la.svd, [normal(6, 4)]),
+    "svd wide": (la.svd, [normal(3, 6)]),
+    "svd S": (lambda a: la.svd(a).S, [normal(6, 4)]),
+    "singular_values": (la.singular_values, [normal(2, 3, 4)]),
+    "eigh": (lambda a: la.eigh(sym(a)), [normal(2, 4, 4)]),
+    "expm": (la.expm, [normal(2, 3, 3)]),
+    "matrix_power": (lambda a: la.matrix_power(a, 3), [normal(3, 3)]),
+    "matrix_power negative": (lambda a: la.matrix_power(a, -3), [well(3, 3)]),
+    "cond": (la.cond, [normal(4, 4)]),
+    "cond 1": (lambda a: la.cond(a, 1), [normal(4, 4)]),
+    **{f"norm {p}": (lambda a, p=p: la.norm(a, p), [normal(3, 4)]) for p in (None, "nuc", 1, 2, -2, np.inf)},
+    **{f"vector norm {p}": (lambda a, p=p: la.norm(a, p), [normal(5)]) for p in (None, 1, 3, np.inf)},
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradient(name):
+    check_gradient(*GRADIENTS[name], tolerance=1e-7)  # gaps between singular values of .1 magnify the stencil's error
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_second_derivative(name):
+    build, points = GRADIENTS[name]
+
+    def squared(*xs):
+        y = build(*xs)
+        return [part**2 for part in y] if isinstance(y, (list, tuple)) else y**2
+
+    check_second(squared, points, tolerance=1e-6)  # as above, squared gaps
+
+
+def test_the_gradient_of_det_exists_at_a_singular_matrix():
+    a = lm.placeholder((3, 3), "float64")
+    m = np.array([[1.0, 2, 3], [4, 5, 6], [5, 7, 9]])
+    got = lm.function([a], lm.grad(la.det(a), a))(m)
+    minors = [[(-1) ** (i + j) * np.linalg.det(np.delete(np.delete(m, i, 0), j, 1)) for j in range(3)] for i in range(3)]
+    np.testing.assert_allclose(got, minors, atol=1e-12)
+
+
+def test_equal_values_leave_out_what_is_not_determined():
+    """A = I: all singular values are equal; of what does not depend on the basis the gradient is right, and nothing is nan."""
+    a = lm.placeholder((3, 3), "float64")
+    u, s, vh = la.svd(a)
+    w, v = la.eigh(a)
+    rebuilt, spectral = (u * s) @ vh, (v * w) @ v.T
+    weights = normal(3, 3)
+    for y in (rebuilt, spectral):
+        got = lm.function([a], lm.grad(lm.sum(y * weights), a))(np.eye(3))
+        assert np.isfinite(got).all()
+    np.testing.assert_allclose(lm.function([a], lm.grad(lm.sum(s), a))(np.eye(3)), np.eye(3), atol=1e-12)
+
+
+def test_gradients_in_f32():
+    a = lm.placeholder((4, 4), "float32")
+    for build in (la.inv, la.det, la.expm, lambda x: la.qr(x).R, la.pinv):
+        point = well(4, 4)
+        gradient = lm.grad(lm.sum(build(a)), a)
+        assert gradient.dtype == "float32"
+        wide = lm.placeholder((4, 4), "float64")
+        want = lm.function([wide], lm.grad(lm.sum(build(wide)), wide))(point)
+        np.testing.assert_allclose(lm.function([a], gradient)(point), want, rtol=1e-3, atol=1e-4 * (1 + np.abs(want).max()))
+
+
+def test_an_inverse_within_a_loss_trains():
+    """A matrix is learned whose inverse is given."""
+    target = np.array([[1.5, 0.2, 0], [0.1, 1.2, -0.3], [0, 0.4, 0.8]])
+    w = lm.Parameter(np.eye(3), dtype="float64")
+    loss = lm.sum((la.inv(w) - target) ** 2)
+    step = lm.function([], loss, {w: w - 0.002 * lm.grad(loss, w)})
+    losses = [float(step()) for _ in range(400)]
+    assert losses[-1] < 0.01 * losses[0]
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: la.inv(np.ones((2, 2))), ["[inv] the matrix is singular", "condition number", "pinv"]),
+        (lambda: la.inv(np.stack([np.eye(2), np.ones((2, 2)), np.eye(2)])), ["[inv] matrix 1 of the batch", "add a ridge"]),
+        (lambda: la.inv(scipy_linalg.hilbert(14)), ["singular to working precision", "4.5e+15"]),
+        (lambda: la.solve(scipy_linalg.hilbert(14), np.ones(14)), ["[solve]", "condition number"]),
+        (lambda: la.solve(np.zeros((2, 2, 3, 3)), np.ones(3)), ["matrix (0, 0) of the batch", "condition number inf"]),
+        (lambda: la.solve_triangular(np.diag([1.0, 0.0]), np.ones(2)), ["[solve_triangular]", "diagonal"]),
+        (
+            lambda: la.cholesky(np.stack([np.eye(2), -np.eye(2)])),
+            ["matrix 1 of the batch", "smallest eigenvalue -1", "greater than 1"],
+        ),
+        (lambda: la.svd(np.full((2, 2), np.nan)), ["[svd]", "finite"]),
+        (lambda: la.expm(np.full((2, 2), np.inf)), ["[expm]", "finite"]),
+        (lambda: la.lstsq(np.full((2, 2), np.nan), np.ones(2)), ["[lstsq]", "finite"]),
+        (lambda: la.cond(np.zeros((2, 2)), 1), ["[inv]", "condition number"]),
+    ],
+)
+def test_matrices_without_an_answer(call, words):
+    with pytest.raises(la.LinAlgError) as error:
+        call()
+    assert isinstance(error.value, np.linalg.LinAlgError)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_program_passes_the_error_on_and_can_be_run_again():
+    a = lm.placeholder((2, 2))
+    f = lm.function([a], la.inv(a))
+    with pytest.raises(la.LinAlgError, match="float32"):
+        f(np.ones((2, 2)))
+    np.testing.assert_array_equal(f(2 * np.eye(2)), 0.5 * np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: la.inv(np.ones((2, 3))), ValueError, "expected a square matrix"),
+        (lambda: la.inv(np.ones(3)), ValueError, "expected a matrix"),
+        (lambda: la.solve(np.eye(3), np.ones(2)), ValueError, "expected b with 3 rows"),
+        (lambda: la.solve(np.zeros((2, 3, 3)), np.ones((4, 3, 1))), ValueError, "leading axes"),
+        (lambda: la.norm(np.eye(2), 3), ValueError, "expected 'fro'"),
+        (lambda: la.norm(np.ones(2), "fro"), ValueError, "expected a number"),
+        (lambda: la.matrix_power(np.eye(2), 0.5), TypeError, "whole number"),
+        (lambda: la.lstsq(np.eye(2), np.ones(2), ridge=-1), ValueError, "ridge of 0 or more"),
+        (lambda: la.trace(["a"]), TypeError, "expected numbers"),
+    ],
+)
+def test_wrong_arguments(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+# ---- the table of host operations -----------------------------------------------------------------------------------------------
+
+
+def test_every_host_operation_has_an_oracle():
+    assert set(RULES) == set(reference.HOST), f"tests/reference.py: HOST lacks {sorted(set(RULES) - set(reference.HOST))}"
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x: la.inv(x) @ la.pinv(x) + la.expm(x * 0.1),
+        lambda x: la.solve(x, x @ x) + la.solve_triangular(x, x, lower=True, unit_diagonal=True) + la.lstsq(x, x, ridge=0.1),
+        lambda x: la.det(x) * la.slogdet(x).logabsdet * la.slogdet(x).sign + la.norm(x, "nuc"),
+        lambda x: la.cholesky(x @ x.T) + la.qr(x).Q @ la.qr(x).R + la.lu(x).P @ la.lu(x).L @ la.lu(x).U,
+        lambda x: (la.svd(x).U * la.svd(x).S) @ la.svd(x).Vh + la.eigh(x + x.T).eigenvectors * la.eigh(x + x.T).eigenvalues,
+    ],
+)
+def test_programs_agree_with_the_evaluator(build):
+    x = lm.placeholder((4, 4), "float64", name="x")
+    y = build(x)
+    point = well(4, 4)
+    for tensor in (y, lm.grad(lm.sum(y), x)):
+        np.testing.assert_allclose(
+            lm.function([x], tensor)(point), reference.evaluate_tensor(tensor, {"x": point}), rtol=1e-9, atol=1e-10
+        )
