@@ -16,6 +16,8 @@ constexpr int64_t kBlockCols = 256;   // columns of C in one block
 constexpr int64_t kTurnedRows = 512;  // rows of a block that turns its part of B round: the turning pays once for all of them
 constexpr int64_t kTurnedCols = 64;   // and its columns: the turned part, kPiece x kTurnedCols, stays in L2
 constexpr int64_t kPiece = 512;       // longest piece of k that is turned at once
+constexpr int64_t kUpdateRows = 48;   // a block with an update behind it reads weights and slots from far: long rows, which the
+constexpr int64_t kUpdateCols = 1024; // processor fetches ahead, and few of them
 constexpr double kUnitFlops = 250e3;  // a block worth another thread's while
 constexpr int64_t kUnitsWanted = 8;   // blocks for that many threads where the product is large enough
 
@@ -140,11 +142,12 @@ class GemmStep final : public Step {
   };
 
   void choose_way(int64_t lanes) {
-    const bool few = n_ <= lanes / 2 && m_ >= lanes;
+    // Dot products add in another order than chains do: m must not decide, or a row's bits would depend on its batch.
+    const bool few = n_ <= lanes / 2;
     way_ = Way::rows;
     if (few && a_col_ == 1)
       way_ = b_row_ == 1 ? Way::dots : Way::dots_turned;
-    else if (few && a_row_ == 1)
+    else if (few && a_row_ == 1 && m_ >= lanes)
       way_ = Way::upright;
     else if (b_col_ != 1 && n_ > 1)
       way_ = Way::turned;
@@ -157,11 +160,17 @@ class GemmStep final : public Step {
     const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     block_rows_ = std::min(round_up(rows, mr), round_up(turned ? kTurnedRows : kBlockRows, mr));
     block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), turned ? std::max(kTurnedCols, nr) : kBlockCols);
+    const bool updates = epilogue_ && epilogue_->has_rules();
+    if (updates) {
+      block_rows_ = std::min(round_up(rows, mr), round_up(kUpdateRows, mr));
+      block_cols_ = std::min(round_up(cols, nr), kUpdateCols);
+    }
     const double flops = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_ * stacks_);
     const auto wanted = static_cast<int64_t>(std::min(static_cast<double>(kUnitsWanted), flops / kUnitFlops));
     const auto blocks = [&] { return stacks_ * ceil_div(rows, block_rows_) * ceil_div(cols, block_cols_); };
     while (blocks() < wanted) {
-      if (!whole_rows && block_cols_ >= 4 * nr)
+      const bool rows_first = updates && block_rows_ >= 4 * mr;
+      if (!whole_rows && !rows_first && block_cols_ >= 4 * nr)
         block_cols_ = round_up(block_cols_ / 2, nr);
       else if (block_rows_ >= 2 * mr)
         block_rows_ = round_up(block_rows_ / 2, mr);

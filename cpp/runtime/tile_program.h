@@ -55,6 +55,7 @@ class TileProgram {
   int64_t cols() const { return cols_; }
   size_t scratch_bytes() const { return scratch_bytes_; }
   size_t instruction_count() const { return instructions_.size() + rules_.size(); }
+  bool has_rules() const { return !rules_.empty(); }
   double traffic() const { return traffic_; }
   int precision() const { return precision_; }
 
