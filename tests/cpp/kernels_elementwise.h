@@ -184,6 +184,7 @@ void check_layouts(const Table& table, const TileEntry& e, const Oracle<Wider<T>
     for (bool all : {false, true})
       for (ptrdiff_t cols : kSizes) {
         check_layout<T>(table, e, oracle, 3, cols, splat, all, 0);
+        check_layout<T>(table, e, oracle, 1, cols, splat, all, 0);  // one row, whatever the row stride of a splat says
         check_layout<T>(table, e, oracle, 2, cols, splat, all, 3);
       }
   check_tails<T>(table, e);
