@@ -79,10 +79,13 @@ Dim product(const Shape& shape, size_t first, size_t last) {
 std::string to_string(const Dim& d) {
   if (d.constant()) return std::to_string(d.offset);
   std::string out;
-  if (d.coefficient != 1) out = std::to_string(d.coefficient).append("*");
+  if (d.coefficient != 1) {
+    out += std::to_string(d.coefficient);
+    out += '*';
+  }
   out += symbol_name(d.symbol);
-  if (d.offset > 0) out += "+" + std::to_string(d.offset);
-  if (d.offset < 0) out += std::to_string(d.offset);
+  if (d.offset > 0) out += '+';
+  if (d.offset != 0) out += std::to_string(d.offset);
   return out;
 }
 
