@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from reference_activations import ACTIVATIONS
 
 import lamina as lm
 from lamina import _core as core
 from lamina import activations
+from reference_activations import ACTIVATIONS
 
 
 def softmax(x):

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from projection import check_gradient
-from running import fill, run
 
 import lamina as lm
+from projection import check_gradient
+from running import fill, run
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}  # f32: sums of up to 24 terms of size 1..10, a division and a root
 

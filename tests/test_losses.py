@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from projection import check_gradient
-from running import run
 
 import lamina as lm
 from lamina import losses
+from projection import check_gradient
+from running import run
 
 TOLERANCE = {"float32": 5e-6, "float64": 1e-9}  # f64: softplus is x above 20, off by at most e^-20 = 2e-9 of 20
 ROWS, COLUMNS = 9, 3

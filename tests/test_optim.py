@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from reference_rules import RULES
 
 import lamina as lm
 from lamina import _core as core
 from lamina import optim, schedules
+from reference_rules import RULES
 
 STEPS = 100
 TOLERANCE = {"float32": 1e-5, "float64": 1e-10}

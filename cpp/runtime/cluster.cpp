@@ -11,9 +11,6 @@ namespace {
 
 // A program with more nodes than this would not keep its tiles in L1.
 constexpr int kMaxNodes = 48;
-// Rows that one block of a matrix product holds whole (softmax behind the logits).
-constexpr int64_t kMaxWholeRow = 128;
-
 struct Info {
   bool member = false;  // can be part of a tile program
   Form form = Form::full;
@@ -211,7 +208,8 @@ class Clusterer {
       cluster.nodes.push_back(node);
       cluster.forms[node] = n.form;
       cluster.has_rows = cluster.has_rows || n.form == Form::row || node->op->kind == Kind::row;
-      cluster.has_columns = cluster.has_columns || n.form == Form::column_sum;
+      cluster.has_totals = cluster.has_totals || n.form == Form::total;
+      cluster.has_columns = cluster.has_columns || n.form == Form::column_sum || (n.form == Form::total && n.domain.size() > 1);
       result_.of[node] = entry->second;
     }
   }

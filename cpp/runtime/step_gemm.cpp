@@ -11,15 +11,15 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kBlockRows = 96;    // rows of A in L2 beside a panel of B
-constexpr int64_t kBlockCols = 256;   // columns of C in one block
-constexpr int64_t kTurnedRows = 512;  // rows of a block that turns its part of B round: the turning pays once for all of them
-constexpr int64_t kTurnedCols = 64;   // and its columns: the turned part, kPiece x kTurnedCols, stays in L2
-constexpr int64_t kPiece = 512;       // longest piece of k that is turned at once
-constexpr int64_t kUpdateRows = 48;   // a block with an update behind it reads weights and slots from far: long rows, which the
-constexpr int64_t kUpdateCols = 1024; // processor fetches ahead, and few of them
-constexpr double kUnitFlops = 250e3;  // a block worth another thread's while
-constexpr int64_t kUnitsWanted = 8;   // blocks for that many threads where the product is large enough
+constexpr int64_t kBlockRows = 96;     // rows of A in L2 beside a panel of B
+constexpr int64_t kBlockCols = 256;    // columns of C in one block
+constexpr int64_t kTurnedRows = 512;   // rows of a block that turns its part of B round: the turning pays once for all of them
+constexpr int64_t kTurnedCols = 64;    // and its columns: the turned part, kPiece x kTurnedCols, stays in L2
+constexpr int64_t kPiece = 512;        // longest piece of k that is turned at once
+constexpr int64_t kUpdateRows = 48;    // a block with an update behind it reads weights and slots from far: long rows, which the
+constexpr int64_t kUpdateCols = 1024;  // processor fetches ahead, and few of them
+constexpr double kUnitFlops = 250e3;   // a block worth another thread's while
+constexpr int64_t kUnitsWanted = 8;    // blocks for that many threads where the product is large enough
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -155,7 +155,8 @@ class GemmStep final : public Step {
 
   void choose_blocks() {
     const int64_t mr = kernel_.mr, nr = kernel_.nr;
-    const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
+    const bool sums = epilogue_ && epilogue_->cluster().has_totals;
+    const bool whole_rows = epilogue_ && (epilogue_->cluster().has_rows || (sums && n_ <= kMaxWholeRow));
     const bool turned = way_ == Way::turned;
     const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     block_rows_ = std::min(round_up(rows, mr), round_up(turned ? kTurnedRows : kBlockRows, mr));

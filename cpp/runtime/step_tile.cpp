@@ -33,7 +33,8 @@ class TileStep final : public Step {
     unit_cols_ = whole_rows ? std::max<int64_t>(cols, 1) : kUnit;
     unit_rows_ = std::max<int64_t>(1, kUnit / std::max<int64_t>(unit_cols_, 1));
     row_units_ = (rows + unit_rows_ - 1) / unit_rows_;
-    col_units_ = cols == 0 ? 0 : (cols + unit_cols_ - 1) / unit_cols_;
+    col_units_ = (cols + unit_cols_ - 1) / unit_cols_;
+    if (program_.cluster().has_rows) col_units_ = 1;  // a row without columns still has a sum
     units_ = program_.outer() * row_units_ * col_units_;
     program_.set_slots(units_, units_);
     scratch_bytes_ = program_.scratch_bytes();

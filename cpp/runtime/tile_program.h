@@ -15,6 +15,9 @@
 
 namespace lamina::runtime {
 
+// Rows that one block of a matrix product holds whole (softmax behind the logits).
+constexpr int64_t kMaxWholeRow = 128;
+
 enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
 
 struct Cluster {
@@ -25,6 +28,7 @@ struct Cluster {
   const graph::Node* product = nullptr;    // the matmul whose result the cluster takes from the block, if any
   std::vector<const graph::Node*> stored;  // nodes whose values others need
   bool has_rows = false;                   // the last axis must stay whole in a tile
+  bool has_totals = false;                 // sums over everything: their order must not depend on what else the program does
   bool has_columns = false;                // the last axis must stay apart
 };
 
@@ -135,6 +139,7 @@ class TileProgram {
                 const int64_t* outer_offsets, char* scratch) const;
   void add_partial(const Partial& p, const Block& block, const View& view, int64_t rows, int64_t cols, int64_t c0,
                    char* scratch) const;
+  void combine_total(const Partial& p, char* slot, const kernels::Operand& values, int64_t count, char* total) const;
   void bring(const Run& run, const External& e, int64_t offset, int64_t rows, int64_t cols, char* scratch, View& view) const;
 
   Cluster cluster_;

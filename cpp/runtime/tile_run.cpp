@@ -241,24 +241,31 @@ void TileProgram::add_partial(const Partial& p, const Block& block, const View& 
     args.cols = cols;
     return p.combine(args);
   }
-  char* row_values = scratch;
-  char* total = scratch + slot_bytes_;
-  kernels::Operand values{view.data, 0, view.row};  // row values: one row of them
-  if (p.from == Form::full) {
-    args.out = row_values;
-    args.out_row = 1;
-    args.in[0] = {view.data, view.row, view.col};
-    args.rows = rows;
-    args.cols = cols;
-    p.reduce_row(args);
-    values = {row_values, 0, 1};
+  // In pieces of a tile's width, whether or not the tile holds whole rows: the order of a sum depends on the shape alone.
+  const int64_t most = p.from == Form::full ? kTile : std::max<int64_t>(cols, 1);
+  for (int64_t c = 0; c == 0 || c < cols; c += most) {
+    kernels::Operand values{view.data, 0, view.row};  // row values: one row of them
+    if (p.from == Form::full) {
+      args.out = scratch;
+      args.out_row = 1;
+      args.in[0] = {view.data + c * view.col * static_cast<int64_t>(element_), view.row, view.col};
+      args.rows = rows;
+      args.cols = std::min(most, cols - c);
+      p.reduce_row(args);
+      values = {scratch, 0, 1};
+    }
+    combine_total(p, slot, values, rows, scratch + slot_bytes_);
   }
-  args = {};
+}
+
+// slot = combine(slot, reduction of the row of values).
+void TileProgram::combine_total(const Partial& p, char* slot, const kernels::Operand& values, int64_t count, char* total) const {
+  kernels::TileArgs args{};
   args.out = total;
   args.out_row = 1;
   args.in[0] = values;
   args.rows = 1;
-  args.cols = rows;
+  args.cols = count;
   p.reduce_row(args);
   args = {};
   args.out = slot;
@@ -289,10 +296,14 @@ void TileProgram::run_block(const Run& run, const Block& block, char* scratch) c
     }
   }
   View views[kMaxRegisters];
-  for (int64_t r = block.row0; r < block.row1; r += tile_rows_)
-    for (int64_t c = block.col0; c < block.col1; c += tile_cols_)
-      run_tile(run, block, r, std::min(r + tile_rows_, block.row1), c, std::min(c + tile_cols_, block.col1), views, outer_offsets,
-               scratch);
+  for (int64_t r = block.row0; r < block.row1; r += tile_rows_) {
+    const int64_t r1 = std::min(r + tile_rows_, block.row1);
+    int64_t c = block.col0;
+    do {  // at least once: a row without columns still has a sum
+      run_tile(run, block, r, r1, c, std::min(c + tile_cols_, block.col1), views, outer_offsets, scratch);
+      c += tile_cols_;
+    } while (c < block.col1);
+  }
 }
 
 namespace {
