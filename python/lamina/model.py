@@ -21,6 +21,7 @@ from lamina.wiring import Wiring, apply, check_closed
 
 if TYPE_CHECKING:
     from lamina.history import History
+    from lamina.profile import Profile
     from lamina.trace import Trace
 
 Array = np.ndarray[Any, Any]
@@ -44,6 +45,7 @@ class Model:
     """
 
     stop_training: bool = False  # a callback sets it: `fit` stops after the epoch
+    history: History | None = None  # of the last fit
 
     def __init__(self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str = "float32"):
         self._start(seed, dtype)
@@ -369,6 +371,38 @@ class Model:
         from lamina.explain import explain
 
         return explain(self, x, y, level=level, ascii=ascii, format=format)
+
+    def draw(self, path: str | os.PathLike[str], x: Any, y: Any = None, *, theme: str = "light") -> None:
+        """Draws the network, its forward and backward pass and its update, with the numbers of one step on these data.
+
+        `path`: .svg, or .png and .pdf with the extra `lamina[draw]`. `x`, `y`: a few rows, of which the first colours the neurons.
+        `theme`: "light" or "dark". It changes nothing. Raises ValueError for another suffix or without a renderer, OSError where
+        the path cannot be written.
+
+        >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
+        >>> net.draw(os.path.join(tempfile.mkdtemp(), "net.svg"), np.ones((2, 4)), [0, 1])
+        """
+        from lamina.draw import draw
+
+        draw(self, path, x, y, theme=theme)
+
+    def profile(self, x: Any, y: Any = None, sample_weight: Any = None, *, repeats: int | None = None) -> Profile:
+        """Where the time of a training step on these data goes (without `y`: of a prediction), step by step of the program.
+
+        whole = sum of the steps' seconds, of which the last is the call itself
+
+        Each step has its microseconds, FLOP, bytes, percent of the ceiling measured beside it, and what bounds it: compute,
+        bandwidth, or overhead. `x`, `y`, `sample_weight`: a batch as in `train_step`. `repeats`: rounds, of which the best counts;
+        by default about a third of a second of them. It changes nothing: parameters, optimizer and random state keep their bits.
+
+        >>> net = lm.Sequential(lm.Dense(8, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
+        >>> profile = net.profile(np.ones((4, 3)), np.array([0, 1, 1, 0]), repeats=3)
+        >>> profile.steps[0].name, profile.steps[0].flops, profile.steps[-1].name
+        ('matmul+add+relu', 192.0, 'call')
+        """
+        from lamina.profile import profile
+
+        return profile(self, x, y, sample_weight, repeats=repeats)
 
     # ---- storing ----
 

@@ -27,6 +27,7 @@ SIGNS = {  # Unicode -> (ASCII, LaTeX)
     "ε": ("eps", r"\varepsilon "),
     "ρ": ("rho", r"\rho "),
     "α": ("alpha", r"\alpha "),
+    "τ": ("tau", r"\tau "),
     "η": ("eta", r"\eta "),
     "μ": ("mu", r"\mu "),
     "≥": (">=", r"\ge "),
@@ -69,11 +70,16 @@ class Sym(NamedTuple):
     @property
     def plain(self) -> str:
         """The name in ASCII, as `trace["dW1"]` takes it."""
-        return f"{'d' if self.gradient else ''}{self.name}{self.sub}".replace("′", "'")
+        return f"{self.prefix}{self.name}{self.sub}".replace("′", "'")
+
+    @property
+    def prefix(self) -> str:
+        """What marks a gradient: d before a letter, d_ before a longer name."""
+        return "" if not self.gradient else "d" if len(self.name.rstrip("′")) == 1 else "d_"
 
     def unicode(self) -> str:
         """dW₁ᵀ"""
-        return f"{'d' if self.gradient else ''}{self.name}{self.sub.translate(SUBSCRIPTS)}{'ᵀ' if self.transposed else ''}"
+        return f"{self.prefix}{self.name}{self.sub.translate(SUBSCRIPTS)}{'ᵀ' if self.transposed else ''}"
 
     def ascii(self) -> str:
         """dW1^T"""

@@ -10,6 +10,7 @@ from lamina import _core as core
 from lamina.tensor import placeholder
 from lamina.trace import Trace
 from lamina.trace.graph import FLOATS, StepGraph
+from lamina.trace.record import gradient_name
 
 Array = np.ndarray[Any, Any]
 
@@ -29,10 +30,10 @@ class Check(NamedTuple):
 
 def check(trace: Trace, graph: StepGraph) -> Check | None:
     """The largest gradient of the first trainable parameter, checked; None where an operation does not exist in float64."""
-    name = next((n for n, s in trace.sources.items() if s["kind"] == "parameter" and f"d{n}" in trace), None)
+    name = next((n for n, s in trace.sources.items() if s["kind"] == "parameter" and gradient_name(n) in trace), None)
     if name is None:
         return None
-    gradient = np.asarray(trace[f"d{name}"], np.float64)
+    gradient = np.asarray(trace[gradient_name(name)], np.float64)
     index = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape))
     try:
         program, arrays, at = _widened(trace, graph, name)

@@ -20,7 +20,7 @@ def equation_html(equation: Equation) -> str:
 
 def _symbol(symbol: Sym) -> str:
     sub = f"<sub>{escape(symbol.sub)}</sub>" if symbol.sub else ""
-    return f"{'d' if symbol.gradient else ''}<i>{escape(symbol.name)}</i>{sub}{'<sup>T</sup>' if symbol.transposed else ''}"
+    return f"{symbol.prefix}<i>{escape(symbol.name)}</i>{sub}{'<sup>T</sup>' if symbol.transposed else ''}"
 
 
 def table(trace: Trace) -> str:

@@ -11,6 +11,7 @@ from lamina.explain.check import Check
 from lamina.explain.notes import element, note, reason, shapes_of
 from lamina.notation import in_formula, number
 from lamina.trace import Step, Trace
+from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
 WIDEST = 46  # of the column of equations; a longer one pushes its line
@@ -98,15 +99,16 @@ def _after_backward(trace: Trace, check: Check | None, level: str) -> list[str]:
         f"    ({notation.text(s['equation'])} is skipped: nothing needs it; that saves {s['flops']:,} FLOP)" for s in trace.skipped
     ]
     if check is not None and level != "shapes":
-        where = f"d{_pretty(trace, check.name)}[{','.join(str(i + 1) for i in check.at)}]"
+        where = f"{_pretty(trace, check.name)}[{','.join(str(i + 1) for i in check.at)}]"
         verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)} (a kink nearby?)"
         out.append(f"    check: {where} = {number(check.gradient, 6)}   finite difference {number(check.difference, 6)} {verdict}")
     return out
 
 
 def _pretty(trace: Trace, name: str) -> str:
+    """The gradient of a parameter as it is written."""
     step = next((s for s in trace.update if s.name == name), None)
-    return step.symbol.unicode() if step is not None else name
+    return step.symbol.d.unicode() if step is not None else gradient_name(name)
 
 
 def _rule(trace: Trace, level: str) -> list[str]:
@@ -123,7 +125,7 @@ def _rule(trace: Trace, level: str) -> list[str]:
 def _plugged(trace: Trace) -> list[str]:
     rule = trace.rule
     step = next((s for s in trace.update if s.kind == "update" and s.values is not None), None)
-    gradient = f"d{step.name}" if step is not None else ""
+    gradient = gradient_name(step.name) if step is not None else ""
     if rule is None or step is None or step.before is None or gradient not in trace or not rule.lines:
         return []
     g = trace[gradient]

@@ -10,7 +10,7 @@ from lamina import feed, steps
 from lamina.data import Data
 from lamina.losses.base import Loss
 from lamina.programs import Target, Task
-from lamina.trace.graph import StepGraph, forward_graph, step_graph
+from lamina.trace.graph import StepGraph, forward_graph, step_graph, steps_by_batch
 from lamina.trace.record import ProgramStep, Rule, Step, Trace
 from lamina.trace.rules import rule_of
 from lamina.trace.run import Measured, measure, timed, unchanged, values_of
@@ -54,7 +54,7 @@ def outline(model: Model) -> Trace:
 
 
 def _bind(model: Model) -> None:
-    if model.programs.trainable:
+    if model.programs.trainable and steps_by_batch(model):
         model.programs.bind_optimizer()
 
 

@@ -118,13 +118,20 @@ def step_graph(model: Model, task: Task) -> StepGraph:
     trainable = model.programs.trainable
     if not trainable:
         return graph
-    optimizer = model.programs.bind_optimizer()
     by_parameter = _gradients(graph, loss.loss.node, trainable)
     graph.add("backward", [g.node for g in by_parameter])
+    if not steps_by_batch(model):
+        return graph
+    optimizer = model.programs.bind_optimizer()
     graph.effects = [e.node for e in optimizer.effects(trainable, by_parameter)]
     states = list(graph.states)
     graph.add("update", [*graph.effects, *(node for state in states for node in state)])
     return graph
+
+
+def steps_by_batch(model: Model) -> bool:
+    """Whether the update is part of the program: those that take all data at once (L-BFGS and its kin) run their own loop."""
+    return not getattr(model.optimizer, "all_data", False)
 
 
 def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]) -> list[Tensor]:

@@ -232,3 +232,13 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value
+
+
+def gradient_name(name: str) -> str:
+    """What the gradient of `name` is called: dW1, d_batch_norm_1.weight.
+
+    >>> gradient_name("W1"), gradient_name("scale_1.weight")
+    ('dW1', 'd_scale_1.weight')
+    """
+    letter = name[:1].isalpha() and name[1:].rstrip("'").isdigit()
+    return f"d{name}" if len(name) == 1 or letter or name[1:].strip("'") == "" else f"d_{name}"

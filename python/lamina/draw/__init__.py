@@ -1,0 +1,107 @@
+"""net.draw("net.svg", x, y): one picture of a network, its forward and backward pass and its update, from the numbers that run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lamina.draw import footer, render
+from lamina.draw.canvas import Box, Canvas
+from lamina.draw.chain import Block, chain, layers
+from lamina.draw.graph import graph
+from lamina.draw.network import network
+from lamina.draw.tensors import HEAD, LANE, UNDER, backward, forward, layout, routes
+from lamina.draw.theme import THEMES
+from lamina.names import lookup
+from lamina.trace import Trace, trace
+
+if TYPE_CHECKING:
+    from lamina.model import Model
+
+__all__ = ["draw", "picture"]
+
+WIDTH, HEIGHT = 1600, 1000
+MARGIN = 40.0
+FOOT = 122.0  # row D
+LABELS = 34.0  # under a row of heatmaps: shape and scale
+
+
+def draw(model: Model, path: Any, x: Any, y: Any = None, *, theme: str = "light") -> None:
+    """See `Model.draw`."""
+    target = Path(os.fspath(path))
+    render.check_suffix(target)
+    lookup("draw: theme", theme, THEMES)
+    if x is None:
+        raise ValueError("[draw] expected data to show, got None; pass some rows: net.draw('net.svg', X[:2], y[:2])")
+    canvas, made = picture(model, x, y, theme=theme, path=target.name)
+    shown = [item.symbol.unicode() for item in chain(made) if isinstance(item, Block)]
+    render.save(canvas.svg(title(made), footer.description(made, shown)), target)
+
+
+def title(made: Trace) -> str:
+    """The picture's title."""
+    return f"{made.about['title']}: forward, backward and update as linear algebra"
+
+
+def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: str = "net.svg") -> tuple[Canvas, Trace]:
+    """The picture before it is written, with the labels it holds; and the trace that it shows."""
+    made = trace(model, x, y)
+    canvas = Canvas(WIDTH, HEIGHT, THEMES[theme])
+    _header(canvas, made)
+    items = chain(made)
+    wide = WIDTH - 2 * MARGIN
+    trained = bool(made.backward)
+    height = layout(items, MARGIN, wide, 136.0 if trained else 260.0)
+    ways = routes(items, made)
+    lanes = 1 + max((way.lane for way in ways), default=0)
+    rows = HEAD + height + LABELS + (24 + UNDER + height + 24 + lanes * LANE if trained else 0)
+    top = HEIGHT - FOOT - 30 - rows
+    found = layers(made)
+    area = Box(MARGIN, 88, wide, top - 88 - 26)
+    footer.heading(canvas, Box(MARGIN, 88, wide, 0), "A  THE NETWORK")
+    if found:
+        shape = tuple(int(n) for n in made.sources["X"]["shape"][1:]) if "X" in made.sources else ()
+        true = int(made["y"][0]) if "P" in made and "y" in made.sources and made["y"].ndim == 1 else None
+        network(canvas, area, found, shape, "P" in made, true)
+    else:
+        graph(canvas, area, made)
+    _rule(canvas, top - 16)
+    footer.heading(canvas, Box(MARGIN, top, wide, 0), "B  FORWARD")
+    small = forward(canvas, items, made, top + 8, height)
+    if trained:
+        _rule(canvas, top + HEAD + height + LABELS + 10)
+        below = top + HEAD + height + LABELS + 24
+        footer.heading(canvas, Box(MARGIN, below, wide, 0), "C  BACKWARD: under each tensor its gradient, in the same shape")
+        backward(canvas, items, ways, made, below, height)
+    if small:
+        which = ", ".join(small) if len(small) <= 4 else f"{len(small)} tensors"
+        note = f"{which} shrunk: a cell shows the value of largest size in its block"
+        canvas.text(WIDTH - MARGIN, top + 4, note, 12, anchor="end", fill=canvas.theme.muted)
+    _footer(canvas, made, model, path)
+    return canvas, made
+
+
+def _header(canvas: Canvas, made: Trace) -> None:
+    about = made.about
+    canvas.text(MARGIN, 44, about["title"], 26, bold=True)
+    facts = [
+        f"{about['parameters']:,} parameters",
+        *([about["loss"].removesuffix("()")] if about["loss"] else []),
+        *([about["optimizer"]] if about["optimizer"] else []),
+        f"batch of {about['batch']}",
+    ]
+    canvas.text(MARGIN, 64, "  ·  ".join(facts), 13, fill=canvas.theme.muted)
+    footer.legend(canvas, WIDTH - MARGIN, 28)
+
+
+def _rule(canvas: Canvas, y: float) -> None:
+    canvas.path(f"M{MARGIN} {y:.1f}H{WIDTH - MARGIN}", canvas.theme.rule)
+
+
+def _footer(canvas: Canvas, made: Trace, model: Any, path: str) -> None:
+    top = HEIGHT - FOOT
+    _rule(canvas, top - 14)
+    footer.update(canvas, Box(MARGIN, top + 4, 520, FOOT - 20), made)
+    footer.curve(canvas, Box(620, top + 4, 470, FOOT - 20), getattr(model, "history", None))
+    footer.provenance(canvas, Box(1150, top + 4, WIDTH - MARGIN - 1150, FOOT - 20), made, path)

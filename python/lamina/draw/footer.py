@@ -1,0 +1,119 @@
+"""Row D: the optimizer's rule, the loss over the epochs, and where the picture comes from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lamina.curves import ticks
+from lamina.draw.canvas import Box, Canvas, width
+from lamina.history import History
+from lamina.notation import Equation, number
+from lamina.trace import Trace
+
+
+def update(canvas: Canvas, area: Box, trace: Trace) -> None:
+    """The rule's lines, one under the other, and how far a step moves the weights."""
+    heading(canvas, area, f"D  UPDATE BY {trace.rule.title.upper()}" if trace.rule else "D  UPDATE")
+    if trace.rule is None:
+        canvas.text(area.x, area.y + 30, "no target was given: a prediction changes nothing", 13, fill=canvas.theme.muted)
+        return
+    lines: list[Equation] = [(f"{target} ← {formula.replace('·', ' ')}",) for target, formula in trace.rule.lines]
+    if not lines:
+        lines = [step.equation for step in trace.update if step.kind == "update"][:3]
+    pitch, size = {4: (18, 15.0), 5: (15, 12.0)}.get(min(len(lines), 5), (22, 15.0))
+    for k, line in enumerate(lines[:5]):
+        canvas.equation(area.x, area.y + 28 + pitch * k, line, size, anchor="start")
+    numbers = ",  ".join(f"{letter} = {number(value)}" for letter, value in trace.rule.numbers.items())
+    canvas.text(area.x, area.y + 30 + pitch * len(lines[:5]), numbers, 12, fill=canvas.theme.muted)
+
+
+def heading(canvas: Canvas, area: Box, text: str) -> None:
+    """The heading of a row or panel."""
+    canvas.text(area.x, area.y + 4, text, 12, fill=canvas.theme.muted, bold=True)
+
+
+def curve(canvas: Canvas, area: Box, history: History | None) -> None:
+    """The loss of the last fit over its epochs."""
+    theme = canvas.theme
+    heading(canvas, area, "LOSS OVER THE EPOCHS")
+    if history is None or "loss" not in history or len(history) < 2:
+        canvas.text(area.x, area.y + 30, "not trained by fit yet", 13, fill=theme.muted)
+        return
+    lines = {name: np.asarray(history[name], np.float64) for name in ("loss", "val_loss") if name in history}
+    values = np.concatenate([v[np.isfinite(v)] for v in lines.values()])
+    marks = ticks(min(0.0, float(values.min())), float(values.max()))
+    plot = Box(area.x + 34, area.y + 16, area.w - 130, area.h - 36)
+    low, high = marks[0], marks[-1]
+
+    def y(value: float) -> float:
+        return plot.bottom - (value - low) / (high - low) * plot.h
+
+    for mark in (marks[0], marks[-1]):
+        canvas.path(f"M{plot.x:.1f} {y(mark):.1f}H{plot.right:.1f}", theme.rule)
+        canvas.text(plot.x - 6, y(mark) + 4, f"{mark:g}", 11, anchor="end", fill=theme.muted)
+    n = len(history)
+    canvas.text(plot.x, plot.bottom + 15, "1", 11, anchor="middle", fill=theme.muted)
+    canvas.text(plot.right, plot.bottom + 15, str(n), 11, anchor="middle", fill=theme.muted)
+    ends: list[float] = []
+    for name, line in lines.items():
+        colour = theme.colour(1.0 if name == "loss" else -1.0)
+        points = [f"{plot.x + i / (n - 1) * plot.w:.1f} {y(float(v)):.1f}" for i, v in enumerate(line) if np.isfinite(v)]
+        canvas.path("M" + "L".join(points), colour, 2, "" if name == "loss" else ' stroke-dasharray="6 3"')
+        at = y(float(line[-1])) + 4
+        at = at if all(abs(at - other) >= 15 for other in ends) else max(ends) - 15
+        ends.append(at)
+        label = "training" if name == "loss" else "validation"
+        canvas.text(plot.right + 12, at, f"{label} {number(float(line[-1]), 2)}", 12, fill=colour)
+
+
+def provenance(canvas: Canvas, area: Box, trace: Trace, path: str) -> None:
+    """What made the picture: version, seed, sizes, times, the command."""
+    heading(canvas, area, "HOW IT CAME ABOUT")
+    about = trace.about
+    total = sum(step.flops for step in trace)
+    micro = sum(step.microseconds for step in trace.program)
+    facts = [
+        f"lamina {about['lamina']}, seed {about['seed']}, {about['epochs_done']} epochs trained",
+        f"{about['parameters']:,} parameters, {about['parameter_bytes']:,} B; batch {about['batch']}",
+        f"this step: {total:,} FLOP" + (f" in {number(micro, 3)} µs" if micro else ""),
+        f'net.draw("{path}", x{", y" if trace.loss else ""})',
+    ]
+    for k, fact in enumerate(facts):
+        canvas.text(
+            area.x, area.y + 27 + 20 * k, _cut(fact, 13, area.w), 13, fill=canvas.theme.ink if k == 3 else canvas.theme.muted
+        )
+
+
+def _cut(text: str, size: float, limit: float) -> str:
+    while width(text, size) > limit and len(text) > 8:
+        text = text[:-5] + "..."
+    return text
+
+
+def legend(canvas: Canvas, right: float, y: float) -> None:
+    """The colours: what is negative, zero and positive."""
+    theme = canvas.theme
+    wide, n = 150.0, 75
+    left = right - wide - 26
+    for i in range(n):
+        canvas.rect(Box(left + i * wide / n, y, wide / n + 0.4, 12), theme.colour(-1 + 2 * i / (n - 1)))
+    for x, label in ((left - 8, "−"), (left + wide + 8, "+")):
+        canvas.text(x, y + 11, label, 14, anchor="end" if label == "−" else "start", fill=theme.muted)
+    canvas.text(left + wide / 2, y + 27, "0", 11, anchor="middle", fill=theme.muted)
+    canvas.text(left - 28, y + 11, "each tensor on its own scale ±s", 12, anchor="end", fill=theme.muted)
+
+
+def description(trace: Trace, shown: list[str]) -> str:
+    """The alternative text: what the picture shows, with its main numbers."""
+    equations = "; ".join(str(step) for step in trace if step.section != "update")[:600]
+    loss = f" Loss {number(float(trace['L']))}." if "L" in trace else ""
+    return (
+        f"Four rows. The network {trace.about['title']} with its neurons and weights; "
+        f"the forward pass as heatmaps of {', '.join(shown)}; "
+        f"under each its gradient; the update.{loss} {equations}"
+    )
+
+
+__all__ = ["Any", "curve", "description", "heading", "legend", "provenance", "update"]

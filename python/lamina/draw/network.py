@@ -1,0 +1,195 @@
+"""Row A: the network. Neurons coloured by their values for the first sample, links by their weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina.draw.canvas import Box, Canvas
+from lamina.draw.chain import Layer
+from lamina.draw.heatmap import grey, heatmap, scale_of
+from lamina.notation import Sym, number
+
+Array = NDArray[Any]
+
+ALL = 16  # neurons drawn as discs
+DOTS = 64  # neurons drawn as dots; of more, SHOWN
+SHOWN = 8
+TILE = 30.0  # px: the weights of a neuron as an image beside it
+LINKS = 300
+SQUARE = 64  # a row of so many inputs, a square number, none negative, is taken for an image
+
+
+class Column(NamedTuple):
+    """A line of neurons: which are drawn, where, and their values."""
+
+    chosen: Array  # their indices
+    x: float
+    ys: Array
+    r: float
+    values: Array
+    total: int
+
+
+def image_shape(inputs: Array, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """(rows, columns) of an input that is an image: of two axes, or a square number of values that are not negative."""
+    if len(shape) == 2:
+        return shape[0], shape[1]
+    side = math.isqrt(len(inputs))
+    return (side, side) if len(inputs) >= SQUARE and side * side == len(inputs) and inputs.min() >= 0 else None
+
+
+def network(canvas: Canvas, area: Box, found: list[Layer], input_shape: tuple[int, ...], classes: bool, true: int | None) -> None:
+    """Draws it into the area; `true` is the class that the first sample has."""
+    values = [found[0].inputs, *(layer.outputs for layer in found)]
+    picture = image_shape(values[0], input_shape)
+    caption, top = area.bottom - 4, area.y + 14
+    inner = Box(area.x, top, area.w, area.h - 66)
+    xs = np.linspace(inner.x + 150, inner.right - 190, len(values))
+    columns: list[Column] = []
+    for k, (x, v) in enumerate(zip(xs, values, strict=True)):
+        if k == 0 and picture is not None:
+            columns.append(_image(canvas, inner, float(x), v, picture, found[0].weight))
+        else:
+            columns.append(_place(inner, float(x), v, _importance(v, found[k].weight if k < len(found) else None)))
+    total, drawn = _links(canvas, columns, found)
+    for k, column in enumerate(columns):
+        if k or picture is None:
+            _neurons(canvas, column, scale_of(values[k]))
+            if k == 1 and picture is not None and column.r > 5:
+                _tiles(canvas, column, found[0].weight, picture)
+        symbol = Sym("X") if k == 0 else found[k - 1].symbol
+        _caption(canvas, column, symbol, "" if k == 0 else found[k - 1].name, caption, k == 0)
+    if picture is None:
+        _numbers(canvas, columns[0], values[0], left=True)
+    _numbers(canvas, columns[-1], values[-1], left=False, classes=classes, true=true)
+    if drawn < total:
+        between = sum(len(a.chosen) * len(b.chosen) for a, b in zip(columns, columns[1:], strict=False))
+        which = "between the neurons shown" if drawn == between else "the strongest"
+        canvas.text(area.right, area.y + 4, f"{drawn} of {total:,} links drawn: {which}", 12, anchor="end", fill=canvas.theme.muted)
+
+
+def _importance(values: Array, weight: Array | None) -> Array:
+    """Sum over the next neurons of |a w|; of outputs, |a| itself."""
+    size = np.abs(np.asarray(values, np.float64))
+    return size if weight is None else size * np.abs(np.asarray(weight, np.float64)).sum(axis=1)
+
+
+def _chosen(importance: Array) -> Array:
+    n = len(importance)
+    return np.arange(n) if n <= DOTS else np.sort(np.argsort(-importance, kind="stable")[:SHOWN])
+
+
+def _place(inner: Box, x: float, values: Array, importance: Array) -> Column:
+    chosen = _chosen(importance)
+    n = len(chosen)
+    broken = n < len(values)
+    slots = n + (1 if broken else 0)
+    pitch = min(44.0, inner.h / max(slots, 1))
+    ys = inner.cy + (np.arange(slots) - (slots - 1) / 2) * pitch
+    if broken:
+        ys = np.delete(ys, n // 2)
+    return Column(chosen, x, ys, max(1.6, min(15.0, 0.4 * pitch)), np.asarray(values)[chosen], len(values))
+
+
+def _image(canvas: Canvas, inner: Box, x: float, values: Array, shape: tuple[int, int], weight: Array) -> Column:
+    """The input as its image; links leave from the pixels that matter most, each ringed."""
+    side = min(inner.h, 200.0)
+    cell = side / max(shape)
+    box = Box(x - shape[1] * cell / 2, inner.cy - shape[0] * cell / 2, shape[1] * cell, shape[0] * cell)
+    image = np.asarray(values, np.float64).reshape(shape)
+    grey(canvas, box, image, f"the first sample, {shape[0]} x {shape[1]} pixels")
+    chosen = np.sort(np.argsort(-_importance(values, weight), kind="stable")[:SHOWN])
+    ys = box.y + (chosen // shape[1] + 0.5) * cell
+    xs = box.x + (chosen % shape[1] + 0.5) * cell
+    for px, py in zip(xs, ys, strict=True):
+        canvas.path(f"M{px:.1f} {py:.1f}H{box.right + 5:.1f}", canvas.theme.colour(-0.8), 1)
+        canvas.circle(px, py, max(2.5, 0.2 * cell), canvas.theme.colour(-0.8), canvas.theme.paper)
+        canvas.circle(box.right + 5, py, 2.5, canvas.theme.colour(-0.8))
+    return Column(chosen, float(box.right) + 7, ys, 0.0, np.full(len(ys), box.cx), len(values))
+
+
+def _links(canvas: Canvas, columns: list[Column], found: list[Layer]) -> tuple[int, int]:
+    """Lines between the drawn neurons, the strongest last; returns how many there are and how many are drawn."""
+    strongest: list[tuple[float, float, str]] = []
+    total = 0
+    for left, right, layer in zip(columns, columns[1:], found, strict=False):
+        weight = np.asarray(layer.weight, np.float64)
+        scale = scale_of(weight)
+        total += weight.size
+        links: list[tuple[float, float, str]] = []
+        for row, y0 in zip(left.chosen, left.ys, strict=True):
+            x0 = left.x + left.r
+            for column, y1 in zip(right.chosen, right.ys, strict=True):
+                level = float(weight[row, column]) / scale
+                x1 = right.x - right.r - (TILE + 10 if left.r == 0 and right.r > 5 else 0)
+                links.append((abs(level), level, f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"))
+        strongest += sorted(links, key=lambda link: link[0])[-(LINKS // len(found)) :]
+    widest = min(2.8, 28.0 / math.sqrt(max(len(strongest), 1)))  # many lines are thinner, so that single ones can be told apart
+    canvas.add('<g class="links">')
+    for size, level, d in sorted(strongest, key=lambda link: link[0]):
+        size = min(size, 1.0) ** 1.5
+        canvas.path(
+            d,
+            canvas.theme.colour(math.copysign(0.35 + 0.65 * size, level)),
+            0.4 + widest * size,
+            f' opacity="{0.2 + 0.7 * size:.2f}"',
+        )
+    canvas.add("</g>")
+    return total, len(strongest)
+
+
+def _neurons(canvas: Canvas, column: Column, scale: float) -> None:
+    theme = canvas.theme
+    for index, y, value in zip(column.chosen, column.ys, column.values, strict=True):
+        fill = theme.colour(float(value) / scale) if np.isfinite(value) else theme.panel
+        line = f' stroke-width="{1.4 if column.r > 5 else 0.5}"><title>neuron {index + 1}: {number(float(value))}</title></circle>'
+        canvas.circle(column.x, float(y), column.r, fill, theme.ink if column.r > 5 else theme.edge, line.removesuffix("</circle>"))
+        canvas.parts[-1] = canvas.parts[-1].removesuffix("/>") + "</circle>"
+    if len(column.chosen) < column.total:
+        middle = (column.ys[len(column.ys) // 2 - 1] + column.ys[len(column.ys) // 2]) / 2
+        for shift in (-6, 0, 6):
+            canvas.circle(column.x, float(middle) + shift, 1.6, theme.muted)
+
+
+def _tiles(canvas: Canvas, column: Column, weight: Array, shape: tuple[int, int]) -> None:
+    """The weights that a neuron has for the image's pixels, as an image."""
+    side = min(TILE, float(np.min(np.diff(column.ys))) - 3 if len(column.ys) > 1 else TILE)
+    for index, y in zip(column.chosen, column.ys, strict=True):
+        box = Box(column.x - column.r - 6 - side, float(y) - side / 2, side, side)
+        heatmap(canvas, box, np.asarray(weight)[:, index].reshape(shape), f"W1[:,{index + 1}]")
+
+
+def _caption(canvas: Canvas, column: Column, symbol: Sym, function: str, y: float, first: bool) -> None:
+    x = column.x if column.r else float(column.values[0])
+    shown = f"; {len(column.chosen)} shown" if len(column.chosen) < column.total and column.r else ""
+    noun = "input" if first else "neuron"
+    what = f"{column.total:,} {noun}{'s' * (column.total != 1)}" + (f", {function}" if function else "")
+    what += "" if column.r else f", the {len(column.chosen)} that weigh most marked"
+    canvas.equation(x, y - 18, (symbol,), 17)
+    canvas.text(x, y, f"{what}{shown}", 13, anchor="middle", fill=canvas.theme.muted)
+
+
+def _numbers(canvas: Canvas, column: Column, values: Array, *, left: bool, classes: bool = False, true: int | None = None) -> None:
+    """The values beside the neurons, where there is room for text; the largest of several classes stands out."""
+    pitch = float(np.min(np.diff(column.ys))) if len(column.ys) > 1 else 40.0
+    if pitch < 13 or column.r == 0:
+        return
+    top = int(np.argmax(values)) if classes else -1
+    size = 13.0 if pitch >= 15 else 11.0
+    for index, y in zip(column.chosen, column.ys, strict=True):
+        value = _share(float(values[index])) if classes else number(float(values[index]), 3)
+        if left:
+            canvas.text(column.x - column.r - 10, float(y) + 4.5, value, size, anchor="end", fill=canvas.theme.muted)
+        else:
+            text = f"class {index}: {value}{' (true)' if index == true else ''}" if classes else value
+            best = int(index) == top
+            canvas.text(column.x + column.r + 10, float(y) + 4.5, text, size, fill=None if best else canvas.theme.muted, bold=best)
+
+
+def _share(p: float) -> str:
+    """A probability to three places."""
+    return "<.001" if p < 0.0005 else f"{p:.3f}".removeprefix("0")

@@ -1,0 +1,229 @@
+"""Rows B and C: every tensor as a heatmap in the order of the equation, and its gradient directly under it, in the same size."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lamina.draw.canvas import Box, Canvas, equation_width
+from lamina.draw.chain import Block, Item, Sign, equation_of
+from lamina.draw.heatmap import heatmap, scale_of
+from lamina.notation import Equation, Sym, number, shape_text
+from lamina.trace import Trace
+
+GAP = 26.0  # for a sign
+ARROW = 64.0  # for a function's arrow
+LANE = 23.0  # between the lines that carry the backward equations
+LANES = 5
+HEAD = 44.0  # over row B: names and equations
+UNDER = 36.0  # over row C: names
+SMALLEST = 14.0  # px: the side of a block of one row
+
+
+def length(n: int) -> float:
+    """How long a side of n cells is, before everything is fitted: 20 px a cell up to 8, then ever more slowly."""
+    return 20.0 * n if n <= 8 else 160.0 * (1 + 0.13 * math.log2(n / 8))
+
+
+def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
+    """Places the blocks from x on so that they fill the width, none taller than `tallest`; returns the height that they need."""
+    blocks = [item for item in items if isinstance(item, Block)]
+    gaps = sum((ARROW if item.arrow else max(GAP, 9.0 * len(item.text))) for item in items if isinstance(item, Sign))
+    sizes = [(length(b.matrix.shape[0]), length(b.matrix.shape[1])) for b in blocks]
+    natural = sum(w for _, w in sizes)
+    fit = min(1.25, (width - gaps) / natural, tallest / max(h for h, _ in sizes))
+    scaled = [(max(SMALLEST, h * fit), max(34.0, w * fit)) for h, w in sizes]
+    spare = width - gaps - sum(w for _, w in scaled)
+    stretch = 1 + min(0.6, max(0.0, spare) / gaps) if gaps else 1.0
+    left = x + max(0.0, (width - gaps * stretch - sum(w for _, w in scaled)) / 2)
+    boxes = iter(scaled)
+    for item in items:
+        if isinstance(item, Block):
+            h, w = next(boxes)
+            item.box = Box(left, 0, w, h)
+            left += w
+        else:
+            wide = (ARROW if item.arrow else max(GAP, 9.0 * len(item.text))) * stretch
+            item.x = left + wide / 2
+            left += wide
+    return max(h for h, _ in scaled)
+
+
+def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height: float) -> list[str]:
+    """Row B; returns the names of the matrices that were shrunk."""
+    middle = top + HEAD + height / 2
+    small: list[str] = []
+    for item in items:
+        if isinstance(item, Sign):
+            _sign(canvas, item, items, middle)
+            continue
+        item.box = Box(item.box.x, middle - item.box.h / 2, item.box.w, item.box.h)
+        if heatmap(canvas, item.box, item.values, item.symbol.plain):
+            small.append(item.symbol.unicode())
+        canvas.equation(item.box.cx, item.box.y - 8, (item.symbol,), 16)
+        canvas.text(item.box.cx, item.box.bottom + 16, shape_text(item.values.shape), 12, anchor="middle", fill=canvas.theme.muted)
+        scale = f"±{number(scale_of(item.matrix), 2)}"
+        canvas.text(item.box.cx, item.box.bottom + 30, scale, 11, anchor="middle", fill=canvas.theme.muted)
+    _equations(canvas, items, trace, top)
+    return small
+
+
+def _sign(canvas: Canvas, sign: Sign, items: list[Item], y: float) -> None:
+    theme = canvas.theme
+    if not sign.arrow:
+        small = len(sign.text) > 1
+        canvas.text(sign.x, y + (5 if small else 8), sign.text, 13 if small else 24, anchor="middle", fill=theme.muted)
+        return
+    half = ARROW / 2 - 8
+    arrow(canvas, f"M{sign.x - half:.1f} {y:.1f}H{sign.x + half - 5:.1f}", (sign.x + half, y), "right", theme.muted, dashed=False)
+    size = 12.0 if len(sign.text) <= 9 else 11.0
+    canvas.text(sign.x, y - 8, sign.text, size, anchor="middle", fill=theme.ink)
+
+
+def arrow(canvas: Canvas, d: str, tip: tuple[float, float], to: str, colour: str, *, dashed: bool) -> None:
+    """A line with a small filled head at its tip."""
+    x, y = tip
+    heads = {"right": "l-7 -4v8z", "left": "l7 -4v8z", "up": "l-4 7h8z"}
+    canvas.path(d, colour, 1.3, ' stroke-dasharray="5 3"' if dashed else "")
+    canvas.add(f'<path d="M{x:.1f} {y:.1f}{heads[to]}" fill="{colour}"/>')
+
+
+def _equations(canvas: Canvas, items: list[Item], trace: Trace, top: float) -> None:
+    """The equation of each value over the tensors that it names; on a second line where two would touch."""
+    taken: list[Box] = []
+    for i, item in enumerate(items):
+        if not isinstance(item, Block) or item.step is None:
+            continue
+        equation = item.step.equation
+        wide = equation_width(equation, 16)
+        first = items[max(0, i - (4 if len(item.step.operands) > 2 else 2))] if item.step.kind == "dense" else item
+        left = first.box.x if isinstance(first, Block) else item.box.x
+        middle = (left + item.box.right) / 2
+        middle = min(max(middle, 30 + wide / 2), canvas.width - 30 - wide / 2)
+        box = Box(middle - wide / 2 - 8, top, wide + 16, 18)
+        if any(box.overlaps(other) for other in taken):
+            continue  # its operands stand beside it anyhow
+        taken.append(box)
+        canvas.equation(middle, top + 14, equation, 16)
+
+
+# ---- backward ----
+
+
+def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace, top: float, height: float) -> None:
+    """Row C, with its arrows."""
+    middle = top + UNDER + height / 2
+    theme = canvas.theme
+    for item in items:
+        if not isinstance(item, Block):
+            continue
+        item.under = Box(item.box.x, middle - item.box.h / 2, item.box.w, item.box.h)
+        if item.gradient is None:
+            if item.kind == "input" and trace.skipped:
+                canvas.rect(item.under, "none", theme.edge, extra=' stroke-dasharray="4 3"')
+                canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16, fill=theme.muted)
+                canvas.text(item.under.cx, item.under.bottom + 16, "skipped", 12, anchor="middle", fill=theme.muted)
+            continue
+        heatmap(canvas, item.under, item.gradient, item.symbol.d.plain)
+        canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16)
+        scale = f"±{number(scale_of(np.asarray(item.gradient, np.float64).reshape(1, -1)), 2)}"
+        canvas.text(item.under.cx, item.under.bottom + 15, scale, 11, anchor="middle", fill=theme.muted)
+    _plain_arrows(canvas, items, ways, middle)
+    _arrows(canvas, ways, middle + height / 2 + 24)
+    _loss(canvas, items, trace, middle)
+
+
+@dataclass
+class Route:
+    """The way of an arrow below row C: from the middle of one gradient to another's, on a lane, its equation on the way."""
+
+    source: Block
+    target: Block
+    equation: Equation
+    out: float
+    to: float
+    centre: float
+    wide: float
+    lane: int
+
+
+def routes(items: list[Item], trace: Trace) -> list[Route]:
+    """An arrow for each gradient that is made from another, short ones first: on the highest lane where nothing is in its way."""
+    blocks = {item.symbol.d.plain: item for item in items if isinstance(item, Block) and item.gradient is not None}
+    links = []
+    for step in trace.backward:
+        sources = [name for name in step.operands if name in blocks]
+        if step.name in blocks and sources:
+            links.append((blocks[sources[-1]], blocks[step.name], step.equation, sources[-1]))
+    taken: list[list[tuple[float, float]]] = []
+    leaving: dict[str, int] = {}
+    found = []
+    for source, target, equation, name in sorted(links, key=lambda link: abs(link[0].box.cx - link[1].box.cx)):
+        out = source.box.cx - 9 + 9 * min(leaving.get(name, 0), 2)
+        leaving[name] = leaving.get(name, 0) + 1
+        to = target.box.cx + (9 if target.box.cx < source.box.cx else -9)
+        wide = equation_width(equation, 15) + 16
+        left, right = min(out, to), max(out, to)
+        centre = (left + right) / 2 if wide < right - left - 14 else right - wide / 2 - 3
+        span = (min(left, centre - wide / 2) - 3, max(right, centre + wide / 2) + 3)
+        lane = next((k for k, used in enumerate(taken) if all(span[1] <= a or span[0] >= b for a, b in used)), len(taken))
+        if lane >= LANES:
+            continue
+        if lane == len(taken):
+            taken.append([])
+        taken[lane].append(span)
+        found.append(Route(source, target, equation, out, to, centre, wide, lane))
+    return found
+
+
+def _plain_arrows(canvas: Canvas, items: list[Item], ways: list[Route], y: float) -> None:
+    """Between two neighbours, where several operations lead from one gradient to the other."""
+    reached = {id(way.target) for way in ways}
+    blocks = [item for item in items if isinstance(item, Block) and item.gradient is not None]
+    for left, right in zip(blocks, blocks[1:], strict=False):
+        gap = right.under.x - left.under.right
+        if id(left) not in reached and {left.kind, right.kind} == {"value"} and 30 < gap < 2 * ARROW + 20:
+            d = f"M{right.under.x - 8:.1f} {y:.1f}H{left.under.right + 15:.1f}"
+            arrow(canvas, d, (left.under.right + 8, y), "left", canvas.theme.muted, dashed=True)
+
+
+def _arrows(canvas: Canvas, ways: list[Route], top: float) -> None:
+    """Dashed arrows from a gradient to those made from it."""
+    for way in ways:
+        y = top + (way.lane + 0.5) * LANE
+        tip = way.target.under.bottom + 20
+        d = f"M{way.out:.1f} {way.source.under.bottom + 20:.1f}V{y:.1f}H{way.to:.1f}V{tip + 5:.1f}"
+        arrow(canvas, d, (way.to, tip), "up", canvas.theme.muted, dashed=True)
+    for way in ways:
+        y = top + (way.lane + 0.5) * LANE
+        canvas.rect(Box(way.centre - way.wide / 2, y - 10, way.wide, 20), canvas.theme.paper)
+        canvas.equation(way.centre, y + 5, way.equation, 15)
+
+
+def _loss(canvas: Canvas, items: list[Item], trace: Trace, middle: float) -> None:
+    """Where the backward pass begins: the loss, and the equation of the first gradient, right of the last one."""
+    with_gradient = [item for item in items if isinstance(item, Block) and item.gradient is not None]
+    if not with_gradient or "L" not in trace:
+        return
+    last = max(with_gradient, key=lambda item: item.under.right)
+    room = canvas.width - 40 - last.under.right
+    lines: list[Equation] = [(Sym("L"), f" = {number(float(trace['L']), 4)}")]
+    first = equation_of(trace, last.symbol.d.plain)
+    if first is not None:
+        lines.append(first)
+    x = last.under.right + 34
+    if room < 40 + max(equation_width(line, 16) for line in lines):
+        return
+    y = middle - 12 * (len(lines) - 1) + 5
+    arrow(
+        canvas,
+        f"M{x - 6:.1f} {middle:.1f}H{last.under.right + 15:.1f}",
+        (last.under.right + 8, middle),
+        "left",
+        canvas.theme.muted,
+        dashed=True,
+    )
+    for k, line in enumerate(lines):
+        canvas.equation(x, y + 24 * k, line, 16, anchor="start")

@@ -1,0 +1,257 @@
+"""net.draw: the picture is well-formed, readable, and its numbers are the core's. Looked at in a browser where one is installed."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import re
+import shutil
+import struct
+import subprocess
+import zlib
+from html import unescape
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.draw import HEIGHT, WIDTH, picture
+from lamina.draw.heatmap import as_matrix, scale_of, shrunk
+from lamina.draw.png import encode
+from lamina.draw.theme import THEMES
+from nets import CASES, data
+
+SVG = "{http://www.w3.org/2000/svg}"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def wide(images: bool = True):
+    rng = np.random.default_rng(0)
+    net = lm.Sequential(lm.Dense(128, "relu"), lm.Dense(10), seed=0).compile("cross_entropy", "adam")
+    x = rng.random((2, 784)) if images else rng.normal(size=(2, 784))
+    return net, x.astype("float32"), np.array([3, 1])
+
+
+def narrow():
+    net = lm.Sequential(lm.Dense(8, "relu"), lm.Dense(3), seed=0).compile("cross_entropy", lm.optim.Adam(1e-2))
+    rng = np.random.default_rng(1)
+    net.fit(rng.normal(size=(40, 4)), rng.integers(0, 3, 40), epochs=4, validation_split=0.25, verbose=0)
+    return net, rng.normal(size=(2, 4)).astype("float32"), np.array([0, 2])
+
+
+def deep():
+    layers = [lm.Dense(n, "tanh") for n in (32, 64, 20, 16, 12)]
+    net = lm.Sequential(*layers, lm.Dense(1), seed=0).compile("mse", lm.optim.AdamW(1e-2, weight_decay=0.1, amsgrad=True))
+    return net, np.random.default_rng(0).normal(size=(32, 13)), np.ones((32, 1))
+
+
+def three():
+    net = lm.Sequential(lm.Dense(64, "gelu"), lm.Dense(40, "gelu"), lm.Dense(5), seed=0)
+    optimizer = lm.optim.RMSProp(1e-2, centered=True, momentum=0.9, weight_decay=0.1)
+    return net.compile("cross_entropy", optimizer), np.random.default_rng(0).normal(size=(3, 13)), np.arange(3)
+
+
+SIZES = {"4-8-3": narrow, "784-128-10": wide, "784 not an image": lambda: wide(False), "deep": deep, "three": three}
+ALL = {**SIZES, **CASES}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_labels_overlap_or_leave_the_picture_by_estimate(name):
+    net, x, y = ALL[name]()
+    for target, theme in ((y, "light"), (None, "dark")):
+        canvas, _ = picture(net, x, target, theme=theme)
+        assert canvas.overlapping() == []
+        assert min(label.smallest for label in canvas.labels) >= 11
+        outside = [t.text for t in canvas.labels if t.box.x < 0 or t.box.y < 0 or t.box.right > WIDTH or t.box.bottom > HEIGHT]
+        assert outside == []
+
+
+def test_the_file_is_svg_with_a_title_and_a_description(tmp_path):
+    net, x, y = narrow()
+    net.draw(tmp_path / "net.svg", x, y)
+    root = ElementTree.parse(tmp_path / "net.svg").getroot()
+    assert root.tag == f"{SVG}svg" and root.get("viewBox") == "0 0 1600 1000" and root.get("role") == "img"
+    assert "4 → 8 → 3" in root.find(f"{SVG}title").text
+    assert "Loss" in root.find(f"{SVG}desc").text
+    assert not root.findall(f".//{SVG}script")
+
+
+def test_numbers_in_the_picture_are_the_cores(tmp_path):
+    net, x, y = narrow()
+    net.draw(tmp_path / "net.svg", x, y)
+    made = net.trace(x, y)
+    groups = {g.get("data-name"): g for g in ElementTree.parse(tmp_path / "net.svg").iter(f"{SVG}g") if g.get("data-name")}
+    assert set(groups) == {
+        "X", "W1", "b1", "Z1", "A1", "W2", "b2", "Z2", "P", "Y", "dW1", "db1", "dZ1", "dA1", "dW2", "db2", "dZ2"
+    }  # fmt: skip
+    for name, group in groups.items():
+        shown = np.array([float(cell.get("data-v")) for cell in group.iter(f"{SVG}rect") if cell.get("data-v")])
+        if name != "Y":
+            np.testing.assert_allclose(shown, made[name].ravel(), rtol=1e-6, err_msg=name)
+            assert float(group.get("data-scale")) == pytest.approx(scale_of(as_matrix(made[name])))
+
+
+def test_a_picture_changes_nothing():
+    net, x, y = narrow()
+    before = {name: value.copy() for name, value in net.parameters.items()}
+    picture(net, x, y)
+    for name, value in net.parameters.items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_names_of_the_user_are_escaped(tmp_path):
+    net = lm.Sequential(lm.Dense(2).named("<&>"), lm.LayerNorm().named('"a" <b>'), seed=0).compile("mse", "sgd")
+    net.draw(tmp_path / "net.svg", data(), data()[:, :2])
+    ElementTree.parse(tmp_path / "net.svg")
+
+
+# ---- heatmaps ----
+
+
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_colours_are_symmetric_about_zero(theme):
+    ramp = theme.ramp()
+    assert len(ramp) == 255 and theme.colour(0.0) == theme.neutral
+    for level in (0.1, 0.5, 1.0):
+        step = round(level * 127)
+        assert "#" + bytes(ramp[127 + step]).hex() == theme.colour(step / 127)
+        assert "#" + bytes(ramp[127 - step]).hex() == theme.colour(-step / 127)
+    assert theme.colour(5.0) == theme.colour(1.0)
+
+
+def test_a_large_matrix_keeps_the_largest_of_each_block():
+    m = np.zeros((100, 90))
+    m[57, 33] = -7.0
+    small = shrunk(m, 10, 9)
+    assert small.shape == (10, 9) and small[5, 3] == -7.0 and np.count_nonzero(small) == 1
+
+
+def test_scale_is_the_99th_percentile_and_never_0():
+    values = np.arange(-100.0, 101.0)
+    assert scale_of(values) == np.percentile(np.abs(values), 99)
+    assert scale_of(np.zeros(4)) == 1.0 and scale_of(np.array([np.nan, np.inf])) == 1.0
+    rare = np.zeros(1000)
+    rare[3] = -2.0
+    assert scale_of(rare) == 2.0
+
+
+def test_values_that_are_not_finite_are_crossed_out(tmp_path):
+    net, x, _ = narrow()
+    x[0, 1] = np.nan
+    canvas, _ = picture(net, x)
+    assert any('data-name="X"' in part for part in canvas.parts)
+    ElementTree.fromstring(canvas.svg("t", "d"))
+
+
+def test_png_by_hand():
+    indices = np.array([[0, 1], [2, 0], [1, 1]], dtype=np.uint8)
+    palette = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], dtype=np.uint8)
+    file = encode(indices, palette)
+    at, chunks = 8, {}
+    while at < len(file):
+        size, kind = struct.unpack(">I4s", file[at : at + 8])
+        body = file[at + 8 : at + 8 + size]
+        assert struct.unpack(">I", file[at + 8 + size : at + 12 + size])[0] == zlib.crc32(kind + body)
+        chunks[kind] = body
+        at += 12 + size
+    assert struct.unpack(">IIBBBBB", chunks[b"IHDR"]) == (2, 3, 8, 3, 0, 0, 0)
+    rows = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(3, 3)
+    np.testing.assert_array_equal(rows[:, 1:], indices)
+    assert chunks[b"PLTE"] == palette.tobytes()
+
+
+# ---- other formats, bad input ----
+
+
+def test_png_and_pdf(tmp_path):
+    net, x, y = narrow()
+    if importlib.util.find_spec("resvg_py"):
+        net.draw(tmp_path / "net.png", x, y)
+        assert (tmp_path / "net.png").read_bytes()[:4] == b"\x89PNG"
+    else:
+        with pytest.raises(ValueError, match=r"lamina\[draw\]"):
+            net.draw(tmp_path / "net.png", x, y)
+    if importlib.util.find_spec("cairosvg"):
+        net.draw(tmp_path / "net.pdf", x, y, theme="dark")
+        assert (tmp_path / "net.pdf").read_bytes()[:4] == b"%PDF"
+
+
+def test_bad_input(tmp_path):
+    net, x, y = narrow()
+    with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf"):
+        net.draw(tmp_path / "net.jpg", x, y)
+    with pytest.raises(ValueError, match="light"):
+        net.draw(tmp_path / "net.svg", x, y, theme="lihgt")
+    with pytest.raises(OSError):
+        net.draw(tmp_path / "missing" / "net.svg", x, y)
+    with pytest.raises(ValueError, match="rows"):
+        net.draw(tmp_path / "net.svg", None)
+
+
+def test_a_missing_renderer_names_the_extra(tmp_path, monkeypatch):
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("lamina.draw.render.importlib.import_module", missing)
+    net, x, y = narrow()
+    for suffix in ("png", "pdf"):
+        with pytest.raises(ValueError, match=r"pip install 'lamina\[draw\]'"):
+            net.draw(tmp_path / f"net.{suffix}", x, y)
+
+
+# ---- in a browser ----
+
+LOOK = """<pre id="out"></pre><script>
+const rows = [...document.querySelectorAll("svg text")].map(t => {
+  const b = t.getBoundingClientRect();
+  const sizes = [t, ...t.querySelectorAll("tspan")].filter(e => e.textContent).map(e => parseFloat(getComputedStyle(e).fontSize));
+  return [t.textContent, b.x, b.y, b.width, b.height, Math.min(...sizes)];
+});
+document.getElementById("out").textContent = "<<" + JSON.stringify(rows) + ">>";</script>"""
+ASCENT = 3  # px of a text's box that hold no ink: boxes are as high as the font's tallest letter
+
+
+def browser() -> str:
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser was found (looked for {', '.join(BROWSERS)}): the picture was not laid out by a real one")
+    return found
+
+
+@pytest.mark.parametrize("name", [*SIZES, "branches", "layer BatchNorm()"])
+def test_in_a_browser_no_labels_overlap_and_none_is_small(name, tmp_path):
+    program = browser()
+    net, x, y = ALL[name]()
+    net.draw(tmp_path / "net.svg", x, y)
+    page = Path(tmp_path / "net.html")
+    page.write_text(f"<!doctype html><meta charset=utf-8><body style='margin:0'>{(tmp_path / 'net.svg').read_text()}{LOOK}")
+    command = [
+        program,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}/profile",
+        "--dump-dom",
+        str(page),
+    ]
+    out = subprocess.run([program, *options, str(page)], capture_output=True, text=True, timeout=120).stdout
+    found = re.search("<<(.*?)>>", unescape(out[out.index('id="out"') :]), re.S)
+    assert found, out[-500:]
+    rows = json.loads(found.group(1))
+    assert len(rows) > 30 and min(row[5] for row in rows) >= 11
+    for i, (text, x0, y0, w, h, _) in enumerate(rows):
+        assert x0 >= 0 and x0 + w <= WIDTH and y0 + h <= HEIGHT, text
+        for other, x1, y1, w1, h1, _ in rows[i + 1 :]:
+            across, down = min(x0 + w, x1 + w1) - max(x0, x1), min(y0 + h, y1 + h1) - max(y0, y1)
+            assert across <= 1 or down <= ASCENT, (text, other)
+
+
+def test_embedded_rasters_are_palette_pngs(tmp_path):
+    net, x, y = wide()
+    net.draw(tmp_path / "net.svg", x, y)
+    images = ElementTree.parse(tmp_path / "net.svg").iter(f"{SVG}image")
+    for image in images:
+        assert base64.b64decode(image.get("href").removeprefix("data:image/png;base64,"))[:4] == b"\x89PNG"

@@ -1,0 +1,146 @@
+"""net.explain: what it says, in Unicode, ASCII and LaTeX, and that its check is really computed."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.explain import check
+from lamina.trace import trace
+from nets import CASES
+from test_trace import X, Y, small
+
+
+def test_shapes_without_data():
+    text = small("float32").build(4).explain()
+    assert "any batch B" in text and re.search(r"1 Z₁ = X W₁ \+ 1 b₁ᵀ\s+\(B×4\)\(4×8\) → B×8\s+64\+8", text)
+    assert re.search(r"dW₂ = A₁ᵀ dZ₂\s+\(8×B\)\(B×3\) → 8×3 = W₂\s+48", text)
+    assert "dX = dZ₁ W₁ᵀ is skipped" in text and "W₁ ← Adam(W₁, dW₁)" in text and "row 1:" not in text
+
+
+def test_values_are_the_nets():
+    net = small()
+    text, made = net.explain(X, Y, level="values"), net.trace(X, Y)
+    assert f"{int((made['A1'] > 0).sum())} of 16 active" in text
+    assert f"L = {float(made['L']):.4g}".replace("0.", ".") in text and "y = (1, 3)" in text
+    j = int(np.argmax(np.abs(made["Z1"][0])))
+    assert f"Z₁[1,{j + 1}] = .8·" in text
+    assert re.search(r"check: dW₁\[\d,\d\] = (\S+)   finite difference (\S+) ok", text)
+
+
+def test_reasons_of_the_transposes():
+    text = small().explain(X, Y, level="derive")
+    assert "dW₁ must be 4×8 like W₁; only Xᵀ (4×2) · dZ₁ (2×8) fits, and it sums over the 2 samples" in text
+    assert "dA₁ must be 2×8 like A₁; only dZ₂ (2×3) · W₂ᵀ (3×8) fits" in text
+    assert "b₁ is added to every row" in text
+
+
+def test_one_weight_through_adam_by_hand():
+    text, made = small().explain(X, Y, level="values"), small().trace(X, Y)
+    g = float(made["dW1"].ravel()[np.argmax(np.abs(made["dW1"]))])
+    shown = re.search(r"g = (\S+)  t = 1", text)
+    assert shown and float(shown.group(1).replace("−", "-")) == pytest.approx(g, rel=1e-3)
+    m = re.search(r"  m = .* = (\S+)$", text, re.M)
+    assert m and float(m.group(1).replace("−", "-")) == pytest.approx(0.1 * g, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_net_at_every_level(name):
+    net, x, y = CASES[name]()
+    for level in ("shapes", "values", "derive"):
+        text = net.explain(x, y, level=level)
+        assert "FORWARD" in text and "UPDATE" in text
+        assert net.explain(x, y, level=level, ascii=True).isascii()
+    assert "\n" in net.explain()
+    compiles(net.explain(x, y, level="derive", format="latex"))
+    if name not in ("loss gaussian_nll",):
+        assert re.search("check: .* ok", text), text
+
+
+def test_the_check_finds_a_wrong_gradient():
+    net = small("float32")
+    made = trace(net, X, Y, repeats=0)
+    made.step("dW1").values = made["dW1"] * 1.01
+    found = check(made, made.detail["graph"])
+    assert found is not None and not found.ok
+
+
+def test_ascii_where_the_terminal_cannot_encode(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
+    text = small().explain(X, Y)
+    assert text.isascii() and "dW1 = X^T dZ1" in text
+
+
+def test_columns_stand_under_each_other():
+    for ascii in (False, True):
+        lines = small().explain(X, Y, ascii=ascii).splitlines()
+        starts = {line.index("(", 20) for line in lines if re.match(r"\s+\d+ [ZdWA]+\S* =.*(→|->)", line)}
+        assert len(starts) == 1, starts
+
+
+def test_latex_compiles_by_pdflatex_where_there_is_one(tmp_path):
+    document = small().explain(X, Y, level="derive", format="latex")
+    compiles(document)
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex was not found: only the checks of compiles() ran")
+    (tmp_path / "net.tex").write_text(document)
+    run = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "net.tex"], cwd=tmp_path, capture_output=True)
+    assert run.returncode == 0, run.stdout[-2000:]
+
+
+def compiles(document: str) -> None:
+    """What a compiler would trip over: braces, environments, dollars, bare special signs, commands that amsmath does not have."""
+    assert document.isascii(), [c for c in document if not c.isascii()]
+    depth = 0
+    for previous, c in zip(" " + document, document, strict=False):
+        depth += (c == "{" and previous != "\\") - (c == "}" and previous != "\\")
+        assert depth >= 0
+    assert depth == 0
+    stack: list[str] = []
+    for kind, name in re.findall(r"\\(begin|end)\{(.*?)\}", document):
+        if kind == "begin":
+            stack.append(name)
+        else:
+            assert stack.pop() == name
+    assert not stack
+    for display in re.findall(r"\\begin\{align\*\}(.*?)\\end\{align\*\}", document, re.S):
+        for line in display.split("\\\\\n"):
+            assert len(re.findall(r"(?<!\\)&", line)) == 3, line  # name &= .. && beside
+            assert len(re.findall(r"(?<!\\)\$", line)) % 2 == 0, line
+            bare = re.sub(r"\\text\{(?:[^{}]|\{[^{}]*\})*\}", "", line)
+            assert "$" not in bare.replace(r"\$", "") and "#" not in bare.replace(r"\#", ""), line
+    known = {
+        "documentclass", "usepackage", "allowdisplaybreaks", "begin", "end", "section", "subsection", "noindent", "par",
+        "text", "quad",
+        "mathrm", "mathit", "mathsf", "operatorname", "odot", "cdot", "times", "leftarrow", "rightarrow", "textstyle", "sum",
+        "sigma",
+        "partial", "Delta", "beta", "varepsilon", "rho", "alpha", "eta", "mu", "ge", "le", "ne", "Vert", "ldots", "prime", "tau",
+        "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",
+    }  # fmt: skip
+    assert set(re.findall(r"\\([A-Za-z]+)", document)) <= known, set(re.findall(r"\\([A-Za-z]+)", document)) - known
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"level": "value"}, "values"),
+        ({"format": "pdf"}, "latex"),
+        ({"level": "values"}, "expected data"),
+        ({"y": Y}, "expected x"),
+    ],
+)
+def test_bad_input(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        small().build(4).explain(**arguments)
+
+
+def test_an_unbuilt_net_says_what_to_do():
+    with pytest.raises(ValueError, match="build"):
+        lm.Sequential(lm.Dense(1)).explain()

@@ -1,0 +1,170 @@
+"""net.trace: the numbers of a dense net beside NumPy's, every kind of net, and that a trace changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.trace import trace
+from lamina.trace.graph import known_as
+from lamina.trace.record import gradient_name
+from lamina.trace.run import state_of
+from nets import CASES, data
+
+X = np.array([[0.8, -0.5, 0.3, -0.2], [0.1, 0.9, -0.4, 0.6]])
+Y = np.array([0, 2])
+
+
+def small(dtype: str = "float64", optimizer: object = "adam") -> lm.Sequential:
+    return lm.Sequential(lm.Dense(8, "relu"), lm.Dense(3), seed=0, dtype=dtype).compile("cross_entropy", optimizer)
+
+
+def by_hand(net: lm.Sequential) -> dict[str, np.ndarray]:
+    """The whole step in NumPy, from the formulas."""
+    w1, b1, w2, b2 = (net.parameters[f"dense_{k}.{n}"] for k, n in ((1, "weight"), (1, "bias"), (2, "weight"), (2, "bias")))
+    z1 = X @ w1 + b1
+    a1 = np.maximum(z1, 0)
+    z2 = a1 @ w2 + b2
+    p = np.exp(z2) / np.exp(z2).sum(axis=1, keepdims=True)
+    one_hot = np.eye(3)[Y]
+    dz2 = (p - one_hot) / len(X)
+    da1 = dz2 @ w2.T
+    dz1 = da1 * (z1 > 0)
+    loss = -np.log(p[np.arange(2), Y]).mean()
+    return {
+        "X": X, "W1": w1, "b1": b1, "Z1": z1, "A1": a1, "W2": w2, "b2": b2, "Z2": z2, "P": p, "L": loss, "dZ2": dz2,
+        "dW2": a1.T @ dz2, "db2": dz2.sum(0), "dA1": da1, "dZ1": dz1, "dW1": X.T @ dz1, "db1": dz1.sum(0),
+    }  # fmt: skip
+
+
+def test_values_are_those_of_the_formulas():
+    net = small()
+    made = net.trace(X, Y)
+    for name, expected in by_hand(net).items():
+        np.testing.assert_allclose(made[name], expected, rtol=1e-12, atol=1e-14, err_msg=name)
+
+
+def test_lines_in_the_order_of_a_textbook():
+    made = small().trace(X, Y)
+    assert [str(step) for step in made] == [
+        "Z₁ = X W₁ + 1 b₁ᵀ", "A₁ = max(0, Z₁)", "Z₂ = A₁ W₂ + 1 b₂ᵀ", "P = softmax(Z₂)", "L = −mean ln P[i, yᵢ]",
+        "dZ₂ = (P − Y) / B", "dW₂ = A₁ᵀ dZ₂", "db₂ = 1ᵀ dZ₂", "dA₁ = dZ₂ W₂ᵀ", "dZ₁ = dA₁ ⊙ [Z₁ > 0]",
+        "dW₁ = Xᵀ dZ₁", "db₁ = 1ᵀ dZ₁",
+        "W₁ ← Adam(W₁, dW₁)", "b₁ ← Adam(b₁, db₁)", "W₂ ← Adam(W₂, dW₂)", "b₂ ← Adam(b₂, db₂)",
+    ]  # fmt: skip
+    assert [step.number for step in made] == list(range(1, 17))
+    assert [len(made.section(s)) for s in ("forward", "loss", "backward", "update")] == [3, 2, 7, 4]
+    assert [str("".join(map(str, s["equation"]))) for s in made.skipped] and made.skipped[0]["flops"] == 2 * 2 * 4 * 8
+
+
+def test_cost_is_counted_by_the_formula():
+    made = small("float32").trace(X, Y)
+    z1 = made.step("Z1")
+    assert z1.flops == 2 * 2 * 4 * 8 + 2 * 8 and z1.parts == (128, 16)
+    assert z1.bytes == 4 * (2 * 4 + 4 * 8 + 8 + 2 * 8)
+    assert made.step("dW1").flops == 2 * 4 * 2 * 8
+    assert (z1.operands, z1.operand_shapes, z1.shape, z1.layer) == (["X", "W1", "b1"], [(2, 4), (4, 8), (8,)], (2, 8), "dense_1")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_net_has_the_values_that_run_and_changes_nothing(name):
+    net, x, y = CASES[name]()
+    net.train_step(x, y)
+    before = [np.array(p.variable.read()) for p in state_of(net)]
+    made = trace(net, x, y, repeats=1)
+    for parameter, value in zip(state_of(net), before, strict=True):
+        np.testing.assert_array_equal(parameter.variable.read(), value)
+    names = {source["full_name"]: short for short, source in made.sources.items()}
+    for full, gradient in net.gradients(x, y).items():
+        np.testing.assert_array_equal(made[gradient_name(names[full])], gradient, err_msg=full)  # fused or not: the same bits
+    new = {step.name: step.values for step in made.update if step.before is not None}
+    loss = net.train_step(x, y)
+    np.testing.assert_array_equal(made["L"], np.asarray(loss, made["L"].dtype))
+    for full, value in net.parameters.items():
+        if names.get(full) in new:
+            np.testing.assert_array_equal(new[names[full]], value, err_msg=full)
+    json.loads(made.to_json())
+    assert "<table" in made._repr_html_() and "<script" not in made._repr_html_()
+
+
+def test_training_goes_on_with_the_same_bits_as_without_a_trace():
+    def weights(look: bool) -> list[np.ndarray]:
+        layers = (lm.Dense(6, "relu"), lm.BatchNorm(), lm.Dropout(0.3), lm.Dense(3))
+        net = lm.Sequential(*layers, seed=7).compile("cross_entropy", lm.optim.Adam(1e-2))
+        for _ in range(4):
+            net.train_step(data(), np.array([0, 1, 2, 0, 1]))
+            if look:
+                net.trace(data(), np.array([0, 1, 2, 0, 1]))
+        return [np.array(p.variable.read()) for p in state_of(net)]
+
+    for a, b in zip(weights(True), weights(False), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_running_statistics_are_part_of_the_update():
+    net = lm.Sequential(lm.Dense(3), lm.BatchNorm(momentum=0.5), lm.Dense(1), seed=0, dtype="float64").compile("mse", "sgd")
+    made = net.trace(data(), data()[:, :1])
+    line = next(s for s in made.update if s.name == "batch_norm_1.running_mean")
+    np.testing.assert_allclose(line.values, 0.5 * made["Z1"].mean(axis=0), rtol=1e-12)
+    np.testing.assert_array_equal(line.before, np.zeros(3))
+
+
+def test_every_step_of_the_program_has_a_time_and_fused_lines_share_one():
+    made = small("float32").trace(X, Y)
+    assert made.program and all(step.microseconds >= 0 for step in made.program)
+    fused = made.program[0]
+    assert fused.name == "matmul+add+relu" and fused.lines == [1, 2]
+    assert made.steps[0].program_steps == made.steps[1].program_steps == [0] and made.steps[1].microseconds is None
+    total = sum(step.microseconds for step in made.program if step.lines)
+    assert sum(line.microseconds or 0 for line in made) == pytest.approx(total)
+
+
+def test_a_prediction_alone_and_a_batch_of_one():
+    net = small()
+    made = net.trace(X[:1])
+    assert [s.section for s in made] == ["forward"] * 3 and not made.update
+    np.testing.assert_array_equal(made["Z2"], net.predict(X[:1]))
+
+
+def test_schema():
+    made = small("float32").trace(X, Y).to_dict()
+    assert made["schema"] == 1 and set(made) == {"schema", "about", "sources", "steps", "program", "skipped"}
+    first = made["steps"][0]
+    assert first["equation"] == "Z₁ = X W₁ + 1 b₁ᵀ" and first["ascii"] == "Z1 = X W1 + 1 b1^T"
+    assert first["latex"] == r"Z_{1}=X\,W_{1}+1\,b_{1}^{\mathsf T}"
+    assert np.shape(first["values"]) == (2, 8) and first["operands"] == ["X", "W1", "b1"]
+    assert "values" not in small().trace(X, Y).to_dict(values=False)["steps"][0]
+
+
+def test_numbers_that_are_not_finite_are_null_in_json(tmp_path):
+    net = small().build(4)
+    values = X.copy()
+    values[0, 0] = np.inf
+    with np.errstate(all="ignore"):
+        made = net.trace(values)
+    path = tmp_path / "trace.json"
+    made.to_json(path)
+    assert None in np.ravel(np.array(json.loads(path.read_text())["steps"][0]["values"], dtype=object))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: lm.Sequential(lm.Dense(3)).trace(X, Y), "expected a loss and an optimizer"),
+        (lambda: small().trace(X, np.array([0, 7])), "expected classes from 0 to 2"),
+        (lambda: small().trace(X, np.array([0])), "y"),
+        (lambda: small().build(4).trace(X[:, :2], Y), "x"),
+        (lambda: small().trace(X, Y)["dW3"], "dW"),
+    ],
+)
+def test_bad_input(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+def test_lengths_of_any_batch():
+    b = lm.Input(3).shape[0]
+    assert [known_as(n, 4) for n in (b, b * 2, b * 2 + 1, b - 1, 7)] == [4, 8, 9, 3, 7]
