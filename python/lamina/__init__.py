@@ -64,7 +64,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"lamina.{_LATER[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module 'lamina' has no attribute '{name}'")
+    import difflib
+
+    near = difflib.get_close_matches(name, __all__, 1)
+    raise AttributeError(f"module 'lamina' has no attribute '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
 
 
 def __dir__() -> list[str]:

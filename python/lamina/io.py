@@ -164,6 +164,8 @@ def _dumps(description: Mapping[str, Any]) -> str:
 
 def _replace(target: Path, data: bytes) -> None:
     """Puts a file of these bytes in the place of `target`, whole or not at all, and leaves nothing else behind."""
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"[save {target}] expected an existing folder, got {target.parent}; create it first")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
     try:
         with open(temporary, "xb") as file:
