@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ EXAMPLES = """examples:
   lamina demo                        train on handwritten digits for about a second, save the network to lamina_demo/
   lamina demo --epochs 5 --out run   a shorter training, other files
   lamina info                        version, instruction set, threads, how it was compiled
+  lamina profile net.safetensors data.npz   where the time of a training step goes; data.npz has arrays x and y
 
 in Python:
   import lamina as lm
@@ -68,6 +70,20 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=_natural, default=0, metavar="N", help="for initial weights and shuffling (default: %(default)s)"
     )
     demo.set_defaults(run=_demo)
+    profile = commands.add_parser(
+        "profile", help="show where the time of a training step goes", description="Times each step of a network's program."
+    )
+    profile.add_argument("model", type=Path, metavar="MODEL", help="file that net.save wrote: model.safetensors")
+    profile.add_argument(
+        "data", type=Path, metavar="DATA", help=".npz file with arrays x and y (a training step), or x alone (a prediction)"
+    )
+    profile.add_argument("--batch", type=_positive, default=None, metavar="N", help="the first N rows (default: all)")
+    profile.add_argument(
+        "--threads", type=_positive, default=None, metavar="N", help="threads (default: all that this process may use)"
+    )
+    profile.add_argument("--repeats", type=_positive, default=None, metavar="N", help="rounds (default: a third of a second)")
+    profile.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    profile.set_defaults(run=_profile)
     info = commands.add_parser(
         "info", help="show version, instruction set, threads, compiler", description="Shows what is installed."
     )
@@ -159,6 +175,32 @@ def _save(net: Any, history: Any, folder: Path) -> None:
 def _threads() -> str:
     n = lm.get_num_threads()
     return f"{n} thread{'s' * (n != 1)}"
+
+
+# ---- profile ----
+
+
+def _profile(options: argparse.Namespace) -> int:
+    """Prints the profile of a stored network on a batch."""
+    if options.threads is not None:
+        lm.set_num_threads(options.threads)
+    arrays = _arrays(options.data, options.batch)
+    profile = lm.load(options.model).profile(arrays["x"], arrays.get("y"), repeats=options.repeats)
+    print(json.dumps(profile.to_dict(), indent=1) if options.json else profile)
+    return 0
+
+
+def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
+    """The first `rows` rows of x, and of y where the file has it."""
+    file = np.load(path, allow_pickle=False)
+    names = [name.lower() for name in getattr(file, "files", ())]
+    if "x" not in names:
+        got = ", ".join(names) or "a single array"
+        raise ValueError(
+            f"[profile] expected arrays x and y in {path}, got {got}; write an .npz file with np.savez(path, x=x, y=y)"
+        )
+    with file:
+        return {name.lower(): file[name][:rows] for name in file.files}
 
 
 # ---- info ----
