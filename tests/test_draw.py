@@ -228,15 +228,7 @@ def test_in_a_browser_no_labels_overlap_and_none_is_small(name, tmp_path):
     net.draw(tmp_path / "net.svg", x, y)
     page = Path(tmp_path / "net.html")
     page.write_text(f"<!doctype html><meta charset=utf-8><body style='margin:0'>{(tmp_path / 'net.svg').read_text()}{LOOK}")
-    command = [
-        program,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        f"--user-data-dir={tmp_path}/profile",
-        "--dump-dom",
-        str(page),
-    ]
+    options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
     out = subprocess.run([program, *options, str(page)], capture_output=True, text=True, timeout=120).stdout
     found = re.search("<<(.*?)>>", unescape(out[out.index('id="out"') :]), re.S)
     assert found, out[-500:]
