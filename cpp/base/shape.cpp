@@ -122,6 +122,8 @@ bool Bindings::match(const Dim& dim, int64_t size) {
 int64_t count(const Sizes& sizes) {
   int64_t total = 1;
   for (int64_t size : sizes) total = checked_multiply(total, size);
+  constexpr int64_t kMost = int64_t{1} << 59;  // of 8 bytes each: what an offset in bytes can still say
+  check(total <= kMost, "shape: ", total, " elements are more than memory can address");
   return total;
 }
 

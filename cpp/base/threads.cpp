@@ -207,8 +207,7 @@ void set_num_threads(int count) {
   wanted.store(count);
 }
 
-void parallel_for(ptrdiff_t units, Work work, void* context) {
-  const int threads = num_threads();
+void parallel_for(ptrdiff_t units, int threads, Work work, void* context) {
   if (threads > 1 && units > 1 && units < UINT32_MAX && pool_mutex.try_lock()) {
     const std::lock_guard<std::mutex> guard(pool_mutex, std::adopt_lock);
     pool_of(threads)->run(static_cast<uint32_t>(units), work, context);

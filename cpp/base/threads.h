@@ -13,15 +13,15 @@ void set_num_threads(int count);  // 1..kMaxThreads, otherwise ValueError
 
 constexpr int kMaxThreads = 256;
 
-// Calls work(context, begin, end, worker) for ranges that cover [0, units), on several threads. `worker` < num_threads() tells
+// Calls work(context, begin, end, worker) for ranges that cover [0, units), on up to `threads` threads. `worker` < threads tells
 // scratch memory apart. Which thread runs which range is not fixed: the work itself must not depend on it.
 using Work = void (*)(void* context, ptrdiff_t begin, ptrdiff_t end, int worker);
-void parallel_for(ptrdiff_t units, Work work, void* context);
+void parallel_for(ptrdiff_t units, int threads, Work work, void* context);
 
 template <class F>
-void parallel_for(ptrdiff_t units, F&& body) {
+void parallel_for(ptrdiff_t units, int threads, F&& body) {
   parallel_for(
-      units,
+      units, threads,
       [](void* context, ptrdiff_t begin, ptrdiff_t end, int worker) {
         (*static_cast<std::remove_reference_t<F>*>(context))(begin, end, worker);
       },

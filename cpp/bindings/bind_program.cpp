@@ -54,15 +54,25 @@ py::array fitted(py::array array, DType type) {
   return out;
 }
 
+// Sole use of a program while it lives.
 class Lock {
  public:
-  // Waits for the program without the GIL: whoever runs it may need the GIL to finish.
+  // Waits without the GIL: whoever runs the program may need the GIL to finish.
   explicit Lock(Program& program) : program_(program) {
-    if (program.mutex.try_lock()) return;
-    const py::gil_scoped_release release;
-    program.mutex.lock();
+    if (!program.mutex.try_lock()) {
+      check(program.runner.load() != std::this_thread::get_id(),
+            "[function] this program is running: a callback cannot run it again; wait for the end of the epoch");
+      const py::gil_scoped_release release;
+      program.mutex.lock();
+    }
+    program.runner.store(std::this_thread::get_id());
   }
-  ~Lock() { program_.mutex.unlock(); }
+  ~Lock() {
+    program_.runner.store(std::thread::id());
+    program_.mutex.unlock();
+  }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
 
  private:
   Program& program_;

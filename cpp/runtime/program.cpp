@@ -278,7 +278,7 @@ void Program::set_bases() {
       default: break;  // inputs and outputs: given to run()
     }
   }
-  grow_scratch();
+  grow_scratch(1);
   const Run run{bases_.data(), scratch_.data()};
   for (const StepPtr& step : settled_) {
     step->run(run, 0, step->units(), 0);
@@ -286,10 +286,10 @@ void Program::set_bases() {
   }
 }
 
-void Program::grow_scratch() {
-  const auto threads = static_cast<size_t>(num_threads());
-  if (scratch_.size() < threads) scratch_.resize(threads);
-  for (size_t i = 0; i < threads; ++i) scratch_[i].grow(scratch_bytes_);
+void Program::grow_scratch(int threads) {
+  const auto count = static_cast<size_t>(threads);
+  if (scratch_.size() < count) scratch_.resize(count);
+  for (size_t i = 0; i < count; ++i) scratch_[i].grow(scratch_bytes_);
 }
 
 // ---- Running ----
@@ -299,14 +299,15 @@ void Program::run(const void* const* inputs, void* const* outputs, double* secon
     if (buffers_[i].kind == Buffer::input) bases_[i] = const_cast<char*>(static_cast<const char*>(inputs[buffers_[i].index]));
     if (buffers_[i].kind == Buffer::output) bases_[i] = static_cast<char*>(outputs[buffers_[i].index]);
   }
-  grow_scratch();
+  const int threads = num_threads();  // of this run: another thread may change it meanwhile
+  grow_scratch(threads);
 
   const Run run{bases_.data(), scratch_.data()};
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = *steps_[i];
     const auto start = seconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
     if (step.parallel())
-      parallel_for(step.units(), [&](ptrdiff_t first, ptrdiff_t last, int worker) { step.run(run, first, last, worker); });
+      parallel_for(step.units(), threads, [&](ptrdiff_t first, ptrdiff_t last, int worker) { step.run(run, first, last, worker); });
     else
       step.run(run, 0, step.units(), 0);
     step.finish(run);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
+#include <thread>
 #include <unordered_map>
 
 #include "runtime/lower.h"
@@ -39,6 +41,7 @@ class Program {
   // `seconds`, if given, receives the time of each step (which then run one after the other).
   void run(const void* const* inputs, void* const* outputs, double* seconds = nullptr);
   std::mutex mutex;
+  std::atomic<std::thread::id> runner{};  // who holds the mutex
 
   const std::vector<StepPtr>& steps() const { return steps_; }
   size_t arena_bytes() const { return arena_.size(); }
@@ -58,7 +61,7 @@ class Program {
   int buffer_of(const graph::Node* node);
   Strided locate(const graph::Node* node) const;
   void bind_steps();
-  void grow_scratch();
+  void grow_scratch(int threads);
   void plan_arena();
   void set_bases();
 
