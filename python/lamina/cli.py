@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import runpy
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import lamina as lm
 EXAMPLES = """examples:
   lamina demo                        train on handwritten digits for about a second, save the network to lamina_demo/
   lamina demo --epochs 5 --out run   a shorter training, other files
+  lamina lesson 1                    vectors and matrices, the first of four lessons; it writes a picture
   lamina info                        version, instruction set, threads, how it was compiled
   lamina profile net.safetensors data.npz   where the time of a training step goes; data.npz has arrays x and y
 
@@ -84,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("--repeats", type=_positive, default=None, metavar="N", help="rounds (default: a third of a second)")
     profile.add_argument("--json", action="store_true", help="print JSON instead of a table")
     profile.set_defaults(run=_profile)
+    lesson = commands.add_parser(
+        "lesson", help="run one of the lessons", description="Runs a lesson; it prints what it shows and writes a picture here."
+    )
+    lesson.add_argument("number", type=_positive, help="1 vectors and matrices, 2 architecture, 3 training, 4 a network in NumPy")
+    lesson.add_argument("--show", action="store_true", help="print the lesson's text instead of running it")
+    lesson.set_defaults(run=_lesson)
     info = commands.add_parser(
         "info", help="show version, instruction set, threads, compiler", description="Shows what is installed."
     )
@@ -139,6 +147,8 @@ def _demo(options: argparse.Namespace) -> int:
     right = round(accuracy * len(test))
     print(f"test accuracy {100 * accuracy:.1f} % ({right} of {len(test)} held-out images), trained in {seconds:.2f} s")
     _save(net, history, options.out)
+    net.draw(options.out / "net.svg", X[test[:3]], y[test[:3]])
+    print(f"The network with its forward pass, backward pass and update, as a picture: {options.out / 'net.svg'}")
     return 0
 
 
@@ -201,6 +211,35 @@ def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
         )
     with file:
         return {name.lower(): file[name][:rows] for name in file.files}
+
+
+# ---- lessons ----
+
+
+def _lesson(options: argparse.Namespace) -> int:
+    """Runs the lesson as a script, or prints it."""
+    path = lesson_path(options.number)
+    if options.show:
+        print(path.read_text(encoding="utf-8"))
+    else:
+        runpy.run_path(str(path), run_name="__main__")
+    return 0
+
+
+def lesson_path(number: int) -> Path:
+    """The file of a lesson: in the installed package, or in the repository beside it.
+
+    >>> lesson_path(1).name
+    '01_vectors_matrices.py'
+    """
+    package = Path(lm.__file__).parent
+    for folder in (package / "lessons", package.parent.parent / "lessons"):
+        found = sorted(folder.glob("[0-9][0-9]_*.py"))
+        if found and number <= len(found):
+            return found[number - 1]
+        if found:
+            raise ValueError(f"[lesson] expected a number from 1 to {len(found)}, got {number}; run lamina lesson 1")
+    raise ValueError(f"[lesson] expected lessons in {package / 'lessons'}, found none; install lamina again")
 
 
 # ---- info ----
