@@ -147,8 +147,8 @@ def test_a_kernel_object_exports_its_table_alone(unit, tmp_path):
 # ---- Python ----------------------------------------------------------------------------------------------------------------------
 
 LEVELS = [
-    {"_core", "_version", "checks", "names", "config"},
-    {"tensor", "lift", "indexing", "ops", "function", "linalg", "initializers"},
+    {"_core", "_version", "checks", "names", "config", "plots"},
+    {"tensor", "lift", "indexing", "ops", "function", "linalg", "initializers", "samplewise", "flat", "derivatives"},
     {"activations", "layers", "losses", "optim", "schedules", "metrics"},
     {
         "arrays",
@@ -161,6 +161,7 @@ LEVELS = [
         "steps",
         "model",
         "fit",
+        "all_data",
         "history",
         "callbacks",
         "progress",

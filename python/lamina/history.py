@@ -113,6 +113,16 @@ class History:
 
         return curves_svg({name: self[name] for name in self._scalars()})
 
+    def plot(self, ax: Any = None) -> Any:
+        """The scalar figures over the epochs by matplotlib (the extra `lamina[plot]`); returns the Axes.
+
+        ax: an Axes that takes all of them; by default a new panel for each figure, with its "val_" figure in it.
+        Errors: ValueError for an empty history, and without matplotlib.
+        """
+        from lamina.plots import curves
+
+        return curves({name: self[name] for name in self._scalars()}, ax)
+
     def __repr__(self) -> str:
         head = f"History of {len(self)} epoch{'s' * (len(self) != 1)}{', interrupted' if self.interrupted else ''}"
         rows = [["epoch", *self._scalars()], *self._cells()]

@@ -23,7 +23,7 @@ from lamina import checks
 from lamina.names import lookup
 
 __all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mse", "name_of", "names"]
-__all__ += ["precision", "r2", "recall", "roc_auc", "top_k"]
+__all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]
 
 Metric = Callable[..., Any]
 Floats = NDArray[np.float64]
@@ -146,6 +146,17 @@ def confusion_matrix(
     c = _classes("confusion_matrix", y_true, y_pred, sample_weight, threshold)
     matrix = _matrix(c)
     return matrix.astype(np.int64) if sample_weight is None else matrix
+
+
+def plot_confusion(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Any = None, normalize: bool = False, ax: Any = None) -> Any:
+    """Draws the confusion matrix by matplotlib (the extra `lamina[plot]`): true classes down, predicted ones across.
+
+    labels: a name for each class. normalize: shares of each true class instead of counts. ax: the Axes to draw on; returned.
+    Errors: ValueError without matplotlib, or for another number of labels than classes.
+    """
+    from lamina.plots import confusion
+
+    return confusion(confusion_matrix(y_true, y_pred), labels, ax, normalize=normalize)
 
 
 def roc_auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

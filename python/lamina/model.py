@@ -21,6 +21,7 @@ from lamina.wiring import Wiring, apply, check_closed
 
 if TYPE_CHECKING:
     from lamina.history import History
+    from lamina.inspection import Inspection
     from lamina.profile import Profile
     from lamina.trace import Trace
 
@@ -403,6 +404,25 @@ class Model:
         from lamina.profile import profile
 
         return profile(self, x, y, sample_weight, repeats=repeats)
+
+    def inspect(self, x: Any, y: Any = None) -> Inspection:
+        """Values, gradients and weights by name for these data, with figures that show what ails a training; it changes nothing.
+
+        For each tensor: mean, deviation, largest size, norm of its gradient; for weights, how far the next update moves them; dead
+        ReLU neurons, saturated tanh and sigmoid.
+
+        >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
+        >>> net.inspect(np.ones((2, 4)), [0, 1])["W1"].shape
+        (4, 3)
+        """
+        from lamina.inspection import inspect
+
+        return inspect(self, x, y)
+
+    def _repr_html_(self) -> str:
+        from lamina.explain.html import network
+
+        return network(self)
 
     # ---- storing ----
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
 from lamina import notation
 from lamina.explain.notes import note, shapes_of
 from lamina.notation import Equation, Sym
-from lamina.trace import Trace
+from lamina.trace import Trace, outline
+
+if TYPE_CHECKING:
+    from lamina.model import Model
 
 HEADS = ("", "equation", "shapes", "FLOP", "values")
 CELL = "text-align:left;padding:2px 10px;white-space:nowrap"
@@ -41,3 +45,9 @@ def table(trace: Trace) -> str:
             rows.append("".join(f'<td style="{CELL}">{cell}</td>' for cell in cells))
     title = escape(notation.text((trace.about["title"],)))
     return f"<table><caption>{title}</caption>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def network(model: Model) -> str:
+    """The network's table; where it is built, its equations for any batch."""
+    head = f"<pre>{escape(model.summary())}</pre>"
+    return head + (table(outline(model)) if model.built else "")

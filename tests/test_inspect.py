@@ -1,0 +1,91 @@
+"""net.inspect, the plots, and what a notebook shows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import plots
+from nets import CASES, data
+from test_trace import X, Y, small
+
+
+def test_figures_by_hand():
+    net = small()
+    seen, made = net.inspect(X, Y), net.trace(X, Y)
+    assert seen["A1"].mean == pytest.approx(made["A1"].mean()) and seen["A1"].std == pytest.approx(made["A1"].std())
+    assert seen["W1"].gradient_norm == pytest.approx(np.linalg.norm(made["dW1"]))
+    step = next(s for s in made.update if s.name == "W1")
+    assert seen["W1"].update_ratio == pytest.approx(np.linalg.norm(step.values - step.before) / np.linalg.norm(step.before))
+    np.testing.assert_array_equal(seen.weights["W1"], net.parameters["dense_1.weight"])
+    np.testing.assert_array_equal(seen.gradients["W1"], net.gradients(X, Y)["dense_1.weight"])
+    assert set(seen.activations) == {"Z1", "A1", "Z2"}
+
+
+def test_dead_neurons_and_saturation():
+    net = lm.Sequential(lm.Dense(4, "relu"), lm.Dense(2, "tanh"), seed=0).build(6).compile("mse", "sgd")
+    net.parameters["dense_1.bias"] = np.array([-100.0, 0, 0, 0], "float32")
+    net.parameters["dense_2.bias"] = np.array([50.0, 0.0], "float32")
+    seen = net.inspect(data(), data()[:, :2])
+    alive = (np.maximum(data() @ net.parameters["dense_1.weight"] + net.parameters["dense_1.bias"], 0) > 0).any(axis=0)
+    assert seen["A1"].dead == pytest.approx(1 - alive.mean()) and "dead" in seen["A1"].remark
+    assert seen["A2"].saturated >= 0.5 and "saturated" in repr(seen)
+
+
+@pytest.mark.parametrize("name", ["branches", "embedding", "own optimizer", "layer BatchNorm()"])
+def test_every_kind_of_net_can_be_inspected_and_shown(name):
+    net, x, y = CASES[name]()
+    seen = net.inspect(x, y)
+    assert len(repr(seen).splitlines()) == len(seen) + 1 and repr(seen).isascii()
+    for page in (seen._repr_html_(), net._repr_html_(), net.trace(x, y)._repr_html_()):
+        assert page.count("<table") == page.count("</table>") >= 1 and "<script" not in page
+
+
+def test_a_net_that_is_not_built_shows_its_layers():
+    assert "not built" in lm.Sequential(lm.Dense(1))._repr_html_()
+
+
+def test_an_unknown_name_has_a_suggestion():
+    with pytest.raises(ValueError, match="W1"):
+        small().inspect(X, Y)["w1"]
+
+
+# ---- matplotlib ----
+
+
+def history() -> lm.History:
+    found = lm.History()
+    for loss in (2.0, 1.0, 0.5):
+        found.append({"loss": loss, "val_loss": 2 * loss, "accuracy": 1 - loss / 4})
+    return found
+
+
+def test_history_plots_its_curves():
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing was plotted")
+    matplotlib.use("Agg")
+    loss, accuracy = history().plot()
+    assert loss.get_title() == "loss" and len(loss.lines) == 2 and len(accuracy.lines) == 1
+    np.testing.assert_array_equal(loss.lines[1].get_ydata(), [4.0, 2.0, 1.0])
+    ax = matplotlib.pyplot.figure().add_subplot()
+    assert history().plot(ax) is ax and len(ax.lines) == 3
+    with pytest.raises(ValueError, match="fit the network first"):
+        lm.History().plot()
+
+
+def test_confusion_matrix_is_plotted():
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing was plotted")
+    matplotlib.use("Agg")
+    ax = lm.metrics.plot_confusion([0, 0, 1, 2], [0, 1, 1, 2], labels=["a", "b", "c"])
+    assert sorted(t.get_text() for t in ax.texts) == ["1", "1", "1", "1"] and ax.get_ylabel() == "true"
+    with pytest.raises(ValueError, match="3 labels"):
+        lm.metrics.plot_confusion([0, 0, 1, 2], [0, 1, 1, 2], labels=["a"])
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch):
+    def missing(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(plots.importlib, "import_module", missing)
+    with pytest.raises(ValueError, match=r"pip install 'lamina\[plot\]'"):
+        history().plot()
