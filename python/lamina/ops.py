@@ -394,6 +394,9 @@ def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
 @operation(None)
 def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """The tensors, all of one shape, along a new axis."""
+    shapes = [t.shape for t in tensors]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError(f"[stack] expected tensors of one shape, got {', '.join(map(str, shapes))}; use concatenate for others")
     position = _axis(axis, tensors[0].ndim + 1, "stack")
     return make("concatenate", [expand_dims(t, position) for t in tensors], axis=position)
 
