@@ -1,6 +1,5 @@
-"""Makes the pictures of the README: `python docs/draw_net.py` writes docs/net.svg, docs/net-dark.svg and docs/net.png.
+"""Makes the pictures of the README: `python docs/draw_net.py` writes docs/net.svg and docs/net-dark.svg.
 
-It needs `pip install 'lamina[draw]'` for the PNG. The network is that of `lamina demo`: 64 -> 128 -> 10 on handwritten digits.
 """
 
 from pathlib import Path
@@ -25,6 +24,5 @@ net.fit(
 )
 show = [test[y[test] == digit][0] for digit in (3, 5, 8)]
 net.draw(FOLDER / "net.svg", X[show], y[show])
-net.draw(FOLDER / "net.png", X[show], y[show])
 net.draw(FOLDER / "net-dark.svg", X[show], y[show], theme="dark")
-print("wrote", *(FOLDER / name for name in ("net.svg", "net.png", "net-dark.svg")))
+print("wrote", *(FOLDER / name for name in ("net.svg", "net-dark.svg")))

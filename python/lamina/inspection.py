@@ -24,9 +24,10 @@ RECTIFIERS = ("relu", "relu6")
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of one tensor. `gradient_norm`: of dL/dtensor, NaN without one.
+    """Figures of one tensor.
 
-    `update_ratio`: norm of the step over norm of the weight. `dead`: the share of ReLU neurons that are 0 for every sample. `saturated`: the share of elements where tanh or sigmoid is flat.
+    `gradient_norm`: of dL/dtensor, NaN without one. `update_ratio`: norm of the step over norm of the weight. `dead`: the share of
+    ReLU neurons that are 0 for every sample. `saturated`: the share of elements where tanh or sigmoid is flat.
     """
 
     name: str
