@@ -213,6 +213,7 @@ class Run:
                 print(f"interrupted after {len(self.history)} epochs; the network can be used, and trained on", file=sys.stderr)
             finally:
                 hooks.on_fit_end()
+        self.model.history = self.history
         return self.history
 
     def _loop(self, hooks: CallbackList, progress: Progress) -> None:
@@ -228,11 +229,12 @@ class Run:
                 break
 
     def _epoch(self, epoch: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> dict[str, Any]:
-        before = Snapshot(self.model)
+        before = None if self.model.objective.optimizer.all_data else Snapshot(self.model)  # those go back by themselves
         outcome = self.source.epoch(self.model.epochs_done, batch_done, poll)
         finite = np.isfinite(outcome.losses)
         if not finite.all():
-            before.restore()
+            if before is not None:
+                before.restore()
             batch = int(np.argmin(finite))
             raise FloatingPointError(
                 f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch} of epoch {epoch}; the parameters from "
@@ -330,10 +332,22 @@ def fit(
         if class_weight is not None:
             _check_classes(model, class_weight)
             given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
-        source = ArraySource(model, _with_targets(model, given), chosen, batch_size, shuffle)
+        source = _source(model, _with_targets(model, given), chosen, batch_size, shuffle)
         settings["samples"] = len(given)
     validation = _validation(model, held_out, validation_data)
+    if model.objective.optimizer.all_data:
+        from lamina.all_data import callbacks as with_stops
+
+        callbacks = with_stops(model, validation is not None, callbacks)
     return Run(model, source, validation, chosen, epochs, verbose, settings).start(callbacks, resume)
+
+
+def _source(model: Model, samples: Samples, metrics: dict[str, Metric], batch_size: int, shuffle: bool) -> Source:
+    if not model.objective.optimizer.all_data:
+        return ArraySource(model, samples, metrics, batch_size, shuffle)
+    from lamina.all_data import AllData
+
+    return AllData(model, samples, metrics)
 
 
 def _compile(model: Model, loss: Any, optimizer: Any) -> None:

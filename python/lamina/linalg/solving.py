@@ -174,13 +174,13 @@ def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_di
         singular("solve_triangular", t, "its diagonal holds a 0; use lstsq")
     if transposed:
         t, lower = np.swapaxes(t, -2, -1), not lower
-    return _substitute(t, b, lower)
+    return substitute(t, b, lower)
 
 
 _BLOCK = 32  # rows that LAPACK's general solver takes at once; between blocks it is matrix products
 
 
-def _substitute(t: Array, b: Array, lower: bool) -> Array:
+def substitute(t: Array, b: Array, lower: bool) -> Array:
     """Forward or backward substitution by blocks, over all matrices of a stack at once."""
     n = t.shape[-1]
     x = np.empty_like(b)

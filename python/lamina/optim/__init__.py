@@ -11,17 +11,24 @@ from typing import Any
 from lamina import names as _names
 from lamina.config import from_plain
 from lamina.optim.base import Optimizer
+from lamina.optim.lbfgs import LBFGS
+from lamina.optim.levenberg_marquardt import LevenbergMarquardt
+from lamina.optim.muon import Muon
 from lamina.optim.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSProp, Rprop
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
+    "OTHERS",
     "SGD",
     "Adadelta",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
+    "LevenbergMarquardt",
     "Lion",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
@@ -34,10 +41,13 @@ __all__ = [
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     c.__name__.lower(): c for c in (SGD, Adagrad, RMSProp, Adadelta, Rprop, Lion, Adam, AdamW, Adamax, NAdam, RAdam)
 }
+OTHERS: dict[str, type[Optimizer]] = {  # those without a rule in the core
+    c.__name__.lower(): c for c in (Muon, LBFGS, LevenbergMarquardt)
+}
 
 
 def names() -> list[str]:
-    """The names of the built-in optimizers.
+    """The names of the optimizers that the core has a rule for.
 
     >>> names()[:2]
     ['sgd', 'adagrad']
@@ -52,9 +62,9 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
     Adam()
     """
     if isinstance(optimizer, str):
-        return _names.lookup("optim", optimizer.lower(), OPTIMIZERS)()
+        return _names.lookup("optim", optimizer.lower(), {**OPTIMIZERS, **OTHERS})()
     if isinstance(optimizer, dict):
-        return from_plain("optim", optimizer, {c.__name__: c for c in OPTIMIZERS.values()})
+        return from_plain("optim", optimizer, {c.__name__: c for c in (*OPTIMIZERS.values(), *OTHERS.values())})
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         return optimizer()
     if isinstance(optimizer, Optimizer):

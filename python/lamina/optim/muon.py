@@ -1,0 +1,64 @@
+"""Muon: momentum whose matrices are made orthogonal before the step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import checks, ops
+from lamina.optim.base import Optimizer, Rate
+from lamina.tensor import Tensor
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of a x + b x^3 + c x^5, steepest at 0 of those that keep [0, 1] near 1
+
+
+class Muon(Optimizer):
+    """Steps along the orthogonal matrix nearest to the momentum: b = momentum b + (1 - momentum) g, u = (1 - momentum) g + momentum
+    b (Nesterov) or b, w = (1 - lr wd) w - lr sqrt(max(1, rows / columns)) O(u).
+
+    O(u): `ns_steps` Newton-Schulz steps x = a x + (b A + c A^2) x, A = x x^T, from x = u / |u|, which bring all singular values
+    near 1. For matrices only; biases and other parameters take the plain momentum step w -= lr u. Formulas and defaults are
+    PyTorch's. Source: Jordan et al. 2024.
+
+    >>> Muon(0.02)
+    Muon(0.02)
+    """
+
+    slots = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        lr: Rate = 1e-3,
+        *,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_steps: int = 5,
+        eps: float = 1e-7,
+        weight_decay: float = 0.1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+    ) -> None:
+        super().__init__(lr, clip_norm=clip_norm, clip_value=clip_value)  # the decay is decoupled: the base must not add it
+        self.decay = self._number("weight_decay", weight_decay, 0)
+        self.momentum = self._number("momentum", momentum, 0, 1, open_high=True)
+        self.nesterov = checks.flag(self._where, "nesterov", nesterov)
+        self.ns_steps = checks.integer(self._where, "ns_steps", ns_steps)
+        self.eps = self._number("eps", eps, 0)
+
+    def update(self, w: Tensor, g: Tensor, state: dict[str, Tensor], lr: Tensor, t: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        b = self.momentum * state["momentum_buffer"] + (1 - self.momentum) * g
+        u: Any = (1 - self.momentum) * g + self.momentum * b if self.nesterov else b
+        if w.ndim == 2:
+            rows, columns = w.shape
+            u = self._orthogonal(u) * max(1.0, rows / columns) ** 0.5
+        return w * (1 - lr * self.decay) - lr * u, {"momentum_buffer": b}
+
+    def _orthogonal(self, u: Tensor) -> Any:
+        """With all singular values near 1."""
+        a, b, c = NEWTON_SCHULZ
+        tall = u.shape[0] > u.shape[1]
+        x = u.T if tall else u
+        x = x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), self.eps)
+        for _ in range(self.ns_steps):
+            square = x @ x.T
+            x = a * x + (b * square + c * (square @ square)) @ x
+        return x.T if tall else x

@@ -1,0 +1,186 @@
+"""Derivatives of each sample apart, from one pass over the batch: per-sample gradients, and the rows of a Jacobian.
+
+A graph is samplewise where no node mixes rows of the batch. Then dL/dz of L = sum_b y_b holds in row b what sample b gives alone,
+and the derivative of y_b by a weight follows from where the weight is used: z = a W gives the outer product of a_b and dz_b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from lamina import _core as core
+from lamina import ops
+from lamina.function import grad
+from lamina.tensor import Tensor
+
+
+class Outer(NamedTuple):
+    """dy_b/dW = a_b^T d_b, for a: (B, n) and d: (B, m), left unmultiplied."""
+
+    a: Tensor
+    d: Tensor
+
+
+Rows = Tensor | Outer  # dy_b/dw of shape (B, *w.shape), or its factors
+
+
+def resolved(outputs: Sequence[Tensor]) -> list[core.Node]:
+    """The nodes that an inference program has, inputs before users: of `in_training` the second branch, of `update_state` x."""
+    order: list[core.Node] = []
+    seen: set[int] = set()
+    waiting = [(t.node, False) for t in reversed(outputs)]
+    while waiting:
+        node, done = waiting.pop()
+        if done:
+            order.append(node)
+        elif node.serial not in seen:
+            seen.add(node.serial)
+            waiting.append((node, True))
+            waiting += [(below, False) for below in reversed(children(node))]
+    return order
+
+
+def children(node: core.Node) -> list[core.Node]:
+    """What a node needs in an inference program."""
+    if node.op == "in_training":
+        return node.inputs[1:]
+    return node.inputs[:1] if node.op == "update_state" else node.inputs
+
+
+def batched(node: core.Node) -> bool:
+    """Whether the node has a row for each sample: a length that is not known."""
+    return any(not isinstance(n, int) for n in node.shape)
+
+
+def is_samplewise(nodes: Sequence[core.Node]) -> bool:
+    """Whether row b of each node depends on row b of the inputs alone. Says no where it does not know."""
+    return all(_keeps_rows(node) for node in nodes)
+
+
+def _keeps_rows(node: core.Node) -> bool:
+    below = [n for n in children(node) if batched(n)]
+    if not batched(node):
+        return not below and node.op != "size"
+    shape = node.shape
+    if isinstance(shape[0], int) or any(not isinstance(n, int) for n in shape[1:]):
+        return False
+    if any(n.shape[0] != shape[0] for n in below):
+        return False
+    aligned = all(len(n.shape) == len(shape) for n in below)
+    kind, attrs = core.op_kind(node.op), node.attrs
+    if node.op in ("input", "fill", "random_uniform"):
+        return True
+    if kind in ("elementwise", "mode") or node.op in ("broadcast_to", "contiguous"):
+        return aligned
+    if kind == "row":
+        return len(node.inputs[0].shape) > 1
+    if node.op == "matmul":
+        return aligned and all(len(n.shape) > 2 for n in node.inputs[1:] if batched(n))
+    if kind == "reduce":
+        return 0 not in attrs.get("axes", [attrs.get("axis")])
+    if kind == "host":
+        return all(len(n.shape) > 2 for n in below)
+    rules: dict[str, Callable[[], bool]] = {
+        "reshape": lambda: True,
+        "transpose": lambda: attrs["axes"][0] == 0,
+        "slice": lambda: attrs["start"][0] == 0 and attrs["stop"][0] == shape[0] and attrs["step"][0] == 1,
+        "pad": lambda: attrs["low"][0] == attrs["high"][0] == attrs["interior"][0] == 0,
+        "concatenate": lambda: attrs["axis"] != 0 and len(below) == len(node.inputs),
+        "take": lambda: (attrs["axis"] != 0) != batched(node.inputs[1]),
+    }
+    return node.op in rules and bool(rules[node.op]())
+
+
+def sample_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
+    """dy_b/dw for each weight, from y: (B,), one number a sample. None where samples mix, or a weight is used in a way that has no
+    rule here.
+    """
+    nodes = resolved([y])
+    if not is_samplewise(nodes):
+        return None
+    uses: dict[int, list[core.Node]] = {w.node.serial: [] for w in weights}
+    for node in nodes:
+        for serial in {n.serial for n in children(node)} & uses.keys():
+            uses[serial].append(node)
+    if any(not batched(node) for several in uses.values() for node in several):
+        return None
+    users = list({node.serial: node for several in uses.values() for node in several}.values())
+    deltas = grad(ops.sum(y), [Tensor(node) for node in users]) if users else []
+    delta = {node.serial: d for node, d in zip(users, deltas, strict=True)}
+    result: list[Rows] = []
+    for w in weights:
+        parts = [_by_use(w, node, delta[node.serial]) for node in uses[w.node.serial]]
+        if any(part is None for part in parts):
+            return None
+        known = [part for part in parts if part is not None]
+        if len(known) == 1:
+            result.append(known[0])
+        elif known:
+            total = multiplied(known[0])
+            for part in known[1:]:
+                total = total + multiplied(part)
+            result.append(total)
+        else:
+            result.append(ops.full((y.shape[0], *w.shape), 0.0, w.dtype))
+    return result
+
+
+def multiplied(rows: Rows) -> Tensor:
+    """dy_b/dw as one tensor (B, *w.shape)."""
+    if isinstance(rows, Tensor):
+        return rows
+    return ops.multiply(ops.expand_dims(rows.a, -1), ops.expand_dims(rows.d, -2))  # type: ignore[no-any-return]
+
+
+def _by_use(w: Tensor, node: core.Node, delta: Tensor) -> Rows | None:
+    """What one use of a weight gives."""
+    places = [i for i, n in enumerate(node.inputs) if n.serial == w.node.serial]
+    if len(places) != 1:
+        return None
+    others = [Tensor(n) for n in node.inputs]
+    if node.op == "matmul":
+        return _by_product(w, others, places[0], delta)
+    if core.op_kind(node.op) == "elementwise" and w.ndim <= len(node.shape):
+        return _by_element(w, node, places[0], delta)
+    return None
+
+
+def _by_product(w: Tensor, factors: list[Tensor], place: int, delta: Tensor) -> Rows | None:
+    other = factors[1 - place]
+    if w.ndim != 2 or not batched(other.node):
+        return None
+    if place == 1:
+        if other.ndim == 2:
+            return Outer(other, delta)
+        flat = (other.shape[0], -1, other.shape[-1])
+        a, d = ops.reshape(other, flat), ops.reshape(delta, (other.shape[0], -1, delta.shape[-1]))
+        return ops.matmul(ops.transpose(a, (0, 2, 1)), d)  # type: ignore[no-any-return]
+    return ops.matmul(delta, ops.transpose(other, (0, 2, 1))) if other.ndim == 3 else None
+
+
+def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor | None:
+    """The node again with a copy of the weight for each sample, and the gradient by these."""
+    ndim, batch = len(node.shape), node.shape[0]
+    if w.ndim == ndim and w.shape[0] != 1:
+        return None
+    rest = w.shape[1:] if w.ndim == ndim else w.shape
+    shape = (batch, *(1 for _ in range(ndim - 1 - len(rest))), *rest)
+    copies = ops.broadcast_to(ops.reshape(w, (1, *shape[1:])), shape)
+    inputs = [copies.node if i == place else n for i, n in enumerate(node.inputs)]
+    again = Tensor(core.make(node.op, inputs, node.attrs))
+    return ops.reshape(grad(again, copies, delta), (batch, *w.shape))  # type: ignore[no-any-return]
+
+
+def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
+    """(B, P): dy_b by all weights, flat, one after the other."""
+    rows = sample_rows(y, weights)
+    if rows is None:
+        return None
+    parts: list[Any] = []
+    for w, row in zip(weights, rows, strict=True):
+        size = 1
+        for n in w.shape:
+            size *= n
+        parts.append(ops.reshape(multiplied(row), (y.shape[0], size)))
+    return ops.concatenate(parts, 1) if len(parts) > 1 else parts[0]  # type: ignore[no-any-return]

@@ -1,0 +1,429 @@
+"""Optimizers that take all data at once, against NumPy's formulas and SciPy's minima; and the rows of Jacobians they rest on."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.flat import FlatNetwork
+from lamina.optim.least_squares import LeastSquares
+from lamina.samplewise import is_samplewise, jacobian_rows, resolved
+
+
+def networks():
+    """Graphs whose weights are used in many ways, with the number of inputs."""
+    x = lm.Input(3)
+    h = lm.Dense(4, "tanh")(x)
+    yield "dense", x, lm.Dense(2)(h)
+    x = lm.Input(3)
+    shared = lm.Dense(3, "sigmoid")
+    yield "shared", x, lm.Dense(1)(shared(shared(x)) + x)
+    x = lm.Input(3)
+    scale = lm.Parameter(np.array([0.5, -1.0, 2.0], "float32"), name="scale")
+    power = lm.Parameter(np.float32(1.5), name="power")
+    h = lm.LayerNorm()(lm.Dense(3)(x * scale))
+    yield "elements", x, lm.Dense(2, bias=False)(lm.tanh(h / power - power))
+    x = lm.Input(4, 3)
+    yield "sequence", x, lm.Dense(2)(lm.mean(lm.Dense(5, "tanh")(x), axis=1))
+    x = lm.Input(3)
+    w = lm.Parameter(np.arange(6.0, dtype="float32").reshape(2, 3) / 5, name="w")
+    yield "transposed", x, lm.tanh(x @ w.T)
+    x = lm.Input(3)
+    yield "dropout and batch norm", x, lm.Dense(1)(lm.Dropout(0.5)(lm.BatchNorm()(lm.Dense(3, "relu")(x))))
+
+
+CASES = {name: (x, y) for name, x, y in networks()}
+UNKNOWN = {"transposed"}  # no rule: sample by sample
+
+
+def flat_problem(x, y, n, seed=0, may_be_dual=False, weights=None):
+    net = lm.Model(x, y, seed=seed)
+    parameters = net.programs.trainable
+    theta = lm.Parameter(np.zeros(sum(int(np.prod(p.shape)) for p in parameters)), dtype="float64", trainable=False)
+    network = FlatNetwork(net.inputs, net.outputs, parameters, theta)
+    network.load()
+    rng = np.random.default_rng(seed)
+    data = rng.normal(size=(n, *net.inputs[0].shape[1:]))
+    target = rng.normal(size=(n, net.outputs[0].shape[1]))
+    scale = np.ones_like(target) if weights is None else weights
+    return LeastSquares(network, [data], target, scale, may_be_dual=may_be_dual), network, data, target
+
+
+def numeric_jacobian(network, data, target):
+    """de/dtheta by central differences, residuals of an output in turn."""
+    theta, e = network.theta.value, []
+    f = lm.function(network.inputs, network.outputs[0])
+    for i in range(len(theta)):
+        sides = []
+        for sign in (1, -1):
+            moved = theta.copy()
+            moved[i] += sign * 1e-6
+            network.theta.value = moved
+            sides.append((f(data) - target).T.ravel())
+        e.append((sides[0] - sides[1]) / 2e-6)
+    network.theta.value = theta
+    return np.array(e).T, (f(data) - target).T.ravel()
+
+
+@pytest.mark.parametrize("dual", [False, True])
+@pytest.mark.parametrize("name", CASES)
+def test_what_a_step_needs(name, dual):
+    """H = J^T J, g = J^T e and the step, in both ways, against J by finite differences."""
+    problem, network, data, target = flat_problem(*CASES[name], 2 if dual else 37, may_be_dual=dual)
+    j, e = numeric_jacobian(network, data, target)
+    theta = network.theta.value
+    if dual and problem.residuals >= problem.size:
+        pytest.skip("more residuals than weights")
+    assert problem.dual == dual
+    system = problem.linearize(theta)
+    np.testing.assert_allclose(system.value, e @ e, rtol=1e-10)
+    np.testing.assert_allclose(problem.value(theta), e @ e, rtol=1e-10)
+    scale = np.abs(j.T @ j).max()
+    if dual:
+        np.testing.assert_allclose(system.kernel, j @ j.T, atol=1e-7 * np.abs(j @ j.T).max())
+    else:
+        np.testing.assert_allclose(system.h, j.T @ j, atol=1e-7 * scale)
+    np.testing.assert_allclose(system.g, j.T @ e, atol=1e-7 * scale)
+    want = -np.linalg.solve(j.T @ j + 0.1 * np.eye(len(theta)), j.T @ e)
+    np.testing.assert_allclose(system.step(0.1), want, rtol=1e-5, atol=1e-6)
+    weights = network.weights
+    known = jacobian_rows(network.outputs[0][:, 0], weights) is not None
+    assert known == (name not in UNKNOWN)
+
+
+def test_samples_that_mix_are_seen():
+    x = lm.Input(3)
+    for y in (x - lm.mean(x, axis=0), lm.flip(x, 0), x @ (x.T @ x), lm.softmax(x, axis=0), x * lm.size(x, 0)):
+        assert not is_samplewise(resolved([y]))
+    for y in (lm.softmax(x), x[:, ::-1], lm.concatenate([x, x * 2], 1), x.reshape(-1, 3) * 2, lm.max(x, axis=1)):
+        assert is_samplewise(resolved([y]))
+    net = lm.Model(x, lm.Dense(1)(x - lm.mean(x, axis=0)))
+    with pytest.raises(ValueError, match="mixes those of a batch"):
+        net.fit(np.ones((4, 3)), np.ones(4), loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
+
+
+def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
+    """The same rule in plain NumPy: losses after each step."""
+    inc, losses, largest = (10.0 if scaling == "identity" else 2.0), [], np.zeros_like(theta)
+    for _ in range(epochs):
+        e, j = f(theta), jac(theta)
+        h, g = j.T @ j, j.T @ e
+        largest = np.maximum(largest, np.diag(h))
+        d = np.ones_like(theta) if scaling == "identity" else largest
+        while True:
+            step = -np.linalg.solve(h + np.diag(mu * d), g)
+            if f(theta + step) @ f(theta + step) < e @ e:
+                break
+            mu *= inc
+        theta, mu = theta + step, mu * 0.1
+        losses.append(f(theta) @ f(theta))
+    return losses, theta
+
+
+@pytest.mark.parametrize("scaling", ["identity", "marquardt"])
+def test_levenberg_marquardt_follows_its_formula(scaling):
+    n = 50
+    x = np.linspace(-2, 2, n)[:, None]
+    y = np.sin(2 * x)
+    weight = np.linspace(0.5, 2, n)
+    net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=3, dtype="float64").build(1)
+    start = np.concatenate([p.ravel() for p in net.parameters.values()])
+    root = np.sqrt(weight / weight.sum())
+
+    def f(t):
+        return root * ((np.tanh(x * t[:4] + t[4:8]) @ t[8:12] + t[12]) - y[:, 0])
+
+    def jac(t):
+        h = np.tanh(x * t[:4] + t[4:8])
+        d = (1 - h * h) * t[8:12]
+        return root[:, None] * np.concatenate([d * x, d, h, np.ones((n, 1))], 1)
+
+    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling)
+    history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=12, sample_weight=weight, verbose=0)
+    want, theta = marquardt_in_numpy(f, jac, start, 12, scaling)
+    np.testing.assert_allclose(history.history["loss"], want, rtol=1e-6)  # normal equations: cond(J)^2 eps
+    np.testing.assert_allclose(np.concatenate([p.ravel() for p in net.parameters.values()]), theta, rtol=1e-4, atol=1e-6)
+
+
+def sinc(n=400):
+    x = np.linspace(-10, 10, n)[:, None]
+    return x, np.sinc(x / np.pi)
+
+
+def small(seed=0, dtype="float32"):
+    return lm.Sequential(lm.Dense(10, "tanh"), lm.Dense(1), seed=seed, dtype=dtype)
+
+
+def test_the_stops():
+    x, y = sinc()
+    for options, reason in [
+        ({"goal": 1e-3}, "goal"),
+        ({"min_grad": 1e3}, "gradient"),
+        ({"max_seconds": 1e-9}, "time"),
+        ({"mu": 1e-3, "mu_max": 1e-300}, "mu"),
+    ]:
+        net = small()
+        history = net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(**options), epochs=100, verbose=0)
+        assert net.optimizer.stop_reason == reason
+        assert len(history) < 100
+    net = small()
+    net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=3, verbose=0)
+    assert net.optimizer.stop_reason is None
+
+
+def test_the_stop_by_validation_puts_the_best_weights_back(rng):
+    x = rng.normal(size=(30, 3))
+    y = rng.normal(size=30)  # noise: what is learned is of no use
+    net = lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(1), seed=0)
+    optimizer = lm.optim.LevenbergMarquardt(max_fail=3)
+    history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=100, validation_split=0.3, verbose=0)
+    assert optimizer.stop_reason == "validation"
+    losses = history.history["val_loss"]
+    assert len(losses) == int(np.argmin(losses)) + 4
+    assert net.evaluate(x, y)["loss"] >= history.history["loss"].min()
+
+
+def test_float32_and_float64_networks_take_the_same_way():
+    """float64 inside: rounded weights make no difference to the path."""
+    x, y = sinc()
+    losses = {}
+    for dtype in ("float32", "float64"):
+        net = small(dtype=dtype)
+        net.build(1)
+        for name, value in small().build(1).parameters.items():
+            net.parameters[name] = value
+        losses[dtype] = net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=15, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses["float32"], losses["float64"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("threads_used", [1, 2])
+def test_bits_do_not_depend_on_threads(threads, threads_used):
+    threads(threads_used)
+    x, y = sinc(3000)
+    net = small()
+    net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=4, verbose=0)
+    key = "weights"
+    weights = np.concatenate([p.ravel() for p in net.parameters.values()])
+    kept = test_bits_do_not_depend_on_threads.__dict__.setdefault(key, weights)
+    np.testing.assert_array_equal(weights, kept)
+
+
+def test_fewer_residuals_than_weights(rng):
+    """J J^T instead of J^T J: interpolates 20 points with 300 weights."""
+    x, y = rng.normal(size=(20, 4)), rng.normal(size=20)
+    net = lm.Sequential(lm.Dense(50, "tanh"), lm.Dense(1), seed=0)
+    history = net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(goal=1e-12), epochs=50, verbose=0)
+    assert history.history["loss"][-1] <= 1e-12
+
+
+def test_several_outputs_weights_and_missing_targets(rng):
+    x = lm.Input(2)
+    h = lm.Dense(5, "tanh")(x)
+    net = lm.Model(x, {"a": lm.Dense(1)(h), "b": lm.Dense(2)(h)}, seed=0)
+    net.compile(lm.losses.MSE(mask_nan=True), lm.optim.LevenbergMarquardt(), loss_weights={"a": 2.0, "b": 1.0})
+    data = rng.normal(size=(40, 2))
+    targets = {"a": data[:, :1] * 2, "b": np.sin(data)}
+    targets["b"][::3, 0] = np.nan
+    weight = rng.uniform(0.5, 2, 40)
+    history = net.fit(data, targets, epochs=5, sample_weight=weight, verbose=0)
+    after = net.evaluate(data, targets, sample_weight=weight)["loss"]
+    np.testing.assert_allclose(after, history.history["loss"][-1], rtol=1e-3)
+    assert after < 0.1 * history.history["loss"][0] or after < 1e-3
+
+
+def test_bayesian_regularization_keeps_small_what_noise_alone_would_set(rng):
+    x = np.linspace(-1, 1, 40)[:, None]
+    y = np.sin(3 * x) + 0.2 * rng.normal(size=x.shape)
+    grid = np.linspace(-1, 1, 200)[:, None]
+    errors = {}
+    for bayesian in (False, True):
+        net = lm.Sequential(lm.Dense(20, "tanh"), lm.Dense(1), seed=1)
+        optimizer = lm.optim.LevenbergMarquardt(bayesian=bayesian)
+        net.fit(x, y, loss="mse", optimizer=optimizer, epochs=200, verbose=0)
+        errors[bayesian] = float(np.mean((net.predict(grid) - np.sin(3 * grid)) ** 2))
+    assert errors[True] < 0.5 * errors[False]
+    assert 2 < optimizer.effective_parameters < 20
+
+
+def test_other_losses_and_batches_are_refused():
+    x, y = sinc(20)
+    with pytest.raises(ValueError, match="expected the loss 'mse'"):
+        small().fit(x, y, loss="mae", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
+    with pytest.raises(TypeError, match="expected all data at once"):
+        small().compile("mse", lm.optim.LevenbergMarquardt()).train_step(x, y)
+
+
+def test_callbacks_metrics_and_an_interruption():
+    x, y = sinc()
+    seen = []
+
+    def stop(epoch, logs):
+        seen.append(logs)
+        if epoch == 4:
+            raise KeyboardInterrupt
+
+    net = small()
+    callback = lm.callbacks.LambdaCallback(on_epoch_end=stop)
+    optimizer = lm.optim.LevenbergMarquardt()
+    history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=50, metrics=["mae"], callbacks=[callback], verbose=0)
+    assert history.interrupted
+    assert {"loss", "mae"} <= set(seen[-1])
+    np.testing.assert_allclose(net.evaluate(x, y)["loss"], history.history["loss"][-1], rtol=1e-3)
+    before = history.history["loss"][-1]
+    assert net.fit(x, y, epochs=3, verbose=0).history["loss"][-1] < before
+
+
+@pytest.mark.parametrize("make", [lm.optim.LevenbergMarquardt, lambda: lm.optim.LBFGS(history=4)], ids=["lm", "lbfgs"])
+def test_a_checkpoint_goes_on_with_the_same_bits(make, tmp_path):
+    x, y = sinc()
+    path = tmp_path / "at.safetensors"
+
+    def train(epochs, **options):
+        net = small()
+        checkpoint = lm.callbacks.Checkpoint(path)
+        net.fit(x, y, loss="mse", optimizer=make(), epochs=epochs, verbose=0, callbacks=[checkpoint], **options)
+        return dict(net.parameters.items())
+
+    whole = train(12)
+    train(6)
+    for name, value in train(12, resume=path).items():
+        np.testing.assert_array_equal(value, whole[name])
+
+
+# ---- L-BFGS ---------------------------------------------------------------------------------------------------------------------
+
+
+def two_loops(pairs, g):
+    """-H g as Nocedal and Wright's algorithm 7.4 has it."""
+    q, alphas = g.copy(), []
+    for s, y in reversed(pairs):
+        alphas.append((s @ q) / (s @ y))
+        q -= alphas[-1] * y
+    s, y = pairs[-1]
+    q *= (s @ y) / (y @ y)
+    for (s, y), a in zip(pairs, reversed(alphas), strict=True):
+        q += s * (a - (y @ q) / (s @ y))
+    return -q
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_directions_are_those_of_the_two_loops(most, rng):
+    from lamina.optim.lbfgs import Pairs
+
+    pairs, kept = Pairs(most), []
+    curvature = np.diag(rng.uniform(0.1, 10, 8))
+    for _ in range(23):
+        s = rng.normal(size=8)
+        pairs.add(s, curvature @ s)
+        kept = [*kept, (s, curvature @ s)][-most:]
+        g = rng.normal(size=8)
+        np.testing.assert_allclose(pairs.direction(g), two_loops(kept, g), rtol=1e-9, atol=1e-10)
+    pairs.add(s, -s)
+    assert len(pairs) == most
+
+
+def test_lbfgs_finds_the_minimum_of_a_quadratic(rng):
+    """A linear network with mse: the minimum is that of least squares."""
+    x = rng.normal(size=(60, 5)) * np.array([1, 3, 10, 0.3, 1])
+    y = rng.normal(size=60)
+    net = lm.Sequential(lm.Dense(1), seed=0, dtype="float64")
+    net.fit(x, y, loss="mse", optimizer=lm.optim.LBFGS(), epochs=100, verbose=0)
+    best = np.linalg.lstsq(np.c_[x, np.ones(60)], y, None)[0]
+    np.testing.assert_allclose(net.parameters["dense_1.weight"][:, 0], best[:5], atol=1e-6)
+    assert net.optimizer.stop_reason in ("gradient", "change")
+
+
+def test_every_step_satisfies_the_wolfe_conditions():
+    x, y = sinc(100)
+    net = small(dtype="float64")
+    optimizer = lm.optim.LBFGS()
+    net.fit(x, y, loss="mse", optimizer=optimizer, epochs=1, verbose=0)
+    for _ in range(40):
+        theta, f, g = optimizer._at
+        assert optimizer.advance() == optimizer._at[1]
+        new, f_new, g_new = optimizer._at
+        step = new - theta
+        assert f_new <= f + 1e-4 * (g @ step)
+        assert abs(g_new @ step) <= 0.9 * abs(g @ step)
+
+
+def test_lbfgs_beside_scipy():
+    """At least as good a minimum as SciPy's L-BFGS-B in no more evaluations, in the median of ten problems."""
+    minimize = pytest.importorskip("scipy.optimize").minimize
+    ratios, spent = [], []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-1, 1, (100, 2))
+        y = np.sin(3 * x[:, 0]) * x[:, 1]
+        net = lm.Sequential(lm.Dense(6, "tanh"), lm.Dense(1), seed=seed, dtype="float64").build(2)
+        start = np.concatenate([p.ravel() for p in net.parameters.values()])
+        optimizer = lm.optim.LBFGS()
+        history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=150, verbose=0)
+        found = minimize(optimizer._problem, start, jac=True, method="L-BFGS-B", options={"maxiter": 150, "ftol": 0, "gtol": 0})
+        ratios.append(history.history["loss"][-1] / found.fun)
+        spent.append(optimizer.evaluations / found.nfev)
+    assert np.median(ratios) <= 1
+    assert np.median(spent) <= 1.02
+
+
+def test_lbfgs_takes_any_loss_and_says_when_it_is_not_finite():
+    x, y = lm.datasets.digits()
+    net = lm.Sequential(lm.Dense(10), seed=0)
+    history = net.fit(x[:500], y[:500], loss="cross_entropy", optimizer="lbfgs", epochs=40, metrics=["accuracy"], verbose=0)
+    assert history.history["loss"][-1] < 0.02
+    assert history.history["accuracy"][-1] == 1
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    with pytest.raises(FloatingPointError, match="expected a finite loss"):
+        net.fit(np.ones((3, 1)), np.ones(3), loss=lambda p, t: lm.log(p * 0 - 1), optimizer="lbfgs", verbose=0)
+
+
+# ---- Muon -----------------------------------------------------------------------------------------------------------------------
+
+
+def muon_in_numpy(w, gradients, lr, momentum=0.95, decay=0.1, nesterov=True):
+    b = np.zeros_like(w)
+    for g in gradients:
+        b = momentum * b + (1 - momentum) * g
+        u = (1 - momentum) * g + momentum * b if nesterov else b
+        if w.ndim == 2:
+            x = u.T if u.shape[0] > u.shape[1] else u
+            x = x / max(np.linalg.norm(x), 1e-7)
+            for _ in range(5):
+                a = x @ x.T
+                x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+            u = (x.T if u.shape[0] > u.shape[1] else x) * np.sqrt(max(1, w.shape[0] / w.shape[1]))
+        w = w * (1 - lr * decay) - lr * u
+    return w
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (7, 2), (4, 4), (6,)])
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_follows_its_formula(shape, nesterov, rng):
+    w = lm.Parameter(rng.normal(size=shape), name="w", dtype="float64")
+    start, gradients = w.value, rng.normal(size=(10, *shape))
+    g = lm.placeholder(shape, "float64")
+    optimizer = lm.optim.Muon(0.02, nesterov=nesterov)
+    effects = optimizer.effects([w], [g])
+    program = lm._core.Program([g.node], [], [e.node for e in effects], True)
+    for gradient in gradients:
+        program.run([gradient])
+    np.testing.assert_allclose(w.value, muon_in_numpy(start, gradients, 0.02, nesterov=nesterov), rtol=1e-9, atol=1e-12)
+
+
+def test_muon_trains():
+    x, y = lm.datasets.digits()
+    net = lm.Sequential(lm.Dense(32, "relu"), lm.Dense(10), seed=0)
+    history = net.fit(x, y, loss="cross_entropy", optimizer=lm.optim.Muon(0.02), epochs=5, verbose=0)
+    assert history.history["loss"][-1] < 0.3
+
+
+def test_configurations_make_equal_optimizers():
+    for optimizer in (
+        lm.optim.LevenbergMarquardt(1e-2, bayesian=True),
+        lm.optim.LBFGS(history=7),
+        lm.optim.Muon(0.02, momentum=0.9),
+    ):
+        again = type(optimizer).from_config(optimizer.config())
+        assert repr(again) == repr(optimizer)
+        assert isinstance(lm.optim.get(type(optimizer).__name__.lower()), type(optimizer))
