@@ -1,0 +1,1 @@
+"""Lamina beside its peers, in one run: `python -m benchmarks`. See docs/performance.md."""

@@ -1,0 +1,87 @@
+"""One process with a fixed number of threads: runs the suites, prints a line for each case, and hands the rows to its parent."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import math
+import sys
+from typing import Any
+
+from benchmarks import ceiling, peers, report, threads
+from benchmarks.suites import Run
+from benchmarks.timing import Case, measure
+
+STEPS = 3  # before the losses are compared
+TOLERANCE = {"float32": 2e-3, "float64": 1e-8}  # of f32: different orders of summation, carried through three updates
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measures with `options.child` threads and writes the rows to `options.json`."""
+    count = options.child
+    cpus = threads.pin(count)
+    found = peers.installed(["lamina"] if options.alone else options.peers)
+    for module in found.values():
+        module.set_threads(count)
+    run = Run(count, options.quick, options.compiled, found, tuple(options.only))
+    tops = _ceilings(run, options)
+    report.heading(count, cpus, {name: module.version() for name, module in found.items()}, tops)
+    rows: list[dict[str, Any]] = []
+    for name in options.suites:
+        suite = importlib.import_module(f"benchmarks.suites.{name}")
+        measured = suite.rows(run) if hasattr(suite, "rows") else (_row(case, run) for case in suite.cases(run))
+        for row in measured:
+            row = {"suite": name, "threads": count, **row}
+            if not any(r["suite"] == name for r in rows):
+                report.suite(name, suite.__doc__ or "")
+            rows.append(row)
+            report.line(row, tops)
+    versions = {name: module.version() for name, module in found.items()}
+    result = {"threads": count, "cpus": cpus, "ceilings": tops, "versions": versions, "rows": rows}
+    with open(options.json, "w", encoding="utf-8") as file:
+        json.dump(result, file)
+
+
+def _ceilings(run: Run, options: argparse.Namespace) -> dict[str, Any]:
+    tops: dict[str, Any] = {t: ceiling.products(run.peers, t, run.threads, run.seconds / 2) for t in ("float32", "float64")}
+    tops["dram"] = ceiling.dram(run.threads)
+    tops["source"] = "fastest matrix product of NumPy and Lamina"
+    if options.kernels:
+        import lamina as lm
+
+        tops["float32"] = ceiling.registers(options.kernels, lm.isa(), run.threads)
+        tops["float64"] = tops["float32"] / 2
+        tops["source"] = "multiply-adds on registers (benchmarks/kernels.cpp)"
+    return tops
+
+
+def _row(case: Case, run: Run) -> dict[str, Any]:
+    """Checks that all do the same work, then times them."""
+    differ = _check(case)
+    values = measure(case, seconds=run.seconds, rounds=run.rounds, threads=run.threads)
+    return {
+        "name": case.name, "note": case.note, "unit": "s", "values": values, "flops": case.flops, "bytes": case.bytes,
+        "dtype": case.dtype, "differ": differ,
+    }  # fmt: skip
+
+
+def _check(case: Case) -> list[str]:
+    """Who gets another result than Lamina after the same number of steps from the same weights."""
+    ours = case.contenders.get("lamina")
+    if ours is None or (first := ours.run(1)) is None:
+        return []
+    losses = [first, *(ours.run(1) for _ in range(STEPS - 1))]
+    differ = []
+    for name, contender in case.contenders.items():
+        if name == "lamina" or not contender.check:
+            continue
+        if contender.block > STEPS:
+            continue  # it cannot stop there
+        got = contender.run(STEPS - STEPS % contender.block)
+        want = losses[STEPS - STEPS % contender.block - 1]
+        if not math.isclose(got, want, rel_tol=TOLERANCE[case.dtype]):
+            differ.append(f"{name}: {got:.6g} instead of {want:.6g}")
+    for text in differ:
+        print(f"   ! {case.name}: another result, {text}", file=sys.stderr, flush=True)
+    return differ

@@ -1,0 +1,38 @@
+"""The contenders, one file each: `NAME`, `version()` (ImportError where it is not installed), `set_threads(n)`, and some of
+`training(workload)`, `inference(workload)`, `product(...)`, `elementwise(...)`, `update(...)`: contenders by name."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from benchmarks.timing import Contender
+
+FILES = ("ours", "by_hand", "pytorch", "xla", "scikit", "onnx_runtime")
+
+
+def installed(only: list[str] | None = None) -> dict[str, ModuleType]:
+    """The peers of this environment by name; Lamina is always among them."""
+    found = {}
+    for file in FILES:
+        module = importlib.import_module(f"benchmarks.peers.{file}")
+        if only and module.NAME not in (*only, "lamina"):
+            continue
+        try:
+            module.version()
+        except ImportError:
+            if module.NAME == "lamina":
+                raise
+            continue
+        found[module.NAME] = module
+    return found
+
+
+def contenders(peers: dict[str, ModuleType], kind: str, *arguments: Any, **options: Any) -> dict[str, Contender]:
+    """All who can do this kind of work; one who cannot do this very work returns an empty dict."""
+    made: dict[str, Contender] = {}
+    for module in peers.values():
+        if hasattr(module, kind):
+            made.update(getattr(module, kind)(*arguments, **options))
+    return made

@@ -1,0 +1,94 @@
+"""Lamina."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.timing import Contender
+from benchmarks.workloads import Workload
+
+NAME = "lamina"
+
+
+def version() -> str:
+    import lamina as lm
+
+    return f"{lm.__version__} ({lm.isa()})"
+
+
+def set_threads(n: int) -> None:
+    import lamina as lm
+
+    lm.set_num_threads(n)
+
+
+def network(w: Workload):
+    """The network of a workload, with its weights, ready to be trained."""
+    import lamina as lm
+
+    hidden = [lm.Dense(n, w.activation) for n in w.sizes[1:-1]]
+    net = lm.Sequential(*hidden, lm.Dense(w.sizes[-1]), seed=0, dtype=w.dtype).build(w.sizes[0])
+    for i, (weight, bias) in enumerate(w.weights, 1):
+        net.parameters[f"dense_{i}.weight"] = weight
+        net.parameters[f"dense_{i}.bias"] = bias
+    return net.compile(w.loss, lm.optim.Adam(w.rate) if w.optimizer == "adam" else lm.optim.SGD(w.rate))
+
+
+def training(w: Workload, **_: bool) -> dict[str, Contender]:
+    net, (x, y) = network(w), w.data
+
+    def run(k: int) -> float:
+        loss = 0.0
+        for _ in range(k):
+            loss = net.train_step(x, y)
+        return loss
+
+    return {NAME: Contender(run)}
+
+
+def inference(w: Workload) -> dict[str, Contender]:
+    net, x = network(w), w.data[0]
+
+    def run(k: int) -> float:
+        for _ in range(k):
+            out = net.predict(x)
+        return float(np.abs(out).sum())
+
+    return {NAME: Contender(run)}
+
+
+def _calls(function, arrays) -> Contender:
+    def run(k: int) -> None:
+        for _ in range(k):
+            function(*arrays)
+
+    return Contender(run)
+
+
+def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
+    """a b, a^T b, a b^T as a compiled function."""
+    import lamina as lm
+
+    p, q = (lm.placeholder(v.shape, str(v.dtype)) for v in (a, b))
+    f = lm.function([p, q], (p.T if form[0] == "t" else p) @ (q.T if form[1] == "t" else q))
+    return {NAME: _calls(f, (a, b))}
+
+
+def elementwise(name: str, x: np.ndarray) -> dict[str, Contender]:
+    import lamina as lm
+
+    p = lm.placeholder(x.shape, str(x.dtype))
+    y = lm.ops.activation(name, p) if name == "gelu" else getattr(lm, name)(p)
+    return {NAME: _calls(lm.function([p], y), (x,))}
+
+
+def update(n: int) -> dict[str, Contender]:
+    """Adam on n parameters, the gradient in memory: it comes in as the input of the program."""
+    import lamina as lm
+
+    p = lm.Parameter(np.zeros(n, np.float32), name="w")
+    g = lm.placeholder((n,), name="g")
+    optimizer = lm.optim.Adam(1e-3)
+    optimizer.bind([p])
+    program = lm._core.Program([g.node], [], [e.node for e in optimizer.effects([p], [g])], True)
+    return {NAME: _calls(lambda a: program.run([a]), (np.ones(n, np.float32),))}
