@@ -17,7 +17,8 @@ def update(canvas: Canvas, area: Box, trace: Trace) -> None:
     """The rule's lines, one under the other, and how far a step moves the weights."""
     heading(canvas, area, f"D  UPDATE BY {trace.rule.title.upper()}" if trace.rule else "D  UPDATE")
     if trace.rule is None:
-        canvas.text(area.x, area.y + 30, "no target was given: a prediction changes nothing", 13, fill=canvas.theme.muted)
+        why = "the optimizer takes all data at once" if trace.loss else "no target was given: a prediction changes nothing"
+        canvas.text(area.x, area.y + 30, why, 13, fill=canvas.theme.muted)
         return
     lines: list[Equation] = [(f"{target} ← {formula.replace('·', ' ')}",) for target, formula in trace.rule.lines]
     if not lines:

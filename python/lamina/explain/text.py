@@ -46,6 +46,8 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
             out += [f"       {more}" for more in _more(trace, step, level) if more]
         if section == "backward":
             out += _after_backward(trace, check, level)
+    if trace.backward and not trace.update:
+        out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program"]
     return plain("\n".join([*out, *_program(trace, level)]))
 
 
@@ -107,8 +109,7 @@ def _after_backward(trace: Trace, check: Check | None, level: str) -> list[str]:
 
 def _pretty(trace: Trace, name: str) -> str:
     """The gradient of a parameter as it is written."""
-    step = next((s for s in trace.update if s.name == name), None)
-    return step.symbol.d.unicode() if step is not None else gradient_name(name)
+    return trace.step(gradient_name(name)).symbol.unicode()
 
 
 def _rule(trace: Trace, level: str) -> list[str]:
