@@ -381,7 +381,7 @@ class Model:
         the path cannot be written.
 
         >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
-        >>> net.draw(os.path.join(tempfile.mkdtemp(), "net.svg"), np.ones((2, 4)), [0, 1])
+        >>> net.draw("net.svg", np.ones((2, 4)), [0, 1])
         """
         from lamina.draw import draw
 
