@@ -1,8 +1,9 @@
-"""From SVG to PNG and PDF, by libraries that are installed with the extra `draw`."""
+"""From SVG to PNG and PDF, by Typst, which the extra `draw` installs."""
 
 from __future__ import annotations
 
 import importlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ SUFFIXES = (".svg", ".png", ".pdf")
 
 def save(svg: str, path: Path) -> None:
     """Writes the picture in the format that the suffix names."""
-    data = svg.encode() if path.suffix.lower() == ".svg" else png(svg) if path.suffix.lower() == ".png" else pdf(svg)
-    path.write_bytes(data)
+    suffix = path.suffix.lower()
+    path.write_bytes(png(svg) if suffix == ".png" else pdf(svg) if suffix == ".pdf" else svg.encode())
 
 
 def check_suffix(path: Path) -> None:
@@ -23,22 +24,27 @@ def check_suffix(path: Path) -> None:
         )
 
 
-def png(svg: str, scale: int = 2) -> bytes:
+def png(svg: str) -> bytes:
     """A picture of twice the SVG's size, sharp on dense screens."""
-    try:
-        resvg: Any = importlib.import_module("resvg_py")
-    except ImportError as error:
-        raise _missing("PNG") from error
-    return bytes(resvg.svg_to_bytes(svg_string=svg, zoom=scale))
+    return _compiled(svg, "PNG", format="png", ppi=2 * 72.0)
 
 
 def pdf(svg: str) -> bytes:
     """A page of vectors."""
+    return _compiled(svg, "PDF", format="pdf")
+
+
+def _compiled(svg: str, what: str, **options: Any) -> bytes:
+    """A page that holds the picture and nothing else, set by Typst."""
     try:
-        cairo: Any = importlib.import_module("cairosvg")
-    except (ImportError, OSError) as error:  # OSError: the package is there, the system's library libcairo is not
-        raise _missing("PDF") from error
-    return bytes(cairo.svg2pdf(bytestring=svg.encode()))
+        typst: Any = importlib.import_module("typst")
+    except ImportError as error:
+        raise _missing(what) from error
+    page = '#set page(width: 1600pt, height: 1000pt, margin: 0pt)\n#image("net.svg", width: 100%, height: 100%)'
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "net.svg").write_text(svg, encoding="utf-8")
+        Path(folder, "page.typ").write_text(page, encoding="utf-8")
+        return bytes(typst.compile(str(Path(folder, "page.typ")), root=folder, **options))
 
 
 def _missing(what: str) -> ValueError:
