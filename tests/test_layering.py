@@ -162,6 +162,8 @@ LEVELS = [
         "model",
         "fit",
         "all_data",
+        "per_sample",
+        "readout",
         "history",
         "callbacks",
         "progress",

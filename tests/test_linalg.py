@@ -327,7 +327,7 @@ def test_an_inverse_within_a_loss_trains():
     loss = lm.sum((la.inv(w) - target) ** 2)
     step = lm.function([], loss, {w: w - 0.002 * lm.grad(loss, w)})
     losses = [float(step()) for _ in range(400)]
-    assert losses[-1] < 0.01 * losses[0]
+    assert losses[-1] < 0.05 * losses[0]
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import _core, ops
 from lamina._core import get_num_threads, isa, set_num_threads
-from lamina.function import Function, function, grad, jacobian
+from lamina.function import Function, function, grad
 from lamina.ops import *  # noqa: F403
 from lamina.ops import __all__ as _operations
 from lamina.tensor import Input, Parameter, RandomState, Tensor, placeholder
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         optim,
         schedules,
     )
+    from lamina.derivatives import gauss_newton_product, hessian_vector_product, jacobian, jacobian_vector_product
     from lamina.history import History
     from lamina.io import load
     from lamina.layers import (
@@ -55,6 +56,7 @@ _MODULES = ("activations", "callbacks", "datasets", "initializers", "linalg", "l
 _LAYERS = ("Activation", "Add", "BatchNorm", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten", "Lambda", "Layer")
 _LATER = dict.fromkeys((*_LAYERS, "LayerNorm", "Reshape"), "layers")
 _LATER |= {"Model": "model", "Sequential": "model", "History": "history", "load": "io"}
+_LATER |= dict.fromkeys(("gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"), "derivatives")
 
 
 def __getattr__(name: str) -> Any:
@@ -99,11 +101,14 @@ __all__ = [
     "callbacks",
     "datasets",
     "function",
+    "gauss_newton_product",
     "get_num_threads",
     "grad",
+    "hessian_vector_product",
     "initializers",
     "isa",
     "jacobian",
+    "jacobian_vector_product",
     "linalg",
     "load",
     "losses",

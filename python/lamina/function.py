@@ -1,4 +1,4 @@
-"""From tensors to something that runs: functions, gradients, Jacobians."""
+"""From tensors to something that runs: functions, gradients."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from lamina import _core
 from lamina.lift import lift
-from lamina.ops import reshape, stack, zeros_like
+from lamina.ops import zeros_like
 from lamina.tensor import Parameter, Tensor
 
-__all__ = ["Function", "function", "grad", "jacobian"]
+__all__ = ["Function", "function", "grad"]
 
 
 class Function:
@@ -78,24 +78,3 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -
     found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], None if seed is None else seed.node)
     results = [zeros_like(x) if node is None else Tensor(node) for node, x in zip(found, targets, strict=True)]
     return results[0] if isinstance(xs, Tensor) else results
-
-
-def jacobian(y: Tensor, x: Tensor) -> Tensor:
-    """J[i.., j..] = dy[i..] / dx[j..], of shape y.shape + x.shape; y needs a known shape.
-
-    >>> import lamina as lm, numpy as np
-    >>> x = lm.placeholder((2,))
-    >>> lm.function([x], lm.jacobian(x * x, x))(np.array([1.0, 2.0], "float32"))
-    array([[2., 0.],
-           [0., 4.]], dtype=float32)
-    """
-    total = 1
-    for length in y.shape:
-        if not isinstance(length, int):
-            raise ValueError(f"[jacobian] expected y of a known shape, got {y.shape}; sum over the batch, or use grad with a seed")
-        total *= length
-    flat = reshape(y, (total,))
-    rows = [grad(flat[i], x) for i in range(total)]
-    if not rows:
-        raise ValueError("[jacobian] y has no elements")
-    return reshape(stack(rows), (*y.shape, *x.shape))  # type: ignore[no-any-return]

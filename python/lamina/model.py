@@ -269,6 +269,36 @@ class Model:
         """
         return steps.gradients(self, x, y, sample_weight)
 
+    def per_sample_gradients(self, x: Any, y: Any) -> dict[str, Array]:
+        """dl_i/dp of each sample's own loss l_i, for each trainable parameter p by its name, of shape (n, *p.shape).
+
+        Their mean over the samples is dL/dp of the loss as `evaluate` sees it (no dropout, running statistics). Layers whose weights
+        meet a sample in a product or element by element take one backward pass over all samples; anything else, a pass for each.
+
+        >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+        >>> net.per_sample_gradients(np.ones((4, 2)), np.zeros((4, 1)))["dense_1.weight"].shape
+        (4, 2, 1)
+        """
+        from lamina.per_sample import per_sample_gradients
+
+        return per_sample_gradients(self, x, y)
+
+    def fit_readout(self, x: Any, y: Any, l2: float = 0.0, *, sample_weight: Any = None) -> float:
+        """Solves the last layer exactly, a Dense without activation, on the features that the layers before it make of x.
+
+        minimizes sum_i w_i |f_i W + b - y_i|^2 / sum_i w_i + l2 |W|^2 (b is not held back), by QR in float64, over the rows in
+        parts. For networks whose other weights are random and stay so, and for a start of `fit`. Returns the mean squared error.
+        Errors: ValueError for another last layer; LinAlgError with the condition number where the features are dependent and l2 is 0.
+
+        >>> x = np.linspace(-3, 3, 200)[:, None]
+        >>> net = lm.Sequential(lm.Dense(50, "tanh"), lm.Dense(1), seed=0)
+        >>> net.fit_readout(x, np.sin(x), l2=1e-8) < 1e-4
+        True
+        """
+        from lamina.readout import fit_readout
+
+        return fit_readout(self, x, y, l2, sample_weight)
+
     def evaluate(
         self, x: Any, y: Any, *, metrics: Any = (), sample_weight: Any = None, batch_size: int | None = None
     ) -> dict[str, Any]:

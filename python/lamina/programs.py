@@ -53,12 +53,14 @@ class Programs:
         self._objective: Objective | None = None
         self._losses: dict[tuple[tuple[Target, ...], bool], LossGraph] = {}
         self._programs: dict[tuple[str, Task], core.Program] = {}
+        self.others: dict[Any, Any] = {}  # programs of other modules, for the same objective
 
     def set_objective(self, objective: Objective) -> None:
         """Another loss or optimizer: all programs but `predict` are of no use any more."""
         self._objective = objective
         self._losses.clear()
         self._programs.clear()
+        self.others.clear()
 
     @property
     def objective(self) -> Objective:

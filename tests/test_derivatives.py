@@ -1,0 +1,158 @@
+"""Hessian and Gauss-Newton products, Jacobians, per-sample gradients, the readout: against matrices formed in full."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import linalg as la
+
+
+def network(rng):
+    x = lm.placeholder((6, 3), "float64")
+    w, v = lm.Parameter(rng.normal(size=(3, 4))), lm.Parameter(rng.normal(size=(4, 2)))
+    return x, w, v, lm.tanh(x @ w) @ v
+
+
+def test_hessian_vector_products(rng):
+    x, w, v, out = network(rng)
+    loss = lm.mean((out - 1.0) ** 3)
+    point = rng.normal(size=(6, 3))
+    directions = [rng.normal(size=(3, 4)), rng.normal(size=(4, 2))]
+    got = lm.function([x], lm.hessian_vector_product(loss, [w, v], directions))(point)
+    gradients = lm.function([x], lm.grad(loss, [w, v]))
+    start, sides = (w.value, v.value), []
+    for h in (1e-5, -1e-5):
+        w.value, v.value = start[0] + h * directions[0], start[1] + h * directions[1]
+        sides.append(gradients(point))
+    for a, b, hv in zip(*sides, got, strict=True):
+        np.testing.assert_allclose(hv, (a - b) / 2e-5, rtol=1e-6, atol=1e-8)
+
+
+def test_jacobian_and_gauss_newton_products(rng):
+    x, w, _, out = network(rng)
+    point, direction = rng.normal(size=(6, 3)), rng.normal(size=(3, 4))
+    loss = -lm.sum(lm.log_softmax(out)[:, 0])
+    j, jv, gv, curvature = lm.function(
+        [x],
+        [
+            lm.jacobian(out, w),
+            lm.jacobian_vector_product(out, w, direction),
+            lm.gauss_newton_product(loss, out, w, direction),
+            lm.jacobian(lm.grad(loss, out), out),
+        ],
+    )(point)
+    np.testing.assert_allclose(jv, np.tensordot(j, direction, 2), rtol=1e-10)
+    np.testing.assert_allclose(gv, np.tensordot(np.tensordot(curvature, jv, 2), j, 2), rtol=1e-9, atol=1e-12)
+    assert float(np.sum(gv * direction)) >= 0
+
+
+def test_a_jacobian_for_each_sample(rng):
+    x = lm.Input(3)
+    net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(2), seed=0)
+    j = lm.jacobian(net(x), x)
+    assert [str(n) for n in j.shape] == ["B", "2", "3"]
+    f = lm.function(x, [net(x), j])
+    points = rng.normal(size=(5, 3)).astype("float32")
+    for b in range(5):
+        alone = f(points[b : b + 1])[1][0]
+        np.testing.assert_allclose(f(points)[1][b], alone, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="do not mix"):
+        lm.jacobian(x - lm.mean(x, axis=0), x)
+
+
+NETWORKS = {
+    "dense": (lambda: lm.Sequential(lm.Dense(5, "relu"), lm.Dense(4, "tanh"), lm.Dense(3), seed=0), "cross_entropy"),
+    "norm and dropout": (
+        lambda: lm.Sequential(lm.Dense(5), lm.LayerNorm(), lm.BatchNorm(), lm.Dropout(0.5), lm.Dense(3), seed=0),
+        "cross_entropy",
+    ),
+    "function": (
+        lambda: lm.Sequential(lm.Dense(3, "sigmoid"), seed=0),
+        lambda p, t: lm.mean((p - lm.one_hot(t, 3, p.dtype)) ** 2),
+    ),
+    "label smoothing": (lambda: lm.Sequential(lm.Dense(3), seed=0), lm.losses.CrossEntropy(label_smoothing=0.1)),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_per_sample_gradients_are_those_of_batches_of_one(name, rng):
+    make, loss = NETWORKS[name]
+    net = make().compile(loss, "sgd")
+    x, y = rng.normal(size=(7, 4)), rng.integers(0, 3, 7)
+    got = net.per_sample_gradients(x, y)
+    if name != "norm and dropout":
+        whole = net.gradients(x, y)
+        for i in range(7):
+            for key, value in net.gradients(x[i : i + 1], y[i : i + 1]).items():
+                np.testing.assert_allclose(got[key][i], value, rtol=1e-4, atol=1e-6)
+    else:  # a training graph draws numbers and mixes samples: the loss as `evaluate` sees it, by finite differences
+        whole = {}
+        for key in ("layer_norm_1.weight", "dense_2.bias"):
+            for i in range(3):
+                sides = []
+                for h in (1e-2, -1e-2):
+                    value = net.parameters[key]
+                    value[1] += h
+                    net.parameters[key] = value
+                    sides.append(net.evaluate(x[i : i + 1], y[i : i + 1])["loss"])
+                    value[1] -= h
+                    net.parameters[key] = value
+                np.testing.assert_allclose(got[key][i, 1], (sides[0] - sides[1]) / 2e-2, rtol=1e-2, atol=1e-3)
+    for key, value in whole.items():
+        np.testing.assert_allclose(got[key].mean(axis=0), value, rtol=1e-4, atol=1e-6)
+
+
+def test_per_sample_gradients_of_any_graph(rng):
+    """An embedding and a transposed weight have no rule of their own."""
+    x = lm.Input(4, dtype="int64")
+    w = lm.Parameter(rng.normal(size=(2, 12)).astype("float32"), name="w")
+    net = lm.Model(x, lm.Flatten()(lm.Embedding(6, 3)(x)) @ w.T, seed=0).compile("mse", "sgd")
+    data, y = rng.integers(0, 6, (5, 4)), rng.normal(size=(5, 2))
+    got = net.per_sample_gradients(data, y)
+    for i in range(5):
+        for key, value in net.gradients(data[i : i + 1], y[i : i + 1]).items():
+            np.testing.assert_allclose(got[key][i], value, rtol=1e-5, atol=1e-6)
+
+
+# ---- the readout ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("l2", [0.0, 0.1])
+def test_readout_is_ridge_regression(bias, l2, rng):
+    x, y, weight = rng.normal(size=(9000, 3)), rng.normal(size=(9000, 2)), rng.uniform(0.5, 2, 9000)
+    net = lm.Sequential(lm.Dense(6, "tanh"), lm.Dense(2, bias=bias), seed=0, dtype="float64")
+    error = net.fit_readout(x, y, l2, sample_weight=weight)
+    f = np.tanh(x @ net.parameters["dense_1.weight"] + net.parameters["dense_1.bias"])
+    share = weight / weight.sum()
+    mean_f, mean_y = (share @ f, share @ y) if bias else (np.zeros(6), np.zeros(2))
+    centred = (f - mean_f) * np.sqrt(share)[:, None]
+    want = np.linalg.solve(centred.T @ centred + l2 * np.eye(6), centred.T @ ((y - mean_y) * np.sqrt(share)[:, None]))
+    np.testing.assert_allclose(net.parameters["dense_2.weight"], want, rtol=1e-8, atol=1e-10)
+    if bias:
+        np.testing.assert_allclose(net.parameters["dense_2.bias"], mean_y - mean_f @ want, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(error, (share @ (net.predict(x) - y) ** 2).mean(), rtol=1e-8)
+
+
+def test_readout_holds_where_normal_equations_fail():
+    """Features of condition 1e10: squared they would be beyond float64."""
+    x = np.random.default_rng(0).normal(size=(200, 2))
+    x[:, 1] = x[:, 0] + 1e-10 * x[:, 1]
+    net = lm.Sequential(lm.Dense(1), seed=0, dtype="float64")
+    y = x @ np.array([3.0, -2.0])
+    assert net.fit_readout(x, y) < 1e-25
+    np.testing.assert_allclose(net.parameters["dense_1.weight"][:, 0], [3, -2], rtol=1e-3)
+
+
+def test_readout_says_what_is_wrong(rng):
+    x = rng.normal(size=(20, 2))
+    with pytest.raises(la.LinAlgError, match="condition number"):
+        lm.Sequential(lm.Dense(1), seed=0).fit_readout(np.c_[x, x[:, 0]], x[:, 0])
+    with pytest.raises(la.LinAlgError, match="condition number"):
+        lm.Sequential(lm.Dense(1), seed=0).fit_readout(np.ones((1, 3)), [1.0])
+    with pytest.raises(ValueError, match="without an activation"):
+        lm.Sequential(lm.Dense(1, "tanh"), seed=0).fit_readout(x, x[:, 0])
+    with pytest.raises(ValueError, match="expected targets with 2 columns"):
+        lm.Sequential(lm.Dense(2), seed=0).fit_readout(x, x[:, 0])
