@@ -89,3 +89,10 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(plots.importlib, "import_module", missing)
     with pytest.raises(ValueError, match=r"pip install 'lamina\[plot\]'"):
         history().plot()
+
+
+def test_summary_counts_bytes_and_flop_of_one_sample():
+    lines = small("float32").build(4).summary().splitlines()
+    assert lines[1].split() == ["layer", "type", "output", "parameters", "bytes", "FLOP"]
+    assert lines[3].split()[-3:] == ["40", "160", "80"]  # 2*4*8 + 8 for the bias + 8 for ReLU
+    assert lines[4].split()[-3:] == ["27", "108", "51"]  # 2*8*3 + 3

@@ -12,35 +12,56 @@ from lamina.blueprint import class_name
 from lamina.layers import Layer
 from lamina.losses.base import shown
 from lamina.tensor import Parameter
+from lamina.trace import cost
+from lamina.trace.graph import forward_graph, known_as
 from lamina.wiring import calls_of, nodes_of
 
 if TYPE_CHECKING:
     from lamina.model import Model
 
-HEAD = ("layer", "type", "output", "parameters")
+HEAD = ("layer", "type", "output", "parameters", "bytes", "FLOP")
+TEXTS = 3  # columns of words; those of numbers stand to the right
 
 
 def summary(model: Model) -> str:
-    """Name, type, output shape and number of parameters of each layer; the totals."""
+    """Name, type, output shape, parameters and their bytes, and the FLOP of one sample's prediction for each layer; the totals."""
     shapes = _output_shapes(model)
+    flops = _flops(model) if model.built else {}
     rows = [HEAD]
     for name, layer in _named_layers(model):
         shape = shapes.get(id(layer), rows[-1][2] if len(rows) > 1 else "")  # a layer that makes no node passes its input on
-        rows.append((name, class_name(layer), shape, f"{_count(list(layer.parameters.values())):,}" if layer.built else ""))
+        own = list(layer.parameters.values())
+        figures = (f"{_count(own):,}", f"{_bytes(own):,}", f"{flops.get(id(layer), 0):,}") if layer.built else ("", "", "")
+        rows.append((name, class_name(layer), shape, *figures))
     known = {p.variable for layer in model.layers for p in layer.parameters.values()}
     rows += [
-        (name, "Parameter", shown(tuple(p.shape)), f"{_count([p]):,}")
+        (name, "Parameter", shown(tuple(p.shape)), f"{_count([p]):,}", f"{_bytes([p]):,}", "")
         for name, p in model.wiring.parameters.items()
         if p.variable not in known
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-    lines = [
-        "  ".join([*(text.ljust(w) for text, w in zip(row[:-1], widths, strict=False)), row[-1].rjust(widths[-1])]) for row in rows
-    ]
+    lines = ["  ".join(_aligned(row, widths)) for row in rows]
     lines, rule = [line.rstrip() for line in lines], "-" * len(lines[0])
     return "\n".join(
         [f"{type(model).__name__}, {model.dtype}, seed {model.seed}", lines[0], rule, *lines[1:], rule, _totals(model)]
     )
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    cells = zip(row, widths, strict=True)
+    return [text.ljust(w) if i < TEXTS else text.rjust(w) for i, (text, w) in enumerate(cells)]
+
+
+def _flops(model: Model) -> dict[int, int]:
+    """id(layer) -> FLOP of all its calls in the prediction of one sample."""
+    graph = forward_graph(model)
+    out: dict[int, int] = {}
+    for node in graph.ordered():
+        if node.scope is not None:
+            operands = [tuple(known_as(n, 1) for n in i.shape) for i in node.inputs]
+            count = cost.flops(node, operands, tuple(known_as(n, 1) for n in node.shape))
+            out[id(node.scope.layer)] = out.get(id(node.scope.layer), 0) + count
+    return out
 
 
 def _named_layers(model: Model) -> list[tuple[str, Layer]]:
@@ -61,10 +82,14 @@ def _totals(model: Model) -> str:
     if not model.built:
         return "not built: shapes and parameters come with the first data, or with net.build((features,))"
     parameters = list(model.wiring.parameters.values())
-    size = sum(_count([p]) * np.dtype(p.dtype).itemsize for p in parameters)
+    size = _bytes(parameters)
     trained = _count([p for p in parameters if p.trainable])
     rest = _count(parameters) - trained
     return f"{_count(parameters):,} parameters ({size:,} B), {f'{trained:,} trained, {rest:,} not' if rest else 'all trained'}"
+
+
+def _bytes(parameters: Sequence[Parameter]) -> int:
+    return sum(_count([p]) * np.dtype(p.dtype).itemsize for p in parameters)
 
 
 def _count(parameters: Sequence[Parameter]) -> int:
