@@ -28,10 +28,12 @@ class Symbols:
     def __init__(self, graph: StepGraph) -> None:
         self.graph = graph
         self.of: dict[int, Sym] = {}  # a node's serial -> its symbol
+        self.serials: dict[Sym, int] = {}  # the other way round
         self.hidden: set[int] = set()  # nodes inside a line that says it all
         self.dense: list[tuple[str, Any, core.Node, core.Node]] = []  # (index, call, product, Z)
         self.sources: dict[str, core.Node] = {}  # plain name -> an input or variable
         self._taken: set[str] = set()
+        self._free: set[int] = set()  # serials of the sources
         self._next = 1
         self._name_inputs()
         self._name_dense()
@@ -49,6 +51,7 @@ class Symbols:
             symbol = symbol._replace(name=symbol.name + "′")
         self._taken.add(symbol.plain)
         self.of[node.serial] = symbol
+        self.serials[symbol] = node.serial
         return symbol
 
     def fresh(self, node: core.Node) -> Sym:
@@ -61,6 +64,7 @@ class Symbols:
 
     def _source(self, node: core.Node, symbol: Sym) -> None:
         self.sources[self.give(node, symbol).plain] = node
+        self._free.add(node.serial)
 
     def _name_inputs(self) -> None:
         graph = self.graph
@@ -225,14 +229,11 @@ class Symbols:
 
     def shown(self, node: core.Node) -> bool:
         """Whether the node has a line of its own."""
-        if node.serial in self.hidden or node.op in HIDDEN or node.op == "rule_constants" or node.serial in self._free():
+        if node.serial in self.hidden or node.op in HIDDEN or node.op == "rule_constants" or node.serial in self._free:
             return False
         if self.literal(node) is not None and node.serial not in self.of:
             return False
         return self.seen_through(node) is None and not (flips(node) and node.serial not in self.of)
-
-    def _free(self) -> set[int]:
-        return {node.serial for node in self.sources.values()}
 
 
 def flips(node: core.Node) -> bool:

@@ -23,7 +23,7 @@ class Matcher:
         self.products = {line.nodes[0]: line.detail["matmul"] for line in lines if "matmul" in line.detail}
         self.same: dict[int, int] = {}  # serial -> serial of the first equal node
         self.equals: dict[int, list[int]] = {}
-        self.waiting: list[core.Node] = []
+        self.waiting: dict[str, list[int]] = {}  # operation -> serials of the nodes that no step has yet
         self.operands: dict[int, set[int]] = {}
         self.done: set[int] = set()
         first: dict[Any, int] = {}
@@ -39,7 +39,7 @@ class Matcher:
             below = {s for i in inputs for s in (self.operands.get(i, set()) if self._idle(i) else {i})}
             self.operands[node.serial] = below
             if not idle and node.op != "rule_constants":
-                self.waiting.append(node)
+                self.waiting.setdefault(node.op, []).append(node.serial)
 
     def _idle(self, serial: int) -> bool:
         node = self.graph.nodes[serial]
@@ -47,35 +47,37 @@ class Matcher:
 
     def take(self, op: str, flops: int, inside: set[int]) -> list[int]:
         """The serials of the next node of this operation: one that is ready, rather one that reads what this step made."""
-        found: core.Node | None = None
+        found: int | None = None
         rank = 0
-        for node in self.waiting:
-            if node.op != op or (op == "matmul" and self.products.get(node.serial, flops) != flops):
+        for serial in self.waiting.get(op, ()):
+            if op == "matmul" and self.products.get(serial, flops) != flops:
                 continue
-            ready = self.operands[node.serial] <= self.done
-            near = bool(self.operands[node.serial] & inside)
+            ready = self.operands[serial] <= self.done
+            near = not self.operands[serial].isdisjoint(inside)
             score = 2 * near + ready  # what is fused hangs together
             if score > rank:
-                found, rank = node, score
+                found, rank = serial, score
+            if score == 3:
+                break
         if found is None:
             found = self._behind(op, flops)
         if found is None:
             return []
-        self.waiting.remove(found)
-        self.done.add(found.serial)
-        inside.add(found.serial)
-        return self.equals[found.serial]
+        self.waiting[op].remove(found)
+        self.done.add(found)
+        inside.add(found)
+        return self.equals[found]
 
-    def _behind(self, op: str, flops: int) -> core.Node | None:
+    def _behind(self, op: str, flops: int) -> int | None:
         """An operation that passes leave alone, though they replaced some before it: those have been computed in another form."""
         if op != "matmul" and op != "rule_update" and not op.endswith("_backward") and op not in core.activation_names():
             return None
-        for node in self.waiting:
-            if node.op == op and (op != "matmul" or self.products.get(node.serial, flops) == flops):
-                above = self._ancestors(node.serial)
+        for serial in self.waiting.get(op, ()):
+            if op != "matmul" or self.products.get(serial, flops) == flops:
+                above = self._ancestors(serial) - self.done
                 self.done |= above
-                self.waiting = [n for n in self.waiting if n.serial not in above]
-                return node
+                self.waiting = {name: [s for s in serials if s not in above] for name, serials in self.waiting.items()}
+                return serial
         return None
 
     def _ancestors(self, serial: int) -> set[int]:

@@ -29,6 +29,7 @@ class Writer:
         self.symbols = Symbols(graph)
         self.folded: Folded | None = fold(self.symbols) if graph.loss is not None else None
         self.biases = self._biases()
+        self.dense = {z.serial: (index, call, product, z) for index, call, product, z in self.symbols.dense}
         self.batch = trace.about["batch"] or 1
         if self.folded:
             self.folded.hide()
@@ -63,7 +64,7 @@ class Writer:
         symbols = self.symbols
         if not symbols.shown(node):
             return
-        dense = next((d for d in symbols.dense if d[3] == node), None)
+        dense = self.dense.get(node.serial)
         if dense is not None:
             return self._dense(*dense)
         bias = self.biases.get(node.serial)
@@ -137,11 +138,10 @@ class Writer:
 
     def _operands(self, equation: Equation) -> dict[str, core.Node]:
         """The nodes behind the symbols right of the sign, by name."""
-        by_symbol = {symbol: self.graph.nodes[serial] for serial, symbol in self.symbols.of.items() if serial in self.graph.nodes}
         found: dict[str, core.Node] = {}
         for part in equation[1:]:
             if isinstance(part, Sym):
-                node = by_symbol.get(part._replace(transposed=False))
+                node = self.graph.nodes.get(self.symbols.serials.get(part._replace(transposed=False), -1))
                 if node is not None:
                     found[part._replace(transposed=False).plain] = node
         return found
@@ -190,7 +190,8 @@ class Writer:
         lines = self.trace.steps
         used = {name for line in lines if line.section == "backward" for name in line.operands}
         moved = [s for s in lines if s.kind in ("weight gradient", "bias gradient") and s.name not in used]
-        rest = [s for s in lines if s not in moved]
+        out = {id(s) for s in moved}
+        rest = [s for s in lines if id(s) not in out]
         for line in sorted(moved, key=lambda s: s.kind):  # the bias first: what is put in later stands nearer
             at = [i for i, s in enumerate(rest) if s.section != "backward" or s.name in line.operands]
             rest.insert(max(at) + 1, line)
