@@ -13,7 +13,7 @@ COLOURS = {
     "numpy": "#0072b2", "pytorch": "#d55e00", "pytorch fused": "#e69f00", "pytorch compiled": "#a04000", "jax": "#009e73",
     "jax jit": "#009e73", "jax scan": "#56b4e9", "scikit-learn": "#cc79a7", "onnxruntime": "#7f6f00",
 }  # fmt: skip
-LEFT, PLOT, RIGHT, ROW, TOP = 190, 560, 170, 22, 74
+LEFT, PLOT, RIGHT, ROW, TOP = 190, 560, 190, 22, 88
 LOW, HIGH = 0.25, 64.0  # of the axis: what takes longer is drawn at its end, with a >
 SHOWN = ("training", "inference", "update", "calls")
 

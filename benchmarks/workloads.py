@@ -74,7 +74,7 @@ TRAINING = [
     Workload("odd", (37, 61, 53, 7), "tanh", "cross_entropy", "adam", 100),
     Workload("deep-thin", (16, *[32] * 16, 4), "tanh", "mse", "adam", 128, quick=False),
     Workload("autoencoder", (784, 256, 32, 256, 784), "relu", "mse", "adam", 128, quick=False),
-    Workload("double", (64, 128, 128, 8), "tanh", "mse", "adam", 128, dtype="float64"),
+    Workload("double", (64, 128, 128, 8), "tanh", "mse", "adam", 128, dtype="float64", quick=False),
     Workload("large-batch", (64, 128, 128, 10), "relu", "cross_entropy", "adam", 4096, quick=False),
     Workload("one-sample", (64, 128, 10), "relu", "cross_entropy", "sgd", 1, quick=False),
 ]

@@ -1,0 +1,184 @@
+"""What makes it fast, held without a clock: the steps of a training program, its switches, and the inner loops of the kernels."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import _core as core
+from lamina.programs import Target, Task
+from test_layering import compiler, isa_flags, kernel_units
+
+TARGETS = {"cross_entropy": ("int64", ()), "mse": ("float32", (3,))}
+
+
+def network(activation, loss, optimizer, **more):
+    """5 -> 8 -> 6 -> 3"""
+    net = lm.Sequential(lm.Dense(8, activation), lm.Dense(6, activation), lm.Dense(3), seed=1, **more).build(5)
+    return net.compile(loss, optimizer)
+
+
+def batch(loss, n, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((n, 5)).astype(np.float32)
+    return x, rng.integers(0, 3, n) if loss == "cross_entropy" else rng.standard_normal((n, 3)).astype(np.float32)
+
+
+def program(net, loss, **switches):
+    """A training program of the network, built as `Programs` does, with switches of the core; and what keeps it alive."""
+    graph = net.programs.loss(Task((Target(*TARGETS[loss]),)))
+    optimizer = net.programs.bind_optimizer()
+    parameters = net.programs.trainable
+    effects = optimizer.effects(parameters, lm.grad(graph.loss, parameters))
+    return core.Program(graph.inputs(net.inputs), [graph.loss.node], [e.node for e in effects], True, **switches)
+
+
+CASES = [("relu", "cross_entropy", "adam"), ("tanh", "mse", "sgd")]
+
+
+@pytest.mark.parametrize(("activation", "loss", "optimizer"), CASES)
+def test_the_steps_of_a_training_program(activation, loss, optimizer):
+    """A product for each layer's value, for each gradient of a layer's input but the first, and for each weight's gradient.
+
+    What follows a product runs inside it: bias and activation; the loss and its gradient; the slope and the bias's gradient; the
+    optimizer's rule.
+    """
+    steps = program(network(activation, loss, optimizer), loss).steps
+    products = [s.split("+") for s in steps if s.startswith("matmul")]
+    rest = [s for s in steps if not s.startswith("matmul")]
+    assert len(products) == 3 + 2 + 3, steps
+    assert products[:2] == [["matmul", "add", activation]] * 2
+    assert products[2][:2] == ["matmul", "add"], "the loss and its gradient follow the last layer's product"
+    assert "sum" in products[2], "the last bias's gradient rides along"
+    if loss == "cross_entropy":
+        assert {"logsumexp", "softmax"} <= set(products[2])
+    backward = [p for p in products[3:] if "rule_update" not in p]
+    assert backward == [["matmul", f"{activation}_backward", "sum"]] * 2
+    assert sum(p == ["matmul", "rule_update"] for p in products) == 3
+    # beside the products: the rule's constants, a small update for each bias, and the mean's division
+    assert sorted(rest) == sorted(["rule_constants", *["rule_update"] * 3, "div"])
+
+
+def test_a_prediction_is_one_step_a_layer():
+    net = network("relu", "cross_entropy", "adam")
+    assert net.programs.predict().steps == ["matmul+add+relu", "matmul+add+relu", "matmul+add"]
+
+
+def test_another_batch_size_is_the_same_program():
+    net = network("relu", "cross_entropy", "adam")
+    net.train_step(*batch("cross_entropy", 32))
+    built = dict(net.programs._programs)
+    steps = [p.steps for p in built.values()]
+    for n in (1, 7, 64, 33, 32):
+        assert np.isfinite(net.train_step(*batch("cross_entropy", n)))
+        net.predict(batch("cross_entropy", n)[0])
+    after = net.programs._programs
+    assert list(after) == list(built)
+    assert all(after[key] is built[key] for key in built)
+    assert [p.steps for p in after.values()] == steps
+
+
+def test_buffers_grow_to_the_largest_batch_and_stay():
+    net = network("tanh", "mse", "sgd")
+    trained = program(net, "mse")
+    x, y = batch("mse", 64)
+    trained.run([x, y])
+    largest = trained.arena_bytes
+    for n in (1, 13, 64):
+        trained.run([x[:n], y[:n]])
+        assert trained.arena_bytes <= largest
+
+
+SWITCHES = [{"fuse": False}, {"fuse_products": False}, {"fuse_updates": False}, {"optimize": False, "fuse": False}]
+
+
+@pytest.mark.parametrize("switches", SWITCHES, ids=lambda s: ", ".join(s))
+@pytest.mark.parametrize(("activation", "loss", "optimizer"), CASES)
+def test_without_a_fusion_there_are_more_steps_and_the_same_numbers(activation, loss, optimizer, switches):
+    whole, parts = (network(activation, loss, optimizer) for _ in range(2))
+    fused, split = program(whole, loss), program(parts, loss, **switches)
+    assert len(split.steps) > len(fused.steps)
+    for seed, n in enumerate((16, 5, 16)):
+        a, b = (p.run(list(batch(loss, n, seed)))[0] for p in (fused, split))
+        np.testing.assert_allclose(a, b, rtol=2e-6)  # a mean of 48 numbers, in another order
+    for name, value in whole.parameters.items():
+        # three updates of at most 1e-3 (Adam): a gradient near 0 may be rounded to another one, as large as itself
+        np.testing.assert_allclose(value, parts.parameters[name], rtol=1e-5, atol=2e-6, err_msg=name)
+
+
+# ---- The inner loops of the micro-kernels ----
+
+BEGIN = re.compile(r"^(_ZN\w*?_GLOBAL__N_1\w*?(?:4tile|9thin_tile)I([fd])Li(\d+)E(?:Li(\d+)E)?E\w*):$")
+LABEL = re.compile(r"^(\.L\w+):")
+JUMP = re.compile(r"^\tj[a-z]+\t(\.L\w+)")
+
+
+def units_with_wide_registers() -> list[Path]:
+    """Kernel files of x86-64 whose assembly is read; the base one has no fused multiply-add."""
+    return [u for u in kernel_units() if u.stem in ("isa_avx2", "isa_avx512")]
+
+
+def functions(assembly: str) -> dict[tuple[str, int, int], list[str]]:
+    """(f or d, rows, vectors) -> lines of a register tile; 0 vectors for the thin one."""
+    found: dict[tuple[str, int, int], list[str]] = {}
+    body: list[str] | None = None
+    for line in assembly.splitlines():
+        begin = BEGIN.match(line)
+        if begin:
+            body = found.setdefault((begin[2], int(begin[3]), int(begin[4] or 0)), [])
+        elif line.startswith("\t.size"):
+            body = None
+        elif body is not None:
+            body.append(line)
+    return found
+
+
+def inner_loops(lines: list[str]) -> list[list[str]]:
+    """From a label to the jump back to it, with no other loop inside."""
+    at = {m[1]: i for i, line in enumerate(lines) if (m := LABEL.match(line))}
+    loops = []
+    for i, line in enumerate(lines):
+        jump = JUMP.match(line)
+        if jump and at.get(jump[1], i) < i:
+            loops.append((at[jump[1]], i))
+    return [lines[a : b + 1] for a, b in loops if not any(a <= c and d <= b and (c, d) != (a, b) for c, d in loops)]
+
+
+@pytest.mark.parametrize("unit", units_with_wide_registers(), ids=lambda p: p.stem)
+def test_no_inner_loop_of_a_micro_kernel_touches_the_stack(unit, tmp_path):
+    """A reference to the stack means that accumulators do not fit the registers, or that a load went through memory: it costs half
+    of the speed and more. Built are the widest tiles of each number of rows, those with the least room, with the file's flags."""
+    if "x86_64" not in subprocess.run([compiler(), "-dumpmachine"], capture_output=True, text=True).stdout:
+        pytest.skip("the compiler builds for another architecture: these instruction sets do not exist there")
+    products = unit.read_text().replace("kernels/table.inl", "kernels/gemm.inl")
+    isa = unit.stem.removeprefix("isa_")
+    space = f"lamina::kernels::{isa}::"
+    take = [
+        f"[[gnu::used]] auto take_{t}_{r} = &{space}tile<{t}, {r}, {space}widest({r})>;"
+        for t in ("float", "double")
+        for r in range(1, 7)
+    ]
+    take += [f"[[gnu::used]] auto take_thin_{t} = &{space}thin_tile<{t}, {space}kThinRows>;" for t in ("float", "double")]
+    source, target = tmp_path / "products.cpp", tmp_path / "products.s"
+    source.write_text(products.replace("#endif", "\n".join([*take, "#endif"])))
+    flags = ["-std=c++20", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *isa_flags(unit)]
+    command = [compiler(), *flags, f"-I{unit.parent.parent}", "-S", str(source), "-o", str(target)]
+    built = subprocess.run(command, capture_output=True, text=True)
+    assert built.returncode == 0, f"{' '.join(command)}\n{built.stderr}"
+    tiles = functions(target.read_text())
+    assert len(tiles) == len(take), f"the register tiles have other names now, adapt this test; found {sorted(tiles)}"
+    for (kind, rows, vectors), lines in tiles.items():
+        where = f"{isa} tile<{'float' if kind == 'f' else 'double'}, {rows}, {vectors}>"
+        stack = ("(%rsp", "(%rbp") if any("movq\t%rsp, %rbp" in line for line in lines) else ("(%rsp",)
+        loops = [loop for loop in inner_loops(lines) if any("vfmadd" in line for line in loop)]
+        assert loops, f"{where}: expected a loop of fused multiply-adds"
+        for loop in loops:
+            count = sum("vfmadd" in line for line in loop)
+            assert count % (rows * max(vectors, 1)) == 0, f"{where}: {count} multiply-adds in the loop"
+            touched = [line.strip() for line in loop if any(s in line for s in stack)]
+            assert not touched, f"{where}: the inner loop refers to the stack: {touched}"
