@@ -317,3 +317,31 @@ def test_update_state_and_in_training():
     net.train_step(x[:3], x[:3])
     assert net.parameters["count_1.seen"] == 7
     assert net.predict(x)[0, 0] == 8
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 5, 17])
+def test_products_with_factors_of_any_strides(n, dtype, rng):
+    """Repeated rows and columns, every other column, turned round: on either side of a product."""
+    a, b = rng.normal(size=(6, 9)), rng.normal(size=(9, 2 * n))
+    x, y = lm.placeholder(a.shape, dtype), lm.placeholder(b.shape, dtype)
+    row, column = lm.placeholder((1, 2 * n), dtype), lm.placeholder((9, 1), dtype)
+    products = [
+        x @ y[:, ::2],
+        x @ y[::-1, ::-1],
+        x @ lm.broadcast_to(row, b.shape),
+        x @ lm.broadcast_to(column, b.shape),
+        x @ lm.full(b.shape, 0.5, dtype),
+        lm.transpose(y[:, ::2]) @ lm.transpose(x),
+        lm.full((3, 6), 2.0, dtype) @ x,
+    ]
+    got = lm.function([x, y, row, column], products)(a, b, b[:1], b[:, :1])
+    half, whole = b[:, ::2], np.ones_like(b)
+    want = [a @ half, a @ b[::-1, ::-1], a @ (whole * b[:1]), a @ (whole * b[:, :1]), a @ (whole * 0.5), half.T @ a.T]
+    want.append(np.full((3, 6), 2.0) @ a)
+    for g, w in zip(got, want, strict=True):
+        np.testing.assert_allclose(g, w, rtol=0, atol=1e-5 if dtype == "float32" else 1e-13)
+
+
+def test_one_hot_of_one_class_in_a_stack():
+    assert np.array_equal(lm.one_hot(np.zeros((2, 3), np.int64), 1), np.ones((2, 3, 1)))

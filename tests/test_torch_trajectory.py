@@ -91,12 +91,12 @@ def test_trajectory(name, dtype):
 
 
 def test_every_built_in_optimizer_is_compared():
-    """Lion is not in PyTorch; its formula is held in tests/reference_rules.py. The stored file stays small."""
+    """Lion is not in PyTorch; its formula is held in tests/reference_rules.py, second-order ones in tests/test_second_order.py."""
     from_torch = {OPTIMIZERS[c.optimizer] for c in CASES.values()}
     built_in = {
         v
         for v in vars(lm.optim).values()
         if isinstance(v, type) and issubclass(v, lm.optim.Optimizer) and v is not lm.optim.Optimizer
     }
-    assert {c.__name__ for c in built_in - from_torch} <= {"Lion"}
+    assert {c.__name__ for c in built_in - from_torch} <= {"Lion", "LBFGS", "LevenbergMarquardt", "Muon"}
     assert (Path(__file__).parent / "data" / "torch_trajectories.npz").stat().st_size < 200_000

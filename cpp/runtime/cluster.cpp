@@ -209,7 +209,8 @@ class Clusterer {
       cluster.forms[node] = n.form;
       cluster.has_rows = cluster.has_rows || n.form == Form::row || node->op->kind == Kind::row;
       cluster.has_totals = cluster.has_totals || n.form == Form::total;
-      cluster.has_columns = cluster.has_columns || n.form == Form::column_sum || (n.form == Form::total && n.domain.size() > 1);
+      const bool sums = n.form == Form::column_sum || (n.form == Form::total && n.domain.size() > 1);
+      cluster.has_columns = cluster.has_columns || sums || node->is("one_hot");
       result_.of[node] = entry->second;
     }
   }

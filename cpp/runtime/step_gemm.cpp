@@ -3,6 +3,7 @@
 // Blocks are cut by m, n and k alone, and every element of C is one chain of multiply-adds over ascending k: the result does not
 // depend on the number of threads, nor on the other rows.
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include "runtime/steps.h"
@@ -136,6 +137,7 @@ class GemmStep final : public Step {
   enum class Way {
     rows,         // B's rows are dense
     turned,       // B's columns are dense: a part at a time is transposed into scratch
+    gathered,     // B's strides are neither (repeated, every other column): a part at a time is copied into scratch
     dots,         // few columns, A's rows and B's columns dense: dot products
     dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
     upright,      // few columns, A's columns dense: C^T = B^T A^T, where the dense rows of A^T fill the vectors
@@ -145,19 +147,19 @@ class GemmStep final : public Step {
     // Dot products add in another order than chains do: m must not decide, or a row's bits would depend on its batch.
     const bool few = n_ <= lanes / 2;
     way_ = Way::rows;
-    if (few && a_col_ == 1)
+    if (few && a_col_ == 1 && (b_row_ == 1 || b_col_ == 1 || n_ == 1))
       way_ = b_row_ == 1 ? Way::dots : Way::dots_turned;
     else if (few && a_row_ == 1 && m_ >= lanes)
       way_ = Way::upright;
     else if (b_col_ != 1 && n_ > 1)
-      way_ = Way::turned;
+      way_ = b_row_ == 1 || k_ == 1 ? Way::turned : Way::gathered;
   }
 
   void choose_blocks() {
     const int64_t mr = kernel_.mr, nr = kernel_.nr;
     const bool sums = epilogue_ && epilogue_->cluster().has_totals;
     const bool whole_rows = epilogue_ && (epilogue_->cluster().has_rows || (sums && n_ <= kMaxWholeRow));
-    const bool turned = way_ == Way::turned;
+    const bool turned = way_ == Way::turned || way_ == Way::gathered;
     const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     block_rows_ = std::min(round_up(rows, mr), round_up(turned ? kTurnedRows : kBlockRows, mr));
     block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), turned ? std::max(kTurnedCols, nr) : kBlockCols);
@@ -230,7 +232,8 @@ class GemmStep final : public Step {
     args.c_row = c_row;
     switch (way_) {
       case Way::rows: return kernel_.block(args);
-      case Way::turned: return multiply_turned(args, scratch);
+      case Way::turned:
+      case Way::gathered: return multiply_turned(args, scratch);
       case Way::dots: args.b_row = b_col_; return kernel_.narrow(args);
       case Way::dots_turned: return multiply_dots_turned(args, scratch);
       case Way::upright: return multiply_upright(args, scratch);
@@ -242,12 +245,23 @@ class GemmStep final : public Step {
     for (int64_t k0 = 0; k0 == 0 || k0 < k_; k0 += piece_) {
       args.k = std::min(piece_, k_ - k0);
       args.a = a + k0 * a_col_ * element_;
-      kernel_.transpose(turned, args.n, b + k0 * b_row_ * element_, b_col_, args.n, args.k);
+      const char* part = b + k0 * b_row_ * element_;
+      if (way_ == Way::turned)
+        kernel_.transpose(turned, args.n, part, b_col_, args.n, args.k);
+      else
+        gather(turned, part, args.k, args.n);
       args.b = turned;
       args.b_row = args.n;
       args.accumulate = k0 > 0;
       kernel_.block(args);
     }
+  }
+
+  // to[r, c] = from[r * b_row + c * b_col], dense.
+  void gather(char* to, const char* from, int64_t rows, int64_t cols) const {
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t c = 0; c < cols; ++c, to += element_)
+        std::memcpy(to, from + (r * b_row_ + c * b_col_) * element_, static_cast<size_t>(element_));
   }
 
   void multiply_dots_turned(kernels::GemmArgs args, char* turned) const {
