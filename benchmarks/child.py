@@ -7,6 +7,7 @@ import importlib
 import json
 import math
 import sys
+import time
 from typing import Any
 
 from benchmarks import ceiling, peers, report, threads
@@ -19,6 +20,7 @@ TOLERANCE = {"float32": 2e-3, "float64": 1e-8}  # of f32: different orders of su
 
 def main(options: argparse.Namespace) -> None:
     """Measures with `options.child` threads and writes the rows to `options.json`."""
+    begun = time.perf_counter()
     count = options.child
     cpus = threads.pin(count)
     found = peers.installed(["lamina"] if options.alone else options.peers)
@@ -34,7 +36,7 @@ def main(options: argparse.Namespace) -> None:
         for row in measured:
             row = {"suite": name, "threads": count, **row}
             if not any(r["suite"] == name for r in rows):
-                report.suite(name, suite.__doc__ or "")
+                report.suite(name, suite.__doc__ or "", time.perf_counter() - begun)
             rows.append(row)
             report.line(row, tops)
     for dtype in ("float32", "float64"):  # the machine may have been busy at the beginning

@@ -52,8 +52,8 @@ def heading(threads: int, cpus: list[int], versions: dict[str, str], tops: dict[
     )
 
 
-def suite(name: str, doc: str) -> None:
-    print(f"\n{name}: {doc.splitlines()[0]}", flush=True)
+def suite(name: str, doc: str, seconds: float) -> None:
+    print(f"\n{name} ({seconds:.0f} s): {doc.splitlines()[0]}", flush=True)
 
 
 def line(row: Row, tops: dict[str, Any]) -> None:

@@ -94,7 +94,13 @@ def test_buffers_grow_to_the_largest_batch_and_stay():
         assert trained.arena_bytes <= largest
 
 
-SWITCHES = [{"fuse": False}, {"fuse_products": False}, {"fuse_updates": False}, {"optimize": False, "fuse": False}]
+SWITCHES = [
+    {"fuse": False},
+    {"fuse_products": False},
+    {"fuse_updates": False},
+    {"fuse": False, "fuse_products": False, "fuse_updates": False},
+    {"fuse": False, "optimize": False},
+]
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=lambda s: ", ".join(s))

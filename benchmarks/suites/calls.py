@@ -14,6 +14,7 @@ from benchmarks.timing import Case, measure
 from benchmarks.workloads import TRAINING, Workload
 
 SMALLEST = Workload("smallest", (2, 2, 1), "tanh", "mse", "adam", 1)
+FIRST = 0.3  # seconds of first steps, of which the best counts
 BY_NAME = {w.name: w for w in TRAINING}
 
 
@@ -23,7 +24,7 @@ def rows(run: Run) -> Iterator[dict[str, Any]]:
         who.pop("jax scan", None)  # many steps in one call: no call is timed
         yield _row("smallest step", _timed(run, who), "2-2-1, batch 1, Adam")
         yield _row("smallest predict", _timed(run, peers.contenders(run.peers, "inference", SMALLEST)), "2-2-1, batch 1")
-    for name in ("tiny-rl", "mnist-m"):
+    for name in ("tiny-rl",) if run.quick else ("tiny-rl", "mnist-m"):
         if run.wants("build and first step"):
             values = {
                 who: _first(module, BY_NAME[name]) for who, module in run.peers.items() if who in ("lamina", "pytorch", "jax")
@@ -45,11 +46,12 @@ def _timed(run: Run, who: dict[str, Any]) -> dict[str, float]:
     return measure(Case("calls", "", who), seconds=run.seconds, rounds=run.rounds, threads=run.threads)
 
 
-def _first(module: Any, w: Workload, repeats: int = 3) -> float:
+def _first(module: Any, w: Workload) -> float:
     """Seconds until the first loss; of the first contender of a peer (PyTorch eager, JAX jit with its compilation)."""
     best = np.inf
     _ = w.data, w.weights  # made before
-    for _ in range(repeats):
+    begun = time.perf_counter()
+    while best == np.inf or time.perf_counter() - begun < FIRST:
         start = time.perf_counter()
         contender = next(iter(module.training(w).values()))
         contender.run(contender.block)
