@@ -22,19 +22,18 @@ Key = tuple[int, str, str]
 
 
 def main(arguments: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("files", nargs="*", type=Path, help="two .json files that `python -m benchmarks` wrote")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks compare", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--commits", nargs=2, metavar=("OLD", "NEW"), help="build both, measure them in turn")
     parser.add_argument("--rounds", type=int, default=2, help="turns of two commits (default: %(default)s)")
     options, rest = parser.parse_known_args(arguments)
     if options.commits:
-        old, new = commits(options.commits, options.rounds, [*rest, *(str(f) for f in options.files)])
-        names = options.commits
-    elif len(options.files) == 2:
-        old, new = (ours(json.loads(path.read_text())["runs"]) for path in options.files)
-        names = [path.stem for path in options.files]
+        names = list(options.commits)
+        old, new = commits(names, options.rounds, rest)
+    elif len(rest) == 2:
+        names = [Path(path).stem for path in rest]
+        old, new = (ours(json.loads(Path(path).read_text())["runs"]) for path in rest)
     else:
-        parser.error("expected two files, or --commits OLD NEW")
+        parser.error("expected two .json files that `python -m benchmarks` wrote, or --commits OLD NEW and its options")
     print("\n".join(table(old, new, names)))
     return 0
 
