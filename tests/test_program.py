@@ -345,3 +345,10 @@ def test_products_with_factors_of_any_strides(n, dtype, rng):
 
 def test_one_hot_of_one_class_in_a_stack():
     assert np.array_equal(lm.one_hot(np.zeros((2, 3), np.int64), 1), np.ones((2, 3, 1)))
+
+
+def test_what_is_known_beforehand_is_turned_round_before_it_is_read():
+    c = np.arange(9.0).reshape(3, 3)
+    x = lm.placeholder((3, 3), "float64")
+    half = lm.full((3, 3), 0.5, "float64") * c
+    assert np.array_equal(lm.function([x], x * (half + half.T))(np.ones((3, 3))), (c + c.T) / 2)

@@ -137,7 +137,7 @@ class Clusterer {
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Info& p = infos_.at(node->inputs[i].get());
       joins[i] = can_join(node->inputs[i].get(), p, node, n, i);
-      n.level = std::max(n.level, p.level + (joins[i] || is_given(node->inputs[i].get()) ? 0 : 1));
+      n.level = std::max(n.level, p.level + (joins[i] || is_given(node->inputs[i].get(), node) ? 0 : 1));
     }
     if (n.form == Form::total && !joins[0]) n.domain = node->inputs[0]->shape();  // of a value in memory, not of a tile's rows
     for (size_t i = 0; i < node->inputs.size(); ++i) {
@@ -147,8 +147,10 @@ class Clusterer {
     infos_[node] = n;
   }
 
-  // There before the program runs.
-  bool is_given(const Node* node) const { return node->op->kind == Kind::source || settled_.count(node) > 0; }
+  // There before the user's program runs: settled values for all but settled users, which run together with them.
+  bool is_given(const Node* node, const Node* user) const {
+    return node->op->kind == Kind::source || (settled_.count(node) > 0 && settled_.count(user) == 0);
+  }
 
   // A program whose results only one later program reads moves into it: nothing else waits for them, and what it reads is there even
   // earlier. `last` is the last node of its group.
