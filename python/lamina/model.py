@@ -273,7 +273,7 @@ class Model:
         """dl_i/dp of each sample's own loss l_i, for each trainable parameter p by its name, of shape (n, *p.shape).
 
         Their mean over the samples is dL/dp of the loss as `evaluate` sees it (no dropout, running statistics). Layers whose weights
-        meet a sample in a product or element by element take one backward pass over all samples; anything else, a pass for each.
+        meet a sample in a product or element by element take one backward pass for all samples; anything else, one for each.
 
         >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
         >>> net.per_sample_gradients(np.ones((4, 2)), np.zeros((4, 1)))["dense_1.weight"].shape
@@ -288,7 +288,7 @@ class Model:
 
         minimizes sum_i w_i |f_i W + b - y_i|^2 / sum_i w_i + l2 |W|^2 (b is not held back), by QR in float64, over the rows in
         parts. For networks whose other weights are random and stay so, and for a start of `fit`. Returns the mean squared error.
-        Errors: ValueError for another last layer; LinAlgError with the condition number where the features are dependent and l2 is 0.
+        Errors: ValueError for another last layer; LinAlgError with the condition number where features are dependent and l2 is 0.
 
         >>> x = np.linspace(-3, 3, 200)[:, None]
         >>> net = lm.Sequential(lm.Dense(50, "tanh"), lm.Dense(1), seed=0)

@@ -154,7 +154,8 @@ _PADE_REACH = 5.371920351148152  # up to this 1-norm the approximation is exact 
 def _expm(a: Array) -> Array:
     check_finite("expm", a)
     flat = a.reshape(-1, *a.shape[-2:]).astype(np.float64)
-    return np.array([_expm_one(one) for one in flat]).reshape(a.shape)
+    result: Any = np.array([_expm_one(one) for one in flat])
+    return result.reshape(a.shape)  # type: ignore[no-any-return]
 
 
 def _expm_one(a: Array) -> Array:

@@ -177,7 +177,7 @@ def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_di
     return substitute(t, b, lower)
 
 
-_BLOCK = 32  # rows that LAPACK's general solver takes at once; between blocks it is matrix products
+_BLOCK = 64  # rows that LAPACK's general solver takes at once; between blocks it is matrix products
 
 
 def substitute(t: Array, b: Array, lower: bool) -> Array:

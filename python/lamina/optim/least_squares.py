@@ -24,6 +24,7 @@ from lamina.tensor import Tensor, placeholder
 Array = np.ndarray[Any, Any]
 
 CHUNK_BYTES = 1 << 20  # of J at once: it is written and read again while it lies in the cache
+MOST_LU = 400  # weights up to which one call of LAPACK's general solver takes less time than Cholesky and two substitutions
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 
 
@@ -194,10 +195,15 @@ class Dual:
 
 
 def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
-    """(H + diag(shift))^-1 b by Cholesky."""
+    """(H + diag(shift))^-1 b; LinAlgError where that is not positive definite in float64."""
     n = len(h)
     shifted = np.array(h, order="C")
     shifted.flat[:: n + 1] += shift
+    if n <= MOST_LU:
+        d: Array = np.linalg.solve(shifted, b)
+        if not float(b @ d) >= 0:
+            raise np.linalg.LinAlgError("not positive definite")
+        return d
     factor = np.linalg.cholesky(shifted)
     half = substitute(factor, b[:, None], lower=True)
     return substitute(factor.T, half, lower=False)[:, 0]

@@ -13,6 +13,8 @@ from lamina.optim.least_squares import LeastSquares
 
 Array = np.ndarray[Any, Any]
 
+FADE = 0.9  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
+
 
 class LevenbergMarquardt(FullBatch):
     """Steps d with (J^T J + mu D) d = -J^T e on all data at once; mu falls after a step that helps and rises until one does.
@@ -20,8 +22,8 @@ class LevenbergMarquardt(FullBatch):
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
     mu: the first damping (1e-3; 5e-3 with bayesian). mu_dec, mu_inc: its factors after a step that lowers L, and after one that
-    does not (2). scaling: "marquardt", D is the largest diagonal of J^T J so far, so that no weight's unit matters and the way to
-    a minimum is several times shorter; or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`).
+    does not (2). scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.9 D, diagonal)), so that no weight's
+    unit matters and the way through curved valleys is several times shorter; or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`).
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
     max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
@@ -138,7 +140,7 @@ class LevenbergMarquardt(FullBatch):
         """D's diagonal."""
         if self.scaling == "identity" or self._problem.dual:
             return 1.0
-        largest = np.maximum(self.state["scale"].value, beta * self._system.diagonal)
+        largest = np.maximum(FADE * self.state["scale"].value, beta * self._system.diagonal)
         self.state["scale"].value = largest
         floor = 1e-12 * max(float(largest.max()), 1e-300)  # a column of zeros: a weight without effect
         return np.maximum(largest, floor)  # type: ignore[no-any-return]
