@@ -89,4 +89,3 @@ def _each(loss: Loss, pred: Tensor, target: Any) -> Tensor:
         losses, counts = ops.sum(losses, rest), ops.sum(counts, rest)
     mean: Tensor = losses / ops.maximum(counts, TINY)
     return mean
-
