@@ -103,6 +103,17 @@ def test_samples_that_mix_are_seen():
         net.fit(np.ones((4, 3)), np.ones(4), loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
 
 
+@pytest.mark.parametrize("n", [1, 7, 31, 32, 33, 64, 65, 100])
+def test_the_solver(n, rng):
+    from lamina.optim.least_squares import _solve_positive
+
+    j, b, shift = rng.normal(size=(2 * n, n)), rng.normal(size=n), rng.uniform(0.1, 1, n)
+    h = j.T @ j
+    np.testing.assert_allclose(_solve_positive(h, shift, b), np.linalg.solve(h + np.diag(shift), b), rtol=1e-9, atol=1e-12)
+    with pytest.raises(np.linalg.LinAlgError):
+        _solve_positive(h, -2 * np.trace(h), b)
+
+
 def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
     """The same rule in plain NumPy: losses after each step."""
     inc, losses, largest = (10.0 if scaling == "identity" else 2.0), [], np.zeros_like(theta)

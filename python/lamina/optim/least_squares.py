@@ -24,7 +24,7 @@ from lamina.tensor import Tensor, placeholder
 Array = np.ndarray[Any, Any]
 
 CHUNK_BYTES = 1 << 20  # of J at once: it is written and read again while it lies in the cache
-MOST_LU = 400  # weights up to which one call of LAPACK's general solver takes less time than Cholesky and two substitutions
+BLOCK = 32  # columns that LAPACK factors at once
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 
 
@@ -195,15 +195,20 @@ class Dual:
 
 
 def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
-    """(H + diag(shift))^-1 b; LinAlgError where that is not positive definite in float64."""
+    """(H + diag(shift))^-1 b by blocked Cholesky; LinAlgError where that is not positive definite in float64.
+
+    LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest: the bits depend on no number of threads,
+    and a small system does not wait for a thread that another program holds up. b rides along as one more row, which becomes L^-1 b.
+    """
     n = len(h)
-    shifted = np.array(h, order="C")
-    shifted.flat[:: n + 1] += shift
-    if n <= MOST_LU:
-        d: Array = np.linalg.solve(shifted, b)
-        if not float(b @ d) >= 0:
-            raise np.linalg.LinAlgError("not positive definite")
-        return d
-    factor = np.linalg.cholesky(shifted)
-    half = substitute(factor, b[:, None], lower=True)
-    return substitute(factor.T, half, lower=False)[:, 0]
+    a = np.empty((n + 1, n))
+    a[:n], a[n] = h, b
+    a.flat[: n * n : n + 1] += shift
+    for start in range(0, n, BLOCK):
+        end = min(start + BLOCK, n)
+        a[start:end, start:end] = block = np.linalg.cholesky(a[start:end, start:end])
+        below = a[end:, start:end]
+        below[...] = np.linalg.solve(block, below.T).T
+        if end < n:
+            a[end:, end:] -= ops.matmul(below, below[: n - end].T)
+    return substitute(np.tril(a[:n]).T, a[n][:, None], lower=False)[:, 0]
