@@ -198,7 +198,8 @@ def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
     """(H + diag(shift))^-1 b by blocked Cholesky; LinAlgError where that is not positive definite in float64.
 
     LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest: no number of threads changes bits,
-    and a small system does not wait for a thread that another program holds up. b rides along as one more row, and becomes L^-1 b.
+    and a small system does not wait for a thread that another program holds up. b rides along as one more row and becomes
+    L^-1 b.
     """
     n = len(h)
     a = np.empty((n + 1, n))
