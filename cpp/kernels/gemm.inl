@@ -44,39 +44,46 @@ struct Product {
   bool accumulate;
 };
 
-// c[kRows, kVectors vectors]. The last vector starts at `c_last`, which may overlap the one before: columns that do not fill a
-// vector are covered by a second computation of their neighbours (the same chain, so the same bits) and the loop knows no tails.
+// c[tiles * kRows, kVectors vectors], a register tile at a time. The last vector starts at `c_last`, which may overlap the one
+// before: columns that do not fill a vector are covered by a second computation of their neighbours (the same chain, so the same
+// bits) and the loop knows no tails.
 template <class T, int kRows, int kVectors>
-[[gnu::noinline]] void tile(const Product<T>& product) {
+[[gnu::noinline]] void tile(const Product<T>& product, ptrdiff_t tiles) {
   const Product<T> p = product;  // a copy: the stores to C cannot change it
   const auto column = [](int v, ptrdiff_t last) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
-  Vec<T> sum[kRows][kVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec<T>(0.0);
-  if (p.accumulate) {
+  const T* top = p.a;
+  T* c = p.c;
+  do {
+    Vec<T> sum[kRows][kVectors];
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = load(p.c + r * p.c_row + column(v, p.c_last));
-  }
-  const T *a = p.a, *b = p.b;
-  for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
-    Vec<T> row[kVectors];
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec<T>(0.0);
+    if (p.accumulate) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v, p.b_last));
+      for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const Vec<T> factor(a[r * p.a_row]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = load(c + r * p.c_row + column(v, p.c_last));
     }
-  }
+    const T *a = top, *b = p.b;
+    for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+      Vec<T> row[kVectors];
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
+      for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v, p.b_last));
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) store(p.c + r * p.c_row + column(v, p.c_last), sum[r][v]);
+      for (int r = 0; r < kRows; ++r) {
+        const Vec<T> factor(a[r * p.a_row]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) store(c + r * p.c_row + column(v, p.c_last), sum[r][v]);
+    top += kRows * p.a_row;
+    c += kRows * p.c_row;
+  } while (--tiles > 0);
 }
 
 // c[kRows, n] for n under one vector.
@@ -101,29 +108,29 @@ template <class T, int kRows>
 }
 
 template <class T, int kRows>
-void run_tile(const Product<T>& p, int vectors) {
+void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles) {
   constexpr int kMost = widest(kRows);
   switch (vectors) {
-    case 1: return tile<T, kRows, 1>(p);
-    case 2: return tile<T, kRows, 2>(p);
-    case 3: return tile < T, kRows, kMost<3 ? 1 : 3>(p);
-    case 4: return tile < T, kRows, kMost<4 ? 1 : 4>(p);
-    case 5: return tile < T, kRows, kMost<5 ? 1 : 5>(p);
-    case 6: return tile < T, kRows, kMost<6 ? 1 : 6>(p);
-    case 7: return tile < T, kRows, kMost<7 ? 1 : 7>(p);
-    default: return tile < T, kRows, kMost<8 ? 1 : 8>(p);
+    case 1: return tile<T, kRows, 1>(p, tiles);
+    case 2: return tile<T, kRows, 2>(p, tiles);
+    case 3: return tile < T, kRows, kMost<3 ? 1 : 3>(p, tiles);
+    case 4: return tile < T, kRows, kMost<4 ? 1 : 4>(p, tiles);
+    case 5: return tile < T, kRows, kMost<5 ? 1 : 5>(p, tiles);
+    case 6: return tile < T, kRows, kMost<6 ? 1 : 6>(p, tiles);
+    case 7: return tile < T, kRows, kMost<7 ? 1 : 7>(p, tiles);
+    default: return tile < T, kRows, kMost<8 ? 1 : 8>(p, tiles);
   }
 }
 
 template <class T>
-void run_rows(const Product<T>& p, int rows, int vectors) {
+void run_rows(const Product<T>& p, int rows, int vectors, ptrdiff_t tiles) {
   switch (rows) {
-    case 1: return run_tile<T, 1>(p, vectors);
-    case 2: return run_tile<T, 2>(p, vectors);
-    case 3: return run_tile<T, 3>(p, vectors);
-    case 4: return run_tile<T, 4>(p, vectors);
-    case 5: return run_tile<T, 5>(p, vectors);
-    default: return run_tile<T, 6>(p, vectors);
+    case 1: return run_tile<T, 1>(p, vectors, tiles);
+    case 2: return run_tile<T, 2>(p, vectors, tiles);
+    case 3: return run_tile<T, 3>(p, vectors, tiles);
+    case 4: return run_tile<T, 4>(p, vectors, tiles);
+    case 5: return run_tile<T, 5>(p, vectors, tiles);
+    default: return run_tile<T, 6>(p, vectors, tiles);
   }
 }
 
@@ -145,29 +152,50 @@ void run_thin(const Product<T>& p, int rows, ptrdiff_t n) {
 // empty; 61 rows are better 6 x 6 + 5 x 5 than 10 x 6 + 1.
 LAMINA_INLINE ptrdiff_t parts_of(ptrdiff_t total, ptrdiff_t most) { return (total + most - 1) / most; }
 
-// Rows [0, m) of one panel of columns.
+// Rows [0, m) of one panel of columns: the tiles of one row more first, then the others.
 template <class T>
 void run_panel(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
-  const T* a = p.a;
-  T* c = p.c;
   const ptrdiff_t tiles = parts_of(m, thin ? kThinRows : kTileRows);
-  for (ptrdiff_t i = 0, row = 0; i < tiles; ++i) {
-    const ptrdiff_t next = m * (i + 1) / tiles;
-    p.a = a + row * p.a_row;
-    p.c = c + row * p.c_row;
-    thin ? run_thin(p, int(next - row), thin) : run_rows(p, int(next - row), vectors);
-    row = next;
+  const ptrdiff_t rows = m / tiles, taller = m % tiles;
+  if (thin) {
+    for (ptrdiff_t i = 0; i < tiles; ++i) {
+      const ptrdiff_t r = i < taller ? rows + 1 : rows;
+      run_thin(p, int(r), thin);
+      p.a += r * p.a_row;
+      p.c += r * p.c_row;
+    }
+    return;
+  }
+  if (taller > 0) {
+    run_rows(p, int(rows + 1), vectors, taller);
+    p.a += taller * (rows + 1) * p.a_row;
+    p.c += taller * (rows + 1) * p.c_row;
+  }
+  run_rows(p, int(rows), vectors, tiles - taller);
+}
+
+// Copies the panel's part of B to one dense run, and asks for the next panel's part: it comes while this one is multiplied.
+template <class T, int kVectors>
+void pack(T* to, const Product<T>& p) {
+  const T* b = p.b;
+  for (ptrdiff_t i = 0; i < p.k; ++i, b += p.b_row) {
+    __builtin_prefetch(b + kVectors * kLanes<T>, 0, 2);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v, to += kLanes<T>) store(to, load(v == kVectors - 1 ? b + p.b_last : b + v * kLanes<T>));
   }
 }
 
-// Copies the panel's part of B to one dense run.
 template <class T>
-LAMINA_INLINE void pack(T* to, const Product<T>& p, int vectors) {
-  const T* b = p.b;
-  for (ptrdiff_t i = 0; i < p.k; ++i, b += p.b_row) {
-    for (int v = 0; v + 1 < vectors; ++v, to += kLanes<T>) store(to, load(b + v * kLanes<T>));
-    store(to, load(b + p.b_last));
-    to += kLanes<T>;
+void pack(T* to, const Product<T>& p, int vectors) {
+  switch (vectors) {
+    case 1: return pack<T, 1>(to, p);
+    case 2: return pack<T, 2>(to, p);
+    case 3: return pack<T, 3>(to, p);
+    case 4: return pack<T, 4>(to, p);
+    case 5: return pack<T, 5>(to, p);
+    case 6: return pack<T, 6>(to, p);
+    case 7: return pack<T, 7>(to, p);
+    default: return pack<T, 8>(to, p);
   }
 }
 
