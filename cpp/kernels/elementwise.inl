@@ -151,6 +151,9 @@ struct Add : Light<"add", 2> { template <class V> static V run(const double*, V 
 struct Sub : Light<"sub", 2> { template <class V> static V run(const double*, V a, V b) { return a - b; } };
 struct Mul : Light<"mul", 2> { template <class V> static V run(const double*, V a, V b) { return a * b; } };
 struct Div : Light<"div", 2> { template <class V> static V run(const double*, V a, V b) { return a / b; } };
+struct ExpMinus : Heavy<"exp_minus", 2> {  // e^(x - m) for m >= x
+  template <class V> static V run(const double*, V x, V m) { return exp_of_negative(x - m); }
+};
 struct Pow : Heavy<"pow", 2> { template <class V> static V run(const double*, V a, V b) { return pow(a, b); } };
 struct Maximum : Light<"maximum", 2> { template <class V> static V run(const double*, V a, V b) { return max(a, b); } };
 struct Minimum : Light<"minimum", 2> { template <class V> static V run(const double*, V a, V b) { return min(a, b); } };

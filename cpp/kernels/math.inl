@@ -21,6 +21,7 @@ struct Fit<float> {
   // the same for -.139 <= r <= .554; 2^-31.3
   static constexpr float kTanh[] = {0.5f, 0.166666612f, 0.0416669399f, 0.00833572075f, 0.00137078215f, 0.000236912223f};
   static constexpr float kExpLeast = -104.0f, kExpMost = 89.0f;               // where the result is 0, and infinite
+  static constexpr float kExpFlushed = -88.0f;                                // rounds to 2^-127, whose bits are those of 0
   static constexpr float kExpm1Least = -20.0f;                                // e^-20 < 2^-26
   static constexpr float kTanhMost = 9.1f;                                    // 2 e^-18.2 < 2^-25
   static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // 9 bits: n times it is exact
@@ -68,6 +69,7 @@ struct Fit<double> {
                                      2.4628378149863788e-08,
                                      2.5169423909223025e-09};
   static constexpr double kExpLeast = -746.0, kExpMost = 710.0;
+  static constexpr double kExpFlushed = -709.2;
   static constexpr double kExpm1Least = -40.0;                                                          // e^-40 < 2^-54
   static constexpr double kTanhMost = 19.5;                                                             // 2 e^-39 < 2^-54
   static constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;  // 32 bits
@@ -90,13 +92,32 @@ struct Fit<double> {
       -8.0633992460631208e-10, 1.6770237720339076e-10, -2.0242544848861589e-11, 1.0932705898820035e-12};
 };
 
-// c[0] + c[1] x + c[2] x^2 + ...
+// c[0] + c[1] x + c[2] x^2 + ..., by Horner's scheme; a long one by Estrin's, where pairs c[2 i] + c[2 i + 1] x are the coefficients
+// of a polynomial in x^2: more operations, but in a chain half as long, and a processor looks ahead only so far (erf in float64
+// takes 9.8 ns instead of 14.3 on Zen; below ten coefficients Horner's is as fast).
+constexpr int kLong = 10;
+
+template <class T, int kCount>
+LAMINA_INLINE Vec<T> polynomial(const Vec<T> (&c)[kCount], Vec<T> x) {
+  if constexpr (kCount < kLong) {
+    Vec<T> sum = c[kCount - 1];
+#pragma GCC unroll 32
+    for (int i = kCount - 2; i >= 0; --i) sum = fma(sum, x, c[i]);
+    return sum;
+  } else {
+    Vec<T> pairs[(kCount + 1) / 2];
+#pragma GCC unroll 32
+    for (int i = 0; i < kCount; i += 2) pairs[i / 2] = i + 1 < kCount ? fma(c[i + 1], x, c[i]) : c[i];
+    return polynomial(pairs, x * x);
+  }
+}
+
 template <class T, int kCount>
 LAMINA_INLINE Vec<T> polynomial(const T (&c)[kCount], Vec<T> x) {
-  Vec<T> sum(c[kCount - 1]);
+  Vec<T> all[kCount];
 #pragma GCC unroll 32
-  for (int i = kCount - 2; i >= 0; --i) sum = fma(sum, x, Vec<T>(c[i]));
-  return sum;
+  for (int i = 0; i < kCount; ++i) all[i] = Vec<T>(c[i]);
+  return polynomial(all, x);
 }
 
 // ---- The exponential and its kin ----
@@ -159,6 +180,14 @@ LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
 template <class T>
 LAMINA_INLINE Vec<T> exp(Vec<T> x) {
   return exp_above_least(clamp(x, Vec<T>(Fit<T>::kExpLeast), Vec<T>(Fit<T>::kExpMost)));
+}
+
+// e^x for x <= 0, and 0 instead of subnormal results: one factor is enough.
+template <class T>
+LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
+  const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
+  const Powers<T> p = powers(bounded, bounded);
+  return exp_of_rest(p.r) * two_to<T>(p.n, T(1));
 }
 
 // 2^n (1 + q) - 1, q = e^r - 1, with 2^(n - 1) as the factor, so that n = 128 (1024) fits.

@@ -15,7 +15,7 @@
 LAMINA_KERNELS_BEGIN
 
 using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos, Erf, Floor, Square, Reciprocal, Copy, Add, Sub,
-                         Mul, Div, Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip, Fma>;
+                         ExpMinus, Mul, Div, Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip, Fma>;
 
 template <class F>
 constexpr TileEntry elementwise_entry() {

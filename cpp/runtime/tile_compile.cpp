@@ -107,12 +107,11 @@ const double* TileProgram::keep_params(const Node* node) {
 int TileProgram::emit_softmax_part(const Node* node, const std::string& part) {
   const int x = operand(node->inputs[0].get(), false);
   const int m = emit("row_max", {x}, true, false);
-  const int shifted = emit("sub", {x, m}, false, false);
-  const int e = emit("exp", {shifted}, false, false);
+  const int e = emit("exp_minus", {x, m}, false, false);
   const int s = emit("row_sum", {e}, true, false);
-  if (part == "softmax") return emit("div", {e, s}, false, false);
+  if (part == "softmax") return emit("mul", {e, emit("reciprocal", {s}, true, true)}, false, false);
   const int log_s = emit("log", {s}, true, true);
-  if (part == "log_softmax") return emit("sub", {shifted, log_s}, false, false);
+  if (part == "log_softmax") return emit("sub", {emit("sub", {x, m}, false, false), log_s}, false, false);
   return emit("add", {m, log_s}, true, true);
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ _WIDER = {
     "float16": "float32",
 }
 _EXACT = ("bool", "int64", "float32", "float64")
+_EXACT_DTYPES = frozenset(np.dtype(name) for name in _EXACT)
+
+Array = np.ndarray[Any, Any]
 
 
 def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
@@ -32,10 +35,12 @@ def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
     return Tensor(_core.make(op, [t.node for t in inputs], attrs))
 
 
-def as_array(value: Any, where: str) -> np.ndarray[Any, Any]:
+def as_array(value: Any, where: str) -> Array:
     """The value as an array of a dtype that tensors have: integers become int64, half floats float32."""
     array = np.asarray(value)
-    name = _WIDER.get(array.dtype.name, array.dtype.name)
+    if array.dtype in _EXACT_DTYPES:
+        return array
+    name = _WIDER.get(array.dtype.name, array.dtype.name)  # NumPy works this name out anew each time
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")
     return array.astype(name, copy=False)
@@ -76,14 +81,12 @@ def lift(values: Sequence[Any], where: str) -> list[Tensor]:
     return lifted
 
 
-def _weak(values: Sequence[Any], where: str) -> list[np.ndarray[Any, Any]]:
+def _weak(values: Sequence[Any], where: str) -> list[Array]:
     """Arrays from arrays and numbers; a Python number takes the float type of the arrays it meets."""
     arrays = [as_array(v, where) for v in values]
-    floats = [
-        a.dtype.name for v, a in zip(values, arrays, strict=True) if not isinstance(v, (bool, int, float)) and a.dtype.kind == "f"
-    ]
+    floats = [a.dtype for v, a in zip(values, arrays, strict=True) if not isinstance(v, (bool, int, float)) and a.dtype.kind == "f"]
     if floats:
-        widest = max(floats, key=_EXACT.index)
+        widest = max(floats, key=lambda dtype: dtype.itemsize)
         for i, value in enumerate(values):
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 arrays[i] = arrays[i].astype(widest)
@@ -91,23 +94,35 @@ def _weak(values: Sequence[Any], where: str) -> list[np.ndarray[Any, Any]]:
 
 
 _Build = Callable[..., Tensor]
-_programs: OrderedDict[Any, tuple[_core.Program, Any]] = OrderedDict()  # and how it gives several results: a NamedTuple's _make
+
+
+class _Computation(NamedTuple):
+    program: _core.Program
+    pack: Callable[..., Any] | None  # how several results are given: a NamedTuple's _make
+
+    def __call__(self, arrays: Sequence[Array]) -> Any:
+        results = self.program.run(arrays)
+        return results[0] if self.pack is None else self.pack(results)
+
+
+_computations: OrderedDict[Any, _Computation] = OrderedDict()
 _MOST_PROGRAMS = 512
+_MOST_QUICK = 64  # of each operation
 
 
-def _compute(build: _Build, arrays: Sequence[np.ndarray[Any, Any]], rebuild: Callable[[list[Tensor]], Tensor], key: Any) -> Any:
-    key = (build, key, tuple((a.dtype.name, a.shape) for a in arrays))
-    found = _programs.get(key)
+def _computation(build: _Build, arrays: Sequence[Array], rebuild: Callable[[list[Tensor]], Tensor], *options: Any) -> _Computation:
+    """The program of this operation for arrays like these, which `rebuild` builds from their placeholders."""
+    key = (build, _hashable(options), tuple((a.dtype, a.shape) for a in arrays))
+    found = _computations.get(key)
     if found is None:
         inputs = [placeholder(a.shape, a.dtype) for a in arrays]
         result: Any = rebuild(inputs)
         several, pack = ((result,), None) if isinstance(result, Tensor) else (result, result._make)
-        found = _programs[key] = _core.Program([t.node for t in inputs], [t.node for t in several]), pack
-        if len(_programs) > _MOST_PROGRAMS:
-            _programs.popitem(last=False)
-    program, pack = found
-    results = program.run(list(arrays))
-    return results[0] if pack is None else pack(results)
+        found = _Computation(_core.Program([t.node for t in inputs], [t.node for t in several]), pack)
+        _computations[key] = found
+        if len(_computations) > _MOST_PROGRAMS:
+            _computations.popitem(last=False)
+    return found
 
 
 def _hashable(value: Any) -> Any:
@@ -123,33 +138,56 @@ def operation(count: int | None) -> Callable[[_Build], Any]:
 
     Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run.
     """
+    return _of_a_list if count is None else functools.partial(_of_operands, count)
 
-    def decorate(build: _Build) -> Any:
-        names = list(inspect.signature(build).parameters)
-        where = build.__name__
 
-        @functools.wraps(build)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if count is not None:
-                split = _split(names[:count], args, kwargs, where)
-                operands, rest, named = split
-                if any(isinstance(v, Tensor) for v in operands):
-                    return build(*lift(operands, where), *rest, **named)
-                arrays = _weak(operands, where)
-                key = (_hashable(rest), tuple(sorted((k, _hashable(v)) for k, v in named.items())))
-                return _compute(build, arrays, lambda inputs: build(*inputs, *rest, **named), key)
-            operands, rest = list(args[0]), args[1:]
-            if any(isinstance(v, Tensor) for v in operands):
-                return build(lift(operands, where), *rest, **kwargs)
-            if not operands:
-                raise ValueError(f"[{where}] expected at least one array, got none")
-            arrays = _weak(operands, where)
-            key = (_hashable(rest), tuple(sorted((k, _hashable(v)) for k, v in kwargs.items())))
-            return _compute(build, arrays, lambda inputs: build(inputs, *rest, **kwargs), key)
+def _of_operands(count: int, build: _Build) -> Any:
+    names = list(inspect.signature(build).parameters)[:count]
+    where = build.__name__
+    quick: dict[Any, Callable[[Any], list[Array]]] = {}  # by one array or two as they are: found without another look
 
-        return call
+    @functools.wraps(build)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        key: Any = None
+        if not kwargs:
+            if count == 2 and len(args) == 2 and type(args[0]) is type(args[1]) is np.ndarray:
+                key = args[0].dtype, args[0].shape, args[1].dtype, args[1].shape
+            elif count == 1 and args and type(args[0]) is np.ndarray:
+                key = args[0].dtype, args[0].shape, *args[1:]
+            try:
+                run = quick.get(key)
+            except TypeError:  # an option that is a list
+                key = run = None
+            if run is not None:
+                return run(args[:count])[0]
+        operands, rest, named = _split(names, args, kwargs, where)
+        if any(isinstance(v, Tensor) for v in operands):
+            return build(*lift(operands, where), *rest, **named)
+        arrays = _weak(operands, where)
+        compute = _computation(build, arrays, lambda inputs: build(*inputs, *rest, **named), rest, sorted(named.items()))
+        if key is not None and compute.pack is None and all(a is b for a, b in zip(args, arrays, strict=False)):
+            if len(quick) == _MOST_QUICK:
+                quick.clear()
+            quick[key] = compute.program.run
+        return compute(arrays)
 
-    return decorate
+    return call
+
+
+def _of_a_list(build: _Build) -> Any:
+    where = build.__name__
+
+    @functools.wraps(build)
+    def call(tensors: Iterable[Any], *rest: Any, **named: Any) -> Any:
+        operands = list(tensors)
+        if any(isinstance(v, Tensor) for v in operands):
+            return build(lift(operands, where), *rest, **named)
+        if not operands:
+            raise ValueError(f"[{where}] expected at least one array, got none")
+        arrays = _weak(operands, where)
+        return _computation(build, arrays, lambda inputs: build(inputs, *rest, **named), rest, sorted(named.items()))(arrays)
+
+    return call
 
 
 def _split(

@@ -36,6 +36,7 @@ void add_arithmetic(std::map<std::string, Oracle<W>>& m) {
   m["abs"] = {[](const W* x) { return std::fabs(x[0]); }, exact};
   m["sign"] = {[](const W* x) { return x[0] != x[0] ? x[0] : W((x[0] > 0) - (x[0] < 0)); }, exact};
   m["exp"] = {[](const W* x) { return std::exp(x[0]); }, 2};
+  m["exp_minus"] = {[](const W* x) { return std::exp(x[0] - x[1]); }, 6};  // the difference is rounded before
   m["log"] = {[](const W* x) { return std::log(x[0]); }, 2};
   m["log1p"] = {[](const W* x) { return std::log1p(x[0]); }, 3};
   m["expm1"] = {[](const W* x) { return std::expm1(x[0]); }, 3};

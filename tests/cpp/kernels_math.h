@@ -77,8 +77,26 @@ std::vector<T> core_values() {
   return x;
 }
 
+// e^(x - m), m >= x: as exp, but 0 where the result is below the normal numbers.
+template <class T>
+void check_exp_minus(const Table& table) {
+  section(std::string("exp_minus ") + table.isa);
+  constexpr T kLeast = std::numeric_limits<T>::min();
+  std::vector<T> x;
+  for (const auto& values : {special_values<T>(), core_values<T>(), sweep(T())})
+    for (const T v : values) x.push_back(-std::fabs(v));
+  std::vector<T> y(x.size()), zeros(x.size());
+  run<T>(*find_tile(table, "exp_minus"), flat_args<T>(y.data(), ptrdiff_t(x.size()), {x.data(), zeros.data()}));
+  for (size_t i = 0; i < x.size(); ++i) {
+    const Wider<T> right = std::exp(Wider<T>(x[i]));
+    const bool fits = right < kLeast ? y[i] >= 0 && y[i] <= kLeast : ulps(y[i], right) <= 2;
+    CHECK(fits, table.isa << " " << type_name<T>() << " exp_minus(" << x[i] << ") = " << y[i] << ", right is " << right);
+  }
+}
+
 template <class T>
 void check_math(const Table& table) {
+  check_exp_minus<T>(table);
   for (const MathCase<T>& m : math_cases<T>()) {
     section(std::string(m.name) + " " + table.isa);
     double worst = 0;
