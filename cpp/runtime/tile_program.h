@@ -134,6 +134,7 @@ class TileProgram {
   void compile_rule(const graph::Node* node);
   void allocate();
   const double* keep_params(const graph::Node* node);
+  int64_t tile_elements() const;
 
   void run_tile(const Run& run, const Block& block, int64_t r0, int64_t r1, int64_t c0, int64_t c1, View* views,
                 const int64_t* outer_offsets, char* scratch) const;

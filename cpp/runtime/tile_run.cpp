@@ -9,8 +9,11 @@ namespace lamina::runtime {
 
 namespace {
 
-// Elements of a tile: four such tiles of f32 fill half of a 32 KB L1.
+// Elements of a tile. Totals are summed tile by tile: where there are any, it has this size whatever else is computed beside.
 constexpr int64_t kTile = 1024;
+// Otherwise it is as large as lets a tile of everything that is read and written lie in L1, which saves calls.
+constexpr int64_t kLargestTile = 4096;
+constexpr int64_t kNearBytes = 32768;
 constexpr int kMaxRegisters = 256;
 constexpr size_t kMaxOuter = 256;  // operands and outputs together
 
@@ -113,10 +116,19 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     traffic_ += 2.0 * static_cast<double>(count(domain)) * static_cast<double>(rule.buffers.size() * element_);
   }
 
-  tile_cols_ = cluster_.has_rows ? std::max<int64_t>(cols_, 1) : std::clamp<int64_t>(cols_, 1, kTile);
-  tile_rows_ = std::clamp<int64_t>(kTile / tile_cols_, 1, std::max<int64_t>(rows_, 1));
+  const int64_t tile = tile_elements();
+  tile_cols_ = cluster_.has_rows ? std::max<int64_t>(cols_, 1) : std::clamp<int64_t>(cols_, 1, tile);
+  tile_rows_ = std::clamp<int64_t>(tile / tile_cols_, 1, std::max<int64_t>(rows_, 1));
   slot_bytes_ = align_up(static_cast<size_t>(tile_rows_ * tile_cols_) * 8);  // 8: room for what is gathered before it is converted
   scratch_bytes_ = slot_bytes_ * static_cast<size_t>(scratch_slots_ + 2);
+}
+
+int64_t TileProgram::tile_elements() const {
+  if (cluster_.has_totals) return kTile;
+  int64_t streams = scratch_slots_ + static_cast<int64_t>(outputs_.size());  // each operand has a slot
+  for (const Register& reg : registers_) streams += reg.product;
+  for (const Rule& rule : rules_) streams += static_cast<int64_t>(rule.buffers.size());
+  return std::clamp(kNearBytes / (std::max<int64_t>(streams, 1) * static_cast<int64_t>(element_)), kTile, kLargestTile);
 }
 
 void TileProgram::set_slots(int64_t slots, int64_t row_slots) {
