@@ -124,10 +124,13 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
         d = np.ones_like(theta) if scaling == "identity" else largest
         while True:
             step = -np.linalg.solve(h + np.diag(mu * d), g)
-            if f(theta + step) @ f(theta + step) < e @ e:
+            after = f(theta + step) @ f(theta + step)
+            if after < e @ e:
                 break
             mu *= inc
-        theta, mu = theta + step, mu * 0.1
+        gain = (e @ e - after) / (e @ e - (e + j @ step) @ (e + j @ step))
+        mu *= 0.1 if scaling == "identity" or gain > 0.75 else 0.1**0.5 if gain > 0.25 else 0.1**0.15
+        theta = theta + step
         losses.append(f(theta) @ f(theta))
     return losses, theta
 

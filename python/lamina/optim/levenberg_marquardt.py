@@ -111,11 +111,16 @@ class LevenbergMarquardt(FullBatch):
         mu = float(self.state["mu"].value)
         d = self._scale(beta)
         while mu <= self.mu_max:
-            moved = self._try(theta, mu * d + alpha, alpha, beta)
-            if moved is not None:
-                loss = self._problem.value(moved)
-                if beta * loss + alpha * float(moved @ moved) < objective:
-                    self._take(moved, loss, mu)
+            step = self._try(theta, mu * d + alpha, alpha, beta)
+            if step is not None:
+                moved = theta + step
+                penalty = alpha * float(moved @ moved)
+                loss = self._problem.value(moved, (objective - penalty) / beta)
+                if beta * loss + penalty < objective:
+                    # by the linear picture L falls by -step (J^T e) + step mu D step
+                    promised = float(step @ (mu * d * step) - 0.5 * step @ gradient)
+                    gain = (objective - beta * loss - penalty) / max(promised, 1e-300)
+                    self._take(moved, loss, mu * self._relief(gain))
                     return
             mu *= self.mu_inc
         self.state["theta"].value = theta
@@ -127,11 +132,17 @@ class LevenbergMarquardt(FullBatch):
             d = self._system.step(shift, beta, alpha * theta)
         except np.linalg.LinAlgError:  # not positive definite in float64: more damping
             return None
-        return theta + d if np.isfinite(d).all() else None
+        return d if np.isfinite(d).all() else None
+
+    def _relief(self, gain: float) -> float:
+        """mu's factor after a step that lowered the loss by `gain` times what the linear picture promised."""
+        if self.scaling == "identity" or gain > 0.75:
+            return self.mu_dec
+        return float(self.mu_dec ** (0.5 if gain > 0.25 else 0.15))
 
     def _take(self, theta: Array, loss: float, mu: float) -> None:
         self.state["theta"].value = theta
-        self.state["mu"].value = max(mu * self.mu_dec, 1e-20)  # MATLAB lets it underflow
+        self.state["mu"].value = max(mu, 1e-20)  # MATLAB lets it underflow
         self._network.store(theta)
         self._loss, self._system = loss, None
         if loss <= self.goal:
