@@ -103,7 +103,7 @@ def test_samples_that_mix_are_seen():
         net.fit(np.ones((4, 3)), np.ones(4), loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
 
 
-@pytest.mark.parametrize("n", [1, 7, 31, 32, 33, 64, 65, 100])
+@pytest.mark.parametrize("n", [1, 7, 8, 33, 100, 256, 257, 290])
 def test_the_solver(n, rng):
     from lamina.optim.least_squares import _solve_positive
 
@@ -124,13 +124,10 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
         d = np.ones_like(theta) if scaling == "identity" else largest
         while True:
             step = -np.linalg.solve(h + np.diag(mu * d), g)
-            after = f(theta + step) @ f(theta + step)
-            if after < e @ e:
+            if f(theta + step) @ f(theta + step) < e @ e:
                 break
             mu *= inc
-        gain = (e @ e - after) / (e @ e - (e + j @ step) @ (e + j @ step))
-        mu *= 0.1 if scaling == "identity" or gain > 0.75 else 0.1**0.5 if gain > 0.25 else 0.1**0.15
-        theta = theta + step
+        theta, mu = theta + step, mu * 0.1
         losses.append(f(theta) @ f(theta))
     return losses, theta
 

@@ -28,6 +28,7 @@ ROWS = 1024  # at once where only the errors are wanted
 PANELS = 8  # of J^T J's columns, each multiplied with those from it on: (8 + 1) / 16 of the whole product
 SMALLEST = 16  # columns of a panel: narrower ones do not fill the registers of a matrix product
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
+WHOLE = 256  # weights up to which the core's plain loops solve faster than blocks do
 BLOCK = 48  # columns that LAPACK takes at once: OpenBLAS starts no threads for so few
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 
@@ -212,28 +213,20 @@ class Dual:
 
 
 def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
-    """x = (H + diag(shift))^-1 b; LinAlgError where x shows that this is not positive definite in float64: b^T x = x^T (..) x."""
-    if len(h) > BLOCK:
-        return _solve_by_blocks(h, shift, b)
-    a = h.copy()
-    a.flat[:: len(h) + 1] += shift
-    x: Array = np.linalg.solve(a, b)
-    if not float(b @ x) >= 0:
-        raise np.linalg.LinAlgError("not positive definite")
-    return x
+    """(H + diag(shift))^-1 b by Cholesky; LinAlgError where that is not positive definite in float64.
 
-
-def _solve_by_blocks(h: Array, shift: Array | float, b: Array) -> Array:
-    """The same by Cholesky, a block of columns after the other: L_j = (A_j - L_before L_before,j^T) L_jj^-T.
-
-    LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest: no number of threads changes bits,
-    and a small system does not wait for a thread that another program holds up. b rides along as one more row and becomes
-    L^-1 b.
+    Up to WHOLE weights at once in the core. Beyond, a block of columns after the other, L_j = (A_j - L_before L_before,j^T) L_jj^-T:
+    LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest. So no number of threads changes bits,
+    and a system does not wait for a thread that another program holds up. b is one more row of A and becomes L^-1 b.
     """
     n = len(h)
     a = np.empty((n + 1, n))
     a[:n], a[n] = h, b
     a.flat[: n * n : n + 1] += shift
+    if n <= WHOLE:
+        if not core.solve_positive(a):
+            raise np.linalg.LinAlgError("not positive definite")
+        return a[n]
     blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
     inverses = []
     for at in blocks:

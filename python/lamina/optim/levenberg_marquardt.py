@@ -117,10 +117,7 @@ class LevenbergMarquardt(FullBatch):
                 penalty = alpha * float(moved @ moved)
                 loss = self._problem.value(moved, (objective - penalty) / beta)
                 if beta * loss + penalty < objective:
-                    # by the linear picture L falls by -step (J^T e) + step mu D step
-                    promised = float(step @ (mu * d * step) - 0.5 * step @ gradient)
-                    gain = (objective - beta * loss - penalty) / max(promised, 1e-300)
-                    self._take(moved, loss, mu * self._relief(gain))
+                    self._take(moved, loss, mu)
                     return
             mu *= self.mu_inc
         self.state["theta"].value = theta
@@ -134,15 +131,9 @@ class LevenbergMarquardt(FullBatch):
             return None
         return d if np.isfinite(d).all() else None
 
-    def _relief(self, gain: float) -> float:
-        """mu's factor after a step that lowered the loss by `gain` times what the linear picture promised."""
-        if self.scaling == "identity" or gain > 0.75:
-            return self.mu_dec
-        return float(self.mu_dec ** (0.5 if gain > 0.25 else 0.15))
-
     def _take(self, theta: Array, loss: float, mu: float) -> None:
         self.state["theta"].value = theta
-        self.state["mu"].value = max(mu, 1e-20)  # MATLAB lets it underflow
+        self.state["mu"].value = max(mu * self.mu_dec, 1e-20)  # MATLAB lets it underflow
         self._network.store(theta)
         self._loss, self._system = loss, None
         if loss <= self.goal:
