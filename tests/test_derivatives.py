@@ -183,7 +183,9 @@ def test_a_readout_layer_brings_its_ridge_along_and_stays_what_it_is(tmp_path, r
     net = solved(lm.Readout(2, l2=0.3))
     for other, name in ((solved(lm.Dense(2), 0.3), "dense_2"), (solved(lm.Readout(2), 0.3), "readout_1")):
         np.testing.assert_array_equal(net.parameters["readout_1.weight"], other.parameters[f"{name}.weight"])
-    assert np.abs(solved(lm.Readout(2, l2=0.3), 0.0).parameters["readout_1.weight"] - net.parameters["readout_1.weight"]).max() > 1e-3
+    assert (
+        np.abs(solved(lm.Readout(2, l2=0.3), 0.0).parameters["readout_1.weight"] - net.parameters["readout_1.weight"]).max() > 1e-3
+    )
     net.save(tmp_path / "net.safetensors")
     again = lm.load(tmp_path / "net.safetensors")
     assert repr(again.layers[-1]) == "Readout(2, l2=0.3)"

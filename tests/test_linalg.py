@@ -434,7 +434,10 @@ def test_a_program_passes_the_error_on_and_can_be_run_again():
         (lambda: la.outer(np.float64(3), np.ones(2)), ValueError, r"\[outer\] expected a vector"),
         (lambda: la.norm(np.float64(3)), ValueError, r"\[norm\] expected a vector"),
         (lambda: la.matvec(np.ones((2, 3)), np.ones(2)), ValueError, "expected a vector of 3 for a matrix of shape"),
-        *((lambda f=f: getattr(la, f)(np.ones((2, 3))), ValueError, rf"\[{f}\] expected a square") for f in ("det", "eigh", "expm")),
+        *(
+            (lambda f=f: getattr(la, f)(np.ones((2, 3))), ValueError, rf"\[{f}\] expected a square")
+            for f in ("det", "eigh", "expm")
+        ),
     ],
 )
 def test_wrong_arguments(call, error, words):

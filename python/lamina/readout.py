@@ -44,7 +44,7 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
 def _features(model: Model) -> tuple[list[Dense], core.Program]:
     """The linear layers that give the outputs, and a program for what goes into them."""
     calls = [out.node.scope for out in model.outputs]
-    layers = [None if call is None else call.layer for call in calls]
+    layers: list[Any] = [None if call is None else call.layer for call in calls]
     for layer, out in zip(layers, model.outputs, strict=True):
         if not isinstance(layer, Dense) or layer.activation(1.5) != 1.5 or len(out.shape) != 2:
             raise ValueError(
@@ -61,12 +61,15 @@ def _target(layer: Dense, y: Any, n: int) -> Array:
     y, units = np.asarray(y), layer.units
     if y.ndim == 1 and units > 1 and y.dtype.kind in "iu":
         if y.min() < 0 or y.max() >= units:
-            raise ValueError(f"[fit_readout] expected classes from 0 to {units - 1}, got {y.min()} to {y.max()}; use Readout(classes)")
-        return np.eye(units)[y]
-    y = y.astype(np.float64).reshape(n, -1)
-    if y.shape[1] != units:
-        raise ValueError(f"[fit_readout] expected targets with {units} columns, got {y.shape[1]}; one for each output")
-    return y
+            raise ValueError(
+                f"[fit_readout] expected classes from 0 to {units - 1}, got {y.min()} to {y.max()}; use Readout(classes)"
+            )
+        one_hot: Array = np.eye(units)[y]
+        return one_hot
+    target: Array = y.astype(np.float64).reshape(n, -1)
+    if target.shape[1] != units:
+        raise ValueError(f"[fit_readout] expected targets with {units} columns, got {target.shape[1]}; one for each output")
+    return target
 
 
 class Ridge:

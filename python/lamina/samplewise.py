@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lamina import _core as core
 from lamina import ops
@@ -185,4 +185,4 @@ def flat_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Tensor] | None:
 def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
     """(B, P): dy_b by all weights, one after the other."""
     parts = flat_rows(y, weights)
-    return None if parts is None else parts[0] if len(parts) == 1 else ops.concatenate(parts, 1)  # type: ignore[no-any-return]
+    return None if parts is None else parts[0] if len(parts) == 1 else ops.concatenate(parts, 1)

@@ -6,7 +6,8 @@ from lamina.layers.norm import BatchNorm, Dropout, LayerNorm
 from lamina.layers.shape import Add, Concatenate, Flatten, Reshape
 
 CLASSES: dict[str, type[Layer]] = {
-    c.__name__: c for c in (Dense, Readout, Activation, Dropout, BatchNorm, LayerNorm, Flatten, Reshape, Embedding, Concatenate, Add, Lambda)
+    c.__name__: c
+    for c in (Dense, Readout, Activation, Dropout, BatchNorm, LayerNorm, Flatten, Reshape, Embedding, Concatenate, Add, Lambda)
 }
 
 __all__ = [

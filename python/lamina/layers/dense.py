@@ -62,8 +62,8 @@ class Dense(Layer):
 class Readout(Dense):
     """The linear last layer of a network, y = x W + b, whose weights `net.fit_readout(x, y)` solves exactly.
 
-    `l2`: the ridge that fit_readout takes unless it is given one, l2 |W|^2 beside the mean squared error. All else is Dense's; `fit`
-    trains it like one (without the ridge), from what fit_readout found, for example.
+    `l2`: the ridge that fit_readout takes unless it is given one, l2 |W|^2 beside the mean squared error. All else is as in Dense:
+    `fit` trains it like one (without the ridge), from what fit_readout found, for example.
 
     Errors: ValueError for units < 1, a negative l2, an input of another size than the first.
 

@@ -200,7 +200,7 @@ def matrix_rank(a: Tensor, rcond: float | None = None) -> Tensor:
     """
     a = matrix(a, "matrix_rank")
     if 0 in a.shape[-2:]:
-        return ops.full(a.shape[:-2], 0, "int64")  # type: ignore[no-any-return]
+        return ops.full(a.shape[:-2], 0, "int64")
     s = singular_values(a)
     cut = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
     return ops.sum(ops.cast(ops.greater(s, ops.max(s, -1, keepdims=True) * cut), "int64"), -1)  # type: ignore[no-any-return]

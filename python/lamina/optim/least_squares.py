@@ -215,18 +215,19 @@ class Dual:
 def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
     """(H + diag(shift))^-1 b by Cholesky; LinAlgError where that is not positive definite in float64.
 
-    Up to WHOLE weights at once in the core. Beyond, a block of columns after the other, L_j = (A_j - L_before L_before,j^T) L_jj^-T:
+    Up to WHOLE weights at once in the core. Beyond, block after block of columns, L_j = (A_j - L_before L_before,j^T) L_jj^-T:
     LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest. So no number of threads changes bits,
     and a system does not wait for a thread that another program holds up. b is one more row of A and becomes L^-1 b.
     """
     n = len(h)
-    a = np.empty((n + 1, n))
+    a: Array = np.empty((n + 1, n))
     a[:n], a[n] = h, b
+    x: Array = a[n]
     a.flat[: n * n : n + 1] += shift
     if n <= WHOLE:
         if not core.solve_positive(a):
             raise np.linalg.LinAlgError("not positive definite")
-        return a[n]
+        return x
     blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
     inverses = []
     for at in blocks:
@@ -235,7 +236,6 @@ def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
             panel -= ops.matmul(a[at.start :, : at.start], a[at, : at.start].T)
         inverses.append(np.linalg.inv(np.linalg.cholesky(a[at, at])))
         a[at.stop :, at] = ops.matmul(a[at.stop :, at], inverses[-1].T)
-    x = a[n]
     for at, inverse in zip(reversed(blocks), reversed(inverses), strict=True):
         x[at] = inverse.T @ (x[at] - x[at.stop :] @ a[at.stop : n, at])
     return x

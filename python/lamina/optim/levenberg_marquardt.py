@@ -24,7 +24,7 @@ class LevenbergMarquardt(FullBatch):
     mu: the first damping (1e-3; 5e-3 with bayesian). mu_dec, mu_inc: its factors after a step that lowers L, and after one that
     does not (2). scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.9 D, diagonal)), so that no weight's
     unit matters and the way through curved valleys is several times shorter;
-    or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`).
+    or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`), the quicker one where noise is fitted.
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
     max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
