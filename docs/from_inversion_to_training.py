@@ -28,8 +28,8 @@ def ridge(l: float) -> tuple[np.ndarray, np.ndarray]:  # noqa: E741
 def readout() -> float:
     """A network whose last layer alone is solved: the mean squared error."""
     x = np.linspace(-3, 3, 300)[:, None]
-    net = lm.Sequential(lm.Dense(40, "tanh"), lm.Dense(1), seed=0, dtype="float64")
-    return net.fit_readout(x, np.sin(2 * x), l2=1e-10)
+    net = lm.Sequential(lm.Dense(40, "tanh"), lm.Readout(1, l2=1e-10), seed=0, dtype="float64")
+    return net.fit_readout(x, np.sin(2 * x))
 
 
 def one_step() -> tuple[np.ndarray, np.ndarray]:

@@ -156,3 +156,81 @@ def test_readout_says_what_is_wrong(rng):
         lm.Sequential(lm.Dense(1, "tanh"), seed=0).fit_readout(x, x[:, 0])
     with pytest.raises(ValueError, match="expected targets with 2 columns"):
         lm.Sequential(lm.Dense(2), seed=0).fit_readout(x, x[:, 0])
+    with pytest.raises(ValueError, match=r"expected classes from 0 to 1, got 0 to 2; use Readout\(classes\)"):
+        lm.Sequential(lm.Readout(2), seed=0).fit_readout(x[:3], [0, 1, 2])
+    with pytest.raises(ValueError, match="expected finite features"):
+        lm.Sequential(lm.Lambda(lm.log), lm.Readout(1), seed=0).fit_readout(-np.abs(x), x[:, 0])
+    with pytest.raises(ValueError, match="not all 0"):
+        lm.Sequential(lm.Readout(1), seed=0).fit_readout(x, x[:, 0], sample_weight=np.zeros(20))
+    with pytest.raises(ValueError, match="l2"):
+        lm.Sequential(lm.Readout(1), seed=0).fit_readout(x, x[:, 0], -1.0)
+    twice = lm.Readout(1)
+    inputs = lm.Input(2)
+    with pytest.raises(ValueError, match="a last layer for each output"):
+        lm.Model(inputs, [twice(inputs), twice(inputs * 2)]).fit_readout(x, [x[:, 0], x[:, 1]])
+
+
+def test_a_readout_layer_brings_its_ridge_along_and_stays_what_it_is(tmp_path, rng):
+    x, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 2))
+
+    def solved(layer, *l2):
+        net = lm.Sequential(lm.Dense(5, "tanh"), layer, seed=0, dtype="float64")
+        hidden = net.build(3).parameters["dense_1.weight"]
+        net.fit_readout(x, y, *l2)
+        np.testing.assert_array_equal(net.parameters["dense_1.weight"], hidden)
+        return net
+
+    net = solved(lm.Readout(2, l2=0.3))
+    for other, name in ((solved(lm.Dense(2), 0.3), "dense_2"), (solved(lm.Readout(2), 0.3), "readout_1")):
+        np.testing.assert_array_equal(net.parameters["readout_1.weight"], other.parameters[f"{name}.weight"])
+    assert (
+        np.abs(solved(lm.Readout(2, l2=0.3), 0.0).parameters["readout_1.weight"] - net.parameters["readout_1.weight"]).max() > 1e-3
+    )
+    net.save(tmp_path / "net.safetensors")
+    again = lm.load(tmp_path / "net.safetensors")
+    assert repr(again.layers[-1]) == "Readout(2, l2=0.3)"
+    np.testing.assert_array_equal(again.predict(x), net.predict(x))
+    before = again.predict(x)
+    assert again.fit_readout(x, y) == net.fit_readout(x, y)
+    np.testing.assert_allclose(again.predict(x), before, rtol=1e-10)
+    net.compile("mse", "sgd")
+    assert "Readout" in net.summary()
+    dense = lm.Sequential(lm.Dense(5, "tanh"), lm.Dense(2), seed=0, dtype="float64").compile("mse", "sgd")
+    strip = [line.replace("readout_1", "dense_2") for line in net.explain(x, y).splitlines()]
+    assert strip == dense.explain(x, y).splitlines()
+    net.draw(tmp_path / "net.svg", x, y)
+    assert "W2" in (tmp_path / "net.svg").read_text().replace("<tspan", "") or "W₂" in (tmp_path / "net.svg").read_text()
+
+
+def test_a_readout_starts_training_from_the_solution(rng):
+    """fit goes on from there: its first loss is what was solved."""
+    x = rng.uniform(-2, 2, (300, 2))
+    y = np.sin(x[:, :1] * x[:, 1:])
+    net = lm.Sequential(lm.Dense(20, "tanh"), lm.Readout(1), seed=0, dtype="float64")
+    solved = net.fit_readout(x, y)
+    np.testing.assert_allclose(net.compile("mse", "sgd").train_step(x, y), solved, rtol=1e-9)
+    assert net.fit(x, y, optimizer="levenbergmarquardt", epochs=30, verbose=0).history["loss"][-1] < 0.5 * solved
+
+
+def test_a_readout_of_classes_and_of_several_outputs(rng):
+    x, classes = lm.datasets.digits()
+    one_hot = np.eye(10)[classes]
+    nets = [lm.Sequential(lm.Dense(100, "tanh"), lm.Readout(10, l2=1e-3), seed=0) for _ in range(2)]
+    assert nets[0].fit_readout(x, classes) == nets[1].fit_readout(x, one_hot)
+    np.testing.assert_array_equal(nets[0].predict(x), nets[1].predict(x))
+    assert (nets[0].predict(x).argmax(1) == classes).mean() > 0.9
+
+    x = rng.normal(size=(50, 3))
+    targets = {"a": rng.normal(size=50), "b": rng.normal(size=(50, 2))}
+    inputs = lm.Input(3, dtype="float64")
+    h = lm.Dense(6, "tanh")(inputs)
+    both = lm.Model(inputs, {"a": lm.Readout(1, l2=0.1)(h), "b": lm.Readout(2, bias=False)(h)}, seed=0, dtype="float64")
+    error = both.fit_readout(x, targets)
+    found = dict(zip(targets, both.predict(x), strict=True))
+    np.testing.assert_allclose(error, sum(np.mean((found[k].reshape(50, -1) - v.reshape(50, -1)) ** 2) for k, v in targets.items()))
+    for key, (units, l2, bias) in {"a": (1, 0.1, True), "b": (2, 0.0, False)}.items():
+        alone = lm.Sequential(lm.Dense(6, "tanh"), lm.Dense(units, bias=bias), seed=0, dtype="float64").build(3)
+        for name in ("weight", "bias"):
+            alone.parameters[f"dense_1.{name}"] = both.parameters[f"dense_1.{name}"]
+        alone.fit_readout(x, targets[key], l2)
+        np.testing.assert_allclose(alone.predict(x), found[key].reshape(50, -1), rtol=1e-9, atol=1e-12)

@@ -48,6 +48,10 @@ ORACLES: dict[str, list] = {
         lambda: Case(lm.Dense(3, "tanh"), ((4,),), lambda p, x: np.tanh(dense(p, x))),
         lambda: Case(lm.Dense(2, lambda z: z * z), ((5, 4),), lambda p, x: dense(p, x) ** 2),
     ],
+    "Readout": [
+        lambda: Case(lm.Readout(3), ((4,),), dense),
+        lambda: Case(lm.Readout(2, l2=0.1, bias=False), ((5, 4),), lambda p, x: x @ p["weight"]),
+    ],
     "Activation": [lambda: Case(lm.Activation("relu"), ((4, 2),), lambda p, x: np.maximum(x, 0))],
     "Dropout": [
         lambda: Case(lm.Dropout(0.5), ((6,),), lambda p, x: x),  # its training: test_dropout
@@ -287,6 +291,7 @@ CONFIGS = {
         3, "relu", weight_init=lm.initializers.he_normal("tanh", mode="fan_out")
     ): "Dense(3, 'relu', weight_init=he_normal('tanh', mode='fan_out'))",
     lm.Dense(3, lm.activations.gelu, bias=False): "Dense(3, gelu, bias=False)",
+    lm.Readout(3, l2=0.1): "Readout(3, l2=0.1)",
     lm.Activation("tanh"): "Activation('tanh')",
     lm.Dropout(0.25): "Dropout(0.25)",
     lm.BatchNorm(momentum=0.2): "BatchNorm(momentum=0.2)",
@@ -345,6 +350,7 @@ MISTAKES = {
     ),
     "no features": (lambda: lm.Dense(3)(lm.Input()), ValueError, "[Dense(3)] expected an input of shape (batch, ..., features)"),
     "units": (lambda: lm.Dense(0), ValueError, "[Dense] expected units >= 1, got 0"),
+    "l2": (lambda: lm.Readout(1, l2=-1), ValueError, "[Readout] expected l2 to be a number >= 0, got -1"),
     "units of bool": (lambda: lm.Dense(True), TypeError, "[Dense] expected units to be a whole number >= 1, got True"),
     "units of float": (lambda: lm.Dense(3.0), TypeError, "[Dense] expected units to be a whole number >= 1, got 3.0"),
     "bias": (lambda: lm.Dense(3, bias=0.5), TypeError, "[Dense] expected bias to be True or False, got 0.5"),

@@ -64,6 +64,11 @@ VALUES = {  # name -> (ours, the oracle, arguments for a size)
     "dot": (la.dot, np.dot, lambda n: (normal(n), normal(n))),
     "outer": (la.outer, lambda a, b: a[..., :, None] * b[..., None, :], lambda n: (normal(2, n), normal(2, 3))),
     "kron": (la.kron, np.kron, lambda n: (normal(n, 2), normal(3, n))),
+    "kron batch": (
+        la.kron,
+        lambda a, b: np.array([np.kron(x, y) for x, y in zip(a, b, strict=True)]),
+        lambda n: (normal(2, n, 2), normal(2, 3, n)),
+    ),
     "transpose": (la.transpose, lambda a: np.swapaxes(a, -1, -2), lambda n: (normal(2, n, 3),)),
     "trace": (la.trace, lambda a: np.trace(a, axis1=-2, axis2=-1), lambda n: (normal(2, n, n + 1),)),
     "inv": (la.inv, np.linalg.inv, lambda n: (well(2, n, n),)),
@@ -346,8 +351,7 @@ def test_an_inverse_within_a_loss_trains():
             lambda: la.cholesky(np.stack([np.eye(2), -np.eye(2)])),
             ["matrix 1 of the batch", "smallest eigenvalue -1", "greater than 1"],
         ),
-        (lambda: la.svd(np.full((2, 2), np.nan)), ["[svd]", "finite"]),
-        (lambda: la.expm(np.full((2, 2), np.inf)), ["[expm]", "finite"]),
+        (lambda: la.inv(np.stack([np.eye(2), np.full((2, 2), np.nan)])), ["[inv]", "finite", "matrix 1 of the batch"]),
         (lambda: la.lstsq(np.full((2, 2), np.nan), np.ones(2)), ["[lstsq]", "finite"]),
         (lambda: la.cond(np.zeros((2, 2)), 1), ["[inv]", "condition number"]),
     ],
@@ -358,6 +362,51 @@ def test_matrices_without_an_answer(call, words):
     assert isinstance(error.value, np.linalg.LinAlgError)
     for word in words:
         assert word in str(error.value)
+
+
+UNARY = ("inv", "pinv", "det", "slogdet", "cholesky", "lu", "qr", "svd", "singular_values", "eigh", "expm", "matrix_rank", "cond")
+
+
+@pytest.mark.parametrize("name", [*UNARY, "solve", "solve_triangular", "lstsq"])
+def test_nan_and_infinity_are_refused(name):
+    f = getattr(la, name)
+    for bad in (np.nan, np.inf):
+        a = np.array([[2.0, 0.0], [0.0, bad]])
+        with pytest.raises(la.LinAlgError, match="expected finite numbers, the matrix holds NaN or infinity"):
+            f(a) if name in UNARY else f(a, np.ones(2))
+
+
+@pytest.mark.parametrize("name", [*UNARY, "trace", "transpose", "norm"])
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3, 3), (1, 1), (2, 1, 1)])
+def test_the_smallest_matrices(name, shape):
+    """Without elements, in a stack of none, of one element: what NumPy has, or a shape that follows from the definition."""
+    oracle = {"transpose": lambda a: np.swapaxes(a, -1, -2), "lu": None, "expm": np.exp, "eigh": np.linalg.eigh}
+    oracle |= {"trace": lambda a: np.trace(a, axis1=-2, axis2=-1), "norm": lambda a: np.linalg.norm(a, axis=(-2, -1))}
+    oracle |= {"singular_values": lambda a: np.linalg.svd(a, compute_uv=False)}
+    a = np.full(shape, 2.0) if shape[-1] == 1 else np.zeros(shape)
+    if name == "cond" and shape == (0, 0):
+        with pytest.raises(ValueError, match="expected a matrix with elements"):
+            la.cond(a)
+        return
+    got = getattr(la, name)(a)
+    if name == "lu":
+        np.testing.assert_array_equal(got.P @ got.L @ got.U, a)
+        return
+    if name == "matrix_rank" and shape == (0, 0):
+        assert got == 0
+        return
+    want = oracle[name](a) if name in oracle else getattr(np.linalg, name)(a)
+    several = name in ("slogdet", "qr", "svd", "eigh")
+    for one, other in zip(got if several else [got], want if several else [want], strict=True):
+        np.testing.assert_allclose(np.abs(one), np.abs(other))
+        assert one.shape == other.shape
+
+
+def test_systems_of_no_equations():
+    none, empty = np.zeros((0, 0)), np.zeros((0, 3, 3))
+    for f in (la.solve, la.solve_triangular, la.lstsq):
+        assert f(none, np.zeros(0)).shape == (0,)
+        assert f(empty, np.zeros((0, 3, 2))).shape == (0, 3, 2)
 
 
 def test_a_program_passes_the_error_on_and_can_be_run_again():
@@ -380,6 +429,15 @@ def test_a_program_passes_the_error_on_and_can_be_run_again():
         (lambda: la.matrix_power(np.eye(2), 0.5), TypeError, "whole number"),
         (lambda: la.lstsq(np.eye(2), np.ones(2), ridge=-1), ValueError, "ridge of 0 or more"),
         (lambda: la.trace(["a"]), TypeError, "expected numbers"),
+        (lambda: la.trace(np.ones(3)), ValueError, r"\[trace\] expected a matrix"),
+        (lambda: la.kron(np.ones(3), np.ones((2, 2))), ValueError, r"\[kron\] expected a matrix"),
+        (lambda: la.outer(np.float64(3), np.ones(2)), ValueError, r"\[outer\] expected a vector"),
+        (lambda: la.norm(np.float64(3)), ValueError, r"\[norm\] expected a vector"),
+        (lambda: la.matvec(np.ones((2, 3)), np.ones(2)), ValueError, "expected a vector of 3 for a matrix of shape"),
+        *(
+            (lambda f=f: getattr(la, f)(np.ones((2, 3))), ValueError, rf"\[{f}\] expected a square")
+            for f in ("det", "eigh", "expm")
+        ),
     ],
 )
 def test_wrong_arguments(call, error, words):

@@ -348,6 +348,18 @@ def test_a_batch_that_is_left_out_whole_is_zero():
     assert losses.CrossEntropy(ignore_index=7)(np.ones((2, 3)), np.array([7, 7])) == 0
     assert losses.MSE(mask_nan=True)(np.ones((2, 3)), np.full((2, 3), np.nan)) == 0
     assert np.all(slope_of(losses.MSE(mask_nan=True), np.ones((2, 3)), np.full((2, 3), np.nan)) == 0)
+    assert losses.MSE()(np.ones((2, 3)), np.zeros((2, 3)), np.zeros(2)) == 0
+
+
+def test_a_batch_whose_weights_are_all_zero_changes_nothing():
+    """Of four samples two count, and a batch may hold the other two: its loss and its gradient are 0, not nan."""
+    x, y = np.arange(8.0).reshape(4, 2), np.ones((4, 1))
+    nets = [lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(0.01)) for _ in range(2)]
+    history = nets[0].fit(x, y, epochs=2, batch_size=2, shuffle=False, sample_weight=[1, 1, 0, 0], verbose=0)
+    nets[1].fit(x[:2], y[:2], epochs=2, batch_size=2, shuffle=False, verbose=0)
+    for name, value in nets[0].parameters.items():
+        np.testing.assert_allclose(value, nets[1].parameters[name], rtol=1e-6)
+    assert np.isfinite(history.history["loss"]).all()
 
 
 # ---- targets as given ------------------------------------------------------------------------------------------------------------

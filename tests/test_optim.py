@@ -158,7 +158,7 @@ CASES = [pytest.param(case, id=f"{name} {i}") for name, cases in ORACLES.items()
 
 
 def test_every_optimizer_and_rule_has_an_oracle():
-    for name in optim.names():
+    for name in (name for name, kind in optim.OPTIMIZERS.items() if kind.rule is not None):  # others: test_second_order
         assert name in ORACLES, f"no oracle for {name}"
         assert all(isinstance(case.optimizer(), optim.OPTIMIZERS[name]) for case in ORACLES[name])
     used = {case.rule for cases in ORACLES.values() for case in cases}
@@ -391,8 +391,9 @@ def test_an_own_update_must_return_its_slots():
 @pytest.mark.parametrize("name", optim.names())
 def test_by_name(name):
     assert type(optim.get(name)) is optim.OPTIMIZERS[name] and optim.get(name) is not optim.get(name)
-    optimizer = optim.OPTIMIZERS[name](0.5)
-    assert optim.get(optimizer) is optimizer and optimizer.lr == 0.5
+    optimizer = optim.OPTIMIZERS[name]()
+    assert optim.get(optimizer) is optimizer
+    assert type(optim.get({"class": type(optimizer).__name__, "config": optimizer.config()})) is type(optimizer)
 
 
 SCHEDULED = Case(lambda: optim.Adam(schedules.Cosine(0.1, 50, warmup=5)), "adam", 0.1)
@@ -445,3 +446,5 @@ def test_mistake(text):
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"\[optim\] unknown name 'adm'; did you mean 'adam'\? Known: adadelta, adagrad"):
         optim.get("adm")
+    with pytest.raises(ValueError, match="did you mean 'lbfgs'"):
+        optim.get("L-BFGS")

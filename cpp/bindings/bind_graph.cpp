@@ -212,6 +212,7 @@ void register_variables(py::module_& m) {
 
 // Memory of a running program as an array; it belongs to the program and must not be kept.
 py::array view_of(const graph::HostArray& a) {
+  if (a.data == nullptr) return py::array(numpy_dtype(a.dtype), a.sizes);  // no elements
   return py::array(numpy_dtype(a.dtype), a.sizes, a.data, py::capsule(a.data, [](void*) {}));
 }
 

@@ -1,3 +1,4 @@
+#include "base/cholesky.h"
 #include "base/threads.h"
 #include "bindings/bind.h"
 #include "kernels/dispatch.h"
@@ -38,6 +39,16 @@ PYBIND11_MODULE(_core, m) {
                               std::vector<std::string>(rule->hyper_names, rule->hyper_names + rule->hypers));
       },
       py::arg("name"));
+  m.def(
+      "solve_positive",
+      [](py::array_t<double, py::array::c_style> a) {
+        lamina::check(a.ndim() == 2 && a.shape(0) == a.shape(1) + 1, "solve_positive: expected (n + 1, n)");
+        double* data = a.mutable_data();
+        const int64_t n = a.shape(1);
+        py::gil_scoped_release release;
+        return lamina::solve_positive(data, n);
+      },
+      py::arg("a").noconvert());
   m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));
   m.def("get_num_threads", &lamina::num_threads);
   py::dict info;

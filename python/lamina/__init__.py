@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Lambda,
         Layer,
         LayerNorm,
+        Readout,
         Reshape,
     )
     from lamina.model import Model, Sequential
@@ -54,7 +55,7 @@ __version__: str = _core.build_info["version"]
 # What is imported at its first use: importing lamina itself costs little more than NumPy.
 _MODULES = ("activations", "callbacks", "datasets", "initializers", "linalg", "losses", "metrics", "optim", "schedules")
 _LAYERS = ("Activation", "Add", "BatchNorm", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten", "Lambda", "Layer")
-_LATER = dict.fromkeys((*_LAYERS, "LayerNorm", "Reshape"), "layers")
+_LATER = dict.fromkeys((*_LAYERS, "LayerNorm", "Readout", "Reshape"), "layers")
 _LATER |= {"Model": "model", "Sequential": "model", "History": "history", "load": "io"}
 _LATER |= dict.fromkeys(("gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"), "derivatives")
 
@@ -94,6 +95,7 @@ __all__ = [
     "Model",
     "Parameter",
     "RandomState",
+    "Readout",
     "Reshape",
     "Sequential",
     "Tensor",

@@ -18,42 +18,58 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-def fit_readout(model: Model, x: Any, y: Any, l2: float, sample_weight: Any) -> float:
+def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: Any) -> float:
     """See `Model.fit_readout`."""
-    l2 = checks.number("fit_readout", "l2", l2, 0)
-    given = feed.samples(model, x, y, sample_weight)
+    if l2 is not None:
+        l2 = checks.number("fit_readout", "l2", l2, 0)
     model.ensure_built(x)
-    layer, program = _features(model)
-    target = np.asarray(given.y[0], np.float64).reshape(len(given), -1)
-    if target.shape[1] != layer.units:
-        raise ValueError(f"[fit_readout] expected targets with {layer.units} columns, got {target.shape[1]}; one for each output")
+    given = feed.samples(model, x, y, sample_weight)
+    layers, program = _features(model)
+    targets = [_target(layer, t, len(given)) for layer, t in zip(layers, given.y, strict=True)]
     weight = np.ones(len(given)) if given.weight is None else np.asarray(given.weight, np.float64)
     weight = weight / weight.sum()
-    width = int(layer.weight.shape[0])
-    solver = Ridge(width, layer.units, layer.use_bias)
+    solvers = [Ridge(int(layer.weight.shape[0]), layer.units, layer.use_bias) for layer in layers]
     for start in range(0, len(given), steps.CHUNK):
         rows = slice(start, start + steps.CHUNK)
-        part = program.run([a[rows] for a in given.x])[0].astype(np.float64)
-        solver.add(part, target[rows], weight[rows])
-    w, b, error = solver.solve(l2)
-    layer.weight.value = w
-    if layer.use_bias:
-        layer.bias.value = b
-    return error
+        for solver, part, target in zip(solvers, program.run([a[rows] for a in given.x]), targets, strict=True):
+            solver.add(part.astype(np.float64), target[rows], weight[rows])
+    solved = [s.solve(getattr(layer, "l2", 0.0) if l2 is None else l2) for s, layer in zip(solvers, layers, strict=True)]
+    for layer, (w, b, _) in zip(layers, solved, strict=True):
+        layer.weight.value = w
+        if layer.use_bias:
+            layer.bias.value = b
+    return sum(error for *_, error in solved)
 
 
-def _features(model: Model) -> tuple[Dense, core.Program]:
-    """The linear layer that gives the output, and a program for what goes into it."""
-    if len(model.outputs) != 1:
-        raise ValueError(f"[fit_readout] expected a network with one output, got {len(model.outputs)}")
-    call = model.outputs[0].node.scope
-    layer = None if call is None else call.layer
-    if not isinstance(layer, Dense) or layer.activation(1.5) != 1.5 or len(model.outputs[0].shape) != 2:
-        raise ValueError(
-            "[fit_readout] expected a last layer Dense(units) without an activation, got "
-            f"{'an operation' if layer is None else repr(layer)}; put the activation into the loss, or use fit"
-        )
-    return layer, core.Program([t.node for t in model.inputs], [call.inputs[0].node])
+def _features(model: Model) -> tuple[list[Dense], core.Program]:
+    """The linear layers that give the outputs, and a program for what goes into them."""
+    calls = [out.node.scope for out in model.outputs]
+    layers: list[Any] = [None if call is None else call.layer for call in calls]
+    for layer, out in zip(layers, model.outputs, strict=True):
+        if not isinstance(layer, Dense) or layer.activation(1.5) != 1.5 or len(out.shape) != 2:
+            raise ValueError(
+                "[fit_readout] expected a last layer Readout(units) or Dense(units) without an activation, got "
+                f"{'an operation' if layer is None else repr(layer)}; put the activation into the loss, or use fit"
+            )
+        if layers.count(layer) > 1:
+            raise ValueError(f"[fit_readout] expected a last layer for each output, got {layer.name!r} for several; use fit")
+    return layers, core.Program([t.node for t in model.inputs], [call.inputs[0].node for call in calls])
+
+
+def _target(layer: Dense, y: Any, n: int) -> Array:
+    """(n, units) in float64."""
+    y, units = np.asarray(y), layer.units
+    if y.ndim == 1 and units > 1 and y.dtype.kind in "iu":
+        if y.min() < 0 or y.max() >= units:
+            raise ValueError(
+                f"[fit_readout] expected classes from 0 to {units - 1}, got {y.min()} to {y.max()}; use Readout(classes)"
+            )
+        one_hot: Array = np.eye(units)[y]
+        return one_hot
+    target: Array = y.astype(np.float64).reshape(n, -1)
+    if target.shape[1] != units:
+        raise ValueError(f"[fit_readout] expected targets with {units} columns, got {target.shape[1]}; one for each output")
+    return target
 
 
 class Ridge:
@@ -67,7 +83,10 @@ class Ridge:
         self._r: Array = np.zeros((0, width + int(bias) + outputs))
 
     def add(self, features: Array, targets: Array, weight: Array) -> None:
-        """More rows."""
+        """More rows. Errors: ValueError for NaN or infinity."""
+        for what, array in (("features", features), ("targets", targets)):
+            if not np.isfinite(array).all():
+                raise ValueError(f"[fit_readout] expected finite {what}, got NaN or infinity; leave such rows out")
         one = np.ones((len(features), int(self.bias)))
         rows = np.concatenate([one, features, targets], axis=1) * np.sqrt(weight)[:, None]  # the bias first: it has no ridge
         self._r = _triangle(np.concatenate([self._r, rows]))

@@ -6,8 +6,9 @@ and the derivative of y_b by a weight follows from where the weight is used: z =
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lamina import _core as core
 from lamina import ops
@@ -172,15 +173,16 @@ def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor
     return ops.reshape(grad(again, copies, delta), (batch, *w.shape))  # type: ignore[no-any-return]
 
 
-def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
-    """(B, P): dy_b by all weights, flat, one after the other."""
+def flat_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Tensor] | None:
+    """(B, size): dy_b by each weight, flat."""
     rows = sample_rows(y, weights)
     if rows is None:
         return None
-    parts: list[Any] = []
-    for w, row in zip(weights, rows, strict=True):
-        size = 1
-        for n in w.shape:
-            size *= n
-        parts.append(ops.reshape(multiplied(row), (y.shape[0], size)))
-    return ops.concatenate(parts, 1) if len(parts) > 1 else parts[0]  # type: ignore[no-any-return]
+    shapes = [(y.shape[0], math.prod(w.shape)) for w in weights]
+    return [ops.reshape(multiplied(row), shape) for row, shape in zip(rows, shapes, strict=True)]
+
+
+def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
+    """(B, P): dy_b by all weights, one after the other."""
+    parts = flat_rows(y, weights)
+    return None if parts is None else parts[0] if len(parts) == 1 else ops.concatenate(parts, 1)

@@ -1,12 +1,13 @@
 """Layers: `Dense(128, "relu")(x)` on tensors, or in a `Sequential`. A layer of one's own is a subclass of `Layer`."""
 
 from lamina.layers.base import Layer, LayerCall
-from lamina.layers.dense import Activation, Dense, Embedding, Lambda
+from lamina.layers.dense import Activation, Dense, Embedding, Lambda, Readout
 from lamina.layers.norm import BatchNorm, Dropout, LayerNorm
 from lamina.layers.shape import Add, Concatenate, Flatten, Reshape
 
 CLASSES: dict[str, type[Layer]] = {
-    c.__name__: c for c in (Dense, Activation, Dropout, BatchNorm, LayerNorm, Flatten, Reshape, Embedding, Concatenate, Add, Lambda)
+    c.__name__: c
+    for c in (Dense, Readout, Activation, Dropout, BatchNorm, LayerNorm, Flatten, Reshape, Embedding, Concatenate, Add, Lambda)
 }
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "Layer",
     "LayerCall",
     "LayerNorm",
+    "Readout",
     "Reshape",
 ]

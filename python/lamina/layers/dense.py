@@ -1,4 +1,4 @@
-"""Layers that map features: Dense, Activation, Embedding, Lambda."""
+"""Layers that map features: Dense, Readout, Activation, Embedding, Lambda."""
 
 from __future__ import annotations
 
@@ -57,6 +57,34 @@ class Dense(Layer):
         same_features(x, int(self.weight.shape[0]))
         z = x @ self.weight
         return self.activation(z + self.bias if self.use_bias else z)
+
+
+class Readout(Dense):
+    """The linear last layer of a network, y = x W + b, whose weights `net.fit_readout(x, y)` solves exactly.
+
+    `l2`: the ridge that fit_readout takes unless it is given one, l2 |W|^2 beside the mean squared error. All else is as in Dense:
+    `fit` trains it like one (without the ridge), from what fit_readout found, for example.
+
+    Errors: ValueError for units < 1, a negative l2, an input of another size than the first.
+
+    >>> x = np.linspace(-3, 3, 200)[:, None]
+    >>> net = lm.Sequential(lm.Dense(50, "tanh"), lm.Readout(1, l2=1e-8), seed=0)
+    >>> net.fit_readout(x, np.sin(x)) < 1e-4
+    True
+    """
+
+    def __init__(
+        self,
+        units: int,
+        *,
+        l2: float = 0.0,
+        bias: bool = True,
+        weight_init: AnyInitializer | None = None,
+        bias_init: AnyInitializer | None = None,
+    ) -> None:
+        self.units = checks.integer("Readout", "units", units)
+        self.l2 = checks.number("Readout", "l2", l2, 0)
+        super().__init__(units, bias=bias, weight_init=weight_init, bias_init=bias_init)
 
 
 class Activation(Layer):

@@ -2,6 +2,8 @@
 as one likes.
 
 Matrices are the last two axes, (.., m, n); leading axes are a stack of them. float32 stays float32; whole numbers become float64.
+A matrix of 0 rows or columns, or a stack of none, has an (empty) answer wherever mathematics has one; a matrix with NaN or infinity
+is a LinAlgError wherever LAPACK works on it.
 What LAPACK does here is a "host" node, which calls NumPy when the program runs; everything else is the core's own operations.
 
 >>> import lamina as lm, numpy as np

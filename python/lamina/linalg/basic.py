@@ -12,7 +12,7 @@ import numpy as np
 from lamina import ops
 from lamina.lift import constant, operation
 from lamina.linalg.factors import singular_values
-from lamina.linalg.shapes import floating, swap
+from lamina.linalg.shapes import axes, floating, swap
 from lamina.tensor import Tensor
 
 add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
@@ -40,6 +40,9 @@ def matvec(a: Tensor, x: Tensor) -> Tensor:
     >>> lm.linalg.matvec(np.eye(2), np.array([3.0, 4.0]))
     array([3., 4.])
     """
+    a, x = axes(a, 2, "matvec"), axes(x, 1, "matvec")
+    if a.shape[-1] != x.shape[-1]:
+        raise ValueError(f"[matvec] expected a vector of {a.shape[-1]} for a matrix of shape {a.shape}, got shape {x.shape}")
     return ops.squeeze(ops.matmul(a, ops.expand_dims(x, -1)), -1)  # type: ignore[no-any-return]
 
 
@@ -52,6 +55,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
     array([[3., 4.],
            [6., 8.]])
     """
+    a, b = axes(a, 1, "outer"), axes(b, 1, "outer")
     return ops.multiply(ops.expand_dims(a, -1), ops.expand_dims(b, -2))  # type: ignore[no-any-return]
 
 
@@ -64,6 +68,7 @@ def kron(a: Tensor, b: Tensor) -> Tensor:
     array([[1., 2., 0., 0.],
            [0., 0., 1., 2.]])
     """
+    a, b = axes(a, 2, "kron"), axes(b, 2, "kron")
     blocks = ops.expand_dims(ops.expand_dims(a, -1), -3) * ops.expand_dims(ops.expand_dims(b, -2), -4)
     *batch, m, p, n, q = blocks.shape
     return ops.reshape(blocks, (*batch, m * p, n * q))  # type: ignore[no-any-return]
@@ -88,7 +93,7 @@ def trace(x: Tensor) -> Tensor:
     >>> float(lm.linalg.trace(np.eye(3)))
     3.0
     """
-    m, n = x.shape[-2:]
+    m, n = axes(x, 2, "trace").shape[-2:]
     return ops.sum(ops.where(constant(np.eye(m, n, dtype=bool)), x, ops.zeros_like(x)), (-2, -1))  # type: ignore[no-any-return]
 
 
@@ -108,17 +113,17 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     >>> float(lm.linalg.norm(np.array([[3.0, 0.0], [0.0, 4.0]]), "nuc"))
     7.0
     """
-    x = floating(x)
-    axes = [axis] if isinstance(axis, (int, np.integer)) else [-1] if axis is None and x.ndim == 1 else list(axis or (-2, -1))
-    axes = [int(a) % x.ndim for a in axes]
-    if len(axes) == 1:
-        return _vector_norm(x, ord, axes[0], keepdims)
-    if len(axes) != 2 or axes[0] == axes[1]:
+    x = floating(axes(x, 1, "norm"))
+    along = [axis] if isinstance(axis, (int, np.integer)) else [-1] if axis is None and x.ndim == 1 else list(axis or (-2, -1))
+    along = [int(a) % x.ndim for a in along]
+    if len(along) == 1:
+        return _vector_norm(x, ord, along[0], keepdims)
+    if len(along) != 2 or along[0] == along[1]:
         raise ValueError(f"[norm] expected one axis or two different ones, got {axis} for a tensor of shape {x.shape}")
-    order = [*(a for a in range(x.ndim) if a not in axes), *axes]
+    order = [*(a for a in range(x.ndim) if a not in along), *along]
     y = _matrix_norm(ops.transpose(x, order), ord)
     if keepdims:
-        for a in sorted(axes):
+        for a in sorted(along):
             y = ops.expand_dims(y, a)
     return y
 

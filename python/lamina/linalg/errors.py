@@ -37,7 +37,7 @@ def limit(dtype: Any) -> float:
 
 
 def check_finite(where: str, a: Array) -> None:
-    """LinAlgError for a matrix with NaN or infinite values, on which LAPACK's iterations do not end."""
+    """LinAlgError for a matrix with NaN or infinite values: LAPACK's iterations do not end, or it answers NaN without a word."""
     if not np.isfinite(a).all():
         bad = int(np.argmin(np.isfinite(a.reshape(-1, *a.shape[-2:])).all(axis=(1, 2))))
         raise LinAlgError(f"[{where}] expected finite numbers, {which(a, bad)} holds NaN or infinity; look at where they come from")

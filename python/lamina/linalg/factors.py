@@ -7,12 +7,13 @@ Decomposition (2016); all rest on M. Giles, An extended collection of matrix der
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lamina import ops
-from lamina.lift import operation
+from lamina.lift import constant, operation
 from lamina.linalg.errors import check_finite, not_positive_definite
 from lamina.linalg.host import define, host, operands, shared
 from lamina.linalg.shapes import by_columns, identity, lower, matrix, safe_reciprocal, square, swap, upper
@@ -71,6 +72,7 @@ def cholesky(a: Tensor) -> Tensor:
 
 
 def _cholesky(a: Array) -> Array:
+    check_finite("cholesky", a)
     try:
         return np.linalg.cholesky(a)
     except np.linalg.LinAlgError:
@@ -110,18 +112,23 @@ def lu(a: Tensor) -> Any:
     k = min(m, n)
     packed = host("lu", [a], a.shape)
     order = host("lu_order", [a], a.shape[:-1], "int64")
-    return LU(swap(ops.one_hot(order, m, a.dtype)), lower(packed, -1)[..., :, :k] + _eye(m, k, a.dtype), upper(packed)[..., :k, :])
+    return LU(swap(_one_hot(order, m, a.dtype)), lower(packed, -1)[..., :, :k] + _eye(m, k, a.dtype), upper(packed)[..., :k, :])
+
+
+def _one_hot(order: Tensor, m: int, dtype: str) -> Tensor:
+    return ops.cast(ops.equal(ops.expand_dims(order, -1), constant(np.arange(m))), dtype)  # type: ignore[no-any-return]
 
 
 def _eye(m: int, n: int, dtype: str) -> Tensor:
-    return ops.one_hot(ops.arange(m), n, dtype)  # type: ignore[no-any-return]
+    return constant(np.eye(m, n, dtype=dtype))
 
 
 def _decompose_lu(a: Array) -> tuple[Array, Array]:
     """L below the diagonal and U in one matrix, and the rows of A in their new order: one column after the other, by its largest
     element; all matrices of the stack at once.
     """
-    packed = a.reshape(-1, *a.shape[-2:]).copy()
+    check_finite("lu", a)
+    packed = a.reshape(math.prod(a.shape[:-2]), *a.shape[-2:]).copy()
     stack, (m, n) = np.arange(len(packed)), a.shape[-2:]
     order = np.tile(np.arange(m), (len(packed), 1))
     for j in range(min(m, n)):
@@ -159,7 +166,7 @@ def _lu_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     if beside is not None:
         whole = ops.concatenate([whole, beside], -1)
     order = host("lu_order", operands(y), y.shape[:-1], "int64")
-    return swap(ops.one_hot(order, m, y.dtype)) @ whole
+    return swap(_one_hot(order, m, y.dtype)) @ whole
 
 
 define("lu", lambda a: shared(_decompose_lu, a)[0], _lu_gradient)
@@ -185,6 +192,7 @@ def qr(a: Tensor) -> Any:
 
 
 def _decompose_qr(a: Array) -> tuple[Array, Array]:
+    check_finite("qr", a)
     q, r = np.linalg.qr(a)
     return q, r
 
@@ -251,20 +259,14 @@ def singular_values(a: Tensor) -> Tensor:
 
 
 def _decompose_svd(a: Array) -> tuple[Array, Array, Array]:
-    try:
-        u, s, vh = np.linalg.svd(a, full_matrices=False)
-    except np.linalg.LinAlgError:
-        check_finite("svd", a)
-        raise
+    check_finite("svd", a)
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
     return u, s, vh
 
 
 def _singular_values(a: Array) -> Array:
-    try:
-        return np.linalg.svd(a, compute_uv=False)
-    except np.linalg.LinAlgError:
-        check_finite("svd", a)
-        raise
+    check_finite("svd", a)
+    return np.linalg.svd(a, compute_uv=False)
 
 
 def _values_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
@@ -319,11 +321,8 @@ def eigh(a: Tensor) -> Any:
 
 
 def _decompose_eigh(a: Array) -> tuple[Array, Array]:
-    try:
-        w, v = np.linalg.eigh(a)
-    except np.linalg.LinAlgError:
-        check_finite("eigh", a)
-        raise
+    check_finite("eigh", a)
+    w, v = np.linalg.eigh(a)
     return w, v
 
 

@@ -66,7 +66,12 @@ def _cofactors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     return grad(formula, a, dy)  # type: ignore[no-any-return]
 
 
-define("det", np.linalg.det, _det_gradient)
+def _det(a: Array) -> Array:
+    check_finite("det", a)
+    return np.linalg.det(a)  # type: ignore[no-any-return]
+
+
+define("det", _det, _det_gradient)
 define("cofactors", _cofactors, _cofactors_gradient)
 
 
@@ -88,8 +93,14 @@ def _slogdet_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     return ops.expand_dims(ops.expand_dims(dy, -1), -1) * swap(inv(operands(y)[0]))  # type: ignore[no-any-return]
 
 
-define("slogdet_sign", lambda a: np.linalg.slogdet(a)[0], None)
-define("slogdet", lambda a: np.linalg.slogdet(a)[1], _slogdet_gradient)
+def _slogdet(a: Array) -> tuple[Array, Array]:
+    check_finite("slogdet", a)
+    sign, size = np.linalg.slogdet(a)
+    return sign, size
+
+
+define("slogdet_sign", lambda a: _slogdet(a)[0], None)
+define("slogdet", lambda a: _slogdet(a)[1], _slogdet_gradient)
 
 
 @operation(1)
@@ -153,9 +164,10 @@ _PADE_REACH = 5.371920351148152  # up to this 1-norm the approximation is exact 
 
 def _expm(a: Array) -> Array:
     check_finite("expm", a)
-    flat = a.reshape(-1, *a.shape[-2:]).astype(np.float64)
-    result: Any = np.array([_expm_one(one) for one in flat])
-    return result.reshape(a.shape)  # type: ignore[no-any-return]
+    result = np.empty(a.shape)
+    for index in np.ndindex(a.shape[:-2]):
+        result[index] = _expm_one(a[index].astype(np.float64))
+    return result
 
 
 def _expm_one(a: Array) -> Array:
@@ -187,6 +199,8 @@ def matrix_rank(a: Tensor, rcond: float | None = None) -> Tensor:
     1
     """
     a = matrix(a, "matrix_rank")
+    if 0 in a.shape[-2:]:
+        return ops.full(a.shape[:-2], 0, "int64")
     s = singular_values(a)
     cut = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
     return ops.sum(ops.cast(ops.greater(s, ops.max(s, -1, keepdims=True) * cut), "int64"), -1)  # type: ignore[no-any-return]
@@ -204,6 +218,8 @@ def cond(a: Tensor, p: Any = None) -> Tensor:
     2.0
     """
     a = matrix(a, "cond")
+    if 0 in a.shape[-2:]:
+        raise ValueError(f"[cond] expected a matrix with elements, got shape {a.shape}")
     if p is None or p in (2, -2):
         s = singular_values(a)
         first, last = (0, -1) if p != -2 else (-1, 0)

@@ -11,6 +11,13 @@ from lamina.lift import constant
 from lamina.tensor import Tensor
 
 
+def axes(x: Tensor, least: int, where: str) -> Tensor:
+    """x, if it has that many axes."""
+    if x.ndim < least:
+        raise ValueError(f"[{where}] expected {('a vector (.., n)', 'a matrix (.., m, n)')[least - 1]}, got shape {x.shape}")
+    return x
+
+
 def floating(x: Tensor) -> Tensor:
     """x in floats: whole numbers become float64, as in NumPy."""
     return x if x.dtype.startswith("float") else ops.cast(x, "float64")

@@ -42,6 +42,7 @@ def _one_norm(a: Array) -> Array:
 
 
 def _inv(a: Array) -> Array:
+    check_finite("inv", a)
     try:
         result = np.linalg.inv(a)
     except np.linalg.LinAlgError:
@@ -76,11 +77,8 @@ def pinv(a: Tensor, rcond: float | None = None) -> Tensor:
 
 
 def _pinv(a: Array, rcond: float) -> Array:
-    try:
-        return np.linalg.pinv(a, rcond)
-    except np.linalg.LinAlgError:
-        check_finite("pinv", a)
-        raise
+    check_finite("pinv", a)
+    return np.linalg.pinv(a, rcond)
 
 
 def _pinv_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
@@ -127,6 +125,7 @@ _PROBES = 2  # |A^-1 r| / |r| of two random r: with these, an ill-conditioned A 
 
 
 def _solve(a: Array, b: Array) -> Array:
+    check_finite("solve", a)
     n, k = a.shape[-1], b.shape[-1]
     probes = np.random.Generator(np.random.Philox(n)).choice(np.array([-1.0, 1.0], a.dtype), (n, _PROBES))
     sides = np.concatenate([b, np.broadcast_to(probes, (*b.shape[:-1], _PROBES))], axis=-1)
@@ -167,6 +166,7 @@ def solve_triangular(a: Tensor, b: Tensor, *, lower: bool = False, transposed: b
 
 def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_diagonal: bool) -> Array:
     t = np.tril(a) if lower else np.triu(a)
+    check_finite("solve_triangular", t)
     diagonal = np.einsum("...ii->...i", t)
     if unit_diagonal:
         diagonal[...] = 1

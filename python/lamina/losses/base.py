@@ -21,7 +21,7 @@ class Loss(Configured):
     """Base class. A subclass gives `elements(pred, target)`, and, where not all elements count, `keep(target)`.
 
     loss(pred, target) is the mean of the elements that are kept. loss(pred, target, weight), weight of shape (batch,), is
-    sum(w_i l_i) / sum(w_i), where l_i is the mean of sample i. Tensors build, arrays compute at once.
+    sum(w_i l_i) / sum(w_i), where l_i is the mean of sample i; 0 where all w_i are 0. Tensors build, arrays compute at once.
 
     Errors: ValueError or TypeError for a target whose shape does not fit; nothing is broadcast.
 
@@ -158,7 +158,7 @@ def reduce(losses: Any, weight: Any | None, keep: Any | None) -> Any:
         if weight is None:
             return ops.mean(losses)
         per_sample = ops.mean(losses, axis=rest) if rest else losses
-        return ops.sum(weight * per_sample) / ops.sum(weight)
+        return ops.sum(weight * per_sample) / ops.maximum(ops.sum(weight), TINY)
     counts = ops.cast(keep, str(losses.dtype))
     if weight is not None:
         each = ops.reshape(weight, (-1, *(1 for _ in rest)))

@@ -19,7 +19,6 @@ from lamina.optim.rules import SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion
 __all__ = [
     "LBFGS",
     "OPTIMIZERS",
-    "OTHERS",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -39,18 +38,16 @@ __all__ = [
 ]
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
-    c.__name__.lower(): c for c in (SGD, Adagrad, RMSProp, Adadelta, Rprop, Lion, Adam, AdamW, Adamax, NAdam, RAdam)
-}
-OTHERS: dict[str, type[Optimizer]] = {  # those without a rule in the core
-    c.__name__.lower(): c for c in (Muon, LBFGS, LevenbergMarquardt)
+    c.__name__.lower(): c
+    for c in (SGD, Adagrad, RMSProp, Adadelta, Rprop, Lion, Adam, AdamW, Adamax, NAdam, RAdam, Muon, LBFGS, LevenbergMarquardt)
 }
 
 
 def names() -> list[str]:
-    """The names of the optimizers that the core has a rule for.
+    """The names of all optimizers.
 
-    >>> names()[:2]
-    ['sgd', 'adagrad']
+    >>> names()[:2], names()[-2:]
+    (['sgd', 'adagrad'], ['lbfgs', 'levenbergmarquardt'])
     """
     return list(OPTIMIZERS)
 
@@ -62,9 +59,9 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
     Adam()
     """
     if isinstance(optimizer, str):
-        return _names.lookup("optim", optimizer.lower(), {**OPTIMIZERS, **OTHERS})()
+        return _names.lookup("optim", optimizer.lower(), OPTIMIZERS)()
     if isinstance(optimizer, dict):
-        return from_plain("optim", optimizer, {c.__name__: c for c in (*OPTIMIZERS.values(), *OTHERS.values())})
+        return from_plain("optim", optimizer, {c.__name__: c for c in OPTIMIZERS.values()})
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
         return optimizer()
     if isinstance(optimizer, Optimizer):

@@ -2,7 +2,8 @@
 
 F(theta) = sum_r e_r^2,  e = (prediction - target) * scale,  r over samples and outputs;  J = de/dtheta, g = J^T e (half of dF)
 
-More residuals than weights: H = J^T J is summed over chunks of samples, [J e]^T [J e] at once, and (H + mu D) d = -g solved.
+More residuals than weights: H = J^T J is summed over chunks of samples, [J e]^T [J e] at once and of it little more than one
+triangle, and (H + mu D) d = -g solved.
 Fewer: (J J^T + mu I) z = -e, d = J^T z, where J J^T is made from products of activations and of deltas, and J^T z is one gradient.
 """
 
@@ -17,14 +18,18 @@ from lamina import _core as core
 from lamina import ops
 from lamina.flat import FlatNetwork
 from lamina.function import grad
-from lamina.linalg.solving import substitute
-from lamina.samplewise import Outer, is_samplewise, jacobian_rows, resolved, sample_rows
-from lamina.tensor import Tensor, placeholder
+from lamina.samplewise import Outer, flat_rows, is_samplewise, jacobian_rows, resolved, sample_rows
+from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
 
 CHUNK_BYTES = 1 << 20  # of J at once: it is written and read again while it lies in the cache
-BLOCK = 32  # columns that LAPACK factors at once
+ROWS = 1024  # at once where only the errors are wanted
+PANELS = 8  # of J^T J's columns, each multiplied with those from it on: (8 + 1) / 16 of the whole product
+SMALLEST = 16  # columns of a panel: narrower ones do not fill the registers of a matrix product
+PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
+WHOLE = 256  # weights up to which the core's plain loops solve faster than blocks do
+BLOCK = 48  # columns that LAPACK takes at once: OpenBLAS starts no threads for so few
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 
 
@@ -60,24 +65,18 @@ class LeastSquares:
         if self.dual:
             self._prepare_dual(columns)
             return
-        parts = [jacobian_rows(e, weights) for e in columns]
-        self._sum = Parameter64((self.size + 1, self.size + 1))
+        parts = [flat_rows(e, weights) for e in columns]
         self._chunk = max(64, CHUNK_BYTES // (8 * (self.size + 1) * len(columns)))
         known = [part for part in parts if part is not None]
         if len(known) == len(columns):
-            rows = [ops.concatenate([j, ops.expand_dims(e, 1)], 1) for j, e in zip(known, columns, strict=True)]
-            products = [ops.matmul(ops.transpose(r), r) for r in rows]
+            rows = [ops.concatenate([*j, ops.expand_dims(e, 1)], 1) for j, e in zip(known, columns, strict=True)]
         else:  # a weight used in a way without a rule: sample by sample, each with a backward pass of its own
             self._chunk = 1
-            products = []
-            for e in columns:
-                row = ops.concatenate([grad(ops.sum(e), self.network.theta), ops.reshape(ops.sum(e), (1,))], 0)
-                products.append(ops.expand_dims(row, 1) * ops.expand_dims(row, 0))
-        total = products[0]
-        for product in products[1:]:
-            total = total + product
-        effect = core.make("assign", [self._sum.node, (self._sum + total).node], {})
-        self._accumulate = self._program([ops.sum(self._error)], [effect])
+            flat = [[grad(ops.sum(e), self.network.theta), ops.reshape(ops.sum(e), (1,))] for e in columns]
+            rows = [ops.reshape(ops.concatenate(row, 0), (1, self.size + 1)) for row in flat]
+        width = max(SMALLEST, -(-(self.size + 1) // PANELS))
+        self._panels = [Panel(rows, start, start + width) for start in range(0, self.size + 1, width)]
+        self._accumulate = self._program([ops.sum(self._error)], [panel.effect for panel in self._panels])
 
     def _prepare_dual(self, columns: list[Tensor]) -> None:
         kernel = self._kernel(columns)
@@ -113,21 +112,28 @@ class LeastSquares:
 
     # ---- numbers ----
 
-    def value(self, theta: Array) -> float:
-        """F(theta); inf where it is not finite."""
+    def value(self, theta: Array, limit: float = float("inf")) -> float:
+        """F(theta); inf where it is not finite or not below `limit`, which a part of the data may show."""
         self.network.theta.value = theta
-        rows = max(256, CHUNK_BYTES // 1024)
-        total = float(self._value.epoch(self._sources, None, rows).sum())
-        return total if np.isfinite(total) else float("inf")
+        total, n = 0.0, len(self._sources[0])
+        piece = max(ROWS, -(-n // (PIECES * ROWS)) * ROWS)
+        for start in range(0, n, piece):
+            total += float(self._value.epoch([a[start : start + piece] for a in self._sources], None, ROWS).sum())
+            if not total < limit:
+                return float("inf")
+        return total
 
     def linearize(self, theta: Array) -> Primal | Dual:
         """H and g, or J J^T and e, at theta."""
         self.network.theta.value = theta
         if self.dual:
             return self._linearize_dual()
-        self._sum.value = np.zeros((self.size + 1, self.size + 1))
+        total = np.empty((self.size + 1, self.size + 1))
+        for panel in self._panels:
+            panel.clear()
         self._accumulate.epoch(self._sources, None, self._chunk)
-        total = self._sum.value
+        for panel in self._panels:
+            panel.read_into(total)
         return Primal(total[:-1, :-1], total[:-1, -1], float(total[-1, -1]))
 
     def _linearize_dual(self) -> Dual:
@@ -148,11 +154,23 @@ class LeastSquares:
         return Dual(kernel, np.ascontiguousarray(error.T).ravel(), pull)
 
 
-def Parameter64(shape: tuple[int, ...]) -> Any:
-    """Memory for sums."""
-    from lamina.tensor import Parameter
+class Panel:
+    """Rows start to end of the sum of r^T r over chunks of rows r, from the diagonal's block on: the rest is its mirror image."""
 
-    return Parameter(np.zeros(shape), trainable=False, dtype="float64")
+    def __init__(self, rows: Sequence[Tensor], start: int, end: int):
+        self._start, self._end = start, min(end, int(rows[0].shape[1]))
+        self._sum = Parameter(np.zeros((self._end - start, int(rows[0].shape[1]) - start)), trainable=False, dtype="float64")
+        total: Any = self._sum
+        for r in rows:
+            total = total + ops.matmul(ops.transpose(r[:, start:end]), r[:, start:])
+        self.effect = core.make("assign", [self._sum.node, total.node], {})
+
+    def clear(self) -> None:
+        self._sum.value = np.zeros(tuple(self._sum.shape))
+
+    def read_into(self, whole: Array) -> None:
+        whole[self._start : self._end, self._start :] = self._sum.value
+        whole[self._end :, self._start : self._end] = whole[self._start : self._end, self._end :].T
 
 
 def _gram(x: Tensor) -> Tensor:
@@ -195,21 +213,29 @@ class Dual:
 
 
 def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
-    """(H + diag(shift))^-1 b by blocked Cholesky; LinAlgError where that is not positive definite in float64.
+    """(H + diag(shift))^-1 b by Cholesky; LinAlgError where that is not positive definite in float64.
 
-    LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest: no number of threads changes bits,
-    and a small system does not wait for a thread that another program holds up. b rides along as one more row and becomes
-    L^-1 b.
+    Up to WHOLE weights at once in the core. Beyond, block after block of columns, L_j = (A_j - L_before L_before,j^T) L_jj^-T:
+    LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest. So no number of threads changes bits,
+    and a system does not wait for a thread that another program holds up. b is one more row of A and becomes L^-1 b.
     """
     n = len(h)
-    a = np.empty((n + 1, n))
+    a: Array = np.empty((n + 1, n))
     a[:n], a[n] = h, b
+    x: Array = a[n]
     a.flat[: n * n : n + 1] += shift
-    for start in range(0, n, BLOCK):
-        end = min(start + BLOCK, n)
-        a[start:end, start:end] = block = np.linalg.cholesky(a[start:end, start:end])
-        below = a[end:, start:end]
-        below[...] = np.linalg.solve(block, below.T).T
-        if end < n:
-            a[end:, end:] -= ops.matmul(below, below[: n - end].T)
-    return substitute(np.tril(a[:n]).T, a[n][:, None], lower=False)[:, 0]
+    if n <= WHOLE:
+        if not core.solve_positive(a):
+            raise np.linalg.LinAlgError("not positive definite")
+        return x
+    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+    inverses = []
+    for at in blocks:
+        panel = a[at.start :, at]
+        if at.start:
+            panel -= ops.matmul(a[at.start :, : at.start], a[at, : at.start].T)
+        inverses.append(np.linalg.inv(np.linalg.cholesky(a[at, at])))
+        a[at.stop :, at] = ops.matmul(a[at.stop :, at], inverses[-1].T)
+    for at, inverse in zip(reversed(blocks), reversed(inverses), strict=True):
+        x[at] = inverse.T @ (x[at] - x[at.stop :] @ a[at.stop : n, at])
+    return x

@@ -24,7 +24,7 @@ class LevenbergMarquardt(FullBatch):
     mu: the first damping (1e-3; 5e-3 with bayesian). mu_dec, mu_inc: its factors after a step that lowers L, and after one that
     does not (2). scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.9 D, diagonal)), so that no weight's
     unit matters and the way through curved valleys is several times shorter;
-    or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`).
+    or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`), the quicker one where noise is fitted.
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
     max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
@@ -111,10 +111,12 @@ class LevenbergMarquardt(FullBatch):
         mu = float(self.state["mu"].value)
         d = self._scale(beta)
         while mu <= self.mu_max:
-            moved = self._try(theta, mu * d + alpha, alpha, beta)
-            if moved is not None:
-                loss = self._problem.value(moved)
-                if beta * loss + alpha * float(moved @ moved) < objective:
+            step = self._try(theta, mu * d + alpha, alpha, beta)
+            if step is not None:
+                moved = theta + step
+                penalty = alpha * float(moved @ moved)
+                loss = self._problem.value(moved, (objective - penalty) / beta)
+                if beta * loss + penalty < objective:
                     self._take(moved, loss, mu)
                     return
             mu *= self.mu_inc
@@ -127,7 +129,7 @@ class LevenbergMarquardt(FullBatch):
             d = self._system.step(shift, beta, alpha * theta)
         except np.linalg.LinAlgError:  # not positive definite in float64: more damping
             return None
-        return theta + d if np.isfinite(d).all() else None
+        return d if np.isfinite(d).all() else None
 
     def _take(self, theta: Array, loss: float, mu: float) -> None:
         self.state["theta"].value = theta
