@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "base/threads.h"
 #include "kernels/dispatch.h"
@@ -44,6 +45,15 @@ void put_scalar(char* to, DType type, double value) {
   }
 }
 
+std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins) {
+  std::set<uint64_t> serials;
+  for (const Node* node : step.nodes) {
+    const auto found = origins.find(node);
+    if (found != origins.end()) serials.insert(found->second.begin(), found->second.end());
+  }
+  return {serials.begin(), serials.end()};
+}
+
 constexpr size_t kScalar = 8;  // bytes of a slot
 
 }  // namespace
@@ -75,6 +85,7 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
     steps_ = lower(order, wanted, fusion, kernels::table());
     check(schedule(steps_), "the updates of this program wait for each other");
   }
+  for (const StepPtr& step : steps_) step->origins = origins_of(*step, roots.origins);
   place_buffers();
 }
 

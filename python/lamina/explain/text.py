@@ -90,6 +90,7 @@ def _flops(step: Step) -> str:
 
 
 def _more(trace: Trace, step: Step, level: str) -> Iterable[str]:
+    yield notation.text(step.where)
     if level != "shapes" and step.number == 1:
         yield element(trace, step)
     if level == "derive":
@@ -126,10 +127,9 @@ def _rule(trace: Trace, level: str) -> list[str]:
 def _plugged(trace: Trace) -> list[str]:
     rule = trace.rule
     step = next((s for s in trace.update if s.kind == "update" and s.values is not None), None)
-    gradient = gradient_name(step.name) if step is not None else ""
-    if rule is None or step is None or step.before is None or gradient not in trace or not rule.lines:
+    g = step.detail.get("gradient") if step is not None else None  # as the rule gets it: clipped
+    if rule is None or step is None or step.before is None or g is None or not rule.lines:
         return []
-    g = trace[gradient]
     at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(g)), g.shape))
     slots = step.detail.get("slots", {})
     now = {"w": step.before[at], "g": g[at], **{letter: before[at] for letter, (before, _) in slots.items()}}

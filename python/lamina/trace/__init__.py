@@ -102,7 +102,7 @@ def _written(model: Model, graph: StepGraph, measured: Measured, batch: int | No
         made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), optimizer.steps + 1)
         _slots(made, model, measured)
     if measured.profile:
-        made.program = attribute(graph, measured.profile, made.steps)
+        made.program = attribute(measured.profile, made.steps)
     return made
 
 
