@@ -266,7 +266,8 @@ void register_program(py::module_& m) {
                                for (const auto& step : p.steps()) names.push_back(step->name);
                                return names;
                              })
-      .def_property_readonly("arena_bytes", &Program::arena_bytes);
+      .def_property_readonly("arena_bytes", &Program::arena_bytes)
+      .def_property_readonly("flops_per_row", &Program::flops_per_row);
 
   m.def(
       "permutation",

@@ -305,6 +305,13 @@ void Program::grow_scratch(int threads) {
 
 // ---- Running ----
 
+double Program::flops_per_row() const {
+  if (bound_sizes_.empty() || bound_sizes_[0].empty() || bound_sizes_[0][0] == 0) return 0;
+  double flops = 0;
+  for (const StepPtr& step : steps_) flops += step->flops();
+  return flops / static_cast<double>(bound_sizes_[0][0]);
+}
+
 void Program::run(const void* const* inputs, void* const* outputs, double* seconds) {
   for (size_t i = 0; i < buffers_.size(); ++i) {
     if (buffers_[i].kind == Buffer::input) bases_[i] = const_cast<char*>(static_cast<const char*>(inputs[buffers_[i].index]));

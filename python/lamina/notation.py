@@ -27,6 +27,8 @@ SIGNS = {  # Unicode -> (ASCII, LaTeX)
     "γ": ("gamma", r"\gamma "),
     "ε": ("eps", r"\varepsilon "),
     "ρ": ("rho", r"\rho "),
+    "ψ": ("psi", r"\psi "),
+    "Π": ("P", r"\Pi "),
     "α": ("alpha", r"\alpha "),
     "τ": ("tau", r"\tau "),
     "η": ("eta", r"\eta "),
@@ -146,7 +148,8 @@ def _latex_signs(signs: str) -> str:
             pieces.append(r"\,")
         else:
             pieces.append(_escape(piece))
-    return re.sub(r"(?:\\,)*([=+/-]|\\leftarrow |\\odot |\\cdot )(?:\\,)*", r"\1", "".join(pieces))
+    written = re.sub(r"\^(?:\(((?:[^()]|\([^()]*\))*)\)|([\d.]+))", r"^{\1\2}", "".join(pieces))
+    return re.sub(r"(?:\\,)*([=+/-]|\\leftarrow |\\odot |\\cdot )(?:\\,)*", r"\1", written)
 
 
 ESCAPES = {

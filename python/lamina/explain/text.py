@@ -47,7 +47,7 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
         if section == "backward":
             out += _after_backward(trace, check, level)
     if trace.backward and not trace.update:
-        out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program"]
+        out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program", *_rule(trace, "shapes")]
     return plain("\n".join([*out, *_program(trace, level)]))
 
 
@@ -132,12 +132,15 @@ def _plugged(trace: Trace) -> list[str]:
         return []
     at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(g)), g.shape))
     slots = step.detail.get("slots", {})
-    now = {"w": step.before[at], "g": g[at], **{letter: before[at] for letter, (before, _) in slots.items()}}
-    after = {"w": step.values[at] if step.values is not None else 0, **{k: v[at] for k, (_, v) in slots.items() if v is not None}}
+    now = {"w": step.before[at], "g": g[at], **rule.before, **{letter: before[at] for letter, (before, _) in slots.items()}}
+    after = {"w": step.values[at] if step.values is not None else 0, **rule.now}
+    after |= {letter: value[at] for letter, (_, value) in slots.items() if value is not None}
     where = f"{step.symbol.unicode()}[{','.join(str(i + 1) for i in at)}]"
     out = [f"    for {where}:  w = {number(now['w'])}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]
     last = {target: i for i, (target, _) in enumerate(rule.lines)}
     for i, (target, formula) in enumerate(rule.lines):
+        if "O(u)" in (target, formula[-4:]):  # of the whole matrix, not of one weight
+            continue
         known = target in after and last[target] == i
         out.append(
             f"      {target} = {substitute(formula, {**rule.numbers, **now})}" + (f" = {number(after[target])}" if known else "")

@@ -81,6 +81,8 @@ class Rule:
     lines: list[tuple[str, str]]  # (what changes, formula)
     slots: dict[str, str]  # letter -> slot
     numbers: dict[str, float]  # letter -> hyper-parameter; "lr", "t" among them
+    before: dict[str, float] = field(default_factory=dict)  # letter -> what the rule carries from step to step
+    now: dict[str, float] = field(default_factory=dict)  # letter -> what this step makes of it
 
 
 class Trace:

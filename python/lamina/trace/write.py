@@ -10,6 +10,7 @@ import numpy as np
 from lamina import _core as core
 from lamina.layers import Dense
 from lamina.notation import Equation, Sym, number
+from lamina.optim import Muon
 from lamina.trace import cost
 from lamina.trace.equations import Term, Writing
 from lamina.trace.graph import EFFECTS, StepGraph, known_as
@@ -39,6 +40,7 @@ class Writer:
         for norm in self.norms.values():
             self.symbols.hidden |= {n.serial for n in norm.members[:-1]}
         self.clip = self._clip()
+        self.muon = type(graph.model.optimizer) is Muon
         self.writing = Writing(self.symbols)
         self.writing.always |= {norm.centered.serial for norm in self.symbols.norms}
 
@@ -58,10 +60,13 @@ class Writer:
         self._parameters_first()
         self._skipped()
         for node in self.graph.ordered("update"):
-            if node.op not in EFFECTS:
+            if node.op not in EFFECTS and not (self.muon and node not in self.clip):
                 self._line(node, "update")
         for effect in self.graph.effects:
-            self._effect(effect)
+            if self.muon:
+                self._orthogonal(effect)
+            else:
+                self._effect(effect)
         for variable, value, mark in self.graph.states:
             self._state(variable, value, mark)
         self._sources()
@@ -132,6 +137,22 @@ class Writer:
         elif effect.op == "assign":
             new = self._value(effect.inputs[1])
             self._add("update", (w, " ← ", *new.parts), [*new.nodes, effect], "update", target)
+
+    def _orthogonal(self, effect: core.Node) -> None:
+        """Muon's update of a parameter: its some forty operations in one line, which the rule over the lines explains."""
+        target = self.graph.real(effect.inputs[0])
+        gradient = self.graph.gradients.get(target.serial)
+        if gradient is None or target.op != "variable":
+            return  # a slot or the clock
+        below = self.graph.below([effect.inputs[1]])
+        members = [n for s, n in sorted(below.items()) if self.graph.section.get(s) == "update" and n.op not in HIDDEN]
+        w, factor = self.symbols.ref(target), ("c ",) if self.clip else ()
+        equation: Equation = (w, " ← Muon(", w, ", ", *factor, self.symbols.ref(gradient), ")")
+        self._add("update", equation, [*members, effect], "update", target)
+        clipped = self.measured.values.get(gradient.serial)
+        if self.clip and clipped is not None:
+            clipped = clipped * self.measured.values[self.clip[-1].serial]
+        self.trace.steps[-1].detail = {"gradient": clipped}
 
     def _state(self, variable: core.Node, value: core.Node, mark: core.Node) -> None:
         new = self._value(value)
