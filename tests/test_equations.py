@@ -13,8 +13,8 @@ from lamina.notation import Sym
 from nets import CASES, B, Case, data, target, with_loss
 
 FUNCTIONS = {
-    "tanh": np.tanh, "σ": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "sign": np.sign, "√": np.sqrt, "clip": np.clip, "max": np.maximum,
-    "maximum": np.maximum, "min": np.minimum, "minimum": np.minimum, "ln": np.log,
+    "tanh": np.tanh, "σ": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "sign": np.sign, "√": np.sqrt, "clip": np.clip,
+    "max": np.maximum, "maximum": np.maximum, "min": np.minimum, "minimum": np.minimum, "ln": np.log,
     "cosh": np.cosh, "mean": np.mean, "sum": np.sum, "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
 }  # fmt: skip
 TOKEN = re.compile(r"\s*(1ᵀ|\d*\.?\d+(?:e[+−-]?\d+)?|[A-Za-zσμ]+|[^\s])")
@@ -103,7 +103,8 @@ class Reader:
     def power(self):
         value = self.atom()
         while self.is_("²", "^"):
-            value = value ** (2 if self.take() == "²" else float(self.take()))
+            power = 2.0 if self.take() == "²" else self.atom()
+            value = value ** (1.0 if isinstance(power, str) else power)
         return value
 
     def atom(self):
@@ -263,6 +264,29 @@ def test_the_gradient_of_gaussian_nll():
     m, v = made["A2"][:, :1], made["A2"][:, 1:]
     expected = np.hstack([(m - y) / v, (1 - (y - m) ** 2 / v) / (2 * v)]) / y.size
     np.testing.assert_allclose(made["dA2"], expected, rtol=1e-4)
+
+
+# ---- the optimizers' formulas, with one weight's numbers ----
+
+
+@pytest.mark.parametrize("optimizer", [
+    *(lm.optim.get(name) for name in lm.optim.names() if name not in ("lbfgs", "levenbergmarquardt", "rprop")),
+    lm.optim.RMSProp(centered=True, momentum=0.9, weight_decay=0.1), lm.optim.Adagrad(lr_decay=0.1),
+    lm.optim.SGD(0.1, momentum=0.9, dampening=0.2), lm.optim.Adam(eps_mode="keras", amsgrad=True),
+    lm.optim.Lion(weight_decay=0.1, clip_norm=0.01), lm.optim.AdamW(clip_value=0.01),
+], ids=repr)  # fmt: skip
+@pytest.mark.parametrize("steps", [0, 2, 9])
+def test_the_plugged_formulas_of_a_rule_give_what_they_say(optimizer, steps):
+    net = lm.Sequential(lm.Dense(4, "sigmoid"), lm.Dense(3), seed=1, dtype="float64").compile("mse", optimizer)
+    for _ in range(steps):
+        net.train_step(data(), data()[:, :3])
+    text = net.explain(data(), data()[:, :3], level="values")
+    rows = re.findall(r"^      (\S+) = (.*) = (\S+)$", text, re.M)
+    assert rows, text
+    for name, formula, said in rows:
+        found = Reader([formula.replace("·", " ⊙ ")], {}).read()
+        value = float(said.replace("−", "-"))
+        assert found == pytest.approx(value, rel=0.02, abs=2e-3 * max(abs(value), 1e-12)), (name, formula, said)  # four digits each
 
 
 def lines(net, x, y, sections=("forward", "backward")):

@@ -237,6 +237,7 @@ def test_sparklines():
     assert sparkline(range(8)) == "▁▂▃▄▅▆▇█"
     assert sparkline([2, 2, 2]) == "▁▁▁"
     assert sparkline([0, math.inf, 1]) == "▁ █"
+    assert sparkline([1000, 100, math.inf, 10, 1]) == "█▆ ▃▁"
     long = sparkline(range(1000))
     assert len(long) == progress.SPARKS
     assert (long[0], long[-1]) == ("▁", "█")

@@ -13,7 +13,7 @@ import numpy as np
 
 from lamina.history import figure
 
-INTERVAL = 0.1  # seconds between two changes of the line: nobody reads faster, and drawing it costs about a millisecond
+INTERVAL = 0.2  # seconds between two changes of the line: drawing it costs about a millisecond, so watching stays below 1 %
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARKS = 8  # blocks of a sparkline
 
@@ -112,7 +112,9 @@ class Progress:
 
     def _draw(self, epochs_done: float) -> None:
         self._shown = time.perf_counter()
-        room = 200 if in_notebook() else (_columns(self._file) or 80) - len(self._bar.desc) - 20  # time left, a bar of 6, separators
+        room = (
+            200 if in_notebook() else (_columns(self._file) or 80) - len(self._bar.desc) - 20
+        )  # time left, a bar of 6, separators
         self._bar.set_postfix_str("  ".join(self._fitting(room, self._rates(epochs_done))), refresh=False)
         self._bar.n = epochs_done
         self._bar.refresh()
@@ -178,6 +180,7 @@ def bar_class() -> Any:
 def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
     """Values as block characters from the smallest to the largest, at most `SPARKS` of them, evenly picked, the last one included.
 
+    By their logarithms where all are positive and the largest is more than 30 times the smallest, as `History.svg` draws them.
     Empty for fewer than two finite values, and where `encoding` has no blocks.
 
     >>> sparkline([8, 4, 2, 1, float("nan"), 1])
@@ -189,6 +192,8 @@ def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
     finite = picked[np.isfinite(picked)]
     if len(finite) < 2 or not _can_encode(BLOCKS, encoding):
         return ""
+    if finite.min() > 0 and finite.max() > 30 * finite.min():
+        picked, finite = np.log(np.where(np.isfinite(picked), picked, np.nan)), np.log(finite)
     low, span = finite.min(), max(np.ptp(finite), 1e-300)
     return "".join(BLOCKS[int((v - low) / span * (len(BLOCKS) - 1) + 0.5)] if np.isfinite(v) else " " for v in picked)
 

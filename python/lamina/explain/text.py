@@ -134,6 +134,8 @@ def _plugged(trace: Trace) -> list[str]:
     slots = step.detail.get("slots", {})
     now = {"w": step.before[at], "g": g[at], **rule.before, **{letter: before[at] for letter, (before, _) in slots.items()}}
     after = {"w": step.values[at] if step.values is not None else 0, **rule.now}
+    if rule.lines[0][0] == "g":  # with the weight decay in it
+        after["g"] = now["g"] + rule.numbers["wd"] * now["w"]
     after |= {letter: value[at] for letter, (_, value) in slots.items() if value is not None}
     where = f"{step.symbol.unicode()}[{','.join(str(i + 1) for i in at)}]"
     out = [f"    for {where}:  w = {number(now['w'])}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]

@@ -135,6 +135,9 @@ class Writing:
             return self._reduce(node, args[0])
         if op == "where" and args[2].parts == ("0",):
             return (*_factor(args[1]), " ⊙ ", *args[0].within(2)), 2
+        if op == "concatenate" and node.attrs["axis"] == len(node.shape) - 1:
+            inner = [part for arg in args for part in (", ", *arg.parts)]
+            return ("[", *inner[1:], "]"), ATOM
         if op == "scatter_add":
             return ("onehot(", *args[0].parts, ")ᵀ ", *args[1].within(3)), 2
         if op == "take":

@@ -1,7 +1,7 @@
 """Names for what happens inside BatchNorm, LayerNorm, Dropout and Embedding, and their backward pass as the line of a textbook.
 
-A norm: mu mean, v variance, s = sqrt(v + eps), H = (x - mu) / s, N = gamma H + beta; for the sums over all samples (BatchNorm) or over
-the features of one (LayerNorm)
+A norm: mu mean, v variance, s = sqrt(v + eps), H = (x - mu) / s, N = gamma H + beta; for the means over all samples (BatchNorm) or
+over the features of one (LayerNorm)
 
     dx = (dH - mean dH - H mean(dH H)) / s
 
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina import _core as core
-from lamina.layers import BatchNorm, Dropout, Embedding, LayerNorm
+from lamina.layers import BatchNorm, Concatenate, Dropout, Embedding, LayerNorm
 from lamina.notation import Equation, Part, Sym
 from lamina.trace.graph import StepGraph
 from lamina.wiring import calls_of
 
-LETTERS = {BatchNorm: "N", LayerNorm: "N", Dropout: "D", Embedding: "E"}
+LETTERS = {Concatenate: "C", BatchNorm: "N", LayerNorm: "N", Dropout: "D", Embedding: "E"}
 
 
 @dataclass
@@ -55,6 +55,8 @@ def name_inside(symbols: Any) -> list[Norm]:
         elif letter == "D" and out.op == "where":
             symbols.give(graph.real(out.inputs[0]), Sym("M", index))
             symbols.give(out, Sym("D", index))
+        elif letter == "C" and out.op == "concatenate":
+            symbols.give(out, Sym("C", index))
         elif letter == "E" and out.op == "take":
             symbols.source(call.layer.parameters["weight"].node, Sym("V", index))
             symbols.give(out, Sym("E", index))

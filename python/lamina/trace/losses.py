@@ -16,7 +16,7 @@ Pattern = tuple[Any, ...]  # of strings and of 0, 1, 2: the places of prediction
 
 
 class Form(NamedTuple):
-    """l, the loss of an element (or of a sample, summed over its classes), and its slope dl/dZ; `where`: what their letters mean."""
+    """l, the loss of an element (or of a sample, summed over its classes), and its slope dl/dZ; `where`: what letters mean."""
 
     element: Pattern
     slope: Pattern
@@ -105,11 +105,10 @@ def _binary(loss: Any, classes: bool) -> Form:
 def _focal(loss: Any, classes: bool) -> Form:
     g = number(loss.gamma)
     if classes:
-        where = ("p = ", 2, "[i, yᵢ]")
-        slope = (f"((1 − p)^{g} − {g} p (1 − p)^{number(loss.gamma - 1)} ln p) ⊙ (", 2, " − ", 3, ")")
-        return Form((f"−(1 − p)^{g} ln p",), slope, where, by_sample=True)
+        slope: Pattern = (f"((1 − p)^{g} − {g} p (1 − p)^{number(loss.gamma - 1)} ln p) ⊙ (", 2, " − ", 3, ")")
+        return Form((f"−(1 − p)^{g} ln p",), slope, ("p = ", 2, "[i, yᵢ]"), by_sample=True)
     alpha = "" if loss.alpha is None else "a "
-    where = ("p = σ(", 0, ") where ", 1, " = 1, else 1 − σ(", 0, ")")
+    where: Pattern = ("p = σ(", 0, ") where ", 1, " = 1, else 1 − σ(", 0, ")")
     where = where if loss.alpha is None else (*where, f"; a = {number(loss.alpha)}, else {number(1 - loss.alpha)}")
     slope = (f"{alpha}(1 − p)^{g} ⊙ ({g} p ln p + p − 1) ⊙ (2 ", 1, " − 1)")
     return Form((f"−{alpha}(1 − p)^{g} ln p",), slope, where)

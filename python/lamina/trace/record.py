@@ -21,11 +21,12 @@ SCHEMA = 1  # raised when a field of `to_dict` changes its meaning
 class Step:
     """One line of a trace: `name` = the value that `equation` says, computed by the core.
 
-    `section`: forward, loss, backward or update.  `where`: what letters of the equation mean that are no tensors.  `kind`: what a reader calls it (dense, activation, loss, weight gradient ...).
-    `ops`: the core's operations in it.  `operands`: their names, `operand_shapes` beside them.  `flops`, `bytes`: see
-    `lamina.trace.cost`.  `microseconds`: the time of the program's steps that begin with this line, None where it is computed
-    within an earlier one.  `program_steps`: indices into `Trace.program`.  `values`: the result, None in a trace without data; in
-    the update, the new value, with `before` the old one.
+    `section`: forward, loss, backward or update.  `kind`: what a reader calls it (dense, activation, loss, weight gradient ...).
+    `where`: what those letters of the equation mean that are no tensors.  `ops`: the core's operations in it.  `operands`: their
+    names, `operand_shapes` beside them.  `flops`, `bytes`: see `lamina.trace.cost`; what two lines say counts in the first.
+    `microseconds`: the time of the program's steps that begin with this line, None where it is computed within an earlier one.
+    `program_steps`: indices into `Trace.program`.  `values`: the result, None in a trace without data; in the update, the new
+    value, with `before` the old one.
     """
 
     number: int
@@ -215,7 +216,11 @@ class Trace:
 
 
 def _step_dict(step: Step, values: bool) -> dict[str, Any]:
-    out = {name: value for name, value in vars(step).items() if name not in ("equation", "where", "values", "before", "nodes", "detail")}
+    out = {
+        name: value
+        for name, value in vars(step).items()
+        if name not in ("equation", "where", "values", "before", "nodes", "detail")
+    }
     out["equation"] = notation.text(step.equation)
     out["ascii"] = notation.text(step.equation, ascii=True)
     out["latex"] = notation.latex(step.equation)

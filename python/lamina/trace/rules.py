@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from lamina.notation import number
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer

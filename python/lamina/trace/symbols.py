@@ -206,11 +206,11 @@ class Symbols:
         return node
 
     def _constant(self, node: core.Node) -> Sym:
-        """An array that stands in the math as it is: C1, C2, .."""
+        """An array that stands in the math as it is: K1, K2, .."""
         number_ = 1
-        while f"C{number_}" in self._taken:
+        while f"K{number_}" in self._taken:
             number_ += 1
-        symbol = Sym("C", str(number_))
+        symbol = Sym("K", str(number_))
         self.source(node, symbol)
         return symbol
 

@@ -19,6 +19,7 @@ from lamina.trace.losses import Folded, fold
 from lamina.trace.record import Step, Trace
 from lamina.trace.run import Measured
 from lamina.trace.symbols import HIDDEN, Symbols
+from lamina.wiring import calls_of, nodes_of
 
 Array = np.ndarray[Any, Any]
 
@@ -266,8 +267,8 @@ class Writer:
             at = [i for i, s in enumerate(rest) if s.section != "backward" or s.name in line.operands]
             rest.insert(max(at) + 1, line)
         self.trace.steps[:] = rest
-        for number, line in enumerate(rest, 1):
-            line.number = number
+        for place, line in enumerate(rest, 1):
+            line.number = place
 
     # ---- shapes and sources ----
 
@@ -303,7 +304,9 @@ def title_of(model: Any) -> str:
     layers = model.layers
     dense = [layer for layer in layers if isinstance(layer, Dense)]
     sizes = list(model.programs.inputs[0].shape[1:])
-    if dense and len(model.programs.inputs) == len(model.programs.outputs) == 1 and len(dense) >= len(layers) / 2:
+    sources = [t.node.serial for call in calls_of(nodes_of(model.outputs)) for t in call.inputs]
+    one_way = len(model.programs.inputs) == len(model.programs.outputs) == 1 and len(set(sources)) == len(sources) == len(layers)
+    if dense and one_way and len(dense) >= len(layers) / 2:
         return "MLP " + " → ".join(str(n) for n in ("×".join(map(str, sizes)), *(layer.units for layer in dense)))
     return f"{type(model).__name__} of {len(layers)} layers"
 
