@@ -127,6 +127,8 @@ class Reader:
             left = self.expr()
             sign = self.take()
             right = self.expr()
+            if sign not in ("<", ">", "≥"):
+                raise Unread(sign)
             self.take("]")
             return {"<": np.less, ">": np.greater, "≥": np.greater_equal}[sign](left, right).astype(float)
         if token in FUNCTIONS:

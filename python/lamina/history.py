@@ -98,7 +98,9 @@ class History:
         lines += [
             ",".join([str(i), *(repr(row[name]) if name in row else "" for name in names)]) for i, row in enumerate(self._rows, 1)
         ]
-        with open(path, "w", encoding="utf-8", newline="") as file:
+        from lamina import checks
+
+        with checks.writing("history", path), open(path, "w", encoding="utf-8", newline="") as file:
             file.write("\n".join(lines) + "\n")
 
     # ---- to be seen ----

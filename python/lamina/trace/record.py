@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import notation
+from lamina import checks, notation
 from lamina.notation import GREEK, Equation, Sym
 
 Array = np.ndarray[Any, Any]
@@ -199,7 +199,7 @@ class Trace:
         """`to_dict` as JSON, also written to `path` if there is one. Numbers that are not finite are null."""
         out = json.dumps(_finite(self.to_dict(values)), indent=indent, allow_nan=False)
         if path is not None:
-            with open(path, "w", encoding="utf-8") as file:
+            with checks.writing("trace", path), open(path, "w", encoding="utf-8") as file:
                 file.write(out)
         return out
 
