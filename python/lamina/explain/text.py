@@ -14,7 +14,7 @@ from lamina.trace import Step, Trace
 from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
-WIDEST = 46  # of the column of equations; a longer one pushes its line
+WIDEST = 52  # of the column of equations; a longer one pushes its line
 LEGEND = "rows are samples;  Z = X W + 1 bᵀ;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  (m×k)(k×n) costs 2mkn FLOP"
 
 
