@@ -304,8 +304,10 @@ def title_of(model: Any) -> str:
     layers = model.layers
     dense = [layer for layer in layers if isinstance(layer, Dense)]
     sizes = list(model.programs.inputs[0].shape[1:])
-    sources = [t.node.serial for call in calls_of(nodes_of(model.outputs)) for t in call.inputs]
-    one_way = len(model.programs.inputs) == len(model.programs.outputs) == 1 and len(set(sources)) == len(sources) == len(layers)
+    calls = calls_of(nodes_of(model.outputs))
+    read = [t.node.serial for call in calls for t in call.inputs]  # by nobody twice, and one by one: no branches
+    single = len(model.programs.inputs) == len(model.programs.outputs) == 1
+    one_way = single and len(set(read)) == len(read) == len(calls)
     if dense and one_way and len(dense) >= len(layers) / 2:
         return "MLP " + " → ".join(str(n) for n in ("×".join(map(str, sizes)), *(layer.units for layer in dense)))
     return f"{type(model).__name__} of {len(layers)} layers"
