@@ -185,8 +185,19 @@ def test_bad_input(tmp_path):
         net.draw(tmp_path / "net.jpg", x, y)
     with pytest.raises(ValueError, match="light"):
         net.draw(tmp_path / "net.svg", x, y, theme="lihgt")
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError, match=r"\[draw\] expected a path that can be written, got .*; make its folder"):
         net.draw(tmp_path / "missing" / "net.svg", x, y)
+    (tmp_path / "folder.svg").mkdir()
+    with pytest.raises(IsADirectoryError, match="pass another path"):
+        net.draw(tmp_path / "folder.svg", x, y)
+    with pytest.raises(FileNotFoundError, match=r"\[trace\].*make its folder"):
+        net.trace(x, y).to_json(tmp_path / "missing" / "trace.json")
+    for call in (net.draw, net.trace, net.inspect, net.explain):
+        first = (tmp_path / "net.svg",) if call == net.draw else ()
+        with pytest.raises(ValueError, match="expected a target of shape"):
+            call(*first, x, np.ones((2, 5)))
+    with pytest.raises(ValueError, match="net.compile"):
+        lm.Sequential(lm.Dense(1)).draw(tmp_path / "net.svg", x, y)
     with pytest.raises(ValueError, match="rows"):
         net.draw(tmp_path / "net.svg", None)
 

@@ -122,7 +122,7 @@ def compiles(document: str) -> None:
         "mathrm", "mathit", "mathsf", "operatorname", "odot", "cdot", "times", "leftarrow", "rightarrow", "textstyle", "sum",
         "sigma",
         "partial", "Delta", "beta", "varepsilon", "rho", "alpha", "eta", "mu", "ge", "le", "ne", "Vert", "ldots", "prime", "tau",
-        "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",
+        "gamma", "psi", "Pi", "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",
     }  # fmt: skip
     assert set(re.findall(r"\\([A-Za-z]+)", document)) <= known, set(re.findall(r"\\([A-Za-z]+)", document)) - known
 

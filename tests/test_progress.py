@@ -143,11 +143,12 @@ def test_silence(plain_environment, terminal):
 
 
 def test_bar_on_a_terminal(plain_environment, terminal):
-    train(Progress(3, 4, samples=100, file=terminal.file), pause=0.06)
+    train(Progress(3, 4, samples=100, flops=lambda: 1e6, file=terminal.file), pause=0.06)
     drawn = terminal.drawings()
     assert re.search(r"epoch 1/3 \|[█▏▎▍▌▋▊▉ ]+\| \d\d:\d\d, ", "".join(drawn))
     last = drawn[-1]
-    assert re.search(r"epoch 3/3 \|█+\| 00:00, █\S▁  loss 0.3333  val_accuracy 0.5000  \d+ samples/s", last), last
+    said = r"epoch 3/3 \|█+\| 00:00, loss 0.3333 █\S▁  val_accuracy 0.5000  \d+ samples/s  [\d.e-]+ GFLOP/s"
+    assert re.search(said, last), last
     assert last.endswith("\n")
     assert len(drawn) < 20  # at most ten a second
 
@@ -165,10 +166,11 @@ def test_bar_on_a_terminal_that_does_not_say_its_size(plain_environment, termina
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        (200, "█▁  loss 0.5000  f1 0.2000  val_loss 0.2500  val_f1 0.7500  25 samples/s"),
-        (90, "█▁  loss 0.5000  f1 0.2000  val_loss 0.2500  val_f1 0.7500"),
-        (80, "█▁  loss 0.5000  val_loss 0.2500  val_f1 0.7500"),
-        (50, "█▁  val_loss 0.2500"),
+        (200, "loss 0.5000 █▁  f1 0.2000  val_loss 0.2500 █▁  val_f1 0.7500  25 samples/s  1.5 GFLOP/s"),
+        (110, "loss 0.5000 █▁  f1 0.2000  val_loss 0.2500 █▁  val_f1 0.7500  25 samples/s"),
+        (91, "loss 0.5000 █▁  f1 0.2000  val_loss 0.2500 █▁  val_f1 0.7500"),
+        (80, "loss 0.5000 █▁  val_loss 0.2500 █▁  val_f1 0.7500"),
+        (50, "val_loss 0.2500 █▁"),
     ],
 )
 def test_a_narrow_terminal_shows_what_matters_most(plain_environment, columns, said):
@@ -176,9 +178,9 @@ def test_a_narrow_terminal_shows_what_matters_most(plain_environment, columns, s
     shown = Progress(20, 4, samples=5, file=terminal.file)
     shown.begin_epoch(9)
     for loss in (1.0, 0.5):
-        shown.end_epoch({"loss": loss, "f1": 0.2, "val_loss": 0.25, "val_f1": 0.75})
+        shown.end_epoch({"loss": loss, "f1": 0.2, "val_loss": loss / 2, "val_f1": 0.75})
     room = columns - len("epoch 10/20") - 20
-    fitting = "  ".join(shown._fitting(room, "25 samples/s"))
+    fitting = "  ".join(shown._fitting(room, ["25 samples/s", "1.5 GFLOP/s"]))
     shown.close()
     last = terminal.drawings()[-1].rstrip("\n")
     terminal.close()
@@ -235,6 +237,7 @@ def test_sparklines():
     assert sparkline(range(8)) == "▁▂▃▄▅▆▇█"
     assert sparkline([2, 2, 2]) == "▁▁▁"
     assert sparkline([0, math.inf, 1]) == "▁ █"
+    assert sparkline([1000, 100, math.inf, 10, 1]) == "█▆ ▃▁"
     long = sparkline(range(1000))
     assert len(long) == progress.SPARKS
     assert (long[0], long[-1]) == ("▁", "█")

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina import optim, steps
+from lamina.programs import Task
 from lamina.trace import trace
 from lamina.trace.graph import known_as
 from lamina.trace.record import gradient_name
 from lamina.trace.run import state_of
-from nets import CASES, by_batch, data
+from nets import CASES, Momentum, by_batch, data
 
 X = np.array([[0.8, -0.5, 0.3, -0.2], [0.1, 0.9, -0.4, 0.6]])
 Y = np.array([0, 2])
@@ -110,7 +112,7 @@ def test_training_goes_on_with_the_same_bits_as_without_a_trace():
 def test_running_statistics_are_part_of_the_update():
     net = lm.Sequential(lm.Dense(3), lm.BatchNorm(momentum=0.5), lm.Dense(1), seed=0, dtype="float64").compile("mse", "sgd")
     made = net.trace(data(), data()[:, :1])
-    line = next(s for s in made.update if s.name == "batch_norm_1.running_mean")
+    line = next(s for s in made.update if s.name == "running_mean1")
     np.testing.assert_allclose(line.values, 0.5 * made["Z1"].mean(axis=0), rtol=1e-12)
     np.testing.assert_array_equal(line.before, np.zeros(3))
 
@@ -171,3 +173,64 @@ def test_bad_input(call, words):
 def test_lengths_of_any_batch():
     b = lm.Input(3).shape[0]
     assert [known_as(n, 4) for n in (b, b * 2, b * 2 + 1, b - 1, 7)] == [4, 8, 9, 3, 7]
+
+
+# ---- the program's steps ----
+
+SILENT = {"copy", "add"}  # the step of a random generator, which no line shows
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_steps_are_those_of_the_training_program_and_each_knows_its_lines(name):
+    net, x, y = CASES[name]()
+    made = trace(net, x, y, repeats=1)
+    if not by_batch(net):
+        return
+    batch, targets = steps.checked(net, x, y, None)
+    program = net.programs.train(Task(targets, batch.weight is not None))
+    assert [step.name for step in made.program] == program.steps
+    assert [step.name for step in made.program if not step.lines and step.name not in SILENT] == []
+    for line in made:
+        for index in line.program_steps:
+            assert line.number in made.program[index].lines
+    costly = [line for line in made if line.flops >= 8 and not line.program_steps and "size" not in str(line)]
+    assert [str(line) for line in costly] == []
+
+
+def test_a_rewritten_backward_pass_keeps_its_lines():
+    """The zeros of a branch not taken are folded, equal nodes are shared, sums take another form: each line finds its step."""
+    net = lm.Sequential(lm.Dense(6, "relu"), lm.BatchNorm(), lm.Dropout(0.5), lm.Dense(3), seed=0).compile("cross_entropy", "adam")
+    made = net.trace(data(), np.array([0, 1, 2, 0, 1]))
+    by_name = {line.name: line for line in made if line.section == "backward"}
+    for name in ("dZ2", "dW2", "dD1", "dN1", "dgamma1", "dbeta1", "dH1", "dA1", "dZ1", "dW1", "db1"):
+        assert by_name[name].program_steps, name
+    (product,) = by_name["dW1"].program_steps
+    assert made.program[product].name.startswith("matmul")
+    update = next(line for line in made.update if line.name == "W1")
+    assert product in update.program_steps  # the rule runs behind the product that makes its gradient
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", [*optim.names(), "own"])
+def test_no_optimizer_and_no_layer_sees_a_trace(optimizer, dtype):
+    def weights(look: bool) -> list[np.ndarray]:
+        layers = (lm.Dense(6, "relu"), lm.BatchNorm(), lm.Dropout(0.3), lm.LayerNorm(), lm.Reshape(2, 3), lm.Flatten())
+        rule = Momentum(0.1) if optimizer == "own" else optimizer
+        net = lm.Sequential(*layers, lm.Lambda(lambda t: t**2), lm.Activation("gelu"), lm.Dense(3), seed=7, dtype=dtype)
+        net.compile("mse", rule)
+        x, y = data().astype(dtype), data()[:, :3]
+        for _ in range(3):
+            if by_batch(net):
+                net.train_step(x, y)
+            else:
+                net.fit(x, y, epochs=1, verbose=0)
+            if look:
+                net.trace(x, y)
+                net.explain(x, y, level="values")
+                net.trace(x)
+        return [np.array(p.variable.read()) for p in state_of(net)]
+
+    seen, unseen = weights(True), weights(False)
+    assert len(seen) == len(unseen) and all(a.dtype == b.dtype for a, b in zip(seen, unseen, strict=True))
+    for a, b in zip(seen, unseen, strict=True):
+        np.testing.assert_array_equal(a, b)

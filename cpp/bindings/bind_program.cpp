@@ -146,7 +146,7 @@ double run_scalar(Program& program, const py::args& values) {
   return is_single ? static_cast<double>(single) : number;
 }
 
-// What each step is and how long it took: the best of `repeats` runs.
+// What each step is, the serials of the nodes that it carries out, and how long it took: the best of `repeats` runs.
 py::list profile(Program& program, const py::sequence& values, int repeats) {
   const Call call(program, values, py::len(values));
   const Lock lock(program);
@@ -172,6 +172,7 @@ py::list profile(Program& program, const py::sequence& values, int repeats) {
     row["flops"] = step.flops();
     row["bytes"] = step.bytes();
     row["units"] = step.units();
+    row["nodes"] = step.origins;
     out.append(row);
   }
   return out;
@@ -265,7 +266,8 @@ void register_program(py::module_& m) {
                                for (const auto& step : p.steps()) names.push_back(step->name);
                                return names;
                              })
-      .def_property_readonly("arena_bytes", &Program::arena_bytes);
+      .def_property_readonly("arena_bytes", &Program::arena_bytes)
+      .def_property_readonly("flops_per_row", &Program::flops_per_row);
 
   m.def(
       "permutation",

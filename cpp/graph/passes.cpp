@@ -21,6 +21,30 @@ Tensor rebuild(const Tensor& node, const Tensors& inputs) {
   return make(*node->op, inputs, node->attrs);
 }
 
+std::vector<uint64_t> origin_of(const Node* node, const Origins& origins) {
+  const auto found = origins.find(node);
+  return found == origins.end() ? std::vector<uint64_t>{node->serial} : found->second;
+}
+
+// What was made for a node stands for what the node stood for: all that is new below its replacement, or, where that was there before,
+// the replacement as well.
+void pass_on(const Node& node, const Tensor& replaced, const Origins& before, Origins& after) {
+  if (node.op->kind == Kind::mode && after.count(replaced.get()) > 0) return;  // a mark computes nothing
+  const std::vector<uint64_t> origin = origin_of(&node, before);
+  const auto known = after.find(replaced.get());
+  if (known != after.end()) {
+    known->second.insert(known->second.end(), origin.begin(), origin.end());
+    return;
+  }
+  std::vector<const Node*> fresh = {replaced.get()};
+  while (!fresh.empty()) {
+    const Node* made = fresh.back();
+    fresh.pop_back();
+    if (!after.emplace(made, origin).second) continue;
+    for (const Tensor& input : made->inputs) fresh.push_back(input.get());
+  }
+}
+
 // Replaces nodes from the sources up; a rule answers null to leave a node as it is.
 Roots rewrite(const Roots& roots, const Rule& rule) {
   Tensors all = roots.outputs;
@@ -30,14 +54,15 @@ Roots rewrite(const Roots& roots, const Rule& rule) {
   const auto order = topological(all);
   for (const Node* node : order)
     for (const Tensor& input : node->inputs) handle[input.get()] = input;
+  Roots result;
   for (const Node* node : order) {
     Tensors inputs;
     for (const Tensor& input : node->inputs) inputs.push_back(done[input.get()]);
     const ScopeGuard scope(node->scope);
     Tensor replaced = rule(*node, inputs);
     done[node] = replaced ? replaced : rebuild(handle[node], inputs);
+    pass_on(*node, done[node], roots.origins, result.origins);
   }
-  Roots result;
   for (const Tensor& t : roots.outputs) result.outputs.push_back(done[t.get()]);
   for (const Tensor& t : roots.effects) result.effects.push_back(done[t.get()]);
   return result;
@@ -62,6 +87,7 @@ Tensor propagate_zero(const Node& node, const Tensors& in) {
 Roots resolve_modes(Roots roots, bool training) {
   bool branched = false;
   Tensors assigned;
+  std::vector<uint64_t> assigners;
   std::unordered_set<const Variable*> seen, random_states;
   const auto rule = [&](const Node& node, const Tensors& in) -> Tensor {
     if (node.is("in_training")) {
@@ -71,7 +97,10 @@ Roots resolve_modes(Roots roots, bool training) {
     if (node.is("stop_gradient")) return in[0];
     if (node.is("update_state")) {
       const auto& variable = in[1]->attrs.get<std::shared_ptr<Variable>>("variable");
-      if (training && seen.insert(variable.get()).second) assigned.push_back(make("assign", {in[1], in[2]}));
+      if (training && seen.insert(variable.get()).second) {
+        assigned.push_back(make("assign", {in[1], in[2]}));
+        assigners.push_back(node.serial);
+      }
       return in[0];
     }
     if (branched)
@@ -81,6 +110,7 @@ Roots resolve_modes(Roots roots, bool training) {
   };
   Roots result = rewrite(roots, rule);
   result.effects.insert(result.effects.end(), assigned.begin(), assigned.end());
+  for (size_t i = 0; i < assigned.size(); ++i) result.origins[assigned[i].get()] = {assigners[i]};
   if (!training) return result;
 
   Tensors all = result.outputs;

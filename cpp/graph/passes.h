@@ -1,13 +1,19 @@
 // Graph to graph, each pass pure: the roots go in, equal roots come out, computed with less work or in a form that is easier to plan.
 #pragma once
 
+#include <unordered_map>
+
 #include "graph/node.h"
 
 namespace lamina::graph {
 
+// For each node the serials of the nodes of the user's graph that it carries out; one that no pass touched stands for itself alone.
+using Origins = std::unordered_map<const Node*, std::vector<uint64_t>>;
+
 struct Roots {
   Tensors outputs;
   Tensors effects;
+  Origins origins = {};
 };
 
 // Picks the branch of in_training, takes the marks stop_gradient and update_state away; what update_state assigns becomes an effect

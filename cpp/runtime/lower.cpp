@@ -54,6 +54,7 @@ std::vector<StepPtr> lower(const std::vector<const Node*>& order, const std::uno
       const auto row = own_steps().find(node->op->name);
       check(row != own_steps().end(), "no step carries out '", node->op->name, "'");
       steps.push_back(row->second(node));
+      steps.back()->nodes = {node};
     }
   }
   return steps;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "base/threads.h"
 #include "kernels/dispatch.h"
@@ -44,6 +45,15 @@ void put_scalar(char* to, DType type, double value) {
   }
 }
 
+std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins) {
+  std::set<uint64_t> serials;
+  for (const Node* node : step.nodes) {
+    const auto found = origins.find(node);
+    if (found != origins.end()) serials.insert(found->second.begin(), found->second.end());
+  }
+  return {serials.begin(), serials.end()};
+}
+
 constexpr size_t kScalar = 8;  // bytes of a slot
 
 }  // namespace
@@ -75,6 +85,7 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
     steps_ = lower(order, wanted, fusion, kernels::table());
     check(schedule(steps_), "the updates of this program wait for each other");
   }
+  for (const StepPtr& step : steps_) step->origins = origins_of(*step, roots.origins);
   place_buffers();
 }
 
@@ -293,6 +304,13 @@ void Program::grow_scratch(int threads) {
 }
 
 // ---- Running ----
+
+double Program::flops_per_row() const {
+  if (bound_sizes_.empty() || bound_sizes_[0].empty() || bound_sizes_[0][0] == 0) return 0;
+  double flops = 0;
+  for (const StepPtr& step : steps_) flops += step->flops();
+  return flops / static_cast<double>(bound_sizes_[0][0]);
+}
 
 void Program::run(const void* const* inputs, void* const* outputs, double* seconds) {
   for (size_t i = 0; i < buffers_.size(); ++i) {

@@ -45,6 +45,7 @@ class Program {
 
   const std::vector<StepPtr>& steps() const { return steps_; }
   size_t arena_bytes() const { return arena_.size(); }
+  double flops_per_row() const;  // of a run as last bound, over the rows of the first input; 0 before
 
  private:
   struct Buffer {

@@ -48,6 +48,7 @@ class Step {
 
   std::string name;                         // e.g. "matmul+relu"
   std::vector<const graph::Node*> nodes;    // what it computes
+  std::vector<uint64_t> origins;            // the serials of the user's nodes that these carry out
   std::vector<const graph::Node*> inputs;   // what it reads
   std::vector<const graph::Node*> outputs;  // what it leaves in memory
   std::vector<const graph::Node*> changes;  // variables that it writes

@@ -10,7 +10,6 @@ class HostStep final : public Step {
  public:
   explicit HostStep(const graph::Node* node) : node_(node), options_(node->attrs.get<std::string>("options", "")) {
     name = node->attrs.get<std::string>("name");
-    nodes = {node};
     for (const auto& input : node->inputs) inputs.push_back(input.get());
     outputs = {node};
   }

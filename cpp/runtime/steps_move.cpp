@@ -15,7 +15,6 @@ class MoveStep : public Step {
  public:
   explicit MoveStep(const Node* node) : node_(node) {
     name = node->op->name;
-    nodes = {node};
     for (const auto& input : node->inputs) inputs.push_back(input.get());
     outputs = {node};
   }

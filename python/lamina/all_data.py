@@ -41,6 +41,9 @@ class AllData:
     def batches(self) -> int:
         return 1
 
+    def flops(self) -> float:
+        return 0.0  # it runs several programs, as often as its line search asks
+
     def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
         loss = self._optimizer.advance()
         if self._optimizer.stop_reason is not None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 INF = math.inf
@@ -99,3 +100,22 @@ def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
     if high == INF:
         return f"a number {'>' if open_low else '>='} {low:g}"
     return f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
+
+
+@contextmanager
+def writing(where: str, path: Any) -> Iterator[None]:
+    """What writes a file to `path` fails with an error that says which, and what to do.
+
+    >>> with writing("draw", "no/such/net.svg"):  # doctest: +ELLIPSIS
+    ...     open("no/such/net.svg", "w")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: [draw] expected a path that can be written, got 'no/such/net.svg': No such ...
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = "make its folder, or pass another path" if isinstance(error, FileNotFoundError) else "pass another path"
+        raise type(error)(
+            f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}"
+        ) from error

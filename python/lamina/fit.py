@@ -59,6 +59,9 @@ class Source(Protocol):
     def batches(self) -> int:
         """Batches in an epoch; 0: nobody knows."""
 
+    def flops(self) -> float:
+        """FLOP of a sample's share in a step; 0: nobody knows."""
+
     def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
         """Trains one epoch. `number` counts the model's epochs from 0; `batch_done(batch, loss)` is called after each batch."""
 
@@ -82,6 +85,9 @@ class ArraySource:
 
     def batches(self) -> int:
         return -(-len(self.samples.data) // self.batch_size)
+
+    def flops(self) -> float:
+        return self._program().flops_per_row
 
     def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
         given, size = self.samples.data, self.batch_size
@@ -139,6 +145,7 @@ class BatchSource:
     source: Batches
     metrics: dict[str, Metric]
     class_weight: Any
+    _program: core.Program | None = None  # that of the last batch
 
     def prepare(self) -> None:
         if self.model.built:
@@ -146,6 +153,9 @@ class BatchSource:
 
     def batches(self) -> int:
         return len(self.source)
+
+    def flops(self) -> float:
+        return 0.0 if self._program is None else self._program.flops_per_row
 
     def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
         losses: list[float] = []
@@ -158,6 +168,7 @@ class BatchSource:
                 _check_classes(self.model, self.class_weight)
                 given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
             batch, targets = feed.with_targets(self.model, given)
+            self._program = self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics)))
             loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics))
             losses.append(float(loss))
             shares.append(float(len(batch)) if batch.weight is None else float(batch.weight.sum()))
@@ -204,7 +215,8 @@ class Run:
         self.source.prepare()
         if resume is not None:
             self._resume(resume)
-        with Progress(self.epochs, self.source.batches(), self.verbose, samples=self.settings.get("samples", 0)) as progress:
+        samples, flops = self.settings.get("samples", 0), self.source.flops
+        with Progress(self.epochs, self.source.batches(), self.verbose, samples=samples, flops=flops) as progress:
             hooks.on_fit_begin()
             try:
                 self._loop(hooks, progress)

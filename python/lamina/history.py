@@ -98,7 +98,9 @@ class History:
         lines += [
             ",".join([str(i), *(repr(row[name]) if name in row else "" for name in names)]) for i, row in enumerate(self._rows, 1)
         ]
-        with open(path, "w", encoding="utf-8", newline="") as file:
+        from lamina import checks
+
+        with checks.writing("history", path), open(path, "w", encoding="utf-8", newline="") as file:
             file.write("\n".join(lines) + "\n")
 
     # ---- to be seen ----
@@ -133,8 +135,9 @@ class History:
     def _repr_html_(self) -> str:
         from html import escape
 
-        head = "".join(f"<th>{escape(name)}</th>" for name in ("epoch", *self._scalars()))
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells())
+        style = 'style="text-align:right;padding:2px 10px"'
+        head = "".join(f"<th {style}>{escape(name)}</th>" for name in ("epoch", *self._scalars()))
+        body = "".join("<tr>" + "".join(f"<td {style}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells())
         return f"<div>{self.svg()}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
     def _scalars(self) -> list[str]:

@@ -24,8 +24,11 @@ SIGNS = {  # Unicode -> (ASCII, LaTeX)
     "∂": ("d", r"\partial "),
     "Δ": ("D", r"\Delta "),
     "β": ("b", r"\beta "),
+    "γ": ("gamma", r"\gamma "),
     "ε": ("eps", r"\varepsilon "),
     "ρ": ("rho", r"\rho "),
+    "ψ": ("psi", r"\psi "),
+    "Π": ("P", r"\Pi "),
     "α": ("alpha", r"\alpha "),
     "τ": ("tau", r"\tau "),
     "η": ("eta", r"\eta "),
@@ -49,6 +52,10 @@ SIGNS = {  # Unicode -> (ASCII, LaTeX)
 }
 
 
+GREEK = {"β": "beta", "γ": "gamma", "μ": "mu"}  # names of tensors, as `trace["gamma1"]` takes them
+PRIME = "'"
+
+
 class Sym(NamedTuple):
     """A named tensor in an equation: `Sym("W", "1", gradient=True, transposed=True)` is written dW1^T."""
 
@@ -70,7 +77,7 @@ class Sym(NamedTuple):
     @property
     def plain(self) -> str:
         """The name in ASCII, as `trace["dW1"]` takes it."""
-        return f"{self.prefix}{self.name}{self.sub}".replace("′", "'")
+        return f"{self.prefix}{GREEK.get(self.name.rstrip('′'), self.name.rstrip('′'))}{self.name.count('′') * PRIME}{self.sub}"
 
     @property
     def prefix(self) -> str:
@@ -89,7 +96,7 @@ class Sym(NamedTuple):
         r"""\mathrm{d}W_{1}^{\mathsf T}"""
         primes = self.name.count("′") * "'"
         name = self.name.replace("′", "")
-        body = name if len(name) == 1 else rf"\mathit{{{_escape(name)}}}"
+        body = rf"\{GREEK[name]}" if name in GREEK else name if len(name) == 1 else rf"\mathit{{{_escape(name)}}}"
         sub = f"_{{{self.sub}}}" if self.sub else ""
         mark = rf"^{{{primes and primes.replace(chr(39), chr(92) + 'prime ')}{chr(92) + 'mathsf T' if self.transposed else ''}}}"
         return (r"\mathrm{d}" if self.gradient else "") + body + sub + (mark if primes or self.transposed else "")
@@ -141,7 +148,8 @@ def _latex_signs(signs: str) -> str:
             pieces.append(r"\,")
         else:
             pieces.append(_escape(piece))
-    return re.sub(r"(?:\\,)*([=+/-]|\\leftarrow |\\odot |\\cdot )(?:\\,)*", r"\1", "".join(pieces))
+    written = re.sub(r"\^(?:\(((?:[^()]|\([^()]*\))*)\)|([\d.]+))", r"^{\1\2}", "".join(pieces))
+    return re.sub(r"(?:\\,)*([=+/-]|\\leftarrow |\\odot |\\cdot )(?:\\,)*", r"\1", written)
 
 
 ESCAPES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from lamina.history import figure
 
-INTERVAL = 0.1  # seconds between two changes of the line: nobody reads faster, and drawing it costs about a millisecond
+INTERVAL = 0.2  # seconds between two changes of the line: drawing it costs about a millisecond, so watching stays below 1 %
 BLOCKS = "▁▂▃▄▅▆▇█"
-SPARKS = 10  # blocks of a sparkline
+SPARKS = 8  # blocks of a sparkline
 
 
 class Progress:
@@ -23,7 +23,9 @@ class Progress:
 
     `epochs`: how many in all; `batches`: in an epoch, 0 where nobody knows; `verbose`: False or 0 shows nothing, True, 1 or None a
     bar by tqdm, or plain lines where the output is no terminal or notebook, or CI or NO_COLOR is set; `samples`: in an epoch, to
-    show samples/s; `file`: where to, by default standard error.
+    show samples/s; `flops()`: FLOP of a sample, to show GFLOP/s; `file`: where to, by default standard error.
+
+    The line: epoch, bar, time left, figures, those of the loss with their course over the epochs, samples/s, GFLOP/s.
 
     >>> import sys
     >>> with Progress(2, 10, file=sys.stdout) as progress:  # doctest: +ELLIPSIS
@@ -35,14 +37,23 @@ class Progress:
     """
 
     def __init__(
-        self, epochs: int, batches: int = 0, verbose: bool | int | None = None, *, samples: int = 0, file: TextIO | None = None
+        self,
+        epochs: int,
+        batches: int = 0,
+        verbose: bool | int | None = None,
+        *,
+        samples: int = 0,
+        flops: Callable[[], float] | None = None,
+        file: TextIO | None = None,
     ):
         self.epochs, self.batches, self.samples = epochs, batches, samples
+        self._flops = flops
         self._file = sys.stderr if file is None else file
         self._how = how(verbose, self._file)
         self._epoch = self._first = 0
         self._bar: Any = None
-        self._losses: list[float] = []
+        self._ended = 0  # epochs
+        self._courses: dict[str, list[float]] = {"loss": [], "val_loss": []}
         self._figures: dict[str, float] = {}
         self._begun = self._shown = time.perf_counter()
 
@@ -72,7 +83,9 @@ class Progress:
     def end_epoch(self, logs: Mapping[str, Any]) -> None:
         """After the epoch and its validation, with its figures."""
         self._figures = {name: float(value) for name, value in logs.items() if np.ndim(value) == 0}
-        self._losses.append(self._figures.get("loss", float("nan")))
+        self._ended += 1
+        for name, course in self._courses.items():
+            course.append(self._figures.get(name, float("nan")))
         if self._how == "lines":
             width = len(str(self.epochs))
             seconds = time.perf_counter() - self._begun
@@ -83,7 +96,7 @@ class Progress:
     def close(self) -> None:
         """Leaves the last state of the line standing."""
         if self._bar is not None:
-            self._draw(self._first + float(len(self._losses)))
+            self._draw(self._first + float(self._ended))
             self._bar.close()
             self._bar = None
 
@@ -99,24 +112,37 @@ class Progress:
 
     def _draw(self, epochs_done: float) -> None:
         self._shown = time.perf_counter()
-        rate = (epochs_done - self._first) * self.samples / max(self._shown - self._begun, 1e-9)
         room = (
             200 if in_notebook() else (_columns(self._file) or 80) - len(self._bar.desc) - 20
         )  # time left, a bar of 6, separators
-        self._bar.set_postfix_str("  ".join(self._fitting(room, f"{_short(rate)} samples/s" if rate else "")), refresh=False)
+        self._bar.set_postfix_str("  ".join(self._fitting(room, self._rates(epochs_done))), refresh=False)
         self._bar.n = epochs_done
         self._bar.refresh()
 
-    def _fitting(self, room: int, rate: str) -> list[str]:
-        """What there is room for: losses before other figures, those of the validation before those of the training."""
-        parts = {"": sparkline(self._losses, getattr(self._file, "encoding", None))}
-        parts |= {name: f"{name} {figure(value)}" for name, value in self._figures.items()} | {" ": rate}
+    def _rates(self, epochs_done: float) -> list[str]:
+        """Samples/s and GFLOP/s since the beginning, as far as they are known."""
+        rate = (epochs_done - self._first) * self.samples / max(self._shown - self._begun, 1e-9)
+        gflops = 1e-9 * rate * (self._flops() if self._flops is not None and rate else 0.0)
+        return [f"{_short(rate)} samples/s"] * bool(rate) + [f"{gflops:.3g} GFLOP/s"] * bool(gflops)
+
+    def _fitting(self, room: int, rates: Sequence[str]) -> list[str]:
+        """What there is room for: losses before other figures, those of the validation before those of the training; then their
+        courses, then the rates."""
+        encoding = getattr(self._file, "encoding", None)
+        courses = {name: sparkline(course, encoding) for name, course in self._courses.items()}
         by_rank = sorted(self._figures, key=lambda name: ("loss" not in name, not name.startswith("val_")))
-        kept = {name for name in ("", " ") if not parts[name]}
-        for name in [*by_rank, "", " "]:
-            if sum(len(parts[other]) + 2 for other in {*kept, name} if parts[other]) - 2 <= room:
-                kept.add(name)
-        return [part for name, part in parts.items() if part and name in kept]
+        kept: dict[str, str] = {}
+        wide = -2
+        for name in [*by_rank, "~val_loss", "~loss", *rates]:
+            of = name.removeprefix("~")
+            drawn = courses.get(of, "") if name != of else ""
+            part = f"{of} {figure(self._figures[of])}" if name in self._figures else drawn if name != of else name
+            gap = 1 if name != of else 2
+            if part and (name == of or of in kept) and wide + gap + len(part) <= room:
+                kept[name] = part
+                wide += gap + len(part)
+        shown = [" ".join(kept[key] for key in (name, f"~{name}") if key in kept) for name in self._figures if name in kept]
+        return [*shown, *(rate for rate in rates if rate in kept)]
 
 
 def how(verbose: bool | int | None, file: TextIO) -> str:
@@ -154,6 +180,7 @@ def bar_class() -> Any:
 def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
     """Values as block characters from the smallest to the largest, at most `SPARKS` of them, evenly picked, the last one included.
 
+    By their logarithms where all are positive and the largest is more than 30 times the smallest, as `History.svg` draws them.
     Empty for fewer than two finite values, and where `encoding` has no blocks.
 
     >>> sparkline([8, 4, 2, 1, float("nan"), 1])
@@ -165,6 +192,8 @@ def sparkline(values: Sequence[float], encoding: str | None = "utf-8") -> str:
     finite = picked[np.isfinite(picked)]
     if len(finite) < 2 or not _can_encode(BLOCKS, encoding):
         return ""
+    if finite.min() > 0 and finite.max() > 30 * finite.min():
+        picked, finite = np.log(np.where(np.isfinite(picked), picked, np.nan)), np.log(finite)
     low, span = finite.min(), max(np.ptp(finite), 1e-300)
     return "".join(BLOCKS[int((v - low) / span * (len(BLOCKS) - 1) + 0.5)] if np.isfinite(v) else " " for v in picked)
 

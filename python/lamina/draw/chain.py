@@ -16,6 +16,7 @@ from lamina.trace.record import gradient_name
 
 Array = NDArray[Any]
 
+INNER = ("μ", "v", "s", "M")  # means, variances, masks
 MOST = 3  # dense layers drawn in full; of more, the first and the last ones
 
 
@@ -84,7 +85,9 @@ def chain(trace: Trace) -> list[Item]:
 
 
 def _named(step: Step) -> bool:
-    """Whether a reader knows the value by a name: not T7, and the loss has a place of its own."""
+    """Whether a reader knows the value by a name: not T7, nor what a norm or dropout has inside; the loss has its own place."""
+    if step.symbol.name in INNER and step.symbol.sub:
+        return False
     return not (step.symbol.name.startswith("T") and step.symbol.sub) and step.name != "L" and step.section in ("forward", "loss")
 
 
@@ -97,6 +100,14 @@ def _elided(steps: list[Step]) -> list[Step | str]:
 
 
 def _label(step: Step) -> str:
+    if step.symbol.name == "H" and step.symbol.sub:
+        return "norm"
+    if step.layer and step.symbol.name in ("D", "E") or (step.layer and step.kind == "div"):
+        return step.layer.rsplit("_", 1)[0].replace("_", " ")
+    if step.kind == "concatenate":
+        return "join"
+    if step.symbol.name == "N" and step.symbol.sub:
+        return "γ, β"
     if step.layer and step.kind not in ("activation", "probabilities") and step.symbol.name == step.layer:
         return step.layer.rsplit("_", 1)[0].replace("_", " ")
     return step.ops[-1].replace("_", " ")
@@ -156,6 +167,10 @@ def layers(trace: Trace) -> list[Layer]:
         if found and (len(found[-1].outputs) != before.shape[1] or symbols[0].plain in read):
             return []  # branches: a line of columns would show links that there are not
         read.add(symbols[0].plain)
+        if found and symbols[0].plain != found[-1].symbol.plain:  # a norm or dropout between: what the next layer reads is shown
+            between = (trace.step(symbols[0].plain).layer or "").rsplit("_", 1)[0].replace("_", " ")
+            found[-1].outputs, found[-1].symbol = before[0], symbols[0]
+            found[-1].name = ", ".join(name for name in (found[-1].name, between) if name)
         after = trace.forward[i + 1] if i + 1 < len(trace.forward) else None
         active = after is not None and after.symbol.name == "A" and step.name in after.operands
         last = after if active and after is not None else step

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lamina.curves import ticks
-from lamina.draw.canvas import Box, Canvas, width
+from lamina.draw.canvas import Box, Canvas, equation_width, width
 from lamina.history import History
 from lamina.notation import Equation, number
 from lamina.trace import Trace
@@ -23,11 +23,13 @@ def update(canvas: Canvas, area: Box, trace: Trace) -> None:
     lines: list[Equation] = [(f"{target} ← {formula.replace('·', ' ')}",) for target, formula in trace.rule.lines]
     if not lines:
         lines = [step.equation for step in trace.update if step.kind == "update"][:3]
-    pitch, size = {4: (18, 15.0), 5: (15, 12.0)}.get(min(len(lines), 5), (22, 15.0))
-    for k, line in enumerate(lines[:5]):
+    lines = [line for line in lines if equation_width(line, 12.0) <= area.w]  # what is longer, explain() says
+    pitch, size = {4: (18, 15.0), 5: (15, 12.0), 6: (14, 12.0)}.get(min(len(lines), 6), (22, 15.0))
+    size = max(12.0, min(size, size * area.w / max(equation_width(line, size) for line in lines))) if lines else size
+    for k, line in enumerate(lines[:6]):
         canvas.equation(area.x, area.y + 28 + pitch * k, line, size, anchor="start")
     numbers = ",  ".join(f"{letter} = {number(value)}" for letter, value in trace.rule.numbers.items())
-    canvas.text(area.x, area.y + 30 + pitch * len(lines[:5]), numbers, 12, fill=canvas.theme.muted)
+    canvas.text(area.x, area.y + 30 + pitch * len(lines[:6]), numbers, 12, fill=canvas.theme.muted)
 
 
 def heading(canvas: Canvas, area: Box, text: str) -> None:

@@ -31,6 +31,10 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     for source, target in edges:
         if source in boxes and target in boxes:
             start, end = boxes[source], boxes[target]
+            between = [b for b in boxes.values() if start.right < b.cx < end.x and b.y < start.cy < b.bottom]
+            if between and start.cy == end.cy:  # a skip: over the boxes in its way
+                _skip(canvas, start, end, min(b.y for b in between) - 16 - 7 * (len(between) - 1))
+                continue
             bend = (end.x - start.right) / 2
             a, b = (start.right, start.cy), (end.x - 6, end.cy)
             d = f"M{a[0]:.1f} {a[1]:.1f}C{a[0] + bend:.1f} {a[1]:.1f} {end.x - bend:.1f} {b[1]:.1f} {b[0]:.1f} {b[1]:.1f}"
@@ -46,6 +50,14 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     left_out = len(texts) - len(boxes)
     if left_out:
         canvas.text(area.right, area.y + 4, f"{left_out} more layers follow", 12, anchor="end", fill=canvas.theme.muted)
+
+
+def _skip(canvas: Canvas, start: Box, end: Box, y: float) -> None:
+    """An arrow from the top of one box over others to the top of another."""
+    a, b = start.cx + start.w / 4, end.cx - end.w / 4
+    canvas.path(f"M{a:.1f} {start.y:.1f}C{a:.1f} {y:.1f} {a:.1f} {y:.1f} {a + 24:.1f} {y:.1f}H{b - 24:.1f}"
+                f"C{b:.1f} {y:.1f} {b:.1f} {y:.1f} {b:.1f} {end.y - 6:.1f}", canvas.theme.muted, 1.4)  # fmt: skip
+    canvas.add(f'<path d="M{b:.1f} {end.y:.1f}l-4 -7h8z" fill="{canvas.theme.muted}"/>')
 
 
 def _origin(node: Any, makers: dict[int, Any], inputs: dict[int, Any]) -> list[int]:

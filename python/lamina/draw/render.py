@@ -7,13 +7,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from lamina import checks
+
 SUFFIXES = (".svg", ".png", ".pdf")
 
 
 def save(svg: str, path: Path) -> None:
     """Writes the picture in the format that the suffix names."""
     suffix = path.suffix.lower()
-    path.write_bytes(png(svg) if suffix == ".png" else pdf(svg) if suffix == ".pdf" else svg.encode())
+    picture = png(svg) if suffix == ".png" else pdf(svg) if suffix == ".pdf" else svg.encode()
+    with checks.writing("draw", path):
+        path.write_bytes(picture)
 
 
 def check_suffix(path: Path) -> None:

@@ -35,6 +35,10 @@ def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
     natural = sum(w for _, w in sizes)
     fit = min(1.25, (width - gaps) / natural, tallest / max(h for h, _ in sizes))
     scaled = [(max(SMALLEST, h * fit), max(34.0, w * fit)) for h, w in sizes]
+    over = gaps + sum(w for _, w in scaled) - width
+    if over > 0:  # what was too narrow has taken room: the wide ones give it back
+        loose = sum(w - 34.0 for _, w in scaled)
+        scaled = [(h, w - min(1.0, over / loose) * (w - 34.0) if loose else w) for h, w in scaled]
     spare = width - gaps - sum(w for _, w in scaled)
     stretch = 1 + min(0.6, max(0.0, spare) / gaps) if gaps else 1.0
     left = x + max(0.0, (width - gaps * stretch - sum(w for _, w in scaled)) / 2)

@@ -37,7 +37,7 @@ def table(trace: Trace) -> str:
         for step in steps:
             cells = (
                 str(step.number),
-                equation_html(step.equation),
+                equation_html(step.equation) + (f"<br>{equation_html(step.where)}" if step.where else ""),
                 escape(shapes_of(step)),
                 f"{step.flops:,}",
                 escape(note(trace, step)),

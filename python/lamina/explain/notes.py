@@ -94,7 +94,10 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "bias gradient":
         return f"{of} is added to every row, so {name} is the sum of the rows of {symbols[-1].unicode()}"
     if step.kind == "activation gradient":
-        return f"{of} acts element by element, so its error is scaled element by element by the slope (no matrix product)"
+        return f"the activation acts on each element of {of} alone: the error is scaled by its slope there, with no matrix product"
+    if step.kind == "norm gradient":
+        over = "features of each sample" if "layer" in (step.layer or "") else "batch"
+        return f"means over the {over}: mean and variance moved with every element, so the error loses its part along them"
     if step.kind == "loss gradient":
         return _loss_reason(step, name)
     return ""

@@ -14,7 +14,7 @@ from lamina.trace import Step, Trace
 from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
-WIDEST = 46  # of the column of equations; a longer one pushes its line
+WIDEST = 52  # of the column of equations; a longer one pushes its line
 LEGEND = "rows are samples;  Z = X W + 1 bᵀ;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  (m×k)(k×n) costs 2mkn FLOP"
 
 
@@ -47,7 +47,7 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
         if section == "backward":
             out += _after_backward(trace, check, level)
     if trace.backward and not trace.update:
-        out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program"]
+        out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program", *_rule(trace, "shapes")]
     return plain("\n".join([*out, *_program(trace, level)]))
 
 
@@ -90,6 +90,7 @@ def _flops(step: Step) -> str:
 
 
 def _more(trace: Trace, step: Step, level: str) -> Iterable[str]:
+    yield notation.text(step.where)
     if level != "shapes" and step.number == 1:
         yield element(trace, step)
     if level == "derive":
@@ -126,18 +127,22 @@ def _rule(trace: Trace, level: str) -> list[str]:
 def _plugged(trace: Trace) -> list[str]:
     rule = trace.rule
     step = next((s for s in trace.update if s.kind == "update" and s.values is not None), None)
-    gradient = gradient_name(step.name) if step is not None else ""
-    if rule is None or step is None or step.before is None or gradient not in trace or not rule.lines:
+    g = step.detail.get("gradient") if step is not None else None  # as the rule gets it: clipped
+    if rule is None or step is None or step.before is None or g is None or not rule.lines:
         return []
-    g = trace[gradient]
     at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(g)), g.shape))
     slots = step.detail.get("slots", {})
-    now = {"w": step.before[at], "g": g[at], **{letter: before[at] for letter, (before, _) in slots.items()}}
-    after = {"w": step.values[at] if step.values is not None else 0, **{k: v[at] for k, (_, v) in slots.items() if v is not None}}
+    now = {"w": step.before[at], "g": g[at], **rule.before, **{letter: before[at] for letter, (before, _) in slots.items()}}
+    after = {"w": step.values[at] if step.values is not None else 0, **rule.now}
+    if rule.lines[0][0] == "g":  # with the weight decay in it
+        after["g"] = now["g"] + rule.numbers["wd"] * now["w"]
+    after |= {letter: value[at] for letter, (_, value) in slots.items() if value is not None}
     where = f"{step.symbol.unicode()}[{','.join(str(i + 1) for i in at)}]"
     out = [f"    for {where}:  w = {number(now['w'])}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]
     last = {target: i for i, (target, _) in enumerate(rule.lines)}
     for i, (target, formula) in enumerate(rule.lines):
+        if "O(u)" in (target, formula[-4:]):  # of the whole matrix, not of one weight
+            continue
         known = target in after and last[target] == i
         out.append(
             f"      {target} = {substitute(formula, {**rule.numbers, **now})}" + (f" = {number(after[target])}" if known else "")

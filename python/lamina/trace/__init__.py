@@ -101,8 +101,10 @@ def _written(model: Model, graph: StepGraph, measured: Measured, batch: int | No
         optimizer = model.optimizer
         made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), optimizer.steps + 1)
         _slots(made, model, measured)
+    elif made.backward and model.optimizer is not None and model.optimizer.all_data:
+        made.rule = rule_of(model.optimizer, 0.0, model.optimizer.steps + 1)
     if measured.profile:
-        made.program = attribute(graph, measured.profile, made.steps)
+        made.program = attribute(measured.profile, made.steps)
     return made
 
 

@@ -1,74 +1,233 @@
-"""The equation of a single operation, for any graph."""
+"""The equation of a line, for any graph: operations on names, small ones written into the line that uses them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from lamina import _core as core
-from lamina.notation import Equation, Part, Sym, shape_text
-from lamina.trace.symbols import Symbols
+from lamina.notation import Equation, Part, Sym, shape_text, text
+from lamina.trace.graph import EFFECTS
+from lamina.trace.symbols import Symbols, flips
 
-INFIX = {"add": " + ", "sub": " − ", "mul": " ⊙ ", "div": " / ", "pow": "^", "matmul": " "}
+INFIX = {"add": (" + ", 1), "sub": (" − ", 1), "mul": (" ⊙ ", 2), "div": (" / ", 2), "pow": ("^", 3), "matmul": (" ", 2)}
 COMPARE = {"eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}
 AROUND = {  # what stands before and after the operand
-    "neg": ("−", ""), "abs": ("|", "|"), "sqrt": ("√(", ")"), "relu": ("max(0, ", ")"), "sigmoid": ("σ(", ")"),
+    "abs": ("|", "|"), "sqrt": ("√(", ")"), "relu": ("max(0, ", ")"), "sigmoid": ("σ(", ")"), "log": ("ln(", ")"),
 }  # fmt: skip
+ATOM = 4  # the rank of what needs no parentheses anywhere; sums have 1, products 2, powers 3
+LONGEST = 40  # characters of an expression that is written into another one
+LONGEST_NEW = 64  # into what a variable becomes
+KINDS = ("elementwise", "reduce", "row", "random")  # what may be
 
 
-def right_side(symbols: Symbols, node: core.Node) -> Equation:
-    """What stands after the = of a node: its operation on the names of its operands."""
-    op, attrs = node.op, node.attrs
-    args: list[Part] = [symbols.ref(n) for n in node.inputs]
-    if op in INFIX:
-        sign = INFIX[op]
-        if op == "mul" and any(isinstance(a, str) for a in args):
-            args.sort(key=lambda a: isinstance(a, Sym))
-            sign = " "
-        return (args[0], sign, args[1])
-    if op in COMPARE:
-        return ("[", args[0], f" {COMPARE[op]} ", args[1], "]")
-    if op in AROUND:
-        before, after = AROUND[op]
-        return (before, args[0], after)
-    if op.endswith("_backward"):
-        return slope(symbols, node, args)
-    if op in ("sum", "max", "min"):
-        return _reduce(op, attrs, args, len(node.inputs[0].shape))
-    if op == "take":
-        return (args[0], "[", args[1], "]")
-    if op == "slice":
-        return (args[0], f"[{_ranges(attrs)}]")
-    return _call(op, attrs, args, node)
+class Term(NamedTuple):
+    """An expression, how tightly it binds, and the nodes that it holds."""
+
+    parts: Equation
+    rank: int
+    nodes: tuple[core.Node, ...] = ()
+
+    def within(self, rank: int) -> Equation:
+        """In parentheses where it binds less than `rank`."""
+        return self.parts if self.rank >= rank else ("(", *self.parts, ")")
 
 
-def _call(op: str, attrs: dict[str, Any], args: list[Part], node: core.Node) -> Equation:
+class Writing:
+    """Decides which nodes are written into the line of their only reader, and writes the lines."""
+
+    def __init__(self, symbols: Symbols) -> None:
+        self.symbols = symbols
+        self.readers: dict[int, set[int]] = {}  # serial of a node -> those of the shown nodes that read it
+        self.turned: set[int] = set()  # serials of what somebody reads transposed
+        self.always: set[int] = set()  # serials of nodes that are written out wherever they are read
+        self._inside: dict[int, bool] = {}
+        self._terms: dict[int, Term] = {}
+        for node in symbols.graph.nodes.values():
+            if node.op in EFFECTS or symbols.shown(node):
+                for child in node.inputs:
+                    self._note(child, node.serial)
+        for _, value, mark in symbols.graph.states:
+            self._note(value, mark.serial)
+
+    def _note(self, node: core.Node, reader: int) -> None:
+        node = self.symbols.graph.real(node)
+        while node.serial not in self.symbols.of:
+            inner = self.symbols.seen_through(node)
+            if inner is None and flips(node):
+                inner = node.inputs[0]
+                self.turned.add(self.symbols.graph.real(inner).serial)
+            if inner is None:
+                break
+            node = self.symbols.graph.real(inner)
+        self.readers.setdefault(node.serial, set()).add(reader)
+
+    def inside(self, node: core.Node) -> bool:
+        """Whether the node has no line of its own, but stands in its reader's."""
+        if node.serial not in self._inside:
+            self._inside[node.serial] = self._fits_inside(node)
+        return self._inside[node.serial]
+
+    def _fits_inside(self, node: core.Node) -> bool:
+        symbols, graph = self.symbols, self.symbols.graph
+        if node.serial in symbols.of or node.serial in symbols.hidden or not symbols.shown(node):
+            return False
+        if node.serial in self.always or self._of_sizes(node) or self._error(node):
+            return True
+        readers = self.readers.get(node.serial, set())
+        if len(readers) != 1 or node.serial in self.turned or core.op_kind(node.op) not in KINDS:
+            return False
+        (reader,) = readers
+        limit = LONGEST if reader in graph.nodes and graph.nodes[reader].op != "assign" else LONGEST_NEW
+        if graph.section.get(node.serial) != graph.section.get(reader, "update") or reader in symbols.hidden:
+            return False
+        if reader in graph.nodes and graph.nodes[reader].op in ("host", "concatenate"):
+            return False
+        return len(text(self.term(node).parts)) <= limit
+
+    def _error(self, node: core.Node) -> bool:
+        """Whether it is the difference of two named values in a loss, which both passes read: Z - Y."""
+        if node.op != "sub" or self.symbols.graph.section.get(node.serial) != "loss":
+            return False
+        return all(self.symbols.behind(n).serial in self.symbols.of for n in node.inputs)
+
+    def _of_sizes(self, node: core.Node) -> bool:
+        """Whether it is a number made of sizes and numbers alone, as 1 / B."""
+        if len(node.shape) or core.op_kind(node.op) != "elementwise":
+            return False
+        below = [self.symbols.behind(n) for n in node.inputs]
+        return all(n.op in ("size", "fill", "constant") or self._of_sizes(n) for n in below)
+
+    def operand(self, node: core.Node) -> Term:
+        """How a node is written where it is read."""
+        behind = self.symbols.behind(node)
+        if self.inside(behind):
+            return self.term(behind)
+        part = self.symbols.ref(node)
+        return Term((part,), ATOM)
+
+    def term(self, node: core.Node) -> Term:
+        """The operation itself, on its operands."""
+        if node.serial not in self._terms:
+            self._terms[node.serial] = self._term(node)
+        return self._terms[node.serial]
+
+    def _term(self, node: core.Node) -> Term:
+        args = [self.operand(n) for n in node.inputs]
+        parts, rank = self._written(node, args)
+        held = {n.serial: n for arg in args for n in arg.nodes}
+        return Term(parts, rank, (*held.values(), node))
+
+    def _written(self, node: core.Node, args: list[Term]) -> tuple[Equation, int]:
+        op = node.op
+        if op in INFIX:
+            return self._infix(node, args)
+        if op == "neg":
+            return ("−", *args[0].within(2)), 2
+        if op in COMPARE:
+            return ("[", *args[0].parts, f" {COMPARE[op]} ", *args[1].parts, "]"), ATOM
+        if op in AROUND:
+            before, after = AROUND[op]
+            return (before, *args[0].parts, after), ATOM
+        if op.endswith("_backward"):
+            return slope(self.symbols, node, args), 2
+        if op in ("sum", "max", "min"):
+            return self._reduce(node, args[0])
+        if op == "where" and args[2].parts == ("0",):
+            return (*_factor(args[1]), " ⊙ ", *args[0].within(2)), 2
+        if op == "concatenate" and node.attrs["axis"] == len(node.shape) - 1:
+            inner = [part for arg in args for part in (", ", *arg.parts)]
+            return ("[", *inner[1:], "]"), ATOM
+        if op == "scatter_add":
+            return ("onehot(", *args[0].parts, ")ᵀ ", *args[1].within(3)), 2
+        if op == "take":
+            return (*args[0].within(ATOM), "[", *args[1].parts, "]"), ATOM
+        if op == "slice":
+            return (*args[0].within(ATOM), f"[{_ranges(node.attrs)}]"), ATOM
+        return _call(op, node.attrs, args, node), ATOM
+
+    def _infix(self, node: core.Node, args: list[Term]) -> tuple[Equation, int]:
+        a, b = args
+        sign, rank = INFIX[node.op]
+        same = text(a.parts) == text(b.parts)
+        if node.op == "mul" and same:
+            return (*a.within(ATOM), "²"), 3
+        if node.op == "add" and same:
+            return ("2 ", *a.within(2)), 2
+        if node.op == "add" and _is_number(a):
+            a, b = b, a
+        if node.op == "mul":
+            small = [_is_number(t) or not len(self.symbols.behind(n).shape) for t, n in zip(args, node.inputs, strict=True)]
+            if any(small):
+                number, other = (args[0], args[1]) if small[0] else (args[1], args[0])
+                return (*_factor(number), " ", *other.within(2)), 2
+        if node.op == "div":
+            whole = self._mean(node, a)
+            if whole is not None:
+                return whole, ATOM
+            return (*a.within(2), sign, *b.within(3)), 2
+        if node.op == "pow":
+            power = text(b.parts)
+            return (*a.within(ATOM), "²" if power == "2" else f"^{power}"), 3
+        if node.op == "add" and len(b.parts) and str(b.parts[0]).startswith("−"):
+            return (*a.parts, " − ", str(b.parts[0])[1:], *b.parts[1:]), 1
+        if node.op == "matmul":
+            row = node.inputs[0].shape
+            ones = a.parts == ("1",) and len(row) == 2 and row[0] == 1  # a row of ones, as the sum of all rows needs it
+            return (*(("1ᵀ",) if ones else a.within(3)), sign, *b.within(3)), 2
+        if node.op == "mul":
+            return (*_factor(a), sign, *_factor(b)), 2
+        return (*a.within(rank), sign, *b.within(rank + (node.op == "sub"))), rank
+
+    def _mean(self, node: core.Node, above: Term) -> Equation | None:
+        """sum(x) / n, of all elements."""
+        top = self.symbols.behind(node.inputs[0])
+        if top.op != "sum" or not above.nodes or len(top.attrs["axes"]) != len(top.inputs[0].shape):
+            return None
+        below = self.symbols.graph.real(node.inputs[1])
+        if below.op == "size" and list(below.attrs["shape"]) == list(top.inputs[0].shape):
+            return ("mean(", *self.operand(top.inputs[0]).parts, ")")
+        return None
+
+    def _reduce(self, node: core.Node, arg: Term) -> tuple[Equation, int]:
+        op, axes, ndim = node.op, list(node.attrs["axes"]), len(node.inputs[0].shape)
+        if len(axes) == ndim:
+            return (f"{op}(", *arg.parts, ")"), ATOM
+        if op == "sum" and ndim == 2:
+            return (("1ᵀ ", *arg.within(3)), 2) if axes == [0] else ((*arg.within(3), " 1"), 2)
+        where = f", {'axis' if len(axes) == 1 else 'axes'} {' '.join(str(a) for a in axes)})"
+        return (f"{op}(", *arg.parts, where), ATOM
+
+
+def _is_number(term: Term) -> bool:
+    return not term.nodes and all(isinstance(p, str) for p in term.parts)
+
+
+def _factor(term: Term) -> Equation:
+    """A factor of a product element by element: a quotient in parentheses."""
+    quotient = term.rank == 2 and any(isinstance(p, str) and "/" in p for p in term.parts)
+    return ("(", *term.parts, ")") if quotient else term.within(2)
+
+
+def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> Equation:
     extra: dict[str, Callable[[], str]] = {
         "reshape": lambda: shape_text(node.shape),
         "transpose": lambda: "axes " + " ".join(str(a) for a in attrs["axes"]),
         "one_hot": lambda: str(attrs["classes"]),
-        "random_uniform": lambda: shape_text(node.shape),
         "iota": lambda: shape_text(node.shape),
         "concatenate": lambda: f"axis {attrs['axis']}",
         "argmax": lambda: f"axis {attrs['axis']}" if "axis" in attrs else "",
         "clip": lambda: "",
     }
-    name = {"cast": str(attrs.get("dtype", "cast")), "random_uniform": "random"}.get(op, op)
     if op == "random_uniform":
-        args = []
-    params = [str(p) for p in attrs.get("params", []) or []]
+        return ("random",)
+    name = {"cast": str(attrs.get("dtype", "cast"))}.get(op, op)
+    params = [f"{p:g}".replace("-", "−") for p in attrs.get("params", []) or []]
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]
     parts: list[Part] = []
-    for i, arg in enumerate([*args, *tail]):
-        parts += [", ", arg] if i else [arg]
+    for i, arg in enumerate([*(a.parts for a in args), *((t,) for t in tail)]):
+        parts += [", ", *arg] if i else [*arg]
     return (f"{name}(", *parts, ")")
-
-
-def _reduce(op: str, attrs: dict[str, Any], args: list[Part], ndim: int) -> Equation:
-    axes = list(attrs["axes"])
-    if len(axes) == ndim:
-        return (f"{op}(", args[0], ")")
-    return (f"{op}(", args[0], f", {'axis' if len(axes) == 1 else 'axes'} {' '.join(str(a) for a in axes)})")
 
 
 def _ranges(attrs: dict[str, Any]) -> str:
@@ -78,25 +237,29 @@ def _ranges(attrs: dict[str, Any]) -> str:
     return ", ".join(out)
 
 
-def slope(symbols: Symbols, node: core.Node, args: list[Part]) -> Equation:
+def slope(symbols: Symbols, node: core.Node, args: Sequence[Term]) -> Equation:
     """dY ⊙ f'(Z): the derivative is written over what the core keeps, as [Z > 0] or 1 − A ⊙ A."""
     name = node.op.removesuffix("_backward")
     z, a = _in_and_out(symbols, node, name)
+    flow, kept = _factor(args[0]), args[1].parts
     if name == "relu":
-        return (args[0], " ⊙ [", z or args[1], " > 0]")
+        return (*flow, " ⊙ [", *((z,) if z else kept), " > 0]")
     if name == "sigmoid" and a is not None:
-        return (args[0], " ⊙ ", a, " ⊙ (1 − ", a, ")")
+        return (*flow, " ⊙ ", a, " ⊙ (1 − ", a, ")")
     if name == "tanh" and a is not None:
-        return (args[0], " ⊙ (1 − ", a, " ⊙ ", a, ")")
-    return (args[0], f" ⊙ {name}′(", z or args[1], ")")
+        return (*flow, " ⊙ (1 − ", a, " ⊙ ", a, ")")
+    return (*flow, f" ⊙ {name}′(", *((z,) if z else kept), ")")
 
 
 def _in_and_out(symbols: Symbols, node: core.Node, name: str) -> tuple[Part | None, Part | None]:
-    """(Z, A) of A = f(Z), whichever of the two the backward operation keeps."""
+    """(Z, A) of A = f(Z), whichever of the two the backward operation keeps; None for what has no name."""
     kept = symbols.graph.real(node.inputs[1])
-    if kept.op == name:
-        return symbols.ref(kept.inputs[0]), symbols.ref(kept)
     for other in symbols.graph.nodes.values():
-        if other.op == name and symbols.graph.real(other.inputs[0]) == kept:
-            return symbols.ref(kept), symbols.ref(other)
+        if other.op == name and kept in (other, symbols.graph.real(other.inputs[0])):
+            pair = (symbols.graph.real(other.inputs[0]), other)
+            z, a = (symbols.of.get(n.serial) for n in pair)
+            return z, a
     return None, None
+
+
+__all__ = ["Sym", "Term", "Writing", "slope"]

@@ -29,11 +29,12 @@ class StepGraph:
     targets: list[Tensor] = field(default_factory=list)
     weight: list[Tensor] = field(default_factory=list)
     loss: core.Node | None = None
+    loss_root: core.Node | None = None  # as the program returns it: the loss, perhaps under a mark
     nodes: dict[int, core.Node] = field(default_factory=dict)
     section: dict[int, str] = field(default_factory=dict)
     gradients: dict[int, core.Node] = field(default_factory=dict)  # serial of a value -> dL/dvalue
     effects: list[core.Node] = field(default_factory=list)
-    states: list[tuple[core.Node, core.Node]] = field(default_factory=list)  # running statistics: (variable, its new value)
+    states: list[tuple[core.Node, core.Node, core.Node]] = field(default_factory=list)  # (variable, its new value, update_state)
 
     def real(self, node: core.Node) -> core.Node:
         """The node whose value this one passes on."""
@@ -59,7 +60,7 @@ class StepGraph:
                 waiting += node.inputs
             if node.op == "update_state" and self.training and node.serial not in self._states_seen:
                 self._states_seen.add(node.serial)
-                self.states.append((node.inputs[1], node.inputs[2]))
+                self.states.append((node.inputs[1], node.inputs[2], node))
         return seen
 
     def _passes_on(self, node: core.Node) -> core.Node | None:
@@ -114,6 +115,7 @@ def step_graph(model: Model, task: Task) -> StepGraph:
     loss: LossGraph = model.programs.loss(task)
     graph = forward_graph(model, training=True)
     graph.targets, graph.weight, graph.loss = loss.targets, loss.weight, graph.real(loss.loss.node)
+    graph.loss_root = loss.loss.node
     graph.add("loss", [loss.loss.node])
     trainable = model.programs.trainable
     if not trainable:
@@ -125,7 +127,7 @@ def step_graph(model: Model, task: Task) -> StepGraph:
     optimizer = model.programs.bind_optimizer()
     graph.effects = [e.node for e in optimizer.effects(trainable, by_parameter)]
     states = list(graph.states)
-    graph.add("update", [*graph.effects, *(node for state in states for node in state)])
+    graph.add("update", [*graph.effects, *(node for state in states for node in state[:2])])
     return graph
 
 

@@ -2,19 +2,122 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from lamina import _core as core
 from lamina.losses import CLASSES
-from lamina.notation import Equation, Part, Sym
+from lamina.notation import Equation, Part, Sym, number
 from lamina.trace.symbols import HIDDEN, Symbols
 
-MEAN_OF = {  # mean over all elements of f(Z, Y), and its slope; ("" before or after is a symbol's place)
-    "MSE": (("mean((", 0, " − ", 1, ")²)"), ("2 (", 0, " − ", 1, ") / n")),
-    "MAE": (("mean |", 0, " − ", 1, "|"), ("sign(", 0, " − ", 1, ") / n")),
-    "BinaryCrossEntropy": (("mean(ln(1 + exp(", 0, ")) − ", 0, " ⊙ ", 1, ")"), ("(σ(", 0, ") − ", 1, ") / n")),
-    "Hinge": (("mean max(0, 1 − ", 1, " ⊙ ", 0, ")"), ("−", 1, " ⊙ [", 1, " ⊙ ", 0, " < 1] / n")),
-    "LogCosh": (("mean ln cosh(", 0, " − ", 1, ")"), ("tanh(", 0, " − ", 1, ") / n")),
+Pattern = tuple[Any, ...]  # of strings and of 0, 1, 2: the places of prediction Z, target Y, and softmax's P
+
+
+class Form(NamedTuple):
+    """l, the loss of an element (or of a sample, summed over its classes), and its slope dl/dZ; `where`: what letters mean."""
+
+    element: Pattern
+    slope: Pattern
+    where: Pattern = ()
+    by_sample: bool = False
+
+
+def _mse(loss: Any, classes: bool) -> Form:
+    return Form(("(", 0, " − ", 1, ")²"), ("2 (", 0, " − ", 1, ")"))
+
+
+def _mae(loss: Any, classes: bool) -> Form:
+    return Form(("|", 0, " − ", 1, "|"), ("sign(", 0, " − ", 1, ")"))
+
+
+def _huber(loss: Any, classes: bool) -> Form:
+    d = number(loss.delta)
+    far = f"|e| − {number(loss.delta / 2)}" if loss.delta == 1 else f"{d} (|e| − {number(loss.delta / 2)})"
+    where = (f"h(e) = e² / 2 where |e| < {d}, else {far}",)
+    return Form(("h(", 0, " − ", 1, ")"), ("clip(", 0, " − ", 1, f", −{d}, {d})"), where)
+
+
+def _smooth_l1(loss: Any, classes: bool) -> Form:
+    if loss.beta == 0:
+        return _mae(loss, classes)
+    b, half = number(loss.beta), number(loss.beta / 2)
+    near = "e²" if loss.beta == 0.5 else f"e² / {number(2 * loss.beta)}"
+    over = "" if loss.beta == 1 else f" / {b}"
+    where = (f"h(e) = {near} where |e| < {b}, else |e| − {half}",)
+    inner: Pattern = ("clip(", 0, " − ", 1) if loss.beta == 1 else ("clip((", 0, " − ", 1, f"){over}")
+    return Form(("h(", 0, " − ", 1, ")"), (*inner, ", −1, 1)"), where)
+
+
+def _log_cosh(loss: Any, classes: bool) -> Form:
+    return Form(("ln cosh(", 0, " − ", 1, ")"), ("tanh(", 0, " − ", 1, ")"))
+
+
+def _quantile(loss: Any, classes: bool) -> Form:
+    q, rest = number(loss.q), number(1 - loss.q)
+    element = (f"({q} max(0, ", 1, " − ", 0, f") + {rest} max(0, ", 0, " − ", 1, "))")
+    return Form(element, (f"({rest} [", 0, " > ", 1, f"] − {q} [", 0, " < ", 1, "])"))
+
+
+def _hinge(loss: Any, classes: bool) -> Form:
+    return Form(("max(0, 1 − ", 1, " ⊙ ", 0, ")"), ("−", 1, " ⊙ [", 1, " ⊙ ", 0, " < 1]"))
+
+
+def _poisson(loss: Any, classes: bool) -> Form:
+    full: Pattern = (" + stirling(", 1, ")") if loss.full else ()
+    if loss.log_input:
+        return Form(("(exp(", 0, ") − ", 1, " ⊙ ", 0, *full, ")"), ("(exp(", 0, ") − ", 1, ")"))
+    eps = number(loss.eps)
+    return Form(("(", 0, " − ", 1, " ⊙ ln(", 0, f" + {eps})", *full, ")"), ("(1 − ", 1, " / (", 0, f" + {eps}))"))
+
+
+def _gaussian(loss: Any, classes: bool) -> Form:
+    where = ("[m, v] = ", 0, f", v at least {number(loss.eps)}")
+    full = f" + {number(np.log(2 * np.pi) / 2)}" if loss.full else ""
+    head, tail = ("(", ")") if full else ("", "")
+    element = (f"{head}(ln v + (", 1, f" − m)² / v) / 2{full}{tail}")
+    return Form(element, ("[(m − ", 1, ") / v, (1 − (", 1, " − m)² / v) / (2 v)]"), where)
+
+
+def _kl_div(loss: Any, classes: bool) -> Form:
+    if loss.log_target:
+        return Form(("Σ exp(", 1, ") ⊙ (", 1, " − ", 0, ")"), ("−exp(", 1, ")"), by_sample=True)
+    return Form(("Σ ", 1, " ⊙ (ln ", 1, " − ", 0, ")"), ("−", 1), by_sample=True)
+
+
+def _cross_entropy(loss: Any, classes: bool) -> Form:
+    smooth = loss.label_smoothing
+    if smooth == 0:
+        return Form(("−ln ", 2, "[i, yᵢ]") if classes else ("−Σ ", 1, " ⊙ ln ", 2), ("(", 2, " − ", 3, ")"), by_sample=True)
+    where = ("Q = ", number(1 - smooth), " ", 3, f" + {number(smooth)} / C")
+    return Form(("−Σ Q ⊙ ln ", 2), ("(", 2, " − Q)"), where, by_sample=True)
+
+
+def _binary(loss: Any, classes: bool) -> Form:
+    if loss.pos_weight is None:
+        return Form(("(ln(1 + exp(", 0, ")) − ", 0, " ⊙ ", 1, ")"), ("(σ(", 0, ") − ", 1, ")"))
+    where = ("w = ", ", ".join(number(w) for w in np.atleast_1d(loss.pos_weight)))
+    element = ("((1 − ", 1, ") ⊙ ", 0, " + (1 + (w − 1) ⊙ ", 1, ") ⊙ ln(1 + exp(−", 0, ")))")
+    return Form(element, ("(1 − ", 1, " − (1 + (w − 1) ⊙ ", 1, ") ⊙ σ(−", 0, "))"), where)
+
+
+def _focal(loss: Any, classes: bool) -> Form:
+    g = number(loss.gamma)
+    if classes:
+        slope: Pattern = (f"((1 − p)^{g} − {g} p (1 − p)^{number(loss.gamma - 1)} ln p) ⊙ (", 2, " − ", 3, ")")
+        return Form((f"−(1 − p)^{g} ln p",), slope, ("p = ", 2, "[i, yᵢ]"), by_sample=True)
+    alpha = "" if loss.alpha is None else "a "
+    where: Pattern = ("p = σ(", 0, ") where ", 1, " = 1, else 1 − σ(", 0, ")")
+    where = where if loss.alpha is None else (*where, f"; a = {number(loss.alpha)}, else {number(1 - loss.alpha)}")
+    slope = (f"{alpha}(1 − p)^{g} ⊙ ({g} p ln p + p − 1) ⊙ (2 ", 1, " − 1)")
+    return Form((f"−{alpha}(1 − p)^{g} ln p",), slope, where)
+
+
+FORMS: dict[str, Callable[[Any, bool], Form]] = {
+    "MSE": _mse, "MAE": _mae, "Huber": _huber, "SmoothL1": _smooth_l1, "LogCosh": _log_cosh, "Quantile": _quantile, "Hinge": _hinge,
+    "PoissonNLL": _poisson, "GaussianNLL": _gaussian, "KLDiv": _kl_div, "CrossEntropy": _cross_entropy,
+    "BinaryCrossEntropy": _binary, "Focal": _focal,
 }  # fmt: skip
 
 
@@ -26,7 +129,9 @@ class Folded:
         self.loss, self.pred, self.target = loss, pred, target
         self.members = [n for n in self.graph.ordered("loss") if n.op not in HIDDEN]
         self.slope = self.graph.gradients.get(pred.serial)
-        self.probability = self._find("softmax") if type(loss).__name__ == "CrossEntropy" else None
+        self.classes = bool(loss.is_classes(tuple(pred.shape), tuple(target.shape)))
+        self.form: Form = FORMS[type(loss).__name__](loss, self.classes)
+        self.probability = self._find("softmax") if 2 in (*self.form.element, *self.form.where) else None
         self.slope_members = self._slope_members()
 
     def _find(self, op: str) -> core.Node | None:
@@ -43,11 +148,6 @@ class Folded:
         skip = self.probability.serial if self.probability is not None else None
         return [n for s, n in sorted(made.items()) if self.graph.section.get(s) == "backward" and s != skip and n.op not in HIDDEN]
 
-    @property
-    def plain(self) -> bool:
-        """Whether the loss has its textbook form: no option set, no weights."""
-        return not self.graph.weight and repr(self.loss) == f"{type(self.loss).__name__}()"
-
     def hide(self) -> None:
         """The loss's own nodes get no lines; the three values that a reader looks for get names."""
         symbols = self.symbols
@@ -62,38 +162,95 @@ class Folded:
         if self.slope is not None:
             symbols.give(self.slope, symbols.of[self.pred.serial].d if self.pred.serial in symbols.of else Sym("Z").d)
 
+    # ---- the two lines ----
+
     def equation(self) -> Equation:
         """L = ..."""
-        z, y = self.symbols.ref(self.pred), self.symbols.ref(self.target)
-        name = type(self.loss).__name__
-        if self.plain and name == "CrossEntropy":
-            p: Equation = (self.symbols.ref(self.probability),) if self.probability is not None else ("softmax(", z, ")")
-            return (Sym("L"), " = −mean ln ", *p, "[i, yᵢ]") if self._classes else (Sym("L"), " = −mean Σ ", y, " ⊙ ln ", *p)
-        if self.plain and name in MEAN_OF:
-            return (Sym("L"), " = ", *_filled(MEAN_OF[name][0], z, y))
-        weights = (", ", *[self.symbols.ref(t.node) for t in self.graph.weight]) if self.graph.weight else ()
-        return (Sym("L"), f" = {self.loss!r}(", z, ", ", y, *weights, ")")
+        sign, element = _unsigned(self._filled(self.form.element))
+        factors = self._factors
+        if not factors:
+            return (Sym("L"), f" = {sign}mean", *((" ", *element) if _called(element) else _wrapped(element)))
+        if not self._kept and not self.form.by_sample:
+            element = ("mean", *_wrapped(element))
+        if isinstance(element[0], str) and element[0].startswith("Σ "):
+            element = tuple(p for p in (element[0][2:], *element[1:]) if p)
+        return (Sym("L"), f" = {sign}Σ ", *factors, " ⊙ ", *element, " / Σ ", *factors)
 
-    @property
-    def _classes(self) -> bool:
-        return bool(self.target.dtype == "int64" and len(self.target.shape) == 1)
+    def where(self) -> Equation:
+        """What the letters of the two lines mean."""
+        kept: Equation = (self._kept,) if self._kept else ()
+        known = self._filled(self.form.where)
+        return (*known, ";  ", *kept) if known and kept else known or kept
 
     def slope_equation(self) -> Equation:
         """dZ = ..."""
         assert self.slope is not None
-        z, y = self.symbols.ref(self.pred), self.symbols.ref(self.target)
-        d = self.symbols.ref(self.slope)
-        name = type(self.loss).__name__
-        if self.plain and name == "CrossEntropy" and self.probability is not None and len(self.pred.shape) == 2:
-            one_hot = Sym("Y") if self._classes else y
-            return (d, " = (", self.symbols.ref(self.probability), " − ", one_hot, ") / B")
-        if self.plain and name in MEAN_OF:
-            return (d, " = ", *_filled(MEAN_OF[name][1], z, y))
-        return (d, " = ∂", Sym("L"), " / ∂", z)
+        sign, slope = _unsigned(self._filled(self.form.slope))
+        factors = self._factors
+        if factors:
+            count = () if self._kept or self.form.by_sample or self._columns == 1 else (f"{self._columns} ",)
+            over: Equation = ("Σ ", *factors) if len(factors) == 1 and not count else ("(", *count, "Σ ", *factors, ")")
+            slope = (*factors, " ⊙ ", *slope)
+        else:
+            over = ("B" if self.form.by_sample and len(self.pred.shape) == 2 else "n",)
+        return (self.symbols.ref(self.slope), f" = {sign}", *slope, " / ", *over)
+
+    @property
+    def _factors(self) -> Equation:
+        """What each loss is multiplied by: the sample's weight, and k."""
+        s = self._weight
+        return (*s, " ⊙ ", "k") if s and self._kept else s or (("k",) if self._kept else ())
+
+    @property
+    def _weight(self) -> Equation:
+        return tuple(self.symbols.ref(t.node) for t in self.graph.weight)
+
+    @property
+    def _kept(self) -> str:
+        """What k is: 1 where an element counts."""
+        if getattr(self.loss, "mask_nan", False):
+            return "k = [Y is a number]"
+        ignored = getattr(self.loss, "ignore_index", None)
+        return f"k = [y ≠ {number(ignored)}]" if ignored is not None and self.classes else ""
+
+    @property
+    def _columns(self) -> int:
+        """Elements of a sample."""
+        return int(np.prod([n for n in self.target.shape[1:] if isinstance(n, int)], dtype=np.int64))
+
+    def _filled(self, pattern: Pattern) -> Equation:
+        symbols = self.symbols
+        z, y = symbols.ref(self.pred), symbols.ref(self.target)
+        p: Equation = (symbols.ref(self.probability),) if self.probability is not None else ("softmax(", z, ")")
+        places: dict[Any, Equation] = {0: (z,), 1: (y,), 2: p, 3: (Sym("Y") if self.classes else y,)}
+        out: list[Part] = []
+        for piece in pattern:
+            out += places[piece] if isinstance(piece, int) else [piece]
+        return tuple(out)
 
 
-def _filled(pattern: tuple[Any, ...], z: Part, y: Part) -> Equation:
-    return tuple((z, y)[p] if isinstance(p, int) else p for p in pattern)
+def _unsigned(parts: Equation) -> tuple[str, Equation]:
+    """A leading minus, and the rest."""
+    head = parts[0] if parts else ""
+    if isinstance(head, str) and head.startswith("−"):
+        return "−", tuple(p for p in (head[1:], *parts[1:]) if p)
+    return "", parts
+
+
+def _called(parts: Equation) -> bool:
+    """Whether it is one call of a function, which needs no parentheses."""
+    return isinstance(parts[0], str) and parts[0].startswith(("|", "h(", "ln ", "max(", "Σ "))
+
+
+def _wrapped(parts: Equation) -> Equation:
+    """In parentheses, unless it is already."""
+    text = "".join(p if isinstance(p, str) else "x" for p in parts)
+    depth = 0
+    for i, c in enumerate(text):
+        depth += (c == "(") - (c == ")")
+        if depth == 0:
+            return parts if i == len(text) - 1 and text[0] == "(" else ("(", *parts, ")")
+    return ("(", *parts, ")")
 
 
 def fold(symbols: Symbols) -> Folded | None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lamina import notation
-from lamina.notation import Equation, Sym
+from lamina import checks, notation
+from lamina.notation import GREEK, Equation, Sym
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]
@@ -22,10 +22,11 @@ class Step:
     """One line of a trace: `name` = the value that `equation` says, computed by the core.
 
     `section`: forward, loss, backward or update.  `kind`: what a reader calls it (dense, activation, loss, weight gradient ...).
-    `ops`: the core's operations in it.  `operands`: their names, `operand_shapes` beside them.  `flops`, `bytes`: see
-    `lamina.trace.cost`.  `microseconds`: the time of the program's steps that begin with this line, None where it is computed
-    within an earlier one.  `program_steps`: indices into `Trace.program`.  `values`: the result, None in a trace without data; in
-    the update, the new value, with `before` the old one.
+    `where`: what those letters of the equation mean that are no tensors.  `ops`: the core's operations in it.  `operands`: their
+    names, `operand_shapes` beside them.  `flops`, `bytes`: see `lamina.trace.cost`; what two lines say counts in the first.
+    `microseconds`: the time of the program's steps that begin with this line, None where it is computed within an earlier one.
+    `program_steps`: indices into `Trace.program`.  `values`: the result, None in a trace without data; in the update, the new
+    value, with `before` the old one.
     """
 
     number: int
@@ -41,6 +42,7 @@ class Step:
     flops: int
     bytes: int
     layer: str | None = None
+    where: Equation = ()
     parts: tuple[int, ...] = ()  # FLOP of the single operations, where a line has several that count
     microseconds: float | None = None
     program_steps: list[int] = field(default_factory=list)
@@ -80,6 +82,8 @@ class Rule:
     lines: list[tuple[str, str]]  # (what changes, formula)
     slots: dict[str, str]  # letter -> slot
     numbers: dict[str, float]  # letter -> hyper-parameter; "lr", "t" among them
+    before: dict[str, float] = field(default_factory=dict)  # letter -> what the rule carries from step to step
+    now: dict[str, float] = field(default_factory=dict)  # letter -> what this step makes of it
 
 
 class Trace:
@@ -148,7 +152,16 @@ class Trace:
     def __contains__(self, name: object) -> bool:
         return name in self.names
 
+    def _known(self, name: str) -> str:
+        """The name here of what a user calls by its parameter or layer: "batch_norm_1.weight" is gamma1, "batch_norm_1" N1."""
+        if name in self:
+            return name
+        found = [short for short, source in self.sources.items() if source["full_name"] == name]
+        found += [step.name for step in self.forward if step.layer == name][-1:]
+        return found[0] if found else name
+
     def __getitem__(self, name: str) -> Array:
+        name = self._known(name)
         if name in self.sources:
             values = self.sources[name]["values"]
         elif name in self:
@@ -186,7 +199,7 @@ class Trace:
         """`to_dict` as JSON, also written to `path` if there is one. Numbers that are not finite are null."""
         out = json.dumps(_finite(self.to_dict(values)), indent=indent, allow_nan=False)
         if path is not None:
-            with open(path, "w", encoding="utf-8") as file:
+            with checks.writing("trace", path), open(path, "w", encoding="utf-8") as file:
                 file.write(out)
         return out
 
@@ -203,10 +216,15 @@ class Trace:
 
 
 def _step_dict(step: Step, values: bool) -> dict[str, Any]:
-    out = {name: value for name, value in vars(step).items() if name not in ("equation", "values", "before", "nodes", "detail")}
+    out = {
+        name: value
+        for name, value in vars(step).items()
+        if name not in ("equation", "where", "values", "before", "nodes", "detail")
+    }
     out["equation"] = notation.text(step.equation)
     out["ascii"] = notation.text(step.equation, ascii=True)
     out["latex"] = notation.latex(step.equation)
+    out["where"] = notation.text(step.where)
     out["shape"], out["operand_shapes"] = _shape(step.shape), [_shape(s) for s in step.operand_shapes]
     out["parts"] = list(step.parts)
     if values:
@@ -237,8 +255,8 @@ def _finite(value: Any) -> Any:
 def gradient_name(name: str) -> str:
     """What the gradient of `name` is called: dW1, d_batch_norm_1.weight.
 
-    >>> gradient_name("W1"), gradient_name("scale_1.weight")
-    ('dW1', 'd_scale_1.weight')
+    >>> gradient_name("W1"), gradient_name("gamma1"), gradient_name("scale_1.weight")
+    ('dW1', 'dgamma1', 'd_scale_1.weight')
     """
-    letter = name[:1].isalpha() and name[1:].rstrip("'").isdigit()
-    return f"d{name}" if len(name) == 1 or letter or name[1:].strip("'") == "" else f"d_{name}"
+    stem = name.rstrip("0123456789").rstrip("'")
+    return f"d{name}" if len(stem) == 1 or stem in GREEK.values() else f"d_{name}"

@@ -5,13 +5,15 @@ Letters: w the parameter, g its gradient, lr the rate, t the step from 1; a lett
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
 
-from lamina.optim import Optimizer
+from lamina.notation import number
+from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
 from lamina.trace.record import Rule
 
 Lines = list[tuple[str, str]]
+Numbers = dict[str, float]
 
 LETTERS = {
     "momentum_buffer": "b", "exp_avg": "m", "exp_avg_sq": "v", "max_exp_avg_sq": "u", "square_avg": "v", "grad_avg": "a",
@@ -19,27 +21,25 @@ LETTERS = {
 }  # fmt: skip
 HYPERS = {
     "beta1": "β₁", "beta2": "β₂", "eps": "ε", "weight_decay": "wd", "momentum": "μ", "alpha": "α", "rho": "ρ", "lr_decay": "decay",
-    "eta_minus": "η₋", "eta_plus": "η₊", "dampening": "τ",
+    "eta_minus": "η₋", "eta_plus": "η₊", "dampening": "τ", "psi": "ψ", "step_min": "smallest", "step_max": "largest",
 }  # fmt: skip
 
 MOMENTS = [("m", "β₁·m + (1 − β₁)·g"), ("v", "β₂·v + (1 − β₂)·g²")]
 
 
-def _sgd(h: Mapping[str, float]) -> Lines:
+def _sgd(h: Mapping[str, float], t: int) -> Lines:
     grown = "(1 − τ)·g" if h["dampening"] else "g"
     step = "(g + μ·b)" if h["nesterov"] else "b"
-    return [("b", f"μ·b + {grown}"), ("w", f"w − lr·{step}")]
+    return [("b", "g" if t == 1 else f"μ·b + {grown}"), ("w", f"w − lr·{step}")]
 
 
-def _adam(h: Mapping[str, float]) -> Lines:
-    return [*MOMENTS, ("w", "w − lr·(m / (1 − β₁ᵗ)) / (√(v / (1 − β₂ᵗ)) + ε)")]
+def _adam_step(h: Mapping[str, float], v: str) -> str:
+    if h["eps_keras"]:
+        return f"w − lr·√(1 − β₂ᵗ) / (1 − β₁ᵗ)·m / (√({v}) + ε)"
+    return f"w − lr·(m / (1 − β₁ᵗ)) / (√({v} / (1 − β₂ᵗ)) + ε)"
 
 
-def _amsgrad(h: Mapping[str, float]) -> Lines:
-    return [*MOMENTS, ("u", "max(u, v)"), ("w", "w − lr·(m / (1 − β₁ᵗ)) / (√(u / (1 − β₂ᵗ)) + ε)")]
-
-
-def _rmsprop_full(h: Mapping[str, float]) -> Lines:
+def _rmsprop_full(h: Mapping[str, float], t: int) -> Lines:
     centered = [("a", "α·a + (1 − α)·g")] if h["centered"] else []
     under = "√(v − a²)" if h["centered"] else "√(v)"
     step = f"g / ({under} + ε)"
@@ -47,40 +47,111 @@ def _rmsprop_full(h: Mapping[str, float]) -> Lines:
     return [("v", "α·v + (1 − α)·g²"), *centered, *rest]
 
 
-FORMULAS: dict[str, Any] = {
-    "sgd_plain": lambda h: [("w", "w − lr·g")],
+def _nadam(h: Mapping[str, float], t: int) -> Lines:
+    nesterov = "((1 − μ) / (1 − Π)·g + μ′ / (1 − Π·μ′)·m)"
+    return [
+        ("μ", "β₁·(1 − .96^(ψ·t) / 2)"),
+        ("μ′", "β₁·(1 − .96^(ψ·(t + 1)) / 2)"),
+        ("Π", "Π·μ"),
+        *MOMENTS,
+        ("w", f"w − lr·{nesterov} / (√(v / (1 − β₂ᵗ)) + ε)"),
+    ]
+
+
+def _radam(h: Mapping[str, float], t: int) -> Lines:
+    head = [("R", "2 / (1 − β₂) − 1"), ("ρ", "R − 2·t·β₂ᵗ / (1 − β₂ᵗ)"), *MOMENTS]
+    if _radam_numbers(h, t)["ρ"] <= 5:  # too few steps for a variance: no division by its root
+        return [*head, ("w", "w − lr·m / (1 − β₁ᵗ)")]
+    rectified = ("r", "√((ρ − 4)·(ρ − 2)·R / ((R − 4)·(R − 2)·ρ))")
+    return [*head, rectified, ("w", "w − lr·r·m / (1 − β₁ᵗ)·√(1 − β₂ᵗ) / (√(v) + ε)")]
+
+
+def _radam_numbers(h: Mapping[str, float], t: int) -> Numbers:
+    power, limit = h["beta2"] ** t, 2 / (1 - h["beta2"]) - 1
+    rho = limit - 2 * t * power / (1 - power)
+    if rho <= 5:
+        return {"R": limit, "ρ": rho}
+    return {"R": limit, "ρ": rho, "r": math.sqrt((rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho))}
+
+
+def _nadam_numbers(h: Mapping[str, float], t: int) -> Numbers:
+    factors = [h["beta1"] * (1 - 0.5 * 0.96 ** (k * h["psi"])) for k in range(1, t + 2)]
+    return {"μ": factors[-2], "μ′": factors[-1], "Π": math.prod(factors[:-1])}
+
+
+FORMULAS: dict[str, Callable[[Mapping[str, float], int], Lines]] = {
+    "sgd_plain": lambda h, t: [("w", "w − lr·g")],
     "sgd": _sgd,
-    "adam": _adam,
-    "adam_amsgrad": _amsgrad,
-    "rmsprop": lambda h: [("v", "α·v + (1 − α)·g²"), ("w", "w − lr·g / (√(v) + ε)")],
+    "adam": lambda h, t: [*MOMENTS, ("w", _adam_step(h, "v"))],
+    "adam_amsgrad": lambda h, t: [*MOMENTS, ("u", "max(u, v)"), ("w", _adam_step(h, "u"))],
+    "rmsprop": lambda h, t: [("v", "α·v + (1 − α)·g²"), ("w", "w − lr·g / (√(v) + ε)")],
     "rmsprop_full": _rmsprop_full,
-    "adagrad": lambda h: [("s", "s + g²"), ("w", "w − lr / (1 + (t − 1)·decay)·g / (√(s) + ε)")],
-    "adadelta": lambda h: [
+    "adagrad": lambda h, t: [("s", "s + g²"), ("w", f"w − lr{' / (1 + (t − 1)·decay)' if h['lr_decay'] else ''}·g / (√(s) + ε)")],
+    "adadelta": lambda h, t: [
         ("v", "ρ·v + (1 − ρ)·g²"),
         ("w", "w − lr·√(u + ε) / √(v + ε)·g"),
         ("u", "ρ·u + (1 − ρ)·(√(u + ε) / √(v + ε)·g)²"),
     ],
-    "adamax": lambda h: [("m", "β₁·m + (1 − β₁)·g"), ("u", "max(β₂·u, |g| + ε)"), ("w", "w − lr / (1 − β₁ᵗ)·m / u")],
-    "nadam": lambda h: [*MOMENTS, ("w", "w − lr·nadam(m, g, t) / (√(v / (1 − β₂ᵗ)) + ε)")],
-    "radam": lambda h: [*MOMENTS, ("w", "w − lr·(m / (1 − β₁ᵗ))·radam(v, t)")],
-    "rprop": lambda h: [("s", "s·η₊ where g·p > 0, s·η₋ where g·p < 0"), ("w", "w − sign(g)·s"), ("p", "g, 0 where g·p < 0")],
-    "lion": lambda h: [("w", "w − lr·sign(β₁·m + (1 − β₁)·g)"), ("m", "β₂·m + (1 − β₂)·g")],
+    "adamax": lambda h, t: [("m", "β₁·m + (1 − β₁)·g"), ("u", "max(β₂·u, |g| + ε)"), ("w", "w − lr / (1 − β₁ᵗ)·m / u")],
+    "nadam": _nadam,
+    "radam": _radam,
+    "rprop": lambda h, t: [
+        ("s", "clip(s·(η₊ where g·p > 0, η₋ where g·p < 0, else 1), smallest, largest)"),
+        ("p", "0 where g·p < 0, else g"),
+        ("w", "w − sign(p)·s"),
+    ],
+    "lion": lambda h, t: [("w", "w − lr·sign(β₁·m + (1 − β₁)·g)"), ("m", "β₂·m + (1 − β₂)·g")],
 }
+STEP_NUMBERS = {"nadam": _nadam_numbers, "radam": _radam_numbers}  # numbers that a rule makes anew at each step
 
 
 def rule_of(optimizer: Optimizer, lr: float, t: int) -> Rule:
     """The rule that the next step follows, with its numbers."""
     hypers = optimizer.hyper()
-    title = f"{type(optimizer).__name__}"
+    title = type(optimizer).__name__
     if optimizer.rule is None:
-        return Rule(title, title, [], {slot: slot for slot in optimizer.slots}, {"lr": lr, "t": t})
-    lines: Lines = FORMULAS[optimizer.rule](hypers) if optimizer.rule in FORMULAS else []
+        return _own_rule(optimizer, title, lr, t)
+    lines = FORMULAS[optimizer.rule](hypers, t)
     decay = float(hypers.get("weight_decay", 0.0))
     if decay and (hypers.get("decoupled") or optimizer.rule == "lion"):
-        lines = [("w", "w − lr·wd·w"), *lines]
+        lines = [(to, formula.replace("w − ", "(1 − lr·wd)·w − ", 1) if to == "w" else formula) for to, formula in lines]
     elif decay:
         lines = [("g", "g + wd·w"), *lines]
     numbers = {HYPERS.get(name, name): float(value) for name, value in hypers.items()}
     used = {letter: value for letter, value in numbers.items() if any(letter in formula for _, formula in lines)}
     slots = {LETTERS.get(slot, slot): slot for slot in optimizer.slots}
-    return Rule(optimizer.rule, title, lines, slots, {"lr": lr, "t": t, **used})
+    made = Rule(optimizer.rule, title, lines, slots, {"lr": lr, "t": t, **used})
+    if optimizer.rule in STEP_NUMBERS:
+        made.now = STEP_NUMBERS[optimizer.rule](hypers, t)
+        made.before = {"Π": STEP_NUMBERS["nadam"](hypers, t - 1)["Π"] if t > 1 else 1.0} if optimizer.rule == "nadam" else {}
+    return made
+
+
+def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
+    """Rules that are math of tensors, or a loop of their own on all data."""
+    slots = {LETTERS.get(slot, slot): slot for slot in optimizer.slots}
+    numbers: Numbers = {"lr": lr, "t": t}
+    lines: Lines = []
+    if type(optimizer) is Muon:
+        numbers |= {"μ": optimizer.momentum, "wd": optimizer.decay}
+        lines = [
+            ("b", "μ·b + (1 − μ)·g"),
+            ("u", "(1 − μ)·g + μ·b" if optimizer.nesterov else "b"),
+            ("w", "w − lr·wd·w − lr·√(max(1, rows / columns))·O(u)"),
+            ("O(u)", f"x after {optimizer.ns_steps} times x ← 3.4445 x − (4.775 A − 2.0315 A²) x, A = x xᵀ, from x = u / ‖u‖"),
+        ]
+    elif isinstance(optimizer, LBFGS):
+        numbers = {}
+        lines = [
+            ("d", f"−H g, H from the last {optimizer.history} pairs (s, y)"),
+            ("s, y", "differences of w, and of g, from step to step"),
+            ("w", "w + τ d, τ by the strong Wolfe conditions"),
+        ]
+    elif isinstance(optimizer, LevenbergMarquardt):
+        numbers = {"μ": optimizer.mu}
+        lines = [
+            ("d", "solves (Jᵀ J + μ D) d = −Jᵀ e, J = ∂e / ∂w, e the errors"),
+            ("w", "w + d, where that lowers L"),
+            ("μ", f"{number(optimizer.mu_dec)} μ then; else {number(optimizer.mu_inc)} μ, and solve again"),
+        ]
+    return Rule(title, title, lines, slots, numbers)

@@ -13,7 +13,7 @@ import numpy as np
 from lamina import _core as core
 from lamina import steps
 from lamina.data import Data
-from lamina.programs import Target, Task
+from lamina.programs import Target
 from lamina.tensor import Parameter
 from lamina.trace.graph import EFFECTS, StepGraph
 
@@ -72,8 +72,10 @@ def measure(graph: StepGraph, batch: Data, targets: tuple[Target, ...], repeats:
     with unchanged(model):
         steps.step(model, batch, targets)
         measured.after = {p.variable: np.array(p.variable.read(), copy=True) for p in state_of(model)}
+    assert graph.loss_root is not None
+    inputs = [t.node for t in (*graph.inputs, *graph.targets, *graph.weight)]
+    program = core.Program(inputs, [graph.loss_root], graph.effects, True)  # the training program, of the nodes shown
     with unchanged(model):
-        program = model.programs.train(Task(targets, batch.weight is not None))
         measured.profile = timed(program, arrays, repeats)
     return measured
 

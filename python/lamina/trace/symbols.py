@@ -13,6 +13,7 @@ from lamina.layers import Activation, Dense
 from lamina.notation import Part, Sym, number
 from lamina.tensor import Parameter
 from lamina.trace.graph import StepGraph
+from lamina.trace.layers import Norm, name_inside
 from lamina.wiring import calls_of
 
 HIDDEN = ("input", "variable", "constant", "fill", "size")  # sources: no line of their own
@@ -37,6 +38,7 @@ class Symbols:
         self._next = 1
         self._name_inputs()
         self._name_dense()
+        self.norms: list[Norm] = name_inside(self)
         self._name_parameters()
         self._name_layers()
         self._name_gradients()
@@ -62,7 +64,8 @@ class Symbols:
             self.give(node, Sym("T", str(self._next)))
         return self.of[node.serial]
 
-    def _source(self, node: core.Node, symbol: Sym) -> None:
+    def source(self, node: core.Node, symbol: Sym) -> None:
+        """Names an input, a variable or a constant."""
         self.sources[self.give(node, symbol).plain] = node
         self._free.add(node.serial)
 
@@ -71,9 +74,9 @@ class Symbols:
         for letter, tensors in (("X", graph.inputs), ("Y", graph.targets)):
             for i, tensor in enumerate(tensors, 1):
                 letter_ = "y" if letter == "Y" and tensor.ndim == 1 else letter
-                self._source(tensor.node, Sym(letter_, str(i) if len(tensors) > 1 else ""))
+                self.source(tensor.node, Sym(letter_, str(i) if len(tensors) > 1 else ""))
         for tensor in graph.weight:
-            self._source(tensor.node, Sym("s"))
+            self.source(tensor.node, Sym("s"))
 
     def _name_dense(self) -> None:
         numbers: dict[int, int] = {}
@@ -88,7 +91,7 @@ class Symbols:
             if call.layer.use_bias and z is product:
                 continue
             for local in ("weight", "bias")[: 1 + call.layer.use_bias]:
-                self._source(call.layer.parameters[local].node, Sym(LETTERS[local], index))
+                self.source(call.layer.parameters[local].node, Sym(LETTERS[local], index))
             if z is not product:
                 self.hidden.add(product.serial)
             self.give(z, Sym("Z", index))
@@ -124,7 +127,7 @@ class Symbols:
             if node.op == "variable" and node.serial not in self.of:
                 known = node.attrs["variable"].note
                 name = getattr(known, "name", None) or self._state_name(node)
-                self._source(node, Sym(str(name)))
+                self.source(node, Sym(str(name)))
 
     def _state_name(self, node: core.Node) -> str:
         for name, p in (*self.graph.model.wiring.random.items(), *self._slots()):
@@ -195,13 +198,20 @@ class Symbols:
             return below.T if isinstance(below, Sym) else below
         return self.fresh(node)
 
+    def behind(self, node: core.Node) -> core.Node:
+        """What a reader sees of the node: through marks, broadcasts and the like."""
+        node = self.graph.real(node)
+        while node.serial not in self.of and (inner := self.seen_through(node)) is not None:
+            node = self.graph.real(inner)
+        return node
+
     def _constant(self, node: core.Node) -> Sym:
-        """An array that stands in the math as it is: C1, C2, .."""
+        """An array that stands in the math as it is: K1, K2, .."""
         number_ = 1
-        while f"C{number_}" in self._taken:
+        while f"K{number_}" in self._taken:
             number_ += 1
-        symbol = Sym("C", str(number_))
-        self._source(node, symbol)
+        symbol = Sym("K", str(number_))
+        self.source(node, symbol)
         return symbol
 
     def literal(self, node: core.Node) -> float | None:

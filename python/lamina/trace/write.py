@@ -9,14 +9,17 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.layers import Dense
-from lamina.notation import Equation, Sym
+from lamina.notation import Equation, Sym, number
+from lamina.optim import Muon
 from lamina.trace import cost
-from lamina.trace.equations import right_side
+from lamina.trace.equations import Term, Writing
 from lamina.trace.graph import EFFECTS, StepGraph, known_as
+from lamina.trace.layers import fold as fold_norm
 from lamina.trace.losses import Folded, fold
 from lamina.trace.record import Step, Trace
 from lamina.trace.run import Measured
 from lamina.trace.symbols import HIDDEN, Symbols
+from lamina.wiring import calls_of, nodes_of
 
 Array = np.ndarray[Any, Any]
 
@@ -28,11 +31,19 @@ class Writer:
         self.graph, self.measured, self.trace = graph, measured, trace
         self.symbols = Symbols(graph)
         self.folded: Folded | None = fold(self.symbols) if graph.loss is not None else None
+        self.counted: set[int] = set()  # serials of nodes that have a line
         self.biases = self._biases()
         self.dense = {z.serial: (index, call, product, z) for index, call, product, z in self.symbols.dense}
         self.batch = trace.about["batch"] or 1
         if self.folded:
             self.folded.hide()
+        self.norms = {norm.members[-1].serial: norm for norm in self.symbols.norms if fold_norm(self.symbols, norm)}
+        for norm in self.norms.values():
+            self.symbols.hidden |= {n.serial for n in norm.members[:-1]}
+        self.clip = self._clip()
+        self.muon = type(graph.model.optimizer) is Muon
+        self.writing = Writing(self.symbols)
+        self.writing.always |= {norm.centered.serial for norm in self.symbols.norms}
 
     def write(self) -> None:
         """All sections."""
@@ -50,26 +61,51 @@ class Writer:
         self._parameters_first()
         self._skipped()
         for node in self.graph.ordered("update"):
-            if node.op not in EFFECTS:
+            if node.op not in EFFECTS and not (self.muon and node not in self.clip):
                 self._line(node, "update")
         for effect in self.graph.effects:
-            self._effect(effect)
-        for variable, value in self.graph.states:
-            self._state(variable, value)
+            if self.muon:
+                self._orthogonal(effect)
+            else:
+                self._effect(effect)
+        for variable, value, mark in self.graph.states:
+            self._state(variable, value, mark)
         self._sources()
+
+    def _clip(self) -> list[core.Node]:
+        """The nodes that make the factor of clip_norm, the factor itself the last; hidden but for that one."""
+        if getattr(self.graph.model.optimizer, "clip_norm", None) is None or not self.graph.effects:
+            return []
+        factor = next((n for n in self.graph.ordered("update") if n.op == "minimum" and n.serial not in self.symbols.of), None)
+        if factor is None:
+            return []
+        self.symbols.give(factor, Sym("c"))
+        below = self.graph.below([factor])
+        members = [n for s, n in sorted(below.items()) if self.graph.section[s] == "update" and n.op not in HIDDEN and n != factor]
+        self.symbols.hidden |= {n.serial for n in members}
+        return [*members, factor]
+
+    def _clip_line(self) -> Equation:
+        bound = number(self.graph.model.optimizer.clip_norm) if self.graph.model.optimizer is not None else ""
+        return (f"min(1, {bound} / (‖all gradients‖ + 1e−06))",)
 
     # ---- one line ----
 
     def _line(self, node: core.Node, section: str) -> None:
         symbols = self.symbols
-        if not symbols.shown(node):
+        if not symbols.shown(node) or self.writing.inside(node):
             return
         dense = self.dense.get(node.serial)
         if dense is not None:
             return self._dense(*dense)
-        bias = self.biases.get(node.serial)
-        right: Equation = ("1ᵀ ", symbols.ref(node.inputs[0])) if bias else right_side(symbols, node)
-        self._add(section, (symbols.fresh(node), " = ", *right), [node], self._kind(node, section, bias))
+        if node.serial in self.norms:
+            norm = self.norms[node.serial]
+            return self._add(section, (symbols.ref(node), " = ", *norm.line), norm.members, "norm gradient")
+        if self.clip and node == self.clip[-1]:
+            return self._add(section, (Sym("c"), " = ", *self._clip_line()), self.clip, "clipping")
+        term = self.writing.term(node)
+        kind = self._kind(node, section, self.biases.get(node.serial))
+        self._add(section, (symbols.fresh(node), " = ", *term.parts), list(term.nodes), kind)
 
     def _dense(self, index: str, call: Any, product: core.Node, z: core.Node) -> None:
         ref = self.symbols.ref
@@ -86,7 +122,7 @@ class Writer:
             node = folded.probability
             self._add("loss", (self.symbols.ref(node), " = softmax(", self.symbols.ref(folded.pred), ")"), [node], "probabilities")
             self.symbols.hidden.add(node.serial)
-        self._add("loss", folded.equation(), folded.members, "loss")
+        self._add("loss", folded.equation(), folded.members, "loss", where=folded.where())
 
     def _folded_slope(self, folded: Folded) -> None:
         self._add("backward", folded.slope_equation(), folded.slope_members, "loss gradient")
@@ -95,18 +131,52 @@ class Writer:
         target = self.graph.real(effect.inputs[0])
         w = self.symbols.ref(target)
         if effect.op == "rule_update":
-            g, title = self.symbols.ref(effect.inputs[1]), type(self.graph.model.optimizer).__name__
-            self._add("update", (w, f" ← {title}(", w, ", ", g, ")"), [effect], "update", target)
+            g, title = self.writing.operand(effect.inputs[1]), type(self.graph.model.optimizer).__name__
+            self._add("update", (w, f" ← {title}(", w, ", ", *g.parts, ")"), [*g.nodes, effect], "update", target)
+            self.trace.steps[-1].nodes.append(effect.inputs[2].serial)
+            self.trace.steps[-1].detail["gradient"] = self.measured.values.get(self.graph.real(effect.inputs[1]).serial)
         elif effect.op == "assign":
-            self._add("update", (w, " ← ", self.symbols.ref(effect.inputs[1])), [effect], "update", target)
+            new = self._value(effect.inputs[1])
+            self._add("update", (w, " ← ", *new.parts), [*new.nodes, effect], "update", target)
 
-    def _state(self, variable: core.Node, value: core.Node) -> None:
-        self._add("update", (self.symbols.ref(variable), " ← ", self.symbols.ref(value)), [], "statistic", variable)
+    def _orthogonal(self, effect: core.Node) -> None:
+        """Muon's update of a parameter: its some forty operations in one line, which the rule over the lines explains."""
+        target = self.graph.real(effect.inputs[0])
+        gradient = self.graph.gradients.get(target.serial)
+        if gradient is None or target.op != "variable":
+            return  # a slot or the clock
+        below = self.graph.below([effect.inputs[1]])
+        members = [n for s, n in sorted(below.items()) if self.graph.section.get(s) == "update" and n.op not in HIDDEN]
+        w, factor = self.symbols.ref(target), ("c ",) if self.clip else ()
+        equation: Equation = (w, " ← Muon(", w, ", ", *factor, self.symbols.ref(gradient), ")")
+        self._add("update", equation, [*members, effect], "update", target)
+        clipped = self.measured.values.get(gradient.serial)
+        if self.clip and clipped is not None:
+            clipped = clipped * self.measured.values[self.clip[-1].serial]
+        self.trace.steps[-1].detail = {"gradient": clipped}
 
-    def _add(self, section: str, equation: Equation, nodes: list[core.Node], kind: str, target: core.Node | None = None) -> None:
+    def _state(self, variable: core.Node, value: core.Node, mark: core.Node) -> None:
+        new = self._value(value)
+        self._add("update", (self.symbols.ref(variable), " ← ", *new.parts), list(new.nodes), "statistic", variable)
+        self.trace.steps[-1].nodes.append(mark.serial)
+
+    def _value(self, node: core.Node) -> Term:
+        return self.writing.operand(node)
+
+    def _add(
+        self,
+        section: str,
+        equation: Equation,
+        nodes: list[core.Node],
+        kind: str,
+        target: core.Node | None = None,
+        where: Equation = (),
+    ) -> None:
         result = target if target is not None else nodes[-1]
+        nodes = [n for n in nodes if n == nodes[-1] or n.serial not in self.counted]  # a line that repeats others' math
+        self.counted |= {n.serial for n in nodes}
         costs = [cost.flops(n, [self._shape(i) for i in n.inputs], self._shape(n)) for n in nodes]
-        operands = self._operands(equation)
+        operands = self._operands((*equation, *where))
         shape = self._display_shape(result)
         read = sum(cost.size_of(self._shape(n), n.dtype) for n in operands.values())
         name = equation[0].plain if isinstance(equation[0], Sym) else "T"
@@ -124,11 +194,12 @@ class Writer:
             flops=sum(costs),
             bytes=read + cost.size_of(self._shape(result), result.dtype),
             layer=self._layer(nodes),
+            where=where,
             parts=tuple(c for c in costs if c) if kind == "dense" else (),
             nodes=[n.serial for n in nodes],
         )
         products = [c for n, c in zip(nodes, costs, strict=True) if n.op == "matmul"]
-        step.detail = {"matmul": products[0]} if products else {}
+        step.detail = {"matmul": products[0]} if products and len(nodes) <= 2 else {}
         if target is None:
             step.values = self.measured.values.get(result.serial)
         else:
@@ -177,11 +248,11 @@ class Writer:
 
     def _skipped(self) -> None:
         """The gradient of the input, which nothing needs: what is saved."""
-        for index, _, product, z in self.symbols.dense:
+        for _, _, product, z in self.symbols.dense:
             x = self.graph.real(product.inputs[0])
             if x.op == "input" and self.graph.gradients and z.serial in self.graph.gradients:
-                dz, w = Sym("Z", index).d, self.symbols.ref(product.inputs[1])
-                equation: Equation = (Sym("X").d, " = ", dz, " ", w.T if isinstance(w, Sym) else w)
+                dx, dz, w = self.symbols.of[x.serial].d, self.symbols.of[z.serial].d, self.symbols.ref(product.inputs[1])
+                equation: Equation = (dx, " = ", dz, " ", w.T if isinstance(w, Sym) else w)
                 m, k = self._shape(x)[0], math.prod(self._shape(x)[1:])
                 self.trace.skipped.append({"equation": equation, "flops": 2 * m * k * self._shape(z)[-1]})
 
@@ -196,8 +267,8 @@ class Writer:
             at = [i for i, s in enumerate(rest) if s.section != "backward" or s.name in line.operands]
             rest.insert(max(at) + 1, line)
         self.trace.steps[:] = rest
-        for number, line in enumerate(rest, 1):
-            line.number = number
+        for place, line in enumerate(rest, 1):
+            line.number = place
 
     # ---- shapes and sources ----
 
@@ -233,7 +304,11 @@ def title_of(model: Any) -> str:
     layers = model.layers
     dense = [layer for layer in layers if isinstance(layer, Dense)]
     sizes = list(model.programs.inputs[0].shape[1:])
-    if dense and len(model.programs.inputs) == len(model.programs.outputs) == 1 and len(dense) >= len(layers) / 2:
+    calls = calls_of(nodes_of(model.outputs))
+    read = [t.node.serial for call in calls for t in call.inputs]  # by nobody twice, and one by one: no branches
+    single = len(model.programs.inputs) == len(model.programs.outputs) == 1
+    one_way = single and len(set(read)) == len(read) == len(calls)
+    if dense and one_way and len(dense) >= len(layers) / 2:
         return "MLP " + " → ".join(str(n) for n in ("×".join(map(str, sizes)), *(layer.units for layer in dense)))
     return f"{type(model).__name__} of {len(layers)} layers"
 

@@ -1,0 +1,357 @@
+"""What a line says is true: a small reader of the equations, apart from what wrote them, computes every right side in NumPy."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import losses
+from lamina.notation import Sym
+from nets import CASES, B, Case, data, target, with_loss
+
+FUNCTIONS = {
+    "tanh": np.tanh, "σ": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "sign": np.sign, "√": np.sqrt, "clip": np.clip,
+    "max": np.maximum, "maximum": np.maximum, "min": np.minimum, "minimum": np.minimum, "ln": np.log,
+    "cosh": np.cosh, "mean": np.mean, "sum": np.sum, "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
+}  # fmt: skip
+TOKEN = re.compile(r"\s*(1ᵀ|\d*\.?\d+(?:e[+−-]?\d+)?|[A-Za-zσμ]+|[^\s])")
+
+
+class Unread(Exception):
+    """Something that this reader does not know: a slope f′, a reshape."""
+
+
+class Reader:
+    """expr = term +- term;  term = run (⊙ | /) run;  run = powers side by side;  power = atom ²"""
+
+    def __init__(self, equation, values, axis=None):
+        self.tokens: list = []
+        self.axis = axis  # of `mean`, where it is not over everything
+        for part in equation:
+            if isinstance(part, Sym):
+                value = values[part._replace(transposed=False).plain]
+                self.tokens.append(value.T if part.transposed else value)
+            else:
+                self.tokens += TOKEN.findall(part)
+        self.values, self.at = values, 0
+
+    @property
+    def next(self):
+        token = self.tokens[self.at] if self.at < len(self.tokens) else ""
+        return token if isinstance(token, str) else np.asarray(token)
+
+    def is_(self, *signs):
+        return isinstance(self.next, str) and self.next in signs
+
+    def take(self, sign=None):
+        token = self.next
+        if sign is not None and not self.is_(sign):
+            raise Unread(f"{sign} expected at {self.at} of {self.tokens}")
+        self.at += 1
+        return token
+
+    def read(self):
+        value = self.expr()
+        if self.at < len(self.tokens):
+            raise Unread(str(self.next))
+        return value
+
+    def expr(self):
+        value = -self.term() if self.is_("−") and self.take() else self.term()
+        while self.is_("+", "−"):
+            sign = self.take()
+            other = self.term()
+            value = value + other if sign == "+" else value - other
+        return value
+
+    def term(self):
+        value = self.run()
+        while self.is_("⊙", "/"):
+            sign = self.take()
+            other = self.run()
+            value = value * other if sign == "⊙" else value / other
+        return value
+
+    def run(self):
+        """Side by side: numbers scale, matrices multiply, 1ᵀ sums the rows and 1 behind a matrix sums its columns."""
+        items = [self.power()]
+        while not isinstance(self.next, str) or self.begins():
+            items.append(self.power())
+        value = items.pop()
+        if isinstance(value, str):
+            value = 1.0
+            if items and np.ndim(items[-1]) == 2:
+                return self.scaled(items[:-1], items[-1].sum(1, keepdims=True))
+        return self.scaled(items, value)
+
+    def scaled(self, items, value):
+        for left in reversed(items):
+            if isinstance(left, str):
+                value = np.sum(value, axis=0) if left == "1ᵀ" else value
+            else:
+                value = left @ value if np.ndim(left) and np.ndim(value) else left * value
+        return value
+
+    def begins(self):
+        return bool(re.match(r"[\d.A-Za-zσμΣ(√|]|\[", self.next)) and not (self.next == "|" and self.bars)
+
+    bars = 0
+
+    def power(self):
+        value = self.atom()
+        while self.is_("²", "^"):
+            power = 2.0 if self.take() == "²" else self.atom()
+            value = value ** (1.0 if isinstance(power, str) else power)
+        return value
+
+    def atom(self):
+        token = self.take()
+        if not isinstance(token, str):
+            return token
+        if token in ("1ᵀ", "1"):
+            return token
+        if re.match(r"[\d.]+(e[+−-]?\d+)?$", token) and token != ".":
+            return float(token.replace("−", "-"))
+        if token == "(":
+            return self.closed(")")
+        if token == "|":
+            self.bars += 1
+            value = self.expr()
+            self.bars -= 1
+            self.take("|")
+            return np.abs(value)
+        if token == "[":
+            left = self.expr()
+            sign = self.take()
+            right = self.expr()
+            if sign not in ("<", ">", "≥"):
+                raise Unread(sign)
+            self.take("]")
+            return {"<": np.less, ">": np.greater, "≥": np.greater_equal}[sign](left, right).astype(float)
+        if token in FUNCTIONS:
+            return self.call(token)
+        if token == "Σ":
+            self.axis = -1 if self.axis is None else self.axis  # a mean inside is that of a sample
+            value = self.run()
+            while self.is_("⊙"):
+                self.take()
+                value = value * self.run()
+            return np.sum(value)
+        if token in self.values:
+            return self.values[token]
+        raise Unread(token)
+
+    def call(self, name):
+        if name == "mean" and self.is_("Σ"):
+            raise Unread("the mean of sums by sample")
+        if name == "ln" and self.is_("cosh"):
+            return np.log(self.atom())
+        if self.is_("("):
+            self.take()
+            arguments = [self.expr()]
+            while self.is_(","):
+                self.take()
+                if self.is_("axis", "axes"):
+                    raise Unread("axis")
+                arguments.append(self.expr())
+            self.take(")")
+        else:
+            arguments = [self.run()]
+        if name == "mean" and self.axis is not None:
+            return np.mean(*arguments, axis=self.axis, keepdims=True)
+        arguments = [float(a) if isinstance(a, str) else a for a in arguments]
+        return FUNCTIONS[name](*arguments)
+
+    def closed(self, sign):
+        value = self.expr()
+        self.take(sign)
+        return 1.0 if isinstance(value, str) else value
+
+
+def lines_that_are_true(made, net, weight=None, y=None):
+    """Computes the right side of each line and compares; returns (what was read, what was not)."""
+    values = {name: np.asarray(made[name], np.float64) for name in made.names}
+    values["B"], values["n"] = float(made.about["batch"]), float(np.size(values[made.step("L").operands[0]]))
+    if weight is not None:
+        values["s"] = weight[:, None]
+    target_ = values.get("Y", values.get("y", values.get("Y1")))
+    values["k"] = np.isfinite(target_) * 1.0
+    if "y" in made.sources:
+        values["k"] = (target_ != 2)[:, None] * 1.0
+        values["Y"] = np.eye(values["P"].shape[1])[np.asarray(made["y"])] if "P" in values else target_
+    values["Q"] = 0.9 * values["Y"] + 0.1 / 3 if "Y" in values else None
+    values["Y"] = np.nan_to_num(values["Y"]) if "Y" in values else None
+    values["w"] = np.array([1.0, 2.0, 3.0])
+    read, unread = [], []
+    for step in made:
+        if step.values is None or step.section == "update":
+            continue
+        axis = None
+        if step.kind == "norm gradient":
+            layer = net.wiring.layers[step.layer] if step.layer else None
+            axis = -1 if isinstance(layer, lm.LayerNorm) else tuple(range(np.ndim(step.values) - 1))
+        right = list(step.equation[1:])
+        right[0] = right[0].replace(" = ", "", 1)
+        try:
+            found = Reader(right, values, axis).read()
+        except Unread as why:
+            unread.append((str(step), str(why)))
+            continue
+        expected = np.asarray(step.values, np.float64)
+        found = np.broadcast_to(np.asarray(found, np.float64), expected.shape) if np.ndim(found) <= expected.ndim else found
+        np.testing.assert_allclose(found, expected, rtol=2e-4, atol=2e-5, err_msg=str(step))
+        read.append(str(step))
+    return read, unread
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if not n.startswith("optimizer")])
+def test_every_line_of_every_net(name):
+    net, x, y = CASES[name]()
+    read, unread = lines_that_are_true(net.trace(x, y), net)
+    assert len(read) >= len(unread), unread
+
+
+LOSSES = [
+    losses.Huber(2.0), losses.SmoothL1(0.5), losses.SmoothL1(0), losses.Quantile(0.9), losses.MSE(mask_nan=True),
+    losses.CrossEntropy(label_smoothing=0.1), losses.CrossEntropy(ignore_index=2), losses.PoissonNLL(full=True),
+    losses.BinaryCrossEntropy(pos_weight=[1, 2, 3.0]),
+    *(loss for name, loss in losses.LOSSES.items() if name not in ("focal", "gaussian_nll")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", LOSSES, ids=repr)
+def test_the_gradient_of_every_loss(loss, weighted):
+    name = next(name for name, known in losses.LOSSES.items() if type(known) is type(loss))
+    net, x, y = with_loss(name)
+    if getattr(loss, "mask_nan", False):
+        y = np.where(np.arange(B)[:, None] == 1, np.nan, y)
+    net.compile(loss, "adam")
+    weight = np.linspace(0.5, 1.5, B).astype("float32") if weighted else None
+    made = net.trace(x, y, weight)
+    read, unread = lines_that_are_true(made, net, weight)
+    assert str(made.backward[0]) in read, unread
+    assert len(made.loss) <= 2 and made.backward[0].kind == "loss gradient"
+
+
+@pytest.mark.parametrize("options", [{}, {"alpha": None}], ids=str)
+def test_the_gradient_of_focal_loss(options):
+    net, x, y = with_loss("focal")
+    net.compile(losses.Focal(**options), "adam")
+    made = net.trace(x, y)
+    prefix = "" if options else "a "
+    assert str(made.backward[0]) == f"dZ₂ = {prefix}(1 − p)^2 ⊙ (2 p ln p + p − 1) ⊙ (2 Y − 1) / n"
+    s = 1 / (1 + np.exp(-made["Z2"]))
+    p, a = np.where(y == 1, s, 1 - s), (1.0 if options else np.where(y == 1, 0.25, 0.75))
+    np.testing.assert_allclose(made["dZ2"], a * (1 - p) ** 2 * (2 * p * np.log(p) + p - 1) * (2 * y - 1) / y.size, rtol=1e-4)
+
+
+def test_the_gradient_of_focal_loss_of_classes():
+    net, x, _ = with_loss("focal")
+    y = target("cross_entropy")
+    made = net.trace(x, y)
+    assert str(made.backward[0]) == "dZ₂ = ((1 − p)^2 − 2 p (1 − p)^1 ln p) ⊙ (P − Y) / B"
+    p = made["P"][np.arange(B), y][:, None]
+    hot = np.eye(3)[y]
+    np.testing.assert_allclose(made["dZ2"], ((1 - p) ** 2 - 2 * p * (1 - p) * np.log(p)) * (made["P"] - hot) / B, rtol=1e-4)
+
+
+def test_the_gradient_of_gaussian_nll():
+    net, x, y = with_loss("gaussian_nll")
+    made = net.trace(x, y)
+    assert str(made.backward[0]) == "dA₂ = [(m − Y) / v, (1 − (Y − m)² / v) / (2 v)] / n"
+    m, v = made["A2"][:, :1], made["A2"][:, 1:]
+    expected = np.hstack([(m - y) / v, (1 - (y - m) ** 2 / v) / (2 * v)]) / y.size
+    np.testing.assert_allclose(made["dA2"], expected, rtol=1e-4)
+
+
+# ---- the optimizers' formulas, with one weight's numbers ----
+
+
+@pytest.mark.parametrize("optimizer", [
+    *(lm.optim.get(name) for name in lm.optim.names() if name not in ("lbfgs", "levenbergmarquardt", "rprop")),
+    lm.optim.RMSProp(centered=True, momentum=0.9, weight_decay=0.1), lm.optim.Adagrad(lr_decay=0.1),
+    lm.optim.SGD(0.1, momentum=0.9, dampening=0.2), lm.optim.Adam(eps_mode="keras", amsgrad=True),
+    lm.optim.Lion(weight_decay=0.1, clip_norm=0.01), lm.optim.AdamW(clip_value=0.01),
+], ids=repr)  # fmt: skip
+@pytest.mark.parametrize("steps", [0, 2, 9])
+def test_the_plugged_formulas_of_a_rule_give_what_they_say(optimizer, steps):
+    net = lm.Sequential(lm.Dense(4, "sigmoid"), lm.Dense(3), seed=1, dtype="float64").compile("mse", optimizer)
+    for _ in range(steps):
+        net.train_step(data(), data()[:, :3])
+    text = net.explain(data(), data()[:, :3], level="values")
+    rows = re.findall(r"^      (\S+) = (.*) = (\S+)$", text, re.M)
+    assert rows, text
+    for name, formula, said in rows:
+        found = Reader([formula.replace("·", " ⊙ ")], {}).read()
+        value = float(said.replace("−", "-"))
+        assert found == pytest.approx(value, rel=0.02, abs=2e-3 * max(abs(value), 1e-12)), (name, formula, said)  # four digits each
+
+
+def lines(net, x, y, sections=("forward", "backward")):
+    return [str(step) for step in net.trace(x, y) if step.section in sections]
+
+
+@pytest.mark.parametrize(("layer", "mean", "variance"), [
+    (lm.BatchNorm, "μ₁ = 1ᵀ X / B", "v₁ = 1ᵀ (X − μ₁)² / B"), (lm.LayerNorm, "μ₁ = X 1 / 6", "v₁ = (X − μ₁)² 1 / 6"),
+])  # fmt: skip
+def test_a_norm_reads_as_in_a_textbook(layer, mean, variance):
+    net = lm.Sequential(layer(), lm.Dense(2), seed=0).compile("mse", "sgd")
+    written = lines(net, data(), data()[:, :2])
+    assert written[:5] == [mean, variance, "s₁ = √(v₁ + 1e−05)", "H₁ = (X − μ₁) / s₁", "N₁ = H₁ ⊙ γ₁ + β₁"]
+    assert "dγ₁ = 1ᵀ (dN₁ ⊙ H₁)" in written and "dβ₁ = 1ᵀ dN₁" in written and not any("T₁" in line for line in written)
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("layer", [lm.BatchNorm, lm.LayerNorm])
+def test_the_backward_pass_of_a_norm_is_one_line_that_is_true(layer, affine):
+    """Twice, the second one on three axes, and with a skip past it: the other gradient is added."""
+    a = lm.Input(6)
+    h = lm.Dense(6, "tanh")(a)
+    h = lm.Add()(h, layer(affine=affine)(h))
+    net = lm.Model(a, lm.Dense(2)(layer(affine=affine)(lm.Reshape(2, 3)(h))), seed=0).compile("mse", "adam")
+    made = net.trace(data(), np.random.default_rng(0).normal(size=(B, 2, 2)))
+    read, _ = lines_that_are_true(made, net)
+    folded = [str(step) for step in made if step.kind == "norm gradient"]
+    assert len(folded) == 2 and set(folded) <= set(read)
+    d, h = ("dH₁", "H₁") if affine else ("d_add_1", "N₁")
+    assert f"dA₁ = d_add_1 + ({d} − mean {d} − {h} ⊙ mean({d} ⊙ {h})) / s₁" in folded
+
+
+def test_dropout_and_embedding_and_clipping():
+    net, x, y = Case(lm.Sequential(lm.Dense(4), lm.Dropout(0.25), lm.Dense(3)).compile("mse", "sgd"), data(), data()[:, :3])
+    written = lines(net, x, y)
+    assert "M₁ = [random ≥ .25]" in written and "D₁ = 1.33333 Z₁ ⊙ M₁" in written and "dZ₁ = 1.33333 dD₁ ⊙ M₁" in written
+    net, x, y = CASES["embedding"]()
+    written = lines(net, x, y)
+    assert "E₁ = V₁[X]" in written and "dV₁ = onehot(X)ᵀ dE₁" in written
+    made = net.trace(x, y)
+    hot = np.eye(10)[x].reshape(-1, 10)
+    np.testing.assert_allclose(made["dV1"], hot.T @ made["dE1"].reshape(-1, 4), rtol=1e-5, atol=1e-7)
+    net.compile("mse", lm.optim.SGD(0.1, clip_norm=0.5))
+    update = lines(net, x, y, ("update",))
+    assert update[0] == "c = min(1, .5 / (‖all gradients‖ + 1e−06))" and "W₁ ← SGD(W₁, c dW₁)" in update
+    made = net.trace(x, y)
+    norm = np.sqrt(sum(np.sum(np.square(g, dtype=float)) for g in net.gradients(x, y).values()))
+    clipping = next(s for s in made if s.kind == "clipping")
+    np.testing.assert_allclose(clipping.values, min(1, 0.5 / (norm + 1e-6)), rtol=1e-5)
+
+
+def test_a_loss_of_ones_own_is_one_line():
+    net = lm.Sequential(lm.Dense(3), seed=0)
+    net.compile(lambda p, t: lm.mean((p - t) ** 2) + 0.1 * lm.mean(lm.abs(p)), "sgd")
+    made = net.trace(data(), data()[:, :3])
+    assert [str(s) for s in made.loss] == ["L = mean((Z₁ − Y)²) + .1 mean(|Z₁|)"]
+    assert lines_that_are_true(made, net)[0].count(str(made.loss[0])) == 1
+
+
+def test_flop_of_what_two_lines_say_are_counted_once():
+    net = lm.Sequential(lm.Dense(3), lm.BatchNorm(), lm.Dense(1), seed=0).compile("mse", "sgd")
+    made = net.trace(data(), data()[:, :1])
+    serials = [serial for step in made for serial in step.nodes]
+    shared = {s for s in serials if serials.count(s) > 1}
+    constants = {effect.inputs[2].serial for effect in made.detail["graph"].effects}
+    assert shared <= constants  # the optimizer's constants cost nothing and serve every update
