@@ -40,6 +40,10 @@ class History:
         """Takes in the figures of the next epoch."""
         self._rows.append({name: value if np.ndim(value) else float(value) for name, value in logs.items()})
 
+    def amend(self, logs: Mapping[str, Any]) -> None:
+        """Takes in more figures of the last epoch."""
+        self.append({**self._rows.pop(), **logs})
+
     @property
     def history(self) -> dict[str, Array]:
         """Name -> an array with one entry an epoch."""
