@@ -262,7 +262,7 @@ void set_host(py::function compute, py::function gradient) {
     const GilAcquire acquire;
     py::list arrays;
     for (const graph::HostArray& a : inputs) arrays.append(view_of(a));
-    compute(name, options, arrays, view_of(output));
+    call_or_stop(compute, py::make_tuple(name, options, arrays, view_of(output)));
   };
   graph::host().gradient = [gradient](const Tensor& y, const Tensor& dy, int i) -> Tensor {
     const py::object result = gradient(NodeHandle{y}, NodeHandle{dy}, i);

@@ -234,7 +234,7 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
   job.guarded = guarded;
   job.poll = [&](int64_t done) {
     const GilAcquire acquire;
-    const bool stop = !poll.is_none() && poll(done).cast<bool>();
+    const bool stop = !poll.is_none() && call_or_stop(poll, py::make_tuple(done)).cast<bool>();
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     return stop;
   };

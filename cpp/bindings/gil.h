@@ -27,6 +27,14 @@ void or_stop(F&& ask_for_gil) {
 #endif
 }
 
+// A call of Python that may meet that end within; nothing of C++ lies between it and the frame that stops.
+inline pybind11::object call_or_stop(const pybind11::object& function, const pybind11::tuple& arguments) {
+  PyObject* result = nullptr;
+  or_stop([&] { result = PyObject_CallObject(function.ptr(), arguments.ptr()); });
+  if (result == nullptr) throw pybind11::error_already_set();
+  return pybind11::reinterpret_steal<pybind11::object>(result);
+}
+
 class GilRelease {
  public:
   GilRelease() : state_(PyEval_SaveThread()) {}

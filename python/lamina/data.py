@@ -267,8 +267,9 @@ class Batches:
     def __iter__(self) -> Iterator[Data]:
         count = 0
         for batch in self.source:
+            x, y, weight = unpack(batch, f"batch {count}")
             with in_batch(count):
-                given = prepare(*unpack(batch, "batch"), inputs=self.inputs, targets=self.targets)
+                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets)
             yield given
             count += 1
         if count == 0:
@@ -285,7 +286,8 @@ def in_batch(number: int) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError) as error:
-        raise type(error)(f"[batch {number}] {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"[batch {number}] {error}") from None
 
 
 def unpack(data: Any, where: str) -> tuple[Any, Any, Any]:

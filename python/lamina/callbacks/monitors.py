@@ -231,7 +231,7 @@ class Checkpoint(Monitor):
         self.best_only = monitor is not None
         if self.best_only and self.every_batches is not None:
             raise ValueError(
-                "[Checkpoint] expected monitor or every_batches, got both, but figures are those of whole epochs; use two Checkpoints"
+                "[Checkpoint] expected monitor or every_batches, got both: figures are those of whole epochs; use two Checkpoints"
             )
         self.last: str | None = None
 
