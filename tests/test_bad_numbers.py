@@ -41,9 +41,15 @@ def batches(x, y, weight=None) -> list:
 WEIGHT = np.ones(N)
 DATA = {
     "x": (lambda x, y: {"x": with_bad(x, 17, 3), "y": y}, "[x] expected finite numbers, got nan at row 17, column 3"),
-    "x infinite": (lambda x, y: {"x": with_bad(x, 17, 3, value=np.inf), "y": y}, "[x] expected finite numbers, got inf at row 17, column 3"),
+    "x infinite": (
+        lambda x, y: {"x": with_bad(x, 17, 3, value=np.inf), "y": y},
+        "[x] expected finite numbers, got inf at row 17, column 3",
+    ),
     "y": (lambda x, y: {"x": x, "y": with_bad(y, 30, 1)}, "[y] expected finite numbers, got nan at row 30, column 1"),
-    "y infinite": (lambda x, y: {"x": x, "y": with_bad(y, 0, 1, value=-np.inf)}, "[y] expected finite numbers, got -inf at row 0, column 1"),
+    "y infinite": (
+        lambda x, y: {"x": x, "y": with_bad(y, 0, 1, value=-np.inf)},
+        "[y] expected finite numbers, got -inf at row 0, column 1",
+    ),
     "weight": (
         lambda x, y: {"x": x, "y": y, "sample_weight": with_bad(WEIGHT, 5)},
         "[sample_weight] expected finite numbers, got nan at row 5",

@@ -1,4 +1,4 @@
-"""Nothing lost: a file is whole whatever happens while it is written, and a training that was stopped goes on with the same bits."""
+"""Nothing lost: a file is whole whatever happens while it is written; a training that was stopped goes on with the same bits."""
 
 from __future__ import annotations
 

@@ -292,7 +292,10 @@ GROUPS = {
     "none": ({}, 0),
     "no quota": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n"}, 0),
     "version 2": ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n"}, 2),
-    "version 2, below the top": ({"proc/self/cgroup": "0::/a.slice/b.service\n", "sys/fs/cgroup/a.slice/b.service/cpu.max": "50000 100000\n"}, 1),
+    "version 2, below the top": (
+        {"proc/self/cgroup": "0::/a.slice/b.service\n", "sys/fs/cgroup/a.slice/b.service/cpu.max": "50000 100000\n"},
+        1,
+    ),
     "the least of all above": (
         {
             "proc/self/cgroup": "0::/a/b/c\n",
