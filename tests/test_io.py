@@ -8,7 +8,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -204,24 +203,6 @@ def test_a_link_is_followed(tmp_path):
     os.symlink(tmp_path / "real" / "net.safetensors", tmp_path / "link.safetensors")
     NETS["mlp"]().save(tmp_path / "link.safetensors")
     assert (tmp_path / "link.safetensors").is_symlink() and (tmp_path / "real" / "net.safetensors").exists()
-
-
-def test_a_killed_writer_leaves_a_whole_file(tmp_path):
-    """A process that saves without end is killed at some moments; the file is whole each time."""
-    path = tmp_path / "net.safetensors"
-    code = (
-        "import sys, lamina as lm\n"
-        "net = lm.Sequential(lm.Dense(400), lm.Dense(400), seed=0).build(400)\n"
-        "net.save(sys.argv[1]); print(flush=True)\n"
-        "while True: net.save(sys.argv[1])\n"
-    )
-    for delay in (0.003, 0.011, 0.023):
-        process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
-        process.stdout.readline()
-        time.sleep(delay)
-        process.kill()
-        process.wait()
-        assert lm.load(path).predict(np.ones((1, 400))).shape == (1, 400)
 
 
 # ---- foreign and damaged files ---------------------------------------------------------------------------------------------------

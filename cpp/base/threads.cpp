@@ -44,18 +44,17 @@ int from_environment(const char* name) {
   return usable ? static_cast<int>(count < kMaxThreads ? count : kMaxThreads) : 0;
 }
 
-// CPUs that the control group's quota pays for (both versions of the interface), rounded up; 0 without a quota.
-int quota() {
+// The quota of one folder of control groups, in either version's interface.
+int quota_of(const std::string& folder) {
   std::string limit;
-  double period = 0;
-  if (std::ifstream v2("/sys/fs/cgroup/cpu.max"); v2 >> limit >> period) {
-    if (limit == "max" || period <= 0) return 0;
-    return static_cast<int>((std::atof(limit.c_str()) + period - 1) / period);
+  double quota = 0, period = 0;
+  if (std::ifstream v2(folder + "/cpu.max"); v2 >> limit >> period) {
+    quota = std::atof(limit.c_str());  // "max": 0
+  } else {
+    std::ifstream a(folder + "/cpu.cfs_quota_us"), b(folder + "/cpu.cfs_period_us");
+    if (!(a >> quota && b >> period)) return 0;
   }
-  double q = 0;
-  std::ifstream a("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), b("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  if (a >> q && b >> period && q > 0 && period > 0) return static_cast<int>((q + period - 1) / period);
-  return 0;
+  return quota > 0 && period > 0 ? static_cast<int>((quota + period - 1) / period) : 0;
 }
 
 int available_cpus() {
@@ -64,7 +63,7 @@ int available_cpus() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) cpus = CPU_COUNT(&set);
 #endif
-  if (const int limit = quota(); limit > 0 && limit < cpus) cpus = limit;
+  if (const int limit = cpu_quota(); limit > 0 && limit < cpus) cpus = limit;
   return cpus < 1 ? 1 : cpus > kMaxThreads ? kMaxThreads : cpus;
 }
 
@@ -80,7 +79,7 @@ int default_threads() {
 // newer generation, or finds no units left, and does no harm: the caller waits for the units, never for the workers.
 class Pool {
  public:
-  explicit Pool(int threads) {
+  explicit Pool(int threads) : spin_(threads > available_cpus() ? Clock::duration::zero() : Clock::duration(kSpin)) {
     for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
   }
 
@@ -102,17 +101,17 @@ class Pool {
     ticket_.store(ticket, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) ticket_.notify_all();
     drain(0);
-    for (int spins = 0; done_.load(std::memory_order_acquire) < units; ++spins) {
-      if (spins < kSpinsBeforeYield)
+    const auto start = Clock::now();
+    for (int spins = 1; done_.load(std::memory_order_acquire) < units; ++spins) {
+      if (spins % 64 != 0 && spin_ > Clock::duration::zero())
         pause_cpu();
-      else
+      else if (Clock::now() - start >= spin_)
         std::this_thread::yield();
     }
   }
 
  private:
   static constexpr uint64_t kGeneration = uint64_t{1} << 32;
-  static constexpr int kSpinsBeforeYield = 4000;         // about 50 us
   static constexpr std::chrono::microseconds kSpin{40};  // a step of a small network comes again within this time
 
   // Runs units of the current job until none is left.
@@ -137,7 +136,7 @@ class Pool {
       int spins = 0;
       while (ticket_.load(std::memory_order_acquire) / kGeneration == seen) {
         pause_cpu();
-        if (++spins % 64 == 0 && Clock::now() - start > kSpin) {
+        if (++spins % 64 == 0 && Clock::now() - start >= spin_) {
           const uint64_t ticket = ticket_.load(std::memory_order_seq_cst);
           if (ticket / kGeneration != seen) break;
           sleepers_.fetch_add(1, std::memory_order_seq_cst);
@@ -151,6 +150,7 @@ class Pool {
     }
   }
 
+  const Clock::duration spin_;  // none where threads share processors: whoever spins keeps another from working
   std::atomic<Work> work_{nullptr};
   std::atomic<void*> context_{nullptr};
   std::atomic<uint32_t> units_{0};
@@ -192,6 +192,27 @@ Pool* pool_of(int threads) {
 }
 
 }  // namespace
+
+// A line of /proc/self/cgroup is id:controllers:path; version 2 has no controllers. Each group on the way up may have a quota; in
+// a container the path may be one of the host's, of which only the top is to be seen.
+int cpu_quota(const std::string& root) {
+  int least = 0;
+  std::ifstream groups(root + "/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    if (controllers != ",," && controllers.find(",cpu,") == std::string::npos) continue;
+    const std::string top = root + "/sys/fs/cgroup";
+    for (const std::string& mount : {top, top + "/cpu", top + "/cpu,cpuacct"})
+      for (std::string path = line.substr(second + 1);; path.erase(path.rfind('/'))) {
+        const int limit = quota_of(mount + path);
+        if (limit > 0 && (least == 0 || limit < least)) least = limit;
+        if (path.find('/') == std::string::npos) break;
+      }
+  }
+  return least;
+}
 
 int num_threads() {
   int count = wanted.load(std::memory_order_relaxed);

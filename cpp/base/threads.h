@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <type_traits>
 
 namespace lamina {
@@ -10,6 +11,9 @@ namespace lamina {
 // quota allow.
 int num_threads();
 void set_num_threads(int count);  // 1..kMaxThreads, otherwise ValueError
+
+// CPUs that the quotas of the process's control groups pay for, rounded up; 0 without a quota. `root`: before /proc and /sys.
+int cpu_quota(const std::string& root = "");
 
 constexpr int kMaxThreads = 256;
 

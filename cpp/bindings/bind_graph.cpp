@@ -169,20 +169,53 @@ py::object scope_of(const NodeHandle& node) {
 
 // ---- Variables ----
 
-py::array read_variable(const Variable& v) {
-  py::array out(numpy_dtype(v.dtype), v.sizes);
-  if (v.bytes() > 0) std::memcpy(out.mutable_data(), v.data(), v.bytes());
-  return out;
+using Variables = std::vector<std::shared_ptr<Variable>>;
+
+// The values of all of them between the same two steps.
+py::list read_variables(const Variables& variables) {
+  py::list arrays;
+  for (const auto& v : variables) arrays.append(py::array(numpy_dtype(v->dtype), v->sizes));
+  const auto turns = Variable::turns_of(variables);
+  const Turn turn(*turns);
+  for (size_t i = 0; i < variables.size(); ++i) {
+    py::array array = arrays[i];
+    if (variables[i]->bytes() > 0) std::memcpy(array.mutable_data(), variables[i]->data(), variables[i]->bytes());
+  }
+  return arrays;
 }
 
-void write_variable(Variable& v, const py::object& value) {
-  const py::array array = py::module_::import("numpy").attr("ascontiguousarray")(value, py::arg("dtype") = numpy_dtype(v.dtype));
-  const Sizes got = sizes_of(py::module_::import("numpy").attr("asarray")(value).cast<py::array>());
-  const Shape expected(v.sizes.begin(), v.sizes.end()), shape(got.begin(), got.end());
-  check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", to_string(expected), ", got ",
-        to_string(shape));
-  if (v.bytes() > 0) std::memcpy(v.data(), array.data(), v.bytes());
+// All or, where one does not fit, none; no step sees some of them only, and Ctrl-C comes before or after.
+void write_variables(const Variables& variables, const py::sequence& values) {
+  check(py::len(values) == variables.size(), "[write] expected a value for each of ", variables.size(), " variables, got ",
+        py::len(values));
+  const py::module_ numpy = py::module_::import("numpy");
+  std::vector<py::array> arrays;
+  for (size_t i = 0; i < variables.size(); ++i) {
+    const Variable& v = *variables[i];
+    const py::object value = values[i];
+    const Sizes got = sizes_of(numpy.attr("asarray")(value).cast<py::array>());
+    const Shape expected(v.sizes.begin(), v.sizes.end()), shape(got.begin(), got.end());
+    check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", to_string(expected), ", got ",
+          to_string(shape));
+    arrays.push_back(numpy.attr("ascontiguousarray")(value, py::arg("dtype") = numpy_dtype(v.dtype)));
+  }
+  const auto turns = Variable::turns_of(variables);
+  const Turn turn(*turns);
+  for (size_t i = 0; i < variables.size(); ++i)
+    if (variables[i]->bytes() > 0) std::memcpy(variables[i]->data(), arrays[i].data(), variables[i]->bytes());
 }
+
+// `with Section(variables):` the thread's programs and readings of them follow one another without another thread's between.
+class Section {
+ public:
+  explicit Section(const Variables& variables) : turns_(Variable::turns_of(variables)) {}
+  void enter() { turn_ = std::make_unique<Turn>(*turns_); }
+  void leave() { turn_.reset(); }
+
+ private:
+  std::shared_ptr<Turns> turns_;
+  std::unique_ptr<Turn> turn_;
+};
 
 void register_variables(py::module_& m) {
   py::class_<Variable, std::shared_ptr<Variable>>(m, "Variable")
@@ -203,9 +236,17 @@ void register_variables(py::module_& m) {
               delete static_cast<py::object*>(object);
             });
           })
-      .def("read", read_variable)
-      .def("write", write_variable, py::arg("value"));
+      .def("read", [](const std::shared_ptr<Variable>& v) { return read_variables({v})[0].cast<py::array>(); })
+      .def(
+          "write", [](const std::shared_ptr<Variable>& v, const py::object& value) { write_variables({v}, py::make_tuple(value)); },
+          py::arg("value"));
   m.def("pack", &Variable::pack, py::arg("variables"));
+  m.def("read", read_variables, py::arg("variables"));
+  m.def("write", write_variables, py::arg("variables"), py::arg("values"));
+  py::class_<Section>(m, "Section")
+      .def(py::init<const Variables&>(), py::arg("variables"))
+      .def("__enter__", &Section::enter)
+      .def("__exit__", [](Section& s, const py::args&) { s.leave(); });
 }
 
 // ---- The host: NumPy carries out what the core leaves to LAPACK ----
@@ -219,10 +260,10 @@ py::array view_of(const graph::HostArray& a) {
 void set_host(py::function compute, py::function gradient) {
   graph::host().compute = [compute](const std::string& name, const std::string& options,
                                     const std::vector<graph::HostArray>& inputs, const graph::HostArray& output) {
-    const py::gil_scoped_acquire acquire;
+    const GilAcquire acquire;
     py::list arrays;
     for (const graph::HostArray& a : inputs) arrays.append(view_of(a));
-    compute(name, options, arrays, view_of(output));
+    call_or_stop(compute, py::make_tuple(name, options, arrays, view_of(output)));
   };
   graph::host().gradient = [gradient](const Tensor& y, const Tensor& dy, int i) -> Tensor {
     const py::object result = gradient(NodeHandle{y}, NodeHandle{dy}, i);

@@ -1,5 +1,6 @@
 // Programs and epochs: the one place where arrays meet memory and the GIL is released.
 #include <array>
+#include <chrono>
 
 #include "bindings/bind.h"
 #include "runtime/program.h"
@@ -54,29 +55,38 @@ py::array fitted(py::array array, DType type) {
   return out;
 }
 
-// Sole use of a program while it lives.
-class Lock {
+// Sole use of a program, and of its variables, while it lives.
+class Lock : public Turn {
  public:
-  // Waits without the GIL: whoever runs the program may need the GIL to finish.
-  explicit Lock(Program& program) : program_(program) {
-    if (!program.mutex.try_lock()) {
-      check(program.runner.load() != std::this_thread::get_id(),
-            "[function] this program is running: a callback cannot run it again; wait for the end of the epoch");
-      const py::gil_scoped_release release;
-      program.mutex.lock();
-    }
-    program.runner.store(std::this_thread::get_id());
+  explicit Lock(Program& program) : Turn(program.turns()) {
+    check(!program.running(), "[function] this program is running: a function that it calls cannot run it again");
   }
-  ~Lock() {
-    program_.runner.store(std::thread::id());
-    program_.mutex.unlock();
+};
+
+// What Ctrl-C needs between the steps of a long run: signals are looked at some times a second.
+class Signals {
+ public:
+  void operator()() {
+    if (Clock::now() - last_ < std::chrono::milliseconds(100)) return;
+    const GilAcquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    last_ = Clock::now();
   }
-  Lock(const Lock&) = delete;
-  Lock& operator=(const Lock&) = delete;
 
  private:
-  Program& program_;
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_ = Clock::now();
 };
+
+// Runs the program without the GIL, and gives the turn back before it asks for the GIL again.
+void run_freely(Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded) {
+  const GilRelease release;
+  Program::Options options;
+  options.guarded = guarded;
+  if (program.is_long()) options.interruption = Signals();
+  program.run(inputs, outputs, options);
+  lock.give();
+}
 
 // The arrays of one call, ready to be read.
 class Call {
@@ -113,9 +123,9 @@ class Call {
   std::vector<const void*> inputs_;
 };
 
-py::list run(Program& program, const py::sequence& values) {
+py::list run(Program& program, const py::sequence& values, bool guarded) {
   const Call call(program, values, py::len(values));
-  const Lock lock(program);
+  Lock lock(program);
   call.bind(program);
   std::vector<void*> outputs;
   py::list results;
@@ -124,25 +134,21 @@ py::list run(Program& program, const py::sequence& values) {
     outputs.push_back(out.mutable_data());
     results.append(std::move(out));
   }
-  const py::gil_scoped_release release;
-  program.run(call.inputs(), outputs.data());
+  run_freely(program, lock, call.inputs(), outputs.data(), guarded);
   return results;
 }
 
 // One output without axes, as a number: what a training step returns.
 double run_scalar(Program& program, const py::args& values) {
   const Call call(program, values, py::len(values));
-  const Lock lock(program);
+  Lock lock(program);
   call.bind(program);
   check(program.output_count() == 1 && program.output_sizes(0).empty(), "[scalar] expected a program with one scalar output");
   float single = 0;
   double number = 0;
   const bool is_single = program.output_dtype(0) == DType::float32;
   void* output = is_single ? static_cast<void*>(&single) : &number;
-  {
-    const py::gil_scoped_release release;
-    program.run(call.inputs(), &output);
-  }
+  run_freely(program, lock, call.inputs(), &output, false);
   return is_single ? static_cast<double>(single) : number;
 }
 
@@ -159,8 +165,10 @@ py::list profile(Program& program, const py::sequence& values, int repeats) {
   }
   const size_t n = program.steps().size();
   std::vector<double> best(n, 1e30), now(n);
+  Program::Options options;
+  options.seconds = now.data();
   for (int r = 0; r < repeats; ++r) {
-    program.run(call.inputs(), outputs.data(), now.data());
+    program.run(call.inputs(), outputs.data(), options);
     for (size_t i = 0; i < n; ++i) best[i] = std::min(best[i], now[i]);
   }
   py::list out;
@@ -181,7 +189,8 @@ py::list profile(Program& program, const py::sequence& values, int repeats) {
 py::array epoch(Program& program, const std::vector<py::array>& sources,
                 const std::optional<py::array_t<int64_t, py::array::c_style>>& order, int64_t batch_size,
                 const std::shared_ptr<graph::Variable>& rate, const std::optional<py::array_t<double, py::array::c_style>>& rates,
-                const std::optional<std::vector<std::optional<py::array>>>& collect, const py::object& poll, double poll_seconds) {
+                const std::optional<std::vector<std::optional<py::array>>>& collect, const py::object& poll, double poll_seconds,
+                bool guarded) {
   check(batch_size >= 1, "[epoch] expected a batch size of at least 1, got ", batch_size);
   check(sources.size() == program.input_count(), "[epoch] expected ", program.input_count(), " sources, got ", sources.size());
   runtime::Epoch job;
@@ -223,16 +232,16 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
   py::array_t<double> result({batches, static_cast<int64_t>(scalars)});
   job.scalars = result.mutable_data();
   job.poll_seconds = poll_seconds;
+  job.guarded = guarded;
   job.poll = [&](int64_t done) {
-    const py::gil_scoped_acquire acquire;
-    const bool stop = !poll.is_none() && poll(done).cast<bool>();
+    const GilAcquire acquire;
+    const bool stop = !poll.is_none() && call_or_stop(poll, py::make_tuple(done)).cast<bool>();
     if (PyErr_CheckSignals() != 0) throw py::error_already_set();
     return stop;
   };
   int64_t done = 0;
   {
-    const Lock lock(program);
-    const py::gil_scoped_release release;
+    const GilRelease release;
     done = runtime::run_epoch(program, job);
   }
   return result[py::slice(0, done, 1)].cast<py::array>();
@@ -254,12 +263,12 @@ void register_program(py::module_& m) {
            py::arg("inputs"), py::arg("outputs"), py::arg("effects") = std::vector<NodeHandle>(), py::arg("training") = false,
            py::kw_only(), py::arg("optimize") = true, py::arg("fuse") = true, py::arg("fuse_products") = true,
            py::arg("fuse_updates") = true)
-      .def("run", run, py::arg("arrays"))
+      .def("run", run, py::arg("arrays"), py::arg("guarded") = false)
       .def("scalar", run_scalar)
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
       .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),
            py::arg("rate") = py::none(), py::arg("rates") = py::none(), py::arg("collect") = py::none(),
-           py::arg("poll") = py::none(), py::arg("poll_seconds") = 0.1)
+           py::arg("poll") = py::none(), py::arg("poll_seconds") = 0.1, py::arg("guarded") = false)
       .def_property_readonly("steps",
                              [](const Program& p) {
                                std::vector<std::string> names;

@@ -1,5 +1,6 @@
 #include "base/cholesky.h"
 #include "base/threads.h"
+#include "base/turns.h"
 #include "bindings/bind.h"
 #include "kernels/dispatch.h"
 
@@ -13,6 +14,12 @@ PYBIND11_MODULE(_core, m) {
     } catch (const lamina::TypeError& e) {
       PyErr_SetString(PyExc_TypeError, e.what());
     }
+  });
+  // Whoever has a turn may need the GIL to come to its end.
+  lamina::set_waiting([](void (*wait)(void*), void* context) {
+    if (PyGILState_Check() == 0) return wait(context);
+    const lamina::bindings::GilRelease release;
+    wait(context);
   });
   lamina::kernels::table();  // a wrong LAMINA_ISA is an error of the import
   lamina::bindings::register_graph(m);
@@ -51,6 +58,9 @@ PYBIND11_MODULE(_core, m) {
       py::arg("a").noconvert());
   m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));
   m.def("get_num_threads", &lamina::num_threads);
+  m.def("cpu_quota", &lamina::cpu_quota, py::arg("root") = "");
+  m.def("close_for_fork", &lamina::close_for_fork, py::call_guard<lamina::bindings::GilRelease>());
+  m.def("open_after_fork", &lamina::open_after_fork);
   py::dict info;
   info["version"] = LAMINA_VERSION;
   info["compiler"] = LAMINA_COMPILER;

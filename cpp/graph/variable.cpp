@@ -11,7 +11,15 @@ std::atomic<uint64_t> version{0};
 
 uint64_t Variable::layout_version() { return version.load(std::memory_order_acquire); }
 
+std::shared_ptr<Turns> Variable::turns_of(const std::vector<std::shared_ptr<Variable>>& variables) {
+  std::shared_ptr<Turns> joined = variables.empty() ? std::make_shared<Turns>() : variables.front()->turns;
+  for (const auto& v : variables) joined = Turns::join(joined, v->turns);
+  return joined;
+}
+
 void Variable::pack(const std::vector<std::shared_ptr<Variable>>& variables) {
+  const auto turns = turns_of(variables);
+  const Turn turn(*turns);
   size_t total = 0;
   for (const auto& v : variables) total += align_up(v->bytes());
   auto storage = std::make_shared<AlignedBuffer>(total);

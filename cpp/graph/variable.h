@@ -9,6 +9,7 @@
 #include "base/aligned.h"
 #include "base/dtype.h"
 #include "base/shape.h"
+#include "base/turns.h"
 
 namespace lamina::graph {
 
@@ -26,12 +27,15 @@ class Variable {
   const DType dtype;
   const Sizes sizes;
   const bool trainable;
-  std::shared_ptr<void> note;  // the caller's: travels with the variable, means nothing here
+  const std::shared_ptr<Turns> turns = std::make_shared<Turns>();  // whoever reads or writes the values takes it
+  std::shared_ptr<void> note;                                      // the caller's: travels with the variable, means nothing here
 
   // Moves the variables into one buffer, in order, each on a boundary of 64 bytes; values stay. Programs find them again at
   // their next run by layout_version().
   static void pack(const std::vector<std::shared_ptr<Variable>>& variables);
   static uint64_t layout_version();
+  // The one turn for all of them, from now on; a turn of its own where there are none.
+  static std::shared_ptr<Turns> turns_of(const std::vector<std::shared_ptr<Variable>>& variables);
 
  private:
   std::shared_ptr<AlignedBuffer> storage_;

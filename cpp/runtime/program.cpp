@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <set>
 
 #include "base/threads.h"
@@ -58,6 +59,15 @@ constexpr size_t kScalar = 8;  // bytes of a slot
 
 }  // namespace
 
+double read_scalar(const void* from, DType type) {
+  switch (type) {
+    case DType::boolean: return *static_cast<const uint8_t*>(from);
+    case DType::int64: return static_cast<double>(*static_cast<const int64_t*>(from));
+    case DType::float32: return *static_cast<const float*>(from);
+    default: return *static_cast<const double*>(from);
+  }
+}
+
 Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options)
     : inputs_(std::move(inputs)) {
   for (const auto& input : inputs_)
@@ -76,6 +86,10 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
     const bool given = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) { return input.get() == node; });
     check(given, "[function] the outputs need a placeholder of shape ", to_string(node->shape()), " that is not among the inputs");
   }
+  std::vector<std::shared_ptr<graph::Variable>> variables;
+  for (const Node* node : order)
+    if (node->is("variable")) variables.push_back(node->attrs.get<std::shared_ptr<graph::Variable>>("variable"));
+  turns_ = graph::Variable::turns_of(variables);
   std::unordered_set<const Node*> wanted;
   for (const auto& output : outputs_) wanted.insert(memory_of(output.get()));
   FusionOptions fusion = options.fusion;
@@ -137,6 +151,11 @@ void Program::place_buffers() {
     for (const auto* list : {&step->inputs, &step->outputs, &step->changes})
       for (const Node* node : *list) buffer_of(memory_of(node));
   settle();
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    changes_ = changes_ || !steps_[i]->changes.empty();
+    for (const Node* node : steps_[i]->outputs)
+      if (!outputs_.empty() && node == outputs_[0].get() && node->shape().empty()) loss_step_ = i;
+  }
   for (Buffer& b : buffers_) b.first = steps_.size();
   for (size_t i = 0; i < steps_.size(); ++i)
     for (const auto* list : {&steps_[i]->inputs, &steps_[i]->outputs})
@@ -226,11 +245,14 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
 void Program::bind_steps() {
   const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
   scratch_bytes_ = 0;
+  double work = 0;
   for (const auto* list : {&settled_, &steps_})
     for (const StepPtr& step : *list) {
       step->bind(binder);
       scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
+      work += step->flops() + step->bytes();
     }
+  long_ = work >= kLong;
   for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
 }
 
@@ -312,7 +334,12 @@ double Program::flops_per_row() const {
   return flops / static_cast<double>(bound_sizes_[0][0]);
 }
 
-void Program::run(const void* const* inputs, void* const* outputs, double* seconds) {
+bool Program::run(const void* const* inputs, void* const* outputs, const Options& options) {
+  struct Running {
+    bool& flag;
+    explicit Running(bool& f) : flag(f) { flag = true; }
+    ~Running() { flag = false; }
+  } running(running_);
   for (size_t i = 0; i < buffers_.size(); ++i) {
     if (buffers_[i].kind == Buffer::input) bases_[i] = const_cast<char*>(static_cast<const char*>(inputs[buffers_[i].index]));
     if (buffers_[i].kind == Buffer::output) bases_[i] = static_cast<char*>(outputs[buffers_[i].index]);
@@ -323,14 +350,17 @@ void Program::run(const void* const* inputs, void* const* outputs, double* secon
   const Run run{bases_.data(), scratch_.data()};
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = *steps_[i];
-    const auto start = seconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
+    const auto start = options.seconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
     if (step.parallel())
       parallel_for(step.units(), threads, [&](ptrdiff_t first, ptrdiff_t last, int worker) { step.run(run, first, last, worker); });
     else
       step.run(run, 0, step.units(), 0);
     step.finish(run);
-    if (seconds) seconds[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (options.seconds) options.seconds[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (options.guarded && i == loss_step_ && !std::isfinite(read_scalar(outputs[0], outputs_[0]->dtype()))) return false;
+    if (long_ && !changes_ && options.interruption) options.interruption();
   }
+  return true;
 }
 
 }  // namespace lamina::runtime

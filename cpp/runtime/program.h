@@ -2,9 +2,8 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
-#include <mutex>
-#include <thread>
+#include <functional>
+#include <memory>
 #include <unordered_map>
 
 #include "runtime/lower.h"
@@ -16,6 +15,9 @@ struct ProgramOptions {
   bool optimize = true;  // folding and sharing
   FusionOptions fusion;
 };
+
+// A scalar as a number.
+double read_scalar(const void* from, DType type);
 
 class Program {
  public:
@@ -37,11 +39,20 @@ class Program {
   bool is_ready() const { return bound_ && layout_ == graph::Variable::layout_version(); }
   Sizes output_sizes(size_t i) const { return symbols_.eval(outputs_[i]->shape()); }
 
-  // Runs once: dense inputs in, dense outputs out. One caller at a time holds `mutex` from bind() on.
-  // `seconds`, if given, receives the time of each step (which then run one after the other).
-  void run(const void* const* inputs, void* const* outputs, double* seconds = nullptr);
-  std::mutex mutex;
-  std::atomic<std::thread::id> runner{};  // who holds the mutex
+  // What a run may be given besides.
+  struct Options {
+    double* seconds = nullptr;           // receives the time of each step (which then run one after the other)
+    bool guarded = false;                // whether to end once output 0, a loss, is not finite: before the updates that follow
+    std::function<void()> interruption;  // called now and then between the steps of a long run without effects; may throw
+  };
+  // Runs once: dense inputs in, dense outputs out; false where the guard ended it. The caller has the turn from bind() on.
+  bool run(const void* const* inputs, void* const* outputs, const Options& options);
+  void run(const void* const* inputs, void* const* outputs) { run(inputs, outputs, Options()); }
+  bool running() const { return running_; }
+  bool is_long() const { return long_; }
+
+  // Of the variables in it: programs that share one run one after the other, and none sees another's half-done step.
+  Turns& turns() const { return *turns_; }
 
   const std::vector<StepPtr>& steps() const { return steps_; }
   size_t arena_bytes() const { return arena_.size(); }
@@ -73,6 +84,14 @@ class Program {
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;
   std::vector<std::pair<const graph::Node*, int>> copied_outputs_;  // outputs that are not a step's own result
+
+  static constexpr double kLong = 1e9;  // FLOP and bytes of a run during which somebody may ask it to stop: some 10 ms
+
+  std::shared_ptr<Turns> turns_;
+  size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs
+  bool changes_ = false;         // whether a run writes variables
+  bool running_ = false;
+  bool long_ = false;
 
   Bindings symbols_;
   std::vector<Sizes> bound_sizes_;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <optional>
 
 #include "base/philox.h"
 
@@ -10,15 +12,6 @@ namespace lamina::runtime {
 namespace {
 
 __extension__ typedef unsigned __int128 Wide;
-
-double read_scalar(const char* from, DType type) {
-  switch (type) {
-    case DType::boolean: return *reinterpret_cast<const uint8_t*>(from);
-    case DType::int64: return static_cast<double>(*reinterpret_cast<const int64_t*>(from));
-    case DType::float32: return *reinterpret_cast<const float*>(from);
-    default: return *reinterpret_cast<const double*>(from);
-  }
-}
 
 size_t bytes_of(const Sizes& sizes, DType type) { return static_cast<size_t>(count(sizes)) * size_of(type); }
 
@@ -37,8 +30,12 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
   const int64_t batches = epoch.rows == 0 ? 0 : (epoch.rows + epoch.batch_size - 1) / epoch.batch_size;
   int64_t bound_rows = -1;
   double* scalar = epoch.scalars;
+  Program::Options options;
+  options.guarded = epoch.guarded;
+  std::optional<Turn> turn(program.turns());
   for (int64_t b = 0; b < batches; ++b) {
     const int64_t first = b * epoch.batch_size, rows = std::min(epoch.batch_size, epoch.rows - first);
+    if (turn->pass()) bound_rows = -1;  // others may have run it on other sizes
     if (rows != bound_rows) {
       std::vector<Sizes> sizes;
       for (size_t i = 0; i < inputs; ++i) {
@@ -60,16 +57,24 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
     }
     for (size_t k = 0; k < outputs; ++k) out[k] = collected[k] ? collected[k] : spare[k].data();
     if (epoch.rate != nullptr) *epoch.rate = epoch.rates[b];
-    program.run(in.data(), out.data());
+    program.run(in.data(), out.data(), options);
+    const double* loss = scalar;
     for (size_t k = 0; k < outputs; ++k) {
       const Sizes sizes = program.output_sizes(k);
-      if (sizes.empty()) *scalar++ = read_scalar(static_cast<char*>(out[k]), program.output_dtype(k));
+      if (sizes.empty()) *scalar++ = read_scalar(out[k], program.output_dtype(k));
       if (collected[k]) collected[k] += bytes_of(sizes, program.output_dtype(k));
     }
-    const bool due = b + 1 == batches || std::chrono::duration<double>(Clock::now() - last_poll).count() >= epoch.poll_seconds;
-    if (!due || !epoch.poll) continue;
-    if (epoch.poll(b + 1)) return b + 1;
-    last_poll = Clock::now();
+    const bool bad = epoch.guarded && !std::isfinite(*loss), last = bad || b + 1 == batches;
+    const bool due = last || std::chrono::duration<double>(Clock::now() - last_poll).count() >= epoch.poll_seconds;
+    if (due && epoch.poll) {
+      turn.reset();
+      const bool stop = epoch.poll(b + 1);
+      turn.emplace(program.turns());
+      bound_rows = -1;
+      if (stop) return b + 1;
+      last_poll = Clock::now();
+    }
+    if (bad) return b + 1;
   }
   return batches;
 }

@@ -19,9 +19,10 @@ struct Epoch {
   double* scalars = nullptr;          // (batches, outputs without axes)
   std::function<bool(int64_t)> poll;  // told the batches done; true stops
   double poll_seconds = 0.1;
+  bool guarded = false;  // whether to end at the first loss, output 0, that is not finite: before its update
 };
 
-// Runs the epoch's batches; returns how many were done. One caller at a time holds program.mutex.
+// Runs the epoch's batches; returns how many were done. Other programs of the same variables run between two batches.
 int64_t run_epoch(Program& program, const Epoch& epoch);
 
 // A random order of 0..n-1 that depends on (seed, epoch) alone.

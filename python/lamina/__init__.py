@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lamina import _core, ops
+from lamina import turns as _turns  # noqa: F401  what a fork waits for
 from lamina._core import get_num_threads, isa, set_num_threads
 from lamina.function import Function, function, grad
 from lamina.ops import *  # noqa: F403

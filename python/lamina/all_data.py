@@ -9,7 +9,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.callbacks import EarlyStopping
-from lamina.fit import Outcome, Samples
+from lamina.fit import BatchDone, Outcome, Part, Samples
 from lamina.flat import FlatNetwork
 from lamina.function import grad
 from lamina.losses import MSE
@@ -17,7 +17,7 @@ from lamina.metrics import Metric
 from lamina.optim.full_batch import FullBatch
 from lamina.optim.least_squares import LeastSquares
 from lamina.programs import Task
-from lamina.steps import CHUNK, evaluate_checked
+from lamina.steps import CHUNK, evaluate_checked, parts
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -44,18 +44,33 @@ class AllData:
     def flops(self) -> float:
         return 0.0  # it runs several programs, as often as its line search asks
 
-    def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
-        loss = self._optimizer.advance()
-        if self._optimizer.stop_reason is not None:
-            self.model.stop_training = True
-        if batch_done is not None:
-            batch_done(0, loss)
-        poll(1)
+    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
+        self._losses = done.losses
+        if not len(done.losses):
+            self._losses = np.array([self._optimizer.advance()])
+            if self._optimizer.stop_reason is not None:
+                self.model.stop_training = True
+            if batch_done is not None and np.isfinite(self._losses).all():
+                batch_done(0, float(self._losses[0]))
+            poll(1)
+        loss = self._losses[0]
         named: dict[str, Any] = {}
         if self.metrics and np.isfinite(loss):
             figures = evaluate_checked(self.model, *self.samples, self.metrics, CHUNK)
             named = {name: value for name, value in figures.items() if name != "loss"}
-        return Outcome(np.array([loss]), np.ones(1), named)
+        return Outcome(self._losses, np.ones(1), named)
+
+    def so_far(self) -> Part:
+        return Part(self._losses)
+
+    def first_bad_value(self) -> str | None:
+        from lamina.bad_values import first_bad_value
+
+        for part in parts(self.samples.data, CHUNK):
+            found = first_bad_value(self.model, part, self.samples.targets, training=False)
+            if found is not None:
+                return found
+        return None
 
     # ---- problems ----
 

@@ -41,7 +41,8 @@ EFFECTS = {"assign", "rule_update", "rule_constants"}  # these write variables: 
 
 def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, Array]]:
     """The description of a model and its tensors, named as in a file."""
-    tensors = {name: dense(value) for name, value in model.parameters.items()} if model.built else {}
+    tensors: dict[str, Array] = {}
+    variables = {name: p.variable for name, p in model.wiring.parameters.items()} if model.built else {}
     kind = "Sequential" if isinstance(model, Sequential) else "Model"
     description: Json = {
         "format": FORMAT,
@@ -59,11 +60,12 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
         if optimizer and model.built:
             state = model.programs.bind_optimizer().state
             description["optimizer_state"] = list(state)
-            tensors |= {OPTIMIZER + name: dense(slot.value) for name, slot in state.items()}
+            variables |= {OPTIMIZER + name: slot.variable for name, slot in state.items()}
     if optimizer and model.wiring.random:
         description["random"] = list(model.wiring.random)
-        tensors |= {RANDOM + name: dense(state.value) for name, state in model.wiring.random.items()}
-    return description, tensors
+        variables |= {RANDOM + name: state.variable for name, state in model.wiring.random.items()}
+    values = core.read(list(variables.values()))  # all between the same two steps
+    return description, {name: dense(value) for name, value in zip(variables, values, strict=True)} | tensors
 
 
 def _describe_objective(objective: Objective) -> Json:

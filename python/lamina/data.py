@@ -6,6 +6,7 @@ Where a model has several inputs or outputs: a dict by name, or a list or tuple 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -38,8 +39,8 @@ class Data:
     def __len__(self) -> int:
         return len(self.x[0])
 
-    def rows(self, part: slice) -> Data:
-        """Some of the samples, as views."""
+    def rows(self, part: slice | Array) -> Data:
+        """Some of the samples: a slice as views, numbers of rows as copies."""
         weight = None if self.weight is None else self.weight[part]
         return Data(tuple(a[part] for a in self.x), tuple(a[part] for a in self.y), weight)
 
@@ -266,7 +267,10 @@ class Batches:
     def __iter__(self) -> Iterator[Data]:
         count = 0
         for batch in self.source:
-            yield prepare(*unpack(batch, f"batch {count}"), inputs=self.inputs, targets=self.targets)
+            x, y, weight = unpack(batch, f"batch {count}")
+            with in_batch(count):
+                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets)
+            yield given
             count += 1
         if count == 0:
             used_up = "nothing is left in it after the first epoch" if self.epochs else "it gave none"
@@ -274,6 +278,16 @@ class Batches:
                 f"[x] expected an iterable of batches, {used_up}; pass a list of batches, or an object whose __iter__ starts anew"
             )
         self.epochs += 1
+
+
+@contextmanager
+def in_batch(number: int) -> Iterator[None]:
+    """Names the batch in what is wrong with its data."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"[batch {number}] {error}") from None
 
 
 def unpack(data: Any, where: str) -> tuple[Any, Any, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lamina.model import Model
 
 Array = np.ndarray[Any, Any]
+BatchDone = Callable[[int, float], None]
 
 
 class Samples(NamedTuple):
@@ -50,6 +51,13 @@ class Outcome(NamedTuple):
         return {"loss": float(self.losses @ self.shares) / total if total else float("nan"), **self.figures}
 
 
+class Part(NamedTuple):
+    """What the first batches of an epoch gave: all that going on in its middle needs."""
+
+    losses: Array = np.empty(0)
+    predictions: Sequence[Array] = ()  # one array an output, where there are metrics
+
+
 class Source(Protocol):
     """Where the batches of an epoch come from."""
 
@@ -62,8 +70,17 @@ class Source(Protocol):
     def flops(self) -> float:
         """FLOP of a sample's share in a step; 0: nobody knows."""
 
-    def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
-        """Trains one epoch. `number` counts the model's epochs from 0; `batch_done(batch, loss)` is called after each batch."""
+    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
+        """Trains one epoch from its part that is done on, up to its end or to a loss that is not finite.
+
+        `number` counts the model's epochs from 0; `batch_done(batch, loss)` is called after each batch whose loss is finite.
+        """
+
+    def so_far(self) -> Part:
+        """The part of the epoch that is done; for `batch_done` to ask."""
+
+    def first_bad_value(self) -> str | None:
+        """Why the last batch's loss was not finite, if it can be told."""
 
 
 @dataclass
@@ -89,40 +106,60 @@ class ArraySource:
     def flops(self) -> float:
         return self._program().flops_per_row
 
-    def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
+    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
         given, size = self.samples.data, self.batch_size
-        order = core.permutation(len(given), self.model.seed, number) if self.shuffle else None
+        self._order = order = core.permutation(len(given), self.model.seed, number) if self.shuffle else None
         program = self._program()
         optimizer = self.model.objective.optimizer
         fixed = isinstance(optimizer.schedule, Constant)
-        first = optimizer.steps
-        predictions = [_rows_like(out, len(given)) for out in self.model.outputs] if self.metrics else None
+        self._done = len(done.losses)
+        first = optimizer.steps - self._done
+        self._losses = np.empty(self.batches())
+        self._losses[: self._done] = done.losses
+        self._predictions = [_rows_like(out, len(given)) for out in self.model.outputs] if self.metrics else []
+        for whole, part in zip(self._predictions, done.predictions, strict=False):
+            whole[: len(part)] = part
 
-        def run(start: int, stop: int, poll: Callable[[int], bool] | None) -> Array:
-            """Trains on the batches from `start` to `stop`; their losses."""
+        def run(stop: int, poll: Callable[[int], bool] | None) -> None:
+            """Trains on the batches up to `stop`."""
+            start = self._done
             rows = slice(start * size, min(stop * size, len(given)))
-            part = order[rows] if order is not None else None if batch_done is None else np.arange(rows.start, rows.stop)
+            part = order[rows] if order is not None else None if rows == slice(0, len(given)) else np.arange(rows.start, rows.stop)
             rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
-            collect = None if predictions is None else [p[rows] for p in predictions]
+            collect = [p[rows] for p in self._predictions] if self._predictions else None
             rate = None if fixed else optimizer.state["lr"].variable
-            scalars: Array = program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll)
-            return scalars[:, 0]
+            scalars = program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll, guarded=True)
+            self._done = start + len(scalars)
+            self._losses[start : self._done] = scalars[:, 0]
 
         count = self.batches()
         if batch_done is None:
-            losses = run(0, count, poll)
-        else:
-            losses = np.empty(count)
-            for i in range(count):
-                losses[i] = run(i, i + 1, None)[0]
-                batch_done(i, float(losses[i]))
-                poll(i + 1)
+            run(count, lambda batches: poll(batches + len(done.losses)))
+        while batch_done is not None and self._done < count:
+            run(self._done + 1, None)
+            loss = float(self._losses[self._done - 1])
+            if not np.isfinite(loss):
+                break
+            batch_done(self._done - 1, loss)
+            poll(self._done)
+        losses = self._losses[: self._done]
         weight = given.weight if given.weight is None or order is None else given.weight[order]
         named: dict[str, Any] = {}
-        if predictions is not None and np.isfinite(losses).all():
+        if self._predictions and self._done == count and np.isfinite(losses).all():
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
-            named = figures(self.metrics, list(self.model.named_outputs), predictions, ordered)
-        return Outcome(losses, self._shares(weight), named)
+            named = figures(self.metrics, list(self.model.named_outputs), self._predictions, ordered)
+        return Outcome(losses, self._shares(weight)[: self._done], named)
+
+    def so_far(self) -> Part:
+        rows = self._done * self.batch_size
+        return Part(self._losses[: self._done], [p[:rows] for p in self._predictions])
+
+    def first_bad_value(self) -> str | None:
+        from lamina.bad_values import first_bad_value
+
+        rows: Any = slice((self._done - 1) * self.batch_size, self._done * self.batch_size)
+        batch = self.samples.data.rows(rows if self._order is None else self._order[rows])
+        return first_bad_value(self.model, batch, self.samples.targets)
 
     def _shares(self, weight: Array | None) -> Array:
         starts = np.arange(0, len(self.samples.data), self.batch_size)
@@ -157,32 +194,44 @@ class BatchSource:
     def flops(self) -> float:
         return 0.0 if self._program is None else self._program.flops_per_row
 
-    def epoch(self, number: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> Outcome:
-        losses: list[float] = []
+    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
+        self._losses: list[float] = [float(loss) for loss in done.losses]
+        self._predictions: list[Sequence[Array]] = [done.predictions] if done.predictions else []
         shares: list[float] = []
         seen: list[Data] = []
-        predictions: list[list[Array]] = []
         for i, given in enumerate(self.source):
             self.model.ensure_built(given.x[0])
             if self.class_weight is not None:
                 _check_classes(self.model, self.class_weight)
                 given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
-            batch, targets = feed.with_targets(self.model, given)
+            with data.in_batch(i):
+                batch, targets = self._last = with_finite_targets(self.model, given)
             self._program = self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics)))
-            loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics))
-            losses.append(float(loss))
             shares.append(float(len(batch)) if batch.weight is None else float(batch.weight.sum()))
             if self.metrics:
                 seen.append(batch)
-                predictions.append(outputs)
+            if i < len(done.losses):
+                continue
+            loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics), guarded=True)
+            self._losses.append(float(loss))
+            if not np.isfinite(self._losses[-1]):
+                return Outcome(np.array(self._losses), np.array(shares), {})
+            if self.metrics:
+                self._predictions.append(outputs)
             if batch_done is not None:
-                batch_done(i, losses[-1])
+                batch_done(i, self._losses[-1])
             poll(i + 1)
-            if not np.isfinite(losses[-1]):
-                break
-        return Outcome(np.array(losses), np.array(shares), self._figures(seen, predictions))
+        return Outcome(np.array(self._losses), np.array(shares), self._figures(seen, self._predictions))
 
-    def _figures(self, seen: list[Data], predictions: list[list[Array]]) -> dict[str, Any]:
+    def so_far(self) -> Part:
+        return Part(np.array(self._losses), [np.concatenate(p) for p in zip(*self._predictions, strict=True)])
+
+    def first_bad_value(self) -> str | None:
+        from lamina.bad_values import first_bad_value
+
+        return first_bad_value(self.model, *self._last)
+
+    def _figures(self, seen: list[Data], predictions: Sequence[Sequence[Array]]) -> dict[str, Any]:
         if not seen:
             return {}
         y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
@@ -212,7 +261,9 @@ class Run:
         self._hooks = hooks
         hooks.check_logs(self._log_names())
         self.model.stop_training = False
+        self.model.history = self.history
         self.source.prepare()
+        self._part = Part()
         if resume is not None:
             self._resume(resume)
         samples, flops = self.settings.get("samples", 0), self.source.flops
@@ -225,39 +276,46 @@ class Run:
                 print(f"interrupted after {len(self.history)} epochs; the network can be used, and trained on", file=sys.stderr)
             finally:
                 hooks.on_fit_end()
-        self.model.history = self.history
         return self.history
 
     def _loop(self, hooks: CallbackList, progress: Progress) -> None:
         for epoch in range(len(self.history), self.epochs):
+            if self.model.stop_training:
+                break
             hooks.on_epoch_begin(epoch)
             progress.begin_epoch(epoch)
             batch_done = (lambda batch, loss: hooks.on_batch_end(batch, {"loss": loss})) if hooks.needs_batches else None
-            logs = self._epoch(epoch, batch_done, progress.update)
-            self.history.append(logs)
+            self._within_epoch = True
+            outcome = self._epoch(epoch, batch_done, progress.update)
+            self._within_epoch = False
+            self.model.epochs_done += 1
+            self.history.append(outcome.logs())
+            if self.validation is not None:
+                held_out = evaluate_checked(self.model, *self.validation, self.metrics, CHUNK)
+                self.history.amend({f"val_{name}": value for name, value in held_out.items()})
+            logs = self.history.last()
             progress.end_epoch(logs)
             hooks.on_epoch_end(epoch, logs)
-            if self.model.stop_training:
-                break
 
-    def _epoch(self, epoch: int, batch_done: Callable[[int, float], None] | None, poll: Callable[[int], bool]) -> dict[str, Any]:
-        before = None if self.model.objective.optimizer.all_data else Snapshot(self.model)  # those go back by themselves
-        outcome = self.source.epoch(self.model.epochs_done, batch_done, poll)
+    def _epoch(self, epoch: int, batch_done: BatchDone | None, poll: Callable[[int], bool]) -> Outcome:
+        before = None if self.model.objective.optimizer.all_data else Snapshot(self.model)  # those stay where they are
+        done, self._part = self._part, Part()
+        outcome = self.source.epoch(self.model.epochs_done, batch_done, poll, done)
         finite = np.isfinite(outcome.losses)
-        if not finite.all():
+        if finite.all():
+            return outcome
+        batch = int(np.argmin(finite))
+        try:
+            bad = self.source.first_bad_value()
+        finally:
             if before is not None:
                 before.restore()
-            batch = int(np.argmin(finite))
-            raise FloatingPointError(
-                f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch} of epoch {epoch}; the parameters from "
-                "before this epoch are back. Look for extreme values in the data, lower the learning rate, or pass clip_norm"
-            )
-        self.model.epochs_done += 1
-        logs = outcome.logs()
-        if self.validation is not None:
-            figures = evaluate_checked(self.model, *self.validation, self.metrics, CHUNK)
-            logs |= {f"val_{name}": value for name, value in figures.items()}
-        return logs
+        kept = "the parameters from before this epoch are back" if before is not None else "the parameters are those before it"
+        raise FloatingPointError(
+            f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch} of epoch {epoch}; "
+            + (f"first bad value: {bad}; " if bad else "")
+            + f"{kept}. Look for extreme values in the data, lower the learning rate, or pass clip_norm"
+        )
 
     def _log_names(self) -> list[str]:
         outputs = list(self.model.named_outputs) or [""]
@@ -272,8 +330,17 @@ class Run:
 
         plain, arrays = self._hooks.state()
         figures, figure_arrays = self.history.state()
-        state = {"settings": self.settings, "history": figures, "callbacks": plain}
-        save(self.model, path, optimizer=True, extra=state, extra_tensors={"callbacks": arrays, "history": figure_arrays})
+        done = self.source.so_far() if self._within_epoch else Part()
+        state = {
+            "settings": self.settings,
+            "history": figures,
+            "callbacks": plain,
+            "stopped": self.model.stop_training,
+            "outputs": len(done.predictions),
+        }
+        part = {"losses": done.losses, **{f"predictions/{i}": p for i, p in enumerate(done.predictions)}}
+        groups = {"callbacks": arrays, "history": figure_arrays, "part": part}
+        save(self.model, path, optimizer=True, extra=state, extra_tensors=groups)
 
     def _resume(self, path: str | os.PathLike[str]) -> None:
         from lamina.io import restore
@@ -289,6 +356,9 @@ class Run:
             )
         self.history.load_state(state["history"], tensors.get("history", {}))
         self._hooks.load_state(state["callbacks"], tensors.get("callbacks", {}))
+        self.model.stop_training = state["stopped"]
+        part = tensors["part"]
+        self._part = Part(part["losses"], [part[f"predictions/{i}"] for i in range(state["outputs"])])
 
 
 class Snapshot:
@@ -296,12 +366,12 @@ class Snapshot:
 
     def __init__(self, model: Model):
         several = (*model.wiring.parameters.values(), *model.objective.optimizer.state.values())
-        self._values = [(p.variable, p.variable.read()) for p in several]
+        self._variables = [p.variable for p in several]
+        self._values = core.read(self._variables)
 
     def restore(self) -> None:
         """Writes them back."""
-        for variable, value in self._values:
-            variable.write(value)
+        core.write(self._variables, self._values)
 
 
 def fit(
@@ -344,7 +414,7 @@ def fit(
         if class_weight is not None:
             _check_classes(model, class_weight)
             given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
-        source = _source(model, _with_targets(model, given), chosen, batch_size, shuffle)
+        source = _source(model, with_finite_targets(model, given), chosen, batch_size, shuffle)
         settings["samples"] = len(given)
     validation = _validation(model, held_out, validation_data)
     if model.objective.optimizer.all_data:
@@ -395,7 +465,7 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Sa
         x, y, weight = data.unpack(validation_data, "validation_data")
         model.ensure_built(x)
         held_out = feed.samples(model, x, y, weight)
-    return _with_targets(model, held_out)
+    return with_finite_targets(model, held_out)
 
 
 def _check_classes(model: Model, class_weight: Any) -> None:
@@ -408,7 +478,8 @@ def _check_classes(model: Model, class_weight: Any) -> None:
         raise ValueError(f"[class_weight] expected classes from 0 to {max(units, 2) - 1}, got {unknown[0]}; leave it out")
 
 
-def _with_targets(model: Model, given: Data) -> Samples:
+def with_finite_targets(model: Model, given: Data) -> Samples:
+    """The data with targets that their losses have checked, finite unless a loss leaves out what is not."""
     samples = Samples(*feed.with_targets(model, given))
     for name, loss, y in zip(model.named_outputs, model.objective.losses, samples.data.y, strict=True):
         if not getattr(loss, "mask_nan", False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,17 +75,10 @@ class FlatNetwork:
             return theta.astype(np.float32).astype(np.float64)
         return np.concatenate([theta[a:b].astype(p.dtype) for p, (a, b), _ in self._places]).astype(np.float64)
 
-    def store(self, theta: Array) -> None:
-        """Makes `theta` the network's weights: all of them, also where Ctrl-C comes in between."""
-        interrupted = False
-        for p, (a, b), shape in self._places:
-            try:
-                p.value = theta[a:b].reshape(shape)
-            except KeyboardInterrupt:
-                interrupted = True
-                p.value = theta[a:b].reshape(shape)
-        if interrupted:
-            raise KeyboardInterrupt
+    def commit(self, theta: Array, others: Mapping[Parameter, Any]) -> None:
+        """Makes `theta` the network's weights, with other values: all at once, whatever thread or Ctrl-C comes in between."""
+        values = {p: theta[a:b].reshape(shape) for p, (a, b), shape in self._places} | {self.theta: theta} | dict(others)
+        core.write([p.variable for p in values], list(values.values()))
 
 
 def _like(tensor: Tensor) -> Tensor:

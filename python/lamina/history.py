@@ -40,6 +40,10 @@ class History:
         """Takes in the figures of the next epoch."""
         self._rows.append({name: value if np.ndim(value) else float(value) for name, value in logs.items()})
 
+    def amend(self, logs: Mapping[str, Any]) -> None:
+        """Takes in more figures of the last epoch."""
+        self.append({**self._rows.pop(), **logs})
+
     @property
     def history(self) -> dict[str, Array]:
         """Name -> an array with one entry an epoch."""
@@ -75,13 +79,13 @@ class History:
 
     # ---- to be kept ----
 
-    def state(self) -> tuple[list[dict[str, float]], dict[str, Array]]:
-        """(the scalar figures of each epoch, as JSON can hold them; the others as arrays by name), for `load_state`."""
-        plain = [{name: value for name, value in row.items() if np.ndim(value) == 0} for row in self._rows]
+    def state(self) -> tuple[list[dict[str, float | None]], dict[str, Array]]:
+        """(the figures of each epoch as JSON can hold them, None for arrays; these by name), for `load_state`."""
+        plain = [{name: value if np.ndim(value) == 0 else None for name, value in row.items()} for row in self._rows]
         arrays = {f"{epoch}/{name}": np.asarray(v) for epoch, row in enumerate(self._rows) for name, v in row.items() if np.ndim(v)}
         return plain, arrays
 
-    def load_state(self, plain: Sequence[Mapping[str, float]], arrays: Mapping[str, Array]) -> None:
+    def load_state(self, plain: Sequence[Mapping[str, float | None]], arrays: Mapping[str, Array]) -> None:
         """Takes up what `state` returned."""
         self._rows = [dict(row) for row in plain]
         for key, value in arrays.items():

@@ -1,8 +1,7 @@
 """save and load: a safetensors file of weights, whose metadata is the graph as JSON. No pickle, nothing is ever executed.
 
 The tensors: every parameter under its own name; `~constant/0`, ... for arrays in the graph; `~optimizer/...` for the optimizer's
-state. The metadata, key "lamina": see `describe`. A file is written beside its target, synced, and renamed onto it: a process that
-dies at any moment leaves the earlier file whole.
+state. The metadata, key "lamina": see `describe`. Files are replaced whole or not at all (`lamina.files`).
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ import contextlib
 import copy
 import json
 import os
-import secrets
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -23,6 +20,7 @@ from safetensors.numpy import save as tensors_to_bytes
 
 from lamina import blueprint, rebuild
 from lamina.blueprint import dense
+from lamina.files import replace_file
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -51,7 +49,7 @@ def save(
     """Writes `model` to `path`, whole or not at all.
 
     `optimizer=True` adds the optimizer's state. `extra`, which JSON can hold, and `extra_tensors`, groups of named arrays, are more
-    that `restore` gives back. Raises OSError where the folder cannot be written; the earlier file is then untouched.
+    that `restore` gives back. Raises OSError where the file cannot be written; the earlier file is then untouched.
     """
     description, tensors = blueprint.describe(model, optimizer=optimizer)
     if extra is not None:
@@ -59,7 +57,7 @@ def save(
     if extra_tensors:
         description["extra_tensors"] = {group: list(arrays) for group, arrays in extra_tensors.items()}
         tensors |= {blueprint.extra_name(g, name): dense(a) for g, arrays in extra_tensors.items() for name, a in arrays.items()}
-    _replace(Path(os.path.realpath(path)), tensors_to_bytes(tensors, metadata={KEY: _dumps(description)}))
+    replace_file(path, tensors_to_bytes(tensors, metadata={KEY: _dumps(description)}))
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -160,29 +158,6 @@ def _description(where: str, metadata: Any) -> dict[str, Any]:
 
 def _dumps(description: Mapping[str, Any]) -> str:
     return json.dumps(description, separators=(",", ":"))
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Puts a file of these bytes in the place of `target`, whole or not at all, and leaves nothing else behind."""
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"[save {target}] expected an existing folder, got {target.parent}; create it first")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    with contextlib.suppress(OSError):  # the new name is synced, too, where the system can
-        handle = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def state_of(model: Model) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from lamina.parameters import Parameters, fresh_seed
 from lamina.programs import Programs
 from lamina.steps import FastStep
 from lamina.tensor import Input, Tensor
+from lamina.turns import building
 from lamina.wiring import Wiring, apply, check_closed
 
 if TYPE_CHECKING:
@@ -201,10 +202,11 @@ class Model:
         >>> lm.Sequential(lm.Dense(1)).compile("mse", lm.optim.Adam(1e-2), metrics=["mae"]).loss
         'mse'
         """
-        self._objective = Objective.of(list(self._outputs) or [OUTPUT], loss, optimizer, metrics, loss_weights)
-        self._fast_step = None
-        if self._programs is not None:
-            self._programs.set_objective(self._objective)
+        with building:
+            self._objective = Objective.of(list(self._outputs) or [OUTPUT], loss, optimizer, metrics, loss_weights)
+            self._fast_step = None
+            if self._programs is not None:
+                self._programs.set_objective(self._objective)
         return self
 
     # ---- using ----
@@ -552,8 +554,10 @@ class Sequential(Model):
 
     def ensure_built(self, x: Any) -> None:
         if not self.built:
-            shape, dtype = feed.shape_for(self.layers, x, self.dtype)
-            self.build(shape, dtype=dtype)
+            with building:  # by the first of several threads; the others then find it built
+                if not self.built:
+                    shape, dtype = feed.shape_for(self.layers, x, self.dtype)
+                    self.build(shape, dtype=dtype)
 
     def _apply(self, inputs: list[Tensor]) -> list[Tensor]:
         if self.built:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina import _core as core
 from lamina import names
 from lamina.tensor import Parameter
 
@@ -52,12 +53,11 @@ class Parameters(Mapping[str, Array]):
         return self._table[name]
 
     def update(self, values: Mapping[str, Any]) -> None:
-        """Assigns several parameters; all names and shapes are checked before the first is written."""
+        """Assigns several parameters at once; all names and shapes are checked before."""
         for name, value in values.items():
             if np.shape(value) != tuple(self.tensor(name).shape):
                 raise ValueError(f"[{name}] expected shape {tuple(self.tensor(name).shape)}, got {np.shape(value)}")
-        for name, value in values.items():
-            self[name] = value
+        core.write([self.tensor(name).variable for name in values], list(values.values()))
 
 
 def fresh_seed() -> int:

@@ -12,6 +12,7 @@ from lamina.function import grad
 from lamina.objective import Objective
 from lamina.optim import Optimizer
 from lamina.tensor import Parameter, Tensor, placeholder
+from lamina.turns import building
 from lamina.wiring import Wiring, check_closed
 
 Array = np.ndarray[Any, Any]
@@ -77,7 +78,9 @@ class Programs:
     def predict(self) -> core.Program:
         """inputs -> outputs"""
         if self._predict is None:
-            self._predict = core.Program([t.node for t in self.inputs], [t.node for t in self.outputs], [], False)
+            with building:
+                if self._predict is None:
+                    self._predict = core.Program([t.node for t in self.inputs], [t.node for t in self.outputs], [], False)
         return self._predict
 
     def train(self, task: Task) -> core.Program:
@@ -95,14 +98,18 @@ class Programs:
     def loss(self, task: Task) -> LossGraph:
         """The graph of the total loss, the sum over the outputs of loss_weight * loss."""
         key = (task.targets, task.weighted)
-        if key not in self._losses:
-            self._losses[key] = self._build_loss(task)
-        return self._losses[key]
+        with building:
+            if key not in self._losses:
+                self._losses[key] = self._build_loss(task)
+            return self._losses[key]
 
     def _cached(self, kind: str, task: Task, build: Callable[[Task], core.Program]) -> core.Program:
-        if (kind, task) not in self._programs:
-            self._programs[kind, task] = build(task)
-        return self._programs[kind, task]
+        found = self._programs.get((kind, task))
+        if found is None:
+            with building:
+                found = self._programs.get((kind, task)) or build(task)
+                self._programs[kind, task] = found
+        return found
 
     def _build_loss(self, task: Task) -> LossGraph:
         names = ["target"] if len(task.targets) == 1 else [f"target_{i}" for i, _ in enumerate(task.targets, 1)]
@@ -137,10 +144,11 @@ class Programs:
 
     def bind_optimizer(self) -> Optimizer:
         """The optimizer, with its state for the parameters that are trained."""
-        for name, parameter in self.wiring.parameters.items():
-            parameter.name = name  # the optimizer's state is called by these
-        self.objective.optimizer.bind(self.trainable)
-        return self.objective.optimizer
+        with building:
+            for name, parameter in self.wiring.parameters.items():
+                parameter.name = name  # the optimizer's state is called by these
+            self.objective.optimizer.bind(self.trainable)
+            return self.objective.optimizer
 
     def _build_evaluate(self, task: Task) -> core.Program:
         graph = self.loss(task)

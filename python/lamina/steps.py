@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lamina import _core as core
 from lamina import checks, feed
 from lamina.data import Data
 from lamina.losses.base import FunctionLoss
@@ -105,13 +106,16 @@ def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tup
     return feed.with_targets(model, given)
 
 
-def step(model: Model, batch: Data, targets: tuple[Target, ...], *, collect: bool = False) -> list[Array]:
-    """One update from checked data: [loss, and with `collect` the outputs before the update]."""
+def step(model: Model, batch: Data, targets: tuple[Target, ...], *, collect: bool = False, guarded: bool = False) -> list[Array]:
+    """One update from checked data: [loss, and with `collect` the outputs before the update].
+
+    `guarded`: a loss that is not finite ends the step before its update; the outputs then mean nothing.
+    """
     program = model.programs.train(Task(targets, batch.weight is not None, collect))
     optimizer = model.objective.optimizer
     if not isinstance(optimizer.schedule, Constant):
         optimizer.state["lr"].value = optimizer.rate(optimizer.steps)
-    return list(program.run(feed_list(batch)))
+    return list(program.run(feed_list(batch), guarded))
 
 
 def feed_list(batch: Data) -> list[Array]:
@@ -123,13 +127,14 @@ def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[s
     """See `Model.gradients`."""
     batch, targets = checked(model, x, y, sample_weight)
     program = model.programs.gradients(Task(targets, batch.weight is not None))
-    state = [*(p for p in model.wiring.parameters.values() if not p.trainable), *model.wiring.random.values()]
-    before = [p.value for p in state]  # a training graph moves running statistics and random counters
-    try:
-        results = program.run(feed_list(batch))
-    finally:
-        for parameter, value in zip(state, before, strict=True):
-            parameter.value = value
+    moved = [*(p for p in model.wiring.parameters.values() if not p.trainable), *model.wiring.random.values()]
+    state = [p.variable for p in moved]  # a training graph moves running statistics and random counters
+    with core.Section(state):
+        before = core.read(state)
+        try:
+            results = program.run(feed_list(batch))
+        finally:
+            core.write(state, before)
     return dict(zip((name for name, p in model.wiring.parameters.items() if p.trainable), results, strict=True))
 
 

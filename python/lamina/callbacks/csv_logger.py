@@ -10,6 +10,7 @@ import numpy as np
 
 from lamina import checks
 from lamina.callbacks.base import Callback, Logs, make_folder_of
+from lamina.files import replace_file
 
 
 class CSVLogger(Callback):
@@ -35,8 +36,7 @@ class CSVLogger(Callback):
         if not self.append:
             self._lines = self._lines if self._resumed else 0
             lines = lines[: self._lines + 1]
-        with open(self.path, "w", encoding="utf-8", newline="") as file:
-            file.writelines(f"{line}\n" for line in lines)
+        replace_file(self.path, "".join(f"{line}\n" for line in lines).encode())
         self._columns = lines[0].split(",") if lines else None
         self._resumed = False
 

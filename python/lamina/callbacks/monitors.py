@@ -108,11 +108,13 @@ class EarlyStopping(Monitor):
             self.net.parameters.update(self._weights)
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait, "weights": dict(self._weights)}
+        figures = {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait, "stopped_epoch": self.stopped_epoch}
+        return {**figures, "weights": dict(self._weights)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._reset()
         self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
+        self.stopped_epoch = state["stopped_epoch"]
         self._weights = dict(state["weights"])
         self._resumed = True
 
@@ -199,9 +201,12 @@ class ReduceLROnPlateau(Monitor):
 class Checkpoint(Monitor):
     """Saves the model, its optimizer and the state of the training every so many epochs; `fit(resume=path)` goes on from there.
 
-    `path` may name the epoch (from 1) and figures: "run/{epoch:03d}-{val_loss:.3f}.safetensors"; without, the file is replaced each
-    time. Missing folders are made. With `monitor`, only an epoch whose figure is better than all before is saved (`mode` as in
-    EarlyStopping), of those that `every` lets through. `last` is the path last written.
+    `every_batches`: also after so many batches within an epoch, for long ones; going on there, an iterable of batches must give the
+    same ones again. `path` may name the epoch (from 1) and figures: "run/{epoch:03d}-{val_loss:.3f}.safetensors"; without, the file
+    is replaced each time. Missing folders are made. With `monitor`, only an epoch whose figure is better than all before is saved
+    (`mode` as in EarlyStopping), of those that `every` lets through. `last` is the path last written.
+
+    A file is replaced whole or not at all. Errors: OSError, which ends the fit, where it cannot be written.
 
     >>> lm.callbacks.Checkpoint("run/net.safetensors", every=5).every
     5
@@ -210,25 +215,52 @@ class Checkpoint(Monitor):
     saves = True
     write: Callable[[str], None] | None = None  # how a file is written, state of the training included; `fit` sets it
 
-    def __init__(self, path: str | os.PathLike[str], *, every: int = 1, monitor: str | None = None, mode: str = "auto"):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        every: int = 1,
+        every_batches: int | None = None,
+        monitor: str | None = None,
+        mode: str = "auto",
+    ):
         super().__init__("loss" if monitor is None else monitor, mode)
         self.path = os.fspath(path)
         self.every = checks.integer("Checkpoint", "every", every)
+        self.every_batches = None if every_batches is None else checks.integer("Checkpoint", "every_batches", every_batches)
         self.best_only = monitor is not None
+        if self.best_only and self.every_batches is not None:
+            raise ValueError(
+                "[Checkpoint] expected monitor or every_batches, got both: figures are those of whole epochs; use two Checkpoints"
+            )
         self.last: str | None = None
 
     def on_fit_begin(self) -> None:
         self._start()
         make_folder_of(self.path.partition("{")[0])
 
+    def on_epoch_begin(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    @property
+    def needs_batches(self) -> bool:
+        return self.every_batches is not None
+
+    def on_batch_end(self, batch: int, logs: Logs) -> None:
+        if self.every_batches is not None and (batch + 1) % self.every_batches == 0:
+            self._save(self._epoch, logs)
+
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if (epoch + 1) % self.every == 0 and (not self.best_only or self._is_best(logs)):
-            self.last = self._path(epoch, logs)
-            make_folder_of(self.last)
-            if self.write is None:
-                self.net.save(self.last, optimizer=True)
-            else:
-                self.write(self.last)
+            self._save(epoch, logs)
+
+    def _save(self, epoch: int, logs: Logs) -> None:
+        self.last = self._path(epoch, logs)
+        make_folder_of(self.last)
+        if self.write is None:
+            self.net.save(self.last, optimizer=True)
+        else:
+            self.write(self.last)
 
     def _is_best(self, logs: Logs) -> bool:
         value = self._value(logs)
@@ -244,6 +276,8 @@ class Checkpoint(Monitor):
 
         if self.best_only:
             super().check_logs(names)
+        if self.every_batches is not None:
+            names = ["loss"]  # all that is known within an epoch
         try:
             fields = {name for _, name, _, _ in Formatter().parse(self.path) if name is not None}
             unknown = fields - {"epoch", *names}

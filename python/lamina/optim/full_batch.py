@@ -61,10 +61,11 @@ class FullBatch(Optimizer):
         """One step: the loss after it. The network has the new weights."""
         raise NotImplementedError
 
-    def _count(self) -> None:
+    def _take_over(self, theta: Any, **state: Any) -> None:
+        """Ends a step: new weights, new state by name, and the count of steps; all at once, so that Ctrl-C cannot part them."""
         clock = self.state["clock"].value
         clock[0] += 1
-        self.state["clock"].value = clock
+        self._network.commit(theta, {self.state[name]: value for name, value in {**state, "clock": clock}.items()})
 
     def _late(self) -> bool:
         return self.max_seconds is not None and time.perf_counter() - self._begun >= self.max_seconds

@@ -98,7 +98,6 @@ class LBFGS(FullBatch):
         if self._at is None or self._at[0] is not theta and not np.array_equal(self._at[0], theta):
             self._at = (theta, *self._evaluate(theta))
         _, f, g = self._at
-        self._count()
         if not np.isfinite(f):
             return float("nan")
         if f <= self.goal:
@@ -108,6 +107,7 @@ class LBFGS(FullBatch):
         elif self._late():
             self.stop_reason = "time"
         if self.stop_reason is not None:
+            self._take_over(theta)
             return f
         return self._move(theta, f, g)
 
@@ -122,14 +122,13 @@ class LBFGS(FullBatch):
             self._forget()
             return self._move(theta, f, g)
         if found is None:
-            self.state["theta"].value = theta
+            self._take_over(theta)
             self.stop_reason = "line"
             return f
         step = found.t * d
         new = theta + step
+        self._take_over(new)
         self._pairs.add(step, found.g - g)
-        self.state["theta"].value = new
-        self._network.store(new)
         self._at = (new, found.f, found.g)
         if found.f <= self.goal:
             self.stop_reason = "goal"

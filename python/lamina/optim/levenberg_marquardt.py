@@ -92,7 +92,6 @@ class LevenbergMarquardt(FullBatch):
             return float("nan")
         self._loss = self._system.value
         self._step(theta)
-        self._count()
         return float(self._loss)
 
     def _step(self, theta: Array) -> None:
@@ -107,6 +106,7 @@ class LevenbergMarquardt(FullBatch):
         elif self._late():
             self.stop_reason = "time"
         if self.stop_reason is not None:
+            self._take_over(theta)
             return
         mu = float(self.state["mu"].value)
         d = self._scale(beta)
@@ -120,8 +120,7 @@ class LevenbergMarquardt(FullBatch):
                     self._take(moved, loss, mu)
                     return
             mu *= self.mu_inc
-        self.state["theta"].value = theta
-        self.state["mu"].value = min(mu, self.mu_max)
+        self._take_over(theta, mu=min(mu, self.mu_max))
         self.stop_reason = "mu"
 
     def _try(self, theta: Array, shift: Array | float, alpha: float, beta: float) -> Array | None:
@@ -132,10 +131,9 @@ class LevenbergMarquardt(FullBatch):
         return d if np.isfinite(d).all() else None
 
     def _take(self, theta: Array, loss: float, mu: float) -> None:
-        self.state["theta"].value = theta
-        self.state["mu"].value = max(mu * self.mu_dec, 1e-20)  # MATLAB lets it underflow
-        self._network.store(theta)
-        self._loss, self._system = loss, None
+        self._system = None  # first: an interruption after the step must not leave the old one
+        self._take_over(theta, mu=max(mu * self.mu_dec, 1e-20))  # MATLAB lets it underflow
+        self._loss = loss
         if loss <= self.goal:
             self.stop_reason = "goal"
 

@@ -20,7 +20,7 @@ from lamina.trace.write import Writer, title_of
 if TYPE_CHECKING:
     from lamina.model import Model
 
-__all__ = ["ProgramStep", "Rule", "Step", "Trace", "outline", "trace"]
+__all__ = ["ProgramStep", "Rule", "Step", "Trace", "outline", "trace", "written"]
 
 
 def trace(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, repeats: int | None = None) -> Trace:
@@ -33,11 +33,11 @@ def trace(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, rep
             measured = Measured(values=values_of(graph, arrays))
             if repeats != 0:
                 measured.profile = timed(model.programs.predict(), arrays, repeats)
-        return _written(model, graph, measured, len(arrays[0]))
+        return written(model, graph, measured, len(arrays[0]))
     batch, targets = steps.checked(model, x, y, sample_weight)
     _bind(model)
     graph = step_graph(model, Task(targets, batch.weight is not None))
-    return _written(model, graph, measure(graph, batch, targets, repeats), _rows(batch))
+    return written(model, graph, measure(graph, batch, targets, repeats), _rows(batch))
 
 
 def outline(model: Model) -> Trace:
@@ -50,7 +50,7 @@ def outline(model: Model) -> Trace:
             graph = step_graph(model, task)
         except (ValueError, TypeError):  # a loss of one's own for a target that nobody can guess: the forward pass remains
             graph = None
-    return _written(model, graph or forward_graph(model), Measured(), None)
+    return written(model, graph or forward_graph(model), Measured(), None)
 
 
 def _bind(model: Model) -> None:
@@ -73,7 +73,8 @@ def _likely_task(model: Model) -> Task:
     return Task(tuple(targets))
 
 
-def _written(model: Model, graph: StepGraph, measured: Measured, batch: int | None) -> Trace:
+def written(model: Model, graph: StepGraph, measured: Measured, batch: int | None) -> Trace:
+    """The lines of a graph, with what was measured."""
     from lamina import __version__
 
     parameters = list(model.wiring.parameters.values())

@@ -110,17 +110,23 @@ def forward_graph(model: Model, training: bool = False) -> StepGraph:
     return graph
 
 
-def step_graph(model: Model, task: Task) -> StepGraph:
-    """A whole training step: the same graph, by the same rules, as the training program's."""
+def loss_graph(model: Model, task: Task, training: bool = True) -> StepGraph:
+    """The outputs and the loss."""
     loss: LossGraph = model.programs.loss(task)
-    graph = forward_graph(model, training=True)
+    graph = forward_graph(model, training)
     graph.targets, graph.weight, graph.loss = loss.targets, loss.weight, graph.real(loss.loss.node)
     graph.loss_root = loss.loss.node
     graph.add("loss", [loss.loss.node])
+    return graph
+
+
+def step_graph(model: Model, task: Task) -> StepGraph:
+    """A whole training step: the same graph, by the same rules, as the training program's."""
+    graph = loss_graph(model, task)
     trainable = model.programs.trainable
     if not trainable:
         return graph
-    by_parameter = _gradients(graph, loss.loss.node, trainable)
+    by_parameter = _gradients(graph, model.programs.loss(task).loss.node, trainable)
     graph.add("backward", [g.node for g in by_parameter])
     if not steps_by_batch(model):
         return graph

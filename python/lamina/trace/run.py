@@ -16,6 +16,7 @@ from lamina.data import Data
 from lamina.programs import Target
 from lamina.tensor import Parameter
 from lamina.trace.graph import EFFECTS, StepGraph
+from lamina.turns import building
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -43,13 +44,14 @@ def state_of(model: Model) -> list[Parameter]:
 
 @contextmanager
 def unchanged(model: Model) -> Iterator[None]:
-    """Whatever runs inside, all state has the bits that it had before."""
-    state = [(p.variable, np.array(p.variable.read(), copy=True)) for p in state_of(model)]
-    try:
-        yield
-    finally:
-        for variable, value in state:
-            variable.write(value)
+    """Whatever runs inside, all state has the bits that it had before; other threads wait."""
+    state = [p.variable for p in state_of(model)]
+    with building, core.Section(state):
+        values = core.read(state)
+        try:
+            yield
+        finally:
+            core.write(state, values)
 
 
 def values_of(graph: StepGraph, arrays: list[Array]) -> dict[int, Array]:

@@ -1,0 +1,162 @@
+#include "base/turns.h"
+
+#include <chrono>
+#include <utility>
+
+namespace lamina {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr std::chrono::microseconds kSpin{10};     // a prediction of a small network ends within this time
+constexpr std::chrono::milliseconds kPatience{5};  // for a thread that was woken to come, on a busy machine
+
+std::atomic<Waiting> waiting_for_others{[](void (*wait)(void*), void* context) { wait(context); }};
+
+// ---- The gate that a fork closes: threads inside have a turn or wait for one ----
+
+std::atomic<int> inside{0};
+std::atomic<bool> closed{false};
+thread_local int turns_held = 0;
+
+bool try_pass_gate() {
+  if (turns_held > 0) return true;  // whoever has a turn must come to its end
+  inside.fetch_add(1, std::memory_order_seq_cst);
+  if (!closed.load(std::memory_order_seq_cst)) return true;
+  inside.fetch_sub(1, std::memory_order_seq_cst);
+  return false;
+}
+
+void leave_gate() {
+  if (turns_held == 0) inside.fetch_sub(1, std::memory_order_release);
+}
+
+}  // namespace
+
+void set_waiting(Waiting waiting) { waiting_for_others.store(waiting); }
+
+void close_for_fork() {
+  while (closed.exchange(true, std::memory_order_seq_cst)) closed.wait(true);
+  while (inside.load(std::memory_order_seq_cst) > (turns_held > 0 ? 1 : 0)) std::this_thread::yield();
+}
+
+void open_after_fork() {
+  closed.store(false, std::memory_order_seq_cst);
+  closed.notify_all();
+}
+
+// ---- Turns ----
+
+Turns* Turns::root() {
+  Turns* at = this;
+  while (Turns* up = at->part_of_.load(std::memory_order_acquire)) at = up;
+  return at;
+}
+
+bool Turns::enter() {
+  int none = 0;
+  if (!taken_.compare_exchange_strong(none, 1, std::memory_order_acquire, std::memory_order_relaxed)) return false;
+  owner_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+  depth_ = 1;
+  ++turns_held;
+  return true;
+}
+
+Turns* Turns::try_take() {
+  Turns* at = root();
+  if (at->mine()) {
+    ++at->depth_;
+    return at;
+  }
+  if (!try_pass_gate()) return nullptr;
+  if (at->enter()) {
+    if (at->part_of_.load(std::memory_order_acquire) == nullptr) return at;
+    at->give();
+  } else {
+    leave_gate();
+  }
+  return nullptr;
+}
+
+Turns* Turns::take() {
+  if (Turns* at = try_take()) return at;
+  std::pair<Turns*, Turns*> asked{this, nullptr};
+  waiting_for_others.load()(
+      [](void* context) {
+        auto* question = static_cast<std::pair<Turns*, Turns*>*>(context);
+        question->second = question->first->queue();
+      },
+      &asked);
+  return asked.second;
+}
+
+Turns* Turns::queue() {
+  while (true) {
+    if (Turns* at = try_take()) return at;
+    if (!try_pass_gate()) {
+      closed.wait(true);
+      continue;
+    }
+    Turns* at = root();
+    at->waiting_.fetch_add(1, std::memory_order_seq_cst);
+    const auto start = Clock::now();
+    bool entered = at->enter();
+    while (!entered) {
+      if (Clock::now() - start > kSpin) at->taken_.wait(1, std::memory_order_seq_cst);
+      entered = at->enter();
+    }
+    at->waiting_.fetch_sub(1, std::memory_order_seq_cst);
+    at->entries_.fetch_add(1, std::memory_order_release);
+    if (at->part_of_.load(std::memory_order_acquire) == nullptr) return at;
+    at->give();
+  }
+}
+
+void Turns::give() {
+  if (--depth_ > 0) return;
+  owner_.store(std::thread::id(), std::memory_order_relaxed);
+  --turns_held;
+  taken_.store(0, std::memory_order_seq_cst);
+  if (waiting_.load(std::memory_order_seq_cst) > 0) taken_.notify_one();
+  leave_gate();
+}
+
+bool Turns::wanted() const {
+  return depth_ == 1 && (waiting_.load(std::memory_order_relaxed) > 0 || closed.load(std::memory_order_relaxed));
+}
+
+Turns* Turns::pass() {
+  const uint32_t before = entries_.load(std::memory_order_acquire);
+  const auto start = Clock::now();
+  give();
+  while (waiting_.load(std::memory_order_relaxed) > 0 && entries_.load(std::memory_order_acquire) == before &&
+         Clock::now() - start < kPatience)
+    std::this_thread::yield();
+  return take();
+}
+
+std::shared_ptr<Turns> Turns::join(std::shared_ptr<Turns> a, std::shared_ptr<Turns> b) {
+  while (true) {
+    Turns *first = a->root(), *second = b->root();
+    if (first == second) return first->shared_from_this();
+    if (second->members_ > first->members_) std::swap(first, second);  // programs of the larger one then look no further
+    // One after the other: no thread waits for a second turn while it has a first one that others may need.
+    first = first->take();
+    Turns* other = second->try_take();
+    if (other == nullptr || other == first) {
+      if (other != nullptr) other->give();
+      first->give();
+      if (other == nullptr) second->take()->give();
+      continue;
+    }
+    first->members_ += other->members_;
+    other->keep_ = first->shared_from_this();
+    other->part_of_.store(first, std::memory_order_release);
+    other->give();
+    auto joined = first->shared_from_this();
+    first->give();
+    return joined;
+  }
+}
+
+}  // namespace lamina

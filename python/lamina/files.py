@@ -1,0 +1,76 @@
+"""Writing a file whole or not at all: beside its target, synced, renamed onto it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+_writing: set[str] = set()  # names of this process's unfinished files
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save") -> None:
+    """Puts a file of these bytes in the place of `path` (of what it links to), and leaves nothing else behind.
+
+    A process that dies at any moment, or a disk that is full, leaves the earlier file whole. What a process that died in here left
+    behind, `.name.<process>.<random>.tmp`, is removed by the next one that writes the same file.
+    Errors: OSError, of the system's kind and number, that says what was to be written and what to do.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"[{where} {target}] expected an existing folder, got {target.parent}; create it first")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
+    _writing.add(temporary.name)
+    try:
+        _remove_abandoned(target)
+        with open(temporary, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None:
+            raise OSError(
+                error.errno,
+                f"[{where} {target}] expected to write {len(data)} bytes, got {os.strerror(error.errno)!r}; an earlier file is "
+                "untouched: make room there, or choose another folder",
+            ) from error
+        raise
+    finally:
+        _writing.discard(temporary.name)
+    with contextlib.suppress(OSError):  # the new name is synced, too, where the system can
+        handle = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes unfinished files of this name whose process is no more."""
+    form = re.compile(re.escape(f".{target.name}.") + r"(\d+)\.[0-9a-f]{12}\.tmp")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(target.parent):
+            match = form.fullmatch(name)
+            if match and name not in _writing and not _alive(int(match[1])):
+                with contextlib.suppress(OSError):
+                    (target.parent / name).unlink()
+
+
+def _alive(process: int) -> bool:
+    """Whether another process of this number may be running."""
+    if process == os.getpid():
+        return False  # its files are known: this one is of an earlier process of the same number
+    if os.name == "nt":
+        return False  # a file that is open cannot be removed there
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -1,0 +1,28 @@
+"""Several threads, and forks: one thread builds at a time, and a fork waits for the end of what builds or runs.
+
+Programs that share variables run one after the other (cpp/base/turns.h); a long training lets others in between two steps. The
+lock of building comes first: whoever has a turn asks for it never.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from lamina import _core as core
+
+building = threading.RLock()
+
+
+def _before_fork() -> None:
+    building.acquire()
+    core.close_for_fork()
+
+
+def _after_fork() -> None:
+    core.open_after_fork()
+    building.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
