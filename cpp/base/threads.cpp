@@ -131,7 +131,7 @@ class Pool {
   }
 
   void serve(int worker) {
-    uint64_t seen = ticket_.load() / kGeneration;
+    uint64_t seen = 0;  // of a new pool: one that begins late must not take the call to stop for a job that it has seen
     while (true) {
       const auto start = Clock::now();
       int spins = 0;
