@@ -145,8 +145,8 @@ class Pool {
           sleepers_.fetch_sub(1, std::memory_order_seq_cst);
         }
       }
-      if (stop_.load()) return;
       seen = ticket_.load(std::memory_order_acquire) / kGeneration;
+      if (stop_.load()) return;  // asked after `seen`: a generation that came with the call to stop is never waited out
       drain(worker);
     }
   }
