@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,12 +121,18 @@ def test_without_a_fusion_there_are_more_steps_and_the_same_numbers(activation, 
 
 BEGIN = re.compile(r"^(_ZN\w*?_GLOBAL__N_1\w*?(?:4tile|9thin_tile)I([fd])Li(\d+)E(?:Li(\d+)E)?E\w*):$")
 LABEL = re.compile(r"^(\.L\w+):")
-JUMP = re.compile(r"^\tj[a-z]+\t(\.L\w+)")
+JUMP = re.compile(r"^\t(?:j[a-z]+\t|b\.?[a-z]+\t|cbn?z\t\w+, )(\.L\w+)")
+MULTIPLY = {"base": r"\tmulp[sd]\t", "avx2": "vfmadd", "avx512": "vfmadd", "neon": r"\tfmla\t"}  # one for each vector of C
 
 
-def units_with_wide_registers() -> list[Path]:
-    """Kernel files of x86-64 whose assembly is read; the base one has no fused multiply-add."""
-    return [u for u in kernel_units() if u.stem in ("isa_avx2", "isa_avx512")]
+def compiler_of(isa: str) -> str | None:
+    """A compiler that builds for the instruction set: this machine's, or a cross compiler."""
+    wanted = "aarch64" if isa == "neon" else "x86_64"
+    for name in (compiler(), f"{wanted}-linux-gnu-g++"):
+        found = shutil.which(name) and subprocess.run([name, "-dumpmachine"], capture_output=True, text=True).stdout
+        if found and found.replace("arm64", "aarch64").startswith(wanted):
+            return name
+    return None
 
 
 def functions(assembly: str) -> dict[tuple[str, int, int], list[str]]:
@@ -155,14 +161,15 @@ def inner_loops(lines: list[str]) -> list[list[str]]:
     return [lines[a : b + 1] for a, b in loops if not any(a <= c and d <= b and (c, d) != (a, b) for c, d in loops)]
 
 
-@pytest.mark.parametrize("unit", units_with_wide_registers(), ids=lambda p: p.stem)
+@pytest.mark.parametrize("unit", kernel_units(), ids=lambda p: p.stem)
 def test_no_inner_loop_of_a_micro_kernel_touches_the_stack(unit, tmp_path):
     """A reference to the stack means that accumulators do not fit the registers, or that a load went through memory: it costs half
     of the speed and more. Built are the widest tiles of each number of rows, those with the least room, with the file's flags."""
-    if "x86_64" not in subprocess.run([compiler(), "-dumpmachine"], capture_output=True, text=True).stdout:
-        pytest.skip("the compiler builds for another architecture: these instruction sets do not exist there")
-    products = unit.read_text().replace("kernels/table.inl", "kernels/gemm.inl")
     isa = unit.stem.removeprefix("isa_")
+    builder = compiler_of(isa)
+    if builder is None:
+        pytest.skip(f"no compiler here builds for the processors of {isa}")
+    products = unit.read_text().replace("kernels/table.inl", "kernels/gemm.inl")
     space = f"lamina::kernels::{isa}::"
     take = [
         f"[[gnu::used]] auto take_{t}_{r} = &{space}tile<{t}, {r}, {space}widest({r})>;"
@@ -173,18 +180,18 @@ def test_no_inner_loop_of_a_micro_kernel_touches_the_stack(unit, tmp_path):
     source, target = tmp_path / "products.cpp", tmp_path / "products.s"
     source.write_text(products.replace("#endif", "\n".join([*take, "#endif"])))
     flags = ["-std=c++20", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", *isa_flags(unit)]
-    command = [compiler(), *flags, f"-I{unit.parent.parent}", "-S", str(source), "-o", str(target)]
+    command = [builder, *flags, f"-I{unit.parent.parent}", "-S", str(source), "-o", str(target)]
     built = subprocess.run(command, capture_output=True, text=True)
     assert built.returncode == 0, f"{' '.join(command)}\n{built.stderr}"
     tiles = functions(target.read_text())
     assert len(tiles) == len(take), f"the register tiles have other names now, adapt this test; found {sorted(tiles)}"
     for (kind, rows, vectors), lines in tiles.items():
         where = f"{isa} tile<{'float' if kind == 'f' else 'double'}, {rows}, {vectors}>"
-        stack = ("(%rsp", "(%rbp") if any("movq\t%rsp, %rbp" in line for line in lines) else ("(%rsp",)
-        loops = [loop for loop in inner_loops(lines) if any("vfmadd" in line for line in loop)]
-        assert loops, f"{where}: expected a loop of fused multiply-adds"
+        stack = ("[sp", "(%rsp", "(%rbp") if any("movq\t%rsp, %rbp" in line for line in lines) else ("[sp", "(%rsp")
+        loops = [loop for loop in inner_loops(lines) if any(re.search(MULTIPLY[isa], line) for line in loop)]
+        assert loops, f"{where}: expected a loop of multiply-adds"
         for loop in loops:
-            count = sum("vfmadd" in line for line in loop)
+            count = sum(bool(re.search(MULTIPLY[isa], line)) for line in loop)
             assert count % (rows * max(vectors, 1)) == 0, f"{where}: {count} multiply-adds in the loop"
             touched = [line.strip() for line in loop if any(s in line for s in stack)]
             assert not touched, f"{where}: the inner loop refers to the stack: {touched}"

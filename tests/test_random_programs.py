@@ -159,6 +159,12 @@ def outputs_of(program: Program) -> list[lm.Tensor]:
     return [program.tensors[-1], total, *lm.grad(total, program.inputs), *kept]
 
 
+def sums_everything(dump: list[dict]) -> bool:
+    """Sums over a whole tensor follow the blocks of the step that they are fused into; nothing else does."""
+    whole = [n for n in dump if n["op"] == "sum" and len(n["attrs"]["axes"]) == len(dump[n["inputs"][0]]["shape"]) > 1]
+    return bool(whole)
+
+
 SWITCHES = [{"fuse": False}, {"fuse_products": False}, {"optimize": False}]
 
 
@@ -174,10 +180,9 @@ def test_random_program(seed):
     for batch in program.rng.permutation(BATCHES):
         arrays = [program.array(x, int(batch)) for x in program.inputs]
         got = planned.run(arrays)
-        for a, b in zip(got, [one for p in alone for one in p.run(arrays)], strict=True):
-            assert np.array_equal(a, b, equal_nan=True), (
-                f"batch {batch}: what else is computed changes bits by {np.abs(a - b).max()}"
-            )
+        for a, b, dump in zip(got, [one for p in alone for one in p.run(arrays)], dumps, strict=True):
+            few = 1e-14 if sums_everything(dump) else 0
+            np.testing.assert_allclose(a, b, rtol=few, atol=few * np.abs(a).max(initial=0), err_msg=f"batch {batch}: beside others")
         for other in [p.run(arrays) for p in others]:
             for a, b in zip(got, other, strict=True):  # sums over everything follow the domain they are fused into: a few eps
                 np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * (1 + np.abs(a).max(initial=0)), err_msg=f"batch {batch}")

@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
@@ -25,7 +24,8 @@ class AlignedBuffer {
     size_ = 0;
     if (bytes == 0) return;
     if (bytes > static_cast<size_t>(PTRDIFF_MAX) - kAlignment) throw std::bad_alloc();
-    void* memory = std::aligned_alloc(kAlignment, align_up(bytes));
+    // Not aligned_alloc: Windows has none.
+    void* memory = ::operator new(align_up(bytes), std::align_val_t{kAlignment}, std::nothrow);
     if (memory == nullptr) throw std::bad_alloc();
     std::memset(memory, 0, align_up(bytes));
     data_.reset(static_cast<char*>(memory));
@@ -42,7 +42,7 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(char* p) const { std::free(p); }
+    void operator()(char* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
   };
   std::unique_ptr<char, Free> data_;
   size_t size_ = 0;

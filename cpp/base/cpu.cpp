@@ -1,18 +1,47 @@
 #include "base/cpu.h"
 
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 namespace lamina {
 
 namespace {
 
+#if defined(__x86_64__)
+// Asked of the processor itself: the compiler's __builtin_cpu_supports needs a run-time library that Clang on Windows leaves out.
+struct Answer {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+};
+
+Answer cpuid(unsigned leaf) {
+  Answer r;
+  __get_cpuid_count(leaf, 0, &r.a, &r.b, &r.c, &r.d);  // stays zero where there is no such leaf
+  return r;
+}
+
+// Which registers the system saves when it changes threads: bits 1 and 2 the 32-byte ones, 5 to 7 masks and the 64-byte ones.
+uint64_t saved_registers() {
+  unsigned low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return low | uint64_t{high} << 32;
+}
+#endif
+
 CpuFeatures detect() {
   CpuFeatures cpu;
 #if defined(__x86_64__)
-  // These builtins also ask XGETBV whether the system saves the wide registers.
-  __builtin_cpu_init();
-  cpu.x86_64_v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-  cpu.avx2 = cpu.x86_64_v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  cpu.avx512 = cpu.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  constexpr unsigned kSse42 = 1u << 20, kPopcnt = 1u << 23, kFma = 1u << 12, kXsave = 1u << 27, kAvx = 1u << 28;  // leaf 1, c
+  constexpr unsigned kAvx2 = 1u << 5, kF = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31;              // leaf 7, b
+  constexpr uint64_t kYmm = 0x06, kZmm = 0xE6;
+  const unsigned basic = cpuid(1).c, extended = cpuid(7).b;
+  const auto all = [](auto have, auto wanted) { return (have & wanted) == wanted; };
+  const uint64_t saved = all(basic, kXsave) ? saved_registers() : 0;
+  cpu.x86_64_v2 = all(basic, kSse42 | kPopcnt);
+  cpu.avx2 = cpu.x86_64_v2 && all(saved, kYmm) && all(basic, kAvx | kFma) && all(extended, kAvx2);
+  cpu.avx512 = cpu.avx2 && all(saved, kZmm) && all(extended, kF | kDq | kBw | kVl);
 #elif defined(__aarch64__)
   cpu.neon = true;  // part of the architecture
 #endif

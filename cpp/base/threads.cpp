@@ -130,7 +130,7 @@ class Pool {
   }
 
   void serve(int worker) {
-    uint64_t seen = ticket_.load() / kGeneration;
+    uint64_t seen = 0;  // of a new pool: one that begins late must not take the call to stop for a job that it has seen
     while (true) {
       const auto start = Clock::now();
       int spins = 0;
@@ -144,8 +144,8 @@ class Pool {
           sleepers_.fetch_sub(1, std::memory_order_seq_cst);
         }
       }
-      if (stop_.load()) return;
       seen = ticket_.load(std::memory_order_acquire) / kGeneration;
+      if (stop_.load()) return;  // asked after `seen`: a generation that came with the call to stop is never waited out
       drain(worker);
     }
   }

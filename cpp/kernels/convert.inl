@@ -1,6 +1,8 @@
 // out[r, c] = To(in[r, c]). To bool: x != 0; to an integer: toward zero (what does not fit is whatever the machine gives).
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/isa.h"
 #include "kernels/table.h"
 
@@ -11,33 +13,18 @@ struct Bool {
   uint8_t byte;
 };
 
+template <class From>
+LAMINA_INLINE From number(From x) {
+  return x;
+}
+LAMINA_INLINE bool number(Bool x) { return x.byte != 0; }
+
 template <class To, class From>
 LAMINA_INLINE To converted(From x) {
-  return To(x);
-}
-template <class To>
-LAMINA_INLINE To converted(Bool x) {
-  return To(x.byte != 0);
-}
-template <>
-LAMINA_INLINE Bool converted<Bool, Bool>(Bool x) {
-  return {uint8_t(x.byte != 0)};
-}
-template <>
-LAMINA_INLINE Bool converted<Bool, int32_t>(int32_t x) {
-  return {uint8_t(x != 0)};
-}
-template <>
-LAMINA_INLINE Bool converted<Bool, int64_t>(int64_t x) {
-  return {uint8_t(x != 0)};
-}
-template <>
-LAMINA_INLINE Bool converted<Bool, float>(float x) {
-  return {uint8_t(x != 0)};
-}
-template <>
-LAMINA_INLINE Bool converted<Bool, double>(double x) {
-  return {uint8_t(x != 0)};
+  if constexpr (std::is_same_v<To, Bool>)
+    return {uint8_t(number(x) != 0)};
+  else
+    return To(number(x));
 }
 
 // Exact or rounded once element by element, so the compiler's own loops do.

@@ -17,8 +17,15 @@ constexpr int kAccumulators = kTileRows * kTileVectors;
 constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
 constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
 
-// Vectors a tile of that many rows may take.
-constexpr int widest(int rows) { return kAccumulators / rows < kWidest ? kAccumulators / rows : kWidest; }
+// Vectors a tile of that many rows may take. On x86 an operand of a multiply-add may stay in memory; on ARM the row of B and the
+// element of A take registers of their own.
+constexpr int widest(int rows) {
+  int vectors = kAccumulators / rows < kWidest ? kAccumulators / rows : kWidest;
+#if defined(__aarch64__)
+  while ((rows + 1) * vectors + 1 > kRegisters) --vectors;
+#endif
+  return vectors;
+}
 
 // A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within half of a 32 KB L1 for the
 // narrow tiles, in L2 for the wide ones, which do 24 multiply-adds for each 4 loads of B.

@@ -305,12 +305,17 @@ LAMINA_INLINE Vec<T> log1p(Vec<T> x) {
 
 // ---- Through the C library, lane by lane ----
 
-LAMINA_INLINE Vec<float> sin(Vec<float> x) { return by_lane(__builtin_sinf, x); }
-LAMINA_INLINE Vec<double> sin(Vec<double> x) { return by_lane(__builtin_sin, x); }
-LAMINA_INLINE Vec<float> cos(Vec<float> x) { return by_lane(__builtin_cosf, x); }
-LAMINA_INLINE Vec<double> cos(Vec<double> x) { return by_lane(__builtin_cos, x); }
+// A builtin has no address of its own: hence the lambdas.
+#define LAMINA_BY_LANE(f, ...) by_lane([](auto... lane) { return f(lane...); }, __VA_ARGS__)
 
-LAMINA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) { return by_lane(__builtin_powf, x, y); }
-LAMINA_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) { return by_lane(__builtin_pow, x, y); }
+LAMINA_INLINE Vec<float> sin(Vec<float> x) { return LAMINA_BY_LANE(__builtin_sinf, x); }
+LAMINA_INLINE Vec<double> sin(Vec<double> x) { return LAMINA_BY_LANE(__builtin_sin, x); }
+LAMINA_INLINE Vec<float> cos(Vec<float> x) { return LAMINA_BY_LANE(__builtin_cosf, x); }
+LAMINA_INLINE Vec<double> cos(Vec<double> x) { return LAMINA_BY_LANE(__builtin_cos, x); }
+
+LAMINA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) { return LAMINA_BY_LANE(__builtin_powf, x, y); }
+LAMINA_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) { return LAMINA_BY_LANE(__builtin_pow, x, y); }
+
+#undef LAMINA_BY_LANE
 
 LAMINA_KERNELS_END

@@ -11,8 +11,8 @@ LAMINA_KERNELS_BEGIN
 // 16 bytes from each of up to four rows, `step` elements apart, as the groups of one vector.
 template <class T>
 LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
-  typedef double Pair __attribute__((vector_size(16), aligned(alignof(T)), may_alias));
-  const auto group = [p, step](int i) { return *reinterpret_cast<const Pair*>(p + i * step); };
+  using Group = typename Shape<T>::Group;
+  const auto group = [p, step](int i) { return *reinterpret_cast<const Group*>(p + i * step); };
 #if LAMINA_VECTOR_BYTES == 64
   const auto low = __builtin_shufflevector(group(0), group(1), 0, 1, 2, 3),
              high = __builtin_shufflevector(group(2), group(3), 0, 1, 2, 3);

@@ -6,7 +6,7 @@
 LAMINA_KERNELS_BEGIN
 
 // The vector types that belong to T. Loads and stores go through `Loose`, a type that is allowed to be unaligned: GCC 12 sends a
-// 32-byte memcpy through the stack.
+// 32-byte memcpy through the stack. Group: 16 bytes of memory, whatever they hold.
 template <class T>
 struct Shape;
 
@@ -15,6 +15,7 @@ struct Shape<float> {
   using Raw = F32;
   using Uint = uint32_t;
   typedef float Loose __attribute__((vector_size(LAMINA_VECTOR_BYTES), aligned(4), may_alias));
+  typedef double Group __attribute__((vector_size(16), aligned(4), may_alias));
   typedef int32_t Compared __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
   using Bits = U32;
   static constexpr int kMantissaBits = 23;
@@ -26,6 +27,7 @@ struct Shape<double> {
   using Raw = F64;
   using Uint = uint64_t;
   typedef double Loose __attribute__((vector_size(LAMINA_VECTOR_BYTES), aligned(8), may_alias));
+  typedef double Group __attribute__((vector_size(16), aligned(8), may_alias));
   typedef int64_t Compared __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
   using Bits = U64;
   static constexpr int kMantissaBits = 52;

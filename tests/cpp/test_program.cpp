@@ -1,0 +1,151 @@
+// A network, its loss and all gradients as one program, on every instruction set of this machine: against plain loops in double,
+// bit-equal for any number of threads, equal within rounding without fusion. gelu(x w + b) v behind softmax and cross-entropy.
+#include <algorithm>
+#include <atomic>
+
+#include "base/threads.h"
+#include "graph/build.h"
+#include "graph/gradient.h"
+#include "kernels_common.h"
+#include "runtime/program.h"
+
+namespace {
+
+using namespace lamina;
+using graph::Tensor;
+using kernels_test::normal_values;
+
+using Values = std::vector<double>;
+
+constexpr int kIn = 19, kHidden = 37, kOut = 11;
+
+// to[m, n] = a[m, k] b[k, n]; strides say what is transposed.
+Values product(const Values& a, int a_row, int a_col, const Values& b, int b_row, int b_col, int m, int n, int k) {
+  Values to(size_t(m * n));
+  for (int i = 0; i < m; ++i)
+    for (int j = 0; j < n; ++j)
+      for (int p = 0; p < k; ++p) to[size_t(i * n + j)] += a[size_t(i * a_row + p * a_col)] * b[size_t(p * b_row + j * b_col)];
+  return to;
+}
+
+double gelu(double u) { return u / 2 * (1 + std::erf(u / std::sqrt(2.0))); }
+double gelu_slope(double u) {
+  return (1 + std::erf(u / std::sqrt(2.0))) / 2 + u * std::exp(-u * u / 2) / std::sqrt(2 * std::acos(-1.0));
+}
+
+// Probabilities, loss, dL/dw, dL/db, dL/dv.
+std::vector<Values> right(const Values& x, const Values& target, const Values& w, const Values& b, const Values& v, int rows) {
+  Values u = product(x, kIn, 1, w, kHidden, 1, rows, kHidden, kIn), h(u.size());
+  for (size_t i = 0; i < u.size(); ++i) h[i] = gelu(u[i] += b[i % kHidden]);
+  const Values z = product(h, kHidden, 1, v, kOut, 1, rows, kOut, kHidden);
+  Values p(z.size()), dz(z.size()), loss(1);
+  for (int r = 0; r < rows; ++r) {
+    double sum = 0, weight = 0;
+    for (int c = 0; c < kOut; ++c) sum += std::exp(z[size_t(r * kOut + c)]);
+    for (int c = 0; c < kOut; ++c) weight += target[size_t(r * kOut + c)];
+    for (int c = 0; c < kOut; ++c) {
+      const size_t i = size_t(r * kOut + c);
+      p[i] = std::exp(z[i]) / sum;
+      loss[0] -= target[i] * (z[i] - std::log(sum));
+      dz[i] = p[i] * weight - target[i];
+    }
+  }
+  Values du = product(dz, kOut, 1, v, 1, kOut, rows, kHidden, kOut), db(kHidden);
+  for (size_t i = 0; i < du.size(); ++i) db[i % kHidden] += du[i] *= gelu_slope(u[i]);
+  return {p, loss, product(x, 1, kIn, du, kHidden, 1, kIn, kHidden, rows), db,
+          product(h, 1, kHidden, dz, kOut, 1, kHidden, kOut, rows)};
+}
+
+template <class T>
+struct Net {
+  static constexpr DType kType = sizeof(T) == 4 ? DType::float32 : DType::float64;
+  std::vector<T> w = normal_values<T>(kIn * kHidden, 0.3), b = normal_values<T>(kHidden), v = normal_values<T>(kHidden * kOut, 0.3);
+  graph::Tensors inputs, outputs;
+
+  static Tensor input(const char* name, int cols) {
+    return graph::make("input", {}, {{"shape", Shape{Dim::of(kBatch), cols}}, {"dtype", kType}, {"name", std::string(name)}});
+  }
+  static Tensor variable(const std::vector<T>& values, Sizes sizes) {
+    const auto made = std::make_shared<graph::Variable>("parameter", kType, sizes, true);
+    std::memcpy(made->data(), values.data(), made->bytes());
+    return graph::make("variable", {}, {{"variable", made}});
+  }
+
+  Net() {
+    const Tensor x = input("x", kIn), target = input("target", kOut);
+    const Tensor tw = variable(w, {kIn, kHidden}), tb = variable(b, {kHidden}), tv = variable(v, {kHidden, kOut});
+    const Tensor z = graph::matmul(graph::unary("gelu", graph::add(graph::matmul(x, tw), tb)), tv);
+    const Tensor loss = graph::neg(graph::reduce("sum", graph::mul(target, graph::unary("log_softmax", z)), {0, 1}, false));
+    inputs = {x, target};
+    outputs = {graph::unary("softmax", z), loss};
+    for (const Tensor& g : graph::gradients(loss, {tw, tb, tv})) outputs.push_back(g);
+  }
+
+  std::vector<std::vector<T>> run(int rows, const std::vector<T>& x, const std::vector<T>& target, int threads, bool fuse) const {
+    set_num_threads(threads);
+    runtime::ProgramOptions options;
+    options.fusion = {fuse, fuse, fuse};
+    runtime::Program program(inputs, outputs, {}, options);
+    program.bind({{rows, kIn}, {rows, kOut}});
+    std::vector<std::vector<T>> results;
+    std::vector<void*> at;
+    for (size_t i = 0; i < outputs.size(); ++i) results.emplace_back(size_t(count(program.output_sizes(i))));
+    for (auto& r : results) at.push_back(r.data());
+    const void* const arrays[] = {x.data(), target.data()};
+    program.run(arrays, at.data());
+    return results;
+  }
+};
+
+Values widened(const auto& values) { return Values(values.begin(), values.end()); }
+
+template <class T>
+void check_net(const std::string& isa) {
+  const Net<T> net;
+  for (int rows : {1, 2, 7, 64, 257}) {
+    const std::vector<T> x = normal_values<T>(size_t(rows * kIn));
+    std::vector<T> target = normal_values<T>(size_t(rows * kOut));
+    for (T& t : target) t = std::fabs(t);
+    const auto whole = net.run(rows, x, target, 1, true);
+    const auto oracle = right(widened(x), widened(target), widened(net.w), widened(net.b), widened(net.v), rows);
+    const auto threaded = net.run(rows, x, target, 3, true), plain = net.run(rows, x, target, 2, false);
+    for (size_t i = 0; i < whole.size(); ++i) {
+      double largest = 1;
+      for (double value : oracle[i]) largest = std::max(largest, std::fabs(value));
+      const double tolerance = std::numeric_limits<T>::epsilon() * 60 * largest;  // sums of some hundred terms
+      CHECK(std::memcmp(whole[i].data(), threaded[i].data(), whole[i].size() * sizeof(T)) == 0,
+            isa << " output " << i << " of " << rows << " rows depends on the number of threads");
+      for (size_t k = 0; k < whole[i].size(); ++k) {
+        CHECK(std::fabs(whole[i][k] - oracle[i][k]) <= tolerance,
+              isa << " output " << i << " of " << rows << " rows: " << whole[i][k] << " for " << oracle[i][k]);
+        CHECK(std::fabs(plain[i][k] - oracle[i][k]) <= tolerance,
+              isa << " without fusion, output " << i << " of " << rows << " rows");
+      }
+    }
+  }
+}
+
+// A pool is made anew for each number of threads; the workers of the last one may not even have begun.
+void check_pools() {
+  check::section("pools that come and go");
+  for (int i = 0; i < 500; ++i) {
+    std::atomic<int64_t> sum{0};
+    parallel_for(9, 2 + i % 6, [&](ptrdiff_t begin, ptrdiff_t end, int) {
+      for (ptrdiff_t k = begin; k < end; ++k) sum += k;
+    });
+    CHECK(sum == 36, "with " << 2 + i % 6 << " threads");
+  }
+}
+
+}  // namespace
+
+int main() {
+  check_pools();
+  for (const kernels::Table* table : kernels::supported_tables()) {
+    kernels::select(table->isa);
+    check::section(std::string("program ") + table->isa);
+    check_net<float>(table->isa);
+    check_net<double>(table->isa);
+  }
+  return check::finish();
+}
