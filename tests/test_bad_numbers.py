@@ -123,8 +123,8 @@ def by_zero(pred, target):
 
 
 MATH = {
-    "log": (log_of_negative, 1e-3, r"= log\(.*\): nan at row \d+, column \d+ of the batch"),
-    "division": (by_zero, 1e-3, r"= T\d+ / T\d+: -?inf at row 0, column 0 of the batch"),
+    "log": (log_of_negative, 1e-3, r"ln\(.*\), in L = .*: nan at row \d+, column \d+ of the batch"),
+    "division": (by_zero, 1e-3, r"\(Z2 - Y\) / \(Y - Y\), in L = .*: -?inf at row 0, column 0 of the batch"),
     "explosion": ("mse", 1e30, r"(L = .*|Z2 = A1 W2 \+ 1 b2\^T \(dense_2\)): -?(inf|nan) at row"),
 }
 FEEDS = {

@@ -97,7 +97,7 @@ def written(model: Model, graph: StepGraph, measured: Measured, batch: int | Non
     writer = Writer(graph, measured, made)
     writer.write()
     names = {serial: symbol.plain for serial, symbol in writer.symbols.of.items()}
-    made.detail = {"graph": graph, "values": measured.values, "symbols": names}
+    made.detail = {"graph": graph, "values": measured.values, "symbols": names, "writing": writer.writing}
     if graph.effects and model.optimizer is not None:
         optimizer = model.optimizer
         made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), optimizer.steps + 1)
