@@ -59,7 +59,8 @@ Type infer_slice(const Op& op, const Tensors& inputs, const Attrs& attrs) {
         ": expected a slice for each axis");
   Shape shape;
   for (size_t i = 0; i < from.size(); ++i) {
-    check(step[i] != 0, describe(op, inputs), ": a step of 0 goes nowhere");
+    check(step[i] != 0 && -kMostSize < step[i] && step[i] < kMostSize, describe(op, inputs), ": a step of ", step[i],
+          " goes nowhere");
     const Dim span = step[i] > 0 ? minus(stop[i], start[i]) : minus(start[i], stop[i]);
     const int64_t stride = std::abs(step[i]);
     if (span.constant()) {
@@ -109,7 +110,7 @@ Type infer_pad(const Op& op, const Tensors& inputs, const Attrs& attrs) {
         ": expected a width for each axis");
   Shape shape;
   for (size_t i = 0; i < from.size(); ++i) {
-    check(interior[i] >= 0, describe(op, inputs), ": a negative width");
+    check(interior[i] >= 0 && interior[i] < kMostSize, describe(op, inputs), ": expected a width of 0 or more, got ", interior[i]);
     const Dim between = from[i] == Dim(0) ? Dim(0) : multiply(minus(from[i], Dim(1)), Dim(interior[i]));
     shape.push_back(add(add(low[i], high[i]), add(from[i], between)));
   }
@@ -174,7 +175,9 @@ Type infer_scatter_add(const Op& op, const Tensors& inputs, const Attrs& attrs) 
   const Shape &indices = inputs[0]->shape(), &updates = inputs[1]->shape();
   const auto axis = static_cast<size_t>(attrs.get<int64_t>("axis"));
   check<TypeError>(inputs[0]->dtype() == DType::int64, describe(op, inputs), ": expected int64 indices");
-  bool fits = updates.size() >= axis + indices.size();
+  check<TypeError>(inputs[1]->dtype() != DType::boolean, describe(op, inputs), ": expected numbers to add, got bool");
+  check(attrs.get<Shape>("size").size() == 1, describe(op, inputs), ": expected one size");
+  bool fits = axis <= updates.size() && updates.size() - axis >= indices.size();
   for (size_t i = 0; fits && i < indices.size(); ++i) fits = updates[axis + i] == indices[i];
   check(fits, describe(op, inputs), ": the updates' axes from ", axis, " on must be those of the indices");
   Shape shape(updates.begin(), updates.begin() + static_cast<ptrdiff_t>(axis));
