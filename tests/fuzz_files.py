@@ -53,7 +53,7 @@ def networks() -> Iterator[lm.Model]:
     yield lm.Sequential(Twice(), lm.Lambda(lambda t: lm.softmax(t) * 2), lm.Dense(3), seed=0, dtype="float64").build(4)
     a, i = lm.Input(4, 4, name="a"), lm.Input(2, name="i", dtype="int64")
     gain = lm.Parameter(np.full(3, 2.0, np.float32), name="gain")
-    h = lm.matmul(a, lm.transpose(a, (0, 2, 1))) + lm.linalg.inv(a)
+    h = lm.matmul(a, lm.transpose(a, (0, 2, 1))) + lm.linalg.inv(a * np.eye(4, dtype=np.float32))
     picked = lm.take(lm.Parameter(np.ones((9, 3), np.float32), name="table"), i) * gain + np.arange(6, dtype=np.float32).reshape(2, 3)
     out = lm.where(h[:, 1:3, ::2] > 0, lm.cast(lm.argmax(h, axis=1)[:, :1], "float32")[:, None], lm.clip(h, -1, 1)[:, :2, :2])
     ends = {"out": out, "picked": lm.mean(picked, axis=1), "hot": lm.one_hot(i, 4), "norm": lm.norm(h, axis=(1, 2))}

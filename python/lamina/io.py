@@ -143,6 +143,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], Sour
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield _description(where, file.metadata()), FileSource(file)
+    except MemoryError as error:
+        raise MemoryError(f"[{where}] expected room for the tensors of this file, got none ({error}); load it elsewhere") from error
     except SafetensorError as error:
         raise ValueError(
             f"[{where}] expected a safetensors file, got something else or a damaged one ({error}); save it again"

@@ -22,6 +22,7 @@ from lamina.tensor import Parameter, Tensor, placeholder
 if TYPE_CHECKING:
     from lamina.io import Source
 
+MOST_AXES = 64  # of a tensor, as the core has it
 MOST_TEXT = 500  # characters of an error that may quote what a file holds
 
 
@@ -167,7 +168,7 @@ class Rebuild:
         if op in SOURCES and item["in"]:
             raise ValueError(f"the operation {op!r} takes no inputs, got {item['in']}")
         if op == "input":
-            return placeholder([_decode(d) for d in item["shape"]], dtype=item["dtype"])
+            return placeholder(_decode(item["shape"]), dtype=item["dtype"])
         if op == "variable" and "random" in item:
             return self.random.setdefault(
                 item["random"], Parameter(np.zeros(2, np.int64), name=item["random"], trainable=False, dtype="int64")
@@ -210,7 +211,11 @@ def _layer(item: Json) -> Layer:
 def _decode(value: Any) -> Any:
     if isinstance(value, dict):
         return float(value["float"]) if "float" in value else _dim(value["dim"])
-    return [_decode(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        if len(value) > MOST_AXES:
+            raise ValueError(f"expected at most {MOST_AXES} numbers, got {len(value)}")
+        return [_decode(v) for v in value]
+    return value
 
 
 def _dim(text: str) -> Any:
