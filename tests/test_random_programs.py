@@ -202,7 +202,7 @@ class Program:
     def reduction(self, x):
         if x.ndim == 0:
             return -x
-        name = self.pick(["sum", "sum", "mean", "max", "min", "var"])
+        name = self.pick(["sum", "sum", "mean", "max", "min", "var"] if x.dtype == "float64" else ["sum", "max", "min"])
         free = [a for a in range(x.ndim) if isinstance(x.shape[a], int)]  # of no elements there is no mean and no maximum
         axes = list(range(x.ndim)) if name == "sum" else free
         if not axes:
@@ -248,7 +248,7 @@ class Program:
         if kind == 5:
             return lm.take(x, self.rng.integers(0, x.shape[axis], 3), axis=axis)
         if kind == 6:
-            return lm.concatenate([x, lm.tanh(x)], axis=axis)
+            return lm.concatenate([x, lm.tanh(x) if x.dtype == "float64" else lm.flip(x, axis)], axis=axis)
         return lm.pad(x, [(1, 2) if a == axis else (0, 0) for a in range(x.ndim)])
 
 
