@@ -54,7 +54,9 @@ def networks() -> Iterator[lm.Model]:
     a, i = lm.Input(4, 4, name="a"), lm.Input(2, name="i", dtype="int64")
     gain = lm.Parameter(np.full(3, 2.0, np.float32), name="gain")
     h = lm.matmul(a, lm.transpose(a, (0, 2, 1))) + lm.linalg.inv(a * np.eye(4, dtype=np.float32))
-    picked = lm.take(lm.Parameter(np.ones((9, 3), np.float32), name="table"), i) * gain + np.arange(6, dtype=np.float32).reshape(2, 3)
+    picked = lm.take(lm.Parameter(np.ones((9, 3), np.float32), name="table"), i) * gain + np.arange(6, dtype=np.float32).reshape(
+        2, 3
+    )
     out = lm.where(h[:, 1:3, ::2] > 0, lm.cast(lm.argmax(h, axis=1)[:, :1], "float32")[:, None], lm.clip(h, -1, 1)[:, :2, :2])
     ends = {"out": out, "picked": lm.mean(picked, axis=1), "hot": lm.one_hot(i, 4), "norm": lm.norm(h, axis=(1, 2))}
     yield lm.Model([a, i], ends, seed=3)
@@ -64,7 +66,11 @@ def seeds(folder: Path) -> list[Bytes]:
     """Valid files of every kind, some with a loss, an optimizer and its state."""
     found = []
     for k, net in enumerate(networks()):
-        optimizers = {0: lm.optim.Adam(1e-2), 1: lm.optim.SGD(lm.schedules.Cosine(0.5, 20), momentum=0.9), 2: lm.optim.LBFGS(history=3)}
+        optimizers = {
+            0: lm.optim.Adam(1e-2),
+            1: lm.optim.SGD(lm.schedules.Cosine(0.5, 20), momentum=0.9),
+            2: lm.optim.LBFGS(history=3),
+        }
         if k in optimizers:
             net.compile("cross_entropy", optimizers[k], metrics=["accuracy"])
         if k < 2:
@@ -107,9 +113,33 @@ def inside(tree: Any, path: tuple[Any, ...]) -> Any:
 
 # ---- mutations: (rng, valid files) -> bytes --------------------------------------------------------------------------------------
 
-SIZES = [0, 1, -1, 2, 3, 4, 5, 7, 8, 2**24, 2**31 - 1, 2**31, 2**32, 2**53, 2**59, 2**61, 2**62, 2**63 - 1, 2**63, 2**64, -(2**63), 10**30]
+SIZES = [
+    0,
+    1,
+    -1,
+    2,
+    3,
+    4,
+    5,
+    7,
+    8,
+    2**24,
+    2**31 - 1,
+    2**31,
+    2**32,
+    2**53,
+    2**59,
+    2**61,
+    2**62,
+    2**63 - 1,
+    2**63,
+    2**64,
+    -(2**63),
+    10**30,
+]
 VALUES: list[Any] = [
-    *SIZES, *SIZES, None, True, False, 0.5, -0.0, 1e308, math.nan, math.inf, -math.inf, "", "x", "B", "nan", "a\0b", "../../etc/passwd", "é",
+    *SIZES, *SIZES, None, True, False, 0.5, -0.0, 1e308, math.nan, math.inf, -math.inf,
+    "", "x", "B", "nan", "a\0b", "../../etc/passwd", "é",
     "\ud800", "float16", "int64", "bool", "float64", [], {}, [0], [[]], [2**40] * 3, {"dim": "B"}, {"dim": "2*B+1"}, {"dim": "B-7"},
     {"dim": "Q"}, {"dim": "999999999999999999*B"}, {"float": "nan"}, {"float": "x"}, {"class": "Adam", "config": {}},
     {"class": "Dense", "config": {"units": 2**62}}, {"class": "LBFGS", "config": {"history": 10**12}},
@@ -218,7 +248,9 @@ class Mutator:
 
     def cut(self, rng: Rng, data: Bytes) -> Bytes:
         first, last = sorted(int(n) for n in rng.integers(0, len(data) + 1, 2))
-        return pick(rng, [data[:last], data[first:], data[:first] + data[last:], data[:last] + data[first:], data + data[first:last]])
+        return pick(
+            rng, [data[:last], data[first:], data[:first] + data[last:], data[:last] + data[first:], data + data[first:last]]
+        )
 
     def splice(self, rng: Rng, data: Bytes) -> Bytes:
         other = pick(rng, self.files)
@@ -236,7 +268,9 @@ class Mutator:
         at = int(rng.integers(len(text)))
         deep = "[" * int(rng.integers(1, 5000))
         doubled = text[:-1] + ", " + text[1:]
-        return join(header, pick(rng, [text[:at], text[at:], text[:at] + deep + text[at:], deep, doubled, text[::-1], text * 2]), body)
+        return join(
+            header, pick(rng, [text[:at], text[at:], text[:at] + deep + text[at:], deep, doubled, text[::-1], text * 2]), body
+        )
 
     def length(self, rng: Rng, data: Bytes) -> Bytes:
         """Another length of the header."""
@@ -253,7 +287,7 @@ class Mutator:
 
 
 def outcome(path: Path) -> str:
-    """"loaded", "refused" or "ran"; AssertionError for anything that must not happen."""
+    """ "loaded", "refused" or "ran"; AssertionError for anything that must not happen."""
     start = time.process_time()
     try:
         net = lm.load(path)
@@ -292,7 +326,9 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
 
 
-def fuzz(numbers: Iterator[int], seed: int, folder: Path, keep: Path | None, seconds: float = math.inf) -> tuple[Counter, list[str]]:
+def fuzz(
+    numbers: Iterator[int], seed: int, folder: Path, keep: Path | None, seconds: float = math.inf
+) -> tuple[Counter, list[str]]:
     """(how many of each outcome, failures)."""
     mutate = Mutator(seeds(folder))
     path, start = folder / "mutated.safetensors", time.monotonic()
@@ -328,13 +364,16 @@ def main() -> int:
         options.files = 10_000
     with tempfile.TemporaryDirectory() as folder:
         lm.set_num_threads(1)
-        if "libasan" not in open("/proc/self/maps").read():  # whose shadow memory is terabytes of addresses
+        if "libasan" not in Path("/proc/self/maps").read_text():  # whose shadow memory is terabytes of addresses
             limit_memory()
         start = time.monotonic()
         numbers = iter(range(options.first, options.first + options.files))
         found, failures = fuzz(numbers, options.seed, Path(folder), options.keep, options.time)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(f"{sum(found.values())} files in {time.monotonic() - start:.0f} s, {dict(found)}, {len(failures)} failures, at most {most} MB")
+    print(
+        f"{sum(found.values())} files in {time.monotonic() - start:.0f} s, {dict(found)}, "
+        f"{len(failures)} failures, at most {most} MB"
+    )
     return 1 if failures else 0
 
 

@@ -204,23 +204,23 @@ def test_a_network_that_asks_for_terabytes_is_a_memory_error_when_it_runs(plain,
 # ---- what the core refuses by itself ---------------------------------------------------------------------------------------------
 
 X = core.make("input", [], {"shape": [None, 4], "dtype": "float32"})
-I = core.make("input", [], {"shape": [2], "dtype": "int64"})
-T = core.make("input", [], {"shape": [2], "dtype": "bool"})
+INDICES = core.make("input", [], {"shape": [2], "dtype": "int64"})
+TRUTHS = core.make("input", [], {"shape": [2], "dtype": "bool"})
 REFUSED = {
     "negative size": ("input", [], {"shape": [-1], "dtype": "float32"}),
     "size of 2^62": ("input", [], {"shape": [2**62], "dtype": "float32"}),
     "lowest size": ("input", [], {"shape": [-(2**63)], "dtype": "float32"}),
     "many axes": ("input", [], {"shape": [1] * 65, "dtype": "float32"}),
-    "cut below nothing": ("pad", [I], {"low": [-5], "high": [0], "interior": [0]}),
-    "pad beyond": ("pad", [I], {"low": [2**62 - 1], "high": [2**62 - 1], "interior": [0]}),
-    "interior beyond": ("pad", [I], {"low": [0], "high": [0], "interior": [2**63 - 1]}),
-    "lowest step": ("slice", [I], {"start": [0], "stop": [2], "step": [-(2**63)]}),
-    "axis -1 of take": ("take", [X, I], {"axis": -1}),
-    "axis -1 of scatter_add": ("scatter_add", [I, X], {"axis": -1, "size": [3]}),
-    "no size of scatter_add": ("scatter_add", [I, I], {"axis": 0, "size": []}),
-    "truths in scatter_add": ("scatter_add", [I, T], {"axis": 0, "size": [3]}),
-    "whole random numbers": ("random_uniform", [I], {"shape": [3], "dtype": "int64", "stream": 0}),
-    "random numbers of no stream": ("random_uniform", [I], {"shape": [3], "dtype": "float32"}),
+    "cut below nothing": ("pad", [INDICES], {"low": [-5], "high": [0], "interior": [0]}),
+    "pad beyond": ("pad", [INDICES], {"low": [2**62 - 1], "high": [2**62 - 1], "interior": [0]}),
+    "interior beyond": ("pad", [INDICES], {"low": [0], "high": [0], "interior": [2**63 - 1]}),
+    "lowest step": ("slice", [INDICES], {"start": [0], "stop": [2], "step": [-(2**63)]}),
+    "axis -1 of take": ("take", [X, INDICES], {"axis": -1}),
+    "axis -1 of scatter_add": ("scatter_add", [INDICES, X], {"axis": -1, "size": [3]}),
+    "no size of scatter_add": ("scatter_add", [INDICES, INDICES], {"axis": 0, "size": []}),
+    "truths in scatter_add": ("scatter_add", [INDICES, TRUTHS], {"axis": 0, "size": [3]}),
+    "whole random numbers": ("random_uniform", [INDICES], {"shape": [3], "dtype": "int64", "stream": 0}),
+    "random numbers of no stream": ("random_uniform", [INDICES], {"shape": [3], "dtype": "float32"}),
     "an activation without its parameter": ("elu", [X], {}),
     "an activation with two": ("elu", [X], {"params": [1.0, 2.0]}),
     "a name of megabytes": ("a" * 10**6, [X], {}),

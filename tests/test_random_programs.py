@@ -95,7 +95,13 @@ class Program:
 
     def array(self, x: lm.Tensor, batch: int) -> np.ndarray:
         values = self.rng.normal(size=[n if isinstance(n, int) else batch for n in x.shape])
-        return np.asarray(values * 4).astype(x.dtype) if x.dtype == "int64" else np.asarray(values > 0) if x.dtype == "bool" else values
+        return (
+            np.asarray(values * 4).astype(x.dtype)
+            if x.dtype == "int64"
+            else np.asarray(values > 0)
+            if x.dtype == "bool"
+            else values
+        )
 
     @property
     def fed(self) -> list[lm.Tensor]:
@@ -232,7 +238,7 @@ class Program:
         kind, axis = self.rng.integers(8), self.known_axis(x)
         if kind == 0:
             return lm.transpose(x)
-        if kind == 1:
+        if kind == 1 and sum(not isinstance(n, int) for n in x.shape) < 2:  # a size B * B has no name
             return lm.reshape(x, (-1,))
         if kind == 2:
             return lm.expand_dims(x, int(self.rng.integers(x.ndim + 1)))
@@ -310,9 +316,7 @@ def test_random_program(seed):
     check(seeded(seed))
 
 
-@settings(
-    max_examples=DEEP or 40, derandomize=not DEEP, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=DEEP or 40, derandomize=not DEEP, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_program_of_hypothesis(data):
     check(Program(Choices(data)))
@@ -353,7 +357,7 @@ def test_every_operation_is_among_them():
     assert sorted(set(core.op_names()) - found - set(ELSEWHERE)) == []
 
 
-@pytest.mark.parametrize("seed", range(DEEP or 20))
+@pytest.mark.parametrize("seed", range(DEEP or 8))
 def test_float32_is_close_and_threads_change_no_bit(seed, threads):
     program = seeded(20_000 + seed)
     kept = [program.tensors[-1], *program.tensors[len(program.inputs) :: 3]]
@@ -386,7 +390,9 @@ def test_float32_is_close_and_threads_change_no_bit(seed, threads):
 @pytest.mark.parametrize("isa", supported())
 def test_every_instruction_set(isa):
     """The same programs against the same evaluator, in a process where the instruction set is forced."""
-    script = "import sys, test_random_programs as t\nfor seed in range(int(sys.argv[1])): t.check(t.seeded(seed))\nprint(t.lm.isa())"
+    script = (
+        "import sys, test_random_programs as t\nfor seed in range(int(sys.argv[1])): t.check(t.seeded(seed))\nprint(t.lm.isa())"
+    )
     folder = str(Path(__file__).parent)
     done = subprocess.run(
         [sys.executable, "-c", script, str(DEEP or 25)],

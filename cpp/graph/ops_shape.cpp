@@ -16,8 +16,15 @@ const Shape& in_shape(const Tensors& inputs) { return inputs[0]->shape(); }
 Type infer_reshape(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const Shape& from = in_shape(inputs);
   const Shape& to = attrs.get<Shape>("shape");
-  const bool same = product(from, 0, from.size()) == product(to, 0, to.size());
-  check(same, describe(op, inputs), ": ", to_string(product(from, 0, from.size())), " elements do not fill ", to_string(to));
+  Shape had = from, has = to;  // without the symbolic sizes that both have: (B, B) becomes (B, 1, B)
+  for (const Dim& dim : from) {
+    const auto left = std::find(had.begin(), had.end(), dim), right = std::find(has.begin(), has.end(), dim);
+    if (dim.constant() || right == has.end()) continue;
+    had.erase(left);
+    has.erase(right);
+  }
+  const bool same = product(had, 0, had.size()) == product(has, 0, has.size());
+  check(same, describe(op, inputs), ": the elements of ", to_string(from), " do not fill ", to_string(to));
   return {inputs[0]->dtype(), to};
 }
 Tensor reshape_grad(const Tensor& y, const Tensor& dy, int) { return reshape(dy, y->inputs[0]->shape()); }

@@ -332,8 +332,8 @@ class Parameter(Tensor):
             self.value = self.init(shape, rng, self.dtype)
         except MemoryError as error:
             raise MemoryError(
-                f"[{self.name or 'Parameter'}] expected {8 * math.prod(shape)} bytes of memory for the first values of {self.dtype} "
-                f"{shape}, in float64, got none; use fewer units"
+                f"[{self.name or 'Parameter'}] expected {8 * math.prod(shape)} bytes of memory for the first values of "
+                f"{self.dtype} {shape}, in float64, got none; use fewer units"
             ) from error
 
     def __repr__(self) -> str:

@@ -102,7 +102,7 @@ class Optimizer(Configured):
     # ---- state and effects ----
 
     def check_state(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """ValueError where a state of these shapes, from a file, cannot be this optimizer's; asked before `bind` makes room for it."""
+        """ValueError where a state of these shapes, from a file, cannot be this optimizer's: before `bind` makes room for it."""
 
     def bind(self, params: Sequence[Parameter]) -> None:
         """Creates the state for these parameters: "lr", "clock", and "<parameter>.<slot>". Slots that exist already stay as they
