@@ -132,7 +132,7 @@ class Pool {
 
   void serve(int worker) {
     uint64_t seen = ticket_.load() / kGeneration;
-    while (true) {
+    while (!stop_.load()) {  // asked after each look at the generation: the one that ends the pool may be the one just seen
       const auto start = Clock::now();
       int spins = 0;
       while (ticket_.load(std::memory_order_acquire) / kGeneration == seen) {
@@ -145,7 +145,6 @@ class Pool {
           sleepers_.fetch_sub(1, std::memory_order_seq_cst);
         }
       }
-      if (stop_.load()) return;
       seen = ticket_.load(std::memory_order_acquire) / kGeneration;
       drain(worker);
     }
