@@ -51,7 +51,7 @@ CASES = {  # name: what is made, what is asked for, parts of the message
         ["add", "(40000, 40000)", "6400000000 bytes"],
     ),
     "the arena": (WIDE, "net.predict(x)", ["wide", "(3000, 200000)", "bytes"]),
-    "a training step": (WIDE, "net.train_step(x, np.ones((3_000, 1), 'f4'))", ["wide", "bytes"]),
+    "a training step": (WIDE, "net.train_step(x, np.ones((3_000, 1), 'f4'))", ["sum", "2400000000 bytes"]),
     "an output": (
         "a = lm.Input(1)\nnet = lm.Model(a, lm.broadcast_to(a, (a.shape[0], 10**9)) + 1)\nx = np.ones((2, 1), 'f4')",
         "net.predict(x)",
@@ -65,7 +65,7 @@ CASES = {  # name: what is made, what is asked for, parts of the message
     "a constant": (
         "x = np.broadcast_to(np.ones(1), (10**5, 10**5))",
         "lm.exp(lm.placeholder((10**5, 10**5), 'float64') + x)",
-        ["80000000000 bytes"],
+        ["(100000, 100000)", "74.5 GiB"],  # NumPy's own, of the copy that a constant is made from
     ),
 }
 
@@ -107,7 +107,7 @@ def test_a_network_whose_build_failed_can_be_built_smaller():
 def test_products_of_dimensions(sizes):
     """More elements than memory can address are refused where they are asked for; 0 of them are 0."""
     x = lm.placeholder((1,) * len(sizes), "float64")
-    with pytest.raises((ValueError, MemoryError), match="memory|bytes"):
+    with pytest.raises((ValueError, MemoryError), match="memory|bytes|below|too big"):
         program = core.Program([x.node], [lm.exp(lm.broadcast_to(x, sizes)).node])
         program.run([np.ones((1,) * len(sizes))])
 

@@ -157,5 +157,5 @@ def test_a_size_on_two_axes_can_be_reshaped():
     f = lm.function([x], [lm.expand_dims(square, 2), lm.grad(lm.sum(lm.sin(lm.expand_dims(square, 0))), [x])[0]])
     value, slope = f(np.arange(6.0).reshape(2, 3))
     assert value.shape == (2, 2, 1) and slope.shape == (2, 3)
-    with pytest.raises(ValueError, match="reshape"):
+    with pytest.raises(ValueError, match="symbolic|fill"):
         lm.reshape(t("B", "B", 3), ("B", "B", 4))

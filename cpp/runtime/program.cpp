@@ -191,7 +191,8 @@ Strided Program::look(const Node* node, Strided view) const {
     const auto& axes = node->attrs.get<std::vector<int64_t>>("axes");
     for (size_t i = 0; i < axes.size(); ++i) view.strides[i] = from.strides[static_cast<size_t>(axes[i])];
   } else if (node->is("slice")) {
-    const Sizes start = symbols_.eval(node->attrs.get<Shape>("start"));
+    Sizes start;  // of no elements from the end on: -1
+    for (const Dim& dim : node->attrs.get<Shape>("start")) start.push_back(symbols_.eval(dim));
     const auto& step = node->attrs.get<std::vector<int64_t>>("step");
     for (size_t i = 0; i < sizes.size(); ++i) {
       const int64_t last = sizes[i] == 0 ? start[i] : start[i] + (sizes[i] - 1) * step[i];
