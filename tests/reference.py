@@ -72,6 +72,11 @@ def elementwise(f: Callable) -> Callable:
     return lambda _, node, *xs: f(*xs)
 
 
+def number(f: Callable) -> Callable:
+    """Of numbers: a bool counts as 0 or 1."""
+    return lambda _, node, *xs: f(*(x.astype(np.int64) if x.dtype == bool else x for x in map(np.asarray, xs)))
+
+
 def divide(a, b):
     with np.errstate(divide="ignore", invalid="ignore"):
         return a / b
@@ -301,9 +306,9 @@ def host(_, node, *inputs):
 
 
 TABLE: dict[str, Callable] = {
-    "neg": elementwise(np.negative),
-    "abs": elementwise(np.abs),
-    "sign": elementwise(np.sign),
+    "neg": number(np.negative),
+    "abs": number(np.abs),
+    "sign": number(np.sign),
     "exp": elementwise(quiet(np.exp)),
     "log": elementwise(quiet(np.log)),
     "log1p": elementwise(quiet(np.log1p)),
@@ -312,12 +317,12 @@ TABLE: dict[str, Callable] = {
     "sin": elementwise(quiet(np.sin)),
     "cos": elementwise(quiet(np.cos)),
     "erf": elementwise(erf),
-    "floor": elementwise(np.floor),
-    "add": elementwise(np.add),
-    "sub": elementwise(np.subtract),
+    "floor": number(np.floor),
+    "add": number(np.add),
+    "sub": number(np.subtract),
     "mul": elementwise(np.multiply),
     "div": elementwise(divide),
-    "pow": elementwise(quiet(np.power)),
+    "pow": number(quiet(np.power)),
     "maximum": elementwise(np.maximum),
     "minimum": elementwise(np.minimum),
     "eq": elementwise(np.equal),

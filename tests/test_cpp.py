@@ -1,8 +1,15 @@
-"""Builds and runs the C++ tests of tests/cpp with the compiler of this machine. No compiler or a broken build is a failure."""
+"""Builds and runs the C++ tests of tests/cpp with the compiler of this machine. No compiler or a broken build is a failure.
+
+LAMINA_SANITIZE=address,undefined pytest tests/test_cpp.py          with faults of memory and of arithmetic as failures
+LAMINA_SANITIZE=thread pytest tests/test_cpp.py -k pool             with races as failures
+"""
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,22 +18,27 @@ import pytest
 from test_layering import CPP, MAY_INCLUDE, compiler, includes, isa_flags, kernel_units, units_of_this_machine
 
 TESTS = Path(__file__).resolve().parent / "cpp"
-FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-pthread", f"-I{CPP}", f"-I{TESTS}"]
+SANITIZE = os.environ.get("LAMINA_SANITIZE", "")
+SANITIZER = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"] if SANITIZE else []
+FLAGS = [*SANITIZER, "-std=c++20", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", "-pthread", f"-I{CPP}", f"-I{TESTS}"]
 
 
 def sources() -> list[Path]:
     return sorted(TESTS.glob("test_*.cpp"))
 
 
-def folders() -> list[str]:
-    """Those that the tests include from, and what they stand on."""
-    named = {name.split("/")[0] for path in TESTS.iterdir() for kind, name in includes(path) if kind == '"' and "/" in name}
-    return sorted(set().union(*(MAY_INCLUDE[folder] for folder in named)))
+def folders(source: Path) -> set[str]:
+    """Those that a test includes from, itself or through its headers, and what they stand on."""
+    found: set[str] = set()
+    for kind, name in includes(source):
+        if kind == '"':
+            found |= MAY_INCLUDE[name.split("/")[0]] if "/" in name else folders(TESTS / name)
+    return found
 
 
-def units() -> list[Path]:
+def units(source: Path) -> list[Path]:
     foreign = set(kernel_units()) - set(units_of_this_machine())
-    return [path for folder in folders() for path in sorted((CPP / folder).glob("*.cpp")) if path not in foreign]
+    return [path for folder in sorted(folders(source)) for path in sorted((CPP / folder).glob("*.cpp")) if path not in foreign]
 
 
 def compile_unit(source: Path, target: Path) -> Path:
@@ -39,13 +51,19 @@ def compile_unit(source: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def objects(tmp_path_factory) -> dict[Path, Path]:
-    """Source -> object, for the tests and all that they need, two at a time."""
+def objects(tmp_path_factory) -> Callable[[list[Path]], list[Path]]:
+    """Sources -> their objects, each built once, two at a time."""
     folder = tmp_path_factory.mktemp("objects")
-    wanted = [*sources(), *units()]
-    with ThreadPoolExecutor(2) as pool:
-        built = pool.map(compile_unit, wanted, [folder / f"{p.parent.name}_{p.stem}.o" for p in wanted])
-        return dict(zip(wanted, built, strict=True))
+    built: dict[Path, Path] = {}
+
+    def build(wanted: list[Path]) -> list[Path]:
+        new = [p for p in wanted if p not in built]
+        with ThreadPoolExecutor(2) as pool:
+            made = pool.map(compile_unit, new, [folder / f"{p.parent.name}_{p.stem}.o" for p in new])
+            built.update(zip(new, made, strict=True))
+        return [built[p] for p in wanted]
+
+    return build
 
 
 def test_there_are_cpp_tests():
@@ -55,8 +73,11 @@ def test_there_are_cpp_tests():
 @pytest.mark.parametrize("source", sources(), ids=lambda p: p.stem)
 def test_cpp(source, objects, tmp_path):
     program = tmp_path / source.stem
-    parts = [str(objects[p]) for p in (source, *units())]
-    linked = subprocess.run([compiler(), "-pthread", *parts, "-o", str(program)], capture_output=True, text=True)
+    parts = map(str, objects([source, *units(source)]))
+    linked = subprocess.run([compiler(), *SANITIZER, "-pthread", *parts, "-o", str(program)], capture_output=True, text=True)
     assert linked.returncode == 0, linked.stderr[-5000:]
-    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=300)
+    # ThreadSanitizer knows only some layouts of the address space: nothing is moved at random under it.
+    start = ["setarch", platform.machine(), "-R"] if "thread" in SANITIZE else []
+    options = {"ASAN_OPTIONS": "allocator_may_return_null=1"}  # as without it: the caller's own error
+    done = subprocess.run([*start, str(program)], capture_output=True, text=True, timeout=300, env=os.environ | options)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]

@@ -1,35 +1,84 @@
 """Random programs of all operations, broadcasts and odd sizes: value and gradient equal the float64 evaluator.
 
-A program is drawn from its seed, so a failure repeats by its number. Divisions, roots and logarithms are kept away from their
-poles: the evaluator and the core round differently, and what is compared is the arithmetic, not the conditioning.
+A program is drawn from its seed, so a failure repeats by its number; Hypothesis draws further ones choice by choice, and makes
+those that fail small. Divisions, roots and logarithms are kept away from their poles: the evaluator and the core round differently,
+and what is compared is the arithmetic, not the conditioning.
+
+    LAMINA_DEEP=5000 pytest tests/test_random_programs.py       so many programs of each kind
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import lamina as lm
 import reference
 from lamina import _core as core
+from test_isa import supported
 
-PROGRAMS = 150
+DEEP = int(os.environ.get("LAMINA_DEEP", "0"))
+PROGRAMS = DEEP or 150
 SIZES = [1, 2, 3, 5, 8, 17]
 BATCHES = [1, 2, 7, 33, 0]
-UNARY = ["negative", "abs", "sin", "cos", "tanh", "sigmoid", "erf", "square", "relu", "floor", "sign"]
+UNARY = ["negative", "abs", "sin", "cos", "tanh", "sigmoid", "erf", "square", "relu", "floor", "sign", "stop_gradient"]
+COMPARE = [lm.equal, lm.not_equal, lm.less, lm.less_equal, lm.greater, lm.greater_equal]
 ACTIVATIONS = [n for n in core.activation_names() if n != "softplus"]
+# Operations that no program here holds, and where they are tested instead.
+ELSEWHERE = {
+    "contiguous": "made by passes alone",
+    "assign": "an effect: test_program.py",
+    "rule_update": "an effect: test_optim.py",
+    "rule_constants": "an effect: test_optim.py",
+    "random_uniform": "draws its own numbers: test_program.py",
+    "softplus": "its evaluator loses digits for large inputs: test_activations.py",
+    "softplus_backward": "as softplus",
+}
+
+
+class Choices:
+    """A random generator whose choices Hypothesis makes."""
+
+    def __init__(self, data):
+        self.data, self.numbers = data, np.random.default_rng(0)
+
+    def integers(self, low, high=None, size=None):
+        low, high = (0, low) if high is None else (low, high)
+        if size is not None:
+            return np.array([self.integers(low, high) for _ in range(size)], np.int64)
+        return self.data.draw(st.integers(low, high - 1))
+
+    def random(self):
+        return self.data.draw(st.integers(0, 9)) / 10
+
+    def permutation(self, options):
+        return self.data.draw(st.permutations(options))
+
+    def normal(self, size=None):
+        return self.numbers.normal(size=size)
 
 
 class Program:
     """Inputs, and tensors made from them by random operations."""
 
-    def __init__(self, seed: int):
-        self.rng = np.random.default_rng(seed)
+    def __init__(self, rng):
+        self.rng = rng
         self.inputs = [self.input(i) for i in range(self.rng.integers(1, 4))]
         parameter = lm.Parameter(self.rng.normal(size=(self.size(), self.size())), dtype="float64")
+        self.others = [self.input(len(self.inputs) + i, dtype) for i, dtype in enumerate(["int64", "bool"])]  # not differentiated
         self.tensors = [*self.inputs, parameter]
         for _ in range(self.rng.integers(3, 14)):
-            self.tensors.append(self.step())
+            if self.rng.random() < 0.2:
+                self.others.append(self.other_step())
+            else:
+                self.tensors.append(self.step())
 
     def pick(self, options):
         return options[self.rng.integers(len(options))]
@@ -37,15 +86,26 @@ class Program:
     def size(self) -> int:
         return int(self.pick(SIZES))
 
-    def input(self, i: int) -> lm.Tensor:
+    def input(self, i: int, dtype: str = "float64") -> lm.Tensor:
         rank = self.rng.integers(0, 4)
         shape = [self.size() for _ in range(rank)]
         if rank and self.rng.random() < 0.7:
             shape[0] = None
-        return lm.placeholder(tuple(shape), "float64", name=f"x{i}")
+        return lm.placeholder(tuple(shape), dtype, name=f"x{i}")
 
     def array(self, x: lm.Tensor, batch: int) -> np.ndarray:
-        return self.rng.normal(size=[n if isinstance(n, int) else batch for n in x.shape])
+        values = self.rng.normal(size=[n if isinstance(n, int) else batch for n in x.shape])
+        return (
+            np.asarray(values * 4).astype(x.dtype)
+            if x.dtype == "int64"
+            else np.asarray(values > 0)
+            if x.dtype == "bool"
+            else values
+        )
+
+    @property
+    def fed(self) -> list[lm.Tensor]:
+        return [*self.inputs, *self.others[:2]]
 
     def known_axis(self, x: lm.Tensor) -> int | None:
         axes = [a for a in range(x.ndim) if isinstance(x.shape[a], int)]
@@ -63,21 +123,73 @@ class Program:
             self.row,
             self.matmul,
             self.shaper,
+            self.shaper,
+            self.mixed,
         ]
         return self.pick(makers)(x)
 
+    def other_step(self) -> lm.Tensor:
+        """Whole numbers and truths: exact, as long as the numbers stay small."""
+        x = self.pick(self.others)
+        y = self.pick([y for y in self.others if fits(x, y)])
+        kind = self.rng.integers(8)
+        if kind == 0:
+            return self.pick(COMPARE)(x, y)
+        if kind == 1:
+            return self.pick([lm.logical_and, lm.logical_or])(x, y)
+        if kind == 2:
+            return lm.clip(x * y, -50, 50) if x.dtype == "int64" else lm.cast(x, "int64")
+        if kind == 3:
+            return self.shaper(x)
+        if kind == 4 and x.ndim:
+            return self.reduction(x) if x.dtype == "int64" else lm.sum(x, axis=self.rng.integers(x.ndim))
+        if kind == 5:
+            return self.pick([lm.abs, lm.sign, lm.negative, lm.floor])(x) if x.dtype == "int64" else lm.logical_not(x)
+        if kind == 6:
+            return lm.where(x > 0, x, y)
+        return lm.clip(self.pick([lm.add, lm.subtract])(x, y), -50, 50)
+
+    def mixed(self, x):
+        """Where floats meet whole numbers, truths, and the marks that a program resolves."""
+        kind = self.rng.integers(8)
+        partners = [y for y in self.others if fits(x, y)]
+        if kind == 0 and partners:
+            return x * lm.tanh(lm.cast(self.pick(partners), "float64"))
+        if kind == 1 and partners:
+            return lm.where(self.pick(partners) > 0, x, lm.tanh(x))
+        if kind == 2 and x.ndim:
+            labels = lm.cast(lm.clip(lm.floor(lm.sum(lm.sin(x), axis=0) * 2 + 1.5), -1, 3), "int64")
+            return lm.one_hot(labels, 3, "float64")
+        if kind == 3:
+            return lm.in_training(x * 2, lm.tanh(x))
+        if kind == 4:
+            state = lm.Parameter(np.zeros(()), dtype="float64", trainable=False)
+            return lm.ops.update_state(lm.sin(x), state, lm.sum(x))
+        if kind == 5 and x.ndim:
+            return x * lm.reshape(lm.cast(lm.arange(x.shape[0], "int64"), "float64") / 7, (-1, *[1] * (x.ndim - 1)))
+        if kind == 6:
+            small = lm.Parameter(self.rng.normal(size=(3, 3)) / 4 + np.eye(3), dtype="float64")
+            return x * lm.tanh(lm.linalg.inv(small)[0, 0])
+        return lm.power(x * x + 0.5, self.pick([0.3, 1.5, -0.7]))
+
     def unary(self, x):
-        kind = self.rng.integers(6)
+        kind = self.rng.integers(8)
         if kind == 0:
             return lm.exp(lm.tanh(x))
         if kind == 1:
             return lm.log(1 + x * x)
+        if kind == 3:
+            return lm.expm1(lm.sin(x))
+        if kind == 4:
+            return lm.log1p(lm.abs(x))
         if kind == 2:
             return lm.sqrt(x * x + 0.5)
         return getattr(lm, self.pick(UNARY))(x)
 
     def activation(self, x):
-        return lm.activation(self.pick(ACTIVATIONS), x)
+        name = self.pick(ACTIVATIONS)
+        defaults = core.activation_defaults(name)
+        return lm.activation(name, x, *[p * self.pick([1, 0.75, 1.25]) for p in defaults])
 
     def binary(self, x):
         partners = [y for y in self.tensors if fits(x, y)]
@@ -96,7 +208,7 @@ class Program:
     def reduction(self, x):
         if x.ndim == 0:
             return -x
-        name = self.pick(["sum", "sum", "mean", "max", "min", "var"])
+        name = self.pick(["sum", "sum", "mean", "max", "min", "var"] if x.dtype == "float64" else ["sum", "max", "min"])
         free = [a for a in range(x.ndim) if isinstance(x.shape[a], int)]  # of no elements there is no mean and no maximum
         axes = list(range(x.ndim)) if name == "sum" else free
         if not axes:
@@ -109,13 +221,15 @@ class Program:
         if axis is None:
             return lm.tanh(x)
         if self.rng.random() < 0.2:
-            return lm.cast(lm.argmax(x, axis=axis), "float64")
+            return lm.cast(self.pick([lm.argmax, lm.argmin])(x, axis=axis), "float64")
         return self.pick([lm.softmax, lm.log_softmax, lm.logsumexp])(x, axis=axis)
 
     def matmul(self, x):
         if x.ndim == 0 or not isinstance(x.shape[-1], int):
             return x * 0.5
         k, n = x.shape[-1], self.size()
+        if x.ndim == 3 and self.rng.random() < 0.4:  # a stack by a stack
+            return lm.tanh(x) @ lm.transpose(lm.sin(x), (0, 2, 1))
         w = lm.Parameter(self.rng.normal(size=(k, n)) / np.sqrt(k), dtype="float64")
         y = x @ w if self.rng.random() < 0.7 or x.ndim != 2 else x @ x.T
         return y + self.rng.normal(size=n) if y.ndim and self.rng.random() < 0.5 and y.shape[-1] == n else y
@@ -124,7 +238,7 @@ class Program:
         kind, axis = self.rng.integers(8), self.known_axis(x)
         if kind == 0:
             return lm.transpose(x)
-        if kind == 1:
+        if kind == 1 and sum(not isinstance(n, int) for n in x.shape) < 2:  # a size B * B has no name
             return lm.reshape(x, (-1,))
         if kind == 2:
             return lm.expand_dims(x, int(self.rng.integers(x.ndim + 1)))
@@ -140,7 +254,7 @@ class Program:
         if kind == 5:
             return lm.take(x, self.rng.integers(0, x.shape[axis], 3), axis=axis)
         if kind == 6:
-            return lm.concatenate([x, lm.tanh(x)], axis=axis)
+            return lm.concatenate([x, lm.tanh(x) if x.dtype == "float64" else lm.flip(x, axis)], axis=axis)
         return lm.pad(x, [(1, 2) if a == axis else (0, 0) for a in range(x.ndim)])
 
 
@@ -152,7 +266,7 @@ def fits(x: lm.Tensor, y: lm.Tensor) -> bool:
 
 def outputs_of(program: Program) -> list[lm.Tensor]:
     """Some of the tensors, a scalar of all of them, and its gradients."""
-    kept = [t for t in program.tensors[len(program.inputs) :] if program.rng.random() < 0.3]
+    kept = [t for t in [*program.tensors[len(program.inputs) :], *program.others] if program.rng.random() < 0.3]
     total = lm.sum(lm.tanh(program.tensors[-1]))
     for t in program.tensors[len(program.inputs) :]:
         total = total + lm.sum(lm.sin(t))
@@ -168,32 +282,128 @@ def sums_everything(dump: list[dict]) -> bool:
 SWITCHES = [{"fuse": False}, {"fuse_products": False}, {"optimize": False}]
 
 
-@pytest.mark.parametrize("seed", range(PROGRAMS))
-def test_random_program(seed):
-    program = Program(seed)
+def seeded(seed: int) -> Program:
+    return Program(np.random.default_rng(seed))
+
+
+def check(program: Program) -> None:
     outputs = outputs_of(program)
-    inputs, nodes = [t.node for t in program.inputs], [t.node for t in outputs]
+    inputs, nodes = [t.node for t in program.fed], [t.node for t in outputs]
     planned = core.Program(inputs, nodes)
     others = [core.Program(inputs, nodes, **switches) for switches in SWITCHES]
     alone = [core.Program(inputs, [node]) for node in nodes]
     dumps = [core.dump([node], False) for node in nodes]
     for batch in program.rng.permutation(BATCHES):
-        arrays = [program.array(x, int(batch)) for x in program.inputs]
+        arrays = [program.array(x, int(batch)) for x in program.fed]
         got = planned.run(arrays)
         for a, b, dump in zip(got, [one for p in alone for one in p.run(arrays)], dumps, strict=True):
             few = 1e-14 if sums_everything(dump) else 0
             np.testing.assert_allclose(a, b, rtol=few, atol=few * np.abs(a).max(initial=0), err_msg=f"batch {batch}: beside others")
         for other in [p.run(arrays) for p in others]:
             for a, b in zip(got, other, strict=True):  # sums over everything follow the domain they are fused into: a few eps
-                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * (1 + np.abs(a).max(initial=0)), err_msg=f"batch {batch}")
+                scale = 1 + np.abs(a.astype(np.float64)).max(initial=0)
+                np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * scale, err_msg=f"batch {batch}")
         by_name = {f"x{i}": a for i, a in enumerate(arrays)}
         for value, dump in zip(got, dumps, strict=True):
             want = evaluate(dump, by_name, int(batch))
             assert value.shape == want.shape
-            scale = 1 + np.abs(want).max(initial=0)
+            scale = 1 + np.abs(want.astype(np.float64)).max(initial=0)
             np.testing.assert_allclose(value, want, rtol=1e-9, atol=1e-10 * scale, err_msg=f"batch {batch}")
 
 
 def evaluate(dump: list[dict], arrays: dict[str, np.ndarray], batch: int) -> np.ndarray:
     feeds = {n["id"]: arrays[n["attrs"]["name"]] for n in dump if n["op"] == "input"}
     return reference.evaluate(dump, feeds, reference.Context(dims={"B": batch}))[dump[-1]["id"]]
+
+
+@pytest.mark.parametrize("seed", range(PROGRAMS))
+def test_random_program(seed):
+    check(seeded(seed))
+
+
+@settings(max_examples=DEEP or 40, derandomize=not DEEP, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_program_of_hypothesis(data):
+    check(Program(Choices(data)))
+
+
+def slope(program: Program, total: lm.Tensor, arrays: list[np.ndarray], along: list[np.ndarray], h: float, batch: int) -> float:
+    """d total / dt at x + t u by the evaluator alone."""
+    dump = core.dump([total.node], False)
+
+    def at(t: float) -> float:
+        moved = [a + t * u for a, u in zip(arrays, along, strict=False)] + arrays[len(along) :]
+        return float(evaluate(dump, {f"x{i}": a for i, a in enumerate(moved)}, batch))
+
+    return (at(h) - at(-h)) / (2 * h)
+
+
+@pytest.mark.parametrize("seed", range(PROGRAMS))
+def test_gradient_is_the_slope_of_the_evaluator(seed):
+    program = seeded(10_000 + seed)
+    total = outputs_of(program)[1]
+    if any(node.op == "stop_gradient" for node in core.topological([total.node])):
+        return  # whose gradient is not the slope: see test_gradients.py
+    arrays = [program.array(x, 3) for x in program.fed]
+    along = [program.rng.normal(size=a.shape) for a in arrays[: len(program.inputs)]]
+    grads = core.Program([t.node for t in program.fed], [t.node for t in lm.grad(total, program.inputs)]).run(arrays)
+    got = sum(float((g * u).sum()) for g, u in zip(grads, along, strict=True))
+    wide, narrow = (slope(program, total, arrays, along, h, 3) for h in (1e-5, 1e-6))
+    if abs(wide - narrow) > 1e-5 * (1 + abs(wide)):
+        return  # a kink within the step: there is no slope
+    assert abs(got - narrow) < 1e-4 * (1 + abs(narrow)), f"{got}, by differences {narrow}"
+
+
+def test_every_operation_is_among_them():
+    found = set()
+    for seed in range(150):
+        program = seeded(seed)
+        found |= {node.op for node in core.topological([t.node for t in outputs_of(program)])}
+    assert sorted(set(core.op_names()) - found - set(ELSEWHERE)) == []
+
+
+@pytest.mark.parametrize("seed", range(DEEP or 8))
+def test_float32_is_close_and_threads_change_no_bit(seed, threads):
+    program = seeded(20_000 + seed)
+    kept = [program.tensors[-1], *program.tensors[len(program.inputs) :: 3]]
+    narrow = [lm.placeholder(x.shape, "float32" if x.dtype == "float64" else x.dtype, x.name) for x in program.fed]
+    made = {old.node.serial: new.node for old, new in zip(program.fed, narrow, strict=True)}
+    for node in core.topological([t.node for t in kept]):
+        if node.serial not in made:
+            attrs = node.attrs | ({"dtype": "float32"} if node.attrs.get("dtype") == "float64" else {})
+            below = [made[n.serial] for n in node.inputs]
+            is_double = node.op in ("variable", "constant") and node.dtype == "float64"
+            made[node.serial] = core.make("cast", [node], {"dtype": "float32"}) if is_double else core.make(node.op, below, attrs)
+    inputs, outputs = [t.node for t in narrow], [made[t.node.serial] for t in kept]
+    plan, apart = core.Program(inputs, outputs), core.Program(inputs, outputs, optimize=False, fuse=False, fuse_products=False)
+    for batch in (3, 600):  # the larger is worth several threads
+        arrays = [program.array(x, batch) for x in program.fed]
+        arrays = [a.astype(np.float32) if a.dtype == np.float64 else a for a in arrays]
+        threads(1)
+        got = plan.run(arrays)
+        for count in (2, 3, 4):
+            threads(count)
+            for a, b in zip(got, plan.run(arrays), strict=True):
+                assert np.array_equal(a, b, equal_nan=True), f"{count} threads, batch {batch}"
+        threads(1)
+        for a, b in zip(got, apart.run(arrays), strict=True):
+            assert a.dtype == b.dtype and a.shape == b.shape
+            scale = 1 + np.abs(a.astype(np.float64)).max(initial=0)
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * scale, err_msg=f"batch {batch}")
+
+
+@pytest.mark.parametrize("isa", supported())
+def test_every_instruction_set(isa):
+    """The same programs against the same evaluator, in a process where the instruction set is forced."""
+    script = (
+        "import sys, test_random_programs as t\nfor seed in range(int(sys.argv[1])): t.check(t.seeded(seed))\nprint(t.lm.isa())"
+    )
+    folder = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(DEEP or 25)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"LAMINA_ISA": isa, "PYTHONPATH": os.pathsep.join([folder, *sys.path])},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.strip() == isa

@@ -147,3 +147,15 @@ def test_a_net_takes_any_batch_in_any_order(rng):
         assert np.isfinite(net.train_step(x[:n], y[:n]))
         assert net.predict(x[:n]).shape == (n, 3)
     assert net.predict(x[:0]).shape == (0, 3)
+
+
+def test_a_size_on_two_axes_can_be_reshaped():
+    """(B, B) has no number of elements of the form c B + o, and needs none where both sides have the axes."""
+    x = t("B", 3)
+    square = x @ x.T
+    assert [str(n) for n in lm.expand_dims(square, 1).shape] == ["B", "1", "B"]
+    f = lm.function([x], [lm.expand_dims(square, 2), lm.grad(lm.sum(lm.sin(lm.expand_dims(square, 0))), [x])[0]])
+    value, slope = f(np.arange(6.0).reshape(2, 3))
+    assert value.shape == (2, 2, 1) and slope.shape == (2, 3)
+    with pytest.raises(ValueError, match="symbolic|fill"):
+        lm.reshape(t("B", "B", 3), ("B", "B", 4))

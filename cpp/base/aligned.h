@@ -6,6 +6,9 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <string>
+
+#include "base/check.h"
 
 namespace lamina {
 
@@ -13,28 +16,33 @@ constexpr size_t kAlignment = 64;
 
 constexpr size_t align_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
+// What a MemoryError says.
+inline std::string no_room(const std::string& purpose, size_t bytes) {
+  return text("[", purpose, "] expected ", bytes, " bytes (", static_cast<double>(bytes) / 1e9,
+              " GB) of memory, got none; use smaller batches or tensors");
+}
+
 class AlignedBuffer {
  public:
-  AlignedBuffer() = default;
-  explicit AlignedBuffer(size_t bytes) { reset(bytes); }
-
-  // Room for `bytes`, zeroed; what was there is gone. Throws std::bad_alloc.
-  void reset(size_t bytes) {
+  // Room for `bytes`, zeroed; what was there is gone. Where there is none: MemoryError, which names what `purpose()` says.
+  template <class Purpose>
+  void reset(size_t bytes, const Purpose& purpose) {
     data_.reset();
     size_ = 0;
     if (bytes == 0) return;
-    if (bytes > static_cast<size_t>(PTRDIFF_MAX) - kAlignment) throw std::bad_alloc();
     // Not aligned_alloc: Windows has none.
-    void* memory = ::operator new(align_up(bytes), std::align_val_t{kAlignment}, std::nothrow);
-    if (memory == nullptr) throw std::bad_alloc();
+    const bool possible = bytes <= static_cast<size_t>(PTRDIFF_MAX) - kAlignment;
+    void* memory = possible ? ::operator new(align_up(bytes), std::align_val_t{kAlignment}, std::nothrow) : nullptr;
+    if (memory == nullptr) throw MemoryError(no_room(purpose(), bytes));
     std::memset(memory, 0, align_up(bytes));
     data_.reset(static_cast<char*>(memory));
     size_ = bytes;
   }
 
   // Room for at least `bytes`; never shrinks.
-  void grow(size_t bytes) {
-    if (bytes > size_) reset(bytes);
+  template <class Purpose>
+  void grow(size_t bytes, const Purpose& purpose) {
+    if (bytes > size_) reset(bytes, purpose);
   }
 
   char* data() const { return data_.get(); }

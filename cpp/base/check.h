@@ -1,9 +1,11 @@
-// Errors that a user's mistake raises: where, expected, got, remedy. They reach Python as ValueError and TypeError.
+// Errors that a user's mistake raises: where, expected, got, remedy. They reach Python as ValueError, TypeError and MemoryError.
 #pragma once
 
+#include <new>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace lamina {
 
@@ -13,6 +15,15 @@ struct ValueError : std::invalid_argument {
 
 struct TypeError : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+class MemoryError : public std::bad_alloc {
+ public:
+  explicit MemoryError(std::string message) : message_(std::move(message)) {}
+  const char* what() const noexcept override { return message_.c_str(); }
+
+ private:
+  std::string message_;
 };
 
 // The parts, one after the other, as text.

@@ -1,6 +1,7 @@
 #include "base/shape.h"
 
 #include <limits>
+#include <unordered_map>
 
 #include "base/check.h"
 #include "base/dtype.h"
@@ -12,6 +13,11 @@ std::vector<std::string>& symbol_names() {
   static std::vector<std::string> names{"", "B"};
   return names;
 }
+
+std::unordered_map<std::string, Symbol>& symbols() {
+  static std::unordered_map<std::string, Symbol> numbers{{"B", kBatch}};
+  return numbers;
+}
 }  // namespace
 
 DType dtype_of(const std::string& name) {
@@ -22,16 +28,17 @@ DType dtype_of(const std::string& name) {
 
 Symbol symbol(const std::string& name) {
   auto& names = symbol_names();
-  for (size_t i = 1; i < names.size(); ++i)
-    if (names[i] == name) return static_cast<Symbol>(i);
-  names.push_back(name);
-  return static_cast<Symbol>(names.size() - 1);
+  const auto [entry, fresh] = symbols().emplace(name, static_cast<Symbol>(names.size()));
+  if (fresh) names.push_back(name);
+  return entry->second;
 }
 
 const std::string& symbol_name(Symbol s) { return symbol_names().at(static_cast<size_t>(s)); }
 
 namespace {
 Dim affine(int64_t coefficient, Symbol s, int64_t offset) {
+  for (int64_t part : {coefficient, offset})
+    check(-kMostSize < part && part < kMostSize, "shape: a size of ", part, " elements is more than memory can address");
   Dim d(offset);
   if (coefficient != 0) {
     d.coefficient = coefficient;
@@ -65,7 +72,7 @@ Dim divide(const Dim& a, const Dim& b, const std::string& where) {
     return affine(a.coefficient / b.offset, a.symbol, a.offset / b.offset);
   if (!b.constant() && a.symbol == b.symbol && b.coefficient != 0 && a.coefficient % b.coefficient == 0) {
     const int64_t q = a.coefficient / b.coefficient;
-    if (q * b.offset == a.offset) return Dim(q);
+    if (checked_multiply(q, b.offset) == a.offset) return Dim(q);
   }
   fail("[", where, "] ", to_string(a), " elements cannot be split into parts of ", to_string(b));
 }
@@ -106,12 +113,28 @@ void Bindings::set(Symbol s, int64_t value) {
 
 Sizes Bindings::eval(const Shape& shape) const {
   Sizes sizes(shape.size());
-  for (size_t i = 0; i < shape.size(); ++i) sizes[i] = eval(shape[i]);
+  for (size_t i = 0; i < shape.size(); ++i) {
+    const Dim& dim = shape[i];
+    check(dim.constant() || of(dim.symbol) >= 0, "shape: the size ", symbol_name(dim.symbol), " of ", to_string(shape),
+          " is that of no input; give it a number, or an input of that size");
+    sizes[i] = eval(dim);
+    check(sizes[i] >= 0, "shape: ", to_string(shape), " has an axis of ", sizes[i], " elements with this batch; use a larger one");
+  }
   return sizes;
+}
+
+int64_t Bindings::eval(const Dim& dim) const {
+  if (dim.constant()) return dim.offset;
+  const int64_t scaled = checked_multiply(dim.coefficient, of(dim.symbol));
+  int64_t size = 0;
+  check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", to_string(dim),
+        " elements are more than memory can address");
+  return size;
 }
 
 bool Bindings::match(const Dim& dim, int64_t size) {
   if (dim.constant()) return dim.offset == size;
+  if (size >= kMostSize) return false;
   if (of(dim.symbol) >= 0) return eval(dim) == size;
   const int64_t rest = size - dim.offset;
   if (dim.coefficient == 0 || rest < 0 || rest % dim.coefficient != 0) return false;

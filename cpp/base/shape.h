@@ -34,6 +34,8 @@ struct Dim {
 using Shape = std::vector<Dim>;
 using Sizes = std::vector<int64_t>;
 
+constexpr int64_t kMostSize = int64_t{1} << 62;  // sizes, offsets and steps lie between -kMostSize and kMostSize
+
 // Arithmetic that stays of the form c * s + o; throws ValueError where it would not.
 Dim add(const Dim& a, const Dim& b);
 Dim multiply(const Dim& a, const Dim& b);
@@ -49,7 +51,8 @@ class Bindings {
   void clear() { values_.clear(); }
   int64_t of(Symbol s) const { return s < static_cast<Symbol>(values_.size()) ? values_[s] : -1; }
   void set(Symbol s, int64_t value);
-  int64_t eval(const Dim& dim) const { return dim.constant() ? dim.offset : dim.coefficient * of(dim.symbol) + dim.offset; }
+  int64_t eval(const Dim& dim) const;
+  // Lengths of axes: none may be unknown or negative.
   Sizes eval(const Shape& shape) const;
   // Makes `dim` equal `size`: solves for an unknown symbol, or compares. False when it cannot be.
   bool match(const Dim& dim, int64_t size);

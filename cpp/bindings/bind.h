@@ -22,6 +22,17 @@ py::dtype numpy_dtype(DType type);
 DType dtype_of_array(const py::array& array);  // TypeError for what a graph cannot hold
 Sizes sizes_of(const py::array& array);
 
+// A new array. Where there is no room for it: MemoryError, which names what `purpose()` says.
+template <class Purpose>
+py::array new_array(const py::dtype& dtype, const Sizes& sizes, const Purpose& purpose) {
+  try {
+    return py::array(dtype, sizes);
+  } catch (const py::error_already_set& error) {
+    if (!error.matches(PyExc_MemoryError)) throw;
+  }
+  throw MemoryError(no_room(purpose(), static_cast<size_t>(count(sizes)) * static_cast<size_t>(dtype.itemsize())));
+}
+
 void register_graph(py::module_& module);
 void register_program(py::module_& module);
 

@@ -54,7 +54,9 @@ Dim to_dim(const py::handle& item) {
   if (py::isinstance<py::str>(item)) return Dim::of(symbol(item.cast<std::string>()));
   if (!PyIndex_Check(item.ptr()))
     fail<TypeError>("shape: expected whole numbers, None or names, got ", py::cast<std::string>(py::repr(item)));
-  return Dim(py::cast<int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(item.ptr()))));
+  const auto size = py::cast<int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(item.ptr())));
+  check(-kMostSize < size && size < kMostSize, "shape: expected a size below 2^62, got ", size);
+  return Dim(size);
 }
 
 Shape to_shape(const py::handle& items) {
@@ -89,7 +91,9 @@ std::shared_ptr<const graph::Array> to_array(const py::handle& value) {
   auto result = std::make_shared<graph::Array>();
   result->dtype = dtype_of_array(array);
   result->sizes = sizes_of(py::array::ensure(value));
-  result->data.reset(static_cast<size_t>(array.nbytes()));
+  result->data.reset(static_cast<size_t>(array.nbytes()), [&] {
+    return text("constant, ", name_of(result->dtype), " ", to_string(Shape(result->sizes.begin(), result->sizes.end())));
+  });
   if (array.nbytes() > 0) std::memcpy(result->data.data(), array.data(), static_cast<size_t>(array.nbytes()));
   return result;
 }
@@ -155,6 +159,12 @@ NodeHandle make_node(const std::string& name, const std::vector<NodeHandle>& inp
 struct PyScope final : graph::Scope {
   py::object object;
   explicit PyScope(py::object o) : object(std::move(o)) {}
+
+  std::string label() const override {
+    const py::gil_scoped_acquire acquire;
+    const py::object name = py::getattr(py::getattr(object, "layer", py::none()), "name", py::none());
+    return py::isinstance<py::str>(name) ? name.cast<std::string>() : std::string();
+  }
 };
 
 struct ScopeContext {
@@ -174,7 +184,8 @@ using Variables = std::vector<std::shared_ptr<Variable>>;
 // The values of all of them between the same two steps.
 py::list read_variables(const Variables& variables) {
   py::list arrays;
-  for (const auto& v : variables) arrays.append(py::array(numpy_dtype(v->dtype), v->sizes));
+  for (const auto& v : variables)
+    arrays.append(new_array(numpy_dtype(v->dtype), v->sizes, [&] { return v->describe(); }));
   const auto turns = Variable::turns_of(variables);
   const Turn turn(*turns);
   for (size_t i = 0; i < variables.size(); ++i) {

@@ -45,12 +45,13 @@ const py::dtype& native(DType type) {
   return (*types)[static_cast<size_t>(type)];
 }
 
-// The array as the program reads it: itself where type and layout fit, a converted copy otherwise.
-py::array fitted(py::array array, DType type) {
+// The array as the program reads it as input i: itself where type and layout fit, a converted copy otherwise.
+py::array fitted(const Program& program, size_t i, py::array array) {
+  const DType type = program.input_type(i).dtype;
   if ((array.flags() & py::array::c_style) != 0 && array.dtype().is(native(type))) return array;
   const runtime::Rows rows = rows_of(array);
   if (rows.sizes.empty()) return py::array(array.attr("astype")(native(type)));
-  py::array out(native(type), rows.sizes);
+  py::array out = new_array(native(type), rows.sizes, [&] { return program.describe_input(i); });
   runtime::gather_rows(out.mutable_data(), type, rows, nullptr, 0, rows.sizes[0]);
   return out;
 }
@@ -100,7 +101,7 @@ class Call {
       const py::object item = values[i];
       py::array array = py::isinstance<py::array>(item) ? py::reinterpret_borrow<py::array>(item) : py::array::ensure(item);
       if (!array) throw py::error_already_set();
-      arrays_.push_back(fitted(std::move(array), program.input_type(i).dtype));
+      arrays_.push_back(fitted(program, i, std::move(array)));
       inputs_.push_back(arrays_.back().data());
     }
   }
@@ -130,7 +131,8 @@ py::list run(Program& program, const py::sequence& values, bool guarded) {
   std::vector<void*> outputs;
   py::list results;
   for (size_t i = 0; i < program.output_count(); ++i) {
-    py::array out(native(program.output_dtype(i)), program.output_sizes(i));
+    const auto purpose = [&] { return program.describe_output(i); };
+    py::array out = new_array(native(program.output_dtype(i)), program.output_sizes(i), purpose);
     outputs.push_back(out.mutable_data());
     results.append(std::move(out));
   }
@@ -160,7 +162,8 @@ py::list profile(Program& program, const py::sequence& values, int repeats) {
   std::vector<AlignedBuffer> memory(program.output_count());
   std::vector<void*> outputs;
   for (size_t i = 0; i < memory.size(); ++i) {
-    memory[i].reset(std::max<size_t>(8, static_cast<size_t>(count(program.output_sizes(i))) * size_of(program.output_dtype(i))));
+    memory[i].reset(std::max<size_t>(8, static_cast<size_t>(count(program.output_sizes(i))) * size_of(program.output_dtype(i))),
+                    [&] { return program.describe_output(i); });
     outputs.push_back(memory[i].data());
   }
   const size_t n = program.steps().size();

@@ -79,6 +79,7 @@ const Op& find_op(const std::string& name) {
   fill_registry();
   const auto found = registry().find(name);
   if (found != registry().end()) return found->second;
+  check(name.size() <= 64, "unknown operation '", name.substr(0, 64), "...'");
   std::string nearest;
   for (const auto& item : registry())
     if (nearest.empty() || edit_distance(name, item.first) < edit_distance(name, nearest)) nearest = item.first;
@@ -129,6 +130,11 @@ Tensor make(const Op& op, Tensors inputs, Attrs attrs) {
   for (const Tensor& input : inputs) check<TypeError>(input != nullptr, "[", op.name, "] an input is None");
   auto node = std::make_shared<Node>();
   node->type = op.infer(op, inputs, attrs);
+  constexpr size_t kMostAxes = 64;  // as many as an array of NumPy's has
+  check(node->shape().size() <= kMostAxes, "[", op.name, "] expected at most ", kMostAxes, " axes, got ", node->shape().size());
+  for (const Dim& dim : node->shape())
+    check(!dim.constant() || (dim.offset >= 0 && dim.offset < kMostSize), describe(op, inputs),
+          ": expected sizes of 0 to 2^62, got ", to_string(node->shape()));
   node->op = &op;
   node->inputs = std::move(inputs);
   node->attrs = std::move(attrs);

@@ -98,6 +98,7 @@ std::vector<std::string> op_names();
 // Something of the caller's that nodes carry (the layer call that made them).
 struct Scope {
   virtual ~Scope() = default;
+  virtual std::string label() const { return {}; }  // for errors
 };
 using ScopeRef = std::shared_ptr<const Scope>;
 

@@ -75,8 +75,7 @@ Attrs parameters_of(const Tensor& y) {
 Type infer_activation(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const Activation& a = find_activation(op.kind == Kind::elementwise && op.arity == 2 ? without_suffix(op.name) : op.name);
   const auto params = attrs.get<std::vector<double>>("params", std::vector<double>());
-  check(params.empty() || params.size() == a.defaults.size(), "[", op.name, "] expected ", a.defaults.size(), " parameters, got ",
-        params.size());
+  check(params.size() == a.defaults.size(), "[", op.name, "] expected ", a.defaults.size(), " parameters, got ", params.size());
   Type type{DType::float32, inputs[0]->shape()};
   for (const Tensor& x : inputs) {
     type.dtype = promote(type.dtype, x->dtype());

@@ -16,8 +16,15 @@ const Shape& in_shape(const Tensors& inputs) { return inputs[0]->shape(); }
 Type infer_reshape(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const Shape& from = in_shape(inputs);
   const Shape& to = attrs.get<Shape>("shape");
-  const bool same = product(from, 0, from.size()) == product(to, 0, to.size());
-  check(same, describe(op, inputs), ": ", to_string(product(from, 0, from.size())), " elements do not fill ", to_string(to));
+  Shape had = from, has = to;  // without the symbolic sizes that both have: (B, B) becomes (B, 1, B)
+  for (const Dim& dim : from) {
+    const auto left = std::find(had.begin(), had.end(), dim), right = std::find(has.begin(), has.end(), dim);
+    if (dim.constant() || right == has.end()) continue;
+    had.erase(left);
+    has.erase(right);
+  }
+  const bool same = product(had, 0, had.size()) == product(has, 0, has.size());
+  check(same, describe(op, inputs), ": the elements of ", to_string(from), " do not fill ", to_string(to));
   return {inputs[0]->dtype(), to};
 }
 Tensor reshape_grad(const Tensor& y, const Tensor& dy, int) { return reshape(dy, y->inputs[0]->shape()); }
@@ -59,7 +66,8 @@ Type infer_slice(const Op& op, const Tensors& inputs, const Attrs& attrs) {
         ": expected a slice for each axis");
   Shape shape;
   for (size_t i = 0; i < from.size(); ++i) {
-    check(step[i] != 0, describe(op, inputs), ": a step of 0 goes nowhere");
+    check(step[i] != 0 && -kMostSize < step[i] && step[i] < kMostSize, describe(op, inputs), ": a step of ", step[i],
+          " goes nowhere");
     const Dim span = step[i] > 0 ? minus(stop[i], start[i]) : minus(start[i], stop[i]);
     const int64_t stride = std::abs(step[i]);
     if (span.constant()) {
@@ -109,7 +117,7 @@ Type infer_pad(const Op& op, const Tensors& inputs, const Attrs& attrs) {
         ": expected a width for each axis");
   Shape shape;
   for (size_t i = 0; i < from.size(); ++i) {
-    check(interior[i] >= 0, describe(op, inputs), ": a negative width");
+    check(interior[i] >= 0 && interior[i] < kMostSize, describe(op, inputs), ": expected a width of 0 or more, got ", interior[i]);
     const Dim between = from[i] == Dim(0) ? Dim(0) : multiply(minus(from[i], Dim(1)), Dim(interior[i]));
     shape.push_back(add(add(low[i], high[i]), add(from[i], between)));
   }
@@ -174,7 +182,9 @@ Type infer_scatter_add(const Op& op, const Tensors& inputs, const Attrs& attrs) 
   const Shape &indices = inputs[0]->shape(), &updates = inputs[1]->shape();
   const auto axis = static_cast<size_t>(attrs.get<int64_t>("axis"));
   check<TypeError>(inputs[0]->dtype() == DType::int64, describe(op, inputs), ": expected int64 indices");
-  bool fits = updates.size() >= axis + indices.size();
+  check<TypeError>(inputs[1]->dtype() != DType::boolean, describe(op, inputs), ": expected numbers to add, got bool");
+  check(attrs.get<Shape>("size").size() == 1, describe(op, inputs), ": expected one size");
+  bool fits = axis <= updates.size() && updates.size() - axis >= indices.size();
   for (size_t i = 0; fits && i < indices.size(); ++i) fits = updates[axis + i] == indices[i];
   check(fits, describe(op, inputs), ": the updates' axes from ", axis, " on must be those of the indices");
   Shape shape(updates.begin(), updates.begin() + static_cast<ptrdiff_t>(axis));

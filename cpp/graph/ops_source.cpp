@@ -31,6 +31,8 @@ Type infer_iota(const Op& op, const Tensors& inputs, const Attrs& attrs) {
 Type infer_random(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   check(inputs[0]->dtype() == DType::int64 && inputs[0]->shape() == Shape{Dim(2)}, describe(op, inputs),
         ": expected the state (seed, step), two int64");
+  check<TypeError>(is_float(attrs.get<DType>("dtype")), describe(op, inputs), ": expected float32 or float64");
+  attrs.get<int64_t>("stream");
   return {attrs.get<DType>("dtype"), attrs.get<Shape>("shape")};
 }
 

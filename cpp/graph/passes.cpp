@@ -201,20 +201,27 @@ Roots fold(Roots roots) { return rewrite(roots, fold_node); }
 namespace {
 
 // Whether the elements lie one after the other in memory, whatever the batch size.
-bool is_dense(const Tensor& x) {
-  if (x->op->kind != Kind::view) return !x->is("fill") && !x->is("size");
-  if (x->is("reshape")) return true;  // of something dense: see dense()
-  if (!x->is("slice")) return false;
-  const Shape &from = x->inputs[0]->shape(), &start = x->attrs.get<Shape>("start");
-  const auto& step = x->attrs.get<std::vector<int64_t>>("step");
-  bool dense = is_dense(x->inputs[0]) && (step.empty() || step[0] == 1);
-  for (size_t i = 1; i < from.size(); ++i) dense = dense && step[i] == 1 && start[i] == Dim(0) && x->shape()[i] == from[i];
-  return dense;
+bool is_dense(const Tensor& tensor) {
+  const Node* x = tensor.get();
+  while (x->is("slice")) {  // of whole rows that follow each other, of something dense
+    const Shape &from = x->inputs[0]->shape(), &start = x->attrs.get<Shape>("start");
+    const auto& step = x->attrs.get<std::vector<int64_t>>("step");
+    if (!step.empty() && step[0] != 1) return false;
+    for (size_t i = 1; i < from.size(); ++i)
+      if (step[i] != 1 || start[i] != Dim(0) || x->shape()[i] != from[i]) return false;
+    x = x->inputs[0].get();
+  }
+  if (x->op->kind == Kind::view) return x->is("reshape");  // which is of something dense: see dense()
+  return !x->is("fill") && !x->is("size");
 }
 
 Tensor dense(const Tensor& x) { return is_dense(x) ? x : unary("contiguous", x); }
 
-const Node* memory_of(const Tensor& x) { return x->op->kind == Kind::view ? memory_of(x->inputs[0]) : x.get(); }
+const Node* memory_of(const Tensor& x) {
+  const Node* node = x.get();
+  while (node->op->kind == Kind::view) node = node->inputs[0].get();
+  return node;
+}
 
 // Reduces the axes first..last of x; those stay as nothing.
 Tensor reduce_run(const char* op, const Tensor& x, size_t first, size_t last) {

@@ -1,5 +1,6 @@
 #include "graph/variable.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 
@@ -22,7 +23,12 @@ void Variable::pack(const std::vector<std::shared_ptr<Variable>>& variables) {
   const Turn turn(*turns);
   size_t total = 0;
   for (const auto& v : variables) total += align_up(v->bytes());
-  auto storage = std::make_shared<AlignedBuffer>(total);
+  auto storage = std::make_shared<AlignedBuffer>();
+  storage->reset(total, [&] {
+    const auto larger = [](const auto& a, const auto& b) { return a->bytes() < b->bytes(); };
+    const auto& largest = *std::max_element(variables.begin(), variables.end(), larger);
+    return text("all ", variables.size(), " parameters side by side; the largest: ", largest->describe());
+  });
   size_t offset = 0;
   for (const auto& v : variables) {
     if (v->bytes() > 0) std::memcpy(storage->data() + offset, v->data(), v->bytes());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/check.h"
 #include "base/dtype.h"
 #include "base/shape.h"
 #include "base/turns.h"
@@ -17,7 +18,13 @@ class Variable {
  public:
   Variable(std::string name, DType type, Sizes sizes, bool trainable)
       : name(std::move(name)), dtype(type), sizes(std::move(sizes)), trainable(trainable) {
-    storage_ = std::make_shared<AlignedBuffer>(bytes());
+    storage_ = std::make_shared<AlignedBuffer>();
+    storage_->reset(bytes(), [this] { return describe(); });
+  }
+
+  // "dense_1.weight, float32 (784, 128)"
+  std::string describe() const {
+    return text(name.empty() ? "parameter" : name, ", ", name_of(dtype), " ", to_string(Shape(sizes.begin(), sizes.end())));
   }
 
   size_t bytes() const { return static_cast<size_t>(count(sizes)) * size_of(dtype); }

@@ -16,9 +16,11 @@ extern const Table table;
 namespace avx2 {
 extern const Table table;
 }
+#if !defined(LAMINA_WITHOUT_AVX512)
 namespace avx512 {
 extern const Table table;
 }
+#endif
 #else
 namespace neon {
 extern const Table table;
@@ -36,7 +38,12 @@ struct Candidate {
 std::vector<Candidate> candidates() {
 #if defined(__x86_64__)
   const CpuFeatures& cpu = cpu_features();
-  return {{&avx512::table, cpu.avx512}, {&avx2::table, cpu.avx2}, {&base::table, cpu.x86_64_v2}};
+  return {
+#if !defined(LAMINA_WITHOUT_AVX512)
+      {&avx512::table, cpu.avx512},
+#endif
+      {&avx2::table, cpu.avx2},
+      {&base::table, cpu.x86_64_v2}};
 #else
   return {{&neon::table, true}};
 #endif

@@ -107,6 +107,18 @@ std::string Program::input_name(size_t i) const {
   return inputs_[i]->attrs.get<std::string>("name", "input " + std::to_string(i + 1));
 }
 
+std::string Program::describe_input(size_t i) const {
+  return text(input_name(i), ", ", name_of(input_type(i).dtype), " ", to_string(input_type(i).shape));
+}
+
+// "dense_1: matmul, float32 (60000, 128)"
+std::string Program::describe(const Node* node) const {
+  const std::string label = node->scope ? node->scope->label() : "";
+  const Sizes sizes = symbols_.eval(node->shape());
+  return text(label, label.empty() ? "" : ": ", node->op->name, ", ", name_of(node->dtype()), " ",
+              to_string(Shape(sizes.begin(), sizes.end())));
+}
+
 int Program::buffer_of(const Node* node) {
   const auto found = buffer_of_.find(node);
   if (found != buffer_of_.end()) return found->second;
@@ -187,28 +199,37 @@ void Program::settle() {
 // ---- Binding: from symbols to sizes ----
 
 Strided Program::locate(const Node* node) const {
-  const Sizes sizes = symbols_.eval(node->shape());
-  if (node->op->kind != Kind::view || buffer_of_.count(node)) {
-    const int id = buffer_of_.at(node);
-    const Buffer& b = buffers_[static_cast<size_t>(id)];
-    if (b.kind == Buffer::scalar) return {id, node->dtype(), 0, sizes, Sizes(sizes.size(), 0)};
-    return Strided::dense(id, node->dtype(), sizes);
+  std::vector<const Node*> views;  // the last looks at memory
+  while (node->op->kind == Kind::view && !buffer_of_.count(node)) {
+    views.push_back(node);
+    node = node->inputs[0].get();
   }
-  Strided view = locate(node->inputs[0].get());
+  const Sizes sizes = symbols_.eval(node->shape());
+  const int id = buffer_of_.at(node);
+  const bool scalar = buffers_[static_cast<size_t>(id)].kind == Buffer::scalar;
+  Strided at = scalar ? Strided{id, node->dtype(), 0, sizes, Sizes(sizes.size(), 0)} : Strided::dense(id, node->dtype(), sizes);
+  for (size_t i = views.size(); i-- > 0;) at = look(views[i], std::move(at));
+  return at;
+}
+
+// A view of what lies at `view`.
+Strided Program::look(const Node* node, Strided view) const {
+  const Sizes sizes = symbols_.eval(node->shape());
   if (node->is("broadcast_to")) return view.broadcast(sizes);
   if (node->is("transpose")) {
     const Strided from = view;
     const auto& axes = node->attrs.get<std::vector<int64_t>>("axes");
     for (size_t i = 0; i < axes.size(); ++i) view.strides[i] = from.strides[static_cast<size_t>(axes[i])];
   } else if (node->is("slice")) {
-    const Sizes start = symbols_.eval(node->attrs.get<Shape>("start"));
+    Sizes start;  // of no elements from the end on: -1
+    for (const Dim& dim : node->attrs.get<Shape>("start")) start.push_back(symbols_.eval(dim));
     const auto& step = node->attrs.get<std::vector<int64_t>>("step");
     for (size_t i = 0; i < sizes.size(); ++i) {
       const int64_t last = sizes[i] == 0 ? start[i] : start[i] + (sizes[i] - 1) * step[i];
       check(sizes[i] <= 0 || (std::min(start[i], last) >= 0 && std::max(start[i], last) < view.sizes[i]), "[slice] needs elements ",
             start[i], " to ", last, " of an axis that has ", view.sizes[i], " with this batch");
       view.offset += sizes[i] > 0 ? start[i] * view.strides[i] : 0;
-      view.strides[i] *= step[i];
+      if (sizes[i] > 1) view.strides[i] *= step[i];
     }
   } else {
     view.strides = dense_strides(sizes);  // reshape: the input is dense, see legalize
@@ -274,14 +295,17 @@ void Program::plan_arena() {
       offset = std::max(offset, align_up(other->offset + other->bytes));
     }
     b->offset = offset;
+    check<MemoryError>(offset < static_cast<size_t>(PTRDIFF_MAX), "[", describe(b->node), "] expected fewer bytes than memory can ",
+                       "address, got more; use smaller batches or tensors");
     total = std::max(total, offset + align_up(b->bytes));
     placed.push_back(b);
   }
-  arena_.grow(total);
+  arena_.grow(total,
+              [&] { return text("the ", waiting.size(), " values of a program; the largest: ", describe(waiting[0]->node)); });
 }
 
 void Program::set_bases() {
-  scalars_.grow(kScalar * (buffers_.size() + 1));
+  scalars_.grow(kScalar * (buffers_.size() + 1), [] { return "numbers of a program"; });
   bases_.assign(buffers_.size(), nullptr);
   for (size_t i = 0; i < buffers_.size(); ++i) {
     Buffer& b = buffers_[i];
@@ -298,11 +322,13 @@ void Program::set_bases() {
         break;
       }
       case Buffer::settled:
-        b.own = std::make_unique<AlignedBuffer>(std::max(b.bytes, kScalar));
+        b.own = std::make_unique<AlignedBuffer>();
+        b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
         bases_[i] = b.own->data();
         break;
       case Buffer::iota: {
-        b.own = std::make_unique<AlignedBuffer>(b.bytes);
+        b.own = std::make_unique<AlignedBuffer>();
+        b.own->reset(b.bytes, [&] { return describe(b.node); });
         bases_[i] = b.own->data();
         const size_t element = size_of(b.node->dtype());
         for (size_t k = 0; k * element < b.bytes; ++k) put_scalar(bases_[i] + k * element, b.node->dtype(), static_cast<double>(k));
@@ -322,7 +348,7 @@ void Program::set_bases() {
 void Program::grow_scratch(int threads) {
   const auto count = static_cast<size_t>(threads);
   if (scratch_.size() < count) scratch_.resize(count);
-  for (size_t i = 0; i < count; ++i) scratch_[i].grow(scratch_bytes_);
+  for (size_t i = 0; i < count; ++i) scratch_[i].grow(scratch_bytes_, [] { return "scratch of a program"; });
 }
 
 // ---- Running ----

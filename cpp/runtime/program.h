@@ -27,6 +27,9 @@ class Program {
   size_t output_count() const { return outputs_.size(); }
   const graph::Type& input_type(size_t i) const { return inputs_[i]->type; }
   std::string input_name(size_t i) const;
+  // For errors: "x, float32 (B, 4)".
+  std::string describe_input(size_t i) const;
+  std::string describe_output(size_t i) const { return describe(outputs_[i].get()); }
   size_t output_rank(size_t i) const { return outputs_[i]->shape().size(); }
   DType output_dtype(size_t i) const { return outputs_[i]->dtype(); }
 
@@ -72,6 +75,8 @@ class Program {
   void settle();
   int buffer_of(const graph::Node* node);
   Strided locate(const graph::Node* node) const;
+  Strided look(const graph::Node* view, Strided at) const;
+  std::string describe(const graph::Node* node) const;
   void bind_steps();
   void grow_scratch(int threads);
   void plan_arena();

@@ -86,7 +86,8 @@ class PadStep final : public MoveStep {
 
   void bind(const Binder& binder) override {
     const Strided to = binder.locate(node_), from = binder.locate(node_->inputs[0].get());
-    const Sizes low = binder.symbols.eval(node_->attrs.get<Shape>("low"));
+    Sizes low;  // negative: cut off
+    for (const Dim& dim : node_->attrs.get<Shape>("low")) low.push_back(binder.symbols.eval(dim));
     const auto& interior = node_->attrs.get<std::vector<int64_t>>("interior");
     // What is cut off (a negative width) is not copied.
     Strided inside = to, source = from;

@@ -135,7 +135,8 @@ void TileProgram::set_slots(int64_t slots, int64_t row_slots) {
   slots_ = slots;
   row_slots_ = row_slots;
   for (Partial& p : partials_)
-    p.slots.grow(static_cast<size_t>(std::max<int64_t>(p.total ? slots : row_slots, 1) * p.width) * element_);
+    p.slots.grow(static_cast<size_t>(std::max<int64_t>(p.total ? slots : row_slots, 1) * p.width) * element_,
+                 [&] { return "partial results of " + p.node->op->name; });
 }
 
 // An operand that cannot be read in place: gathered, where its columns are not neighbours, and converted.

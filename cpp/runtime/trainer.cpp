@@ -43,9 +43,11 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
         sizes.back()[0] = rows;
       }
       program.bind(sizes);
-      for (size_t i = 0; i < inputs; ++i) batch[i].grow(bytes_of(sizes[i], program.input_type(i).dtype));
+      for (size_t i = 0; i < inputs; ++i)
+        batch[i].grow(bytes_of(sizes[i], program.input_type(i).dtype), [&] { return program.describe_input(i); });
       for (size_t k = 0; k < outputs; ++k)
-        spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))));
+        spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))),
+                      [&] { return program.describe_output(k); });
       bound_rows = rows;
     }
     for (size_t i = 0; i < inputs; ++i) {

@@ -126,6 +126,20 @@ def position(index: Sequence[Any], columns: list[str] | None = None) -> str:
 # ---- checks ----
 
 
+def room(rows: int, row: Sequence[int], dtype: Any, where: str) -> NDArray[Any]:
+    """An array for that many rows, not filled; MemoryError that names it where there is no room.
+
+    >>> room(3, (2,), "float32", "predict").shape
+    (3, 2)
+    """
+    shape = (rows, *row)
+    try:
+        return np.empty(shape, dtype)
+    except MemoryError as error:
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        raise MemoryError(f"[{where}] expected {size} bytes of memory for {dtype} {shape}, got none; pass fewer rows") from error
+
+
 def check_shape(array: Array, where: str, shape: Sequence[Any]) -> None:
     """ValueError where the array does not have the expected shape; whatever is no int in it is free, as is the batch axis.
 

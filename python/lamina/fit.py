@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import checks, data, feed
-from lamina.arrays import check_finite
+from lamina.arrays import check_finite, room
 from lamina.callbacks import CallbackList
 from lamina.data import Batches, Data
 from lamina.history import History
@@ -171,7 +171,7 @@ class ArraySource:
 def _rows_like(tensor: Tensor, rows: int) -> Array:
     """Memory for that many rows of what the tensor gives."""
     sizes: Any = tensor.shape[1:]
-    return np.empty((rows, *sizes), tensor.dtype)
+    return room(rows, sizes, tensor.dtype, "fit: outputs for the metrics")
 
 
 @dataclass

@@ -10,6 +10,7 @@ import contextlib
 import copy
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 KEY = "lamina"
+MOST_HEADER = 8 << 20  # bytes: some 100,000 operations; reading more takes seconds before anything can be said about it
 
 
 class Source(Protocol):
@@ -57,7 +59,9 @@ def save(
     if extra_tensors:
         description["extra_tensors"] = {group: list(arrays) for group, arrays in extra_tensors.items()}
         tensors |= {blueprint.extra_name(g, name): dense(a) for g, arrays in extra_tensors.items() for name, a in arrays.items()}
-    replace_file(path, tensors_to_bytes(tensors, metadata={KEY: _dumps(description)}))
+    data = tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
+    _check_header(f"save {os.fspath(path)}", data)
+    replace_file(path, data)
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -90,6 +94,7 @@ def to_bytes(model: Model) -> bytes:
 def from_bytes(data: bytes, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:
     """The network that `to_bytes` wrote, as a new one or in the place of `into`; see `rebuild.build`."""
     try:
+        _check_header("load", data)
         tensors = tensors_from_bytes(data)  # this checks the header
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, ValueError, RecursionError) as error:
@@ -126,17 +131,40 @@ class FileSource:
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], Source]]:
     where = f"load {os.fspath(path)}"
-    if os.path.isdir(path):
+    mode = os.stat(path).st_mode  # a file that is missing or may not be read: Python's own error, before any other
+    if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"[{where}] expected a file, got a folder")
-    with open(path, "rb"):  # a file that is missing or may not be read: Python's own error, before any other
-        pass
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"[{where}] expected a file, got a device or a pipe")
+    with open(path, "rb") as start:
+        _check_header(where, start.read(8))
     try:
         with safe_open(os.fspath(path), framework="numpy") as file:
             yield _description(where, file.metadata()), FileSource(file)
+    except MemoryError as error:
+        raise MemoryError(f"[{where}] expected room for the tensors of this file, got none ({error}); load it elsewhere") from error
     except SafetensorError as error:
         raise ValueError(
             f"[{where}] expected a safetensors file, got something else or a damaged one ({error}); save it again"
         ) from error
+
+
+def _check_header(where: str, start: bytes) -> None:
+    """The first 8 bytes are the length of the header."""
+    length = int.from_bytes(start[:8], "little")
+    if length > MOST_HEADER:
+        raise ValueError(
+            f"[{where}] expected a safetensors file with a header of at most {MOST_HEADER} bytes, got one of {length}; "
+            "the file is another one or damaged, or the network has too many operations"
+        )
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, whose keys must differ: which of two equal ones counts, readers do not agree on."""
+    items = dict(pairs)
+    if len(items) < len(pairs):
+        raise ValueError("a key is given twice")
+    return items
 
 
 def _description(where: str, metadata: Any) -> dict[str, Any]:
@@ -144,7 +172,7 @@ def _description(where: str, metadata: Any) -> dict[str, Any]:
     if text is None:
         raise ValueError(f"[{where}] expected a file that net.save wrote, got safetensors of another kind (no metadata {KEY!r})")
     try:
-        description = json.loads(text)
+        description = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"[{where}] expected JSON in the metadata {KEY!r}, got something else ({error}); the file is damaged"

@@ -59,10 +59,7 @@ class Model:
             raise ValueError(f"[{type(self).__name__}] expected dtype {' or '.join(FLOATS)}, got {dtype!r}")
         self.seed = fresh_seed() if seed is None else checks.integer(type(self).__name__, "seed", seed, 0)
         self.dtype = dtype
-        self._rng = np.random.Generator(np.random.Philox(self.seed))
-        self._wiring = Wiring()
-        self._filled = 0  # of the wiring's parameters, those that have their first values
-        self._seeded = 0  # of the wiring's random states, those that have their seed
+        self._forget()
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
         self.epochs_done = 0  # over all fits: the shuffling goes on where it stopped
@@ -70,6 +67,13 @@ class Model:
         self._objective: Objective | None = None
         self._run_predict: Any = None
         self._fast_step: FastStep | None = None
+
+    def _forget(self) -> None:
+        """No parameters, and the seed's random numbers from the first."""
+        self._rng = np.random.Generator(np.random.Philox(self.seed))
+        self._wiring = Wiring()
+        self._filled = 0  # of the wiring's parameters, those that have their first values
+        self._seeded = 0  # of the wiring's random states, those that have their seed
 
     def _assemble(self, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
         """Takes the graph: names and initializes what it holds."""
@@ -550,6 +554,7 @@ class Sequential(Model):
             for layer, state in before:  # nothing is built by halves: another shape can still be tried
                 vars(layer).clear()
                 vars(layer).update(state)
+            self._forget()
             raise
 
     def ensure_built(self, x: Any) -> None:

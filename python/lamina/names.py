@@ -8,6 +8,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_MOST_LETTERS = 100  # of a name that is worth comparing
+
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`, or None where nothing is close.
@@ -15,6 +17,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> nearest("adm", ["sgd", "adam", "lion"])
     'adam'
     """
+    if len(name) > _MOST_LETTERS:
+        return None
     by_lower = {k.lower(): k for k in known}
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return by_lower[matches[0]] if matches else None

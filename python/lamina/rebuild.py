@@ -14,12 +14,16 @@ from lamina import checks, losses, optim
 from lamina import layers as layer_classes
 from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES, Array, Json, Loaded, extra_name
 from lamina.layers import Layer, LayerCall
+from lamina.linalg.host import RULES
 from lamina.model import Model, Sequential
 from lamina.schedules import Constant
 from lamina.tensor import Parameter, Tensor, placeholder
 
 if TYPE_CHECKING:
     from lamina.io import Source
+
+MOST_AXES = 64  # of a tensor, as the core has it
+MOST_TEXT = 500  # characters of an error that may quote what a file holds
 
 
 def build(description: Json, source: Source, where: str, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:
@@ -75,12 +79,13 @@ def restore(model: Model, description: Json, source: Source, where: str) -> tupl
 
 @contextmanager
 def _damage(where: str) -> Iterator[None]:
-    """Whatever goes wrong while foreign data are read is one kind of error: ValueError that names the file."""
+    """Whatever goes wrong while foreign data are read is one kind of error: ValueError that names the file, in a few lines."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
         text = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        raise ValueError(f"[{where}] expected a saved network that fits together, got a damaged or foreign one: {text}") from error
+        short = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}..."
+        raise ValueError(f"[{where}] expected a saved network that fits together, got a damaged or foreign one: {short}") from error
 
 
 def _check_format(description: Json) -> None:
@@ -146,6 +151,9 @@ class Rebuild:
 
     def _layer(self, item: Json) -> Layer:
         layer = _layer(item)
+        for local in item["parameters"]:
+            if not local.isidentifier() or local.startswith("_") or hasattr(layer, local):
+                raise ValueError(f"expected a parameter's name, got {local!r}")
         layer.restore({local: self.parameters[name] for local, name in item["parameters"].items()})
         return layer
 
@@ -160,7 +168,7 @@ class Rebuild:
         if op in SOURCES and item["in"]:
             raise ValueError(f"the operation {op!r} takes no inputs, got {item['in']}")
         if op == "input":
-            return placeholder([_decode(d) for d in item["shape"]], dtype=item["dtype"])
+            return placeholder(_decode(item["shape"]), dtype=item["dtype"])
         if op == "variable" and "random" in item:
             return self.random.setdefault(
                 item["random"], Parameter(np.zeros(2, np.int64), name=item["random"], trainable=False, dtype="int64")
@@ -172,6 +180,8 @@ class Rebuild:
         if op in EFFECTS:
             raise ValueError(f"the operation {op!r} is no part of a prediction")
         attrs = {key: _decode(value) for key, value in item.get("attrs", {}).items()}
+        if op == "host" and attrs.get("name") not in RULES:
+            raise ValueError(f"expected a function of linear algebra, got {attrs.get('name')!r}")
         return Tensor(core.make(op, [t.node for t in self._several(item["in"])], attrs))
 
     def _several(self, numbers: Sequence[int]) -> list[Tensor]:
@@ -192,6 +202,8 @@ def _index(number: Any, items: Sequence[Any]) -> int:
 def _layer(item: Json) -> Layer:
     known = layer_classes.CLASSES.get(item["class"])
     layer = Loaded(str(item["class"])) if known is None or item["config"] is None else known.from_config(item["config"])
+    if not isinstance(item["name"], str | None):
+        raise TypeError(f"expected a layer's name, got {item['name']!r}")
     layer.name = item["name"]
     return layer
 
@@ -199,7 +211,11 @@ def _layer(item: Json) -> Layer:
 def _decode(value: Any) -> Any:
     if isinstance(value, dict):
         return float(value["float"]) if "float" in value else _dim(value["dim"])
-    return [_decode(v) for v in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        if len(value) > MOST_AXES:
+            raise ValueError(f"expected at most {MOST_AXES} numbers, got {len(value)}")
+        return [_decode(v) for v in value]
+    return value
 
 
 def _dim(text: str) -> Any:
@@ -230,10 +246,11 @@ def _restore_optimizer(model: Model, description: Json, source: Source) -> None:
     names = description.get("optimizer_state")
     if names is None or not model.compiled:
         return
+    values = {name: source.get(OPTIMIZER + name) for name in names}
+    model.objective.optimizer.check_state({name: value.shape for name, value in values.items()})
     state = model.programs.bind_optimizer().state
     if set(names) != set(state):
         raise ValueError(f"expected the optimizer state {sorted(state)}, got {sorted(names)}")
-    values = {name: source.get(OPTIMIZER + name) for name in names}
     for name, value in values.items():
         if value.shape != tuple(state[name].shape):
             raise ValueError(f"{name}: expected shape {tuple(state[name].shape)}, got {value.shape}")

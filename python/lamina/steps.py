@@ -9,6 +9,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import checks, feed
+from lamina.arrays import room
 from lamina.data import Data
 from lamina.losses.base import FunctionLoss
 from lamina.metrics import Metric
@@ -41,7 +42,7 @@ def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
     for start in range(0, n, rows):
         part = run([a[start : start + rows] for a in arrays])
         if not out:
-            out = [np.empty((n, *a.shape[1:]), a.dtype) for a in part]
+            out = [room(n, a.shape[1:], a.dtype, "predict") for a in part]
         for whole, piece in zip(out, part, strict=True):
             whole[start : start + len(piece)] = piece
     return out

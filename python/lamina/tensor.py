@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -326,7 +327,14 @@ class Parameter(Tensor):
         """Fills the parameter by its initializer, unless it has values already."""
         if self.initialized:
             return
-        self.value = self.init(tuple(self.variable.shape), rng, self.dtype)
+        shape = tuple(self.variable.shape)
+        try:
+            self.value = self.init(shape, rng, self.dtype)
+        except MemoryError as error:
+            raise MemoryError(
+                f"[{self.name or 'Parameter'}] expected {8 * math.prod(shape)} bytes of memory for the first values of "
+                f"{self.dtype} {shape}, in float64, got none; use fewer units"
+            ) from error
 
     def __repr__(self) -> str:
         return f"Parameter({self.name or 'unnamed'}, shape={self.shape}, dtype={self.dtype}, trainable={self.trainable})"

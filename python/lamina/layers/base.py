@@ -74,6 +74,8 @@ class Layer(Configured):
             raise TypeError(f"[{self.name or repr(self)}] {error}") from error
         except ValueError as error:
             raise ValueError(f"[{self.name or repr(self)}] {error}") from error
+        except MemoryError as error:
+            raise MemoryError(f"[{self.name or repr(self)}] {error}") from error
         return out
 
     def named(self, name: str) -> Layer:

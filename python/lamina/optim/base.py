@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,9 @@ class Optimizer(Configured):
         raise TypeError(f"[{self._where}] expected a method update(w, g, state, lr, t), or the name of a rule")
 
     # ---- state and effects ----
+
+    def check_state(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """ValueError where a state of these shapes, from a file, cannot be this optimizer's: before `bind` makes room for it."""
 
     def bind(self, params: Sequence[Parameter]) -> None:
         """Creates the state for these parameters: "lr", "clock", and "<parameter>.<slot>". Slots that exist already stay as they

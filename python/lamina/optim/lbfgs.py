@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +63,11 @@ class LBFGS(FullBatch):
         self.max_evaluations = checks.integer(self._where, "max_evaluations", max_evaluations)
         self.evaluations = 0
         self._pairs = Pairs(self.history)
+
+    def check_state(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        expected = (3, self.history, self.history)
+        if shapes.get("products") != expected:
+            raise ValueError(f"[{self._where}] expected a state with products of shape {expected}, got {shapes.get('products')}")
 
     def bind(self, params: Any) -> None:
         super().bind(params)

@@ -1,0 +1,102 @@
+// The pool: every unit runs once, whoever calls, from however many threads at a time, while the number of threads changes.
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "base/threads.h"
+#include "check.h"
+
+namespace {
+
+using check::section;
+using lamina::parallel_for;
+
+// Adds up what the units wrote: plain memory, so that a missing happens-before shows under ThreadSanitizer.
+long sum_of_units(ptrdiff_t units, int threads) {
+  std::vector<int> runs(static_cast<size_t>(units), 0);
+  std::vector<long> by_worker(static_cast<size_t>(threads), 0);
+  parallel_for(units, threads, [&](ptrdiff_t first, ptrdiff_t last, int worker) {
+    for (ptrdiff_t i = first; i < last; ++i) {
+      ++runs[static_cast<size_t>(i)];
+      by_worker[static_cast<size_t>(worker)] += i;
+    }
+  });
+  for (int run : runs) CHECK(run == 1, "a unit of " << units << " ran " << run << " times on " << threads << " threads");
+  long total = 0;
+  for (long part : by_worker) total += part;
+  return total;
+}
+
+void check_sum(ptrdiff_t units, int threads) {
+  const long total = sum_of_units(units, threads);
+  CHECK(total == units * (units - 1) / 2, units << " units on " << threads << " threads: " << total);
+}
+
+void check_every_unit_once() {
+  section("every unit once");
+  for (int threads : {1, 2, 3, 4, 9})
+    for (ptrdiff_t units : {0, 1, 2, 3, 17, 1000})
+      for (int again = 0; again < 5; ++again) check_sum(units, threads);
+}
+
+void check_callers_at_once() {
+  section("several callers at once");
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> callers;
+  for (int c = 0; c < 4; ++c)
+    callers.emplace_back([&, c] {
+      for (int again = 0; again < 40; ++again) {
+        std::vector<int> seen(50, 0);
+        parallel_for(50, 2 + c % 3, [&](ptrdiff_t first, ptrdiff_t last, int) {
+          for (ptrdiff_t i = first; i < last; ++i) seen[static_cast<size_t>(i)] = c + again;
+        });
+        for (int value : seen) wrong += value != c + again;
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  CHECK(wrong == 0, wrong << " units did not run, or ran with another caller's work");
+}
+
+void check_a_call_within_a_call() {
+  section("a call within a call");
+  std::vector<long> inner(8, 0);
+  parallel_for(8, 3, [&](ptrdiff_t first, ptrdiff_t last, int) {
+    for (ptrdiff_t i = first; i < last; ++i)
+      parallel_for(10, 3, [&](ptrdiff_t a, ptrdiff_t b, int) { inner[static_cast<size_t>(i)] += b - a; });
+  });
+  for (long units : inner) CHECK(units == 10, units << " of 10 inner units");
+}
+
+void check_idle_workers_wake() {
+  section("workers that went to sleep wake");
+  for (int again = 0; again < 10; ++again) {
+    check_sum(100, 4);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+}
+
+void check_number_of_threads() {
+  section("number of threads");
+  for (int wrong : {0, -1, lamina::kMaxThreads + 1}) {
+    bool thrown = false;
+    try {
+      lamina::set_num_threads(wrong);
+    } catch (const std::invalid_argument&) {
+      thrown = true;
+    }
+    CHECK(thrown, wrong << " threads are refused");
+  }
+  lamina::set_num_threads(3);
+  CHECK(lamina::num_threads() == 3, lamina::num_threads());
+}
+
+}  // namespace
+
+int main() {
+  check_every_unit_once();
+  check_callers_at_once();
+  check_a_call_within_a_call();
+  check_idle_workers_wake();
+  check_number_of_threads();
+  return check::finish();
+}
