@@ -284,8 +284,10 @@ Tensor legal_node(const Node& node, const Tensors& in) {
   if (node.op->kind != Kind::reduce) return nullptr;
   const size_t rank = in[0]->shape().size();
   std::vector<bool> gone(rank, false);
-  for (int64_t axis : node.attrs.get<std::vector<int64_t>>("axes"))
-    gone[static_cast<size_t>(normalize_axis(axis, rank, ""))] = true;
+  for (int64_t axis : node.attrs.get<std::vector<int64_t>>("axes")) {
+    const auto i = static_cast<size_t>(normalize_axis(axis, rank, ""));
+    gone[i] = in[0]->shape()[i] != Dim(1);  // the sum, and the largest, of one is that one
+  }
   Tensor x = in[0];
   size_t end = rank;
   while (end > 0) {  // runs of neighbouring axes, the last first, so that those in front keep their numbers
