@@ -184,8 +184,7 @@ using Variables = std::vector<std::shared_ptr<Variable>>;
 // The values of all of them between the same two steps.
 py::list read_variables(const Variables& variables) {
   py::list arrays;
-  for (const auto& v : variables)
-    arrays.append(new_array(numpy_dtype(v->dtype), v->sizes, [&] { return v->describe(); }));
+  for (const auto& v : variables) arrays.append(new_array(numpy_dtype(v->dtype), v->sizes, [&] { return v->describe(); }));
   const auto turns = Variable::turns_of(variables);
   const Turn turn(*turns);
   for (size_t i = 0; i < variables.size(); ++i) {
