@@ -254,7 +254,8 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
         known = " with " + symbol_name(dim.symbol) + " = " + std::to_string(symbols_.of(dim.symbol));
     check(fits, "[", input_name(i), "] expected shape ", to_string(shape), known, ", got ", to_string(got));
   }
-  for (const auto& output : outputs_) symbols_.eval(output->shape());
+  output_sizes_.clear();
+  for (const auto& output : outputs_) output_sizes_.push_back(symbols_.eval(output->shape()));
   bind_steps();
   plan_arena();
   set_bases();

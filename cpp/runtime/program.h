@@ -40,7 +40,7 @@ class Program {
     return i < bound_sizes_.size() && bound_sizes_[i].size() == rank && std::equal(shape, shape + rank, bound_sizes_[i].begin());
   }
   bool is_ready() const { return bound_ && layout_ == graph::Variable::layout_version(); }
-  Sizes output_sizes(size_t i) const { return symbols_.eval(outputs_[i]->shape()); }
+  const Sizes& output_sizes(size_t i) const { return output_sizes_[i]; }  // since the last bind()
 
   // What a run may be given besides.
   struct Options {
@@ -88,7 +88,6 @@ class Program {
   std::vector<StepPtr> steps_;
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;
-  std::vector<std::pair<const graph::Node*, int>> copied_outputs_;  // outputs that are not a step's own result
 
   static constexpr double kLong = 1e9;  // FLOP and bytes of a run during which somebody may ask it to stop: some 10 ms
 
@@ -99,7 +98,7 @@ class Program {
   bool long_ = false;
 
   Bindings symbols_;
-  std::vector<Sizes> bound_sizes_;
+  std::vector<Sizes> bound_sizes_, output_sizes_;
   bool bound_ = false;
   uint64_t layout_ = 0;
   AlignedBuffer arena_;

@@ -62,7 +62,7 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
     program.run(in.data(), out.data(), options);
     const double* loss = scalar;
     for (size_t k = 0; k < outputs; ++k) {
-      const Sizes sizes = program.output_sizes(k);
+      const Sizes& sizes = program.output_sizes(k);
       if (sizes.empty()) *scalar++ = read_scalar(out[k], program.output_dtype(k));
       if (collected[k]) collected[k] += bytes_of(sizes, program.output_dtype(k));
     }

@@ -144,7 +144,7 @@ def operation(count: int | None) -> Callable[[_Build], Any]:
 def _of_operands(count: int, build: _Build) -> Any:
     names = list(inspect.signature(build).parameters)[:count]
     where = build.__name__
-    quick: dict[Any, Callable[[Any], list[Array]]] = {}  # by one array or two as they are: found without another look
+    quick: dict[Any, Callable[..., Array]] = {}  # by one array or two as they are: found without another look
 
     @functools.wraps(build)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -159,7 +159,7 @@ def _of_operands(count: int, build: _Build) -> Any:
             except TypeError:  # an option that is a list
                 key = run = None
             if run is not None:
-                return run(args[:count])[0]
+                return run(*args[:count])
         operands, rest, named = _split(names, args, kwargs, where)
         if any(isinstance(v, Tensor) for v in operands):
             return build(*lift(operands, where), *rest, **named)
@@ -168,7 +168,7 @@ def _of_operands(count: int, build: _Build) -> Any:
         if key is not None and compute.pack is None and all(a is b for a, b in zip(args, arrays, strict=False)):
             if len(quick) == _MOST_QUICK:
                 quick.clear()
-            quick[key] = compute.program.run
+            quick[key] = compute.program.single
         return compute(arrays)
 
     return call

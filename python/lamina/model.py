@@ -241,10 +241,10 @@ class Model:
         """
         run = self._run_predict
         if run is not None and batch_size is None and type(x) is np.ndarray and len(x) <= steps.CHUNK:
-            return run((x,))[0]
+            return run(x)
         result = steps.predict(self, x, batch_size)
         if self._run_predict is None and len(self._inputs) == len(self._outputs) == 1 and self.inputs[0].dtype in FLOATS:
-            self._run_predict = self.programs.predict().run
+            self._run_predict = self.programs.predict().single
         return result
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
