@@ -8,21 +8,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-# After a call, threads of OpenMP and OpenBLAS spin for some time before they sleep: the next contender must not pay for that.
-SETTLE = 0.03
+# After a call threads may spin before they sleep, those of OpenBLAS for 2^26 cycles: the next contender must not pay for that.
+SETTLE = 0.1
 
 
 @dataclass
 class Contender:
     """`run(k)` does the work k times; what it returns is the last result (a loss, for the check that all do the same work).
 
-    `block`: k must be a multiple of it.  `check`: whether its loss must agree with ours.  `spins`: its threads spin afterwards.
+    `block`: k must be a multiple of it.  `check`: whether its loss must agree with ours.
     """
 
     run: Callable[[int], Any]
     block: int = 1
     check: bool = True
-    spins: bool = False
 
 
 @dataclass
@@ -53,7 +52,7 @@ def measure(case: Case, *, seconds: float, rounds: int, threads: int) -> dict[st
     for _ in range(rounds):
         for name, contender in case.contenders.items():
             best[name] = min(best[name], per_call(contender, counts[name]))
-            if threads > 1 and contender.spins:
+            if threads > 1:
                 time.sleep(SETTLE)
     return best
 

@@ -117,7 +117,7 @@ def training(w: Workload, **_: bool) -> dict[str, Contender]:
             loss = step()
         return loss
 
-    return {NAME: Contender(run, spins=True)}
+    return {NAME: Contender(run)}
 
 
 def inference(w: Workload) -> dict[str, Contender]:
@@ -130,7 +130,7 @@ def inference(w: Workload) -> dict[str, Contender]:
             out = _forward(w, w.weights, x)[-1]
         return float(np.abs(out).sum())
 
-    return {NAME: Contender(run, spins=True)}
+    return {NAME: Contender(run)}
 
 
 def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
@@ -140,7 +140,7 @@ def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
         for _ in range(k):
             p @ q
 
-    return {NAME: Contender(run, spins=True)}
+    return {NAME: Contender(run)}
 
 
 def elementwise(name: str, x: np.ndarray) -> dict[str, Contender]:

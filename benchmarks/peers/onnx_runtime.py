@@ -59,4 +59,4 @@ def inference(w: Workload) -> dict[str, Contender]:
             (out,) = session.run(None, feed)
         return float(np.abs(out).sum())
 
-    return {NAME: Contender(run, spins=True)}
+    return {NAME: Contender(run)}

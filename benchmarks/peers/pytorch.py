@@ -77,7 +77,7 @@ def training(w: Workload, *, compiled: bool = False) -> dict[str, Contender]:
                 loss = step()
             return loss.item()
 
-        return Contender(run, spins=True)
+        return Contender(run)
 
     return {name: contender(**way) for name, way in ways.items()}
 
@@ -93,7 +93,7 @@ def inference(w: Workload) -> dict[str, Contender]:
                 out = net(x)
         return float(out.abs().sum())
 
-    return {NAME: Contender(run, spins=True)}
+    return {NAME: Contender(run)}
 
 
 def elementwise(name: str, x: np.ndarray) -> dict[str, Contender]:
@@ -109,7 +109,7 @@ def elementwise(name: str, x: np.ndarray) -> dict[str, Contender]:
         for _ in range(k):
             function(t)
 
-    return {NAME: Contender(run, spins=True)}
+    return {NAME: Contender(run)}
 
 
 def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
@@ -122,7 +122,7 @@ def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
         for _ in range(k):
             p @ q
 
-    return {NAME: Contender(run, spins=True)}
+    return {NAME: Contender(run)}
 
 
 def update(n: int) -> dict[str, Contender]:
@@ -136,4 +136,4 @@ def update(n: int) -> dict[str, Contender]:
         for _ in range(k):
             fused.step()
 
-    return {"pytorch fused": Contender(run, spins=True)}
+    return {"pytorch fused": Contender(run)}

@@ -45,4 +45,4 @@ def training(w: Workload, **_: bool) -> dict[str, Contender]:
             for _ in range(k):
                 net.partial_fit(x, y, **options)
 
-    return {NAME: Contender(run, check=False, spins=True)}
+    return {NAME: Contender(run, check=False)}
