@@ -201,7 +201,7 @@ int cpu_quota(const std::string& root) {
   for (std::string line; std::getline(groups, line);) {
     const size_t first = line.find(':'), second = line.find(':', first + 1);
     if (first == std::string::npos || second == std::string::npos) continue;
-    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const std::string controllers = text(",", line.substr(first + 1, second - first - 1), ",");
     if (controllers != ",," && controllers.find(",cpu,") == std::string::npos) continue;
     const std::string top = root + "/sys/fs/cgroup";
     for (const std::string& mount : {top, top + "/cpu", top + "/cpu,cpuacct"})
