@@ -233,3 +233,11 @@ def test_no_optimizer_and_no_layer_sees_a_trace(optimizer, dtype):
     assert len(seen) == len(unseen) and all(a.dtype == b.dtype for a, b in zip(seen, unseen, strict=True))
     for a, b in zip(seen, unseen, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_a_skip_written_as_a_sum_is_no_stack_of_layers():
+    x = lm.Input(3)
+    h = lm.Dense(3, "tanh")(x)
+    skip, stack = (lm.Model(x, lm.Dense(2)(t), seed=0).compile("mse", "sgd") for t in (h + x, h))
+    titles = [net.trace(np.ones((2, 3)), np.ones((2, 2))).about["title"] for net in (skip, stack)]
+    assert titles == ["Model of 2 layers", "MLP 3 → 3 → 2"]

@@ -307,7 +307,8 @@ def title_of(model: Any) -> str:
     calls = calls_of(nodes_of(model.outputs))
     read = [t.node.serial for call in calls for t in call.inputs]  # by nobody twice, and one by one: no branches
     single = len(model.programs.inputs) == len(model.programs.outputs) == 1
-    one_way = single and len(set(read)) == len(read) == len(calls)
+    made = {t.node.serial for t in model.programs.inputs} | {serial for call in calls for serial in call.outputs}
+    one_way = single and len(set(read)) == len(read) == len(calls) and made.issuperset(read)
     if dense and one_way and len(dense) >= len(layers) / 2:
         return "MLP " + " → ".join(str(n) for n in ("×".join(map(str, sizes)), *(layer.units for layer in dense)))
     return f"{type(model).__name__} of {len(layers)} layers"
