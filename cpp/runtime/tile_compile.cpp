@@ -109,7 +109,7 @@ int TileProgram::emit_softmax_part(const Node* node, const std::string& part) {
   const int m = emit("row_max", {x}, true, false);
   const int e = emit("exp_minus", {x, m}, false, false);
   const int s = emit("row_sum", {e}, true, false);
-  if (part == "softmax") return emit("mul", {e, emit("reciprocal", {s}, true, true)}, false, false);
+  if (part == "softmax") return emit("div", {e, s}, false, false);
   const int log_s = emit("log", {s}, true, true);
   if (part == "log_softmax") return emit("sub", {emit("sub", {x, m}, false, false), log_s}, false, false);
   return emit("add", {m, log_s}, true, true);
