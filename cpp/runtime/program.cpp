@@ -301,7 +301,8 @@ void Program::plan_arena() {
     total = std::max(total, offset + align_up(b->bytes));
     placed.push_back(b);
   }
-  arena_.grow(total,
+  arena_.grow(std::max(total, kScalar),  // never null: a buffer of no bytes has a place too
+
               [&] { return text("the ", waiting.size(), " values of a program; the largest: ", describe(waiting[0]->node)); });
 }
 
@@ -329,7 +330,7 @@ void Program::set_bases() {
         break;
       case Buffer::iota: {
         b.own = std::make_unique<AlignedBuffer>();
-        b.own->reset(b.bytes, [&] { return describe(b.node); });
+        b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
         bases_[i] = b.own->data();
         const size_t element = size_of(b.node->dtype());
         for (size_t k = 0; k * element < b.bytes; ++k) put_scalar(bases_[i] + k * element, b.node->dtype(), static_cast<double>(k));
