@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     made.add_argument("--threads", type=int, nargs="+", default=None, metavar="N", help="default: 1, and all processors")
-    made.add_argument("--quick", action="store_true", help="fewer workloads, shorter measurements: about a minute")
+    made.add_argument("--quick", action="store_true", help="fewer workloads, shorter measurements: one to two minutes")
     made.add_argument("--suites", nargs="+", choices=NAMES, default=list(NAMES), metavar="SUITE", help=", ".join(NAMES))
     made.add_argument("--only", nargs="+", default=[], metavar="PART", help="cases with one of these in their names")
     made.add_argument("--peers", nargs="+", default=None, metavar="NAME", help="default: all that are installed")

@@ -192,20 +192,6 @@ void pack(T* to, const Product<T>& p) {
   }
 }
 
-template <class T>
-void pack(T* to, const Product<T>& p, int vectors) {
-  switch (vectors) {
-    case 1: return pack<T, 1>(to, p);
-    case 2: return pack<T, 2>(to, p);
-    case 3: return pack<T, 3>(to, p);
-    case 4: return pack<T, 4>(to, p);
-    case 5: return pack<T, 5>(to, p);
-    case 6: return pack<T, 6>(to, p);
-    case 7: return pack<T, 7>(to, p);
-    default: return pack<T, 8>(to, p);
-  }
-}
-
 // All columns, panel by panel.
 template <class T>
 void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdiff_t panels) {
@@ -225,7 +211,7 @@ void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdi
     p.c = c + column;
     p.b_last = p.c_last = end - kLanes<T> - column;
     if (packs) {
-      pack(packed, p, int(next - at));
+      next - at == 1 ? pack<T, 1>(packed, p) : pack<T, kTileVectors>(packed, p);  // rows enough that the tiles are the tallest
       p.b = packed;
       p.b_row = (next - at) * kLanes<T>;
       p.b_last = p.b_row - kLanes<T>;

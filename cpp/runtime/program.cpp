@@ -301,9 +301,11 @@ void Program::plan_arena() {
     total = std::max(total, offset + align_up(b->bytes));
     placed.push_back(b);
   }
-  arena_.grow(std::max(total, kScalar),  // never null: a buffer of no bytes has a place too
-
-              [&] { return text("the ", waiting.size(), " values of a program; the largest: ", describe(waiting[0]->node)); });
+  // Never null: a buffer of no bytes has a place too.
+  arena_.grow(std::max(total, kScalar), [&] {
+    const std::string largest = waiting.empty() ? "" : text("; the largest: ", describe(waiting[0]->node));
+    return text("the ", waiting.size(), " values of a program", largest);
+  });
 }
 
 void Program::set_bases() {

@@ -65,4 +65,17 @@ class Step {
 
 using StepPtr = std::unique_ptr<Step>;
 
+// A step that carries out one operation by itself.
+class NodeStep : public Step {
+ public:
+  explicit NodeStep(const graph::Node* node) : node_(node) {
+    name = node->op->name;
+    for (const auto& input : node->inputs) inputs.push_back(input.get());
+    outputs = {node};
+  }
+
+ protected:
+  const graph::Node* node_;
+};
+
 }  // namespace lamina::runtime

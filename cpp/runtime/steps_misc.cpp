@@ -11,18 +11,6 @@ using graph::Node;
 
 namespace {
 
-class NodeStep : public Step {
- public:
-  explicit NodeStep(const Node* node) : node_(node) {
-    name = node->op->name;
-    for (const auto& input : node->inputs) inputs.push_back(input.get());
-    outputs = {node};
-  }
-
- protected:
-  const Node* node_;
-};
-
 // y[o, i] = reduce over r of x[o, r, i]: dense, one unit for each o.
 class MiddleReduceStep final : public NodeStep {
  public:

@@ -11,18 +11,6 @@ using graph::Node;
 
 namespace {
 
-class MoveStep : public Step {
- public:
-  explicit MoveStep(const Node* node) : node_(node) {
-    name = node->op->name;
-    for (const auto& input : node->inputs) inputs.push_back(input.get());
-    outputs = {node};
-  }
-
- protected:
-  const Node* node_;
-};
-
 // ---- Copies ----
 
 class CopyStep final : public Step {
@@ -55,9 +43,9 @@ Strided part(Strided whole, size_t axis, int64_t start, int64_t size) {
   return whole;
 }
 
-class ConcatenateStep final : public MoveStep {
+class ConcatenateStep final : public NodeStep {
  public:
-  using MoveStep::MoveStep;
+  using NodeStep::NodeStep;
 
   void bind(const Binder& binder) override {
     const auto axis = static_cast<size_t>(node_->attrs.get<int64_t>("axis"));
@@ -80,9 +68,9 @@ class ConcatenateStep final : public MoveStep {
   std::vector<StridedCopy> copies_;
 };
 
-class PadStep final : public MoveStep {
+class PadStep final : public NodeStep {
  public:
-  using MoveStep::MoveStep;
+  using NodeStep::NodeStep;
 
   void bind(const Binder& binder) override {
     const Strided to = binder.locate(node_), from = binder.locate(node_->inputs[0].get());
@@ -119,9 +107,9 @@ class PadStep final : public MoveStep {
 
 // ---- Gather and scatter along one axis: both are (outer, indices, inner) over dense memory ----
 
-class IndexedStep : public MoveStep {
+class IndexedStep : public NodeStep {
  public:
-  using MoveStep::MoveStep;
+  using NodeStep::NodeStep;
 
  protected:
   // `table` holds the axis that is indexed, `picked` the axes of the indices in its place.

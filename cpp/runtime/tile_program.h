@@ -28,8 +28,8 @@ struct Cluster {
   const graph::Node* product = nullptr;    // the matmul whose result the cluster takes from the block, if any
   std::vector<const graph::Node*> stored;  // nodes whose values others need
   bool has_rows = false;                   // the last axis must stay whole in a tile
-  bool has_totals = false;                 // sums over everything: their order must not depend on what else the program does
-  bool has_columns = false;                // the last axis must stay apart
+  bool has_totals = false;   // sums over everything: tiles keep one size, so that their order is the same beside other work
+  bool has_columns = false;  // the last axis must stay apart
 };
 
 class TileProgram {

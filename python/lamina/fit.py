@@ -182,7 +182,6 @@ class BatchSource:
     source: Batches
     metrics: dict[str, Metric]
     class_weight: Any
-    _program: core.Program | None = None  # that of the last batch
 
     def prepare(self) -> None:
         if self.model.built:
@@ -192,7 +191,8 @@ class BatchSource:
         return len(self.source)
 
     def flops(self) -> float:
-        return 0.0 if self._program is None else self._program.flops_per_row
+        batch, targets = self._last
+        return self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics))).flops_per_row
 
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
         self._losses: list[float] = [float(loss) for loss in done.losses]
@@ -206,7 +206,6 @@ class BatchSource:
                 given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
             with data.in_batch(i):
                 batch, targets = self._last = with_finite_targets(self.model, given)
-            self._program = self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics)))
             shares.append(float(len(batch)) if batch.weight is None else float(batch.weight.sum()))
             if self.metrics:
                 seen.append(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from lamina.tensor import Parameter, Tensor
 Array = np.ndarray[Any, Any]
 
 
-class FullBatch(Optimizer):
+class FullBatch(Optimizer, ABC):
     """Base of optimizers whose epoch is one step on all data. `fit` drives them; its batch_size and shuffle mean nothing to them.
 
     They compute in float64 whatever the network's type, on the network as `evaluate` sees it (no dropout, running statistics).
@@ -57,9 +58,9 @@ class FullBatch(Optimizer):
         self._network, self._problem = network, problem
         self._begun = time.perf_counter()
 
+    @abstractmethod
     def advance(self) -> float:
         """One step: the loss after it. The network has the new weights."""
-        raise NotImplementedError
 
     def _take_over(self, theta: Any, **state: Any) -> None:
         """Ends a step: new weights, new state by name, and the count of steps; all at once, so that Ctrl-C cannot part them."""
