@@ -212,10 +212,11 @@ print(before, resident())
 
 
 def test_builds_fits_and_predicts_leave_nothing_behind():
-    times, warm = (10_000, 1500) if DEEP else (600, 150)  # the allocator's own growth ends within the first thousand
+    times, warm = (10_000, 1500) if DEEP else (2_000, 500)
     done = subprocess.run([sys.executable, "-c", LOOP, str(times), str(warm)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     before, after = map(int, done.stdout.split())  # KB
-    # A net of this size holds some 100 KB: one kept in fifty would show.
-    assert after - before < 1500, f"{before} KB before, {after} KB after {times} more"
+    # Python's allocator takes a megabyte at a time, so two of those mean nothing. A net of this size holds some 100 KB: one kept in
+    # sixty would show, in the long run one in three hundred.
+    assert after - before < 3000, f"{before} KB before, {after} KB after {times} more"
     print(f"{before} KB before, {after} KB after {times} more")
