@@ -389,3 +389,63 @@ def test_deep_graphs_do_not_recurse(xy):
         h = h + 0.001
     net = lm.Model(x, h)
     np.testing.assert_allclose(net.predict(xy[0]), xy[0] + 3, rtol=1e-3, atol=1e-3)
+
+
+# ---- the quick way in: what is like the last batch goes straight to the core -------------------------------------------------------
+
+
+def test_the_second_step_asks_what_the_first_one_asked():
+    net = lm.Sequential(lm.Dense(3), seed=0).compile("cross_entropy", "sgd")
+    x, y = np.ones((4, 2), np.float32), np.array([0, 1, 2, 0])
+    net.train_step(x, y)
+    before = {name: p.copy() for name, p in net.parameters.items()}
+    for wrong in (np.array([0, 1, 3, 0]), np.array([0, 1, -1, 0]), np.array([0, 1, 2**40, 0])):
+        with pytest.raises(ValueError, match="class"):
+            net.train_step(x, wrong)
+    with pytest.raises(ValueError, match="expected"):
+        net.train_step(np.ones((4, 5), np.float32), y)
+    with pytest.raises(ValueError):
+        net.train_step(x[:0], y[:0])
+    for name, p in net.parameters.items():
+        assert np.array_equal(before[name], p)
+
+
+def test_lists_subclasses_and_other_layouts_step_like_arrays():
+    x, y = np.linspace(0, 1, 12, dtype=np.float32).reshape(4, 3), np.linspace(1, 2, 4, dtype=np.float32).reshape(4, 1)
+
+    class Tagged(np.ndarray):
+        pass
+
+    def losses(x, y):
+        net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+        net.train_step(np.asarray(x, np.float32), np.asarray(y, np.float32))
+        return [net.train_step(x, y) for _ in range(3)], net.predict(x).tolist()
+
+    expected = losses(x, y)
+    wide = np.zeros((4, 6), np.float32)
+    wide[:, ::2] = x
+    for a, b in ((x.tolist(), y.tolist()), (x.view(Tagged), y.view(Tagged)), (wide[:, ::2], y), (np.asfortranarray(x), y)):
+        assert losses(a, b) == expected
+
+
+def test_an_assigned_rate_counts_at_the_next_quick_step():
+    nets = [lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(rate)) for rate in (0.1, 0.3)]
+    x, y = np.ones((2, 3), np.float32), np.zeros((2, 1), np.float32)
+    for net in nets:
+        net.optimizer.lr = 0.1
+        net.train_step(x, y)
+        net.train_step(x, y)
+        net.optimizer.lr = 0.02
+        net.train_step(x, y)
+        net.optimizer.lr = lm.schedules.Cosine(0.05, 10)
+        net.train_step(x, y)
+    assert nets[0].train_step(x, y) == nets[1].train_step(x, y)
+    slow = lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(0.1))
+    for rate in (0.1, 0.1, 0.02):
+        slow.optimizer.lr = rate
+        slow.train_step(x.tolist(), y)
+    fast = lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(0.1))
+    for rate in (0.1, 0.1, 0.02):
+        fast.optimizer.lr = rate
+        fast.train_step(x, y)
+    assert slow.train_step(x.tolist(), y) == fast.train_step(x, y)

@@ -1,9 +1,6 @@
-// Programs and epochs: the one place where arrays meet memory and the GIL is released.
-#include <array>
-#include <chrono>
-
-#include "bindings/bind.h"
-#include "runtime/program.h"
+// Programs and epochs for Python.
+#include "bindings/calls.h"
+#include "bindings/quick.h"
 #include "runtime/trainer.h"
 
 namespace lamina::bindings {
@@ -12,125 +9,9 @@ namespace {
 
 using runtime::Program;
 
-runtime::Source source_of(const py::array& array) {
-  using runtime::Source;
-  const py::dtype dtype = array.dtype();
-  const char order = dtype.byteorder();
-  const auto bytes = dtype.itemsize();
-  if (order != '>') {
-    switch (dtype.kind()) {
-      case 'b': return Source::boolean;
-      case 'i': return bytes == 1 ? Source::int8 : bytes == 2 ? Source::int16 : bytes == 4 ? Source::int32 : Source::int64;
-      case 'u': return bytes == 1 ? Source::uint8 : bytes == 2 ? Source::uint16 : bytes == 4 ? Source::uint32 : Source::uint64;
-      case 'f':
-        if (bytes == 4) return Source::float32;
-        if (bytes == 8) return Source::float64;
-        break;
-      default: break;
-    }
-  }
-  fail<TypeError>("expected an array of bool, integers, float32 or float64, got ", py::cast<std::string>(py::str(dtype)),
-                  "; convert it with astype");
-}
-
-runtime::Rows rows_of(const py::array& array) {
-  return {static_cast<const char*>(array.data()), source_of(array), sizes_of(array),
-          Sizes(array.strides(), array.strides() + array.ndim())};
-}
-
-// NumPy's own object for a dtype: an array of that type, in this machine's byte order, carries the very same.
-const py::dtype& native(DType type) {
-  static const auto* types =
-      new std::array<py::dtype, 4>{py::dtype("bool"), py::dtype("int64"), py::dtype("float32"), py::dtype("float64")};
-  return (*types)[static_cast<size_t>(type)];
-}
-
-// The array as the program reads it as input i: itself where type and layout fit, a converted copy otherwise.
-py::array fitted(const Program& program, size_t i, py::array array) {
-  const DType type = program.input_type(i).dtype;
-  if ((array.flags() & py::array::c_style) != 0 && array.dtype().is(native(type))) return array;
-  const runtime::Rows rows = rows_of(array);
-  if (rows.sizes.empty()) return py::array(array.attr("astype")(native(type)));
-  py::array out = new_array(native(type), rows.sizes, [&] { return program.describe_input(i); });
-  runtime::gather_rows(out.mutable_data(), type, rows, nullptr, 0, rows.sizes[0]);
-  return out;
-}
-
-// Sole use of a program, and of its variables, while it lives.
-class Lock : public Turn {
- public:
-  explicit Lock(Program& program) : Turn(program.turns()) {
-    check(!program.running(), "[function] this program is running: a function that it calls cannot run it again");
-  }
-};
-
-// What Ctrl-C needs between the steps of a long run: signals are looked at some times a second.
-class Signals {
- public:
-  void operator()() {
-    if (Clock::now() - last_ < std::chrono::milliseconds(100)) return;
-    const GilAcquire acquire;
-    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-    last_ = Clock::now();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point last_ = Clock::now();
-};
-
-// Runs the program without the GIL, and gives the turn back before it asks for the GIL again.
-void run_freely(Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded) {
-  const GilRelease release;
-  Program::Options options;
-  options.guarded = guarded;
-  if (program.is_long()) options.interruption = Signals();
-  program.run(inputs, outputs, options);
-  lock.give();
-}
-
-// The arrays of one call, ready to be read.
-class Call {
- public:
-  template <class Values>
-  Call(const Program& program, const Values& values, size_t n) {
-    check(n == program.input_count(), "[function] expected ", program.input_count(), " arrays, got ", n);
-    arrays_.reserve(n);
-    inputs_.reserve(n);
-    for (size_t i = 0; i < n; ++i) {
-      const py::object item = values[i];
-      py::array array = py::isinstance<py::array>(item) ? py::reinterpret_borrow<py::array>(item) : py::array::ensure(item);
-      if (!array) throw py::error_already_set();
-      arrays_.push_back(fitted(program, i, std::move(array)));
-      inputs_.push_back(arrays_.back().data());
-    }
-  }
-
-  const void* const* inputs() const { return inputs_.data(); }
-
-  // Binds the program where the shapes are not those of its last run.
-  void bind(Program& program) const {
-    bool same = program.is_ready();
-    for (size_t i = 0; i < arrays_.size(); ++i)
-      same = same && program.is_bound(i, arrays_[i].shape(), static_cast<size_t>(arrays_[i].ndim()));
-    if (same) return;
-    std::vector<Sizes> sizes;
-    for (const py::array& array : arrays_) sizes.push_back(sizes_of(array));
-    program.bind(sizes);
-  }
-
- private:
-  std::vector<py::array> arrays_;
-  std::vector<const void*> inputs_;
-};
-
-// A new array for output i.
-py::array new_output(const Program& program, size_t i) {
-  return new_array(native(program.output_dtype(i)), program.output_sizes(i), [&] { return program.describe_output(i); });
-}
-
-py::list run(Program& program, const py::sequence& values, bool guarded) {
-  const Call call(program, values, py::len(values));
+py::list run(Program& program, const py::sequence& arrays, bool guarded) {
+  const py::tuple values(arrays);
+  const Call call(program, &PyTuple_GET_ITEM(values.ptr(), 0), values.size());
   Lock lock(program);
   call.bind(program);
   const size_t n = program.output_count();
@@ -145,35 +26,10 @@ py::list run(Program& program, const py::sequence& values, bool guarded) {
   return results;
 }
 
-// The only output, without a list around it: the quickest way through.
-py::array run_single(Program& program, const py::args& values) {
-  const Call call(program, values, py::len(values));
-  Lock lock(program);
-  call.bind(program);
-  check(program.output_count() == 1, "[single] expected a program with one output, got one with ", program.output_count());
-  py::array result = new_output(program, 0);
-  void* output = result.mutable_data();
-  run_freely(program, lock, call.inputs(), &output, false);
-  return result;
-}
-
-// One output without axes, as a number: what a training step returns.
-double run_scalar(Program& program, const py::args& values) {
-  const Call call(program, values, py::len(values));
-  Lock lock(program);
-  call.bind(program);
-  check(program.output_count() == 1 && program.output_sizes(0).empty(), "[scalar] expected a program with one scalar output");
-  float single = 0;
-  double number = 0;
-  const bool is_single = program.output_dtype(0) == DType::float32;
-  void* output = is_single ? static_cast<void*>(&single) : &number;
-  run_freely(program, lock, call.inputs(), &output, false);
-  return is_single ? static_cast<double>(single) : number;
-}
-
 // What each step is, the serials of the nodes that it carries out, and how long it took: the best of `repeats` runs.
-py::list profile(Program& program, const py::sequence& values, int repeats) {
-  const Call call(program, values, py::len(values));
+py::list profile(Program& program, const py::sequence& arrays, int repeats) {
+  const py::tuple values(arrays);
+  const Call call(program, &PyTuple_GET_ITEM(values.ptr(), 0), values.size());
   const Lock lock(program);
   call.bind(program);
   std::vector<AlignedBuffer> memory(program.output_count());
@@ -284,8 +140,9 @@ void register_program(py::module_& m) {
            py::kw_only(), py::arg("optimize") = true, py::arg("fuse") = true, py::arg("fuse_products") = true,
            py::arg("fuse_updates") = true)
       .def("run", run, py::arg("arrays"), py::arg("guarded") = false)
-      .def("single", run_single)
-      .def("scalar", run_scalar)
+      .def_property_readonly("single", quick_single)
+      .def("predictor", quick_predictor, py::arg("most_rows"))
+      .def("trainer", quick_trainer, py::arg("dtype"), py::arg("ndim"), py::arg("classes").none(true) = py::none())
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
       .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),
            py::arg("rate") = py::none(), py::arg("rates") = py::none(), py::arg("collect") = py::none(),

@@ -267,14 +267,13 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
 void Program::bind_steps() {
   const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
   scratch_bytes_ = 0;
-  double work = 0;
+  work_ = 0;
   for (const auto* list : {&settled_, &steps_})
     for (const StepPtr& step : *list) {
       step->bind(binder);
       scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
-      work += step->flops() + step->bytes();
+      work_ += step->flops() + step->bytes();
     }
-  long_ = work >= kLong;
   for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
 }
 
@@ -388,7 +387,7 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
     step.finish(run);
     if (options.seconds) options.seconds[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (options.guarded && i == loss_step_ && !std::isfinite(read_scalar(outputs[0], outputs_[0]->dtype()))) return false;
-    if (long_ && !changes_ && options.interruption) options.interruption();
+    if (options.interruption && is_long() && !changes_) options.interruption();
   }
   return true;
 }

@@ -52,7 +52,8 @@ class Program {
   bool run(const void* const* inputs, void* const* outputs, const Options& options);
   void run(const void* const* inputs, void* const* outputs) { run(inputs, outputs, Options()); }
   bool running() const { return running_; }
-  bool is_long() const { return long_; }
+  bool is_long() const { return work_ >= kLong; }
+  bool is_short() const { return work_ < kShort; }
 
   // Of the variables in it: programs that share one run one after the other, and none sees another's half-done step.
   Turns& turns() const { return *turns_; }
@@ -89,13 +90,14 @@ class Program {
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;
 
-  static constexpr double kLong = 1e9;  // FLOP and bytes of a run during which somebody may ask it to stop: some 10 ms
+  static constexpr double kLong = 1e9;   // FLOP and bytes of a run during which somebody may ask it to stop: some 10 ms
+  static constexpr double kShort = 5e4;  // FLOP and bytes of a run that takes no longer than handing the GIL to a thread: some us
 
   std::shared_ptr<Turns> turns_;
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs
   bool changes_ = false;         // whether a run writes variables
   bool running_ = false;
-  bool long_ = false;
+  double work_ = 0;              // FLOP and bytes of a run, as last bound
 
   Bindings symbols_;
   std::vector<Sizes> bound_sizes_, output_sizes_;

@@ -67,7 +67,7 @@ void StridedCopy::run(const Run& run, int64_t first, int64_t last) const {
       continue;
     }
     // Converted: the axis stands upright where it is not dense on both sides.
-    kernels::TileArgs args{};
+    kernels::TileArgs args;
     args.out = out;
     args.in[0].data = in;
     const bool dense = to_step == 1 && (from_step == 1 || from_step == 0);

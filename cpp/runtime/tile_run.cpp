@@ -155,7 +155,7 @@ void TileProgram::bring(const Run& run, const External& e, int64_t offset, int64
     col = 1;
   }
   if (e.dtype != cluster_.compute) {
-    kernels::TileArgs args{};
+    kernels::TileArgs args;
     args.out = to;
     args.out_row = cols;
     args.in[0] = {from, row, cols == 1 ? 0 : 1};
@@ -196,7 +196,7 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
     }
   }
 
-  kernels::TileArgs args{};
+  kernels::TileArgs args;  // not cleared: that takes as long as a small tile, and kernels read only what they need
   for (const Instruction& instruction : instructions_) {
     const View& out = views[instruction.out];
     args.out = out.data;
@@ -215,7 +215,7 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
 
   for (const Partial& p : partials_) add_partial(p, block, views[p.reg], rows, cols, c0, scratch);
   for (const Rule& rule : rules_) {
-    kernels::RuleArgs a{};
+    kernels::RuleArgs a;
     const int64_t at = (block.outer * rows_ + r0) * cols_ + c0;
     a.w = run.at(rule.buffers[0]) + at * element;
     a.w_row = cols_;
@@ -232,7 +232,6 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
     if (o.direct) continue;
     const View& in = views[o.reg];
     const int64_t offset = outer_offsets[externals_.size() + k] + r0 * o.row + (o.row_form ? 0 : c0);
-    args = {};
     args.out = run.at(o.buffer) + offset * static_cast<int64_t>(size_of(o.dtype));
     args.out_row = o.row_form ? rows : o.row;
     args.rows = o.row_form ? 1 : rows;
@@ -245,7 +244,7 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
 // partial[slot] = combine(partial[slot], the tile): column by column, or the whole tile to one number.
 void TileProgram::add_partial(const Partial& p, const Block& block, const View& view, int64_t rows, int64_t cols, int64_t c0,
                               char* scratch) const {
-  kernels::TileArgs args{};
+  kernels::TileArgs args;
   char* slot = p.slots.data() + (p.total ? block.slot : block.row_slot * p.width + c0) * static_cast<int64_t>(element_);
   if (!p.total) {
     args.out = slot;
@@ -273,14 +272,13 @@ void TileProgram::add_partial(const Partial& p, const Block& block, const View& 
 
 // slot = combine(slot, reduction of the row of values).
 void TileProgram::combine_total(const Partial& p, char* slot, const kernels::Operand& values, int64_t count, char* total) const {
-  kernels::TileArgs args{};
+  kernels::TileArgs args;
   args.out = total;
   args.out_row = 1;
   args.in[0] = values;
   args.rows = 1;
   args.cols = count;
   p.reduce_row(args);
-  args = {};
   args.out = slot;
   args.in[0] = {total, 0, 1};
   args.rows = 1;

@@ -20,7 +20,6 @@ from lamina.metrics import Metric
 from lamina.objective import named_metrics
 from lamina.programs import Target, Task
 from lamina.progress import Progress
-from lamina.schedules import Constant
 from lamina.steps import CHUNK, evaluate_checked, feed_list, figures, step
 from lamina.tensor import Tensor
 
@@ -111,7 +110,7 @@ class ArraySource:
         self._order = order = core.permutation(len(given), self.model.seed, number) if self.shuffle else None
         program = self._program()
         optimizer = self.model.objective.optimizer
-        fixed = isinstance(optimizer.schedule, Constant)
+        fixed = optimizer.has_constant_rate
         self._done = len(done.losses)
         first = optimizer.steps - self._done
         self._losses = np.empty(self.batches())

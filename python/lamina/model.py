@@ -65,7 +65,7 @@ class Model:
         self.epochs_done = 0  # over all fits: the shuffling goes on where it stopped
         self._programs: Programs | None = None
         self._objective: Objective | None = None
-        self._run_predict: Any = None
+        self._fast_predict: Any = None
         self._fast_step: FastStep | None = None
 
     def _forget(self) -> None:
@@ -239,13 +239,14 @@ class Model:
         >>> lm.Sequential(lm.Dense(3), seed=0).predict([[1.0, 2.0]]).shape
         (1, 3)
         """
-        run = self._run_predict
-        if run is not None and batch_size is None and type(x) is np.ndarray and len(x) <= steps.CHUNK:
-            return run(x)
-        result = steps.predict(self, x, batch_size)
-        if self._run_predict is None and len(self._inputs) == len(self._outputs) == 1 and self.inputs[0].dtype in FLOATS:
-            self._run_predict = self.programs.predict().single
-        return result
+        if self._fast_predict is not None and batch_size is None:
+            outputs = self._fast_predict(x)
+            if outputs is not None:
+                return outputs
+        outputs = steps.predict(self, x, batch_size)
+        if self._fast_predict is None and len(self._inputs) == len(self._outputs) == 1 and self.inputs[0].dtype in FLOATS:
+            self._fast_predict = self.programs.predict().predictor(steps.CHUNK)
+        return outputs
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
         """One update from one batch; returns the loss before it.
@@ -258,11 +259,12 @@ class Model:
         >>> net.train_step(np.ones((4, 2)), np.zeros((4, 1))) > 0
         True
         """
-        if self._fast_step is not None and sample_weight is None and type(x) is np.ndarray and type(y) is np.ndarray:
-            run, dtype, ndim, optimizer, schedule, classes = self._fast_step  # every look at an attribute costs: see `FastStep`
-            same = y.dtype is dtype and y.ndim == ndim and len(x) > 0 and optimizer.schedule is schedule
-            if same and (classes is None or steps.in_range(y, classes)):
-                return run(x, y)
+        if self._fast_step is not None and sample_weight is None:
+            run, optimizer = self._fast_step
+            if optimizer.has_constant_rate:
+                fast_loss = run(x, y)
+                if fast_loss is not None:
+                    return fast_loss
         loss, self._fast_step = steps.train_step(self, x, y, sample_weight)
         return loss
 

@@ -172,7 +172,7 @@ def profile(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, r
     batch, targets = steps.checked(model, x, y, sample_weight)
     program = model.programs.train(Task(targets, batch.weight is not None))
     arrays = steps.feed_list(batch)
-    return _measured(model, program, "train_step", arrays, lambda: program.scalar(*arrays), rounds)
+    return _measured(model, program, "train_step", arrays, lambda: program.run(arrays), rounds)
 
 
 def _measured(

@@ -16,7 +16,6 @@ from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES
 from lamina.layers import Layer, LayerCall
 from lamina.linalg.host import RULES
 from lamina.model import Model, Sequential
-from lamina.schedules import Constant
 from lamina.tensor import Parameter, Tensor, placeholder
 
 if TYPE_CHECKING:
@@ -256,7 +255,7 @@ def _restore_optimizer(model: Model, description: Json, source: Source) -> None:
             raise ValueError(f"{name}: expected shape {tuple(state[name].shape)}, got {value.shape}")
     for name, value in values.items():
         state[name].value = value
-    if isinstance(model.objective.optimizer.schedule, Constant):
+    if model.objective.optimizer.has_constant_rate:
         model.objective.optimizer.lr = float(values["lr"])  # a callback may have changed it
 
 

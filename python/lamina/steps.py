@@ -15,7 +15,6 @@ from lamina.losses.base import FunctionLoss
 from lamina.metrics import Metric
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
-from lamina.schedules import Constant, Schedule
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -49,22 +48,10 @@ def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
 
 
 class FastStep(NamedTuple):
-    """A training program that arrays of this kind can go to without another look; the core checks their shapes.
+    """A training program that arrays like those of the last step can go to without another look; the core checks their shapes."""
 
-    run(x, y) takes ndarrays: y of this dtype and ndim, at least one row, while the optimizer has this schedule.
-    """
-
-    run: Callable[..., float]
-    dtype: np.dtype[Any]
-    ndim: int
-    optimizer: Optimizer
-    schedule: Schedule  # of a constant rate
-    classes: int | None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
-
-
-def in_range(y: Array, classes: int) -> bool:
-    """Whether all are from 0 to classes - 1, in one pass: as an unsigned number a negative one is huge."""
-    return bool(np.maximum.reduce(y.view(np.uint64), axis=None) < classes)
+    run: Callable[[Any, Any], float | None]  # None, and nothing was done, where they are not alike
+    optimizer: Optimizer  # has to have a constant rate
 
 
 def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, FastStep | None]:
@@ -77,16 +64,10 @@ def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple
 def fast_step(model: Model, y: Any, targets: tuple[Target, ...]) -> FastStep | None:
     """The quick way for batches with a target like `y`: where one array goes to one input as it is, at a constant rate."""
     objective = model.objective
-    constant = isinstance(objective.optimizer.schedule, Constant)
-    if (
-        not constant
-        or len(model.inputs) != 1
-        or len(targets) != 1
-        or type(y) is not np.ndarray
-        or y.ndim != len(targets[0].shape) + 1
-    ):
+    one_to_one = len(model.inputs) == len(targets) == 1 and type(y) is np.ndarray and y.ndim == len(targets[0].shape) + 1
+    if not one_to_one or not objective.optimizer.has_constant_rate:
         return None
-    classes = None
+    classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
     if targets[0].dtype == "int64":
         if y.dtype != np.int64 or getattr(objective.losses[0], "ignore_index", None) is not None:
             return None
@@ -94,9 +75,8 @@ def fast_step(model: Model, y: Any, targets: tuple[Target, ...]) -> FastStep | N
         classes = units if isinstance(units, int) and not isinstance(objective.losses[0], FunctionLoss) else None
     elif y.dtype.kind != "f":
         return None
-    return FastStep(
-        model.programs.train(Task(targets)).scalar, y.dtype, y.ndim, objective.optimizer, objective.optimizer.schedule, classes
-    )
+    run = model.programs.train(Task(targets)).trainer(y.dtype, y.ndim, classes)
+    return FastStep(run, objective.optimizer)
 
 
 def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
@@ -114,7 +94,7 @@ def step(model: Model, batch: Data, targets: tuple[Target, ...], *, collect: boo
     """
     program = model.programs.train(Task(targets, batch.weight is not None, collect))
     optimizer = model.objective.optimizer
-    if not isinstance(optimizer.schedule, Constant):
+    if not optimizer.has_constant_rate:
         optimizer.state["lr"].value = optimizer.rate(optimizer.steps)
     return list(program.run(feed_list(batch), guarded))
 

@@ -43,6 +43,7 @@ class Optimizer(Configured):
     slots: Sequence[str] = ()  # state of a parameter's shape, 0 at first unless `slot_value` says otherwise
 
     state: dict[str, Parameter]
+    has_constant_rate: bool  # whether `lr` is a number: nothing has to be told to a program before a step
 
     def __init__(
         self, lr: Rate = 1e-3, *, weight_decay: float = 0.0, clip_norm: float | None = None, clip_value: float | None = None
@@ -64,6 +65,7 @@ class Optimizer(Configured):
     def lr(self, lr: Rate) -> None:
         given = callable(lr) or isinstance(lr, dict)  # a schedule or what makes one; anything else must be a number
         self._schedule = schedules.get(lr if given else self._number("lr", lr, 0))
+        self.has_constant_rate = isinstance(self._schedule, schedules.Constant)
         self._lr = self._schedule.lr if isinstance(self._schedule, schedules.Constant) else self._schedule
         if "lr" in self.state:
             self.state["lr"].value = self.rate(self.steps)

@@ -1,0 +1,116 @@
+#include "bindings/calls.h"
+
+#include <chrono>
+
+namespace lamina::bindings {
+
+using runtime::Program;
+
+namespace {
+
+runtime::Source source_of(const py::array& array) {
+  using runtime::Source;
+  const py::dtype dtype = array.dtype();
+  const char order = dtype.byteorder();
+  const auto bytes = dtype.itemsize();
+  if (order != '>') {
+    switch (dtype.kind()) {
+      case 'b': return Source::boolean;
+      case 'i': return bytes == 1 ? Source::int8 : bytes == 2 ? Source::int16 : bytes == 4 ? Source::int32 : Source::int64;
+      case 'u': return bytes == 1 ? Source::uint8 : bytes == 2 ? Source::uint16 : bytes == 4 ? Source::uint32 : Source::uint64;
+      case 'f':
+        if (bytes == 4) return Source::float32;
+        if (bytes == 8) return Source::float64;
+        break;
+      default: break;
+    }
+  }
+  fail<TypeError>("expected an array of bool, integers, float32 or float64, got ", py::cast<std::string>(py::str(dtype)),
+                  "; convert it with astype");
+}
+
+// The array as the program reads it as input i: itself where type and layout fit, a converted copy otherwise.
+py::object fitted(const Program& program, size_t i, PyObject* value) {
+  const DType type = program.input_type(i).dtype;
+  const py::handle given(value);
+  if (py::isinstance<py::array>(given)) {
+    const auto* array = py::detail::array_proxy(value);
+    if ((array->flags & py::array::c_style) != 0 && array->descr == native(type).ptr())
+      return py::reinterpret_borrow<py::object>(given);
+  }
+  const py::array array = py::array::ensure(given);
+  if (!array) throw py::error_already_set();
+  const runtime::Rows rows = rows_of(array);
+  if (rows.sizes.empty()) return array.attr("astype")(native(type));
+  py::array out = new_array(native(type), rows.sizes, [&] { return program.describe_input(i); });
+  runtime::gather_rows(out.mutable_data(), type, rows, nullptr, 0, rows.sizes[0]);
+  return out;
+}
+
+// What Ctrl-C needs between the steps of a long run: signals are looked at some times a second.
+class Signals {
+ public:
+  void operator()() {
+    if (Clock::now() - last_ < std::chrono::milliseconds(100)) return;
+    const GilAcquire acquire;
+    if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+    last_ = Clock::now();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point last_ = Clock::now();
+};
+
+}  // namespace
+
+const py::dtype& native(DType type) {
+  static const auto* types =
+      new std::array<py::dtype, 4>{py::dtype("bool"), py::dtype("int64"), py::dtype("float32"), py::dtype("float64")};
+  return (*types)[static_cast<size_t>(type)];
+}
+
+runtime::Rows rows_of(const py::array& array) {
+  return {static_cast<const char*>(array.data()), source_of(array), sizes_of(array),
+          Sizes(array.strides(), array.strides() + array.ndim())};
+}
+
+Call::Call(const Program& program, PyObject* const* values, size_t n) : arrays_(n), inputs_(n) {
+  check(n == program.input_count(), "[function] expected ", program.input_count(), " arrays, got ", n);
+  for (size_t i = 0; i < n; ++i) {
+    arrays_[i] = fitted(program, i, values[i]);
+    inputs_[i] = py::detail::array_proxy(arrays_[i].ptr())->data;
+  }
+}
+
+void Call::bind(Program& program) const {
+  bool same = program.is_ready();
+  for (size_t i = 0; same && i < arrays_.size(); ++i) {
+    const auto* array = py::detail::array_proxy(arrays_[i].ptr());
+    same = program.is_bound(i, array->dimensions, static_cast<size_t>(array->nd));
+  }
+  if (same) return;
+  std::vector<Sizes> sizes;
+  for (size_t i = 0; i < arrays_.size(); ++i) sizes.push_back(sizes_of(py::reinterpret_borrow<py::array>(arrays_[i])));
+  program.bind(sizes);
+}
+
+py::array new_output(const Program& program, size_t i) {
+  return new_array(native(program.output_dtype(i)), program.output_sizes(i), [&] { return program.describe_output(i); });
+}
+
+void run_freely(Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded) {
+  Program::Options options;
+  options.guarded = guarded;
+  if (program.is_short()) {
+    program.run(inputs, outputs, options);
+    lock.give();
+    return;
+  }
+  const GilRelease release;
+  if (program.is_long()) options.interruption = Signals();
+  program.run(inputs, outputs, options);
+  lock.give();  // before this thread asks for the GIL again
+}
+
+}  // namespace lamina::bindings

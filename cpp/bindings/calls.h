@@ -1,0 +1,65 @@
+// The way of arrays through a program: as it reads them, in its turn, without the GIL where that pays.
+#pragma once
+
+#include <array>
+
+#include "bindings/bind.h"
+#include "runtime/program.h"
+#include "runtime/rows.h"
+
+namespace lamina::bindings {
+
+// NumPy's own object for a dtype: an array of that type, in this machine's byte order, carries the very same.
+const py::dtype& native(DType type);
+
+// The array as rows that the core can gather. TypeError for what it cannot read.
+runtime::Rows rows_of(const py::array& array);
+
+// As many T as a call has arrays: few as a rule, and then without a place on the heap.
+template <class T>
+class Few {
+ public:
+  explicit Few(size_t n) : size_(n) {
+    if (n > few_.size()) many_.resize(n);
+  }
+  T* data() { return size_ > few_.size() ? many_.data() : few_.data(); }
+  const T* data() const { return size_ > few_.size() ? many_.data() : few_.data(); }
+  T& operator[](size_t i) { return data()[i]; }
+  const T& operator[](size_t i) const { return data()[i]; }
+  size_t size() const { return size_; }
+
+ private:
+  size_t size_;
+  std::array<T, 4> few_{};
+  std::vector<T> many_;
+};
+
+// Sole use of a program, and of its variables, while it lives.
+class Lock : public Turn {
+ public:
+  explicit Lock(runtime::Program& program) : Turn(program.turns()) {
+    check(!program.running(), "[function] this program is running: a function that it calls cannot run it again");
+  }
+};
+
+// The arrays of one call, ready to be read.
+class Call {
+ public:
+  Call(const runtime::Program& program, PyObject* const* values, size_t n);
+
+  const void* const* inputs() const { return inputs_.data(); }
+  // Binds the program where the shapes are not those of its last run. The caller has the turn.
+  void bind(runtime::Program& program) const;
+
+ private:
+  Few<py::object> arrays_;
+  Few<const void*> inputs_;
+};
+
+// A new array for output i.
+py::array new_output(const runtime::Program& program, size_t i);
+
+// Runs the program and gives the turn back; without the GIL, unless the run is over before anybody could have used it.
+void run_freely(runtime::Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded);
+
+}  // namespace lamina::bindings

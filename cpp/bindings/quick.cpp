@@ -1,0 +1,123 @@
+#include "bindings/quick.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "bindings/calls.h"
+
+namespace lamina::bindings {
+
+using runtime::Program;
+
+namespace {
+
+// What a function carries: its program, and what it asks of its arrays.
+struct Quick {
+  py::object owner;  // keeps the program
+  Program& program;
+  int64_t most_rows = 0;
+  py::object dtype = {};
+  int ndim = 0;
+  std::optional<int64_t> classes = {};
+};
+
+thread_local std::exception_ptr caught;
+
+// The body's result; a C++ exception becomes Python's as pybind11 translates it.
+template <class F>
+PyObject* translated(F&& body) {
+  try {
+    return body();
+  } catch (...) {
+    caught = std::current_exception();
+  }
+  static PyObject* const raise = py::cpp_function([] { std::rethrow_exception(std::exchange(caught, nullptr)); }).release().ptr();
+  return PyObject_CallNoArgs(raise);
+}
+
+Quick& quick_of(PyObject* self) { return *static_cast<Quick*>(PyCapsule_GetPointer(self, nullptr)); }
+
+// An ndarray itself, no subclass: a subclass may mean more than its numbers.
+const py::detail::PyArray_Proxy* exact(PyObject* value) {
+  static PyTypeObject* const type = py::detail::npy_api::get().PyArray_Type_;
+  return Py_TYPE(value) == type ? py::detail::array_proxy(value) : nullptr;
+}
+
+py::object array_of(Program& program, PyObject* const* values, Py_ssize_t n) {
+  const Call call(program, values, static_cast<size_t>(n));
+  Lock lock(program);
+  call.bind(program);
+  check(program.output_count() == 1, "[single] expected a program with one output, got one with ", program.output_count());
+  py::array result = new_output(program, 0);
+  void* output = result.mutable_data();
+  run_freely(program, lock, call.inputs(), &output, false);
+  return result;
+}
+
+PyObject* single(PyObject* self, PyObject* const* values, Py_ssize_t n) {
+  return translated([&] { return array_of(quick_of(self).program, values, n).release().ptr(); });
+}
+
+PyObject* predict(PyObject* self, PyObject* const* values, Py_ssize_t n) {
+  const Quick& quick = quick_of(self);
+  const auto* x = n == 1 ? exact(values[0]) : nullptr;
+  if (x == nullptr || x->nd == 0 || x->dimensions[0] > quick.most_rows) Py_RETURN_NONE;
+  return single(self, values, n);
+}
+
+PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
+  const Quick& quick = quick_of(self);
+  const auto* x = n == 2 ? exact(values[0]) : nullptr;
+  const auto* y = n == 2 ? exact(values[1]) : nullptr;
+  if (x == nullptr || y == nullptr || x->nd == 0 || x->dimensions[0] == 0) Py_RETURN_NONE;
+  if (y->descr != quick.dtype.ptr() || y->nd != quick.ndim) Py_RETURN_NONE;
+  return translated([&]() -> PyObject* {
+    Program& program = quick.program;
+    const Call call(program, values, 2);
+    if (quick.classes) {
+      const auto* numbers = static_cast<const int64_t*>(call.inputs()[1]);
+      int64_t size = 1;
+      for (int axis = 0; axis < y->nd; ++axis) size *= y->dimensions[axis];
+      if (!std::all_of(numbers, numbers + size, [&](int64_t k) { return k >= 0 && k < *quick.classes; })) Py_RETURN_NONE;
+    }
+    Lock lock(program);
+    call.bind(program);
+    double number = 0;  // room for both precisions
+    void* output = &number;
+    run_freely(program, lock, call.inputs(), &output, false);
+    return PyFloat_FromDouble(runtime::read_scalar(&number, program.output_dtype(0)));
+  });
+}
+
+py::object function(PyMethodDef& method, Quick quick) {
+  const py::capsule self(new Quick(std::move(quick)), [](void* held) { delete static_cast<Quick*>(held); });
+  return py::reinterpret_steal<py::object>(PyCFunction_NewEx(&method, self.ptr(), nullptr));
+}
+
+template <PyObject* (*f)(PyObject*, PyObject* const*, Py_ssize_t)>
+PyMethodDef method(const char* name, const char* doc) {
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(f)), METH_FASTCALL, doc};
+}
+
+}  // namespace
+
+py::object quick_single(const py::object& program) {
+  static PyMethodDef definition = method<single>("single", "f(*arrays) -> the only output, a new array.");
+  return function(definition, {program, program.cast<Program&>()});
+}
+
+py::object quick_predictor(const py::object& program, int64_t most_rows) {
+  static PyMethodDef definition = method<predict>("predict", "f(x) -> the only output, or None where x is of another kind.");
+  return function(definition, {program, program.cast<Program&>(), most_rows});
+}
+
+py::object quick_trainer(const py::object& program, const py::dtype& dtype, int ndim, std::optional<int64_t> classes) {
+  static PyMethodDef definition = method<train>("train", "f(x, y) -> the loss, or None where x or y is of another kind.");
+  auto& core = program.cast<Program&>();
+  check(core.input_count() == 2 && core.output_count() == 1 && core.output_rank(0) == 0,
+        "[trainer] expected a program of two arrays with one scalar output");
+  check(!classes || core.input_type(1).dtype == DType::int64, "[trainer] class numbers are int64");
+  return function(definition, {program, core, 0, dtype, ndim, classes});
+}
+
+}  // namespace lamina::bindings
