@@ -391,7 +391,7 @@ def test_deep_graphs_do_not_recurse(xy):
     np.testing.assert_allclose(net.predict(xy[0]), xy[0] + 3, rtol=1e-3, atol=1e-3)
 
 
-# ---- the quick way in: what is like the last batch goes straight to the core -------------------------------------------------------
+# ---- the quick way in: what is like the last batch goes straight to the core --------------------------------------------------
 
 
 def test_the_second_step_asks_what_the_first_one_asked():
