@@ -1,10 +1,28 @@
 #include "runtime/rows.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace lamina::runtime {
 
 namespace {
+
+// Rows in any order come from anywhere in memory: the start of one is asked for while those before it are copied.
+constexpr int64_t kAhead = 2;
+constexpr size_t kAheadBytes = 1024;  // the processor itself goes on from there
+
+void ask_for(const char* row, size_t bytes) {
+  for (size_t at = 0; at < std::min(bytes, kAheadBytes); at += 64) __builtin_prefetch(row + at);
+}
+
+template <size_t kBytes>
+void copy_rows(char* to, const Rows& rows, const int64_t* order, int64_t first, int64_t count, size_t bytes = kBytes) {
+  const auto row = [&](int64_t i) { return rows.data + (order ? order[i] : first + i) * rows.byte_strides[0]; };
+  for (int64_t i = 0; i < count; ++i, to += bytes) {
+    if (kBytes == 0 && order && i + kAhead < count) ask_for(row(i + kAhead), bytes);
+    std::memcpy(to, row(i), kBytes ? kBytes : bytes);
+  }
+}
 
 size_t bytes_of(Source type) {
   switch (type) {
@@ -111,10 +129,17 @@ const void* Rows::in_place(DType wanted, int64_t first) const {
 void gather_rows(void* to, DType type, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
   if (same(rows.type, type) && row_is_dense(rows)) {
     const size_t bytes = static_cast<size_t>(row_elements(rows)) * bytes_of(rows.type);
-    for (int64_t i = 0; i < count; ++i)
-      std::memcpy(static_cast<char*>(to) + static_cast<size_t>(i) * bytes,
-                  rows.data + (order ? order[i] : first + i) * rows.byte_strides[0], bytes);
-    return;
+    auto* dense = static_cast<char*>(to);
+    if (order == nullptr && rows.byte_strides[0] == static_cast<int64_t>(bytes)) {
+      std::memcpy(dense, rows.data + first * rows.byte_strides[0], static_cast<size_t>(count) * bytes);
+      return;
+    }
+    switch (bytes) {  // of a known size there is no call
+      case 4: return copy_rows<4>(dense, rows, order, first, count);
+      case 8: return copy_rows<8>(dense, rows, order, first, count);
+      case 16: return copy_rows<16>(dense, rows, order, first, count);
+      default: return copy_rows<0>(dense, rows, order, first, count, bytes);
+    }
   }
   switch (type) {
     case DType::boolean: return gather_to(static_cast<Truth*>(to), rows, order, first, count);

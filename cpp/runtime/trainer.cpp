@@ -1,6 +1,7 @@
 #include "runtime/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -86,9 +87,11 @@ void permutation(int64_t* order, int64_t n, uint64_t seed, uint64_t epoch) {
   constexpr uint64_t kOrders = uint64_t{1} << 63;  // streams apart from those of random_uniform
   const Philox random{seed, kOrders | epoch};
   for (int64_t i = 0; i < n; ++i) order[i] = i;
-  for (int64_t i = n - 1; i > 0; --i) {
-    const auto words = random.block(static_cast<uint64_t>(i));
-    const uint64_t word = words[0] | static_cast<uint64_t>(words[1]) << 32;
+  std::array<uint32_t, 4> words{};
+  for (int64_t i = n - 1, drawn = 0; i > 0; --i, ++drawn) {
+    const auto half = static_cast<size_t>(2 * (drawn % 2));  // two draws from a block
+    if (half == 0) words = random.block(static_cast<uint64_t>(drawn / 2));
+    const uint64_t word = words[half] | static_cast<uint64_t>(words[half + 1]) << 32;
     const auto range = static_cast<uint64_t>(i) + 1;
     const auto product = static_cast<Wide>(word) * range;
     std::swap(order[i], order[static_cast<uint64_t>(product >> 64)]);
