@@ -49,7 +49,8 @@ if TYPE_CHECKING:
         Readout,
         Reshape,
     )
-    from lamina.model import Model, Sequential
+    from lamina.model import Model
+    from lamina.sequential import Sequential
 
 __version__: str = _core.build_info["version"]
 
@@ -57,7 +58,7 @@ __version__: str = _core.build_info["version"]
 _MODULES = ("activations", "callbacks", "datasets", "initializers", "linalg", "losses", "metrics", "optim", "schedules")
 _LAYERS = ("Activation", "Add", "BatchNorm", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten", "Lambda", "Layer")
 _LATER = dict.fromkeys((*_LAYERS, "LayerNorm", "Readout", "Reshape"), "layers")
-_LATER |= {"Model": "model", "Sequential": "model", "History": "history", "load": "io"}
+_LATER |= {"Model": "model", "Sequential": "sequential", "History": "history", "load": "io"}
 _LATER |= dict.fromkeys(("gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"), "derivatives")
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.callbacks import EarlyStopping
-from lamina.fit import BatchDone, Outcome, Part, Samples
 from lamina.flat import FlatNetwork
 from lamina.function import grad
 from lamina.losses import MSE
@@ -17,6 +16,7 @@ from lamina.metrics import Metric
 from lamina.optim.full_batch import FullBatch
 from lamina.optim.least_squares import LeastSquares
 from lamina.programs import Task
+from lamina.sources import BatchDone, Outcome, Part, Samples
 from lamina.steps import CHUNK, evaluate_checked, parts
 
 if TYPE_CHECKING:

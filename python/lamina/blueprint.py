@@ -24,8 +24,9 @@ from lamina import layers as layer_classes
 from lamina import metrics
 from lamina.config import Configured, plain
 from lamina.layers import Layer
-from lamina.model import Model, Sequential
+from lamina.model import Model
 from lamina.objective import Objective
+from lamina.sequential import Sequential
 from lamina.tensor import Parameter, Tensor
 from lamina.wiring import calls_of, nodes_of
 

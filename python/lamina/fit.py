@@ -4,240 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamina import _core as core
 from lamina import checks, data, feed
-from lamina.arrays import check_finite, room
 from lamina.callbacks import CallbackList
 from lamina.data import Batches, Data
 from lamina.history import History
 from lamina.metrics import Metric
 from lamina.objective import named_metrics
-from lamina.programs import Target, Task
 from lamina.progress import Progress
-from lamina.steps import CHUNK, evaluate_checked, feed_list, figures, step
-from lamina.tensor import Tensor
+from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Part, Samples, Source, check_classes, with_finite_targets
+from lamina.steps import CHUNK, evaluate_checked
 
 if TYPE_CHECKING:
     from lamina.model import Model
-
-Array = np.ndarray[Any, Any]
-BatchDone = Callable[[int, float], None]
-
-
-class Samples(NamedTuple):
-    """Checked data, and what a program must know of the targets."""
-
-    data: Data
-    targets: tuple[Target, ...]
-
-
-class Outcome(NamedTuple):
-    """What an epoch gave: a loss for each batch, the share each has in the mean, and the metrics."""
-
-    losses: Array
-    shares: Array
-    figures: dict[str, Any]
-
-    def logs(self) -> dict[str, Any]:
-        """The epoch's figures: the loss is the mean over the samples, by their weights if they have any."""
-        total = float(self.shares.sum())
-        return {"loss": float(self.losses @ self.shares) / total if total else float("nan"), **self.figures}
-
-
-class Part(NamedTuple):
-    """What the first batches of an epoch gave: all that going on in its middle needs."""
-
-    losses: Array = np.empty(0)
-    predictions: Sequence[Array] = ()  # one array an output, where there are metrics
-
-
-class Source(Protocol):
-    """Where the batches of an epoch come from."""
-
-    def prepare(self) -> None:
-        """Builds what can be built before the first epoch, so that mistakes in the loss show before anything runs."""
-
-    def batches(self) -> int:
-        """Batches in an epoch; 0: nobody knows."""
-
-    def flops(self) -> float:
-        """FLOP of a sample's share in a step; 0: nobody knows."""
-
-    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
-        """Trains one epoch from its part that is done on, up to its end or to a loss that is not finite.
-
-        `number` counts the model's epochs from 0; `batch_done(batch, loss)` is called after each batch whose loss is finite.
-        """
-
-    def so_far(self) -> Part:
-        """The part of the epoch that is done; for `batch_done` to ask."""
-
-    def first_bad_value(self) -> str | None:
-        """Why the last batch's loss was not finite, if it can be told."""
-
-
-@dataclass
-class ArraySource:
-    """Arrays in memory or in a memmap: rows are gathered by the core, in an order that comes from the model's seed."""
-
-    model: Model
-    samples: Samples
-    metrics: dict[str, Metric]
-    batch_size: int
-    shuffle: bool
-
-    def prepare(self) -> None:
-        self._program()
-
-    def _program(self) -> core.Program:
-        weighted = self.samples.data.weight is not None
-        return self.model.programs.train(Task(self.samples.targets, weighted, collect=bool(self.metrics)))
-
-    def batches(self) -> int:
-        return -(-len(self.samples.data) // self.batch_size)
-
-    def flops(self) -> float:
-        return self._program().flops_per_row
-
-    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
-        given, size = self.samples.data, self.batch_size
-        self._order = order = core.permutation(len(given), self.model.seed, number) if self.shuffle else None
-        program = self._program()
-        optimizer = self.model.objective.optimizer
-        fixed = optimizer.has_constant_rate
-        self._done = len(done.losses)
-        first = optimizer.steps - self._done
-        self._losses = np.empty(self.batches())
-        self._losses[: self._done] = done.losses
-        self._predictions = [_rows_like(out, len(given)) for out in self.model.outputs] if self.metrics else []
-        for whole, part in zip(self._predictions, done.predictions, strict=False):
-            whole[: len(part)] = part
-
-        def run(stop: int, poll: Callable[[int], bool] | None) -> None:
-            """Trains on the batches up to `stop`."""
-            start = self._done
-            rows = slice(start * size, min(stop * size, len(given)))
-            part = order[rows] if order is not None else None if rows == slice(0, len(given)) else np.arange(rows.start, rows.stop)
-            rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
-            collect = [p[rows] for p in self._predictions] if self._predictions else None
-            rate = None if fixed else optimizer.state["lr"].variable
-            scalars = program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll, guarded=True)
-            self._done = start + len(scalars)
-            self._losses[start : self._done] = scalars[:, 0]
-
-        count = self.batches()
-        if batch_done is None:
-            run(count, lambda batches: poll(batches + len(done.losses)))
-        while batch_done is not None and self._done < count:
-            run(self._done + 1, None)
-            loss = float(self._losses[self._done - 1])
-            if not np.isfinite(loss):
-                break
-            batch_done(self._done - 1, loss)
-            poll(self._done)
-        losses = self._losses[: self._done]
-        weight = given.weight if given.weight is None or order is None else given.weight[order]
-        named: dict[str, Any] = {}
-        if self._predictions and self._done == count and np.isfinite(losses).all():
-            ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
-            named = figures(self.metrics, list(self.model.named_outputs), self._predictions, ordered)
-        return Outcome(losses, self._shares(weight)[: self._done], named)
-
-    def so_far(self) -> Part:
-        rows = self._done * self.batch_size
-        return Part(self._losses[: self._done], [p[:rows] for p in self._predictions])
-
-    def first_bad_value(self) -> str | None:
-        from lamina.bad_values import first_bad_value
-
-        rows: Any = slice((self._done - 1) * self.batch_size, self._done * self.batch_size)
-        batch = self.samples.data.rows(rows if self._order is None else self._order[rows])
-        return first_bad_value(self.model, batch, self.samples.targets)
-
-    def _shares(self, weight: Array | None) -> Array:
-        starts = np.arange(0, len(self.samples.data), self.batch_size)
-        if weight is not None:
-            return np.add.reduceat(weight.astype(np.float64), starts)
-        return np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
-
-
-def _rows_like(tensor: Tensor, rows: int) -> Array:
-    """Memory for that many rows of what the tensor gives."""
-    sizes: Any = tensor.shape[1:]
-    return room(rows, sizes, tensor.dtype, "fit: outputs for the metrics")
-
-
-@dataclass
-class BatchSource:
-    """An iterable of batches: each is checked as it comes, and trained on."""
-
-    model: Model
-    source: Batches
-    metrics: dict[str, Metric]
-    class_weight: Any
-
-    def prepare(self) -> None:
-        if self.model.built:
-            self.model.programs.bind_optimizer()
-
-    def batches(self) -> int:
-        return len(self.source)
-
-    def flops(self) -> float:
-        batch, targets = self._last
-        return self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics))).flops_per_row
-
-    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
-        self._losses: list[float] = [float(loss) for loss in done.losses]
-        self._predictions: list[Sequence[Array]] = [done.predictions] if done.predictions else []
-        shares: list[float] = []
-        seen: list[Data] = []
-        for i, given in enumerate(self.source):
-            self.model.ensure_built(given.x[0])
-            if self.class_weight is not None:
-                _check_classes(self.model, self.class_weight)
-                given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
-            with data.in_batch(i):
-                batch, targets = self._last = with_finite_targets(self.model, given)
-            shares.append(float(len(batch)) if batch.weight is None else float(batch.weight.sum()))
-            if self.metrics:
-                seen.append(batch)
-            if i < len(done.losses):
-                continue
-            loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics), guarded=True)
-            self._losses.append(float(loss))
-            if not np.isfinite(self._losses[-1]):
-                return Outcome(np.array(self._losses), np.array(shares), {})
-            if self.metrics:
-                self._predictions.append(outputs)
-            if batch_done is not None:
-                batch_done(i, self._losses[-1])
-            poll(i + 1)
-        return Outcome(np.array(self._losses), np.array(shares), self._figures(seen, self._predictions))
-
-    def so_far(self) -> Part:
-        return Part(np.array(self._losses), [np.concatenate(p) for p in zip(*self._predictions, strict=True)])
-
-    def first_bad_value(self) -> str | None:
-        from lamina.bad_values import first_bad_value
-
-        return first_bad_value(self.model, *self._last)
-
-    def _figures(self, seen: list[Data], predictions: Sequence[Sequence[Array]]) -> dict[str, Any]:
-        if not seen:
-            return {}
-        y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
-        weights = [batch.weight for batch in seen if batch.weight is not None]
-        whole = Data((), y, np.concatenate(weights) if len(weights) == len(seen) else None)
-        return figures(
-            self.metrics, list(self.model.named_outputs), [np.concatenate(p) for p in zip(*predictions, strict=True)], whole
-        )
 
 
 @dataclass
@@ -410,7 +195,7 @@ def fit(
         given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
         model.ensure_built(x)
         if class_weight is not None:
-            _check_classes(model, class_weight)
+            check_classes(model, class_weight)
             given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
         source = _source(model, with_finite_targets(model, given), chosen, batch_size, shuffle)
         settings["samples"] = len(given)
@@ -464,22 +249,3 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Sa
         model.ensure_built(x)
         held_out = feed.samples(model, x, y, weight)
     return with_finite_targets(model, held_out)
-
-
-def _check_classes(model: Model, class_weight: Any) -> None:
-    """A weight for a class that the network cannot predict is a mistake."""
-    units = model.outputs[0].shape[-1] if model.outputs[0].ndim > 1 else 1
-    if not isinstance(units, int) or not isinstance(class_weight, Mapping):
-        return
-    unknown = [label for label in class_weight if label >= max(units, 2)]
-    if unknown:
-        raise ValueError(f"[class_weight] expected classes from 0 to {max(units, 2) - 1}, got {unknown[0]}; leave it out")
-
-
-def with_finite_targets(model: Model, given: Data) -> Samples:
-    """The data with targets that their losses have checked, finite unless a loss leaves out what is not."""
-    samples = Samples(*feed.with_targets(model, given))
-    for name, loss, y in zip(model.named_outputs, model.objective.losses, samples.data.y, strict=True):
-        if not getattr(loss, "mask_nan", False):
-            check_finite(y, "y" if len(samples.targets) == 1 else f"y[{name!r}]")
-    return samples

@@ -1,9 +1,9 @@
-"""Model and Sequential: a graph from inputs to outputs with its parameters, and what one does with it."""
+"""Model: a graph from inputs to outputs with its parameters, and what one does with it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from lamina.optim import Optimizer
 from lamina.parameters import Parameters, fresh_seed
 from lamina.programs import Programs
 from lamina.steps import FastStep
-from lamina.tensor import Input, Tensor
+from lamina.tensor import Tensor
 from lamina.turns import building
 from lamina.wiring import Wiring, apply, check_closed
 
@@ -487,98 +487,3 @@ class Model:
         from lamina.io import set_state
 
         set_state(self, state)
-
-
-class Sequential(Model):
-    """Layers one after the other: the output of each is the input of the next.
-
-    It is untouched until it sees data: the first `fit`, `predict` or `train_step` builds it for the shape of x without the batch
-    axis; `build` does so explicitly. Floating-point data become `dtype`.
-
-    >>> net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(1), seed=0)
-    >>> net.predict(np.ones((2, 3))).shape
-    (2, 1)
-    """
-
-    def __init__(self, *layers: Any, seed: int | None = None, dtype: str = "float32"):
-        self._start(seed, dtype)
-        self._stacked = list(layers)
-        for i, layer in enumerate(layers):
-            if not isinstance(layer, (Layer, Model)) and not (i == 0 and isinstance(layer, Tensor)):
-                raise TypeError(
-                    f"[Sequential] expected layers, got {layer!r} at position {i}; write Sequential(Dense(8), Dense(1))"
-                )
-        if layers and isinstance(layers[0], Tensor):
-            self._stack(self._stacked.pop(0))
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers in order, also before the network is built."""
-        return super().layers if self.built else list(_flat(self._stacked))
-
-    def build(self, input_shape: Sequence[int] | None = None, *, dtype: str | None = None) -> Sequential:
-        """Makes the parameters for inputs of this shape, which leaves the batch axis out: (4,), (28, 28), an int for (n,).
-
-        Building again for the same shape changes nothing; for another one it raises ValueError.
-
-        >>> lm.Sequential(lm.Dense(2), seed=0).build(3).inputs[0].shape
-        (B, 3)
-        """
-        if input_shape is None:
-            raise ValueError(
-                "[Sequential] expected the shape of the inputs without the batch axis, got none; call build((8,)), for example"
-            )
-        shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(int(n) for n in input_shape)
-        if not self.built:
-            self._stack(Input(*shape, dtype=dtype or self.dtype))
-        elif tuple(self.inputs[0].shape[1:]) != shape:
-            raise ValueError(
-                f"[Sequential] expected inputs of shape {self.inputs[0].shape}, got {shape}; make a new network for another shape"
-            )
-        return self
-
-    def _stack(self, x: Tensor) -> None:
-        layers = list(_flat(self._stacked))
-        before = [(layer, dict(vars(layer))) for layer in layers]
-        try:
-            names = Wiring()
-            for layer in layers:
-                names.name_layer(layer)
-            out = x
-            for layer in self._stacked:
-                if isinstance(layer, Layer) and layer.dtype is None and out.dtype not in FLOATS:
-                    layer.dtype = self.dtype  # an Embedding cannot take it from its input
-                out = layer(out)
-            for layer in layers:
-                self._wiring.add_layer(layer)
-            self._assemble({x.name or INPUT: x}, {OUTPUT: out})
-        except BaseException:
-            for layer, state in before:  # nothing is built by halves: another shape can still be tried
-                vars(layer).clear()
-                vars(layer).update(state)
-            self._forget()
-            raise
-
-    def ensure_built(self, x: Any) -> None:
-        if not self.built:
-            with building:  # by the first of several threads; the others then find it built
-                if not self.built:
-                    shape, dtype = feed.shape_for(self.layers, x, self.dtype)
-                    self.build(shape, dtype=dtype)
-
-    def _apply(self, inputs: list[Tensor]) -> list[Tensor]:
-        if self.built:
-            return super()._apply(inputs)
-        out: Any = inputs
-        for layer in self._stacked:
-            out = [layer(*out)]
-        return list(out)
-
-
-def _flat(layers: Iterable[Any]) -> Iterator[Layer]:
-    """The layers, and those within models among them."""
-    for layer in layers:
-        if isinstance(layer, Model):
-            yield from _flat(layer.layers)
-        else:
-            yield layer

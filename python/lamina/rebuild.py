@@ -15,7 +15,8 @@ from lamina import layers as layer_classes
 from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES, Array, Json, Loaded, extra_name
 from lamina.layers import Layer, LayerCall
 from lamina.linalg.host import RULES
-from lamina.model import Model, Sequential
+from lamina.model import Model
+from lamina.sequential import Sequential
 from lamina.tensor import Parameter, Tensor, placeholder
 
 if TYPE_CHECKING:

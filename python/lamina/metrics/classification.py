@@ -1,39 +1,16 @@
-"""Figures of merit of predictions: plain functions metric(y_true, y_pred, sample_weight=None) over NumPy arrays.
-
-Predictions are taken as a network gives them. Classification: logits or probabilities (n, C), of which the largest counts (the
-first one of equals, as in argmax); one column (n, 1) or (n,) for two classes, class 1 where it is above `threshold`, which is 0
-because a network gives logits (0.5 for probabilities); integers and bools (n,) are classes already. Axes between the first and
-the last count as samples. The truth: integer classes (n,) or (n, 1), or one-hot rows / probabilities (n, C), of which the largest
-counts; for one column 0 and 1, or the probability of class 1, above 1/2. Regression: two arrays of the same size and rows.
-
-Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given. Arithmetic is in float64.
-All raise ValueError for empty data, different lengths, labels out of range and useless weights; the classification metrics also
-for NaN predictions, while in the regression metrics a NaN gives NaN.
-"""
+"""Figures of merit of predicted classes, and of scores that rank them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lamina import checks
-from lamina.names import lookup
-
-__all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mse", "name_of", "names"]
-__all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]
-
-Metric = Callable[..., Any]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Array = NDArray[Any]
+from lamina.metrics.values import Array, Floats, Ints, is_column, nonempty, real, same_length, weights, whole
 
 AVERAGES = ("binary", "macro", "micro", "weighted", "none")
-
-
-# ---- classification ----
 
 
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *, threshold: float = 0.0) -> float:
@@ -62,7 +39,7 @@ def top_k(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None 
     if scores.shape[1] == 1:
         raise ValueError("[top_k] expected y_pred (n, C) with C >= 2, got one column; use accuracy for two classes")
     true = _true_classes("top_k", y_true, scores, scores.shape[1])
-    weight = _weights("top_k", sample_weight, true.size, len(np.asarray(y_pred)))
+    weight = weights("top_k", sample_weight, true.size, len(np.asarray(y_pred)))
     own = np.take_along_axis(scores, true[:, None], axis=1)
     before = np.arange(scores.shape[1]) < true[:, None]
     rank = ((scores > own) | ((scores == own) & before)).sum(axis=1)
@@ -174,7 +151,7 @@ def roc_auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | Non
     scores = _scores("roc_auc", y_pred)
     classes = max(2, scores.shape[1])
     true = _true_classes("roc_auc", y_true, scores, classes)
-    weight = _weights("roc_auc", sample_weight, true.size, len(np.asarray(y_pred)))
+    weight = weights("roc_auc", sample_weight, true.size, len(np.asarray(y_pred)))
     if classes == 2:
         return _auc(true == 1, scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0], weight)
     scores = _rankable(scores)
@@ -198,31 +175,31 @@ class _Counts(NamedTuple):
 
 def _classes(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None, threshold: float) -> _Classes:
     pred = np.asarray(y_pred)
-    if pred.dtype.kind in "biu" and _is_column(pred):
+    if pred.dtype.kind in "biu" and is_column(pred):
         return _given_classes(where, y_true, pred, sample_weight)
     scores = _scores(where, y_pred)
     columns = scores.shape[1]
     true = _true_classes(where, y_true, scores, max(2, columns))
     chosen = (scores[:, 0] > threshold).astype(np.int64) if columns == 1 else scores.argmax(axis=1)
-    return _Classes(true, chosen, _weights(where, sample_weight, true.size, len(pred)), max(2, columns))
+    return _Classes(true, chosen, weights(where, sample_weight, true.size, len(pred)), max(2, columns))
 
 
 def _given_classes(where: str, y_true: ArrayLike, pred: Array, sample_weight: ArrayLike | None) -> _Classes:
     """Predictions that are classes already."""
-    pred = _nonempty(where, "y_pred", pred).reshape(-1).astype(np.int64)
+    pred = nonempty(where, "y_pred", pred).reshape(-1).astype(np.int64)
     truth = np.asarray(y_true)
-    true = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else _whole(where, "y_true", truth.reshape(-1))
-    _same_length(where, true.size, pred.size)
+    true = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else whole(where, "y_true", truth.reshape(-1))
+    same_length(where, true.size, pred.size)
     for name, classes in (("y_true", true), ("y_pred", pred)):
         if classes.min() < 0:
             raise ValueError(f"[{where}] expected classes 0, 1, ... in {name}, got {classes.min()}; number the classes from 0")
     count = max(2, int(true.max()) + 1, int(pred.max()) + 1)
-    return _Classes(true, pred, _weights(where, sample_weight, true.size, pred.size), count)
+    return _Classes(true, pred, weights(where, sample_weight, true.size, pred.size), count)
 
 
 def _scores(where: str, y_pred: ArrayLike) -> Floats:
     """Predictions as (samples, columns)."""
-    pred = _real(where, "y_pred", y_pred)
+    pred = real(where, "y_pred", y_pred)
     scores = pred.reshape(-1, 1) if pred.ndim == 1 else pred.reshape(-1, pred.shape[-1])
     bad = np.isnan(scores).any(axis=1)
     if bad.any():
@@ -233,15 +210,15 @@ def _scores(where: str, y_pred: ArrayLike) -> Floats:
 
 
 def _true_classes(where: str, y_true: ArrayLike, scores: Floats, classes: int) -> Ints:
-    truth = _real(where, "y_true", y_true)
+    truth = real(where, "y_true", y_true)
     columns = scores.shape[1]
     if columns > 1 and truth.ndim > 1 and truth.size == scores.size and truth.shape[-1] == columns:
         return _from_rows(where, truth.reshape(-1, columns))
-    _same_length(where, truth.size, len(scores))
+    same_length(where, truth.size, len(scores))
     flat = truth.reshape(-1)
     if columns == 1 and ((flat > 0) & (flat < 1)).any():  # probabilities of class 1
         return (flat > 0.5).astype(np.int64)
-    labels = _whole(where, "y_true", flat)
+    labels = whole(where, "y_true", flat)
     if labels.min() < 0 or labels.max() >= classes:
         outside = int(np.argmax((labels < 0) | (labels >= classes)))
         raise ValueError(
@@ -315,176 +292,3 @@ def _auc(positive: NDArray[np.bool_], score: Floats, weight: Floats) -> float:
         return float("nan")
     below = np.cumsum(down) - down  # negatives with a smaller score
     return float((up * (below + down / 2)).sum() / pairs)
-
-
-# ---- regression ----
-
-
-def mae(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-    """The mean absolute error: sum(w_i |y_i - p_i|) / sum(w_i), |.| averaged over the outputs of a sample.
-
-    >>> lm.metrics.mae([1.0, 2.0], [1.5, 2.0])
-    0.25
-    """
-    true, pred, weight = _regression("mae", y_true, y_pred, sample_weight)
-    return float(np.average(np.abs(pred - true).mean(axis=1), weights=weight))
-
-
-def mse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-    """The mean squared error: sum(w_i (y_i - p_i)^2) / sum(w_i), the square averaged over the outputs of a sample.
-
-    >>> lm.metrics.mse([1.0, 2.0], [1.5, 2.0])
-    0.125
-    """
-    true, pred, weight = _regression("mse", y_true, y_pred, sample_weight)
-    return float(np.average(np.square(pred - true).mean(axis=1), weights=weight))
-
-
-def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-    """The share of the variance that the predictions explain.
-
-    1 - sum(w_i (y_i - p_i)^2) / sum(w_i (y_i - mean)^2) with the weighted mean of y, for each output; then the mean over the
-    outputs. 1 is perfect, 0 is as good as the mean, below 0 is worse. Of a constant output: 1 where it is met exactly, else 0.
-
-    >>> lm.metrics.r2([1.0, 2.0, 3.0], [1.0, 2.0, 2.0])
-    0.5
-    """
-    true, pred, weight = _regression("r2", y_true, y_pred, sample_weight)
-    left = np.average(np.square(true - pred), axis=0, weights=weight)
-    total = np.average(np.square(true - np.average(true, axis=0, weights=weight)), axis=0, weights=weight)
-    total[(true == true[0]).all(axis=0)] = 0.0  # rounding of the mean must not count as variance
-    constant = np.where(left == 0, 1.0, np.where(np.isnan(left), np.nan, 0.0))
-    each = np.where(total == 0, constant, 1 - left / np.where(total == 0, 1.0, total))
-    return float(each.mean())
-
-
-def _regression(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
-    true, pred = _real(where, "y_true", y_true), _real(where, "y_pred", y_pred)
-    n = len(pred)
-    if len(true) != n or true.size != pred.size:
-        raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
-    if true.shape != pred.shape and _squeezed(true) != _squeezed(pred):
-        raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
-    return true.reshape(n, -1), pred.reshape(n, -1), _weights(where, sample_weight, n, n)
-
-
-def _squeezed(array: Array) -> tuple[int, ...]:
-    return (array.shape[0], *(size for size in array.shape[1:] if size != 1))
-
-
-# ---- what all share ----
-
-
-def _real(where: str, name: str, values: ArrayLike) -> Floats:
-    """Any real numbers as float64, one row a sample."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"[{where}] expected numbers in {name}, got dtype {array.dtype}; convert it with {name}.astype(float)")
-    return _nonempty(where, name, array).astype(np.float64, copy=False)
-
-
-def _nonempty(where: str, name: str, array: Array) -> Array:
-    if array.ndim == 0 or array.size == 0:
-        raise ValueError(
-            f"[{where}] expected at least one sample in {name}, got shape {array.shape}; pass an array with one row a sample"
-        )
-    return array
-
-
-def _is_column(array: Array) -> bool:
-    return array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1)
-
-
-def _same_length(where: str, true: int, pred: int) -> None:
-    if true != pred:
-        raise ValueError(
-            f"[{where}] expected as many labels as predictions, got {true} and {pred}; pass y_true and y_pred of the same samples"
-        )
-
-
-def _whole(where: str, name: str, values: Array) -> Ints:
-    if values.dtype.kind not in "biuf":
-        raise TypeError(f"[{where}] expected integer classes in {name}, got dtype {values.dtype}; number the classes from 0")
-    whole = np.nan_to_num(values, nan=0.5) if values.dtype.kind == "f" else values
-    labels = whole.astype(np.int64)
-    if (labels != whole).any():
-        first = int(np.argmax(labels != whole))
-        raise ValueError(
-            f"[{where}] expected integer classes in {name}, got {values[first]:g} in sample {first}; number the classes from 0"
-        )
-    return labels
-
-
-def _weights(where: str, sample_weight: ArrayLike | None, n: int, rows: int) -> Floats:
-    """One weight for each of n samples; those given for rows of several samples are repeated."""
-    if sample_weight is None:
-        return np.ones(n)
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.size not in (n, rows):
-        raise ValueError(
-            f"[{where}] expected a sample_weight for each of {rows} samples, got shape {weight.shape}; pass shape ({rows},)"
-        )
-    if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
-        raise ValueError(
-            f"[{where}] expected finite sample weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}"
-        )
-    return np.repeat(weight.reshape(-1), n // weight.size)
-
-
-# ---- by name ----
-
-_ALL: tuple[Metric, ...] = (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
-_BY_NAME = {metric.__name__: metric for metric in _ALL}
-_SMALLER_IS_BETTER = ("mae", "mse")
-
-
-def names() -> tuple[str, ...]:
-    """The names that `get` knows.
-
-    >>> "accuracy" in lm.metrics.names()
-    True
-    """
-    return tuple(_BY_NAME)
-
-
-def get(metric: str | Metric) -> Metric:
-    """The metric of that name; a function metric(y_true, y_pred, sample_weight=None) is returned as it is.
-
-    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something that cannot be called.
-
-    >>> lm.metrics.get("accuracy") is lm.metrics.accuracy
-    True
-    """
-    if isinstance(metric, str):
-        return lookup("metrics", metric, _BY_NAME)
-    if not callable(metric):
-        raise TypeError(f"[metrics] expected a name or a function, got {metric!r}; pass one of {', '.join(names())}")
-    return metric
-
-
-def name_of(metric: str | Metric) -> str:
-    """The name under which a metric is reported: its own, or that of the function inside a `functools.partial`.
-
-    >>> lm.metrics.name_of(lm.metrics.f1)
-    'f1'
-    """
-    if isinstance(metric, str):
-        return metric
-    inner = getattr(metric, "func", metric)
-    return str(getattr(inner, "__name__", type(inner).__name__))
-
-
-def direction(name: str) -> str | None:
-    """Whether "min" or "max" of a logged figure is better: known for losses and for our metrics, else None.
-
-    A prefix such as "val_" or an output's name with an underscore may stand before it.
-
-    >>> lm.metrics.direction("val_loss"), lm.metrics.direction("val_accuracy"), lm.metrics.direction("cost")
-    ('min', 'max', None)
-    """
-    if name == "loss" or name.endswith("_loss"):
-        return "min"
-    for known in _BY_NAME:
-        if known != "confusion_matrix" and (name == known or name.endswith(f"_{known}")):
-            return "min" if known in _SMALLER_IS_BETTER else "max"
-    return None

@@ -1,0 +1,82 @@
+"""Figures of merit of predictions: plain functions metric(y_true, y_pred, sample_weight=None) over NumPy arrays.
+
+Predictions are taken as a network gives them. Classification: logits or probabilities (n, C), of which the largest counts (the
+first one of equals, as in argmax); one column (n, 1) or (n,) for two classes, class 1 where it is above `threshold`, which is 0
+because a network gives logits (0.5 for probabilities); integers and bools (n,) are classes already. Axes between the first and
+the last count as samples. The truth: integer classes (n,) or (n, 1), or one-hot rows / probabilities (n, C), of which the largest
+counts; for one column 0 and 1, or the probability of class 1, above 1/2. Regression: two arrays of the same size and rows.
+
+Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given. Arithmetic is in float64.
+All raise ValueError for empty data, different lengths, labels out of range and useless weights; the classification metrics also
+for NaN predictions, while in the regression metrics a NaN gives NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
+from lamina.metrics.regression import mae, mse, r2
+from lamina.names import lookup
+
+__all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mse", "name_of", "names"]
+__all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]
+
+Metric = Callable[..., Any]
+
+_ALL: tuple[Metric, ...] = (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
+_BY_NAME = {metric.__name__: metric for metric in _ALL}
+_SMALLER_IS_BETTER = ("mae", "mse")
+
+
+def names() -> tuple[str, ...]:
+    """The names that `get` knows.
+
+    >>> "accuracy" in lm.metrics.names()
+    True
+    """
+    return tuple(_BY_NAME)
+
+
+def get(metric: str | Metric) -> Metric:
+    """The metric of that name; a function metric(y_true, y_pred, sample_weight=None) is returned as it is.
+
+    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something that cannot be called.
+
+    >>> lm.metrics.get("accuracy") is lm.metrics.accuracy
+    True
+    """
+    if isinstance(metric, str):
+        return lookup("metrics", metric, _BY_NAME)
+    if not callable(metric):
+        raise TypeError(f"[metrics] expected a name or a function, got {metric!r}; pass one of {', '.join(names())}")
+    return metric
+
+
+def name_of(metric: str | Metric) -> str:
+    """The name under which a metric is reported: its own, or that of the function inside a `functools.partial`.
+
+    >>> lm.metrics.name_of(lm.metrics.f1)
+    'f1'
+    """
+    if isinstance(metric, str):
+        return metric
+    inner = getattr(metric, "func", metric)
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def direction(name: str) -> str | None:
+    """Whether "min" or "max" of a logged figure is better: known for losses and for our metrics, else None.
+
+    A prefix such as "val_" or an output's name with an underscore may stand before it.
+
+    >>> lm.metrics.direction("val_loss"), lm.metrics.direction("val_accuracy"), lm.metrics.direction("cost")
+    ('min', 'max', None)
+    """
+    if name == "loss" or name.endswith("_loss"):
+        return "min"
+    for known in _BY_NAME:
+        if known != "confusion_matrix" and (name == known or name.endswith(f"_{known}")):
+            return "min" if known in _SMALLER_IS_BETTER else "max"
+    return None

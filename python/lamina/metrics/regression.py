@@ -1,0 +1,60 @@
+"""Figures of merit of predicted numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lamina.metrics.values import Array, Floats, real, weights
+
+
+def mae(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    """The mean absolute error: sum(w_i |y_i - p_i|) / sum(w_i), |.| averaged over the outputs of a sample.
+
+    >>> lm.metrics.mae([1.0, 2.0], [1.5, 2.0])
+    0.25
+    """
+    true, pred, weight = _regression("mae", y_true, y_pred, sample_weight)
+    return float(np.average(np.abs(pred - true).mean(axis=1), weights=weight))
+
+
+def mse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    """The mean squared error: sum(w_i (y_i - p_i)^2) / sum(w_i), the square averaged over the outputs of a sample.
+
+    >>> lm.metrics.mse([1.0, 2.0], [1.5, 2.0])
+    0.125
+    """
+    true, pred, weight = _regression("mse", y_true, y_pred, sample_weight)
+    return float(np.average(np.square(pred - true).mean(axis=1), weights=weight))
+
+
+def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    """The share of the variance that the predictions explain.
+
+    1 - sum(w_i (y_i - p_i)^2) / sum(w_i (y_i - mean)^2) with the weighted mean of y, for each output; then the mean over the
+    outputs. 1 is perfect, 0 is as good as the mean, below 0 is worse. Of a constant output: 1 where it is met exactly, else 0.
+
+    >>> lm.metrics.r2([1.0, 2.0, 3.0], [1.0, 2.0, 2.0])
+    0.5
+    """
+    true, pred, weight = _regression("r2", y_true, y_pred, sample_weight)
+    left = np.average(np.square(true - pred), axis=0, weights=weight)
+    total = np.average(np.square(true - np.average(true, axis=0, weights=weight)), axis=0, weights=weight)
+    total[(true == true[0]).all(axis=0)] = 0.0  # rounding of the mean must not count as variance
+    constant = np.where(left == 0, 1.0, np.where(np.isnan(left), np.nan, 0.0))
+    each = np.where(total == 0, constant, 1 - left / np.where(total == 0, 1.0, total))
+    return float(each.mean())
+
+
+def _regression(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+    true, pred = real(where, "y_true", y_true), real(where, "y_pred", y_pred)
+    n = len(pred)
+    if len(true) != n or true.size != pred.size:
+        raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
+    if true.shape != pred.shape and _squeezed(true) != _squeezed(pred):
+        raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
+    return true.reshape(n, -1), pred.reshape(n, -1), weights(where, sample_weight, n, n)
+
+
+def _squeezed(array: Array) -> tuple[int, ...]:
+    return (array.shape[0], *(size for size in array.shape[1:] if size != 1))
