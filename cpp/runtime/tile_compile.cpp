@@ -29,7 +29,8 @@ TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
     : cluster_(std::move(cluster)),
       kernels_(kernels),
       precision_(cluster_.compute == DType::float64 ? kernels::kF64 : kernels::kF32),
-      element_(precision_ == kernels::kF64 ? 8 : 4) {
+      element_(precision_ == kernels::kF64 ? 8 : 4),
+      copy_(kernels::find_tile(kernels, "copy")->fn[precision_]) {
   // Rules write in place: whoever reads the parameter in this cluster must come first.
   for (const Node* node : cluster_.nodes)
     if (!node->is("rule_update")) compile_node(node);
