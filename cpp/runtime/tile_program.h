@@ -65,7 +65,8 @@ class TileProgram {
  private:
   struct External {
     const graph::Node* node;
-    bool row_form;  // aligned with the rows: its last axis is the domain's last but one
+    bool row_form;  // one value for each row,
+    bool kept;      // under the domain's axes but a last one of 1, or else without the last
     // bound
     int buffer = -1;
     DType dtype = DType::float32;
@@ -131,7 +132,7 @@ class TileProgram {
   };
 
   void compile_node(const graph::Node* node);
-  int operand(const graph::Node* node, bool row_form);
+  int operand(const graph::Node* node, bool row_form, size_t rank = 0);
   int emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params = nullptr);
   int emit_softmax_part(const graph::Node* node, const std::string& part);
   void compile_partial(const graph::Node* node);

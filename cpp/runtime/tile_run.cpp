@@ -57,7 +57,7 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   for (External& e : externals_) {
     Strided v = binder.locate(e.node);
     traffic_ += static_cast<double>(count(v.sizes)) * static_cast<double>(size_of(v.dtype));
-    if (e.row_form && v.sizes.size() < domain.size()) {
+    if (e.row_form && !e.kept) {
       v = v.broadcast(Sizes(domain.begin(), domain.end() - 1));
       v.sizes.push_back(domain.back());
       v.strides.push_back(0);
