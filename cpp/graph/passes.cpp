@@ -300,7 +300,7 @@ Tensor legal_node(const Node& node, const Tensors& in) {
     x = reduce_run(node.op->name.c_str(), x, first, end - 1);
     end = first;
   }
-  return reshape(cast(x, node.dtype()), node.shape());
+  return reshape(dense(cast(x, node.dtype())), node.shape());
 }
 
 }  // namespace
