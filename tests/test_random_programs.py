@@ -370,11 +370,12 @@ def test_float32_is_close_and_threads_change_no_bit(seed, threads):
         if node.serial not in made:
             attrs = node.attrs | ({"dtype": "float32"} if node.attrs.get("dtype") == "float64" else {})
             below = [made[n.serial] for n in node.inputs]
-            is_double = node.op in ("variable", "constant") and node.dtype == "float64"
             if node.op == "update_state":  # which wants a variable, and does nothing here
                 made[node.serial] = below[0]
+            elif node.op in ("variable", "constant") and node.dtype == "float64":
+                made[node.serial] = core.make("cast", [node], {"dtype": "float32"})
             else:
-                made[node.serial] = core.make("cast", [node], {"dtype": "float32"}) if is_double else core.make(node.op, below, attrs)
+                made[node.serial] = core.make(node.op, below, attrs)
     inputs, outputs = [t.node for t in narrow], [made[t.node.serial] for t in kept]
     plan, apart = core.Program(inputs, outputs), core.Program(inputs, outputs, optimize=False, fuse=False, fuse_products=False)
     for batch in (3, 600):  # the larger is worth several threads

@@ -65,12 +65,17 @@ LAMINA_INLINE T reduce_row(const T* x, ptrdiff_t cols) {
   return merge_lanes<Op>(Op::merge(Op::merge(chain[0], chain[1]), Op::merge(chain[2], chain[3])));
 }
 
-template <class T, class Op>
-[[gnu::flatten]] void row_reduce(const TileArgs& t) {
+template <class T, class Op, bool kDense>
+LAMINA_INLINE void row_reduce_all(const TileArgs& t) {
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
     const T* x = static_cast<const T*>(t.in[0].data) + r * t.in[0].row;
-    static_cast<T*>(t.out)[r * t.out_row] = t.in[0].col ? reduce_row<Op, true>(x, t.cols) : reduce_row<Op, false>(x, t.cols);
+    static_cast<T*>(t.out)[r * t.out_row] = reduce_row<Op, kDense>(x, t.cols);
   }
+}
+
+template <class T, class Op>
+[[gnu::flatten]] void row_reduce(const TileArgs& t) {
+  t.in[0].col ? row_reduce_all<T, Op, true>(t) : row_reduce_all<T, Op, false>(t);
 }
 
 // The first column that holds the extreme (or the first NaN): one pass to find the value, one to find where.

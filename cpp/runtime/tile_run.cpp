@@ -14,7 +14,7 @@ constexpr int64_t kTile = 1024;
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 32768;
 constexpr int kMaxRegisters = 256;
-constexpr size_t kMaxOuter = 256;  // operands and outputs together
+constexpr size_t kMaxOuter = 256;   // operands and outputs together
 constexpr int64_t kChunkRows = 96;  // rows of a partial sum, as of a product's block
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
