@@ -411,6 +411,30 @@ def test_every_instruction_set(isa):
     assert done.stdout.strip() == isa
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 10, 17, 128, 300, 1100])
+def test_sums_have_the_same_bits_beside_anything(n, dtype, rng, threads):
+    """Behind products, beside rows and broadcasts, in tiles of other sizes, alone: a sum is cut by the shape of what it sums."""
+    x, w = lm.placeholder((None, 6), dtype), lm.placeholder((6, n), dtype)
+    y = lm.tanh(x @ w)
+    rows = lm.logsumexp(y, axis=1)
+    outputs = [lm.sum(y), lm.sum(y, axis=0), lm.mean(y * y), lm.sum(rows), lm.max(y, axis=0), lm.sum(y * rows[:, None], axis=0)]
+    beside = [lm.softmax(y, axis=1), y * lm.sum(y, axis=1, keepdims=True), lm.exp(y) + y, lm.sum(lm.sin(y)), y.T @ y]
+    inputs, nodes = [x.node, w.node], [t.node for t in outputs]
+    programs = [core.Program(inputs, [node]) for node in nodes]
+    whole = [core.Program(inputs, nodes + [t.node for t in beside[:k]]) for k in range(len(beside) + 1)]
+    whole += [core.Program(inputs, nodes, **switches) for switches in SWITCHES]
+    weights = rng.normal(size=(6, n)).astype(dtype)
+    for batch in (1, 64, 97, 700):
+        arrays = [rng.normal(size=(batch, 6)).astype(dtype), weights]
+        threads(1)
+        want = [p.run(arrays)[0] for p in programs]
+        threads(3)
+        for p in whole:
+            for a, b in zip(want, p.run(arrays), strict=False):  # what is beside comes last
+                assert np.array_equal(a, b), f"batch {batch}"
+
+
 def test_the_largest_of_one():
     """A reduction over an axis of 1 changed the gradient of the program it was fused into."""
     x, y = lm.placeholder((None, 1, 1), "float64", name="x0"), lm.placeholder((None, 1), "float64", name="x1")
@@ -441,3 +465,16 @@ def test_the_sum_of_one_element_apart_from_its_neighbours():
     outputs = [lm.sum(x[:, ::-2], axis=1), lm.max(x[:, 1:], axis=1), lm.mean(x[:, :1], axis=1)]
     got = core.Program([x.node], [t.node for t in outputs]).run([np.arange(6.0).reshape(3, 2)])
     assert [values.tolist() for values in got] == [[1, 3, 5], [1, 3, 5], [0, 2, 4]]
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2, (0, 1), (1, 2), (0, 2)])
+def test_reductions_beside_two_axes_of_the_batch(axes):
+    """B * B has no name, so those two never become one."""
+    x, y = lm.placeholder((2, None, 3), "float64"), lm.placeholder((2, 3, None), "float64")
+    z = x @ y
+    assert [str(n) for n in z.shape] == ["2", "B", "B"]
+    a, b = np.arange(30.0).reshape(2, 5, 3), np.arange(30.0).reshape(2, 3, 5) - 7
+    stacked = lm.stack([z, z * 2], axis=3)
+    got = lm.function([x, y], [lm.sum(z, axis=axes), lm.max(stacked, axis=axes)])(a, b)
+    assert np.array_equal(got[0], (a @ b).sum(axis=axes))
+    assert np.array_equal(got[1], np.stack([a @ b, a @ b * 2], axis=3).max(axis=axes))
