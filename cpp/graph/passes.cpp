@@ -236,6 +236,14 @@ Tensor reduce_run(const char* op, const Tensor& x, size_t first, size_t last) {
   const bool last_axis = first == last && last + 1 == rank;
   const bool but_last = first == 0 && last + 2 == rank;
   if (all || last_axis || but_last) return reduce(op, x, axes(first, last), false);
+  const bool middle = rank == 3 && first == 1 && last == 1;  // as it is
+  if (!middle && std::count_if(s.begin(), s.end(), [](const Dim& d) { return !d.constant(); }) > 1) {
+    // Axes whose product has no name cannot become one: the last of the run becomes a row, the others follow.
+    std::vector<int64_t> order = axes(0, rank - 1);
+    std::rotate(order.begin() + static_cast<ptrdiff_t>(last), order.begin() + static_cast<ptrdiff_t>(last) + 1, order.end());
+    const Tensor rows = reduce(op, transpose(x, order), axes(rank - 1, rank - 1), false);
+    return first == last ? rows : reduce_run(op, rows, first, last - 1);
+  }
   Shape rest(s.begin(), s.begin() + static_cast<ptrdiff_t>(first));
   rest.insert(rest.end(), s.begin() + static_cast<ptrdiff_t>(last) + 1, s.end());
   const Dim run = product(s, first, last + 1);
@@ -300,7 +308,7 @@ Tensor legal_node(const Node& node, const Tensors& in) {
     x = reduce_run(node.op->name.c_str(), x, first, end - 1);
     end = first;
   }
-  return reshape(cast(x, node.dtype()), node.shape());
+  return reshape(dense(cast(x, node.dtype())), node.shape());
 }
 
 }  // namespace

@@ -40,43 +40,42 @@ LAMINA_INLINE T merge_lanes(Vec<T> x) {
 }
 
 // The columns from c on, fewer than a vector. An extreme may count a column twice; a sum wants zeros.
-template <class Op, class T>
+template <class Op, bool kDense, class T>
 LAMINA_INLINE Vec<T> rest_of_row(const T* x, ptrdiff_t c, ptrdiff_t cols) {
+  if constexpr (!kDense) return first_lanes(Vec<T>(*x), cols - c, Vec<T>(Op::kEmpty));
   if constexpr (Op::kEmpty == 0) return load(x + c, cols - c);
   if (cols >= kLanes<T>) return load(x + cols - kLanes<T>);
   return first_lanes(load(x, cols), cols, Vec<T>(Op::kEmpty));
 }
 
-// Four accumulators: one addition waits 3 to 5 cycles for the one before.
-template <class Op, class T>
+// Four accumulators: one addition waits 3 to 5 cycles for the one before. A row of one value is added up as if it were written out.
+template <class Op, bool kDense, class T>
 LAMINA_INLINE T reduce_row(const T* x, ptrdiff_t cols) {
   constexpr int kChains = 4;
   constexpr ptrdiff_t kStep = kChains * kLanes<T>;
   Vec<T> chain[kChains];
   for (Vec<T>& a : chain) a = Vec<T>(Op::kEmpty);
+  const auto at = [x](ptrdiff_t c) { return kDense ? load(x + c) : Vec<T>(*x); };
   ptrdiff_t c = 0;
   for (; c + kStep <= cols; c += kStep)
 #pragma GCC unroll 4
-    for (int i = 0; i < kChains; ++i) chain[i] = Op::merge(chain[i], load(x + c + i * kLanes<T>));
-  for (; c + kLanes<T> <= cols; c += kLanes<T>) chain[0] = Op::merge(chain[0], load(x + c));
-  if (c < cols) chain[1] = Op::merge(chain[1], rest_of_row<Op>(x, c, cols));
+    for (int i = 0; i < kChains; ++i) chain[i] = Op::merge(chain[i], at(c + i * kLanes<T>));
+  for (; c + kLanes<T> <= cols; c += kLanes<T>) chain[0] = Op::merge(chain[0], at(c));
+  if (c < cols) chain[1] = Op::merge(chain[1], rest_of_row<Op, kDense>(x, c, cols));
   return merge_lanes<Op>(Op::merge(Op::merge(chain[0], chain[1]), Op::merge(chain[2], chain[3])));
 }
 
-// A row of one value: the same tree over a buffer would do, but a row that short or that constant is rare.
-template <class Op, class T>
-T reduce_splat(T x, ptrdiff_t cols) {
-  Vec<T> all(Op::kEmpty);
-  for (ptrdiff_t c = 0; c < cols; ++c) all = Op::merge(all, Vec<T>(x));
-  return all.raw[0];
+template <class T, class Op, bool kDense>
+LAMINA_INLINE void row_reduce_all(const TileArgs& t) {
+  for (ptrdiff_t r = 0; r < t.rows; ++r) {
+    const T* x = static_cast<const T*>(t.in[0].data) + r * t.in[0].row;
+    static_cast<T*>(t.out)[r * t.out_row] = reduce_row<Op, kDense>(x, t.cols);
+  }
 }
 
 template <class T, class Op>
 [[gnu::flatten]] void row_reduce(const TileArgs& t) {
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* x = static_cast<const T*>(t.in[0].data) + r * t.in[0].row;
-    static_cast<T*>(t.out)[r * t.out_row] = t.in[0].col ? reduce_row<Op>(x, t.cols) : reduce_splat<Op>(*x, t.cols);
-  }
+  t.in[0].col ? row_reduce_all<T, Op, true>(t) : row_reduce_all<T, Op, false>(t);
 }
 
 // The first column that holds the extreme (or the first NaN): one pass to find the value, one to find where.
@@ -86,7 +85,7 @@ template <class T, class Op>
     const T* x = static_cast<const T*>(t.in[0].data) + r * t.in[0].row;
     ptrdiff_t at = 0;
     if (t.in[0].col) {
-      const T best = reduce_row<Op>(x, t.cols);
+      const T best = reduce_row<Op, true>(x, t.cols);
       const bool nan = best != best;
       while (nan ? x[at] == x[at] : x[at] != best) ++at;
     }

@@ -210,8 +210,8 @@ class Clusterer {
       cluster.nodes.push_back(node);
       cluster.forms[node] = n.form;
       cluster.has_rows = cluster.has_rows || n.form == Form::row || node->op->kind == Kind::row;
-      cluster.has_totals = cluster.has_totals || n.form == Form::total;
-      const bool sums = n.form == Form::column_sum || (n.form == Form::total && n.domain.size() > 1);
+      const bool matrix = n.domain.size() > 1 && n.domain.back() != Dim(1);
+      const bool sums = n.form == Form::column_sum || (n.form == Form::total && matrix);
       cluster.has_columns = cluster.has_columns || sums || node->is("one_hot");
       result_.of[node] = entry->second;
     }
@@ -221,7 +221,8 @@ class Clusterer {
     const DType type = product->dtype();
     if (cluster.product != nullptr || cluster.domain != product->shape() || cluster.compute != type) return false;
     if (cluster.has_rows && !(cluster.domain.back().constant() && cluster.domain.back().offset <= kMaxWholeRow)) return false;
-    return true;
+    // Sums are cut by the rows of the whole tensor, a stack of products by each one's own.
+    return !cluster.has_columns || product->inputs[1]->shape().size() <= 2;
   }
 
   // The last product that feeds a cluster, and feeds nothing else, runs together with it.

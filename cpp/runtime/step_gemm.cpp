@@ -66,7 +66,6 @@ class GemmStep final : public Step {
     bind_stack(binder, stack, a, b);
     choose_way(binder.kernels.vector_bytes / element_);
     choose_blocks();
-    if (epilogue_) epilogue_->set_slots(units_, stacks_ * row_blocks_);
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
     scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
     const double matrices = static_cast<double>(stacks_);
@@ -157,31 +156,33 @@ class GemmStep final : public Step {
 
   void choose_blocks() {
     const int64_t mr = kernel_.mr, nr = kernel_.nr;
-    const bool sums = epilogue_ && epilogue_->cluster().has_totals;
-    const bool whole_rows = epilogue_ && (epilogue_->cluster().has_rows || (sums && n_ <= kMaxWholeRow));
+    const int64_t grain = epilogue_ ? round_up(epilogue_->grain(), mr) : mr;  // of rows
+    const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
     const bool turned = way_ == Way::turned || way_ == Way::gathered;
     const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
-    block_rows_ = std::min(round_up(rows, mr), round_up(turned ? kTurnedRows : kBlockRows, mr));
+    const auto whole_grains = [&](int64_t most) { return std::max(round_up(most, mr) / grain, int64_t{1}) * grain; };
+    block_rows_ = std::min(round_up(rows, grain), whole_grains(turned ? kTurnedRows : kBlockRows));
     block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), turned ? std::max(kTurnedCols, nr) : kBlockCols);
     const bool updates = epilogue_ && epilogue_->has_rules();
     if (updates) {
-      block_rows_ = std::min(round_up(rows, mr), round_up(kUpdateRows, mr));
+      block_rows_ = std::min(round_up(rows, grain), whole_grains(kUpdateRows));
       block_cols_ = std::min(round_up(cols, nr), kUpdateCols);
     }
     const double flops = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_ * stacks_);
     const auto wanted = static_cast<int64_t>(std::min(static_cast<double>(kUnitsWanted), flops / kUnitFlops));
     const auto blocks = [&] { return stacks_ * ceil_div(rows, block_rows_) * ceil_div(cols, block_cols_); };
     while (blocks() < wanted) {
-      const bool rows_first = updates && block_rows_ >= 4 * mr;
-      if (!whole_rows && !rows_first && block_cols_ >= 4 * nr)
+      const bool rows_first = updates && block_rows_ >= 4 * grain;
+      const int64_t least_cols = block_rows_ >= 2 * grain ? 4 * nr : 2 * nr;
+      if (!whole_rows && !rows_first && block_cols_ >= least_cols)
         block_cols_ = round_up(block_cols_ / 2, nr);
-      else if (block_rows_ >= 2 * mr)
-        block_rows_ = round_up(block_rows_ / 2, mr);
+      else if (block_rows_ >= 2 * grain)
+        block_rows_ = round_up(block_rows_ / 2, grain);
       else
         break;
     }
     // Blocks of nearly equal size, in whole register tiles: no thread waits for a last block larger than the others.
-    block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(rows, block_rows_)), mr));
+    block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(rows, block_rows_)), grain));
     if (!whole_rows) block_cols_ = std::min(cols, round_up(ceil_div(cols, ceil_div(cols, block_cols_)), nr));
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = ceil_div(n_, block_cols_);
@@ -196,8 +197,6 @@ class GemmStep final : public Step {
 
   void run_unit(const Run& run, int64_t unit, char* scratch) const {
     TileProgram::Block block{};
-    block.slot = unit;
-    block.row_slot = unit / col_blocks_;
     block.outer = unit / (row_blocks_ * col_blocks_);
     block.row0 = unit / col_blocks_ % row_blocks_ * block_rows_;
     block.row1 = std::min(block.row0 + block_rows_, m_);

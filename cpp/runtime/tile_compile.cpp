@@ -29,7 +29,8 @@ TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
     : cluster_(std::move(cluster)),
       kernels_(kernels),
       precision_(cluster_.compute == DType::float64 ? kernels::kF64 : kernels::kF32),
-      element_(precision_ == kernels::kF64 ? 8 : 4) {
+      element_(precision_ == kernels::kF64 ? 8 : 4),
+      copy_(kernels::find_tile(kernels, "copy")->fn[precision_]) {
   // Rules write in place: whoever reads the parameter in this cluster must come first.
   for (const Node* node : cluster_.nodes)
     if (!node->is("rule_update")) compile_node(node);
@@ -56,7 +57,8 @@ std::vector<const Node*> TileProgram::external_inputs() const {
   return nodes;
 }
 
-int TileProgram::operand(const Node* node, bool row_form) {
+// `rank`: of the row value that it is an operand of, with whose axes its own line up.
+int TileProgram::operand(const Node* node, bool row_form, size_t rank) {
   if (const auto found = reg_of_.find(node); found != reg_of_.end()) return found->second;
   if (node == cluster_.product) {
     Register reg;
@@ -64,14 +66,15 @@ int TileProgram::operand(const Node* node, bool row_form) {
     registers_.push_back(reg);
     return reg_of_[node] = static_cast<int>(registers_.size()) - 1;
   }
-  for (size_t i = 0; i < registers_.size(); ++i) {
-    const Register& reg = registers_[i];
-    if (reg.external >= 0 && externals_[static_cast<size_t>(reg.external)].node == node && reg.row_form == row_form)
-      return static_cast<int>(i);
-  }
   External e;
   e.node = node;
   e.row_form = row_form;
+  e.kept = rank == cluster_.domain.size();
+  for (size_t i = 0; i < registers_.size(); ++i) {
+    if (registers_[i].external < 0) continue;
+    const External& known = externals_[static_cast<size_t>(registers_[i].external)];
+    if (known.node == node && known.row_form == row_form && known.kept == e.kept) return static_cast<int>(i);
+  }
   externals_.push_back(e);
   Register reg;
   reg.external = static_cast<int>(externals_.size()) - 1;
@@ -120,9 +123,10 @@ void TileProgram::compile_node(const Node* node) {
   const Form form = cluster_.forms.at(node);
   if (form == Form::column_sum || form == Form::total) return compile_partial(node);
   const bool row = form == Form::row;
+  const size_t rank = row ? node->shape().size() : 0;
   int reg = -1;
   if (op == "reshape") {  // a row value whose last axis of 1 comes or goes
-    reg = operand(node->inputs[0].get(), true);
+    reg = operand(node->inputs[0].get(), true, node->inputs[0]->shape().size());
   } else if (op == "softmax" || op == "log_softmax" || op == "logsumexp") {
     reg = emit_softmax_part(node, op);
   } else if (op == "argmax" || op == "argmin" || node->op->kind == graph::Kind::reduce) {
@@ -131,10 +135,10 @@ void TileProgram::compile_node(const Node* node) {
     const int labels = operand(node->inputs[0].get(), false);
     reg = emit("eq", {labels, emit("iota", {}, false, false)}, false, false);
   } else if (op == "cast") {
-    reg = emit("copy", {operand(node->inputs[0].get(), row)}, row, row);
+    reg = emit("copy", {operand(node->inputs[0].get(), row, rank)}, row, row);
   } else {
     std::vector<int> in;
-    for (const auto& input : node->inputs) in.push_back(operand(input.get(), row));
+    for (const auto& input : node->inputs) in.push_back(operand(input.get(), row, rank));
     reg = emit(op, in, row, row, keep_params(node));
   }
   reg_of_[node] = reg;

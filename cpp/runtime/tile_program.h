@@ -3,8 +3,8 @@
 // product, over the block of C that was just finished (GemmStep).
 //
 // The domain is a shape (.., rows, cols). Values are full (one for each element), or row values (one for each row: sums along the
-// last axis and what is computed from them). Sums down the columns and over everything leave the tile as partial sums, one set for
-// each slot, merged in the order of the slots.
+// last axis and what is computed from them). Sums down the columns and over everything leave the tile as partial sums. Their cut
+// follows from the shape of what is summed and from nothing else, so their bits are the same whatever runs beside them.
 #pragma once
 
 #include <map>
@@ -17,6 +17,8 @@ namespace lamina::runtime {
 
 // Rows that one block of a matrix product holds whole (softmax behind the logits).
 constexpr int64_t kMaxWholeRow = 128;
+// Elements of a unit: enough to be worth another thread's while, few enough to share a batch among many.
+constexpr int64_t kUnit = 16 * 1024;
 
 enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
 
@@ -28,8 +30,7 @@ struct Cluster {
   const graph::Node* product = nullptr;    // the matmul whose result the cluster takes from the block, if any
   std::vector<const graph::Node*> stored;  // nodes whose values others need
   bool has_rows = false;                   // the last axis must stay whole in a tile
-  bool has_totals = false;   // sums over everything: tiles keep one size, so that their order is the same beside other work
-  bool has_columns = false;  // the last axis must stay apart
+  bool has_columns = false;                // the last axis must stay apart
 };
 
 class TileProgram {
@@ -42,21 +43,19 @@ class TileProgram {
   // A block of the domain: rows [row0, row1), columns [col0, col1) of the matrix at index `outer`.
   struct Block {
     int64_t outer, row0, row1, col0, col1;
-    int64_t slot;                   // where its totals go
-    int64_t row_slot;               // where its column sums go: blocks beside each other share one
     const void* product = nullptr;  // the block of the matrix product
     int64_t product_row = 0;
   };
 
   // The last `keep` axes of the domain stay apart: 1 where columns matter, 2 for the matrices of a stack.
   void bind(const Binder& binder, size_t keep);
-  void set_slots(int64_t slots, int64_t row_slots);
   void run_block(const Run& run, const Block& block, char* scratch) const;
   void finish(const Run& run) const;
 
   int64_t outer() const { return outer_; }
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
+  int64_t grain() const { return grain_; }  // blocks begin at multiples of so many rows of the whole domain
   size_t scratch_bytes() const { return scratch_bytes_; }
   size_t instruction_count() const { return instructions_.size() + rules_.size(); }
   bool has_rules() const { return !rules_.empty(); }
@@ -66,7 +65,8 @@ class TileProgram {
  private:
   struct External {
     const graph::Node* node;
-    bool row_form;  // aligned with the rows: its last axis is the domain's last but one
+    bool row_form;  // one value for each row,
+    bool kept;      // under the domain's axes but a last one of 1, or else without the last
     // bound
     int buffer = -1;
     DType dtype = DType::float32;
@@ -93,6 +93,8 @@ class TileProgram {
     bool row_domain;  // over the row values of a tile
     const double* params;
   };
+  // A sum, or an extreme, of the matrix (rows, width): `chunk` rows at a time down the columns into one slot for each chunk and column.
+  // A total of a vector, one row, has a slot for each piece of kTile elements instead.
   struct Partial {
     const graph::Node* node;
     kernels::TileFn combine;     // column reduce of the same operation
@@ -104,8 +106,11 @@ class TileProgram {
     // bound
     int buffer = -1;
     DType dtype = DType::float32;
-    int64_t width = 1;
-    mutable AlignedBuffer slots;
+    int64_t rows = 1, width = 1, chunk = 1;
+    bool apart = false;  // the blocks do not end where the chunks do: the operand is kept, and summed at the end
+    mutable AlignedBuffer slots, kept;
+
+    bool vector() const { return total && rows == 1; }
   };
   struct Rule {
     const kernels::RuleEntry* entry;
@@ -127,7 +132,7 @@ class TileProgram {
   };
 
   void compile_node(const graph::Node* node);
-  int operand(const graph::Node* node, bool row_form);
+  int operand(const graph::Node* node, bool row_form, size_t rank = 0);
   int emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params = nullptr);
   int emit_softmax_part(const graph::Node* node, const std::string& part);
   void compile_partial(const graph::Node* node);
@@ -138,15 +143,17 @@ class TileProgram {
 
   void run_tile(const Run& run, const Block& block, int64_t r0, int64_t r1, int64_t c0, int64_t c1, View* views,
                 const int64_t* outer_offsets, char* scratch) const;
-  void add_partial(const Partial& p, const Block& block, const View& view, int64_t rows, int64_t cols, int64_t c0,
-                   char* scratch) const;
-  void combine_total(const Partial& p, char* slot, const kernels::Operand& values, int64_t count, char* total) const;
+  void bind_partial(Partial& p, const Binder& binder);
+  void keep(const Partial& p, const View& view, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
+  void add_partial(const Partial& p, const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
+  void add_pieces(const Partial& p, const kernels::Operand& x, int64_t first, int64_t count) const;
   void bring(const Run& run, const External& e, int64_t offset, int64_t rows, int64_t cols, char* scratch, View& view) const;
 
   Cluster cluster_;
   const kernels::Table& kernels_;
   int precision_;
   size_t element_;
+  kernels::TileFn copy_;
 
   std::vector<Register> registers_;
   std::vector<External> externals_;
@@ -162,7 +169,7 @@ class TileProgram {
   Sizes outer_sizes_;
   int64_t outer_ = 1, rows_ = 1, cols_ = 1;
   int64_t tile_rows_ = 1, tile_cols_ = 1;
-  int64_t slots_ = 1, row_slots_ = 1;
+  int64_t grain_ = 1;
   size_t slot_bytes_ = 0, scratch_bytes_ = 0;
   double traffic_ = 0;
 };

@@ -9,13 +9,23 @@ namespace lamina::runtime {
 
 namespace {
 
-// Elements of a tile. Totals are summed tile by tile: where there are any, it has this size whatever else is computed beside.
+// A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between these two.
 constexpr int64_t kTile = 1024;
-// Otherwise it is as large as lets a tile of everything that is read and written lie in L1, which saves calls.
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 32768;
 constexpr int kMaxRegisters = 256;
-constexpr size_t kMaxOuter = 256;  // operands and outputs together
+constexpr size_t kMaxOuter = 256;   // operands and outputs together
+constexpr int64_t kChunkRows = 96;  // rows of a partial sum, as of a product's block
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Rows of a partial sum: nearly equal, whole register tiles of a product, more where a row is short and fewer where it is long.
+int64_t chunk_of(int64_t rows, int64_t cols, int64_t mr) {
+  const int64_t width = std::max<int64_t>(cols, 1);
+  const int64_t most = std::clamp<int64_t>(kUnit / width, mr, std::max(kChunkRows, kTile / width));
+  const int64_t chunks = std::max<int64_t>(ceil_div(rows, most), 1);
+  return std::max<int64_t>(ceil_div(ceil_div(rows, chunks), mr), 1) * mr;
+}
 
 template <class T>
 void gather(char* to, const char* from, int64_t rows, int64_t cols, int64_t row, int64_t col) {
@@ -47,7 +57,7 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   for (External& e : externals_) {
     Strided v = binder.locate(e.node);
     traffic_ += static_cast<double>(count(v.sizes)) * static_cast<double>(size_of(v.dtype));
-    if (e.row_form && v.sizes.size() < domain.size()) {
+    if (e.row_form && !e.kept) {
       v = v.broadcast(Sizes(domain.begin(), domain.end() - 1));
       v.sizes.push_back(domain.back());
       v.strides.push_back(0);
@@ -102,12 +112,8 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     o.row = o.row_form && rows_ == 1 ? 1 : v.strides[v.strides.size() - 2];
     o.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
   }
-  for (Partial& p : partials_) {
-    const Strided v = binder.locate(p.node);
-    p.buffer = v.buffer;
-    p.dtype = v.dtype;
-    p.width = p.total ? 1 : cols_;
-  }
+  grain_ = 1;
+  for (Partial& p : partials_) bind_partial(p, binder);
   for (Rule& rule : rules_) {
     rule.constants_buffer = binder.locate(rule.tensors[2]).buffer;
     rule.buffers.clear();
@@ -120,23 +126,34 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   tile_cols_ = cluster_.has_rows ? std::max<int64_t>(cols_, 1) : std::clamp<int64_t>(cols_, 1, tile);
   tile_rows_ = std::clamp<int64_t>(tile / tile_cols_, 1, std::max<int64_t>(rows_, 1));
   slot_bytes_ = align_up(static_cast<size_t>(tile_rows_ * tile_cols_) * 8);  // 8: room for what is gathered before it is converted
-  scratch_bytes_ = slot_bytes_ * static_cast<size_t>(scratch_slots_ + 2);
+  scratch_bytes_ = slot_bytes_ * static_cast<size_t>(scratch_slots_ + 1);
+}
+
+void TileProgram::bind_partial(Partial& p, const Binder& binder) {
+  const Strided to = binder.locate(p.node);
+  p.buffer = to.buffer;
+  p.dtype = to.dtype;
+  const Sizes sizes = binder.symbols.eval(p.node->inputs[0]->shape());
+  p.width = sizes.empty() ? 1 : sizes.back();
+  p.rows = sizes.empty() ? 1 : count(Sizes(sizes.begin(), sizes.end() - 1));
+  if (p.total && p.width == 1) std::swap(p.rows, p.width);
+  p.chunk = chunk_of(p.rows, p.width, binder.kernels.gemm[precision_].mr);
+  const bool product = cluster_.product != nullptr;  // whose blocks lie in one matrix, and are cut across anywhere
+  const bool in_step = p.vector() ? !product && outer_ == 1 && rows_ == 1 : cols_ == p.width && (!product || outer_ == 1);
+  p.apart = p.from == Form::row || !in_step;
+  if (!p.apart && !p.vector()) grain_ = p.chunk;  // they all have the domain's shape
+  const int64_t slots = p.vector() ? ceil_div(p.width, kTile) : ceil_div(p.rows, p.chunk) * p.width;
+  const auto purpose = [&] { return "partial results of " + p.node->op->name; };
+  p.slots.grow(static_cast<size_t>(std::max<int64_t>(slots, 1)) * element_, purpose);
+  if (p.apart) p.kept.grow(static_cast<size_t>(std::max<int64_t>(p.rows * p.width, 1)) * element_, purpose);
 }
 
 int64_t TileProgram::tile_elements() const {
-  if (cluster_.has_totals) return kTile;
   int64_t streams = scratch_slots_ + static_cast<int64_t>(outputs_.size());  // each operand has a slot
   for (const Register& reg : registers_) streams += reg.product;
   for (const Rule& rule : rules_) streams += static_cast<int64_t>(rule.buffers.size());
-  return std::clamp(kNearBytes / (std::max<int64_t>(streams, 1) * static_cast<int64_t>(element_)), kTile, kLargestTile);
-}
-
-void TileProgram::set_slots(int64_t slots, int64_t row_slots) {
-  slots_ = slots;
-  row_slots_ = row_slots;
-  for (Partial& p : partials_)
-    p.slots.grow(static_cast<size_t>(std::max<int64_t>(p.total ? slots : row_slots, 1) * p.width) * element_,
-                 [&] { return "partial results of " + p.node->op->name; });
+  const int64_t near = kNearBytes / (std::max<int64_t>(streams, 1) * static_cast<int64_t>(element_));
+  return std::clamp(near, kTile, kLargestTile) / kTile * kTile;  // whole pieces of a vector's total
 }
 
 // An operand that cannot be read in place: gathered, where its columns are not neighbours, and converted.
@@ -175,7 +192,7 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
     const Register& reg = registers_[i];
     View& view = views[i];
     if (reg.slot >= 0)
-      view = {scratch + static_cast<size_t>(reg.slot + 2) * slot_bytes_, reg.row_form ? 1 : cols, reg.row_form ? 0 : 1};
+      view = {scratch + static_cast<size_t>(reg.slot + 1) * slot_bytes_, reg.row_form ? 1 : cols, reg.row_form ? 0 : 1};
     if (reg.external >= 0) {
       const External& e = externals_[static_cast<size_t>(reg.external)];
       const int64_t offset = e.offset + outer_offsets[reg.external] + r0 * e.row + (e.row_form ? 0 : c0 * e.col);
@@ -213,7 +230,14 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
     instruction.fn(args);
   }
 
-  for (const Partial& p : partials_) add_partial(p, block, views[p.reg], rows, cols, c0, scratch);
+  for (const Partial& p : partials_) {
+    const View& view = views[p.reg];
+    const int64_t r = block.outer * rows_ + r0;
+    if (p.apart)
+      keep(p, view, r, rows, c0, cols);
+    else
+      add_partial(p, {view.data, view.row, view.col}, r, rows, c0, cols);
+  }
   for (const Rule& rule : rules_) {
     kernels::RuleArgs a;
     const int64_t at = (block.outer * rows_ + r0) * cols_ + c0;
@@ -241,49 +265,55 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
   }
 }
 
-// partial[slot] = combine(partial[slot], the tile): column by column, or the whole tile to one number.
-void TileProgram::add_partial(const Partial& p, const Block& block, const View& view, int64_t rows, int64_t cols, int64_t c0,
-                              char* scratch) const {
+// The operand's rows [r, r + rows), columns [c, c + cols), as they are.
+void TileProgram::keep(const Partial& p, const View& view, int64_t r, int64_t rows, int64_t c, int64_t cols) const {
   kernels::TileArgs args;
-  char* slot = p.slots.data() + (p.total ? block.slot : block.row_slot * p.width + c0) * static_cast<int64_t>(element_);
-  if (!p.total) {
-    args.out = slot;
+  if (p.from == Form::row || (cols_ == 1 && view.row <= 1)) {  // one row of values that lie side by side
+    args.out = p.kept.data() + r * static_cast<int64_t>(element_);
+    args.out_row = rows;
+    args.in[0] = {view.data, 0, view.row};
+    args.rows = 1;
+    args.cols = rows;
+  } else {
+    args.out = p.kept.data() + (r * cols_ + c) * static_cast<int64_t>(element_);
+    args.out_row = cols_;
     args.in[0] = {view.data, view.row, view.col};
     args.rows = rows;
     args.cols = cols;
-    return p.combine(args);
   }
-  // In pieces of a tile's width, whether or not the tile holds whole rows: the order of a sum depends on the shape alone.
-  const int64_t most = p.from == Form::full ? kTile : std::max<int64_t>(cols, 1);
-  for (int64_t c = 0; c == 0 || c < cols; c += most) {
-    kernels::Operand values{view.data, 0, view.row};  // row values: one row of them
-    if (p.from == Form::full) {
-      args.out = scratch;
-      args.out_row = 1;
-      args.in[0] = {view.data + c * view.col * static_cast<int64_t>(element_), view.row, view.col};
-      args.rows = rows;
-      args.cols = std::min(most, cols - c);
-      p.reduce_row(args);
-      values = {scratch, 0, 1};
+  copy_(args);
+}
+
+// slots[r / chunk, c ..] = combine(slots[r / chunk, c ..], the row), row by row. Whoever comes to a chunk begins with its first row.
+void TileProgram::add_partial(const Partial& p, const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const {
+  if (p.vector()) return add_pieces(p, x, c, cols);
+  const char* data = static_cast<const char*>(x.data);
+  kernels::TileArgs args;
+  args.cols = cols;
+  for (const int64_t last = r + rows; r < last; r += args.rows, data += args.rows * x.row * static_cast<int64_t>(element_)) {
+    args.rows = std::min(last - r, p.chunk - r % p.chunk);
+    args.out = p.slots.data() + (r / p.chunk * p.width + c) * static_cast<int64_t>(element_);
+    args.in[0] = {data, x.row, x.col};
+    if (r % p.chunk == 0) {
+      if (precision_ == kernels::kF64)
+        std::fill_n(static_cast<double*>(args.out), cols, p.start);
+      else
+        std::fill_n(static_cast<float*>(args.out), cols, static_cast<float>(p.start));
     }
-    combine_total(p, slot, values, rows, scratch + slot_bytes_);
+    p.combine(args);
   }
 }
 
-// slot = combine(slot, reduction of the row of values).
-void TileProgram::combine_total(const Partial& p, char* slot, const kernels::Operand& values, int64_t count, char* total) const {
+// slots[i / kTile] = elements i, i + 1, .. of a vector's piece, reduced. The slots may be the vector.
+void TileProgram::add_pieces(const Partial& p, const kernels::Operand& x, int64_t first, int64_t count) const {
   kernels::TileArgs args;
-  args.out = total;
-  args.out_row = 1;
-  args.in[0] = values;
   args.rows = 1;
-  args.cols = count;
-  p.reduce_row(args);
-  args.out = slot;
-  args.in[0] = {total, 0, 1};
-  args.rows = 1;
-  args.cols = 1;
-  p.combine(args);
+  for (int64_t i = 0; i < count; i += kTile) {
+    args.out = p.slots.data() + (first + i) / kTile * static_cast<int64_t>(element_);
+    args.in[0] = {static_cast<const char*>(x.data) + i * x.col * static_cast<int64_t>(element_), 0, x.col};
+    args.cols = std::min(kTile, count - i);
+    p.reduce_row(args);
+  }
 }
 
 void TileProgram::run_block(const Run& run, const Block& block, char* scratch) const {
@@ -295,16 +325,6 @@ void TileProgram::run_block(const Run& run, const Block& block, char* scratch) c
     rest /= outer_sizes_[axis];
     for (size_t i = 0; i < externals_.size(); ++i) outer_offsets[i] += index * externals_[i].outer_strides[axis];
     for (size_t i = 0; i < outputs_.size(); ++i) outer_offsets[externals_.size() + i] += index * outputs_[i].outer_strides[axis];
-  }
-  for (const Partial& p : partials_) {
-    const int64_t first = p.total ? block.slot : block.row_slot * p.width + block.col0;
-    const int64_t n = p.total ? 1 : block.col1 - block.col0;
-    for (int64_t i = 0; i < n; ++i) {
-      if (precision_ == kernels::kF64)
-        reinterpret_cast<double*>(p.slots.data())[first + i] = p.start;
-      else
-        reinterpret_cast<float*>(p.slots.data())[first + i] = static_cast<float>(p.start);
-    }
   }
   View views[kMaxRegisters];
   for (int64_t r = block.row0; r < block.row1; r += tile_rows_) {
@@ -319,26 +339,35 @@ void TileProgram::run_block(const Run& run, const Block& block, char* scratch) c
 
 namespace {
 
+constexpr int64_t kMerged = 64;  // columns at once
+
+// total[c] = op over s of slots[s * width + c], in double.
 template <class T>
-double merge(const AlignedBuffer& slots, int64_t count, int64_t width, int64_t column, double start, bool sum) {
-  const T* values = reinterpret_cast<const T*>(slots.data());
-  double total = start;
-  for (int64_t s = 0; s < count; ++s) {
-    const double v = static_cast<double>(values[s * width + column]);
-    if (sum)
-      total += v;
+void merge(const char* data, int64_t slots, int64_t width, int64_t cols, double start, double* total) {
+  const T* row = reinterpret_cast<const T*>(data);
+  std::fill_n(total, cols, start);
+  for (int64_t s = 0; s < slots; ++s, row += width) {
+    if (start == 0)
+      for (int64_t c = 0; c < cols; ++c) total[c] += static_cast<double>(row[c]);
     else
-      total = total != total || v != v ? total + v : start < 0 ? std::max(total, v) : std::min(total, v);
+      for (int64_t c = 0; c < cols; ++c) {
+        const double t = total[c], v = static_cast<double>(row[c]);
+        total[c] = t != t || v != v ? t + v : start < 0 ? std::max(t, v) : std::min(t, v);
+      }
   }
-  return total;
 }
 
-void put(char* base, DType type, int64_t index, double value) {
+template <class T>
+void put(char* to, const double* values, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) reinterpret_cast<T*>(to)[i] = static_cast<T>(values[i]);
+}
+
+void put(DType type, char* to, const double* values, int64_t count) {
   switch (type) {
-    case DType::boolean: reinterpret_cast<uint8_t*>(base)[index] = value != 0; break;
-    case DType::int64: reinterpret_cast<int64_t*>(base)[index] = static_cast<int64_t>(value); break;
-    case DType::float32: reinterpret_cast<float*>(base)[index] = static_cast<float>(value); break;
-    case DType::float64: reinterpret_cast<double*>(base)[index] = value; break;
+    case DType::boolean: return put<bool>(to, values, count);
+    case DType::int64: return put<int64_t>(to, values, count);
+    case DType::float32: return put<float>(to, values, count);
+    case DType::float64: return put<double>(to, values, count);
   }
 }
 
@@ -346,12 +375,22 @@ void put(char* base, DType type, int64_t index, double value) {
 
 void TileProgram::finish(const Run& run) const {
   for (const Partial& p : partials_) {
-    const bool sum = p.start == 0;
-    const int64_t slots = p.total ? slots_ : row_slots_;
-    for (int64_t c = 0; c < p.width; ++c) {
-      const double value = precision_ == kernels::kF64 ? merge<double>(p.slots, slots, p.width, c, p.start, sum)
-                                                       : merge<float>(p.slots, slots, p.width, c, p.start, sum);
-      put(run.at(p.buffer), p.dtype, c, value);
+    if (p.apart) add_partial(p, {p.kept.data(), p.width, 1}, 0, p.rows, 0, p.width);
+    int64_t slots = ceil_div(p.rows, p.chunk), width = p.width;
+    if (p.total) {  // the slots of a matrix are a vector themselves
+      if (!p.vector()) add_pieces(p, {p.slots.data(), 0, 1}, 0, slots * width);
+      slots = ceil_div(p.vector() ? width : slots * width, kTile);
+      width = 1;
+    }
+    double merged[kMerged];
+    for (int64_t c = 0; c < width; c += kMerged) {
+      const int64_t cols = std::min(kMerged, width - c);
+      const char* from = p.slots.data() + c * static_cast<int64_t>(element_);
+      if (precision_ == kernels::kF64)
+        merge<double>(from, slots, width, cols, p.start, merged);
+      else
+        merge<float>(from, slots, width, cols, p.start, merged);
+      put(p.dtype, run.at(p.buffer) + c * static_cast<int64_t>(size_of(p.dtype)), merged, cols);
     }
   }
 }
