@@ -46,7 +46,7 @@ class LevenbergMarquardt(FullBatch):
     unit matters and the way through curved valleys is several times shorter;
     or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`), the quicker one where noise is fitted.
     curvature: where a step lowers L by less than 5 %, also tries one with J^T J + S in J^T J's place and a mu of its own, and takes
-    the better one. S stands for sum e_r d^2 e_r / dtheta^2, which large errors make count, and follows from how the gradient changed
+    the better one. S stands for sum e_r d^2 e_r / dtheta^2, which large errors make count, and follows from the gradient's change
     over the steps. For noise, with "identity"; of no use where errors vanish. Up to 512 weights; not with `bayesian`, nor if n < P.
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
@@ -193,7 +193,8 @@ class LevenbergMarquardt(FullBatch):
         kept = min(1.0, abs(float(s @ missing)) / max(abs(float(s @ known)), 1e-300))
         missing -= kept * known
         half = np.outer(missing / along - (float(s @ missing) / (2 * along * along)) * y, y)
-        return kept * last + half + half.T
+        curvature: Array = kept * last + half + half.T
+        return curvature
 
     def _scale(self, beta: float) -> Array | float:
         """D's diagonal."""
