@@ -240,7 +240,7 @@ def bar(text: str, reached: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="of the minima; half as many of the time to the goal")
-    parser.add_argument("--patience", type=float, default=10.0, help="how many times ours a solver of SciPy's may take")
+    parser.add_argument("--patience", type=float, default=6.0, help="how many times ours a solver of SciPy's may take")
     parser.add_argument("--adam-seeds", type=int, default=3)
     parser.add_argument("--adam-epochs", type=int, nargs="+", default=[500, 2000])
     parser.add_argument("--json")
