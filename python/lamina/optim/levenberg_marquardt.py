@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lamina import checks
 from lamina.flat import FlatNetwork
 from lamina.optim.full_batch import FullBatch
-from lamina.optim.least_squares import LeastSquares
+from lamina.optim.least_squares import Dual, LeastSquares, Primal
 
 Array = np.ndarray[Any, Any]
 
+SLOW = 0.05  # of the loss: a step that takes off less is held against one that knows how the errors curve
+FLAT = 1e-8  # cosine of a step and the change of the gradient from which on that change says something
+MOST_CURVED = 512  # weights up to which that curvature is kept: 2 MB
 FADE = 0.9  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
+
+
+class Here(NamedTuple):
+    """Where a step begins: weights, factors and value of alpha |theta|^2 + beta L, and D's diagonal."""
+
+    theta: Array
+    alpha: float
+    beta: float
+    objective: float
+    d: Array | float
+
+
+class Lower(NamedTuple):
+    """Where a step ends."""
+
+    theta: Array
+    loss: float
 
 
 class LevenbergMarquardt(FullBatch):
@@ -25,6 +45,9 @@ class LevenbergMarquardt(FullBatch):
     does not (2). scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.9 D, diagonal)), so that no weight's
     unit matters and the way through curved valleys is several times shorter;
     or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`), the quicker one where noise is fitted.
+    curvature: where a step lowers L by less than 5 %, also tries one with J^T J + S in J^T J's place and a mu of its own, and takes
+    the better one. S stands for sum e_r d^2 e_r / dtheta^2, which large errors make count, and follows from the gradient's change
+    over the steps. For noise, with "identity"; of no use where errors vanish. Up to 512 weights; not with `bayesian`, nor if n < P.
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
     max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
@@ -35,7 +58,8 @@ class LevenbergMarquardt(FullBatch):
 
     Cost: n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place in it, and D = I.
     Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Transtrum and Sethna 2012 (a small
-    mu_inc); Hagan and Menhaj 1994; Foresee and Hagan 1997. Errors: ValueError for a loss other than mse.
+    mu_inc); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
+    Errors: ValueError for a loss other than mse.
 
     >>> import lamina as lm, numpy as np
     >>> x = np.linspace(-3, 3, 200)[:, None]
@@ -59,10 +83,12 @@ class LevenbergMarquardt(FullBatch):
         max_seconds: float | None = None,
         max_fail: int = 6,
         scaling: str = "marquardt",
+        curvature: bool = False,
         bayesian: bool = False,
     ) -> None:
         self._limits(goal, max_seconds)
         self.bayesian = checks.flag(self._where, "bayesian", bayesian)
+        self.curvature = checks.flag(self._where, "curvature", curvature)
         self.mu = self._number("mu", (5e-3 if self.bayesian else 1e-3) if mu is None else mu, 0, open_low=True)
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)
         self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
@@ -76,7 +102,13 @@ class LevenbergMarquardt(FullBatch):
 
     def bind(self, params: Any) -> None:
         super().bind(params)
+        size = int(self.state["theta"].shape[0])
+        self._curved = self.curvature and not self.bayesian and size <= MOST_CURVED
         self._vector("mu", self.mu)
+        if self._curved:
+            self._vector("mu_curved", self.mu)
+            self._vector("curvature", np.zeros((size, size)))
+            self._vector("before", np.zeros((2, size)))  # theta and g where the last step began
         self._vector("scale", np.zeros_like(self.state["theta"].value))  # D's diagonal; 0: no step yet
         self._vector("factors", [0.0, 1.0])  # alpha, beta of the Bayesian objective; alpha 0: not estimated yet
 
@@ -95,7 +127,7 @@ class LevenbergMarquardt(FullBatch):
         return float(self._loss)
 
     def _step(self, theta: Array) -> None:
-        """Tries dampings until the objective falls; says why it stops, if it does."""
+        """Goes to where the objective is lower; says why it stops, if it does."""
         system = self._system
         alpha, beta, objective = self._objective(theta)
         gradient = 2 * (beta * system.g + alpha * theta)
@@ -108,34 +140,61 @@ class LevenbergMarquardt(FullBatch):
         if self.stop_reason is not None:
             self._take_over(theta)
             return
-        mu = float(self.state["mu"].value)
-        d = self._scale(beta)
-        while mu <= self.mu_max:
-            step = self._try(theta, mu * d + alpha, alpha, beta)
-            if step is not None:
-                moved = theta + step
-                penalty = alpha * float(moved @ moved)
-                loss = self._problem.value(moved, (objective - penalty) / beta)
-                if beta * loss + penalty < objective:
-                    self._take(moved, loss, mu)
-                    return
-            mu *= self.mu_inc
-        self._take_over(theta, mu=min(mu, self.mu_max))
-        self.stop_reason = "mu"
+        here, state = Here(theta, alpha, beta, objective, self._scale(beta)), dict[str, Any]()
+        best = self._descend(system, "mu", here, state)
+        if self._curved and not self._problem.dual:
+            state["before"], state["curvature"] = np.stack([theta, system.g]), self._curvature(theta)
+            if best is None or best.loss > (1 - SLOW) * self._loss:
+                other = self._descend(Primal(system.h + state["curvature"], system.g, system.value), "mu_curved", here, state)
+                best = min((step for step in (best, other) if step is not None), key=lambda step: step.loss, default=None)
+        if best is None:
+            self._take_over(theta, **state)
+            self.stop_reason = "mu"
+            return
+        self._system = None  # first: an interruption after the step must not leave the old one
+        self._take_over(best.theta, **state)
+        self._loss = best.loss
+        if best.loss <= self.goal:
+            self.stop_reason = "goal"
 
-    def _try(self, theta: Array, shift: Array | float, alpha: float, beta: float) -> Array | None:
+    def _descend(self, model: Primal | Dual, name: str, here: Here, state: dict[str, Any]) -> Lower | None:
+        """Tries dampings until the objective falls; leaves in `state` the one to begin with at the next step."""
+        mu = float(self.state[name].value)
+        while mu <= self.mu_max:
+            step = self._try(model, mu, here)
+            if step is not None:
+                theta = here.theta + step
+                penalty = here.alpha * float(theta @ theta)
+                loss = self._problem.value(theta, (here.objective - penalty) / here.beta)
+                if here.beta * loss + penalty < here.objective:
+                    state[name] = max(mu * self.mu_dec, 1e-20)  # MATLAB lets it underflow
+                    return Lower(theta, loss)
+            mu *= self.mu_inc
+        state[name] = self.mu
+        return None
+
+    @staticmethod
+    def _try(model: Primal | Dual, mu: float, here: Here) -> Array | None:
         try:
-            d = self._system.step(shift, beta, alpha * theta)
+            d = model.step(mu * here.d + here.alpha, here.beta, here.alpha * here.theta)
         except np.linalg.LinAlgError:  # not positive definite in float64: more damping
             return None
         return d if np.isfinite(d).all() else None
 
-    def _take(self, theta: Array, loss: float, mu: float) -> None:
-        self._system = None  # first: an interruption after the step must not leave the old one
-        self._take_over(theta, mu=max(mu * self.mu_dec, 1e-20))  # MATLAB lets it underflow
-        self._loss = loss
-        if loss <= self.goal:
-            self.stop_reason = "goal"
+    def _curvature(self, theta: Array) -> Array:
+        """S, with which (J^T J + S) s is the change of g over the last step s: sum e_r d^2 e_r / dtheta^2, as far as it shows."""
+        last: Array = self.state["curvature"].value
+        before, g = self.state["before"].value
+        s, y = theta - before, self._system.g - g
+        along, known = float(s @ y), last @ s
+        if not g.any() or along <= FLAT * float(np.linalg.norm(s) * np.linalg.norm(y)):
+            return last
+        missing = y - self._system.h @ s
+        kept = min(1.0, abs(float(s @ missing)) / max(abs(float(s @ known)), 1e-300))
+        missing -= kept * known
+        half = np.outer(missing / along - (float(s @ missing) / (2 * along * along)) * y, y)
+        curvature: Array = kept * last + half + half.T
+        return curvature
 
     def _scale(self, beta: float) -> Array | float:
         """D's diagonal."""
