@@ -6,7 +6,7 @@
 //   params           hyper-parameters: count and defaults
 //
 // V gives: + - * / with V and double, unary -, comparisons (> < >= <=) with V and double that give a mask, & and | of masks,
-// where(mask, V, V), exp, log1p, expm1, tanh, sigmoid, erf, abs, max, min. Literals convert from double.
+// where(mask, V, V), exp, exp_of_negative, log1p, expm1, tanh, sigmoid, normal_below, abs, max, min. Literals convert from double.
 //
 // The output is kept where it determines the slope for every value of the parameters (it is at hand anyway, as the next layer's
 // input), otherwise the input. An exponential inside where() gets a clamped argument: the branch that is not taken must stay
@@ -135,15 +135,14 @@ struct Celu {
 struct Gelu : NoParams {
   static constexpr const char* name = "gelu";
   static constexpr Keep keeps = Keep::input;
-  static constexpr double kSqrtHalf = 0.70710678118654752440;
   static constexpr double kDensityAtZero = 0.39894228040143267794;  // 1 / sqrt(2 pi)
   template <class V>
   static V value(V x, const double*) {
-    return 0.5 * x * (1.0 + erf(x * kSqrtHalf));
+    return x * normal_below(x);
   }
   template <class V>
   static V slope(V x, const double*) {
-    return 0.5 * (1.0 + erf(x * kSqrtHalf)) + kDensityAtZero * x * exp(-0.5 * x * x);
+    return normal_below(x) + kDensityAtZero * x * exp_of_negative(-0.5 * x * x);
   }
 };
 

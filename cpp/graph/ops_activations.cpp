@@ -1,5 +1,7 @@
 // Activations and their backward step, from the functors of base/activations.h. The same functor, given nodes instead of vectors,
 // writes its slope as math: so a gradient of a gradient needs no further rule.
+#include <cmath>
+
 #include "base/activations.h"
 #include "graph/build.h"
 #include "graph/gradient.h"
@@ -36,12 +38,13 @@ struct Mask {
 [[maybe_unused]] Sym max(const Sym& a, const Sym& b) { return binary("maximum", a.t, b.t); }
 [[maybe_unused]] Sym min(const Sym& a, const Sym& b) { return binary("minimum", a.t, b.t); }
 [[maybe_unused]] Sym exp(const Sym& x) { return unary("exp", x.t); }
+[[maybe_unused]] Sym exp_of_negative(const Sym& x) { return exp(x); }
 [[maybe_unused]] Sym expm1(const Sym& x) { return unary("expm1", x.t); }
 [[maybe_unused]] Sym log(const Sym& x) { return unary("log", x.t); }
 [[maybe_unused]] Sym log1p(const Sym& x) { return unary("log1p", x.t); }
 [[maybe_unused]] Sym sqrt(const Sym& x) { return unary("sqrt", x.t); }
 [[maybe_unused]] Sym abs(const Sym& x) { return unary("abs", x.t); }
-[[maybe_unused]] Sym erf(const Sym& x) { return unary("erf", x.t); }
+[[maybe_unused]] Sym normal_below(const Sym& x) { return Sym(0.5) * (Sym(1.0) + Sym(unary("erf", (x * Sym(std::sqrt(0.5))).t))); }
 [[maybe_unused]] Sym tanh(const Sym& x) { return unary("tanh", x.t); }
 [[maybe_unused]] Sym sigmoid(const Sym& x) { return unary("sigmoid", x.t); }
 

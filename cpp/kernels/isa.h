@@ -45,8 +45,12 @@ typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 //   lesser(a, b), greater     a < b ? a : b, so b when either is NaN; a > b ? a : b
 //   load_some(p, n)           n < lanes elements of p, zeros above; reads nothing beyond
 //   store_some(p, v, n)       the first n < lanes elements of v; writes nothing beyond
+//   lower_half(x)             half of the lanes of an F32 as an F64; upper_half(x) the others
+//   joined(a, b)              both again, rounded
 // and for U64:
 //   multiply_low(a, b)        the full product of the low halves of each lane
+// and for U32, of lanes that are all ones or all zeros:
+//   every(m)                  whether no lane is zero
 // and kRegisters, how many vector registers there are; kFused, whether fused() rounds once.
 
 #if LAMINA_VECTOR_BYTES == 64
@@ -71,7 +75,13 @@ LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) { return _mm512_maskz_l
 LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(first8(n), p); }
 LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, first16(n), v); }
 LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, first8(n), v); }
+LAMINA_INLINE F64 lower_half(F32 x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
+LAMINA_INLINE F64 upper_half(F32 x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
+LAMINA_INLINE F32 joined(F64 a, F64 b) {
+  return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(a)), _mm512_cvtpd_ps(b), 1);
+}
 LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm512_mul_epu32(__m512i(a), __m512i(b))); }
+LAMINA_INLINE bool every(U32 m) { return _mm512_movepi32_mask(__m512i(m)) == 0xFFFF; }
 
 #elif LAMINA_VECTOR_BYTES == 32
 
@@ -122,7 +132,11 @@ LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t n) {
   }
   if (n & 1) _mm_store_sd(p, part);
 }
+LAMINA_INLINE F64 lower_half(F32 x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+LAMINA_INLINE F64 upper_half(F32 x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
+LAMINA_INLINE F32 joined(F64 a, F64 b) { return _mm256_set_m128(_mm256_cvtpd_ps(b), _mm256_cvtpd_ps(a)); }
 LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm256_mul_epu32(__m256i(a), __m256i(b))); }
+LAMINA_INLINE bool every(U32 m) { return _mm256_movemask_ps(__m256(m)) == 0xFF; }
 
 #elif defined(__x86_64__)
 
@@ -156,7 +170,11 @@ LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) {
   if (n & 1) _mm_store_ss(p, part);
 }
 LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t) { _mm_store_sd(p, v); }
+LAMINA_INLINE F64 lower_half(F32 x) { return _mm_cvtps_pd(x); }
+LAMINA_INLINE F64 upper_half(F32 x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); }
+LAMINA_INLINE F32 joined(F64 a, F64 b) { return _mm_movelh_ps(_mm_cvtpd_ps(a), _mm_cvtpd_ps(b)); }
 LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm_mul_epu32(__m128i(a), __m128i(b))); }
+LAMINA_INLINE bool every(U32 m) { return _mm_movemask_ps(__m128(m)) == 0xF; }
 
 #elif defined(__aarch64__)
 
@@ -187,7 +205,11 @@ LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) {
   if (n == 3) vst1q_lane_f32(p + 2, v, 2);
 }
 LAMINA_INLINE void store_some(double* p, F64 v, ptrdiff_t) { vst1q_lane_f64(p, v, 0); }
+LAMINA_INLINE F64 lower_half(F32 x) { return vcvt_f64_f32(vget_low_f32(x)); }
+LAMINA_INLINE F64 upper_half(F32 x) { return vcvt_high_f64_f32(x); }
+LAMINA_INLINE F32 joined(F64 a, F64 b) { return vcvt_high_f32_f64(vcvt_f32_f64(a), b); }
 LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(vmull_u32(vmovn_u64(uint64x2_t(a)), vmovn_u64(uint64x2_t(b)))); }
+LAMINA_INLINE bool every(U32 m) { return vminvq_u32(m) != 0; }
 
 #else
 #error "no kernels for this machine"

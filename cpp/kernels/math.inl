@@ -1,9 +1,9 @@
 // exp log log1p expm1 tanh sigmoid erf: branch-free polynomials over vectors, one source for f32 and f64.
-// sin cos pow: the C library's, lane by lane.
+// sin cos: the same up to kSinMost, the C library's beyond. pow: in f32 by f64, else the C library's, lane by lane.
 //
-// Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf <= 2 ulp, log1p and expm1 <= 3, on every normal
-// result; infinities, NaN, zeros and subnormals as in C. The coefficients are minimax fits (Lawson's iteration in 40 digits, each
-// coefficient rounded in turn and the rest fitted again); the error of a fit stands beside it.
+// Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf, sin, cos, pow <= 2 ulp, log1p and expm1 <= 3, on
+// every normal result; infinities, NaN, zeros and subnormals as in C. The coefficients are minimax fits (Lawson's iteration in 40
+// digits, each coefficient rounded in turn and the rest fitted again); the error of a fit stands beside it.
 #pragma once
 
 #include "kernels/vec.h"
@@ -37,6 +37,15 @@ struct Fit<float> {
   // log(1 - erf(t)) in t - kErfCenter, 0.9 <= t <= 4; 2^-29.1 of erf
   static constexpr float kErfc[] = {-0.000166243568f, -1.1277982f,    -0.636974216f,  -0.104115613f,
                                     0.0223163273f,    -0.0030658266f, 0.000198260939f};
+  // (Phi(x) - 1/2) / x in x^2, a quotient, |x| <= 5.6; 2^-25.4 of Phi
+  static constexpr float kNormalOver[] = {0.546500266f,    0.0464751348f,   0.00640714681f,
+                                          0.000231371174f, 8.61546505e-06f, 3.05451948e-08f};
+  static constexpr float kNormalUnder[] = {1.36987305f,    0.344807595f,    0.0392826423f,
+                                           0.00258266833f, 0.000100456491f, 1.61593732e-06f};
+  static constexpr float kNormalMost = 32.0f;
+  // (sin r - r) / r^3 in r^2, |r| <= 1.5712; 2^-27.2 of sin r
+  static constexpr float kSin[] = {-0.166666597f, 0.00833306927f, -0.000198097769f, 2.60609568e-06f};
+  static constexpr float kSinMost = 1e4f;  // m has 12 bits
 };
 
 template <>
@@ -90,7 +99,30 @@ struct Fit<double> {
       -0.0012572166861118566,  0.00021596330533872444, -2.247369494184505e-05,  -2.6468355486713079e-06, 2.3708723646547117e-06,
       -8.1878381558833389e-07, 1.925288105230143e-07,  -2.7748895429102933e-08, -1.0856583445135929e-09, 2.2523179972560857e-09,
       -8.0633992460631208e-10, 1.6770237720339076e-10, -2.0242544848861589e-11, 1.0932705898820035e-12};
+  // 2^-61.5
+  static constexpr double kSin[] = {-0.16666666666666666,    0.0083333333333332066,   -0.00019841269841212511,
+                                    2.7557319211583145e-06,  -2.5052106906463921e-08, 1.6058941143514631e-10,
+                                    -7.6430239900968473e-13, 2.7214773852471595e-15};
+  static constexpr double kSinMost = 1e6;  // m has 20 bits
 };
+
+// log2((1 + s) / (1 - s)) / s in s^2, as kLog, to 2^-37.7; and Fit<float>::kExp
+constexpr double kRoughLog2[] = {2.8853900817899318, 0.96179667341475839, 0.57708357596636772, 0.41167313896950447,
+                                 0.34072356630642303};
+constexpr double kRoughExp[] = {Fit<float>::kExp[0], Fit<float>::kExp[1], Fit<float>::kExp[2], Fit<float>::kExp[3],
+                                Fit<float>::kExp[4]};
+
+// pi as a sum. Where multiply-adds round once, each part has all the bits of T; elsewhere, the bits that leave room for those of m.
+template <class T, bool kWhole = kFused>
+constexpr T kPi[] = {T(0)};
+template <>
+constexpr float kPi<float, true>[] = {3.14159274f, -8.74227766e-08f, -3.43024902e-15f};
+template <>
+constexpr float kPi<float, false>[] = {3.140625f, 0.000967502594f, 1.50990672e-07f, 5.12668814e-12f};
+template <>
+constexpr double kPi<double, true>[] = {3.1415926535897931, 1.2246467991473532e-16, -2.9947698097183397e-33};
+template <>
+constexpr double kPi<double, false>[] = {3.1415926534682512, 1.2154188766544394e-10, 1.224646798818428e-16, 3.2892513872648515e-26};
 
 // c[0] + c[1] x + c[2] x^2 + ..., by Horner's scheme; a long one by Estrin's, where pairs c[2 i] + c[2 i + 1] x are the coefficients
 // of a polynomial in x^2: more operations, but in a chain half as long, and a processor looks ahead only so far (erf in float64
@@ -230,6 +262,16 @@ LAMINA_INLINE Vec<T> erf(Vec<T> x) {
   return copysign(where(size < Fit<T>::kErfSplit, small, large), x);
 }
 
+// The share of the normal distribution below x, (1 + erf(x / sqrt 2)) / 2, off by less than 2^-23. In f32 1/2 + x P(x^2) / Q(x^2):
+// the quotient grows like x where x^2 is bounded, so that it reaches -1/2 and 1/2 exactly.
+LAMINA_INLINE Vec<float> normal_below(Vec<float> x) {
+  using F = Fit<float>;
+  const Vec<float> square = lesser(Vec<float>(F::kNormalMost).raw, (x * x).raw);
+  const Vec<float> half = x * polynomial(F::kNormalOver, square) / polynomial(F::kNormalUnder, square);
+  return clamp(half, Vec<float>(-0.5), Vec<float>(0.5)) + 0.5;
+}
+LAMINA_INLINE Vec<double> normal_below(Vec<double> x) { return 0.5 + 0.5 * erf(x * 0.70710678118654752440); }
+
 // ---- The logarithm and its kin ----
 
 // u = 2^k (1 + f), for normal u
@@ -303,19 +345,78 @@ LAMINA_INLINE Vec<T> log1p(Vec<T> x) {
   return where(abs(x) < Fit<T>::kTiny, x, log_domain(x, -1.0, y));
 }
 
-// ---- Through the C library, lane by lane ----
+// ---- Sine and cosine ----
 
-// A builtin has no address of its own: hence the lambdas.
-#define LAMINA_BY_LANE(f, ...) by_lane([](auto... lane) { return f(lane...); }, __VA_ARGS__)
+// size = m pi + r, |r| <= pi / 2, for an integer m (sine) or an integer and a half (cosine): the result is sin r, with the sign that
+// m's parity gives. The parts of pi are taken away one by one, the products exact: r is rounded where it counts only once.
+template <class T, bool kCosine>
+LAMINA_INLINE Vec<T> sine_below_most(Vec<T> size) {
+  constexpr T kPerPi = T(0.31830988618379067154);
+  constexpr T kBase = kRounder<T> + (kCosine ? 1 : 0);  // cos(m pi + r) = -(-1)^(m - 1/2) sin r: the 1 turns the lowest bit
+  const Vec<T> turns = kCosine ? fma(size, Vec<T>(kPerPi), Vec<T>(-0.5)) + kBase : fma(size, Vec<T>(kPerPi), Vec<T>(kBase));
+  const Vec<T> m = kCosine ? turns - kBase + 0.5 : turns - kBase;
+  Vec<T> r = size;
+#pragma GCC unroll 4
+  for (const T part : kPi<T>) r = fma(m, Vec<T>(-part), r);
+  const Vec<T> square = r * r;
+  const Vec<T> rounded = fma(r * square, polynomial(Fit<T>::kSin, square), r);
+  const Vec<T> sine = clamp(rounded, Vec<T>(-1.0), Vec<T>(1.0));  // it may be an ulp above
+  return from_bits<T>(bits(sine) ^ (bits(turns) << (8 * int(sizeof(T)) - 1)));
+}
 
-LAMINA_INLINE Vec<float> sin(Vec<float> x) { return LAMINA_BY_LANE(__builtin_sinf, x); }
-LAMINA_INLINE Vec<double> sin(Vec<double> x) { return LAMINA_BY_LANE(__builtin_sin, x); }
-LAMINA_INLINE Vec<float> cos(Vec<float> x) { return LAMINA_BY_LANE(__builtin_cosf, x); }
-LAMINA_INLINE Vec<double> cos(Vec<double> x) { return LAMINA_BY_LANE(__builtin_cos, x); }
+// y where it holds; in other lanes what the C library says, one at a time.
+template <class T, class F, class... Ts>
+LAMINA_INLINE Vec<T> or_library(Mask<T> holds, Vec<T> y, F library, Ts... x) {
+  if (all(holds)) [[likely]]
+    return y;
+  return where(holds, y, by_lane(library, x...));
+}
 
-LAMINA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) { return LAMINA_BY_LANE(__builtin_powf, x, y); }
-LAMINA_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) { return LAMINA_BY_LANE(__builtin_pow, x, y); }
+template <class T>
+LAMINA_INLINE Vec<T> sin(Vec<T> x) {
+  const Vec<T> size = abs(x);
+  const Vec<T> y = from_bits<T>(bits(sine_below_most<T, false>(size)) ^ (bits(x) & kSignBit<T>));
+  return or_library(
+      size <= Fit<T>::kSinMost, y, [](T lane) { return sizeof(T) == 4 ? T(__builtin_sinf(float(lane))) : T(__builtin_sin(lane)); },
+      x);
+}
 
-#undef LAMINA_BY_LANE
+template <class T>
+LAMINA_INLINE Vec<T> cos(Vec<T> x) {
+  const Vec<T> size = abs(x);
+  const Vec<T> y = sine_below_most<T, true>(size);
+  return or_library(
+      size <= Fit<T>::kSinMost, y, [](T lane) { return sizeof(T) == 4 ? T(__builtin_cosf(float(lane))) : T(__builtin_cos(lane)); },
+      x);
+}
+
+// ---- Powers ----
+
+// 2^(y log2 x) to 2^-28, for finite x > 0: what f32 needs.
+LAMINA_INLINE Vec<double> rough_pow(Vec<double> x, Vec<double> y) {
+  const Parts<double> p = parts(x);
+  const Vec<double> s = p.f / (2.0 + p.f);
+  const Vec<double> logarithm = fma(s, polynomial(kRoughLog2, s * s), p.k);
+  const Vec<double> exponent = clamp(y * logarithm, Vec<double>(-200.0), Vec<double>(200.0));
+  const Vec<double> rounded = exponent + kRounder<double>;
+  const Vec<double> r = (exponent - (rounded - kRounder<double>)) * 0.69314718055994530942;
+  return fma(r, fma(r, polynomial(kRoughExp, r), Vec<double>(1.0)), Vec<double>(1.0)) * two_to<double>(bits(rounded), 1.0);
+}
+
+LAMINA_INLINE Vec<float> pow(Vec<float> x, Vec<float> y) {
+  const Vec<float> size = abs(x);
+  const Doubles base = widened(size), exponent = widened(y);
+  const Vec<float> power = narrowed({rough_pow(base.low, exponent.low), rough_pow(base.high, exponent.high)});
+  const Vec<float> half = 0.5 * y;
+  const auto odd = (floor(y) == y) & (floor(half) != half);
+  const Vec<float> nan(__builtin_nan(""));
+  const Vec<float> of_any = where((x < 0.0) & (floor(y) != y), nan, where(odd, copysign(power, x), power));
+  const auto usual = (size > 0.0) & (size < kInfinity<float>)&(abs(y) < kInfinity<float>);
+  return or_library(usual, of_any, [](float a, float b) { return __builtin_powf(a, b); }, x, y);
+}
+
+LAMINA_INLINE Vec<double> pow(Vec<double> x, Vec<double> y) {
+  return by_lane([](double a, double b) { return __builtin_pow(a, b); }, x, y);
+}
 
 LAMINA_KERNELS_END

@@ -46,6 +46,7 @@ struct Mask {
 
   LAMINA_INLINE friend Mask operator&(Mask a, Mask b) { return {a.raw & b.raw}; }
   LAMINA_INLINE friend Mask operator|(Mask a, Mask b) { return {a.raw | b.raw}; }
+  LAMINA_INLINE friend bool all(Mask m) { return every(U32(m.raw)); }
 };
 
 template <class T>
@@ -161,6 +162,13 @@ template <int kBy, class T>
 LAMINA_INLINE Vec<T> rotated(Vec<T> x) {
   return rotated<kBy>(x, typename CountUp<kLanes<T>>::Result());
 }
+
+// The lanes of x in f64, and back, rounded.
+struct Doubles {
+  Vec<double> low, high;
+};
+LAMINA_INLINE Doubles widened(Vec<float> x) { return {lower_half(x.raw), upper_half(x.raw)}; }
+LAMINA_INLINE Vec<float> narrowed(Doubles x) { return joined(x.low.raw, x.high.raw); }
 
 // 0, 1, 2, ...
 template <class T>
