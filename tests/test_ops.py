@@ -228,6 +228,20 @@ def test_power(exponent, dtype, rng):
         check(lambda t: t**exponent, x.astype(np.float64) ** e, [x], dtype, 8)
 
 
+@pytest.mark.parametrize(
+    ("exponent", "steps"), [(1, set()), (2, {"mul"}), (3, {"mul"}), (4, {"mul"}), (-1, {"div"}), (1.5, {"pow"})]
+)
+def test_small_powers_are_products(exponent, steps):
+    """Also of what a product treats in its own way: zeros of both signs, infinities, NaN."""
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -2.0, 3.0], "float32")
+    t = lm.placeholder(x.shape, "float32")
+    y = t**exponent
+    ran = set("+".join(core.Program([t.node], [y.node], [], False).steps).split("+"))
+    assert ran & {"pow", "mul", "div"} == steps
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(lm.function([t], y)(x), x ** np.float32(exponent))
+
+
 def test_power_of_two_tensors_and_negative_bases(rng):
     x, e = rng.uniform(0.2, 4, (3, 5)), rng.uniform(-2, 2, (5,))
     np.testing.assert_allclose(build_and_run(lm.power, [x, e]), x**e, rtol=1e-14)

@@ -347,8 +347,8 @@ LAMINA_INLINE Vec<T> log1p(Vec<T> x) {
 
 // ---- Sine and cosine ----
 
-// size = m pi + r, |r| <= pi / 2, for an integer m (sine) or an integer and a half (cosine): the result is sin r, with the sign that
-// m's parity gives. The parts of pi are taken away one by one, the products exact: r is rounded where it counts only once.
+// size = m pi + r, |r| <= pi / 2, for an integer m (sine) or an integer and a half (cosine): the result is sin r, with the sign
+// that m's parity gives. The parts of pi are taken away one by one, the products exact: r is rounded where it counts only once.
 template <class T, bool kCosine>
 LAMINA_INLINE Vec<T> sine_below_most(Vec<T> size) {
   constexpr T kPerPi = T(0.31830988618379067154);

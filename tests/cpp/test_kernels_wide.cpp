@@ -68,20 +68,25 @@ WIDE_INLINE D maskz_loadu_pd(unsigned mask, const double* p) { return load_first
 WIDE_INLINE void mask_storeu_ps(float* p, unsigned mask, F v) { __builtin_memcpy(p, &v, 4 * unsigned(__builtin_popcount(mask))); }
 WIDE_INLINE void mask_storeu_pd(double* p, unsigned mask, D v) { __builtin_memcpy(p, &v, 8 * unsigned(__builtin_popcount(mask))); }
 WIDE_INLINE __m512i mul_epu32(__m512i a, __m512i b) { return __m512i((U(a) & 0xFFFFFFFFu) * (U(b) & 0xFFFFFFFFu)); }
-WIDE_INLINE __m256 castps512_ps256(F x) { return __builtin_bit_cast(Halves<__m256>, x).low; }
-WIDE_INLINE __m256 extractf32x8_ps(F x, int) { return __builtin_bit_cast(Halves<__m256>, x).high; }
-WIDE_INLINE F castps256_ps512(__m256 x) { return __builtin_bit_cast(F, (Halves<__m256>{x, x})); }
-WIDE_INLINE F insertf32x8(F x, __m256 high, int) { return __builtin_bit_cast(F, (Halves<__m256>{castps512_ps256(x), high})); }
+struct HalvesF {
+  __m256 low, high;
+};
+struct HalvesD {
+  __m256d low, high;
+};
+WIDE_INLINE __m256 castps512_ps256(F x) { return __builtin_bit_cast(HalvesF, x).low; }
+WIDE_INLINE __m256 extractf32x8_ps(F x, int) { return __builtin_bit_cast(HalvesF, x).high; }
+WIDE_INLINE F castps256_ps512(__m256 x) { return __builtin_bit_cast(F, (HalvesF{x, x})); }
+WIDE_INLINE F insertf32x8(F x, __m256 high, int) { return __builtin_bit_cast(F, (HalvesF{castps512_ps256(x), high})); }
 WIDE_INLINE D cvtps_pd(__m256 x) {
-  return __builtin_bit_cast(
-      D, (Halves<__m256d>{_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))}));
+  return __builtin_bit_cast(D, (HalvesD{_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))}));
 }
 WIDE_INLINE __m256 cvtpd_ps(D x) {
-  const auto halves = __builtin_bit_cast(Halves<__m256d>, x);
+  const auto halves = __builtin_bit_cast(HalvesD, x);
   return _mm256_set_m128(_mm256_cvtpd_ps(halves.high), _mm256_cvtpd_ps(halves.low));
 }
 WIDE_INLINE unsigned movepi32_mask(__m512i m) {
-  const auto halves = __builtin_bit_cast(Halves<__m256>, m);
+  const auto halves = __builtin_bit_cast(HalvesF, m);
   return unsigned(_mm256_movemask_ps(halves.low)) | unsigned(_mm256_movemask_ps(halves.high)) << 8;
 }
 
