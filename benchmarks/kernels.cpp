@@ -162,9 +162,9 @@ void measure_rules(const Table& table) {
     double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
     std::fill(hyper, hyper + kMaxRuleConstants, 0.5);
     rule.prepare(hyper, 1e-3, clock, constants);
-    const RuleArgs u = {w.data(), kCount,   {slots[0].data(), slots[1].data(), slots[2].data(), slots[3].data()},
-                        g.data(), kCount,   1,
-                        kCount,   constants};
+    const RuleArgs u = {w.data(), kCount,    {slots[0].data(), slots[1].data(), slots[2].data(), slots[3].data()},
+                        g.data(), kCount,    1,
+                        kCount,   constants, false};
     const double s = time_of([&] { rule.apply[kF32](u); });
     std::printf("  %-24s f32 %7.3f ns a parameter\n", rule.name, s / kCount * 1e9);
   }

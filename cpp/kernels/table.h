@@ -63,6 +63,7 @@ struct RuleArgs {
   ptrdiff_t g_row;
   ptrdiff_t rows, cols;
   const double* constants;  // what prepare() wrote for this step
+  bool far;                 // whether w and the slots come from beyond the caches, and are better asked for ahead
 };
 
 // `clock` persists: clock[0] = t, the steps taken; clock[1..3] belong to the rule. prepare() advances it by one step and writes the

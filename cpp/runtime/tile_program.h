@@ -118,6 +118,7 @@ class TileProgram {
     int gradient;                             // register
     int constants_buffer = -1;
     std::vector<int> buffers;  // parameter, slots
+    bool far = false;          // they are larger than what stays near
   };
   struct Register {
     bool row_form = false;

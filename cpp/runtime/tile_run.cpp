@@ -14,15 +14,17 @@ constexpr int64_t kTile = 1024;
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 32768;
 constexpr int kMaxRegisters = 256;
-constexpr size_t kMaxOuter = 256;   // operands and outputs together
-constexpr int64_t kChunkRows = 96;  // rows of a partial sum, as of a product's block
+constexpr size_t kMaxOuter = 256;       // operands and outputs together
+constexpr int64_t kChunkRows = 96;      // rows of a partial sum, as of a product's block
+constexpr int64_t kFewestRows = 24;     // fewer of long rows; each makes a row of partial results, which take memory
+constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Rows of a partial sum: nearly equal, whole register tiles of a product, more where a row is short and fewer where it is long.
 int64_t chunk_of(int64_t rows, int64_t cols, int64_t mr) {
   const int64_t width = std::max<int64_t>(cols, 1);
-  const int64_t most = std::clamp<int64_t>(kUnit / width, mr, std::max(kChunkRows, kTile / width));
+  const int64_t most = std::clamp<int64_t>(kUnit / width, std::max(kFewestRows, mr), std::max(kChunkRows, kTile / width));
   const int64_t chunks = std::max<int64_t>(ceil_div(rows, most), 1);
   return std::max<int64_t>(ceil_div(ceil_div(rows, chunks), mr), 1) * mr;
 }
@@ -119,7 +121,9 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     rule.buffers.clear();
     for (size_t i = 0; i < rule.tensors.size(); ++i)
       if (i != 1 && i != 2) rule.buffers.push_back(binder.locate(rule.tensors[i]).buffer);
-    traffic_ += 2.0 * static_cast<double>(count(domain)) * static_cast<double>(rule.buffers.size() * element_);
+    const double bytes = static_cast<double>(count(domain)) * static_cast<double>(rule.buffers.size() * element_);
+    rule.far = bytes > kFarBytes;
+    traffic_ += 2.0 * bytes;
   }
 
   const int64_t tile = tile_elements();
@@ -143,7 +147,9 @@ void TileProgram::bind_partial(Partial& p, const Binder& binder) {
   p.apart = p.from == Form::row || !in_step;
   if (!p.apart && !p.vector()) grain_ = p.chunk;  // they all have the domain's shape
   const int64_t slots = p.vector() ? ceil_div(p.width, kTile) : ceil_div(p.rows, p.chunk) * p.width;
-  const auto purpose = [&] { return "partial results of " + p.node->op->name; };
+  const auto purpose = [&] {
+    return text("partial results of ", p.node->op->name, " over ", to_string(Shape(sizes.begin(), sizes.end())));
+  };
   p.slots.grow(static_cast<size_t>(std::max<int64_t>(slots, 1)) * element_, purpose);
   if (p.apart) p.kept.grow(static_cast<size_t>(std::max<int64_t>(p.rows * p.width, 1)) * element_, purpose);
 }
@@ -249,6 +255,7 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
     a.rows = rows;
     a.cols = cols;
     a.constants = reinterpret_cast<const double*>(run.at(rule.constants_buffer));
+    a.far = rule.far;
     rule.entry->apply[precision_](a);
   }
   for (size_t k = 0; k < outputs_.size(); ++k) {

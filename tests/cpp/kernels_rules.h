@@ -223,7 +223,7 @@ void check_rule_tails(const Table& table, const RuleEntry& rule) {
   const auto run = [&](ptrdiff_t n) {
     std::vector<T> out = w;
     auto own = slots;
-    RuleArgs u = {out.data(), n, {own[0].data(), own[1].data(), own[2].data(), own[3].data()}, g.data(), n, 1, n, constants};
+    RuleArgs u = {out.data(), n, {own[0].data(), own[1].data(), own[2].data(), own[3].data()}, g.data(), n, 1, n, constants, true};
     rule.apply[precision<T>()](u);
     return out;
   };
