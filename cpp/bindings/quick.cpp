@@ -31,7 +31,8 @@ PyObject* translated(F&& body) {
   } catch (...) {
     caught = std::current_exception();
   }
-  static PyObject* const raise = py::cpp_function([] { std::rethrow_exception(std::exchange(caught, nullptr)); }).release().ptr();
+  static PyObject* raise = nullptr;  // made with the GIL: a guard besides could wait for it in turn
+  if (raise == nullptr) raise = py::cpp_function([] { std::rethrow_exception(std::exchange(caught, nullptr)); }).release().ptr();
   return PyObject_CallNoArgs(raise);
 }
 
@@ -39,8 +40,7 @@ Quick& quick_of(PyObject* self) { return *static_cast<Quick*>(PyCapsule_GetPoint
 
 // An ndarray itself, no subclass: a subclass may mean more than its numbers.
 const py::detail::PyArray_Proxy* exact(PyObject* value) {
-  static PyTypeObject* const type = py::detail::npy_api::get().PyArray_Type_;
-  return Py_TYPE(value) == type ? py::detail::array_proxy(value) : nullptr;
+  return Py_TYPE(value) == py::detail::npy_api::get().PyArray_Type_ ? py::detail::array_proxy(value) : nullptr;
 }
 
 py::object array_of(Program& program, PyObject* const* values, Py_ssize_t n) {
