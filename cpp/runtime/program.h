@@ -97,7 +97,7 @@ class Program {
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs
   bool changes_ = false;         // whether a run writes variables
   bool running_ = false;
-  double work_ = 0;              // FLOP and bytes of a run, as last bound
+  double work_ = 0;  // FLOP and bytes of a run, as last bound
 
   Bindings symbols_;
   std::vector<Sizes> bound_sizes_, output_sizes_;
