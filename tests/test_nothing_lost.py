@@ -55,7 +55,7 @@ def test_killed_at_any_moment_the_file_is_whole_and_litter_does_not_grow(tmp_pat
     nets = [filled(1.0), filled(2.0)]
     start = time.perf_counter()
     nets[0].save(path)
-    once = time.perf_counter() - start
+    window = 2.5 * (time.perf_counter() - start)
     rng = np.random.default_rng(6)
 
     def save_without_end():
@@ -63,15 +63,18 @@ def test_killed_at_any_moment_the_file_is_whole_and_litter_does_not_grow(tmp_pat
             for net in nets:
                 net.save(path)
 
-    seen = set()
-    for _ in range(40):
+    seen, kills = set[float](), 0
+    while kills < 40 or (seen != {1.0, 2.0} and kills < 100):  # not before they were killed at different moments
         child = in_a_child(save_without_end)
-        time.sleep(rng.uniform(0, min(2.5 * once, 0.1)))
+        time.sleep(rng.uniform(0, window))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+        kills += 1
         seen.add(value_in(path))
         assert len(names_in(tmp_path)) <= 2  # the file, and what this one left behind
-    assert seen == {1.0, 2.0}  # they were killed at different moments
+        if seen != {1.0, 2.0}:  # a disk may have become slower since the first save
+            window = min(1.2 * window, 0.5)
+    assert seen == {1.0, 2.0}
     nets[1].save(path)
     assert names_in(tmp_path) == [path.name] and value_in(path) == 2.0
 
