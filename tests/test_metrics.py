@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import functools
 import math
 from fractions import Fraction
@@ -9,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+import lamina as lm
 from lamina import metrics
 
 # ---- oracles: plain Python, one sample at a time ----
@@ -399,3 +401,9 @@ def test_scikit_learn_agrees(rng):
     true, pred, weight = rng.standard_normal((50, 2)), rng.standard_normal((50, 2)), weight[:50]
     for name, score in (("mae", "mean_absolute_error"), ("mse", "mean_squared_error"), ("r2", "r2_score")):
         assert metrics.get(name)(true, pred, weight) == pytest.approx(getattr(theirs, score)(true, pred, sample_weight=weight))
+
+
+def test_examples():
+    results = [doctest.testmod(m, extraglobs={"lm": lm, "np": np}) for m in (metrics, metrics.classification, metrics.regression)]
+    assert sum(result.attempted for result in results) > 10
+    assert sum(result.failed for result in results) == 0

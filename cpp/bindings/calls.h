@@ -59,7 +59,7 @@ class Call {
 // A new array for output i.
 py::array new_output(const runtime::Program& program, size_t i);
 
-// Runs the program and gives the turn back; without the GIL, unless the run is over before anybody could have used it.
+// Runs the program and gives the turn back; without the GIL, unless it is short.
 void run_freely(runtime::Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded);
 
 }  // namespace lamina::bindings

@@ -168,7 +168,7 @@ Tensor fold_reshape(const Tensor& x, const Shape& shape) {
   return reshape(x, shape);
 }
 
-// x^1, x^2, x^3, x^4 and 1 / x as products and a quotient, which are as exact as the power and cost a fraction of it.
+// x^1, x^2, x^3, x^4 and 1 / x as products and a quotient: at most 1.5 ulp off, and a fraction of the cost.
 Tensor fold_pow(const Node& node, const Tensor& x, const Tensor& exponent) {
   if (x->shape() != node.shape() || x->dtype() != node.dtype()) return nullptr;
   if (is_fill(exponent, 1)) return x;

@@ -387,7 +387,7 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
     step.finish(run);
     if (options.seconds) options.seconds[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     if (options.guarded && i == loss_step_ && !std::isfinite(read_scalar(outputs[0], outputs_[0]->dtype()))) return false;
-    if (options.interruption && is_long() && !changes_) options.interruption();
+    if (options.interruption && !changes_) options.interruption();
   }
   return true;
 }

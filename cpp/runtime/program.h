@@ -91,7 +91,7 @@ class Program {
   std::unordered_map<const graph::Node*, int> buffer_of_;
 
   static constexpr double kLong = 1e9;   // FLOP and bytes of a run during which somebody may ask it to stop: some 10 ms
-  static constexpr double kShort = 5e4;  // FLOP and bytes of a run that takes no longer than handing the GIL to a thread: some us
+  static constexpr double kShort = 5e4;  // FLOP and bytes below which a run is short: 4 us of additions, 53 us of powers in f64
 
   std::shared_ptr<Turns> turns_;
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs

@@ -130,10 +130,6 @@ void gather_rows(void* to, DType type, const Rows& rows, const int64_t* order, i
   if (same(rows.type, type) && row_is_dense(rows)) {
     const size_t bytes = static_cast<size_t>(row_elements(rows)) * bytes_of(rows.type);
     auto* dense = static_cast<char*>(to);
-    if (order == nullptr && rows.byte_strides[0] == static_cast<int64_t>(bytes)) {
-      std::memcpy(dense, rows.data + first * rows.byte_strides[0], static_cast<size_t>(count) * bytes);
-      return;
-    }
     switch (bytes) {  // of a known size there is no call
       case 4: return copy_rows<4>(dense, rows, order, first, count);
       case 8: return copy_rows<8>(dense, rows, order, first, count);

@@ -22,9 +22,6 @@ constexpr int64_t kUpdateCols = 1024;  // processor fetches ahead, and few of th
 constexpr double kUnitFlops = 250e3;   // a block worth another thread's while
 constexpr int64_t kUnitsWanted = 8;    // blocks for that many threads where the product is large enough
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
 class GemmStep final : public Step {
  public:
   GemmStep(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels)

@@ -30,9 +30,9 @@ class TileStep final : public Step {
     const bool whole_rows = program_.cluster().has_rows || cols <= kUnit;
     unit_cols_ = whole_rows ? std::max<int64_t>(cols, 1) : kUnit;
     unit_rows_ = std::max<int64_t>(1, kUnit / unit_cols_ / grain) * grain;
-    col_units_ = (cols + unit_cols_ - 1) / unit_cols_;
+    col_units_ = ceil_div(cols, unit_cols_);
     if (program_.cluster().has_rows) col_units_ = 1;  // a row without columns still has a sum
-    units_ = (rows_ + unit_rows_ - 1) / unit_rows_ * col_units_;
+    units_ = ceil_div(rows_, unit_rows_) * col_units_;
     scratch_bytes_ = program_.scratch_bytes();
     flops_ = static_cast<double>(rows_ * cols) * static_cast<double>(program_.instruction_count());
     bytes_ = program_.traffic();

@@ -20,6 +20,9 @@ constexpr int64_t kMaxWholeRow = 128;
 // Elements of a unit: enough to be worth another thread's while, few enough to share a batch among many.
 constexpr int64_t kUnit = 16 * 1024;
 
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+
 enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
 
 struct Cluster {

@@ -19,8 +19,6 @@ constexpr int64_t kChunkRows = 96;      // rows of a partial sum, as of a produc
 constexpr int64_t kFewestRows = 24;     // fewer of long rows; each makes a row of partial results, which take memory
 constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Rows of a partial sum: nearly equal, whole register tiles of a product, more where a row is short and fewer where it is long.
 int64_t chunk_of(int64_t rows, int64_t cols, int64_t mr) {
   const int64_t width = std::max<int64_t>(cols, 1);

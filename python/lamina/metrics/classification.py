@@ -63,8 +63,7 @@ def precision(
     >>> lm.metrics.precision([0, 1, 1, 0], [-1.0, 2.0, 3.0, 0.5])
     0.6666666666666666
     """
-    c = _classes("precision", y_true, y_pred, sample_weight, threshold)
-    counts = _counts(c)
+    counts = _counts(_classes("precision", y_true, y_pred, sample_weight, threshold))
     return _average("precision", average, counts, counts.hits, counts.predicted)
 
 
@@ -83,8 +82,7 @@ def recall(
     >>> lm.metrics.recall([0, 1, 1, 1], [-1.0, 2.0, 3.0, -0.5])
     0.6666666666666666
     """
-    c = _classes("recall", y_true, y_pred, sample_weight, threshold)
-    counts = _counts(c)
+    counts = _counts(_classes("recall", y_true, y_pred, sample_weight, threshold))
     return _average("recall", average, counts, counts.hits, counts.actual)
 
 
@@ -103,8 +101,7 @@ def f1(
     >>> lm.metrics.f1([0, 1, 1, 1], [1.0, 2.0, 3.0, -0.5])
     0.6666666666666666
     """
-    c = _classes("f1", y_true, y_pred, sample_weight, threshold)
-    counts = _counts(c)
+    counts = _counts(_classes("f1", y_true, y_pred, sample_weight, threshold))
     return _average("f1", average, counts, 2 * counts.hits, counts.predicted + counts.actual)
 
 

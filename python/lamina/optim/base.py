@@ -10,7 +10,6 @@ import numpy as np
 from lamina import _core as core
 from lamina import checks, ops, schedules
 from lamina.config import Configured
-from lamina.schedules import Schedule
 from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
@@ -65,19 +64,14 @@ class Optimizer(Configured):
     def lr(self, lr: Rate) -> None:
         given = callable(lr) or isinstance(lr, dict)  # a schedule or what makes one; anything else must be a number
         self._schedule = schedules.get(lr if given else self._number("lr", lr, 0))
-        self.has_constant_rate = isinstance(self._schedule, schedules.Constant)
         self._lr = self._schedule.lr if isinstance(self._schedule, schedules.Constant) else self._schedule
+        self.has_constant_rate = self._lr is not self._schedule
         if "lr" in self.state:
             self.state["lr"].value = self.rate(self.steps)
 
     def rate(self, steps: Any) -> Array:
         """The learning rate at each of the given steps; 0 is the first update."""
         return self._schedule(steps)
-
-    @property
-    def schedule(self) -> Schedule:
-        """The learning rate as a schedule, also where it is a number."""
-        return self._schedule
 
     @property
     def steps(self) -> int:
