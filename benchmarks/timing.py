@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-# After a call threads may spin before they sleep, those of OpenBLAS for 2^26 cycles: the next contender must not pay for that.
-SETTLE = 0.1
+# After a call threads may spin before they sleep, those of OpenBLAS for 135 ms (seen): the next contender must not pay for that.
+SETTLE = 0.25
 
 
 @dataclass
@@ -51,9 +51,10 @@ def measure(case: Case, *, seconds: float, rounds: int, threads: int) -> dict[st
     best = dict.fromkeys(case.contenders, math.inf)
     for _ in range(rounds):
         for name, contender in case.contenders.items():
-            best[name] = min(best[name], per_call(contender, counts[name]))
             if threads > 1:
                 time.sleep(SETTLE)
+                contender.run(contender.block)  # wakes its threads
+            best[name] = min(best[name], per_call(contender, counts[name]))
     return best
 
 
