@@ -30,11 +30,11 @@ struct Tanh : NoParams {
   static constexpr const char* name = "tanh";
   static constexpr Keep keeps = Keep::output;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return tanh(x);
   }
   template <class V>
-  static V slope(V y, const double*) {
+  static constexpr V slope(V y, const double*) {
     return 1.0 - y * y;
   }
 };
@@ -44,11 +44,11 @@ struct Sigmoid : NoParams {
   static constexpr const char* name = "sigmoid";
   static constexpr Keep keeps = Keep::output;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return sigmoid(x);
   }
   template <class V>
-  static V slope(V y, const double*) {
+  static constexpr V slope(V y, const double*) {
     return y * (1.0 - y);
   }
 };
@@ -58,11 +58,11 @@ struct Relu : NoParams {
   static constexpr const char* name = "relu";
   static constexpr Keep keeps = Keep::output;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return where(x <= 0.0, V(0.0), x);  // not max(): a NaN stays a NaN
   }
   template <class V>
-  static V slope(V y, const double*) {
+  static constexpr V slope(V y, const double*) {
     return where(y > 0.0, V(1.0), V(0.0));
   }
 };
@@ -74,11 +74,11 @@ struct LeakyRelu {
   static constexpr double defaults[1] = {0.01};
   static constexpr Keep keeps = Keep::input;  // the output has not the sign of x when a < 0
   template <class V>
-  static V value(V x, const double* p) {
+  static constexpr V value(V x, const double* p) {
     return where(x > 0.0, x, x * p[0]);
   }
   template <class V>
-  static V slope(V x, const double* p) {
+  static constexpr V slope(V x, const double* p) {
     return where(x > 0.0, V(1.0), V(p[0]));
   }
 };
@@ -90,11 +90,11 @@ struct Elu {
   static constexpr double defaults[1] = {1.0};
   static constexpr Keep keeps = Keep::input;
   template <class V>
-  static V value(V x, const double* p) {
+  static constexpr V value(V x, const double* p) {
     return where(x > 0.0, x, p[0] * expm1(min(x, V(0.0))));
   }
   template <class V>
-  static V slope(V x, const double* p) {
+  static constexpr V slope(V x, const double* p) {
     return where(x > 0.0, V(1.0), p[0] * exp(min(x, V(0.0))));
   }
 };
@@ -106,11 +106,11 @@ struct Selu : NoParams {
   static constexpr double kScale = 1.0507009873554804934193349852946;
   static constexpr double kScaledAlpha = kScale * 1.6732632423543772848170429916717;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return where(x > 0.0, kScale * x, kScaledAlpha * expm1(min(x, V(0.0))));
   }
   template <class V>
-  static V slope(V y, const double*) {
+  static constexpr V slope(V y, const double*) {
     return where(y > 0.0, V(kScale), y + kScaledAlpha);
   }
 };
@@ -122,11 +122,11 @@ struct Celu {
   static constexpr double defaults[1] = {1.0};
   static constexpr Keep keeps = Keep::input;
   template <class V>
-  static V value(V x, const double* p) {
+  static constexpr V value(V x, const double* p) {
     return where(x > 0.0, x, p[0] * expm1(min(x, V(0.0)) / p[0]));
   }
   template <class V>
-  static V slope(V x, const double* p) {
+  static constexpr V slope(V x, const double* p) {
     return where(x > 0.0, V(1.0), exp(min(x, V(0.0)) / p[0]));
   }
 };
@@ -137,11 +137,11 @@ struct Gelu : NoParams {
   static constexpr Keep keeps = Keep::input;
   static constexpr double kDensityAtZero = 0.39894228040143267794;  // 1 / sqrt(2 pi)
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return x * normal_below(x);
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     return normal_below(x) + kDensityAtZero * x * exp_of_negative(-0.5 * x * x);
   }
 };
@@ -153,11 +153,11 @@ struct GeluTanh : NoParams {
   static constexpr double kRoot = 0.79788456080286535588;  // sqrt(2 / pi)
   static constexpr double kCubic = 0.044715;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return 0.5 * x * (1.0 + tanh(x * (kRoot + kRoot * kCubic * (x * x))));
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     const V square = x * x;
     const V t = tanh(x * (kRoot + kRoot * kCubic * square));
     return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (kRoot + 3.0 * kRoot * kCubic * square);
@@ -169,11 +169,11 @@ struct Silu : NoParams {
   static constexpr const char* name = "silu";
   static constexpr Keep keeps = Keep::input;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return x * sigmoid(x);
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     const V s = sigmoid(x);
     return s * (1.0 + x * (1.0 - s));
   }
@@ -185,13 +185,13 @@ struct Mish : NoParams {
   static constexpr Keep keeps = Keep::input;
   static constexpr double kLinearAbove = 20.0;  // e^-40 is under half an ulp of 1 in f64 too
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     const V e = exp(min(x, V(kLinearAbove)));
     const V n = e * (e + 2.0);
     return x * (n / (n + 2.0));
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     const V e = exp(min(x, V(kLinearAbove)));
     const V n = e * (e + 2.0);
     const V t = n / (n + 2.0);
@@ -207,12 +207,12 @@ struct Softplus {
   static constexpr Keep keeps = Keep::input;
   static constexpr double kLinearAbove = 20.0;
   template <class V>
-  static V value(V x, const double* p) {
+  static constexpr V value(V x, const double* p) {
     const V z = x * p[0];
     return where(z > kLinearAbove, x, log1p(exp(min(z, V(kLinearAbove)))) / p[0]);
   }
   template <class V>
-  static V slope(V x, const double* p) {
+  static constexpr V slope(V x, const double* p) {
     const V z = x * p[0];
     return where(z > kLinearAbove, V(1.0), sigmoid(z));
   }
@@ -223,11 +223,11 @@ struct Softsign : NoParams {
   static constexpr const char* name = "softsign";
   static constexpr Keep keeps = Keep::input;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return x / (1.0 + abs(x));
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     const V r = 1.0 / (1.0 + abs(x));
     return r * r;
   }
@@ -238,11 +238,11 @@ struct HardSigmoid : NoParams {
   static constexpr const char* name = "hard_sigmoid";
   static constexpr Keep keeps = Keep::input;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return min(max(x + 3.0, V(0.0)), V(6.0)) / 6.0;
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     return where((x > -3.0) & (x < 3.0), V(1.0 / 6.0), V(0.0));
   }
 };
@@ -252,11 +252,11 @@ struct HardSwish : NoParams {
   static constexpr const char* name = "hard_swish";
   static constexpr Keep keeps = Keep::input;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return x * min(max(x + 3.0, V(0.0)), V(6.0)) / 6.0;
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     return where(x <= -3.0, V(0.0), where(x >= 3.0, V(1.0), x / 3.0 + 0.5));
   }
 };
@@ -266,11 +266,11 @@ struct HardTanh : NoParams {
   static constexpr const char* name = "hard_tanh";
   static constexpr Keep keeps = Keep::output;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return min(max(x, V(-1.0)), V(1.0));
   }
   template <class V>
-  static V slope(V y, const double*) {
+  static constexpr V slope(V y, const double*) {
     return where((y > -1.0) & (y < 1.0), V(1.0), V(0.0));
   }
 };
@@ -280,11 +280,11 @@ struct Relu6 : NoParams {
   static constexpr const char* name = "relu6";
   static constexpr Keep keeps = Keep::output;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return min(max(x, V(0.0)), V(6.0));
   }
   template <class V>
-  static V slope(V y, const double*) {
+  static constexpr V slope(V y, const double*) {
     return where((y > 0.0) & (y < 6.0), V(1.0), V(0.0));
   }
 };
@@ -294,11 +294,11 @@ struct LogSigmoid : NoParams {
   static constexpr const char* name = "log_sigmoid";
   static constexpr Keep keeps = Keep::input;
   template <class V>
-  static V value(V x, const double*) {
+  static constexpr V value(V x, const double*) {
     return min(x, V(0.0)) - log1p(exp(-abs(x)));
   }
   template <class V>
-  static V slope(V x, const double*) {
+  static constexpr V slope(V x, const double*) {
     return sigmoid(-x);
   }
 };

@@ -7,10 +7,10 @@
 LAMINA_KERNELS_BEGIN
 
 template <class A>
-struct Forward : Instruction<1, 1, A::param_count> {
+struct Forward : Instruction<1, A::param_count> {
   static constexpr const char* name = A::name;
   template <class V>
-  static V run(const double* params, V x) {
+  static constexpr V run(const double* params, V x) {
     return A::value(x, params);
   }
 };
@@ -28,11 +28,11 @@ struct BackwardName {
 };
 
 template <class A>
-struct Backward : Instruction<2, 1, A::param_count> {
+struct Backward : Instruction<2, A::param_count> {
   static constexpr BackwardName<A> kName{};
   static constexpr const char* name = kName.text;
   template <class V>
-  static V run(const double* params, V dy, V kept) {
+  static constexpr V run(const double* params, V dy, V kept) {
     return dy * A::slope(kept, params);
   }
 };

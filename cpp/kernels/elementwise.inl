@@ -6,12 +6,10 @@
 
 LAMINA_KERNELS_BEGIN
 
-// What every instruction states: how many operands, how many hyper-parameters, and how many vectors a step of the loop takes
-// (several hide the latency of light arithmetic; a long formula fills the pipes by itself).
-template <int kOperands, int kVectors, int kHypers = 0>
+// What every instruction states: how many operands, how many hyper-parameters.
+template <int kOperands, int kHypers = 0>
 struct Instruction {
   static constexpr int arity = kOperands;
-  static constexpr int vectors = kVectors;
   static constexpr int params = kHypers;
 };
 
@@ -23,16 +21,16 @@ struct Name {
   }
 };
 
-template <Name kName, int kOperands, int kVectors>
-struct Named : Instruction<kOperands, kVectors> {
+template <Name kName, int kOperands>
+struct Named : Instruction<kOperands> {
   static constexpr Name copy = kName;
   static constexpr const char* name = copy.text;
 };
 
-template <Name kName, int kOperands>
-using Light = Named<kName, kOperands, 4>;
-template <Name kName, int kOperands>
-using Heavy = Named<kName, kOperands, 1>;
+// Vectors of a step of the loop. Nothing is stored before all are calculated, so that the compiler may mix their instructions
+// (see -fschedule-insns in isa_*.cpp): a formula is a chain of operations that wait for each other, and a processor looks ahead
+// only so far (tanh in float32 takes 1.5 ns instead of 2.1 on Zen).
+constexpr int kUnrolled = 4;
 
 // Where an operand is read: `at` moves on by `step` a vector; at a splat it stays, on a buffer full of the one value.
 template <class T>
@@ -57,7 +55,7 @@ LAMINA_INLINE void advance(Cursor<T>* in, ptrdiff_t count) {
 // whole (out may be one of them), and stored last: over neighbours that have the same bits. A row shorter than a vector is padded.
 template <class T, class F>
 LAMINA_INLINE void elementwise_row(const double* params, T* out, Cursor<T>* in, ptrdiff_t cols) {
-  constexpr ptrdiff_t kLane = kLanes<T>, kChunk = F::vectors * kLane;
+  constexpr ptrdiff_t kLane = kLanes<T>, kChunk = kUnrolled * kLane;
   const bool ragged = cols % kLane != 0, wide = cols >= kLane;
   Vec<T> last(0.0);
   if (ragged)
@@ -65,16 +63,17 @@ LAMINA_INLINE void elementwise_row(const double* params, T* out, Cursor<T>* in, 
         apply<T, F>(params, [&](int i) { return wide ? load(in[i].at + (in[i].dense ? cols - kLane : 0)) : load(in[i].at, cols); });
   ptrdiff_t c = 0;
   for (; c + kChunk <= cols; c += kChunk) {
+    Vec<T> y[kUnrolled];
 #pragma GCC unroll 4
-    for (ptrdiff_t v = 0; v < kChunk; v += kLane)
-      store(out + c + v, apply<T, F>(params, [&](int i) { return load(in[i].at + v); }));
+    for (int v = 0; v < kUnrolled; ++v) y[v] = apply<T, F>(params, [&](int i) { return load(in[i].at + v * kLane); });
+#pragma GCC unroll 4
+    for (int v = 0; v < kUnrolled; ++v) store(out + c + v * kLane, y[v]);
     advance<T, F::arity>(in, kChunk);
   }
-  if constexpr (F::vectors > 1)
-    for (; c + kLane <= cols; c += kLane) {
-      store(out + c, apply<T, F>(params, [&](int i) { return load(in[i].at); }));
-      advance<T, F::arity>(in, kLane);
-    }
+  for (; c + kLane <= cols; c += kLane) {
+    store(out + c, apply<T, F>(params, [&](int i) { return load(in[i].at); }));
+    advance<T, F::arity>(in, kLane);
+  }
   if (ragged) wide ? store(out + cols - kLane, last) : store(out, last, cols);
 }
 
@@ -89,86 +88,107 @@ LAMINA_INLINE bool all_flat(const TileArgs& t) {
   return all;
 }
 
+// Rows of an operand, written out densely; up to a vector beyond the last is overwritten.
+template <class T>
+[[gnu::noinline]] void write_out(const T* from, const Operand& in, ptrdiff_t rows, ptrdiff_t cols, T* to) {
+  const auto load_at = [&](ptrdiff_t c) { return c + kLanes<T> <= cols ? load(from + c) : load(from + c, cols - c); };
+  Vec<T> same[kUnrolled];
+  if (in.row == 0)
+    for (ptrdiff_t c = 0, v = 0; c < cols; c += kLanes<T>) same[v++] = load_at(c);
+  for (ptrdiff_t r = 0; r < rows; ++r, from += in.row, to += cols)
+    for (ptrdiff_t c = 0, v = 0; c < cols; c += kLanes<T>, ++v)
+      store(to + c, !in.col ? Vec<T>(*from) : in.row == 0 ? same[v] : load_at(c));
+}
+
+// Where all operands are flat, all rows are one. Short rows beside an operand that is not (one value a row, one row for all) become
+// one as well, some at a time, once that operand is written out; long rows are taken one by one.
 template <class T, class F>
 [[gnu::flatten]] void elementwise(const TileArgs& t) {
   constexpr int kArity = F::arity;
-  constexpr int kBuffer = F::vectors * kLanes<T>;
-  alignas(kVectorBytes) T splat[kArity][kBuffer];
+  constexpr ptrdiff_t kStep = kUnrolled * kLanes<T>, kRoom = 16 * kStep;
+  alignas(kVectorBytes) T room[kArity][kRoom + kLanes<T>];
   double params[F::params + 1];  // a copy: the stores below may not be taken for writes to the hyper-parameters
   for (int i = 0; i < F::params; ++i) params[i] = t.params[i];
 
   const bool collapse = all_flat<kArity>(t);
-  const ptrdiff_t rows = collapse ? 1 : t.rows;
-  const ptrdiff_t cols = collapse ? t.rows * t.cols : t.cols;
-  for (ptrdiff_t r = 0; r < rows; ++r) {
+  const bool brief = !collapse && t.out_row == t.cols && t.cols < kStep && t.cols > 0;
+  const ptrdiff_t most = collapse ? t.rows : brief ? kRoom / t.cols : 1;  // rows at a time
+  for (ptrdiff_t r = 0; r < t.rows; r += most) {
+    const ptrdiff_t rows = most < t.rows - r ? most : t.rows - r;
     Cursor<T> in[kArity];
     for (int i = 0; i < kArity; ++i) {
-      const T* row = static_cast<const T*>(t.in[i].data) + r * t.in[i].row;
-      const bool dense = t.in[i].col != 0 || (collapse && t.rows > 1 && t.in[i].row != 0);
-      in[i] = {dense ? row : splat[i], dense};
-      if (!dense && (r == 0 || t.in[i].row != 0))
-        for (int v = 0; v < F::vectors; ++v) store(splat[i] + v * kLanes<T>, Vec<T>(*row));
+      const Operand& x = t.in[i];
+      const T* from = static_cast<const T*>(x.data) + r * x.row;
+      const bool written = brief && !flat(x, t.cols);
+      const bool dense = x.col != 0 || written || (collapse && t.rows > 1 && x.row != 0);
+      in[i] = {dense && !written ? from : room[i], dense};
+      if (written)
+        write_out(from, x, rows, t.cols, room[i]);
+      else if (!dense && (r == 0 || x.row != 0))
+        for (int v = 0; v < kUnrolled; ++v) store(room[i] + v * kLanes<T>, Vec<T>(*from));
     }
-    elementwise_row<T, F>(params, static_cast<T*>(t.out) + r * t.out_row, in, cols);
+    elementwise_row<T, F>(params, static_cast<T*>(t.out) + r * t.out_row, in, rows * t.cols);
   }
 }
 
-// value = first_col + c
+// 1 in the column that in0, one value a row, names; 0 elsewhere
 template <class T>
-void iota(const TileArgs& t) {
+void one_hot(const TileArgs& t) {
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
     T* out = static_cast<T*>(t.out) + r * t.out_row;
-    for (ptrdiff_t c = 0; c < t.cols; ++c) out[c] = T(t.first_col + c);
+    for (ptrdiff_t c = 0; c < t.cols; ++c) out[c] = T(0);
+    const T at = static_cast<const T*>(t.in[0].data)[r * t.in[0].row] - T(t.first_col);
+    if (at >= T(0) && at < T(t.cols) && T(ptrdiff_t(at)) == at) out[ptrdiff_t(at)] = T(1);
   }
 }
 
 template <class V>
-LAMINA_INLINE V truth(auto mask) {
+LAMINA_INLINE constexpr V truth(auto mask) {
   return where(mask, V(1.0), V(0.0));
 }
 
 // clang-format off
-struct Neg : Light<"neg", 1> { template <class V> static V run(const double*, V x) { return -x; } };
-struct Abs : Light<"abs", 1> { template <class V> static V run(const double*, V x) { return abs(x); } };
-struct Sign : Light<"sign", 1> {
+struct Neg : Named<"neg", 1> { template <class V> static constexpr V run(const double*, V x) { return -x; } };
+struct Abs : Named<"abs", 1> { template <class V> static constexpr V run(const double*, V x) { return abs(x); } };
+struct Sign : Named<"sign", 1> {
   // x + 0 at the end: NaN stays, -0 becomes 0
-  template <class V> static V run(const double*, V x) { return where(x > 0.0, V(1.0), where(x < 0.0, V(-1.0), x + 0.0)); }
+  template <class V> static constexpr V run(const double*, V x) { return where(x > 0.0, V(1.0), where(x < 0.0, V(-1.0), x + 0.0)); }
 };
-struct Exp : Heavy<"exp", 1> { template <class V> static V run(const double*, V x) { return exp(x); } };
-struct Log : Heavy<"log", 1> { template <class V> static V run(const double*, V x) { return log(x); } };
-struct Log1p : Heavy<"log1p", 1> { template <class V> static V run(const double*, V x) { return log1p(x); } };
-struct Expm1 : Heavy<"expm1", 1> { template <class V> static V run(const double*, V x) { return expm1(x); } };
-struct Sqrt : Light<"sqrt", 1> { template <class V> static V run(const double*, V x) { return sqrt(x); } };
-struct Sin : Heavy<"sin", 1> { template <class V> static V run(const double*, V x) { return sin(x); } };
-struct Cos : Heavy<"cos", 1> { template <class V> static V run(const double*, V x) { return cos(x); } };
-struct Erf : Heavy<"erf", 1> { template <class V> static V run(const double*, V x) { return erf(x); } };
-struct Floor : Light<"floor", 1> { template <class V> static V run(const double*, V x) { return floor(x); } };
-struct Square : Light<"square", 1> { template <class V> static V run(const double*, V x) { return x * x; } };
-struct Reciprocal : Light<"reciprocal", 1> { template <class V> static V run(const double*, V x) { return 1.0 / x; } };
-struct Copy : Light<"copy", 1> { template <class V> static V run(const double*, V x) { return x; } };
+struct Exp : Named<"exp", 1> { template <class V> static constexpr V run(const double*, V x) { return exp(x); } };
+struct Log : Named<"log", 1> { template <class V> static constexpr V run(const double*, V x) { return log(x); } };
+struct Log1p : Named<"log1p", 1> { template <class V> static constexpr V run(const double*, V x) { return log1p(x); } };
+struct Expm1 : Named<"expm1", 1> { template <class V> static constexpr V run(const double*, V x) { return expm1(x); } };
+struct Sqrt : Named<"sqrt", 1> { template <class V> static constexpr V run(const double*, V x) { return sqrt(x); } };
+struct Sin : Named<"sin", 1> { template <class V> static constexpr V run(const double*, V x) { return sin(x); } };
+struct Cos : Named<"cos", 1> { template <class V> static constexpr V run(const double*, V x) { return cos(x); } };
+struct Erf : Named<"erf", 1> { template <class V> static constexpr V run(const double*, V x) { return erf(x); } };
+struct Floor : Named<"floor", 1> { template <class V> static constexpr V run(const double*, V x) { return floor(x); } };
+struct Square : Named<"square", 1> { template <class V> static constexpr V run(const double*, V x) { return x * x; } };
+struct Reciprocal : Named<"reciprocal", 1> { template <class V> static constexpr V run(const double*, V x) { return 1.0 / x; } };
+struct Copy : Named<"copy", 1> { template <class V> static constexpr V run(const double*, V x) { return x; } };
 
-struct Add : Light<"add", 2> { template <class V> static V run(const double*, V a, V b) { return a + b; } };
-struct Sub : Light<"sub", 2> { template <class V> static V run(const double*, V a, V b) { return a - b; } };
-struct Mul : Light<"mul", 2> { template <class V> static V run(const double*, V a, V b) { return a * b; } };
-struct Div : Light<"div", 2> { template <class V> static V run(const double*, V a, V b) { return a / b; } };
-struct ExpMinus : Heavy<"exp_minus", 2> {  // e^(x - m) for m >= x
-  template <class V> static V run(const double*, V x, V m) { return exp_of_negative(x - m); }
+struct Add : Named<"add", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a + b; } };
+struct Sub : Named<"sub", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a - b; } };
+struct Mul : Named<"mul", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a * b; } };
+struct Div : Named<"div", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a / b; } };
+struct ExpMinus : Named<"exp_minus", 2> {  // e^(x - m) for m >= x
+  template <class V> static constexpr V run(const double*, V x, V m) { return exp_of_negative(x - m); }
 };
-struct Pow : Heavy<"pow", 2> { template <class V> static V run(const double*, V a, V b) { return pow(a, b); } };
-struct Maximum : Light<"maximum", 2> { template <class V> static V run(const double*, V a, V b) { return max(a, b); } };
-struct Minimum : Light<"minimum", 2> { template <class V> static V run(const double*, V a, V b) { return min(a, b); } };
-struct Eq : Light<"eq", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a == b); } };
-struct Ne : Light<"ne", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a != b); } };
-struct Lt : Light<"lt", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a < b); } };
-struct Le : Light<"le", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a <= b); } };
-struct Gt : Light<"gt", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a > b); } };
-struct Ge : Light<"ge", 2> { template <class V> static V run(const double*, V a, V b) { return truth<V>(a >= b); } };
+struct Pow : Named<"pow", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return pow(a, b); } };
+struct Maximum : Named<"maximum", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return max(a, b); } };
+struct Minimum : Named<"minimum", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return min(a, b); } };
+struct Eq : Named<"eq", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return truth<V>(a == b); } };
+struct Ne : Named<"ne", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return truth<V>(a != b); } };
+struct Lt : Named<"lt", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return truth<V>(a < b); } };
+struct Le : Named<"le", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return truth<V>(a <= b); } };
+struct Gt : Named<"gt", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return truth<V>(a > b); } };
+struct Ge : Named<"ge", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return truth<V>(a >= b); } };
 
-struct Where : Light<"where", 3> {
-  template <class V> static V run(const double*, V c, V a, V b) { return where(c != 0.0, a, b); }
+struct Where : Named<"where", 3> {
+  template <class V> static constexpr V run(const double*, V c, V a, V b) { return where(c != 0.0, a, b); }
 };
-struct Clip : Light<"clip", 3> { template <class V> static V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); } };
-struct Fma : Light<"fma", 3> { template <class V> static V run(const double*, V a, V b, V c) { return fma(a, b, c); } };
+struct Clip : Named<"clip", 3> { template <class V> static constexpr V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); } };
+struct Fma : Named<"fma", 3> { template <class V> static constexpr V run(const double*, V a, V b, V c) { return fma(a, b, c); } };
 // clang-format on
 
 LAMINA_KERNELS_END

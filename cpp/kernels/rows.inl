@@ -48,11 +48,13 @@ LAMINA_INLINE Vec<T> rest_of_row(const T* x, ptrdiff_t c, ptrdiff_t cols) {
   return first_lanes(load(x, cols), cols, Vec<T>(Op::kEmpty));
 }
 
-// Four accumulators: one addition waits 3 to 5 cycles for the one before. A row of one value is added up as if it were written out.
+// A row in one vector, whose lanes are still to be merged. Four accumulators: one addition waits 3 to 5 cycles for the one before.
+// A row of one value is added up as if it were written out.
 template <class Op, bool kDense, class T>
-LAMINA_INLINE T reduce_row(const T* x, ptrdiff_t cols) {
+LAMINA_INLINE Vec<T> row_in_lanes(const T* x, ptrdiff_t cols) {
   constexpr int kChains = 4;
   constexpr ptrdiff_t kStep = kChains * kLanes<T>;
+  if (cols > 0 && cols < kLanes<T>) return rest_of_row<Op, kDense>(x, 0, cols);
   Vec<T> chain[kChains];
   for (Vec<T>& a : chain) a = Vec<T>(Op::kEmpty);
   const auto at = [x](ptrdiff_t c) { return kDense ? load(x + c) : Vec<T>(*x); };
@@ -62,15 +64,38 @@ LAMINA_INLINE T reduce_row(const T* x, ptrdiff_t cols) {
     for (int i = 0; i < kChains; ++i) chain[i] = Op::merge(chain[i], at(c + i * kLanes<T>));
   for (; c + kLanes<T> <= cols; c += kLanes<T>) chain[0] = Op::merge(chain[0], at(c));
   if (c < cols) chain[1] = Op::merge(chain[1], rest_of_row<Op, kDense>(x, c, cols));
-  return merge_lanes<Op>(Op::merge(Op::merge(chain[0], chain[1]), Op::merge(chain[2], chain[3])));
+  const Vec<T> first = Op::merge(chain[0], chain[1]);
+  return cols < kStep ? first : Op::merge(first, Op::merge(chain[2], chain[3]));
+}
+
+// Each half of every group of 2 kHalf lanes of x, and then of y, merged with the other half: groups of kHalf, of x and y by turns.
+template <class Op, int kHalf, class T, int... kIndex>
+LAMINA_INLINE Vec<T> merge_halves(Vec<T> x, Vec<T> y, Indices<kIndex...>) {
+  constexpr int kAll = kLanes<T>;
+  constexpr auto from = [](int lane) { return lane / kHalf % 2 * kAll + lane / kHalf / 2 * 2 * kHalf + lane % kHalf; };
+  return Op::merge(Vec<T>(__builtin_shufflevector(x.raw, y.raw, from(kIndex)...)),
+                   Vec<T>(__builtin_shufflevector(x.raw, y.raw, (from(kIndex) + kHalf)...)));
+}
+
+// Lane i: merge_lanes() of row(first + i * kEvery), for as many rows as there are lanes.
+template <class Op, class T, int kEvery = 1, class Row>
+LAMINA_INLINE Vec<T> merge_rows(Row row, int first = 0) {
+  if constexpr (kEvery == kLanes<T>)
+    return row(first);
+  else
+    return merge_halves<Op, kEvery>(merge_rows<Op, T, 2 * kEvery>(row, first), merge_rows<Op, T, 2 * kEvery>(row, first + kEvery),
+                                    typename CountUp<kLanes<T>>::Result());
 }
 
 template <class T, class Op, bool kDense>
 LAMINA_INLINE void row_reduce_all(const TileArgs& t) {
-  for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const T* x = static_cast<const T*>(t.in[0].data) + r * t.in[0].row;
-    static_cast<T*>(t.out)[r * t.out_row] = reduce_row<Op, kDense>(x, t.cols);
-  }
+  const T* x = static_cast<const T*>(t.in[0].data);
+  T* out = static_cast<T*>(t.out);
+  const auto row = [&](ptrdiff_t r) { return row_in_lanes<Op, kDense>(x + r * t.in[0].row, t.cols); };
+  ptrdiff_t r = 0;
+  if (t.out_row == 1)
+    for (; r + kLanes<T> <= t.rows; r += kLanes<T>) store(out + r, merge_rows<Op, T>([&](int i) { return row(r + i); }));
+  for (; r < t.rows; ++r) out[r * t.out_row] = merge_lanes<Op>(row(r));
 }
 
 template <class T, class Op>
@@ -85,7 +110,7 @@ template <class T, class Op>
     const T* x = static_cast<const T*>(t.in[0].data) + r * t.in[0].row;
     ptrdiff_t at = 0;
     if (t.in[0].col) {
-      const T best = reduce_row<Op, true>(x, t.cols);
+      const T best = merge_lanes<Op>(row_in_lanes<Op, true>(x, t.cols));
       const bool nan = best != best;
       while (nan ? x[at] == x[at] : x[at] != best) ++at;
     }

@@ -27,7 +27,7 @@ struct TileArgs {
   ptrdiff_t out_row;  // elements between rows of out
   Operand in[kMaxOperands];
   ptrdiff_t rows, cols;
-  ptrdiff_t first_row, first_col;  // position of this tile in the whole tensor (iota)
+  ptrdiff_t first_col;      // of this tile in the whole tensor (one_hot)
   const double* params;            // hyper-parameters of the instruction, in the order of its definition
 };
 
@@ -43,6 +43,7 @@ struct TileEntry {
   const char* name;
   TileKind kind;
   int arity;
+  double work;  // what an element takes, in FLOP of a matrix product that take as long
   TileFn fn[2];
 };
 

@@ -8,6 +8,7 @@
 #include "kernels/rows.inl"
 #include "kernels/transpose.inl"
 #include "kernels/update_rules.inl"
+#include "kernels/work.inl"
 
 #define LAMINA_TEXT_OF(x) #x
 #define LAMINA_TEXT(x) LAMINA_TEXT_OF(x)
@@ -19,22 +20,22 @@ using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos,
 
 template <class F>
 constexpr TileEntry elementwise_entry() {
-  return {F::name, TileKind::elementwise, F::arity, {elementwise<float, F>, elementwise<double, F>}};
+  return {F::name, TileKind::elementwise, F::arity, work_of<F>(), {elementwise<float, F>, elementwise<double, F>}};
 }
 
 template <class Op>
 constexpr TileEntry row_entry(const char* name) {
-  return {name, TileKind::row_reduce, 1, {row_reduce<float, Op>, row_reduce<double, Op>}};
+  return {name, TileKind::row_reduce, 1, kPassWork, {row_reduce<float, Op>, row_reduce<double, Op>}};
 }
 
 template <class Op>
 constexpr TileEntry arg_entry(const char* name) {
-  return {name, TileKind::row_reduce, 1, {row_arg<float, Op>, row_arg<double, Op>}};
+  return {name, TileKind::row_reduce, 1, kPassWork, {row_arg<float, Op>, row_arg<double, Op>}};
 }
 
 template <class Op>
 constexpr TileEntry column_entry(const char* name) {
-  return {name, TileKind::column_reduce, 1, {column_reduce<float, Op>, column_reduce<double, Op>}};
+  return {name, TileKind::column_reduce, 1, kPassWork, {column_reduce<float, Op>, column_reduce<double, Op>}};
 }
 
 template <class Instructions, class Activations>
@@ -44,7 +45,7 @@ template <class... Fs, class... As>
 struct Tiles<List<Fs...>, List<As...>> {
   static constexpr TileEntry all[] = {
       elementwise_entry<Fs>()...,           elementwise_entry<Forward<As>>()...,
-      elementwise_entry<Backward<As>>()..., {"iota", TileKind::elementwise, 0, {iota<float>, iota<double>}},
+      elementwise_entry<Backward<As>>()..., {"one_hot", TileKind::elementwise, 1, kPassWork, {one_hot<float>, one_hot<double>}},
       row_entry<SumOf>("row_sum"),          row_entry<MaxOf>("row_max"),
       row_entry<MinOf>("row_min"),          arg_entry<MaxOf>("row_argmax"),
       arg_entry<MinOf>("row_argmin"),       column_entry<SumOf>("column_sum"),

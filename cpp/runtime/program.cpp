@@ -272,7 +272,7 @@ void Program::bind_steps() {
     for (const StepPtr& step : *list) {
       step->bind(binder);
       scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
-      work_ += step->flops() + step->bytes();
+      work_ += step->work();
     }
   for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
 }

@@ -90,14 +90,14 @@ class Program {
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;
 
-  static constexpr double kLong = 1e9;   // FLOP and bytes of a run during which somebody may ask it to stop: some 10 ms
-  static constexpr double kShort = 5e4;  // FLOP and bytes below which a run is short: 4 us of additions, 53 us of powers in f64
+  static constexpr double kLong = 1e9;   // work of a run during which somebody may ask it to stop: some 10 ms
+  static constexpr double kShort = 2e5;  // work below which a run is short: 2 to 20 us
 
   std::shared_ptr<Turns> turns_;
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs
   bool changes_ = false;         // whether a run writes variables
   bool running_ = false;
-  double work_ = 0;  // FLOP and bytes of a run, as last bound
+  double work_ = 0;  // of a run, as last bound: see Step
 
   Bindings symbols_;
   std::vector<Sizes> bound_sizes_, output_sizes_;

@@ -44,7 +44,8 @@ class Step {
   size_t scratch_bytes() const { return scratch_bytes_; }
   double flops() const { return flops_; }
   double bytes() const { return bytes_; }
-  bool parallel() const { return units_ > 1 && flops_ + bytes_ >= kSerial; }
+  double work() const { return work_ + bytes_; }
+  bool parallel() const { return units_ > 1 && work() >= kSerial; }
 
   std::string name;                         // e.g. "matmul+relu"
   std::vector<const graph::Node*> nodes;    // what it computes
@@ -54,12 +55,13 @@ class Step {
   std::vector<const graph::Node*> changes;  // variables that it writes
 
  protected:
-  // Work below this (FLOP and bytes moved) stays on the caller's thread: waking another one costs about a microsecond.
+  // Work below this stays on the caller's thread: waking another one costs about a microsecond.
   static constexpr double kSerial = 100e3;
 
   int64_t units_ = 1;
   size_t scratch_bytes_ = 0;
   double flops_ = 0;
+  double work_ = 0;  // FLOP of a matrix product that take as long as the calculations
   double bytes_ = 0;
 };
 

@@ -19,7 +19,6 @@ constexpr int64_t kTurnedCols = 64;    // and its columns: the turned part, kPie
 constexpr int64_t kPiece = 512;        // longest piece of k that is turned at once
 constexpr int64_t kUpdateRows = 48;    // a block with an update behind it reads weights and slots from far: long rows, which the
 constexpr int64_t kUpdateCols = 1024;  // processor fetches ahead, and few of them
-constexpr double kUnitFlops = 250e3;   // a block worth another thread's while
 constexpr int64_t kUnitsWanted = 8;    // blocks for that many threads where the product is large enough
 
 class GemmStep final : public Step {
@@ -62,11 +61,12 @@ class GemmStep final : public Step {
     }
     bind_stack(binder, stack, a, b);
     choose_way(binder.kernels.vector_bytes / element_);
+    const double matrices = static_cast<double>(stacks_);
+    flops_ = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_) * matrices;
+    work_ = flops_ + (epilogue_ ? epilogue_->work() : 0);
     choose_blocks();
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
     scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
-    const double matrices = static_cast<double>(stacks_);
-    flops_ = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_) * matrices;
     bytes_ = static_cast<double>((m_ * k_ + k_ * n_ + (stores_product_ ? m_ * n_ : 0)) * element_) * matrices +
              (epilogue_ ? epilogue_->traffic() : 0);
   }
@@ -165,11 +165,13 @@ class GemmStep final : public Step {
       block_rows_ = std::min(round_up(rows, grain), whole_grains(kUpdateRows));
       block_cols_ = std::min(round_up(cols, nr), kUpdateCols);
     }
-    const double flops = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_ * stacks_);
-    const auto wanted = static_cast<int64_t>(std::min(static_cast<double>(kUnitsWanted), flops / kUnitFlops));
+    int64_t wanted = 1;
+    while (wanted < kUnitsWanted && static_cast<double>(2 * wanted) * kUnitWork <= work_) wanted *= 2;
+    // An update likes long rows (see kUpdateRows); an epilogue that takes long likes whole ones, over which its loops run on.
+    const bool long_rows = updates || work_ > 1.25 * flops_;
     const auto blocks = [&] { return stacks_ * ceil_div(rows, block_rows_) * ceil_div(cols, block_cols_); };
     while (blocks() < wanted) {
-      const bool rows_first = updates && block_rows_ >= 4 * grain;
+      const bool rows_first = long_rows && block_rows_ >= 4 * grain;
       const int64_t least_cols = block_rows_ >= 2 * grain ? 4 * nr : 2 * nr;
       if (!whole_rows && !rows_first && block_cols_ >= least_cols)
         block_cols_ = round_up(block_cols_ / 2, nr);
@@ -178,8 +180,8 @@ class GemmStep final : public Step {
       else
         break;
     }
-    // Blocks of nearly equal size, in whole register tiles: no thread waits for a last block larger than the others.
-    block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(rows, block_rows_)), grain));
+    // Blocks of nearly equal size: no thread waits for a last block larger than the others.
+    block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(rows, block_rows_)), epilogue_ ? epilogue_->grain() : 1));
     if (!whole_rows) block_cols_ = std::min(cols, round_up(ceil_div(cols, ceil_div(cols, block_cols_)), nr));
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = ceil_div(n_, block_cols_);

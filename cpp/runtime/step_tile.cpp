@@ -27,14 +27,18 @@ class TileStep final : public Step {
     program_.bind(binder, 0);
     const int64_t cols = program_.cols(), grain = program_.grain();
     rows_ = program_.outer() * program_.rows();
-    const bool whole_rows = program_.cluster().has_rows || cols <= kUnit;
-    unit_cols_ = whole_rows ? std::max<int64_t>(cols, 1) : kUnit;
-    unit_rows_ = std::max<int64_t>(1, kUnit / unit_cols_ / grain) * grain;
+    const double elements = static_cast<double>(rows_) * static_cast<double>(cols);
+    const double worth = kUnitWork / std::max(program_.work() / std::max(elements, 1.0), 1.0);
+    const int64_t unit = std::clamp(static_cast<int64_t>(worth) / kTile * kTile, kTile, kUnit);
+    const bool whole_rows = program_.cluster().has_rows || cols <= unit;
+    unit_cols_ = whole_rows ? std::max<int64_t>(cols, 1) : unit;
+    unit_rows_ = std::max<int64_t>(1, unit / unit_cols_ / grain) * grain;
     col_units_ = ceil_div(cols, unit_cols_);
     if (program_.cluster().has_rows) col_units_ = 1;  // a row without columns still has a sum
     units_ = ceil_div(rows_, unit_rows_) * col_units_;
     scratch_bytes_ = program_.scratch_bytes();
-    flops_ = static_cast<double>(rows_ * cols) * static_cast<double>(program_.instruction_count());
+    flops_ = elements * static_cast<double>(program_.instruction_count());
+    work_ = program_.work();
     bytes_ = program_.traffic();
   }
 

@@ -28,6 +28,7 @@ class MiddleReduceStep final : public NodeStep {
     start_ = op == "sum" ? 0 : op == "max" ? -infinity : infinity;
     units_ = from_.sizes[0];
     flops_ = static_cast<double>(count(from_.sizes));
+    work_ = flops_;
     bytes_ = flops_ * static_cast<double>(size_of(from_.dtype));
   }
 
@@ -66,7 +67,8 @@ class RandomStep final : public NodeStep {
     uniform_ = binder.kernels.uniform[to_.dtype == DType::float64 ? kernels::kF64 : kernels::kF32];
     total_ = count(to_.sizes);
     units_ = (total_ + kUnit - 1) / kUnit;
-    bytes_ = static_cast<double>(total_) * static_cast<double>(size_of(to_.dtype)) * 4;
+    work_ = kWork * static_cast<double>(total_);
+    bytes_ = static_cast<double>(total_) * static_cast<double>(size_of(to_.dtype));
   }
 
   void run(const Run& run, int64_t first, int64_t last, int) const override {
@@ -79,6 +81,7 @@ class RandomStep final : public NodeStep {
 
  private:
   static constexpr int64_t kUnit = 16 * 1024;
+  static constexpr double kWork = 25;  // of an element, as TileEntry::work
   Strided to_, state_;
   int64_t total_ = 0;
   void (*uniform_)(void*, ptrdiff_t, uint64_t, uint64_t, uint64_t) = nullptr;

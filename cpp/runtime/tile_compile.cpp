@@ -88,7 +88,7 @@ int TileProgram::emit(const std::string& name, std::vector<int> in, bool row_for
   if (const auto found = numbered_.find(key); found != numbered_.end()) return found->second;
   const kernels::TileEntry* entry = kernels::find_tile(kernels_, name.c_str());
   check(entry != nullptr, "no kernel is called '", name, "'");
-  Instruction instruction{entry->fn[precision_], 0, static_cast<int>(in.size()), {}, row_domain, params};
+  Instruction instruction{entry->fn[precision_], entry->work, 0, static_cast<int>(in.size()), {}, row_domain, params};
   std::copy(in.begin(), in.end(), instruction.in);
   Register reg;
   reg.row_form = row_form;
@@ -132,8 +132,7 @@ void TileProgram::compile_node(const Node* node) {
   } else if (op == "argmax" || op == "argmin" || node->op->kind == graph::Kind::reduce) {
     reg = emit("row_" + op, {operand(node->inputs[0].get(), false)}, true, false);
   } else if (op == "one_hot") {
-    const int labels = operand(node->inputs[0].get(), false);
-    reg = emit("eq", {labels, emit("iota", {}, false, false)}, false, false);
+    reg = emit(op, {operand(node->inputs[0].get(), false)}, false, false);
   } else if (op == "cast") {
     reg = emit("copy", {operand(node->inputs[0].get(), row, rank)}, row, row);
   } else {

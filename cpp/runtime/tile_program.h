@@ -17,8 +17,12 @@ namespace lamina::runtime {
 
 // Rows that one block of a matrix product holds whole (softmax behind the logits).
 constexpr int64_t kMaxWholeRow = 128;
-// Elements of a unit: enough to be worth another thread's while, few enough to share a batch among many.
+// Elements of a tile, at least; and of a piece of a vector's total, so that units begin at multiples of it.
+constexpr int64_t kTile = 1024;
+// Elements of a unit, and its work where they take long: enough to be worth another thread's while, few enough to share a batch
+// among many.
 constexpr int64_t kUnit = 16 * 1024;
+constexpr double kUnitWork = 150e3;
 
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
@@ -63,6 +67,7 @@ class TileProgram {
   size_t instruction_count() const { return instructions_.size() + rules_.size(); }
   bool has_rules() const { return !rules_.empty(); }
   double traffic() const { return traffic_; }
+  double work() const { return work_; }  // see TileEntry
   int precision() const { return precision_; }
 
  private:
@@ -90,6 +95,7 @@ class TileProgram {
   };
   struct Instruction {
     kernels::TileFn fn;
+    double work;
     int out;
     int count;
     int in[kernels::kMaxOperands];
@@ -175,7 +181,7 @@ class TileProgram {
   int64_t tile_rows_ = 1, tile_cols_ = 1;
   int64_t grain_ = 1;
   size_t slot_bytes_ = 0, scratch_bytes_ = 0;
-  double traffic_ = 0;
+  double traffic_ = 0, work_ = 0;
 };
 
 // The type that a node's elements are calculated in.

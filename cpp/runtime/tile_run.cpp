@@ -9,14 +9,15 @@ namespace lamina::runtime {
 
 namespace {
 
-// A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between these two.
-constexpr int64_t kTile = 1024;
+// A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 32768;
 constexpr int kMaxRegisters = 256;
 constexpr size_t kMaxOuter = 256;       // operands and outputs together
 constexpr int64_t kChunkRows = 96;      // rows of a partial sum, as of a product's block
 constexpr int64_t kFewestRows = 24;     // fewer of long rows; each makes a row of partial results, which take memory
+constexpr double kRuleWork = 30;        // of an element of an update, and of a sum; as TileEntry::work
+constexpr double kSumWork = 3;
 constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
 
 // Rows of a partial sum: nearly equal, whole register tiles of a product, more where a row is short and fewer where it is long.
@@ -124,6 +125,11 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     traffic_ += 2.0 * bytes;
   }
 
+  work_ = 0;
+  const auto all_rows = static_cast<double>(outer_ * rows_), elements = all_rows * static_cast<double>(cols_);
+  for (const Instruction& i : instructions_) work_ += (i.row_domain ? all_rows : elements) * i.work;
+  work_ += elements * (kRuleWork * static_cast<double>(rules_.size()) + kSumWork * static_cast<double>(partials_.size()));
+
   const int64_t tile = tile_elements();
   tile_cols_ = cluster_.has_rows ? std::max<int64_t>(cols_, 1) : std::clamp<int64_t>(cols_, 1, tile);
   tile_rows_ = std::clamp<int64_t>(tile / tile_cols_, 1, std::max<int64_t>(rows_, 1));
@@ -224,7 +230,6 @@ void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64
     args.out_row = out.row;
     args.rows = instruction.row_domain ? 1 : rows;
     args.cols = instruction.row_domain ? rows : cols;
-    args.first_row = r0;
     args.first_col = c0;
     args.params = instruction.params;
     for (int k = 0; k < instruction.count; ++k) {

@@ -110,10 +110,13 @@ bool close(T got, Wider<T> right, double relative, double absolute) {
   return std::fabs(Wider<T>(got) - right) <= L::epsilon() * (Wider<T>(relative) * std::fabs(right) + Wider<T>(absolute));
 }
 
-// One instruction over rows that lie `gap` elements apart. Bit i of `splat`: operand i is one value a row (`all`: one for all).
+// What operands that do not lie like the result may be.
+enum Given { kOneARow, kOneForAll, kOneRow };
+
+// One instruction over rows that lie `gap` elements apart. Bit i of `splat`: operand i is `given`.
 template <class T>
 void check_layout(const Table& table, const TileEntry& e, const Oracle<Wider<T>>& oracle, ptrdiff_t rows, ptrdiff_t cols, int splat,
-                  bool all, ptrdiff_t gap) {
+                  Given given, ptrdiff_t gap) {
   using W = Wider<T>;
   std::vector<std::vector<T>> data;
   TileArgs t = {};
@@ -125,11 +128,11 @@ void check_layout(const Table& table, const TileEntry& e, const Oracle<Wider<T>>
   t.out = out.data();
   for (int i = 0; i < e.arity; ++i) {
     const bool one = (splat >> i) & 1;
-    const ptrdiff_t row = one ? (all ? 0 : 1) : cols + gap;
+    const ptrdiff_t row = !one ? cols + gap : given == kOneARow ? 1 : 0;
     data.push_back(normal_values<T>(size_t(rows * (cols + gap) + 1)));
     if (e.name == std::string("log") || e.name == std::string("sqrt") || e.name == std::string("pow"))
       for (T& x : data.back()) x = std::fabs(x);
-    t.in[i] = {data.back().data(), row, one ? 0 : 1};
+    t.in[i] = {data.back().data(), row, one && given != kOneRow ? 0 : 1};
   }
   run<T>(e, t);
   for (ptrdiff_t r = 0; r < rows; ++r)
@@ -208,11 +211,12 @@ void check_specials(const Table& table, const TileEntry& e, const Oracle<Wider<T
 template <class T>
 void check_layouts(const Table& table, const TileEntry& e, const Oracle<Wider<T>>& oracle) {
   for (int splat = 0; splat < (1 << e.arity); ++splat)
-    for (bool all : {false, true})
+    for (Given given : {kOneARow, kOneForAll, kOneRow})
       for (ptrdiff_t cols : kSizes) {
-        check_layout<T>(table, e, oracle, 3, cols, splat, all, 0);
-        check_layout<T>(table, e, oracle, 1, cols, splat, all, 0);  // one row, whatever the row stride of a splat says
-        check_layout<T>(table, e, oracle, 2, cols, splat, all, 3);
+        check_layout<T>(table, e, oracle, 3, cols, splat, given, 0);
+        check_layout<T>(table, e, oracle, 1, cols, splat, given, 0);  // one row, whatever the row stride of a splat says
+        check_layout<T>(table, e, oracle, 2, cols, splat, given, 3);
+        if (cols < 9) check_layout<T>(table, e, oracle, 700, cols, splat, given, 0);  // more than are written out at a time
       }
   check_tails<T>(table, e);
 }
@@ -262,18 +266,23 @@ void check_activations(const Table& table, lamina::activations::List<As...>) {
 }
 
 template <class T>
-void check_iota(const Table& table) {
-  const TileEntry* e = find_tile(table, "iota");
+void check_one_hot(const Table& table) {
+  const TileEntry* e = find_tile(table, "one_hot");
   for (ptrdiff_t n : kSizes) {
-    std::vector<T> out(size_t(2 * n + 2), T(77));
-    TileArgs t = flat_args<T>(out.data(), n, {});
-    t.rows = 2;
+    const std::vector<T> labels = {T(5), T(4 + n), T(5 + n), T(4), T(5.5), std::numeric_limits<T>::quiet_NaN()};
+    const auto rows = ptrdiff_t(labels.size());
+    std::vector<T> out(size_t(rows * (n + 1)), T(77));
+    TileArgs t = flat_args<T>(out.data(), n, {labels.data()});
+    t.in[0] = {labels.data(), 1, 0};
+    t.rows = rows;
     t.out_row = n + 1;
     t.first_col = 5;
     run<T>(*e, t);
-    for (ptrdiff_t r = 0; r < 2; ++r)
-      for (ptrdiff_t c = 0; c < n; ++c) CHECK(out[size_t(r * (n + 1) + c)] == T(5 + c), table.isa << " iota");
-    CHECK(out[size_t(n)] == T(77), table.isa << " iota wrote beyond");
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      for (ptrdiff_t c = 0; c < n; ++c)
+        CHECK(out[size_t(r * (n + 1) + c)] == T(labels[size_t(r)] == T(5 + c)), table.isa << " one_hot of " << labels[size_t(r)]);
+      CHECK(out[size_t(r * (n + 1) + n)] == T(77), table.isa << " one_hot wrote beyond");
+    }
   }
 }
 
@@ -290,14 +299,14 @@ void check_elementwise(const Table& table) {
     // The products of fma overflow where fused() rounds twice; exp_minus is for x <= m: see check_exp_minus.
     if (name != "fma" && name != "exp_minus") check_specials<T>(table, *e, oracle);
   }
-  check_iota<T>(table);
+  check_one_hot<T>(table);
   check_activations<T>(table, lamina::activations::Activations{});
   const auto formulas = activation_formulas<double>();
   for (int i = 0; i < table.tile_count; ++i) {
     const TileEntry& e = table.tiles[i];
     std::string name = e.name;
     if (const size_t at = name.find("_backward"); at != std::string::npos) name.resize(at);
-    const bool known = oracles.count(name) || formulas.count(name) || name == "iota" || e.kind != TileKind::elementwise;
+    const bool known = oracles.count(name) || formulas.count(name) || name == "one_hot" || e.kind != TileKind::elementwise;
     CHECK(known, e.name << " has no oracle in this test");
   }
 }

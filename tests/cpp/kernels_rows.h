@@ -24,25 +24,32 @@ T reduced(const std::string& op, const std::vector<T>& x) {
 }
 
 template <class T>
-void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols, bool with_nan) {
-  constexpr ptrdiff_t kRows = 3, kOutRow = 2;
+void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols, bool with_nan, bool dense) {
+  const ptrdiff_t rows = dense ? 37 : 3, out_row = dense ? 1 : 2;  // results side by side are made some at a time
   const ptrdiff_t row = cols + 1;
-  std::vector<T> x = normal_values<T>(size_t(kRows * row)), out(kRows * kOutRow, T(77));
+  std::vector<T> x = normal_values<T>(size_t(rows * row)), out(size_t(rows * out_row + 1), T(77));
   for (T& v : x)
     if (op.find("arg") == 0) v = T(std::round(2 * double(v)));  // ties: the first counts
   if (with_nan) x[size_t(row + cols / 2)] = std::numeric_limits<T>::quiet_NaN();
   TileArgs t = flat_args<T>(out.data(), cols, {x.data()});
-  t.rows = kRows;
+  t.rows = rows;
   t.in[0].row = row;
-  t.out_row = kOutRow;
+  t.out_row = out_row;
   find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
-  for (ptrdiff_t r = 0; r < kRows; ++r) {
+  for (ptrdiff_t r = 0; r < rows; ++r) {
     const std::vector<T> one(x.begin() + r * row, x.begin() + r * row + cols);
-    const T right = reduced(op, one), got = out[size_t(r * kOutRow)];
+    const T right = reduced(op, one), got = out[size_t(r * out_row)];
     const double tolerance = op == "sum" ? std::numeric_limits<T>::epsilon() * double(cols) * 3 : 0;
     CHECK((right != right && got != got) || std::fabs(got - right) <= tolerance,
           table.isa << " " << type_name<T>() << " row_" << op << " of " << cols << ": " << got << " for " << right);
-    CHECK(out[size_t(r * kOutRow + 1)] == T(77), table.isa << " row_" << op << " wrote beyond");
+    T alone = 0;  // the same bits as beside other rows
+    t.rows = 1;
+    t.out = &alone;
+    t.in[0].data = x.data() + r * row;
+    find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
+    CHECK(same_bits(&alone, &got, 1), table.isa << " " << type_name<T>() << " row_" << op << " of " << cols << ", alone");
+    if (!dense || r == rows - 1)
+      CHECK(out[size_t(r * out_row + 1)] == T(77), table.isa << " row_" << op << " wrote beyond");
   }
 }
 
@@ -93,7 +100,8 @@ void check_rows(const Table& table) {
   sizes.push_back(1000);
   for (const std::string op : {"sum", "max", "min", "argmax", "argmin"}) {
     for (ptrdiff_t cols : sizes)
-      for (bool with_nan : {false, true}) check_row_reduce<T>(table, op, cols, with_nan);
+      for (bool with_nan : {false, true})
+        for (bool dense : {false, true}) check_row_reduce<T>(table, op, cols, with_nan, dense);
     check_row_splat<T>(table, op);
   }
   for (const std::string op : {"sum", "max", "min"})
