@@ -12,14 +12,16 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kBlockRows = 96;     // rows of A in L2 beside a panel of B
-constexpr int64_t kBlockCols = 256;    // columns of C in one block
-constexpr int64_t kTurnedRows = 512;   // rows of a block that turns its part of B round: the turning pays once for all of them
-constexpr int64_t kTurnedCols = 64;    // and its columns: the turned part, kPiece x kTurnedCols, stays in L2
-constexpr int64_t kPiece = 512;        // longest piece of k that is turned at once
-constexpr int64_t kUpdateRows = 48;    // a block with an update behind it reads weights and slots from far: long rows, which the
-constexpr int64_t kUpdateCols = 1024;  // processor fetches ahead, and few of them
-constexpr int64_t kUnitsWanted = 8;    // blocks for that many threads where the product is large enough
+constexpr int64_t kBlockRows = 96;      // rows of A in L2 beside a panel of B
+constexpr int64_t kBlockCols = 256;     // columns of C in one block
+constexpr int64_t kTurnedRows = 512;    // rows of a block that turns its part of B round: the turning pays once for all of them
+constexpr int64_t kTurnedCols = 64;     // and its columns: the turned part, kPiece x kTurnedCols, stays in L2
+constexpr int64_t kPiece = 512;         // longest piece of k that is turned or copied at once
+constexpr int64_t kCopiedBytes = 2048;  // between neighbours of a column of A^T from which they meet in few lines of L1, and need
+constexpr int64_t kCopiedCols = 64;     // a page each: copied side by side first, where C is as wide as this
+constexpr int64_t kUpdateRows = 48;     // a block with an update behind it reads weights and slots from far: long rows, which the
+constexpr int64_t kUpdateCols = 1024;   // processor fetches ahead, and few of them
+constexpr int64_t kUnitsWanted = 8;     // blocks for that many threads where the product is large enough
 
 class GemmStep final : public Step {
  public:
@@ -188,6 +190,8 @@ class GemmStep final : public Step {
     units_ = stacks_ * row_blocks_ * col_blocks_;
     piece_ = std::max<int64_t>(1, ceil_div(k_, std::max<int64_t>(1, ceil_div(k_, kPiece))));
     int64_t elements = 0;  // of scratch for the other side of a transpose
+    copies_a_ = way_ == Way::rows && a_row_ == 1 && m_ > 1 && k_ > 1 && n_ >= kCopiedCols && a_col_ * element_ >= kCopiedBytes;
+    if (copies_a_) elements = piece_ * block_rows_;
     if (turned) elements = piece_ * block_cols_;
     if (way_ == Way::dots_turned) elements = k_ * block_cols_;
     if (way_ == Way::upright) elements = block_rows_ * block_cols_;
@@ -229,12 +233,27 @@ class GemmStep final : public Step {
     args.c = c;
     args.c_row = c_row;
     switch (way_) {
-      case Way::rows: return kernel_.block(args);
+      case Way::rows: return copies_a_ ? multiply_copied(args, scratch) : kernel_.block(args);
       case Way::turned:
       case Way::gathered: return multiply_turned(args, scratch);
       case Way::dots: args.b_row = b_col_; return kernel_.narrow(args);
       case Way::dots_turned: return multiply_dots_turned(args, scratch);
       case Way::upright: return multiply_upright(args, scratch);
+    }
+  }
+
+  void multiply_copied(kernels::GemmArgs args, char* copy) const {
+    const char *a = static_cast<const char*>(args.a), *b = static_cast<const char*>(args.b);
+    const int64_t line = args.m * element_;
+    for (int64_t k0 = 0; k0 < k_; k0 += piece_) {
+      args.k = std::min(piece_, k_ - k0);
+      for (int64_t i = 0; i < args.k; ++i)
+        std::memcpy(copy + i * line, a + (k0 + i) * a_col_ * element_, static_cast<size_t>(line));
+      args.a = copy;
+      args.a_col = args.m;
+      args.b = b + k0 * b_row_ * element_;
+      args.accumulate = k0 > 0;
+      kernel_.block(args);
     }
   }
 
@@ -300,6 +319,7 @@ class GemmStep final : public Step {
   Strided c_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1, piece_ = 1;
   Way way_ = Way::rows;
+  bool copies_a_ = false;  // part by part, to scratch
   size_t pack_bytes_ = 0, block_bytes_ = 0;
 };
 
