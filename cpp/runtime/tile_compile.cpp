@@ -165,8 +165,7 @@ void TileProgram::compile_rule(const Node* node) {
   for (const auto& input : node->inputs) rule.tensors.push_back(input.get());
   rule.gradient = operand(node->inputs[1].get(), false);
   const Register& reg = registers_[static_cast<size_t>(rule.gradient)];
-  // The rule wants a gradient that is really there, not one value repeated.
-  if (reg.external >= 0) rule.gradient = emit("copy", {rule.gradient}, false, false);
+  if (reg.external >= 0) externals_[static_cast<size_t>(reg.external)].written_out = true;
   rules_.push_back(std::move(rule));
 }
 

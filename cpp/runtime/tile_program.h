@@ -75,6 +75,7 @@ class TileProgram {
     const graph::Node* node;
     bool row_form;  // one value for each row,
     bool kept;      // under the domain's axes but a last one of 1, or else without the last
+    bool written_out = false;  // an update reads it: one value for several elements has to be there as often
     // bound
     int buffer = -1;
     DType dtype = DType::float32;

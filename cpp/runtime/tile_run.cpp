@@ -103,7 +103,7 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     e.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
     const int64_t along = e.row_form ? e.row : e.col;  // row values are walked as one row
     const bool walkable = along == 0 || along == 1;
-    e.direct = walkable && e.dtype == computed;
+    e.direct = walkable && e.dtype == computed && (!e.written_out || along == 1 || cols_ == 1);
   }
   for (size_t i = 0; i < outputs_.size(); ++i) {
     Output& o = outputs_[i];
@@ -171,10 +171,10 @@ void TileProgram::bring(const Run& run, const External& e, int64_t offset, int64
                         View& view) const {
   const char* from = run.at(e.buffer) + offset * static_cast<int64_t>(size_of(e.dtype));
   int64_t row = e.row, col = e.col;
-  if (e.row_form || col == 0) cols = 1;
-  if (col == 0 && row == 0) rows = 1;
+  if (e.row_form || (col == 0 && !e.written_out)) cols = 1;
+  if (col == 0 && row == 0 && !e.written_out) rows = 1;
   char* to = view.data;
-  if ((col != 0 && col != 1) || (e.row_form && row != 0 && row != 1)) {
+  if ((col != 0 && col != 1) || (e.row_form && row != 0 && row != 1) || (e.written_out && col == 0)) {
     char* dense = e.dtype == cluster_.compute ? to : scratch;
     gather(e.dtype, dense, from, rows, cols, row, col);
     from = dense;
@@ -191,7 +191,7 @@ void TileProgram::bring(const Run& run, const External& e, int64_t offset, int64
     kernels_.convert[stored(e.dtype)][stored(cluster_.compute)](args);
   }
   view.row = rows == 1 && e.row == 0 ? 0 : cols;
-  view.col = e.row_form || e.col == 0 ? 0 : 1;
+  view.col = cols == 1 ? 0 : 1;
 }
 
 void TileProgram::run_tile(const Run& run, const Block& block, int64_t r0, int64_t r1, int64_t c0, int64_t c1, View* views,
