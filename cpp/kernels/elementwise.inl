@@ -28,7 +28,7 @@ struct Named : Instruction<kOperands> {
 };
 
 // Vectors of a step of the loop. Nothing is stored before all are calculated, so that the compiler may mix their instructions
-// (see -fschedule-insns in isa_*.cpp): a formula is a chain of operations that wait for each other, and a processor looks ahead
+// (see LAMINA_MIXED): a formula is a chain of operations that wait for each other, and a processor looks ahead
 // only so far (tanh in float32 takes 1.5 ns instead of 2.1 on Zen).
 constexpr int kUnrolled = 4;
 
@@ -103,7 +103,7 @@ template <class T>
 // Where all operands are flat, all rows are one. Short rows beside an operand that is not (one value a row, one row for all) become
 // one as well, some at a time, once that operand is written out; long rows are taken one by one.
 template <class T, class F>
-[[gnu::flatten]] void elementwise(const TileArgs& t) {
+LAMINA_MIXED [[gnu::flatten]] void elementwise(const TileArgs& t) {
   constexpr int kArity = F::arity;
   constexpr ptrdiff_t kStep = kUnrolled * kLanes<T>, kRoom = 16 * kStep;
   alignas(kVectorBytes) T room[kArity][kRoom + kLanes<T>];

@@ -30,6 +30,14 @@
   }
 #define LAMINA_INLINE [[gnu::always_inline]] inline
 
+// Before a function whose independent chains of instructions the compiler is to mix before it assigns registers. Clang does so by
+// itself. Not for the products, whose sums would no longer fit the registers.
+#if defined(__clang__)
+#define LAMINA_MIXED
+#else
+#define LAMINA_MIXED [[gnu::optimize("schedule-insns", "sched-pressure")]]
+#endif
+
 LAMINA_KERNELS_BEGIN
 
 constexpr int kVectorBytes = LAMINA_VECTOR_BYTES;

@@ -1,4 +1,4 @@
-// Any x86-64-v2 processor. Flags: -fno-exceptions -fschedule-insns -fsched-pressure -msse4.2 -mpopcnt
+// Any x86-64-v2 processor. Flags: -fno-exceptions -msse4.2 -mpopcnt
 #if defined(__x86_64__)
 #define LAMINA_ISA base
 #define LAMINA_VECTOR_BYTES 16
