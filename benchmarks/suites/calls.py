@@ -68,7 +68,7 @@ def _fit(w: Workload, run: Run) -> float:
     x += rng.standard_normal(x.shape).astype(x.dtype)
     parts = [(x[i : i + w.batch], y[i : i + w.batch]) for i in range(0, len(x), w.batch)]
     best = [np.inf, np.inf]
-    for _ in range(run.rounds + 1):  # the first one warms up
+    for _ in range(max(run.rounds, 15) + 1):  # short ones: a slow moment of the machine must not meet all of either
         start = time.perf_counter()
         network.fit(x, y, epochs=1, batch_size=w.batch, verbose=0)
         middle = time.perf_counter()

@@ -27,8 +27,8 @@ struct TileArgs {
   ptrdiff_t out_row;  // elements between rows of out
   Operand in[kMaxOperands];
   ptrdiff_t rows, cols;
-  ptrdiff_t first_col;      // of this tile in the whole tensor (one_hot)
-  const double* params;            // hyper-parameters of the instruction, in the order of its definition
+  ptrdiff_t first_col;   // of this tile in the whole tensor (one_hot)
+  const double* params;  // hyper-parameters of the instruction, in the order of its definition
 };
 
 using TileFn = void (*)(const TileArgs&);

@@ -73,8 +73,8 @@ class TileProgram {
  private:
   struct External {
     const graph::Node* node;
-    bool row_form;  // one value for each row,
-    bool kept;      // under the domain's axes but a last one of 1, or else without the last
+    bool row_form;             // one value for each row,
+    bool kept;                 // under the domain's axes but a last one of 1, or else without the last
     bool written_out = false;  // an update reads it: one value for several elements has to be there as often
     // bound
     int buffer = -1;

@@ -13,10 +13,10 @@ namespace {
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 32768;
 constexpr int kMaxRegisters = 256;
-constexpr size_t kMaxOuter = 256;       // operands and outputs together
-constexpr int64_t kChunkRows = 96;      // rows of a partial sum, as of a product's block
-constexpr int64_t kFewestRows = 24;     // fewer of long rows; each makes a row of partial results, which take memory
-constexpr double kRuleWork = 30;        // of an element of an update, and of a sum; as TileEntry::work
+constexpr size_t kMaxOuter = 256;    // operands and outputs together
+constexpr int64_t kChunkRows = 96;   // rows of a partial sum, as of a product's block
+constexpr int64_t kFewestRows = 24;  // fewer of long rows; each makes a row of partial results, which take memory
+constexpr double kRuleWork = 30;     // of an element of an update, and of a sum; as TileEntry::work
 constexpr double kSumWork = 3;
 constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
 

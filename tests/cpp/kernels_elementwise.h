@@ -286,6 +286,14 @@ void check_one_hot(const Table& table) {
   }
 }
 
+// The time that an element is said to take: more for more operations, an activation's from those of its formula.
+inline void check_work(const Table& table) {
+  const auto work = [&](const char* name) { return find_tile(table, name)->work; };
+  for (int i = 0; i < table.tile_count; ++i) CHECK(table.tiles[i].work >= 1, table.tiles[i].name << " takes no time");
+  CHECK(work("add") < work("div") && work("div") < work("exp") && work("exp") < work("pow"), table.isa << " work");
+  CHECK(work("relu") < work("silu") && work("tanh") > 5 * work("tanh_backward"), table.isa << " work of activations");
+}
+
 template <class T>
 void check_elementwise(const Table& table) {
   section(std::string("elementwise ") + table.isa);
@@ -300,6 +308,7 @@ void check_elementwise(const Table& table) {
     if (name != "fma" && name != "exp_minus") check_specials<T>(table, *e, oracle);
   }
   check_one_hot<T>(table);
+  check_work(table);
   check_activations<T>(table, lamina::activations::Activations{});
   const auto formulas = activation_formulas<double>();
   for (int i = 0; i < table.tile_count; ++i) {

@@ -48,8 +48,7 @@ void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols,
     t.in[0].data = x.data() + r * row;
     find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
     CHECK(same_bits(&alone, &got, 1), table.isa << " " << type_name<T>() << " row_" << op << " of " << cols << ", alone");
-    if (!dense || r == rows - 1)
-      CHECK(out[size_t(r * out_row + 1)] == T(77), table.isa << " row_" << op << " wrote beyond");
+    if (!dense || r == rows - 1) CHECK(out[size_t(r * out_row + 1)] == T(77), table.isa << " row_" << op << " wrote beyond");
   }
 }
 

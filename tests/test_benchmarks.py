@@ -1,0 +1,43 @@
+"""The benchmarks run, and say what they are meant to say; no time is judged."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_case_beside_numpy_names_the_ceiling_and_the_ratio(tmp_path):
+    out = tmp_path / "result"
+    what = ("--suites", "training", "calls", "--only", "smallest", "tiny-rl", "--peers", "numpy")
+    told = run("benchmarks", "--quick", "--threads", "1", *what, "--out", str(out))
+    assert "100 % =" in told and "tiny-rl" in told
+    rows = json.loads(out.with_suffix(".json").read_text())["runs"][0]["rows"]
+    step = next(r for r in rows if r["name"] == "tiny-rl")
+    assert set(step["values"]) == {"lamina", "numpy"} and step["differ"] == []
+    assert all(v > 0 for v in step["values"].values()) and step["flops"] == 6 * 64 * (4 * 64 + 64 * 64 + 64 * 2) - 2 * 64 * 4 * 64
+    assert out.with_suffix(".svg").read_text().startswith("<svg")
+
+
+def test_ablation_has_a_row_with_every_way():
+    told = run("benchmarks.ablation", "--quick", "--threads", "1", "--workloads", "tiny-rl")
+    table = [line for line in told.splitlines() if "|" in line]
+    assert [line.split("|")[1].strip() for line in table] == ["1 thread", "---", "tiny-rl"]
+    assert table[-1].count("(") == 5, "a time, or a ratio, with the number of steps for each way"
+
+
+@pytest.mark.parametrize("module", ["benchmarks.second_order", "benchmarks.watching", "benchmarks"])
+def test_help(module):
+    if module.endswith("second_order"):
+        pytest.importorskip("scipy", reason="second_order compares with SciPy")
+    assert "usage" in run(module, "--help")
