@@ -448,3 +448,26 @@ def test_unknown_name():
         optim.get("adm")
     with pytest.raises(ValueError, match="did you mean 'lbfgs'"):
         optim.get("L-BFGS")
+
+
+@pytest.mark.parametrize("n", [8, 128])  # one tile, and several
+@pytest.mark.parametrize(
+    ("loss", "gradient"),
+    [
+        (lambda w: lm.sum(w * lm.transpose(w)), lambda w: 2 * w.T),
+        (lambda w: lm.sum((w - lm.transpose(w)) ** 2), lambda w: 4 * (w - w.T)),
+        (lambda w: lm.sum(w * lm.stop_gradient(lm.transpose(w))), lambda w: w.T),
+        (lambda w: lm.sum(w * lm.stop_gradient(lm.broadcast_to(w[0:1], w.shape))), lambda w: np.broadcast_to(w[0:1], w.shape)),
+        (lambda w: lm.sum(w * lm.stop_gradient(w[::-1])), lambda w: w[::-1]),
+        (lambda w: lm.sum(w * lm.stop_gradient(w @ np.full(w.shape, 0.01, "float32"))), lambda w: w @ np.full_like(w, 0.01)),
+    ],
+)
+def test_a_gradient_that_reads_its_own_parameter_elsewhere_sees_the_values_from_before(n, loss, gradient):
+    before = np.random.default_rng(0).standard_normal((n, n)).astype("float32")
+    w = lm.Parameter(before.copy(), name="w")
+    optimizer = lm.optim.SGD(0.1)
+    optimizer.bind([w])
+    value = loss(w)
+    effects = optimizer.effects([w], [lm.grad(value, w)])
+    lm._core.Program([], [value.node], [e.node for e in effects], True).run([])
+    np.testing.assert_allclose(w.value, before - 0.1 * gradient(before), rtol=1e-5, atol=1e-5)

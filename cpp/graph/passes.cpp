@@ -299,8 +299,12 @@ Tensor legal_node(const Node& node, const Tensors& in) {
     for (const Tensor& x : in) inputs.push_back(x->is("fill") ? unary("contiguous", x) : dense(x));
     return make(*node.op, inputs, node.attrs);
   }
-  // What is assigned must not itself change while variables are written (two that swap their values).
-  if (node.is("assign") && memory_of(in[1])->is("variable")) return make(*node.op, {in[0], unary("contiguous", in[1])}, node.attrs);
+  // What a variable takes must not itself change while variables are written: two that swap their values, a view of the variable.
+  if ((node.is("assign") || node.is("rule_update")) && memory_of(in[1])->is("variable")) {
+    Tensors inputs = in;
+    inputs[1] = unary("contiguous", in[1]);
+    return make(*node.op, std::move(inputs), node.attrs);
+  }
   if (node.op->kind != Kind::reduce) return nullptr;
   const size_t rank = in[0]->shape().size();
   std::vector<bool> gone(rank, false);

@@ -1,13 +1,14 @@
 // How long an instruction takes for an element, in FLOP of a matrix product: its formula, calculated with numbers that count the
-// time of every operation instead. Steps are cut for threads by it; no result depends on it.
+// time of every operation instead. Roughly: what a formula uses twice counts twice. Steps are cut for threads by it; no result
+// depends on it.
 #pragma once
 
 #include "kernels/elementwise.inl"
 
 LAMINA_KERNELS_BEGIN
 
-// What an element takes that is read, calculated with and written, beside what the formula takes, and an operation of it. Measured
-// on Zen in float32, where a product's FLOP take 25 ps: an addition 0.15 ns, a division 0.4, tanh 1.6, a power 6.
+// What it takes to read an element and to write the result, beside the formula. Measured on Zen in float32, where a product's FLOP
+// take 25 ps: an addition 0.15 ns, a division 0.4, tanh 1.6, a power 6.
 constexpr double kPassWork = 5;
 
 struct Work {

@@ -73,6 +73,15 @@ bool schedule(std::vector<StepPtr>& steps) {
     return node->is("variable") ? static_cast<const void*>(node->attrs.get<std::shared_ptr<graph::Variable>>("variable").get())
                                 : static_cast<const void*>(node);
   };
+  // An update changes its parameter tile by tile: what runs in its step may read that parameter element by element, but neither
+  // through a view nor as a factor, which would meet elements that have changed already.
+  for (const StepPtr& step : steps)
+    for (const Node* changed : step->changes)
+      for (const Node* node : step->nodes)
+        for (const auto& input : node->inputs)
+          if (step->nodes.size() > 1 && key(input.get()) == key(changed) &&
+              (input->op->kind == Kind::view || node->op->kind == Kind::matmul))
+            return false;
   std::unordered_map<const void*, size_t> maker, changer;
   for (size_t i = 0; i < n; ++i) {
     for (const Node* node : steps[i]->outputs) maker[key(node)] = i;

@@ -91,7 +91,7 @@ class Program {
   std::unordered_map<const graph::Node*, int> buffer_of_;
 
   static constexpr double kLong = 1e9;   // work of a run during which somebody may ask it to stop: some 10 ms
-  static constexpr double kShort = 2e5;  // work below which a run is short: 2 to 20 us
+  static constexpr double kShort = 2e5;  // work below which a run is short: a few microseconds
 
   std::shared_ptr<Turns> turns_;
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs
