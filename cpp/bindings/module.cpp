@@ -1,4 +1,3 @@
-#include "base/cholesky.h"
 #include "base/threads.h"
 #include "base/turns.h"
 #include "bindings/bind.h"
@@ -49,11 +48,11 @@ PYBIND11_MODULE(_core, m) {
   m.def(
       "solve_positive",
       [](py::array_t<double, py::array::c_style> a) {
-        lamina::check(a.ndim() == 2 && a.shape(0) == a.shape(1) + 1, "solve_positive: expected (n + 1, n)");
+        lamina::check(a.ndim() == 2 && a.shape(1) == a.shape(0) + 1, "solve_positive: expected (n, n + 1)");
         double* data = a.mutable_data();
-        const int64_t n = a.shape(1);
+        const int64_t n = a.shape(0);
         py::gil_scoped_release release;
-        return lamina::solve_positive(data, n);
+        return lamina::kernels::table().solve_positive(data, n);
       },
       py::arg("a").noconvert());
   m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));

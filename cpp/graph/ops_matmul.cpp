@@ -1,4 +1,4 @@
-// C[..., m, n] = A[..., m, k] B[..., k, n]; leading axes broadcast.
+// Matrix products, C[..., m, n] = A[..., m, k] B[..., k, n] with leading axes that broadcast, and outer products of rows.
 #include "graph/build.h"
 
 namespace lamina::graph {
@@ -29,8 +29,50 @@ Tensor matmul_grad(const Tensor& y, const Tensor& dy, int i) {
   return matmul(swap_last(tall_a), tall_d);
 }
 
+// ---- Outer products of the rows of matrices, summed over several of them ----
+
+DType infer_rows(const Op& op, const Tensors& inputs, size_t every) {
+  check(!inputs.empty() && inputs.size() % every == 0, describe(op, inputs), ": expected ", every == 2 ? "pairs of " : "",
+        "matrices, got ", inputs.size());
+  DType dtype = inputs[0]->dtype();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Shape& shape = inputs[i]->shape();
+    check(shape.size() == 2 && shape == inputs[i % every]->shape() && shape[0] == inputs[0]->shape()[0], describe(op, inputs),
+          ": expected matrices of one number of rows, all of one shape", every == 2 ? " on each side" : "");
+    dtype = promote(dtype, inputs[i]->dtype());
+  }
+  check<TypeError>(is_float(dtype), describe(op, inputs), ": expected floats, got ", name_of(dtype), "; cast first");
+  return dtype;
+}
+
+// Y[b, i, j] = sum over k of A_k[b, i] B_k[b, j], for inputs A_1, B_1, A_2, B_2, ..
+Type infer_outer(const Op& op, const Tensors& inputs, const Attrs&) {
+  const DType dtype = infer_rows(op, inputs, 2);
+  const Shape &a = inputs[0]->shape(), &b = inputs[1]->shape();
+  return {dtype, {a[0], a[1], b[1]}};
+}
+Tensor outer_grad(const Tensor& y, const Tensor& dy, int i) {
+  const Tensor& other = y->inputs[static_cast<size_t>(i ^ 1)];
+  const Shape& shape = other->shape();
+  const Tensor column = reshape(other, {shape[0], shape[1], Dim(1)});
+  const Tensor product = matmul(i % 2 == 0 ? dy : swap_last(dy), column);
+  return reshape(product, y->inputs[static_cast<size_t>(i)]->shape());
+}
+
+// The upper triangle of the sum over k of A_k[b] A_k[b]^T, row after row: elements (0, 0), (0, 1), .., (1, 1), ..
+Type infer_outer_triangle(const Op& op, const Tensors& inputs, const Attrs&) {
+  const DType dtype = infer_rows(op, inputs, 1);
+  const Shape& a = inputs[0]->shape();
+  check(a[1].constant(), describe(op, inputs), ": expected rows of a known length");
+  return {dtype, {a[0], divide(multiply(a[1], add(a[1], Dim(1))), Dim(2), describe(op, inputs))}};
+}
+
 }  // namespace
 
-void register_matmul() { register_op({"matmul", Kind::matmul, 2, infer_matmul, matmul_grad}); }
+void register_matmul() {
+  register_op({"matmul", Kind::matmul, 2, infer_matmul, matmul_grad});
+  register_op({"outer", Kind::outer, -1, infer_outer, outer_grad});
+  register_op({"outer_triangle", Kind::outer, -1, infer_outer_triangle, kNoGradient});
+}
 
 }  // namespace lamina::graph

@@ -293,6 +293,11 @@ Tensor legal_node(const Node& node, const Tensors& in) {
   if (node.is("matmul") || node.is("concatenate")) return legal_types(node, in);
   if (node.is("cast")) return legal_cast(node, in[0]);
   if (node.is("reshape")) return make(*node.op, {dense(in[0])}, node.attrs);
+  if (node.op->kind == Kind::outer) {
+    Tensors inputs;
+    for (const Tensor& x : in) inputs.push_back(dense(cast(x, node.dtype())));
+    return make(*node.op, inputs, node.attrs);
+  }
   if (node.is("take") || node.is("scatter_add")) return make(*node.op, {dense(in[0]), dense(in[1])}, node.attrs);
   if (node.is("host")) {
     Tensors inputs;

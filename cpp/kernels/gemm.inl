@@ -194,7 +194,7 @@ void pack(T* to, const Product<T>& p) {
 
 // All columns, panel by panel.
 template <class T>
-void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdiff_t panels) {
+void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdiff_t panels, ptrdiff_t diagonal) {
   alignas(64) T packed[kPacks ? kPanelBytes / sizeof(T) : 1];
   const T* b = p.b;
   T* c = p.c;
@@ -206,6 +206,11 @@ void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdi
     const ptrdiff_t next = vectors * (i + 1) / panels;
     const ptrdiff_t column = at * kLanes<T>;
     const ptrdiff_t end = next * kLanes<T> < n ? next * kLanes<T> : n;
+    const ptrdiff_t rows = end + diagonal < m ? end + diagonal : m;  // those that have an element in these columns
+    if (rows <= 0) {
+      at = next;
+      continue;
+    }
     p.b = b + column;
     p.b_row = b_row;
     p.c = c + column;
@@ -216,7 +221,7 @@ void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdi
       p.b_row = (next - at) * kLanes<T>;
       p.b_last = p.b_row - kLanes<T>;
     }
-    run_panel(p, m, int(next - at), 0);
+    run_panel(p, rows, int(next - at), 0);
     at = next;
   }
 }
@@ -241,7 +246,7 @@ void block(const GemmArgs& g) {
     if (g.n < kLanes<T>)
       run_panel(p, g.m, 1, g.n);
     else
-      run_panels(p, g.m, g.n, vectors, panels);
+      run_panels(p, g.m, g.n, vectors, panels, g.diagonal);
     at = next;
   }
 }

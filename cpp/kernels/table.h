@@ -92,6 +92,7 @@ struct GemmArgs {
   void* c;
   ptrdiff_t c_row;
   bool accumulate;  // C += A B instead of C = A B
+  ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out
 };
 
 struct GemmKernel {
@@ -106,6 +107,15 @@ struct GemmKernel {
   void (*transpose)(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols);
 };
 
+// out[r] = sum over k < pairs of a[k][r] b[k][r]^T, n x m numbers a row; `triangle`: those on and above the diagonal alone (n == m).
+struct OuterArgs {
+  ptrdiff_t rows, n, m, pairs;
+  const void* const* a;  // dense
+  const void* const* b;
+  void* out;
+  bool triangle;
+};
+
 struct Table {
   const char* isa;  // "base", "avx2", "avx512", "neon"
   int vector_bytes;
@@ -115,6 +125,10 @@ struct Table {
   const RuleEntry* rules;
   int rule_count;
   GemmKernel gemm[2];
+  void (*outer[2])(const OuterArgs&);
+  // A x = b by Cholesky's factorization, a: (n, n + 1), the rows of A (the upper triangle is read, and spoilt), each followed by its
+  // number of b; x is left in the first n places of the last row. False where A is not positive definite in float64.
+  bool (*solve_positive)(double* a, ptrdiff_t n);
   // out[i] = uniform in [0, 1) from the counter-based generator: element first + i of the stream (seed, stream).
   void (*uniform[2])(void* out, ptrdiff_t count, uint64_t seed, uint64_t stream, uint64_t first);
 };

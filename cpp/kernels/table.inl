@@ -2,8 +2,10 @@
 #pragma once
 
 #include "kernels/activations.inl"
+#include "kernels/cholesky.inl"
 #include "kernels/convert.inl"
 #include "kernels/gemm.inl"
+#include "kernels/outer.inl"
 #include "kernels/random.inl"
 #include "kernels/rows.inl"
 #include "kernels/transpose.inl"
@@ -100,6 +102,8 @@ constinit const Table table = {
     AllRules::all,
     int(sizeof(AllRules::all) / sizeof(RuleEntry)),
     {gemm_kernel<float>(), gemm_kernel<double>()},
+    {outer<float>, outer<double>},
+    solve_positive,
     {uniform<float>, uniform<double>},
 };
 

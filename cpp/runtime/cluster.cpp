@@ -229,7 +229,7 @@ class Clusterer {
   void absorb_products() {
     for (size_t k = order_.size(); k-- > 0;) {
       const Node* product = order_[k];
-      if (product->op->kind != Kind::matmul || users_[product].empty()) continue;
+      if (product->op->kind != Kind::matmul || users_[product].empty() || is_gram(product)) continue;
       const auto first = result_.of.find(users_[product][0]);
       if (first == result_.of.end()) continue;
       Cluster& cluster = result_.clusters[first->second];
@@ -297,6 +297,19 @@ bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled
     if (!known) return false;
   }
   return true;
+}
+
+bool is_gram(const Node* product) {
+  const Node *a = product->inputs[0].get(), *b = product->inputs[1].get();
+  const auto turns = [](const Node* view, const Node* x) {
+    if (!view->is("transpose") || view->inputs[0].get() != x) return false;
+    const size_t rank = x->shape().size();
+    std::vector<int64_t> last_swapped(rank);
+    for (size_t i = 0; i < rank; ++i) last_swapped[i] = static_cast<int64_t>(i);
+    std::swap(last_swapped[rank - 1], last_swapped[rank - 2]);
+    return view->attrs.get<std::vector<int64_t>>("axes") == last_swapped;
+  };
+  return turns(a, b) || turns(b, a);
 }
 
 Clustering make_clusters(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted,

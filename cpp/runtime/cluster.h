@@ -27,6 +27,9 @@ bool is_settled(const graph::Node* node, const std::unordered_set<const graph::N
 // The node whose memory a tensor's elements lie in: views lead to what they look at.
 const graph::Node* memory_of(const graph::Node* node);
 
+// Whether it is the product of a matrix and its own transpose, which is symmetric.
+bool is_gram(const graph::Node* product);
+
 // `order` holds the nodes, inputs first; `wanted` those that must be in memory whatever happens.
 Clustering make_clusters(const std::vector<const graph::Node*>& order, const std::unordered_set<const graph::Node*>& wanted,
                          const FusionOptions& options);

@@ -20,6 +20,8 @@ const std::unordered_map<std::string, MakeStep>& own_steps() {
       {"pad", make_pad_step},
       {"take", make_take_step},
       {"scatter_add", make_scatter_add_step},
+      {"outer", make_outer_step},
+      {"outer_triangle", make_outer_step},
       {"random_uniform", make_random_step},
       {"rule_constants", make_rule_constants_step},
       {"host", make_host_step},

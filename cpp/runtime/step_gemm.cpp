@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "runtime/cluster.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -21,6 +22,7 @@ constexpr int64_t kCopiedBytes = 2048;  // between neighbours of a column of A^T
 constexpr int64_t kCopiedCols = 64;     // a page each: copied side by side first, where C is as wide as this
 constexpr int64_t kUpdateRows = 48;     // a block with an update behind it reads weights and slots from far: long rows, which the
 constexpr int64_t kUpdateCols = 1024;   // processor fetches ahead, and few of them
+constexpr int64_t kMirrored = 32;       // rows and columns that are mirrored at once
 constexpr int64_t kUnitsWanted = 8;     // blocks for that many threads where the product is large enough
 
 class GemmStep final : public Step {
@@ -64,7 +66,9 @@ class GemmStep final : public Step {
     bind_stack(binder, stack, a, b);
     choose_way(binder.kernels.vector_bytes / element_);
     const double matrices = static_cast<double>(stacks_);
-    flops_ = 2.0 * static_cast<double>(m_) * static_cast<double>(n_) * static_cast<double>(k_) * matrices;
+    symmetric_ = is_gram(product_) && n_ >= binder.kernels.vector_bytes / element_;
+    const double elements = symmetric_ ? 0.5 * static_cast<double>(n_ * (n_ + 1)) : static_cast<double>(m_ * n_);
+    flops_ = 2.0 * elements * static_cast<double>(k_) * matrices;
     work_ = flops_ + (epilogue_ ? epilogue_->work() : 0);
     choose_blocks();
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
@@ -79,6 +83,7 @@ class GemmStep final : public Step {
 
   void finish(const Run& run) const override {
     if (epilogue_) epilogue_->finish(run);
+    if (symmetric_) mirror(run);
   }
 
  private:
@@ -205,6 +210,7 @@ class GemmStep final : public Step {
     block.row1 = std::min(block.row0 + block_rows_, m_);
     block.col0 = unit % col_blocks_ * block_cols_;
     block.col1 = std::min(block.col0 + block_cols_, n_);
+    if (symmetric_ && block.col1 <= block.row0) return;
 
     char* c = scratch + pack_bytes_;
     int64_t c_row = block.col1 - block.col0;
@@ -232,6 +238,7 @@ class GemmStep final : public Step {
     args.b_row = b_row_;
     args.c = c;
     args.c_row = c_row;
+    if (symmetric_) args.diagonal = block.col0 - block.row0;
     switch (way_) {
       case Way::rows: return copies_a_ ? multiply_copied(args, scratch) : kernel_.block(args);
       case Way::turned:
@@ -305,6 +312,21 @@ class GemmStep final : public Step {
     if (!column) kernel_.transpose(args.c, args.c_row, scratch, args.m, args.n, args.m);
   }
 
+  // What lies below the diagonal, from above it.
+  void mirror(const Run& run) const {
+    for (int64_t s = 0; s < stacks_; ++s) {
+      char* c = run.at(c_.buffer) + s * n_ * n_ * element_;
+      const auto at = [&](int64_t i, int64_t j) { return c + (i * n_ + j) * element_; };
+      for (int64_t i = 0; i < n_; i += kMirrored) {
+        const int64_t rows = std::min(kMirrored, n_ - i);
+        for (int64_t j = i + rows; j < n_; j += kMirrored)
+          kernel_.transpose(at(j, i), n_, at(i, j), n_, rows, std::min(kMirrored, n_ - j));
+        for (int64_t r = i; r < i + rows; ++r)
+          for (int64_t k = r + 1; k < i + rows; ++k) std::memcpy(at(k, r), at(r, k), static_cast<size_t>(element_));
+      }
+    }
+  }
+
   const graph::Node* product_;
   const bool stores_product_;
   std::unique_ptr<TileProgram> epilogue_;
@@ -320,6 +342,7 @@ class GemmStep final : public Step {
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1, piece_ = 1;
   Way way_ = Way::rows;
   bool copies_a_ = false;  // part by part, to scratch
+  bool symmetric_ = false;  // A = B^T: only what is on and above the diagonal is multiplied
   size_t pack_bytes_ = 0, block_bytes_ = 0;
 };
 

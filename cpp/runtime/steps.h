@@ -11,6 +11,7 @@ StepPtr make_tile_step(Cluster cluster, const kernels::Table& kernels);
 
 // C = A B, followed on each finished block by the cluster's tile program (nothing where the cluster is empty).
 // `stores_product`: whether others need C itself.
+// The product of a matrix and its own transpose is symmetric: half of it is multiplied, and nothing runs behind its blocks.
 StepPtr make_gemm_step(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels);
 
 // y = x in another place, order or type; for assign, into the variable.
@@ -20,6 +21,7 @@ StepPtr make_concatenate_step(const graph::Node* node);
 StepPtr make_pad_step(const graph::Node* node);
 StepPtr make_take_step(const graph::Node* node);
 StepPtr make_scatter_add_step(const graph::Node* node);
+StepPtr make_outer_step(const graph::Node* node);
 StepPtr make_middle_reduce_step(const graph::Node* node);
 StepPtr make_random_step(const graph::Node* node);
 StepPtr make_rule_constants_step(const graph::Node* node);

@@ -2,8 +2,7 @@
 
 F(theta) = sum_r e_r^2,  e = (prediction - target) * scale,  r over samples and outputs;  J = de/dtheta, g = J^T e (half of dF)
 
-More residuals than weights: H = J^T J is summed over chunks of samples, [J e]^T [J e] at once and of it little more than one
-triangle, and (H + mu D) d = -g solved.
+More residuals than weights: H = J^T J is summed over chunks of samples, see `normal_matrix`, and (H + mu D) d = -g solved.
 Fewer: (J J^T + mu I) z = -e, d = J^T z, where J J^T is made from products of activations and of deltas, and J^T z is one gradient.
 """
 
@@ -18,18 +17,16 @@ from lamina import _core as core
 from lamina import ops
 from lamina.flat import FlatNetwork
 from lamina.function import grad
-from lamina.samplewise import Outer, flat_rows, is_samplewise, jacobian_rows, resolved, sample_rows
+from lamina.optim.normal_matrix import Columns, NormalMatrix, columns_of
+from lamina.samplewise import Outer, is_samplewise, jacobian_rows, resolved, sample_rows
 from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
 
-CHUNK_BYTES = 1 << 20  # of J at once: it is written and read again while it lies in the cache
+CHUNK_BYTES = 1 << 20  # of products at once: they are written and read again while they lie in the cache
 ROWS = 1024  # at once where only the errors are wanted
-PANELS = 8  # of J^T J's columns, each multiplied with those from it on: (8 + 1) / 16 of the whole product
-SMALLEST = 16  # columns of a panel: narrower ones do not fill the registers of a matrix product
+ROWS_LEAST = 512  # of a chunk: each is added to all of J^T J
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
-WHOLE = 256  # weights up to which the core's plain loops solve faster than blocks do
-BLOCK = 48  # columns that LAPACK takes at once: OpenBLAS starts no threads for so few
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 
 
@@ -65,18 +62,16 @@ class LeastSquares:
         if self.dual:
             self._prepare_dual(columns)
             return
-        parts = [flat_rows(e, weights) for e in columns]
-        self._chunk = max(64, CHUNK_BYTES // (8 * (self.size + 1) * len(columns)))
-        known = [part for part in parts if part is not None]
-        if len(known) == len(columns):
-            rows = [ops.concatenate([*j, ops.expand_dims(e, 1)], 1) for j, e in zip(known, columns, strict=True)]
-        else:  # a weight used in a way without a rule: sample by sample, each with a backward pass of its own
-            self._chunk = 1
-            flat = [[grad(ops.sum(e), self.network.theta), ops.reshape(ops.sum(e), (1,))] for e in columns]
-            rows = [ops.reshape(ops.concatenate(row, 0), (1, self.size + 1)) for row in flat]
-        width = max(SMALLEST, -(-(self.size + 1) // PANELS))
-        self._panels = [Panel(rows, start, start + width) for start in range(0, self.size + 1, width)]
-        self._accumulate = self._program([ops.sum(self._error)], [panel.effect for panel in self._panels])
+        found = columns_of(columns, weights)
+        if found is None:  # a weight used in a way without a rule: sample by sample, each with a backward pass of its own
+            found = [Columns(None, [ops.reshape(grad(ops.sum(e), self.network.theta), (1, self.size)) for e in columns])]
+        self._normal = NormalMatrix(found)
+        self._chunk = 1 if len(found) == 1 and isinstance(found[0].d[0].shape[0], int) else max(ROWS_LEAST, CHUNK_BYTES // (8 * self._normal.width))
+        half = ops.sum(ops.square(self._error)) * 0.5
+        self._gradient = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
+        total = self._gradient + grad(half, self.network.theta)
+        summed = core.make("assign", [self._gradient.node, total.node], {})
+        self._accumulate = self._program([half], [*self._normal.effects, summed])
 
     def _prepare_dual(self, columns: list[Tensor]) -> None:
         kernel = self._kernel(columns)
@@ -128,13 +123,10 @@ class LeastSquares:
         self.network.theta.value = theta
         if self.dual:
             return self._linearize_dual()
-        total = np.empty((self.size + 1, self.size + 1))
-        for panel in self._panels:
-            panel.clear()
-        self._accumulate.epoch(self._sources, None, self._chunk)
-        for panel in self._panels:
-            panel.read_into(total)
-        return Primal(total[:-1, :-1], total[:-1, -1], float(total[-1, -1]))
+        self._normal.clear()
+        self._gradient.value = np.zeros(self.size)
+        halves = self._accumulate.epoch(self._sources, None, self._chunk)
+        return Primal(self._normal.value, self._gradient.value, 2 * float(halves.sum()))
 
     def _linearize_dual(self) -> Dual:
         def pull(z: Array) -> Array:
@@ -152,25 +144,6 @@ class LeastSquares:
             whole = np.concatenate(rows)
             kernel = whole @ whole.T
         return Dual(kernel, np.ascontiguousarray(error.T).ravel(), pull)
-
-
-class Panel:
-    """Rows start to end of the sum of r^T r over chunks of rows r, from the diagonal's block on: the rest is its mirror image."""
-
-    def __init__(self, rows: Sequence[Tensor], start: int, end: int):
-        self._start, self._end = start, min(end, int(rows[0].shape[1]))
-        self._sum = Parameter(np.zeros((self._end - start, int(rows[0].shape[1]) - start)), trainable=False, dtype="float64")
-        total: Any = self._sum
-        for r in rows:
-            total = total + ops.matmul(ops.transpose(r[:, start:end]), r[:, start:])
-        self.effect = core.make("assign", [self._sum.node, total.node], {})
-
-    def clear(self) -> None:
-        self._sum.value = np.zeros(tuple(self._sum.shape))
-
-    def read_into(self, whole: Array) -> None:
-        whole[self._start : self._end, self._start :] = self._sum.value
-        whole[self._end :, self._start : self._end] = whole[self._start : self._end, self._end :].T
 
 
 def _gram(x: Tensor) -> Tensor:
@@ -213,29 +186,11 @@ class Dual:
 
 
 def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
-    """(H + diag(shift))^-1 b by Cholesky; LinAlgError where that is not positive definite in float64.
-
-    Up to WHOLE weights at once in the core. Beyond, block after block of columns, L_j = (A_j - L_before L_before,j^T) L_jj^-T:
-    LAPACK sees blocks only, which it does on one thread, and the core multiplies the rest. So no number of threads changes bits,
-    and a system does not wait for a thread that another program holds up. b is one more row of A and becomes L^-1 b.
-    """
+    """(H + diag(shift))^-1 b by Cholesky, on one thread; LinAlgError where that is not positive definite in float64."""
     n = len(h)
-    a: Array = np.empty((n + 1, n))
-    a[:n], a[n] = h, b
-    x: Array = a[n]
-    a.flat[: n * n : n + 1] += shift
-    if n <= WHOLE:
-        if not core.solve_positive(a):
-            raise np.linalg.LinAlgError("not positive definite")
-        return x
-    blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-    inverses = []
-    for at in blocks:
-        panel = a[at.start :, at]
-        if at.start:
-            panel -= ops.matmul(a[at.start :, : at.start], a[at, : at.start].T)
-        inverses.append(np.linalg.inv(np.linalg.cholesky(a[at, at])))
-        a[at.stop :, at] = ops.matmul(a[at.stop :, at], inverses[-1].T)
-    for at, inverse in zip(reversed(blocks), reversed(inverses), strict=True):
-        x[at] = inverse.T @ (x[at] - x[at.stop :] @ a[at.stop : n, at])
-    return x
+    a: Array = np.empty((n, n + 1))
+    a[:, :n], a[:, n] = h, b
+    a.ravel()[:: n + 2] += shift
+    if not core.solve_positive(a):
+        raise np.linalg.LinAlgError("not positive definite")
+    return a[-1, :n]

@@ -1,0 +1,58 @@
+// A x = b for a positive definite A of some hundred rows, by A = U^T U; on the caller's thread.
+#pragma once
+
+#include "kernels/gemm.inl"
+
+LAMINA_KERNELS_BEGIN
+
+constexpr ptrdiff_t kCholeskyRows = kTileRows;  // of U that are found together
+constexpr ptrdiff_t kCholeskyDepth = 256;       // rows above them that are subtracted at once
+
+// to[j] += factor * from[j]
+LAMINA_INLINE void add_multiple(double* to, double factor, const double* from, ptrdiff_t n) {
+  ptrdiff_t j = 0;
+  for (; j + kLanes<double> <= n; j += kLanes<double>) store(to + j, fma(Vec<double>(factor), load(from + j), load(to + j)));
+  for (; j < n; ++j) to[j] += factor * from[j];
+}
+
+LAMINA_INLINE double dot(const double* x, const double* y, ptrdiff_t n) {
+  Vec<double> sum(0.0);
+  ptrdiff_t j = 0;
+  for (; j + kLanes<double> <= n; j += kLanes<double>) sum = fma(load(x + j), load(y + j), sum);
+  double total = merge_lanes<SumOf>(sum);
+  for (; j < n; ++j) total += x[j] * y[j];
+  return total;
+}
+
+// a: (n, n + 1), the rows of A (its upper triangle is read, and spoilt), each followed by its number of b; x is left in the last
+// row. False where A is not positive definite in float64.
+bool solve_positive(double* a, ptrdiff_t n) {
+  const ptrdiff_t row = n + 1;
+  alignas(64) double minus[kCholeskyDepth * kCholeskyRows];
+  // U[i][j] = (A[i][j] - sum over k < i of U[k][i] U[k][j]) / U[i][i]; b, one more column, becomes U^-T b
+  for (ptrdiff_t first = 0; first < n; first += kCholeskyRows) {
+    const ptrdiff_t rows = n - first < kCholeskyRows ? n - first : kCholeskyRows;
+    for (ptrdiff_t top = 0; top < first; top += kCholeskyDepth) {
+      const ptrdiff_t depth = first - top < kCholeskyDepth ? first - top : kCholeskyDepth;
+      for (ptrdiff_t k = 0; k < depth; ++k)
+        for (ptrdiff_t r = 0; r < rows; ++r) minus[k * rows + r] = -a[(top + k) * row + first + r];
+      const double* above = a + top * row + first;
+      block<double>({rows, row - first, depth, minus, 1, rows, above, row, a + first * row + first, row, true});
+    }
+    for (ptrdiff_t i = first; i < first + rows; ++i) {
+      double* to = a + i * row + i;
+      for (ptrdiff_t k = first; k < i; ++k) add_multiple(to, -a[k * row + i], a + k * row + i, row - i);
+      if (!(*to > 0)) return false;
+      const double inverse = 1 / __builtin_sqrt(*to);
+      for (ptrdiff_t j = 0; j < row - i; ++j) to[j] *= inverse;
+    }
+  }
+  double* x = a + (n - 1) * row;  // of the last row, U's one number is wanted first
+  for (ptrdiff_t i = n - 1; i >= 0; --i) {
+    const double* u = a + i * row;
+    x[i] = (u[n] - dot(u + i + 1, x + i + 1, n - 1 - i)) / u[i];
+  }
+  return true;
+}
+
+LAMINA_KERNELS_END

@@ -1,0 +1,202 @@
+"""J^T J of a network's errors, summed over chunks of samples, without J.
+
+In the columns of a weight that multiplies a_b, row b of output k is the outer product of a_b and a delta d^k_b. So where two such
+weights meet,
+
+    H[(i, j), (i', j')] = sum over b of  a_bi a'_bi'  *  (sum over k of  d^k_bj d'^k_bj'),
+
+one matrix product of products of activations and of products of deltas: all outputs meet in the second factor, and where both
+weights are the same one, either factor is half of a symmetric matrix, which leaves a quarter of the work of rows times rows.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamina import _core as core
+from lamina import ops
+from lamina.samplewise import Outer, Rows, multiplied, sample_rows
+from lamina.tensor import Parameter, Tensor
+
+Array = np.ndarray[Any, Any]
+
+MOVED = 8  # multiply-adds of a matrix product that take as long as making a number and reading it once
+
+
+class Columns(NamedTuple):
+    """Neighbouring columns of J: row b of output k is the outer product of a_b and d[k]_b, or d[k]_b where there is no a."""
+
+    a: Tensor | None
+    d: list[Tensor]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """n and m, for a: (B, n) and d[k]: (B, m)."""
+        return 1 if self.a is None else int(self.a.shape[1]), int(self.d[0].shape[1])
+
+
+def columns_of(errors: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Columns] | None:
+    """J's columns for errors (B,), one for each output. None where samples mix, or a weight is used in a way without a rule."""
+    several = [sample_rows(e, weights) for e in errors]
+    known = [rows for rows in several if rows is not None]
+    if len(known) < len(several):
+        return None
+    result: list[Columns] = []
+    for rows in zip(*known, strict=True):
+        columns = _of_weight(rows)
+        if result and columns.a is None and result[-1].a is not None and _same(columns.d, result[-1].d):
+            result[-1] = Columns(ops.concatenate([result[-1].a, _ones(columns)], 1), columns.d)  # a bias: the weight of a one
+        else:
+            result.append(columns)
+    return result
+
+
+def _of_weight(rows: Sequence[Rows]) -> Columns:
+    factors = [r for r in rows if isinstance(r, Outer)]
+    if len(factors) == len(rows) and len({f.a.node.serial for f in factors}) == 1:
+        return Columns(factors[0].a, [f.d for f in factors])
+    whole = [multiplied(r) for r in rows]
+    return Columns(None, [ops.reshape(r, (r.shape[0], math.prod(r.shape[1:]))) for r in whole])
+
+
+def _ones(columns: Columns) -> Tensor:
+    return ops.full((columns.d[0].shape[0], 1), 1.0, "float64")  # type: ignore[no-any-return]
+
+
+def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    return [t.node.serial for t in some] == [t.node.serial for t in others]
+
+
+class NormalMatrix:
+    """H = J^T J as sums that a program adds to, chunk by chunk: `effects` are their updates, `width` the numbers made for a sample."""
+
+    def __init__(self, columns: Sequence[Columns]):
+        starts = np.cumsum([0, *(math.prod(c.shape) for c in columns)])
+        self.size = int(starts[-1])
+        self._blocks = [
+            Block(left, right, int(starts[i]), int(starts[j]))
+            for i, left in enumerate(columns)
+            for j, right in enumerate(columns[i:], start=i)
+        ]
+        self.effects = [core.make("assign", [b.sum.node, (b.sum + b.term).node], {}) for b in self._blocks]
+        self.width = sum(b.width for b in self._blocks)
+
+    def clear(self) -> None:
+        """Back to zero."""
+        for block in self._blocks:
+            block.sum.value = np.zeros(tuple(block.sum.shape))
+
+    @property
+    def value(self) -> Array:
+        """H: (P, P)."""
+        whole = np.empty((self.size, self.size))
+        for block in self._blocks:
+            block.read_into(whole)
+        return whole
+
+
+class Block:
+    """The part of H where some columns meet others, or themselves. `term`: of one chunk; `sum`: over the chunks so far."""
+
+    def __init__(self, left: Columns, right: Columns, row: int, column: int):
+        self._shape, self._own = (*left.shape, *right.shape), left is right
+        self._rows = slice(row, row + math.prod(left.shape))
+        self._columns = slice(column, column + math.prod(right.shape))
+        self._order: tuple[int, ...] = ()  # of the sum's axes: 0 and 1 are n and m of the left columns, 2 and 3 of the right ones
+        self._index: Array | None = None  # where the elements of the block stand in the sum of two triangles
+        if factored_cost(left, right) > direct_cost(left, right):
+            self.term = self._direct(left, right)
+        elif self._own:
+            self.term = self._triangles(left)
+        else:
+            self.term = self._factored(left, right)
+        self.sum = Parameter(np.zeros(tuple(self.term.shape)), trainable=False, dtype="float64")
+
+    def _direct(self, left: Columns, right: Columns) -> Tensor:
+        rows, order = _outer([[left.a, d] for d in left.d], (0, 1))
+        others, more = _outer([[right.a, d] for d in right.d], (2, 3))
+        self._order = (*order, *more)
+        if self._own:
+            others = rows
+        self.width = len(rows) * sum(int(r.shape[1]) for r in (rows[0], others[0]))
+        return reduce(operator.add, (ops.matmul(ops.transpose(r), o) for r, o in zip(rows, others, strict=True)))
+
+    def _factored(self, left: Columns, right: Columns) -> Tensor:
+        ones = _ones(left) if left.a is None and right.a is None else left.a
+        (products,), order = _outer([[ones, right.a]], (0, 2))
+        (deltas,), more = _outer([[t for pair in zip(left.d, right.d, strict=True) for t in pair]], (1, 3))
+        self._order = (*order, *more)
+        return self._product(products, deltas)
+
+    def _triangles(self, columns: Columns) -> Tensor:
+        n, m = columns.shape
+        index = _mirrored(n)[:, None, :, None] * (m * (m + 1) // 2) + _mirrored(m)[None, :, None, :]
+        self._index = index.reshape(n * m, n * m)
+        factors = [_ones(columns) if columns.a is None else columns.a], columns.d
+        products, deltas = (Tensor(core.make("outer_triangle", [t.node for t in several], {})) for several in factors)
+        return self._product(products, deltas)
+
+    def _product(self, products: Tensor, deltas: Tensor) -> Tensor:
+        self.width = int(products.shape[1]) + int(deltas.shape[1])
+        return ops.matmul(ops.transpose(products), deltas)  # type: ignore[no-any-return]
+
+    def read_into(self, whole: Array) -> None:
+        """Writes the sum where it belongs, and its mirror image."""
+        total = self.sum.value
+        if self._index is not None:
+            whole[self._rows, self._columns] = total.ravel().take(self._index)
+            return
+        place = whole[self._rows, self._columns].reshape(self._shape)  # a view
+        place.transpose(self._order)[:] = total.reshape([self._shape[axis] for axis in self._order])
+        if not self._own:
+            whole[self._columns, self._rows] = whole[self._rows, self._columns].T
+
+
+def direct_cost(left: Columns, right: Columns) -> float:
+    """Multiply-adds for a sample where J's rows are made and multiplied."""
+    p, q, outputs = math.prod(left.shape), math.prod(right.shape), len(left.d)
+    return outputs * (p * (p + 1) / 2 + MOVED * p if left is right else p * q + MOVED * (p + q))
+
+
+def factored_cost(left: Columns, right: Columns) -> float:
+    """The same where products of activations meet products of deltas."""
+    (n, m), (p, q), outputs = left.shape, right.shape, len(left.d)
+    products, deltas = (n * (n + 1) // 2, m * (m + 1) // 2) if left is right else (n * p, m * q)
+    return products * deltas + MOVED * (products + outputs * deltas)
+
+
+def _outer(several: Sequence[Sequence[Tensor | None]], axes: tuple[int, int]) -> tuple[list[Tensor], tuple[int, int]]:
+    """The flat outer products (B, n m), each summed over pairs, and the order of their axes: the longer one last, of which vectors are
+    made. None stands for a one.
+    """
+    x, y = several[0][:2]
+    if x is None or y is None:
+        return [_only(pair) for pair in several], axes
+    turned = int(y.shape[1]) < int(x.shape[1])
+    result = []
+    for factors in several:
+        nodes = [t.node for t in factors if t is not None]
+        if turned:
+            nodes = [nodes[i ^ 1] for i in range(len(nodes))]
+        product = Tensor(core.make("outer", nodes, {}))
+        result.append(ops.reshape(product, (product.shape[0], -1)))
+    return result, axes[::-1] if turned else axes
+
+
+def _only(pair: Sequence[Tensor | None]) -> Tensor:
+    return next(t for t in pair if t is not None)
+
+
+def _mirrored(n: int) -> Array:
+    """(n, n): where each element of a symmetric matrix stands in its upper triangle, row after row."""
+    index = np.zeros((n, n), np.intp)
+    upper = np.triu_indices(n)
+    index[upper] = np.arange(len(upper[0]))
+    index.T[upper] = index[upper]
+    return index
