@@ -153,6 +153,11 @@ def scatter_add(context, node, indices, updates):
     return np.moveaxis(out, 0, axis)
 
 
+def row_outer_upper(context, node, *xs):
+    upper = np.triu_indices(xs[0].shape[1])
+    return sum(np.einsum("bi,bj->bij", x, x)[:, upper[0], upper[1]] for x in xs)
+
+
 def iota(context, node):
     attrs = node["attrs"]
     shape, axis = context.shape(node["shape"]), attrs.get("axis", 0)
@@ -343,6 +348,8 @@ TABLE: dict[str, Callable] = {
     "log_softmax": elementwise(log_softmax),
     "logsumexp": elementwise(logsumexp),
     "matmul": elementwise(np.matmul),
+    "row_outer": lambda _, node, *xs: sum(np.einsum("bi,bj->bij", a, b) for a, b in zip(xs[::2], xs[1::2], strict=True)),
+    "row_outer_upper": row_outer_upper,
     "reshape": lambda context, node, x: np.reshape(x, context.shape(node["shape"])),
     "transpose": lambda _, node, x: np.transpose(x, node["attrs"]["axes"]),
     "broadcast_to": lambda context, node, x: np.broadcast_to(x, context.shape(node["shape"])),

@@ -14,6 +14,7 @@ from reference_activations import ACTIVATIONS
 NO_GRADIENT = {
     *("sign", "floor", "argmax", "argmin", "eq", "ne", "lt", "le", "gt", "ge", "stop_gradient", "one_hot", "random_uniform"),
     *("iota", "fill", "constant", "size", "input", "variable", "rule_constants", "rule_update", "assign", "host"),
+    "row_outer_upper",
 }
 
 rng = np.random.default_rng(5)
@@ -90,6 +91,10 @@ CASES: dict[str, list] = {
         (lambda x: x @ x, [normal(4, 4)]),
         (lambda x: x.T @ x, [normal(5, 3)]),
         (lm.matmul, [normal(17, 33), normal(33, 9)]),
+    ],
+    "row_outer": [
+        (lambda *xs: lm.Tensor(core.make("row_outer", [x.node for x in xs], {})), [normal(5, n) for n in ns])
+        for ns in ((3, 4), (1, 6), (3, 2, 3, 2), (2, 9, 2, 9, 2, 9))
     ],
     "reshape": [(lambda x: lm.reshape(x, (-1, 6)) ** 2, [normal(3, 4)])],
     "transpose": [(lambda x: lm.transpose(x, (2, 0, 1)) ** 2, [normal(2, 3, 4)])],

@@ -38,6 +38,8 @@ ELSEWHERE = {
     "rule_update": "an effect: test_optim.py",
     "rule_constants": "an effect: test_optim.py",
     "random_uniform": "draws its own numbers: test_program.py",
+    "row_outer": "sums of squares: test_normal_matrix.py",
+    "row_outer_upper": "as row_outer",
     "softplus": "its evaluator loses digits for large inputs: test_activations.py",
     "softplus_backward": "as softplus",
 }

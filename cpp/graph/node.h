@@ -70,7 +70,7 @@ enum class Kind {
   view,         // another look at the same elements: reshape, transpose, broadcast_to, slice
   move,         // copies elements: concatenate, pad, take, scatter_add
   matmul,
-  outer,  // products of the elements of two rows: outer, outer_triangle
+  outer,  // products of the elements of two rows: row_outer, row_outer_upper
   random,
   host,    // computed by a function of the host language
   mode,    // resolved before a program is planned: in_training, update_state, stop_gradient

@@ -46,12 +46,12 @@ DType infer_rows(const Op& op, const Tensors& inputs, size_t every) {
 }
 
 // Y[b, i, j] = sum over k of A_k[b, i] B_k[b, j], for inputs A_1, B_1, A_2, B_2, ..
-Type infer_outer(const Op& op, const Tensors& inputs, const Attrs&) {
+Type infer_row_outer(const Op& op, const Tensors& inputs, const Attrs&) {
   const DType dtype = infer_rows(op, inputs, 2);
   const Shape &a = inputs[0]->shape(), &b = inputs[1]->shape();
   return {dtype, {a[0], a[1], b[1]}};
 }
-Tensor outer_grad(const Tensor& y, const Tensor& dy, int i) {
+Tensor row_outer_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor& other = y->inputs[static_cast<size_t>(i ^ 1)];
   const Shape& shape = other->shape();
   const Tensor column = reshape(other, {shape[0], shape[1], Dim(1)});
@@ -60,7 +60,7 @@ Tensor outer_grad(const Tensor& y, const Tensor& dy, int i) {
 }
 
 // The upper triangle of the sum over k of A_k[b] A_k[b]^T, row after row: elements (0, 0), (0, 1), .., (1, 1), ..
-Type infer_outer_triangle(const Op& op, const Tensors& inputs, const Attrs&) {
+Type infer_row_outer_upper(const Op& op, const Tensors& inputs, const Attrs&) {
   const DType dtype = infer_rows(op, inputs, 1);
   const Shape& a = inputs[0]->shape();
   check(a[1].constant(), describe(op, inputs), ": expected rows of a known length");
@@ -71,8 +71,8 @@ Type infer_outer_triangle(const Op& op, const Tensors& inputs, const Attrs&) {
 
 void register_matmul() {
   register_op({"matmul", Kind::matmul, 2, infer_matmul, matmul_grad});
-  register_op({"outer", Kind::outer, -1, infer_outer, outer_grad});
-  register_op({"outer_triangle", Kind::outer, -1, infer_outer_triangle, kNoGradient});
+  register_op({"row_outer", Kind::outer, -1, infer_row_outer, row_outer_grad});
+  register_op({"row_outer_upper", Kind::outer, -1, infer_row_outer_upper, kNoGradient});
 }
 
 }  // namespace lamina::graph

@@ -12,7 +12,7 @@ class OuterStep final : public NodeStep {
   using NodeStep::NodeStep;
 
   void bind(const Binder& binder) override {
-    triangle_ = node_->is("outer_triangle");
+    triangle_ = node_->is("row_outer_upper");
     to_ = binder.locate(node_);
     element_ = static_cast<int64_t>(size_of(to_.dtype));
     outer_ = binder.kernels.outer[to_.dtype == DType::float64 ? kernels::kF64 : kernels::kF32];

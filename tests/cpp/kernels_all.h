@@ -1,6 +1,7 @@
 // Every test of one table.
 #pragma once
 
+#include "kernels_cholesky.h"
 #include "kernels_elementwise.h"
 #include "kernels_gemm.h"
 #include "kernels_math.h"
@@ -21,6 +22,7 @@ void check_precision(const Table& table) {
 inline void check_table(const Table& table) {
   check_conversions(table);
   check_uniform(table);
+  check_cholesky(table);
   check_precision<float>(table);
   check_precision<double>(table);
 }

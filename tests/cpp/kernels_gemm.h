@@ -104,6 +104,54 @@ void check_transpose(const Table& table, ptrdiff_t rows, ptrdiff_t cols) {
   }
 }
 
+// What is on and above the diagonal has the bits of the whole product, wherever the block lies.
+template <class T>
+void check_half(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t diagonal) {
+  const GemmKernel& gemm = table.gemm[precision<T>()];
+  const Matrices<T> x(m, n, k, true);
+  std::vector<T> whole = x.c, half = x.c;
+  GemmArgs g = x.args(whole, true);
+  gemm.block(g);
+  g.c = half.data();
+  g.diagonal = diagonal;
+  gemm.block(g);
+  for (ptrdiff_t i = 0; i < m; ++i)
+    for (ptrdiff_t j = 0; j <= n; ++j) {
+      const auto at = size_t(i * x.c_row + j);
+      const bool untouched = j < n && j < i - diagonal && half[at] == x.c[at];
+      CHECK(half[at] == whole[at] || untouched, table.isa << " half block " << m << "x" << n << " at " << i << "," << j);
+    }
+}
+
+// Sums of outer products of rows, whole and upper triangles; with a guard behind everything that is read and written.
+template <class T>
+void check_outer(const Table& table, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t m, ptrdiff_t pairs, bool triangle) {
+  if (triangle) m = n;
+  std::vector<std::vector<T>> a, b;
+  std::vector<const void*> as, bs;
+  for (ptrdiff_t k = 0; k < pairs; ++k) {
+    a.push_back(normal_values<T>(size_t(rows * n)));
+    b.push_back(triangle ? a.back() : normal_values<T>(size_t(rows * m)));
+  }
+  for (ptrdiff_t k = 0; k < pairs; ++k) {
+    as.push_back(a[size_t(k)].data());
+    bs.push_back(b[size_t(k)].data());
+  }
+  const ptrdiff_t size = triangle ? n * (n + 1) / 2 : n * m;
+  std::vector<T> out(size_t(rows * size + 1), T(77));
+  table.outer[precision<T>()]({rows, n, m, pairs, as.data(), bs.data(), out.data(), triangle});
+  const T* at = out.data();
+  for (ptrdiff_t r = 0; r < rows; ++r)
+    for (ptrdiff_t i = 0; i < n; ++i)
+      for (ptrdiff_t j = triangle ? i : 0; j < m; ++j, ++at) {
+        Wider<T> sum = 0;
+        for (size_t k = 0; k < size_t(pairs); ++k) sum += Wider<T>(a[k][size_t(r * n + i)]) * Wider<T>(b[k][size_t(r * m + j)]);
+        CHECK(std::fabs(*at - sum) <= 16 * std::numeric_limits<T>::epsilon() * double(pairs),
+              table.isa << " outer " << rows << "x" << n << "x" << m << " pairs " << pairs << " at " << r << "," << i << "," << j);
+      }
+  CHECK(*at == T(77), table.isa << " outer wrote beyond");
+}
+
 template <class T>
 void check_gemm(const Table& table) {
   section(std::string("gemm ") + table.isa);
@@ -119,6 +167,16 @@ void check_gemm(const Table& table) {
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
     for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
       for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, (m + k) % 2 == 0);
+  for (ptrdiff_t n : kSizes)
+    for (ptrdiff_t diagonal : {-70, -9, -1, 0, 1, 8, 70}) {
+      check_half<T>(table, n, n, 5, diagonal);
+      check_half<T>(table, 40, n, 300, diagonal);
+    }
+  for (ptrdiff_t rows : {1, 2, 5})
+    for (ptrdiff_t n : {1, 2, 3, 5, 8, 11})
+      for (ptrdiff_t m : {1, 2, 3, 4, 5, 9, 16, 19})
+        for (ptrdiff_t pairs : {1, 2, 3, 4})
+          for (bool triangle : {false, true}) check_outer<T>(table, rows, n, m, pairs, triangle);
   for (ptrdiff_t rows : kSizes)
     for (ptrdiff_t cols : kSizes) check_transpose<T>(table, rows, cols);
 }

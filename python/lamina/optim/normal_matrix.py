@@ -139,7 +139,7 @@ class Block:
         index = _mirrored(n)[:, None, :, None] * (m * (m + 1) // 2) + _mirrored(m)[None, :, None, :]
         self._index = index.reshape(n * m, n * m)
         factors = [_ones(columns) if columns.a is None else columns.a], columns.d
-        products, deltas = (Tensor(core.make("outer_triangle", [t.node for t in several], {})) for several in factors)
+        products, deltas = (Tensor(core.make("row_outer_upper", [t.node for t in several], {})) for several in factors)
         return self._product(products, deltas)
 
     def _product(self, products: Tensor, deltas: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ def _outer(several: Sequence[Sequence[Tensor | None]], axes: tuple[int, int]) ->
         nodes = [t.node for t in factors if t is not None]
         if turned:
             nodes = [nodes[i ^ 1] for i in range(len(nodes))]
-        product = Tensor(core.make("outer", nodes, {}))
+        product = Tensor(core.make("row_outer", nodes, {}))
         result.append(ops.reshape(product, (product.shape[0], -1)))
     return result, axes[::-1] if turned else axes
 

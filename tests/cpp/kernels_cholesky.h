@@ -1,0 +1,42 @@
+// Positive definite systems: the residual of the solution, and no solution where there is none.
+#pragma once
+
+#include "kernels_common.h"
+
+namespace kernels_test {
+
+inline void check_cholesky(const Table& table) {
+  section(std::string("cholesky ") + table.isa);
+  for (ptrdiff_t n : {1, 2, 3, 5, 6, 7, 8, 12, 13, 31, 64, 65, 150, 300, 520}) {
+    const std::vector<double> root = normal_values<double>(size_t(n * n)), b = normal_values<double>(size_t(n));
+    std::vector<double> matrix(size_t(n * n)), a(size_t(n * (n + 1) + 1), 77.0);
+    for (ptrdiff_t i = 0; i < n; ++i)
+      for (ptrdiff_t j = 0; j < n; ++j) {
+        double sum = i == j ? double(n) : 0;
+        for (ptrdiff_t k = 0; k < n; ++k) sum += root[size_t(k * n + i)] * root[size_t(k * n + j)];
+        matrix[size_t(i * n + j)] = sum;
+      }
+    const auto fill = [&] {
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        for (ptrdiff_t j = 0; j < n; ++j) a[size_t(i * (n + 1) + j)] = j < i ? NAN : matrix[size_t(i * n + j)];
+        a[size_t(i * (n + 1) + n)] = b[size_t(i)];
+      }
+    };
+    fill();
+    CHECK(table.solve_positive(a.data(), n), table.isa << " cholesky of " << n << " rows: not positive definite");
+    const double* x = a.data() + (n - 1) * (n + 1);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+      double rest = b[size_t(i)];
+      for (ptrdiff_t j = 0; j < n; ++j) rest -= matrix[size_t(i * n + j)] * x[j];
+      CHECK(std::fabs(rest) <= 1e-13 * double(n), table.isa << " cholesky of " << n << " rows, residual " << rest << " at " << i);
+    }
+    CHECK(a.back() == 77.0, table.isa << " cholesky wrote beyond");
+    for (ptrdiff_t bad : {ptrdiff_t(0), n / 2, n - 1}) {
+      fill();
+      a[size_t(bad * (n + 1) + bad)] = -1;
+      CHECK(!table.solve_positive(a.data(), n), table.isa << " cholesky of " << n << " rows: took a negative diagonal");
+    }
+  }
+}
+
+}  // namespace kernels_test
