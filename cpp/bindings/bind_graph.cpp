@@ -370,14 +370,7 @@ void register_graph(py::module_& m) {
       },
       py::arg("roots"));
   m.def("op_names", graph::op_names);
-  m.def(
-      "op_kind",
-      [](const std::string& name) {
-        constexpr const char* kinds[] = {"source", "elementwise", "row",  "reduce", "view",  "move",
-                                         "matmul", "random",      "host", "mode",   "effect"};
-        return kinds[static_cast<size_t>(graph::find_op(name).kind)];
-      },
-      py::arg("name"));
+  m.def("op_kind", [](const std::string& name) { return graph::name_of(graph::find_op(name).kind); }, py::arg("name"));
   m.def("differentiable", [](const std::string& name) { return graph::find_op(name).gradient != nullptr; }, py::arg("name"));
   m.def("activation_names", graph::activation_names);
   m.def("activation_defaults", graph::activation_defaults, py::arg("name"));

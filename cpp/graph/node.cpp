@@ -86,6 +86,24 @@ const Op& find_op(const std::string& name) {
   fail("unknown operation '", name, "'; did you mean '", nearest, "'?");
 }
 
+const char* name_of(Kind kind) {
+  switch (kind) {
+    case Kind::source: return "source";
+    case Kind::elementwise: return "elementwise";
+    case Kind::row: return "row";
+    case Kind::reduce: return "reduce";
+    case Kind::view: return "view";
+    case Kind::move: return "move";
+    case Kind::matmul: return "matmul";
+    case Kind::outer: return "outer";
+    case Kind::random: return "random";
+    case Kind::host: return "host";
+    case Kind::mode: return "mode";
+    case Kind::effect: return "effect";
+  }
+  return "";
+}
+
 std::vector<std::string> op_names() {
   fill_registry();
   std::vector<std::string> names;

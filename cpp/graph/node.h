@@ -77,6 +77,8 @@ enum class Kind {
   effect,  // writes variables: assign, rule_update, rule_constants
 };
 
+const char* name_of(Kind kind);
+
 struct Op {
   std::string name;
   Kind kind;

@@ -91,7 +91,7 @@ struct GemmArgs {
   ptrdiff_t b_row;  // rows of B are dense
   void* c;
   ptrdiff_t c_row;
-  bool accumulate;  // C += A B instead of C = A B
+  bool accumulate;                       // C += A B instead of C = A B
   ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out
 };
 

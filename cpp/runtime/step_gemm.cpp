@@ -341,7 +341,7 @@ class GemmStep final : public Step {
   Strided c_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1, piece_ = 1;
   Way way_ = Way::rows;
-  bool copies_a_ = false;  // part by part, to scratch
+  bool copies_a_ = false;   // part by part, to scratch
   bool symmetric_ = false;  // A = B^T: only what is on and above the diagonal is multiplied
   size_t pack_bytes_ = 0, block_bytes_ = 0;
 };

@@ -74,6 +74,8 @@ def _keeps_rows(node: core.Node) -> bool:
         return True
     if kind in ("elementwise", "mode") or node.op in ("broadcast_to", "contiguous"):
         return aligned
+    if kind == "outer":
+        return aligned
     if kind == "row":
         return len(node.inputs[0].shape) > 1
     if node.op == "matmul":
@@ -131,7 +133,7 @@ def multiplied(rows: Rows) -> Tensor:
     """dy_b/dw as one tensor (B, *w.shape)."""
     if isinstance(rows, Tensor):
         return rows
-    return ops.multiply(ops.expand_dims(rows.a, -1), ops.expand_dims(rows.d, -2))  # type: ignore[no-any-return]
+    return Tensor(core.make("row_outer", [rows.a.node, rows.d.node], {}))
 
 
 def _by_use(w: Tensor, node: core.Node, delta: Tensor) -> Rows | None:

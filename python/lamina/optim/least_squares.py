@@ -23,9 +23,7 @@ from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
 
-CHUNK_BYTES = 1 << 20  # of products at once: they are written and read again while they lie in the cache
 ROWS = 1024  # at once where only the errors are wanted
-ROWS_LEAST = 512  # of a chunk: each is added to all of J^T J
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 
@@ -64,9 +62,11 @@ class LeastSquares:
             return
         found = columns_of(columns, weights)
         if found is None:  # a weight used in a way without a rule: sample by sample, each with a backward pass of its own
-            found = [Columns(None, [ops.reshape(grad(ops.sum(e), self.network.theta), (1, self.size)) for e in columns])]
-        self._normal = NormalMatrix(found)
-        self._chunk = 1 if len(found) == 1 and isinstance(found[0].d[0].shape[0], int) else max(ROWS_LEAST, CHUNK_BYTES // (8 * self._normal.width))
+            row = [ops.reshape(grad(ops.sum(e), self.network.theta), (1, self.size)) for e in columns]
+            self._normal, self._chunk = NormalMatrix([Columns(None, row)]), 1
+        else:
+            self._normal = NormalMatrix(found)
+            self._chunk = self._normal.chunk
         half = ops.sum(ops.square(self._error)) * 0.5
         self._gradient = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
         total = self._gradient + grad(half, self.network.theta)

@@ -26,6 +26,9 @@ from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
 
+CHUNK_BYTES = 1 << 20  # of factors made at once: they are written and read again while they lie in the cache
+SAMPLES = 512  # of a chunk at least, as each is added to all of H
+MOST_BYTES = 1 << 26  # of factors, however long they are
 MOVED = 8  # multiply-adds of a matrix product that take as long as making a number and reading it once
 
 
@@ -66,7 +69,7 @@ def _of_weight(rows: Sequence[Rows]) -> Columns:
 
 
 def _ones(columns: Columns) -> Tensor:
-    return ops.full((columns.d[0].shape[0], 1), 1.0, "float64")  # type: ignore[no-any-return]
+    return ops.full((columns.d[0].shape[0], 1), 1.0, "float64")
 
 
 def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
@@ -74,7 +77,7 @@ def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 
 class NormalMatrix:
-    """H = J^T J as sums that a program adds to, chunk by chunk: `effects` are their updates, `width` the numbers made for a sample."""
+    """H = J^T J as sums that a program adds to, `chunk` samples at a time; `effects` are their updates."""
 
     def __init__(self, columns: Sequence[Columns]):
         starts = np.cumsum([0, *(math.prod(c.shape) for c in columns)])
@@ -85,7 +88,8 @@ class NormalMatrix:
             for j, right in enumerate(columns[i:], start=i)
         ]
         self.effects = [core.make("assign", [b.sum.node, (b.sum + b.term).node], {}) for b in self._blocks]
-        self.width = sum(b.width for b in self._blocks)
+        sample = 8 * sum(b.width for b in self._blocks)
+        self.chunk = max(1, min(max(SAMPLES, CHUNK_BYTES // sample), MOST_BYTES // sample))
 
     def clear(self) -> None:
         """Back to zero."""
@@ -102,7 +106,9 @@ class NormalMatrix:
 
 
 class Block:
-    """The part of H where some columns meet others, or themselves. `term`: of one chunk; `sum`: over the chunks so far."""
+    """The part of H where some columns meet others, or themselves. `term`: of one chunk, of `width` numbers made
+    for a sample; `sum`: over the chunks so far.
+    """
 
     def __init__(self, left: Columns, right: Columns, row: int, column: int):
         self._shape, self._own = (*left.shape, *right.shape), left is right
@@ -125,7 +131,8 @@ class Block:
         if self._own:
             others = rows
         self.width = len(rows) * sum(int(r.shape[1]) for r in (rows[0], others[0]))
-        return reduce(operator.add, (ops.matmul(ops.transpose(r), o) for r, o in zip(rows, others, strict=True)))
+        total: Tensor = reduce(operator.add, (ops.matmul(ops.transpose(r), o) for r, o in zip(rows, others, strict=True)))
+        return total
 
     def _factored(self, left: Columns, right: Columns) -> Tensor:
         ones = _ones(left) if left.a is None and right.a is None else left.a
@@ -172,8 +179,8 @@ def factored_cost(left: Columns, right: Columns) -> float:
 
 
 def _outer(several: Sequence[Sequence[Tensor | None]], axes: tuple[int, int]) -> tuple[list[Tensor], tuple[int, int]]:
-    """The flat outer products (B, n m), each summed over pairs, and the order of their axes: the longer one last, of which vectors are
-    made. None stands for a one.
+    """The flat outer products (B, n m), each summed over pairs, and the order of their axes, the longer one last: vectors run along
+    it. None stands for a one.
     """
     x, y = several[0][:2]
     if x is None or y is None:

@@ -29,6 +29,9 @@ def flops(node: core.Node, operands: list[Shape], result: Shape) -> int:
         return RULE_COST.get(str(node.attrs["rule"]), 1) * math.prod(result)
     if kind == "elementwise":
         return 0 if node.op in ("cast", "one_hot") else math.prod(result)
+    if kind == "outer":
+        pairs = len(operands) // (2 if node.op == "row_outer" else 1)
+        return (2 * pairs - 1) * math.prod(result)
     if kind == "reduce":
         return math.prod(operands[0])
     if kind == "row":
