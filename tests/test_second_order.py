@@ -397,16 +397,20 @@ def two_loops(pairs, g):
 def test_directions_are_those_of_the_two_loops(most, rng):
     from lamina.optim.lbfgs import Pairs
 
-    pairs, kept = Pairs(most), []
+    pairs, kept, g = Pairs(most, 8), [], rng.normal(size=8)
     curvature = np.diag(rng.uniform(0.1, 10, 8))
+    pairs.look(g)
+    np.testing.assert_array_equal(pairs.direction(), -g)
     for _ in range(23):
         s = rng.normal(size=8)
-        pairs.add(s, curvature @ s)
-        kept = [*kept, (s, curvature @ s)][-most:]
-        g = rng.normal(size=8)
-        np.testing.assert_allclose(pairs.direction(g), two_loops(kept, g), rtol=1e-9, atol=1e-10)
-    pairs.add(s, -s)
+        y = curvature @ s
+        g = g + y
+        pairs.add(s, g)
+        kept = [*kept, (s, y)][-most:]
+        np.testing.assert_allclose(pairs.direction(), two_loops(kept, g), rtol=1e-9, atol=1e-10)
+    pairs.add(s, g - s)  # no positive curvature
     assert len(pairs) == most
+    np.testing.assert_allclose(pairs.direction(), two_loops(kept, g - s), rtol=1e-9, atol=1e-10)
 
 
 def test_lbfgs_finds_the_minimum_of_a_quadratic(rng):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -62,10 +63,10 @@ class LBFGS(FullBatch):
         self.tol_change = self._number("tol_change", tol_change, 0)
         self.max_evaluations = checks.integer(self._where, "max_evaluations", max_evaluations)
         self.evaluations = 0
-        self._pairs = Pairs(self.history)
+        self._changed = False  # whether the pairs are others than the state's
 
     def check_state(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        expected = (3, self.history, self.history)
+        expected = (2, self.history, self.history)
         if shapes.get("products") != expected:
             raise ValueError(f"[{self._where}] expected a state with products of shape {expected}, got {shapes.get('products')}")
 
@@ -75,36 +76,26 @@ class LBFGS(FullBatch):
         if "pairs" not in self.state:
             self._vector("count", 0.0)
             self._vector("pairs", np.zeros((2, self.history, size)))
-            self._vector("products", np.zeros((3, self.history, self.history)))
-        elif self._pairs.changed:  # the state is what a checkpoint holds; the pairs themselves work in memory
-            several = self._pairs.arrays() if len(self._pairs) else (np.zeros((2, 0, 0)), np.zeros((3, 0, 0)))
-            for name, rows in zip(("pairs", "products"), several, strict=True):
+            self._vector("products", np.zeros((2, self.history, self.history)))
+        elif self._changed:  # the state is what a checkpoint holds; the pairs themselves work in memory
+            for name, rows in zip(("pairs", "products"), self._pairs.arrays(), strict=True):
                 whole = np.zeros(tuple(self.state[name].shape))
                 whole[tuple(slice(0, n) for n in rows.shape)] = rows
                 self.state[name].value = whole
             self.state["count"].value = float(len(self._pairs))
-            self._pairs.changed = False
+            self._changed = False
 
     def start(self, network: FlatNetwork, problem: Value) -> None:
         super().start(network, problem)
         self._at: tuple[Array, float, Array] | None = None
 
-    def _resume(self) -> None:
-        """Takes the pairs up from the state, which may come from a file."""
-        count = int(self.state["count"].value)
-        self._pairs = Pairs(self.history)
-        if count:
-            self._pairs.load(self.state["pairs"].value[:, :count], self.state["products"].value[:, :count, :count])
-
     def advance(self) -> float:
         theta = self._network.load()
-        if self._at is None:
-            self._resume()
-        if self._at is None or self._at[0] is not theta and not np.array_equal(self._at[0], theta):
-            self._at = (theta, *self._evaluate(theta))
+        if self._at is None or not np.array_equal(self._at[0], theta):
+            self._at = self._look(theta)
         _, f, g = self._at
-        if not np.isfinite(f):
-            return float("nan")
+        if not math.isfinite(f):
+            return math.nan
         if f <= self.goal:
             self.stop_reason = "goal"
         elif np.abs(g).max(initial=0) <= self.tol_grad:
@@ -116,15 +107,25 @@ class LBFGS(FullBatch):
             return f
         return self._move(theta, f, g)
 
+    def _look(self, theta: Array) -> tuple[Array, float, Array]:
+        """Where steps start from; the first one with the state's pairs, which may come from a file."""
+        self.evaluations += 1
+        f, g = self._problem(theta)
+        if self._at is None:
+            count = int(self.state["count"].value)
+            self._pairs = Pairs(self.history, len(theta))
+            self._pairs.load(self.state["pairs"].value[:, :count], self.state["products"].value[:, :count, :count])
+        self._pairs.look(g)
+        return theta, f if np.isfinite(g).all() else math.inf, g
+
     def _move(self, theta: Array, f: float, g: Array) -> float:
-        d = self._pairs.direction(g)
-        if float(d @ g) >= 0 and len(self._pairs):
-            self._forget()  # rounding has spoilt H
-            d = -g
+        d = self._pairs.direction()
+        slope = float(d @ g)
         first = 1.0 if len(self._pairs) else min(1.0, 1.0 / max(float(np.abs(g).sum()), 1e-300))
-        found = self._search(theta, d, Point(0.0, f, float(d @ g), g), first)
-        if found is None and len(self._pairs):
-            self._forget()
+        found = self._search(theta, d, Point(0.0, f, slope, g), first) if slope < 0 else None
+        if found is None and len(self._pairs):  # rounding has spoilt H: along -g
+            self._pairs, self._changed = Pairs(self.history, len(g)), True
+            self._pairs.look(g)
             return self._move(theta, f, g)
         if found is None:
             self._take_over(theta)
@@ -133,22 +134,13 @@ class LBFGS(FullBatch):
         step = found.t * d
         new = theta + step
         self._take_over(new)
-        self._pairs.add(step, found.g - g)
-        self._at = (new, found.f, found.g)
+        self._pairs.add(step, found.g)
+        self._at, self._changed = (new, found.f, found.g), True
         if found.f <= self.goal:
             self.stop_reason = "goal"
-        elif np.abs(step).max() <= self.tol_change and abs(f - found.f) <= self.tol_change:
+        elif abs(f - found.f) <= self.tol_change and np.abs(step).max() <= self.tol_change:
             self.stop_reason = "change"
         return found.f
-
-    def _forget(self) -> None:
-        self._pairs = Pairs(self.history)
-        self._pairs.changed = True
-
-    def _evaluate(self, theta: Array) -> tuple[float, Array]:
-        self.evaluations += 1
-        f, g = self._problem(theta)
-        return (f, g) if np.isfinite(f) and np.isfinite(g).all() else (float("inf"), g)
 
     # ---- the line search ----
 
@@ -156,8 +148,10 @@ class LBFGS(FullBatch):
         """A point on theta + t d that satisfies the strong Wolfe conditions; else the lowest one found, None if none is lower."""
 
         def at(t: float) -> Point:
-            f, g = self._evaluate(theta + t * d)
-            return Point(t, f, float(d @ g) if np.isfinite(f) else float("inf"), g)
+            self.evaluations += 1
+            f, g = self._problem(theta + t * d)
+            slope = float(d @ g)  # finite only where g is
+            return Point(t, f, slope, g) if math.isfinite(f) and math.isfinite(slope) else Point(t, math.inf, math.inf, g)
 
         before, left = start, self.max_evaluations
         while left > 0:
@@ -179,7 +173,7 @@ class LBFGS(FullBatch):
             width = high.t - low.t
             if abs(width) * max(abs(start.slope), 1.0) < 1e-16 * max(abs(low.t), 1e-300):
                 break
-            t = cubic_minimum(low, high) if np.isfinite(high.f) else None
+            t = cubic_minimum(low, high) if math.isfinite(high.f) else None
             inside = 0.1 * width  # not too near to an end: that would not shrink the interval
             bounds = sorted((low.t + inside, high.t - inside))
             now = at(min(max(t, bounds[0]), bounds[1]) if t is not None else low.t + 0.5 * width)
@@ -196,90 +190,81 @@ class LBFGS(FullBatch):
 
 def cubic_minimum(a: Point, b: Point) -> float | None:
     """Where the cubic through two values and slopes is lowest; None where it has no minimum (Nocedal and Wright, 3.59)."""
-    if a.t == b.t or not np.isfinite(b.f) or not np.isfinite(a.f):
+    if a.t == b.t or not math.isfinite(b.f) or not math.isfinite(a.f):
         return None
     d1 = a.slope + b.slope - 3 * (a.f - b.f) / (a.t - b.t)
     square = d1 * d1 - a.slope * b.slope
     if not square >= 0:
         return None
-    d2 = np.copysign(np.sqrt(square), b.t - a.t)
+    d2 = math.copysign(math.sqrt(square), b.t - a.t)
     below = b.slope - a.slope + 2 * d2
     t = b.t - (b.t - a.t) * (b.slope + d2 - d1) / below if below != 0 else None
-    return float(t) if t is not None and np.isfinite(t) else None
+    return t if t is not None and math.isfinite(t) else None
 
 
 class Pairs:
-    """The last m pairs (s, y) as rows of matrices, and H g by two products with each instead of 4 m vector operations.
+    """The last m pairs (s, y) as rows of one matrix W, and H g by two products with it instead of 4 m vector operations.
 
     H g = gamma g + S^T p + Y^T q;  with R = triu(S Y^T), D its diagonal, gamma = s.y / y.y of the last pair:
     u = R^-1 S g,  p = R^-T ((D + gamma Y Y^T) u - gamma Y g),  q = -gamma u
+    The last columns of S Y^T and Y Y^T are what W g has changed by.
     """
 
-    def __init__(self, most: int):
-        self.most = most
-        self.s: Array = np.empty((0, 0))
-        self.y: Array = np.empty((0, 0))
-        self._sy: Array = np.empty((0, 0))
-        self._yy: Array = np.empty((0, 0))
-        self._inverse: Array = np.empty((0, 0))  # of R
-        self.changed = False
-        self._memory: Array = np.empty((2, 0, 0))
-        self._first = self._end = 0
+    def __init__(self, most: int, size: int):
+        self._most = most
+        self._memory: Array = np.empty((2 * most, 2, size))
+        self._products: Array = np.empty((2, 2 * most, 2 * most))
+        self._kept = (0, 0)  # from where to where the pairs lie
 
     def __len__(self) -> int:
-        return len(self.s)
+        return self._kept[1] - self._kept[0]
 
-    def add(self, s: Array, y: Array) -> None:
-        """Takes a pair in, unless it shows no positive curvature; the oldest one goes."""
-        if not float(s @ y) > STEEP * float(np.linalg.norm(s) * np.linalg.norm(y)):
+    def look(self, g: Array) -> None:
+        """The gradient where the next step starts."""
+        self._g, self._wg = g, self._rows(*self._kept) @ g
+
+    def add(self, s: Array, g: Array) -> None:
+        """Takes in a step and the gradient after it, unless they show no positive curvature; the oldest pair goes."""
+        y = g - self._g
+        sy, yy = float(s @ y), float(y @ y)
+        if not sy > STEEP * math.sqrt(float(s @ s) * yy):
+            self.look(g)
             return
-        if not len(self.s):
-            self._allocate(len(s))
-        drop = int(len(self) == self.most)
-        self._first += drop
-        if self._end == self._memory.shape[1]:  # slid to the end: back to the front, once in `most` steps
-            count = self._end - self._first
-            self._memory[:, :count] = self._memory[:, self._first :].copy()
-            self._first, self._end = 0, count
-        self._memory[:, self._end] = s, y
-        self._end += 1
-        self.s, self.y = self._memory[:, self._first : self._end]
-        self._sy = _grown(self._sy[drop:, drop:], self.s @ y, self.y @ s)
-        self._yy = _grown(self._yy[drop:, drop:], self.y @ y, self.y @ y)
-        kept, r = self._inverse[drop:, drop:], self._sy[:-1, -1]  # a part of a triangle's inverse inverts that part
-        self._inverse = _grown(kept, np.append(-(kept @ r), 1.0) / self._sy[-1, -1], np.zeros(len(self.s)))
-        self.changed = True
+        first, last = self._kept
+        first += int(len(self) == self._most)
+        n = last - first
+        if last == len(self._memory):  # slid to the end: back to the front, once in `most` steps
+            self._memory[:n], self._products[:, :n, :n] = self._memory[first:], self._products[:, first:, first:]
+            first, last = 0, n
+        self._memory[last, 0], self._memory[last, 1] = s, y
+        wg = self._rows(first, last + 1) @ g
+        change = wg[:-2] - self._wg[len(self._wg) - 2 * n :]
+        yy_all, inverse = self._products[:, first : last + 1, first : last + 1]
+        yy_all[-1, :-1] = yy_all[:-1, -1] = change[1::2]
+        inverse[-1, :-1], inverse[:-1, -1] = 0.0, inverse[:-1, :-1] @ change[::2] / -sy  # a triangle's part inverts that part
+        yy_all[-1, -1], inverse[-1, -1] = yy, 1.0 / sy
+        self._g, self._wg, self._kept = g, wg, (first, last + 1)
 
-    def _allocate(self, size: int) -> None:
-        self._memory = np.empty((2, 2 * self.most, size))
-        self._first = self._end = 0
+    def direction(self) -> Array:
+        """-H g."""
+        if not len(self):
+            return -self._g
+        yy, inverse = self._products[:, slice(*self._kept), slice(*self._kept)]
+        gamma = 1.0 / (inverse[-1, -1] * yy[-1, -1])
+        u = inverse @ self._wg[::2]
+        p = (u / inverse.diagonal() + gamma * (yy @ u - self._wg[1::2])) @ inverse
+        return np.stack((-p, gamma * u), 1).ravel() @ self._rows(*self._kept) - gamma * self._g  # type: ignore[no-any-return]
 
     def arrays(self) -> tuple[Array, Array]:
-        """(2, n, P): s and y; (3, n, n): S Y^T, Y Y^T, R^-1."""
-        return np.array((self.s, self.y)), np.array((self._sy, self._yy, self._inverse))
+        """(2, n, P): s and y; (2, n, n): Y Y^T, R^-1."""
+        kept = slice(*self._kept)
+        return self._memory[kept].swapaxes(0, 1), self._products[:, kept, kept]
 
     def load(self, pairs: Array, products: Array) -> None:
         """Takes up what `arrays` gave."""
-        self._allocate(pairs.shape[2])
-        self._end = pairs.shape[1]
-        self._memory[:, : self._end] = pairs
-        self.s, self.y = self._memory[:, : self._end]
-        self._sy, self._yy, self._inverse = products
+        n = pairs.shape[1]
+        self._memory[:n], self._products[:, :n, :n] = pairs.swapaxes(0, 1), products
+        self._kept = (0, n)
 
-    def direction(self, g: Array) -> Array:
-        """-H g."""
-        if not len(self.s):
-            return -g
-        gamma = self._sy[-1, -1] / self._yy[-1, -1]
-        u = self._inverse @ (self.s @ g)
-        p = self._inverse.T @ (np.diagonal(self._sy) * u + gamma * (self._yy @ u - self.y @ g))
-        return -(gamma * g + p @ self.s - gamma * (u @ self.y))  # type: ignore[no-any-return]
-
-
-def _grown(a: Array, column: Array, row: Array) -> Array:
-    """A square matrix with a column and a row more."""
-    n = len(column)
-    out = np.empty((n, n))
-    out[: n - 1, : n - 1] = a
-    out[-1], out[:, -1] = row, column
-    return out
+    def _rows(self, first: int, end: int) -> Array:
+        return self._memory[first:end].reshape(2 * (end - first), self._memory.shape[2])
