@@ -92,6 +92,15 @@ def test_what_a_step_needs(name, dual):
     assert known == (name not in UNKNOWN)
 
 
+@pytest.mark.parametrize("optimizer", [lm.optim.LevenbergMarquardt, lm.optim.LBFGS])
+def test_a_network_without_weights_is_at_its_minimum(optimizer):
+    x = lm.Input(3)
+    net = lm.Model(x, lm.tanh(x))
+    history = net.fit(np.ones((4, 3)), np.ones((4, 3)), loss="mse", optimizer=optimizer(), epochs=5, verbose=0)
+    assert net.optimizer.stop_reason == "gradient"
+    np.testing.assert_allclose(history.history["loss"], [(1 - np.tanh(1)) ** 2], rtol=1e-6)
+
+
 def test_samples_that_mix_are_seen():
     x = lm.Input(3)
     for y in (x - lm.mean(x, axis=0), lm.flip(x, 0), x @ (x.T @ x), lm.softmax(x, axis=0), x * lm.size(x, 0)):

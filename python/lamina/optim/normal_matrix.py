@@ -88,7 +88,7 @@ class NormalMatrix:
             for j, right in enumerate(columns[i:], start=i)
         ]
         self.effects = [core.make("assign", [b.sum.node, (b.sum + b.term).node], {}) for b in self._blocks]
-        sample = 8 * sum(b.width for b in self._blocks)
+        sample = 8 * max(1, sum(b.width for b in self._blocks))
         self.chunk = max(1, min(max(SAMPLES, CHUNK_BYTES // sample), MOST_BYTES // sample))
 
     def clear(self) -> None:
