@@ -28,7 +28,7 @@ constexpr int64_t kUnitsWanted = 8;     // blocks for that many threads where th
 class GemmStep final : public Step {
  public:
   GemmStep(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels)
-      : product_(product), stores_product_(stores_product) {
+      : product_(product), stores_product_(stores_product), is_gram_(is_gram(product)) {
     precision_ = product->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32;
     element_ = static_cast<int64_t>(size_of(product->dtype()));
     kernel_ = kernels.gemm[precision_];
@@ -66,7 +66,7 @@ class GemmStep final : public Step {
     bind_stack(binder, stack, a, b);
     choose_way(binder.kernels.vector_bytes / element_);
     const double matrices = static_cast<double>(stacks_);
-    symmetric_ = is_gram(product_) && n_ >= binder.kernels.vector_bytes / element_;
+    symmetric_ = is_gram_ && n_ >= binder.kernels.vector_bytes / element_;
     const double elements = symmetric_ ? 0.5 * static_cast<double>(n_ * (n_ + 1)) : static_cast<double>(m_ * n_);
     flops_ = 2.0 * elements * static_cast<double>(k_) * matrices;
     work_ = flops_ + (epilogue_ ? epilogue_->work() : 0);
@@ -329,6 +329,7 @@ class GemmStep final : public Step {
 
   const graph::Node* product_;
   const bool stores_product_;
+  const bool is_gram_;
   std::unique_ptr<TileProgram> epilogue_;
   kernels::GemmKernel kernel_;
   int precision_;

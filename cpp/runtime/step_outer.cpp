@@ -40,14 +40,12 @@ class OuterStep final : public NodeStep {
       a[k] = rows_of(from_[i]);
       b[k] = triangle_ ? a[k] : rows_of(from_[i + 1]);
     }
-    outer_({row1 - row0, n_, m_, pairs_, a, b, run.at(to_.buffer) + row0 * count_row() * element_, triangle_});
+    outer_({row1 - row0, n_, m_, pairs_, a, b, run.at(to_.buffer) + row0 * to_.strides[0] * element_, triangle_});
   }
 
  private:
   static constexpr int64_t kUnitRows = 64;
   static constexpr double kWork = 6;  // of a product, as TileEntry::work
-
-  int64_t count_row() const { return triangle_ ? n_ * (n_ + 1) / 2 : n_ * m_; }
 
   Strided to_;
   std::vector<Strided> from_;

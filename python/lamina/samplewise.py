@@ -70,11 +70,9 @@ def _keeps_rows(node: core.Node) -> bool:
         return False
     aligned = all(len(n.shape) == len(shape) for n in below)
     kind, attrs = core.op_kind(node.op), node.attrs
-    if node.op in ("input", "fill", "random_uniform"):
+    if kind == "outer" or node.op in ("input", "fill", "random_uniform"):
         return True
     if kind in ("elementwise", "mode") or node.op in ("broadcast_to", "contiguous"):
-        return aligned
-    if kind == "outer":
         return aligned
     if kind == "row":
         return len(node.inputs[0].shape) > 1
@@ -175,16 +173,16 @@ def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor
     return ops.reshape(grad(again, copies, delta), (batch, *w.shape))  # type: ignore[no-any-return]
 
 
-def flat_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Tensor] | None:
-    """(B, size): dy_b by each weight, flat."""
-    rows = sample_rows(y, weights)
-    if rows is None:
-        return None
-    shapes = [(y.shape[0], math.prod(w.shape)) for w in weights]
-    return [ops.reshape(multiplied(row), shape) for row, shape in zip(rows, shapes, strict=True)]
+def flattened(rows: Rows) -> Tensor:
+    """dy_b/dw as (B, size)."""
+    whole = multiplied(rows)
+    return ops.reshape(whole, (whole.shape[0], math.prod(whole.shape[1:])))  # type: ignore[no-any-return]
 
 
 def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
     """(B, P): dy_b by all weights, one after the other."""
-    parts = flat_rows(y, weights)
-    return None if parts is None else parts[0] if len(parts) == 1 else ops.concatenate(parts, 1)
+    rows = sample_rows(y, weights)
+    if rows is None:
+        return None
+    parts = [flattened(row) for row in rows]
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, 1)

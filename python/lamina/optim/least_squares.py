@@ -17,8 +17,8 @@ from lamina import _core as core
 from lamina import ops
 from lamina.flat import FlatNetwork
 from lamina.function import grad
-from lamina.optim.normal_matrix import Columns, NormalMatrix, columns_of
-from lamina.samplewise import Outer, is_samplewise, jacobian_rows, resolved, sample_rows
+from lamina.optim.normal_matrix import NormalMatrix, columns_of, plain
+from lamina.samplewise import Outer, flattened, is_samplewise, jacobian_rows, resolved, sample_rows
 from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
@@ -63,7 +63,7 @@ class LeastSquares:
         found = columns_of(columns, weights)
         if found is None:  # a weight used in a way without a rule: sample by sample, each with a backward pass of its own
             row = [ops.reshape(grad(ops.sum(e), self.network.theta), (1, self.size)) for e in columns]
-            self._normal, self._chunk = NormalMatrix([Columns(None, row)]), 1
+            self._normal, self._chunk = NormalMatrix([plain(row)]), 1
         else:
             self._normal = NormalMatrix(found)
             self._chunk = self._normal.chunk
@@ -99,9 +99,8 @@ class LeastSquares:
         if factors is None:
             return None
         total: Any = None
-        for w, f in zip(self.network.weights, factors, strict=True):
-            rows = None if isinstance(f, Outer) else ops.reshape(f, (f.shape[0], int(np.prod(w.shape))))
-            term = _gram(rows) if rows is not None else _gram(f[0]) * _gram(f[1])
+        for f in factors:
+            term = _gram(f.a) * _gram(f.d) if isinstance(f, Outer) else _gram(flattened(f))
             total = term if total is None else total + term
         return total  # type: ignore[no-any-return]
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
-from lamina.samplewise import Outer, Rows, multiplied, sample_rows
+from lamina.samplewise import Outer, Rows, flattened, sample_rows
 from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
@@ -33,15 +33,15 @@ MOVED = 8  # multiply-adds of a matrix product that take as long as making a num
 
 
 class Columns(NamedTuple):
-    """Neighbouring columns of J: row b of output k is the outer product of a_b and d[k]_b, or d[k]_b where there is no a."""
+    """Neighbouring columns of J: row b of output k is the outer product of a_b, which may be a one, and d[k]_b."""
 
-    a: Tensor | None
+    a: Tensor
     d: list[Tensor]
 
     @property
     def shape(self) -> tuple[int, int]:
         """n and m, for a: (B, n) and d[k]: (B, m)."""
-        return 1 if self.a is None else int(self.a.shape[1]), int(self.d[0].shape[1])
+        return int(self.a.shape[1]), int(self.d[0].shape[1])
 
 
 def columns_of(errors: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Columns] | None:
@@ -53,8 +53,8 @@ def columns_of(errors: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Colu
     result: list[Columns] = []
     for rows in zip(*known, strict=True):
         columns = _of_weight(rows)
-        if result and columns.a is None and result[-1].a is not None and _same(columns.d, result[-1].d):
-            result[-1] = Columns(ops.concatenate([result[-1].a, _ones(columns)], 1), columns.d)  # a bias: the weight of a one
+        if result and _same(columns.d, result[-1].d):  # a weight and its bias, which is the weight of a one
+            result[-1] = Columns(ops.concatenate([result[-1].a, columns.a], 1), columns.d)
         else:
             result.append(columns)
     return result
@@ -64,12 +64,12 @@ def _of_weight(rows: Sequence[Rows]) -> Columns:
     factors = [r for r in rows if isinstance(r, Outer)]
     if len(factors) == len(rows) and len({f.a.node.serial for f in factors}) == 1:
         return Columns(factors[0].a, [f.d for f in factors])
-    whole = [multiplied(r) for r in rows]
-    return Columns(None, [ops.reshape(r, (r.shape[0], math.prod(r.shape[1:]))) for r in whole])
+    return plain([flattened(r) for r in rows])
 
 
-def _ones(columns: Columns) -> Tensor:
-    return ops.full((columns.d[0].shape[0], 1), 1.0, "float64")
+def plain(rows: list[Tensor]) -> Columns:
+    """The columns (B, n) of J for each output, as they are."""
+    return Columns(ops.full((rows[0].shape[0], 1), 1.0, "float64"), rows)
 
 
 def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
@@ -135,8 +135,7 @@ class Block:
         return total
 
     def _factored(self, left: Columns, right: Columns) -> Tensor:
-        ones = _ones(left) if left.a is None and right.a is None else left.a
-        (products,), order = _outer([[ones, right.a]], (0, 2))
+        (products,), order = _outer([[left.a, right.a]], (0, 2))
         (deltas,), more = _outer([[t for pair in zip(left.d, right.d, strict=True) for t in pair]], (1, 3))
         self._order = (*order, *more)
         return self._product(products, deltas)
@@ -145,8 +144,9 @@ class Block:
         n, m = columns.shape
         index = _mirrored(n)[:, None, :, None] * (m * (m + 1) // 2) + _mirrored(m)[None, :, None, :]
         self._index = index.reshape(n * m, n * m)
-        factors = [_ones(columns) if columns.a is None else columns.a], columns.d
-        products, deltas = (Tensor(core.make("row_outer_upper", [t.node for t in several], {})) for several in factors)
+        products, deltas = (
+            Tensor(core.make("row_outer_upper", [t.node for t in several], {})) for several in ([columns.a], columns.d)
+        )
         return self._product(products, deltas)
 
     def _product(self, products: Tensor, deltas: Tensor) -> Tensor:
@@ -178,26 +178,24 @@ def factored_cost(left: Columns, right: Columns) -> float:
     return products * deltas + MOVED * (products + outputs * deltas)
 
 
-def _outer(several: Sequence[Sequence[Tensor | None]], axes: tuple[int, int]) -> tuple[list[Tensor], tuple[int, int]]:
+def _outer(several: Sequence[Sequence[Tensor]], axes: tuple[int, int]) -> tuple[list[Tensor], tuple[int, int]]:
     """The flat outer products (B, n m), each summed over pairs, and the order of their axes, the longer one last: vectors run along
-    it. None stands for a one.
+    it.
     """
-    x, y = several[0][:2]
-    if x is None or y is None:
-        return [_only(pair) for pair in several], axes
-    turned = int(y.shape[1]) < int(x.shape[1])
-    result = []
-    for factors in several:
-        nodes = [t.node for t in factors if t is not None]
-        if turned:
-            nodes = [nodes[i ^ 1] for i in range(len(nodes))]
-        product = Tensor(core.make("row_outer", nodes, {}))
-        result.append(ops.reshape(product, (product.shape[0], -1)))
-    return result, axes[::-1] if turned else axes
+    n, m = (int(t.shape[1]) for t in several[0][:2])
+    if n > m:
+        several = [[factors[i ^ 1] for i in range(len(factors))] for factors in several]
+        axes = axes[::-1]
+    return [_flat_outer(factors) for factors in several], axes
 
 
-def _only(pair: Sequence[Tensor | None]) -> Tensor:
-    return next(t for t in pair if t is not None)
+def _flat_outer(factors: Sequence[Tensor]) -> Tensor:
+    """The shorter rows come first: a single column is multiplied with the others' elements, which costs nothing where it is a one."""
+    if factors[0].shape[1] == 1:
+        total: Tensor = reduce(operator.add, (x * y for x, y in zip(factors[::2], factors[1::2], strict=True)))
+        return total
+    product = Tensor(core.make("row_outer", [t.node for t in factors], {}))
+    return ops.reshape(product, (product.shape[0], -1))  # type: ignore[no-any-return]
 
 
 def _mirrored(n: int) -> Array:
