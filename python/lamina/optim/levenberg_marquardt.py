@@ -56,7 +56,7 @@ class LevenbergMarquardt(FullBatch):
     `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and estimates both factors (MacKay), which keeps small what the data do not
     determine; afterwards `effective_parameters` says how many weights they do.
 
-    Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place in it, and D = I.
+    Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and D = I.
     Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Transtrum and Sethna 2012 (a small
     mu_inc); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
     Errors: ValueError for a loss other than mse.

@@ -190,7 +190,7 @@ def _outer(several: Sequence[Sequence[Tensor]], axes: tuple[int, int]) -> tuple[
 
 
 def _flat_outer(factors: Sequence[Tensor]) -> Tensor:
-    """The shorter rows come first: a single column is multiplied with the others' elements, which costs nothing where it is a one."""
+    """The shorter rows come first: a single column multiplies the others, which costs nothing where it is a one."""
     if factors[0].shape[1] == 1:
         total: Tensor = reduce(operator.add, (x * y for x, y in zip(factors[::2], factors[1::2], strict=True)))
         return total
