@@ -1,12 +1,15 @@
-// c[m, n] (+)= a[m, k] b[k, n]: column panels of B outermost, row tiles of A inside, the sum over k innermost, in registers.
+// c[m, n] (+)= a[m, k] b[k, n]: pieces of k outermost, column panels of B inside, row tiles of A inside those, and the sum over the
+// piece innermost, in registers.
 //
 // B is read a few vectors of a row at a time, A one element at a time and broadcast, so any strides of A do: A B and A^T B are one
-// kernel. A is never packed, B only where its stride hurts: at the sizes of layers that costs more than it gives.
+// kernel. A is packed where the caller gives room for it, B where its stride hurts: at the sizes of small layers that costs more than
+// it gives.
 // Every element is one chain of fused multiply-adds over ascending k; how C is cut never changes a bit.
 #pragma once
 
 #include "kernels/rows.inl"
 #include "kernels/table.h"
+#include "kernels/transpose.inl"
 
 LAMINA_KERNELS_BEGIN
 
@@ -27,22 +30,26 @@ constexpr int widest(int rows) {
   return vectors;
 }
 
-// A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within half of a 32 KB L1 for the
-// narrow tiles, in L2 for the wide ones, which do 24 multiply-adds for each 4 loads of B.
-constexpr ptrdiff_t kPanelBytes = kRegisters == 32 ? 131072 : 16384;
+// A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within an L1 of 32 KB for the narrow tiles
+// (a quarter to three quarters of it were 1 to 2 % slower: C is read and written once a piece), in L2 for the wide ones, which do 24
+// multiply-adds for each 4 loads of B.
+constexpr ptrdiff_t kPanelBytes = kRegisters == 32 ? 131072 : 32768;
 
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
-// A dense copy of the panel pays from about five row tiles on (measured with 6x2 tiles: 91 % of the ceiling instead of 80; at
-// strides under 1 KB it costs 5 %). The wide tiles reached 98 % without.
-constexpr bool kPacks = kRegisters == 16;
+// Dense copies of panels pay from about five row tiles on (measured with 6x2 tiles: 91 % of the ceiling instead of 80; at strides
+// under 1 KB they cost 5 %). The wide tiles have four lines of each row, and reached 98 % without at strides up to 2 KB.
+// Several panels are copied at once: a row's lines lie side by side, and come from memory together.
 constexpr ptrdiff_t kPackRows = 32;
-constexpr ptrdiff_t kPackStride = 1024;
+constexpr ptrdiff_t kPackStride = kRegisters == 32 ? 4096 : 1024;
+constexpr ptrdiff_t kPackedPanels = kRegisters == 32 ? 1 : 4;
+constexpr ptrdiff_t kPackedRun = 64;  // rows of B that are copied for one panel before the next panel has its turn
 
 template <class T>
 struct Product {
   ptrdiff_t k;
   const T* a;
   ptrdiff_t a_row, a_col;
+  ptrdiff_t a_step;  // the same from tile to tile, for each row: a_row, and k where A is packed
   const T* b;
   ptrdiff_t b_row;
   T* c;
@@ -88,7 +95,7 @@ template <class T, int kRows, int kVectors>
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) store(c + r * p.c_row + column(v, p.c_last), sum[r][v]);
-    top += kRows * p.a_row;
+    top += kRows * p.a_step;
     c += kRows * p.c_row;
   } while (--tiles > 0);
 }
@@ -159,70 +166,182 @@ void run_thin(const Product<T>& p, int rows, ptrdiff_t n) {
 // empty; 61 rows are better 6 x 6 + 5 x 5 than 10 x 6 + 1.
 LAMINA_INLINE ptrdiff_t parts_of(ptrdiff_t total, ptrdiff_t most) { return (total + most - 1) / most; }
 
-// Rows [0, m) of one panel of columns: the tiles of one row more first, then the others.
+// Rows [0, m) as tiles: the `taller` ones of rows + 1 come first, then those of `rows`.
+struct RowTiles {
+  ptrdiff_t rows, taller, others;
+
+  RowTiles(ptrdiff_t m, ptrdiff_t most) {
+    const ptrdiff_t tiles = parts_of(m, most);
+    rows = m / tiles;
+    taller = m % tiles;
+    others = tiles - taller;
+  }
+};
+
+// The tiles of one panel of columns, as far as they have some of the first `wanted` rows.
 template <class T>
-void run_panel(Product<T> p, ptrdiff_t m, int vectors, ptrdiff_t thin) {
-  const ptrdiff_t tiles = parts_of(m, thin ? kThinRows : kTileRows);
-  const ptrdiff_t rows = m / tiles, taller = m % tiles;
-  if (thin) {
-    for (ptrdiff_t i = 0; i < tiles; ++i) {
-      const ptrdiff_t r = i < taller ? rows + 1 : rows;
-      run_thin(p, int(r), thin);
-      p.a += r * p.a_row;
-      p.c += r * p.c_row;
-    }
-    return;
-  }
-  if (taller > 0) {
-    run_rows(p, int(rows + 1), vectors, taller);
-    p.a += taller * (rows + 1) * p.a_row;
-    p.c += taller * (rows + 1) * p.c_row;
-  }
-  run_rows(p, int(rows), vectors, tiles - taller);
+void run_panel(Product<T> p, ptrdiff_t m, ptrdiff_t wanted, int vectors) {
+  const RowTiles tiles(m, kTileRows);
+  const bool packed = p.a_step != p.a_row;
+  const auto run = [&](ptrdiff_t rows, ptrdiff_t count) {
+    const ptrdiff_t some = parts_of(wanted, rows) < count ? parts_of(wanted, rows) : count;
+    if (some <= 0) return;
+    if (packed) p.a_col = rows;
+    run_rows(p, int(rows), vectors, some);
+    p.a += some * rows * p.a_step;
+    p.c += some * rows * p.c_row;
+    wanted -= some * rows;
+  };
+  run(tiles.rows + 1, tiles.taller);
+  run(tiles.rows, tiles.others);
 }
 
-// Copies the panel's part of B to one dense run, and asks for the next panel's part: it comes while this one is multiplied.
-template <class T, int kVectors>
-void pack(T* to, const Product<T>& p) {
-  const T* b = p.b;
-  for (ptrdiff_t i = 0; i < p.k; ++i, b += p.b_row) {
-    __builtin_prefetch(b + kVectors * kLanes<T>, 0, 2);
+// n columns, fewer than a vector has lanes.
+template <class T>
+void run_thin_panel(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t b_col) {
+  alignas(64) T packed[kPanelBytes / ptrdiff_t(sizeof(T))];
+  if (b_col != 1) {
+    for (ptrdiff_t i = 0; i < p.k; ++i)
+      for (ptrdiff_t j = 0; j < n; ++j) packed[i * n + j] = p.b[i * p.b_row + j * b_col];
+    p.b = packed;
+    p.b_row = n;
+  }
+  const RowTiles tiles(m, kThinRows);
+  for (ptrdiff_t i = 0; i < tiles.taller + tiles.others; ++i) {
+    const ptrdiff_t rows = i < tiles.taller ? tiles.rows + 1 : tiles.rows;
+    run_thin(p, int(rows), n);
+    p.a += rows * p.a_row;
+    p.c += rows * p.c_row;
+  }
+}
+
+// ---- Packing ----
+
+// `tiles` tiles of A, each k by k: the kRows numbers that meet one row of B lie side by side.
+template <class T, int kRows>
+T* pack_tiles(T* to, const T* a, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t k, ptrdiff_t tiles) {
+  for (; tiles > 0; --tiles, a += kRows * a_row) {
+    const T* column = a;
+    for (ptrdiff_t i = 0; i < k; ++i, column += a_col, to += kRows)
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v, to += kLanes<T>) store(to, load(v == kVectors - 1 ? b + p.b_last : b + v * kLanes<T>));
+      for (int r = 0; r < kRows; ++r) to[r] = column[r * a_row];
+  }
+  return to;
+}
+
+template <class T>
+T* pack_rows(T* to, const Product<T>& p, const T* a, int rows, ptrdiff_t tiles) {
+  switch (rows) {
+    case 1: return pack_tiles<T, 1>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 2: return pack_tiles<T, 2>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 3: return pack_tiles<T, 3>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 4: return pack_tiles<T, 4>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 5: return pack_tiles<T, 5>(to, a, p.a_row, p.a_col, p.k, tiles);
+    default: return pack_tiles<T, 6>(to, a, p.a_row, p.a_col, p.k, tiles);
+  }
+}
+
+// The product with A packed.
+template <class T>
+Product<T> with_packed_rows(Product<T> p, T* to, ptrdiff_t m) {
+  const RowTiles tiles(m, kTileRows);
+  T* rest = pack_rows(to, p, p.a, int(tiles.rows + 1), tiles.taller);
+  pack_rows(rest, p, p.a + tiles.taller * (tiles.rows + 1) * p.a_row, int(tiles.rows), tiles.others);
+  p.a = to;
+  p.a_row = 1;
+  p.a_step = p.k;
+  return p;
+}
+
+// k rows of a panel of B whose rows are dense. What follows the panels that are copied at once is asked for: it comes while these are
+// multiplied.
+template <class T>
+void copy_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t vectors, ptrdiff_t last, ptrdiff_t k) {
+  for (ptrdiff_t i = 0; i < k; ++i, b += b_row, to += kLanes<T>) {
+    __builtin_prefetch(b + kPackedPanels * vectors * kLanes<T>, 0, 2);
+    for (ptrdiff_t v = 0; v + 1 < vectors; ++v, to += kLanes<T>) store(to, load(b + v * kLanes<T>));
+    store(to, load(b + last));
+  }
+}
+
+// The same where they are not: a vector of columns at a time.
+template <class T>
+void turn_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t vectors, ptrdiff_t last, ptrdiff_t k) {
+  const ptrdiff_t to_row = vectors * kLanes<T>;
+  for (ptrdiff_t v = 0; v < vectors; ++v, to += kLanes<T>) {
+    const T* from = b + (v == vectors - 1 ? last : v * kLanes<T>)*b_col;
+    if (b_row == 1) {
+      transpose<T>(to, to_row, from, b_col, kLanes<T>, k);
+    } else {
+      for (ptrdiff_t i = 0; i < k; ++i)
+        for (int lane = 0; lane < kLanes<T>; ++lane) to[i * to_row + lane] = from[i * b_row + lane * b_col];
+    }
+  }
+}
+
+// The columns of C in panels of near-equal numbers of vectors. The last vector of a panel starts at `last`. With two vectors or
+// more, the last panel has two or more (parts grow towards the end): the vector that is moved back to end at column n overlaps only
+// its neighbour in the same tile, whose old values were read before either is stored.
+template <class T>
+struct Panels {
+  ptrdiff_t n, vectors, count;
+
+  struct Panel {
+    ptrdiff_t column, end, vectors, last;
+  };
+  Panel operator[](ptrdiff_t i) const {
+    const ptrdiff_t at = vectors * i / count, next = vectors * (i + 1) / count;
+    const ptrdiff_t end = next * kLanes<T> < n ? next * kLanes<T> : n;
+    return {at * kLanes<T>, end, next - at, end - kLanes<T> - at * kLanes<T>};
+  }
+};
+
+// Panels [first, last) of B, one behind the other, each dense.
+template <class T>
+void pack_panels(T* to, const Product<T>& p, ptrdiff_t b_col, const Panels<T>& panels, ptrdiff_t first, ptrdiff_t last) {
+  for (ptrdiff_t k0 = 0; k0 < p.k; k0 += kPackedRun) {
+    const ptrdiff_t k = p.k - k0 < kPackedRun ? p.k - k0 : kPackedRun;
+    T* panel = to;
+    for (ptrdiff_t i = first; i < last; ++i) {
+      const auto at = panels[i];
+      const ptrdiff_t width = at.vectors * kLanes<T>;
+      const T* from = p.b + k0 * p.b_row + at.column * b_col;
+      if (b_col == 1)
+        copy_rows(panel + k0 * width, from, p.b_row, at.vectors, at.last, k);
+      else
+        turn_rows(panel + k0 * width, from, p.b_row, b_col, at.vectors, at.last, k);
+      panel += p.k * width;
+    }
   }
 }
 
 // All columns, panel by panel.
 template <class T>
-void run_panels(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t vectors, ptrdiff_t panels, ptrdiff_t diagonal) {
-  alignas(64) T packed[kPacks ? kPanelBytes / sizeof(T) : 1];
-  const T* b = p.b;
-  T* c = p.c;
-  const ptrdiff_t b_row = p.b_row;
-  const bool packs = kPacks && m >= kPackRows && b_row * ptrdiff_t(sizeof(T)) >= kPackStride;
-  // With two vectors or more, the last panel has two or more (parts grow towards the end): the vector that is moved back to end
-  // at column n overlaps only its neighbour in the same tile, whose old values were read before either is stored.
-  for (ptrdiff_t i = 0, at = 0; i < panels; ++i) {
-    const ptrdiff_t next = vectors * (i + 1) / panels;
-    const ptrdiff_t column = at * kLanes<T>;
-    const ptrdiff_t end = next * kLanes<T> < n ? next * kLanes<T> : n;
-    const ptrdiff_t rows = end + diagonal < m ? end + diagonal : m;  // those that have an element in these columns
-    if (rows <= 0) {
-      at = next;
-      continue;
+void run_panels(const Product<T>& whole, ptrdiff_t m, const Panels<T>& panels, ptrdiff_t b_col, ptrdiff_t diagonal) {
+  alignas(64) T packed[kPackedPanels * kPanelBytes / ptrdiff_t(sizeof(T))];
+  const bool packs = b_col != 1 || (m >= kPackRows && whole.b_row * ptrdiff_t(sizeof(T)) >= kPackStride);
+  const T* from = packed;
+  Product<T> p = whole;
+  for (ptrdiff_t i = 0; i < panels.count; ++i) {
+    const auto at = panels[i];
+    if (packs && i % kPackedPanels == 0) {
+      const ptrdiff_t last = i + kPackedPanels < panels.count ? i + kPackedPanels : panels.count;
+      pack_panels(packed, whole, b_col, panels, i, last);
+      from = packed;
     }
-    p.b = b + column;
-    p.b_row = b_row;
-    p.c = c + column;
-    p.b_last = p.c_last = end - kLanes<T> - column;
+    p.c = whole.c + at.column;
+    p.c_last = at.last;
     if (packs) {
-      next - at == 1 ? pack<T, 1>(packed, p) : pack<T, kTileVectors>(packed, p);  // rows enough that the tiles are the tallest
-      p.b = packed;
-      p.b_row = (next - at) * kLanes<T>;
+      p.b = from;
+      p.b_row = at.vectors * kLanes<T>;
       p.b_last = p.b_row - kLanes<T>;
+      from += p.k * p.b_row;
+    } else {
+      p.b = whole.b + at.column;
+      p.b_last = at.last;
     }
-    run_panel(p, rows, int(next - at), 0);
-    at = next;
+    const ptrdiff_t rows = at.end + diagonal;  // those that have an element in these columns
+    run_panel(p, m, rows < m ? rows : m, int(at.vectors));
   }
 }
 
@@ -231,22 +350,22 @@ void block(const GemmArgs& g) {
   if (g.m == 0 || g.n == 0) return;
   const ptrdiff_t vectors = parts_of(g.n, kLanes<T>);
   const ptrdiff_t tallest = parts_of(g.m, parts_of(g.m, kTileRows));
-  const ptrdiff_t panels = parts_of(vectors, widest(int(tallest)));
+  const Panels<T> panels = {g.n, vectors, parts_of(vectors, widest(int(tallest)))};
 
   // In pieces of k, so that a panel of B stays in L1 while the row tiles pass over it, and a piece of A in L2 while the panels do.
   // C carries the chains across. A single row tile uses nothing twice.
-  const ptrdiff_t most = kPanelBytes / (parts_of(vectors, panels) * kVectorBytes);
-  const ptrdiff_t pieces = g.k > most && g.m > kTileRows ? parts_of(g.k, most) : 1;
+  const ptrdiff_t most = kPanelBytes / (parts_of(vectors, panels.count) * kVectorBytes);
+  const ptrdiff_t pieces = g.k > most && (g.m > kTileRows || g.b_col != 1) ? parts_of(g.k, most) : 1;
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   T* c = static_cast<T*>(g.c);
   for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
     const ptrdiff_t next = g.k * (i + 1) / pieces;
-    const Product<T> p = {next - at, a + at * g.a_col, g.a_row, g.a_col, b + at * g.b_row, g.b_row,
+    const Product<T> p = {next - at, a + at * g.a_col, g.a_row, g.a_col, g.a_row,          b + at * g.b_row, g.b_row,
                           c,         g.c_row,          0,       0,       g.accumulate || i};
     if (g.n < kLanes<T>)
-      run_panel(p, g.m, 1, g.n);
+      run_thin_panel(p, g.m, g.n, g.b_col);
     else
-      run_panels(p, g.m, g.n, vectors, panels, g.diagonal);
+      run_panels(g.packed ? with_packed_rows(p, static_cast<T*>(g.packed), g.m) : p, g.m, panels, g.b_col, g.diagonal);
     at = next;
   }
 }
@@ -298,7 +417,7 @@ template <class T>
 void narrow(const GemmArgs& g) {
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   T* c = static_cast<T*>(g.c);
-  Product<T> p = {g.k, a, g.a_row, 1, b, g.b_row, c, g.c_row, 0, 0, g.accumulate};
+  Product<T> p = {g.k, a, g.a_row, 1, g.a_row, b, g.b_row, c, g.c_row, 0, 0, g.accumulate};
   constexpr int kTall = 4;  // rows at a time for a single column
   for (ptrdiff_t j = 0; j < g.n;) {
     const int cols = int(g.n - j < kNarrowCols ? g.n - j : kNarrowCols);

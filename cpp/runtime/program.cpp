@@ -239,8 +239,9 @@ Strided Program::look(const Node* node, Strided view) const {
 }
 
 void Program::bind(const std::vector<Sizes>& input_sizes) {
-  if (bound_ && input_sizes == bound_sizes_ && layout_ == graph::Variable::layout_version()) return;
+  if (is_ready() && input_sizes == bound_sizes_) return;
   bound_ = false;
+  threads_ = num_threads();
   check(input_sizes.size() == inputs_.size(), "[function] expected ", inputs_.size(), " inputs, got ", input_sizes.size());
   symbols_.clear();
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -265,7 +266,7 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
 }
 
 void Program::bind_steps() {
-  const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
+  const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table(), threads_};
   scratch_bytes_ = 0;
   work_ = 0;
   for (const auto* list : {&settled_, &steps_})

@@ -6,6 +6,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "base/threads.h"
 #include "runtime/lower.h"
 
 namespace lamina::runtime {
@@ -39,7 +40,7 @@ class Program {
   bool is_bound(size_t i, const ptrdiff_t* shape, size_t rank) const {
     return i < bound_sizes_.size() && bound_sizes_[i].size() == rank && std::equal(shape, shape + rank, bound_sizes_[i].begin());
   }
-  bool is_ready() const { return bound_ && layout_ == graph::Variable::layout_version(); }
+  bool is_ready() const { return bound_ && layout_ == graph::Variable::layout_version() && threads_ == num_threads(); }
   const Sizes& output_sizes(size_t i) const { return output_sizes_[i]; }  // since the last bind()
 
   // What a run may be given besides.
@@ -102,6 +103,7 @@ class Program {
   Bindings symbols_;
   std::vector<Sizes> bound_sizes_, output_sizes_;
   bool bound_ = false;
+  int threads_ = 0;  // that the steps were cut for
   uint64_t layout_ = 0;
   AlignedBuffer arena_;
   AlignedBuffer scalars_;

@@ -20,6 +20,7 @@ struct Binder {
   const Bindings& symbols;
   std::function<Strided(const graph::Node*)> locate;  // where a tensor's elements lie
   const kernels::Table& kernels;
+  int threads;  // that will carry it out
 };
 
 // What a step sees while it runs.

@@ -13,17 +13,16 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kBlockRows = 96;      // rows of A in L2 beside a panel of B
-constexpr int64_t kBlockCols = 256;     // columns of C in one block
-constexpr int64_t kTurnedRows = 512;    // rows of a block that turns its part of B round: the turning pays once for all of them
-constexpr int64_t kTurnedCols = 64;     // and its columns: the turned part, kPiece x kTurnedCols, stays in L2
-constexpr int64_t kPiece = 512;         // longest piece of k that is turned or copied at once
-constexpr int64_t kCopiedBytes = 2048;  // between neighbours of a column of A^T from which they meet in few lines of L1, and need
-constexpr int64_t kCopiedCols = 64;     // a page each: copied side by side first, where C is as wide as this
-constexpr int64_t kUpdateRows = 48;     // a block with an update behind it reads weights and slots from far: long rows, which the
-constexpr int64_t kUpdateCols = 1024;   // processor fetches ahead, and few of them
-constexpr int64_t kMirrored = 32;       // rows and columns that are mirrored at once
-constexpr int64_t kUnitsWanted = 8;     // blocks for that many threads where the product is large enough
+constexpr int64_t kBlockRows = 256;     // rows of A, a piece of k of which stays in L2: packing a panel of B pays for all of them
+constexpr int64_t kBlockCols = 1024;    // columns of C in one block
+constexpr int64_t kUpdateRows = 96;     // a block with an update behind it reads weights and slots from far: long rows, which the
+                                        // processor fetches ahead, and few of them
+constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a column of A^T lie
+constexpr int64_t kPackedBytes = 2048;  // so many bytes apart: they meet in few lines of L1, and need a page each;
+constexpr int64_t kPackedRow = 4096;    // or where rows of A are so long, and a block so wide (1 to 4 % at 256 to 1,024 rows)
+constexpr int64_t kPackedWide = 512;
+constexpr int64_t kMirrored = 32;    // rows and columns that are mirrored at once
+constexpr int64_t kUnitsWanted = 4;  // blocks for each thread, where there are several and the product is large enough
 
 class GemmStep final : public Step {
  public:
@@ -70,7 +69,7 @@ class GemmStep final : public Step {
     const double elements = symmetric_ ? 0.5 * static_cast<double>(n_ * (n_ + 1)) : static_cast<double>(m_ * n_);
     flops_ = 2.0 * elements * static_cast<double>(k_) * matrices;
     work_ = flops_ + (epilogue_ ? epilogue_->work() : 0);
-    choose_blocks();
+    choose_blocks(binder.threads);
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
     scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
     bytes_ = static_cast<double>((m_ * k_ + k_ * n_ + (stores_product_ ? m_ * n_ : 0)) * element_) * matrices +
@@ -138,9 +137,7 @@ class GemmStep final : public Step {
 
   // How B is read, by its strides and by the shape of C.
   enum class Way {
-    rows,         // B's rows are dense
-    turned,       // B's columns are dense: a part at a time is transposed into scratch
-    gathered,     // B's strides are neither (repeated, every other column): a part at a time is copied into scratch
+    panels,       // a panel of B at a time, which is packed where that pays
     dots,         // few columns, A's rows and B's columns dense: dot products
     dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
     upright,      // few columns, A's columns dense: C^T = B^T A^T, where the dense rows of A^T fill the vectors
@@ -149,32 +146,26 @@ class GemmStep final : public Step {
   void choose_way(int64_t lanes) {
     // Dot products add in another order than chains do: m must not decide, or a row's bits would depend on its batch.
     const bool few = n_ <= lanes / 2;
-    way_ = Way::rows;
+    way_ = Way::panels;
     if (few && a_col_ == 1 && (b_row_ == 1 || b_col_ == 1 || n_ == 1))
       way_ = b_row_ == 1 ? Way::dots : Way::dots_turned;
     else if (few && a_row_ == 1 && m_ >= lanes)
       way_ = Way::upright;
-    else if (b_col_ != 1 && n_ > 1)
-      way_ = b_row_ == 1 || k_ == 1 ? Way::turned : Way::gathered;
   }
 
-  void choose_blocks() {
+  void choose_blocks(int threads) {
     const int64_t mr = kernel_.mr, nr = kernel_.nr;
     const int64_t grain = epilogue_ ? round_up(epilogue_->grain(), mr) : mr;  // of rows
     const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
-    const bool turned = way_ == Way::turned || way_ == Way::gathered;
     const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     const auto whole_grains = [&](int64_t most) { return std::max(round_up(most, mr) / grain, int64_t{1}) * grain; };
-    block_rows_ = std::min(round_up(rows, grain), whole_grains(turned ? kTurnedRows : kBlockRows));
-    block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), turned ? std::max(kTurnedCols, nr) : kBlockCols);
     const bool updates = epilogue_ && epilogue_->has_rules();
-    if (updates) {
-      block_rows_ = std::min(round_up(rows, grain), whole_grains(kUpdateRows));
-      block_cols_ = std::min(round_up(cols, nr), kUpdateCols);
-    }
+    block_rows_ = std::min(round_up(rows, grain), whole_grains(updates ? kUpdateRows : kBlockRows));
+    block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), kBlockCols);
+    const int64_t most = threads > 1 ? kUnitsWanted * threads : 1;
     int64_t wanted = 1;
-    while (wanted < kUnitsWanted && static_cast<double>(2 * wanted) * kUnitWork <= work_) wanted *= 2;
-    // An update likes long rows (see kUpdateRows); an epilogue that takes long likes whole ones, over which its loops run on.
+    while (wanted < most && static_cast<double>(2 * wanted) * kUnitWork <= work_) wanted *= 2;
+    // An update likes long rows; an epilogue that takes long likes whole ones, over which its loops run on.
     const bool long_rows = updates || work_ > 1.25 * flops_;
     const auto blocks = [&] { return stacks_ * ceil_div(rows, block_rows_) * ceil_div(cols, block_cols_); };
     while (blocks() < wanted) {
@@ -193,11 +184,11 @@ class GemmStep final : public Step {
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = ceil_div(n_, block_cols_);
     units_ = stacks_ * row_blocks_ * col_blocks_;
-    piece_ = std::max<int64_t>(1, ceil_div(k_, std::max<int64_t>(1, ceil_div(k_, kPiece))));
-    int64_t elements = 0;  // of scratch for the other side of a transpose
-    copies_a_ = way_ == Way::rows && a_row_ == 1 && m_ > 1 && k_ > 1 && n_ >= kCopiedCols && a_col_ * element_ >= kCopiedBytes;
-    if (copies_a_) elements = piece_ * block_rows_;
-    if (turned) elements = piece_ * block_cols_;
+    const bool far_columns = a_row_ == 1 && a_col_ * element_ >= kPackedBytes && block_cols_ >= kPackedCols;
+    const bool far_rows = a_col_ == 1 && a_row_ * element_ >= kPackedRow && block_cols_ >= kPackedWide;
+    packs_a_ = way_ == Way::panels && m_ >= 2 * mr && k_ > 1 && (far_columns || far_rows);
+    int64_t elements = 0;  // of scratch for what is packed or transposed
+    if (packs_a_) elements = std::min<int64_t>(k_, kernel_.piece) * block_rows_;
     if (way_ == Way::dots_turned) elements = k_ * block_cols_;
     if (way_ == Way::upright) elements = block_rows_ * block_cols_;
     pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
@@ -236,56 +227,17 @@ class GemmStep final : public Step {
     args.a_col = a_col_;
     args.b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
     args.b_row = b_row_;
+    args.b_col = n_ > 1 ? b_col_ : 1;
     args.c = c;
     args.c_row = c_row;
+    if (packs_a_) args.packed = scratch;
     if (symmetric_) args.diagonal = block.col0 - block.row0;
     switch (way_) {
-      case Way::rows: return copies_a_ ? multiply_copied(args, scratch) : kernel_.block(args);
-      case Way::turned:
-      case Way::gathered: return multiply_turned(args, scratch);
+      case Way::panels: return kernel_.block(args);
       case Way::dots: args.b_row = b_col_; return kernel_.narrow(args);
       case Way::dots_turned: return multiply_dots_turned(args, scratch);
       case Way::upright: return multiply_upright(args, scratch);
     }
-  }
-
-  void multiply_copied(kernels::GemmArgs args, char* copy) const {
-    const char *a = static_cast<const char*>(args.a), *b = static_cast<const char*>(args.b);
-    const int64_t line = args.m * element_;
-    for (int64_t k0 = 0; k0 < k_; k0 += piece_) {
-      args.k = std::min(piece_, k_ - k0);
-      for (int64_t i = 0; i < args.k; ++i)
-        std::memcpy(copy + i * line, a + (k0 + i) * a_col_ * element_, static_cast<size_t>(line));
-      args.a = copy;
-      args.a_col = args.m;
-      args.b = b + k0 * b_row_ * element_;
-      args.accumulate = k0 > 0;
-      kernel_.block(args);
-    }
-  }
-
-  void multiply_turned(kernels::GemmArgs args, char* turned) const {
-    const char *a = static_cast<const char*>(args.a), *b = static_cast<const char*>(args.b);
-    for (int64_t k0 = 0; k0 == 0 || k0 < k_; k0 += piece_) {
-      args.k = std::min(piece_, k_ - k0);
-      args.a = a + k0 * a_col_ * element_;
-      const char* part = b + k0 * b_row_ * element_;
-      if (way_ == Way::turned)
-        kernel_.transpose(turned, args.n, part, b_col_, args.n, args.k);
-      else
-        gather(turned, part, args.k, args.n);
-      args.b = turned;
-      args.b_row = args.n;
-      args.accumulate = k0 > 0;
-      kernel_.block(args);
-    }
-  }
-
-  // to[r, c] = from[r * b_row + c * b_col], dense.
-  void gather(char* to, const char* from, int64_t rows, int64_t cols) const {
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t c = 0; c < cols; ++c, to += element_)
-        std::memcpy(to, from + (r * b_row_ + c * b_col_) * element_, static_cast<size_t>(element_));
   }
 
   void multiply_dots_turned(kernels::GemmArgs args, char* turned) const {
@@ -306,6 +258,7 @@ class GemmStep final : public Step {
     t.a_col = b_row_;
     t.b = args.a;
     t.b_row = a_col_;
+    t.b_col = 1;
     t.c = column ? args.c : scratch;
     t.c_row = args.m;
     kernel_.block(t);
@@ -340,9 +293,9 @@ class GemmStep final : public Step {
   int a_buffer_ = -1, b_buffer_ = -1;
   std::vector<int64_t> a_at_, b_at_;  // first element of each matrix of the stack
   Strided c_;
-  int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1, piece_ = 1;
-  Way way_ = Way::rows;
-  bool copies_a_ = false;   // part by part, to scratch
+  int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
+  Way way_ = Way::panels;
+  bool packs_a_ = false;    // to scratch, a piece of k at a time
   bool symmetric_ = false;  // A = B^T: only what is on and above the diagonal is multiplied
   size_t pack_bytes_ = 0, block_bytes_ = 0;
 };

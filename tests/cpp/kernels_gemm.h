@@ -1,30 +1,37 @@
 // Products: against double sums, bit-equal however they are cut; narrow products; transposes.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels_common.h"
 
 namespace kernels_test {
 
+// How B lies: its rows are dense, its columns are, or neither.
+enum class Right { rows, columns, sparse };
+
 template <class T>
 struct Matrices {
-  ptrdiff_t m, n, k, a_row, a_col, b_row, c_row;
+  ptrdiff_t m, n, k, a_row, a_col, b_row, b_col, c_row;
   std::vector<T> a, b, c;
 
-  Matrices(ptrdiff_t m_, ptrdiff_t n_, ptrdiff_t k_, bool transposed) : m(m_), n(n_), k(k_) {
+  Matrices(ptrdiff_t m_, ptrdiff_t n_, ptrdiff_t k_, bool transposed, Right right = Right::rows) : m(m_), n(n_), k(k_) {
     a_row = transposed ? 1 : k + 1;
     a_col = transposed ? m + 2 : 1;
-    b_row = n + 3;
+    b_row = right == Right::columns ? 1 : right == Right::rows ? n + 3 : 2 * n + 1;
+    b_col = right == Right::columns ? k + 2 : right == Right::rows ? 1 : 2;
     c_row = n + 1;
     a = normal_values<T>(size_t(m * (k + 1) + k * (m + 2)));
-    b = normal_values<T>(size_t(k * b_row + 1));
+    b = normal_values<T>(size_t(k * b_row + n * b_col + 1));
     c = normal_values<T>(size_t(m * c_row + 1));
   }
   GemmArgs args(std::vector<T>& out, bool accumulate) const {
-    return {m, n, k, a.data(), a_row, a_col, b.data(), b_row, out.data(), c_row, accumulate};
+    return {m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, out.data(), c_row, accumulate};
   }
   Wider<T> right(ptrdiff_t i, ptrdiff_t j, bool accumulate) const {
     Wider<T> sum = accumulate ? Wider<T>(c[size_t(i * c_row + j)]) : 0;
-    for (ptrdiff_t p = 0; p < k; ++p) sum += Wider<T>(a[size_t(i * a_row + p * a_col)]) * Wider<T>(b[size_t(p * b_row + j)]);
+    for (ptrdiff_t p = 0; p < k; ++p)
+      sum += Wider<T>(a[size_t(i * a_row + p * a_col)]) * Wider<T>(b[size_t(p * b_row + j * b_col)]);
     return sum;
   }
 };
@@ -35,9 +42,10 @@ double product_tolerance(ptrdiff_t k) {
 }
 
 template <class T>
-void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool transposed, bool accumulate) {
+void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool transposed, bool accumulate,
+                 Right right = Right::rows) {
   const GemmKernel& gemm = table.gemm[precision<T>()];
-  const Matrices<T> x(m, n, k, transposed);
+  const Matrices<T> x(m, n, k, transposed, right);
   std::vector<T> whole = x.c, cut = x.c;
   gemm.block(x.args(whole, accumulate));
   for (ptrdiff_t i = 0; i < m; ++i) {
@@ -58,12 +66,22 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
         g.n = nc[j + 1] - nc[j];
         g.k = kc[p + 1] - kc[p];
         g.a = x.a.data() + mc[i] * x.a_row + kc[p] * x.a_col;
-        g.b = x.b.data() + kc[p] * x.b_row + nc[j];
+        g.b = x.b.data() + kc[p] * x.b_row + nc[j] * x.b_col;
         g.c = cut.data() + mc[i] * x.c_row + nc[j];
         gemm.block(g);
       }
   CHECK(same_bits(cut.data(), whole.data(), ptrdiff_t(cut.size())),
         table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on how it is cut");
+
+  // The same with A packed.
+  const auto room = size_t(m * std::min(k, gemm.piece));
+  std::vector<T> again = x.c, packed(room + 1, T(77));
+  GemmArgs g = x.args(again, accumulate);
+  g.packed = packed.data();
+  gemm.block(g);
+  CHECK(same_bits(again.data(), whole.data(), ptrdiff_t(again.size())),
+        table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on packing");
+  CHECK(packed[room] == T(77), table.isa << " block wrote beyond the room for A");
 }
 
 template <class T>
@@ -112,6 +130,8 @@ void check_half(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdi
   std::vector<T> whole = x.c, half = x.c;
   GemmArgs g = x.args(whole, true);
   gemm.block(g);
+  std::vector<T> packed(size_t(m * std::min(k, gemm.piece)));
+  if (n % 2 == 0) g.packed = packed.data();
   g.c = half.data();
   g.diagonal = diagonal;
   gemm.block(g);
@@ -158,12 +178,21 @@ void check_gemm(const Table& table) {
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 6, 7, 8, 11, 13})
     for (ptrdiff_t n : kSizes)
       for (ptrdiff_t k : {0, 1, 2, 9})
-        for (bool transposed : {false, true}) check_block<T>(table, m, n, k, transposed, (m + n) % 2 == 0);
+        for (bool transposed : {false, true})
+          for (Right right : {Right::rows, Right::columns, Right::sparse})
+            check_block<T>(table, m, n, k, transposed, (m + n) % 2 == 0, right);
   check_block<T>(table, 37, 61, 53, false, false);
   check_block<T>(table, 37, 61, 53, true, true);
   check_block<T>(table, 13, 70, 1500, false, false);  // several pieces of k
   check_block<T>(table, 13, 3, 1500, true, true);
   check_block<T>(table, 20, 300, 33, false, true);
+  for (Right right : {Right::rows, Right::columns, Right::sparse}) {  // several groups of panels, several pieces of k
+    check_block<T>(table, 3, 150, 700, false, true, right);
+    check_block<T>(table, 40, 530, 130, true, false, right);
+    check_block<T>(table, 40, 1030, 9, false, false, right);
+    check_block<T>(table, 33, 21, 1100, false, true, right);
+    check_block<T>(table, 9, 3, 4200, false, false, right);
+  }
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
     for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
       for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, (m + k) % 2 == 0);
