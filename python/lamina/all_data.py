@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +18,14 @@ from lamina.optim.least_squares import LeastSquares
 from lamina.programs import Task
 from lamina.sources import BatchDone, Outcome, Part, Samples
 from lamina.steps import CHUNK, evaluate_checked, parts
+from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
     from lamina.model import Model
 
 Array = np.ndarray[Any, Any]
+
+ONE = np.ones(1)  # the share of an epoch's only batch
 
 
 class AllData:
@@ -58,7 +61,7 @@ class AllData:
         if self.metrics and np.isfinite(loss):
             figures = evaluate_checked(self.model, *self.samples, self.metrics, CHUNK)
             named = {name: value for name, value in figures.items() if name != "loss"}
-        return Outcome(self._losses, np.ones(1), named)
+        return Outcome(self._losses, ONE, named)
 
     def so_far(self) -> Part:
         return Part(self._losses)
@@ -74,6 +77,9 @@ class AllData:
 
     # ---- problems ----
 
+    def _network(self, optimizer: FullBatch, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> FlatNetwork:
+        return FlatNetwork(inputs, outputs, self.model.programs.trainable, optimizer.state["theta"], optimizer.state["clock"])
+
     def _squares(self, optimizer: FullBatch) -> tuple[FlatNetwork, LeastSquares]:
         model, given = self.model, self.samples.data
         for loss in model.objective.losses:
@@ -82,7 +88,7 @@ class AllData:
                     f"[optim.{type(optimizer).__name__}] expected the loss 'mse', got {loss!r}; other losses train with LBFGS"
                 )
         bayesian = bool(getattr(optimizer, "bayesian", False))
-        network = FlatNetwork(model.inputs, model.outputs, model.programs.trainable, optimizer.state["theta"])
+        network = self._network(optimizer, model.inputs, model.outputs)
         targets, scales = [], []
         for loss, factor, y in zip(model.objective.losses, model.objective.loss_weights, given.y, strict=True):
             target = np.asarray(y, np.float64).reshape(len(y), -1)
@@ -103,9 +109,8 @@ class AllData:
     def _loss(self, optimizer: FullBatch) -> tuple[FlatNetwork, Any]:
         model, given = self.model, self.samples.data
         graph = model.programs.loss(Task(self.samples.targets, given.weight is not None))
-        theta = optimizer.state["theta"]
-        network = FlatNetwork([*model.inputs, *graph.targets, *graph.weight], [graph.loss], model.programs.trainable, theta)
-        loss = network.outputs[0]
+        network = self._network(optimizer, [*model.inputs, *graph.targets, *graph.weight], [graph.loss])
+        loss, theta = network.outputs[0], network.theta
         program = core.Program([t.node for t in network.inputs], [loss.node, grad(loss, theta).node])
         sources = [np.ascontiguousarray(a, _dtype(t.dtype)) for a, t in zip((*given.x, *given.y), network.inputs, strict=False)]
         if given.weight is not None:

@@ -10,28 +10,42 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
+from lamina.function import Function, function
 from lamina.lift import constant
 from lamina.samplewise import children, resolved
-from lamina.tensor import Parameter, Tensor
+from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
 
 
 class FlatNetwork:
-    """The outputs' math on new inputs, in float64, each weight a part of `theta`; as an inference program computes it."""
+    """The outputs' math on new inputs, in float64, each weight a part of `theta`; as an inference program computes it.
 
-    def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], parameters: Sequence[Parameter], theta: Parameter):
-        self.parameters, self.theta = list(parameters), theta
+    The first number of `clock` counts the commits.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        parameters: Sequence[Parameter],
+        theta: Parameter,
+        clock: Parameter,
+    ):
+        self.parameters, self.theta, self._clock = list(parameters), theta, clock
         self.inputs = [_like(t) for t in inputs]
         self.weights: list[Tensor] = []
-        self._places: list[tuple[Parameter, tuple[int, int], tuple[int, ...]]] = []
+        self._new, self._parts = placeholder(tuple(theta.shape), "float64"), list[Tensor]()
         start = 0
         for p in self.parameters:
             shape = tuple(int(n) for n in p.shape)
             end = start + math.prod(shape)
-            self._places.append((p, (start, end), shape))
             self.weights.append(ops.reshape(theta[start:end], shape))
+            self._parts.append(ops.cast(ops.reshape(self._new[start:end], shape), p.dtype))
             start = end
+        self._theta: Array | None = None  # as it was last
+        self._differs = self._build_differs()
+        self._writers: dict[tuple[Parameter, ...], Function] = {}
         new = {old.node.serial: t.node for old, t in zip(inputs, self.inputs, strict=True)}
         new |= {p.node.serial: w.node for p, w in zip(self.parameters, self.weights, strict=True)}
         self._by_variable = {p.variable: w.node for p, w in zip(self.parameters, self.weights, strict=True)}
@@ -55,30 +69,33 @@ class FlatNetwork:
             attrs["dtype"] = "float64"
         return core.make(node.op, below, attrs)
 
-    def read(self) -> Array:
-        """The network's weights as one vector."""
-        parts = [p.value.ravel() for p in self.parameters]
-        return np.concatenate(parts).astype(np.float64) if parts else np.zeros(0)
-
     def load(self) -> Array:
-        """`theta` as the network has it: with its own digits where only rounding lies between, else the weights."""
-        theta = self.theta.value
-        current = self.read()
-        if not np.array_equal(self._rounded(theta), current):
-            self.theta.value = theta = current
-        return theta
+        """`theta` as the network has it: with its own digits where only rounding lies between, else the weights; the same array as
+        long as they stay.
+        """
+        if self._theta is None or self._differs(self._theta):
+            self._theta = self.theta.value
+            if self._differs(self._theta):
+                self._theta = self.theta.value = np.concatenate([p.value for p in self.parameters], axis=None, dtype=np.float64)
+        return self._theta
 
-    def _rounded(self, theta: Array) -> Array:
-        if all(p.dtype == "float64" for p in self.parameters):
-            return theta
-        if all(p.dtype == "float32" for p in self.parameters):
-            return theta.astype(np.float32).astype(np.float64)
-        return np.concatenate([theta[a:b].astype(p.dtype) for p, (a, b), _ in self._places]).astype(np.float64)
+    def _build_differs(self) -> Function:
+        unlike = [ops.sum(ops.cast(part != p, "float64")) for part, p in zip(self._parts, self.parameters, strict=True)]
+        return function([self._new], sum(unlike, start=constant(0.0, "float64")))
 
     def commit(self, theta: Array, others: Mapping[Parameter, Any]) -> None:
         """Makes `theta` the network's weights, with other values: all at once, whatever thread or Ctrl-C comes in between."""
-        values = {p: theta[a:b].reshape(shape) for p, (a, b), shape in self._places} | {self.theta: theta} | dict(others)
-        core.write([p.variable for p in values], list(values.values()))
+        several = tuple(others)
+        if several not in self._writers:
+            self._writers[several] = self._build_writer(several)
+        self._writers[several](theta, *others.values())
+        self._theta = theta
+
+    def _build_writer(self, others: tuple[Parameter, ...]) -> Function:
+        values = [placeholder(tuple(p.shape), p.dtype) for p in others]
+        later = self._clock + np.eye(1, int(self._clock.shape[0]))[0]
+        new = (*self._parts, self._new, later, *values)
+        return function([self._new, *values], [], zip((*self.parameters, self.theta, self._clock, *others), new, strict=True))
 
 
 def _like(tensor: Tensor) -> Tensor:

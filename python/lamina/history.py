@@ -38,7 +38,9 @@ class History:
 
     def append(self, logs: Mapping[str, Any]) -> None:
         """Takes in the figures of the next epoch."""
-        self._rows.append({name: value if np.ndim(value) else float(value) for name, value in logs.items()})
+        self._rows.append(
+            {name: value if not isinstance(value, float) and np.ndim(value) else float(value) for name, value in logs.items()}
+        )
 
     def amend(self, logs: Mapping[str, Any]) -> None:
         """Takes in more figures of the last epoch."""

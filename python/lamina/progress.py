@@ -82,7 +82,7 @@ class Progress:
 
     def end_epoch(self, logs: Mapping[str, Any]) -> None:
         """After the epoch and its validation, with its figures."""
-        self._figures = {name: float(value) for name, value in logs.items() if np.ndim(value) == 0}
+        self._figures = {name: float(value) for name, value in logs.items() if isinstance(value, float) or np.ndim(value) == 0}
         self._ended += 1
         for name, course in self._courses.items():
             course.append(self._figures.get(name, float("nan")))

@@ -34,10 +34,11 @@ class FullBatch(Optimizer, ABC):
         self.max_seconds = checks.optional_number(self._where, "max_seconds", max_seconds, 0, open_low=True)
 
     def _vector(self, name: str, value: Any) -> Parameter:
-        """A vector or a number of the state, created at its first use."""
-        value = np.asarray(value, np.float64)
+        """A vector or a number of the state, created at its first use; in float64 unless it comes in float32."""
+        value = np.asarray(value)
         if name not in self.state:
-            self.state[name] = Parameter(value, name=name, trainable=False, dtype="float64")
+            dtype = "float32" if value.dtype == np.float32 else "float64"
+            self.state[name] = Parameter(value, name=name, trainable=False, dtype=dtype)
         elif tuple(self.state[name].shape) != value.shape:
             raise ValueError(
                 f"[{self._where}] expected a network with {self.state[name].shape[0]} weights, got {value.shape[0]}; the optimizer "
@@ -64,9 +65,7 @@ class FullBatch(Optimizer, ABC):
 
     def _take_over(self, theta: Any, **state: Any) -> None:
         """Ends a step: new weights, new state by name, and the count of steps; all at once, so that Ctrl-C cannot part them."""
-        clock = self.state["clock"].value
-        clock[0] += 1
-        self._network.commit(theta, {self.state[name]: value for name, value in {**state, "clock": clock}.items()})
+        self._network.commit(theta, {self.state[name]: value for name, value in state.items()})
 
     def _late(self) -> bool:
         return self.max_seconds is not None and time.perf_counter() - self._begun >= self.max_seconds

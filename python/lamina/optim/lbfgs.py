@@ -20,12 +20,13 @@ STEEP = 1e-10  # of |s| |y|: a pair whose s.y is no larger says nothing about cu
 
 
 class Point(NamedTuple):
-    """A place on the search line: step length, loss, slope along the line, gradient."""
+    """A place on the search line: step length, loss, slope along the line, gradient, weights."""
 
     t: float
     f: float
     slope: float
     g: Array
+    theta: Array
 
 
 class LBFGS(FullBatch):
@@ -75,11 +76,11 @@ class LBFGS(FullBatch):
         size = int(self.state["theta"].shape[0])
         if "pairs" not in self.state:
             self._vector("count", 0.0)
-            self._vector("pairs", np.zeros((2, self.history, size)))
+            self._vector("pairs", np.zeros((2, self.history, size), np.float32))
             self._vector("products", np.zeros((2, self.history, self.history)))
         elif self._changed:  # the state is what a checkpoint holds; the pairs themselves work in memory
             for name, rows in zip(("pairs", "products"), self._pairs.arrays(), strict=True):
-                whole = np.zeros(tuple(self.state[name].shape))
+                whole = np.zeros(tuple(self.state[name].shape), rows.dtype)
                 whole[tuple(slice(0, n) for n in rows.shape)] = rows
                 self.state[name].value = whole
             self.state["count"].value = float(len(self._pairs))
@@ -91,7 +92,7 @@ class LBFGS(FullBatch):
 
     def advance(self) -> float:
         theta = self._network.load()
-        if self._at is None or not np.array_equal(self._at[0], theta):
+        if self._at is None or self._at[0] is not theta:
             self._at = self._look(theta)
         _, f, g = self._at
         if not math.isfinite(f):
@@ -122,7 +123,7 @@ class LBFGS(FullBatch):
         d = self._pairs.direction()
         slope = float(d @ g)
         first = 1.0 if len(self._pairs) else min(1.0, 1.0 / max(float(np.abs(g).sum()), 1e-300))
-        found = self._search(theta, d, Point(0.0, f, slope, g), first) if slope < 0 else None
+        found = self._search(d, Point(0.0, f, slope, g, theta), first) if slope < 0 else None
         if found is None and len(self._pairs):  # rounding has spoilt H: along -g
             self._pairs, self._changed = Pairs(self.history, len(g)), True
             self._pairs.look(g)
@@ -132,10 +133,9 @@ class LBFGS(FullBatch):
             self.stop_reason = "line"
             return f
         step = found.t * d
-        new = theta + step
-        self._take_over(new)
+        self._take_over(found.theta)
         self._pairs.add(step, found.g)
-        self._at, self._changed = (new, found.f, found.g), True
+        self._at, self._changed = (found.theta, found.f, found.g), True
         if found.f <= self.goal:
             self.stop_reason = "goal"
         elif abs(f - found.f) <= self.tol_change and np.abs(step).max() <= self.tol_change:
@@ -144,14 +144,16 @@ class LBFGS(FullBatch):
 
     # ---- the line search ----
 
-    def _search(self, theta: Array, d: Array, start: Point, t: float) -> Point | None:
-        """A point on theta + t d that satisfies the strong Wolfe conditions; else the lowest one found, None if none is lower."""
+    def _search(self, d: Array, start: Point, t: float) -> Point | None:
+        """A point start + t d that satisfies the strong Wolfe conditions; else the lowest one found, None if none is lower."""
 
         def at(t: float) -> Point:
             self.evaluations += 1
-            f, g = self._problem(theta + t * d)
+            theta = start.theta + t * d
+            f, g = self._problem(theta)
             slope = float(d @ g)  # finite only where g is
-            return Point(t, f, slope, g) if math.isfinite(f) and math.isfinite(slope) else Point(t, math.inf, math.inf, g)
+            finite = math.isfinite(f) and math.isfinite(slope)
+            return Point(t, f, slope, g, theta) if finite else Point(t, math.inf, math.inf, g, theta)
 
         before, left = start, self.max_evaluations
         while left > 0:
@@ -207,12 +209,13 @@ class Pairs:
 
     H g = gamma g + S^T p + Y^T q;  with R = triu(S Y^T), D its diagonal, gamma = s.y / y.y of the last pair:
     u = R^-1 S g,  p = R^-T ((D + gamma Y Y^T) u - gamma Y g),  q = -gamma u
-    The last columns of S Y^T and Y Y^T are what W g has changed by.
+    The last columns of S Y^T and Y Y^T are what W g has changed by. W is in float32: reading it is what a step costs besides the
+    gradient, and H is an estimate; the sums over the pairs are in float64.
     """
 
     def __init__(self, most: int, size: int):
         self._most = most
-        self._memory: Array = np.empty((2 * most, 2, size))
+        self._memory: Array = np.empty((2 * most, 2, size), np.float32)
         self._products: Array = np.empty((2, 2 * most, 2 * most))
         self._kept = (0, 0)  # from where to where the pairs lie
 
@@ -221,7 +224,7 @@ class Pairs:
 
     def look(self, g: Array) -> None:
         """The gradient where the next step starts."""
-        self._g, self._wg = g, self._rows(*self._kept) @ g
+        self._g, self._wg = g, self._times(*self._kept, g)
 
     def add(self, s: Array, g: Array) -> None:
         """Takes in a step and the gradient after it, unless they show no positive curvature; the oldest pair goes."""
@@ -236,12 +239,12 @@ class Pairs:
         if last == len(self._memory):  # slid to the end: back to the front, once in `most` steps
             self._memory[:n], self._products[:, :n, :n] = self._memory[first:], self._products[:, first:, first:]
             first, last = 0, n
-        self._memory[last, 0], self._memory[last, 1] = s, y
-        wg = self._rows(first, last + 1) @ g
-        change = wg[:-2] - self._wg[len(self._wg) - 2 * n :]
+        self._memory[last] = s, y
+        wg = self._times(first, last + 1, g)
+        s_change, y_change = (wg[:-1] - self._wg[len(self._wg) - n :]).T
         yy_all, inverse = self._products[:, first : last + 1, first : last + 1]
-        yy_all[-1, :-1] = yy_all[:-1, -1] = change[1::2]
-        inverse[-1, :-1], inverse[:-1, -1] = 0.0, inverse[:-1, :-1] @ change[::2] / -sy  # a triangle's part inverts that part
+        yy_all[-1, :-1] = yy_all[:-1, -1] = y_change
+        inverse[-1, :-1], inverse[:-1, -1] = 0.0, inverse[:-1, :-1] @ s_change / -sy  # a triangle's part inverts that part
         yy_all[-1, -1], inverse[-1, -1] = yy, 1.0 / sy
         self._g, self._wg, self._kept = g, wg, (first, last + 1)
 
@@ -251,9 +254,12 @@ class Pairs:
             return -self._g
         yy, inverse = self._products[:, slice(*self._kept), slice(*self._kept)]
         gamma = 1.0 / (inverse[-1, -1] * yy[-1, -1])
-        u = inverse @ self._wg[::2]
-        p = (u / inverse.diagonal() + gamma * (yy @ u - self._wg[1::2])) @ inverse
-        return np.stack((-p, gamma * u), 1).ravel() @ self._rows(*self._kept) - gamma * self._g  # type: ignore[no-any-return]
+        sg, yg = self._wg.T
+        u = inverse @ sg
+        factors = np.empty((len(self), 2), np.float32)
+        factors[:, 0] = (gamma * (yg - yy @ u) - u / inverse.diagonal()) @ inverse
+        factors[:, 1] = gamma * u
+        return factors.ravel() @ self._rows(*self._kept) - gamma * self._g  # type: ignore[no-any-return]
 
     def arrays(self) -> tuple[Array, Array]:
         """(2, n, P): s and y; (2, n, n): Y Y^T, R^-1."""
@@ -268,3 +274,7 @@ class Pairs:
 
     def _rows(self, first: int, end: int) -> Array:
         return self._memory[first:end].reshape(2 * (end - first), self._memory.shape[2])
+
+    def _times(self, first: int, end: int, g: Array) -> Array:
+        """(n, 2): s.g and y.g of each pair."""
+        return (self._rows(first, end) @ g.astype(np.float32)).astype(np.float64).reshape(-1, 2)
