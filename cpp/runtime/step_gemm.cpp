@@ -1,7 +1,7 @@
 // C = A B in blocks of C: each block is one unit, multiplied over all of k and then finished by the epilogue while it is in cache.
 //
-// Blocks are cut by m, n and k alone, and every element of C is one chain of multiply-adds over ascending k: the result does not
-// depend on the number of threads, nor on the other rows.
+// Blocks are cut for the threads there are, and every element of C is one chain of multiply-adds over ascending k: the result depends
+// neither on their number nor on the other rows.
 #include <algorithm>
 #include <cstring>
 #include <memory>
