@@ -345,9 +345,23 @@ void run_panels(const Product<T>& whole, ptrdiff_t m, const Panels<T>& panels, p
   }
 }
 
+// k = 1, as in the gradients of a batch of one: each row of C is the row of B times a number, stored once and read never.
+template <class T>
+void run_outer(const GemmArgs& g) {
+  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
+  T* c = static_cast<T*>(g.c);
+  for (ptrdiff_t i = 0; i < g.m; ++i, a += g.a_row, c += g.c_row) {
+    const Vec<T> factor(*a);
+    const auto at = [&](ptrdiff_t j) { store(c + j, fma(factor, load(b + j), Vec<T>(0.0))); };
+    for (ptrdiff_t j = 0; j + kLanes<T> < g.n; j += kLanes<T>) at(j);
+    at(g.n - kLanes<T>);
+  }
+}
+
 template <class T>
 void block(const GemmArgs& g) {
   if (g.m == 0 || g.n == 0) return;
+  if (g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && !g.accumulate) return run_outer<T>(g);
   const ptrdiff_t vectors = parts_of(g.n, kLanes<T>);
   const ptrdiff_t tallest = parts_of(g.m, parts_of(g.m, kTileRows));
   const Panels<T> panels = {g.n, vectors, parts_of(vectors, widest(int(tallest)))};
