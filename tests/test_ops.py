@@ -458,6 +458,26 @@ def test_matmul_of_transposes(dtype, rng):
             np.testing.assert_allclose(build_and_run(f, arrays), want, rtol=0, atol=4 * k * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("n", [150, 7])  # copied first where that is quick
+@pytest.mark.parametrize("operation", [lm.matmul, lm.dot])
+def test_arrays_may_lie_in_any_way(operation, n, rng):
+    """Dense, transposed and sliced arrays of one shape take turns."""
+    ways = [
+        np.copy,
+        lambda x: np.copy(x).T,
+        np.transpose,
+        lambda x: np.tile(x, (2, 2))[:n, :n],
+        lambda x: np.repeat(x, 2, 1)[:, ::2],
+    ]
+    for _ in range(2):
+        for first in ways:
+            for second in ways:
+                a, b = first(rng.normal(size=(n, n))), second(rng.normal(size=(n, n)))
+                np.testing.assert_allclose(operation(a, b), a @ b, rtol=0, atol=1e-12 * n)
+    with pytest.raises(ValueError, match=rf"\({n}, {n}\).*\({n + 1}, {n}\)"):
+        operation(np.ones((n, n)).T, np.ones((n, n + 1)).T)
+
+
 def test_nan_and_infinity_pass_through_matmul():
     a = np.array([[0.0, 1.0], [0.0, 0.0]])
     b = np.array([[np.nan, np.inf], [1.0, 2.0]])

@@ -133,15 +133,27 @@ def _hashable(value: Any) -> Any:
     return value
 
 
-def operation(count: int | None) -> Callable[[_Build], Any]:
+def operation(count: int | None, *, turns: bool = False) -> Callable[[_Build], Any]:
     """Makes an operation of a function that builds it; its first `count` arguments are operands (None: one list of them).
 
-    Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run.
+    Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run. `turns`: a matrix
+    whose columns are dense goes into the program transposed, and is turned back there; otherwise it would be copied first.
     """
-    return _of_a_list if count is None else functools.partial(_of_operands, count)
+    return _of_a_list if count is None else functools.partial(_of_operands, count, turns)
 
 
-def _of_operands(count: int, build: _Build) -> Any:
+_LARGE = 16_384  # elements from which copying takes longer than the few calls around a matrix that goes in transposed
+
+
+def _is_turned(array: Array) -> bool:
+    return array.ndim == 2 and array.size >= _LARGE and array.flags.f_contiguous and not array.flags.c_contiguous
+
+
+def _turned(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
+    return [v.T if turned else v for v, turned in zip(values, which, strict=True)]
+
+
+def _of_operands(count: int, turns: bool, build: _Build) -> Any:
     names = list(inspect.signature(build).parameters)[:count]
     where = build.__name__
     quick: dict[Any, Callable[..., Array]] = {}  # by one array or two as they are: found without another look
@@ -152,6 +164,8 @@ def _of_operands(count: int, build: _Build) -> Any:
         if not kwargs:
             if count == 2 and len(args) == 2 and type(args[0]) is type(args[1]) is np.ndarray:
                 key = args[0].dtype, args[0].shape, args[1].dtype, args[1].shape
+                if turns:
+                    key = *key, args[0].flags.c_contiguous, args[1].flags.c_contiguous
             elif count == 1 and args and type(args[0]) is np.ndarray:
                 key = args[0].dtype, args[0].shape, *args[1:]
             try:
@@ -163,12 +177,16 @@ def _of_operands(count: int, build: _Build) -> Any:
         operands, rest, named = _split(names, args, kwargs, where)
         if any(isinstance(v, Tensor) for v in operands):
             return build(*lift(operands, where), *rest, **named)
-        arrays = _weak(operands, where)
-        compute = _computation(build, arrays, lambda inputs: build(*inputs, *rest, **named), rest, sorted(named.items()))
-        if key is not None and compute.pack is None and all(a is b for a, b in zip(args, arrays, strict=False)):
+        given = _weak(operands, where)
+        which = [turns and _is_turned(a) for a in given]
+        arrays = _turned(given, which)
+        options = rest, sorted(named.items()), which
+        compute = _computation(build, arrays, lambda inputs: build(*_turned(inputs, which), *rest, **named), *options)
+        if key is not None and compute.pack is None and all(a is b for a, b in zip(args, given, strict=False)):
             if len(quick) == _MOST_QUICK:
                 quick.clear()
-            quick[key] = compute.program.single
+            single = compute.program.single
+            quick[key] = (lambda *values: single(*_turned(values, which))) if any(which) else single
         return compute(arrays)
 
     return call

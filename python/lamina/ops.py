@@ -285,7 +285,7 @@ def argmin(x: Tensor, axis: int = -1) -> Tensor:
 # ---- Products ----
 
 
-@operation(2)
+@operation(2, turns=True)
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product c[.., i, j] = sum_k a[.., i, k] b[.., k, j]; leading axes broadcast, a vector is a row or a column."""
     if a.ndim == 0 or b.ndim == 0:
@@ -303,7 +303,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     return c
 
 
-@operation(2)
+@operation(2, turns=True)
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """NumPy's dot of vectors and matrices: sum_k a[.., k] b[k, ..]."""
     if a.ndim == 0 or b.ndim == 0:
