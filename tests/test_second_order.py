@@ -403,16 +403,17 @@ def two_loops(pairs, g):
     return -q
 
 
+@pytest.mark.parametrize("unit", [1e-25, 1.0, 1e25])  # of the gradient: products of two are beyond float32
 @pytest.mark.parametrize("most", [1, 2, 5])
-def test_directions_are_those_of_the_two_loops(most, rng):
+def test_directions_are_those_of_the_two_loops(most, unit, rng):
     from lamina.optim.lbfgs import Pairs
 
     def compare():
         want = two_loops(kept, g)
         np.testing.assert_allclose(pairs.direction(), want, rtol=0, atol=2e-5 * np.abs(want).max())  # the pairs are in float32
 
-    pairs, kept, g = Pairs(most, 8), [], rng.normal(size=8)
-    curvature = np.diag(rng.uniform(0.1, 10, 8))
+    pairs, kept, g = Pairs(most, 8), [], unit * rng.normal(size=8)
+    curvature = unit * np.diag(rng.uniform(0.1, 10, 8))
     pairs.look(g)
     np.testing.assert_array_equal(pairs.direction(), -g)
     for _ in range(23):
@@ -422,7 +423,7 @@ def test_directions_are_those_of_the_two_loops(most, rng):
         pairs.add(s, g)
         kept = [*kept, (s, y)][-most:]
         compare()
-    g = g - s
+    g = g - unit * s
     pairs.add(s, g)  # no positive curvature
     assert len(pairs) == most
     compare()

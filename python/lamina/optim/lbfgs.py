@@ -99,7 +99,7 @@ class LBFGS(FullBatch):
             return math.nan
         if f <= self.goal:
             self.stop_reason = "goal"
-        elif np.abs(g).max(initial=0) <= self.tol_grad:
+        elif self._pairs.largest <= self.tol_grad:
             self.stop_reason = "gradient"
         elif self._late():
             self.stop_reason = "time"
@@ -223,7 +223,7 @@ class Pairs:
         return self._kept[1] - self._kept[0]
 
     def look(self, g: Array) -> None:
-        """The gradient where the next step starts."""
+        """The gradient where the next step starts; `largest` is max |g|."""
         self._g, self._wg = g, self._times(*self._kept, g)
 
     def add(self, s: Array, g: Array) -> None:
@@ -276,5 +276,8 @@ class Pairs:
         return self._memory[first:end].reshape(2 * (end - first), self._memory.shape[2])
 
     def _times(self, first: int, end: int, g: Array) -> Array:
-        """(n, 2): s.g and y.g of each pair."""
-        return (self._rows(first, end) @ g.astype(np.float32)).astype(np.float64).reshape(-1, 2)
+        """(n, 2): s.g and y.g of each pair; g goes in as numbers up to 1, so that y.g does not leave float32's range."""
+        self.largest = float(np.abs(g).max(initial=0))
+        scale = self.largest if 0 < self.largest < math.inf else 1.0
+        products = self._rows(first, end) @ (g / scale).astype(np.float32)
+        return products.astype(np.float64).reshape(-1, 2) * scale
