@@ -121,7 +121,8 @@ const Product kProducts[] = {
 void measure_product(const Table& table, const Product& p, double top) {
   std::vector<float> a = numbers(size_t(p.m * p.k)), b = numbers(size_t(p.k * p.n)), c(size_t(p.m * p.n));
   const bool t = p.form == 't', dots = p.form == 'd';
-  const GemmArgs g = {p.m, p.n, p.k, a.data(), t ? 1 : p.k, t ? p.m : 1, b.data(), dots ? p.k : p.n, c.data(), p.n, false};
+  const GemmArgs g = {p.m,      p.n, p.k,  a.data(), t ? 1 : p.k, t ? p.m : 1, b.data(), dots ? p.k : p.n, dots ? p.n : 1,
+                      c.data(), p.n, false};
   const auto run = dots ? table.gemm[kF32].narrow : table.gemm[kF32].block;
   const double s = time_of([&] { run(g); });
   const double gf = 2.0 * double(p.m) * double(p.n) * double(p.k) / s * 1e-9;
