@@ -40,24 +40,33 @@ LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b) {
   return merged<kZip, kHigh>(a, b, typename CountUp<kLanes<T>>::Result());
 }
 
-// kLanes rows x 4 columns
-LAMINA_INLINE void transpose_block(float* to, ptrdiff_t to_row, const float* from, ptrdiff_t from_row) {
+// kLanes rows x 4 columns (f64: 2), a vector for each column
+LAMINA_INLINE void turn(Vec<float>* columns, const float* from, ptrdiff_t from_row) {
   using V = Vec<float>;
   const V x0 = load_groups(from, 4 * from_row), x1 = load_groups(from + from_row, 4 * from_row);
   const V x2 = load_groups(from + 2 * from_row, 4 * from_row), x3 = load_groups(from + 3 * from_row, 4 * from_row);
   const V low01 = merged<true, false>(x0, x1), high01 = merged<true, true>(x0, x1);
   const V low23 = merged<true, false>(x2, x3), high23 = merged<true, true>(x2, x3);
-  store(to, merged<false, false>(low01, low23));
-  store(to + to_row, merged<false, true>(low01, low23));
-  store(to + 2 * to_row, merged<false, false>(high01, high23));
-  store(to + 3 * to_row, merged<false, true>(high01, high23));
+  columns[0] = merged<false, false>(low01, low23);
+  columns[1] = merged<false, true>(low01, low23);
+  columns[2] = merged<false, false>(high01, high23);
+  columns[3] = merged<false, true>(high01, high23);
+}
+LAMINA_INLINE void turn(Vec<double>* columns, const double* from, ptrdiff_t from_row) {
+  const Vec<double> x0 = load_groups(from, 2 * from_row), x1 = load_groups(from + from_row, 2 * from_row);
+  columns[0] = merged<true, false>(x0, x1);
+  columns[1] = merged<true, true>(x0, x1);
 }
 
-// kLanes rows x 2 columns
-LAMINA_INLINE void transpose_block(double* to, ptrdiff_t to_row, const double* from, ptrdiff_t from_row) {
-  const Vec<double> x0 = load_groups(from, 2 * from_row), x1 = load_groups(from + from_row, 2 * from_row);
-  store(to, merged<true, false>(x0, x1));
-  store(to + to_row, merged<true, true>(x0, x1));
+template <class T>
+constexpr int kTurned = 16 / int(sizeof(T));  // columns that turn at once
+
+template <class T>
+LAMINA_INLINE void transpose_block(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row) {
+  Vec<T> columns[kTurned<T>];
+  turn(columns, from, from_row);
+#pragma GCC unroll 4
+  for (int c = 0; c < kTurned<T>; ++c) store(to + c * to_row, columns[c]);
 }
 
 template <class T>
@@ -69,7 +78,7 @@ void transpose_plain(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row,
 // Bands of 64 bytes of columns, one cache line: it is used up while it is near. Within a band down the rows, so the stores run on.
 template <class T>
 void transpose(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols) {
-  constexpr ptrdiff_t kBand = 64 / sizeof(T), kCols = 16 / sizeof(T), kRows = kLanes<T>;
+  constexpr ptrdiff_t kBand = 64 / sizeof(T), kCols = kTurned<T>, kRows = kLanes<T>;
   const T* from = static_cast<const T*>(src);
   T* to = static_cast<T*>(dst);
   const ptrdiff_t full_rows = rows - rows % kRows, full_cols = cols - cols % kCols;

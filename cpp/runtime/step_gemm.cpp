@@ -17,8 +17,10 @@ constexpr int64_t kBlockRows = 256;     // rows of A, a piece of k of which stay
 constexpr int64_t kBlockCols = 1024;    // columns of C in one block
 constexpr int64_t kUpdateRows = 96;     // a block with an update behind it reads weights and slots from far: long rows, which the
                                         // processor fetches ahead, and few of them
-constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a column of A^T lie
+constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a row of A^T lie
 constexpr int64_t kPackedBytes = 2048;  // so many bytes apart: they meet in few lines of L1, and need a page each;
+constexpr int64_t kPackedLong = 128;    // half as far and less where a column has so many lines that they push each other out of
+constexpr int64_t kPackedNear = 512;    // L1, and a block is as wide (1.05 to 1.25 times as fast);
 constexpr int64_t kPackedRow = 4096;    // or where rows of A are so long, and a block so wide (1 to 4 % at 256 to 1,024 rows)
 constexpr int64_t kPackedWide = 512;
 constexpr int64_t kMirrored = 32;    // rows and columns that are mirrored at once
@@ -184,7 +186,9 @@ class GemmStep final : public Step {
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = ceil_div(n_, block_cols_);
     units_ = stacks_ * row_blocks_ * col_blocks_;
-    const bool far_columns = a_row_ == 1 && a_col_ * element_ >= kPackedBytes && block_cols_ >= kPackedCols;
+    const int64_t apart = a_row_ == 1 ? a_col_ * element_ : 0;  // bytes between the rows of A^T
+    const bool far_columns = (apart >= kPackedBytes && block_cols_ >= kPackedCols) ||
+                             (apart >= kPackedNear && block_cols_ >= kPackedLong && k_ >= kPackedLong);
     const bool far_rows = a_col_ == 1 && a_row_ * element_ >= kPackedRow && block_cols_ >= kPackedWide;
     packs_a_ = way_ == Way::panels && m_ >= 2 * mr && k_ > 1 && (far_columns || far_rows);
     int64_t elements = 0;  // of scratch for what is packed or transposed

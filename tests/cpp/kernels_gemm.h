@@ -187,7 +187,9 @@ void check_gemm(const Table& table) {
   check_block<T>(table, 13, 3, 1500, true, true);
   check_block<T>(table, 20, 300, 33, false, true);
   for (Right right : {Right::rows, Right::columns, Right::sparse}) {  // several groups of panels, several pieces of k
-    check_block<T>(table, 3, 150, 700, false, true, right);
+    for (ptrdiff_t m : {1, 2, 3, 4, 5})
+      for (ptrdiff_t k : {254, 510, 700, 1022})  // columns of B that lie 256, 512 and 1,024 numbers apart, and 702
+        check_block<T>(table, m, k == 700 ? 150 : 75, k, m % 2 == 0, k == 510, right);
     check_block<T>(table, 40, 530, 130, true, false, right);
     check_block<T>(table, 40, 1030, 9, false, false, right);
     check_block<T>(table, 33, 21, 1100, false, true, right);
