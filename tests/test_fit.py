@@ -49,6 +49,13 @@ def test_fit_compiles_and_the_same_words_keep_the_optimizer(data):
     assert model.optimizer is not optimizer and model.loss == "cross_entropy"
 
 
+def test_a_batch_that_holds_all_rows_is_not_shuffled(data):
+    one, other = net(), net()
+    for model, shuffle in ((one, True), (other, False)):
+        model.fit(*data, epochs=3, batch_size=len(data[0]), shuffle=shuffle, verbose=0)
+    assert_same(one, other)
+
+
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("lr", [0.1, lm.schedules.Exponential(0.1, 0.9)])
 def test_an_epoch_is_its_train_steps(data, shuffle, lr):

@@ -215,6 +215,38 @@ void write_variables(const Variables& variables, const py::sequence& values) {
     if (variables[i]->bytes() > 0) std::memcpy(variables[i]->data(), arrays[i].data(), variables[i]->bytes());
 }
 
+// A copy of variables, in memory that it keeps: to take it again asks for none.
+class Snapshot {
+ public:
+  explicit Snapshot(Variables variables) : variables_(std::move(variables)), turns_(Variable::turns_of(variables_)) {
+    size_t bytes = 0;
+    for (const auto& v : variables_) bytes += v->bytes();
+    values_.reset(bytes, [] { return std::string("fit: a copy of the parameters"); });
+  }
+  bool is_of(const Variables& variables) const { return variables == variables_; }
+  void take() {
+    copy([](char* kept, const Variable& v) { std::memcpy(kept, v.data(), v.bytes()); });
+  }
+  void restore() {
+    copy([](const char* kept, Variable& v) { std::memcpy(v.data(), kept, v.bytes()); });
+  }
+
+ private:
+  template <class Copy>
+  void copy(const Copy& one) {
+    const Turn turn(*turns_);
+    char* kept = values_.data();
+    for (const auto& v : variables_) {
+      if (v->bytes() > 0) one(kept, *v);
+      kept += v->bytes();
+    }
+  }
+
+  Variables variables_;
+  std::shared_ptr<Turns> turns_;
+  AlignedBuffer values_;
+};
+
 // `with Section(variables):` the thread's programs and readings of them follow one another without another thread's between.
 class Section {
  public:
@@ -253,6 +285,11 @@ void register_variables(py::module_& m) {
   m.def("pack", &Variable::pack, py::arg("variables"));
   m.def("read", read_variables, py::arg("variables"));
   m.def("write", write_variables, py::arg("variables"), py::arg("values"));
+  py::class_<Snapshot>(m, "Snapshot")
+      .def(py::init<Variables>(), py::arg("variables"))
+      .def("is_of", &Snapshot::is_of, py::arg("variables"))
+      .def("take", &Snapshot::take)
+      .def("restore", &Snapshot::restore);
   py::class_<Section>(m, "Section")
       .def(py::init<const Variables&>(), py::arg("variables"))
       .def("__enter__", &Section::enter)

@@ -37,6 +37,7 @@ class Run:
     verbose: int | None
     settings: dict[str, Any]
     history: History = field(default_factory=History)
+    _before: core.Snapshot | None = None
 
     def start(self, callbacks: Any, resume: str | os.PathLike[str] | None) -> History:
         """Trains to the end, the stop, or the interruption."""
@@ -80,8 +81,17 @@ class Run:
             progress.end_epoch(logs)
             hooks.on_epoch_end(epoch, logs)
 
+    def _snapshot(self) -> core.Snapshot:
+        """The values of all parameters and of the optimizer's state, as they are now."""
+        several = (*self.model.wiring.parameters.values(), *self.model.objective.optimizer.state.values())
+        variables = [p.variable for p in several]
+        if self._before is None or not self._before.is_of(variables):
+            self._before = core.Snapshot(variables)
+        self._before.take()
+        return self._before
+
     def _epoch(self, epoch: int, batch_done: BatchDone | None, poll: Callable[[int], bool]) -> Outcome:
-        before = None if self.model.objective.optimizer.all_data else Snapshot(self.model)  # those stay where they are
+        before = None if self.model.objective.optimizer.all_data else self._snapshot()  # those stay where they are
         done, self._part = self._part, Part()
         outcome = self.source.epoch(self.model.epochs_done, batch_done, poll, done)
         finite = np.isfinite(outcome.losses)
@@ -142,19 +152,6 @@ class Run:
         self.model.stop_training = state["stopped"]
         part = tensors["part"]
         self._part = Part(part["losses"], [part[f"predictions/{i}"] for i in range(state["outputs"])])
-
-
-class Snapshot:
-    """The values of all parameters and of the optimizer's state."""
-
-    def __init__(self, model: Model):
-        several = (*model.wiring.parameters.values(), *model.objective.optimizer.state.values())
-        self._variables = [p.variable for p in several]
-        self._values = core.read(self._variables)
-
-    def restore(self) -> None:
-        """Writes them back."""
-        core.write(self._variables, self._values)
 
 
 def fit(

@@ -82,6 +82,8 @@ class Progress:
 
     def end_epoch(self, logs: Mapping[str, Any]) -> None:
         """After the epoch and its validation, with its figures."""
+        if self._how == "nothing":
+            return
         self._figures = {name: float(value) for name, value in logs.items() if isinstance(value, float) or np.ndim(value) == 0}
         self._ended += 1
         for name, course in self._courses.items():

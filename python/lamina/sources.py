@@ -88,6 +88,7 @@ class ArraySource:
 
     def prepare(self) -> None:
         self._program()
+        self._sizes = self._shares(None)
 
     def _program(self) -> core.Program:
         weighted = self.samples.data.weight is not None
@@ -101,7 +102,8 @@ class ArraySource:
 
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
         given, size = self.samples.data, self.batch_size
-        self._order = order = core.permutation(len(given), self.model.seed, number) if self.shuffle else None
+        shuffled = self.shuffle and len(given) > size  # a batch that holds all has no order
+        self._order = order = core.permutation(len(given), self.model.seed, number) if shuffled else None
         program = self._program()
         optimizer = self.model.objective.optimizer
         fixed = optimizer.has_constant_rate
@@ -141,7 +143,8 @@ class ArraySource:
         if self._predictions and self._done == count and np.isfinite(losses).all():
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
             named = figures(self.metrics, list(self.model.named_outputs), self._predictions, ordered)
-        return Outcome(losses, self._shares(weight)[: self._done], named)
+        shares = self._sizes if weight is None else self._shares(weight)
+        return Outcome(losses, shares[: self._done], named)
 
     def so_far(self) -> Part:
         rows = self._done * self.batch_size
