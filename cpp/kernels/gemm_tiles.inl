@@ -1,0 +1,177 @@
+// Register tiles of a matrix product, and how rows and columns of C are shared out among them.
+#pragma once
+
+#include "kernels/table.h"
+#include "kernels/vec.h"
+
+LAMINA_KERNELS_BEGIN
+
+// The register tile: rows x vectors accumulators + one row of B + one broadcast element of A must fit the registers.
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
+constexpr int kAccumulators = kTileRows * kTileVectors;
+constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
+constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
+
+// Vectors a tile of that many rows may take. On x86 an operand of a multiply-add may stay in memory; on ARM the row of B and the
+// element of A take registers of their own.
+constexpr int widest(int rows) {
+  int vectors = kAccumulators / rows < kWidest ? kAccumulators / rows : kWidest;
+#if defined(__aarch64__)
+  while ((rows + 1) * vectors + 1 > kRegisters) --vectors;
+#endif
+  return vectors;
+}
+
+template <class T>
+struct Product {
+  ptrdiff_t k;
+  const T* a;
+  ptrdiff_t a_row, a_col;
+  ptrdiff_t a_step;  // the same from tile to tile, for each row: a_row, and k where A is packed
+  const T* b;
+  ptrdiff_t b_row;
+  T* c;
+  ptrdiff_t c_row;
+  ptrdiff_t b_last, c_last;  // the columns of B and of C where the tile's last vector starts
+  bool accumulate;
+};
+
+// c[tiles * kRows, kVectors vectors], a register tile at a time. The last vector starts at `c_last`, which may overlap the one
+// before: columns that do not fill a vector are covered by a second computation of their neighbours (the same chain, so the same
+// bits) and the loop knows no tails.
+template <class T, int kRows, int kVectors>
+[[gnu::noinline]] void tile(const Product<T>& product, ptrdiff_t tiles) {
+  const Product<T> p = product;  // a copy: the stores to C cannot change it
+  const auto column = [](int v, ptrdiff_t last) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
+  const T* top = p.a;
+  T* c = p.c;
+  do {
+    Vec<T> sum[kRows][kVectors];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec<T>(0.0);
+    if (p.accumulate) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = load(c + r * p.c_row + column(v, p.c_last));
+    }
+    const T *a = top, *b = p.b;
+    for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+      Vec<T> row[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v, p.b_last));
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const Vec<T> factor(a[r * p.a_row]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) store(c + r * p.c_row + column(v, p.c_last), sum[r][v]);
+    top += kRows * p.a_step;
+    c += kRows * p.c_row;
+  } while (--tiles > 0);
+}
+
+// c[kRows, n] for n under one vector.
+template <class T, int kRows>
+[[gnu::noinline]] void thin_tile(const Product<T>& product, ptrdiff_t n) {
+  const Product<T> p = product;
+  Vec<T> sum[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) sum[r] = Vec<T>(0.0);
+  if (p.accumulate) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r] = load(p.c + r * p.c_row, n);
+  }
+  const T *a = p.a, *b = p.b;
+  for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+    const Vec<T> row = load(b, n);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r] = fma(Vec<T>(a[r * p.a_row]), row, sum[r]);
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) store(p.c + r * p.c_row, sum[r], n);
+}
+
+template <class T, int kRows>
+void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles) {
+  constexpr int kMost = widest(kRows);
+  switch (vectors) {
+    case 1: return tile<T, kRows, 1>(p, tiles);
+    case 2: return tile<T, kRows, 2>(p, tiles);
+    case 3: return tile < T, kRows, kMost<3 ? 1 : 3>(p, tiles);
+    case 4: return tile < T, kRows, kMost<4 ? 1 : 4>(p, tiles);
+    case 5: return tile < T, kRows, kMost<5 ? 1 : 5>(p, tiles);
+    case 6: return tile < T, kRows, kMost<6 ? 1 : 6>(p, tiles);
+    case 7: return tile < T, kRows, kMost<7 ? 1 : 7>(p, tiles);
+    default: return tile < T, kRows, kMost<8 ? 1 : 8>(p, tiles);
+  }
+}
+
+template <class T>
+void run_rows(const Product<T>& p, int rows, int vectors, ptrdiff_t tiles) {
+  switch (rows) {
+    case 1: return run_tile<T, 1>(p, vectors, tiles);
+    case 2: return run_tile<T, 2>(p, vectors, tiles);
+    case 3: return run_tile<T, 3>(p, vectors, tiles);
+    case 4: return run_tile<T, 4>(p, vectors, tiles);
+    case 5: return run_tile<T, 5>(p, vectors, tiles);
+    default: return run_tile<T, 6>(p, vectors, tiles);
+  }
+}
+
+template <class T>
+void run_thin(const Product<T>& p, int rows, ptrdiff_t n) {
+  switch (rows) {
+    case 1: return thin_tile<T, 1>(p, n);
+    case 2: return thin_tile<T, 2>(p, n);
+    case 3: return thin_tile<T, 3>(p, n);
+    case 4: return thin_tile<T, 4>(p, n);
+    case 5: return thin_tile<T, 5>(p, n);
+    case 6: return thin_tile<T, 6>(p, n);
+    case 7: return thin_tile<T, 7>(p, n);
+    default: return thin_tile<T, 8>(p, n);
+  }
+}
+
+// `total` in near-equal parts of at most `most`: part i starts at total * i / parts. A last tile of one row would leave the pipes
+// empty; 61 rows are better 6 x 6 + 5 x 5 than 10 x 6 + 1.
+LAMINA_INLINE ptrdiff_t parts_of(ptrdiff_t total, ptrdiff_t most) { return (total + most - 1) / most; }
+
+// Rows [0, m) as tiles: the `taller` ones of rows + 1 come first, then those of `rows`.
+struct RowTiles {
+  ptrdiff_t rows, taller, others;
+
+  RowTiles(ptrdiff_t m, ptrdiff_t most) {
+    const ptrdiff_t tiles = parts_of(m, most);
+    rows = m / tiles;
+    taller = m % tiles;
+    others = tiles - taller;
+  }
+};
+
+// The columns of C in panels of near-equal numbers of vectors. The last vector of a panel starts at `last`. With two vectors or
+// more, the last panel has two or more (parts grow towards the end): the vector that is moved back to end at column n overlaps only
+// its neighbour in the same tile, whose old values were read before either is stored.
+template <class T>
+struct Panels {
+  ptrdiff_t n, vectors, count;
+
+  struct Panel {
+    ptrdiff_t column, end, vectors, last;
+  };
+  Panel operator[](ptrdiff_t i) const {
+    const ptrdiff_t at = vectors * i / count, next = vectors * (i + 1) / count;
+    const ptrdiff_t end = next * kLanes<T> < n ? next * kLanes<T> : n;
+    return {at * kLanes<T>, end, next - at, end - kLanes<T> - at * kLanes<T>};
+  }
+};
+
+LAMINA_KERNELS_END
