@@ -118,8 +118,10 @@ void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
 
 template <class T, int kRows>
 bool run_few_rows(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
-  if constexpr (kRows <= kFewerRows)
-    if (b_col == 1 && p.k * n * ptrdiff_t(sizeof(T)) >= kFarBytes) return run_along_rows<T, kRows>(p, n), true;
+  if constexpr (kRows <= kFewerRows) {
+    const bool several_panels = n > widest(kRows) * kLanes<T>, far = p.k * n * ptrdiff_t(sizeof(T)) >= kFarBytes;
+    if (b_col == 1 && several_panels && far) return run_along_rows<T, kRows>(p, n), true;
+  }
   if (b_col != 1 && p.b_row == 1) return run_turned<T, kRows>(p, n, b_col), true;
   return false;
 }
