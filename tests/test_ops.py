@@ -627,3 +627,14 @@ def test_every_operation_has_a_case():
     names = {n for n in lm.ops.__all__ if callable(getattr(lm.ops, n)) and not isinstance(getattr(lm.ops, n), type)}
     assert names - COVERED - ELSEWHERE == set(), "operations without a case in this file"
     assert all(hasattr(lm, n) for n in names), "operations live at the top level, too"
+
+
+@pytest.mark.parametrize("m", [1, 2, 4, 20])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_factor_may_be_a_broadcast_vector(m, axis):
+    """Its rows or its columns lie no number apart."""
+    rng = np.random.default_rng(m)
+    a, v = rng.standard_normal((m, 40)), rng.standard_normal((1, 24) if axis == 0 else (40, 1))
+    x, y = lm.placeholder(a.shape, dtype="float64"), lm.placeholder(v.shape, dtype="float64")
+    product = lm.function([x, y], lm.matmul(x, lm.broadcast_to(y, (40, 24))))(a, v)
+    np.testing.assert_allclose(product, a @ np.broadcast_to(v, (40, 24)), rtol=1e-12, atol=1e-12)

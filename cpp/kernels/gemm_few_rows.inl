@@ -89,8 +89,8 @@ template <class T, int kRows, int kVectors>
 template <class T>
 ptrdiff_t most_turned(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
   constexpr ptrdiff_t kWay = 4096, kWays = 8;
-  const ptrdiff_t stride = b_col * ptrdiff_t(sizeof(T)), power = stride & -stride;
-  const ptrdiff_t vectors = kWays * kWay / (power < kWay ? power : kWay) / kLanes<T>;
+  const ptrdiff_t stride = b_col * ptrdiff_t(sizeof(T)) | kWay, power = stride & -stride;  // the largest that divides both
+  const ptrdiff_t vectors = kWays * kWay / power / kLanes<T>;
   const ptrdiff_t least = p.accumulate && n % kLanes<T> != 0 ? 2 : 1;
   return vectors < least ? least : vectors;
 }

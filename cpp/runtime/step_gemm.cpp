@@ -19,9 +19,9 @@ constexpr int64_t kUpdateRows = 96;     // a block with an update behind it read
                                         // processor fetches ahead, and few of them
 constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a row of A^T lie
 constexpr int64_t kPackedBytes = 2048;  // so many bytes apart: they meet in few lines of L1, and need a page each;
-constexpr int64_t kPackedLong = 128;    // half as far and less where a column has so many lines that they push each other out of
-constexpr int64_t kPackedNear = 512;    // L1, and a block is as wide (1.05 to 1.25 times as fast);
-constexpr int64_t kPackedRow = 4096;    // or where rows of A are so long, and a block so wide (1 to 4 % at 256 to 1,024 rows)
+constexpr int64_t kPackedNear = 512;  // or so many, where a column has as many lines as this and a block of C is as wide: they push
+constexpr int64_t kPackedLong = 128;  // each other out of L1 (1.0 to 1.2 times as fast);
+constexpr int64_t kPackedRow = 4096;  // or where rows of A are so long, and a block so wide (1 to 4 % at 256 to 1,024 rows)
 constexpr int64_t kPackedWide = 512;
 constexpr int64_t kMirrored = 32;    // rows and columns that are mirrored at once
 constexpr int64_t kUnitsWanted = 4;  // blocks for each thread, where there are several and the product is large enough
