@@ -115,13 +115,21 @@ def test_samples_that_mix_are_seen():
 
 @pytest.mark.parametrize("n", [1, 7, 8, 33, 100, 256, 257, 290])
 def test_the_solver(n, rng):
-    from lamina.optim.least_squares import _solve_positive
+    from lamina.optim.least_squares import Solver
 
     j, b, shift = rng.normal(size=(2 * n, n)), rng.normal(size=n), rng.uniform(0.1, 1, n)
-    h = j.T @ j
-    np.testing.assert_allclose(_solve_positive(h, shift, b), np.linalg.solve(h + np.diag(shift), b), rtol=1e-9, atol=1e-12)
+    h, solve = j.T @ j, Solver(n)
+    first = solve(h, shift, b)
     with pytest.raises(np.linalg.LinAlgError):
-        _solve_positive(h, -2 * np.trace(h), b)
+        solve(h, -2 * np.trace(h), b)
+    second = solve(h, 0.5, b, 3.0)  # in the same memory
+    np.testing.assert_allclose(first, np.linalg.solve(h + np.diag(shift), b), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(second, np.linalg.solve(3 * h + 0.5 * np.eye(n), b), rtol=1e-9, atol=1e-12)
+
+
+def damping_factor(before, after, promised):
+    """Of mu after a step from a loss to a lower one, where the model had promised `promised`."""
+    return max(0.1, 1 - (2 * (before - after) / (before - promised) - 1) ** 3)
 
 
 def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
@@ -130,15 +138,17 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
     for _ in range(epochs):
         e, j = f(theta), jac(theta)
         h, g = j.T @ j, j.T @ e
-        largest = np.maximum(0.9 * largest, np.diag(h))
+        largest = np.maximum(0.97 * largest, np.diag(h))
         d = np.ones_like(theta) if scaling == "identity" else largest
         while True:
             step = -np.linalg.solve(h + np.diag(mu * d), g)
-            if f(theta + step) @ f(theta + step) < e @ e:
+            loss = f(theta + step) @ f(theta + step)
+            if loss < e @ e:
                 break
             mu *= inc
-        theta, mu = theta + step, mu * 0.1
-        losses.append(f(theta) @ f(theta))
+        linear = e + j @ step
+        theta, mu = theta + step, mu * damping_factor(e @ e, loss, linear @ linear)
+        losses.append(loss)
     return losses, theta
 
 
@@ -171,11 +181,13 @@ def curved_in_numpy(f, jac, theta, epochs, mu=1e-3):
     """D = I, with S beside it: losses after each step, and the steps that S has won."""
 
     def descend(h, g, theta, mu):
+        here = f(theta) @ f(theta)
         while True:
             if np.linalg.eigvalsh(h + mu * np.eye(len(h)))[0] > 0:
-                to = theta - np.linalg.solve(h + mu * np.eye(len(h)), g)
-                if f(to) @ f(to) < f(theta) @ f(theta):
-                    return f(to) @ f(to), to, 0.1 * mu
+                d = -np.linalg.solve(h + mu * np.eye(len(h)), g)
+                there = f(theta + d) @ f(theta + d)
+                if there < here:
+                    return there, theta + d, mu * damping_factor(here, there, here + 2 * g @ d + d @ h @ d)
             mu *= 10
 
     losses, won, mu_curved, s, last = [], 0, mu, np.zeros((len(theta), len(theta))), None

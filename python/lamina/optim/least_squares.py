@@ -49,6 +49,7 @@ class LeastSquares:
         self._inputs = [*network.inputs, self._target, self._scale]
         self._value = self._program([ops.sum(ops.square(self._error))])
         self.dual = may_be_dual and self.residuals < self.size and self.residuals <= MOST_DUAL
+        self._solver = Solver(self.residuals if self.dual else self.size)
         self._prepare()
 
     def _program(self, outputs: Sequence[Tensor], effects: Sequence[core.Node] = (), more: Sequence[Tensor] = ()) -> core.Program:
@@ -125,7 +126,7 @@ class LeastSquares:
         self._normal.clear()
         self._gradient.value = np.zeros(self.size)
         halves = self._accumulate.epoch(self._sources, None, self._chunk)
-        return Primal(self._normal.value, self._gradient.value, 2 * float(halves.sum()))
+        return Primal(self._normal.value, self._gradient.value, 2 * float(halves.sum()), self._solver)
 
     def _linearize_dual(self) -> Dual:
         def pull(z: Array) -> Array:
@@ -142,22 +143,43 @@ class LeastSquares:
             self._rows.epoch(self._sources, None, 1, collect=rows)
             whole = np.concatenate(rows)
             kernel = whole @ whole.T
-        return Dual(kernel, np.ascontiguousarray(error.T).ravel(), pull)
+        return Dual(kernel, np.ascontiguousarray(error.T).ravel(), pull, self._solver)
 
 
 def _gram(x: Tensor) -> Tensor:
     return ops.matmul(x, ops.transpose(x))  # type: ignore[no-any-return]
 
 
+class Solver:
+    """Systems of n equations with positive definite matrices, by Cholesky, on one thread; one after the other in the same memory."""
+
+    def __init__(self, n: int):
+        self._memory: Array = np.empty((n, n + 1))
+
+    def __call__(self, h: Array, shift: Array | float, b: Array, scale: float = 1.0) -> Array:
+        """(scale H + diag(shift))^-1 b; LinAlgError where that is not positive definite in float64."""
+        a, n = self._memory, len(b)
+        np.multiply(h, scale, out=a[:, :n])
+        a[:, n] = b
+        a.ravel()[:: n + 2] += shift
+        if not core.solve_positive(a):
+            raise np.linalg.LinAlgError("not positive definite")
+        return a[-1, :n].copy()
+
+
 class Primal:
     """(H + mu D) d = -g."""
 
-    def __init__(self, h: Array, g: Array, value: float):
-        self.h, self.g, self.value = h, g, value
+    def __init__(self, h: Array, g: Array, value: float, solver: Solver):
+        self.h, self.g, self.value, self._solver = h, g, value, solver
 
     def step(self, shift: Array | float, scale: float = 1.0, pull: Array | float = 0.0) -> Array:
         """d with (scale H + diag(shift)) d = -(scale g + pull); LinAlgError where that is not positive definite."""
-        return _solve_positive(self.h if scale == 1 else scale * self.h, shift, -(scale * self.g + pull))
+        return self._solver(self.h, shift, -(scale * self.g + pull), scale)
+
+    def plus(self, more: Array) -> Primal:
+        """The same with H + `more`."""
+        return Primal(self.h + more, self.g, self.value, self._solver)
 
     @property
     def diagonal(self) -> Array:
@@ -173,23 +195,12 @@ class Primal:
 class Dual:
     """(K + mu I) z = -e, d = J^T z, K = J J^T."""
 
-    def __init__(self, kernel: Array, e: Array, pull: Any):
-        self.kernel, self.e, self._pull = kernel, e, pull
+    def __init__(self, kernel: Array, e: Array, pull: Any, solver: Solver):
+        self.kernel, self.e, self._pull, self._solver = kernel, e, pull, solver
         self.g: Array = pull(e)
         self.value = float(e @ e)
 
     def step(self, shift: Array | float, scale: float = 1.0, pull: Array | float = 0.0) -> Array:
         """As in `Primal`, for one number as the shift, scale 1 and no pull."""
-        d: Array = self._pull(_solve_positive(self.kernel, shift, -self.e))
+        d: Array = self._pull(self._solver(self.kernel, shift, -self.e))
         return d
-
-
-def _solve_positive(h: Array, shift: Array | float, b: Array) -> Array:
-    """(H + diag(shift))^-1 b by Cholesky, on one thread; LinAlgError where that is not positive definite in float64."""
-    n = len(h)
-    a: Array = np.empty((n, n + 1))
-    a[:, :n], a[:, n] = h, b
-    a.ravel()[:: n + 2] += shift
-    if not core.solve_positive(a):
-        raise np.linalg.LinAlgError("not positive definite")
-    return a[-1, :n]

@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 SLOW = 0.05  # of the loss: a step that takes off less is held against one that knows how the errors curve
 FLAT = 1e-8  # cosine of a step and the change of the gradient from which on that change says something
 MOST_CURVED = 512  # weights up to which that curvature is kept: 2 MB
-FADE = 0.9  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
+FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
 
 
 class Here(NamedTuple):
@@ -37,14 +37,15 @@ class Lower(NamedTuple):
 
 
 class LevenbergMarquardt(FullBatch):
-    """Steps d with (J^T J + mu D) d = -J^T e on all data at once; mu falls after a step that helps and rises until one does.
+    """Steps d with (J^T J + mu D) d = -J^T e on all data at once; mu falls as far as the last step's prediction was right.
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
-    mu: the first damping (1e-3; 5e-3 with bayesian). mu_dec, mu_inc: its factors after a step that lowers L, and after one that
-    does not (2). scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.9 D, diagonal)), so that no weight's
-    unit matters and the way through curved valleys is several times shorter;
-    or "identity", D = I and mu_inc 10: MATLAB's trainlm (trainbr with `bayesian`), the quicker one where noise is fitted.
+    mu: the first damping (1e-3; 5e-3 with bayesian). A step that lowers L multiplies it by max(mu_dec, 1 - (2 r - 1)^3), where r is
+    the change of L over the one that the linear model promised; one that does not, by mu_inc (2), and is tried again.
+    scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.97 D, diagonal)), so that no weight's unit matters
+    and the way through curved valleys is several times shorter;
+    or "identity", D = I and mu_inc 10, as in MATLAB's trainlm (trainbr with `bayesian`), the quicker one where noise is fitted.
     curvature: where a step lowers L by less than 5 %, also tries one with J^T J + S in J^T J's place and a mu of its own, and takes
     the better one. S stands for sum e_r d^2 e_r / dtheta^2, which large errors make count, and follows from the gradient's change
     over the steps. For noise, with "identity"; of no use where errors vanish. Up to 512 weights; not with `bayesian`, nor if n < P.
@@ -57,8 +58,8 @@ class LevenbergMarquardt(FullBatch):
     determine; afterwards `effective_parameters` says how many weights they do.
 
     Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and D = I.
-    Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Transtrum and Sethna 2012 (a small
-    mu_inc); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
+    Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there down to
+    1/3); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
     Errors: ValueError for a loss other than mse.
 
     >>> import lamina as lm, numpy as np
@@ -145,7 +146,7 @@ class LevenbergMarquardt(FullBatch):
         if self._curved and not self._problem.dual:
             state["before"], state["curvature"] = np.stack([theta, system.g]), self._curvature(theta)
             if best is None or best.loss > (1 - SLOW) * self._loss:
-                other = self._descend(Primal(system.h + state["curvature"], system.g, system.value), "mu_curved", here, state)
+                other = self._descend(system.plus(state["curvature"]), "mu_curved", here, state)
                 best = min((step for step in (best, other) if step is not None), key=lambda step: step.loss, default=None)
         if best is None:
             self._take_over(theta, **state)
@@ -167,11 +168,20 @@ class LevenbergMarquardt(FullBatch):
                 penalty = here.alpha * float(theta @ theta)
                 loss = self._problem.value(theta, (here.objective - penalty) / here.beta)
                 if here.beta * loss + penalty < here.objective:
-                    state[name] = max(mu * self.mu_dec, 1e-20)  # MATLAB lets it underflow
+                    drop = here.objective - (here.beta * loss + penalty)
+                    state[name] = max(mu * self._factor(drop, step, mu, here, model), 1e-20)  # MATLAB lets it underflow
                     return Lower(theta, loss)
             mu *= self.mu_inc
         state[name] = self.mu
         return None
+
+    def _factor(self, drop: float, d: Array, mu: float, here: Here, model: Primal | Dual) -> float:
+        """Of mu after a step d that took `drop` off the objective: its model, solved with mu D, promised q.d less mu d.D d,
+        where q is half of the gradient.
+        """
+        promised = mu * float(d @ (here.d * d)) - float(d @ (here.beta * model.g + here.alpha * here.theta))
+        ratio = drop / promised if promised > 0 else 0.0
+        return max(self.mu_dec, 1 - (2 * ratio - 1) ** 3)
 
     @staticmethod
     def _try(model: Primal | Dual, mu: float, here: Here) -> Array | None:
@@ -192,9 +202,10 @@ class LevenbergMarquardt(FullBatch):
         missing = y - self._system.h @ s
         kept = min(1.0, abs(float(s @ missing)) / max(abs(float(s @ known)), 1e-300))
         missing -= kept * known
-        half = np.outer(missing / along - (float(s @ missing) / (2 * along * along)) * y, y)
-        curvature: Array = kept * last + half + half.T
-        return curvature
+        other = missing / along - (float(s @ missing) / (2 * along * along)) * y
+        last *= kept
+        last += np.stack([other, y], axis=1) @ np.stack([y, other])
+        return last
 
     def _scale(self, beta: float) -> Array | float:
         """D's diagonal."""
