@@ -418,7 +418,7 @@ def two_loops(pairs, g):
 @pytest.mark.parametrize("unit", [1e-25, 1.0, 1e25])  # of the gradient: products of two are beyond float32
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_directions_are_those_of_the_two_loops(most, unit, rng):
-    from lamina.optim.lbfgs import Pairs
+    from lamina.optim.pairs import Pairs
 
     def compare():
         want = two_loops(kept, g)

@@ -11,12 +11,12 @@ import numpy as np
 from lamina import checks
 from lamina.flat import FlatNetwork
 from lamina.optim.full_batch import FullBatch
+from lamina.optim.pairs import Pairs
 
 Array = np.ndarray[Any, Any]
 Value = Callable[[Array], tuple[float, Array]]
 
 SUFFICIENT, CURVATURE = 1e-4, 0.9  # c1, c2 of the Wolfe conditions (Nocedal and Wright 2006, chapter 3)
-STEEP = 1e-10  # of |s| |y|: a pair whose s.y is no larger says nothing about curvature
 
 
 class Point(NamedTuple):
@@ -202,82 +202,3 @@ def cubic_minimum(a: Point, b: Point) -> float | None:
     below = b.slope - a.slope + 2 * d2
     t = b.t - (b.t - a.t) * (b.slope + d2 - d1) / below if below != 0 else None
     return t if t is not None and math.isfinite(t) else None
-
-
-class Pairs:
-    """The last m pairs (s, y) as rows of one matrix W, and H g by two products with it instead of 4 m vector operations.
-
-    H g = gamma g + S^T p + Y^T q;  with R = triu(S Y^T), D its diagonal, gamma = s.y / y.y of the last pair:
-    u = R^-1 S g,  p = R^-T ((D + gamma Y Y^T) u - gamma Y g),  q = -gamma u
-    The last columns of S Y^T and Y Y^T are what W g has changed by. W is in float32: reading it is what a step costs besides the
-    gradient, and H is an estimate; the sums over the pairs are in float64.
-    """
-
-    def __init__(self, most: int, size: int):
-        self._most = most
-        self._memory: Array = np.empty((2 * most, 2, size), np.float32)
-        self._products: Array = np.empty((2, 2 * most, 2 * most))
-        self._kept = (0, 0)  # from where to where the pairs lie
-
-    def __len__(self) -> int:
-        return self._kept[1] - self._kept[0]
-
-    def look(self, g: Array) -> None:
-        """The gradient where the next step starts; `largest` is max |g|."""
-        self._g, self._wg = g, self._times(*self._kept, g)
-
-    def add(self, s: Array, g: Array) -> None:
-        """Takes in a step and the gradient after it, unless they show no positive curvature; the oldest pair goes."""
-        y = g - self._g
-        sy, yy = float(s @ y), float(y @ y)
-        if not sy > STEEP * math.sqrt(float(s @ s) * yy):
-            self.look(g)
-            return
-        first, last = self._kept
-        first += int(len(self) == self._most)
-        n = last - first
-        if last == len(self._memory):  # slid to the end: back to the front, once in `most` steps
-            self._memory[:n], self._products[:, :n, :n] = self._memory[first:], self._products[:, first:, first:]
-            first, last = 0, n
-        self._memory[last] = s, y
-        wg = self._times(first, last + 1, g)
-        s_change, y_change = (wg[:-1] - self._wg[len(self._wg) - n :]).T
-        yy_all, inverse = self._products[:, first : last + 1, first : last + 1]
-        yy_all[-1, :-1] = yy_all[:-1, -1] = y_change
-        inverse[-1, :-1], inverse[:-1, -1] = 0.0, inverse[:-1, :-1] @ s_change / -sy  # a triangle's part inverts that part
-        yy_all[-1, -1], inverse[-1, -1] = yy, 1.0 / sy
-        self._g, self._wg, self._kept = g, wg, (first, last + 1)
-
-    def direction(self) -> Array:
-        """-H g."""
-        if not len(self):
-            return -self._g
-        yy, inverse = self._products[:, slice(*self._kept), slice(*self._kept)]
-        gamma = 1.0 / (inverse[-1, -1] * yy[-1, -1])
-        sg, yg = self._wg.T
-        u = inverse @ sg
-        factors = np.empty((len(self), 2), np.float32)
-        factors[:, 0] = (gamma * (yg - yy @ u) - u / inverse.diagonal()) @ inverse
-        factors[:, 1] = gamma * u
-        return factors.ravel() @ self._rows(*self._kept) - gamma * self._g  # type: ignore[no-any-return]
-
-    def arrays(self) -> tuple[Array, Array]:
-        """(2, n, P): s and y; (2, n, n): Y Y^T, R^-1."""
-        kept = slice(*self._kept)
-        return self._memory[kept].swapaxes(0, 1), self._products[:, kept, kept]
-
-    def load(self, pairs: Array, products: Array) -> None:
-        """Takes up what `arrays` gave."""
-        n = pairs.shape[1]
-        self._memory[:n], self._products[:, :n, :n] = pairs.swapaxes(0, 1), products
-        self._kept = (0, n)
-
-    def _rows(self, first: int, end: int) -> Array:
-        return self._memory[first:end].reshape(2 * (end - first), self._memory.shape[2])
-
-    def _times(self, first: int, end: int, g: Array) -> Array:
-        """(n, 2): s.g and y.g of each pair; g goes in as numbers up to 1, so that y.g does not leave float32's range."""
-        self.largest = float(np.abs(g).max(initial=0))
-        scale = self.largest if 0 < self.largest < math.inf else 1.0
-        products = self._rows(first, end) @ (g / scale).astype(np.float32)
-        return products.astype(np.float64).reshape(-1, 2) * scale

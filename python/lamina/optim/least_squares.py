@@ -151,7 +151,7 @@ def _gram(x: Tensor) -> Tensor:
 
 
 class Solver:
-    """Systems of n equations with positive definite matrices, by Cholesky, on one thread; one after the other in the same memory."""
+    """Solves n equations with a positive definite matrix by Cholesky, on one thread, one system after the other in one memory."""
 
     def __init__(self, n: int):
         self._memory: Array = np.empty((n, n + 1))
@@ -164,7 +164,8 @@ class Solver:
         a.ravel()[:: n + 2] += shift
         if not core.solve_positive(a):
             raise np.linalg.LinAlgError("not positive definite")
-        return a[-1, :n].copy()
+        x: Array = a[-1, :n].copy()
+        return x
 
 
 class Primal:
