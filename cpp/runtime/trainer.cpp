@@ -1,18 +1,15 @@
 #include "runtime/trainer.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <optional>
 
-#include "base/philox.h"
+#include "kernels/dispatch.h"
 
 namespace lamina::runtime {
 
 namespace {
-
-__extension__ typedef unsigned __int128 Wide;
 
 size_t bytes_of(const Sizes& sizes, DType type) { return static_cast<size_t>(count(sizes)) * size_of(type); }
 
@@ -82,19 +79,20 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
   return batches;
 }
 
-// Fisher-Yates from the last to the first. A 64-bit word times the range, its upper half: even to one part in 2^64 / n.
+// Fisher-Yates from the last to the first: place floor(u n) of the first n, u of 53 bits; even to one part in 2^53 / n.
 void permutation(int64_t* order, int64_t n, uint64_t seed, uint64_t epoch) {
   constexpr uint64_t kOrders = uint64_t{1} << 63;  // streams apart from those of random_uniform
-  const Philox random{seed, kOrders | epoch};
+  constexpr int64_t kDraws = 512;                  // at a time: 4 KB
+  const auto uniform = kernels::table().uniform[kernels::kF64];
+  alignas(64) double draws[kDraws];
   for (int64_t i = 0; i < n; ++i) order[i] = i;
-  std::array<uint32_t, 4> words{};
-  for (int64_t i = n - 1, drawn = 0; i > 0; --i, ++drawn) {
-    const auto half = static_cast<size_t>(2 * (drawn % 2));  // two draws from a block
-    if (half == 0) words = random.block(static_cast<uint64_t>(drawn / 2));
-    const uint64_t word = words[half] | static_cast<uint64_t>(words[half + 1]) << 32;
-    const auto range = static_cast<uint64_t>(i) + 1;
-    const auto product = static_cast<Wide>(word) * range;
-    std::swap(order[i], order[static_cast<uint64_t>(product >> 64)]);
+  for (int64_t last = n - 1; last > 0;) {
+    const int64_t count = std::min(kDraws, last);
+    uniform(draws, count, seed, kOrders | epoch, static_cast<uint64_t>(n - 1 - last));
+    for (int64_t k = 0; k < count; ++k, --last) {
+      const auto place = static_cast<int64_t>(draws[k] * static_cast<double>(last + 1));
+      std::swap(order[last], order[std::min(place, last)]);  // the product may be rounded up to last + 1
+    }
   }
 }
 
