@@ -15,8 +15,8 @@ namespace {
 
 constexpr int64_t kBlockRows = 256;     // rows of A, a piece of k of which stays in L2: packing a panel of B pays for all of them
 constexpr int64_t kBlockCols = 1024;    // columns of C in one block
-constexpr int64_t kUpdateRows = 96;     // a block with an update behind it reads weights and slots from far: long rows, which the
-                                        // processor fetches ahead, and few of them
+constexpr int64_t kUpdateRows = 96;     // the same with an update behind it, on several threads: weights and slots come from far in
+                                        // long rows, which the processor fetches ahead, and what the threads hold shares a cache
 constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a row of A^T lie
 constexpr int64_t kPackedBytes = 2048;  // so many bytes apart: they meet in few lines of L1, and need a page each;
 constexpr int64_t kPackedNear = 512;  // or so many, where a column has as many lines as this and a block of C is as wide: they push
@@ -160,9 +160,8 @@ class GemmStep final : public Step {
     const int64_t grain = epilogue_ ? round_up(epilogue_->grain(), mr) : mr;  // of rows
     const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
     const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
-    const auto whole_grains = [&](int64_t most) { return std::max(round_up(most, mr) / grain, int64_t{1}) * grain; };
     const bool updates = epilogue_ && epilogue_->has_rules();
-    block_rows_ = std::min(round_up(rows, grain), whole_grains(updates ? kUpdateRows : kBlockRows));
+    block_rows_ = std::min(round_up(rows, grain), round_up(updates && threads > 1 ? kUpdateRows : kBlockRows, grain));
     block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), kBlockCols);
     const int64_t most = threads > 1 ? kUnitsWanted * threads : 1;
     int64_t wanted = 1;
