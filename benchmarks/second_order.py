@@ -254,11 +254,12 @@ def main() -> None:
 
     threads = lm.get_num_threads()
     lm.set_num_threads(1)
-    noise = {"scaling": "identity", "curvature": True}  # errors that stay: trainlm's own D = I, and how they curve
+    smooth = {"scaling": "identity"}  # trainlm's own D = I
+    noise = {**smooth, "curvature": True}  # errors that stay, and how they curve
     for name, data, hidden, options in (
         ("diabetes", diabetes(), 10, noise),
         ("diabetes", diabetes(), 20, noise),
-        ("robot arm", robot_arm(), 20, {}),
+        ("robot arm", robot_arm(), 20, smooth),
     ):
         rows = results[f"{name} {hidden}"] = beside_adam(*data, hidden, options, args.adam_seeds, sorted(args.adam_epochs))
         for r in rows:

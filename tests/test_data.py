@@ -221,6 +221,16 @@ def test_the_first_number_that_is_not_finite_is_named(rng, dtype, order, bad):
         check_finite(array, "x")
 
 
+@pytest.mark.parametrize("n", [9, 10, 11, 55])
+def test_a_large_array_is_looked_at_in_pieces(n, monkeypatch):
+    monkeypatch.setattr(arrays, "PIECE", 20)
+    array = np.zeros((n, 2))
+    check_finite(array, "x")
+    array[-1, 1] = np.nan
+    with pytest.raises(ValueError, match=rf"got nan at row {n - 1}, column 1"):
+        check_finite(array, "x")
+
+
 def test_finite_of_other_shapes():
     for shape, index, place in [((5,), (4,), "row 4;"), ((5, 2, 3), (2, 1, 0), r"row 2, column \(1, 0\);")]:
         array = np.zeros(shape)

@@ -42,10 +42,12 @@ class LevenbergMarquardt(FullBatch):
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
     mu: the first damping (1e-3; 5e-3 with bayesian). A step that lowers L multiplies it by max(mu_dec, 1 - (2 r - 1)^3), where r is
-    the change of L over the one that the linear model promised; one that does not, by mu_inc (2), and is tried again.
+    the change of L over the one that the linear model promised; one that does not, by mu_inc, and is tried again.
+    (trainlm has mu_inc 10; with D = I that leaves 20 times the loss of 2 on a robot arm's surrogate after 0.2 s, and is even where
+    noise is fitted.)
     scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.97 D, diagonal)), so that no weight's unit matters
     and the way through curved valleys is several times shorter;
-    or "identity", D = I and mu_inc 10, as in MATLAB's trainlm (trainbr with `bayesian`), the quicker one where noise is fitted.
+    or "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`): quicker where noise is fitted, and on the robot arm.
     curvature: where a step lowers L by less than 5 %, also tries one with J^T J + S in J^T J's place and a mu of its own, and takes
     the better one. S stands for sum e_r d^2 e_r / dtheta^2, which large errors make count, and follows from the gradient's change
     over the steps. For noise, with "identity"; of no use where errors vanish. Up to 512 weights; not with `bayesian`, nor if n < P.
@@ -77,7 +79,7 @@ class LevenbergMarquardt(FullBatch):
         mu: float | None = None,
         *,
         mu_dec: float = 0.1,
-        mu_inc: float | None = None,
+        mu_inc: float = 2.0,
         mu_max: float = 1e10,
         min_grad: float = 1e-7,
         goal: float = 0.0,
@@ -93,9 +95,7 @@ class LevenbergMarquardt(FullBatch):
         self.mu = self._number("mu", (5e-3 if self.bayesian else 1e-3) if mu is None else mu, 0, open_low=True)
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)
         self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
-        self.mu_inc = self._number(
-            "mu_inc", (10.0 if scaling == "identity" else 2.0) if mu_inc is None else mu_inc, 1, open_low=True
-        )
+        self.mu_inc = self._number("mu_inc", mu_inc, 1, open_low=True)
         self.mu_max = self._number("mu_max", mu_max, 0, open_low=True)
         self.min_grad = self._number("min_grad", min_grad, 0)
         self.max_fail = checks.integer(self._where, "max_fail", max_fail)
