@@ -129,7 +129,7 @@ def test_the_solver(n, rng):
 
 def damping_factor(before, after, promised):
     """Of mu after a step from a loss to a lower one, where the model had promised `promised`."""
-    return max(0.1, 1 - (2 * (before - after) / (before - promised) - 1) ** 3)
+    return max(0.1, min(0.7, 1 - (2 * (before - after) / (before - promised) - 1) ** 3))
 
 
 def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
@@ -564,3 +564,14 @@ def test_configurations_make_equal_optimizers():
         again = type(optimizer).from_config(optimizer.config())
         assert repr(again) == repr(optimizer)
         assert isinstance(lm.optim.get(type(optimizer).__name__.lower()), type(optimizer))
+
+
+def test_a_step_far_better_than_promised_is_no_overflow():
+    """L falls by 1 where the model promised 1e-150."""
+    from lamina.optim.least_squares import Primal, Solver
+    from lamina.optim.levenberg_marquardt import Here
+
+    optimizer, d = lm.optim.LevenbergMarquardt(), np.array([1e-150])
+    here = Here(np.zeros(1), 0.0, 1.0, 1.0, 1.0)
+    model = Primal(np.zeros((1, 1)), np.array([-1.0]), 1.0, Solver(1))
+    assert optimizer._factor(1.0, d, 1.0, here, model) == optimizer.mu_dec

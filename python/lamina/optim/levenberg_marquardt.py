@@ -13,6 +13,7 @@ from lamina.optim.least_squares import Dual, LeastSquares, Primal
 
 Array = np.ndarray[Any, Any]
 
+KEPT = 0.7  # of mu at most after a step that lowers L: a try costs little, and a mu that stays high costs steps
 SLOW = 0.05  # of the loss: a step that takes off less is held against one that knows how the errors curve
 FLAT = 1e-8  # cosine of a step and the change of the gradient from which on that change says something
 MOST_CURVED = 512  # weights up to which that curvature is kept: 2 MB
@@ -41,10 +42,10 @@ class LevenbergMarquardt(FullBatch):
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
-    mu: the first damping (1e-3; 5e-3 with bayesian). A step that lowers L multiplies it by max(mu_dec, 1 - (2 r - 1)^3), where r is
-    the change of L over the one that the linear model promised; one that does not, by mu_inc, and is tried again.
-    (trainlm has mu_inc 10; with D = I that leaves 20 times the loss of 2 on a robot arm's surrogate after 0.2 s, and is even where
-    noise is fitted.)
+    mu: the first damping (1e-3; 5e-3 with bayesian). A step that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec
+    and no more than 0.7, where r is the change of L over the one that the linear model promised; one that does not, by mu_inc, and
+    is tried again. (trainlm's mu_inc is 10; with D = I that leaves 20 times the loss of 2 on a robot arm's surrogate after 0.2 s,
+    and is even where noise is fitted.)
     scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.97 D, diagonal)), so that no weight's unit matters
     and the way through curved valleys is several times shorter;
     or "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`): quicker where noise is fitted, and on the robot arm.
@@ -60,8 +61,8 @@ class LevenbergMarquardt(FullBatch):
     determine; afterwards `effective_parameters` says how many weights they do.
 
     Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and D = I.
-    Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there down to
-    1/3); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
+    Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from
+    1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
     Errors: ValueError for a loss other than mse.
 
     >>> import lamina as lm, numpy as np
@@ -165,7 +166,7 @@ class LevenbergMarquardt(FullBatch):
             step = self._try(model, mu, here)
             if step is not None:
                 theta = here.theta + step
-                penalty = here.alpha * float(theta @ theta)
+                penalty = here.alpha * float(theta @ theta) if here.alpha else 0.0
                 loss = self._problem.value(theta, (here.objective - penalty) / here.beta)
                 if here.beta * loss + penalty < here.objective:
                     drop = here.objective - (here.beta * loss + penalty)
@@ -180,8 +181,8 @@ class LevenbergMarquardt(FullBatch):
         where q is half of the gradient.
         """
         promised = mu * float(d @ (here.d * d)) - float(d @ (here.beta * model.g + here.alpha * here.theta))
-        ratio = drop / promised if promised > 0 else 0.0
-        return max(self.mu_dec, 1 - (2 * ratio - 1) ** 3)
+        ratio = min(drop / promised, 1.0) if promised > 0 else 0.0
+        return max(self.mu_dec, min(KEPT, 1 - (2 * ratio - 1) ** 3))
 
     @staticmethod
     def _try(model: Primal | Dual, mu: float, here: Here) -> Array | None:

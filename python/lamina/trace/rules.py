@@ -152,6 +152,6 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
         lines = [
             ("d", "solves (Jᵀ J + μ D) d = −Jᵀ e, J = ∂e / ∂w, e the errors"),
             ("w", f"w + d, where that lowers L; else {number(optimizer.mu_inc)} μ, and solve again"),
-            ("μ", f"max({number(optimizer.mu_dec)}, 1 − (2 r − 1)³) μ, r the drop of L over that of |e + J d|²"),
+            ("μ", f"(1 − (2 r − 1)³) μ, from {number(optimizer.mu_dec)} to .7 μ, r the drop of L over that of |e + J d|²"),
         ]
     return Rule(title, title, lines, slots, numbers)
