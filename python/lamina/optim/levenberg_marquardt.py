@@ -44,7 +44,7 @@ class LevenbergMarquardt(FullBatch):
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
     mu: the first damping (1e-3; 5e-3 with bayesian). A step that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec
     and no more than 0.7, where r is the change of L over the one that the linear model promised; one that does not, by mu_inc, and
-    is tried again. (trainlm's mu_inc is 10; with D = I that leaves 20 times the loss of 2 on a robot arm's surrogate after 0.2 s,
+    is tried again. (trainlm's mu_inc is 10; with D = I that leaves 12 times the loss of 2 on a robot arm's surrogate after 0.2 s,
     and is even where noise is fitted.)
     scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.97 D, diagonal)), so that no weight's unit matters
     and the way through curved valleys is several times shorter;
@@ -168,8 +168,8 @@ class LevenbergMarquardt(FullBatch):
                 theta = here.theta + step
                 penalty = here.alpha * float(theta @ theta) if here.alpha else 0.0
                 loss = self._problem.value(theta, (here.objective - penalty) / here.beta)
-                if here.beta * loss + penalty < here.objective:
-                    drop = here.objective - (here.beta * loss + penalty)
+                drop = here.objective - (here.beta * loss + penalty)
+                if drop > 0:
                     state[name] = max(mu * self._factor(drop, step, mu, here, model), 1e-20)  # MATLAB lets it underflow
                     return Lower(theta, loss)
             mu *= self.mu_inc

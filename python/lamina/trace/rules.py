@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from lamina.notation import number
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
+from lamina.optim.levenberg_marquardt import KEPT
 from lamina.trace.record import Rule
 
 Lines = list[tuple[str, str]]
@@ -148,10 +149,10 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
             ("w", "w + τ d, τ by the strong Wolfe conditions"),
         ]
     elif isinstance(optimizer, LevenbergMarquardt):
-        numbers = {"μ": optimizer.mu}
+        numbers, least, most = {"μ": optimizer.mu}, number(optimizer.mu_dec), number(KEPT)
         lines = [
             ("d", "solves (Jᵀ J + μ D) d = −Jᵀ e, J = ∂e / ∂w, e the errors"),
             ("w", f"w + d, where that lowers L; else {number(optimizer.mu_inc)} μ, and solve again"),
-            ("μ", f"(1 − (2 r − 1)³) μ, from {number(optimizer.mu_dec)} to .7 μ, r the drop of L over that of |e + J d|²"),
+            ("μ", f"(1 − (2 r − 1)³) μ, from {least} to {most} μ, r the drop of L over that of |e + J d|²"),
         ]
     return Rule(title, title, lines, slots, numbers)
