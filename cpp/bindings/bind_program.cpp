@@ -62,6 +62,21 @@ py::list profile(Program& program, const py::sequence& arrays, int repeats) {
   return out;
 }
 
+// Of the sizes that it was last bound to: which steps follow each other block by block, and beside which others.
+py::list stages(const Program& program) {
+  py::list out;
+  for (const runtime::Stage& stage : program.stages()) {
+    py::list lanes;
+    for (const runtime::Lane& lane : stage.lanes) lanes.append(lane.steps);
+    py::dict row;
+    row["lanes"] = lanes;
+    row["tasks"] = stage.size();
+    row["parallel"] = stage.parallel;
+    out.append(row);
+  }
+  return out;
+}
+
 py::array epoch(Program& program, const std::vector<py::array>& sources,
                 const std::optional<py::array_t<int64_t, py::array::c_style>>& order, int64_t batch_size,
                 const std::shared_ptr<graph::Variable>& rate, const std::optional<py::array_t<double, py::array::c_style>>& rates,
@@ -153,6 +168,7 @@ void register_program(py::module_& m) {
                                for (const auto& step : p.steps()) names.push_back(step->name);
                                return names;
                              })
+      .def_property_readonly("stages", stages)
       .def_property_readonly("arena_bytes", &Program::arena_bytes)
       .def_property_readonly("flops_per_row", &Program::flops_per_row);
 

@@ -62,19 +62,37 @@ std::vector<StepPtr> lower(const std::vector<const Node*>& order, const std::uno
   return steps;
 }
 
+namespace {
+
+// Variables are told apart by what they are, other memory by its node.
+const void* key(const Node* node) {
+  node = memory_of(node);
+  return node->is("variable") ? static_cast<const void*>(node->attrs.get<std::shared_ptr<graph::Variable>>("variable").get())
+                              : static_cast<const void*>(node);
+}
+
+}  // namespace
+
+Needs needs_of(const std::vector<StepPtr>& steps) {
+  std::unordered_map<const void*, size_t> maker, changer;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    for (const Node* node : steps[i]->outputs) maker[key(node)] = i;
+    for (const Node* node : steps[i]->changes) {
+      const auto [entry, fresh] = changer.emplace(key(node), i);
+      check(fresh || entry->second == i, "a parameter of shape ", to_string(node->shape()), " is updated twice in one program");
+    }
+  }
+  Needs needs(steps.size());
+  for (size_t i = 0; i < steps.size(); ++i)
+    for (const Node* node : steps[i]->inputs) {
+      const auto made = maker.find(key(node)), changed = changer.find(key(node));
+      if (made != maker.end() && made->second != i) needs[i].push_back({made->second, memory_of(node)});
+      if (changed != changer.end() && changed->second != i) needs[changed->second].push_back({i, nullptr});
+    }
+  return needs;
+}
+
 bool schedule(std::vector<StepPtr>& steps) {
-  const size_t n = steps.size();
-  std::vector<std::unordered_set<size_t>> after(n);
-  std::vector<size_t> waiting(n, 0);
-  const auto edge = [&](size_t from, size_t to) {
-    if (from != to && after[from].insert(to).second) ++waiting[to];
-  };
-  // Variables are told apart by what they are, other memory by its node.
-  const auto key = [](const Node* node) -> const void* {
-    node = memory_of(node);
-    return node->is("variable") ? static_cast<const void*>(node->attrs.get<std::shared_ptr<graph::Variable>>("variable").get())
-                                : static_cast<const void*>(node);
-  };
   // An update changes its parameter tile by tile: what runs in its step may read that parameter element by element, but neither
   // through a view nor as a factor, which would meet elements that have changed already.
   for (const StepPtr& step : steps)
@@ -84,18 +102,14 @@ bool schedule(std::vector<StepPtr>& steps) {
           if (step->nodes.size() > 1 && key(input.get()) == key(changed) &&
               (input->op->kind == Kind::view || node->op->kind == Kind::matmul))
             return false;
-  std::unordered_map<const void*, size_t> maker, changer;
-  for (size_t i = 0; i < n; ++i) {
-    for (const Node* node : steps[i]->outputs) maker[key(node)] = i;
-    for (const Node* node : steps[i]->changes) {
-      const auto [entry, fresh] = changer.emplace(key(node), i);
-      check(fresh || entry->second == i, "a parameter of shape ", to_string(node->shape()), " is updated twice in one program");
-    }
-  }
+  const size_t n = steps.size();
+  const Needs needs = needs_of(steps);
+  std::vector<std::vector<size_t>> after(n);
+  std::vector<size_t> waiting(n, 0);
   for (size_t i = 0; i < n; ++i)
-    for (const Node* node : steps[i]->inputs) {
-      if (const auto found = maker.find(key(node)); found != maker.end()) edge(found->second, i);
-      if (const auto found = changer.find(key(node)); found != changer.end()) edge(i, found->second);
+    for (const Need& need : needs[i]) {
+      after[need.maker].push_back(i);
+      ++waiting[i];
     }
   std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
   for (size_t i = 0; i < n; ++i)

@@ -57,6 +57,21 @@ std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins
 
 constexpr size_t kScalar = 8;  // bytes of a slot
 
+// Tasks [first, last) of a stage: run(step, first unit, last unit), one after the other.
+template <class F>
+void run_tasks(const Stage& stage, ptrdiff_t first, ptrdiff_t last, const F& run) {
+  const size_t begin = stage.tasks[static_cast<size_t>(first)], end = stage.tasks[static_cast<size_t>(last)];
+  for (size_t s = begin; s < end; ++s) {
+    const Share& share = stage.shares[s];
+    const Lane& lane = stage.lanes[share.lane];
+    if (lane.steps.size() == 1)
+      run(lane.steps[0], share.first, share.last);
+    else
+      for (int64_t block = share.first; block < share.last; ++block)
+        for (size_t k = 0; k < lane.steps.size(); ++k) run(lane.steps[k], block * lane.units[k], (block + 1) * lane.units[k]);
+  }
+}
+
 }  // namespace
 
 double read_scalar(const void* from, DType type) {
@@ -168,14 +183,7 @@ void Program::place_buffers() {
     for (const Node* node : steps_[i]->outputs)
       if (!outputs_.empty() && node == outputs_[0].get() && node->shape().empty()) loss_step_ = i;
   }
-  for (Buffer& b : buffers_) b.first = steps_.size();
-  for (size_t i = 0; i < steps_.size(); ++i)
-    for (const auto* list : {&steps_[i]->inputs, &steps_[i]->outputs})
-      for (const Node* node : *list) {
-        Buffer& b = buffers_[static_cast<size_t>(buffer_of_.at(memory_of(node)))];
-        b.first = std::min(b.first, i);
-        b.last = std::max(b.last, i);
-      }
+  needs_ = needs_of(steps_);
 }
 
 // Takes the steps apart that need nothing but constants and sizes.
@@ -258,6 +266,7 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
   output_sizes_.clear();
   for (const auto& output : outputs_) output_sizes_.push_back(symbols_.eval(output->shape()));
   bind_steps();
+  lay_out_stages();
   plan_arena();
   set_bases();
   bound_sizes_ = input_sizes;
@@ -266,16 +275,40 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
 }
 
 void Program::bind_steps() {
-  const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table(), threads_};
-  scratch_bytes_ = 0;
+  const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
   work_ = 0;
   for (const auto* list : {&settled_, &steps_})
     for (const StepPtr& step : *list) {
       step->bind(binder);
-      scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
+      step->cut(1, 1);
       work_ += step->work();
     }
   for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
+}
+
+void Program::lay_out_stages() {
+  const auto held = [this](const Node* node) {
+    const int id = buffer_of_.at(node);
+    return Held{id, count(symbols_.eval(node->shape()))};
+  };
+  stages_ = make_stages({steps_, needs_, held, threads_, loss_step_});
+  scratch_bytes_ = 0;
+  for (const auto* list : {&settled_, &steps_})
+    for (const StepPtr& step : *list) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
+  for (Buffer& b : buffers_) {
+    b.first = stages_.size();
+    b.last = 0;
+  }
+  for (size_t s = 0; s < stages_.size(); ++s)
+    for (const size_t i : stages_[s].steps) {
+      if (i == loss_step_) loss_stage_ = s;
+      for (const auto* list : {&steps_[i]->inputs, &steps_[i]->outputs})
+        for (const Node* node : *list) {
+          Buffer& b = buffers_[static_cast<size_t>(buffer_of_.at(memory_of(node)))];
+          b.first = std::min(b.first, s);
+          b.last = std::max(b.last, s);
+        }
+    }
 }
 
 // Buffers whose lifetimes touch must not overlap: the largest first, each at the lowest place that is free.
@@ -378,19 +411,52 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
   grow_scratch(threads);
 
   const Run run{bases_.data(), scratch_.data()};
-  for (size_t i = 0; i < steps_.size(); ++i) {
-    const Step& step = *steps_[i];
-    const auto start = options.seconds ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point();
-    if (step.parallel())
-      parallel_for(step.units(), threads, [&](ptrdiff_t first, ptrdiff_t last, int worker) { step.run(run, first, last, worker); });
+  for (const Stage& stage : stages_) {
+    if (options.seconds)
+      run_timed(stage, run, threads, options.seconds);
     else
-      step.run(run, 0, step.units(), 0);
-    step.finish(run);
-    if (options.seconds) options.seconds[i] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    if (options.guarded && i == loss_step_ && !std::isfinite(read_scalar(outputs[0], outputs_[0]->dtype()))) return false;
+      run_stage(stage, run, threads);
+    if (options.guarded && static_cast<size_t>(&stage - stages_.data()) == loss_stage_ &&
+        !std::isfinite(read_scalar(outputs[0], outputs_[0]->dtype())))
+      return false;
     if (options.interruption && !changes_) options.interruption();
   }
   return true;
+}
+
+void Program::run_stage(const Stage& stage, const Run& run, int threads) const {
+  const auto task = [&](ptrdiff_t first, ptrdiff_t last, int worker) {
+    run_tasks(stage, first, last, [&](size_t i, int64_t begin, int64_t end) { steps_[i]->run(run, begin, end, worker); });
+  };
+  parallel_for(static_cast<ptrdiff_t>(stage.size()), stage.parallel ? threads : 1, task);
+  for (const size_t i : stage.steps) steps_[i]->finish(run);
+}
+
+// The same; `seconds` receives what each step had of the stage's time, as its share of the time that all threads spent in steps.
+void Program::run_timed(const Stage& stage, const Run& run, int threads, double* seconds) const {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); };
+  const size_t n = steps_.size();
+  std::vector<double> spent(n * static_cast<size_t>(threads), 0.0);
+  const auto start = Clock::now();
+  const auto task = [&](ptrdiff_t first, ptrdiff_t last, int worker) {
+    run_tasks(stage, first, last, [&](size_t i, int64_t begin, int64_t end) {
+      const auto now = Clock::now();
+      steps_[i]->run(run, begin, end, worker);
+      spent[static_cast<size_t>(worker) * n + i] += since(now);
+    });
+  };
+  parallel_for(static_cast<ptrdiff_t>(stage.size()), stage.parallel ? threads : 1, task);
+  const double whole = since(start);
+  double total = 1e-12;
+  for (const double s : spent) total += s;
+  for (const size_t i : stage.steps) {
+    seconds[i] = 0;
+    for (size_t worker = 0; worker < static_cast<size_t>(threads); ++worker) seconds[i] += spent[worker * n + i] / total * whole;
+    const auto now = Clock::now();
+    steps_[i]->finish(run);
+    seconds[i] += since(now);
+  }
 }
 
 }  // namespace lamina::runtime

@@ -45,7 +45,7 @@ class Program {
 
   // What a run may be given besides.
   struct Options {
-    double* seconds = nullptr;           // receives the time of each step (which then run one after the other)
+    double* seconds = nullptr;           // receives each step's part of the run's time
     bool guarded = false;                // whether to end once output 0, a loss, is not finite: before the updates that follow
     std::function<void()> interruption;  // called now and then between the steps of a long run without effects; may throw
   };
@@ -60,6 +60,7 @@ class Program {
   Turns& turns() const { return *turns_; }
 
   const std::vector<StepPtr>& steps() const { return steps_; }
+  const std::vector<Stage>& stages() const { return stages_; }  // as last bound
   size_t arena_bytes() const { return arena_.size(); }
   double flops_per_row() const;  // of a run as last bound, over the rows of the first input; 0 before
 
@@ -68,7 +69,7 @@ class Program {
     enum Kind { arena, input, output, variable, constant, scalar, iota, settled } kind;
     const graph::Node* node = nullptr;
     size_t index = 0;            // of the input or output; the slot of a scalar
-    size_t first = 0, last = 0;  // steps between which an arena buffer is in use
+    size_t first = 0, last = 0;  // stages between which an arena buffer is in use
     size_t bytes = 0, offset = 0;
     std::unique_ptr<AlignedBuffer> own;  // what is made at bind (iota, settled values)
   };
@@ -80,6 +81,9 @@ class Program {
   Strided look(const graph::Node* view, Strided at) const;
   std::string describe(const graph::Node* node) const;
   void bind_steps();
+  void lay_out_stages();
+  void run_stage(const Stage& stage, const Run& run, int threads) const;
+  void run_timed(const Stage& stage, const Run& run, int threads, double* seconds) const;
   void grow_scratch(int threads);
   void plan_arena();
   void set_bases();
@@ -88,6 +92,7 @@ class Program {
   graph::Tensors inputs_, outputs_;
   std::vector<StepPtr> settled_;  // steps that depend on constants and sizes alone: they run when the program is bound
   std::vector<StepPtr> steps_;
+  Needs needs_;  // of the steps
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;
 
@@ -104,6 +109,8 @@ class Program {
   std::vector<Sizes> bound_sizes_, output_sizes_;
   bool bound_ = false;
   int threads_ = 0;  // that the steps were cut for
+  std::vector<Stage> stages_;
+  size_t loss_stage_ = SIZE_MAX;
   uint64_t layout_ = 0;
   AlignedBuffer arena_;
   AlignedBuffer scalars_;

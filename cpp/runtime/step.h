@@ -20,7 +20,6 @@ struct Binder {
   const Bindings& symbols;
   std::function<Strided(const graph::Node*)> locate;  // where a tensor's elements lie
   const kernels::Table& kernels;
-  int threads;  // that will carry it out
 };
 
 // What a step sees while it runs.
@@ -31,11 +30,30 @@ struct Run {
   char* at(int buffer) const { return bases[buffer]; }
 };
 
+// What a step can do whose rows, as of a batch, do not depend on each other: neighbours with as many rows may run block by block,
+// one after the other. As last bound.
+class RowWise {
+ public:
+  virtual ~RowWise() = default;
+
+  virtual int64_t rows() const = 0;  // 0: nothing to be cut, or (a matrix seen as one long row) any number that `splits`
+  virtual bool splits(int64_t rows) const = 0;
+  virtual int64_t grain(int64_t rows) const = 0;  // blocks begin at multiples of so many rows
+  // Whether a block needs no rows but its own of a buffer of rows * width elements; whether it leaves its own rows in one.
+  virtual bool reads_rows(int buffer, int64_t rows, int64_t width) const = 0;
+  virtual bool leaves_rows(int buffer) const = 0;
+  virtual double shared_bytes() const = 0;  // of a matrix that each block reads as a whole
+  // Instead of Step::cut: into blocks of `block` rows, each of equally many units.
+  virtual void cut_rows(int64_t rows, int64_t block) = 0;
+};
+
 class Step {
  public:
   virtual ~Step() = default;
 
   virtual void bind(const Binder& binder) = 0;
+  // After bind(): into about so many units, where the step has the choice, to be shared by so many threads.
+  virtual void cut(int64_t, int) {}
   // Units [first, last) of units(); units do not depend on each other.
   virtual void run(const Run& run, int64_t first, int64_t last, int worker) const = 0;
   // After all units: merges partial sums in index order.
@@ -46,7 +64,8 @@ class Step {
   double flops() const { return flops_; }
   double bytes() const { return bytes_; }
   double work() const { return work_ + bytes_; }
-  bool parallel() const { return units_ > 1 && work() >= kSerial; }
+  virtual RowWise* row_wise() { return nullptr; }
+  virtual bool alone() const { return false; }  // calls the host: on the caller's thread, with nothing beside it
 
   std::string name;                         // e.g. "matmul+relu"
   std::vector<const graph::Node*> nodes;    // what it computes
@@ -56,9 +75,6 @@ class Step {
   std::vector<const graph::Node*> changes;  // variables that it writes
 
  protected:
-  // Work below this stays on the caller's thread: waking another one costs about a microsecond.
-  static constexpr double kSerial = 100e3;
-
   int64_t units_ = 1;
   size_t scratch_bytes_ = 0;
   double flops_ = 0;

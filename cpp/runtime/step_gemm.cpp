@@ -15,18 +15,16 @@ namespace {
 
 constexpr int64_t kBlockRows = 256;     // rows of A, a piece of k of which stays in L2: packing a panel of B pays for all of them
 constexpr int64_t kBlockCols = 1024;    // columns of C in one block
-constexpr int64_t kUpdateRows = 96;     // the same with an update behind it, on several threads: weights and slots come from far in
-                                        // long rows, which the processor fetches ahead, and what the threads hold shares a cache
+constexpr int64_t kHalves = 4;          // times as many blocks of a symmetric product, most of which have half the work, or none
 constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a row of A^T lie
 constexpr int64_t kPackedBytes = 2048;  // so many bytes apart: they meet in few lines of L1, and need a page each;
 constexpr int64_t kPackedNear = 512;  // or so many, where a column has as many lines as this and a block of C is as wide: they push
 constexpr int64_t kPackedLong = 128;  // each other out of L1 (1.0 to 1.2 times as fast);
 constexpr int64_t kPackedRow = 4096;  // or where rows of A are so long, and a block so wide (1 to 4 % at 256 to 1,024 rows)
 constexpr int64_t kPackedWide = 512;
-constexpr int64_t kMirrored = 32;    // rows and columns that are mirrored at once
-constexpr int64_t kUnitsWanted = 4;  // blocks for each thread, where there are several and the product is large enough
+constexpr int64_t kMirrored = 32;  // rows and columns that are mirrored at once
 
-class GemmStep final : public Step {
+class GemmStep final : public Step, public RowWise {
  public:
   GemmStep(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels)
       : product_(product), stores_product_(stores_product), is_gram_(is_gram(product)) {
@@ -71,11 +69,46 @@ class GemmStep final : public Step {
     const double elements = symmetric_ ? 0.5 * static_cast<double>(n_ * (n_ + 1)) : static_cast<double>(m_ * n_);
     flops_ = 2.0 * elements * static_cast<double>(k_) * matrices;
     work_ = flops_ + (epilogue_ ? epilogue_->work() : 0);
-    choose_blocks(binder.threads);
-    block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
-    scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
     bytes_ = static_cast<double>((m_ * k_ + k_ * n_ + (stores_product_ ? m_ * n_ : 0)) * element_) * matrices +
              (epilogue_ ? epilogue_->traffic() : 0);
+  }
+
+  // As few blocks as there are threads to be served: each reads all of A's rows, or B's columns, and packs them. Columns are cut
+  // first; rows where an update follows, which likes them long.
+  void cut(int64_t parts, int threads) override {
+    const int64_t stacks = std::max<int64_t>(stacks_, 1), rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
+    const int64_t nr = kernel_.nr, grain = std::max<int64_t>(this->grain(m_), kernel_.mr);
+    const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows() ? 1 : std::max<int64_t>(cols / (2 * nr), 1);
+    int64_t by_rows = ceil_div(rows, kBlockRows), by_cols = whole_rows() ? 1 : ceil_div(cols, kBlockCols);
+    const int64_t wanted = symmetric_ && parts > 1 ? kHalves * parts : parts;
+    const auto more_rows = [&] { by_rows = std::clamp(ceil_div(wanted, stacks * by_cols), by_rows, std::max(by_rows, most_rows)); };
+    const auto more_cols = [&] { by_cols = std::clamp(ceil_div(wanted, stacks * by_rows), by_cols, std::max(by_cols, most_cols)); };
+    const bool updates = epilogue_ && epilogue_->has_rules();
+    if (updates) more_rows();
+    more_cols();
+    more_rows();
+    if (parts > 1 && stacks * by_cols == 1) by_rows = std::min(round_up(by_rows, threads), std::max(by_rows, most_rows));
+    block_rows_ = std::min(rows, round_up(ceil_div(rows, by_rows), this->grain(m_)));
+    block_cols_ = whole_rows() ? cols : std::min(cols, round_up(ceil_div(cols, by_cols), nr));
+    place_blocks();
+  }
+
+  RowWise* row_wise() override { return this; }
+  int64_t rows() const override { return stacks_ == 1 && !symmetric_ ? m_ : 0; }
+  bool splits(int64_t rows) const override { return rows == this->rows(); }
+  int64_t grain(int64_t) const override { return epilogue_ ? epilogue_->grain() : 1; }
+  bool reads_rows(int buffer, int64_t rows, int64_t width) const override {
+    if (b_buffer_ == buffer || (epilogue_ && !epilogue_->reads_rows(buffer, rows, width))) return false;
+    if (a_buffer_ != buffer) return true;
+    return (rows <= 1 || a_row_ == width) && a_at_[0] >= 0 && a_col_ >= 0 && a_at_[0] + (k_ - 1) * a_col_ < width;
+  }
+  bool leaves_rows(int buffer) const override { return !epilogue_ || epilogue_->leaves_rows(buffer); }
+  double shared_bytes() const override { return static_cast<double>(k_ * n_ * element_); }
+  void cut_rows(int64_t, int64_t block) override {
+    block_rows_ = std::min(block, std::max<int64_t>(m_, 1));
+    const int64_t cols = std::max<int64_t>(n_, 1), strips = whole_rows() ? 1 : ceil_div(cols, kBlockCols);
+    block_cols_ = std::min(cols, round_up(ceil_div(cols, strips), kernel_.nr));
+    place_blocks();
   }
 
   void run(const Run& run, int64_t first, int64_t last, int worker) const override {
@@ -155,33 +188,9 @@ class GemmStep final : public Step {
       way_ = Way::upright;
   }
 
-  void choose_blocks(int threads) {
-    const int64_t mr = kernel_.mr, nr = kernel_.nr;
-    const int64_t grain = epilogue_ ? round_up(epilogue_->grain(), mr) : mr;  // of rows
-    const bool whole_rows = epilogue_ && epilogue_->cluster().has_rows;
-    const int64_t rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
-    const bool updates = epilogue_ && epilogue_->has_rules();
-    block_rows_ = std::min(round_up(rows, grain), round_up(updates && threads > 1 ? kUpdateRows : kBlockRows, grain));
-    block_cols_ = whole_rows ? cols : std::min(round_up(cols, nr), kBlockCols);
-    const int64_t most = threads > 1 ? kUnitsWanted * threads : 1;
-    int64_t wanted = 1;
-    while (wanted < most && static_cast<double>(2 * wanted) * kUnitWork <= work_) wanted *= 2;
-    // An update likes long rows; an epilogue that takes long likes whole ones, over which its loops run on.
-    const bool long_rows = updates || work_ > 1.25 * flops_;
-    const auto blocks = [&] { return stacks_ * ceil_div(rows, block_rows_) * ceil_div(cols, block_cols_); };
-    while (blocks() < wanted) {
-      const bool rows_first = long_rows && block_rows_ >= 4 * grain;
-      const int64_t least_cols = block_rows_ >= 2 * grain ? 4 * nr : 2 * nr;
-      if (!whole_rows && !rows_first && block_cols_ >= least_cols)
-        block_cols_ = round_up(block_cols_ / 2, nr);
-      else if (block_rows_ >= 2 * grain)
-        block_rows_ = round_up(block_rows_ / 2, grain);
-      else
-        break;
-    }
-    // Blocks of nearly equal size: no thread waits for a last block larger than the others.
-    block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(rows, block_rows_)), epilogue_ ? epilogue_->grain() : 1));
-    if (!whole_rows) block_cols_ = std::min(cols, round_up(ceil_div(cols, ceil_div(cols, block_cols_)), nr));
+  bool whole_rows() const { return epilogue_ && epilogue_->cluster().has_rows; }
+
+  void place_blocks() {
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = ceil_div(n_, block_cols_);
     units_ = stacks_ * row_blocks_ * col_blocks_;
@@ -189,12 +198,14 @@ class GemmStep final : public Step {
     const bool far_columns = (apart >= kPackedBytes && block_cols_ >= kPackedCols) ||
                              (apart >= kPackedNear && block_cols_ >= kPackedLong && k_ >= kPackedLong);
     const bool far_rows = a_col_ == 1 && a_row_ * element_ >= kPackedRow && block_cols_ >= kPackedWide;
-    packs_a_ = way_ == Way::panels && m_ >= 2 * mr && k_ > 1 && (far_columns || far_rows);
+    packs_a_ = way_ == Way::panels && m_ >= 2 * kernel_.mr && k_ > 1 && (far_columns || far_rows);
     int64_t elements = 0;  // of scratch for what is packed or transposed
     if (packs_a_) elements = std::min<int64_t>(k_, kernel_.piece) * block_rows_;
     if (way_ == Way::dots_turned) elements = k_ * block_cols_;
     if (way_ == Way::upright) elements = block_rows_ * block_cols_;
     pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
+    block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
+    scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
   }
 
   void run_unit(const Run& run, int64_t unit, char* scratch) const {

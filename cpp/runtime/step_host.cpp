@@ -30,6 +30,8 @@ class HostStep final : public Step {
     graph::host().compute(name, options_, arrays, array(run, to_));
   }
 
+  bool alone() const override { return true; }
+
  private:
   static graph::HostArray array(const Run& run, const Strided& s) {
     return {run.at(s.buffer) + s.offset * static_cast<int64_t>(size_of(s.dtype)), s.dtype, s.sizes};

@@ -7,7 +7,7 @@ namespace lamina::runtime {
 
 namespace {
 
-class TileStep final : public Step {
+class TileStep final : public Step, public RowWise {
  public:
   TileStep(Cluster cluster, const kernels::Table& kernels) : program_(std::move(cluster), kernels) {
     const Cluster& c = program_.cluster();
@@ -58,6 +58,23 @@ class TileStep final : public Step {
   }
 
   void finish(const Run& run) const override { program_.finish(run); }
+
+  RowWise* row_wise() override { return this; }
+  int64_t rows() const override { return rows_ > 1 ? rows_ : 0; }
+  bool splits(int64_t rows) const override {
+    return rows == rows_ || (rows_ == 1 && !program_.cluster().has_rows && rows > 0 && program_.cols() % rows == 0);
+  }
+  int64_t grain(int64_t rows) const override { return rows == rows_ ? program_.grain() : program_.grain_along(rows); }
+  bool reads_rows(int buffer, int64_t rows, int64_t width) const override { return program_.reads_rows(buffer, rows, width); }
+  bool leaves_rows(int buffer) const override { return program_.leaves_rows(buffer); }
+  double shared_bytes() const override { return 0; }
+  void cut_rows(int64_t rows, int64_t block) override {
+    const int64_t cols = program_.cols();
+    unit_rows_ = rows == rows_ ? block : 1;
+    unit_cols_ = std::max<int64_t>(rows == rows_ ? cols : cols / rows * block, 1);
+    col_units_ = rows == rows_ ? 1 : ceil_div(cols, unit_cols_);
+    units_ = ceil_div(rows_, unit_rows_) * col_units_;
+  }
 
  private:
   TileProgram program_;

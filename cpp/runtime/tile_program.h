@@ -63,6 +63,11 @@ class TileProgram {
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
   int64_t grain() const { return grain_; }  // blocks begin at multiples of so many rows of the whole domain
+  // The same where the domain is one row, `rows` times as long as those meant.
+  int64_t grain_along(int64_t rows) const;
+  // See RowWise; true where it does not read the buffer at all.
+  bool reads_rows(int buffer, int64_t rows, int64_t width) const;
+  bool leaves_rows(int buffer) const;
   size_t scratch_bytes() const { return scratch_bytes_; }
   size_t instruction_count() const { return instructions_.size() + rules_.size(); }
   bool has_rules() const { return !rules_.empty(); }

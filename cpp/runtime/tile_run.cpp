@@ -1,6 +1,7 @@
 // Tile programs at work: bind() lays the domain out for a batch size, run_block() walks the tiles.
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "runtime/strided_copy.h"
 #include "runtime/tile_program.h"
@@ -13,19 +14,20 @@ namespace {
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 32768;
 constexpr int kMaxRegisters = 256;
-constexpr size_t kMaxOuter = 256;    // operands and outputs together
-constexpr int64_t kChunkRows = 96;   // rows of a partial sum, as of a product's block
-constexpr int64_t kFewestRows = 24;  // fewer of long rows; each makes a row of partial results, which take memory
-constexpr double kRuleWork = 30;     // of an element of an update, and of a sum; as TileEntry::work
+constexpr size_t kMaxOuter = 256;   // operands and outputs together
+constexpr int64_t kChunkRows = 32;  // rows of a partial sum, about: so few that a small batch has work for several threads
+constexpr int64_t kChunks = 128;    // more than so many of short rows are made longer instead
+constexpr double kRuleWork = 30;    // of an element of an update, and of a sum; as TileEntry::work
 constexpr double kSumWork = 3;
 constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
 
-// Rows of a partial sum: nearly equal, whole register tiles of a product, more where a row is short and fewer where it is long.
-int64_t chunk_of(int64_t rows, int64_t cols, int64_t mr) {
-  const int64_t width = std::max<int64_t>(cols, 1);
-  const int64_t most = std::clamp<int64_t>(kUnit / width, std::max(kFewestRows, mr), std::max(kChunkRows, kTile / width));
-  const int64_t chunks = std::max<int64_t>(ceil_div(rows, most), 1);
-  return std::max<int64_t>(ceil_div(ceil_div(rows, chunks), mr), 1) * mr;
+// Rows of a partial sum. They follow from the number of rows alone, or are twice, four times, .. that: steps of one batch can be cut
+// alike.
+int64_t chunk_of(int64_t rows, int64_t cols) {
+  const int64_t chunks = rows >= 3 * kChunkRows ? 4 * ceil_div(rows, 4 * kChunkRows) : rows >= kChunkRows * 3 / 2 ? 2 : 1;
+  int64_t chunk = std::max<int64_t>(ceil_div(rows, chunks), 1);
+  while (chunk * std::max<int64_t>(cols, 1) < kTile && rows > kChunks * chunk) chunk *= 2;
+  return chunk;
 }
 
 template <class T>
@@ -145,7 +147,7 @@ void TileProgram::bind_partial(Partial& p, const Binder& binder) {
   p.width = sizes.empty() ? 1 : sizes.back();
   p.rows = sizes.empty() ? 1 : count(Sizes(sizes.begin(), sizes.end() - 1));
   if (p.total && p.width == 1) std::swap(p.rows, p.width);
-  p.chunk = chunk_of(p.rows, p.width, binder.kernels.gemm[precision_].mr);
+  p.chunk = chunk_of(p.rows, p.width);
   const bool product = cluster_.product != nullptr;  // whose blocks lie in one matrix, and are cut across anywhere
   const bool in_step = p.vector() ? !product && outer_ == 1 && rows_ == 1 : cols_ == p.width && (!product || outer_ == 1);
   p.apart = p.from == Form::row || !in_step;
@@ -156,6 +158,32 @@ void TileProgram::bind_partial(Partial& p, const Binder& binder) {
   };
   p.slots.grow(static_cast<size_t>(std::max<int64_t>(slots, 1)) * element_, purpose);
   if (p.apart) p.kept.grow(static_cast<size_t>(std::max<int64_t>(p.rows * p.width, 1)) * element_, purpose);
+}
+
+int64_t TileProgram::grain_along(int64_t rows) const {
+  const bool pieces = std::any_of(partials_.begin(), partials_.end(), [](const Partial& p) { return p.vector() && !p.apart; });
+  return pieces ? kTile / std::gcd(kTile, std::max<int64_t>(cols_ / std::max<int64_t>(rows, 1), 1)) : 1;
+}
+
+bool TileProgram::reads_rows(int buffer, int64_t rows, int64_t width) const {
+  for (const Rule& rule : rules_)
+    if (rule.constants_buffer == buffer || std::find(rule.buffers.begin(), rule.buffers.end(), buffer) != rule.buffers.end())
+      return false;
+  for (const External& e : externals_) {
+    if (e.buffer != buffer) continue;
+    if (outer_ != 1) return false;
+    const bool long_row = rows_ == 1 && rows > 1;
+    const int64_t along = e.row_form && !long_row ? 0 : e.col;
+    if (long_row
+            ? e.col != 1 || e.offset != 0 || cols_ != rows * width
+            : rows_ != rows || (rows > 1 && e.row != width) || e.offset < 0 || along < 0 || e.offset + (cols_ - 1) * along >= width)
+      return false;
+  }
+  return true;
+}
+
+bool TileProgram::leaves_rows(int buffer) const {
+  return std::none_of(partials_.begin(), partials_.end(), [&](const Partial& p) { return p.buffer == buffer; });
 }
 
 int64_t TileProgram::tile_elements() const {

@@ -39,7 +39,8 @@ class ProfileStep:
 
     `seconds`: the best of the rounds. `flops`: of the product, or one for each instruction and element. `bytes`: operands read and
     results written, each once. `units`: pieces that threads may share. `percent`: of the ceiling. `share`: of the whole.
-    `bound`: "compute", "bandwidth" or "overhead", what its time goes to.
+    `bound`: "compute", "bandwidth" or "overhead", what its time goes to. On several threads, where steps run beside each other,
+    `seconds` is a step's part of what they took together.
     """
 
     name: str

@@ -1,0 +1,212 @@
+#include "runtime/stages.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace lamina::runtime {
+
+namespace {
+
+// Work below this stays on the caller's thread: waking another one costs about a microsecond.
+constexpr double kSerial = 100e3;
+constexpr double kSmall = 20e3;  // of a step that others wait for: it is done before they are shared out
+constexpr double kUnit = 600e3;  // of a unit: less only that each thread has one. Few are best: each packs its factors anew;
+constexpr double kLargeUnit =
+    50e6;                           // but where they last half a millisecond a thread has several, as it may be slower than another
+constexpr double kUnitsWanted = 4;  // or so many at most
+constexpr double kTask = 40e3;      // of a task, at least: claiming one costs some 100 ns
+constexpr int64_t kMostTasks = 64;  // of a lane, for each thread
+constexpr int64_t kFewestRows = 24;  // of a block, else each reads a matrix for too little
+constexpr int64_t kMostRows = 256;
+constexpr double kSharedBytes = 128e3;  // of a matrix that every block reads as a whole: it stays in L2
+constexpr double kKeptBytes = 8e6;      // of what only steps of one lane need: its memory serves nobody else meanwhile
+constexpr double kLongStage = 10e9;     // work after which a stage ends, so that a run can be interrupted: some 100 ms
+
+struct Cut {
+  int64_t rows = 0, grain = 1;  // 0: a step by itself
+};
+
+struct Draft {
+  std::vector<size_t> steps;
+  Cut cut;
+  double work = 0;
+};
+
+class Planner {
+ public:
+  explicit Planner(const Plan& plan) : plan_(plan), done_(plan.steps.size(), false), users_(plan.steps.size()) {
+    for (size_t i = 0; i < plan.needs.size(); ++i)
+      for (const Need& need : plan.needs[i]) users_[need.maker].push_back(i);
+  }
+
+  std::vector<Stage> run() {
+    const size_t n = plan_.steps.size();
+    double work = 0;
+    for (const StepPtr& step : plan_.steps) work += step->work();
+    if (plan_.threads == 1 || work < kSerial) {
+      for (size_t i = 0; i < n; ++i) add_serial(i);
+      return std::move(stages_);
+    }
+    for (size_t left = n; left > 0;) {
+      const size_t before = stages_.size();
+      const std::vector<size_t> ready = ready_steps();
+      for (const size_t i : ready)
+        if (is_first(i)) add_serial(i);
+      if (stages_.size() == before) add_parallel(ready);
+      for (size_t s = before; s < stages_.size(); ++s) left -= stages_[s].steps.size();
+    }
+    return std::move(stages_);
+  }
+
+ private:
+  Step& step(size_t i) const { return *plan_.steps[i]; }
+
+  bool may_run(size_t i) const {
+    const auto& needs = plan_.needs[i];
+    return !waits_for_loss(i) && std::all_of(needs.begin(), needs.end(), [&](const Need& need) { return done_[need.maker]; });
+  }
+  bool waits_for_loss(size_t i) const {
+    return plan_.loss < i && plan_.loss < plan_.steps.size() && !done_[plan_.loss] && !step(i).changes.empty();
+  }
+  std::vector<size_t> ready_steps() const {
+    std::vector<size_t> ready;
+    for (size_t i = 0; i < plan_.steps.size(); ++i)
+      if (!done_[i] && may_run(i)) ready.push_back(i);
+    return ready;
+  }
+  bool is_first(size_t i) const { return step(i).alone() || (!users_[i].empty() && step(i).work() < kSmall); }
+
+  void add_serial(size_t i) {
+    step(i).cut(1, 1);
+    stages_.push_back({{i}, {{{i}, {1}, step(i).units()}}, {{0, 0, step(i).units()}}, {0, 1}, false});
+    done_[i] = true;
+  }
+
+  void add_parallel(const std::vector<size_t>& ready) {
+    std::vector<Draft> drafts;
+    double work = 0;
+    for (size_t k = 0; k < ready.size() && work < kLongStage; ++k) {
+      drafts.push_back(draft_from(ready[k]));
+      work += drafts.back().work;
+    }
+    std::stable_sort(drafts.begin(), drafts.end(), [](const Draft& a, const Draft& b) { return a.work > b.work; });
+    Stage stage;
+    double gathered = kTask;  // in the last task
+    for (const Draft& draft : drafts) {
+      for (const size_t i : draft.steps) done_[i] = true;
+      stage.steps.insert(stage.steps.end(), draft.steps.begin(), draft.steps.end());
+      stage.lanes.push_back(cut(draft, parts_of(draft.work, work)));
+      const int64_t blocks = stage.lanes.back().blocks, tasks = std::min(blocks, kMostTasks * plan_.threads);
+      for (int64_t t = 0; t < tasks; ++t) {
+        if (gathered >= kTask) {
+          stage.tasks.push_back(stage.shares.size());
+          gathered = 0;
+        }
+        stage.shares.push_back({stage.lanes.size() - 1, t * blocks / tasks, (t + 1) * blocks / tasks});
+        gathered += draft.work / static_cast<double>(tasks);
+      }
+    }
+    stage.tasks.push_back(stage.shares.size());
+    stage.parallel = stage.size() > 1 && work >= kSerial;
+    stages_.push_back(std::move(stage));
+  }
+
+  // Into how many units `work` is cut where the threads share `whole`.
+  int64_t parts_of(double work, double whole) const {
+    const double threads = plan_.threads, share = threads * work / whole;
+    const double least = std::max(std::ceil(share - 0.25), std::min(std::floor(work / kUnit), threads));
+    const double rounds = std::clamp(std::floor(work / (threads * kLargeUnit)), 1.0, kUnitsWanted);
+    return std::max<int64_t>(1, static_cast<int64_t>(least * rounds));
+  }
+
+  Lane cut(const Draft& draft, int64_t parts) {
+    const int64_t rows = draft.cut.rows, block = rows > 0 ? rows_of_block(draft.cut) : 0;
+    Lane lane{draft.steps, {}, rows > 0 ? (rows + block - 1) / block : 0};
+    for (const size_t i : draft.steps) {
+      if (rows > 0)
+        step(i).row_wise()->cut_rows(rows, block);
+      else
+        step(i).cut(parts, plan_.threads);
+      if (rows == 0) lane.blocks = step(i).units();
+      lane.units.push_back(rows > 0 ? step(i).units() / lane.blocks : 1);
+    }
+    return lane;
+  }
+
+  // As many blocks as threads, or a multiple; in grains until the end.
+  int64_t rows_of_block(const Cut& cut) const {
+    const int64_t all = (cut.rows + cut.grain - 1) / cut.grain, most = std::max<int64_t>(kMostRows / cut.grain, 1);
+    int64_t blocks = plan_.threads;
+    while ((all + blocks - 1) / blocks > most) blocks += plan_.threads;
+    return (all + blocks - 1) / blocks * cut.grain;
+  }
+
+  // Step i and those that follow it row by row.
+  Draft draft_from(size_t i) {
+    Draft draft{{i}, {}, step(i).work()};
+    RowWise* first = step(i).row_wise();
+    Cut cut{first ? first->rows() : 0, 1};
+    if (!can_follow(i, cut.rows)) return draft;
+    cut.grain = first->grain(cut.rows);
+    double kept = 0;
+    for (size_t j = i + 1; j < plan_.steps.size() && draft.work < kLongStage; ++j) {
+      if (done_[j] || !can_follow(j, cut.rows) || !follows(j, draft.steps, cut.rows)) continue;
+      const Cut both{cut.rows, std::lcm(cut.grain, step(j).row_wise()->grain(cut.rows))};
+      const double more = kept_by(j, draft.steps);
+      const bool enough = rows_of_block(both) * (plan_.threads - 1) < cut.rows;  // blocks for all threads
+      if (!enough || kept + more > kKeptBytes) continue;
+      cut = both;
+      kept += more;
+      draft.steps.push_back(j);
+      draft.work += step(j).work();
+    }
+    if (draft.steps.size() > 1) draft.cut = cut;
+    return draft;
+  }
+
+  // Bytes of what nobody needs any more after j, but those that it follows.
+  double kept_by(size_t j, const std::vector<size_t>& lane) const {
+    const auto here = [&](size_t i) { return i == j || std::find(lane.begin(), lane.end(), i) != lane.end(); };
+    double bytes = 0;
+    for (const Need& need : plan_.needs[j]) {
+      const auto& users = users_[need.maker];
+      if (need.through && here(need.maker) && std::all_of(users.begin(), users.end(), here))
+        bytes += static_cast<double>(plan_.held(need.through).elements) * static_cast<double>(size_of(need.through->dtype()));
+    }
+    return bytes;
+  }
+
+  bool can_follow(size_t i, int64_t rows) const {
+    RowWise* step = this->step(i).row_wise();
+    return step && this->step(i).changes.empty() && rows >= kFewestRows * plan_.threads && step->splits(rows) &&
+           step->shared_bytes() <= kSharedBytes;
+  }
+
+  // Whether j needs nothing but what is there, and the same rows of what `lane` makes.
+  bool follows(size_t j, const std::vector<size_t>& lane, int64_t rows) const {
+    if (waits_for_loss(j)) return false;
+    bool any = false;
+    for (const Need& need : plan_.needs[j]) {
+      if (done_[need.maker]) continue;
+      if (std::find(lane.begin(), lane.end(), need.maker) == lane.end() || need.through == nullptr) return false;
+      const Held held = plan_.held(need.through);
+      any = true;
+      if (held.elements % rows != 0 || !step(need.maker).row_wise()->leaves_rows(held.buffer) ||
+          !step(j).row_wise()->reads_rows(held.buffer, rows, held.elements / rows))
+        return false;
+    }
+    return any;
+  }
+
+  const Plan& plan_;
+  std::vector<bool> done_;
+  std::vector<std::vector<size_t>> users_;  // of each step
+  std::vector<Stage> stages_;
+};
+
+}  // namespace
+
+std::vector<Stage> make_stages(const Plan& plan) { return Planner(plan).run(); }
+
+}  // namespace lamina::runtime

@@ -1,0 +1,63 @@
+// Steps that run side by side. A stage is a set of tasks that do not depend on each other; the threads share them, and meet when all
+// are done. A task is some units of one step or of several, one after the other:
+//
+// - a run of steps that follow each other row by row (the layers of a network, forward and back, whose weights are small) is one task
+//   for each block of rows: nobody waits between them, and what a thread has made it reads itself;
+// - steps that wait for nothing (the updates of all layers) are tasks beside each other, the small ones together.
+//
+// How the work is cut changes no bit of the results: see Step.
+#pragma once
+
+#include <vector>
+
+#include "runtime/step.h"
+
+namespace lamina::runtime {
+
+// Step `user` needs step `maker`: it reads `through`, or (null) changes what the other one reads.
+struct Need {
+  size_t maker;
+  const graph::Node* through;
+};
+using Needs = std::vector<std::vector<Need>>;  // of each step
+
+// Steps that follow each other block by block; or one step, whose blocks are its units.
+struct Lane {
+  std::vector<size_t> steps;
+  std::vector<int64_t> units;  // of each step, in one block
+  int64_t blocks = 0;
+};
+
+struct Share {
+  size_t lane;
+  int64_t first, last;  // blocks
+};
+
+struct Stage {
+  std::vector<size_t> steps;  // all of them, in an order in which they may run one after the other
+  std::vector<Lane> lanes;
+  std::vector<Share> shares;
+  std::vector<size_t> tasks;  // where each begins in `shares`, and where the last one ends
+  bool parallel = false;
+
+  size_t size() const { return tasks.size() - 1; }
+};
+
+// What a buffer holds: its number, and how many elements.
+struct Held {
+  int buffer;
+  int64_t elements;
+};
+
+struct Plan {
+  const std::vector<StepPtr>& steps;  // bound
+  const Needs& needs;
+  std::function<Held(const graph::Node*)> held;
+  int threads;
+  size_t loss;  // the step before which nothing may change that changes after it
+};
+
+// Cuts the steps and lays them out in stages.
+std::vector<Stage> make_stages(const Plan& plan);
+
+}  // namespace lamina::runtime

@@ -1,0 +1,179 @@
+"""Steps that several threads share, beside each other and row block by row block: as planned, and without a bit of difference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina import _core as core
+from test_fusion import program
+from test_random_programs import outputs_of, seeded
+
+ROWS = 400  # enough for blocks of rows on each of the threads tried
+
+
+def network(sizes, batch, optimizer="adam"):
+    """A training program of a network, and its batch."""
+    rng = np.random.default_rng(0)
+    net = lm.Sequential(*(lm.Dense(n, "tanh") for n in sizes[1:-1]), lm.Dense(sizes[-1]), seed=0).build(sizes[0])
+    net.compile("mse", optimizer)
+    arrays = [rng.standard_normal((batch, n)).astype(np.float32) for n in (sizes[0], sizes[-1])]
+    return net, program(net, "mse"), arrays
+
+
+def lanes(planned, stage):
+    return [[planned.steps[i] for i in lane] for lane in stage["lanes"]]
+
+
+@pytest.mark.parametrize("batch", [64, 100, 128])
+def test_a_training_step_of_small_layers_meets_twice(batch, threads):
+    """Forward, loss and backward are one lane of row blocks; all updates follow, beside each other."""
+    threads(2)
+    _, planned, arrays = network((8, 64, 48, 3), batch)
+    planned.run(arrays)
+    shared = [s for s in planned.stages if s["parallel"]]
+    assert len(shared) == 2
+    (along,) = lanes(planned, shared[0])
+    assert len(along) == 5 and not any("rule_update" in step for step in along)
+    assert along[0] == "matmul+add+tanh" and along[-1] == "matmul+tanh_backward+sum"
+    assert shared[0]["tasks"] == 2
+    updates = [lane for lane in lanes(planned, shared[1]) if lane != ["div"]]
+    assert sorted(updates) == sorted([["matmul+rule_update"]] * 3 + [["rule_update"]] * 3)
+
+
+def test_every_step_runs_once(threads):
+    for n in (1, 2, 5):
+        threads(n)
+        _, planned, arrays = network((8, 64, 48, 3), 128)
+        planned.run(arrays)
+        assert sorted(i for s in planned.stages for lane in s["lanes"] for i in lane) == list(range(len(planned.steps)))
+
+
+def test_one_thread_and_little_work_meet_nobody(threads):
+    for n, batch in ((1, 128), (4, 2)):
+        threads(n)
+        _, planned, arrays = network((8, 16, 3), batch)
+        planned.run(arrays)
+        assert not any(s["parallel"] for s in planned.stages)
+
+
+def test_large_weights_are_not_read_once_a_block(threads):
+    """Their products are shared out column by column."""
+    threads(2)
+    _, planned, arrays = network((64, 512, 512, 3), 128)
+    planned.run(arrays)
+    large = next(i for i, step in enumerate(planned.steps) if step == "matmul+add+tanh") + 1
+    assert [large] in [lane for s in planned.stages for lane in s["lanes"]]
+
+
+def test_updates_wait_for_the_loss(threads):
+    """Where it is not finite they must not have begun."""
+    threads(3)
+    net, planned, arrays = network((8, 64, 48, 3), 128)
+    before = {name: value.copy() for name, value in net.parameters.items()}
+    arrays[0][77] = np.nan
+    assert np.isnan(planned.run(arrays, guarded=True)[0])
+    for name, value in net.parameters.items():
+        np.testing.assert_array_equal(value, before[name])
+    done = set()
+    for stage in planned.stages:
+        names = {step for lane in lanes(planned, stage) for step in lane}
+        if any("rule_update" in name for name in names):
+            assert any("matmul+add+sub" in name for name in done), "the loss comes first"
+        done |= names
+
+
+def test_values_that_only_a_lane_needs_take_little_memory(threads):
+    """A deep network's activations, of which a prediction needs one at a time, do not all lie in memory together."""
+    layer = lm.Dense(128, "tanh")
+    inputs = out = lm.Input(128)
+    for _ in range(60):
+        out = layer(out)
+    net = lm.Model(inputs, out, seed=0)
+    sizes = []
+    for n in (1, 2):
+        threads(n)
+        planned = net.programs.predict()
+        planned.run([np.zeros((2000, 128), np.float32)])
+        sizes.append(planned.arena_bytes)
+    assert sizes[1] <= sizes[0] + 2 * 8e6
+
+
+KINDS = {
+    "dropout, norms": lambda: [
+        *(lm.Dense(96, "relu"), lm.Dropout(0.3), lm.LayerNorm()),
+        *(lm.Dense(40, "gelu"), lm.BatchNorm(), lm.Dense(3)),
+    ],
+    "one column": lambda: [lm.Dense(64, "tanh"), lm.Dense(1, "sigmoid"), lm.Dense(24), lm.Dense(3)],
+    "deep": lambda: [*(lm.Dense(32, "silu") for _ in range(9)), lm.Dense(3)],
+    "squares": lambda: [lm.Dense(ROWS // 4, "tanh"), lm.Dense(ROWS // 4, "tanh"), lm.Dense(3)],  # as wide as a batch is long
+}
+
+
+@pytest.mark.parametrize("rows", [ROWS // 4, 131, ROWS])
+@pytest.mark.parametrize("kind", KINDS)
+def test_training_has_the_same_bits_on_any_number_of_threads(kind, rows, threads):
+    rng = np.random.default_rng(1)
+    x, y = rng.standard_normal((rows, 20)).astype(np.float32), rng.standard_normal((rows, 3)).astype(np.float32)
+    seen = []
+    for n in (1, 2, 3, 7):
+        threads(n)
+        net = lm.Sequential(*KINDS[kind](), seed=0).build(20).compile("mse", "adam")
+        losses = [net.train_step(x, y) for _ in range(3)]
+        seen.append([np.array(losses), net.predict(x), *net.parameters.values()])
+    for other in seen[1:]:
+        for a, b in zip(seen[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+READERS = {
+    "rows": lambda h, w: h @ w,
+    "columns": lambda h, w: h.T @ w,
+    "rows backwards": lambda h, w: h[::-1] @ w,
+    "part of each row": lambda h, w: h[:, : ROWS // 2] @ w[: ROWS // 2],
+    "as weights": lambda h, w: (h * 0.5) @ h[:, :32],
+    "the rows after": lambda h, w: lm.concatenate([h[1:], h[:1]], 0) @ w,
+    "a row for all": lambda h, w: lm.tanh(h + h[3]) @ w,
+    "a sum of all": lambda h, w: lm.tanh(h - lm.mean(h, axis=0)) @ w,
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_reads_other_rows_waits_for_all(name, threads):
+    """A square, whose rows and columns are as many; only some readers may follow in the lane of its maker."""
+    rng = np.random.default_rng(2)
+    x = lm.placeholder((ROWS, 20), "float32")
+    wide = lm.Parameter(rng.standard_normal((20, ROWS)).astype(np.float32) / 5)
+    w = lm.Parameter(rng.standard_normal((ROWS, 64)).astype(np.float32) / 20)
+    out = lm.tanh(READERS[name](lm.tanh(x @ wide), w))
+    fed = rng.standard_normal((ROWS, 20)).astype(np.float32)
+    seen, follows = [], []
+    for n in (1, 2, 5):
+        threads(n)
+        planned = core.Program([x.node], [out.node])
+        seen += planned.run([fed])
+        follows.append(any(0 in lane and len(lane) > 1 for s in planned.stages for lane in s["lanes"]))
+    assert follows == [False, *[name in ("rows", "part of each row")] * 2]
+    for other in seen[1:]:
+        np.testing.assert_array_equal(seen[0], other)
+
+
+def test_random_programs_have_the_same_bits_on_any_number_of_threads(threads):
+    """Views, sums, products with a transposed batch: what reads other rows than its own must not follow in a lane."""
+    followed = 0
+    for seed in range(150):
+        drawn = seeded(seed)
+        inputs, outputs = [t.node for t in drawn.fed], [t.node for t in outputs_of(drawn)]
+        arrays = [drawn.array(x, ROWS) for x in drawn.fed]
+        for switches in ({}, {"fuse": False}):
+            seen = []
+            for n in (1, 2, 5):
+                threads(n)
+                planned = core.Program(inputs, outputs, **switches)
+                seen.append(planned.run(arrays))
+                followed += sum(len(lane) > 1 for s in planned.stages for lane in s["lanes"])
+            for other in seen[1:]:
+                for a, b in zip(seen[0], other, strict=True):
+                    np.testing.assert_array_equal(a, b, err_msg=f"seed {seed}, {switches}")
+    assert followed > 20, "lanes of several steps were tried"
