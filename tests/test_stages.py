@@ -1,4 +1,4 @@
-"""Steps that several threads share, beside each other and row block by row block: as planned, and without a bit of difference."""
+"""What several threads share, beside each other and row block by row block: as planned, and without a bit of difference."""
 
 from __future__ import annotations
 
@@ -122,6 +122,22 @@ def test_training_has_the_same_bits_on_any_number_of_threads(kind, rows, threads
         net = lm.Sequential(*KINDS[kind](), seed=0).build(20).compile("mse", "adam")
         losses = [net.train_step(x, y) for _ in range(3)]
         seen.append([np.array(losses), net.predict(x), *net.parameters.values()])
+    for other in seen[1:]:
+        for a, b in zip(seen[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int16"], ids=["copied", "converted"])
+def test_rows_are_gathered_alike_by_any_number_of_threads(dtype, threads):
+    """Batches of more than a piece of 16 KB, the last one smaller."""
+    rng = np.random.default_rng(3)
+    x, y = (rng.standard_normal((250, 400)) * 100).astype(dtype), rng.standard_normal((250, 1)).astype(np.float32)
+    seen = []
+    for n in (1, 2, 5):
+        threads(n)
+        net = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(1), seed=0).build(400)
+        history = net.fit(x, y, loss="mse", optimizer="sgd", epochs=2, batch_size=64, verbose=0).history["loss"]
+        seen.append([np.array(history), *net.parameters.values()])
     for other in seen[1:]:
         for a, b in zip(seen[0], other, strict=True):
             np.testing.assert_array_equal(a, b)

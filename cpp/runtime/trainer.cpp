@@ -13,6 +13,21 @@ namespace {
 
 size_t bytes_of(const Sizes& sizes, DType type) { return static_cast<size_t>(count(sizes)) * size_of(type); }
 
+constexpr size_t kPieceBytes = 16384;  // of a batch that each thread gathers at least: rows in any order come from far
+
+// As gather_rows(), by all threads.
+void gather_batch(char* to, DType type, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+  Sizes row = rows.sizes;
+  row[0] = 1;
+  const size_t bytes = bytes_of(row, type);
+  const int64_t pieces = std::min(count, static_cast<int64_t>(static_cast<size_t>(count) * bytes / kPieceBytes));
+  const int threads = pieces > 1 ? num_threads() : 1;
+  parallel_for(threads > 1 ? pieces : 1, threads, [&](ptrdiff_t begin, ptrdiff_t end, int) {
+    const int64_t whole = threads > 1 ? pieces : 1, a = begin * count / whole, b = end * count / whole;
+    gather_rows(to + static_cast<size_t>(a) * bytes, type, rows, order ? order + a : nullptr, first + a, b - a);
+  });
+}
+
 }  // namespace
 
 int64_t run_epoch(Program& program, const Epoch& epoch) {
@@ -52,7 +67,7 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
       const DType type = program.input_type(i).dtype;
       in[i] = epoch.order ? nullptr : epoch.sources[i].in_place(type, first);
       if (in[i] != nullptr) continue;
-      gather_rows(batch[i].data(), type, epoch.sources[i], epoch.order ? epoch.order + first : nullptr, first, rows);
+      gather_batch(batch[i].data(), type, epoch.sources[i], epoch.order ? epoch.order + first : nullptr, first, rows);
       in[i] = batch[i].data();
     }
     for (size_t k = 0; k < outputs; ++k) out[k] = collected[k] ? collected[k] : spare[k].data();
