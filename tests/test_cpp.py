@@ -78,6 +78,6 @@ def test_cpp(source, objects, tmp_path):
     assert linked.returncode == 0, linked.stderr[-5000:]
     # ThreadSanitizer knows only some layouts of the address space: nothing is moved at random under it.
     start = ["setarch", platform.machine(), "-R"] if "thread" in SANITIZE else []
-    options = {"ASAN_OPTIONS": "allocator_may_return_null=1"}  # as without it: the caller's own error
+    options = dict.fromkeys(("ASAN_OPTIONS", "TSAN_OPTIONS"), "allocator_may_return_null=1")  # as without: the caller's own error
     done = subprocess.run([*start, str(program)], capture_output=True, text=True, timeout=300, env=os.environ | options)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
