@@ -425,6 +425,10 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
 }
 
 void Program::run_stage(const Stage& stage, const Run& run, int threads) const {
+  if (stage.single) {  // at once: in the smallest programs the way to a step counts
+    stage.single->run(run, 0, stage.single->units(), 0);
+    return stage.single->finish(run);
+  }
   const auto task = [&](ptrdiff_t first, ptrdiff_t last, int worker) {
     run_tasks(stage, first, last, [&](size_t i, int64_t begin, int64_t end) { steps_[i]->run(run, begin, end, worker); });
   };

@@ -79,7 +79,7 @@ class Planner {
 
   void add_serial(size_t i) {
     step(i).cut(1, 1);
-    stages_.push_back({{i}, {{{i}, {1}, step(i).units()}}, {{0, 0, step(i).units()}}, {0, 1}, false});
+    stages_.push_back({{i}, {{{i}, {1}, step(i).units()}}, {{0, 0, step(i).units()}}, {0, 1}, false, &step(i)});
     done_[i] = true;
   }
 

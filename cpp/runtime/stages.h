@@ -39,6 +39,7 @@ struct Stage {
   std::vector<Share> shares;
   std::vector<size_t> tasks;  // where each begins in `shares`, and where the last one ends
   bool parallel = false;
+  const Step* single = nullptr;  // its one step, where the caller's thread does it all
 
   size_t size() const { return tasks.size() - 1; }
 };
