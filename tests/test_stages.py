@@ -42,6 +42,19 @@ def test_a_training_step_of_small_layers_meets_twice(batch, threads):
     assert sorted(updates) == sorted([["matmul+rule_update"]] * 3 + [["rule_update"]] * 3)
 
 
+def test_many_threads_are_not_asked_for_what_few_do_faster(threads):
+    """A batch of 64 is two blocks of rows for 16 threads, too, which meet twice; large layers are for all of them, one by one."""
+    threads(16)
+    _, planned, arrays = network((8, 64, 48, 3), 64)
+    planned.run(arrays)
+    along = max((s for s in planned.stages), key=lambda s: max(len(lane) for lane in s["lanes"]))
+    assert len(along["lanes"][0]) == 5 and along["tasks"] == 2
+    _, planned, arrays = network((64, 180, 180, 3), 64)
+    planned.run(arrays)
+    first = planned.stages[0]
+    assert first["lanes"] == [[0]] and first["tasks"] > 2
+
+
 def test_every_step_runs_once(threads):
     for n in (1, 2, 5):
         threads(n)

@@ -11,10 +11,12 @@ namespace {
 // Work below this stays on the caller's thread: waking another one costs about a microsecond.
 constexpr double kSerial = 100e3;
 constexpr double kSmall = 20e3;  // of a step that others wait for: it is done before they are shared out
+constexpr double kWorth = 75e3;  // of a unit or a block that is worth a thread
 constexpr double kUnit = 600e3;  // of a unit: less only that each thread has one. Few are best: each packs its factors anew;
 constexpr double kLargeUnit =
     50e6;                           // but where they last half a millisecond a thread has several, as it may be slower than another
 constexpr double kUnitsWanted = 4;  // or so many at most
+constexpr double kMeeting = 20e3;   // that a meeting takes as long as, for each thread
 constexpr double kTask = 40e3;      // of a task, at least: claiming one costs some 100 ns
 constexpr int64_t kMostTasks = 64;  // of a lane, for each thread
 constexpr int64_t kFewestRows = 24;  // of a block, else each reads a matrix for too little
@@ -112,16 +114,19 @@ class Planner {
     stages_.push_back(std::move(stage));
   }
 
+  // How many threads it is worth.
+  static double worth(double work) { return std::max(std::floor(work / kWorth), 1.0); }
+
   // Into how many units `work` is cut where the threads share `whole`.
   int64_t parts_of(double work, double whole) const {
     const double threads = plan_.threads, share = threads * work / whole;
     const double least = std::max(std::ceil(share - 0.25), std::min(std::floor(work / kUnit), threads));
     const double rounds = std::clamp(std::floor(work / (threads * kLargeUnit)), 1.0, kUnitsWanted);
-    return std::max<int64_t>(1, static_cast<int64_t>(least * rounds));
+    return static_cast<int64_t>(std::clamp(least * rounds, 1.0, worth(work)));
   }
 
   Lane cut(const Draft& draft, int64_t parts) {
-    const int64_t rows = draft.cut.rows, block = rows > 0 ? rows_of_block(draft.cut) : 0;
+    const int64_t rows = draft.cut.rows, block = rows > 0 ? rows_of_block(draft.cut, draft.work) : 0;
     Lane lane{draft.steps, {}, rows > 0 ? (rows + block - 1) / block : 0};
     for (const size_t i : draft.steps) {
       if (rows > 0)
@@ -134,12 +139,24 @@ class Planner {
     return lane;
   }
 
-  // As many blocks as threads, or a multiple; in grains until the end.
-  int64_t rows_of_block(const Cut& cut) const {
+  // As many blocks as threads that they are worth, or a multiple; in grains until the end.
+  int64_t rows_of_block(const Cut& cut, double work) const {
     const int64_t all = (cut.rows + cut.grain - 1) / cut.grain, most = std::max<int64_t>(kMostRows / cut.grain, 1);
-    int64_t blocks = plan_.threads;
-    while ((all + blocks - 1) / blocks > most) blocks += plan_.threads;
+    const double threads = std::min({worth(work), static_cast<double>(plan_.threads), static_cast<double>(cut.rows / kFewestRows)});
+    const int64_t once = std::max<int64_t>(static_cast<int64_t>(threads), 1);
+    int64_t blocks = once;
+    while ((all + blocks - 1) / blocks > most) blocks += once;
     return (all + blocks - 1) / blocks * cut.grain;
+  }
+
+  // Whether fewer meetings are worth more than all threads at each step: where there are more of them than blocks of rows.
+  bool pays(const Draft& draft, const Cut& cut) const {
+    const int64_t block = rows_of_block(cut, draft.work);
+    const double threads = plan_.threads, meeting = kMeeting * threads;
+    const double along = draft.work / std::min(std::ceil(static_cast<double>(cut.rows) / static_cast<double>(block)), threads);
+    double apart = -meeting;
+    for (const size_t i : draft.steps) apart += step(i).work() / std::min(worth(step(i).work()), threads) + meeting;
+    return along <= apart;
   }
 
   // Step i and those that follow it row by row.
@@ -154,14 +171,15 @@ class Planner {
       if (done_[j] || !can_follow(j, cut.rows) || !follows(j, draft.steps, cut.rows)) continue;
       const Cut both{cut.rows, std::lcm(cut.grain, step(j).row_wise()->grain(cut.rows))};
       const double more = kept_by(j, draft.steps);
-      const bool enough = rows_of_block(both) * (plan_.threads - 1) < cut.rows;  // blocks for all threads
-      if (!enough || kept + more > kKeptBytes) continue;
+      if (both.rows <= both.grain || kept + more > kKeptBytes) continue;
       cut = both;
       kept += more;
       draft.steps.push_back(j);
       draft.work += step(j).work();
     }
-    if (draft.steps.size() > 1) draft.cut = cut;
+    if (draft.steps.size() < 2) return draft;
+    if (!pays(draft, cut)) return Draft{{i}, {}, step(i).work()};
+    draft.cut = cut;
     return draft;
   }
 
@@ -179,7 +197,7 @@ class Planner {
 
   bool can_follow(size_t i, int64_t rows) const {
     RowWise* step = this->step(i).row_wise();
-    return step && this->step(i).changes.empty() && rows >= kFewestRows * plan_.threads && step->splits(rows) &&
+    return step && this->step(i).changes.empty() && rows >= 2 * kFewestRows && step->splits(rows) &&
            step->shared_bytes() <= kSharedBytes;
   }
 

@@ -36,7 +36,7 @@ class RowWise {
  public:
   virtual ~RowWise() = default;
 
-  virtual int64_t rows() const = 0;  // 0: nothing to be cut, or (a matrix seen as one long row) any number that `splits`
+  virtual int64_t rows() const = 0;  // 0: none of its own; what is seen as one long row `splits` as its neighbours do
   virtual bool splits(int64_t rows) const = 0;
   virtual int64_t grain(int64_t rows) const = 0;  // blocks begin at multiples of so many rows
   // Whether a block needs no rows but its own of a buffer of rows * width elements; whether it leaves its own rows in one.
