@@ -252,19 +252,21 @@ def cpus() -> int:
 
 @pytest.mark.parametrize(("width", "rows"), [(32, 8), (128, 64), (512, 128)], ids=["tiny", "medium", "large"])
 def test_a_pool_wider_than_the_cores_does_not_collapse(width, rows, threads):
-    """The promise is 1.5 times on a quiet machine; the best of many steps, taken in turns, comes near to one."""
+    """A thread that spins where another waits for its processor costs slices of the scheduler, milliseconds each. With workers that
+    spin without end the large network took 6 times as long in the median (at its best no longer); as they are, 1.1 times.
+    """
     x = np.ones((rows, width), np.float32)
     model = lm.Sequential(lm.Dense(width, "relu"), lm.Dense(width), seed=0).compile("mse", "adam")
     model.train_step(x, x)
-    best = {cpus(): np.inf, 4 * cpus(): np.inf}
+    taken = {cpus(): [], 4 * cpus(): []}
     for _ in range(6):
-        for count in best:
+        for count, times in taken.items():
             threads(count)
             for _ in range(20):
                 start = time.perf_counter()
                 model.train_step(x, x)
-                best[count] = min(best[count], time.perf_counter() - start)
-    assert best[4 * cpus()] < 2 * best[cpus()]
+                times.append(time.perf_counter() - start)
+    assert np.median(taken[4 * cpus()]) < 4 * np.median(taken[cpus()])
 
 
 CHILD = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
