@@ -8,17 +8,16 @@ namespace lamina::runtime {
 
 namespace {
 
-// Work below this stays on the caller's thread: waking another one costs about a microsecond.
-constexpr double kSerial = 100e3;
-constexpr double kSmall = 20e3;  // of a step that others wait for: it is done before they are shared out
-constexpr double kWorth = 75e3;  // of a unit or a block that is worth a thread
-constexpr double kUnit = 600e3;  // of a unit: less only that each thread has one. Few are best: each packs its factors anew;
-constexpr double kLargeUnit =
-    50e6;                           // but where they last half a millisecond a thread has several, as it may be slower than another
-constexpr double kUnitsWanted = 4;  // or so many at most
-constexpr double kMeeting = 20e3;   // that a meeting takes as long as, for each thread
-constexpr double kTask = 40e3;      // of a task, at least: claiming one costs some 100 ns
-constexpr int64_t kMostTasks = 64;  // of a lane, for each thread
+// Work is counted as in Step: some 10 ps each.
+constexpr double kSerial = 100e3;    // less stays on the caller's thread: waking another one costs about a microsecond
+constexpr double kSmall = 20e3;      // of a step that others wait for: it is done before they are shared out
+constexpr double kWorth = 75e3;      // of a unit or a block that is worth a thread
+constexpr double kUnit = 600e3;      // of a unit, less only that each thread has one: few are best, as each packs its factors anew
+constexpr double kLargeUnit = 50e6;  // of a unit, half a millisecond: of longer ones a thread has several, as one may be slower
+constexpr double kUnitsWanted = 4;   // than another, but no more than these
+constexpr double kMeeting = 20e3;    // what a meeting takes, for each thread
+constexpr double kTask = 40e3;       // of a task, at least: claiming one costs some 100 ns
+constexpr int64_t kMostTasks = 64;   // of a lane, for each thread
 constexpr int64_t kFewestRows = 24;  // of a block, else each reads a matrix for too little
 constexpr int64_t kMostRows = 256;
 constexpr double kSharedBytes = 128e3;  // of a matrix that every block reads as a whole: it stays in L2

@@ -20,10 +20,11 @@ void gather_batch(char* to, DType type, const Rows& rows, const int64_t* order, 
   Sizes row = rows.sizes;
   row[0] = 1;
   const size_t bytes = bytes_of(row, type);
-  const int64_t pieces = std::min(count, static_cast<int64_t>(static_cast<size_t>(count) * bytes / kPieceBytes));
-  const int threads = pieces > 1 ? num_threads() : 1;
-  parallel_for(threads > 1 ? pieces : 1, threads, [&](ptrdiff_t begin, ptrdiff_t end, int) {
-    const int64_t whole = threads > 1 ? pieces : 1, a = begin * count / whole, b = end * count / whole;
+  const int threads = num_threads();
+  const int64_t many = static_cast<int64_t>(static_cast<size_t>(count) * bytes / kPieceBytes);
+  const int64_t pieces = threads > 1 ? std::clamp<int64_t>(many, 1, std::max<int64_t>(count, 1)) : 1;
+  parallel_for(pieces, threads, [&](ptrdiff_t begin, ptrdiff_t end, int) {
+    const int64_t a = begin * count / pieces, b = end * count / pieces;
     gather_rows(to + static_cast<size_t>(a) * bytes, type, rows, order ? order + a : nullptr, first + a, b - a);
   });
 }
