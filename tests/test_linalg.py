@@ -205,6 +205,23 @@ def test_det_of_a_product_and_of_an_exponential(rng):
     np.testing.assert_allclose(la.expm(a) @ la.expm(-a), np.eye(4), atol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["nn", "nt", "tn", "tt"])
+def test_tall_products(form, dtype, rng, threads):
+    """Whether B is packed for all blocks of rows at once or for each: the same bits."""
+    m, n, k = 2100, 70, 1100  # more rows than one block has on any number of threads
+    a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+    a = np.asfortranarray(a) if form[0] == "t" else a
+    b = np.asfortranarray(b) if form[1] == "t" else b
+    threads(1)
+    whole = la.matmul(a, b)
+    np.testing.assert_allclose(whole, a.astype(float) @ b, rtol=0, atol=4 * k * np.finfo(dtype).eps)
+    for count in (1, 2):
+        threads(count)
+        np.testing.assert_array_equal(la.matmul(a, b), whole)
+        np.testing.assert_array_equal(la.matmul(a[250:500], b), whole[250:500])
+
+
 def test_whole_numbers_become_float64():
     assert la.inv([[2, 0], [0, 4]]).tolist() == [[0.5, 0], [0, 0.25]]
     assert la.det(np.array([[1, 2], [3, 4]])).dtype == np.float64

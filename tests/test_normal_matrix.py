@@ -66,7 +66,7 @@ def test_outer_products_say_what_does_not_fit(op, shapes, message):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "shape", [(1, 9), (9, 1), (40, 3), (33, 8), (50, 31), (7, 130), (700, 61), (300, 290), (2, 40, 33), (3, 1, 9)]
+    "shape", [(1, 9), (9, 1), (40, 3), (33, 8), (50, 31), (7, 130), (700, 61), (300, 290), (520, 1100), (2, 40, 33), (3, 1, 9)]
 )
 def test_a_symmetric_product_has_the_bits_of_the_whole_one(shape, dtype, rng, threads):
     x, other = lm.placeholder(shape, dtype), lm.placeholder(shape, dtype)

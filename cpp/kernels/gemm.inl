@@ -1,9 +1,10 @@
-// c[m, n] (+)= a[m, k] b[k, n]: pieces of k outermost, column panels of B inside, row tiles of A inside those, and the sum over the
-// piece innermost, in registers.
+// c[m, n] (+)= a[m, k] b[k, n]: pieces of k outermost, blocks of rows inside, column panels of B inside those, then row tiles of A, and
+// the sum over the piece innermost, in registers (the order of Goto and van de Geijn, "Anatomy of High-Performance Matrix
+// Multiplication", 2008).
 //
 // B is read a few vectors of a row at a time, A one element at a time and broadcast, so any strides of A do: A B and A^T B are one
-// kernel. A is packed where the caller gives room for it, B where its stride hurts: at the sizes of small layers that costs more than
-// it gives.
+// kernel. A is packed where the caller gives room for it; B as a whole where there is room, else a few panels at a time where its
+// stride hurts: at the sizes of small layers that costs more than it gives.
 // Every element is one chain of fused multiply-adds over ascending k; how C is cut never changes a bit.
 #pragma once
 
@@ -20,6 +21,9 @@ LAMINA_KERNELS_BEGIN
 // multiply-adds for each 4 loads of B.
 constexpr ptrdiff_t kPanelBytes = kRegisters == 32 ? 131072 : 32768;
 
+// Rows of A, a piece of k of which stays in L2. (144 to 384 were as fast where B is packed as a whole.)
+constexpr ptrdiff_t kBlockRows = 256;
+
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
 // Dense copies of panels pay from about five row tiles on (measured with 6x2 tiles: 91 % of the ceiling instead of 80; at strides
 // under 1 KB they cost 5 %). The wide tiles have four lines of each row, and reached 98 % without at strides up to 2 KB.
@@ -27,6 +31,7 @@ constexpr ptrdiff_t kPanelBytes = kRegisters == 32 ? 131072 : 32768;
 constexpr ptrdiff_t kPackRows = 32;
 constexpr ptrdiff_t kPackStride = kRegisters == 32 ? 4096 : 1024;
 constexpr ptrdiff_t kPackedPanels = kRegisters == 32 ? 1 : 4;
+constexpr ptrdiff_t kPackedCols = 8;  // columns of A that are copied for one tile before the next tile has its turn
 constexpr ptrdiff_t kPackedRun = 64;  // rows of B that are copied for one panel before the next panel has its turn
 
 // The tiles of one panel of columns, as far as they have some of the first `wanted` rows.
@@ -68,20 +73,27 @@ void run_thin_panel(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t b_col) {
 
 // ---- Packing ----
 
-// `tiles` tiles of A, each k by k: the kRows numbers that meet one row of B lie side by side.
+// `tiles` tiles of A, each k by k: the kRows numbers that meet one row of B lie side by side. Where the columns of A are dense, all
+// tiles take from a few of them before the next few have their turn: a line has numbers of several tiles, and lines that are a power
+// of two apart do not stay.
 template <class T, int kRows>
 T* pack_tiles(T* to, const T* a, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t k, ptrdiff_t tiles) {
-  for (; tiles > 0; --tiles, a += kRows * a_row) {
-    const T* column = a;
-    if (a_row == 1) {
-      for (ptrdiff_t i = 0; i < k; ++i, column += a_col, to += kRows) __builtin_memcpy(to, column, kRows * sizeof(T));
-      continue;
-    }
-    for (ptrdiff_t i = 0; i < k; ++i, column += a_col, to += kRows)
+  const ptrdiff_t run = a_row == 1 ? kPackedCols : k;
+  for (ptrdiff_t k0 = 0; k0 < k; k0 += run) {
+    const ptrdiff_t count = k - k0 < run ? k - k0 : run;
+    for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
+      const T* column = a + tile * kRows * a_row + k0 * a_col;
+      T* out = to + (tile * k + k0) * kRows;
+      if (a_row == 1) {
+        for (ptrdiff_t i = 0; i < count; ++i, column += a_col, out += kRows) __builtin_memcpy(out, column, kRows * sizeof(T));
+        continue;
+      }
+      for (ptrdiff_t i = 0; i < count; ++i, column += a_col, out += kRows)
 #pragma GCC unroll 8
-      for (int r = 0; r < kRows; ++r) to[r] = column[r * a_row];
+        for (int r = 0; r < kRows; ++r) out[r] = column[r * a_row];
+    }
   }
-  return to;
+  return to + tiles * k * kRows;
 }
 
 template <class T>
@@ -153,12 +165,13 @@ void pack_panels(T* to, const Product<T>& p, ptrdiff_t b_col, const Panels<T>& p
   }
 }
 
-// All columns, panel by panel.
+// All columns, panel by panel; `ready` are the panels of B, where they are packed already.
 template <class T>
-void run_panels(const Product<T>& whole, ptrdiff_t m, const Panels<T>& panels, ptrdiff_t b_col, ptrdiff_t diagonal) {
+void run_panels(const Product<T>& whole, ptrdiff_t m, const Panels<T>& panels, ptrdiff_t b_col, ptrdiff_t diagonal,
+                const T* ready) {
   alignas(64) T packed[kPackedPanels * kPanelBytes / ptrdiff_t(sizeof(T))];
-  const bool packs = b_col != 1 || (m >= kPackRows && whole.b_row * ptrdiff_t(sizeof(T)) >= kPackStride);
-  const T* from = packed;
+  const bool packs = !ready && (b_col != 1 || (m >= kPackRows && whole.b_row * ptrdiff_t(sizeof(T)) >= kPackStride));
+  const T* from = ready;
   Product<T> p = whole;
   for (ptrdiff_t i = 0; i < panels.count; ++i) {
     const auto at = panels[i];
@@ -169,7 +182,7 @@ void run_panels(const Product<T>& whole, ptrdiff_t m, const Panels<T>& panels, p
     }
     p.c = whole.c + at.column;
     p.c_last = at.last;
-    if (packs) {
+    if (from) {
       p.b = from;
       p.b_row = at.vectors * kLanes<T>;
       p.b_last = p.b_row - kLanes<T>;
@@ -180,6 +193,23 @@ void run_panels(const Product<T>& whole, ptrdiff_t m, const Panels<T>& panels, p
     }
     const ptrdiff_t rows = at.end + diagonal;  // those that have an element in these columns
     run_panel(p, m, rows < m ? rows : m, int(at.vectors));
+  }
+}
+
+// All rows, block by block.
+template <class T>
+void run_blocks(const Product<T>& whole, const GemmArgs& g, const Panels<T>& panels) {
+  T *packed_a = static_cast<T*>(g.packed_a), *packed_b = static_cast<T*>(g.packed_b);
+  if (packed_b) pack_panels(packed_b, whole, g.b_col, panels, 0, panels.count);
+  const ptrdiff_t blocks = parts_of(g.m, kBlockRows);
+  for (ptrdiff_t i = 0, row = 0; i < blocks; ++i) {
+    const ptrdiff_t next = g.m * (i + 1) / blocks;
+    Product<T> p = whole;
+    p.a += row * whole.a_row;
+    p.c += row * whole.c_row;
+    if (packed_a) p = with_packed_rows(p, packed_a, next - row);
+    run_panels<T>(p, next - row, panels, g.b_col, g.diagonal - row, packed_b);
+    row = next;
   }
 }
 
@@ -218,7 +248,7 @@ void block(const GemmArgs& g) {
     if (g.n < kLanes<T>)
       run_thin_panel(p, g.m, g.n, g.b_col);
     else
-      run_panels(g.packed ? with_packed_rows(p, static_cast<T*>(g.packed), g.m) : p, g.m, panels, g.b_col, g.diagonal);
+      run_blocks(p, g, panels);
     at = next;
   }
 }

@@ -91,14 +91,16 @@ struct GemmArgs {
   ptrdiff_t b_row, b_col;  // any strides as well, fastest where b_col is 1, then where b_row is
   void* c;
   ptrdiff_t c_row;
-  bool accumulate;                       // C += A B instead of C = A B
-  void* packed = nullptr;                // room for m * min(k, piece) elements, where A is to be packed
+  bool accumulate;           // C += A B instead of C = A B
+  void* packed_a = nullptr;  // room for min(m, rows) * min(k, piece) elements, where A is to be packed
+  void* packed_b = nullptr;  // room for min(k, piece) rows of whole vectors, where B is to be packed for all blocks of rows
   ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out
 };
 
 struct GemmKernel {
   int mr, nr;       // the register tile
-  ptrdiff_t piece;  // the longest piece of k that is multiplied at once, where A is packed
+  ptrdiff_t piece;  // the longest piece of k that is multiplied at once, where A or B is packed
+  ptrdiff_t rows;   // and the most rows of A
   // c[m, n] (+)= a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n and the
   // place in the tile), so results do not depend on how C is cut, and C += over a second piece of k equals one pass.
   void (*block)(const GemmArgs&);

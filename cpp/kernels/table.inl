@@ -77,7 +77,7 @@ struct RuleTable<List<Rs...>> {
 
 template <class T>
 constexpr GemmKernel gemm_kernel() {
-  return {kTileRows, kTileVectors * kLanes<T>, kPanelBytes / kVectorBytes, block<T>, narrow<T>, transpose<T>};
+  return {kTileRows, kTileVectors * kLanes<T>, kPanelBytes / kVectorBytes, kBlockRows, block<T>, narrow<T>, transpose<T>};
 }
 
 using AllTiles = Tiles<Elementwise, activations::Activations>;

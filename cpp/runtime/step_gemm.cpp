@@ -13,8 +13,8 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kBlockRows = 256;     // rows of A, a piece of k of which stays in L2: packing a panel of B pays for all of them
 constexpr int64_t kBlockCols = 1024;    // columns of C in one block
+constexpr int64_t kTallRows = 2048;     // rows of a block that no epilogue waits for: B is packed once for all of them (3 to 10 %)
 constexpr int64_t kHalves = 4;          // times as many blocks of a symmetric product, most of which have half the work, or none
 constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a row of A^T lie
 constexpr int64_t kPackedBytes = 2048;  // so many bytes apart: they meet in few lines of L1, and need a page each;
@@ -74,17 +74,16 @@ class GemmStep final : public Step, public RowWise {
   }
 
   // As few blocks as there are threads to be served: each reads all of A's rows, or B's columns, and packs them. Columns are cut
-  // first; rows where an update follows, which likes them long.
+  // first; rows where an update follows, which likes them long, or where each thread has many.
   void cut(int64_t parts, int threads) override {
     const int64_t stacks = std::max<int64_t>(stacks_, 1), rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     const int64_t nr = kernel_.nr, grain = std::max<int64_t>(this->grain(m_), kernel_.mr);
     const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows() ? 1 : std::max<int64_t>(cols / (2 * nr), 1);
-    int64_t by_rows = ceil_div(rows, kBlockRows), by_cols = whole_rows() ? 1 : ceil_div(cols, kBlockCols);
+    int64_t by_rows = ceil_div(rows, epilogue_ ? kernel_.rows : kTallRows), by_cols = whole_rows() ? 1 : ceil_div(cols, kBlockCols);
     const int64_t wanted = symmetric_ && parts > 1 ? kHalves * parts : parts;
     const auto more_rows = [&] { by_rows = std::clamp(ceil_div(wanted, stacks * by_cols), by_rows, std::max(by_rows, most_rows)); };
     const auto more_cols = [&] { by_cols = std::clamp(ceil_div(wanted, stacks * by_rows), by_cols, std::max(by_cols, most_cols)); };
-    const bool updates = epilogue_ && epilogue_->has_rules();
-    if (updates) more_rows();
+    if (epilogue_ ? epilogue_->has_rules() : 2 * rows >= parts * kernel_.rows) more_rows();
     more_cols();
     more_rows();
     if (parts > 1 && stacks * by_cols == 1) by_rows = std::min(round_up(by_rows, threads), std::max(by_rows, most_rows));
@@ -199,8 +198,12 @@ class GemmStep final : public Step, public RowWise {
                              (apart >= kPackedNear && block_cols_ >= kPackedLong && k_ >= kPackedLong);
     const bool far_rows = a_col_ == 1 && a_row_ * element_ >= kPackedRow && block_cols_ >= kPackedWide;
     packs_a_ = way_ == Way::panels && m_ >= 2 * kernel_.mr && k_ > 1 && (far_columns || far_rows);
+    packs_b_ = way_ == Way::panels && block_rows_ > kernel_.rows;
+    const int64_t piece = std::min<int64_t>(k_, kernel_.piece);
     int64_t elements = 0;  // of scratch for what is packed or transposed
-    if (packs_a_) elements = std::min<int64_t>(k_, kernel_.piece) * block_rows_;
+    if (packs_a_) elements = round_up(piece * std::min<int64_t>(block_rows_, kernel_.rows), kernel_.nr);
+    packed_b_at_ = elements;
+    if (packs_b_) elements += piece * round_up(block_cols_, kernel_.nr);
     if (way_ == Way::dots_turned) elements = k_ * block_cols_;
     if (way_ == Way::upright) elements = block_rows_ * block_cols_;
     pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
@@ -244,7 +247,8 @@ class GemmStep final : public Step, public RowWise {
     args.b_col = n_ > 1 ? b_col_ : 1;
     args.c = c;
     args.c_row = c_row;
-    if (packs_a_) args.packed = scratch;
+    if (packs_a_) args.packed_a = scratch;
+    if (packs_b_) args.packed_b = scratch + packed_b_at_ * element_;
     if (symmetric_) args.diagonal = block.col0 - block.row0;
     switch (way_) {
       case Way::panels: return kernel_.block(args);
@@ -309,8 +313,9 @@ class GemmStep final : public Step, public RowWise {
   Strided c_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
   Way way_ = Way::panels;
-  bool packs_a_ = false;    // to scratch, a piece of k at a time
-  bool symmetric_ = false;  // A = B^T: only what is on and above the diagonal is multiplied
+  bool packs_a_ = false, packs_b_ = false;  // to scratch, a piece of k at a time
+  int64_t packed_b_at_ = 0;                 // elements before B there
+  bool symmetric_ = false;                  // A = B^T: only what is on and above the diagonal is multiplied
   size_t pack_bytes_ = 0, block_bytes_ = 0;
 };
 

@@ -73,15 +73,19 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
   CHECK(same_bits(cut.data(), whole.data(), ptrdiff_t(cut.size())),
         table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on how it is cut");
 
-  // The same with A packed.
-  const auto room = size_t(m * std::min(k, gemm.piece));
-  std::vector<T> again = x.c, packed(room + 1, T(77));
-  GemmArgs g = x.args(again, accumulate);
-  g.packed = packed.data();
-  gemm.block(g);
-  CHECK(same_bits(again.data(), whole.data(), ptrdiff_t(again.size())),
-        table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on packing");
-  CHECK(packed[room] == T(77), table.isa << " block wrote beyond the room for A");
+  // The same with A packed, with B, and with both.
+  const ptrdiff_t piece = std::min(k, gemm.piece);
+  const auto room_a = size_t(std::min(m, gemm.rows) * piece), room_b = size_t((n + gemm.nr - 1) / gemm.nr * gemm.nr * piece);
+  for (int packs = 1; packs <= 3; ++packs) {
+    std::vector<T> again = x.c, packed_a(room_a + 1, T(77)), packed_b(room_b + 1, T(77));
+    GemmArgs g = x.args(again, accumulate);
+    if (packs & 1) g.packed_a = packed_a.data();
+    if (packs & 2) g.packed_b = packed_b.data();
+    gemm.block(g);
+    CHECK(same_bits(again.data(), whole.data(), ptrdiff_t(again.size())),
+          table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on packing " << packs);
+    CHECK(packed_a[room_a] == T(77) && packed_b[room_b] == T(77), table.isa << " block wrote beyond the room for A or B");
+  }
 }
 
 template <class T>
@@ -130,8 +134,10 @@ void check_half(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdi
   std::vector<T> whole = x.c, half = x.c;
   GemmArgs g = x.args(whole, true);
   gemm.block(g);
-  std::vector<T> packed(size_t(m * std::min(k, gemm.piece)));
-  if (n % 2 == 0) g.packed = packed.data();
+  const ptrdiff_t piece = std::min(k, gemm.piece);
+  std::vector<T> packed_a(size_t(std::min(m, gemm.rows) * piece)), packed_b(size_t((n + gemm.nr) * piece));
+  if (n % 2 == 0) g.packed_a = packed_a.data();
+  if (n % 3 == 0) g.packed_b = packed_b.data();
   g.c = half.data();
   g.diagonal = diagonal;
   gemm.block(g);
@@ -194,6 +200,8 @@ void check_gemm(const Table& table) {
     check_block<T>(table, 40, 1030, 9, false, false, right);
     check_block<T>(table, 33, 21, 1100, false, true, right);
     check_block<T>(table, 9, 3, 4200, false, false, right);
+    check_block<T>(table, 300, 21, 70, true, false, right);  // several blocks of rows
+    check_block<T>(table, 520, 37, 1100, false, true, right);
   }
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
     for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
@@ -202,6 +210,7 @@ void check_gemm(const Table& table) {
     for (ptrdiff_t diagonal : {-70, -9, -1, 0, 1, 8, 70}) {
       check_half<T>(table, n, n, 5, diagonal);
       check_half<T>(table, 40, n, 300, diagonal);
+      check_half<T>(table, 260, n, 5, diagonal);
     }
   for (ptrdiff_t rows : {1, 2, 5})
     for (ptrdiff_t n : {1, 2, 3, 5, 8, 11})
