@@ -239,7 +239,8 @@ def test_small_powers_are_products(exponent, steps):
     ran = set("+".join(core.Program([t.node], [y.node], [], False).steps).split("+"))
     assert ran & {"pow", "mul", "div"} == steps
     with np.errstate(all="ignore"):
-        np.testing.assert_array_equal(lm.function([t], y)(x), x ** np.float32(exponent))
+        right = (x.astype(np.float64) ** exponent).astype(np.float32)  # NumPy's own in float32 is off by an ulp with AVX-512
+        np.testing.assert_array_equal(lm.function([t], y)(x), right)
 
 
 def test_power_of_two_tensors_and_negative_bases(rng):

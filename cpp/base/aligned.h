@@ -22,6 +22,9 @@ inline std::string no_room(const std::string& purpose, size_t bytes) {
               " GB) of memory, got none; use smaller batches or tensors");
 }
 
+// Asks the system to back memory of megabytes by large pages: weights that are read a row here and a row there need a page for each.
+void prefer_large_pages(void* memory, size_t bytes);
+
 class AlignedBuffer {
  public:
   // Room for `bytes`, zeroed; what was there is gone. Where there is none: MemoryError, which names what `purpose()` says.
@@ -34,6 +37,7 @@ class AlignedBuffer {
     const bool possible = bytes <= static_cast<size_t>(PTRDIFF_MAX) - kAlignment;
     void* memory = possible ? ::operator new(align_up(bytes), std::align_val_t{kAlignment}, std::nothrow) : nullptr;
     if (memory == nullptr) throw MemoryError(no_room(purpose(), bytes));
+    prefer_large_pages(memory, bytes);
     std::memset(memory, 0, align_up(bytes));
     data_.reset(static_cast<char*>(memory));
     size_ = bytes;

@@ -100,8 +100,38 @@ template <class T>
       store(to + c, !in.col ? Vec<T>(*from) : in.row == 0 ? same[v] : load_at(c));
 }
 
+// Rows beside operands that are the same in each (a bias) or one number: columns outside, rows inside. Nothing is set up for a row, and
+// an operand that is the same stays in registers or near. What does not fill a vector at the end is padded.
+template <class T, class F>
+LAMINA_INLINE void elementwise_columns(const double* params, T* out, ptrdiff_t out_row, const Cursor<T>* in,
+                                       const ptrdiff_t* in_row, ptrdiff_t rows, ptrdiff_t cols) {
+  constexpr ptrdiff_t kLane = kLanes<T>, kChunk = kUnrolled * kLane;
+  const auto down = [&](ptrdiff_t c, auto row) {
+    const T* at[F::arity];
+    for (int i = 0; i < F::arity; ++i) at[i] = in[i].at + (in[i].dense ? c : 0);
+    T* to = out + c;
+    for (ptrdiff_t r = 0; r < rows; ++r, to += out_row) {
+      row(to, at);
+      for (int i = 0; i < F::arity; ++i) at[i] += in_row[i];
+    }
+  };
+  ptrdiff_t c = 0;
+  for (; c + kChunk <= cols; c += kChunk)
+    down(c, [&](T* to, const T* const* at) {
+      Vec<T> y[kUnrolled];
+#pragma GCC unroll 4
+      for (int v = 0; v < kUnrolled; ++v) y[v] = apply<T, F>(params, [&](int i) { return load(at[i] + v * kLane); });
+#pragma GCC unroll 4
+      for (int v = 0; v < kUnrolled; ++v) store(to + v * kLane, y[v]);
+    });
+  for (; c + kLane <= cols; c += kLane)
+    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(params, [&](int i) { return load(at[i]); })); });
+  if (const ptrdiff_t rest = cols - c; rest > 0)
+    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(params, [&](int i) { return load(at[i], rest); }), rest); });
+}
+
 // Where all operands are flat, all rows are one. Short rows beside an operand that is not (one value a row, one row for all) become
-// one as well, some at a time, once that operand is written out; long rows are taken one by one.
+// one as well, some at a time, once that operand is written out. Long ones are taken one by one where an operand has a value for each.
 template <class T, class F>
 LAMINA_MIXED [[gnu::flatten]] void elementwise(const TileArgs& t) {
   constexpr int kArity = F::arity;
@@ -112,6 +142,23 @@ LAMINA_MIXED [[gnu::flatten]] void elementwise(const TileArgs& t) {
 
   const bool collapse = all_flat<kArity>(t);
   const bool brief = !collapse && t.out_row == t.cols && t.cols < kStep && t.cols > 0;
+  if (!collapse && !brief && t.cols >= kLanes<T>) {
+    bool same = true;
+    ptrdiff_t in_row[kArity];
+    Cursor<T> in[kArity];
+    for (int i = 0; i < kArity; ++i) {
+      const Operand& x = t.in[i];
+      same = same && (x.col != 0 || x.row == 0);
+      in[i] = {x.col ? static_cast<const T*>(x.data) : room[i], x.col};
+      in_row[i] = x.row;
+    }
+    if (same) {
+      for (int i = 0; i < kArity; ++i)
+        if (t.in[i].col == 0)
+          for (int v = 0; v < kUnrolled; ++v) store(room[i] + v * kLanes<T>, Vec<T>(*static_cast<const T*>(t.in[i].data)));
+      return elementwise_columns<T, F>(params, static_cast<T*>(t.out), t.out_row, in, in_row, t.rows, t.cols);
+    }
+  }
   const ptrdiff_t most = collapse ? t.rows : brief ? kRoom / t.cols : 1;  // rows at a time
   for (ptrdiff_t r = 0; r < t.rows; r += most) {
     const ptrdiff_t rows = most < t.rows - r ? most : t.rows - r;

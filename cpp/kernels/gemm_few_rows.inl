@@ -98,8 +98,8 @@ ptrdiff_t most_turned(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
 template <class T, int kRows>
 void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
   constexpr ptrdiff_t kWide = kRows == 1 ? 4 : 2;
-  const ptrdiff_t vectors = parts_of(n, kLanes<T>), most = most_turned(p, n, b_col);
-  const Panels<T> panels = {n, vectors, parts_of(vectors, kWide < most ? kWide : most)};
+  const ptrdiff_t most = most_turned(p, n, b_col);
+  const Panels<T> panels(n, kWide < most ? kWide : most);
   const T* b = p.b;
   T* c = p.c;
   for (ptrdiff_t i = 0; i < panels.count; ++i) {

@@ -1,6 +1,7 @@
 // Register tiles of a matrix product, and how rows and columns of C are shared out among them.
 #pragma once
 
+#include "kernels/gemm_aside.inl"
 #include "kernels/table.h"
 #include "kernels/vec.h"
 
@@ -10,6 +11,8 @@ LAMINA_KERNELS_BEGIN
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
 constexpr int kAccumulators = kTileRows * kTileVectors;
+constexpr int kStripPanels =
+    int(kStripBytes) / (kTileVectors * kVectorBytes) < 1 ? 1 : int(kStripBytes) / (kTileVectors * kVectorBytes);
 constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
 constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
 
@@ -39,9 +42,9 @@ struct Product {
 
 // c[tiles * kRows, kVectors vectors], a register tile at a time. The last vector starts at `c_last`, which may overlap the one
 // before: columns that do not fill a vector are covered by a second computation of their neighbours (the same chain, so the same
-// bits) and the loop knows no tails.
-template <class T, int kRows, int kVectors>
-[[gnu::noinline]] void tile(const Product<T>& product, ptrdiff_t tiles) {
+// bits) and the loop knows no tails. With `aside`, other memory is moved meanwhile.
+template <class T, int kRows, int kVectors, bool kAside = false>
+[[gnu::noinline]] void tile(const Product<T>& product, ptrdiff_t tiles, [[maybe_unused]] Aside<T>* aside = nullptr) {
   const Product<T> p = product;  // a copy: the stores to C cannot change it
   const auto column = [](int v, ptrdiff_t last) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
   const T* top = p.a;
@@ -60,6 +63,12 @@ template <class T, int kRows, int kVectors>
     }
     const T *a = top, *b = p.b;
     for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+      if constexpr (kAside) {
+        if (i % kAsideEvery == 0) {
+          if (i <= kAsideEvery * kRows && aside->far_c) ask_for_strip(c + (kRows - 1 + i / kAsideEvery) * p.c_row);
+          aside->template step<kStripPanels, kTileVectors>(p.k);
+        }
+      }
       Vec<T> row[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v, p.b_last));
@@ -101,8 +110,10 @@ template <class T, int kRows>
 }
 
 template <class T, int kRows>
-void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles) {
+void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles, Aside<T>* aside) {
   constexpr int kMost = widest(kRows);
+  if constexpr (kRows >= kTileRows - 1)
+    if (vectors == kTileVectors && aside->busy()) return tile<T, kRows, kTileVectors, true>(p, tiles, aside);
   switch (vectors) {
     case 1: return tile<T, kRows, 1>(p, tiles);
     case 2: return tile<T, kRows, 2>(p, tiles);
@@ -116,14 +127,14 @@ void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles) {
 }
 
 template <class T>
-void run_rows(const Product<T>& p, int rows, int vectors, ptrdiff_t tiles) {
+void run_rows(const Product<T>& p, int rows, int vectors, ptrdiff_t tiles, Aside<T>* aside) {
   switch (rows) {
-    case 1: return run_tile<T, 1>(p, vectors, tiles);
-    case 2: return run_tile<T, 2>(p, vectors, tiles);
-    case 3: return run_tile<T, 3>(p, vectors, tiles);
-    case 4: return run_tile<T, 4>(p, vectors, tiles);
-    case 5: return run_tile<T, 5>(p, vectors, tiles);
-    default: return run_tile<T, 6>(p, vectors, tiles);
+    case 1: return run_tile<T, 1>(p, vectors, tiles, aside);
+    case 2: return run_tile<T, 2>(p, vectors, tiles, aside);
+    case 3: return run_tile<T, 3>(p, vectors, tiles, aside);
+    case 4: return run_tile<T, 4>(p, vectors, tiles, aside);
+    case 5: return run_tile<T, 5>(p, vectors, tiles, aside);
+    default: return run_tile<T, 6>(p, vectors, tiles, aside);
   }
 }
 
@@ -157,20 +168,29 @@ struct RowTiles {
   }
 };
 
-// The columns of C in panels of near-equal numbers of vectors. The last vector of a panel starts at `last`. With two vectors or
-// more, the last panel has two or more (parts grow towards the end): the vector that is moved back to end at column n overlaps only
-// its neighbour in the same tile, whose old values were read before either is stored.
+// The columns of C in panels of `most` vectors, the last two as even as can be. The last vector of a panel starts at `last`. With two
+// vectors or more, the last panel has two or more: the vector that is moved back to end at column n overlaps only its neighbour in
+// the same tile, whose old values were read before either is stored.
 template <class T>
 struct Panels {
-  ptrdiff_t n, vectors, count;
+  ptrdiff_t n, vectors, most, count;
+
+  Panels(ptrdiff_t n_, ptrdiff_t most_) : n(n_), vectors(parts_of(n_, kLanes<T>)), most(most_), count(parts_of(vectors, most_)) {}
 
   struct Panel {
     ptrdiff_t column, end, vectors, last;
   };
   Panel operator[](ptrdiff_t i) const {
-    const ptrdiff_t at = vectors * i / count, next = vectors * (i + 1) / count;
+    const ptrdiff_t at = start(i), next = start(i + 1);
     const ptrdiff_t end = next * kLanes<T> < n ? next * kLanes<T> : n;
     return {at * kLanes<T>, end, next - at, end - kLanes<T> - at * kLanes<T>};
+  }
+
+ private:
+  ptrdiff_t start(ptrdiff_t i) const {
+    if (i == count) return vectors;
+    if (i + 1 < count || i == 0) return i * most;
+    return (vectors - (i - 1) * most) / 2 + (i - 1) * most;
   }
 };
 

@@ -83,6 +83,15 @@ struct RuleEntry {
 
 // ---- Matrix products ----
 
+// A part of C: rows [row0, row1), columns [col0, col1), the first one at c.
+struct GemmPart {
+  ptrdiff_t row0, row1, col0, col1;
+  void* c;
+  ptrdiff_t c_row;
+};
+
+constexpr int kMaxFar = 6;
+
 struct GemmArgs {
   ptrdiff_t m, n, k;
   const void* a;
@@ -91,19 +100,34 @@ struct GemmArgs {
   ptrdiff_t b_row, b_col;  // any strides as well, fastest where b_col is 1, then where b_row is
   void* c;
   ptrdiff_t c_row;
-  bool accumulate;           // C += A B instead of C = A B
-  void* packed_a = nullptr;  // room for min(m, rows) * min(k, piece) elements, where A is to be packed
-  void* packed_b = nullptr;  // room for min(k, piece) rows of whole vectors, where B is to be packed for all blocks of rows
+  bool accumulate;                       // C += A B instead of C = A B
+  void* room = nullptr;                  // as many elements as room() says
   ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out
+
+  // Where part() says so: called for every part of C as soon as it is finished, while it is near. Parts begin at multiples of
+  // `grain` rows. With in_parts, C is room for one part alone.
+  void (*finished)(void* context, const GemmPart& part) = nullptr;
+  void* context = nullptr;
+  ptrdiff_t grain = 1;
+  bool in_parts = false;
+  // Matrices that lie as C does, `row` bytes between their rows, which finished() will read or write and which are better asked for.
+  struct Far {
+    const void* at;
+    ptrdiff_t row;
+  } far[kMaxFar] = {};
+  int far_count = 0;
 };
 
 struct GemmKernel {
-  int mr, nr;       // the register tile
-  ptrdiff_t piece;  // the longest piece of k that is multiplied at once, where A or B is packed
-  ptrdiff_t rows;   // and the most rows of A
+  int mr, nr;          // the register tile
+  ptrdiff_t piece;     // the longest piece of k that is multiplied at once: of more, C is passed over several times
+  ptrdiff_t rows;      // the most rows for which a strip of B is packed
+  ptrdiff_t few_rows;  // so many are never made in parts
   // c[m, n] (+)= a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n and the
   // place in the tile), so results do not depend on how C is cut, and C += over a second piece of k equals one pass.
   void (*block)(const GemmArgs&);
+  ptrdiff_t (*room)(const GemmArgs&);  // elements that it needs for factors that are packed
+  ptrdiff_t (*part)(const GemmArgs&);  // elements of the largest part of C that it hands out; 0 where it hands out none
   // The same product for narrow C, with B given transposed: c[i, j] (+)= sum_k a[i * a_row + k] bt[j * b_row + k]; a_col is 1.
   // Partial sums in lanes, merged in a fixed order that depends on k alone.
   void (*narrow)(const GemmArgs&);

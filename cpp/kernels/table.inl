@@ -77,7 +77,8 @@ struct RuleTable<List<Rs...>> {
 
 template <class T>
 constexpr GemmKernel gemm_kernel() {
-  return {kTileRows, kTileVectors * kLanes<T>, kPanelBytes / kVectorBytes, kBlockRows, block<T>, narrow<T>, transpose<T>};
+  return {kTileRows,   kTileVectors * kLanes<T>, kPiece, kBlockRows, kFewRowsInParts, block<T>, room<T>, part<T>, narrow<T>,
+          transpose<T>};
 }
 
 using AllTiles = Tiles<Elementwise, activations::Activations>;

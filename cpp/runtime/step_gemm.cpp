@@ -13,16 +13,10 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kBlockCols = 1024;    // columns of C in one block
-constexpr int64_t kTallRows = 2048;     // rows of a block that no epilogue waits for: B is packed once for all of them (3 to 10 %)
-constexpr int64_t kHalves = 4;          // times as many blocks of a symmetric product, most of which have half the work, or none
-constexpr int64_t kPackedCols = 64;     // A is packed where a block of C is as wide as this and neighbours of a row of A^T lie
-constexpr int64_t kPackedBytes = 2048;  // so many bytes apart: they meet in few lines of L1, and need a page each;
-constexpr int64_t kPackedNear = 512;  // or so many, where a column has as many lines as this and a block of C is as wide: they push
-constexpr int64_t kPackedLong = 128;  // each other out of L1 (1.0 to 1.2 times as fast);
-constexpr int64_t kPackedRow = 4096;  // or where rows of A are so long, and a block so wide (1 to 4 % at 256 to 1,024 rows)
-constexpr int64_t kPackedWide = 512;
-constexpr int64_t kMirrored = 32;  // rows and columns that are mirrored at once
+constexpr int64_t kBlockCols = 1024;  // columns of C in one block
+constexpr int64_t kTallRows = 2048;   // rows of a block that no epilogue waits for: B is packed once for all of them (3 to 10 %)
+constexpr int64_t kHalves = 4;        // times as many blocks of a symmetric product, most of which have half the work, or none
+constexpr int64_t kMirrored = 32;     // rows and columns that are mirrored at once
 
 class GemmStep final : public Step, public RowWise {
  public:
@@ -193,23 +187,40 @@ class GemmStep final : public Step, public RowWise {
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = ceil_div(n_, block_cols_);
     units_ = stacks_ * row_blocks_ * col_blocks_;
-    const int64_t apart = a_row_ == 1 ? a_col_ * element_ : 0;  // bytes between the rows of A^T
-    const bool far_columns = (apart >= kPackedBytes && block_cols_ >= kPackedCols) ||
-                             (apart >= kPackedNear && block_cols_ >= kPackedLong && k_ >= kPackedLong);
-    const bool far_rows = a_col_ == 1 && a_row_ * element_ >= kPackedRow && block_cols_ >= kPackedWide;
-    packs_a_ = way_ == Way::panels && m_ >= 2 * kernel_.mr && k_ > 1 && (far_columns || far_rows);
-    packs_b_ = way_ == Way::panels && block_rows_ > kernel_.rows;
-    const int64_t piece = std::min<int64_t>(k_, kernel_.piece);
+    kernels::GemmArgs block = factors(block_rows_, block_cols_);
+    const bool panels = way_ == Way::panels;
+    if (panels && epilogue_ && epilogue_->far_count() > 0 && !whole_rows()) {
+      block.finished = Parts::finished;
+      block.far_count = epilogue_->far_count();
+    }
+    const int64_t part = block.finished ? kernel_.part(block) : 0;
+    hands_out_ = part > 0;
+    in_parts_ = hands_out_ && !stores_product_ && k_ <= kernel_.piece;
     int64_t elements = 0;  // of scratch for what is packed or transposed
-    if (packs_a_) elements = round_up(piece * std::min<int64_t>(block_rows_, kernel_.rows), kernel_.nr);
-    packed_b_at_ = elements;
-    if (packs_b_) elements += piece * round_up(block_cols_, kernel_.nr);
+    if (panels) elements = kernel_.room(block);
     if (way_ == Way::dots_turned) elements = k_ * block_cols_;
-    if (way_ == Way::upright) elements = block_rows_ * block_cols_;
+    if (way_ == Way::upright) elements = block_rows_ * block_cols_ + kernel_.room(turned(block, nullptr));
     pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
-    block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(block_rows_ * block_cols_ * element_));
+    const int64_t kept = in_parts_ ? std::max<int64_t>(part, kernel_.few_rows * block_cols_) : block_rows_ * block_cols_;
+    block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(kept * element_));
     scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
   }
+
+  // What runs behind the parts of a block.
+  struct Parts {
+    const GemmStep& step;
+    const Run& run;
+    const TileProgram::Block& block;
+    char* scratch;
+
+    static void finished(void* context, const kernels::GemmPart& part) {
+      const Parts& p = *static_cast<const Parts*>(context);
+      const TileProgram::Block& b = p.block;
+      p.step.epilogue_->run_block(
+          p.run, {b.outer, b.row0 + part.row0, b.row0 + part.row1, b.col0 + part.col0, b.col0 + part.col1, part.c, part.c_row},
+          p.scratch);
+    }
+  };
 
   void run_unit(const Run& run, int64_t unit, char* scratch) const {
     TileProgram::Block block{};
@@ -220,36 +231,54 @@ class GemmStep final : public Step, public RowWise {
     block.col1 = std::min(block.col0 + block_cols_, n_);
     if (symmetric_ && block.col1 <= block.row0) return;
 
-    char* c = scratch + pack_bytes_;
-    int64_t c_row = block.col1 - block.col0;
+    const auto s = static_cast<size_t>(block.outer);
+    kernels::GemmArgs args = factors(block.row1 - block.row0, block.col1 - block.col0);
+    args.a = run.at(a_buffer_) + (a_at_[s] + block.row0 * a_row_) * element_;
+    args.b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
+    args.c = scratch + pack_bytes_;
+    args.c_row = args.n;
+    args.room = scratch;
+    if (symmetric_) args.diagonal = block.col0 - block.row0;
     if (stores_product_) {
-      c = run.at(c_.buffer) + ((block.outer * m_ + block.row0) * c_row_ + block.col0) * element_;
-      c_row = c_row_;
+      args.c = run.at(c_.buffer) + ((block.outer * m_ + block.row0) * c_row_ + block.col0) * element_;
+      args.c_row = c_row_;
     }
-    multiply(run, block, c, c_row, scratch);
+    char* const rest = scratch + pack_bytes_ + block_bytes_;
+    if (hands_out_ && args.m > kernel_.few_rows) return multiply_in_parts(args, {*this, run, block, rest});
+    multiply(args, scratch);
     if (!epilogue_) return;
-    block.product = c;
-    block.product_row = c_row;
-    epilogue_->run_block(run, block, scratch + pack_bytes_ + block_bytes_);
+    block.product = args.c;
+    block.product_row = args.c_row;
+    epilogue_->run_block(run, block, rest);
   }
 
-  void multiply(const Run& run, const TileProgram::Block& block, char* c, int64_t c_row, char* scratch) const {
-    const auto s = static_cast<size_t>(block.outer);
+  // The factors of a block of so many rows and columns.
+  kernels::GemmArgs factors(int64_t rows, int64_t cols) const {
     kernels::GemmArgs args{};
-    args.m = block.row1 - block.row0;
-    args.n = block.col1 - block.col0;
+    args.m = rows;
+    args.n = cols;
     args.k = k_;
-    args.a = run.at(a_buffer_) + (a_at_[s] + block.row0 * a_row_) * element_;
     args.a_row = a_row_;
     args.a_col = a_col_;
-    args.b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
     args.b_row = b_row_;
     args.b_col = n_ > 1 ? b_col_ : 1;
-    args.c = c;
-    args.c_row = c_row;
-    if (packs_a_) args.packed_a = scratch;
-    if (packs_b_) args.packed_b = scratch + packed_b_at_ * element_;
-    if (symmetric_) args.diagonal = block.col0 - block.row0;
+    args.grain = grain(m_);
+    return args;
+  }
+
+  void multiply_in_parts(kernels::GemmArgs& args, Parts parts) const {
+    const TileProgram::Block& block = parts.block;
+    args.finished = Parts::finished;
+    args.context = &parts;
+    args.in_parts = in_parts_;
+    args.far_count = epilogue_->far_count();
+    epilogue_->find_far(parts.run, block.outer, args.far);
+    for (int i = 0; i < args.far_count; ++i)
+      args.far[i].at = static_cast<const char*>(args.far[i].at) + block.row0 * args.far[i].row + block.col0 * element_;
+    kernel_.block(args);
+  }
+
+  void multiply(kernels::GemmArgs& args, char* scratch) const {
     switch (way_) {
       case Way::panels: return kernel_.block(args);
       case Way::dots: args.b_row = b_col_; return kernel_.narrow(args);
@@ -265,8 +294,8 @@ class GemmStep final : public Step, public RowWise {
     kernel_.narrow(args);
   }
 
-  void multiply_upright(const kernels::GemmArgs& args, char* scratch) const {
-    const bool column = args.n == 1 && args.c_row == 1;  // a column of C lies like a row
+  // C^T = B^T A^T; a column of C lies like a row.
+  kernels::GemmArgs turned(const kernels::GemmArgs& args, void* c) const {
     kernels::GemmArgs t{};
     t.m = args.n;
     t.n = args.m;
@@ -277,8 +306,15 @@ class GemmStep final : public Step, public RowWise {
     t.b = args.a;
     t.b_row = a_col_;
     t.b_col = 1;
-    t.c = column ? args.c : scratch;
+    t.c = c;
     t.c_row = args.m;
+    return t;
+  }
+
+  void multiply_upright(const kernels::GemmArgs& args, char* scratch) const {
+    const bool column = args.n == 1 && args.c_row == 1;
+    kernels::GemmArgs t = turned(args, column ? args.c : scratch);
+    t.room = scratch + block_rows_ * block_cols_ * element_;
     kernel_.block(t);
     if (!column) kernel_.transpose(args.c, args.c_row, scratch, args.m, args.n, args.m);
   }
@@ -313,9 +349,9 @@ class GemmStep final : public Step, public RowWise {
   Strided c_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
   Way way_ = Way::panels;
-  bool packs_a_ = false, packs_b_ = false;  // to scratch, a piece of k at a time
-  int64_t packed_b_at_ = 0;                 // elements before B there
-  bool symmetric_ = false;                  // A = B^T: only what is on and above the diagonal is multiplied
+  bool hands_out_ = false;  // the epilogue runs behind parts of a block, strip by strip,
+  bool in_parts_ = false;   // and of C there is one part at a time
+  bool symmetric_ = false;  // A = B^T: only what is on and above the diagonal is multiplied
   size_t pack_bytes_ = 0, block_bytes_ = 0;
 };
 

@@ -58,6 +58,9 @@ class TileProgram {
   void bind(const Binder& binder, size_t keep);
   void run_block(const Run& run, const Block& block, char* scratch) const;
   void finish(const Run& run) const;
+  // The matrices that it reads or writes in place, where they are too large to lie near.
+  int far_count() const { return static_cast<int>(far_.size()); }
+  void find_far(const Run& run, int64_t outer, kernels::GemmArgs::Far* matrices) const;
 
   int64_t outer() const { return outer_; }
   int64_t rows() const { return rows_; }
@@ -135,6 +138,10 @@ class TileProgram {
     std::vector<int> buffers;  // parameter, slots
     bool far = false;          // they are larger than what stays near
   };
+  struct Far {
+    int buffer;
+    int64_t offset, outer, row;  // elements
+  };
   struct Register {
     bool row_form = false;
     int slot = -1;  // scratch slot, -1: an external, an output written in place, or the product
@@ -160,6 +167,7 @@ class TileProgram {
   void run_tile(const Run& run, const Block& block, int64_t r0, int64_t r1, int64_t c0, int64_t c1, View* views,
                 const int64_t* outer_offsets, char* scratch) const;
   void bind_partial(Partial& p, const Binder& binder);
+  void bind_far();
   void keep(const Partial& p, const View& view, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
   void add_partial(const Partial& p, const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
   void add_pieces(const Partial& p, const kernels::Operand& x, int64_t first, int64_t count) const;
@@ -188,6 +196,7 @@ class TileProgram {
   int64_t grain_ = 1;
   size_t slot_bytes_ = 0, scratch_bytes_ = 0;
   double traffic_ = 0, work_ = 0;
+  std::vector<Far> far_;
 };
 
 // The type that a node's elements are calculated in.

@@ -12,7 +12,7 @@ namespace {
 
 // A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
-constexpr int64_t kNearBytes = 32768;
+constexpr int64_t kNearBytes = 24576;
 constexpr int kMaxRegisters = 256;
 constexpr size_t kMaxOuter = 256;   // operands and outputs together
 constexpr int64_t kChunkRows = 32;  // rows of a partial sum, about: so few that a small batch has work for several threads
@@ -126,6 +126,8 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     rule.far = bytes > kFarBytes;
     traffic_ += 2.0 * bytes;
   }
+
+  bind_far();
 
   work_ = 0;
   const auto all_rows = static_cast<double>(outer_ * rows_), elements = all_rows * static_cast<double>(cols_);
@@ -352,6 +354,25 @@ void TileProgram::add_pieces(const Partial& p, const kernels::Operand& x, int64_
     args.cols = std::min(kTile, count - i);
     p.reduce_row(args);
   }
+}
+
+void TileProgram::bind_far() {
+  far_.clear();
+  if (traffic_ < kFarBytes || outer_sizes_.size() > 1) return;
+  const auto add = [&](int buffer, int64_t offset, const Sizes& outer, int64_t row) {
+    if (far_.size() < kernels::kMaxFar) far_.push_back({buffer, offset, outer.empty() ? 0 : outer[0], row});
+  };
+  for (const Rule& rule : rules_)
+    for (const int buffer : rule.buffers) add(buffer, 0, {rows_ * cols_}, cols_);
+  for (const External& e : externals_)
+    if (e.direct && !e.row_form && e.col == 1 && e.row != 0) add(e.buffer, e.offset, e.outer_strides, e.row);
+  for (const Output& o : outputs_)
+    if (o.direct && !o.row_form) add(o.buffer, 0, o.outer_strides, o.row);
+}
+
+void TileProgram::find_far(const Run& run, int64_t outer, kernels::GemmArgs::Far* matrices) const {
+  const auto element = static_cast<int64_t>(element_);
+  for (const Far& far : far_) *matrices++ = {run.at(far.buffer) + (far.offset + outer * far.outer) * element, far.row * element};
 }
 
 void TileProgram::run_block(const Run& run, const Block& block, char* scratch) const {

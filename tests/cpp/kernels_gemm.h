@@ -36,18 +36,70 @@ struct Matrices {
   }
 };
 
+// The product, with as much room as it asks for; what lies behind that stays as it is.
+template <class T>
+void multiply(const Table& table, GemmArgs g) {
+  const GemmKernel& gemm = table.gemm[precision<T>()];
+  std::vector<T> room(size_t(gemm.room(g) + 1), T(77));
+  g.room = room.data();
+  gemm.block(g);
+  CHECK(room.back() == T(77), table.isa << " block wrote beyond its room");
+}
+
 template <class T>
 double product_tolerance(ptrdiff_t k) {
   return std::numeric_limits<T>::epsilon() * 4 * (std::sqrt(double(k)) + 4);  // k roundings of sums of size sqrt(k), in one chain
 }
 
+// Parts: each element of C is handed out once, finished, in parts that begin at multiples of the grain.
+template <class T>
+struct Handed {
+  const Table& table;
+  const Matrices<T>& x;
+  const std::vector<T>& whole;
+  ptrdiff_t grain;
+  std::vector<int> times;
+
+  static void finished(void* context, const GemmPart& part) {
+    Handed& h = *static_cast<Handed*>(context);
+    CHECK(part.row0 % h.grain == 0, h.table.isa << " part begins at row " << part.row0 << ", grain " << h.grain);
+    for (ptrdiff_t i = part.row0; i < part.row1; ++i)
+      for (ptrdiff_t j = part.col0; j < part.col1; ++j) {
+        const T c = static_cast<const T*>(part.c)[(i - part.row0) * part.c_row + j - part.col0];
+        CHECK(same_bits(&c, &h.whole[size_t(i * h.x.c_row + j)], 1), h.table.isa << " part at " << i << "," << j);
+        ++h.times[size_t(i * h.x.n + j)];
+      }
+  }
+};
+
+template <class T>
+void check_parts(const Table& table, const Matrices<T>& x, const std::vector<T>& whole, bool accumulate, ptrdiff_t grain,
+                 bool in_parts) {
+  Handed<T> handed{table, x, whole, grain, std::vector<int>(size_t(x.m * x.n))};
+  std::vector<T> c = x.c;
+  const std::vector<T> wanted(size_t(x.m * x.n));
+  GemmArgs g = x.args(c, accumulate);
+  g.finished = Handed<T>::finished;
+  g.context = &handed;
+  g.grain = grain;
+  g.in_parts = in_parts;
+  for (g.far_count = 0; g.far_count < kMaxFar; ++g.far_count) g.far[g.far_count] = {wanted.data(), x.n * ptrdiff_t(sizeof(T))};
+  const ptrdiff_t largest = table.gemm[precision<T>()].part(g);
+  if (largest == 0) return;
+  std::vector<T> part(size_t(largest + 1), T(77));
+  if (in_parts) g.c = part.data();
+  multiply<T>(table, g);
+  CHECK(part.back() == T(77), table.isa << " block wrote beyond its part");
+  CHECK(std::all_of(handed.times.begin(), handed.times.end(), [](int n) { return n == 1; }),
+        table.isa << " " << type_name<T>() << " parts of " << x.m << "x" << x.n << "x" << x.k << " grain " << grain);
+}
+
 template <class T>
 void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool transposed, bool accumulate,
                  Right right = Right::rows) {
-  const GemmKernel& gemm = table.gemm[precision<T>()];
   const Matrices<T> x(m, n, k, transposed, right);
   std::vector<T> whole = x.c, cut = x.c;
-  gemm.block(x.args(whole, accumulate));
+  multiply<T>(table, x.args(whole, accumulate));
   for (ptrdiff_t i = 0; i < m; ++i) {
     for (ptrdiff_t j = 0; j < n; ++j)
       CHECK(std::fabs(whole[size_t(i * x.c_row + j)] - x.right(i, j, accumulate)) <= product_tolerance<T>(k) * std::sqrt(double(k)),
@@ -68,23 +120,14 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
         g.a = x.a.data() + mc[i] * x.a_row + kc[p] * x.a_col;
         g.b = x.b.data() + kc[p] * x.b_row + nc[j] * x.b_col;
         g.c = cut.data() + mc[i] * x.c_row + nc[j];
-        gemm.block(g);
+        multiply<T>(table, g);
       }
   CHECK(same_bits(cut.data(), whole.data(), ptrdiff_t(cut.size())),
         table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on how it is cut");
 
-  // The same with A packed, with B, and with both.
-  const ptrdiff_t piece = std::min(k, gemm.piece);
-  const auto room_a = size_t(std::min(m, gemm.rows) * piece), room_b = size_t((n + gemm.nr - 1) / gemm.nr * gemm.nr * piece);
-  for (int packs = 1; packs <= 3; ++packs) {
-    std::vector<T> again = x.c, packed_a(room_a + 1, T(77)), packed_b(room_b + 1, T(77));
-    GemmArgs g = x.args(again, accumulate);
-    if (packs & 1) g.packed_a = packed_a.data();
-    if (packs & 2) g.packed_b = packed_b.data();
-    gemm.block(g);
-    CHECK(same_bits(again.data(), whole.data(), ptrdiff_t(again.size())),
-          table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on packing " << packs);
-    CHECK(packed_a[room_a] == T(77) && packed_b[room_b] == T(77), table.isa << " block wrote beyond the room for A or B");
+  for (ptrdiff_t grain : {1, 5, 32, 150}) {
+    check_parts(table, x, whole, accumulate, grain, false);
+    if (k <= table.gemm[precision<T>()].piece && !accumulate) check_parts(table, x, whole, accumulate, grain, true);
   }
 }
 
@@ -129,18 +172,13 @@ void check_transpose(const Table& table, ptrdiff_t rows, ptrdiff_t cols) {
 // What is on and above the diagonal has the bits of the whole product, wherever the block lies.
 template <class T>
 void check_half(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t diagonal) {
-  const GemmKernel& gemm = table.gemm[precision<T>()];
   const Matrices<T> x(m, n, k, true);
   std::vector<T> whole = x.c, half = x.c;
   GemmArgs g = x.args(whole, true);
-  gemm.block(g);
-  const ptrdiff_t piece = std::min(k, gemm.piece);
-  std::vector<T> packed_a(size_t(std::min(m, gemm.rows) * piece)), packed_b(size_t((n + gemm.nr) * piece));
-  if (n % 2 == 0) g.packed_a = packed_a.data();
-  if (n % 3 == 0) g.packed_b = packed_b.data();
+  multiply<T>(table, g);
   g.c = half.data();
   g.diagonal = diagonal;
-  gemm.block(g);
+  multiply<T>(table, g);
   for (ptrdiff_t i = 0; i < m; ++i)
     for (ptrdiff_t j = 0; j <= n; ++j) {
       const auto at = size_t(i * x.c_row + j);
@@ -202,6 +240,7 @@ void check_gemm(const Table& table) {
     check_block<T>(table, 9, 3, 4200, false, false, right);
     check_block<T>(table, 300, 21, 70, true, false, right);  // several blocks of rows
     check_block<T>(table, 520, 37, 1100, false, true, right);
+    check_block<T>(table, 150, 1100, 20, true, false, right);  // several groups of strips
   }
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
     for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})

@@ -1,0 +1,189 @@
+// A block of a product, for one piece of k: groups of strips of B outermost, parts of the rows inside, then the panels of a group and
+// the row tiles of A.
+#pragma once
+
+#include "kernels/gemm_pack.inl"
+#include "kernels/gemm_policy.inl"
+#include "kernels/gemm_tiles.inl"
+#include "kernels/table.h"
+
+LAMINA_KERNELS_BEGIN
+
+// The tiles of one panel of columns, as far as they have some of the first `wanted` rows.
+template <class T>
+void run_panel(Product<T> p, ptrdiff_t m, ptrdiff_t wanted, ptrdiff_t vectors, Aside<T>* aside) {
+  const RowTiles tiles(m, kTileRows);
+  const bool packed = p.a_step != p.a_row;
+  const auto run = [&](ptrdiff_t rows, ptrdiff_t count) {
+    const ptrdiff_t some = least(parts_of(wanted, rows), count);
+    if (some <= 0) return;
+    if (packed) p.a_col = rows;
+    run_rows(p, int(rows), int(vectors), some, aside);
+    p.a += some * rows * p.a_step;
+    p.c += some * rows * p.c_row;
+    wanted -= some * rows;
+  };
+  run(tiles.rows + 1, tiles.taller);
+  run(tiles.rows, tiles.others);
+}
+
+// Rows [0, m) in parts of at most `most`, or `grain`, which begin at multiples of it.
+struct RowParts {
+  ptrdiff_t m, grain, grains, count;
+
+  RowParts(ptrdiff_t m_, ptrdiff_t grain_, ptrdiff_t most) : m(m_), grain(grain_), grains(parts_of(m_, grain_)) {
+    count = grain < most ? parts_of(grains, most / grain) : grains;
+  }
+  ptrdiff_t start(ptrdiff_t i) const { return least(grains * i / count * grain, m); }
+};
+
+// One piece of k and one block of rows.
+template <class T>
+class Block {
+ public:
+  Block(const Product<T>& whole, const GemmArgs& g, ptrdiff_t row0, ptrdiff_t rows, bool last_piece, T* room)
+      : whole_(whole),
+        g_(g),
+        panels_(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows))))),
+        group_(strips_of<T>(g) * kStripPanels),
+        parts_(rows, g.grain, g.finished ? part_rows<T>(g) : rows),
+        row0_(row0),
+        hands_out_(g.finished && last_piece),
+        packs_b_(packs_b<T>(g)) {
+    whole_.a += row0 * g.a_row;
+    if (g.in_parts)
+      whole_.c_row = part_cols<T>(g);
+    else
+      whole_.c += row0 * g.c_row;
+    aside_.far_c = !g.in_parts && rows * g.n * ptrdiff_t(sizeof(T)) >= kFarC;
+    if (packs_a<T>(g)) {
+      packed_a_ = room;
+      room += room_of_a<T>(g);
+      pack_a();
+    }
+    room_ = room;
+    other_room_ = room + room_of_group<T>(g);
+  }
+
+  void run() {
+    for (ptrdiff_t first = 0; first < panels_.count; first += group_) run_group(first, end_of(first));
+  }
+
+ private:
+  ptrdiff_t end_of(ptrdiff_t first) const { return least(first + group_, panels_.count); }
+
+  void pack_a() {
+    for (ptrdiff_t i = 0; i < parts_.count; ++i) {
+      Product<T> p = whole_;
+      const ptrdiff_t row = parts_.start(i);
+      p.a += row * p.a_row;
+      pack_rows(packed_a_ + row * p.k, p, parts_.start(i + 1) - row);
+    }
+  }
+
+  // Panels [first, last).
+  void run_group(ptrdiff_t first, ptrdiff_t last) {
+    if (packs_b_) {
+      finish_copy(first, last);
+      begin_copy(last);
+    }
+    for (ptrdiff_t i = 0; i < parts_.count; ++i) run_part(first, last, parts_.start(i), parts_.start(i + 1));
+  }
+
+  // The next strips are copied meanwhile, where they have the usual shape, or at least asked for.
+  void begin_copy(ptrdiff_t first) {
+    aside_.copies = aside_.strips = aside_.next.rows = 0;
+    copied_ = 0;
+    if (first == panels_.count) return;
+    const auto from = panels_[first];
+    const ptrdiff_t cols = panels_[end_of(first) - 1].end - from.column, size = sizeof(T);
+    const T* b = whole_.b + from.column * g_.b_col;
+    if (g_.b_col != 1) {
+      aside_.next = {reinterpret_cast<const char*>(b), g_.b_col * size, cols, parts_of(whole_.k * size, kStripBytes), 0};
+      return;
+    }
+    if (panels_.most == kTileVectors)  // the last two panels may be narrower
+      for (ptrdiff_t i = first;
+           i < end_of(first) && panels_[least(i + kStripPanels, panels_.count) - 1].end - panels_[i].column == kStripCols<T>;
+           i += kStripPanels)
+        ++copied_;
+    if (copied_) {
+      aside_.from = b;
+      aside_.from_row = whole_.b_row;
+      aside_.to = other_room_;
+      aside_.copies = whole_.k;
+      aside_.strips = copied_ - 1;
+    }
+  }
+
+  // The same by itself, as far as it is still to be done.
+  void finish_copy(ptrdiff_t first, ptrdiff_t last) {
+    T* const ready = other_room_;
+    other_room_ = room_;
+    room_ = ready;
+    const ptrdiff_t whole = copied_ - aside_.strips - (aside_.copies > 0);    // strips that are copied
+    const ptrdiff_t rows = aside_.copies > 0 ? whole_.k - aside_.copies : 0;  // of the next one
+    const ptrdiff_t strip = kStripPanels;
+    first += whole * strip;
+    T* to = room_ + whole * kStripCols<T> * whole_.k;
+    if (rows > 0) {
+      pack_panels(to, whole_, g_.b_col, panels_, first, first + strip, rows);
+      first += strip;
+      to += kStripCols<T> * whole_.k;
+    }
+    pack_panels(to, whole_, g_.b_col, panels_, first, last, 0);
+  }
+
+  void run_part(ptrdiff_t first, ptrdiff_t last, ptrdiff_t row, ptrdiff_t end) {
+    Product<T> p = whole_;
+    p.a += row * p.a_row;
+    if (packed_a_) {
+      p.a = packed_a_ + row * p.k;
+      p.a_row = 1;
+      p.a_step = p.k;
+    }
+    const ptrdiff_t left = panels_[first].column, right = panels_[last - 1].end;
+    T* const c = g_.in_parts ? whole_.c : whole_.c + row * p.c_row + left;
+    if (hands_out_) ask_for_far(left, right, row, end - row);
+    const T* packed = room_;
+    for (ptrdiff_t i = first; i < last; ++i) {
+      const auto at = panels_[i];
+      p.c = c + at.column - left;
+      p.c_last = at.last;
+      if (packs_b_) {
+        p.b = packed;
+        p.b_row = at.vectors * kLanes<T>;
+        p.b_last = p.b_row - kLanes<T>;
+        packed += p.k * p.b_row;
+      } else {
+        p.b = whole_.b + at.column;
+        p.b_last = at.last;
+      }
+      const ptrdiff_t wanted = at.end + g_.diagonal - row0_ - row;  // rows that have an element in these columns
+      run_panel(p, end - row, least(wanted, end - row), at.vectors, &aside_);
+    }
+    if (hands_out_) g_.finished(g_.context, {row0_ + row, row0_ + end, left, right, c, p.c_row});
+  }
+
+  void ask_for_far(ptrdiff_t left, ptrdiff_t right, ptrdiff_t row, ptrdiff_t rows) {
+    const ptrdiff_t size = sizeof(T), strips = parts_of((right - left) * size, kStripBytes);
+    for (aside_.left = 0; aside_.left < g_.far_count; ++aside_.left) {
+      const GemmArgs::Far& far = g_.far[aside_.left];
+      aside_.far[aside_.left] = {static_cast<const char*>(far.at) + (row0_ + row) * far.row + left * size, far.row, rows, strips,
+                                 0};
+    }
+  }
+
+  Product<T> whole_;
+  const GemmArgs& g_;
+  const Panels<T> panels_;
+  const ptrdiff_t group_;  // panels
+  const RowParts parts_;
+  const ptrdiff_t row0_;
+  const bool hands_out_, packs_b_;
+  T *packed_a_ = nullptr, *room_ = nullptr, *other_room_ = nullptr;
+  Aside<T> aside_;
+  ptrdiff_t copied_ = 0;  // strips of the next group that are copied meanwhile
+};
+
+LAMINA_KERNELS_END

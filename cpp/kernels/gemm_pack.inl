@@ -1,0 +1,99 @@
+// Factors of a product side by side: A in row tiles, B in panels of columns.
+#pragma once
+
+#include "kernels/gemm_tiles.inl"
+#include "kernels/transpose.inl"
+
+LAMINA_KERNELS_BEGIN
+
+constexpr ptrdiff_t kPackedCols = 8;  // columns of A that are copied for one tile before the next tile has its turn
+constexpr ptrdiff_t kPackedRun = 64;  // rows of B that are copied for one panel before the next panel has its turn
+
+// `tiles` tiles of A, each k by k: the kRows numbers that meet one row of B lie side by side. Where the columns of A are dense, all
+// tiles take from a few of them before the next few have their turn: a line has numbers of several tiles, and lines that are a power
+// of two apart do not stay.
+template <class T, int kRows>
+T* pack_tiles(T* to, const T* a, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t k, ptrdiff_t tiles) {
+  const ptrdiff_t run = a_row == 1 ? kPackedCols : k;
+  for (ptrdiff_t k0 = 0; k0 < k; k0 += run) {
+    const ptrdiff_t count = k - k0 < run ? k - k0 : run;
+    for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
+      const T* column = a + tile * kRows * a_row + k0 * a_col;
+      T* out = to + (tile * k + k0) * kRows;
+      if (a_row == 1) {
+        for (ptrdiff_t i = 0; i < count; ++i, column += a_col, out += kRows) __builtin_memcpy(out, column, kRows * sizeof(T));
+        continue;
+      }
+      for (ptrdiff_t i = 0; i < count; ++i, column += a_col, out += kRows)
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) out[r] = column[r * a_row];
+    }
+  }
+  return to + tiles * k * kRows;
+}
+
+template <class T>
+T* pack_tiles(T* to, const Product<T>& p, const T* a, int rows, ptrdiff_t tiles) {
+  switch (rows) {
+    case 1: return pack_tiles<T, 1>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 2: return pack_tiles<T, 2>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 3: return pack_tiles<T, 3>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 4: return pack_tiles<T, 4>(to, a, p.a_row, p.a_col, p.k, tiles);
+    case 5: return pack_tiles<T, 5>(to, a, p.a_row, p.a_col, p.k, tiles);
+    default: return pack_tiles<T, 6>(to, a, p.a_row, p.a_col, p.k, tiles);
+  }
+}
+
+// m rows of A.
+template <class T>
+void pack_rows(T* to, const Product<T>& p, ptrdiff_t m) {
+  const RowTiles tiles(m, kTileRows);
+  T* rest = pack_tiles(to, p, p.a, int(tiles.rows + 1), tiles.taller);
+  pack_tiles(rest, p, p.a + tiles.taller * (tiles.rows + 1) * p.a_row, int(tiles.rows), tiles.others);
+}
+
+// k rows of a panel of B whose rows are dense.
+template <class T>
+void copy_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t vectors, ptrdiff_t last, ptrdiff_t k) {
+  for (ptrdiff_t i = 0; i < k; ++i, b += b_row, to += kLanes<T>) {
+    for (ptrdiff_t v = 0; v + 1 < vectors; ++v, to += kLanes<T>) store(to, load(b + v * kLanes<T>));
+    store(to, load(b + last));
+  }
+}
+
+// The same where they are not: a vector of columns at a time.
+template <class T>
+void turn_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t vectors, ptrdiff_t last, ptrdiff_t k) {
+  const ptrdiff_t to_row = vectors * kLanes<T>;
+  for (ptrdiff_t v = 0; v < vectors; ++v, to += kLanes<T>) {
+    const T* from = b + (v == vectors - 1 ? last : v * kLanes<T>)*b_col;
+    if (b_row == 1) {
+      transpose<T>(to, to_row, from, b_col, kLanes<T>, k);
+    } else {
+      for (ptrdiff_t i = 0; i < k; ++i)
+        for (int lane = 0; lane < kLanes<T>; ++lane) to[i * to_row + lane] = from[i * b_row + lane * b_col];
+    }
+  }
+}
+
+// Rows [k0, k) of panels [first, last) of B, one panel behind the other, each of k rows.
+template <class T>
+void pack_panels(T* to, const Product<T>& p, ptrdiff_t b_col, const Panels<T>& panels, ptrdiff_t first, ptrdiff_t last,
+                 ptrdiff_t k0) {
+  for (; k0 < p.k; k0 += kPackedRun) {
+    const ptrdiff_t k = p.k - k0 < kPackedRun ? p.k - k0 : kPackedRun;
+    T* panel = to;
+    for (ptrdiff_t i = first; i < last; ++i) {
+      const auto at = panels[i];
+      const ptrdiff_t width = at.vectors * kLanes<T>;
+      const T* from = p.b + k0 * p.b_row + at.column * b_col;
+      if (b_col == 1)
+        copy_rows(panel + k0 * width, from, p.b_row, at.vectors, at.last, k);
+      else
+        turn_rows(panel + k0 * width, from, p.b_row, b_col, at.vectors, at.last, k);
+      panel += p.k * width;
+    }
+  }
+}
+
+LAMINA_KERNELS_END

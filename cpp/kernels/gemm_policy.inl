@@ -1,0 +1,119 @@
+// How a product is cut and what of it is packed: all that follows from its sizes and strides.
+#pragma once
+
+#include "kernels/gemm_tiles.inl"
+#include "kernels/table.h"
+
+LAMINA_KERNELS_BEGIN
+
+constexpr bool kWide = kTileVectors * kVectorBytes >= kStripBytes;  // a panel is a strip: A is read once for four lines of B
+
+// A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within an L1 of 32 KB for the narrow tiles
+// (a quarter to three quarters of it were 1 to 2 % slower: C is read and written once a piece), in L2 for the others, which do 24
+// multiply-adds for each 4 loads of B.
+constexpr ptrdiff_t kPanelBytes = kWide ? 256 << 10 : kRegisters == 32 ? 128 << 10 : 32 << 10;
+constexpr ptrdiff_t kPiece = kPanelBytes / (kTileVectors * kVectorBytes);
+
+// Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3.
+constexpr ptrdiff_t kBlockRows = kWide ? 1024 : 256;
+
+// Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
+// Dense copies of panels pay from about five row tiles on (measured with 6x2 tiles: 91 % of the ceiling instead of 80; at strides
+// under 1 KB they cost 5 %). The wide tiles have four lines of each row, and reached 98 % without at strides up to 2 KB. Where rows do
+// not begin with a line, a vector costs two: 1 % where B is larger than L2.
+constexpr ptrdiff_t kPackRows = 32;
+constexpr ptrdiff_t kPackStride = kRegisters == 32 ? 4096 : 1024;
+constexpr ptrdiff_t kTornBytes = 1 << 20;
+
+// A block of C that is not near any more when the next piece of k comes to it, or whose lines have to be fetched to be written.
+constexpr ptrdiff_t kFarC = 512 << 10;
+
+// A part of C is some rows of a group of strips: as many strips as leave what is read again for each part in L2 (memory likes long
+// rows), as many rows as leave the part in L1.
+constexpr ptrdiff_t kGroupStrips = 4;
+constexpr ptrdiff_t kGroupBytes = 384 << 10;
+constexpr ptrdiff_t kPartBytes = 24 << 10;
+constexpr ptrdiff_t kFewRowsInParts = 2 * kTileRows;  // no more are one block: their tiles have other shapes
+
+constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+
+template <class T>
+ptrdiff_t bytes_of(ptrdiff_t elements) {
+  return elements * ptrdiff_t(sizeof(T));
+}
+
+template <class T>
+ptrdiff_t pieces_of(const GemmArgs& g) {
+  return g.k > kPiece && (g.m > kTileRows || g.b_col != 1) ? parts_of(g.k, kPiece) : 1;  // a single row tile uses nothing twice
+}
+
+template <class T>
+bool packs_b(const GemmArgs& g) {
+  if (g.b_col != 1) return true;
+  const bool torn = bytes_of<T>(g.b_row) % kLineBytes != 0 && bytes_of<T>(g.k * g.n) >= kTornBytes;
+  return g.m >= kPackRows && (bytes_of<T>(g.b_row) >= kPackStride || torn);
+}
+
+// A is packed where neighbours of a row of A^T lie kilobytes apart (they meet in few lines of L1, and need a page each), or half a
+// kilobyte where a column has as many lines as L1 has ways; for narrow tiles, which read it often, also where its rows are as long.
+template <class T>
+bool packs_a(const GemmArgs& g) {
+  if (g.m < 2 * kTileRows || g.k == 1) return false;
+  const ptrdiff_t apart = bytes_of<T>(g.a_row == 1 ? g.a_col : g.a_row);
+  if (kWide) return g.a_row == 1 && apart >= 4096 && g.n >= kStripCols<T>;
+  if (g.a_row == 1) return (apart >= 2048 && g.n >= 64) || (apart >= 512 && g.n >= 128 && g.k >= 128);
+  return g.a_col == 1 && apart >= 4096 && g.n >= 512;
+}
+
+// Strips of a group: one, where nothing is handed out.
+template <class T>
+ptrdiff_t strips_of(const GemmArgs& g) {
+  if (!g.finished || g.k == 0) return 1;
+  const ptrdiff_t near = kGroupBytes / (least(g.k, kPiece) * kStripBytes);
+  return near < 1 ? 1 : least(near, kGroupStrips);
+}
+
+template <class T>
+ptrdiff_t part_cols(const GemmArgs& g) {
+  return least(g.n, strips_of<T>(g) * kStripCols<T>);
+}
+
+// Rows of a part, but for their grain.
+template <class T>
+ptrdiff_t part_rows(const GemmArgs& g) {
+  return kPartBytes / bytes_of<T>(part_cols<T>(g));
+}
+
+template <class T>
+ptrdiff_t part(const GemmArgs& g) {
+  if (g.m <= kFewRowsInParts || g.n < kLanes<T> || g.k == 1) return 0;
+  const ptrdiff_t rows = part_rows<T>(g);
+  return least(rows < g.grain ? g.grain : rows, g.m) * part_cols<T>(g);
+}
+
+// Where blocks of rows begin.
+inline ptrdiff_t block_start(const GemmArgs& g, ptrdiff_t i) {
+  const ptrdiff_t row = g.m * i / parts_of(g.m, kBlockRows);
+  return g.finished ? least(parts_of(row, g.grain) * g.grain, g.m) : row;
+}
+
+template <class T>
+ptrdiff_t room_of_a(const GemmArgs& g) {
+  const ptrdiff_t rows = kBlockRows + (g.finished ? g.grain - 1 : 0);
+  return parts_of(least(g.m, rows) * least(g.k, kPiece), kLanes<T>) * kLanes<T>;
+}
+
+template <class T>
+ptrdiff_t room_of_group(const GemmArgs& g) {
+  const ptrdiff_t most = strips_of<T>(g) * kStripPanels * kWidest * kLanes<T>, cols = parts_of(g.n, kLanes<T>) * kLanes<T>;
+  return least(g.k, kPiece) * least(cols, most);
+}
+
+// Of B, two groups of strips: one is multiplied, the next one is copied.
+template <class T>
+ptrdiff_t room(const GemmArgs& g) {
+  if (g.n < kLanes<T>) return g.b_col == 1 ? 0 : g.k * g.n;
+  return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + (packs_b<T>(g) ? 2 * room_of_group<T>(g) : 0);
+}
+
+LAMINA_KERNELS_END
