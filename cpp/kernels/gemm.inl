@@ -50,21 +50,24 @@ void block(const GemmArgs& g) {
   if (g.m == 0 || g.n == 0) return;
   if (run_few_rows<T>(g)) return;
   if (g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && !g.accumulate) return run_outer<T>(g);
-  T* const room = static_cast<T*>(g.room);
+  const Panels<T> panels(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows)))));
+  const bool plain = is_plain<T>(g);
   // In pieces of k, so that a panel of B stays near while the row tiles pass over it. C carries the chains across.
   const ptrdiff_t pieces = pieces_of<T>(g);
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   T* c = static_cast<T*>(g.c);
   for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
-    const ptrdiff_t next = g.k * (i + 1) / pieces;
+    const ptrdiff_t next = pieces == 1 ? g.k : g.k * (i + 1) / pieces;
     const Product<T> p = {next - at, a + at * g.a_col, g.a_row, g.a_col, g.a_row,          b + at * g.b_row, g.b_row,
                           c,         g.c_row,          0,       0,       g.accumulate || i};
     if (g.n < kLanes<T>) {
-      run_thin_panel(p, g.m, g.n, g.b_col, room);
+      run_thin_panel(p, g.m, g.n, g.b_col, static_cast<T*>(g.room));
+    } else if (plain) {
+      run_plain(p, g, panels);
     } else {
       for (ptrdiff_t block = 0; block < parts_of(g.m, kBlockRows); ++block) {
         const ptrdiff_t row = block_start(g, block), rows = block_start(g, block + 1) - row;
-        if (rows > 0) Block<T>(p, g, row, rows, i + 1 == pieces, room).run();
+        if (rows > 0) Block<T>(p, g, panels, row, rows, i + 1 == pieces).run();
       }
     }
     at = next;

@@ -31,20 +31,36 @@ void run_panel(Product<T> p, ptrdiff_t m, ptrdiff_t wanted, ptrdiff_t vectors, A
 struct RowParts {
   ptrdiff_t m, grain, grains, count;
 
-  RowParts(ptrdiff_t m_, ptrdiff_t grain_, ptrdiff_t most) : m(m_), grain(grain_), grains(parts_of(m_, grain_)) {
+  RowParts(ptrdiff_t m_, ptrdiff_t grain_, ptrdiff_t most) : m(m_), grain(grain_), grains(1), count(1) {
+    if (m <= most) return;
+    grains = parts_of(m, grain);
     count = grain < most ? parts_of(grains, most / grain) : grains;
   }
-  ptrdiff_t start(ptrdiff_t i) const { return least(grains * i / count * grain, m); }
+  ptrdiff_t start(ptrdiff_t i) const { return i == 0 ? 0 : i == count ? m : grains * i / count * grain; }
 };
+
+// The product as it is: nothing is packed, handed out or far.
+template <class T>
+void run_plain(Product<T> p, const GemmArgs& g, const Panels<T>& panels) {
+  const T* b = p.b;
+  T* c = p.c;
+  for (ptrdiff_t i = 0; i < panels.count; ++i) {
+    const auto at = panels[i];
+    p.b = b + at.column;
+    p.c = c + at.column;
+    p.b_last = p.c_last = at.last;
+    run_panel<T>(p, g.m, least(at.end + g.diagonal, g.m), at.vectors, nullptr);
+  }
+}
 
 // One piece of k and one block of rows.
 template <class T>
 class Block {
  public:
-  Block(const Product<T>& whole, const GemmArgs& g, ptrdiff_t row0, ptrdiff_t rows, bool last_piece, T* room)
+  Block(const Product<T>& whole, const GemmArgs& g, const Panels<T>& panels, ptrdiff_t row0, ptrdiff_t rows, bool last_piece)
       : whole_(whole),
         g_(g),
-        panels_(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows))))),
+        panels_(panels),
         group_(strips_of<T>(g) * kStripPanels),
         parts_(rows, g.grain, g.finished ? part_rows<T>(g) : rows),
         row0_(row0),
@@ -55,7 +71,8 @@ class Block {
       whole_.c_row = part_cols<T>(g);
     else
       whole_.c += row0 * g.c_row;
-    aside_.far_c = !g.in_parts && rows * g.n * ptrdiff_t(sizeof(T)) >= kFarC;
+    aside_.far_c = is_far_c<T>(g);
+    T* room = static_cast<T*>(g.room);
     if (packs_a<T>(g)) {
       packed_a_ = room;
       room += room_of_a<T>(g);

@@ -65,6 +65,17 @@ bool packs_a(const GemmArgs& g) {
   return g.a_col == 1 && apart >= 4096 && g.n >= 512;
 }
 
+template <class T>
+bool is_far_c(const GemmArgs& g) {
+  return !g.in_parts && bytes_of<T>(least(g.m, kBlockRows) * g.n) >= kFarC;
+}
+
+// Whether nothing is to be done but to multiply.
+template <class T>
+bool is_plain(const GemmArgs& g) {
+  return g.m <= kBlockRows && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
+}
+
 // Strips of a group: one, where nothing is handed out.
 template <class T>
 ptrdiff_t strips_of(const GemmArgs& g) {
@@ -93,6 +104,7 @@ ptrdiff_t part(const GemmArgs& g) {
 
 // Where blocks of rows begin.
 inline ptrdiff_t block_start(const GemmArgs& g, ptrdiff_t i) {
+  if (g.m <= kBlockRows) return i == 0 ? 0 : g.m;
   const ptrdiff_t row = g.m * i / parts_of(g.m, kBlockRows);
   return g.finished ? least(parts_of(row, g.grain) * g.grain, g.m) : row;
 }

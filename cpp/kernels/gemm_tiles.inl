@@ -113,7 +113,7 @@ template <class T, int kRows>
 void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles, Aside<T>* aside) {
   constexpr int kMost = widest(kRows);
   if constexpr (kRows >= kTileRows - 1)
-    if (vectors == kTileVectors && aside->busy()) return tile<T, kRows, kTileVectors, true>(p, tiles, aside);
+    if (vectors == kTileVectors && aside && aside->busy()) return tile<T, kRows, kTileVectors, true>(p, tiles, aside);
   switch (vectors) {
     case 1: return tile<T, kRows, 1>(p, tiles);
     case 2: return tile<T, kRows, 2>(p, tiles);

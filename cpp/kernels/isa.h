@@ -59,12 +59,18 @@ typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 //   multiply_low(a, b)        the full product of the low halves of each lane
 // and for U32, of lanes that are all ones or all zeros:
 //   every(m)                  whether no lane is zero
+// and where kRicher says so:
+//   chosen(table, i)          lane by lane table[i & 15]
+//   scaled(x, n)              x 2^floor(n), rounded once
+//   exponent(x), mantissa(x)  of |x| = m 2^e with m in [3/4, 3/2): e, less by one where m < 1; m, NaN for negative x. Subnormals are
+//                             numbers like others; 0, infinity and NaN have exponents -infinity, infinity and NaN.
 // and kRegisters, how many vector registers there are; kFused, whether fused() rounds once.
 
 #if LAMINA_VECTOR_BYTES == 64
 
 constexpr int kRegisters = 32;
 constexpr bool kFused = true;
+constexpr bool kRicher = true;
 
 LAMINA_INLINE __mmask16 first16(ptrdiff_t n) { return __mmask16((1u << n) - 1); }
 LAMINA_INLINE __mmask8 first8(ptrdiff_t n) { return __mmask8((1u << n) - 1); }
@@ -90,11 +96,18 @@ LAMINA_INLINE F32 joined(F64 a, F64 b) {
 }
 LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm512_mul_epu32(__m512i(a), __m512i(b))); }
 LAMINA_INLINE bool every(U32 m) { return _mm512_movepi32_mask(__m512i(m)) == 0xFFFF; }
+LAMINA_INLINE F32 exponent(F32 x) { return _mm512_getexp_ps(x); }
+LAMINA_INLINE F64 exponent(F64 x) { return _mm512_getexp_pd(x); }
+LAMINA_INLINE F32 mantissa(F32 x) { return _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
+LAMINA_INLINE F64 mantissa(F64 x) { return _mm512_getmant_pd(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
+LAMINA_INLINE F32 scaled(F32 x, F32 n) { return _mm512_scalef_ps(x, n); }
+LAMINA_INLINE F32 chosen(const float* table, U32 i) { return _mm512_permutexvar_ps(__m512i(i), _mm512_load_ps(table)); }
 
 #elif LAMINA_VECTOR_BYTES == 32
 
 constexpr int kRegisters = 16;
 constexpr bool kFused = true;
+constexpr bool kRicher = false;
 
 // A window of 8 (4) lanes that starts n lanes before the zeros selects the first n.
 alignas(64) constexpr int32_t kFirst32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -150,6 +163,7 @@ LAMINA_INLINE bool every(U32 m) { return _mm256_movemask_ps(__m256(m)) == 0xFF; 
 
 constexpr int kRegisters = 16;
 constexpr bool kFused = false;
+constexpr bool kRicher = false;
 
 // SSE has no fused multiply-add: two roundings, so the bits of `base` differ from those of the wider sets.
 LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return a * b + c; }
@@ -188,6 +202,7 @@ LAMINA_INLINE bool every(U32 m) { return _mm_movemask_ps(__m128(m)) == 0xF; }
 
 constexpr int kRegisters = 32;
 constexpr bool kFused = true;
+constexpr bool kRicher = false;
 
 LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
 LAMINA_INLINE F64 fused(F64 a, F64 b, F64 c) { return vfmaq_f64(c, a, b); }

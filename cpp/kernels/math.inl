@@ -6,6 +6,7 @@
 // digits, each coefficient rounded in turn and the rest fitted again); the error of a fit stands beside it.
 #pragma once
 
+#include "kernels/math_intervals.inl"
 #include "kernels/vec.h"
 
 LAMINA_KERNELS_BEGIN
@@ -83,9 +84,9 @@ struct Fit<double> {
   static constexpr double kTanhMost = 19.5;                                                             // 2 e^-39 < 2^-54
   static constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;  // 32 bits
   static constexpr double kTiny = 0x1p-55;
-  // (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, s = f / (2 + f), 1 + f in [sqrt(1/2), sqrt 2); 2^-59.5 of the logarithm
-  static constexpr double kLog[] = {0.6666666666666734,  0.3999999999941668,  0.28571428742018895, 0.22222198605720769,
-                                    0.18183562840431747, 0.15314084394872801, 0.14795645663926968};
+  // (log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, s = f / (2 + f), 1 + f in [sqrt(1/2), 3/2); 2^-60.4 of the logarithm
+  static constexpr double kLog[] = {0.6666666666666666,  0.4000000000000794,  0.28571428567275936, 0.2222222304835159,
+                                    0.18181737626302938, 0.15388867805613718, 0.13209708242059462, 0.13609030262858499};
   static constexpr uint64_t kLogLeast = 0x3FE6A09E667F3BCD;  // the bits of sqrt(1/2)
   // |x| < 1; 2^-55.9
   static constexpr double kErf[] = {0.12837916709551256,     -0.37612638903183454,    0.11283791670942599,
@@ -202,6 +203,10 @@ LAMINA_INLINE Vec<T> two_to(typename Shape<T>::Bits n, T divisor) {
 // (2^1024) is not needed.
 template <class T>
 LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
+  if constexpr (kRicher && sizeof(T) == 4) {
+    const auto p = sixteenths(x);
+    return scaled(fma(p.power, p.rest, p.power).raw, p.n.raw);
+  }
   constexpr int kMantissa = Shape<T>::kMantissaBits;
   const Powers<T> p = powers(x, x);
   const auto biased = p.n - (kRounderBits<T> - 2 * Shape<T>::kBias);  // n + 2 bias, positive
@@ -217,6 +222,10 @@ LAMINA_INLINE Vec<T> exp(Vec<T> x) {
 // e^x for x <= 0, and 0 instead of subnormal results: one factor is enough.
 template <class T>
 LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
+  if constexpr (kRicher && sizeof(T) == 4) {
+    const auto p = sixteenths(x);
+    return where(x < T(-87.3365), Vec<T>(0.0), Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
+  }
   const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
   const Powers<T> p = powers(bounded, bounded);
   return exp_of_rest(p.r) * two_to<T>(p.n, T(1));
@@ -235,6 +244,7 @@ LAMINA_INLINE Vec<T> expm1(Vec<T> x) {
 // from 2 |x| = .347 on, and 2 (e^r - 1) + 1 loses a bit where the result is small. There too, H - H^2 / (H + 1) rounds better.
 template <class T>
 LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
+  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kTanh, Intervals::kTanhMost, 0, x);
   const Vec<T> bounded = lesser(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw);
   const Powers<T> p = powers(bounded + bounded, fma(bounded, Vec<T>(2.0), Vec<T>(-0.2077)));
   const Vec<T> half = two_to<T>(p.n, T(2));
@@ -254,6 +264,7 @@ LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
 // |x| small: x + x P(x^2).  Else 1 - e^P(|x|), P a fit of the logarithm of 1 - erf.
 template <class T>
 LAMINA_INLINE Vec<T> erf(Vec<T> x) {
+  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kErf, Intervals::kErfMost, Intervals::kErfSlope, x);
   const Vec<T> size = lesser(Vec<T>(Fit<T>::kErfMost).raw, abs(x).raw);
   const Vec<T> small = fma(size, polynomial(Fit<T>::kErf, size * size), size);
   const Vec<T> logarithm = polynomial(Fit<T>::kErfc, size - Fit<T>::kErfCenter);
@@ -264,13 +275,17 @@ LAMINA_INLINE Vec<T> erf(Vec<T> x) {
 
 // The share of the normal distribution below x, (1 + erf(x / sqrt 2)) / 2, off by less than 2^-23. In f32 1/2 + x P(x^2) / Q(x^2):
 // the quotient grows like x where x^2 is bounded, so that it reaches -1/2 and 1/2 exactly.
-LAMINA_INLINE Vec<float> normal_below(Vec<float> x) {
-  using F = Fit<float>;
-  const Vec<float> square = lesser(Vec<float>(F::kNormalMost).raw, (x * x).raw);
-  const Vec<float> half = x * polynomial(F::kNormalOver, square) / polynomial(F::kNormalUnder, square);
-  return clamp(half, Vec<float>(-0.5), Vec<float>(0.5)) + 0.5;
+template <class T>
+LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {
+  if constexpr (sizeof(T) == 8) return 0.5 + 0.5 * erf(x * 0.70710678118654752440);
+  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kNormal, Intervals::kNormalMost, 0, x) + 0.5;
+  if constexpr (sizeof(T) == 4) {
+    using F = Fit<float>;
+    const Vec<float> square = lesser(Vec<float>(F::kNormalMost).raw, (x * x).raw);
+    const Vec<float> half = x * polynomial(F::kNormalOver, square) / polynomial(F::kNormalUnder, square);
+    return clamp(half, Vec<float>(-0.5), Vec<float>(0.5)) + 0.5;
+  }
 }
-LAMINA_INLINE Vec<double> normal_below(Vec<double> x) { return 0.5 + 0.5 * erf(x * 0.70710678118654752440); }
 
 // ---- The logarithm and its kin ----
 
@@ -323,6 +338,11 @@ LAMINA_INLINE Vec<T> log_domain(Vec<T> x, double pole, Vec<T> y) {
 
 template <class T>
 LAMINA_INLINE Vec<T> log(Vec<T> x) {
+  if constexpr (kRicher) {
+    if constexpr (sizeof(T) == 4) return log_by_intervals(x);
+    const auto d = dissected(x);
+    return log_of_parts(d.k, d.m - 1.0);
+  }
   constexpr int kUp = Shape<T>::kMantissaBits + 1;  // lifts every subnormal into the normal numbers
   constexpr T kLift = T(typename Shape<T>::Uint(1) << kUp);
   constexpr T kLeastNormal = sizeof(T) == 4 ? T(__FLT_MIN__) : T(__DBL_MIN__);

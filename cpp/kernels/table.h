@@ -114,8 +114,9 @@ struct GemmArgs {
   struct Far {
     const void* at;
     ptrdiff_t row;
-  } far[kMaxFar] = {};
-  int far_count = 0;
+  };
+  const Far* far = nullptr;
+  int far_count = 0;  // at most kMaxFar
 };
 
 struct GemmKernel {

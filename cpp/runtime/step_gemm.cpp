@@ -271,10 +271,9 @@ class GemmStep final : public Step, public RowWise {
     args.finished = Parts::finished;
     args.context = &parts;
     args.in_parts = in_parts_;
-    args.far_count = epilogue_->far_count();
-    epilogue_->find_far(parts.run, block.outer, args.far);
-    for (int i = 0; i < args.far_count; ++i)
-      args.far[i].at = static_cast<const char*>(args.far[i].at) + block.row0 * args.far[i].row + block.col0 * element_;
+    kernels::GemmArgs::Far far[kernels::kMaxFar];
+    args.far = far;
+    args.far_count = epilogue_->find_far(parts.run, block, far);
     kernel_.block(args);
   }
 

@@ -43,6 +43,8 @@ class TileStep final : public Step, public RowWise {
   }
 
   void run(const Run& run, int64_t first, int64_t last, int worker) const override {
+    if (units_ == 1 && program_.outer() == 1)
+      return program_.run_block(run, {0, 0, program_.rows(), 0, program_.cols()}, run.scratch[worker].data());
     for (int64_t unit = first; unit < last; ++unit) {
       TileProgram::Block block{};
       block.col0 = unit % col_units_ * unit_cols_;

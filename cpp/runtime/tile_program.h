@@ -60,7 +60,7 @@ class TileProgram {
   void finish(const Run& run) const;
   // The matrices that it reads or writes in place, where they are too large to lie near.
   int far_count() const { return static_cast<int>(far_.size()); }
-  void find_far(const Run& run, int64_t outer, kernels::GemmArgs::Far* matrices) const;
+  int find_far(const Run& run, const Block& block, kernels::GemmArgs::Far* matrices) const;  // from the block's first element on
 
   int64_t outer() const { return outer_; }
   int64_t rows() const { return rows_; }
@@ -153,6 +153,19 @@ class TileProgram {
     char* data;
     int64_t row, col;
   };
+  struct Anchor {  // the same of a block's first tile, and the bytes between rows and columns of the domain
+    char* data;
+    int64_t row, col;
+  };
+  static constexpr int kMaxRegisters = 256;
+  struct Walk {
+    const Run* run;
+    const Block* block;
+    char* scratch;
+    int64_t cols;  // of the last tile
+    View views[kMaxRegisters];
+    Anchor anchors[kMaxRegisters];
+  };
 
   void compile_node(const graph::Node* node);
   int operand(const graph::Node* node, bool row_form, size_t rank = 0);
@@ -164,10 +177,15 @@ class TileProgram {
   const double* keep_params(const graph::Node* node);
   int64_t tile_elements() const;
 
-  void run_tile(const Run& run, const Block& block, int64_t r0, int64_t r1, int64_t c0, int64_t c1, View* views,
-                const int64_t* outer_offsets, char* scratch) const;
+  int64_t outer_offset(int64_t outer, const Sizes& strides) const;
+  void begin(Walk& walk, const Run& run, const Block& block, char* scratch) const;
+  void place_tile(Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
+  void run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;
+  void update(const Rule& rule, const Run& run, const View& gradient, int64_t first, int64_t rows, int64_t cols) const;
+  void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   void bind_partial(Partial& p, const Binder& binder);
   void bind_far();
+  void bind_views();
   void keep(const Partial& p, const View& view, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
   void add_partial(const Partial& p, const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
   void add_pieces(const Partial& p, const kernels::Operand& x, int64_t first, int64_t count) const;
@@ -197,6 +215,8 @@ class TileProgram {
   size_t slot_bytes_ = 0, scratch_bytes_ = 0;
   double traffic_ = 0, work_ = 0;
   std::vector<Far> far_;
+  std::vector<size_t> dense_, brought_;  // registers whose rows are as long as the tile's; that are gathered or converted first
+  std::vector<size_t> converted_;        // outputs that are stored as another type
 };
 
 // The type that a node's elements are calculated in.

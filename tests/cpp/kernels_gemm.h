@@ -83,7 +83,9 @@ void check_parts(const Table& table, const Matrices<T>& x, const std::vector<T>&
   g.context = &handed;
   g.grain = grain;
   g.in_parts = in_parts;
-  for (g.far_count = 0; g.far_count < kMaxFar; ++g.far_count) g.far[g.far_count] = {wanted.data(), x.n * ptrdiff_t(sizeof(T))};
+  const std::vector<GemmArgs::Far> far(kMaxFar, {wanted.data(), x.n * ptrdiff_t(sizeof(T))});
+  g.far = far.data();
+  g.far_count = kMaxFar;
   const ptrdiff_t largest = table.gemm[precision<T>()].part(g);
   if (largest == 0) return;
   std::vector<T> part(size_t(largest + 1), T(77));

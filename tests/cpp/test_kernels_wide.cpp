@@ -85,10 +85,52 @@ WIDE_INLINE __m256 cvtpd_ps(D x) {
   const auto halves = __builtin_bit_cast(HalvesD, x);
   return _mm256_set_m128(_mm256_cvtpd_ps(halves.high), _mm256_cvtpd_ps(halves.low));
 }
+struct Words {
+  uint32_t word[16];
+};
 WIDE_INLINE unsigned movepi32_mask(__m512i m) {
   const auto halves = __builtin_bit_cast(HalvesF, m);
   return unsigned(_mm256_movemask_ps(halves.low)) | unsigned(_mm256_movemask_ps(halves.high)) << 8;
 }
+
+
+template <class V, class G>
+WIDE_INLINE V by_lane(G g) {
+  V v;
+  for (int i = 0; i < int(sizeof v / sizeof v[0]); ++i) v[i] = g(i);
+  return v;
+}
+WIDE_INLINE F load_ps(const float* p) {
+  return by_lane<F>([p](int i) { return p[i]; });
+}
+WIDE_INLINE F permutexvar_ps(__m512i index, F x) {
+  const auto i = __builtin_bit_cast(Words, index);
+  return by_lane<F>([&](int lane) { return x[i.word[lane] & 15]; });
+}
+WIDE_INLINE F scalef_ps(F x, F n) {
+  return by_lane<F>([&](int i) {
+    const double floor = std::floor(double(n[i]));
+    return n[i] != n[i] ? n[i] : float(std::ldexp(double(x[i]), int(std::fmin(std::fmax(floor, -500.0), 500.0))));
+  });
+}
+template <class V>
+WIDE_INLINE V exponents(V x) {
+  return by_lane<V>([&](int i) { return std::logb(x[i]); });
+}
+// In [3/4, 3/2); NaN for negative numbers.
+template <class V>
+WIDE_INLINE V mantissas(V x) {
+  return by_lane<V>([&](int i) {
+    if (!(x[i] >= 0)) return x[i] != x[i] ? x[i] : __builtin_nan("");
+    if (x[i] == 0 || std::isinf(x[i])) return 1.0;
+    const double m = std::scalbn(double(x[i]), -int(std::logb(x[i])));
+    return m >= 1.5 ? m / 2 : m;
+  });
+}
+WIDE_INLINE F getexp_ps(F x) { return exponents(x); }
+WIDE_INLINE D getexp_pd(D x) { return exponents(x); }
+WIDE_INLINE F getmant_ps(F x, int, int) { return mantissas(x); }
+WIDE_INLINE D getmant_pd(D x, int, int) { return mantissas(x); }
 
 }  // namespace wide_lanes
 
@@ -117,6 +159,18 @@ WIDE_INLINE unsigned movepi32_mask(__m512i m) {
 #define _mm512_cvtps_pd wide_lanes::cvtps_pd
 #define _mm512_cvtpd_ps wide_lanes::cvtpd_ps
 #define _mm512_movepi32_mask wide_lanes::movepi32_mask
+#define _mm512_load_ps wide_lanes::load_ps
+#define _mm512_permutexvar_ps wide_lanes::permutexvar_ps
+#undef _mm512_scalef_ps
+#define _mm512_scalef_ps wide_lanes::scalef_ps
+#undef _mm512_getexp_ps
+#define _mm512_getexp_ps wide_lanes::getexp_ps
+#undef _mm512_getexp_pd
+#define _mm512_getexp_pd wide_lanes::getexp_pd
+#undef _mm512_getmant_ps
+#define _mm512_getmant_ps wide_lanes::getmant_ps
+#undef _mm512_getmant_pd
+#define _mm512_getmant_pd wide_lanes::getmant_pd
 #define LAMINA_ISA wide
 #define LAMINA_VECTOR_BYTES 64
 #include "kernels/table.inl"

@@ -1,0 +1,210 @@
+// Tile programs, bound: how the domain is laid out for a batch size, in what tiles, and what the steps around are told of it.
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "runtime/strided_copy.h"
+#include "runtime/tile_program.h"
+
+namespace lamina::runtime {
+
+namespace {
+
+// A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
+constexpr int64_t kLargestTile = 4096;
+constexpr int64_t kNearBytes = 24576;
+constexpr int64_t kChunkRows = 32;  // rows of a partial sum, about: so few that a small batch has work for several threads
+constexpr int64_t kChunks = 128;    // more than so many of short rows are made longer instead
+constexpr double kRuleWork = 30;    // of an element of an update, and of a sum; as TileEntry::work
+constexpr double kSumWork = 3;
+constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
+
+// Rows of a partial sum. They follow from the number of rows alone, or are twice, four times, .. that: steps of one batch can be cut
+// alike.
+int64_t chunk_of(int64_t rows, int64_t cols) {
+  const int64_t chunks = rows >= 3 * kChunkRows ? 4 * ceil_div(rows, 4 * kChunkRows) : rows >= kChunkRows * 3 / 2 ? 2 : 1;
+  int64_t chunk = std::max<int64_t>(ceil_div(rows, chunks), 1);
+  while (chunk * std::max<int64_t>(cols, 1) < kTile && rows > kChunks * chunk) chunk *= 2;
+  return chunk;
+}
+
+}  // namespace
+
+void TileProgram::bind(const Binder& binder, size_t keep) {
+  const Sizes domain = binder.symbols.eval(cluster_.domain);
+  const DType computed = precision_ == kernels::kF64 ? DType::float64 : DType::float32;
+  check(registers_.size() <= kMaxRegisters, "an expression of ", registers_.size(), " values is too large for one step");
+
+  // Everyone's strides over the domain, walked together.
+  std::vector<Strided> views;
+  traffic_ = 0;
+  for (External& e : externals_) {
+    Strided v = binder.locate(e.node);
+    traffic_ += static_cast<double>(count(v.sizes)) * static_cast<double>(size_of(v.dtype));
+    if (e.row_form && !e.kept) {
+      v = v.broadcast(Sizes(domain.begin(), domain.end() - 1));
+      v.sizes.push_back(domain.back());
+      v.strides.push_back(0);
+    } else {
+      v = v.broadcast(domain);
+    }
+    views.push_back(v);
+  }
+  for (Output& o : outputs_) {
+    Strided v = binder.locate(o.node);
+    traffic_ += static_cast<double>(count(v.sizes)) * static_cast<double>(size_of(v.dtype));
+    v.sizes = domain;
+    v.strides = dense_strides(o.row_form ? Sizes(domain.begin(), domain.end() - 1) : domain);
+    if (o.row_form) v.strides.push_back(0);
+    for (size_t i = 0; i < domain.size(); ++i)
+      if (domain[i] == 1) v.strides[i] = 0;
+    views.push_back(v);
+  }
+
+  Sizes sizes = domain;
+  std::vector<Sizes*> strides;
+  for (Strided& v : views) strides.push_back(&v.strides);
+  if (cluster_.has_rows || cluster_.has_columns) keep = std::max<size_t>(keep, 1);
+  collapse(sizes, strides, std::min(keep, sizes.size()));
+  while (sizes.size() < 2) {
+    sizes.insert(sizes.begin(), 1);
+    for (Sizes* s : strides) s->insert(s->begin(), 0);
+  }
+  cols_ = sizes[sizes.size() - 1];
+  rows_ = sizes[sizes.size() - 2];
+  outer_sizes_.assign(sizes.begin(), sizes.end() - 2);
+  outer_ = count(outer_sizes_);
+
+  for (size_t i = 0; i < externals_.size(); ++i) {
+    External& e = externals_[i];
+    const Strided& v = views[i];
+    e.buffer = v.buffer;
+    e.dtype = v.dtype;
+    e.offset = v.offset;
+    e.col = cols_ == 1 ? 0 : v.strides[v.strides.size() - 1];
+    e.row = rows_ == 1 ? 0 : v.strides[v.strides.size() - 2];
+    e.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
+    const int64_t along = e.row_form ? e.row : e.col;  // row values are walked as one row
+    const bool walkable = along == 0 || along == 1;
+    e.direct = walkable && e.dtype == computed && (!e.written_out || along == 1 || cols_ == 1);
+  }
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    Output& o = outputs_[i];
+    const Strided& v = views[externals_.size() + i];
+    o.buffer = v.buffer;
+    o.dtype = v.dtype;
+    o.row = o.row_form && rows_ == 1 ? 1 : v.strides[v.strides.size() - 2];
+    o.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
+  }
+  grain_ = 1;
+  for (Partial& p : partials_) bind_partial(p, binder);
+  for (Rule& rule : rules_) {
+    rule.constants_buffer = binder.locate(rule.tensors[2]).buffer;
+    rule.buffers.clear();
+    for (size_t i = 0; i < rule.tensors.size(); ++i)
+      if (i != 1 && i != 2) rule.buffers.push_back(binder.locate(rule.tensors[i]).buffer);
+    const double bytes = static_cast<double>(count(domain)) * static_cast<double>(rule.buffers.size() * element_);
+    rule.far = bytes > kFarBytes;
+    traffic_ += 2.0 * bytes;
+  }
+
+  bind_far();
+  bind_views();
+
+  work_ = 0;
+  const auto all_rows = static_cast<double>(outer_ * rows_), elements = all_rows * static_cast<double>(cols_);
+  for (const Instruction& i : instructions_) work_ += (i.row_domain ? all_rows : elements) * i.work;
+  work_ += elements * (kRuleWork * static_cast<double>(rules_.size()) + kSumWork * static_cast<double>(partials_.size()));
+
+  const int64_t tile = tile_elements();
+  tile_cols_ = cluster_.has_rows ? std::max<int64_t>(cols_, 1) : std::clamp<int64_t>(cols_, 1, tile);
+  tile_rows_ = std::clamp<int64_t>(tile / tile_cols_, 1, std::max<int64_t>(rows_, 1));
+  slot_bytes_ = align_up(static_cast<size_t>(tile_rows_ * tile_cols_) * 8);  // 8: room for what is gathered before it is converted
+  scratch_bytes_ = slot_bytes_ * static_cast<size_t>(scratch_slots_ + 1);
+}
+
+void TileProgram::bind_partial(Partial& p, const Binder& binder) {
+  const Strided to = binder.locate(p.node);
+  p.buffer = to.buffer;
+  p.dtype = to.dtype;
+  const Sizes sizes = binder.symbols.eval(p.node->inputs[0]->shape());
+  p.width = sizes.empty() ? 1 : sizes.back();
+  p.rows = sizes.empty() ? 1 : count(Sizes(sizes.begin(), sizes.end() - 1));
+  if (p.total && p.width == 1) std::swap(p.rows, p.width);
+  p.chunk = chunk_of(p.rows, p.width);
+  const bool product = cluster_.product != nullptr;  // whose blocks lie in one matrix, and are cut across anywhere
+  const bool in_step = p.vector() ? !product && outer_ == 1 && rows_ == 1 : cols_ == p.width && (!product || outer_ == 1);
+  p.apart = p.from == Form::row || !in_step;
+  if (!p.apart && !p.vector()) grain_ = p.chunk;  // they all have the domain's shape
+  const int64_t slots = p.vector() ? ceil_div(p.width, kTile) : ceil_div(p.rows, p.chunk) * p.width;
+  const auto purpose = [&] {
+    return text("partial results of ", p.node->op->name, " over ", to_string(Shape(sizes.begin(), sizes.end())));
+  };
+  p.slots.grow(static_cast<size_t>(std::max<int64_t>(slots, 1)) * element_, purpose);
+  if (p.apart) p.kept.grow(static_cast<size_t>(std::max<int64_t>(p.rows * p.width, 1)) * element_, purpose);
+}
+
+int64_t TileProgram::grain_along(int64_t rows) const {
+  const bool pieces = std::any_of(partials_.begin(), partials_.end(), [](const Partial& p) { return p.vector() && !p.apart; });
+  return pieces ? kTile / std::gcd(kTile, std::max<int64_t>(cols_ / std::max<int64_t>(rows, 1), 1)) : 1;
+}
+
+bool TileProgram::reads_rows(int buffer, int64_t rows, int64_t width) const {
+  for (const Rule& rule : rules_)
+    if (rule.constants_buffer == buffer || std::find(rule.buffers.begin(), rule.buffers.end(), buffer) != rule.buffers.end())
+      return false;
+  for (const External& e : externals_) {
+    if (e.buffer != buffer) continue;
+    if (outer_ != 1) return false;
+    const bool long_row = rows_ == 1 && rows > 1;
+    const int64_t along = e.row_form && !long_row ? 0 : e.col;
+    if (long_row
+            ? e.col != 1 || e.offset != 0 || cols_ != rows * width
+            : rows_ != rows || (rows > 1 && e.row != width) || e.offset < 0 || along < 0 || e.offset + (cols_ - 1) * along >= width)
+      return false;
+  }
+  return true;
+}
+
+bool TileProgram::leaves_rows(int buffer) const {
+  return std::none_of(partials_.begin(), partials_.end(), [&](const Partial& p) { return p.buffer == buffer; });
+}
+
+int64_t TileProgram::tile_elements() const {
+  int64_t streams = scratch_slots_ + static_cast<int64_t>(outputs_.size());  // each operand has a slot
+  for (const Register& reg : registers_) streams += reg.product;
+  for (const Rule& rule : rules_) streams += static_cast<int64_t>(rule.buffers.size());
+  const int64_t near = kNearBytes / (std::max<int64_t>(streams, 1) * static_cast<int64_t>(element_));
+  return std::clamp(near, kTile, kLargestTile) / kTile * kTile;  // whole pieces of a vector's total
+}
+
+void TileProgram::bind_views() {
+  dense_.clear();
+  brought_.clear();
+  converted_.clear();
+  for (size_t i = 0; i < registers_.size(); ++i) {
+    const Register& reg = registers_[i];
+    const bool brought = reg.external >= 0 && !externals_[static_cast<size_t>(reg.external)].direct;
+    const bool dense = reg.external < 0 && (reg.output >= 0 ? outputs_[static_cast<size_t>(reg.output)].row == 0 : reg.slot >= 0);
+    if (brought) brought_.push_back(i);
+    if (dense && !reg.row_form) dense_.push_back(i);
+  }
+  for (size_t k = 0; k < outputs_.size(); ++k)
+    if (!outputs_[k].direct) converted_.push_back(k);
+}
+
+void TileProgram::bind_far() {
+  far_.clear();
+  if (traffic_ < kFarBytes || outer_sizes_.size() > 1) return;
+  const auto add = [&](int buffer, int64_t offset, const Sizes& outer, int64_t row) {
+    if (far_.size() < kernels::kMaxFar) far_.push_back({buffer, offset, outer.empty() ? 0 : outer[0], row});
+  };
+  for (const Rule& rule : rules_)
+    for (const int buffer : rule.buffers) add(buffer, 0, {rows_ * cols_}, cols_);
+  for (const External& e : externals_)
+    if (e.direct && !e.row_form && e.col == 1 && e.row != 0) add(e.buffer, e.offset, e.outer_strides, e.row);
+  for (const Output& o : outputs_)
+    if (o.direct && !o.row_form) add(o.buffer, 0, o.outer_strides, o.row);
+}
+
+}  // namespace lamina::runtime
