@@ -93,7 +93,6 @@ WIDE_INLINE unsigned movepi32_mask(__m512i m) {
   return unsigned(_mm256_movemask_ps(halves.low)) | unsigned(_mm256_movemask_ps(halves.high)) << 8;
 }
 
-
 template <class V, class G>
 WIDE_INLINE V by_lane(G g) {
   V v;
