@@ -31,6 +31,7 @@ template <class A>
 struct Backward : Instruction<2, A::param_count> {
   static constexpr BackwardName<A> kName{};
   static constexpr const char* name = kName.text;
+  static constexpr bool by_columns = false;
   template <class V>
   static constexpr V run(const double* params, V dy, V kept) {
     return dy * A::slope(kept, params);

@@ -11,6 +11,7 @@ template <int kOperands, int kHypers = 0>
 struct Instruction {
   static constexpr int arity = kOperands;
   static constexpr int params = kHypers;
+  static constexpr bool by_columns = kOperands > 1;  // whether elementwise_columns is worth its code
 };
 
 struct Name {
@@ -100,23 +101,38 @@ template <class T>
       store(to + c, !in.col ? Vec<T>(*from) : in.row == 0 ? same[v] : load_at(c));
 }
 
+// Whether each operand has a row of its own for every row, or the same for all.
+template <int kArity>
+LAMINA_INLINE bool same_in_rows(const TileArgs& t) {
+  bool all = true;
+  for (int i = 0; i < kArity; ++i) all = all && (t.in[i].col != 0 || t.in[i].row == 0);
+  return all;
+}
+
 // Rows beside operands that are the same in each (a bias) or one number: columns outside, rows inside. Nothing is set up for a row, and
 // an operand that is the same stays in registers or near. What does not fill a vector at the end is padded.
 template <class T, class F>
-LAMINA_INLINE void elementwise_columns(const double* params, T* out, ptrdiff_t out_row, const Cursor<T>* in,
-                                       const ptrdiff_t* in_row, ptrdiff_t rows, ptrdiff_t cols) {
+LAMINA_INLINE void elementwise_columns(const double* params, const TileArgs& t) {
   constexpr ptrdiff_t kLane = kLanes<T>, kChunk = kUnrolled * kLane;
+  alignas(kVectorBytes) T room[F::arity][kChunk];
+  Cursor<T> in[F::arity];
+  for (int i = 0; i < F::arity; ++i) {
+    const Operand& x = t.in[i];
+    in[i] = {x.col ? static_cast<const T*>(x.data) : room[i], x.col};
+    if (x.col == 0)
+      for (int v = 0; v < kUnrolled; ++v) store(room[i] + v * kLane, Vec<T>(*static_cast<const T*>(x.data)));
+  }
   const auto down = [&](ptrdiff_t c, auto row) {
     const T* at[F::arity];
     for (int i = 0; i < F::arity; ++i) at[i] = in[i].at + (in[i].dense ? c : 0);
-    T* to = out + c;
-    for (ptrdiff_t r = 0; r < rows; ++r, to += out_row) {
+    T* to = static_cast<T*>(t.out) + c;
+    for (ptrdiff_t r = 0; r < t.rows; ++r, to += t.out_row) {
       row(to, at);
-      for (int i = 0; i < F::arity; ++i) at[i] += in_row[i];
+      for (int i = 0; i < F::arity; ++i) at[i] += t.in[i].row;
     }
   };
   ptrdiff_t c = 0;
-  for (; c + kChunk <= cols; c += kChunk)
+  for (; c + kChunk <= t.cols; c += kChunk)
     down(c, [&](T* to, const T* const* at) {
       Vec<T> y[kUnrolled];
 #pragma GCC unroll 4
@@ -124,41 +140,27 @@ LAMINA_INLINE void elementwise_columns(const double* params, T* out, ptrdiff_t o
 #pragma GCC unroll 4
       for (int v = 0; v < kUnrolled; ++v) store(to + v * kLane, y[v]);
     });
-  for (; c + kLane <= cols; c += kLane)
+  for (; c + kLane <= t.cols; c += kLane)
     down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(params, [&](int i) { return load(at[i]); })); });
-  if (const ptrdiff_t rest = cols - c; rest > 0)
+  if (const ptrdiff_t rest = t.cols - c; rest > 0)
     down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(params, [&](int i) { return load(at[i], rest); }), rest); });
 }
 
 // Where all operands are flat, all rows are one. Short rows beside an operand that is not (one value a row, one row for all) become
-// one as well, some at a time, once that operand is written out. Long ones are taken one by one where an operand has a value for each.
+// one as well, some at a time, once that operand is written out. Long ones go by columns, or one by one where an operand has one value
+// for each, or where the formula takes longer than setting up a row.
 template <class T, class F>
 LAMINA_MIXED [[gnu::flatten]] void elementwise(const TileArgs& t) {
   constexpr int kArity = F::arity;
   constexpr ptrdiff_t kStep = kUnrolled * kLanes<T>, kRoom = 16 * kStep;
-  alignas(kVectorBytes) T room[kArity][kRoom + kLanes<T>];
   double params[F::params + 1];  // a copy: the stores below may not be taken for writes to the hyper-parameters
   for (int i = 0; i < F::params; ++i) params[i] = t.params[i];
 
   const bool collapse = all_flat<kArity>(t);
   const bool brief = !collapse && t.out_row == t.cols && t.cols < kStep && t.cols > 0;
-  if (!collapse && !brief && t.cols >= kLanes<T>) {
-    bool same = true;
-    ptrdiff_t in_row[kArity];
-    Cursor<T> in[kArity];
-    for (int i = 0; i < kArity; ++i) {
-      const Operand& x = t.in[i];
-      same = same && (x.col != 0 || x.row == 0);
-      in[i] = {x.col ? static_cast<const T*>(x.data) : room[i], x.col};
-      in_row[i] = x.row;
-    }
-    if (same) {
-      for (int i = 0; i < kArity; ++i)
-        if (t.in[i].col == 0)
-          for (int v = 0; v < kUnrolled; ++v) store(room[i] + v * kLanes<T>, Vec<T>(*static_cast<const T*>(t.in[i].data)));
-      return elementwise_columns<T, F>(params, static_cast<T*>(t.out), t.out_row, in, in_row, t.rows, t.cols);
-    }
-  }
+  if constexpr (F::by_columns)
+    if (!collapse && !brief && t.cols >= kLanes<T> && same_in_rows<kArity>(t)) return elementwise_columns<T, F>(params, t);
+  alignas(kVectorBytes) T room[kArity][kRoom + kLanes<T>];
   const ptrdiff_t most = collapse ? t.rows : brief ? kRoom / t.cols : 1;  // rows at a time
   for (ptrdiff_t r = 0; r < t.rows; r += most) {
     const ptrdiff_t rows = most < t.rows - r ? most : t.rows - r;
@@ -219,9 +221,13 @@ struct Sub : Named<"sub", 2> { template <class V> static constexpr V run(const d
 struct Mul : Named<"mul", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a * b; } };
 struct Div : Named<"div", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a / b; } };
 struct ExpMinus : Named<"exp_minus", 2> {  // e^(x - m) for m >= x
+  static constexpr bool by_columns = false;
   template <class V> static constexpr V run(const double*, V x, V m) { return exp_of_negative(x - m); }
 };
-struct Pow : Named<"pow", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return pow(a, b); } };
+struct Pow : Named<"pow", 2> {
+  static constexpr bool by_columns = false;
+  template <class V> static constexpr V run(const double*, V a, V b) { return pow(a, b); }
+};
 struct Maximum : Named<"maximum", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return max(a, b); } };
 struct Minimum : Named<"minimum", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return min(a, b); } };
 struct Eq : Named<"eq", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return truth<V>(a == b); } };
