@@ -7,9 +7,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string>
 #include <vector>
 
+#include "base/aligned.h"
 #include "kernels/dispatch.h"
 
 #if defined(__x86_64__)
@@ -82,8 +84,22 @@ double ceiling(const Table& table) {
 #endif
 }
 
-std::vector<float> numbers(size_t n) {
-  std::vector<float> v(n);
+// Arrays on cache lines, as programs have them.
+template <class T>
+struct OnLines {
+  using value_type = T;
+  OnLines() = default;
+  template <class U>
+  OnLines(const OnLines<U>&) {}
+  T* allocate(size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{lamina::kAlignment})); }
+  void deallocate(T* p, size_t) { ::operator delete(p, std::align_val_t{lamina::kAlignment}); }
+  bool operator==(const OnLines&) const { return true; }
+};
+template <class T>
+using Array = std::vector<T, OnLines<T>>;
+
+Array<float> numbers(size_t n) {
+  Array<float> v(n);
   uint32_t state = 1;
   for (float& x : v) {
     state = state * 1664525u + 1013904223u;
@@ -119,19 +135,22 @@ const Product kProducts[] = {
 };
 
 void measure_product(const Table& table, const Product& p, double top) {
-  std::vector<float> a = numbers(size_t(p.m * p.k)), b = numbers(size_t(p.k * p.n)), c(size_t(p.m * p.n));
+  Array<float> a = numbers(size_t(p.m * p.k)), b = numbers(size_t(p.k * p.n)), c(size_t(p.m * p.n));
   const bool t = p.form == 't', dots = p.form == 'd';
-  const GemmArgs g = {p.m,      p.n, p.k,  a.data(), t ? 1 : p.k, t ? p.m : 1, b.data(), dots ? p.k : p.n, dots ? p.n : 1,
-                      c.data(), p.n, false};
-  const auto run = dots ? table.gemm[kF32].narrow : table.gemm[kF32].block;
+  const GemmKernel& kernel = table.gemm[kF32];
+  GemmArgs g = {p.m,      p.n, p.k,  a.data(), t ? 1 : p.k, t ? p.m : 1, b.data(), dots ? p.k : p.n, dots ? p.n : 1,
+                c.data(), p.n, false};
+  const auto run = dots ? kernel.narrow : kernel.block;
+  Array<float> room(dots ? 0 : size_t(kernel.room(g)));
+  g.room = room.data();
   const double s = time_of([&] { run(g); });
   const double gf = 2.0 * double(p.m) * double(p.n) * double(p.k) / s * 1e-9;
   std::printf("  %-18s %4td x %4td x %4td  %8.2f us %7.1f GF/s  %3.0f %%\n", p.what, p.m, p.n, p.k, s * 1e6, gf, 100 * gf / top);
 }
 
 void measure_tiles(const Table& table, const std::string& only) {
-  constexpr ptrdiff_t kCount = 1024;
-  std::vector<float> x = numbers(kCount), y = numbers(kCount), z = numbers(kCount), out(kCount);
+  constexpr ptrdiff_t kCount = 1280;  // not whole pages: what is read shall not lie as far into its page as what was just written
+  Array<float> x = numbers(kCount), y = numbers(kCount), z = numbers(kCount), out(kCount);
   const double params[4] = {1, 1, 1, 1};
   for (int i = 0; i < table.tile_count; ++i) {
     const TileEntry& e = table.tiles[i];
@@ -142,11 +161,11 @@ void measure_tiles(const Table& table, const std::string& only) {
     t.rows = 1;
     t.cols = kCount;
     t.params = params;
-    const std::vector<float>* operands[] = {&x, &y, &z};
+    const Array<float>* operands[] = {&x, &y, &z};
     for (int j = 0; j < e.arity; ++j) t.in[j] = {operands[j]->data(), kCount, 1};
     const double s = time_of([&] { e.fn[kF32](t); });
-    std::vector<double> xd(x.begin(), x.end()), yd(y.begin(), y.end()), zd(z.begin(), z.end()), outd(kCount);
-    const std::vector<double>* doubles[] = {&xd, &yd, &zd};
+    Array<double> xd(x.begin(), x.end()), yd(y.begin(), y.end()), zd(z.begin(), z.end()), outd(kCount);
+    const Array<double>* doubles[] = {&xd, &yd, &zd};
     t.out = outd.data();
     for (int j = 0; j < e.arity; ++j) t.in[j].data = doubles[j]->data();
     const double d = time_of([&] { e.fn[kF64](t); });
@@ -155,11 +174,11 @@ void measure_tiles(const Table& table, const std::string& only) {
 }
 
 void measure_rules(const Table& table) {
-  constexpr ptrdiff_t kCount = 4096;  // five arrays within L2
+  constexpr ptrdiff_t kCount = 4480;  // five arrays within L2, not whole pages
   for (int i = 0; i < table.rule_count; ++i) {
     const RuleEntry& rule = table.rules[i];
-    std::vector<float> w = numbers(kCount), g = numbers(kCount);
-    std::vector<std::vector<float>> slots(kMaxSlots, std::vector<float>(kCount, 0.5f));
+    Array<float> w = numbers(kCount), g = numbers(kCount);
+    std::vector<Array<float>> slots(kMaxSlots, Array<float>(kCount, 0.5f));
     double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
     std::fill(hyper, hyper + kMaxRuleConstants, 0.5);
     rule.prepare(hyper, 1e-3, clock, constants);
@@ -173,7 +192,7 @@ void measure_rules(const Table& table) {
 
 void measure_rest(const Table& table) {
   const ptrdiff_t n = 512;
-  std::vector<float> a = numbers(size_t(n * n)), b(size_t(n * n));
+  Array<float> a = numbers(size_t(n * n)), b(size_t(n * n));
   const double t = time_of([&] { table.gemm[kF32].transpose(b.data(), n, a.data(), n, n, n); });
   std::printf("  %-24s f32 %7.3f ns an element\n", "transpose 512 x 512", t / double(n * n) * 1e9);
   const double u = time_of([&] { table.uniform[kF32](b.data(), 4096, 1, 2, 3); });
