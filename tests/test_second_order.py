@@ -132,7 +132,7 @@ def damping_factor(before, after, promised):
     return max(0.1, min(0.7, 1 - (2 * (before - after) / (before - promised) - 1) ** 3))
 
 
-def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
+def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu):
     """The same rule in plain NumPy: losses after each step."""
     losses, largest = [], np.zeros_like(theta)
     for _ in range(epochs):
@@ -152,8 +152,8 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu=1e-3):
     return losses, theta
 
 
-@pytest.mark.parametrize("scaling", ["identity", "marquardt"])
-def test_levenberg_marquardt_follows_its_formula(scaling):
+@pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.1)])
+def test_levenberg_marquardt_follows_its_formula(scaling, mu):
     n = 50
     x = np.linspace(-2, 2, n)[:, None]
     y = np.sin(2 * x)
@@ -172,7 +172,7 @@ def test_levenberg_marquardt_follows_its_formula(scaling):
 
     optimizer = lm.optim.LevenbergMarquardt(scaling=scaling)
     history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=12, sample_weight=weight, verbose=0)
-    want, theta = marquardt_in_numpy(f, jac, start, 12, scaling)
+    want, theta = marquardt_in_numpy(f, jac, start, 12, scaling, mu)
     np.testing.assert_allclose(history.history["loss"], want, rtol=1e-6)  # normal equations: cond(J)^2 eps
     np.testing.assert_allclose(np.concatenate([p.ravel() for p in net.parameters.values()]), theta, rtol=1e-4, atol=1e-6)
 
