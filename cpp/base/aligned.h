@@ -13,6 +13,7 @@
 namespace lamina {
 
 constexpr size_t kAlignment = 64;
+constexpr size_t kLargePage = size_t{2} << 20;
 
 constexpr size_t align_up(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -22,7 +23,8 @@ inline std::string no_room(const std::string& purpose, size_t bytes) {
               " GB) of memory, got none; use smaller batches or tensors");
 }
 
-// Asks the system to back memory of megabytes by large pages: weights that are read a row here and a row there need a page for each.
+// Asks the system to back memory by large pages: weights that are read, or factors that are packed, a row here and a row there need a
+// page for each.
 void prefer_large_pages(void* memory, size_t bytes);
 
 class AlignedBuffer {
@@ -34,13 +36,13 @@ class AlignedBuffer {
     size_ = 0;
     if (bytes == 0) return;
     // Not aligned_alloc: Windows has none.
-    const bool possible = bytes <= static_cast<size_t>(PTRDIFF_MAX) - kAlignment;
-    void* memory = possible ? ::operator new(align_up(bytes), std::align_val_t{kAlignment}, std::nothrow) : nullptr;
+    const bool possible = bytes <= static_cast<size_t>(PTRDIFF_MAX) - kLargePage, large = bytes >= kLargePage;
+    void* memory = possible ? ::operator new(align_up(bytes), alignment(large), std::nothrow) : nullptr;
     if (memory == nullptr) throw MemoryError(no_room(purpose(), bytes));
-    prefer_large_pages(memory, bytes);
-    std::memset(memory, 0, align_up(bytes));
-    data_.reset(static_cast<char*>(memory));
+    data_ = {static_cast<char*>(memory), Free{large}};
     size_ = bytes;
+    if (large) prefer_large_pages(memory, bytes);
+    std::memset(memory, 0, align_up(bytes));
   }
 
   // Room for at least `bytes`; never shrinks.
@@ -53,10 +55,13 @@ class AlignedBuffer {
   size_t size() const { return size_; }
 
  private:
+  static std::align_val_t alignment(bool large) { return std::align_val_t{large ? kLargePage : kAlignment}; }
+
   struct Free {
-    void operator()(char* p) const { ::operator delete(p, std::align_val_t{kAlignment}); }
+    bool large;
+    void operator()(char* p) const { ::operator delete(p, alignment(large)); }
   };
-  std::unique_ptr<char, Free> data_;
+  std::unique_ptr<char, Free> data_{nullptr, Free{false}};
   size_t size_ = 0;
 };
 

@@ -6,8 +6,9 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr ptrdiff_t kFewRows = 4;                    // where B's columns are dense, so that it has to turn
-constexpr ptrdiff_t kFewerRows = 2;                  // where its rows are
+constexpr ptrdiff_t kFewRows = 4;    // where B's columns are dense, so that it has to turn
+constexpr ptrdiff_t kFewerRows = 2;  // where its rows are
+constexpr int kStreams = 8;          // rows of B at a time: L1 has as many ways, and they may lie a power of two apart
 constexpr int kFactors = kRegisters == 32 ? 16 : 8;  // elements of A in registers
 constexpr ptrdiff_t kFarBytes = 32768;               // a B that is not near: narrow panels of it would be read a few lines a page
 
@@ -38,10 +39,10 @@ template <class T, int kRows, int kDeep>
   if (j < n) add(j, [rest = n - j](const T* x) { return load(x, rest); }, [rest = n - j](T* x, Vec<T> v) { store(x, v, rest); });
 }
 
-// All of k: kFactors / kRows rows of B at a time, which come from far side by side.
+// All of k: some rows of B at a time, which come from far side by side.
 template <class T, int kRows>
 void run_along_rows(Product<T> p, ptrdiff_t n) {
-  constexpr int kDeep = kFactors / kRows;
+  constexpr int kDeep = kFactors / kRows < kStreams ? kFactors / kRows : kStreams;
   for (; p.k >= kDeep; p.k -= kDeep, p.a += kDeep * p.a_col, p.b += kDeep * p.b_row, p.accumulate = true)
     add_rows<T, kRows, kDeep>(p, n);
   for (; p.k > 0; --p.k, p.a += p.a_col, p.b += p.b_row, p.accumulate = true) add_rows<T, kRows, 1>(p, n);

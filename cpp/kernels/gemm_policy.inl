@@ -14,8 +14,10 @@ constexpr bool kWide = kTileVectors * kVectorBytes >= kStripBytes;  // a panel i
 constexpr ptrdiff_t kPanelBytes = kWide ? 256 << 10 : kRegisters == 32 ? 128 << 10 : 32 << 10;
 constexpr ptrdiff_t kPiece = kPanelBytes / (kTileVectors * kVectorBytes);
 
-// Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3.
-constexpr ptrdiff_t kBlockRows = kWide ? 1024 : 256;
+// Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3, of which others want their share.
+constexpr ptrdiff_t kBlockBytes = 4 << 20;
+template <class T>
+constexpr ptrdiff_t kBlockRows = kWide ? kBlockBytes / (kPiece * ptrdiff_t(sizeof(T))) : 256;
 
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
 // Dense copies of panels pay from about five row tiles on (measured with 6x2 tiles: 91 % of the ceiling instead of 80; at strides
@@ -67,13 +69,13 @@ bool packs_a(const GemmArgs& g) {
 
 template <class T>
 bool is_far_c(const GemmArgs& g) {
-  return !g.in_parts && bytes_of<T>(least(g.m, kBlockRows) * g.n) >= kFarC;
+  return !g.in_parts && bytes_of<T>(least(g.m, kBlockRows<T>) * g.n) >= kFarC;
 }
 
 // Whether nothing is to be done but to multiply.
 template <class T>
 bool is_plain(const GemmArgs& g) {
-  return g.m <= kBlockRows && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
+  return g.m <= kBlockRows<T> && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
 }
 
 // Strips of a group: one, where nothing is handed out.
@@ -103,15 +105,16 @@ ptrdiff_t part(const GemmArgs& g) {
 }
 
 // Where blocks of rows begin.
-inline ptrdiff_t block_start(const GemmArgs& g, ptrdiff_t i) {
-  if (g.m <= kBlockRows) return i == 0 ? 0 : g.m;
-  const ptrdiff_t row = g.m * i / parts_of(g.m, kBlockRows);
+template <class T>
+ptrdiff_t block_start(const GemmArgs& g, ptrdiff_t i) {
+  if (g.m <= kBlockRows<T>) return i == 0 ? 0 : g.m;
+  const ptrdiff_t row = g.m * i / parts_of(g.m, kBlockRows<T>);
   return g.finished ? least(parts_of(row, g.grain) * g.grain, g.m) : row;
 }
 
 template <class T>
 ptrdiff_t room_of_a(const GemmArgs& g) {
-  const ptrdiff_t rows = kBlockRows + (g.finished ? g.grain - 1 : 0);
+  const ptrdiff_t rows = kBlockRows<T> + (g.finished ? g.grain - 1 : 0);
   return parts_of(least(g.m, rows) * least(g.k, kPiece), kLanes<T>) * kLanes<T>;
 }
 

@@ -129,6 +129,7 @@ struct GemmKernel {
   void (*block)(const GemmArgs&);
   ptrdiff_t (*room)(const GemmArgs&);  // elements that it needs for factors that are packed
   ptrdiff_t (*part)(const GemmArgs&);  // elements of the largest part of C that it hands out; 0 where it hands out none
+  bool (*packs_a)(const GemmArgs&);    // whether A is packed, once for all columns
   // The same product for narrow C, with B given transposed: c[i, j] (+)= sum_k a[i * a_row + k] bt[j * b_row + k]; a_col is 1.
   // Partial sums in lanes, merged in a fixed order that depends on k alone.
   void (*narrow)(const GemmArgs&);

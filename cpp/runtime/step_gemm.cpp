@@ -68,7 +68,7 @@ class GemmStep final : public Step, public RowWise {
   }
 
   // As few blocks as there are threads to be served: each reads all of A's rows, or B's columns, and packs them. Columns are cut
-  // first; rows where an update follows, which likes them long, or where each thread has many.
+  // first; rows where A is packed, where an update follows, which likes them long, or where each thread has many.
   void cut(int64_t parts, int threads) override {
     const int64_t stacks = std::max<int64_t>(stacks_, 1), rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     const int64_t nr = kernel_.nr, grain = std::max<int64_t>(this->grain(m_), kernel_.mr);
@@ -77,7 +77,8 @@ class GemmStep final : public Step, public RowWise {
     const int64_t wanted = symmetric_ && parts > 1 ? kHalves * parts : parts;
     const auto more_rows = [&] { by_rows = std::clamp(ceil_div(wanted, stacks * by_cols), by_rows, std::max(by_rows, most_rows)); };
     const auto more_cols = [&] { by_cols = std::clamp(ceil_div(wanted, stacks * by_rows), by_cols, std::max(by_cols, most_cols)); };
-    if (epilogue_ ? epilogue_->has_rules() : 2 * rows >= parts * kernel_.rows) more_rows();
+    const bool tall = 2 * rows >= parts * kernel_.rows || kernel_.packs_a(factors(m_, n_));
+    if (epilogue_ ? epilogue_->has_rules() : tall) more_rows();
     more_cols();
     more_rows();
     if (parts > 1 && stacks * by_cols == 1) by_rows = std::min(round_up(by_rows, threads), std::max(by_rows, most_rows));
