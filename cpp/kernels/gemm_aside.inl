@@ -45,9 +45,10 @@ struct Aside {
   T* to = nullptr;
   ptrdiff_t copies = 0, strips = 0;
 
-  int left = 0;        // of what finished() wants
-  bool far_c = false;  // whether the next tile of C is asked for
-  Ask next{};          // what the next strips are packed from
+  int left = 0;                      // of what finished() wants, one row of a strip every `every` steps
+  ptrdiff_t every = 1, waiting = 0;  // steps until the next one
+  bool far_c = false;                // whether the next tile of C is asked for
+  Ask next{};                        // what the next strips are packed from
   Ask far[kMaxFar];
 
   bool busy() const { return copies > 0 || left > 0 || next.rows > 0 || far_c; }
@@ -71,6 +72,8 @@ struct Aside {
       }
     }
     if (left > 0) {
+      if (--waiting >= 0) return;
+      waiting = every - 1;
       far[left - 1].step();
       left -= far[left - 1].rows == 0;
     } else if (next.rows > 0) {

@@ -161,7 +161,7 @@ class Block {
     }
     const ptrdiff_t left = panels_[first].column, right = panels_[last - 1].end;
     T* const c = g_.in_parts ? whole_.c : whole_.c + row * p.c_row + left;
-    if (hands_out_) ask_for_far(left, right, row, end - row);
+    const bool asked = hands_out_ && ask_for_far(left, right, row, end - row);
     const T* packed = room_;
     for (ptrdiff_t i = first; i < last; ++i) {
       const auto at = panels_[i];
@@ -179,16 +179,24 @@ class Block {
       const ptrdiff_t wanted = at.end + g_.diagonal - row0_ - row;  // rows that have an element in these columns
       run_panel(p, end - row, least(wanted, end - row), at.vectors, &aside_);
     }
-    if (hands_out_) g_.finished(g_.context, {row0_ + row, row0_ + end, left, right, c, p.c_row});
+    if (hands_out_) g_.finished(g_.context, {row0_ + row, row0_ + end, left, right, c, p.c_row, asked});
   }
 
-  void ask_for_far(ptrdiff_t left, ptrdiff_t right, ptrdiff_t row, ptrdiff_t rows) {
+  // Spread over most of the part's tiles: a core waits for some twenty lines at a time, and the panels of B are among them. Whether
+  // there is time for all.
+  bool ask_for_far(ptrdiff_t left, ptrdiff_t right, ptrdiff_t row, ptrdiff_t rows) {
     const ptrdiff_t size = sizeof(T), strips = parts_of((right - left) * size, kStripBytes);
+    const ptrdiff_t tiles = parts_of(rows, kTileRows) * parts_of(right - left, kTileVectors * kLanes<T>);
+    const ptrdiff_t asks = g_.far_count * rows * strips, steps = tiles * (whole_.k / kAsideEvery);
+    const ptrdiff_t every = steps * 7 / (8 * asks + 1);
+    aside_.every = every < 1 ? 1 : every;
+    aside_.waiting = 0;
     for (aside_.left = 0; aside_.left < g_.far_count; ++aside_.left) {
       const GemmArgs::Far& far = g_.far[aside_.left];
       aside_.far[aside_.left] = {static_cast<const char*>(far.at) + (row0_ + row) * far.row + left * size, far.row, rows, strips,
                                  0};
     }
+    return asks <= steps;
   }
 
   Product<T> whole_;

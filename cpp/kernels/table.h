@@ -88,6 +88,7 @@ struct GemmPart {
   ptrdiff_t row0, row1, col0, col1;
   void* c;
   ptrdiff_t c_row;
+  bool asked;  // whether there was time to ask for all that lies far
 };
 
 constexpr int kMaxFar = 6;

@@ -218,7 +218,8 @@ class GemmStep final : public Step, public RowWise {
       const Parts& p = *static_cast<const Parts*>(context);
       const TileProgram::Block& b = p.block;
       p.step.epilogue_->run_block(
-          p.run, {b.outer, b.row0 + part.row0, b.row0 + part.row1, b.col0 + part.col0, b.col0 + part.col1, part.c, part.c_row},
+          p.run,
+          {b.outer, b.row0 + part.row0, b.row0 + part.row1, b.col0 + part.col0, b.col0 + part.col1, part.c, part.c_row, part.asked},
           p.scratch);
     }
   };

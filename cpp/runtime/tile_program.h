@@ -52,6 +52,7 @@ class TileProgram {
     int64_t outer, row0, row1, col0, col1;
     const void* product = nullptr;  // the block of the matrix product
     int64_t product_row = 0;
+    bool asked = false;  // whether what lies far was asked for, so that nothing else needs to
   };
 
   // The last `keep` axes of the domain stay apart: 1 where columns matter, 2 for the matrices of a stack.
@@ -181,7 +182,7 @@ class TileProgram {
   void begin(Walk& walk, const Run& run, const Block& block, char* scratch) const;
   void place_tile(Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   void run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;
-  void update(const Rule& rule, const Run& run, const View& gradient, int64_t first, int64_t rows, int64_t cols) const;
+  void update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const;
   void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   void bind_partial(Partial& p, const Binder& binder);
   void bind_far();

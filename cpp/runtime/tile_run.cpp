@@ -142,11 +142,13 @@ void TileProgram::run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64
     else
       add_partial(p, {view.data, view.row, view.col}, r, rows, c0, cols);
   }
-  for (const Rule& rule : rules_) update(rule, *walk.run, views[rule.gradient], r * cols_ + c0, rows, cols);
+  for (const Rule& rule : rules_) update(rule, walk, r * cols_ + c0, rows, cols);
   for (const size_t k : converted_) convert(outputs_[k], walk, r0, rows, c0, cols);
 }
 
-void TileProgram::update(const Rule& rule, const Run& run, const View& gradient, int64_t first, int64_t rows, int64_t cols) const {
+void TileProgram::update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const {
+  const Run& run = *walk.run;
+  const View& gradient = walk.views[rule.gradient];
   const int64_t at = first * static_cast<int64_t>(element_);
   kernels::RuleArgs a;
   a.w = run.at(rule.buffers[0]) + at;
@@ -157,7 +159,7 @@ void TileProgram::update(const Rule& rule, const Run& run, const View& gradient,
   a.rows = rows;
   a.cols = cols;
   a.constants = reinterpret_cast<const double*>(run.at(rule.constants_buffer));
-  a.far = rule.far;
+  a.far = rule.far && !walk.block->asked;
   rule.entry->apply[precision_](a);
 }
 
