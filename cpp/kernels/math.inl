@@ -277,9 +277,11 @@ LAMINA_INLINE Vec<T> erf(Vec<T> x) {
 // the quotient grows like x where x^2 is bounded, so that it reaches -1/2 and 1/2 exactly.
 template <class T>
 LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {
-  if constexpr (sizeof(T) == 8) return 0.5 + 0.5 * erf(x * 0.70710678118654752440);
-  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kNormal, Intervals::kNormalMost, 0, x) + 0.5;
-  if constexpr (sizeof(T) == 4) {
+  if constexpr (sizeof(T) == 8) {
+    return 0.5 + 0.5 * erf(x * 0.70710678118654752440);
+  } else if constexpr (kRicher) {
+    return odd_by_intervals(Intervals::kNormal, Intervals::kNormalMost, 0, x) + 0.5;
+  } else {
     using F = Fit<float>;
     const Vec<float> square = lesser(Vec<float>(F::kNormalMost).raw, (x * x).raw);
     const Vec<float> half = x * polynomial(F::kNormalOver, square) / polynomial(F::kNormalUnder, square);
