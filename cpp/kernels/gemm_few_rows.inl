@@ -12,6 +12,15 @@ constexpr int kStreams = 8;          // rows of B at a time: L1 has as many ways
 constexpr int kFactors = kRegisters == 32 ? 16 : 8;  // elements of A in registers
 constexpr ptrdiff_t kFarBytes = 32768;               // a B that is not near: narrow panels of it would be read a few lines a page
 
+// How many of `most` elements side by side to take first, at most `run`: where lines are a multiple of a run apart, up to where a run
+// begins in memory. Runs that have parts of two lines each would leave half of every line for the next one, and lines a power of two
+// apart do not stay.
+template <class T>
+ptrdiff_t first_run(const T* from, ptrdiff_t apart, ptrdiff_t run, ptrdiff_t most) {
+  const ptrdiff_t at = apart % run == 0 ? ptrdiff_t(reinterpret_cast<uintptr_t>(from) / sizeof(T) % size_t(run)) : 0;
+  return least(run - at, most);
+}
+
 // c[kRows, n] (+)= a[kRows, kDeep] b[kDeep, n] along the rows of B.
 template <class T, int kRows, int kDeep>
 [[gnu::noinline]] void add_rows(const Product<T>& product, ptrdiff_t n) {
@@ -34,9 +43,14 @@ template <class T, int kRows, int kDeep>
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) write(p.c + r * p.c_row + j, sum[r]);
   };
-  ptrdiff_t j = 0;
-  for (; j + kLanes<T> <= n; j += kLanes<T>) add(j, [](const T* x) { return load(x); }, [](T* x, Vec<T> v) { store(x, v); });
-  if (j < n) add(j, [rest = n - j](const T* x) { return load(x, rest); }, [rest = n - j](T* x, Vec<T> v) { store(x, v, rest); });
+  for (ptrdiff_t j = 0, count = first_run(p.b, p.b_row, kLanes<T>, n); j < n; count = least(n - j, kLanes<T>)) {
+    if (count == kLanes<T>) {
+      for (; j + count <= n; j += count) add(j, [](const T* x) { return load(x); }, [](T* x, Vec<T> v) { store(x, v); });
+    } else {
+      add(j, [count](const T* x) { return load(x, count); }, [count](T* x, Vec<T> v) { store(x, v, count); });
+      j += count;
+    }
+  }
 }
 
 // All of k: some rows of B at a time, which come from far side by side.
@@ -48,7 +62,24 @@ void run_along_rows(Product<T> p, ptrdiff_t n) {
   for (; p.k > 0; --p.k, p.a += p.a_col, p.b += p.b_row, p.accumulate = true) add_rows<T, kRows, 1>(p, n);
 }
 
-// c[kRows, kVectors vectors] for a B whose columns are dense: a few of them turn in registers.
+// sum[kRows, kVectors vectors] += a[kRows, i to i + count] b[i to i + count, ..]: the dense columns of B turn in registers.
+template <class T, int kRows, int kVectors, bool kWhole>
+LAMINA_INLINE void add_turned(Vec<T> (&sum)[kRows][kVectors], const Product<T>& p, const T* const (&b)[kVectors], ptrdiff_t b_col,
+                              ptrdiff_t i, ptrdiff_t count) {
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    Vec<T> row[kTurned<T>];
+    turn<T, kWhole>(row, b[v] + i, b_col, count);
+#pragma GCC unroll 16
+    for (int d = 0; d < kTurned<T>; ++d) {
+      if (!kWhole && d == count) break;
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) sum[r][v] = fma(Vec<T>(p.a[r * p.a_row + (i + d) * p.a_col]), row[d], sum[r][v]);
+    }
+  }
+}
+
+// c[kRows, kVectors vectors] for a B whose columns are dense.
 template <class T, int kRows, int kVectors>
 [[gnu::noinline]] void turned_tile(const Product<T>& product, ptrdiff_t b_col) {
   const Product<T> p = product;
@@ -62,45 +93,39 @@ template <class T, int kRows, int kVectors>
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r][v] = p.accumulate ? load(c[v] + r * p.c_row) : Vec<T>(0.0);
   }
-  const auto add = [&](ptrdiff_t i, int v, Vec<T> column) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) sum[r][v] = fma(Vec<T>(p.a[r * p.a_row + i * p.a_col]), column, sum[r][v]);
-  };
-  ptrdiff_t i = 0;
-  for (; i + kTurned<T> <= p.k; i += kTurned<T>)
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      Vec<T> column[kTurned<T>];
-      turn(column, b[v] + i, b_col);
-#pragma GCC unroll 4
-      for (int d = 0; d < kTurned<T>; ++d) add(i + d, v, column[d]);
+  for (ptrdiff_t i = 0, count = first_run(p.b, b_col, kTurned<T>, p.k); i < p.k; count = least(p.k - i, kTurned<T>)) {
+    if (count == kTurned<T>) {
+      for (; i + count <= p.k; i += count) add_turned<T, kRows, kVectors, true>(sum, p, b, b_col, i, count);
+    } else {
+      add_turned<T, kRows, kVectors, false>(sum, p, b, b_col, i, count);
+      i += count;
     }
-  for (; i < p.k; ++i)
-    for (int v = 0; v < kVectors; ++v) {
-      alignas(64) T column[kLanes<T>];
-      for (int lane = 0; lane < kLanes<T>; ++lane) column[lane] = b[v][lane * b_col + i];
-      add(i, v, load(column));
-    }
+  }
   for (int v = 0; v < kVectors; ++v)
     for (int r = 0; r < kRows; ++r) store(c[v] + r * p.c_row, sum[r][v]);
 }
 
-// Vectors of a tile that reads as many columns of B side by side as they have lanes: lines that lie a power of two apart must find room
-// in an L1 of 8 ways of 4 KB. Where old values of C are read, no vector may overlap another panel: two at least.
-template <class T>
-ptrdiff_t most_turned(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
+// A long vector's square has work for the time that one chain of multiply-adds takes; of shorter ones, some are to be mixed.
+template <class T, int kRows>
+constexpr int kTurnedVectors = kVectorBytes == 64 ? (sizeof(T) == 8 && kRows == 1 ? 2 : 1)
+                               : kRows == 1       ? 4
+                                                  : 2;
+
+// As many columns of B as a tile has lanes are read side by side: lines that lie a power of two apart must find room in an L1 of 8 ways
+// of 4 KB. Where old values of C are read, no vector may overlap another panel: two at least.
+template <class T, int kRows>
+ptrdiff_t vectors_of_turned(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
   constexpr ptrdiff_t kWay = 4096, kWays = 8;
   const ptrdiff_t stride = b_col * ptrdiff_t(sizeof(T)) | kWay, power = stride & -stride;  // the largest that divides both
-  const ptrdiff_t vectors = kWays * kWay / power / kLanes<T>;
-  const ptrdiff_t least = p.accumulate && n % kLanes<T> != 0 ? 2 : 1;
-  return vectors < least ? least : vectors;
+  const ptrdiff_t vectors = least(kWays * kWay / power / kLanes<T>, kTurnedVectors<T, kRows>);
+  const ptrdiff_t fewest = p.accumulate && n % kLanes<T> != 0 ? 2 : 1;
+  return vectors < fewest ? fewest : vectors;
 }
 
 template <class T, int kRows>
 void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
-  constexpr ptrdiff_t kWide = kRows == 1 ? 4 : 2;
-  const ptrdiff_t most = most_turned(p, n, b_col);
-  const Panels<T> panels(n, kWide < most ? kWide : most);
+  constexpr int kMost = kTurnedVectors<T, kRows> < 2 ? 2 : kTurnedVectors<T, kRows>;
+  const Panels<T> panels(n, vectors_of_turned<T, kRows>(p, n, b_col));
   const T* b = p.b;
   T* c = p.c;
   for (ptrdiff_t i = 0; i < panels.count; ++i) {
@@ -111,8 +136,8 @@ void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
     switch (at.vectors) {
       case 1: turned_tile<T, kRows, 1>(p, b_col); break;
       case 2: turned_tile<T, kRows, 2>(p, b_col); break;
-      case 3: turned_tile < T, kRows, kWide<3 ? 1 : 3>(p, b_col); break;
-      default: turned_tile < T, kRows, kWide<4 ? 1 : 4>(p, b_col); break;
+      case 3: turned_tile < T, kRows, kMost<3 ? 1 : 3>(p, b_col); break;
+      default: turned_tile < T, kRows, kMost<4 ? 1 : 4>(p, b_col); break;
     }
   }
 }

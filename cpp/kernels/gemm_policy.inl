@@ -37,8 +37,6 @@ constexpr ptrdiff_t kGroupBytes = 384 << 10;
 constexpr ptrdiff_t kPartBytes = 24 << 10;
 constexpr ptrdiff_t kFewRowsInParts = 2 * kTileRows;  // no more are one block: their tiles have other shapes
 
-constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
 template <class T>
 ptrdiff_t bytes_of(ptrdiff_t elements) {
   return elements * ptrdiff_t(sizeof(T));

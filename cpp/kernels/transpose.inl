@@ -1,35 +1,24 @@
 // dst[c, r] = src[r, c]
 //
-// In blocks of (lanes rows) x (16 bytes of columns): each 16-byte group of a vector takes 4 (f64: 2) columns of another row, the
-// groups are transposed all at once, and every vector then holds `lanes` rows of one column.
+// In blocks of `lanes` rows: 16-byte groups of four columns (f64: two) are transposed within themselves, all groups of a vector at once.
+// Long vectors take whole lines, of which the groups are then transposed; into short ones the groups are loaded from where they belong.
 #pragma once
 
 #include "kernels/vec.h"
 
 LAMINA_KERNELS_BEGIN
 
-// 16 bytes from each of up to four rows, `step` elements apart, as the groups of one vector.
 template <class T>
-LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
-  using Group = typename Shape<T>::Group;
-  const auto group = [p, step](int i) { return *reinterpret_cast<const Group*>(p + i * step); };
-#if LAMINA_VECTOR_BYTES == 64
-  const auto low = __builtin_shufflevector(group(0), group(1), 0, 1, 2, 3),
-             high = __builtin_shufflevector(group(2), group(3), 0, 1, 2, 3);
-  return typename Shape<T>::Raw(__builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7));
-#elif LAMINA_VECTOR_BYTES == 32
-  return typename Shape<T>::Raw(__builtin_shufflevector(group(0), group(1), 0, 1, 2, 3));
-#else
-  return typename Shape<T>::Raw(group(0));
-#endif
-}
+constexpr int kGroup = 16 / int(sizeof(T));
+template <class T>
+constexpr int kGroups = kVectorBytes / 16;
 
 // Within each group, the low or high halves of a and b: zipped (a0 b0 a1 b1) or one after the other (a0 a1 b0 b1).
 template <bool kZip, bool kHigh, class T, int... kIndex>
 LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b, Indices<kIndex...>) {
-  constexpr int kGroup = 16 / int(sizeof(T)), kHalf = kGroup / 2;
+  constexpr int kHalf = kGroup<T> / 2;
   constexpr auto source = [](int i) {
-    const int group = i / kGroup * kGroup, at = i % kGroup;
+    const int group = i / kGroup<T> * kGroup<T>, at = i % kGroup<T>;
     const bool from_b = kZip ? at % 2 : at / kHalf;
     return group + (kHigh ? kHalf : 0) + (kZip ? at / 2 : at % kHalf) + (from_b ? kLanes<T> : 0);
   };
@@ -40,32 +29,93 @@ LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b) {
   return merged<kZip, kHigh>(a, b, typename CountUp<kLanes<T>>::Result());
 }
 
-// kLanes rows x 4 columns (f64: 2), a vector for each column
-LAMINA_INLINE void turn(Vec<float>* columns, const float* from, ptrdiff_t from_row) {
-  using V = Vec<float>;
-  const V x0 = load_groups(from, 4 * from_row), x1 = load_groups(from + from_row, 4 * from_row);
-  const V x2 = load_groups(from + 2 * from_row, 4 * from_row), x3 = load_groups(from + 3 * from_row, 4 * from_row);
-  const V low01 = merged<true, false>(x0, x1), high01 = merged<true, true>(x0, x1);
-  const V low23 = merged<true, false>(x2, x3), high23 = merged<true, true>(x2, x3);
-  columns[0] = merged<false, false>(low01, low23);
-  columns[1] = merged<false, true>(low01, low23);
-  columns[2] = merged<false, false>(high01, high23);
-  columns[3] = merged<false, true>(high01, high23);
+// Every second group of a, then of b, from the first or the second on.
+template <bool kSecond, class T, int... kIndex>
+LAMINA_INLINE Vec<T> every_second(Vec<T> a, Vec<T> b, Indices<kIndex...>) {
+  return __builtin_shufflevector(a.raw, b.raw, ((2 * (kIndex / kGroup<T>)+kSecond) * kGroup<T> + kIndex % kGroup<T>)...);
 }
-LAMINA_INLINE void turn(Vec<double>* columns, const double* from, ptrdiff_t from_row) {
-  const Vec<double> x0 = load_groups(from, 2 * from_row), x1 = load_groups(from + from_row, 2 * from_row);
-  columns[0] = merged<true, false>(x0, x1);
-  columns[1] = merged<true, true>(x0, x1);
+template <bool kSecond, class T>
+LAMINA_INLINE Vec<T> every_second(Vec<T> a, Vec<T> b) {
+  return every_second<kSecond>(a, b, typename CountUp<kLanes<T>>::Result());
+}
+
+// Four rows (f64: two), of which vector i then has columns i, i + 4, i + 8, .., a group each.
+LAMINA_INLINE void turn_groups(Vec<float>* rows) {
+  using V = Vec<float>;
+  const V low01 = merged<true, false>(rows[0], rows[1]), high01 = merged<true, true>(rows[0], rows[1]);
+  const V low23 = merged<true, false>(rows[2], rows[3]), high23 = merged<true, true>(rows[2], rows[3]);
+  rows[0] = merged<false, false>(low01, low23);
+  rows[1] = merged<false, true>(low01, low23);
+  rows[2] = merged<false, false>(high01, high23);
+  rows[3] = merged<false, true>(high01, high23);
+}
+LAMINA_INLINE void turn_groups(Vec<double>* rows) {
+  const Vec<double> low = merged<true, false>(rows[0], rows[1]);
+  rows[1] = merged<true, true>(rows[0], rows[1]);
+  rows[0] = low;
+}
+
+// 16 bytes from each of up to four rows, `step` elements apart, as the groups of one vector.
+template <class T>
+LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
+  using Group = typename Shape<T>::Group;
+  const auto group = [p, step](int i) { return *reinterpret_cast<const Group*>(p + i * step); };
+#if LAMINA_VECTOR_BYTES == 32
+  return typename Shape<T>::Raw(__builtin_shufflevector(group(0), group(1), 0, 1, 2, 3));
+#else
+  return typename Shape<T>::Raw(group(0));
+#endif
 }
 
 template <class T>
-constexpr int kTurned = 16 / int(sizeof(T));  // columns that turn at once
+constexpr int kTurned = kVectorBytes == 64 ? kLanes<T> : kGroup<T>;  // columns that turn at once
+
+// A square of rows becomes one of columns.
+template <class T>
+LAMINA_INLINE void turn_square(Vec<T> (&x)[kLanes<T>]) {
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups<T>; ++g) turn_groups(x + g * kGroup<T>);
+  // Vectors i, i + 4, .. have groups of the same columns: a transposition of groups, by halving the distance of columns.
+#pragma GCC unroll 4
+  for (int step = 1; step < kGroups<T>; step *= 2) {
+    Vec<T> y[kLanes<T>];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups<T>; g += 2)
+#pragma GCC unroll 4
+      for (int i = 0; i < kGroup<T>; ++i) {
+        const Vec<T> a = x[g * kGroup<T> + i], b = x[(g + 1) * kGroup<T> + i];
+        y[g / 2 * kGroup<T> + i] = every_second<false>(a, b);
+        y[(g / 2 + kGroups<T> / 2) * kGroup<T> + i] = every_second<true>(a, b);
+      }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i) x[i] = y[i];
+  }
+}
+
+// The first columns of `lanes` rows, as many as turn at once, or `count` of them and zeros.
+template <class T, bool kWhole>
+LAMINA_INLINE void turn(Vec<T> (&columns)[kTurned<T>], const T* from, ptrdiff_t from_row, [[maybe_unused]] ptrdiff_t count) {
+  if constexpr (kTurned<T> == kLanes<T>) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes<T>; ++r) columns[r] = kWhole ? load(from + r * from_row) : load(from + r * from_row, count);
+    turn_square(columns);
+  } else if constexpr (kWhole) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kGroup<T>; ++r) columns[r] = load_groups(from + r * from_row, kGroup<T> * from_row);
+    turn_groups(columns);
+  } else {
+    alignas(kVectorBytes) T lanes[kTurned<T>][kLanes<T>] = {};
+    for (ptrdiff_t c = 0; c < count; ++c)
+      for (int r = 0; r < kLanes<T>; ++r) lanes[c][r] = from[r * from_row + c];
+    for (int c = 0; c < kTurned<T>; ++c) columns[c] = load(lanes[c]);
+  }
+}
 
 template <class T>
 LAMINA_INLINE void transpose_block(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row) {
   Vec<T> columns[kTurned<T>];
-  turn(columns, from, from_row);
-#pragma GCC unroll 4
+  turn<T, true>(columns, from, from_row, kTurned<T>);
+#pragma GCC unroll 16
   for (int c = 0; c < kTurned<T>; ++c) store(to + c * to_row, columns[c]);
 }
 

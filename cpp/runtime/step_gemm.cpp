@@ -13,7 +13,8 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kBlockCols = 1024;  // columns of C in one block
+constexpr int64_t kBlockCols = 1024;  // columns of C in one block,
+constexpr int64_t kRowCols = 4096;    // and where it has one row: B is read once, and memory likes long rows
 constexpr int64_t kTallRows = 2048;   // rows of a block that no epilogue waits for: B is packed once for all of them (3 to 10 %)
 constexpr int64_t kHalves = 4;        // times as many blocks of a symmetric product, most of which have half the work, or none
 constexpr int64_t kMirrored = 32;     // rows and columns that are mirrored at once
@@ -73,7 +74,8 @@ class GemmStep final : public Step, public RowWise {
     const int64_t stacks = std::max<int64_t>(stacks_, 1), rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     const int64_t nr = kernel_.nr, grain = std::max<int64_t>(this->grain(m_), kernel_.mr);
     const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows() ? 1 : std::max<int64_t>(cols / (2 * nr), 1);
-    int64_t by_rows = ceil_div(rows, epilogue_ ? kernel_.rows : kTallRows), by_cols = whole_rows() ? 1 : ceil_div(cols, kBlockCols);
+    int64_t by_rows = ceil_div(rows, epilogue_ ? kernel_.rows : kTallRows);
+    int64_t by_cols = whole_rows() ? 1 : ceil_div(cols, rows == 1 ? kRowCols : kBlockCols);
     const int64_t wanted = symmetric_ && parts > 1 ? kHalves * parts : parts;
     const auto more_rows = [&] { by_rows = std::clamp(ceil_div(wanted, stacks * by_cols), by_rows, std::max(by_rows, most_rows)); };
     const auto more_cols = [&] { by_cols = std::clamp(ceil_div(wanted, stacks * by_rows), by_cols, std::max(by_cols, most_cols)); };

@@ -236,6 +236,9 @@ void check_gemm(const Table& table) {
     for (ptrdiff_t m : {1, 2, 3, 4, 5})
       for (ptrdiff_t k : {254, 510, 700, 1022})  // columns of B that lie 256, 512 and 1,024 numbers apart, and 702
         check_block<T>(table, m, k == 700 ? 150 : 75, k, m % 2 == 0, k == 510, right);
+    for (ptrdiff_t m : {1, 2})
+      for (ptrdiff_t n : {125, 2045})  // rows of B that lie 128 and 2,048 numbers apart, which begin within a vector
+        check_block<T>(table, m, n, 37, m % 2 == 0, n == 125, right);
     check_block<T>(table, 40, 530, 130, true, false, right);
     check_block<T>(table, 40, 1030, 9, false, false, right);
     check_block<T>(table, 33, 21, 1100, false, true, right);
