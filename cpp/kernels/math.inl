@@ -199,12 +199,17 @@ LAMINA_INLINE Vec<T> two_to(typename Shape<T>::Bits n, T divisor) {
   return from_bits<T>((n << Shape<T>::kMantissaBits) + bias);
 }
 
+template <class T>
+constexpr T two_to_the(int n) {
+  return n == 0 ? T(1) : T(2) * two_to_the<T>(n - 1);
+}
+
 // e^x for x at least kExpLeast. 2^n is applied as two factors, half of n each: a subnormal result is rounded once, and 2^128
 // (2^1024) is not needed.
 template <class T>
 LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
   if constexpr (kRicher && sizeof(T) == 4) {
-    const auto p = sixteenths(x);
+    const auto p = sixteenths<0>(x);
     return scaled(fma(p.power, p.rest, p.power).raw, p.n.raw);
   }
   constexpr int kMantissa = Shape<T>::kMantissaBits;
@@ -219,16 +224,17 @@ LAMINA_INLINE Vec<T> exp(Vec<T> x) {
   return exp_above_least(clamp(x, Vec<T>(Fit<T>::kExpLeast), Vec<T>(Fit<T>::kExpMost)));
 }
 
-// e^x for x <= 0, and 0 instead of subnormal results: one factor is enough.
-template <class T>
+// e^x 2^kUp for x <= 0, where e^x is a normal number, else 0: one factor is enough.
+template <int kUp = 0, class T>
 LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
   if constexpr (kRicher && sizeof(T) == 4) {
-    const auto p = sixteenths(x);
+    const auto p = sixteenths<kUp>(x);
     return where(x < T(-87.3365), Vec<T>(0.0), Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
   }
   const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
   const Powers<T> p = powers(bounded, bounded);
-  return exp_of_rest(p.r) * two_to<T>(p.n, T(1));
+  const Vec<T> e = exp_of_rest(p.r) * two_to<T>(p.n, T(1));
+  return kUp == 0 ? e : e * two_to_the<T>(kUp);
 }
 
 // 2^n (1 + q) - 1, q = e^r - 1, with 2^(n - 1) as the factor, so that n = 128 (1024) fits.

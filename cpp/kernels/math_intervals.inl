@@ -78,18 +78,28 @@ LAMINA_INLINE V odd_by_intervals(const float (&c)[kCount][16], float most, float
   return copysign(fma(sum, t, first), x);
 }
 
-// e^x = 2^floor(n) power (1 + rest): n counts sixteenths, power is 2^(n - floor(n)) as a number, rest is what is missing of it and
-// of e^r, |r| <= ln(2)/32.
+// 2^(i/16 + kUp), rounded, at i
+template <int kUp>
+struct SixteenthPowers {
+  alignas(64) float at[16] = {1,           1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
+                              1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
+                              1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
+  constexpr SixteenthPowers() {
+    for (float& power : at)
+      for (int i = 0; i < kUp; ++i) power *= 2;
+  }
+};
+
+// e^x 2^kUp = 2^floor(n) power (1 + rest): n counts sixteenths, power is 2^(n - floor(n) + kUp) as a number, rest is what is missing of
+// it and of e^r, |r| <= ln(2)/32.
 template <class V>
 struct Sixteenths {
   V n, power, rest;
 };
 
-template <class V>
+template <int kUp, class V>
 LAMINA_INLINE Sixteenths<V> sixteenths(V x) {
-  alignas(64) static constexpr float kPowers[16] = {1,           1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
-                                                    1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
-                                                    1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
+  static constexpr SixteenthPowers<kUp> kPowers;
   alignas(64) static constexpr float kMissing[16] = {0,
                                                      4.62854715e-08f,
                                                      -1.19921575e-08f,
@@ -113,7 +123,7 @@ LAMINA_INLINE Sixteenths<V> sixteenths(V x) {
   const V n = rounded - kRounder;
   const V r = fma(n, V(-kLn2Low), fma(n, V(-kLn2High), x));
   const V missing(chosen(kMissing, bits(rounded)));
-  return {n, V(chosen(kPowers, bits(rounded))), fma(r * r, fma(V(kSixth), r, V(kHalf)), r + missing)};
+  return {n, V(chosen(kPowers.at, bits(rounded))), fma(r * r, fma(V(kSixth), r, V(kHalf)), r + missing)};
 }
 
 // log x = k ln 2 + log m with m in [3/4, 3/2): k is a whole number, infinite for 0 and infinity, NaN where the logarithm is.

@@ -48,24 +48,31 @@ LAMINA_INLINE Vec<T> rest_of_row(const T* x, ptrdiff_t c, ptrdiff_t cols) {
   return first_lanes(load(x, cols), cols, Vec<T>(Op::kEmpty));
 }
 
-// A row in one vector, whose lanes are still to be merged. Four accumulators: one addition waits 3 to 5 cycles for the one before.
-// A row of one value is added up as if it were written out.
-template <class Op, bool kDense, class T>
-LAMINA_INLINE Vec<T> row_in_lanes(const T* x, ptrdiff_t cols) {
+// A row in one vector, whose lanes are still to be merged; it is read by at(c), and by rest(c) the columns from c on, fewer than a
+// vector. Four accumulators: one addition waits 3 to 5 cycles for the one before.
+template <class Op, class T, class At, class Rest>
+LAMINA_INLINE Vec<T> in_lanes(ptrdiff_t cols, At at, Rest rest) {
   constexpr int kChains = 4;
   constexpr ptrdiff_t kStep = kChains * kLanes<T>;
-  if (cols > 0 && cols < kLanes<T>) return rest_of_row<Op, kDense>(x, 0, cols);
+  if (cols > 0 && cols < kLanes<T>) return rest(0);
   Vec<T> chain[kChains];
   for (Vec<T>& a : chain) a = Vec<T>(Op::kEmpty);
-  const auto at = [x](ptrdiff_t c) { return kDense ? load(x + c) : Vec<T>(*x); };
   ptrdiff_t c = 0;
   for (; c + kStep <= cols; c += kStep)
 #pragma GCC unroll 4
     for (int i = 0; i < kChains; ++i) chain[i] = Op::merge(chain[i], at(c + i * kLanes<T>));
   for (; c + kLanes<T> <= cols; c += kLanes<T>) chain[0] = Op::merge(chain[0], at(c));
-  if (c < cols) chain[1] = Op::merge(chain[1], rest_of_row<Op, kDense>(x, c, cols));
+  if (c < cols) chain[1] = Op::merge(chain[1], rest(c));
   const Vec<T> first = Op::merge(chain[0], chain[1]);
   return cols < kStep ? first : Op::merge(first, Op::merge(chain[2], chain[3]));
+}
+
+// A row of one value is added up as if it were written out.
+template <class Op, bool kDense, class T>
+LAMINA_INLINE Vec<T> row_in_lanes(const T* x, ptrdiff_t cols) {
+  return in_lanes<Op, T>(
+      cols, [x](ptrdiff_t c) { return kDense ? load(x + c) : Vec<T>(*x); },
+      [x, cols](ptrdiff_t c) { return rest_of_row<Op, kDense>(x, c, cols); });
 }
 
 // Each half of every group of 2 kHalf lanes of x, and then of y, merged with the other half: groups of kHalf, of x and y by turns.

@@ -8,6 +8,7 @@
 #include "kernels/outer.inl"
 #include "kernels/random.inl"
 #include "kernels/rows.inl"
+#include "kernels/softmax.inl"
 #include "kernels/transpose.inl"
 #include "kernels/update_rules.inl"
 #include "kernels/work.inl"
@@ -22,22 +23,22 @@ using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos,
 
 template <class F>
 constexpr TileEntry elementwise_entry() {
-  return {F::name, TileKind::elementwise, F::arity, work_of<F>(), {elementwise<float, F>, elementwise<double, F>}};
+  return {F::name, TileKind::elementwise, F::arity, 1, work_of<F>(), {elementwise<float, F>, elementwise<double, F>}};
 }
 
 template <class Op>
 constexpr TileEntry row_entry(const char* name) {
-  return {name, TileKind::row_reduce, 1, kPassWork, {row_reduce<float, Op>, row_reduce<double, Op>}};
+  return {name, TileKind::row_reduce, 1, 1, kPassWork, {row_reduce<float, Op>, row_reduce<double, Op>}};
 }
 
 template <class Op>
 constexpr TileEntry arg_entry(const char* name) {
-  return {name, TileKind::row_reduce, 1, kPassWork, {row_arg<float, Op>, row_arg<double, Op>}};
+  return {name, TileKind::row_reduce, 1, 1, kPassWork, {row_arg<float, Op>, row_arg<double, Op>}};
 }
 
 template <class Op>
 constexpr TileEntry column_entry(const char* name) {
-  return {name, TileKind::column_reduce, 1, kPassWork, {column_reduce<float, Op>, column_reduce<double, Op>}};
+  return {name, TileKind::column_reduce, 1, 1, kPassWork, {column_reduce<float, Op>, column_reduce<double, Op>}};
 }
 
 template <class Instructions, class Activations>
@@ -46,12 +47,19 @@ struct Tiles;
 template <class... Fs, class... As>
 struct Tiles<List<Fs...>, List<As...>> {
   static constexpr TileEntry all[] = {
-      elementwise_entry<Fs>()...,           elementwise_entry<Forward<As>>()...,
-      elementwise_entry<Backward<As>>()..., {"one_hot", TileKind::elementwise, 1, kPassWork, {one_hot<float>, one_hot<double>}},
-      row_entry<SumOf>("row_sum"),          row_entry<MaxOf>("row_max"),
-      row_entry<MinOf>("row_min"),          arg_entry<MaxOf>("row_argmax"),
-      arg_entry<MinOf>("row_argmin"),       column_entry<SumOf>("column_sum"),
-      column_entry<MaxOf>("column_max"),    column_entry<MinOf>("column_min"),
+      elementwise_entry<Fs>()...,
+      elementwise_entry<Forward<As>>()...,
+      elementwise_entry<Backward<As>>()...,
+      {"one_hot", TileKind::elementwise, 1, 1, kPassWork, {one_hot<float>, one_hot<double>}},
+      {"softmax", TileKind::row, 1, 5, kSoftmaxWork, {softmax<float>, softmax<double>}},
+      row_entry<SumOf>("row_sum"),
+      row_entry<MaxOf>("row_max"),
+      row_entry<MinOf>("row_min"),
+      arg_entry<MaxOf>("row_argmax"),
+      arg_entry<MinOf>("row_argmin"),
+      column_entry<SumOf>("column_sum"),
+      column_entry<MaxOf>("column_max"),
+      column_entry<MinOf>("column_min"),
   };
   static constexpr int count = int(sizeof(all) / sizeof(all[0]));
 };

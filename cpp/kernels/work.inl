@@ -64,4 +64,7 @@ constexpr double work_of() {
   if constexpr (F::arity == 3) return kPassWork + F::template run<Work>(hypers, Work(), Work(), Work()).sum;
 }
 
+// exp_minus and a division, a maximum and a sum, each element read twice and written twice
+constexpr double kSoftmaxWork = 4 * kPassWork + 43;
+
 LAMINA_KERNELS_END

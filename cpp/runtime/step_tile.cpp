@@ -37,7 +37,7 @@ class TileStep final : public Step, public RowWise {
     if (program_.cluster().has_rows) col_units_ = 1;  // a row without columns still has a sum
     units_ = ceil_div(rows_, unit_rows_) * col_units_;
     scratch_bytes_ = program_.scratch_bytes();
-    flops_ = elements * static_cast<double>(program_.instruction_count());
+    flops_ = program_.flops();
     work_ = program_.work();
     bytes_ = program_.traffic();
   }

@@ -111,10 +111,14 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   bind_far();
   bind_views();
 
-  work_ = 0;
   const auto all_rows = static_cast<double>(outer_ * rows_), elements = all_rows * static_cast<double>(cols_);
-  for (const Instruction& i : instructions_) work_ += (i.row_domain ? all_rows : elements) * i.work;
-  work_ += elements * (kRuleWork * static_cast<double>(rules_.size()) + kSumWork * static_cast<double>(partials_.size()));
+  const auto rules = static_cast<double>(rules_.size()), sums = static_cast<double>(partials_.size());
+  flops_ = elements * (rules + sums);
+  work_ = elements * (kRuleWork * rules + kSumWork * sums);
+  for (const Instruction& i : instructions_) {
+    flops_ += (i.row_domain ? all_rows : elements) * i.flops;
+    work_ += (i.row_domain ? all_rows : elements) * i.work;
+  }
 
   const int64_t tile = tile_elements();
   tile_cols_ = cluster_.has_rows ? std::max<int64_t>(cols_, 1) : std::clamp<int64_t>(cols_, 1, tile);

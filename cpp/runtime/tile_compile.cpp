@@ -88,7 +88,7 @@ int TileProgram::emit(const std::string& name, std::vector<int> in, bool row_for
   if (const auto found = numbered_.find(key); found != numbered_.end()) return found->second;
   const kernels::TileEntry* entry = kernels::find_tile(kernels_, name.c_str());
   check(entry != nullptr, "no kernel is called '", name, "'");
-  Instruction instruction{entry->fn[precision_], entry->work, 0, static_cast<int>(in.size()), {}, row_domain, params};
+  Instruction instruction{entry->fn[precision_], entry->flops, entry->work, 0, static_cast<int>(in.size()), {}, row_domain, params};
   std::copy(in.begin(), in.end(), instruction.in);
   Register reg;
   reg.row_form = row_form;
@@ -106,9 +106,22 @@ const double* TileProgram::keep_params(const Node* node) {
   return params_.back()->empty() ? nullptr : params_.back()->data();
 }
 
-// softmax, log_softmax and logsumexp share their parts: the row's maximum m, e = exp(x - m), s = sum e.
+// Whether softmax as one instruction pays: not with short vectors, nor for short rows, which the others take several at a time.
+bool TileProgram::softmax_pays(const Node* node) const {
+  constexpr int64_t kShortRow = 16;
+  const Dim columns = node->shape().back();
+  return kernels_.vector_bytes >= 32 && !(columns.constant() && columns.offset <= kShortRow);
+}
+
+// softmax, log_softmax and logsumexp of the same x share their parts: the row's maximum m, e = exp(x - m), s = sum e.
 int TileProgram::emit_softmax_part(const Node* node, const std::string& part) {
   const int x = operand(node->inputs[0].get(), false);
+  const auto shares = [&](const Node* other) {
+    return (other->is("logsumexp") || other->is("log_softmax")) && other->inputs[0] == node->inputs[0];
+  };
+  const auto& nodes = cluster_.nodes;
+  if (part == "softmax" && softmax_pays(node) && std::none_of(nodes.begin(), nodes.end(), shares))
+    return emit("softmax", {x}, false, false);
   const int m = emit("row_max", {x}, true, false);
   const int e = emit("exp_minus", {x, m}, false, false);
   const int s = emit("row_sum", {e}, true, false);

@@ -73,9 +73,9 @@ class TileProgram {
   bool reads_rows(int buffer, int64_t rows, int64_t width) const;
   bool leaves_rows(int buffer) const;
   size_t scratch_bytes() const { return scratch_bytes_; }
-  size_t instruction_count() const { return instructions_.size() + rules_.size(); }
   bool has_rules() const { return !rules_.empty(); }
   double traffic() const { return traffic_; }
+  double flops() const { return flops_; }
   double work() const { return work_; }  // see TileEntry
   int precision() const { return precision_; }
 
@@ -105,7 +105,7 @@ class TileProgram {
   };
   struct Instruction {
     kernels::TileFn fn;
-    double work;
+    double flops, work;  // of an element
     int out;
     int count;
     int in[kernels::kMaxOperands];
@@ -171,6 +171,7 @@ class TileProgram {
   void compile_node(const graph::Node* node);
   int operand(const graph::Node* node, bool row_form, size_t rank = 0);
   int emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params = nullptr);
+  bool softmax_pays(const graph::Node* node) const;
   int emit_softmax_part(const graph::Node* node, const std::string& part);
   void compile_partial(const graph::Node* node);
   void compile_rule(const graph::Node* node);
@@ -214,7 +215,7 @@ class TileProgram {
   int64_t tile_rows_ = 1, tile_cols_ = 1;
   int64_t grain_ = 1;
   size_t slot_bytes_ = 0, scratch_bytes_ = 0;
-  double traffic_ = 0, work_ = 0;
+  double traffic_ = 0, flops_ = 0, work_ = 0;
   std::vector<Far> far_;
   std::vector<size_t> dense_, brought_;  // registers whose rows are as long as the tile's; that are gathered or converted first
   std::vector<size_t> converted_;        // outputs that are stored as another type

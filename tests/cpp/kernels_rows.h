@@ -89,12 +89,44 @@ void check_column_reduce(const Table& table, const std::string& op, ptrdiff_t co
   CHECK(out[size_t(cols)] == before[size_t(cols)], table.isa << " column_" << op << " wrote beyond");
 }
 
+// Softmax has the bits of its parts one after the other, in place too; with a guard behind the last row.
+template <class T>
+void check_softmax(const Table& table, ptrdiff_t rows, ptrdiff_t cols, double scale, int col, bool in_place) {
+  const ptrdiff_t row = col || in_place ? cols + 2 : 1, out_row = in_place ? row : cols + 1;
+  std::vector<T> x = normal_values<T>(size_t(rows * row)), m(static_cast<size_t>(rows)), s = m, e(size_t(rows * cols)), right = e;
+  for (T& v : x) v *= T(scale);
+  const auto run = [&](const char* name, T* out, ptrdiff_t to_row, Operand a, Operand b) {
+    TileArgs t = flat_args<T>(out, cols, {});
+    t.out_row = to_row;
+    t.rows = rows;
+    t.in[0] = a;
+    t.in[1] = b;
+    find_tile(table, name)->fn[precision<T>()](t);
+  };
+  const Operand given = {x.data(), row, col};
+  run("row_max", m.data(), 1, given, {});
+  run("exp_minus", e.data(), cols, given, {m.data(), 1, 0});
+  run("row_sum", s.data(), 1, {e.data(), cols, 1}, {});
+  run("div", right.data(), cols, {e.data(), cols, 1}, {s.data(), 1, 0});
+  std::vector<T> apart(size_t(rows * out_row), T(77));
+  std::vector<T>& out = in_place ? x : apart;
+  const std::vector<T> before = out;
+  run("softmax", out.data(), out_row, given, {});
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    CHECK(same_bits(&out[size_t(r * out_row)], &right[size_t(r * cols)], cols),
+          table.isa << " " << type_name<T>() << " softmax of " << rows << " x " << cols << ", row " << r);
+    CHECK(out[size_t(r * out_row + cols)] == before[size_t(r * out_row + cols)], table.isa << " softmax wrote beyond row " << r);
+  }
+}
+
 template <class T>
 void check_rows(const Table& table) {
   section(std::string("rows ") + table.isa);
   int entries = 0;
   for (int i = 0; i < table.tile_count; ++i) entries += table.tiles[i].kind != TileKind::elementwise;
-  CHECK(entries == 5 + 3, table.isa << " has " << entries << " reductions; below are tested five along rows, three down columns");
+  CHECK(entries == 5 + 3 + 1, table.isa << " has " << entries
+                                        << " instructions over rows; below are tested five reductions along rows, three down "
+                                           "columns, and softmax");
   std::vector<ptrdiff_t> sizes = kSizes;
   sizes.push_back(1000);
   for (const std::string op : {"sum", "max", "min", "argmax", "argmin"}) {
@@ -106,6 +138,14 @@ void check_rows(const Table& table) {
   for (const std::string op : {"sum", "max", "min"})
     for (ptrdiff_t cols : sizes)
       for (bool splat : {false, true}) check_column_reduce<T>(table, op, cols, splat);
+  sizes.push_back(5000);
+  for (ptrdiff_t rows : {1, 3, 16, 37})
+    for (ptrdiff_t cols : sizes)
+      for (double scale : {1.0, 12.0}) {
+        check_softmax<T>(table, rows, cols, scale, 1, false);
+        check_softmax<T>(table, rows, cols, scale, 1, true);
+        check_softmax<T>(table, rows, cols, scale, 0, false);
+      }
 }
 
 template <class From, class To>
