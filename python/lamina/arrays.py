@@ -180,9 +180,9 @@ def check_finite(array: Array, where: str, dtype: str = "float64") -> None:
         return
     largest = _limit(array.dtype, dtype)
     if array.dtype in _MEASURED and array.flags.c_contiguous:
-        flat, magnitude = array.reshape(-1), _magnitude(array.dtype)
+        flat, measure = array.reshape(-1), _measure(array.dtype, largest < float(np.finfo(array.dtype).max))
         pieces = (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))
-        if all(magnitude.run([piece])[0] <= largest for piece in pieces):  # False for NaN, too
+        if all(abs(measure.run([piece])[0]) <= largest for piece in pieces):  # False for NaN, too
             return
     for start, block in chunks(array):
         if not (block.min() >= -largest and block.max() <= largest):
@@ -200,10 +200,14 @@ def _limit(given: np.dtype[Any], dtype: str) -> float:
 
 
 @cache
-def _magnitude(dtype: np.dtype[Any]) -> core.Program:
-    """max |x|, or NaN where there is one: in one pass, by all threads."""
+def _measure(dtype: np.dtype[Any], narrowed: bool) -> core.Program:
+    """What is finite where every x is, in one pass, by all threads: sum x, or max |x| where that must be small enough for another type.
+
+    Of large numbers the sum may be infinite as well.
+    """
     x = core.make("input", [], {"shape": (None,), "dtype": dtype.name})
-    return core.Program([x], [core.make("max", [core.make("abs", [x], {})], {"axes": [0], "keepdims": False})], [])
+    of = core.make("abs", [x], {}) if narrowed else x
+    return core.Program([x], [core.make("max" if narrowed else "sum", [of], {"axes": [0], "keepdims": False})], [])
 
 
 def _raise_not_finite(block: Array, start: int, where: str, largest: float) -> None:
