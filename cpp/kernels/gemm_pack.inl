@@ -52,12 +52,23 @@ void pack_rows(T* to, const Product<T>& p, ptrdiff_t m) {
   pack_tiles(rest, p, p.a + tiles.taller * (tiles.rows + 1) * p.a_row, int(tiles.rows), tiles.others);
 }
 
-// k rows of a panel of B whose rows are dense.
+// Rows [k0, k) of panels [first, last) of a B whose rows are dense, a row of all panels at a time.
 template <class T>
-void copy_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t vectors, ptrdiff_t last, ptrdiff_t k) {
-  for (ptrdiff_t i = 0; i < k; ++i, b += b_row, to += kLanes<T>) {
-    for (ptrdiff_t v = 0; v + 1 < vectors; ++v, to += kLanes<T>) store(to, load(b + v * kLanes<T>));
-    store(to, load(b + last));
+void copy_rows(T* to, const Product<T>& p, const Panels<T>& panels, ptrdiff_t first, ptrdiff_t last, ptrdiff_t k0) {
+  const ptrdiff_t left = panels[first].column, bytes = (panels[last - 1].end - left) * ptrdiff_t(sizeof(T));
+  const T* b = p.b + k0 * p.b_row + left;
+  for (ptrdiff_t k = k0; k < p.k; ++k, b += p.b_row) {
+    for (ptrdiff_t at = 0; at < bytes; at += kStripBytes)
+      ask_for_strip(reinterpret_cast<const char*>(b + kCopiedAhead * p.b_row) + at);
+    T* panel = to;
+    for (ptrdiff_t i = first; i < last; ++i) {
+      const auto at = panels[i];
+      const T* from = b + at.column - left;
+      T* out = panel + k * at.vectors * kLanes<T>;
+      for (ptrdiff_t v = 0; v + 1 < at.vectors; ++v) store(out + v * kLanes<T>, load(from + v * kLanes<T>));
+      store(out + (at.vectors - 1) * kLanes<T>, load(from + at.last));
+      panel += p.k * at.vectors * kLanes<T>;
+    }
   }
 }
 
@@ -80,17 +91,15 @@ void turn_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t ve
 template <class T>
 void pack_panels(T* to, const Product<T>& p, ptrdiff_t b_col, const Panels<T>& panels, ptrdiff_t first, ptrdiff_t last,
                  ptrdiff_t k0) {
+  if (first == last) return;
+  if (b_col == 1) return copy_rows(to, p, panels, first, last, k0);
   for (; k0 < p.k; k0 += kPackedRun) {
     const ptrdiff_t k = p.k - k0 < kPackedRun ? p.k - k0 : kPackedRun;
     T* panel = to;
     for (ptrdiff_t i = first; i < last; ++i) {
       const auto at = panels[i];
       const ptrdiff_t width = at.vectors * kLanes<T>;
-      const T* from = p.b + k0 * p.b_row + at.column * b_col;
-      if (b_col == 1)
-        copy_rows(panel + k0 * width, from, p.b_row, at.vectors, at.last, k);
-      else
-        turn_rows(panel + k0 * width, from, p.b_row, b_col, at.vectors, at.last, k);
+      turn_rows(panel + k0 * width, p.b + k0 * p.b_row + at.column * b_col, p.b_row, b_col, at.vectors, at.last, k);
       panel += p.k * width;
     }
   }

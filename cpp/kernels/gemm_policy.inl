@@ -42,16 +42,35 @@ ptrdiff_t bytes_of(ptrdiff_t elements) {
   return elements * ptrdiff_t(sizeof(T));
 }
 
+// Some rows of C and a B that comes from memory, with rows on pages of their own: reading it takes longest, and memory likes long runs.
+// Many strips are packed at once, from pieces of k so short that they stay near. (Fewer rows read it as it is, see gemm_few_rows.inl;
+// more spend their time otherwise, and would read C too often.)
+constexpr ptrdiff_t kFarB = 8 << 20;
+constexpr ptrdiff_t kFarStrips = 8;
+constexpr ptrdiff_t kFewestFar = 3, kMostFar = kWide ? 64 : 16;
 template <class T>
-ptrdiff_t pieces_of(const GemmArgs& g) {
-  return g.k > kPiece && (g.m > kTileRows || g.b_col != 1) ? parts_of(g.k, kPiece) : 1;  // a single row tile uses nothing twice
+bool is_far_b(const GemmArgs& g) {
+  const bool some = g.m >= kFewestFar && g.m <= kMostFar && !g.finished && g.b_col == 1;
+  return some && bytes_of<T>(g.b_row) >= 4096 && bytes_of<T>(g.k * g.n) >= kFarB;
+}
+
+template <class T>
+ptrdiff_t piece_of(const GemmArgs& g) {
+  return is_far_b<T>(g) ? kPiece / kFarStrips : kPiece;
 }
 
 template <class T>
 bool packs_b(const GemmArgs& g) {
-  if (g.b_col != 1) return true;
+  if (g.b_col != 1 || is_far_b<T>(g)) return true;
   const bool torn = bytes_of<T>(g.b_row) % kLineBytes != 0 && bytes_of<T>(g.k * g.n) >= kTornBytes;
   return g.m >= kPackRows && (bytes_of<T>(g.b_row) >= kPackStride || torn);
+}
+
+template <class T>
+ptrdiff_t pieces_of(const GemmArgs& g) {
+  const ptrdiff_t most = piece_of<T>(g);
+  const bool twice = g.m > kTileRows || packs_b<T>(g);  // whether anything is used more than once
+  return g.k > most && twice ? parts_of(g.k, most) : 1;
 }
 
 // A is packed where neighbours of a row of A^T lie kilobytes apart (they meet in few lines of L1, and need a page each), or half a
@@ -79,6 +98,7 @@ bool is_plain(const GemmArgs& g) {
 // Strips of a group: one, where nothing is handed out.
 template <class T>
 ptrdiff_t strips_of(const GemmArgs& g) {
+  if (is_far_b<T>(g)) return kFarStrips;
   if (!g.finished || g.k == 0) return 1;
   const ptrdiff_t near = kGroupBytes / (least(g.k, kPiece) * kStripBytes);
   return near < 1 ? 1 : least(near, kGroupStrips);
@@ -113,13 +133,13 @@ ptrdiff_t block_start(const GemmArgs& g, ptrdiff_t i) {
 template <class T>
 ptrdiff_t room_of_a(const GemmArgs& g) {
   const ptrdiff_t rows = kBlockRows<T> + (g.finished ? g.grain - 1 : 0);
-  return parts_of(least(g.m, rows) * least(g.k, kPiece), kLanes<T>) * kLanes<T>;
+  return parts_of(least(g.m, rows) * least(g.k, piece_of<T>(g)), kLanes<T>) * kLanes<T>;
 }
 
 template <class T>
 ptrdiff_t room_of_group(const GemmArgs& g) {
   const ptrdiff_t most = strips_of<T>(g) * kStripPanels * kWidest * kLanes<T>, cols = parts_of(g.n, kLanes<T>) * kLanes<T>;
-  return least(g.k, kPiece) * least(cols, most);
+  return least(g.k, piece_of<T>(g)) * least(cols, most);
 }
 
 // Of B, two groups of strips: one is multiplied, the next one is copied.

@@ -279,7 +279,7 @@ LAMINA_INLINE Vec<T> erf(Vec<T> x) {
   return copysign(where(size < Fit<T>::kErfSplit, small, large), x);
 }
 
-// The share of the normal distribution below x, (1 + erf(x / sqrt 2)) / 2, off by less than 2^-23. In f32 1/2 + x P(x^2) / Q(x^2):
+// The share of the normal distribution below x, (1 + erf(x / sqrt 2)) / 2, off by less than 2^-22. In f32 1/2 + x P(x^2) / Q(x^2):
 // the quotient grows like x where x^2 is bounded, so that it reaches -1/2 and 1/2 exactly.
 template <class T>
 LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {

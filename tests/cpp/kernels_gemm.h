@@ -247,6 +247,8 @@ void check_gemm(const Table& table) {
     check_block<T>(table, 520, 37, 1100, false, true, right);
     check_block<T>(table, 150, 1100, 20, true, false, right);  // several groups of strips
   }
+  const ptrdiff_t far = (8 << 20) / 1100 / ptrdiff_t(sizeof(T)) + 2;  // columns of a B that comes from memory
+  check_block<T>(table, 7, far, 1100, true, false);
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
     for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
       for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, (m + k) % 2 == 0);
