@@ -33,7 +33,7 @@ LAMINA_INLINE void merge_some(T* result, ptrdiff_t rows, Row row) {
     for (ptrdiff_t r = 0; r < rows; ++r) result[r] = merge_lanes<Op>(row(r));
 }
 
-// Exponentials and their sum are taken two to the so many times, which the quotient does not see.
+// Exponentials and their sum are multiplied by two to this power: the quotient is the same, and what is missing of it is not subnormal.
 template <class T>
 constexpr int kUp = sizeof(T) == 4 ? 64 : 128;
 
