@@ -144,9 +144,19 @@ ptrdiff_t room_of_group(const GemmArgs& g) {
 
 // Of B, two groups of strips: one is multiplied, the next one is copied.
 template <class T>
+ptrdiff_t room_for_packing(const GemmArgs& g) {
+  return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + (packs_b<T>(g) ? 2 * room_of_group<T>(g) : 0);
+}
+
+// Enough for a last block too, which has fewer rows and may go another way.
+template <class T>
 ptrdiff_t room(const GemmArgs& g) {
   if (g.n < kLanes<T>) return g.b_col == 1 ? 0 : g.k * g.n;
-  return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + (packs_b<T>(g) ? 2 * room_of_group<T>(g) : 0);
+  GemmArgs fewer = g;
+  fewer.m = least(g.m, kMostFar);
+  fewer.finished = nullptr;
+  const ptrdiff_t all = room_for_packing<T>(g), last = room_for_packing<T>(fewer);
+  return all < last ? last : all;
 }
 
 LAMINA_KERNELS_END

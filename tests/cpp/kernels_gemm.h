@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "kernels_common.h"
 
@@ -218,9 +219,36 @@ void check_outer(const Table& table, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t m, p
   CHECK(*at == T(77), table.isa << " outer wrote beyond");
 }
 
+// A step asks for the room of its largest block; the last one may have any number of rows, and no parts.
+template <class T>
+void check_room(const Table& table) {
+  const GemmKernel& gemm = table.gemm[precision<T>()];
+  for (const auto& [n, k] : {std::pair<ptrdiff_t, ptrdiff_t>{60000, 40}, {9000, 300}, {1024, 2100}, {700, 1100}})
+    for (bool columns : {false, true})
+      for (bool transposed : {false, true})
+        for (bool parts : {false, true})
+          for (ptrdiff_t most : {3, 12, 64, 65, 100, 300}) {
+            GemmArgs g{};
+            g.n = n;
+            g.k = k;
+            g.a_row = transposed ? 1 : k;
+            g.a_col = transposed ? most : 1;
+            g.b_row = columns ? 1 : n;
+            g.b_col = columns ? k : 1;
+            if (parts) g.finished = [](void*, const GemmPart&) {};
+            g.m = most;
+            const ptrdiff_t room = gemm.room(g);
+            g.finished = nullptr;
+            for (g.m = 1; g.m < most; ++g.m)
+              CHECK(gemm.room(g) <= room,
+                    table.isa << " " << type_name<T>() << " room of " << g.m << " rows of " << most << ", " << n << " x " << k);
+          }
+}
+
 template <class T>
 void check_gemm(const Table& table) {
   section(std::string("gemm ") + table.isa);
+  check_room<T>(table);
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 6, 7, 8, 11, 13})
     for (ptrdiff_t n : kSizes)
       for (ptrdiff_t k : {0, 1, 2, 9})
