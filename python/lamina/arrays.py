@@ -201,7 +201,7 @@ def _limit(given: np.dtype[Any], dtype: str) -> float:
 
 @cache
 def _measure(dtype: np.dtype[Any], narrowed: bool) -> core.Program:
-    """What is finite where every x is, in one pass, by all threads: sum x, or max |x| where that must be small enough for another type.
+    """What is finite where every x is, in one pass, by all threads: sum x, or max |x| where another type must hold them.
 
     Of large numbers the sum may be infinite as well.
     """
