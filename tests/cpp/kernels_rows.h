@@ -138,14 +138,14 @@ void check_rows(const Table& table) {
   for (const std::string op : {"sum", "max", "min"})
     for (ptrdiff_t cols : sizes)
       for (bool splat : {false, true}) check_column_reduce<T>(table, op, cols, splat);
-  sizes.push_back(5000);
-  for (ptrdiff_t rows : {1, 3, 16, 37})
+  for (ptrdiff_t rows : {1, 16, 37})
     for (ptrdiff_t cols : sizes)
       for (double scale : {1.0, 12.0}) {
         check_softmax<T>(table, rows, cols, scale, 1, false);
         check_softmax<T>(table, rows, cols, scale, 1, true);
         check_softmax<T>(table, rows, cols, scale, 0, false);
       }
+  check_softmax<T>(table, 5, 5000, 12.0, 1, false);  // fewer rows at a time than a vector has lanes
 }
 
 template <class From, class To>
