@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from xml.etree import ElementTree
 
 import pytest
@@ -14,13 +13,11 @@ from conftest import ROOT
 from lamina.cli import lesson_path, main
 
 NUMBERS = (1, 2, 3, 4)
-SECONDS = 5  # a lesson's limit; twice that here, for machines that do other things as well
 
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_lesson_runs_and_writes_its_picture(number, tmp_path):
     paths = os.pathsep.join(p for p in sys.path if p)
-    begun = time.perf_counter()
     run = subprocess.run(
         [sys.executable, str(lesson_path(number))],
         cwd=tmp_path,
@@ -31,7 +28,6 @@ def test_lesson_runs_and_writes_its_picture(number, tmp_path):
     assert run.returncode == 0, run.stderr[-2000:]
     assert run.stdout.isascii() and f"wrote lesson_{number}.svg" in run.stdout
     assert ElementTree.parse(tmp_path / f"lesson_{number}.svg").getroot().tag.endswith("svg")
-    assert time.perf_counter() - begun < 2 * SECONDS
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -218,14 +218,18 @@ def test_no_thread_is_started(plain_environment, terminal):
         assert threading.active_count() == before
 
 
-def test_showing_costs_little(plain_environment, terminal):
+def test_showing_costs_little(plain_environment, terminal, monkeypatch):
+    """However often it is told of a batch, it draws once an interval."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
     with Progress(1000, 100, file=terminal.file) as shown:
         shown.begin_epoch(0)
-        begun = progress.time.perf_counter()
-        for done in range(1000):
-            shown.update(done % 100)
-        each = (progress.time.perf_counter() - begun) / 1000
-    assert each < 1e-4  # polled ten times a second: below 0.1 %
+        draw, drawn = shown._draw, []
+        monkeypatch.setattr(shown, "_draw", lambda done: (drawn.append(now[0]), draw(done)))
+        for batch in range(1000):
+            now[0] += 0.0025
+            shown.update(batch % 100)
+        assert abs(len(drawn) - 2.5 / progress.INTERVAL) <= 1
 
 
 # ---- sparklines ----
