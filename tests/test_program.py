@@ -112,13 +112,14 @@ def test_the_same_seed_gives_the_same_bits():
 
 def chain(x, w, b):
     """A net's forward and backward by hand; returns the outputs and every intermediate."""
-    z = x @ w + b
+    u = x @ w
+    z = u + b
     h = lm.tanh(z)
     s = h * h + lm.exp(-h)
     p = lm.log_softmax(s)
     loss = -lm.mean(p[:, 0])
     gw, gb = lm.grad(loss, [w, b])
-    return [loss, gw, gb], [z, h, h * h, lm.exp(-h), s, p, lm.grad(loss, z), lm.grad(loss, h), lm.grad(loss, s)]
+    return [loss, gw, gb], [u, z, h, h * h, lm.exp(-h), s, p, lm.grad(loss, z), lm.grad(loss, h), lm.grad(loss, s)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -137,6 +138,54 @@ def test_keeping_intermediates_changes_no_bit(dtype, rng):
         for a, b in zip(fused, one, strict=False):
             assert np.array_equal(a, b)
         assert np.array_equal(one[-1], everything[len(outputs) + i])
+
+
+ROWS = {
+    "dense": lambda b: lm.concatenate([b, b], 0)[: b.shape[0]],
+    "a row of its own": lambda b: lm.reshape(b, (1, b.shape[0])),
+    "every other one": lambda b: lm.reshape(lm.stack([b, -b], 1), (2 * b.shape[0],))[::2],
+    "one number": lambda b: lm.broadcast_to(b[0], b.shape),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sums_begin_with_a_row_that_is_added(dtype, row, rng):
+    """x w + b, whichever way the kernel goes, has the bits of b + x w, and of itself beside others that use x w."""
+    close = {"rtol": 1e-5, "atol": 1e-4} if dtype == "float32" else {"rtol": 1e-13, "atol": 1e-12}
+    for m, k, n in [
+        (1, 3, 5),
+        (7, 5, 1),
+        (64, 4, 64),
+        (33, 64, 130),
+        (5, 0, 9),
+        (300, 17, 3),
+        (9, 1, 33),
+        (2, 300, 70),
+        (40, 600, 200),
+    ]:
+        x, w, b = (lm.placeholder(shape, dtype) for shape in (("B", k), (k, n), (n,)))
+        arrays = [rng.normal(size=shape).astype(dtype) for shape in ((m, k), (k, n), (n,))]
+        u, start = x @ w, ROWS[row](b)
+        (y,) = lm.function([x, w, b], [u + start])(*arrays)
+        added = lm.function([b], start)(arrays[2]).reshape(-1)
+        np.testing.assert_allclose(y, arrays[0].astype(np.float64) @ arrays[1] + added, **close)
+        beside = lm.function([x, w, b], [lm.tanh(start + u), u + 2 * start, u + start, u])(*arrays)
+        assert np.array_equal(y, beside[2])
+        assert np.array_equal(lm.function([x, w, b], lm.tanh(u + start))(*arrays), beside[0])
+        assert np.array_equal(lm.function([x, w], u)(*arrays[:2]), beside[3])
+
+
+def test_sums_of_a_stack_and_of_dense_columns_begin_with_a_row_too(rng):
+    w, b = rng.normal(size=(6, 3)), rng.normal(size=3)
+    for x, turn in [
+        (rng.normal(size=(2, 5, 6)), (0, 1, 2)),
+        (rng.normal(size=(6, 40)), (1, 0)),
+        (rng.normal(size=(3, 6, 40)), (0, 2, 1)),
+    ]:
+        given = lm.placeholder(x.shape, "float64")
+        y = lm.function([given], lm.transpose(given, turn) @ w + b)(x)
+        np.testing.assert_allclose(y, x.transpose(turn) @ w + b, rtol=1e-13, atol=1e-13)
 
 
 SWITCHES = [{"fuse": False}, {"fuse_products": False}, {"fuse_updates": False}, {"optimize": False}]

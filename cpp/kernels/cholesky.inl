@@ -37,7 +37,8 @@ bool solve_positive(double* a, ptrdiff_t n) {
       for (ptrdiff_t k = 0; k < depth; ++k)
         for (ptrdiff_t r = 0; r < rows; ++r) minus[k * rows + r] = -a[(top + k) * row + first + r];
       const double* above = a + top * row + first;
-      block<double>({rows, row - first, depth, minus, 1, rows, above, row, 1, a + first * row + first, row, true});
+      double* rest = a + first * row + first;
+      block<double>({rows, row - first, depth, minus, 1, rows, above, row, 1, rest, row, rest, row});
     }
     for (ptrdiff_t i = first; i < first + rows; ++i) {
       double* to = a + i * row + i;

@@ -1,4 +1,4 @@
-// c[m, n] (+)= a[m, k] b[k, n]: pieces of k outermost, blocks of rows inside, then gemm_block.inl; the sum over the piece is innermost, in
+// c[m, n] = start[m, n] + a[m, k] b[k, n]: pieces of k outermost, blocks of rows inside, then gemm_block.inl; the sum over the piece is innermost, in
 // registers (after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
 //
 // B is read a few vectors of a row at a time, A one element at a time and broadcast, so any strides of A do: A B and A^T B are one
@@ -29,6 +29,7 @@ void run_thin_panel(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t b_col, T* 
     run_thin(p, int(rows), n);
     p.a += rows * p.a_row;
     p.c += rows * p.c_row;
+    if (p.start) p.start += rows * p.start_row;
   }
 }
 
@@ -36,12 +37,14 @@ void run_thin_panel(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t b_col, T* 
 template <class T>
 void run_outer(const GemmArgs& g) {
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
+  const T* start = static_cast<const T*>(g.start);
   T* c = static_cast<T*>(g.c);
   for (ptrdiff_t i = 0; i < g.m; ++i, a += g.a_row, c += g.c_row) {
     const Vec<T> factor(*a);
-    const auto at = [&](ptrdiff_t j) { store(c + j, fma(factor, load(b + j), Vec<T>(0.0))); };
+    const auto at = [&](ptrdiff_t j) { store(c + j, fma(factor, load(b + j), start ? load(start + j) : Vec<T>(0.0))); };
     for (ptrdiff_t j = 0; j + kLanes<T> < g.n; j += kLanes<T>) at(j);
     at(g.n - kLanes<T>);
+    if (start) start += g.start_row;
   }
 }
 
@@ -49,17 +52,19 @@ template <class T>
 void block(const GemmArgs& g) {
   if (g.m == 0 || g.n == 0) return;
   if (run_few_rows<T>(g)) return;
-  if (g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && !g.accumulate) return run_outer<T>(g);
+  if (g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c) return run_outer<T>(g);
   const Panels<T> panels(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows)))));
   const bool plain = is_plain<T>(g);
   // In pieces of k, so that a panel of B stays near while the row tiles pass over it. C carries the chains across.
   const ptrdiff_t pieces = pieces_of<T>(g);
-  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
-  T* c = static_cast<T*>(g.c);
+  const Product<T> whole = product_of<T>(g);
   for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
     const ptrdiff_t next = pieces == 1 ? g.k : g.k * (i + 1) / pieces;
-    const Product<T> p = {next - at, a + at * g.a_col, g.a_row, g.a_col, g.a_row,          b + at * g.b_row, g.b_row,
-                          c,         g.c_row,          0,       0,       g.accumulate || i};
+    Product<T> p = whole;
+    p.k = next - at;
+    p.a += at * g.a_col;
+    p.b += at * g.b_row;
+    if (i > 0) p.go_on();
     if (g.n < kLanes<T>) {
       run_thin_panel(p, g.m, g.n, g.b_col, static_cast<T*>(g.room));
     } else if (plain) {

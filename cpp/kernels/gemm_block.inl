@@ -21,6 +21,7 @@ void run_panel(Product<T> p, ptrdiff_t m, ptrdiff_t wanted, ptrdiff_t vectors, A
     run_rows(p, int(rows), int(vectors), some, aside);
     p.a += some * rows * p.a_step;
     p.c += some * rows * p.c_row;
+    if (p.start) p.start += some * rows * p.start_row;
     wanted -= some * rows;
   };
   run(tiles.rows + 1, tiles.taller);
@@ -42,12 +43,13 @@ struct RowParts {
 // The product as it is: nothing is packed, handed out or far.
 template <class T>
 void run_plain(Product<T> p, const GemmArgs& g, const Panels<T>& panels) {
-  const T* b = p.b;
+  const T *b = p.b, *start = p.start;
   T* c = p.c;
   for (ptrdiff_t i = 0; i < panels.count; ++i) {
     const auto at = panels[i];
     p.b = b + at.column;
     p.c = c + at.column;
+    if (start) p.start = start + at.column;
     p.b_last = p.c_last = at.last;
     run_panel<T>(p, g.m, least(at.end + g.diagonal, g.m), at.vectors, nullptr);
   }
@@ -67,6 +69,7 @@ class Block {
         hands_out_(g.finished && last_piece),
         packs_b_(packs_b<T>(g)) {
     whole_.a += row0 * g.a_row;
+    if (whole_.start) whole_.start += row0 * whole_.start_row;
     if (g.in_parts)
       whole_.c_row = part_cols<T>(g);
     else
@@ -161,11 +164,13 @@ class Block {
     }
     const ptrdiff_t left = panels_[first].column, right = panels_[last - 1].end;
     T* const c = g_.in_parts ? whole_.c : whole_.c + row * p.c_row + left;
+    const T* const start = whole_.start ? whole_.start + row * p.start_row : nullptr;
     const bool asked = hands_out_ && ask_for_far(left, right, row, end - row);
     const T* packed = room_;
     for (ptrdiff_t i = first; i < last; ++i) {
       const auto at = panels_[i];
       p.c = c + at.column - left;
+      if (start) p.start = start + at.column;
       p.c_last = at.last;
       if (packs_b_) {
         p.b = packed;

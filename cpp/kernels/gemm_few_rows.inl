@@ -21,7 +21,7 @@ ptrdiff_t first_run(const T* from, ptrdiff_t apart, ptrdiff_t run, ptrdiff_t mos
   return least(run - at, most);
 }
 
-// c[kRows, n] (+)= a[kRows, kDeep] b[kDeep, n] along the rows of B.
+// c[kRows, n] = start + a[kRows, kDeep] b[kDeep, n] along the rows of B.
 template <class T, int kRows, int kDeep>
 [[gnu::noinline]] void add_rows(const Product<T>& product, ptrdiff_t n) {
   const Product<T> p = product;
@@ -33,7 +33,7 @@ template <class T, int kRows, int kDeep>
   const auto add = [&](ptrdiff_t j, auto read, auto write) {
     Vec<T> sum[kRows];
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) sum[r] = p.accumulate ? read(p.c + r * p.c_row + j) : Vec<T>(0.0);
+    for (int r = 0; r < kRows; ++r) sum[r] = p.start ? read(p.start + r * p.start_row + j) : Vec<T>(0.0);
 #pragma GCC unroll 16
     for (int d = 0; d < kDeep; ++d) {
       const Vec<T> row = read(p.b + d * p.b_row + j);
@@ -57,9 +57,8 @@ template <class T, int kRows, int kDeep>
 template <class T, int kRows>
 void run_along_rows(Product<T> p, ptrdiff_t n) {
   constexpr int kDeep = kFactors / kRows < kStreams ? kFactors / kRows : kStreams;
-  for (; p.k >= kDeep; p.k -= kDeep, p.a += kDeep * p.a_col, p.b += kDeep * p.b_row, p.accumulate = true)
-    add_rows<T, kRows, kDeep>(p, n);
-  for (; p.k > 0; --p.k, p.a += p.a_col, p.b += p.b_row, p.accumulate = true) add_rows<T, kRows, 1>(p, n);
+  for (; p.k >= kDeep; p.k -= kDeep, p.a += kDeep * p.a_col, p.b += kDeep * p.b_row, p.go_on()) add_rows<T, kRows, kDeep>(p, n);
+  for (; p.k > 0; --p.k, p.a += p.a_col, p.b += p.b_row, p.go_on()) add_rows<T, kRows, 1>(p, n);
 }
 
 // sum[kRows, kVectors vectors] += a[kRows, i to i + count] b[i to i + count, ..]: the dense columns of B turn in registers.
@@ -89,9 +88,10 @@ template <class T, int kRows, int kVectors>
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
     b[v] = p.b + (v == kVectors - 1 ? p.b_last : v * kLanes<T>)*b_col;
-    c[v] = p.c + (v == kVectors - 1 ? p.c_last : v * kLanes<T>);
+    const ptrdiff_t column = v == kVectors - 1 ? p.c_last : v * kLanes<T>;
+    c[v] = p.c + column;
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) sum[r][v] = p.accumulate ? load(c[v] + r * p.c_row) : Vec<T>(0.0);
+    for (int r = 0; r < kRows; ++r) sum[r][v] = p.start ? load(p.start + r * p.start_row + column) : Vec<T>(0.0);
   }
   for (ptrdiff_t i = 0, count = first_run(p.b, b_col, kTurned<T>, p.k); i < p.k; count = least(p.k - i, kTurned<T>)) {
     if (count == kTurned<T>) {
@@ -118,7 +118,7 @@ ptrdiff_t vectors_of_turned(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
   constexpr ptrdiff_t kWay = 4096, kWays = 8;
   const ptrdiff_t stride = b_col * ptrdiff_t(sizeof(T)) | kWay, power = stride & -stride;  // the largest that divides both
   const ptrdiff_t vectors = least(kWays * kWay / power / kLanes<T>, kTurnedVectors<T, kRows>);
-  const ptrdiff_t fewest = p.accumulate && n % kLanes<T> != 0 ? 2 : 1;
+  const ptrdiff_t fewest = p.start == p.c && n % kLanes<T> != 0 ? 2 : 1;
   return vectors < fewest ? fewest : vectors;
 }
 
@@ -126,12 +126,13 @@ template <class T, int kRows>
 void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
   constexpr int kMost = kTurnedVectors<T, kRows> < 2 ? 2 : kTurnedVectors<T, kRows>;
   const Panels<T> panels(n, vectors_of_turned<T, kRows>(p, n, b_col));
-  const T* b = p.b;
+  const T *b = p.b, *start = p.start;
   T* c = p.c;
   for (ptrdiff_t i = 0; i < panels.count; ++i) {
     const auto at = panels[i];
     p.b = b + at.column * b_col;
     p.c = c + at.column;
+    if (start) p.start = start + at.column;
     p.b_last = p.c_last = at.last;
     switch (at.vectors) {
       case 1: turned_tile<T, kRows, 1>(p, b_col); break;
@@ -155,8 +156,7 @@ bool run_few_rows(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
 template <class T>
 bool run_few_rows(const GemmArgs& g) {
   if (g.m > kFewRows || g.n < kLanes<T>) return false;
-  const Product<T> p = {g.k,     static_cast<const T*>(g.a), g.a_row, g.a_col, g.a_row, static_cast<const T*>(g.b),
-                        g.b_row, static_cast<T*>(g.c),       g.c_row, 0,       0,       g.accumulate};
+  const Product<T> p = product_of<T>(g);
   switch (g.m) {
     case 1: return run_few_rows<T, 1>(p, g.n, g.b_col);
     case 2: return run_few_rows<T, 2>(p, g.n, g.b_col);

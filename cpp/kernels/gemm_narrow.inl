@@ -1,4 +1,4 @@
-// Narrow products as dot products: c[i, j] (+)= sum over k of a[i, k] bt[j, k], both rows dense.
+// Narrow products as dot products: c[i, j] = start[i, j] + sum over k of a[i, k] bt[j, k], both rows dense.
 #pragma once
 
 #include "kernels/gemm_tiles.inl"
@@ -43,7 +43,7 @@ template <class T, int kRows, int kCols>
     for (int j = 0; j < kCols; ++j) {
       const T total = merge_lanes<SumOf>(sum[r][j][0] + sum[r][j][1]);
       T& c = p.c[r * p.c_row + j];
-      c = p.accumulate ? c + total : total;
+      c = p.start ? p.start[r * p.start_row + j] + total : total;
     }
 }
 
@@ -51,7 +51,8 @@ template <class T>
 void narrow(const GemmArgs& g) {
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   T* c = static_cast<T*>(g.c);
-  Product<T> p = {g.k, a, g.a_row, 1, g.a_row, b, g.b_row, c, g.c_row, 0, 0, g.accumulate};
+  const T* start = static_cast<const T*>(g.start);
+  Product<T> p = {g.k, a, g.a_row, 1, g.a_row, b, g.b_row, c, g.c_row, 0, 0, start, g.start_row};
   constexpr int kTall = 4;  // rows at a time for a single column
   for (ptrdiff_t j = 0; j < g.n;) {
     const int cols = int(g.n - j < kNarrowCols ? g.n - j : kNarrowCols);
@@ -59,6 +60,7 @@ void narrow(const GemmArgs& g) {
     for (ptrdiff_t i = 0; i < g.m;) {
       p.a = a + i * g.a_row;
       p.c = c + i * g.c_row + j;
+      if (start) p.start = start + i * g.start_row + j;
       const ptrdiff_t left = g.m - i;
       if (cols == 1) {
         left >= kTall ? dot_tile<T, kTall, 1>(p) : dot_tile<T, 1, 1>(p);

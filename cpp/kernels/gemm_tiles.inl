@@ -39,8 +39,22 @@ struct Product {
   T* c;
   ptrdiff_t c_row;
   ptrdiff_t b_last, c_last;  // the columns of B and of C where the tile's last vector starts
-  bool accumulate;
+  const T* start;            // where the sums of C begin; nullptr: zero
+  ptrdiff_t start_row;
+
+  // The rest of a sum whose first part is in C.
+  void go_on() {
+    start = c;
+    start_row = c_row;
+  }
 };
+
+template <class T>
+Product<T> product_of(const GemmArgs& g) {
+  return {g.k,        static_cast<const T*>(g.a), g.a_row, g.a_col, g.a_row, static_cast<const T*>(g.b),
+          g.b_row,    static_cast<T*>(g.c),       g.c_row, 0,       0,       static_cast<const T*>(g.start),
+          g.start_row};
+}
 
 // c[tiles * kRows, kVectors vectors], a register tile at a time. The last vector starts at `c_last`, which may overlap the one
 // before: columns that do not fill a vector are covered by a second computation of their neighbours (the same chain, so the same
@@ -49,7 +63,7 @@ template <class T, int kRows, int kVectors, bool kAside = false>
 [[gnu::noinline]] void tile(const Product<T>& product, ptrdiff_t tiles, [[maybe_unused]] Aside<T>* aside = nullptr) {
   const Product<T> p = product;  // a copy: the stores to C cannot change it
   const auto column = [](int v, ptrdiff_t last) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
-  const T* top = p.a;
+  const T *top = p.a, *start = p.start;
   T* c = p.c;
   do {
     Vec<T> sum[kRows][kVectors];
@@ -57,11 +71,12 @@ template <class T, int kRows, int kVectors, bool kAside = false>
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec<T>(0.0);
-    if (p.accumulate) {
+    if (start) {
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = load(c + r * p.c_row + column(v, p.c_last));
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = load(start + r * p.start_row + column(v, p.c_last));
+      start += kRows * p.start_row;
     }
     const T *a = top, *b = p.b;
     for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
@@ -97,9 +112,9 @@ template <class T, int kRows>
   Vec<T> sum[kRows];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) sum[r] = Vec<T>(0.0);
-  if (p.accumulate) {
+  if (p.start) {
 #pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) sum[r] = load(p.c + r * p.c_row, n);
+    for (int r = 0; r < kRows; ++r) sum[r] = load(p.start + r * p.start_row, n);
   }
   const T *a = p.a, *b = p.b;
   for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {

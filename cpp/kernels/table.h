@@ -103,7 +103,8 @@ struct GemmArgs {
   ptrdiff_t b_row, b_col;  // any strides as well, fastest where b_col is 1, then where b_row is
   void* c;
   ptrdiff_t c_row;
-  bool accumulate;                       // C += A B instead of C = A B
+  const void* start = nullptr;           // where the sums begin: C itself, or, with start_row 0, one row for all; nullptr: at zero
+  ptrdiff_t start_row = 0;
   void* room = nullptr;                  // as many elements as room() says
   ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out
 
@@ -127,14 +128,14 @@ struct GemmKernel {
   ptrdiff_t piece;     // the longest piece of k that is multiplied at once: of more, C is passed over several times
   ptrdiff_t rows;      // the most rows for which a strip of B is packed
   ptrdiff_t few_rows;  // so many are never made in parts
-  // c[m, n] (+)= a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n and the
-  // place in the tile), so results do not depend on how C is cut, and C += over a second piece of k equals one pass.
+  // c[m, n] = start[m, n] + a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n
+  // and the place in the tile), so results do not depend on how C is cut, and a second piece of k that begins with C equals one pass.
   void (*block)(const GemmArgs&);
   ptrdiff_t (*room)(const GemmArgs&);  // elements that it needs for factors that are packed
   ptrdiff_t (*part)(const GemmArgs&);  // elements of the largest part of C that it hands out; 0 where it hands out none
   bool (*packs_a)(const GemmArgs&);    // whether A is packed, once for all columns
-  // The same product for narrow C, with B given transposed: c[i, j] (+)= sum_k a[i * a_row + k] bt[j * b_row + k]; a_col is 1.
-  // Partial sums in lanes, merged in a fixed order that depends on k alone.
+  // The same product for narrow C, with B given transposed: c[i, j] = start[i, j] + sum_k a[i * a_row + k] bt[j * b_row + k]; a_col
+  // is 1. Partial sums in lanes, merged in a fixed order that depends on k alone.
   void (*narrow)(const GemmArgs&);
   // dst[c * dst_row + r] = src[r * src_row + c] for r < rows, c < cols.
   void (*transpose)(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols);

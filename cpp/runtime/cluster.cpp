@@ -38,6 +38,7 @@ class Clusterer {
   Clustering run() {
     for (const Node* node : order_)
       for (const auto& input : node->inputs) users_[input.get()].push_back(node);
+    find_products();
     for (const Node* node : order_) analyse(node);
     for (const Node* node : order_) members_[find(infos_.at(node).group)].push_back(node);
     if (options_.elementwise)
@@ -49,6 +50,43 @@ class Clusterer {
   }
 
  private:
+  void find_products() {
+    for (const Node* node : order_) {
+      const Product found = product_of(node);
+      if (found.matmul != nullptr) result_.products[node] = found;
+    }
+    for (const Node* node : order_) {
+      const std::vector<const Node*>& users = users_[node];
+      const auto multiplies = [&](const Node* user) { return is_multiplied(node, user); };
+      if (!users.empty() && wanted_.count(node) == 0 && std::all_of(users.begin(), users.end(), multiplies))
+        result_.products.erase(node);
+    }
+  }
+
+  Product product_of(const Node* node) const {
+    if (node->op->kind == Kind::matmul) return {node, nullptr};
+    if (!node->is("add")) return {};
+    for (size_t i = 0; i < 2; ++i) {
+      const Node *product = node->inputs[i].get(), *row = node->inputs[1 - i].get();
+      if (product->op->kind != Kind::matmul || is_gram(product)) continue;
+      if (product->shape() == node->shape() && row->dtype() == product->dtype() && is_row(row->shape(), node->shape()))
+        return {product, row};
+    }
+    return {};
+  }
+
+  // Whether it is repeated for all rows.
+  static bool is_row(const Shape& shape, const Shape& whole) {
+    return !shape.empty() && shape.back() == whole.back() &&
+           std::all_of(shape.begin(), shape.end() - 1, [](const Dim& length) { return length == Dim(1); });
+  }
+
+  // Whether the user's step multiplies it, with sums that begin with the user's row.
+  bool is_multiplied(const Node* node, const Node* user) const {
+    const auto found = result_.products.find(user);
+    return found != result_.products.end() && found->second.matmul == node;
+  }
+
   const Info* info(const Node* node) const {
     const auto found = infos_.find(node);
     return found == infos_.end() ? nullptr : &found->second;
@@ -64,7 +102,9 @@ class Clusterer {
   void classify(const Node* node, Info& n) {
     const Kind kind = node->op->kind;
     n.compute = compute_type(*node);
-    if (kind == Kind::elementwise) {
+    if (result_.products.count(node) > 0) {
+      n.domain = node->shape();
+    } else if (kind == Kind::elementwise) {
       n.member = true;
       n.domain = node->shape();
       if (const Info* row = row_input(node); row != nullptr && node->op->name != "one_hot") {
@@ -113,7 +153,7 @@ class Clusterer {
   }
 
   bool can_join(const Node* producer, const Info& p, const Node* user, const Info& u, size_t index) const {
-    if (!options_.elementwise || !p.member || !u.member || p.domain != u.domain || p.compute != u.compute) return false;
+    if (!options_.elementwise || !u.member || p.domain != u.domain || p.compute != u.compute) return false;
     if (p.form != Form::full && p.form != Form::row) return false;
     if (!fits(producer, p) || group_size_[find(p.group)] >= kMaxNodes || group_size_[find(u.group)] >= kMaxNodes) return false;
     if (settled_.count(producer) != settled_.count(user)) return false;
@@ -136,20 +176,23 @@ class Clusterer {
     std::vector<bool> joins(node->inputs.size(), false);
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Info& p = infos_.at(node->inputs[i].get());
-      joins[i] = can_join(node->inputs[i].get(), p, node, n, i);
-      n.level = std::max(n.level, p.level + (joins[i] || is_given(node->inputs[i].get(), node) ? 0 : 1));
+      joins[i] = p.member && can_join(node->inputs[i].get(), p, node, n, i);
+      n.level = std::max(n.level, p.level + (joins[i] || is_there(node->inputs[i].get(), node) ? 0 : 1));
     }
     if (n.form == Form::total && !joins[0]) n.domain = node->inputs[0]->shape();  // of a value in memory, not of a tile's rows
     for (size_t i = 0; i < node->inputs.size(); ++i) {
-      const Info& p = infos_.at(node->inputs[i].get());
+      const Node* input = node->inputs[i].get();
+      const Info& p = infos_.at(input);
       if (joins[i] && p.level == n.level) unite(n.group, p.group);
+      if (result_.products.count(input) > 0 && can_join(input, p, node, n, i))
+        unite(n.group, readers_[input].emplace(n.level, n.group).first->second);
     }
     infos_[node] = n;
   }
 
-  // There before the user's program runs: settled values for all but settled users, which run together with them.
-  bool is_given(const Node* node, const Node* user) const {
-    return node->op->kind == Kind::source || (settled_.count(node) > 0 && settled_.count(user) == 0);
+  // There before the user's program runs, or made by its step: settled values for all but settled users, which run together with them.
+  bool is_there(const Node* node, const Node* user) const {
+    return node->op->kind == Kind::source || (settled_.count(node) > 0 && settled_.count(user) == 0) || is_multiplied(node, user);
   }
 
   // A program whose results only one later program reads moves into it: nothing else waits for them, and what it reads is there even
@@ -229,7 +272,8 @@ class Clusterer {
   void absorb_products() {
     for (size_t k = order_.size(); k-- > 0;) {
       const Node* product = order_[k];
-      if (product->op->kind != Kind::matmul || users_[product].empty() || is_gram(product)) continue;
+      const auto made = result_.products.find(product);
+      if (made == result_.products.end() || users_[product].empty() || is_gram(made->second.matmul)) continue;
       const auto first = result_.of.find(users_[product][0]);
       if (first == result_.of.end()) continue;
       Cluster& cluster = result_.clusters[first->second];
@@ -273,6 +317,8 @@ class Clusterer {
   const std::unordered_set<const Node*>& wanted_;
   const FusionOptions options_;
   std::unordered_map<const Node*, Info> infos_;
+  std::unordered_map<const Node*, std::unordered_map<int, size_t>>
+      readers_;  // of a product: a group of each level, which run together
   std::unordered_set<const Node*> settled_;
   std::unordered_map<size_t, std::vector<const Node*>> members_;
   std::unordered_set<size_t> sunk_;

@@ -10,9 +10,17 @@
 
 namespace lamina::runtime {
 
+// What one step multiplies: a matmul, or x W + b, a matmul whose sums begin with a row instead of zero. Whatever else a program computes
+// decides nothing here, so that it changes no bit: a matmul that is wanted for itself as well is made twice.
+struct Product {
+  const graph::Node* matmul = nullptr;
+  const graph::Node* start = nullptr;  // the row
+};
+
 struct Clustering {
   std::vector<Cluster> clusters;
-  std::unordered_map<const graph::Node*, size_t> of;  // node -> index into clusters; the absorbed products included
+  std::unordered_map<const graph::Node*, size_t> of;         // node -> index into clusters; the absorbed products included
+  std::unordered_map<const graph::Node*, Product> products;  // by the node that has their result
 };
 
 struct FusionOptions {

@@ -47,12 +47,13 @@ std::vector<StepPtr> lower(const std::vector<const Node*>& order, const std::uno
       if (made[found->second]) continue;
       made[found->second] = true;
       Cluster& cluster = clustering.clusters[found->second];
-      const Node* product = cluster.product;
-      steps.push_back(product == nullptr ? make_tile_step(std::move(cluster), kernels)
-                                         : make_gemm_step(product, std::move(cluster), wanted.count(product) > 0, kernels));
-    } else if (node->op->kind == Kind::matmul) {
-      steps.push_back(make_gemm_step(node, Cluster{}, true, kernels));
-    } else if (node->op->kind != Kind::source && node->op->kind != Kind::view) {
+      const Node* value = cluster.product;
+      steps.push_back(value == nullptr ? make_tile_step(std::move(cluster), kernels)
+                                       : make_gemm_step(value, clustering.products.at(value), std::move(cluster),
+                                                        wanted.count(value) > 0, kernels));
+    } else if (const auto product = clustering.products.find(node); product != clustering.products.end()) {
+      steps.push_back(make_gemm_step(node, product->second, Cluster{}, true, kernels));
+    } else if (node->op->kind != Kind::source && node->op->kind != Kind::view && node->op->kind != Kind::matmul) {
       const auto row = own_steps().find(node->op->name);
       check(row != own_steps().end(), "no step carries out '", node->op->name, "'");
       steps.push_back(row->second(node));

@@ -1,4 +1,4 @@
-// C = A B in blocks of C: each block is one unit, multiplied over all of k and then finished by the epilogue while it is in cache.
+// C = A B, or start + A B with one row for all, in blocks of C: each block is one unit, multiplied over all of k and then finished by the epilogue while it is in cache.
 //
 // Blocks are cut for the threads there are, and every element of C is one chain of multiply-adds over ascending k: the result depends
 // neither on their number nor on the other rows.
@@ -21,15 +21,20 @@ constexpr int64_t kMirrored = 32;     // rows and columns that are mirrored at o
 
 class GemmStep final : public Step, public RowWise {
  public:
-  GemmStep(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels)
-      : product_(product), stores_product_(stores_product), is_gram_(is_gram(product)) {
-    precision_ = product->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32;
-    element_ = static_cast<int64_t>(size_of(product->dtype()));
+  GemmStep(const graph::Node* value, const Product& product, Cluster epilogue, bool stores_product, const kernels::Table& kernels)
+      : value_(value), product_(product), stores_product_(stores_product), is_gram_(is_gram(product.matmul)) {
+    precision_ = value->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32;
+    element_ = static_cast<int64_t>(size_of(value->dtype()));
     kernel_ = kernels.gemm[precision_];
     name = "matmul";
-    nodes = {product};
-    inputs = {product->inputs[0].get(), product->inputs[1].get()};
-    if (stores_product) outputs.push_back(product);
+    nodes = {product.matmul};
+    inputs = {product.matmul->inputs[0].get(), product.matmul->inputs[1].get()};
+    if (product.start != nullptr) {
+      name += "+add";
+      nodes.push_back(value);
+      inputs.push_back(product.start);
+    }
+    if (stores_product) outputs.push_back(value);
     if (epilogue.nodes.empty()) return;
     for (const graph::Node* node : epilogue.nodes) {
       name += "+" + node->op->name;
@@ -45,8 +50,8 @@ class GemmStep final : public Step, public RowWise {
   }
 
   void bind(const Binder& binder) override {
-    const Sizes shape = binder.symbols.eval(product_->shape());
-    Strided a = binder.locate(product_->inputs[0].get()), b = binder.locate(product_->inputs[1].get());
+    const Sizes shape = binder.symbols.eval(value_->shape());
+    Strided a = binder.locate(product_.matmul->inputs[0].get()), b = binder.locate(product_.matmul->inputs[1].get());
     m_ = shape[shape.size() - 2];
     n_ = shape[shape.size() - 1];
     k_ = a.sizes.back();
@@ -54,9 +59,10 @@ class GemmStep final : public Step, public RowWise {
     a = over_stack(a, stack);
     b = over_stack(b, stack);
     if (stores_product_) {
-      c_ = binder.locate(product_);
+      c_ = binder.locate(value_);
       c_row_ = n_;
     }
+    if (product_.start != nullptr) start_ = binder.locate(product_.start);
     bind_stack(binder, stack, a, b);
     choose_way(binder.kernels.vector_bytes / element_);
     const double matrices = static_cast<double>(stacks_);
@@ -94,7 +100,7 @@ class GemmStep final : public Step, public RowWise {
   bool splits(int64_t rows) const override { return rows == this->rows(); }
   int64_t grain(int64_t) const override { return epilogue_ ? epilogue_->grain() : 1; }
   bool reads_rows(int buffer, int64_t rows, int64_t width) const override {
-    if (b_buffer_ == buffer || (epilogue_ && !epilogue_->reads_rows(buffer, rows, width))) return false;
+    if (b_buffer_ == buffer || start_.buffer == buffer || (epilogue_ && !epilogue_->reads_rows(buffer, rows, width))) return false;
     if (a_buffer_ != buffer) return true;
     return (rows <= 1 || a_row_ == width) && a_at_[0] >= 0 && a_col_ >= 0 && a_at_[0] + (k_ - 1) * a_col_ < width;
   }
@@ -204,9 +210,10 @@ class GemmStep final : public Step, public RowWise {
     if (way_ == Way::dots_turned) elements = k_ * block_cols_;
     if (way_ == Way::upright) elements = block_rows_ * block_cols_ + kernel_.room(turned(block, nullptr));
     pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
+    start_bytes_ = has_dense_start() ? 0 : align_up(static_cast<size_t>(block_cols_ * element_));
     const int64_t kept = in_parts_ ? std::max<int64_t>(part, kernel_.few_rows * block_cols_) : block_rows_ * block_cols_;
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(kept * element_));
-    scratch_bytes_ = pack_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
+    scratch_bytes_ = pack_bytes_ + start_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
   }
 
   // What runs behind the parts of a block.
@@ -239,7 +246,8 @@ class GemmStep final : public Step, public RowWise {
     kernels::GemmArgs args = factors(block.row1 - block.row0, block.col1 - block.col0);
     args.a = run.at(a_buffer_) + (a_at_[s] + block.row0 * a_row_) * element_;
     args.b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
-    args.c = scratch + pack_bytes_;
+    args.start = begin(run, block, scratch + pack_bytes_);
+    args.c = scratch + pack_bytes_ + start_bytes_;
     args.c_row = args.n;
     args.room = scratch;
     if (symmetric_) args.diagonal = block.col0 - block.row0;
@@ -247,13 +255,26 @@ class GemmStep final : public Step, public RowWise {
       args.c = run.at(c_.buffer) + ((block.outer * m_ + block.row0) * c_row_ + block.col0) * element_;
       args.c_row = c_row_;
     }
-    char* const rest = scratch + pack_bytes_ + block_bytes_;
+    char* const rest = scratch + pack_bytes_ + start_bytes_ + block_bytes_;
     if (hands_out_ && args.m > kernel_.few_rows) return multiply_in_parts(args, {*this, run, block, rest});
     multiply(args, scratch);
     if (!epilogue_) return;
     block.product = args.c;
     block.product_row = args.c_row;
     epilogue_->run_block(run, block, rest);
+  }
+
+  bool has_dense_start() const { return product_.start == nullptr || start_.strides.back() == 1 || n_ == 1; }
+
+  // The part of the row that the sums of a block begin with, side by side. (Where the step updates the row's own variable, from a C of
+  // one row, each block has read its part before.)
+  const void* begin(const Run& run, const TileProgram::Block& block, char* scratch) const {
+    if (product_.start == nullptr) return nullptr;
+    const int64_t step = start_.strides.back();
+    const char* from = run.at(start_.buffer) + (start_.offset + block.col0 * step) * element_;
+    if (has_dense_start()) return from;
+    kernel_.transpose(scratch, 1, from, step, block.col1 - block.col0, 1);
+    return scratch;
   }
 
   // The factors of a block of so many rows and columns.
@@ -318,6 +339,11 @@ class GemmStep final : public Step, public RowWise {
     const bool column = args.n == 1 && args.c_row == 1;
     kernels::GemmArgs t = turned(args, column ? args.c : scratch);
     t.room = scratch + block_rows_ * block_cols_ * element_;
+    if (args.start != nullptr) {
+      kernel_.transpose(t.c, t.c_row, args.start, 0, args.m, args.n);
+      t.start = t.c;
+      t.start_row = t.c_row;
+    }
     kernel_.block(t);
     if (!column) kernel_.transpose(args.c, args.c_row, scratch, args.m, args.n, args.m);
   }
@@ -337,7 +363,8 @@ class GemmStep final : public Step, public RowWise {
     }
   }
 
-  const graph::Node* product_;
+  const graph::Node* value_;
+  const Product product_;
   const bool stores_product_;
   const bool is_gram_;
   std::unique_ptr<TileProgram> epilogue_;
@@ -349,19 +376,20 @@ class GemmStep final : public Step, public RowWise {
   int64_t a_row_ = 0, a_col_ = 0, b_row_ = 0, b_col_ = 0, c_row_ = 0;
   int a_buffer_ = -1, b_buffer_ = -1;
   std::vector<int64_t> a_at_, b_at_;  // first element of each matrix of the stack
-  Strided c_;
+  Strided c_, start_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
   Way way_ = Way::panels;
   bool hands_out_ = false;  // the epilogue runs behind parts of a block, strip by strip,
   bool in_parts_ = false;   // and of C there is one part at a time
   bool symmetric_ = false;  // A = B^T: only what is on and above the diagonal is multiplied
-  size_t pack_bytes_ = 0, block_bytes_ = 0;
+  size_t pack_bytes_ = 0, start_bytes_ = 0, block_bytes_ = 0;
 };
 
 }  // namespace
 
-StepPtr make_gemm_step(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels) {
-  return std::make_unique<GemmStep>(product, std::move(epilogue), stores_product, kernels);
+StepPtr make_gemm_step(const graph::Node* value, const Product& product, Cluster epilogue, bool stores_product,
+                       const kernels::Table& kernels) {
+  return std::make_unique<GemmStep>(value, product, std::move(epilogue), stores_product, kernels);
 }
 
 }  // namespace lamina::runtime

@@ -1,6 +1,7 @@
 // The kinds of steps, one for each way of carrying out an operation. lower.cpp chooses among them.
 #pragma once
 
+#include "runtime/cluster.h"
 #include "runtime/step.h"
 #include "runtime/tile_program.h"
 
@@ -9,10 +10,11 @@ namespace lamina::runtime {
 // Elementwise and row-wise math over a whole tensor.
 StepPtr make_tile_step(Cluster cluster, const kernels::Table& kernels);
 
-// C = A B, followed on each finished block by the cluster's tile program (nothing where the cluster is empty).
-// `stores_product`: whether others need C itself.
+// C = A B or start + A B, the value of a node, followed on each finished block by the cluster's tile program (nothing where the cluster
+// is empty). `stores_product`: whether others need C itself.
 // The product of a matrix and its own transpose is symmetric: half of it is multiplied, and nothing runs behind its blocks.
-StepPtr make_gemm_step(const graph::Node* product, Cluster epilogue, bool stores_product, const kernels::Table& kernels);
+StepPtr make_gemm_step(const graph::Node* value, const Product& product, Cluster epilogue, bool stores_product,
+                       const kernels::Table& kernels);
 
 // y = x in another place, order or type; for assign, into the variable.
 StepPtr make_copy_step(const graph::Node* from, const graph::Node* to);

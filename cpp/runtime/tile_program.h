@@ -34,7 +34,7 @@ struct Cluster {
   DType compute = DType::float32;         // the type that the tiles calculate in
   std::vector<const graph::Node*> nodes;  // inputs before users
   std::unordered_map<const graph::Node*, Form> forms;
-  const graph::Node* product = nullptr;    // the matmul whose result the cluster takes from the block, if any
+  const graph::Node* product = nullptr;    // whose result the cluster takes from the block, if any
   std::vector<const graph::Node*> stored;  // nodes whose values others need
   bool has_rows = false;                   // the last axis must stay whole in a tile
   bool has_columns = false;                // the last axis must stay apart

@@ -11,10 +11,13 @@ namespace kernels_test {
 // How B lies: its rows are dense, its columns are, or neither.
 enum class Right { rows, columns, sparse };
 
+// Where the sums begin: at zero, at what C holds, at a row.
+enum class Start { zero, result, row };
+
 template <class T>
 struct Matrices {
   ptrdiff_t m, n, k, a_row, a_col, b_row, b_col, c_row;
-  std::vector<T> a, b, c;
+  std::vector<T> a, b, c, row;
 
   Matrices(ptrdiff_t m_, ptrdiff_t n_, ptrdiff_t k_, bool transposed, Right right = Right::rows) : m(m_), n(n_), k(k_) {
     a_row = transposed ? 1 : k + 1;
@@ -25,12 +28,14 @@ struct Matrices {
     a = normal_values<T>(size_t(m * (k + 1) + k * (m + 2)));
     b = normal_values<T>(size_t(k * b_row + n * b_col + 1));
     c = normal_values<T>(size_t(m * c_row + 1));
+    row = normal_values<T>(size_t(n));
   }
-  GemmArgs args(std::vector<T>& out, bool accumulate) const {
-    return {m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, out.data(), c_row, accumulate};
+  GemmArgs args(std::vector<T>& out, Start start) const {
+    const T* begin = start == Start::result ? out.data() : start == Start::row ? row.data() : nullptr;
+    return {m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, out.data(), c_row, begin, start == Start::result ? c_row : 0};
   }
-  Wider<T> right(ptrdiff_t i, ptrdiff_t j, bool accumulate) const {
-    Wider<T> sum = accumulate ? Wider<T>(c[size_t(i * c_row + j)]) : 0;
+  Wider<T> right(ptrdiff_t i, ptrdiff_t j, Start start) const {
+    Wider<T> sum = start == Start::result ? c[size_t(i * c_row + j)] : start == Start::row ? row[size_t(j)] : T(0);
     for (ptrdiff_t p = 0; p < k; ++p)
       sum += Wider<T>(a[size_t(i * a_row + p * a_col)]) * Wider<T>(b[size_t(p * b_row + j * b_col)]);
     return sum;
@@ -74,12 +79,12 @@ struct Handed {
 };
 
 template <class T>
-void check_parts(const Table& table, const Matrices<T>& x, const std::vector<T>& whole, bool accumulate, ptrdiff_t grain,
+void check_parts(const Table& table, const Matrices<T>& x, const std::vector<T>& whole, Start start, ptrdiff_t grain,
                  bool in_parts) {
   Handed<T> handed{table, x, whole, grain, std::vector<int>(size_t(x.m * x.n))};
   std::vector<T> c = x.c;
   const std::vector<T> wanted(size_t(x.m * x.n));
-  GemmArgs g = x.args(c, accumulate);
+  GemmArgs g = x.args(c, start);
   g.finished = Handed<T>::finished;
   g.context = &handed;
   g.grain = grain;
@@ -98,14 +103,14 @@ void check_parts(const Table& table, const Matrices<T>& x, const std::vector<T>&
 }
 
 template <class T>
-void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool transposed, bool accumulate,
+void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool transposed, Start start,
                  Right right = Right::rows) {
   const Matrices<T> x(m, n, k, transposed, right);
   std::vector<T> whole = x.c, cut = x.c;
-  multiply<T>(table, x.args(whole, accumulate));
+  multiply<T>(table, x.args(whole, start));
   for (ptrdiff_t i = 0; i < m; ++i) {
     for (ptrdiff_t j = 0; j < n; ++j)
-      CHECK(std::fabs(whole[size_t(i * x.c_row + j)] - x.right(i, j, accumulate)) <= product_tolerance<T>(k) * std::sqrt(double(k)),
+      CHECK(std::fabs(whole[size_t(i * x.c_row + j)] - x.right(i, j, start)) <= product_tolerance<T>(k) * std::sqrt(double(k)),
             table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " at " << i << "," << j);
     CHECK(whole[size_t(i * x.c_row + n)] == x.c[size_t(i * x.c_row + n)], table.isa << " block wrote beyond its columns");
   }
@@ -116,13 +121,14 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
   for (int p = 0; p < 2; ++p)
     for (int i = 0; i < 2; ++i)
       for (int j = 0; j < 2; ++j) {
-        GemmArgs g = x.args(cut, accumulate || p > 0);
+        GemmArgs g = x.args(cut, p > 0 ? Start::result : start);
         g.m = mc[i + 1] - mc[i];
         g.n = nc[j + 1] - nc[j];
         g.k = kc[p + 1] - kc[p];
         g.a = x.a.data() + mc[i] * x.a_row + kc[p] * x.a_col;
         g.b = x.b.data() + kc[p] * x.b_row + nc[j] * x.b_col;
         g.c = cut.data() + mc[i] * x.c_row + nc[j];
+        if (g.start) g.start = p == 0 && start == Start::row ? x.row.data() + nc[j] : g.c;
         multiply<T>(table, g);
       }
   CHECK(same_bits(cut.data(), whole.data(), ptrdiff_t(cut.size())),
@@ -130,31 +136,32 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
 
   if (n * k > 1 << 20) return;  // of the largest, nothing is handed out
   for (ptrdiff_t grain : {1, 5, 32, 150}) {
-    check_parts(table, x, whole, accumulate, grain, false);
-    if (k <= table.gemm[precision<T>()].piece && !accumulate) check_parts(table, x, whole, accumulate, grain, true);
+    check_parts(table, x, whole, start, grain, false);
+    if (k <= table.gemm[precision<T>()].piece && start != Start::result) check_parts(table, x, whole, start, grain, true);
   }
 }
 
 template <class T>
-void check_narrow(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool accumulate) {
+void check_narrow(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, Start start) {
   const GemmKernel& gemm = table.gemm[precision<T>()];
   const Matrices<T> x(m, n, k, false);
   std::vector<T> bt(size_t(n * (k + 2))), out = x.c, one = x.c;
   for (ptrdiff_t j = 0; j < n; ++j)
     for (ptrdiff_t p = 0; p < k; ++p) bt[size_t(j * (k + 2) + p)] = x.b[size_t(p * x.b_row + j)];
-  GemmArgs g = x.args(out, accumulate);
+  GemmArgs g = x.args(out, start);
   g.b = bt.data();
   g.b_row = k + 2;
   gemm.narrow(g);
   for (ptrdiff_t i = 0; i < m; ++i)
     for (ptrdiff_t j = 0; j < n; ++j) {
-      CHECK(std::fabs(out[size_t(i * x.c_row + j)] - x.right(i, j, accumulate)) <= product_tolerance<T>(k) * std::sqrt(double(k)),
+      CHECK(std::fabs(out[size_t(i * x.c_row + j)] - x.right(i, j, start)) <= product_tolerance<T>(k) * std::sqrt(double(k)),
             table.isa << " " << type_name<T>() << " narrow " << m << "x" << n << "x" << k);
       GemmArgs single = g;
       single.m = single.n = 1;
       single.a = x.a.data() + i * x.a_row;
       single.b = bt.data() + j * (k + 2);
       single.c = one.data() + i * x.c_row + j;
+      if (g.start) single.start = start == Start::row ? x.row.data() + j : single.c;
       gemm.narrow(single);
     }
   CHECK(same_bits(one.data(), out.data(), ptrdiff_t(out.size())), table.isa << " narrow depends on how it is cut");
@@ -178,9 +185,10 @@ template <class T>
 void check_half(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t diagonal) {
   const Matrices<T> x(m, n, k, true);
   std::vector<T> whole = x.c, half = x.c;
-  GemmArgs g = x.args(whole, true);
+  GemmArgs g = x.args(whole, Start::result);
   multiply<T>(table, g);
   g.c = half.data();
+  g.start = g.c;
   g.diagonal = diagonal;
   multiply<T>(table, g);
   for (ptrdiff_t i = 0; i < m; ++i)
@@ -246,6 +254,9 @@ void check_room(const Table& table) {
           }
 }
 
+// All of them, as i goes on.
+constexpr Start start_of(ptrdiff_t i) { return static_cast<Start>(i % 3); }
+
 template <class T>
 void check_gemm(const Table& table) {
   section(std::string("gemm ") + table.isa);
@@ -255,32 +266,32 @@ void check_gemm(const Table& table) {
       for (ptrdiff_t k : {0, 1, 2, 9})
         for (bool transposed : {false, true})
           for (Right right : {Right::rows, Right::columns, Right::sparse})
-            check_block<T>(table, m, n, k, transposed, (m + n) % 2 == 0, right);
-  check_block<T>(table, 37, 61, 53, false, false);
-  check_block<T>(table, 37, 61, 53, true, true);
-  check_block<T>(table, 13, 70, 1500, false, false);  // several pieces of k
-  check_block<T>(table, 13, 3, 1500, true, true);
-  check_block<T>(table, 20, 300, 33, false, true);
+            check_block<T>(table, m, n, k, transposed, start_of(m + n + k), right);
+  for (Start start : {Start::zero, Start::result, Start::row}) check_block<T>(table, 37, 61, 53, false, start);
+  check_block<T>(table, 37, 61, 53, true, Start::result);
+  check_block<T>(table, 13, 70, 1500, false, Start::row);  // several pieces of k
+  check_block<T>(table, 13, 3, 1500, true, Start::row);
+  check_block<T>(table, 20, 300, 33, false, Start::result);
   for (Right right : {Right::rows, Right::columns, Right::sparse}) {  // several groups of panels, several pieces of k
     for (ptrdiff_t m : {1, 2, 3, 4, 5})
       for (ptrdiff_t k : {254, 510, 700, 1022})  // columns of B that lie 256, 512 and 1,024 numbers apart, and 702
-        check_block<T>(table, m, k == 700 ? 150 : 75, k, m % 2 == 0, k == 510, right);
+        check_block<T>(table, m, k == 700 ? 150 : 75, k, m % 2 == 0, k == 510 ? Start::result : start_of(m), right);
     for (ptrdiff_t m : {1, 2})
       for (ptrdiff_t n : {125, 2045})  // rows of B that lie 128 and 2,048 numbers apart, which begin within a vector
-        check_block<T>(table, m, n, 37, m % 2 == 0, n == 125, right);
-    check_block<T>(table, 40, 530, 130, true, false, right);
-    check_block<T>(table, 40, 1030, 9, false, false, right);
-    check_block<T>(table, 33, 21, 1100, false, true, right);
-    check_block<T>(table, 9, 3, 4200, false, false, right);
-    check_block<T>(table, 300, 21, 70, true, false, right);  // several blocks of rows
-    check_block<T>(table, 520, 37, 1100, false, true, right);
-    check_block<T>(table, 150, 1100, 20, true, false, right);  // several groups of strips
+        check_block<T>(table, m, n, 37, m % 2 == 0, n == 125 ? Start::result : Start::row, right);
+    check_block<T>(table, 40, 530, 130, true, Start::zero, right);
+    check_block<T>(table, 40, 1030, 9, false, Start::row, right);
+    check_block<T>(table, 33, 21, 1100, false, Start::result, right);
+    check_block<T>(table, 9, 3, 4200, false, Start::zero, right);
+    check_block<T>(table, 300, 21, 70, true, Start::row, right);  // several blocks of rows
+    check_block<T>(table, 520, 37, 1100, false, Start::row, right);
+    check_block<T>(table, 150, 1100, 20, true, Start::zero, right);  // several groups of strips
   }
   const ptrdiff_t far = (8 << 20) / 1100 / ptrdiff_t(sizeof(T)) + 2;  // columns of a B that comes from memory
-  check_block<T>(table, 7, far, 1100, true, false);
+  check_block<T>(table, 7, far, 1100, true, Start::row);
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
     for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
-      for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, (m + k) % 2 == 0);
+      for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, start_of(m + k));
   for (ptrdiff_t n : kSizes)
     for (ptrdiff_t diagonal : {-70, -9, -1, 0, 1, 8, 70}) {
       check_half<T>(table, n, n, 5, diagonal);
