@@ -317,3 +317,12 @@ def test_jacobian():
     a, at = normal(4, 3), normal(3)
     jacobian = lm.function([x], lm.jacobian(lm.tanh(a @ x), x))(at)
     np.testing.assert_allclose(jacobian, (1 - np.tanh(a @ at) ** 2)[:, None] * a, rtol=1e-12)
+
+
+def test_a_power_of_zero_has_no_slope_anywhere():
+    x, p = lm.placeholder((3,), "float64"), lm.placeholder((3,), "float64")
+    by_x = lm.grad(lm.sum(x**p), x)
+    f = lm.function([x, p], [by_x, lm.grad(lm.sum(by_x), x)])
+    first, second = f(np.array([0.0, 0.0, 2.0]), np.array([0.0, 3.0, 0.0]))
+    assert first.tolist() == second.tolist() == [0.0, 0.0, 0.0]
+    assert lm.function([x], lm.grad(lm.sum(x**0), x))(np.zeros(3)).tolist() == [0.0, 0.0, 0.0]

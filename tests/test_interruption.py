@@ -152,6 +152,23 @@ def test_a_second_thread_cannot_be_interrupted_but_ends_with_its_net_whole(rng):
     assert not thread.is_alive() and len(model.history) == model.epochs_done == model.optimizer.steps // 16
 
 
+@pytest.mark.parametrize("threads_", [1, 2])
+def test_a_step_whose_algebra_fails_writes_nothing(threads_, threads, rng):
+    """The backward pass of qr finds the matrix singular: other layers' gradients are there by then, and must wait."""
+    threads(threads_)
+    singular = rng.normal(size=(40, 40)).astype(np.float32)
+    singular[:, 3] = 0
+    x, a = lm.Input(40), lm.Parameter(singular)
+    h = lm.Dense(256, "tanh")(lm.Dense(256, "tanh")(x @ lm.linalg.qr(a).Q))
+    model = lm.Model(x, lm.Dense(1)(h), seed=0).compile("mse", "adam")
+    before = {name: value.copy() for name, value in values(model).items()}
+    batch = rng.normal(size=(256, 40)).astype(np.float32), rng.normal(size=(256, 1)).astype(np.float32)
+    for call in (model.train_step, lambda *xy: model.fit(*xy, batch_size=256, verbose=0)):
+        with pytest.raises(lm.linalg.LinAlgError):
+            call(*batch)
+        assert all(np.array_equal(value, before[name]) for name, value in values(model).items()) and model.optimizer.steps == 0
+
+
 # ---- exceptions ------------------------------------------------------------------------------------------------------------------
 
 

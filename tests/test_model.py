@@ -66,6 +66,19 @@ def test_integers_reach_an_embedding():
     assert net.inputs[0].dtype == "int64"
 
 
+@pytest.mark.parametrize("wrong", [5, -1])
+def test_an_embedding_refuses_what_it_does_not_have(wrong):
+    net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(1), seed=0).compile("mse", "sgd").build(1, dtype="int64")
+    good, bad, y = np.array([[0], [4]]), np.array([[0], [wrong]]), np.ones((2, 1))
+    for _ in range(2):  # the second time by the short way
+        before = dict(net.parameters.items())
+        for call in (lambda: net.train_step(bad, y), lambda: net.predict(bad), lambda: net.fit(bad, y, verbose=0, batch_size=2)):
+            with pytest.raises(ValueError, match=rf"expected .*from 0 to 4.*, got {wrong}"):
+                call()
+        assert all(np.array_equal(value, before[name]) for name, value in net.parameters.items())
+        assert net.train_step(good, y) > 0 and net.predict(good).shape == (2, 1)
+
+
 def test_repr_and_summary_before_and_after():
     net = lm.Sequential(lm.Dense(8, "relu"), lm.Activation("linear"), lm.BatchNorm(), lm.Dense(3), seed=0)
     assert "not built" in net.summary() and "not built" in repr(net)

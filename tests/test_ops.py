@@ -593,6 +593,27 @@ def test_take(dtype, rng):
         assert np.array_equal(build_and_run(lambda t, i: lm.take(t, i, axis=1), [x, columns]), np.take(x, columns, axis=1))
 
 
+@pytest.mark.parametrize("wrong", [[4], [0, -5], [[1, 2], [99, 0]]], ids=str)
+def test_take_refuses_indices_that_are_none(wrong):
+    """In a program and at once; also where only the gradient is wanted, which takes nothing."""
+    x, t, i = np.arange(4.0), lm.placeholder((4,), "float64"), lm.placeholder(np.shape(wrong), "int64")
+    both = lm.function([t, i], lm.take(t, i)), lm.function([t, i], lm.grad(lm.sum(lm.take(t, i)), t))
+    for f in (lm.take, *both):
+        with pytest.raises(ValueError, match=r"expected indices from -4 to 3, got (4|-5|99) as number \d of"):
+            f(x, np.array(wrong))
+    assert both[0](x, np.zeros(np.shape(wrong), np.int64)).sum() == 0
+    with pytest.raises(ValueError, match="got an empty one"):
+        lm.take(np.zeros((0, 3)), [0])
+
+
+def test_a_power_has_the_shape_and_type_of_its_operands():
+    a, i = lm.placeholder(()), lm.placeholder((2,), "int64")
+    for exponent in (1.0, 2.0, 0.5, -1.0, 3.0):
+        assert lm.power(a, lm.full((3,), exponent)).shape == (3,)
+        assert lm.power(i, exponent).dtype == "float32"
+        assert lm.power(a, lm.full((), exponent, "float64")).dtype == "float64"
+
+
 def test_one_hot_cast_and_makers(rng):
     labels = np.array([0, 3, 1, 3])
     want = np.eye(4)[labels]

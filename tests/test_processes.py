@@ -297,6 +297,22 @@ def child(code: str, **environment: str) -> str:
     return done.stdout
 
 
+def test_without_room_for_threads_the_caller_works_alone():
+    child("""
+import resource
+x = np.ones((1000, 1000), np.float32)
+lm.set_num_threads(1)
+lm.matmul(x, x)
+pages = int(open('/proc/self/statm').read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 20_000_000, resource.RLIM_INFINITY))
+lm.set_num_threads(64)
+assert lm.matmul(x, x)[0, 0] == 1000
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+lm.set_num_threads(2)
+assert lm.matmul(x, x)[0, 0] == 1000
+""")
+
+
 def test_the_number_of_threads_follows_affinity():
     one = min(os.sched_getaffinity(0))
     assert child(f"os.sched_setaffinity(0, [{one}])\nprint(lm.get_num_threads())") == "1\n"

@@ -306,7 +306,7 @@ def check(program: Program) -> None:
         by_name = {f"x{i}": a for i, a in enumerate(arrays)}
         for value, dump in zip(got, dumps, strict=True):
             want = evaluate(dump, by_name, int(batch))
-            assert value.shape == want.shape
+            assert (value.shape, value.dtype) == (want.shape, np.dtype(dump[-1]["dtype"]))
             scale = 1 + np.abs(want.astype(np.float64)).max(initial=0)
             np.testing.assert_allclose(value, want, rtol=1e-9, atol=1e-10 * scale, err_msg=f"batch {batch}")
 
@@ -480,3 +480,45 @@ def test_reductions_beside_two_axes_of_the_batch(axes):
     got = lm.function([x, y], [lm.sum(z, axis=axes), lm.max(stacked, axis=axes)])(a, b)
     assert np.array_equal(got[0], (a @ b).sum(axis=axes))
     assert np.array_equal(got[1], np.stack([a @ b, a @ b * 2], axis=3).max(axis=axes))
+
+
+@pytest.mark.parametrize("after", [0, 1], ids=["then multiplied", "then a chain"])
+@pytest.mark.parametrize("length", range(34, 52))
+def test_a_chain_as_long_as_a_step_may_be(length, after):
+    """The view of a row value stood in a step that had no more room for the value."""
+    x = lm.placeholder((None, 5), "float64", name="x0")
+    y = x
+    for i in range(length):
+        y = lm.tanh(y) if i % 2 else lm.sin(y)
+    y = y * lm.expand_dims(lm.tanh(lm.sum(y, -1)) if after else lm.sum(y, -1), -1)
+    gradient = lm.grad(lm.sum(y * y), x)
+    values = np.linspace(-1, 1, 15).reshape(3, 5)
+    (got,) = core.Program([x.node], [gradient.node]).run([values])
+    np.testing.assert_allclose(got, evaluate(core.dump([gradient.node], False), {"x0": values}, 3), rtol=1e-10, atol=1e-14)
+
+
+TYPES = {
+    "minus minus bool": (lambda b, i: lm.negative(lm.negative(b)), "int64"),
+    "a quotient by one": (lambda b, i: i / 1, "float32"),
+    "a product of such": (lambda b, i: (i / 1) @ (i / 1), "float32"),
+}
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize("name", TYPES)
+def test_folding_changes_no_type(name, optimize):
+    build, dtype = TYPES[name]
+    b, i = lm.placeholder((2,), "bool"), lm.placeholder((2, 2), "int64")
+    out = build(b, i)
+    assert out.dtype == dtype
+    (got,) = core.Program([b.node, i.node], [out.node], optimize=optimize).run([np.array([True, False]), np.eye(2, dtype=np.int64)])
+    assert got.dtype == dtype
+
+
+def test_a_users_zero_stays_a_number_beside_a_layer_with_two_modes():
+    """0 times infinity is no number, whether a dropout stands before it among the outputs or not."""
+    x = lm.placeholder((2,))
+    z, other = lm.log(lm.full((2,), 0.0) * x) * 0.0, lm.Dropout(0.5)(x)
+    for outputs in ([z], [other, z], [z, other]):
+        values = lm.function([x], outputs, training=True)(np.ones(2, np.float32))
+        assert np.isnan(values[1 if outputs[0] is other else 0]).all()

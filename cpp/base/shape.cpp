@@ -1,6 +1,8 @@
 #include "base/shape.h"
 
+#include <deque>
 #include <limits>
+#include <mutex>
 #include <unordered_map>
 
 #include "base/check.h"
@@ -9,14 +11,16 @@
 namespace lamina {
 
 namespace {
-std::vector<std::string>& symbol_names() {
-  static std::vector<std::string> names{"", "B"};
-  return names;
-}
+// Programs are bound, and then name what does not fit, while other threads build.
+struct SymbolTable {
+  std::mutex mutex;
+  std::deque<std::string> names{"", "B"};  // whose elements stay where they are
+  std::unordered_map<std::string, Symbol> numbers{{"B", kBatch}};
+};
 
-std::unordered_map<std::string, Symbol>& symbols() {
-  static std::unordered_map<std::string, Symbol> numbers{{"B", kBatch}};
-  return numbers;
+SymbolTable& symbols() {
+  static auto* table = new SymbolTable;
+  return *table;
 }
 }  // namespace
 
@@ -27,13 +31,18 @@ DType dtype_of(const std::string& name) {
 }
 
 Symbol symbol(const std::string& name) {
-  auto& names = symbol_names();
-  const auto [entry, fresh] = symbols().emplace(name, static_cast<Symbol>(names.size()));
-  if (fresh) names.push_back(name);
+  SymbolTable& table = symbols();
+  const std::lock_guard<std::mutex> guard(table.mutex);
+  const auto [entry, fresh] = table.numbers.emplace(name, static_cast<Symbol>(table.names.size()));
+  if (fresh) table.names.push_back(name);
   return entry->second;
 }
 
-const std::string& symbol_name(Symbol s) { return symbol_names().at(static_cast<size_t>(s)); }
+const std::string& symbol_name(Symbol s) {
+  SymbolTable& table = symbols();
+  const std::lock_guard<std::mutex> guard(table.mutex);
+  return table.names.at(static_cast<size_t>(s));
+}
 
 namespace {
 Dim affine(int64_t coefficient, Symbol s, int64_t offset) {

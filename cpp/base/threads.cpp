@@ -7,7 +7,9 @@
 #include <fstream>
 #include <mutex>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #if defined(__linux__)
@@ -80,7 +82,10 @@ int default_threads() {
 class Pool {
  public:
   explicit Pool(int threads) : spin_(threads > available_cpus() ? Clock::duration::zero() : Clock::duration(kSpin)) {
-    for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
+    try {
+      for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
+    } catch (const std::system_error&) {  // no more threads to be had: those there are do the work
+    }
   }
 
   ~Pool() {
@@ -183,8 +188,8 @@ void watch_forks() {
 Pool* pool_of(int threads) {
   if (pool_threads != threads) {
     watch_forks();
-    delete pool;
-    pool = nullptr;
+    pool_threads = 0;
+    delete std::exchange(pool, nullptr);
     pool = new Pool(threads);
     pool_threads = threads;
   }

@@ -102,7 +102,7 @@ Attr to_attr(const std::string& op, const std::string& key, const py::handle& va
   if (key == "shape" || key == "start" || key == "stop" || key == "low" || key == "high" || key == "size") return to_shape(value);
   if (key == "axes" || key == "step" || key == "interior") return value.cast<std::vector<int64_t>>();
   if (key == "axis" || key == "classes" || key == "stream") return value.cast<int64_t>();
-  if (key == "keepdims") return value.cast<bool>();
+  if (key == "keepdims" || key == "from_end") return value.cast<bool>();
   if (key == "dtype") return dtype_of(value.cast<std::string>());
   if (key == "params" || key == "hyper") return value.cast<std::vector<double>>();
   if (key == "rule" || key == "name" || key == "options") return value.cast<std::string>();

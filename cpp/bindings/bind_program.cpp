@@ -63,7 +63,8 @@ py::list profile(Program& program, const py::sequence& arrays, int repeats) {
 }
 
 // Of the sizes that it was last bound to: which steps follow each other block by block, and beside which others.
-py::list stages(const Program& program) {
+py::list stages(Program& program) {
+  const Lock lock(program);
   py::list out;
   for (const runtime::Stage& stage : program.stages()) {
     py::list lanes;
@@ -98,7 +99,7 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
       check(job.order[i] >= 0 && job.order[i] < available, "[epoch] row ", job.order[i], " is not among the ", available, " rows");
   }
   job.batch_size = batch_size;
-  const int64_t batches = (job.rows + batch_size - 1) / batch_size;
+  const int64_t batches = runtime::batches_of(job);
   if (rate) {
     check(rates && rates->size() >= batches, "[epoch] expected a learning rate for each of the ", batches, " batches");
     job.rate = reinterpret_cast<double*>(rate->data());
@@ -170,7 +171,10 @@ void register_program(py::module_& m) {
                              })
       .def_property_readonly("stages", stages)
       .def_property_readonly("arena_bytes", &Program::arena_bytes)
-      .def_property_readonly("flops_per_row", &Program::flops_per_row);
+      .def_property_readonly("flops_per_row", [](Program& p) {
+        const Lock lock(p);
+        return p.flops_per_row();
+      });
 
   m.def(
       "permutation",

@@ -25,7 +25,7 @@ bool stands_for(const Tensor& a, const Tensor& b) {
 }  // namespace
 
 Tensor neg(const Tensor& x) {
-  if (x->is("neg")) return x->inputs[0];
+  if (x->is("neg") && x->inputs[0]->dtype() == x->dtype()) return x->inputs[0];
   if (x->is("fill")) return fill(x->shape(), -x->attrs.get<double>("value"), x->dtype());
   return unary("neg", x);
 }
@@ -48,7 +48,7 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor div(const Tensor& a, const Tensor& b) {
-  if (is_fill(b, 1) && stands_for(a, b)) return a;
+  if (is_fill(b, 1) && is_float(a->dtype()) && stands_for(a, b)) return a;
   return binary("div", a, b);
 }
 

@@ -81,7 +81,11 @@ Tensor div_grad(const Tensor& y, const Tensor& dy, int i) {
 }
 Tensor pow_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor &x = in(y, 0), &p = in(y, 1);
-  if (i == 0) return mul(dy, mul(p, binary("pow", x, sub(p, scalar_like(p, 1)))));
+  if (i == 0) {  // p x^(p - 1), and 0 where p is 0, whatever x
+    const Tensor one = scalar_like(p, 1), zero = scalar_like(p, 0);
+    const Tensor exponent = p->is("fill") && !is_fill(p, 0) ? p : where(binary("eq", p, zero), one, p);
+    return mul(dy, mul(p, binary("pow", x, sub(exponent, one))));
+  }
   // x^p ln x, and 0 where x = 0: the limit for p > 0
   const Tensor zero = scalar_like(x, 0);
   return mul(dy, where(binary("eq", x, zero), zero, mul(y, unary("log", x))));

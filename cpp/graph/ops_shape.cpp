@@ -158,6 +158,9 @@ Tensor concatenate_grad(const Tensor& y, const Tensor& dy, int i) {
   return make("slice", {dy}, {{"start", start}, {"stop", stop}, {"step", Ints(start.size(), 1)}});
 }
 
+// Whether negative indices count from the end of the axis; else they are none.
+bool counts_from_end(const Tensor& y) { return y->attrs.get<bool>("from_end", true); }
+
 // y[.., i.., ..] = x[.., indices[i..], ..]
 Type infer_take(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const Shape &x = inputs[0]->shape(), &indices = inputs[1]->shape();
@@ -174,7 +177,7 @@ Tensor take_grad(const Tensor& y, const Tensor& dy, int i) {
   if (i == 1) return nullptr;
   const int64_t axis = y->attrs.get<int64_t>("axis");
   const Dim& size = y->inputs[0]->shape()[static_cast<size_t>(axis)];
-  return make("scatter_add", {y->inputs[1], dy}, {{"axis", axis}, {"size", Shape{size}}});
+  return make("scatter_add", {y->inputs[1], dy}, {{"axis", axis}, {"size", Shape{size}}, {"from_end", counts_from_end(y)}});
 }
 
 // Zeros of `size` along the axis, with the slices of `updates` added where the indices say.
@@ -194,7 +197,7 @@ Type infer_scatter_add(const Op& op, const Tensors& inputs, const Attrs& attrs) 
 }
 Tensor scatter_add_grad(const Tensor& y, const Tensor& dy, int i) {
   if (i == 0) return nullptr;
-  return make("take", {dy, y->inputs[0]}, {{"axis", y->attrs.get<int64_t>("axis")}});
+  return make("take", {dy, y->inputs[0]}, {{"axis", y->attrs.get<int64_t>("axis")}, {"from_end", counts_from_end(y)}});
 }
 
 }  // namespace

@@ -68,10 +68,12 @@ Roots rewrite(const Roots& roots, const Rule& rule) {
   return result;
 }
 
-bool is_zero(const Tensor& x) { return is_fill(x, 0); }
+// The other branch of in_training sends back zeros that are zeros by construction: what they flow through is zero as well. A user's own
+// zeros are numbers like others (0 times infinity is no number), and a value must not depend on what is computed beside it.
+using Zeros = std::unordered_set<const Node*>;
 
-// The other branch of in_training sends back zeros that are zeros by construction: what they flow through is zero as well.
-Tensor propagate_zero(const Node& node, const Tensors& in) {
+Tensor propagate_zero(const Node& node, const Tensors& in, const Zeros& zeros) {
+  const auto is_zero = [&](const Tensor& x) { return zeros.count(x.get()) > 0; };
   const std::string& op = node.op->name;
   const bool first = !in.empty() && is_zero(in[0]);
   const bool both = in.size() == 2 && (is_zero(in[0]) || is_zero(in[1]));
@@ -85,14 +87,15 @@ Tensor propagate_zero(const Node& node, const Tensors& in) {
 }  // namespace
 
 Roots resolve_modes(Roots roots, bool training) {
-  bool branched = false;
+  Zeros zeros;
   Tensors assigned;
   std::vector<uint64_t> assigners;
   std::unordered_set<const Variable*> seen, random_states;
   const auto rule = [&](const Node& node, const Tensors& in) -> Tensor {
     if (node.is("in_training")) {
-      branched = true;
-      return in[training ? 0 : 1];
+      const Tensor& taken = in[training ? 0 : 1];
+      if (is_fill(taken, 0)) zeros.insert(taken.get());
+      return taken;
     }
     if (node.is("stop_gradient")) return in[0];
     if (node.is("update_state")) {
@@ -103,9 +106,11 @@ Roots resolve_modes(Roots roots, bool training) {
       }
       return in[0];
     }
-    if (branched)
-      if (Tensor zero = propagate_zero(node, in)) return zero;
-    if (branched && node.is("add")) return add(in[0], in[1]);
+    if (Tensor zero = propagate_zero(node, in, zeros)) {
+      zeros.insert(zero.get());
+      return zero;
+    }
+    if (node.is("add") && (zeros.count(in[0].get()) > 0 || zeros.count(in[1].get()) > 0)) return add(in[0], in[1]);
     return nullptr;
   };
   Roots result = rewrite(roots, rule);

@@ -179,6 +179,7 @@ class Clusterer {
       joins[i] = p.member && can_join(node->inputs[i].get(), p, node, n, i);
       n.level = std::max(n.level, p.level + (joins[i] || is_there(node->inputs[i].get(), node) ? 0 : 1));
     }
+    if (node->is("reshape") && !joins[0]) n.member = false;  // a view of what another program leaves in memory
     if (n.form == Form::total && !joins[0]) n.domain = node->inputs[0]->shape();  // of a value in memory, not of a tile's rows
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Node* input = node->inputs[i].get();

@@ -90,6 +90,9 @@ Needs needs_of(const std::vector<StepPtr>& steps) {
       if (made != maker.end() && made->second != i) needs[i].push_back({made->second, memory_of(node)});
       if (changed != changer.end() && changed->second != i) needs[changed->second].push_back({i, nullptr});
     }
+  for (size_t i = 0; i < steps.size(); ++i)
+    for (size_t j = 0; j < steps.size(); ++j)
+      if (!steps[i]->changes.empty() && steps[j]->may_fail() && i != j) needs[i].push_back({j, nullptr});
   return needs;
 }
 

@@ -1,5 +1,5 @@
-// A program is a list of steps. A step is made once, bound whenever the batch size changes, and run: nothing allocates, throws or
-// logs while it runs.
+// A program is a list of steps. A step is made once, bound whenever the batch size changes, and run: nothing allocates or logs while it
+// runs, and nothing throws but what may_fail().
 #pragma once
 
 #include <cstdint>
@@ -66,6 +66,7 @@ class Step {
   double work() const { return work_ + bytes_; }
   virtual RowWise* row_wise() { return nullptr; }
   virtual bool alone() const { return false; }  // calls the host: on the caller's thread, with nothing beside it
+  virtual bool may_fail() const { return alone(); }  // by what the values are: no variable is written before it has run
 
   std::string name;                         // e.g. "matmul+relu"
   std::vector<const graph::Node*> nodes;    // what it computes

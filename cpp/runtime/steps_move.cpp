@@ -1,6 +1,8 @@
 // Steps that move elements: copies, joins, paddings, gathers and scatters.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <string>
 
 #include "runtime/steps.h"
 #include "runtime/strided_copy.h"
@@ -123,18 +125,36 @@ class IndexedStep : public NodeStep {
     inner_ = count(Sizes(s.begin() + static_cast<ptrdiff_t>(axis) + 1, s.end()));
     size_ = s[axis];
     count_ = count(indices_.sizes);
+    least_ = node_->attrs.get<bool>("from_end", true) ? -size_ : 0;
+    check(size_ > 0 || count_ == 0, "[", node_->op->name, "] expected an axis with entries to take from, got an empty one");
     bytes_ = 2.0 * static_cast<double>(count(picked_.sizes)) * static_cast<double>(size_of(picked_.dtype));
   }
 
-  // An index counts from the end where it is negative; what lies outside is clamped to the last (labels and indices of a user's are
-  // checked before they get here).
+  // A negative index counts from the end, where the node allows it. What lies outside is clamped, and an error when all units are done.
   int64_t index(const Run& run, int64_t i) const {
     const int64_t value = reinterpret_cast<const int64_t*>(run.at(indices_.buffer))[indices_.offset + i];
+    if (value < least_ || value >= size_) outside_.store(i, std::memory_order_relaxed);
     return std::clamp<int64_t>(value < 0 ? value + size_ : value, 0, size_ - 1);
   }
 
+ public:
+  bool may_fail() const override { return true; }
+
+  void finish(const Run& run) const override {
+    const int64_t i = outside_.exchange(-1, std::memory_order_relaxed);
+    if (i < 0) return;
+    const int64_t value = reinterpret_cast<const int64_t*>(run.at(indices_.buffer))[indices_.offset + i];
+    const std::string label = node_->scope ? node_->scope->label() : "";
+    fail("[", label.empty() ? node_->op->name : label, "] expected indices from ", least_, " to ", size_ - 1, ", got ", value,
+         " as number ", i, " of ", count_, "; correct the indices, or give the axis more entries");
+  }
+
+ protected:
   Strided table_, indices_, picked_;
-  int64_t outer_ = 0, inner_ = 0, size_ = 0, count_ = 0;
+  int64_t outer_ = 0, inner_ = 0, size_ = 0, count_ = 0, least_ = 0;
+
+ private:
+  mutable std::atomic<int64_t> outside_{-1};  // the place of an index that is none
 };
 
 class TakeStep final : public IndexedStep {
@@ -150,7 +170,6 @@ class TakeStep final : public IndexedStep {
     const size_t line = static_cast<size_t>(inner_) * element;
     const char* table = run.at(table_.buffer) + static_cast<size_t>(table_.offset) * element;
     char* picked = run.at(picked_.buffer);
-    if (size_ == 0) return;
     for (int64_t o = first; o < last; ++o)
       for (int64_t i = 0; i < count_; ++i)
         std::memcpy(picked + static_cast<size_t>(o * count_ + i) * line,
@@ -181,7 +200,6 @@ class ScatterAddStep final : public IndexedStep {
     T* table = reinterpret_cast<T*>(run.at(table_.buffer));
     const T* picked = reinterpret_cast<const T*>(run.at(picked_.buffer)) + picked_.offset;
     std::fill(table + first * size_ * inner_, table + last * size_ * inner_, T(0));
-    if (size_ == 0) return;
     for (int64_t o = first; o < last; ++o)
       for (int64_t i = 0; i < count_; ++i) {
         T* to = table + (o * size_ + index(run, i)) * inner_;

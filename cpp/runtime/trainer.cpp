@@ -31,6 +31,8 @@ void gather_batch(char* to, DType type, const Rows& rows, const int64_t* order, 
 
 }  // namespace
 
+int64_t batches_of(const Epoch& epoch) { return epoch.rows == 0 ? 0 : (epoch.rows - 1) / epoch.batch_size + 1; }
+
 int64_t run_epoch(Program& program, const Epoch& epoch) {
   const size_t inputs = program.input_count(), outputs = program.output_count();
   std::vector<AlignedBuffer> batch(inputs), spare(outputs);
@@ -41,7 +43,7 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
 
   using Clock = std::chrono::steady_clock;
   auto last_poll = Clock::now();
-  const int64_t batches = epoch.rows == 0 ? 0 : (epoch.rows + epoch.batch_size - 1) / epoch.batch_size;
+  const int64_t batches = batches_of(epoch);
   int64_t bound_rows = -1;
   double* scalar = epoch.scalars;
   Program::Options options;

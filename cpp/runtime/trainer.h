@@ -22,6 +22,8 @@ struct Epoch {
   bool guarded = false;  // whether to end at the first loss, output 0, that is not finite: before its update
 };
 
+int64_t batches_of(const Epoch& epoch);
+
 // Runs the epoch's batches; returns how many were done. Other programs of the same variables run between two batches.
 int64_t run_epoch(Program& program, const Epoch& epoch);
 

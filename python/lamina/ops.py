@@ -78,14 +78,15 @@ def square(x: Tensor) -> Tensor:
 @operation(2)
 def power(a: Tensor, b: Tensor) -> Tensor:
     """a^b, element by element; a, b: shapes that broadcast. The gradient with respect to b is 0 where a is 0."""
-    exponent = b.node.attrs.get("value") if b.node.op == "fill" else None
+    same = b.node.op == "fill" and b.ndim == 0 and b.dtype == a.dtype and a.dtype.startswith("float")  # as the result
+    exponent = b.node.attrs["value"] if same else None
     if exponent == 1:
         return a
     if exponent == 2:
         return make("mul", [a, a])
-    if exponent == 0.5 and a.dtype.startswith("float"):
+    if exponent == 0.5:
         return make("sqrt", [a])
-    if exponent == -1 and a.dtype.startswith("float"):
+    if exponent == -1:
         return make("div", [_like(1.0, a), a])
     return make("pow", [a, b])
 
@@ -412,7 +413,7 @@ def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
 
 @operation(2)
 def take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
-    """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end); bounds are not checked."""
+    """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end); ValueError for others."""
     if indices.dtype != "int64":
         raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; cast them to int64")
     return make("take", [x, indices], axis=_axis(axis, x.ndim, "take"))

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lamina import activations, checks, initializers, ops
+from lamina import activations, checks, initializers
 from lamina.activations import Activation as Function
 from lamina.initializers import AnyInitializer
 from lamina.layers.base import Layer, features, floating, same_features
+from lamina.lift import make
 from lamina.tensor import Parameter, Tensor
 
 
@@ -109,7 +110,7 @@ class Embedding(Layer):
     `num_embeddings`: n, the rows of W "weight"; `embedding_dim`: its columns. W starts from N(0, 1). i: (batch, ...) of 0 .. n - 1;
     y: (batch, ..., embedding_dim). `dtype`: of W, float32 unless given.
 
-    Errors: TypeError for inputs that are not integers.
+    Errors: TypeError for inputs that are not integers; ValueError for numbers outside 0 .. n - 1.
 
     >>> lm.Embedding(100, 16)(lm.Input(5, dtype="int64")).shape
     (B, 5, 16)
@@ -131,7 +132,7 @@ class Embedding(Layer):
     def forward(self, x: Tensor) -> Any:
         if x.dtype != "int64":
             raise TypeError(f"expected integers from 0 to {self.num_embeddings - 1}, got {x.dtype}; pass Input(..., dtype='int64')")
-        return ops.take(self.weight, x, axis=0)
+        return make("take", [self.weight, x], axis=0, from_end=False)
 
 
 class Lambda(Layer):
