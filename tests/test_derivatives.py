@@ -154,6 +154,9 @@ def test_readout_says_what_is_wrong(rng):
         lm.Sequential(lm.Dense(1), seed=0).fit_readout(np.ones((1, 3)), [1.0])
     with pytest.raises(ValueError, match="without an activation"):
         lm.Sequential(lm.Dense(1, "tanh"), seed=0).fit_readout(x, x[:, 0])
+    for activation in ("relu", "leaky_relu", "elu", "relu6"):  # each of them the identity somewhere
+        with pytest.raises(ValueError, match="without an activation"):
+            lm.Sequential(lm.Dense(1, activation), seed=0).fit_readout(x, x[:, 0])
     with pytest.raises(ValueError, match="expected targets with 2 columns"):
         lm.Sequential(lm.Dense(2), seed=0).fit_readout(x, x[:, 0])
     with pytest.raises(ValueError, match=r"expected classes from 0 to 1, got 0 to 2; use Readout\(classes\)"):
@@ -234,3 +237,15 @@ def test_a_readout_of_classes_and_of_several_outputs(rng):
             alone.parameters[f"dense_1.{name}"] = both.parameters[f"dense_1.{name}"]
         alone.fit_readout(x, targets[key], l2)
         np.testing.assert_allclose(alone.predict(x), found[key].reshape(50, -1), rtol=1e-9, atol=1e-12)
+
+
+def test_the_jacobian_through_a_batch_norm_is_that_of_prediction(rng):
+    """While training, its samples mix: what stood there was the derivative of the sum over all of them, 0."""
+    x = lm.Input(2, dtype="float64")
+    h = lm.BatchNorm()(x)
+    j = lm.jacobian(h, x)
+    lm.Model(x, h, seed=0, dtype="float64")
+    values = rng.normal(size=(3, 2))
+    for training in (False, True):
+        got = lm.function([x], j, training=training)(values)
+        np.testing.assert_allclose(got, np.broadcast_to(np.eye(2) / np.sqrt(1 + 1e-5), (3, 2, 2)), rtol=1e-12)

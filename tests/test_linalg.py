@@ -487,3 +487,9 @@ def test_programs_agree_with_the_evaluator(build):
         np.testing.assert_allclose(
             lm.function([x], tensor)(point), reference.evaluate_tensor(tensor, {"x": point}), rtol=1e-9, atol=1e-10
         )
+
+
+@pytest.mark.parametrize("axis", [2, 5, -3, (0, 2)])
+def test_a_norm_refuses_axes_that_are_not_there(axis):
+    with pytest.raises(ValueError, match=r"\[norm\] expected axes from -2 to 1"):
+        lm.linalg.norm(np.eye(3), None, axis)

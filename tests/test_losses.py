@@ -518,3 +518,36 @@ OPTIONS = {
 def test_option_refused(option):
     with pytest.raises((ValueError, TypeError), match=f"expected {option}"):
         OPTIONS[option]()
+
+
+# ---- numbers at the ends ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_class_may_be_masked_by_minus_infinity():
+    z, y, loss = lm.placeholder((1, 3), "float64"), np.array([1]), lm.losses.CrossEntropy()
+    value, slope = lm.function([z], [loss(z, y), lm.grad(loss(z, y), z)])(np.array([[-np.inf, 0.0, 1.0]]))
+    p = 1 / (1 + np.e)
+    np.testing.assert_allclose(value, -np.log(p), rtol=1e-14)
+    np.testing.assert_allclose(slope, [[0.0, p - 1, 1 - p]], rtol=1e-14)
+
+
+@pytest.mark.parametrize("make", [lm.losses.BinaryCrossEntropy, lambda: lm.losses.Focal(0, alpha=None)], ids=["bce", "focal"])
+def test_a_small_cross_entropy_keeps_its_digits(make):
+    z = np.array([[8.0], [12.0], [17.0], [40.0]])
+    for sign, target in ((1, 1.0), (-1, 0.0)):
+        for value, want in zip(z, np.log1p(np.exp(-z)), strict=True):
+            got = make()(np.array([sign * value], np.float32), np.full((1, 1), target, np.float32))
+            np.testing.assert_allclose(got, want[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.1, 0.5, 1.0, 2.0])
+def test_focal_has_a_slope_where_a_sample_is_sure(gamma):
+    z, loss = lm.placeholder((1, 2)), lm.losses.Focal(gamma)
+    slopes = lm.function([z], [lm.grad(loss(z, y), z) for y in (np.array([0]), np.array([[1.0, 0.0]]))])
+    for size in (20, 60, 90, 120, 1e4):
+        assert all(np.isfinite(slope).all() for slope in slopes(np.array([[size, -size]], np.float32)))
+
+
+@pytest.mark.parametrize("weight", [1e-29, 1e-35, 1e-300, 0.0])
+def test_small_weights_weigh_as_large_ones(weight):
+    assert lm.losses.MSE()(np.zeros((3, 1)), np.ones((3, 1)), np.full(3, weight)) == (weight > 0)

@@ -462,3 +462,82 @@ def test_an_assigned_rate_counts_at_the_next_quick_step():
         fast.optimizer.lr = rate
         fast.train_step(x, y)
     assert slow.train_step(x.tolist(), y) == fast.train_step(x, y)
+
+
+# ---- freezing --------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_frozen_layer_stays_and_thaws(rng, tmp_path):
+    x, y = rng.normal(size=(16, 5)), rng.normal(size=(16, 1))
+    net = lm.Sequential(lm.Dense(4, "relu"), lm.BatchNorm(), lm.Dense(1), seed=0).build(5).compile("mse", "adam")
+
+    def moved(model) -> set[str]:
+        before = dict(model.parameters.items())
+        model.train_step(x, y)
+        return {name for name, value in model.parameters.items() if not np.array_equal(value, before[name])}
+
+    everything = moved(net)
+    assert len(everything) == 8
+    net.layers[0].trainable = False
+    weights = {"dense_1.weight", "dense_1.bias"}
+    assert moved(net) == everything - weights and not net.layers[0].trainable
+    net.save(tmp_path / "net")
+    again = lm.load(tmp_path / "net").compile("mse", "adam")
+    assert [layer.trainable for layer in again.layers] == [False, True, True] and moved(again) == everything - weights
+    for model in (net, again):
+        model.layers[0].trainable = model.layers[1].trainable = True
+        assert moved(model) == everything  # the running statistics were never weights
+    net.parameters.tensor("dense_2.bias").trainable = False
+    assert moved(net) == everything - {"dense_2.bias"}
+    with pytest.raises(ValueError, match="expected a weight to train"):
+        net.parameters.tensor("batch_norm_1.running_mean").trainable = True
+
+
+def test_a_layer_is_frozen_before_it_is_built():
+    layer = lm.Dense(4)
+    layer.trainable = False
+    net = lm.Sequential(layer, lm.Dense(1), seed=0).build(3)
+    assert [p.name for p in net.programs.trainable] == ["dense_2.weight", "dense_2.bias"]
+
+
+def test_whole_numbers_are_not_trained():
+    for value in (1, (2, 3), np.arange(3), True):
+        with pytest.raises(TypeError, match=r"\[Parameter\] expected float32 or float64 for what is trained, got (int64|bool)"):
+            lm.Parameter(value)
+    assert lm.Parameter(1, dtype="float32").value == 1 and lm.Parameter((2, 3), trainable=False).dtype == "int64"
+    assert lm.Parameter([2, 3], init=lm.initializers.ones).shape == (2, 3)
+
+
+# ---- the short way and the long way ----------------------------------------------------------------------------------------------
+
+
+ODD = {
+    "float16": lambda x: x.astype(np.float16),
+    "big-endian": lambda x: x.astype(">f8"),
+    "objects": lambda x: x.astype(object),
+    "no rows": lambda x: x[:0],
+    "one sample": lambda x: x[0],
+    "other features": lambda x: x[:, :3],
+    "complex": lambda x: x.astype(complex),
+    "text": lambda x: x.astype(str),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_a_later_call_takes_and_refuses_what_the_first_one_does(kind, rng):
+    """Also where an array that needs no look has opened the short way."""
+    x, y = rng.normal(size=(8, 5)), rng.normal(size=(8, 1))
+    odd = ODD[kind](x)
+
+    def outcome(call):
+        try:
+            return np.shape(call())
+        except (ValueError, TypeError) as error:
+            return str(error)
+
+    net = lm.Sequential(lm.Dense(1), seed=0).build(5).compile("mse", "sgd")
+    first = outcome(lambda: net.predict(odd)), outcome(lambda: net.train_step(odd, y[: len(odd)]))
+    for _ in range(2):
+        net.predict(x)
+        net.train_step(x, y)
+    assert first == (outcome(lambda: net.predict(odd)), outcome(lambda: net.train_step(odd, y[: len(odd)])))

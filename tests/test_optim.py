@@ -337,11 +337,27 @@ def test_state_copied_over_gives_the_same_steps():
     assert all(np.array_equal(a.now[name], b.now[name]) for name in SHAPES)
 
 
-def test_another_models_state_is_refused():
-    optimizer = optim.Adam()
-    optimizer.bind([lm.Parameter(np.zeros((2, 3)), name="w")])
+@pytest.mark.parametrize("make", [lambda: optim.SGD(0.1, momentum=0.9), optim.Adam, optim.LBFGS, optim.LevenbergMarquardt])
+def test_an_optimizer_begins_anew_with_another_model_and_does_not_come_back(make, rng):
+    def net(width=5):
+        return lm.Sequential(lm.Dense(width, "tanh"), lm.Dense(1), seed=0, dtype="float64")
+
+    x = rng.normal(size=(20, 3))
+    optimizer, arguments = make(), (x, np.sin(x[:, :1]))
+    first, second = net(), net()
+    losses = [n.fit(*arguments, loss="mse", optimizer=optimizer, epochs=5, verbose=0)["loss"] for n in (first, second)]
+    assert np.array_equal(*losses) and optimizer.steps == 5
+    assert net(7).fit(*arguments, loss="mse", optimizer=optimizer, epochs=2, verbose=0)["loss"][-1] > 0
+    with pytest.raises(ValueError, match="make an optimizer for each model"):
+        second.fit(*arguments, epochs=1, verbose=0)
+    first.compile("mse", make()).fit(*arguments, epochs=1, verbose=0)
+
+
+def test_a_state_of_another_shape_is_refused():
+    optimizer, kept = optim.Adam(), lm.Parameter(np.zeros(3), name="b")
+    optimizer.bind([kept, lm.Parameter(np.zeros((2, 3)), name="w")])
     with pytest.raises(ValueError, match=r"\[optim.Adam\] expected a parameter of shape \(2, 3\) for w.exp_avg, got \(4,\)"):
-        optimizer.bind([lm.Parameter(np.zeros(4), name="w")])
+        optimizer.bind([kept, lm.Parameter(np.zeros(4), name="w")])
 
 
 # ---- an optimizer of one's own ---------------------------------------------------------------------------------------------------

@@ -229,6 +229,27 @@ def test_nets_that_share_layers_take_turns():
     thread.join()
 
 
+def test_what_constants_alone_make_is_made_once():
+    """However often the number of rows changes; what depends on that number is made anew."""
+    from lamina.lift import constant
+    from lamina.linalg import host
+
+    x, calls, rule = lm.placeholder((None, 2), "float64"), [], host.RULES["inv"]
+    rows = lm.size(x, axis=0)
+    try:
+        host.RULES["inv"] = rule._replace(compute=lambda *arrays: (calls.append(1), rule.compute(*arrays))[1])
+        f = lm.function(
+            [x], [x @ lm.linalg.inv(constant(2 * np.eye(2))), lm.linalg.inv(lm.cast(rows, "float64") * constant(np.eye(2)))]
+        )
+        for n in (3, 5, 3, 7):
+            product, inverse = f(np.ones((n, 2)))
+            assert np.array_equal(product, np.full((n, 2), 0.5))
+            np.testing.assert_allclose(inverse, np.eye(2) / n)
+    finally:
+        host.RULES["inv"] = rule
+    assert len(calls) == 1 + 4
+
+
 def test_a_program_that_runs_itself_is_an_error_and_no_deadlock():
     from lamina.linalg import host
 
@@ -438,3 +459,21 @@ assert os.waitpid(child, 0)[1] == 0
 @pytest.mark.parametrize("name", ENDS)
 def test_the_interpreter_ends_cleanly_during_work(name):
     child(BUSY + ENDS[name])
+
+
+def test_a_fork_waits_for_no_thread_that_waits_for_it():
+    """The forking thread has the turn that another one wants."""
+    child("""
+from lamina import _core
+net = lm.Sequential(lm.Dense(64), seed=0).compile("mse", "sgd").build(8)
+x = np.ones((16, 8), np.float32)
+with _core.Section([net.parameters.tensor(name).variable for name in net.parameters]):
+    thread = threading.Thread(target=net.predict, args=(x,))
+    thread.start()
+    time.sleep(0.1)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+thread.join()
+""")

@@ -13,7 +13,7 @@ constexpr std::chrono::milliseconds kPatience{5};  // for a thread that was woke
 
 std::atomic<Waiting> waiting_for_others{[](void (*wait)(void*), void* context) { wait(context); }};
 
-// ---- The gate that a fork closes: threads inside have a turn or wait for one ----
+// ---- The gate that a fork closes: threads inside have a turn, or are about to see whether it is free ----
 
 std::atomic<int> inside{0};
 std::atomic<bool> closed{false};
@@ -90,25 +90,25 @@ Turns* Turns::take() {
   return asked.second;
 }
 
+// Whoever waits is outside the gate: a fork need not wait for it, which may be for ever where the forking thread has the turn.
 Turns* Turns::queue() {
+  Turns* at = nullptr;
+  const auto start = Clock::now();
   while (true) {
-    if (Turns* at = try_take()) return at;
-    if (!try_pass_gate()) {
+    if (Turns* now = root(); now != at) {
+      if (at != nullptr) at->waiting_.fetch_sub(1, std::memory_order_seq_cst);
+      now->waiting_.fetch_add(1, std::memory_order_seq_cst);
+      at = now;
+    }
+    if (Turns* taken = try_take()) {
+      at->waiting_.fetch_sub(1, std::memory_order_seq_cst);
+      taken->entries_.fetch_add(1, std::memory_order_release);
+      return taken;
+    }
+    if (closed.load(std::memory_order_seq_cst))
       closed.wait(true);
-      continue;
-    }
-    Turns* at = root();
-    at->waiting_.fetch_add(1, std::memory_order_seq_cst);
-    const auto start = Clock::now();
-    bool entered = at->enter();
-    while (!entered) {
-      if (Clock::now() - start > kSpin) at->taken_.wait(1, std::memory_order_seq_cst);
-      entered = at->enter();
-    }
-    at->waiting_.fetch_sub(1, std::memory_order_seq_cst);
-    at->entries_.fetch_add(1, std::memory_order_release);
-    if (at->part_of_.load(std::memory_order_acquire) == nullptr) return at;
-    at->give();
+    else if (Clock::now() - start > kSpin)
+      at->taken_.wait(1, std::memory_order_seq_cst);
   }
 }
 

@@ -269,7 +269,7 @@ void register_variables(py::module_& m) {
       .def_readwrite("name", &Variable::name)
       .def_property_readonly("dtype", [](const Variable& v) { return name_of(v.dtype); })
       .def_property_readonly("shape", [](const Variable& v) { return py::tuple(py::cast(v.sizes)); })
-      .def_readonly("trainable", &Variable::trainable)
+      .def_readwrite("trainable", &Variable::trainable)
       .def_property(
           "note", [](const Variable& v) { return v.note ? *static_cast<py::object*>(v.note.get()) : py::none(); },
           [](Variable& v, py::object note) {

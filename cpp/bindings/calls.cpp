@@ -1,6 +1,7 @@
 #include "bindings/calls.h"
 
 #include <chrono>
+#include <optional>
 
 namespace lamina::bindings {
 
@@ -8,7 +9,7 @@ using runtime::Program;
 
 namespace {
 
-runtime::Source source_of(const py::array& array) {
+std::optional<runtime::Source> find_source(const py::array& array) {
   using runtime::Source;
   const py::dtype dtype = array.dtype();
   const char order = dtype.byteorder();
@@ -25,8 +26,13 @@ runtime::Source source_of(const py::array& array) {
       default: break;
     }
   }
-  fail<TypeError>("expected an array of bool, integers, float32 or float64, got ", py::cast<std::string>(py::str(dtype)),
-                  "; convert it with astype");
+  return std::nullopt;
+}
+
+runtime::Source source_of(const py::array& array) {
+  if (const auto source = find_source(array)) return *source;
+  fail<TypeError>("expected an array of bool, integers, float32 or float64, got ",
+                  py::cast<std::string>(py::str(array.dtype())), "; convert it with astype");
 }
 
 // The array as the program reads it as input i: itself where type and layout fit, a converted copy otherwise.
@@ -69,6 +75,8 @@ const py::dtype& native(DType type) {
       new std::array<py::dtype, 4>{py::dtype("bool"), py::dtype("int64"), py::dtype("float32"), py::dtype("float64")};
   return (*types)[static_cast<size_t>(type)];
 }
+
+bool is_readable(const py::array& array) { return find_source(array).has_value(); }
 
 runtime::Rows rows_of(const py::array& array) {
   return {static_cast<const char*>(array.data()), source_of(array), sizes_of(array),

@@ -43,6 +43,17 @@ const py::detail::PyArray_Proxy* exact(PyObject* value) {
   return Py_TYPE(value) == py::detail::npy_api::get().PyArray_Type_ ? py::detail::array_proxy(value) : nullptr;
 }
 
+// Whether the array is what the program expects as input i, in rank, features and a type that it reads. Anything else goes the
+// long way, which converts it or says what is wrong.
+bool is_usual(const Program& program, size_t i, PyObject* value, const py::detail::PyArray_Proxy* array) {
+  const graph::Type& expected = program.input_type(i);
+  const size_t rank = expected.shape.size();
+  if (rank == 0 || static_cast<size_t>(array->nd) != rank) return false;
+  for (size_t axis = 1; axis < rank; ++axis)
+    if (expected.shape[axis].constant() && array->dimensions[axis] != expected.shape[axis].offset) return false;
+  return array->descr == native(expected.dtype).ptr() || is_readable(py::reinterpret_borrow<py::array>(value));
+}
+
 py::object array_of(Program& program, PyObject* const* values, Py_ssize_t n) {
   const Call call(program, values, static_cast<size_t>(n));
   Lock lock(program);
@@ -61,7 +72,7 @@ PyObject* single(PyObject* self, PyObject* const* values, Py_ssize_t n) {
 PyObject* predict(PyObject* self, PyObject* const* values, Py_ssize_t n) {
   const Quick& quick = quick_of(self);
   const auto* x = n == 1 ? exact(values[0]) : nullptr;
-  if (x == nullptr || x->nd == 0 || x->dimensions[0] > quick.most_rows) Py_RETURN_NONE;
+  if (x == nullptr || !is_usual(quick.program, 0, values[0], x) || x->dimensions[0] > quick.most_rows) Py_RETURN_NONE;
   return single(self, values, n);
 }
 
@@ -69,8 +80,10 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
   const Quick& quick = quick_of(self);
   const auto* x = n == 2 ? exact(values[0]) : nullptr;
   const auto* y = n == 2 ? exact(values[1]) : nullptr;
-  if (x == nullptr || y == nullptr || x->nd == 0 || x->dimensions[0] == 0) Py_RETURN_NONE;
+  if (x == nullptr || y == nullptr || !is_usual(quick.program, 0, values[0], x) || !is_usual(quick.program, 1, values[1], y))
+    Py_RETURN_NONE;
   if (y->descr != quick.dtype.ptr() || y->nd != quick.ndim) Py_RETURN_NONE;
+  if (x->dimensions[0] == 0 || x->dimensions[0] != y->dimensions[0]) Py_RETURN_NONE;
   return translated([&]() -> PyObject* {
     Program& program = quick.program;
     const Call call(program, values, 2);

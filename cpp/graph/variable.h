@@ -33,7 +33,7 @@ class Variable {
   std::string name;
   const DType dtype;
   const Sizes sizes;
-  const bool trainable;
+  bool trainable;
   const std::shared_ptr<Turns> turns = std::make_shared<Turns>();  // whoever reads or writes the values takes it
   std::shared_ptr<void> note;                                      // the caller's: travels with the variable, means nothing here
 

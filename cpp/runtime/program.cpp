@@ -83,6 +83,19 @@ double read_scalar(const void* from, DType type) {
   }
 }
 
+namespace {
+
+bool names_no_symbol(const Node* node) {
+  const auto constant = [](const Shape& shape) {
+    return std::all_of(shape.begin(), shape.end(), [](const Dim& dim) { return dim.constant(); });
+  };
+  for (const auto& [key, value] : node->attrs.items())
+    if (const auto* shape = std::get_if<Shape>(&value); shape != nullptr && !constant(*shape)) return false;
+  return constant(node->shape());
+}
+
+}  // namespace
+
 Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options)
     : inputs_(std::move(inputs)) {
   for (const auto& input : inputs_)
@@ -96,6 +109,10 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
   keep_alive_.insert(keep_alive_.end(), roots.effects.begin(), roots.effects.end());
 
   const auto order = graph::topological(keep_alive_);
+  for (const Node* node : order)
+    if (names_no_symbol(node) && std::all_of(node->inputs.begin(), node->inputs.end(),
+                                             [&](const graph::Tensor& input) { return fixed_.count(input.get()) > 0; }))
+      fixed_.insert(node);
   for (const Node* node : order) {
     if (!node->is("input")) continue;
     const bool given = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) { return input.get() == node; });
@@ -359,8 +376,10 @@ void Program::set_bases() {
         break;
       }
       case Buffer::settled:
-        b.own = std::make_unique<AlignedBuffer>();
-        b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
+        if (b.own == nullptr || fixed_.count(b.node) == 0) {
+          b.own = std::make_unique<AlignedBuffer>();
+          b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
+        }
         bases_[i] = b.own->data();
         break;
       case Buffer::iota: {
@@ -374,12 +393,20 @@ void Program::set_bases() {
       default: break;  // inputs and outputs: given to run()
     }
   }
+  run_settled();
+}
+
+// Those that no free size touches once, the others at each bind.
+void Program::run_settled() {
   grow_scratch(1);
   const Run run{bases_.data(), scratch_.data()};
   for (const StepPtr& step : settled_) {
+    const auto fixed = [&](const Node* node) { return fixed_.count(node) > 0; };
+    if (has_settled_ && std::all_of(step->outputs.begin(), step->outputs.end(), fixed)) continue;
     step->run(run, 0, step->units(), 0);
     step->finish(run);
   }
+  has_settled_ = true;
 }
 
 void Program::grow_scratch(int threads) {

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/threads.h"
 #include "runtime/lower.h"
@@ -87,10 +88,13 @@ class Program {
   void grow_scratch(int threads);
   void plan_arena();
   void set_bases();
+  void run_settled();
 
   graph::Tensors keep_alive_;  // the graph that the steps point into
   graph::Tensors inputs_, outputs_;
   std::vector<StepPtr> settled_;  // steps that depend on constants and sizes alone: they run when the program is bound
+  std::unordered_set<const graph::Node*> fixed_;  // nodes that no free size touches: those of settled steps are made once
+  bool has_settled_ = false;
   std::vector<StepPtr> steps_;
   Needs needs_;  // of the steps
   std::vector<Buffer> buffers_;

@@ -29,8 +29,8 @@ PIECE = 1 << 26  # elements that all threads look at at once: 256-512 MB, some h
 # ---- conversion ----
 
 
-def as_array(data: Any, where: str) -> Array:
-    """`data` as an array of a gathered type with at least one row; no copy where the type allows.
+def as_array(data: Any, where: str, *, may_be_empty: bool = False) -> Array:
+    """`data` as an array of a gathered type with at least one row, unless `may_be_empty`; no copy where the type allows.
 
     Errors: TypeError for what is no number (text, dates, complex, sparse or ragged data); ValueError for empty or masked data and
     integers beyond int64. `where` names the argument.
@@ -42,7 +42,7 @@ def as_array(data: Any, where: str) -> Array:
     array = _read(data, where)
     if array.ndim == 0:
         raise TypeError(f"[{where}] expected an array with one row a sample, got {data!r:.60}; pass a list or an array")
-    if array.size == 0:
+    if array.size == 0 and not (may_be_empty and 0 not in array.shape[1:]):
         raise ValueError(
             f"[{where}] expected at least one sample and one feature, got shape {array.shape}; pass data that is not empty"
         )

@@ -1,7 +1,7 @@
 """A model as plain data and back: the graph as a list of operations, the tensors by name. What a file holds; nothing in it is code.
 
 {"format": 1, "class", "dtype", "seed", "epochs_done",
- "parameters": [{"name", "dtype", "shape", "trainable"}],
+ "parameters": [{"name", "dtype", "shape", "trainable", "frozen"?}],
  "layers": [{"name", "class", "config" or null, "parameters": {local name: name}}],
  "calls": [{"layer": index, "inputs": [node], "outputs": [node]}],
  "nodes": [{"op", "in": [node], "attrs", "call": index or absent}],        a node's number is its place in the list
@@ -113,7 +113,13 @@ def _describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
 
     return {
         "parameters": [
-            {"name": name, "dtype": p.dtype, "shape": list(p.shape), "trainable": p.trainable}
+            {
+                "name": name,
+                "dtype": p.dtype,
+                "shape": list(p.shape),
+                "trainable": p.is_weight,
+                **({} if p.trainable == p.is_weight else {"frozen": True}),
+            }
             for name, p in wiring.parameters.items()
         ],
         "layers": [_describe_layer(name, layer, wiring.name_of_parameter) for name, layer in layers],

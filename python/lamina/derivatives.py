@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from lamina import ops
+from lamina._core import topological
 from lamina.function import grad
 from lamina.lift import lift
-from lamina.samplewise import is_samplewise, resolved
+from lamina.samplewise import in_inference, is_samplewise, resolved
 from lamina.tensor import Tensor
 
 __all__ = ["gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"]
@@ -86,7 +87,8 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
     """J[i.., j..] = dy[i..] / dx[j..], of shape y.shape + x.shape.
 
     Where y and x share a batch axis and no samples mix, J has it once: J[b, i.., j..] = dy[b, i..] / dx[b, j..], of shape
-    (B, *y.shape[1:], *x.shape[1:]), by one backward pass for each element of a sample's y.
+    (B, *y.shape[1:], *x.shape[1:]), by one backward pass for each element of a sample's y. Where they mix in training alone
+    (BatchNorm), J is that of prediction, with the running statistics, in any program.
     Errors: ValueError where y has an axis of free length otherwise.
 
     >>> import lamina as lm, numpy as np
@@ -105,6 +107,8 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
             f"[jacobian] expected y of a known shape, or y and x with a batch axis of samples that do not mix, got {y.shape} and "
             f"{x.shape}; sum over the batch, or use grad with a seed"
         )
+    if batch and not is_samplewise(topological([y.node])):
+        (y,), x = in_inference([y], x)
     own = sizes[1:] if batch else sizes
     total = 1
     for length in own:

@@ -62,7 +62,7 @@ def specs(model: Model) -> list[Spec]:
 
 def shape_for(layers: list[Layer], x: Any, dtype: str) -> tuple[tuple[int, ...], str]:
     """(shape without the batch axis, element type) of the Input that a Sequential makes for `x`."""
-    array = as_array(x, "x")
+    array = as_array(x, "x", may_be_empty=True)
     return array.shape[1:], "int64" if layers and isinstance(layers[0], Embedding) else dtype
 
 
@@ -97,8 +97,11 @@ def inputs(model: Model, x: Any) -> list[Array]:
             raise TypeError(
                 f"[{where}] expected an array of shape {shown(spec.shape)}, got {value!r}; pass one row for each sample"
             )
-        array = as_array(value, where)
+        array = as_array(value, where, may_be_empty=True)
         check_shape(array, where, spec.shape)
+        if not array.size:
+            arrays.append(array)
+            continue
         if not isinstance(value, np.ndarray) or value.dtype == object:
             check_finite(array, where, spec.dtype)  # in lists and tables a NaN is something missing
         if spec.dtype == "int64":

@@ -91,6 +91,7 @@ class Model:
         parameters = self._wiring.parameters.values()
         for parameter in list(parameters)[self._filled :]:
             parameter.initialize(self._rng)
+            parameter.variable.note["models"].add(self)
         if len(parameters) > self._filled:
             core.pack([p.variable for p in sorted(parameters, key=lambda p: not p.trainable)])
         self._filled = len(parameters)
@@ -208,10 +209,15 @@ class Model:
         """
         with building:
             self._objective = Objective.of(list(self._outputs) or [OUTPUT], loss, optimizer, metrics, loss_weights)
-            self._fast_step = None
-            if self._programs is not None:
-                self._programs.set_objective(self._objective)
+            self.drop_training()
         return self
+
+    def drop_training(self) -> None:
+        """Forgets all programs but that of `predict`: the next step builds them for what is trained now."""
+        with building:
+            self._fast_step = None
+            if self._programs is not None and self._objective is not None:
+                self._programs.set_objective(self._objective)
 
     # ---- using ----
 

@@ -10,7 +10,7 @@ from lamina import _core as core
 from lamina import ops, steps
 from lamina.function import grad
 from lamina.losses import Loss
-from lamina.losses.base import TINY, FunctionLoss
+from lamina.losses.base import FunctionLoss
 from lamina.programs import Target
 from lamina.samplewise import multiplied, sample_rows
 from lamina.tensor import Tensor, placeholder
@@ -87,5 +87,5 @@ def _each(loss: Loss, pred: Tensor, target: Any) -> Tensor:
     losses = ops.where(keep, losses, ops.zeros_like(losses))
     if rest:
         losses, counts = ops.sum(losses, rest), ops.sum(counts, rest)
-    mean: Tensor = losses / ops.maximum(counts, TINY)
+    mean: Tensor = losses / ops.maximum(counts, 1.0)
     return mean

@@ -147,7 +147,9 @@ class Rebuild:
         value = self.source.get(item["name"])
         if value.shape != shape or str(value.dtype) != item["dtype"]:
             raise ValueError(f"{item['name']}: expected {item['dtype']} {shape}, got {value.dtype} {value.shape}")
-        return Parameter(value, name=item["name"], trainable=bool(item["trainable"]), dtype=item["dtype"])
+        made = Parameter(value, name=item["name"], trainable=bool(item["trainable"]), dtype=item["dtype"])
+        made.trainable = made.is_weight and not item.get("frozen", False)
+        return made
 
     def _layer(self, item: Json) -> Layer:
         layer = _layer(item)

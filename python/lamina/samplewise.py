@@ -49,6 +49,20 @@ def children(node: core.Node) -> list[core.Node]:
     return node.inputs[:1] if node.op == "update_state" else node.inputs
 
 
+def in_inference(outputs: Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The outputs and x as an inference program has them, in whatever program they stand."""
+    known: dict[int, core.Node] = {}
+    for node in resolved([*outputs, x]):
+        below = [known[n.serial] for n in children(node)]
+        if node.op in ("in_training", "update_state"):
+            known[node.serial] = below[0]
+        elif all(new.serial == old.serial for new, old in zip(below, node.inputs, strict=True)):
+            known[node.serial] = node
+        else:
+            known[node.serial] = core.make(node.op, below, node.attrs)
+    return [Tensor(known[t.node.serial]) for t in outputs], Tensor(known[x.node.serial])
+
+
 def batched(node: core.Node) -> bool:
     """Whether the node has a row for each sample: a length that is not known."""
     return any(not isinstance(n, int) for n in node.shape)

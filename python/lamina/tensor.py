@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -251,7 +252,7 @@ class Parameter(Tensor):
 
     value_or_shape: an array with the values, or a shape; a shape is filled by `init` when the network is built.
     init: called as init(shape, rng, dtype) -> array.
-    Errors: ValueError where a value assigned later has another shape.
+    Errors: ValueError where a value assigned later has another shape; TypeError for whole numbers that are to be trained.
 
     >>> import lamina as lm, numpy as np
     >>> w = lm.Parameter(np.ones((2, 3), "float32"))
@@ -264,15 +265,20 @@ class Parameter(Tensor):
     def __init__(
         self, value_or_shape: Any, *, init: Any = None, name: str | None = None, trainable: bool = True, dtype: Any = None
     ) -> None:
-        given = not (isinstance(value_or_shape, tuple) and init is not None)
+        given = init is None
         if given:
             value = np.asarray(value_or_shape)
             dtype = dtype_name(dtype or (value.dtype if value.dtype.name in ("bool", "int64", *_FLOATS) else "float32"))
             shape: tuple[int, ...] = value.shape
         else:
             shape, dtype = _known_shape(value_or_shape, name), dtype_name(dtype or "float32")
+        if trainable and dtype not in _FLOATS:
+            raise TypeError(
+                f"[Parameter] expected float32 or float64 for what is trained, got {dtype}; pass floats or dtype='float32', init= "
+                "where the numbers are a shape, or trainable=False"
+            )
         self.variable = _core.Variable(name or "", dtype, list(shape), trainable)
-        self.variable.note = {"init": init, "initialized": given}
+        self.variable.note = {"init": init, "initialized": given, "weight": trainable, "models": weakref.WeakSet()}
         if given:
             self.variable.write(value)
         super().__init__(_core.make("variable", [], {"variable": self.variable}))
@@ -310,8 +316,31 @@ class Parameter(Tensor):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes it by its gradient."""
+        """Whether training changes it by its gradient. A weight is frozen by assigning False, from the next step on; a statistic
+        (trainable=False from the first) stays one.
+        """
         return self.variable.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        if value and not self.variable.note["weight"]:
+            raise ValueError(
+                f"[{self.name or 'Parameter'}] expected a weight to train, got one made with trainable=False; make a new one"
+            )
+        if value != self.variable.trainable:
+            self.variable.trainable = bool(value)
+            for model in self.models:
+                model.drop_training()
+
+    @property
+    def is_weight(self) -> bool:
+        """Whether it was made to be trained, frozen or not."""
+        return bool(self.variable.note["weight"])
+
+    @property
+    def models(self) -> list[Any]:
+        """The models that hold it and are alive."""
+        return list(self.variable.note["models"])
 
     @property
     def value(self) -> np.ndarray[Any, Any]:

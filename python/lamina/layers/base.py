@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina import _core as core
-from lamina import initializers
+from lamina import checks, initializers
 from lamina.config import Configured
 from lamina.initializers import AnyInitializer
 from lamina.tensor import Parameter, Tensor
@@ -102,8 +102,10 @@ class Layer(Configured):
         if not all(isinstance(n, int) for n in shape):
             raise ValueError(f"expected known sizes for the parameter {name!r}, got {shape}; give the input a fixed size there")
         fill = initializers.get(init)
-        table[name] = Parameter(shape, init=fill, name=name, trainable=trainable, dtype=dtype or self.dtype or "float32")
-        return table[name]
+        made = Parameter(shape, init=fill, name=name, trainable=trainable, dtype=dtype or self.dtype or "float32")
+        made.trainable = trainable and self.trainable
+        table[name] = made
+        return made
 
     @property
     def parameters(self) -> dict[str, Parameter]:
@@ -117,11 +119,25 @@ class Layer(Configured):
         table.update({name: p for name, p in vars(self).items() if isinstance(p, Parameter) and id(p) not in known})
         return table
 
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes the layer's own weights; assign False to freeze them, from the next step on."""
+        return bool(self.__dict__.get("_trainable", True))
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.__dict__["_trainable"] = checks.flag(self.name or repr(self), "trainable", value)
+        for p in self.parameters.values():
+            if p.is_weight:
+                p.trainable = value
+
     def restore(self, parameters: Mapping[str, Parameter]) -> None:
         """Makes the layer one that was built with these parameters (by local name), as when a file is read."""
         self.__dict__["_parameters"] = dict(parameters)
         for name, p in parameters.items():
             setattr(self, name, p)
+        weights = [p for p in parameters.values() if p.is_weight]
+        self.__dict__["_trainable"] = not weights or any(p.trainable for p in weights)
         self.built = True
 
     def _build(self, inputs: tuple[Tensor, ...]) -> None:

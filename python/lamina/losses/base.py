@@ -13,7 +13,6 @@ from lamina.config import Configured
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place
 
-TINY = 1e-30  # stands for 0 in a denominator: where all of a batch is left out, its loss is 0 / TINY = 0
 ROWS = 1 << 16  # rows that a check of values looks at at once, so that a target larger than memory is only streamed
 
 
@@ -158,12 +157,18 @@ def reduce(losses: Any, weight: Any | None, keep: Any | None) -> Any:
         if weight is None:
             return ops.mean(losses)
         per_sample = ops.mean(losses, axis=rest) if rest else losses
-        return ops.sum(weight * per_sample) / ops.maximum(ops.sum(weight), TINY)
+        return ops.sum(weight * per_sample) / _total(weight)
     counts = ops.cast(keep, str(losses.dtype))
     if weight is not None:
         each = ops.reshape(weight, (-1, *(1 for _ in rest)))
         losses, counts = losses * each, counts * each
-    return ops.sum(losses) / ops.maximum(ops.sum(counts), TINY)
+    return ops.sum(losses) / _total(counts)
+
+
+def _total(weight: Any) -> Any:
+    """The sum of the weights; 1 where it is 0, as the sum of the losses is then."""
+    total = ops.sum(weight)
+    return ops.where(total > 0, total, ops.ones_like(total))
 
 
 def fits(shape: Shape, expected: Shape) -> bool:

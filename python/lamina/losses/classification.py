@@ -111,10 +111,21 @@ class CrossEntropy(ClassLoss):
         if not self.is_classes(pred.shape, target.shape):
             q = target if e == 0 else (1 - e) * target + e / classes
             return -ops.sum(q * ops.log_softmax(pred), axis=-1)
-        picked = ops.sum(pred * ops.one_hot(target, classes, str(pred.dtype)), axis=-1)
+        picked = ops.sum(_picked(pred, target), axis=-1)
         if e == 0:
             return ops.logsumexp(pred, axis=-1) - picked
         return ops.logsumexp(pred, axis=-1) - (1 - e) * picked - e * ops.mean(pred, axis=-1)
+
+
+def _picked(pred: Any, target: Any) -> Any:
+    """The logit of each sample's class in its place, 0 elsewhere: also where others are -inf, which masks a class."""
+    return ops.where(ops.one_hot(target, pred.shape[-1], "bool"), pred, ops.zeros_like(pred))
+
+
+def _sigmoid_cross_entropy(pred: Any, target: Any) -> Any:
+    """softplus(z) - z y. For y of 1/2 or more as softplus(-z) + (1 - y) z, which keeps the digits of a small loss."""
+    yes = ops.cast(target >= 0.5, str(pred.dtype))
+    return ops.activation("softplus", (1.0 - 2.0 * yes) * pred) + (yes - target) * pred
 
 
 class BinaryCrossEntropy(MaskedLoss):
@@ -142,7 +153,7 @@ class BinaryCrossEntropy(MaskedLoss):
 
     def elements(self, pred: Any, target: Any) -> Any:
         if self.pos_weight is None:
-            return ops.activation("softplus", pred) - pred * target
+            return _sigmoid_cross_entropy(pred, target)
         more: Any = self.pos_weight - 1.0
         if isinstance(more, np.ndarray):
             if len(more) != pred.shape[-1]:
@@ -185,15 +196,19 @@ class Focal(ClassLoss):
     def elements(self, pred: Any, target: Any) -> Any:
         if self.is_classes(pred.shape, target.shape):
             return self._softmax_elements(pred, target)
-        loss = ops.activation("softplus", pred) - pred * target
+        loss = _sigmoid_cross_entropy(pred, target)
         miss = ops.sigmoid(pred) * (1.0 - target) + ops.sigmoid(-pred) * target  # 1 - p_t, without a difference of near equals
-        loss = loss * miss**self.gamma
+        loss = loss * self._held_back(miss)
         return loss if self.alpha is None else loss * (self.alpha * target + (1 - self.alpha) * (1.0 - target))
 
     def _softmax_elements(self, pred: Any, target: Any) -> Any:
-        loss = ops.logsumexp(pred, axis=-1) - ops.sum(pred * ops.one_hot(target, pred.shape[-1], str(pred.dtype)), axis=-1)
+        loss = ops.logsumexp(pred, axis=-1) - ops.sum(_picked(pred, target), axis=-1)
         miss = -ops.expm1(-ops.relu(loss))  # relu: rounding may leave the loss a hair below 0
-        return loss * miss**self.gamma
+        return loss * self._held_back(miss)
+
+    def _held_back(self, miss: Any) -> Any:
+        """miss^gamma, for gamma below 1 with a slope where a sure sample misses by 0."""
+        return miss**self.gamma if self.gamma >= 1 else ops.maximum(miss, float(np.finfo(str(miss.dtype)).tiny)) ** self.gamma
 
 
 def check_yes_no(loss: Loss, y: Array) -> None:

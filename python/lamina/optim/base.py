@@ -104,12 +104,30 @@ class Optimizer(Configured):
         """Creates the state for these parameters: "lr", "clock", and "<parameter>.<slot>". Slots that exist already stay as they
         are.
         """
+        self._belong_to(params)
         if "lr" not in self.state:
             self.state["lr"] = _scalar("lr", self.rate(0))
             self.state["clock"] = Parameter(np.zeros(CLOCK), name="clock", trainable=False, dtype="float64")
         for name, p in zip(_names(params), params, strict=True):
             for slot in self.slots:
                 self._bind_slot(f"{name}.{slot}", slot, p)
+
+    def _belong_to(self, params: Sequence[Parameter]) -> None:
+        """Moments, steps and schedule are those of one model: for another one they start anew, and the first must not come back."""
+        owner, given = self.__dict__.setdefault("_owner", Owner()), {p.node.serial: p for p in params}
+        if owner.now and given and owner.now.keys().isdisjoint(given):
+            if not owner.before.isdisjoint(given):
+                raise ValueError(
+                    f"[{self._where}] expected the parameters of the model that it trains now, got those of an earlier one; make an "
+                    "optimizer for each model"
+                )
+            owner.leave()
+            self.state.clear()
+        owner.now |= given
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy serves a copy of the model, whose parameters are others."""
+        return {name: value for name, value in self.__dict__.items() if name != "_owner"}
 
     def effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
         """The tensors that update the parameters and the state when a program runs them: clip, then one rule update for each
@@ -185,6 +203,21 @@ class Optimizer(Configured):
     def _betas(self, betas: Any) -> tuple[float, float]:
         beta1, beta2 = checks.numbers(self._where, "betas", betas, 2, 0, 1, open_high=True)
         return beta1, beta2
+
+
+class Owner:
+    """Whose parameters an optimizer trains `now`, and whose it trained `before`, by the number of their node."""
+
+    def __init__(self) -> None:
+        self.now: dict[int, Parameter] = {}
+        self.before: set[int] = set()
+
+    def leave(self) -> None:
+        """The model's programs hold a state that is not the optimizer's any more."""
+        for model in {model for p in self.now.values() for model in p.models}:
+            model.drop_training()
+        self.before |= self.now.keys()
+        self.now = {}
 
 
 def _make(op: str, inputs: Sequence[Tensor], attrs: dict[str, Any] | None = None) -> Tensor:

@@ -47,6 +47,7 @@ class FullBatch(Optimizer, ABC):
         return self.state[name]
 
     def bind(self, params: Sequence[Parameter]) -> None:
+        self._belong_to(params)
         super().bind([])
         self._vector("theta", np.zeros(sum(int(np.prod(p.shape)) for p in params)))
 
