@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import _thread
+import copy
 import signal
 import threading
 
 import numpy as np
 import pytest
 
+import fuzz_files
 import lamina as lm
 
 
@@ -315,3 +317,48 @@ def test_resume_refuses_what_does_not_fit(data, tmp_path):
     other = lm.Sequential(lm.Dense(5), lm.Dense(3), seed=0).compile("cross_entropy", "adam")
     with pytest.raises(ValueError, match="parameters"):
         other.fit(*data, epochs=2, resume=path, verbose=0)
+
+
+def rewrite(path, *keys_and_value):
+    """Puts another value into the file's description."""
+    *keys, last, value = keys_and_value
+    header, description, body = fuzz_files.split(path.read_bytes())
+    inner = description
+    for key in keys:
+        inner = inner[key]
+    inner[last] = value
+    path.write_bytes(fuzz_files.join(header, description, body))
+
+
+REFUSED = {  # (what the error says, other arguments of fit, what is changed in the file)
+    "settings": ("batch_size", {"batch_size": 7}, None),
+    "optimizer": ("optimizer state", {"optimizer": lm.optim.Adam(0.2)}, None),
+    "callbacks": ("expected those of the checkpoint", {"callbacks": ()}, None),
+    "saved network": ("Checkpoint", {}, ("extra", {})),
+    "seed": ("seed", {}, ("seed", "0")),
+    "epochs_done": ("epochs_done", {}, ("epochs_done", -1)),
+    "stopped": ("stopped", {}, ("extra", "stopped", "no")),
+    "outputs": ("outputs", {}, ("extra", "outputs", None)),
+    "history": ("damaged", {}, ("extra", "history", 3)),
+    "state of callbacks": ("damaged", {}, ("extra", "callbacks", [{"class": "Checkpoint"}])),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_checkpoint_changes_nothing(name, data, tmp_path):
+    match, keywords, change = REFUSED[name]
+    path = tmp_path / "net.safetensors"
+    net(optimizer=lm.optim.SGD(0.1, momentum=0.9)).fit(*data, epochs=3, callbacks=lm.callbacks.Checkpoint(path), verbose=0)
+    if change:
+        rewrite(path, *change)
+    options = {"callbacks": lm.callbacks.Checkpoint(tmp_path / "other"), "epochs": 5, "verbose": 0, **keywords}
+    optimizer = options.pop("optimizer", lm.optim.SGD(0.2, momentum=0.9))
+    model, other = (net(optimizer=copy.deepcopy(optimizer)) for _ in range(2))
+    history, _ = (one.fit(*data, epochs=1, verbose=0) for one in (model, other))
+    with pytest.raises(ValueError, match=match):
+        model.fit(*data, resume=path, **options)
+    assert (model.seed, model.epochs_done, model.optimizer.steps) == (other.seed, 1, other.optimizer.steps)
+    assert model.history is history and model.optimizer.lr == other.optimizer.lr
+    assert_same(model, other)
+    assert model.train_step(*data) == other.train_step(*data)
+    assert_same(model, other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +44,10 @@ class Run:
         hooks = CallbackList(callbacks, self.model, write=self._write)
         self._hooks = hooks
         hooks.check_logs(self._log_names())
-        self.model.stop_training = False
-        self.model.history = self.history
         self.source.prepare()
         self._part = Part()
-        if resume is not None:
-            self._resume(resume)
+        stopped = resume is not None and self._resume(resume)
+        self.model.stop_training, self.model.history = stopped, self.history
         samples, flops = self.settings.get("samples", 0), self.source.flops
         with Progress(self.epochs, self.source.batches(), self.verbose, samples=samples, flops=flops) as progress:
             hooks.on_fit_begin()
@@ -135,11 +133,14 @@ class Run:
         groups = {"callbacks": arrays, "history": figure_arrays, "part": part}
         save(self.model, path, optimizer=True, extra=state, extra_tensors=groups)
 
-    def _resume(self, path: str | os.PathLike[str]) -> None:
-        from lamina.io import restore
+    def _resume(self, path: str | os.PathLike[str]) -> bool:
+        """Takes up a checkpoint, once nothing in it can be refused any more; whether that training had been stopped."""
+        from lamina.io import restored
+        from lamina.rebuild import damage
 
-        state, tensors = restore(self.model, path)
-        if not state:
+        saved, where = restored(self.model, path), f"load {os.fspath(path)}"
+        state, tensors = saved.extra, saved.extra_tensors
+        if not isinstance(state, dict) or "settings" not in state:
             raise ValueError(
                 f"[resume] expected a file of lm.callbacks.Checkpoint, got a saved network, {os.fspath(path)}; load it with lm.load"
             )
@@ -147,11 +148,24 @@ class Run:
             raise ValueError(
                 f"[resume] expected the settings of the checkpoint, {state['settings']}, got {self.settings}; pass the same"
             )
-        self.history.load_state(state["history"], tensors.get("history", {}))
-        self._hooks.load_state(state["callbacks"], tensors.get("callbacks", {}))
-        self.model.stop_training = state["stopped"]
-        part = tensors["part"]
-        self._part = Part(part["losses"], [part[f"predictions/{i}"] for i in range(state["outputs"])])
+        with damage(where):
+            stopped = checks.flag("load", "stopped", state["stopped"])
+            self._part = _part(state["outputs"], tensors["part"])
+            self.history.load_state(state["history"], tensors.get("history", {}))
+            classes = [str(entry["class"]) for entry in state["callbacks"]]
+        self._hooks.check_classes(classes)
+        with damage(where):
+            self._hooks.load_state(state["callbacks"], tensors.get("callbacks", {}))
+        saved.write()
+        return stopped
+
+
+def _part(outputs: Any, arrays: Mapping[str, Any]) -> Part:
+    """The part of an epoch that a checkpoint holds."""
+    losses = arrays["losses"]
+    if losses.ndim != 1:
+        raise ValueError(f"expected a loss for each batch, got shape {losses.shape}")
+    return Part(losses, [arrays[f"predictions/{i}"] for i in range(checks.integer("load", "outputs", outputs, 0))])
 
 
 def fit(

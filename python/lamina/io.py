@@ -51,7 +51,7 @@ def save(
     """Writes `model` to `path`, whole or not at all.
 
     `optimizer=True` adds the optimizer's state. `extra`, which JSON can hold, and `extra_tensors`, groups of named arrays, are more
-    that `restore` gives back. Raises OSError where the file cannot be written; the earlier file is then untouched.
+    that `restored` gives back. Raises OSError where the file cannot be written; the earlier file is then untouched.
     """
     description, tensors = blueprint.describe(model, optimizer=optimizer)
     if extra is not None:
@@ -79,10 +79,10 @@ def load(path: str | os.PathLike[str]) -> Model:
         return rebuild.build(description, source, f"load {os.fspath(path)}")
 
 
-def restore(model: Model, path: str | os.PathLike[str]) -> tuple[Any, dict[str, dict[str, Array]]]:
-    """Writes a file's weights, optimizer state and counters into a network of its architecture; returns what `extra...` were."""
+def restored(model: Model, path: str | os.PathLike[str]) -> rebuild.Restored:
+    """A file's weights, optimizer state and counters for a network of its architecture, to be written, and what `extra...` were."""
     with _opened(path) as (description, source):
-        return rebuild.restore(model, description, source, f"load {os.fspath(path)}")
+        return rebuild.restored(model, description, source, f"load {os.fspath(path)}")
 
 
 def to_bytes(model: Model) -> bytes:

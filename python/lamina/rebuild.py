@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -22,6 +23,8 @@ from lamina.tensor import Parameter, Tensor, placeholder
 if TYPE_CHECKING:
     from lamina.io import Source
 
+Values = list[tuple[Parameter, Array]]  # what is to be written, and where
+
 MOST_AXES = 64  # of a tensor, as the core has it
 MOST_TEXT = 500  # characters of an error that may quote what a file holds
 
@@ -31,7 +34,7 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
 
     Raises ValueError, in the name of `where`, for anything that does not fit together.
     """
-    with _damage(where):
+    with damage(where):
         _check_format(description)
         kind = MODELS[description["class"]]
         model = kind.__new__(kind) if into is None else into
@@ -42,19 +45,38 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         else:
             _check_names(set(), source)
             model._stacked = [_layer(item) for item in description["layers"]]  # type: ignore[attr-defined]
-        _restore_random(model, description, source)
         if given is None and "objective" in description:
             given = _objective(description["objective"])
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
             model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
-            _restore_optimizer(model, description, source)
+        _write(model, _state(model, description, source))
     return model
 
 
-def restore(model: Model, description: Json, source: Source, where: str) -> tuple[Any, dict[str, dict[str, Array]]]:
-    """Writes weights, optimizer state and counters of the same architecture into `model`; returns `extra` and `extra_tensors`."""
-    with _damage(where):
+@dataclass(frozen=True)
+class Restored:
+    """What a file holds for a network that is there: read and checked as a whole, and nothing of it written yet."""
+
+    model: Model
+    values: Values
+    seed: int
+    epochs_done: int
+    extra: Any
+    extra_tensors: dict[str, dict[str, Array]]
+
+    def write(self) -> None:
+        """Makes weights, optimizer state and counters the network's."""
+        _write(self.model, self.values)
+        self.model.seed, self.model.epochs_done = self.seed, self.epochs_done
+
+
+def restored(model: Model, description: Json, source: Source, where: str) -> Restored:
+    """Weights, optimizer state and counters of the same architecture for `model`, with `extra` and `extra_tensors`.
+
+    Raises ValueError, in the name of `where`, for anything that does not fit; `model` is then as it was, or only built.
+    """
+    with damage(where):
         _check_format(description)
         _check_names(_expected(description), source)
         if not model.built:
@@ -70,15 +92,13 @@ def restore(model: Model, description: Json, source: Source, where: str) -> tupl
             group: {name: source.get(extra_name(group, name)) for name in arrays}
             for group, arrays in description.get("extra_tensors", {}).items()
         }
-        model.parameters.update(values)
-        _restore_optimizer(model, description, source)
-        _restore_random(model, description, source)
-        model.seed, model.epochs_done = description["seed"], description["epochs_done"]
-    return description.get("extra"), extra
+        seed, epochs_done = (checks.integer("load", name, description[name], 0) for name in ("seed", "epochs_done"))
+        fitting = _fitting(model.wiring.parameters, values) + _state(model, description, source)
+        return Restored(model, fitting, seed, epochs_done, description.get("extra"), extra)
 
 
 @contextmanager
-def _damage(where: str) -> Iterator[None]:
+def damage(where: str) -> Iterator[None]:
     """Whatever goes wrong while foreign data are read is one kind of error: ValueError that names the file, in a few lines."""
     try:
         yield
@@ -244,27 +264,42 @@ def _made(value: Any, get: Callable[[Any], Any]) -> Any:
     return value if isinstance(value, str) else get(value)
 
 
-def _restore_optimizer(model: Model, description: Json, source: Source) -> None:
+def _state(model: Model, description: Json, source: Source) -> Values:
+    """The optimizer's state and the random states that the file holds."""
+    return _optimizer_state(model, description, source) + _random_state(model, description, source)
+
+
+def _optimizer_state(model: Model, description: Json, source: Source) -> Values:
     names = description.get("optimizer_state")
     if names is None or not model.compiled:
-        return
+        return []
     values = {name: source.get(OPTIMIZER + name) for name in names}
     model.objective.optimizer.check_state({name: value.shape for name, value in values.items()})
     state = model.programs.bind_optimizer().state
     if set(names) != set(state):
         raise ValueError(f"expected the optimizer state {sorted(state)}, got {sorted(names)}")
-    for name, value in values.items():
-        if value.shape != tuple(state[name].shape):
-            raise ValueError(f"{name}: expected shape {tuple(state[name].shape)}, got {value.shape}")
-    for name, value in values.items():
-        state[name].value = value
     if model.objective.optimizer.has_constant_rate:
-        model.objective.optimizer.lr = float(values["lr"])  # a callback may have changed it
+        checks.number("load", "lr", values["lr"], 0)
+    return _fitting(state, values)
 
 
-def _restore_random(model: Model, description: Json, source: Source) -> None:
+def _random_state(model: Model, description: Json, source: Source) -> Values:
     names, states = description.get("random", []), model.wiring.random
     if names and set(names) != set(states):
         raise ValueError(f"expected the random states {sorted(states)}, got {sorted(names)}")
-    for name in names:
-        states[name].value = source.get(RANDOM + name)
+    return _fitting(states, {name: source.get(RANDOM + name) for name in names})
+
+
+def _fitting(parameters: Mapping[str, Parameter], values: Mapping[str, Array]) -> Values:
+    """Each value beside the parameter of its name; ValueError where one has another shape."""
+    for name, value in values.items():
+        if value.shape != tuple(parameters[name].shape):
+            raise ValueError(f"{name}: expected shape {tuple(parameters[name].shape)}, got {value.shape}")
+    return [(parameters[name], value) for name, value in values.items()]
+
+
+def _write(model: Model, values: Values) -> None:
+    core.write([parameter.variable for parameter, _ in values], [value for _, value in values])
+    optimizer = model.optimizer
+    if optimizer is not None and optimizer.has_constant_rate and "lr" in optimizer.state:
+        optimizer.lr = float(optimizer.state["lr"].value)  # a callback may have changed it

@@ -178,14 +178,18 @@ class CallbackList:
         ]
         return plain, arrays
 
-    def load_state(self, plain: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]) -> None:
-        """Takes up what `state` returned; ValueError where the callbacks are not of the same classes in the same order."""
-        saved, here = [entry["class"] for entry in plain], [type(callback).__name__ for callback in self.callbacks]
+    def check_classes(self, saved: Sequence[str]) -> None:
+        """ValueError where the callbacks are not of these classes in this order."""
+        here = [type(callback).__name__ for callback in self.callbacks]
         if saved != here:
             raise ValueError(
                 f"[callbacks] expected those of the checkpoint ({', '.join(saved) or 'none'}), got {', '.join(here) or 'none'}; "
                 "pass the same callbacks in the same order"
             )
+
+    def load_state(self, plain: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]) -> None:
+        """Takes up what `state` returned; ValueError where the callbacks are not of the same classes in the same order."""
+        self.check_classes([entry["class"] for entry in plain])
         for callback, entry in zip(self.callbacks, plain, strict=True):
             callback.load_state(_put_arrays(entry["state"], arrays))
 
