@@ -255,6 +255,22 @@ def test_an_exception_in_a_callback(name, data):
     assert_stopped_after(model, *data, steps, epochs)
 
 
+@pytest.mark.parametrize("name", CALLBACKS)
+def test_beside_a_callback_that_fails_the_others_end_as_ever(name, data):
+    """Whoever began is told of the end: early stopping puts the best weights back, whatever another callback does."""
+    make, steps, epochs = CALLBACKS[name]
+    stop, ends, best = lm.callbacks.EarlyStopping("loss", mode="max"), [], []  # the first epoch is the "best" one
+    keep = lm.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: best.append(values(model)), on_fit_end=lambda: ends.append(model.optimizer.steps)
+    )
+    model = net()
+    with pytest.raises(Mine):
+        model.fit(*data, epochs=3, batch_size=BATCH, callbacks=[keep, make(), stop], verbose=0)
+    assert ends == [steps] and len(best) == epochs
+    if epochs:
+        assert all(np.array_equal(best[0][k], v) for k, v in values(model).items())
+
+
 def test_an_exception_in_a_metric(data):
     model = net()
     with pytest.raises(Mine):

@@ -50,8 +50,8 @@ class Run:
         self.model.stop_training, self.model.history = stopped, self.history
         samples, flops = self.settings.get("samples", 0), self.source.flops
         with Progress(self.epochs, self.source.batches(), self.verbose, samples=samples, flops=flops) as progress:
-            hooks.on_fit_begin()
             try:
+                hooks.on_fit_begin()
                 self._loop(hooks, progress)
             except KeyboardInterrupt:
                 self.history.interrupted = True

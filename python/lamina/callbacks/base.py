@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Callback:
         """After the epoch and its validation."""
 
     def on_fit_end(self) -> None:
-        """After the last epoch, also where the fit was interrupted."""
+        """After the last epoch, also where the fit was interrupted or failed; for each callback whose `on_fit_begin` went well."""
 
     def check_logs(self, names: Sequence[str]) -> None:
         """Called before the first epoch with the names that `logs` will have: the place to refuse what cannot work."""
@@ -132,6 +133,7 @@ class CallbackList:
             if callback.saves and write is not None:
                 callback.write = write  # type: ignore[attr-defined]
         self.callbacks = sorted(several, key=lambda callback: callback.saves)
+        self._begun: list[Callback] = []
 
     @property
     def needs_batches(self) -> bool:
@@ -144,9 +146,10 @@ class CallbackList:
             callback.check_logs(names)
 
     def on_fit_begin(self) -> None:
-        """Calls all."""
+        """Calls all, up to one that fails."""
         for callback in self.callbacks:
             callback.on_fit_begin()
+            self._begun.append(callback)
 
     def on_epoch_begin(self, epoch: int) -> None:
         """Calls all."""
@@ -165,9 +168,10 @@ class CallbackList:
             callback.on_epoch_end(epoch, logs)
 
     def on_fit_end(self) -> None:
-        """Calls all."""
-        for callback in self.callbacks:
-            callback.on_fit_end()
+        """Calls all that began, also where one of them fails: its error comes once the others had their turn."""
+        with ExitStack() as calls:
+            for callback in reversed(self._begun):  # a stack calls the last one first
+                calls.callback(callback.on_fit_end)
 
     def state(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """(what JSON can hold, the arrays by name) of all callbacks, for `load_state` of an equal list."""
