@@ -370,6 +370,28 @@ def test_get():
         metrics.get(3)  # type: ignore[arg-type]
 
 
+def test_each_figure_has_a_name_of_its_own():
+    """A metric never takes the place of another one or of the loss: it is an error before anything runs."""
+    x, y = np.linspace(-1, 1, 24).reshape(8, 3), np.arange(8) % 3
+
+    def loss(y_true, y_pred, sample_weight=None):
+        return 0.0
+
+    top_2, other = functools.partial(metrics.top_k, k=2), functools.partial(metrics.top_k, k=3)
+    for several in ([loss], [lambda y, p: 1.0, lambda y, p: 2.0], [top_2, other], [top_2, "top_k"]):
+        net = lm.Sequential(lm.Dense(3), seed=0)
+        with pytest.raises(ValueError, match=r"\[metrics\].*another one called '(loss|<lambda>|top_k)'.*__name__"):
+            net.compile("cross_entropy", "sgd", several)
+        net.compile("cross_entropy", "sgd", several[:-1])
+        for call in (net.fit, net.evaluate):
+            with pytest.raises(ValueError, match="another one called"):
+                call(x, y, metrics=several)
+        assert not net.built
+    other.__name__ = "top_3"
+    net.compile("cross_entropy", "sgd", [top_2, other, "accuracy"])
+    assert list(net.evaluate(x, y, metrics=[top_2, "accuracy"])) == ["loss", "top_k", "top_3", "accuracy"]
+
+
 def test_name_of_and_direction():
     assert metrics.name_of("r2") == "r2"
     assert metrics.name_of(functools.partial(metrics.top_k, k=3)) == "top_k"

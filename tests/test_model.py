@@ -347,6 +347,23 @@ def test_several_inputs_and_outputs(rng):
         net.predict({"a": x["a"], "c": x["b"]})
 
 
+def test_metrics_of_each_output(rng, tmp_path):
+    x = lm.Input(3)
+    net = lm.Model(x, {"kind": lm.Dense(2)(x), "size": lm.Dense(1)(x)}, seed=0)
+    data = rng.normal(size=(8, 3)), {"kind": np.arange(8) % 2, "size": rng.normal(size=8)}
+    net.compile({"kind": "cross_entropy", "size": "mse"}, "sgd", {"kind": ["accuracy"]})
+    history = net.fit(*data, metrics={"size": "mae"}, validation_data=data, verbose=0)
+    named = ["loss", "kind_accuracy", "size_mae"]
+    assert history.names() == [*named, *(f"val_{name}" for name in named)]
+    figures = net.evaluate(*data, metrics={"size": ["mae", "r2"]})
+    assert list(figures) == [*named, "size_r2"]
+    assert figures["size_mae"] == lm.metrics.mae(data[1]["size"], net.predict(data[0])[1])
+    net.save(tmp_path / "net.safetensors")
+    assert list(lm.load(tmp_path / "net.safetensors").evaluate(*data)) == named[:2]
+    with pytest.raises(ValueError, match=r"\[metrics\] unknown name 'sice'; did you mean 'size'"):
+        net.fit(*data, metrics={"sice": "mae"}, verbose=0)
+
+
 def test_a_shared_layer_counts_once(rng):
     a, b, shared = lm.Input(3), lm.Input(3), lm.Dense(4)
     net = lm.Model([a, b], lm.sum(shared(a) * shared(b), axis=1, keepdims=True), seed=0).compile("mse", "sgd")

@@ -12,7 +12,7 @@ from lamina.callbacks import EarlyStopping
 from lamina.flat import FlatNetwork
 from lamina.function import grad
 from lamina.losses import MSE
-from lamina.metrics import Metric
+from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
 from lamina.optim.least_squares import LeastSquares
 from lamina.programs import Task
@@ -31,7 +31,7 @@ ONE = np.ones(1)  # the share of an epoch's only batch
 class AllData:
     """The source of a fit whose epochs are steps of a FullBatch optimizer."""
 
-    def __init__(self, model: Model, samples: Samples, metrics: dict[str, Metric]):
+    def __init__(self, model: Model, samples: Samples, metrics: dict[str, OutputMetric]):
         self.model, self.samples, self.metrics = model, samples, metrics
 
     def prepare(self) -> None:

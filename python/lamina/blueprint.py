@@ -57,7 +57,7 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
     else:
         description["layers"] = [_describe_unbuilt(layer) for layer in model.layers]
     if model.compiled:
-        description["objective"] = _describe_objective(model.objective)
+        description["objective"] = _describe_objective(model.objective, model.output_names)
         if optimizer and model.built:
             state = model.programs.bind_optimizer().state
             description["optimizer_state"] = list(state)
@@ -69,14 +69,16 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
     return description, {name: dense(value) for name, value in zip(variables, values, strict=True)} | tensors
 
 
-def _describe_objective(objective: Objective) -> Json:
+def _describe_objective(objective: Objective, outputs: list[str]) -> Json:
     """The arguments of `compile`."""
     loss, optimizer, _, loss_weights = objective.given
-    several = [_portable(metric) for metric in objective.metrics.values()]
+    several: dict[str, list[Any]] = {output: [] for output in outputs}
+    for metric, k in objective.metrics.values():
+        several[outputs[k]] += [name for name in (_portable(metric),) if name is not None]
     return {
         "loss": _portable(loss),
         "optimizer": _portable(optimizer),
-        "metrics": [metric for metric in several if metric is not None],
+        "metrics": several if len(outputs) > 1 else several[outputs[0]],
         "loss_weights": loss_weights,
     }
 

@@ -15,8 +15,7 @@ from lamina import checks, data, feed
 from lamina.callbacks import CallbackList
 from lamina.data import Batches, Data
 from lamina.history import History
-from lamina.metrics import Metric
-from lamina.objective import named_metrics
+from lamina.objective import OutputMetric, named_metrics
 from lamina.progress import Progress
 from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Part, Samples, Source, check_classes, with_finite_targets
 from lamina.steps import CHUNK, evaluate_checked
@@ -32,7 +31,7 @@ class Run:
     model: Model
     source: Source
     validation: Samples | None
-    metrics: dict[str, Metric]
+    metrics: dict[str, OutputMetric]
     epochs: int
     verbose: int | None
     settings: dict[str, Any]
@@ -109,8 +108,7 @@ class Run:
         )
 
     def _log_names(self) -> list[str]:
-        outputs = list(self.model.named_outputs) or [""]
-        names = ["loss", *self.metrics] if len(outputs) == 1 else ["loss", *(f"{o}_{m}" for o in outputs for m in self.metrics)]
+        names = ["loss", *self.metrics]
         return names if self.validation is None else [*names, *(f"val_{name}" for name in names)]
 
     # ---- checkpoints ----
@@ -192,7 +190,7 @@ def fit(
     batch_size = checks.integer("fit", "batch_size", batch_size)
     shuffle = checks.flag("fit", "shuffle", shuffle)
     _compile(model, loss, optimizer)
-    chosen = {**model.objective.metrics, **named_metrics(metrics)}
+    chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
     settings = {"batch_size": batch_size, "shuffle": shuffle}
     if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
         if sample_weight is not None or validation_split:
@@ -218,7 +216,7 @@ def fit(
     return Run(model, source, validation, chosen, epochs, verbose, settings).start(callbacks, resume)
 
 
-def _source(model: Model, samples: Samples, metrics: dict[str, Metric], batch_size: int, shuffle: bool) -> Source:
+def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
     if not model.objective.optimizer.all_data:
         return ArraySource(model, samples, metrics, batch_size, shuffle)
     from lamina.all_data import AllData

@@ -11,7 +11,7 @@ import numpy as np
 from lamina import _core as core
 from lamina import checks, feed, steps
 from lamina.layers import Layer
-from lamina.objective import Objective, named_metrics
+from lamina.objective import Objective
 from lamina.optim import Optimizer
 from lamina.parameters import Parameters, fresh_seed
 from lamina.programs import Programs
@@ -172,6 +172,11 @@ class Model:
         return self._outputs
 
     @property
+    def output_names(self) -> list[str]:
+        """The names of the outputs; before the network is built, of the one that it will have."""
+        return list(self._outputs) or [OUTPUT]
+
+    @property
     def wiring(self) -> Wiring:
         """The layers and parameters under their names."""
         return self._wiring
@@ -201,14 +206,16 @@ class Model:
         L = sum over the outputs of loss_weights[k] * loss[k](prediction_k, target_k)
 
         `loss`: a name, a Loss, or a function of tensors (pred, target) -> scalar or values per sample; for several outputs one for
-        all, or a list or dict of them. `optimizer`: a name or an Optimizer. `metrics`: names or functions metric(y_true, y_pred).
-        Programs built for an earlier loss or optimizer are dropped. Raises ValueError for unknown names.
+        all, or a list or dict of them. `optimizer`: a name or an Optimizer. `metrics`: one or several for each output, or a dict of
+        them by the outputs' names: names or functions metric(y_true, y_pred, sample_weight=None), each logged under its name, for
+        several outputs `<output>_<metric>`. Programs built for an earlier loss or optimizer are dropped. Raises ValueError for
+        unknown names, and for two metrics of one name.
 
         >>> lm.Sequential(lm.Dense(1)).compile("mse", lm.optim.Adam(1e-2), metrics=["mae"]).loss
         'mse'
         """
         with building:
-            self._objective = Objective.of(list(self._outputs) or [OUTPUT], loss, optimizer, metrics, loss_weights)
+            self._objective = Objective.of(self.output_names, loss, optimizer, metrics, loss_weights)
             self.drop_training()
         return self
 
@@ -329,7 +336,7 @@ class Model:
         >>> sorted(net.evaluate(np.ones((4, 2)), np.zeros((4, 1)), metrics=["mae"]))
         ['loss', 'mae']
         """
-        return steps.evaluate(self, x, y, metrics=named_metrics(metrics), sample_weight=sample_weight, batch_size=batch_size)
+        return steps.evaluate(self, x, y, metrics=metrics, sample_weight=sample_weight, batch_size=batch_size)
 
     def fit(
         self,

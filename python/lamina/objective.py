@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from lamina import checks, losses, metrics, names, optim
 from lamina.losses import Loss
@@ -14,14 +14,21 @@ from lamina.optim import Optimizer
 T = TypeVar("T")
 
 
+class OutputMetric(NamedTuple):
+    """A metric, and the number of the output that it measures."""
+
+    metric: Metric
+    output: int
+
+
 @dataclass
 class Objective:
-    """Losses and their weights in the order of the outputs, the optimizer, the metrics by name; and how they were given."""
+    """Losses and their weights in the order of the outputs, the optimizer, the metrics by logged name; and how they were given."""
 
     losses: list[Loss]
     loss_weights: list[float]
     optimizer: Optimizer
-    metrics: dict[str, Metric] = field(default_factory=dict)
+    metrics: dict[str, OutputMetric] = field(default_factory=dict)
     given: tuple[Any, ...] = ()
 
     @classmethod
@@ -31,7 +38,7 @@ class Objective:
             per_output("loss", loss, outputs, losses.get),
             per_output("loss_weights", 1.0 if loss_weights is None else loss_weights, outputs, _weight),
             optim.get(optimizer),
-            named_metrics(metrics_),
+            named_metrics(metrics_, outputs),
             (loss, optimizer, metrics_, loss_weights),
         )
 
@@ -62,14 +69,40 @@ def per_output(what: str, value: Any, outputs: Sequence[str], convert: Callable[
     return [convert(value) for _ in outputs]
 
 
-def named_metrics(given: Any) -> dict[str, Metric]:
-    """A metric or several, by name or as functions, under the names that logs show.
+def named_metrics(given: Any, outputs: Sequence[str], before: Mapping[str, OutputMetric] | None = None) -> dict[str, OutputMetric]:
+    """Metrics under the names that logs show, `<output>_<metric>` where there are several outputs; after those of `before`.
 
-    >>> list(named_metrics(["accuracy", "mae"]))
-    ['accuracy', 'mae']
+    `given`: a metric or several, by name or as functions, for each output; or a dict of these by the outputs' names.
+    Errors: ValueError where another one, or the loss, has the name already.
+
+    >>> list(named_metrics({"size": ["mae", "r2"]}, ["kind", "size"]))
+    ['size_mae', 'size_r2']
     """
-    several = [given] if isinstance(given, str) or callable(given) else list(given or ())
-    return {metrics.name_of(metric): metrics.get(metric) for metric in several}
+    named = dict(before or {})
+    for output, several in _by_output(given, outputs).items():
+        for metric in several:
+            new = OutputMetric(metrics.get(metric), outputs.index(output))
+            name = metrics.name_of(metric) if len(outputs) == 1 else f"{output}_{metrics.name_of(metric)}"
+            if name == "loss" or named.setdefault(name, new) != new:
+                raise ValueError(
+                    f"[metrics] expected a name for each figure, got another one called {name!r}; "
+                    "write the metric as a function (def) of another name, or set its __name__"
+                )
+    return named
+
+
+def _by_output(given: Any, outputs: Sequence[str]) -> dict[str, list[Any]]:
+    """The metrics of each output."""
+    if not isinstance(given, Mapping):
+        return dict.fromkeys(outputs, _several(given))
+    for name in given:
+        if name not in outputs:
+            raise names.unknown("metrics", str(name), outputs)
+    return {name: _several(given[name]) for name in outputs if name in given}
+
+
+def _several(given: Any) -> list[Any]:
+    return [given] if isinstance(given, str) or callable(given) else list(given or ())
 
 
 def _weight(value: Any) -> float:

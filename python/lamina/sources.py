@@ -12,7 +12,7 @@ from lamina import _core as core
 from lamina import data, feed
 from lamina.arrays import check_finite, room
 from lamina.data import Batches, Data
-from lamina.metrics import Metric
+from lamina.objective import OutputMetric
 from lamina.programs import Target, Task
 from lamina.steps import feed_list, figures, step
 from lamina.tensor import Tensor
@@ -82,7 +82,7 @@ class ArraySource:
 
     model: Model
     samples: Samples
-    metrics: dict[str, Metric]
+    metrics: dict[str, OutputMetric]
     batch_size: int
     shuffle: bool
 
@@ -142,7 +142,7 @@ class ArraySource:
         named: dict[str, Any] = {}
         if self._predictions and self._done == count and np.isfinite(losses).all():
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
-            named = figures(self.metrics, list(self.model.named_outputs), self._predictions, ordered)
+            named = figures(self.metrics, self._predictions, ordered)
         shares = self._sizes if weight is None else self._shares(weight)
         return Outcome(losses, shares[: self._done], named)
 
@@ -176,7 +176,7 @@ class BatchSource:
 
     model: Model
     source: Batches
-    metrics: dict[str, Metric]
+    metrics: dict[str, OutputMetric]
     class_weight: Any
 
     def prepare(self) -> None:
@@ -232,9 +232,7 @@ class BatchSource:
         y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
         weights = [batch.weight for batch in seen if batch.weight is not None]
         whole = Data((), y, np.concatenate(weights) if len(weights) == len(seen) else None)
-        return figures(
-            self.metrics, list(self.model.named_outputs), [np.concatenate(p) for p in zip(*predictions, strict=True)], whole
-        )
+        return figures(self.metrics, [np.concatenate(p) for p in zip(*predictions, strict=True)], whole)
 
 
 # ---- Checks of the data, before any is used ----

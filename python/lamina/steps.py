@@ -12,7 +12,7 @@ from lamina import checks, feed
 from lamina.arrays import room
 from lamina.data import Data
 from lamina.losses.base import FunctionLoss
-from lamina.metrics import Metric
+from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
 
@@ -119,26 +119,25 @@ def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[s
     return dict(zip((name for name, p in model.wiring.parameters.items() if p.trainable), results, strict=True))
 
 
-def evaluate(
-    model: Model, x: Any, y: Any, *, metrics: dict[str, Metric], sample_weight: Any, batch_size: int | None
-) -> dict[str, Any]:
+def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:
     """See `Model.evaluate`."""
     rows = CHUNK if batch_size is None else checks.integer("evaluate", "batch_size", batch_size)
+    chosen = named_metrics(metrics, model.output_names, model.objective.metrics if model.compiled else None)
     given = feed.samples(model, x, y, sample_weight)
     model.ensure_built(x)
     if not model.compiled:
-        if not metrics:
+        if not chosen:
             raise ValueError(
                 "[evaluate] expected a compiled model or metrics, got neither; call compile(loss, optimizer) or pass metrics"
             )
         predictions = predict(model, x, rows)
-        return figures(metrics, list(model.named_outputs), predictions if isinstance(predictions, list) else [predictions], given)
+        return figures(chosen, predictions if isinstance(predictions, list) else [predictions], given)
     batch, targets = feed.with_targets(model, given)
-    return evaluate_checked(model, batch, targets, {**model.objective.metrics, **metrics}, rows)
+    return evaluate_checked(model, batch, targets, chosen, rows)
 
 
 def evaluate_checked(
-    model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, Metric], rows: int
+    model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, OutputMetric], rows: int
 ) -> dict[str, Any]:
     """The loss, a mean over all rows (weighted by their weights), and the metrics."""
     program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
@@ -151,7 +150,7 @@ def evaluate_checked(
             total, amount = total + share * float(loss), amount + share
         predictions.append(outputs)
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
-    return {"loss": total / amount if amount else float("nan"), **figures(metrics, list(model.named_outputs), whole, given)}
+    return {"loss": total / amount if amount else float("nan"), **figures(metrics, whole, given)}
 
 
 def parts(given: Data, rows: int) -> Iterator[Data]:
@@ -160,11 +159,7 @@ def parts(given: Data, rows: int) -> Iterator[Data]:
         yield given.rows(slice(start, start + rows))
 
 
-def figures(metrics: dict[str, Metric], outputs: list[str], predictions: list[Array], given: Data) -> dict[str, Any]:
-    """Every metric; with several outputs each under `<output>_<metric>`."""
-    named: dict[str, Any] = {}
-    for output, prediction, y in zip(outputs, predictions, given.y, strict=False):
-        for name, metric in metrics.items():
-            key = name if len(outputs) == 1 else f"{output}_{name}"
-            named[key] = metric(y, prediction) if given.weight is None else metric(y, prediction, given.weight)
-    return named
+def figures(metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
+    """Every metric of its output, by name."""
+    weight = () if given.weight is None else (given.weight,)
+    return {name: metric(given.y[k], predictions[k], *weight) for name, (metric, k) in metrics.items()}

@@ -55,14 +55,14 @@ def get(metric: str | Metric) -> Metric:
 
 
 def name_of(metric: str | Metric) -> str:
-    """The name under which a metric is reported: its own, or that of the function inside a `functools.partial`.
+    """The name under which a metric is reported: its own, or that of the function inside a `functools.partial` without one.
 
     >>> lm.metrics.name_of(lm.metrics.f1)
     'f1'
     """
     if isinstance(metric, str):
         return metric
-    inner = getattr(metric, "func", metric)
+    inner = metric if hasattr(metric, "__name__") else getattr(metric, "func", metric)
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
