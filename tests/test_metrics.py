@@ -370,6 +370,19 @@ def test_get():
         metrics.get(3)  # type: ignore[arg-type]
 
 
+def test_weights_go_to_a_metric_by_name():
+    """As scikit-learn's take them."""
+
+    def own(y_true, y_pred, *, sample_weight=None):
+        return metrics.mae(y_true, y_pred, sample_weight)
+
+    x, y, weight = np.ones((4, 2)), np.arange(4.0), np.array([1.0, 0.0, 2.0, 0.0])
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd", [own, "mae"])
+    figures = net.evaluate(x, y, sample_weight=weight)
+    assert figures["own"] == figures["mae"] == pytest.approx(metrics.mae(y[::2], net.predict(x[::2])[:, 0], [1.0, 2.0]))
+    assert "own" in net.fit(x, y, sample_weight=weight, verbose=0)
+
+
 def test_each_figure_has_a_name_of_its_own():
     """A metric never takes the place of another one or of the loss: it is an error before anything runs."""
     x, y = np.linspace(-1, 1, 24).reshape(8, 3), np.arange(8) % 3

@@ -161,5 +161,5 @@ def parts(given: Data, rows: int) -> Iterator[Data]:
 
 def figures(metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
     """Every metric of its output, by name."""
-    weight = () if given.weight is None else (given.weight,)
-    return {name: metric(given.y[k], predictions[k], *weight) for name, (metric, k) in metrics.items()}
+    weight = {} if given.weight is None else {"sample_weight": given.weight}
+    return {name: metric(given.y[k], predictions[k], **weight) for name, (metric, k) in metrics.items()}
