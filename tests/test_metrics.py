@@ -353,6 +353,10 @@ def test_other_errors():
         metrics.f1([0], [1.0], average="mean")
     with pytest.raises(ValueError, match=r"classes 0, 1, \.\.\. in y_pred, got -1"):
         metrics.accuracy([0, 1], np.array([0, -1]))
+    for metric in (metrics.accuracy, metrics.f1, metrics.roc_auc):
+        for value in (-0.3, 1.7, math.nan):  # beside a probability, so that it is no wrong class
+            with pytest.raises(ValueError, match=rf"expected classes 0 and 1, or probabilities, .* got {value} in sample 1; .*mae"):
+                metric([0.4, value, 1.0], [0.0, 1.0, 2.0])
 
 
 # ---- by name ----

@@ -213,8 +213,8 @@ def _true_classes(where: str, y_true: ArrayLike, scores: Floats, classes: int) -
         return _from_rows(where, truth.reshape(-1, columns))
     same_length(where, truth.size, len(scores))
     flat = truth.reshape(-1)
-    if columns == 1 and ((flat > 0) & (flat < 1)).any():  # probabilities of class 1
-        return (flat > 0.5).astype(np.int64)
+    if columns == 1 and ((flat > 0) & (flat < 1)).any():
+        return _from_probabilities(where, flat)
     labels = whole(where, "y_true", flat)
     if labels.min() < 0 or labels.max() >= classes:
         outside = int(np.argmax((labels < 0) | (labels >= classes)))
@@ -223,6 +223,18 @@ def _true_classes(where: str, y_true: ArrayLike, scores: Floats, classes: int) -
             f"got {labels[outside]} in sample {outside}; number the classes from 0, or widen the last layer"
         )
     return labels
+
+
+def _from_probabilities(where: str, flat: Floats) -> Ints:
+    """Probabilities of class 1."""
+    outside = ~((flat >= 0) & (flat <= 1))
+    if outside.any():
+        first = int(outside.argmax())
+        raise ValueError(
+            f"[{where}] expected classes 0 and 1, or probabilities, in y_true (1 column of predictions), got {flat[first]:g} in "
+            f"sample {first}; for targets that are no classes measure mae, mse or r2"
+        )
+    return (flat > 0.5).astype(np.int64)
 
 
 def _from_rows(where: str, rows: Floats) -> Ints:
