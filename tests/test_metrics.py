@@ -387,6 +387,30 @@ def test_weights_go_to_a_metric_by_name():
     assert "own" in net.fit(x, y, sample_weight=weight, verbose=0)
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("steps", [(), (3,)], ids=["samples", "sequences"])
+def test_what_the_loss_ignores_is_no_part_of_a_metric(steps, weighted, rng):
+    x, y = rng.standard_normal((20, *steps, 4)), rng.integers(-1, 3, (20, *steps))
+    weight = rng.random(20) if weighted else None
+    net = lm.Sequential(lm.Dense(3), seed=0).compile(lm.losses.CrossEntropy(ignore_index=-1), "sgd", ["accuracy", "f1"])
+    figures, known = net.evaluate(x, y, sample_weight=weight), y != -1
+    each = None if weight is None else np.broadcast_to(weight[:, None], (20, 3))[known] if steps else weight[known]
+    expected = metrics.accuracy(y[known], net.predict(x)[known], each)
+    assert figures["accuracy"] == pytest.approx(expected, rel=1e-12) and 0 < expected < 1
+    history = net.fit(x, y, validation_data=(x, y, weight), verbose=0)
+    assert history.names() == ["loss", "accuracy", "f1", "val_loss", "val_accuracy", "val_f1"]
+
+
+def test_a_metric_that_does_not_fit_its_target_is_found_before_the_first_step(rng):
+    x, y = rng.standard_normal((8, 3)), rng.standard_normal((8, 1))
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+    for metric in ("accuracy", functools.partial(metrics.top_k, k=2)):
+        for data, held_out in (((x, y), None), (([(x, y)],), (x, y))):
+            with pytest.raises(ValueError, match=r"\[(accuracy|top_k)\] expected"):
+                net.fit(*data, metrics=["mae", metric], validation_data=held_out, verbose=0)
+    assert net.optimizer.steps == 0
+
+
 def test_each_figure_has_a_name_of_its_own():
     """A metric never takes the place of another one or of the loss: it is an error before anything runs."""
     x, y = np.linspace(-1, 1, 24).reshape(8, 3), np.arange(8) % 3

@@ -18,7 +18,7 @@ from lamina.history import History
 from lamina.objective import OutputMetric, named_metrics
 from lamina.progress import Progress
 from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Part, Samples, Source, check_classes, with_finite_targets
-from lamina.steps import CHUNK, evaluate_checked
+from lamina.steps import CHUNK, check_metrics, evaluate_checked
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -206,9 +206,13 @@ def fit(
         if class_weight is not None:
             check_classes(model, class_weight)
             given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
-        source = _source(model, with_finite_targets(model, given), chosen, batch_size, shuffle)
+        samples = with_finite_targets(model, given)
+        check_metrics(model, chosen, samples.data)
+        source = _source(model, samples, chosen, batch_size, shuffle)
         settings["samples"] = len(given)
     validation = _validation(model, held_out, validation_data)
+    if validation is not None:
+        check_metrics(model, chosen, validation.data)
     if model.objective.optimizer.all_data:
         from lamina.all_data import callbacks as with_stops
 

@@ -142,7 +142,7 @@ class ArraySource:
         named: dict[str, Any] = {}
         if self._predictions and self._done == count and np.isfinite(losses).all():
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
-            named = figures(self.metrics, self._predictions, ordered)
+            named = figures(self.model, self.metrics, self._predictions, ordered)
         shares = self._sizes if weight is None else self._shares(weight)
         return Outcome(losses, shares[: self._done], named)
 
@@ -232,7 +232,7 @@ class BatchSource:
         y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
         weights = [batch.weight for batch in seen if batch.weight is not None]
         whole = Data((), y, np.concatenate(weights) if len(weights) == len(seen) else None)
-        return figures(self.metrics, [np.concatenate(p) for p in zip(*predictions, strict=True)], whole)
+        return figures(self.model, self.metrics, [np.concatenate(p) for p in zip(*predictions, strict=True)], whole)
 
 
 # ---- Checks of the data, before any is used ----

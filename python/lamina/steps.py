@@ -11,7 +11,8 @@ from lamina import _core as core
 from lamina import checks, feed
 from lamina.arrays import room
 from lamina.data import Data
-from lamina.losses.base import FunctionLoss
+from lamina.losses.base import FunctionLoss, Loss
+from lamina.metrics import built_in
 from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
@@ -131,7 +132,7 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
                 "[evaluate] expected a compiled model or metrics, got neither; call compile(loss, optimizer) or pass metrics"
             )
         predictions = predict(model, x, rows)
-        return figures(chosen, predictions if isinstance(predictions, list) else [predictions], given)
+        return figures(model, chosen, predictions if isinstance(predictions, list) else [predictions], given)
     batch, targets = feed.with_targets(model, given)
     return evaluate_checked(model, batch, targets, chosen, rows)
 
@@ -150,7 +151,7 @@ def evaluate_checked(
             total, amount = total + share * float(loss), amount + share
         predictions.append(outputs)
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
-    return {"loss": total / amount if amount else float("nan"), **figures(metrics, whole, given)}
+    return {"loss": total / amount if amount else float("nan"), **figures(model, metrics, whole, given)}
 
 
 def parts(given: Data, rows: int) -> Iterator[Data]:
@@ -159,7 +160,30 @@ def parts(given: Data, rows: int) -> Iterator[Data]:
         yield given.rows(slice(start, start + rows))
 
 
-def figures(metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
-    """Every metric of its output, by name."""
-    weight = {} if given.weight is None else {"sample_weight": given.weight}
-    return {name: metric(given.y[k], predictions[k], **weight) for name, (metric, k) in metrics.items()}
+def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
+    """Every metric of its output, by name, over the samples that the output's loss does not leave out."""
+    losses = model.objective.losses if model.compiled else [None] * len(predictions)
+    named: dict[str, Any] = {}
+    for name, (metric, k) in metrics.items():
+        y, prediction, weight = _counted(losses[k], given.y[k], predictions[k], given.weight)
+        named[name] = metric(y, prediction) if weight is None else metric(y, prediction, sample_weight=weight)
+    return named
+
+
+def _counted(loss: Loss | None, y: Array, prediction: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
+    """Targets, predictions and weights without the samples of the class that the loss leaves out."""
+    ignored = getattr(loss, "ignore_index", None)
+    if loss is None or ignored is None or not loss.is_classes(prediction.shape, y.shape):
+        return y, prediction, weight
+    keep = y != ignored
+    if weight is not None:
+        weight = np.broadcast_to(weight.reshape(-1, *(1 for _ in y.shape[1:])), y.shape)[keep]
+    return y[keep], prediction[keep], weight
+
+
+def check_metrics(model: Model, metrics: dict[str, OutputMetric], given: Data) -> None:
+    """Our metrics on predictions of 0: one that does not fit its target says so before anything runs."""
+    ours = {name: chosen for name, chosen in metrics.items() if built_in(chosen.metric)}
+    shapes: list[Any] = [t.shape[1:] for t in model.outputs]
+    if ours and all(isinstance(size, int) for shape in shapes for size in shape):
+        figures(model, ours, [np.zeros((len(given), *shape), np.float32) for shape in shapes], given)

@@ -86,8 +86,8 @@ class CrossEntropy(ClassLoss):
     """Cross-entropy of logits: mean over samples of -sum_j q_j ln softmax(z)_j = ln sum_j e^(z_j) - z_y for a class y.
 
     pred: logits (batch, ..., C). target: integer classes (batch, ...), or probabilities (batch, ..., C).
-    `label_smoothing` e: q becomes (1 - e) q + e / C. `ignore_index`: samples of this class are left out (None: there is no such
-    class).
+    `label_smoothing` e: q becomes (1 - e) q + e / C. `ignore_index`: samples of this class are left out, also of the metrics of
+    `fit` and `evaluate` (None: there is no such class).
 
     Errors: ValueError for classes outside 0 .. C - 1 and probabilities that do not sum to 1; TypeError for classes in floats.
 

@@ -66,6 +66,15 @@ def name_of(metric: str | Metric) -> str:
     return str(getattr(inner, "__name__", type(inner).__name__))
 
 
+def built_in(metric: Metric) -> bool:
+    """Whether it is one of these metrics, or one with options by `functools.partial`.
+
+    >>> built_in(lm.metrics.f1), built_in(max)
+    (True, False)
+    """
+    return getattr(metric, "func", metric) in _ALL
+
+
 def direction(name: str) -> str | None:
     """Whether "min" or "max" of a logged figure is better: known for losses and for our metrics, else None.
 
