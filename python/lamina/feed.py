@@ -68,6 +68,11 @@ def shape_for(layers: list[Layer], x: Any, dtype: str) -> tuple[tuple[int, ...],
 
 def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None) -> Data:
     """The data of one call, with all checks that need no loss."""
+    if y is None and data.is_batches(x):
+        raise TypeError(
+            f"[x] expected an array, with its targets as y, got {type(x).__name__}; only fit takes an iterable of batches: "
+            "join them into arrays, or go through them one by one"
+        )
     if y is None:
         raise ValueError("[y] expected targets, got None; pass an array with one row a sample")
     return data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=list(model.named_outputs) or ["y"])

@@ -259,6 +259,11 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Sa
         return None
     if held_out is None:
         x, y, weight = data.unpack(validation_data, "validation_data")
+        if y is None:
+            raise TypeError(
+                f"[validation_data] expected (x, y) or (x, y, sample_weight), got {type(validation_data).__name__}; "
+                "pass arrays: batches of a loader must be joined into them"
+            )
         model.ensure_built(x)
         held_out = feed.samples(model, x, y, weight)
     return with_finite_targets(model, held_out)

@@ -326,11 +326,12 @@ class Model:
         return fit_readout(self, x, y, l2, sample_weight)
 
     def evaluate(
-        self, x: Any, y: Any, *, metrics: Any = (), sample_weight: Any = None, batch_size: int | None = None
+        self, x: Any, y: Any = None, *, metrics: Any = (), sample_weight: Any = None, batch_size: int | None = None
     ) -> dict[str, Any]:
         """The loss and the metrics over all of the data: `{"loss": ..., "accuracy": ...}`.
 
-        The metrics of `compile` come first, then those given here. A network without a loss gives the metrics only.
+        `x`, `y`: array-likes of n rows, no iterable of batches. The metrics of `compile` come first, then those given here. A
+        network without a loss gives the metrics only.
 
         >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
         >>> sorted(net.evaluate(np.ones((4, 2)), np.zeros((4, 1)), metrics=["mae"]))
@@ -360,10 +361,10 @@ class Model:
         """Trains for some epochs; returns what was logged.
 
         `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone. `loss`, `optimizer`, `metrics` as
-        in `compile`, which they stand in for. `validation_data`: (x, y[, weight]); or `validation_split`: the share of rows held
-        out. `sample_weight` (n,); `class_weight`: {class: weight}. `shuffle`: a new order each epoch, from the seed, unless one
-        batch holds all rows. `resume`: the file of a Checkpoint; training goes on as if it had never stopped. `verbose`: 0 silent,
-        1 a progress line; None decides by the terminal.
+        in `compile`, which they stand in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of
+        rows held out. `sample_weight` (n,); `class_weight`: {class: weight}. `shuffle`: a new order each epoch, from the seed,
+        unless one batch holds all rows. `resume`: the file of a Checkpoint; training goes on as if it had never stopped. `verbose`:
+        0 silent, 1 a progress line; None decides by the terminal.
 
         All data are checked before the first step: ValueError or TypeError says what is wrong. A loss that is not finite raises
         FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after the current step:
