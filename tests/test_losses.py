@@ -253,6 +253,14 @@ def test_arrays_compute_at_once(case, rng):
     np.testing.assert_allclose(case.loss(pred, y), want.mean(), rtol=1e-9)
 
 
+@pytest.mark.parametrize("case", CASES)
+def test_lists_compute_as_arrays_do(case, rng):
+    pred, y, _, _ = numbers(case, rng, "float64")
+    weight = rng.random(len(y))
+    assert case.loss(pred.tolist(), y.tolist(), weight.tolist()) == case.loss(pred, y, weight)
+    assert losses.mse([1, 2], [1.0, 4.0]) == 2.0 and losses.mse([[1.0], [2.0]], [1, 4]) == 2.0
+
+
 def test_large_logits_stay_finite():
     z = np.array([[1e4, -1e4, 0.0], [-300.0, 88.0, 90.0]], np.float32)
     y = np.array([1, 0])
@@ -436,11 +444,16 @@ def test_target_refused(name):
     with pytest.raises((ValueError, TypeError)) as caught:
         losses.get(loss).check_target(y, pred_shape)
     assert text in str(caught.value)
+    with pytest.raises(type(caught.value)) as called:
+        losses.get(loss)(np.full((len(y), *pred_shape[1:]), 0.5), y.tolist() if y.dtype.kind == "i" else y)
+    assert text.replace("(None", f"({len(y)}") in str(called.value)
 
 
 def test_nothing_is_broadcast_in_the_graph():
     for name in losses.LOSSES:
         with pytest.raises(ValueError, match="expected"):
+            losses.get(name)(lm.placeholder((4, 6)), lm.placeholder((4, 1)))
+        with pytest.raises((ValueError, TypeError), match="expected"):  # TypeError: of classes in floats
             losses.get(name)(np.zeros((4, 6)), np.zeros((4, 1)))
 
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from lamina import checks, ops
 from lamina.config import Configured
+from lamina.lift import as_array
+from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place
@@ -20,9 +22,11 @@ class Loss(Configured):
     """Base class. A subclass gives `elements(pred, target)`, and, where not all elements count, `keep(target)`.
 
     loss(pred, target) is the mean of the elements that are kept. loss(pred, target, weight), weight of shape (batch,), is
-    sum(w_i l_i) / sum(w_i), where l_i is the mean of sample i; 0 where all w_i are 0. Tensors build, arrays compute at once.
+    sum(w_i l_i) / sum(w_i), where l_i is the mean of sample i; 0 where all w_i are 0. Tensors build, arrays and lists compute at
+    once.
 
-    Errors: ValueError or TypeError for a target whose shape does not fit; nothing is broadcast.
+    Errors: ValueError or TypeError for a target whose shape does not fit, and for one of arrays whose numbers do not; nothing is
+    broadcast.
 
     >>> import lamina as lm
     >>> class Cubic(lm.losses.Loss):
@@ -49,6 +53,10 @@ class Loss(Configured):
         return pred_shape
 
     def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
+        if not isinstance(pred, Tensor):
+            pred = self._predictions(pred)
+        if not isinstance(target, Tensor):
+            target = self.check_target(target, tuple(pred.shape))
         if not self.is_classes(pred.shape, target.shape) and str(target.dtype) != str(pred.dtype):
             target = ops.cast(target, str(pred.dtype))
         self._check_shape(tuple(target.shape), tuple(pred.shape))
@@ -76,6 +84,10 @@ class Loss(Configured):
         self._check_shape(array.shape, pred_shape)
         self.check_values(array, pred_shape)
         return array
+
+    def _predictions(self, pred: Any) -> Array:
+        array = as_array(pred, repr(self))
+        return array if array.dtype.kind == "f" else array.astype(np.float64)
 
     def _numbers(self, y: Any) -> Array:
         array: Array = np.asarray(y)
