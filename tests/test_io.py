@@ -105,6 +105,30 @@ def test_a_loss_of_ones_own_is_copied_and_not_saved(tmp_path, xy):
     assert lm.load(tmp_path / "net.safetensors").loss is None
 
 
+@pytest.mark.parametrize("how", ["compile", "fit", "saved again"])
+@pytest.mark.parametrize("optimizer", [lm.optim.Adam(1e-2), lm.optim.SGD(lm.schedules.Cosine(0.5, 20), momentum=0.9)], ids=repr)
+def test_training_goes_on_with_a_loss_of_ones_own(optimizer, how, tmp_path, xy):
+    """The file holds the optimizer and its state; the loss is given again."""
+
+    def loss(pred, y):
+        return lm.losses.cross_entropy(pred, y) + 0.01 * lm.mean(pred**2)
+
+    net, path = NETS["norms"]().compile(loss, copy.deepcopy(optimizer)), tmp_path / "net.safetensors"
+    net.fit(*xy, epochs=2, batch_size=7, verbose=0)
+    net.optimizer.lr = net.optimizer.lr if callable(net.optimizer.lr) else 3e-3
+    net.save(path, optimizer=True)
+    other = lm.load(path)
+    if how == "saved again":
+        other.save(path, optimizer=True)
+        other = lm.load(path)
+    assert not other.compiled and other.optimizer.steps == 6
+    if how != "fit":
+        other.compile(loss, other.optimizer)
+    one, two = (n.fit(*xy, loss=loss, epochs=3, batch_size=7, verbose=0) for n in (net, other))
+    assert np.array_equal(one["loss"], two["loss"])
+    assert all(np.array_equal(net.parameters[k], other.parameters[k]) for k in net.parameters)
+
+
 def test_a_metric_of_ones_own_is_left_out(tmp_path, xy):
     net = NETS["mlp"]().compile(lm.losses.CrossEntropy(label_smoothing=0.1), "adam", metrics=["accuracy", lambda y, pred: 0.0])
     net.save(tmp_path / "net.safetensors")

@@ -26,6 +26,7 @@ from lamina.config import Configured, plain
 from lamina.layers import Layer
 from lamina.model import Model
 from lamina.objective import Objective
+from lamina.optim import Optimizer
 from lamina.sequential import Sequential
 from lamina.tensor import Parameter, Tensor
 from lamina.wiring import calls_of, nodes_of
@@ -56,10 +57,13 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
         description |= _describe_graph(model, tensors)
     else:
         description["layers"] = [_describe_unbuilt(layer) for layer in model.layers]
-    if model.compiled:
-        description["objective"] = _describe_objective(model.objective, model.output_names)
+    kept = model.optimizer
+    if kept is not None:
+        description["objective"] = (
+            _describe_objective(model.objective, model.output_names) if model.compiled else _without_loss(kept)
+        )
         if optimizer and model.built:
-            state = model.programs.bind_optimizer().state
+            state = model.programs.bind(kept).state
             description["optimizer_state"] = list(state)
             variables |= {OPTIMIZER + name: slot.variable for name, slot in state.items()}
     if optimizer and model.wiring.random:
@@ -81,6 +85,11 @@ def _describe_objective(objective: Objective, outputs: list[str]) -> Json:
         "metrics": several if len(outputs) > 1 else several[outputs[0]],
         "loss_weights": loss_weights,
     }
+
+
+def _without_loss(optimizer: Optimizer) -> Json:
+    """The same of a loaded model whose loss is Python code."""
+    return {"loss": None, "optimizer": _portable(optimizer), "metrics": [], "loss_weights": None}
 
 
 def extra_name(group: str, name: str) -> str:

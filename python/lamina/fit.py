@@ -232,7 +232,7 @@ def _compile(model: Model, loss: Any, optimizer: Any) -> None:
     """Compiles with what was given; the same words again keep the optimizer and its state."""
     if loss is None and optimizer is None and model.compiled:
         return
-    before = model.objective.given if model.compiled else (None, None, (), None)
+    before = model.objective.given if model.compiled else (None, model.optimizer, (), None)
     loss, optimizer = (b if a is None else a for a, b in zip((loss, optimizer), before, strict=False))
     for name, value in (("loss", loss), ("optimizer", optimizer)):
         if value is None:

@@ -67,6 +67,8 @@ def save(
 def load(path: str | os.PathLike[str]) -> Model:
     """The network that `net.save(path)` wrote: equal predictions, bit for bit; compiled where its loss and optimizer were built in.
 
+    Where the loss was code of one's own, `net.optimizer` has the optimizer: `net.compile(loss, net.optimizer)` goes on with it.
+
     Lambda layers, layers of one's own and any other graph load without their Python code: the file holds their math. Raises
     ValueError where the file is not such a file, is damaged, or does not fit together; OSError where it cannot be read.
 

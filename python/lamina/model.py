@@ -65,6 +65,7 @@ class Model:
         self.epochs_done = 0  # over all fits: the shuffling goes on where it stopped
         self._programs: Programs | None = None
         self._objective: Objective | None = None
+        self._kept_optimizer: Optimizer | None = None  # of a file whose loss is code: `compile` brings them together again
         self._fast_predict: Any = None
         self._fast_step: FastStep | None = None
 
@@ -128,8 +129,11 @@ class Model:
 
     @property
     def optimizer(self) -> Optimizer | None:
-        """The optimizer: `net.optimizer.lr = 1e-4` holds from the next step on. None before `compile`."""
-        return None if self._objective is None else self._objective.optimizer
+        """The optimizer: `net.optimizer.lr = 1e-4` holds from the next step on. None before `compile`.
+
+        Of a file with a loss of one's own, `load` knows the optimizer alone: `net.compile(loss, net.optimizer)` goes on with it.
+        """
+        return self._kept_optimizer if self._objective is None else self._objective.optimizer
 
     @property
     def parameters(self) -> Parameters:
@@ -216,6 +220,7 @@ class Model:
         """
         with building:
             self._objective = Objective.of(self.output_names, loss, optimizer, metrics, loss_weights)
+            self._kept_optimizer = None
             self.drop_training()
         return self
 
@@ -486,7 +491,9 @@ class Model:
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
         """Writes architecture and weights to a safetensors file, whole or not at all; `lamina.load` reads it.
 
-        `optimizer=True` adds the optimizer's state and the random counters, so that training can go on from there.
+        `optimizer=True` adds the optimizer's state and the random counters, so that training can go on from there. A loss of your
+        own is code, which no file holds: go on with `net.compile(loss, net.optimizer)`. Nor does it hold an optimizer of your own:
+        its state in the file serves `fit(resume=...)` alone.
         """
         from lamina.io import save
 

@@ -144,11 +144,15 @@ class Programs:
 
     def bind_optimizer(self) -> Optimizer:
         """The optimizer, with its state for the parameters that are trained."""
+        return self.bind(self.objective.optimizer)
+
+    def bind(self, optimizer: Optimizer) -> Optimizer:
+        """An optimizer, with its state for the parameters that are trained."""
         with building:
             for name, parameter in self.wiring.parameters.items():
                 parameter.name = name  # the optimizer's state is called by these
-            self.objective.optimizer.bind(self.trainable)
-            return self.objective.optimizer
+            optimizer.bind(self.trainable)
+            return optimizer
 
     def _build_evaluate(self, task: Task) -> core.Program:
         graph = self.loss(task)

@@ -45,8 +45,11 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         else:
             _check_names(set(), source)
             model._stacked = [_layer(item) for item in description["layers"]]  # type: ignore[attr-defined]
-        if given is None and "objective" in description:
-            given = _objective(description["objective"])
+        objective = description.get("objective") if given is None else None
+        if objective is not None:
+            given = _objective(objective)
+            if given is None and objective["optimizer"] is not None:
+                model._kept_optimizer = optim.get(objective["optimizer"])  # with its state, for `compile` to get the loss
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
             model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
@@ -271,14 +274,15 @@ def _state(model: Model, description: Json, source: Source) -> Values:
 
 def _optimizer_state(model: Model, description: Json, source: Source) -> Values:
     names = description.get("optimizer_state")
-    if names is None or not model.compiled:
+    optimizer = model.optimizer
+    if names is None or optimizer is None:
         return []
     values = {name: source.get(OPTIMIZER + name) for name in names}
-    model.objective.optimizer.check_state({name: value.shape for name, value in values.items()})
-    state = model.programs.bind_optimizer().state
+    optimizer.check_state({name: value.shape for name, value in values.items()})
+    state = model.programs.bind(optimizer).state
     if set(names) != set(state):
         raise ValueError(f"expected the optimizer state {sorted(state)}, got {sorted(names)}")
-    if model.objective.optimizer.has_constant_rate:
+    if optimizer.has_constant_rate:
         checks.number("load", "lr", values["lr"], 0)
     return _fitting(state, values)
 
