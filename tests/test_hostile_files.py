@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -182,9 +183,12 @@ def test_pipes_and_devices(tmp_path):
 
 def test_a_network_too_large_to_be_read_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(io, "MOST_HEADER", 100)
+    net = lm.Sequential(lm.Dense(2)).build(3)
     with pytest.raises(ValueError, match="header"):
-        lm.Sequential(lm.Dense(2)).build(3).save(tmp_path / "net.safetensors")
+        net.save(tmp_path / "net.safetensors")
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"\[save\].*header"):
+        pickle.dumps(net)
 
 
 def test_a_network_that_asks_for_terabytes_is_a_memory_error_when_it_runs(plain, tmp_path):

@@ -90,7 +90,9 @@ def restored(model: Model, path: str | os.PathLike[str]) -> rebuild.Restored:
 def to_bytes(model: Model) -> bytes:
     """What `save(model, path, optimizer=True)` would write."""
     description, tensors = blueprint.describe(model, optimizer=True)
-    return tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
+    data = tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
+    _check_header("save", data)
+    return data
 
 
 def from_bytes(data: bytes, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:
