@@ -143,7 +143,9 @@ def test_a_loss_that_is_not_finite_says_where_it_began(name, feed, data):
     loss, lr, bad = MATH[name]
     model = net().compile(loss, lm.optim.SGD(lr))
     before = values(model)
-    with pytest.raises(FloatingPointError, match=rf"got -?(nan|inf) at batch \d of epoch 0; first bad value: .*{bad}") as raised:
+    with pytest.raises(
+        FloatingPointError, match=rf"got -?(nan|inf) at batch \d of epoch 1, counted from 1; first bad value: .*{bad}"
+    ) as raised:
         model.fit(**FEEDS[feed](*data), epochs=3, verbose=0)
     assert "the parameters from before this epoch are back" in str(raised.value)
     assert all(np.array_equal(before[k], v) for k, v in values(model).items()) and model.optimizer.steps == 0
@@ -167,7 +169,7 @@ def test_the_epochs_before_are_kept(data):
         return model, lambda: model.fit(x, y, epochs=epochs, callbacks=callback, verbose=0)
 
     model, fit = train(5)
-    with pytest.raises(FloatingPointError, match=r"at batch 0 of epoch 2; first bad value: .* / phase"):
+    with pytest.raises(FloatingPointError, match=r"at batch 1 of epoch 3, counted from 1; first bad value: .* / phase"):
         fit()
     other, fit = train(2)
     history = fit()
@@ -204,7 +206,7 @@ def test_optimizers_of_all_data_say_it_too(make, data):
     divide = lm.Sequential(lm.Dense(6, "tanh"), lm.Lambda(lambda t: t / (t - t)), lm.Dense(2), seed=0).build(4)
     before = values(divide)
     with pytest.raises(
-        FloatingPointError, match=r"epoch 0; first bad value: .* / .* \(lambda_1\): -?inf at row 0, column 0"
+        FloatingPointError, match=r"epoch 1, counted from 1; first bad value: .* / .* \(lambda_1\): -?inf at row 0, column 0"
     ) as raised:
         divide.fit(x, y, loss="mse", optimizer=make(), epochs=3, verbose=0)
     assert "the parameters are those before it" in str(raised.value)

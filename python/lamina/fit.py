@@ -102,7 +102,7 @@ class Run:
                 before.restore()
         kept = "the parameters from before this epoch are back" if before is not None else "the parameters are those before it"
         raise FloatingPointError(
-            f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch} of epoch {epoch}; "
+            f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch + 1} of epoch {epoch + 1}, counted from 1; "
             + (f"first bad value: {bad}; " if bad else "")
             + f"{kept}. Look for extreme values in the data, lower the learning rate, or pass clip_norm"
         )
