@@ -156,7 +156,11 @@ FREE = {
     "concatenate of one that does not fit": (lambda: lm.Concatenate()(lm.Input(3), lm.Input(4, 5)), []),
     "dense on floats of int": (lambda: lm.Embedding(5, 2)(lm.Input(3)), ["Embedding", "int"]),
     # too early
-    "fit without a loss": (lambda: lm.Sequential(lm.Dense(1)).fit(X, X[:, :1], verbose=0), ["loss"]),
+    "fit without a loss": (lambda: lm.Sequential(lm.Dense(1)).fit(X, X[:, :1], verbose=0), ["expected a loss"]),
+    "fit without an optimizer": (
+        lambda: lm.Sequential(lm.Dense(1)).fit(X, X[:, :1], loss="mse", verbose=0),
+        ["expected an optimizer", "optimizer='adam'"],
+    ),
     "train_step without compile": (lambda: lm.Sequential(lm.Dense(1)).train_step(X, X[:, :1]), ["compile"]),
     "parameters before data": (lambda: lm.Sequential(lm.Dense(1)).parameters, ["build"]),
     "threads": (lambda: lm.set_num_threads(0), ["0"]),

@@ -102,7 +102,7 @@ def test_where_what_is_shown(plain_environment, terminal):
     plain_environment.setenv("TERM", "dumb")
     assert how(None, terminal.file) == "lines"
     for wrong in ("yes", 2, 0.5):
-        with pytest.raises(ValueError, match=r"\[progress\] expected verbose to be True, False or None"):
+        with pytest.raises(ValueError, match=r"\[progress\] expected verbose to be 0, 1, True, False or None"):
             how(wrong, terminal.file)
 
 

@@ -236,8 +236,8 @@ def _compile(model: Model, loss: Any, optimizer: Any) -> None:
     loss, optimizer = (b if a is None else a for a, b in zip((loss, optimizer), before, strict=False))
     for name, value in (("loss", loss), ("optimizer", optimizer)):
         if value is None:
-            example = {"loss": "'mse'", "optimizer": "'adam'"}[name]
-            raise ValueError(f"[fit] expected a {name}, got none; pass {name}={example}, for example, or call compile first")
+            a, example = {"loss": ("a", "'mse'"), "optimizer": ("an", "'adam'")}[name]
+            raise ValueError(f"[fit] expected {a} {name}, got none; pass {name}={example}, for example, or call compile first")
     if not model.compiled or not (_same(loss, before[0]) and _same(optimizer, before[1])):
         model.compile(loss, optimizer, before[2], loss_weights=before[3])
 

@@ -154,7 +154,7 @@ def how(verbose: bool | int | None, file: TextIO) -> str:
     'nothing'
     """
     if verbose is not None and (not isinstance(verbose, (bool, int)) or verbose not in (0, 1)):
-        raise ValueError(f"[progress] expected verbose to be True, False or None, got {verbose!r}; pass False for silence")
+        raise ValueError(f"[progress] expected verbose to be 0, 1, True, False or None, got {verbose!r}; pass 0 for silence")
     if verbose is not None and not verbose:
         return "nothing"
     if any(os.environ.get(name) for name in ("CI", "NO_COLOR")) or os.environ.get("TERM") == "dumb":
