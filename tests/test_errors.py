@@ -149,6 +149,8 @@ FREE = {
     # structure
     "not a layer": (lambda: lm.Sequential(lm.Dense(3), "relu"), ["Sequential", "relu"]),
     "dtype": (lambda: lm.Sequential(lm.Dense(3), dtype="float16"), ["float16", "float32"]),
+    "seed of 2^64": (lambda: lm.Sequential(lm.Dense(3), seed=2**64), ["Sequential", "seed", str(2**64)]),
+    "seed of a model": (lambda: lm.Model(x := lm.Input(3), lm.Dense(1)(x), seed=-1), ["Model", "seed", "-1"]),
     "unconnected": (lambda: lm.Model(lm.Input(3), lm.Dense(1)(lm.Input(3))), ["input"]),
     "input sizes": (lambda: lm.Input(-3), ["Input", "-3"]),
     "two widths for one layer": (lambda: [lm.Input(4), d := lm.Dense(2), d(lm.Input(4)), d(lm.Input(5))], ["4", "5"]),

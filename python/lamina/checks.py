@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 INF = math.inf
+UINT64 = 2**64 - 1  # the largest number that the core's counters and seeds hold
 
 
 def number(
@@ -44,8 +45,8 @@ def optional_number(where: str, name: str, value: Any, low: float = -INF, *, ope
     return None if value is None else number(where, name, value, low, open_low=open_low)
 
 
-def integer(where: str, name: str, value: Any, low: int = 1) -> int:
-    """A whole number of at least `low`; NumPy's integers count, 3.0 and True do not.
+def integer(where: str, name: str, value: Any, low: int = 1, high: int | None = None) -> int:
+    """A whole number of at least `low` and at most `high`; NumPy's integers count, 3.0 and True do not.
 
     >>> integer("Dense", "units", 128)
     128
@@ -58,6 +59,8 @@ def integer(where: str, name: str, value: Any, low: int = 1) -> int:
         raise TypeError(f"[{where}] expected {name} to be a whole number >= {low}, got {value!r}; pass an int") from None
     if n < low:
         raise ValueError(f"[{where}] expected {name} >= {low}, got {n}; pass a larger whole number")
+    if high is not None and n > high:
+        raise ValueError(f"[{where}] expected {name} <= {high}, got {n}; pass a smaller whole number")
     return n
 
 

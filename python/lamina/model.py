@@ -57,7 +57,7 @@ class Model:
         """What holds before a graph is known."""
         if dtype not in FLOATS:
             raise ValueError(f"[{type(self).__name__}] expected dtype {' or '.join(FLOATS)}, got {dtype!r}")
-        self.seed = fresh_seed() if seed is None else checks.integer(type(self).__name__, "seed", seed, 0)
+        self.seed = fresh_seed() if seed is None else checks.integer(type(self).__name__, "seed", seed, 0, checks.UINT64)
         self.dtype = dtype
         self._forget()
         self._inputs: dict[str, Tensor] = {}

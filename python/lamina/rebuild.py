@@ -39,7 +39,7 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         kind = MODELS[description["class"]]
         model = kind.__new__(kind) if into is None else into
         model._start(description["seed"], description["dtype"])
-        model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0)
+        model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0, checks.UINT64)
         if "nodes" in description:
             Rebuild(description, source).into(model)
         else:
@@ -95,7 +95,7 @@ def restored(model: Model, description: Json, source: Source, where: str) -> Res
             group: {name: source.get(extra_name(group, name)) for name in arrays}
             for group, arrays in description.get("extra_tensors", {}).items()
         }
-        seed, epochs_done = (checks.integer("load", name, description[name], 0) for name in ("seed", "epochs_done"))
+        seed, epochs_done = (checks.integer("load", name, description[name], 0, checks.UINT64) for name in ("seed", "epochs_done"))
         fitting = _fitting(model.wiring.parameters, values) + _state(model, description, source)
         return Restored(model, fitting, seed, epochs_done, description.get("extra"), extra)
 
