@@ -165,8 +165,14 @@ FREE = {
     ),
     "train_step without compile": (lambda: lm.Sequential(lm.Dense(1)).train_step(X, X[:, :1]), ["compile"]),
     "parameters before data": (lambda: lm.Sequential(lm.Dense(1)).parameters, ["build"]),
-    "threads": (lambda: lm.set_num_threads(0), ["0"]),
-    "threads text": (lambda: lm.set_num_threads("many"), []),
+    "threads": (lambda: lm.set_num_threads(0), ["[set_num_threads] expected count", "0"]),
+    "many threads": (lambda: lm.set_num_threads(10**12), ["[set_num_threads] expected count", "256"]),
+    "threads text": (lambda: lm.set_num_threads("many"), ["[set_num_threads] expected count", "whole number", "many"]),
+    "threads a fraction": (lambda: lm.set_num_threads(1.5), ["[set_num_threads] expected count", "whole number", "1.5"]),
+    # functions
+    "function of a number": (lambda: lm.function([lm.Input(3)], 3.0), ["[function] outputs", "float"]),
+    "function from a number": (lambda: lm.function(3.0, [lm.Input(3)]), ["[function] inputs", "float"]),
+    "gradient by a number": (lambda: lm.grad(lm.sum(lm.Input(3)), 3.0), ["[function] grad", "float"]),
     "load of no file": (lambda: lm.load("no such file.safetensors"), []),
 }
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import _core, ops
 from lamina import turns as _turns  # noqa: F401  what a fork waits for
-from lamina._core import get_num_threads, isa, set_num_threads
+from lamina._core import get_num_threads, isa
 from lamina.function import Function, function, grad
 from lamina.ops import *  # noqa: F403
 from lamina.ops import __all__ as _operations
 from lamina.tensor import Input, Parameter, RandomState, Tensor, placeholder
+from lamina.threads import set_num_threads
 
 if TYPE_CHECKING:
     from lamina import (

@@ -45,16 +45,20 @@ def function(
     array(4., dtype=float32)
     """
     single = isinstance(outputs, Tensor)
-    results = [outputs] if single else list(outputs)
+    results = _several(outputs)
     pairs = list(updates.items() if isinstance(updates, Mapping) else updates or [])
     effects = []
     for parameter, value in pairs:
         if not isinstance(parameter, Parameter):
             raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
         effects.append(_core.make("assign", [t.node for t in lift([parameter, value], "updates")], {}))
-    sources = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    sources = _several(inputs)
     nodes = [_tensor(t, "outputs").node for t in results]
     return Function(_core.Program([_tensor(t, "inputs").node for t in sources], nodes, effects, training), single)
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, Tensor) else [value]
 
 
 def _tensor(value: Any, where: str) -> Tensor:
@@ -74,7 +78,7 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -
     >>> float(lm.function([x], lm.grad(x ** 3, x))(2.0))
     12.0
     """
-    targets = [xs] if isinstance(xs, Tensor) else list(xs)
+    targets = _several(xs)
     found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], None if seed is None else seed.node)
     results = [zeros_like(x) if node is None else Tensor(node) for node, x in zip(found, targets, strict=True)]
     return results[0] if isinstance(xs, Tensor) else results
