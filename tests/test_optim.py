@@ -401,6 +401,15 @@ def test_an_own_update_must_return_its_slots():
         Problem(Forgetful())
 
 
+def test_an_own_update_must_return_parameter_and_slots():
+    class Plain(optim.Optimizer):
+        def update(self, w, g, state, lr, t):
+            return w - lr * g
+
+    with pytest.raises(TypeError, match=r"\[optim.Plain\] expected \(new parameter, new slots\) from update, got Tensor; return"):
+        Problem(Plain())
+
+
 # ---- by name, config, mistakes ---------------------------------------------------------------------------------------------------
 
 

@@ -150,6 +150,8 @@ MISTAKES = {
     "step numbers >= 0, got -1": lambda: schedules.Constant(0.1)([-1, 0]),
     "a rate or a schedule, got the name 'Step'": lambda: schedules.get("Step"),
     "(3,) rates from": lambda: schedules.get(lambda t: 0.1)([0, 1, 2]),
+    "rates from": lambda: schedules.get(lambda t: 0.1 if t < 5 else 0.01)([0, 1, 2]),
+    "a rate or a schedule, got the class Cosine; pass lm.schedules.Cosine(...)": lambda: schedules.get(schedules.Cosine),
     "a function of step numbers, got 3": lambda: schedules.Function(3),
 }
 

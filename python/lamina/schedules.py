@@ -240,7 +240,15 @@ class Function(Schedule):
         self.function = function
 
     def rate(self, t: Array) -> Array:
-        rates = np.asarray(self.function(t), dtype=np.float64)
+        try:
+            rates = np.asarray(self.function(t), dtype=np.float64)
+        except ValueError as error:
+            if "truth value" not in str(error):
+                raise
+            raise ValueError(
+                f"[schedules] expected rates from {self.function!r}, got a condition on an array ({error}); "
+                "it is called with an array of steps: use np.where instead of if"
+            ) from error
         if rates.shape != t.shape:
             raise ValueError(
                 f"[schedules] expected {t.shape} rates from {self.function!r}, got {rates.shape}; "
@@ -269,6 +277,10 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
             names.unknown("schedules", lr, CLASSES)
             if lr not in CLASSES
             else TypeError(f"[schedules] expected a rate or a schedule, got the name {lr!r}; pass lm.schedules.{lr}(...)")
+        )
+    if isinstance(lr, type) and issubclass(lr, Schedule):
+        raise TypeError(
+            f"[schedules] expected a rate or a schedule, got the class {lr.__name__}; pass lm.schedules.{lr.__name__}(...)"
         )
     if callable(lr):
         return Function(lr)

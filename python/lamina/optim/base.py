@@ -154,7 +154,13 @@ class Optimizer(Configured):
             slots = self._slots_of(name)
             g = g + self.weight_decay * p if self.weight_decay else g
             lr, step = ops.cast(self.state["lr"], p.dtype), ops.cast(t, p.dtype)
-            new, new_slots = self.update(p, g, dict(slots), lr, step)
+            result = self.update(p, g, dict(slots), lr, step)
+            if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
+                raise TypeError(
+                    f"[{self._where}] expected (new parameter, new slots) from update, got {type(result).__name__}; "
+                    "return new_w, {} where there are no slots"
+                )
+            new, new_slots = result
             if set(new_slots) != set(slots):
                 raise ValueError(
                     f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}"
