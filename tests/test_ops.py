@@ -7,6 +7,7 @@ value is exact and the tolerance holds the operation alone.
 from __future__ import annotations
 
 import math
+import operator
 
 import numpy as np
 import pytest
@@ -316,6 +317,39 @@ def test_operators(rng):
         lambda x, y: x <= y,
     ]:
         assert np.array_equal(build_and_run(f, [a, b]), f(a, b))
+
+
+OPERATORS = ("add", "sub", "mul", "truediv", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne")
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_with_an_array_or_a_number_of_numpy_on_its_left(name, rng):
+    apply = getattr(operator, name)
+    a, b = rng.uniform(1, 2, (2, 4, 4))
+    for left in (a, np.float64(1.5), np.array(1.5)) if name != "matmul" else (a,):
+        np.testing.assert_allclose(build_and_run(lambda x, left=left: apply(left, x), [b]), apply(left, b), rtol=1e-14)
+
+
+NUMPY = {  # a function of NumPy that was given a tensor -> what the error says to use
+    "lm.abs": np.abs,
+    "lm.mean": np.mean,
+    "lm.max": np.max,
+    "lm.exp": np.exp,
+    "lm.sum": lambda x: np.sum(x, axis=0),
+    "lm.where": lambda x: np.where(x > 0, x, 0.0),
+    "lm.maximum": lambda x: np.maximum(np.zeros(3), x),
+    "lm.concatenate": lambda x: np.concatenate([x, x]),
+    "lm.linalg.inv": np.linalg.inv,
+    "lamina's operations": np.cumsum,
+    "lm.add": lambda x: operator.iadd(np.zeros((2, 3)), x),
+}
+
+
+@pytest.mark.parametrize("remedy", NUMPY)
+def test_a_function_of_numpy_names_ours(remedy):
+    with pytest.raises(TypeError, match=rf"\[numpy.*\] expected arrays, got a tensor.*{remedy}"):
+        NUMPY[remedy](lm.Input(3))
+    assert np.ndim(lm.Input(3)) == 2 and np.shape(lm.placeholder((4, 3))) == (4, 3)
 
 
 # ---- reductions ------------------------------------------------------------------------------------------------------------------

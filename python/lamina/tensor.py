@@ -32,7 +32,6 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "node")
-    __array_ufunc__ = None  # NumPy leaves `array + tensor` to us
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -81,6 +80,16 @@ class Tensor:
 
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("a tensor holds no numbers; compute it with lm.function(inputs, outputs)(arrays)")
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        from lamina import from_numpy
+
+        return from_numpy.operator(ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        from lamina import from_numpy
+
+        return from_numpy.call(function, args, kwargs)
 
     def __add__(self, other: Any) -> Tensor:
         return _ops().add(self, other)  # type: ignore[no-any-return]
