@@ -98,6 +98,10 @@ CLASSIFIER = {
     "unknown metric": (lambda n: n.fit(X, Y, metrics=["acuracy"], verbose=0), ["acuracy", "accuracy"]),
     "unknown metric of evaluate": (lambda n: n.evaluate(X, Y, metrics=["acuracy"]), ["acuracy", "accuracy"]),
     "class weight of an unknown class": (lambda n: n.fit(X, Y, class_weight={0: 1.0, 7: 2.0}, verbose=0), ["class_weight", "7"]),
+    "balanced batches": (
+        lambda n: n.fit([(X, Y)], class_weight="balanced", verbose=0),
+        ["[class_weight] expected {class: weight} for batches", "balanced", "count the classes"],
+    ),
     "class weight negative": (lambda n: n.fit(X, Y, class_weight={0: -1.0}, verbose=0), ["class_weight", "-1"]),
     "callback of another kind": (lambda n: n.fit(X, Y, callbacks=[3], verbose=0), ["callback", "3"]),
     # parameters

@@ -197,6 +197,11 @@ def fit(
             raise ValueError(
                 "[fit] expected batches without sample_weight and validation_split, got one; put weights into them: (x, y, w)"
             )
+        if isinstance(class_weight, str):
+            raise ValueError(
+                f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
+                "data no batch tells: count the classes and pass n / (classes * count) for each"
+            )
         batches = Batches(x, inputs=feed.specs(model), targets=list(model.named_outputs) or ["y"])
         source: Source = BatchSource(model, batches, chosen, class_weight)
         held_out = None

@@ -356,7 +356,7 @@ class Model:
         validation_data: Any = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
-        class_weight: Mapping[int, float] | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
         metrics: Any = (),
         callbacks: Any = (),
         shuffle: bool = True,
@@ -367,9 +367,10 @@ class Model:
 
         `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone. `loss`, `optimizer`, `metrics` as
         in `compile`, which they stand in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of
-        rows held out. `sample_weight` (n,); `class_weight`: {class: weight}. `shuffle`: a new order each epoch, from the seed,
-        unless one batch holds all rows. `resume`: the file of a Checkpoint; training goes on as if it had never stopped. `verbose`:
-        0 silent, 1 a progress line; None decides by the terminal.
+        rows held out. `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of
+        the class). `shuffle`: a new order each epoch, from the seed, unless one batch holds all rows. `resume`: the file of a
+        Checkpoint; training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the
+        terminal.
 
         All data are checked before the first step: ValueError or TypeError says what is wrong. A loss that is not finite raises
         FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after the current step:
