@@ -362,3 +362,13 @@ def test_a_refused_checkpoint_changes_nothing(name, data, tmp_path):
     assert_same(model, other)
     assert model.train_step(*data) == other.train_step(*data)
     assert_same(model, other)
+
+
+@pytest.mark.parametrize("size", [2**31, 2**63 - 1, 2**70])
+def test_a_batch_may_be_as_large_as_anyone_says(size, rng):
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))
+    nets = [lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd", metrics=["mae"]) for _ in range(2)]
+    histories = [net.fit(x, y, epochs=2, batch_size=n, verbose=0).history for net, n in zip(nets, (30, size), strict=True)]
+    assert all(np.array_equal(histories[0][name], histories[1][name]) for name in ("loss", "mae"))
+    assert nets[1].evaluate(x, y, batch_size=size)["loss"] == nets[0].evaluate(x, y)["loss"]
+    assert nets[1].predict(x, batch_size=size).shape == (30, 1)

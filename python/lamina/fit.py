@@ -227,7 +227,7 @@ def fit(
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
     if not model.objective.optimizer.all_data:
-        return ArraySource(model, samples, metrics, batch_size, shuffle)
+        return ArraySource(model, samples, metrics, min(batch_size, len(samples.data)), shuffle)
     from lamina.all_data import AllData
 
     return AllData(model, samples, metrics)

@@ -118,8 +118,8 @@ class Optimizer(Configured):
         if owner.now and given and owner.now.keys().isdisjoint(given):
             if not owner.before.isdisjoint(given):
                 raise ValueError(
-                    f"[{self._where}] expected the parameters of the model that it trains now, got those of an earlier one; make an "
-                    "optimizer for each model"
+                    f"[{self._where}] expected the parameters of the model that it trains now, got those of an earlier one; "
+                    "make an optimizer for each model"
                 )
             owner.leave()
             self.state.clear()
