@@ -14,6 +14,7 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
+from lamina.indexing import getitem
 from reference import log_softmax, logsumexp, softmax
 from reference_activations import ACTIVATIONS, erf, sigmoid
 
@@ -638,6 +639,18 @@ def test_take_refuses_indices_that_are_none(wrong):
     assert both[0](x, np.zeros(np.shape(wrong), np.int64)).sum() == 0
     with pytest.raises(ValueError, match="got an empty one"):
         lm.take(np.zeros((0, 3)), [0])
+
+
+def test_options_of_any_type_are_told_apart(rng):
+    """Arrays are options, too; what one call refuses, it refuses after another one's program was kept."""
+    x = rng.normal(size=(2, 3))
+    assert np.array_equal(lm.transpose(x, np.array([1, 0])), x.T)
+    np.testing.assert_allclose(lm.sum(x, axis=np.array([0])), x.sum(0))
+    for _ in range(2):
+        assert np.array_equal(getitem(x, 1), x[1])
+        for wrong in (True, 1.0):
+            with pytest.raises(TypeError, match="expected whole numbers"):
+                getitem(x, wrong)
 
 
 def test_a_power_has_the_shape_and_type_of_its_operands():

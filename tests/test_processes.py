@@ -338,6 +338,10 @@ def test_the_number_of_threads_follows_affinity():
     one = min(os.sched_getaffinity(0))
     assert child(f"os.sched_setaffinity(0, [{one}])\nprint(lm.get_num_threads())") == "1\n"
     assert child("print(lm.get_num_threads())", LAMINA_NUM_THREADS="3", OMP_NUM_THREADS="2") == "3\n"
+    assert child("print(lm.get_num_threads())", OMP_NUM_THREADS="many") == f"{cpus()}\n"
+    for wrong in ("many", "0", "-3"):
+        said = child("try: lm.get_num_threads()\nexcept ValueError as error: print(error)", LAMINA_NUM_THREADS=wrong)
+        assert said.startswith("[LAMINA_NUM_THREADS] expected 1 or more threads, got")
 
 
 GROUPS = {

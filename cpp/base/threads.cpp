@@ -70,8 +70,12 @@ int available_cpus() {
 }
 
 int default_threads() {
-  for (const char* name : {"LAMINA_NUM_THREADS", "OMP_NUM_THREADS"})
-    if (const int count = from_environment(name); count > 0) return count;
+  constexpr const char* kOwn = "LAMINA_NUM_THREADS";
+  if (const int count = from_environment(kOwn); count > 0) return count;
+  const char* own = std::getenv(kOwn);
+  check(own == nullptr || *own == 0, "[", kOwn, "] expected 1 or more threads, got '", own == nullptr ? "" : own,
+        "'; set a number");
+  if (const int count = from_environment("OMP_NUM_THREADS"); count > 0) return count;  // others' affair, what else stands there
   return available_cpus();
 }
 

@@ -161,7 +161,7 @@ struct PyScope final : graph::Scope {
   explicit PyScope(py::object o) : object(std::move(o)) {}
 
   std::string label() const override {
-    const py::gil_scoped_acquire acquire;
+    const GilAcquire acquire;
     const py::object name = py::getattr(py::getattr(object, "layer", py::none()), "name", py::none());
     return py::isinstance<py::str>(name) ? name.cast<std::string>() : std::string();
   }

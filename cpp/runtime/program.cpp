@@ -346,8 +346,9 @@ void Program::plan_arena() {
       offset = std::max(offset, align_up(other->offset + other->bytes));
     }
     b->offset = offset;
-    check<MemoryError>(offset < static_cast<size_t>(PTRDIFF_MAX), "[", describe(b->node), "] expected fewer bytes than memory can ",
-                       "address, got more; use smaller batches or tensors");
+    if (offset >= static_cast<size_t>(PTRDIFF_MAX))
+      fail<MemoryError>("[", describe(b->node),
+                        "] expected fewer bytes than memory can address, got more; use smaller batches or tensors");
     total = std::max(total, offset + align_up(b->bytes));
     placed.push_back(b);
   }

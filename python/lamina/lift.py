@@ -126,11 +126,14 @@ def _computation(build: _Build, arrays: Sequence[Array], rebuild: Callable[[list
 
 
 def _hashable(value: Any) -> Any:
+    """An option as a key: 1, True and 1.0 are three."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         return tuple(_hashable(v) for v in value)
     if isinstance(value, slice):
         return ("slice", value.start, value.stop, value.step)
-    return value
+    return type(value), value
 
 
 def operation(count: int | None, *, turns: bool = False) -> Callable[[_Build], Any]:
@@ -167,7 +170,7 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
                 if turns:
                     key = *key, args[0].flags.c_contiguous, args[1].flags.c_contiguous
             elif count == 1 and args and type(args[0]) is np.ndarray:
-                key = args[0].dtype, args[0].shape, *args[1:]
+                key = args[0].dtype, args[0].shape, *args[1:], *map(type, args[1:])
             try:
                 run = quick.get(key)
             except TypeError:  # an option that is a list
