@@ -62,7 +62,7 @@ class Bindings {
   std::vector<int64_t> values_;
 };
 
-// Number of elements; throws ValueError when it does not fit 63 bits.
+// Number of elements; throws ValueError from 2^59 on: no memory has room for so many.
 int64_t count(const Sizes& sizes);
 // The distance in elements between neighbours along each axis, last axis dense.
 Sizes dense_strides(const Sizes& sizes);

@@ -5,11 +5,6 @@
 #include "graph/host.h"
 #include "graph/passes.h"
 
-namespace lamina::graph {
-std::vector<std::string> activation_names();
-std::vector<double> activation_defaults(const std::string& name);
-}  // namespace lamina::graph
-
 namespace lamina::bindings {
 
 using graph::Attr;

@@ -31,6 +31,10 @@ Tensor reshape(const Tensor& x, Shape shape);
 Tensor transpose(const Tensor& x, std::vector<int64_t> axes);
 Tensor broadcast_to(const Tensor& x, Shape shape);
 
+// The activations that nodes can have, and the parameters of one where none are given.
+std::vector<std::string> activation_names();
+std::vector<double> activation_defaults(const std::string& name);
+
 // NumPy's rule; `where` starts the error.
 Shape broadcast(const Shape& a, const Shape& b, const std::string& where);
 int64_t normalize_axis(int64_t axis, size_t rank, const std::string& where);

@@ -163,6 +163,11 @@ Tensor make(const Op& op, Tensors inputs, Attrs attrs) {
 
 Tensor make(const std::string& op, Tensors inputs, Attrs attrs) { return make(find_op(op), std::move(inputs), std::move(attrs)); }
 
+const Node* memory_of(const Node* node) {
+  while (node->op->kind == Kind::view) node = node->inputs[0].get();
+  return node;
+}
+
 std::vector<const Node*> topological(const Tensors& roots) {
   std::vector<const Node*> order;
   std::unordered_set<const Node*> seen;

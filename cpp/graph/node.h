@@ -140,7 +140,10 @@ class ScopeGuard {
 // The nodes that `roots` need, inputs before their users.
 std::vector<const Node*> topological(const Tensors& roots);
 
-// "where: expected ..., got ..." with an operation's name and shapes in front.
+// The node whose memory a tensor's elements lie in: views lead to what they look at.
+const Node* memory_of(const Node* node);
+
+// An operation's name and the shapes of its inputs, which errors begin with: "[matmul] (2, 3), (4, 5)".
 std::string describe(const Op& op, const Tensors& inputs);
 
 }  // namespace lamina::graph

@@ -234,12 +234,6 @@ bool is_dense(const Tensor& tensor) {
 
 Tensor dense(const Tensor& x) { return is_dense(x) ? x : unary("contiguous", x); }
 
-const Node* memory_of(const Tensor& x) {
-  const Node* node = x.get();
-  while (node->op->kind == Kind::view) node = node->inputs[0].get();
-  return node;
-}
-
 // Reduces the axes first..last of x; those stay as nothing.
 Tensor reduce_run(const char* op, const Tensor& x, size_t first, size_t last) {
   const Shape& s = x->shape();
@@ -310,7 +304,7 @@ Tensor legal_node(const Node& node, const Tensors& in) {
     return make(*node.op, inputs, node.attrs);
   }
   // What a variable takes must not itself change while variables are written: two that swap their values, a view of the variable.
-  if ((node.is("assign") || node.is("rule_update")) && memory_of(in[1])->is("variable")) {
+  if ((node.is("assign") || node.is("rule_update")) && memory_of(in[1].get())->is("variable")) {
     Tensors inputs = in;
     inputs[1] = unary("contiguous", in[1]);
     return make(*node.op, std::move(inputs), node.attrs);

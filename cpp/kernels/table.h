@@ -51,7 +51,7 @@ struct TileEntry {
 
 // Conversions between stored types: out[r, c] = To(in0[r, c]). Order of both indices: bool (uint8), int32, int64, f32, f64.
 // To bool: x != 0. To an integer: toward zero.
-enum Stored : int { kBool = 0, kInt32 = 1, kInt64 = 2, kFloat32 = 3, kFloat64 = 4, kStoredCount = 5 };
+enum Stored : int { kBool = 0, kInt64 = 1, kFloat32 = 2, kFloat64 = 3, kStoredCount = 4 };
 
 // ---- Update rules: one instruction that reads the gradient and writes the weight and its slots in place ----
 
@@ -103,7 +103,7 @@ struct GemmArgs {
   ptrdiff_t b_row, b_col;  // any strides as well, fastest where b_col is 1, then where b_row is
   void* c;
   ptrdiff_t c_row;
-  const void* start = nullptr;           // where the sums begin: C itself, or, with start_row 0, one row for all; nullptr: at zero
+  const void* start = nullptr;  // where the sums begin: C itself, or, with start_row 0, one row for all; nullptr: at zero
   ptrdiff_t start_row = 0;
   void* room = nullptr;                  // as many elements as room() says
   ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out

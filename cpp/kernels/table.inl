@@ -100,8 +100,7 @@ LAMINA_KERNELS_END
 
 namespace lamina::kernels::LAMINA_ISA {
 
-#define LAMINA_CONVERT_FROM(From) \
-  {convert<From, Bool>, convert<From, int32_t>, convert<From, int64_t>, convert<From, float>, convert<From, double>}
+#define LAMINA_CONVERT_FROM(From) {convert<From, Bool>, convert<From, int64_t>, convert<From, float>, convert<From, double>}
 
 // The only symbol of the file that others see.
 extern const Table table;
@@ -110,8 +109,7 @@ constinit const Table table = {
     kVectorBytes,
     AllTiles::all,
     AllTiles::count,
-    {LAMINA_CONVERT_FROM(Bool), LAMINA_CONVERT_FROM(int32_t), LAMINA_CONVERT_FROM(int64_t), LAMINA_CONVERT_FROM(float),
-     LAMINA_CONVERT_FROM(double)},
+    {LAMINA_CONVERT_FROM(Bool), LAMINA_CONVERT_FROM(int64_t), LAMINA_CONVERT_FROM(float), LAMINA_CONVERT_FROM(double)},
     AllRules::all,
     int(sizeof(AllRules::all) / sizeof(RuleEntry)),
     {gemm_kernel<float>(), gemm_kernel<double>()},

@@ -179,7 +179,7 @@ class Clusterer {
       joins[i] = p.member && can_join(node->inputs[i].get(), p, node, n, i);
       n.level = std::max(n.level, p.level + (joins[i] || is_there(node->inputs[i].get(), node) ? 0 : 1));
     }
-    if (node->is("reshape") && !joins[0]) n.member = false;  // a view of what another program leaves in memory
+    if (node->is("reshape") && !joins[0]) n.member = false;                       // a view of what another program leaves in memory
     if (n.form == Form::total && !joins[0]) n.domain = node->inputs[0]->shape();  // of a value in memory, not of a tile's rows
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Node* input = node->inputs[i].get();
@@ -331,11 +331,6 @@ class Clusterer {
 
 }  // namespace
 
-const Node* memory_of(const Node* node) {
-  while (node->op->kind == Kind::view) node = node->inputs[0].get();
-  return node;
-}
-
 bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled) {
   if (node->op->kind != Kind::elementwise && node->op->kind != Kind::view) return false;
   for (const auto& input : node->inputs) {
@@ -344,6 +339,15 @@ bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled
     if (!known) return false;
   }
   return true;
+}
+
+std::vector<const Node*> written_by(const std::vector<const Node*>& nodes) {
+  std::vector<const Node*> written;
+  for (const Node* node : nodes)
+    if (node->op->kind == Kind::effect)
+      for (size_t i = 0; i < node->inputs.size(); ++i)
+        if (i != 1 && i != 2) written.push_back(node->inputs[i].get());  // a rule's parameter and slots; not gradient and constants
+  return written;
 }
 
 bool is_gram(const Node* product) {

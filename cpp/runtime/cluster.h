@@ -32,8 +32,8 @@ struct FusionOptions {
 // Whether a node depends on constants and sizes alone: its step runs when the program is bound, not when it runs.
 bool is_settled(const graph::Node* node, const std::unordered_set<const graph::Node*>& settled);
 
-// The node whose memory a tensor's elements lie in: views lead to what they look at.
-const graph::Node* memory_of(const graph::Node* node);
+// The variables that the effects among these nodes write.
+std::vector<const graph::Node*> written_by(const std::vector<const graph::Node*>& nodes);
 
 // Whether it is the product of a matrix and its own transpose, which is symmetric.
 bool is_gram(const graph::Node* product);

@@ -65,7 +65,7 @@ class Step {
   double bytes() const { return bytes_; }
   double work() const { return work_ + bytes_; }
   virtual RowWise* row_wise() { return nullptr; }
-  virtual bool alone() const { return false; }  // calls the host: on the caller's thread, with nothing beside it
+  virtual bool alone() const { return false; }       // calls the host: on the caller's thread, with nothing beside it
   virtual bool may_fail() const { return alone(); }  // by what the values are: no variable is written before it has run
 
   std::string name;                         // e.g. "matmul+relu"

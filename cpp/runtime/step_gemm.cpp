@@ -39,10 +39,8 @@ class GemmStep final : public Step, public RowWise {
     for (const graph::Node* node : epilogue.nodes) {
       name += "+" + node->op->name;
       nodes.push_back(node);
-      if (node->op->kind == graph::Kind::effect)
-        for (size_t i = 0; i < node->inputs.size(); ++i)
-          if (i != 1 && i != 2) changes.push_back(node->inputs[i].get());
     }
+    changes = written_by(epilogue.nodes);
     for (const graph::Node* node : epilogue.stored)
       if (node->op->kind != graph::Kind::effect) outputs.push_back(node);
     epilogue_ = std::make_unique<TileProgram>(std::move(epilogue), kernels);

@@ -13,12 +13,8 @@ class TileStep final : public Step, public RowWise {
     const Cluster& c = program_.cluster();
     nodes = c.nodes;
     inputs = program_.external_inputs();
-    for (const graph::Node* node : c.nodes) {
-      name += (name.empty() ? "" : "+") + node->op->name;
-      if (node->op->kind == graph::Kind::effect)
-        for (size_t i = 0; i < node->inputs.size(); ++i)
-          if (i != 1 && i != 2) changes.push_back(node->inputs[i].get());
-    }
+    changes = written_by(c.nodes);
+    for (const graph::Node* node : c.nodes) name += (name.empty() ? "" : "+") + node->op->name;
     for (const graph::Node* node : c.stored)
       if (node->op->kind != graph::Kind::effect) outputs.push_back(node);
   }

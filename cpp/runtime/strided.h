@@ -19,15 +19,6 @@ struct Strided {
 
   static Strided dense(int buffer, DType dtype, const Sizes& sizes) { return {buffer, dtype, 0, sizes, dense_strides(sizes)}; }
 
-  bool is_dense() const {
-    int64_t expected = 1;
-    for (size_t i = sizes.size(); i-- > 0;) {
-      if (sizes[i] != 1 && strides[i] != expected) return false;
-      expected *= sizes[i];
-    }
-    return true;
-  }
-
   // The same elements seen in a larger shape: missing and repeated axes get the stride 0.
   Strided broadcast(const Sizes& to) const {
     Strided out{buffer, dtype, offset, to, Sizes(to.size(), 0)};

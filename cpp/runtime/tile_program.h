@@ -77,7 +77,6 @@ class TileProgram {
   double traffic() const { return traffic_; }
   double flops() const { return flops_; }
   double work() const { return work_; }  // see TileEntry
-  int precision() const { return precision_; }
 
  private:
   struct External {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import math
 import weakref
 from collections.abc import Sequence
@@ -395,8 +394,3 @@ def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
                 "its axes cannot depend on the batch size"
             )
     return tuple(int(size) for size in shape)
-
-
-def is_tensor(value: Any) -> builtins.bool:
-    """Whether the value is a Tensor."""
-    return isinstance(value, Tensor)

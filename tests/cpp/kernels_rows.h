@@ -178,7 +178,6 @@ void check_convert(const Table& table, int from, int to) {
 template <class From>
 void check_convert_from(const Table& table, int from) {
   check_convert<From, uint8_t>(table, from, kBool);
-  check_convert<From, int32_t>(table, from, kInt32);
   check_convert<From, int64_t>(table, from, kInt64);
   check_convert<From, float>(table, from, kFloat32);
   check_convert<From, double>(table, from, kFloat64);
@@ -186,7 +185,6 @@ void check_convert_from(const Table& table, int from) {
 
 inline void check_conversions(const Table& table) {
   check_convert_from<uint8_t>(table, kBool);
-  check_convert_from<int32_t>(table, kInt32);
   check_convert_from<int64_t>(table, kInt64);
   check_convert_from<float>(table, kFloat32);
   check_convert_from<double>(table, kFloat64);
