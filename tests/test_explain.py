@@ -42,6 +42,13 @@ def test_reasons_of_the_transposes():
     assert "b₁ is added to every row" in text
 
 
+@pytest.mark.parametrize("layer", [lm.BatchNorm, lm.LayerNorm])
+def test_a_factor_of_every_row_is_not_said_to_be_added(layer):
+    text = lm.Sequential(layer(), lm.Dense(3), seed=0).compile("cross_entropy", "sgd").explain(X, Y, level="derive")
+    assert "γ₁ multiplies every row, element by element, so dγ₁ is the sum of the rows of dN₁ ⊙ H₁" in text
+    assert "β₁ is added to every row, so dβ₁ is the sum of the rows of dN₁" in text
+
+
 def test_one_weight_through_adam_by_hand():
     text, made = small().explain(X, Y, level="values"), small().trace(X, Y)
     g = float(made["dW1"].ravel()[np.argmax(np.abs(made["dW1"]))])

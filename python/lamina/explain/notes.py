@@ -91,8 +91,9 @@ def reason(trace: Trace, step: Step) -> str:
             f"{name} must be {result} like {of}; only {dz.unicode()} ({shapes[0]}) · {w.unicode()} ({right}) fits: "
             "each error goes back along the weights it came through"
         )
-    if step.kind == "bias gradient":
-        return f"{of} is added to every row, so {name} is the sum of the rows of {symbols[-1].unicode()}"
+    if step.kind in ("bias gradient", "scale gradient"):
+        does = "is added to every row" if step.kind == "bias gradient" else "multiplies every row, element by element"
+        return f"{of} {does}, so {name} is the sum of the rows of {_summed(step)}"
     if step.kind == "activation gradient":
         return f"the activation acts on each element of {of} alone: the error is scaled by its slope there, with no matrix product"
     if step.kind == "norm gradient":
@@ -101,6 +102,12 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "loss gradient":
         return _loss_reason(step, name)
     return ""
+
+
+def _summed(step: Step) -> str:
+    """What stands behind the 1^T of a sum over rows."""
+    inside = notation.text(step.equation[1:]).partition("1ᵀ ")[2]
+    return inside[1:-1] if inside.startswith("(") and inside.endswith(")") else inside
 
 
 def _loss_reason(step: Step, name: str) -> str:

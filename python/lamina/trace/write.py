@@ -32,7 +32,7 @@ class Writer:
         self.symbols = Symbols(graph)
         self.folded: Folded | None = fold(self.symbols) if graph.loss is not None else None
         self.counted: set[int] = set()  # serials of nodes that have a line
-        self.biases = self._biases()
+        self.sums = self._sums()
         self.dense = {z.serial: (index, call, product, z) for index, call, product, z in self.symbols.dense}
         self.batch = trace.about["batch"] or 1
         if self.folded:
@@ -104,7 +104,7 @@ class Writer:
         if self.clip and node == self.clip[-1]:
             return self._add(section, (Sym("c"), " = ", *self._clip_line()), self.clip, "clipping")
         term = self.writing.term(node)
-        kind = self._kind(node, section, self.biases.get(node.serial))
+        kind = self._kind(node, section)
         self._add(section, (symbols.fresh(node), " = ", *term.parts), list(term.nodes), kind)
 
     def _dense(self, index: str, call: Any, product: core.Node, z: core.Node) -> None:
@@ -217,13 +217,13 @@ class Writer:
                     found[part._replace(transposed=False).plain] = node
         return found
 
-    def _kind(self, node: core.Node, section: str, bias: bool | None) -> str:
+    def _kind(self, node: core.Node, section: str) -> str:
         if section == "backward":
             of = self._gradient_of(node)
-            if bias and of is not None and of.op == "variable":
-                return "bias gradient"
-            if node.op == "matmul":
-                return "weight gradient" if of is not None and of.op == "variable" else "input gradient"
+            if node.op == "matmul" and of is not None:
+                return "weight gradient" if of.op == "variable" else "input gradient"
+            if of is not None and of.op == "variable" and node.serial in self.sums:
+                return self.sums[node.serial]
             return "activation gradient" if node.op.endswith("_backward") else "gradient" if of is not None else node.op
         if section == "forward" and node.op in core.activation_names():
             return "activation"
@@ -238,12 +238,15 @@ class Writer:
                 return self.graph.nodes[serial]
         return None
 
-    def _biases(self) -> dict[int, bool]:
-        """Gradients of biases that are sums over the rows of a matrix: 1^T dZ."""
-        found: dict[int, bool] = {}
-        for gradient in self.graph.gradients.values():
-            if gradient.op == "sum" and list(gradient.attrs["axes"]) == [0] and not gradient.attrs["keepdims"]:
-                found[gradient.serial] = len(gradient.inputs[0].shape) == 2
+    def _sums(self) -> dict[int, str]:
+        """Gradients that are sums over the rows of a matrix: 1^T dZ of what is added to every row, 1^T (dN * H) of its factor."""
+        uses = {"add": "bias gradient", "mul": "scale gradient"}
+        found: dict[int, str] = {}
+        for node in self.graph.ordered("forward"):
+            for child in node.inputs if node.op in uses else ():
+                gradient = self.graph.gradients.get(self.symbols.behind(child).serial)
+                if gradient is not None and _sums_rows(gradient):
+                    found[gradient.serial] = uses[node.op]
         return found
 
     def _skipped(self) -> None:
@@ -260,7 +263,7 @@ class Writer:
         """Gradients of parameters follow the line that they need: dZ2, dW2, db2, then dA1."""
         lines = self.trace.steps
         used = {name for line in lines if line.section == "backward" for name in line.operands}
-        moved = [s for s in lines if s.kind in ("weight gradient", "bias gradient") and s.name not in used]
+        moved = [s for s in lines if s.kind in ("weight gradient", "bias gradient", "scale gradient") and s.name not in used]
         out = {id(s) for s in moved}
         rest = [s for s in lines if id(s) not in out]
         for line in sorted(moved, key=lambda s: s.kind):  # the bias first: what is put in later stands nearer
@@ -297,6 +300,11 @@ class Writer:
                 "dtype": node.dtype,
                 "values": self.measured.values.get(node.serial),
             }
+
+
+def _sums_rows(node: core.Node) -> bool:
+    over = list(node.attrs["axes"]) if node.op == "sum" else []
+    return over == [0] and not node.attrs["keepdims"] and len(node.inputs[0].shape) == 2
 
 
 def title_of(model: Any) -> str:
