@@ -42,6 +42,16 @@ def test_reasons_of_the_transposes():
     assert "b₁ is added to every row" in text
 
 
+def test_the_shapes_of_a_product_are_those_of_its_factors():
+    """Of a gradient in the loss: factors without a name (a row of ones), results that are no gradient of a named value."""
+    net, x, y = CASES["gradient in the loss"]()
+    for text, b in ((net.explain(ascii=True), "B"), (net.explain(x, y, ascii=True), "5")):
+        for left, inner, again, right, result in re.findall(r"\((\w+)x(\w+)\)\((\w+)x(\w+)\) -> (\S+)", text):
+            assert inner == again and result == f"{left}x{right}", text
+        assert re.search(rf"T\d+ = 1\^T \(.*\)\s+\(1x{b}\)\({b}x5\) -> 1x5 ", text)
+        assert not re.search(r"-> \S+ = T", text)
+
+
 @pytest.mark.parametrize("layer", [lm.BatchNorm, lm.LayerNorm])
 def test_a_factor_of_every_row_is_not_said_to_be_added(layer):
     text = lm.Sequential(layer(), lm.Dense(3), seed=0).compile("cross_entropy", "sgd").explain(X, Y, level="derive")

@@ -120,9 +120,7 @@ def _loss_reason(step: Step, name: str) -> str:
 def shapes_of(step: Step) -> str:
     """(2×4)(4×8) → 2×8 for a product, else the result's shape; for a gradient whose shape it has."""
     result = shape_text(step.shape)
-    if "matmul" in step.detail and len(step.operand_shapes) >= 2:
-        symbols = [p for p in step.equation[1:] if isinstance(p, Sym)][:2]
-        pair = [s[::-1] if p.transposed and len(s) == 2 else s for p, s in zip(symbols, step.operand_shapes, strict=False)]
-        out = "".join(f"({shape_text(s)})" for s in pair) + f" → {result}"
-        return out + (f" = {step.symbol._replace(gradient=False).unicode()}" if step.kind.endswith("gradient") else "")
-    return result
+    if "factors" not in step.detail:
+        return result
+    out = "".join(f"({shape_text(s)})" for s in step.detail["factors"]) + f" → {result}"
+    return out + (f" = {step.symbol._replace(gradient=False).unicode()}" if step.symbol.gradient else "")

@@ -198,8 +198,9 @@ class Writer:
             parts=tuple(c for c in costs if c) if kind == "dense" else (),
             nodes=[n.serial for n in nodes],
         )
-        products = [c for n, c in zip(nodes, costs, strict=True) if n.op == "matmul"]
-        step.detail = {"matmul": products[0]} if products and len(nodes) <= 2 else {}
+        product = nodes[0] if kind == "dense" else result
+        if product.op == "matmul":
+            step.detail["factors"] = [self._display_shape(self.graph.real(n)) for n in product.inputs]
         if target is None:
             step.values = self.measured.values.get(result.serial)
         else:
