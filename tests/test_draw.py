@@ -69,6 +69,14 @@ def test_no_labels_overlap_or_leave_the_picture_by_estimate(name):
         assert outside == []
 
 
+def test_a_loss_of_many_outputs_is_cut_in_a_picture():
+    a = lm.Input(4)
+    net = lm.Model(a, {f"output_with_a_name_{k}": lm.Dense(1)(a) for k in range(12)}, seed=0).compile("mse", "sgd")
+    canvas, _ = picture(net, data()[:2, :4], [np.ones((2, 1))] * 12)
+    assert canvas.overlapping() == []
+    assert max(label.box.right for label in canvas.labels) <= WIDTH and any(t.text.endswith("...") for t in canvas.labels)
+
+
 def test_the_file_is_svg_with_a_title_and_a_description(tmp_path):
     net, x, y = narrow()
     net.draw(tmp_path / "net.svg", x, y)

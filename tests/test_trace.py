@@ -9,6 +9,7 @@ import pytest
 
 import lamina as lm
 from lamina import optim, steps
+from lamina.draw import picture
 from lamina.programs import Task
 from lamina.trace import trace
 from lamina.trace.graph import known_as
@@ -233,6 +234,16 @@ def test_no_optimizer_and_no_layer_sees_a_trace(optimizer, dtype):
     assert len(seen) == len(unseen) and all(a.dtype == b.dtype for a, b in zip(seen, unseen, strict=True))
     for a, b in zip(seen, unseen, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_the_loss_of_several_outputs_is_named_whole():
+    """In the trace, in the heads of what explain and draw make of it; of one output with a weight too."""
+    net, x, y = CASES["branches"]()
+    assert net.trace(x, y).about["loss"] == "MSE() of output_1 + 0.5 MAE() of output_2"
+    assert "   MSE of output_1 + 0.5 MAE of output_2   " in net.explain().splitlines()[0]
+    assert any("  MSE of output_1 + 0.5 MAE of output_2  " in label.text for label in picture(net, x, y)[0].labels)
+    net = small().compile("cross_entropy", "sgd", loss_weights=2)
+    assert net.trace(X, Y).about["loss"] == "2 CrossEntropy()"
 
 
 def test_a_skip_written_as_a_sum_is_no_stack_of_layers():

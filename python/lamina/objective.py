@@ -42,6 +42,12 @@ class Objective:
             (loss, optimizer, metrics_, loss_weights),
         )
 
+    def total(self, outputs: Sequence[str]) -> str:
+        """The loss of all outputs in words: MSE() of price + 0.5 CrossEntropy() of kind."""
+        weighted = zip(self.loss_weights, self.losses, strict=True)
+        terms = [repr(loss) if weight == 1 else f"{weight:g} {loss!r}" for weight, loss in weighted]
+        return terms[0] if len(terms) == 1 else " + ".join(f"{t} of {name}" for t, name in zip(terms, outputs, strict=True))
+
     def for_outputs(self, outputs: Sequence[str]) -> Objective:
         """The same for other outputs: those that a network has once it is built. The optimizer, with its state, stays."""
         loss, _, metrics_, loss_weights = self.given

@@ -87,11 +87,12 @@ def _header(canvas: Canvas, made: Trace) -> None:
     canvas.text(MARGIN, 44, about["title"], 26, bold=True)
     facts = [
         f"{about['parameters']:,} parameters",
-        *([about["loss"].removesuffix("()")] if about["loss"] else []),
+        *([about["loss"].replace("()", "")] if about["loss"] else []),
         *([about["optimizer"]] if about["optimizer"] else []),
         f"batch of {about['batch']}",
     ]
-    canvas.text(MARGIN, 64, "  ·  ".join(facts), 13, fill=canvas.theme.muted)
+    line = footer.cut("  ·  ".join(facts), 13, WIDTH - 2 * MARGIN - 200)  # left of the legend
+    canvas.text(MARGIN, 64, line, 13, fill=canvas.theme.muted)
     footer.legend(canvas, WIDTH - MARGIN, 28)
 
 

@@ -85,11 +85,16 @@ def provenance(canvas: Canvas, area: Box, trace: Trace, path: str) -> None:
     ]
     for k, fact in enumerate(facts):
         canvas.text(
-            area.x, area.y + 27 + 20 * k, _cut(fact, 13, area.w), 13, fill=canvas.theme.ink if k == 3 else canvas.theme.muted
+            area.x, area.y + 27 + 20 * k, cut(fact, 13, area.w), 13, fill=canvas.theme.ink if k == 3 else canvas.theme.muted
         )
 
 
-def _cut(text: str, size: float, limit: float) -> str:
+def cut(text: str, size: float, limit: float) -> str:
+    """The text, its end left out where it is wider than `limit`.
+
+    >>> cut("a long line of text", 13, 60)
+    'a long l...'
+    """
     while width(text, size) > limit and len(text) > 8:
         text = text[:-5] + "..."
     return text
@@ -119,4 +124,4 @@ def description(trace: Trace, shown: list[str]) -> str:
     )
 
 
-__all__ = ["Any", "curve", "description", "heading", "legend", "provenance", "update"]
+__all__ = ["Any", "curve", "cut", "description", "heading", "legend", "provenance", "update"]

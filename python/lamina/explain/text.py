@@ -56,7 +56,7 @@ def _title(trace: Trace) -> str:
     size = about["parameter_bytes"]
     kind = {"float32": "f32", "float64": "f64"}[about["dtype"]]
     batch = "any batch B (FLOP for one sample)" if about["batch"] is None else f"batch B = {about['batch']}"
-    loss = [about["loss"].removesuffix("()")] if about["loss"] else []
+    loss = [about["loss"].replace("()", "")] if about["loss"] else []
     return "   ".join(
         [about["title"], *_activations(trace), *loss, f"{about['parameters']:,} parameters ({size:,} B {kind})", batch]
     )

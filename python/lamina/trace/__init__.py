@@ -88,7 +88,7 @@ def written(model: Model, graph: StepGraph, measured: Measured, batch: int | Non
         "training": graph.training,
         "parameters": int(sum(np.prod(p.variable.shape, dtype=np.int64) for p in parameters)),
         "parameter_bytes": int(sum(np.prod(p.variable.shape, dtype=np.int64) * np.dtype(p.dtype).itemsize for p in parameters)),
-        "loss": repr(model.objective.losses[0]) if graph.loss is not None else None,
+        "loss": model.objective.total(list(model.named_outputs)) if graph.loss is not None else None,
         "optimizer": repr(model.optimizer) if graph.loss is not None else None,
         "epochs_done": model.epochs_done,
     }
