@@ -46,6 +46,10 @@ def test_every_public_name_says_what_it_does():
     assert undocumented() == []
 
 
+def test_every_operation_shows_a_value():
+    assert [name for name in lm.ops.__all__ if ">>> " not in getattr(lm.ops, name).__doc__] == []
+
+
 def readme_blocks() -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 

@@ -1,0 +1,108 @@
+"""Tensors of known values, and marks: what a tensor means to gradients, to training, to state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina.lift import lift, make
+from lamina.ops.shapes import one_hot
+from lamina.tensor import RandomState, Tensor, dtype_name
+
+
+def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Tensor:
+    """A tensor of one value throughout. shape: lengths, symbolic ones among them; TypeError for a dtype that tensors lack.
+
+    >>> lm.function([], lm.full((2,), 3.0))()
+    array([3., 3.], dtype=float32)
+    """
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    return make("fill", [], shape=sizes, value=float(value), dtype=dtype_name(dtype))
+
+
+def zeros_like(x: Any) -> Any:
+    """Zeros in x's shape and dtype. x: a tensor or an array.
+
+    >>> lm.zeros_like(np.array([1.0, 2.0]))
+    array([0., 0.])
+    """
+    return full(x.shape, 0.0, x.dtype) if isinstance(x, Tensor) else np.zeros_like(x)
+
+
+def ones_like(x: Any) -> Any:
+    """Ones in x's shape and dtype. x: a tensor or an array.
+
+    >>> lm.ones_like(np.array([1.0, 2.0]))
+    array([1., 1.])
+    """
+    return full(x.shape, 1.0, x.dtype) if isinstance(x, Tensor) else np.ones_like(x)
+
+
+def arange(n: Any, dtype: Any = "int64") -> Tensor:
+    """0, 1, .., n - 1; n may be a symbolic length such as x.shape[0]. TypeError for a dtype that tensors lack.
+
+    >>> lm.function([], lm.arange(3))()
+    array([0, 1, 2])
+    """
+    return make("iota", [], shape=(n,), dtype=dtype_name(dtype))
+
+
+def eye(n: int, dtype: Any = "float32") -> Tensor:
+    """The identity matrix (n, n). TypeError for a dtype that tensors lack.
+
+    >>> lm.function([], lm.eye(2))()
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
+    """
+    return one_hot(arange(n), n, dtype)  # type: ignore[no-any-return]
+
+
+# ---- Marks ----
+
+
+def stop_gradient(x: Any) -> Any:
+    """x, through which no gradient passes. x: a tensor or an array.
+
+    >>> x = lm.placeholder((2,))
+    >>> lm.function([x], lm.grad(lm.sum(lm.stop_gradient(x) * x), x))([3.0, 4.0])
+    array([3., 4.], dtype=float32)
+    """
+    return make("stop_gradient", [x]) if isinstance(x, Tensor) else np.asarray(x)
+
+
+def in_training(training: Any, otherwise: Any) -> Tensor:
+    """The first in a training program, the second in any other; both of one shape and dtype (else ValueError), one a tensor.
+
+    >>> x = lm.Input(1)
+    >>> lm.Model(x, lm.in_training(x * 0.0, x)).predict([[5.0]])
+    array([[5.]], dtype=float32)
+    """
+    return make("in_training", lift([training, otherwise], "in_training"))
+
+
+def random_uniform(x: Tensor, state: RandomState | None = None) -> Tensor:
+    """Numbers in [0, 1), one for each element of x, new at each training step and set by the network's seed.
+
+    state: whose numbers they are; one of its own by default.
+
+    >>> x = lm.Input(3)
+    >>> lm.random_uniform(x).shape
+    (B, 3)
+    """
+    state = state if state is not None else RandomState()
+    dtype = x.dtype if x.dtype == "float64" else "float32"
+    return make("random_uniform", [state], shape=x.shape, dtype=dtype, stream=0)
+
+
+def update_state(x: Tensor, parameter: Tensor, value: Tensor) -> Tensor:
+    """x; besides, each training step leaves `value` in the parameter (running statistics), which has value's shape.
+
+    >>> x, seen = lm.Input(1), lm.Parameter([0.0], trainable=False, dtype="float32")
+    >>> net = lm.Model(x, lm.Dense(1)(lm.update_state(x, seen, lm.mean(x, axis=0)))).compile("mse", "sgd")
+    >>> loss = net.train_step([[1.0], [5.0]], [[0.0], [0.0]])
+    >>> seen.value
+    array([3.], dtype=float32)
+    """
+    return make("update_state", [x, parameter, value])

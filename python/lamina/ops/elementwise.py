@@ -1,0 +1,197 @@
+"""Operations on single elements: arithmetic, comparisons, functions of numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lamina import _core
+from lamina.lift import make, operation
+from lamina.tensor import Tensor, dtype_name
+
+
+def _unary(op: str, name: str, formula: str, call: str, value: str) -> Any:
+    def build(x: Tensor) -> Tensor:
+        return make(op, [x])
+
+    return _named(build, name, 1, f"{formula}, element by element. x: any shape. Errors: TypeError for no numbers.", call, value)
+
+
+def _binary(op: str, name: str, formula: str, call: str, value: str) -> Any:
+    def build(a: Tensor, b: Tensor) -> Tensor:
+        return make(op, [a, b])
+
+    doc = f"""{formula}, element by element. a, b: shapes that broadcast by NumPy's rule.
+
+    Errors: ValueError for shapes that do not, TypeError for no numbers."""
+    return _named(build, name, 2, doc, call, value)
+
+
+def _named(build: Any, name: str, count: int, doc: str, call: str, value: str) -> Any:
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"{doc}\n\n    >>> lm.{name}{call}\n    {value}\n    "
+    return operation(count)(build)
+
+
+# operation, name, formula, an example: what follows the name in a call, its value
+negative = _unary("neg", "negative", "-x", "([1, -2])", "array([-1,  2])")
+abs = _unary("abs", "abs", "|x|", "([1, -2])", "array([1, 2])")
+sign = _unary("sign", "sign", "-1, 0 or 1 by the sign of x; its gradient is 0", "([-0.5, 0.0, 3.0])", "array([-1.,  0.,  1.])")
+floor = _unary("floor", "floor", "The largest whole number <= x; its gradient is 0", "([1.5, -1.5])", "array([ 1., -2.])")
+exp = _unary("exp", "exp", "e^x", "([0.0, 1.0]).round(3)", "array([1.   , 2.718])")
+expm1 = _unary("expm1", "expm1", "e^x - 1, exact for small x", "([0.0, 1e-12])", "array([0.e+00, 1.e-12])")
+log = _unary("log", "log", "ln x; -inf at 0, nan below", "([0.0, 1.0, 2.0]).round(3)", "array([ -inf, 0.   , 0.693])")
+log1p = _unary("log1p", "log1p", "ln(1 + x), exact for small x", "([0.0, 1e-12])", "array([0.e+00, 1.e-12])")
+sqrt = _unary("sqrt", "sqrt", "The square root of x; nan below 0", "([4.0, 9.0])", "array([2., 3.])")
+sin = _unary("sin", "sin", "sin x, x in radians", "([0.0, np.pi / 6]).round(3)", "array([0. , 0.5])")
+cos = _unary("cos", "cos", "cos x, x in radians", "([0.0, np.pi / 3]).round(3)", "array([1. , 0.5])")
+erf = _unary(
+    "erf", "erf", "The error function 2/sqrt(pi) * integral from 0 to x of e^(-t^2) dt", "([0.0, 1.0]).round(3)",
+    "array([0.   , 0.843])",
+)  # fmt: skip
+tanh = _unary("tanh", "tanh", "(e^x - e^-x) / (e^x + e^-x)", "([0.0, 1.0]).round(3)", "array([0.   , 0.762])")
+sigmoid = _unary("sigmoid", "sigmoid", "1 / (1 + e^-x)", "([0.0, 1.0]).round(3)", "array([0.5  , 0.731])")
+relu = _unary("relu", "relu", "max(0, x), with slope 0 at 0", "([-1.0, 2.0])", "array([0., 2.])")
+add = _binary("add", "add", "a + b", "([1, 2], 10)", "array([11, 12])")
+subtract = _binary("sub", "subtract", "a - b", "([1, 2], 10)", "array([-9, -8])")
+multiply = _binary("mul", "multiply", "a * b", "([1, 2], 10)", "array([10, 20])")
+divide = _binary("div", "divide", "a / b, in floats", "([1.0, 2.0], 10)", "array([0.1, 0.2])")
+maximum = _binary(
+    "maximum", "maximum", "The larger of a and b (nan if one is); equal ones share the gradient", "([1, 5], 3)", "array([3, 5])"
+)
+minimum = _binary(
+    "minimum", "minimum", "The smaller of a and b (nan if one is); equal ones share the gradient", "([1, 5], 3)", "array([1, 3])"
+)
+equal = _binary("eq", "equal", "a == b, as bool", "([1, 2, 3], 2)", "array([False,  True, False])")
+not_equal = _binary("ne", "not_equal", "a != b, as bool", "([1, 2, 3], 2)", "array([ True, False,  True])")
+less = _binary("lt", "less", "a < b, as bool", "([1, 2, 3], 2)", "array([ True, False, False])")
+less_equal = _binary("le", "less_equal", "a <= b, as bool", "([1, 2, 3], 2)", "array([ True,  True, False])")
+greater = _binary("gt", "greater", "a > b, as bool", "([1, 2, 3], 2)", "array([False, False,  True])")
+greater_equal = _binary("ge", "greater_equal", "a >= b, as bool", "([1, 2, 3], 2)", "array([False,  True,  True])")
+
+
+@operation(1)
+def square(x: Tensor) -> Tensor:
+    """x^2, element by element. x: any shape. Errors: TypeError for no numbers.
+
+    >>> lm.square([3, -4])
+    array([ 9, 16])
+    """
+    return make("mul", [x, x])
+
+
+@operation(2)
+def power(a: Tensor, b: Tensor) -> Tensor:
+    """a^b, element by element. a, b: shapes that broadcast (else ValueError). The gradient with respect to b is 0 where a is 0.
+
+    >>> lm.power([2.0, 3.0], 3)
+    array([ 8., 27.])
+    """
+    same = b.node.op == "fill" and b.ndim == 0 and b.dtype == a.dtype and a.dtype.startswith("float")  # as the result
+    exponent = b.node.attrs["value"] if same else None
+    if exponent == 1:
+        return a
+    if exponent == 2:
+        return make("mul", [a, a])
+    if exponent == 0.5:
+        return make("sqrt", [a])
+    if exponent == -1:
+        return make("div", [like(1.0, a), a])
+    return make("pow", [a, b])
+
+
+@operation(3)
+def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """a where the condition holds, b elsewhere. The three shapes broadcast (else ValueError); numbers hold where they are not 0.
+
+    >>> lm.where([True, False], [1, 2], -1)
+    array([ 1, -1])
+    """
+    return make("where", [condition, a, b])
+
+
+@operation(3)
+def clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """x held within [low, high]; the gradient passes inside the bounds, both included, and goes to the bound outside.
+
+    x, low, high: shapes that broadcast (else ValueError).
+
+    >>> lm.clip([-1, 2, 5], 0, 3)
+    array([0, 2, 3])
+    """
+    return make("clip", [x, low, high])
+
+
+@operation(2)
+def logical_and(a: Tensor, b: Tensor) -> Tensor:
+    """a and b, as bool; numbers count as true where they are not 0. a, b: shapes that broadcast (else ValueError).
+
+    >>> lm.logical_and([True, False], True)
+    array([ True, False])
+    """
+    return make("minimum", [_truth(a), _truth(b)])
+
+
+@operation(2)
+def logical_or(a: Tensor, b: Tensor) -> Tensor:
+    """a or b, as bool; numbers count as true where they are not 0. a, b: shapes that broadcast (else ValueError).
+
+    >>> lm.logical_or([True, False], False)
+    array([ True, False])
+    """
+    return make("maximum", [_truth(a), _truth(b)])
+
+
+@operation(1)
+def logical_not(x: Tensor) -> Tensor:
+    """not x, as bool; numbers count as true where they are not 0. x: any shape.
+
+    >>> lm.logical_not([True, False])
+    array([False,  True])
+    """
+    return make("eq", [x, like(0.0, x)])
+
+
+@operation(1)
+def isnan(x: Tensor) -> Tensor:
+    """Where x is not a number, as bool. x: any shape.
+
+    >>> lm.isnan([1.0, np.nan])
+    array([False,  True])
+    """
+    return make("ne", [x, x])
+
+
+@operation(1)
+def cast(x: Tensor, dtype: Any) -> Tensor:
+    """x in another dtype: bool, int64 (toward zero), float32 or float64 (else TypeError); gradients pass between floats.
+
+    >>> lm.cast([1.7, -1.7], "int64")
+    array([ 1, -1])
+    """
+    name = dtype_name(dtype)
+    return x if x.dtype == name else make("cast", [x], dtype=name)
+
+
+def activation(name: str, x: Any, *params: float) -> Any:
+    """An elementwise activation of the core by its name, with its hyper-parameters; see `lamina.activations`.
+
+    Errors: ValueError for a name that the core does not have.
+
+    >>> lm.activation("leaky_relu", [-1.0, 2.0], 0.1)
+    array([-0.1,  2. ])
+    """
+    return _activation(x, name, tuple(params))
+
+
+@operation(1)
+def _activation(x: Tensor, name: str, params: tuple[float, ...]) -> Tensor:
+    return make(name, [x], params=list(params) or _core.activation_defaults(name))
+
+
+def _truth(x: Tensor) -> Tensor:
+    return x if x.dtype == "bool" else make("ne", [x, like(0.0, x)])
+
+
+def like(value: float, x: Tensor) -> Tensor:
+    """A number in x's dtype."""
+    return make("fill", [], shape=(), value=value, dtype=x.dtype)

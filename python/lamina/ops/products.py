@@ -1,0 +1,60 @@
+"""Products of vectors and matrices."""
+
+from __future__ import annotations
+
+from lamina.lift import make, operation
+from lamina.ops.shapes import reshape
+from lamina.tensor import Tensor
+
+
+@operation(2, turns=True)
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """The matrix product c[.., i, j] = sum_k a[.., i, k] b[.., k, j]; leading axes broadcast, a vector is a row or a column.
+
+    a: (.., m, k), b: (.., k, n). Errors: ValueError for numbers, and where the two k, or the leading axes, do not fit; TypeError
+    for what is not floating-point.
+
+    >>> lm.matmul([[1.0, 2.0], [3.0, 4.0]], [[10.0], [1.0]])
+    array([[12.],
+           [34.]])
+    """
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError(f"[matmul] {a.shape}, {b.shape}: expected vectors or matrices; use * for numbers")
+    left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
+    right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
+    c = make("matmul", [left, right])
+    if a.ndim == 1 or b.ndim == 1:
+        shape = list(c.shape)
+        if b.ndim == 1:
+            del shape[-1]
+        if a.ndim == 1:
+            del shape[-1 if b.ndim == 1 else -2]
+        c = make("reshape", [c], shape=tuple(shape))
+    return c
+
+
+@operation(2, turns=True)
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    """NumPy's dot of vectors and matrices: sum_k a[.., k] b[k, ..]; a number scales.
+
+    Errors: ValueError for a stack of matrices as b, and where the two k differ; TypeError for what is not floating-point.
+
+    >>> lm.dot([1.0, 2.0], [3.0, 4.0])
+    array(11.)
+    """
+    if a.ndim == 0 or b.ndim == 0:
+        return make("mul", [a, b])
+    if b.ndim > 2:
+        raise ValueError(f"[dot] {a.shape}, {b.shape}: expected vectors or matrices; use matmul for stacks of matrices")
+    return matmul(a, b)  # type: ignore[no-any-return]
+
+
+@operation(2)
+def outer(a: Tensor, b: Tensor) -> Tensor:
+    """The outer product c[i, j] = a[i] b[j] of two vectors, (m,) and (n,); other shapes are taken as their rows end to end.
+
+    >>> lm.outer([1, 2], [3, 4, 5])
+    array([[ 3,  4,  5],
+           [ 6,  8, 10]])
+    """
+    return make("mul", [reshape(a, (-1, 1)), reshape(b, (1, -1))])

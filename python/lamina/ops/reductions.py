@@ -1,0 +1,191 @@
+"""Operations along axes: sums, means, extremes, and what makes a whole row new, such as softmax.
+
+`axis`: a whole number (negative ones count from the end), several, or None for all; ValueError for an axis that x lacks.
+`keepdims`: whether the axes stay, with length 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina.lift import make, operation
+from lamina.ops.axes import Axis, axes_of, axis_of
+from lamina.ops.elementwise import like
+from lamina.ops.shapes import expand_dims
+from lamina.tensor import Tensor
+
+
+@operation(1)
+def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The sum over the axes (all by default); keepdims leaves them with length 1. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.sum([[1, 2], [3, 4]], axis=0)
+    array([4, 6])
+    """
+    return make("sum", [x], axes=axes_of(axis, x, "sum"), keepdims=keepdims)
+
+
+@operation(1)
+def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest along the axes (all by default); equal ones share the gradient.
+
+    Errors: ValueError for an axis that x lacks, and for one without elements.
+
+    >>> lm.max([[1, 2], [3, 4]], axis=1)
+    array([2, 4])
+    """
+    return make("max", [x], axes=axes_of(axis, x, "max"), keepdims=keepdims)
+
+
+@operation(1)
+def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest along the axes (all by default); equal ones share the gradient.
+
+    Errors: ValueError for an axis that x lacks, and for one without elements.
+
+    >>> lm.min([[1, 2], [3, 4]], axis=1)
+    array([1, 3])
+    """
+    return make("min", [x], axes=axes_of(axis, x, "min"), keepdims=keepdims)
+
+
+def _count(x: Tensor, axes: Sequence[int]) -> Tensor:
+    dtype = x.dtype if x.dtype.startswith("float") else "float32"
+    shape = [x.shape[a] for a in axes]
+    total = 1
+    for length in shape:
+        if not isinstance(length, int):
+            return make("size", [], shape=tuple(shape), dtype=dtype)
+        total *= length
+    return make("fill", [], shape=(), value=float(total), dtype=dtype)
+
+
+@operation(1)
+def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The mean over the axes (all by default): sum / count. Of no elements: nan. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
+    array([2., 3.])
+    """
+    axes = axes_of(axis, x, "mean")
+    return make("div", [make("sum", [x], axes=axes, keepdims=keepdims), _count(x, axes)])
+
+
+@operation(1)
+def var(x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
+    """The variance over the axes (all by default): sum (x - mean)^2 / (count - ddof). Errors: ValueError for an axis that x lacks.
+
+    >>> lm.var([1.0, 3.0]), lm.var([1.0, 3.0], ddof=1)
+    (array(1.), array(2.))
+    """
+    axes = axes_of(axis, x, "var")
+    count = _count(x, axes)
+    centre = make("div", [make("sum", [x], axes=axes, keepdims=True), count])
+    distance = make("sub", [x, centre])
+    total = make("sum", [make("mul", [distance, distance])], axes=axes, keepdims=keepdims)
+    return make("div", [total, make("sub", [count, like(float(ddof), count)]) if ddof else count])
+
+
+@operation(1)
+def std(x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
+    """The standard deviation over the axes, the square root of `var`. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.std([[1.0, 3.0], [2.0, 6.0]], axis=1)
+    array([1., 2.])
+    """
+    return make("sqrt", [var(x, axis, keepdims, ddof)])
+
+
+@operation(1)
+def norm(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The Euclidean length over the axes: sqrt(sum x^2); its gradient at 0 is nan. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.norm([3.0, 4.0])
+    array(5.)
+    """
+    axes = axes_of(axis, x, "norm")
+    return make("sqrt", [make("sum", [make("mul", [x, x])], axes=axes, keepdims=keepdims)])
+
+
+def size(x: Any, axis: Axis = None) -> Any:
+    """The number of elements over the axes (all by default), as a float that follows the batch size.
+
+    Errors: ValueError for an axis that x lacks.
+
+    >>> lm.size(np.zeros((4, 3))), lm.size(np.zeros((4, 3)), axis=0)
+    (12.0, 4.0)
+    """
+    if not isinstance(x, Tensor):
+        array = np.asarray(x)
+        axes = range(array.ndim) if axis is None else np.atleast_1d(np.asarray(axis))
+        return float(np.prod([array.shape[int(a)] for a in axes]))
+    return _count(x, axes_of(axis, x, "size"))
+
+
+def _along_last(x: Tensor, axis: int, where: str) -> tuple[Tensor, list[int] | None]:
+    """x with the axis moved last, and the order that moves it back."""
+    position = axis_of(axis, x.ndim, where)
+    if position == x.ndim - 1:
+        return x, None
+    order = [a for a in range(x.ndim) if a != position] + [position]
+    return make("transpose", [x], axes=order), [order.index(a) for a in range(x.ndim)]
+
+
+def _row(op: str, x: Tensor, axis: int, drops: bool) -> Tensor:
+    moved, back = _along_last(x, axis, op)
+    y = make(op, [moved])
+    return y if back is None or drops else make("transpose", [y], axes=back)
+
+
+@operation(1)
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """e^x / sum e^x along the axis: positive and summing to 1, whatever the size of x. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.softmax([0.0, np.log(3.0)])
+    array([0.25, 0.75])
+    """
+    return _row("softmax", x, axis, drops=False)
+
+
+@operation(1)
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """x - log sum e^x along the axis. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.log_softmax([0.0, 0.0]).round(3)
+    array([-0.693, -0.693])
+    """
+    return _row("log_softmax", x, axis, drops=False)
+
+
+@operation(1)
+def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
+    """log sum e^x along the axis, without overflow. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.logsumexp([[1000.0, 1000.0]]).round(3)
+    array([1000.693])
+    """
+    y = _row("logsumexp", x, axis, drops=True)
+    return expand_dims(y, axis) if keepdims else y
+
+
+@operation(1)
+def argmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Where along the axis the largest stands (the first of equals), int64; no gradient. Errors: ValueError for an axis x lacks.
+
+    >>> lm.argmax([[1, 5, 2], [7, 0, 7]])
+    array([1, 0])
+    """
+    return _row("argmax", x, axis, drops=True)
+
+
+@operation(1)
+def argmin(x: Tensor, axis: int = -1) -> Tensor:
+    """Where along the axis the smallest stands (the first of equals), int64; no gradient. Errors: ValueError for an axis x lacks.
+
+    >>> lm.argmin([[1, 5, 2], [7, 0, 7]])
+    array([0, 1])
+    """
+    return _row("argmin", x, axis, drops=True)

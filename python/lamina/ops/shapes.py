@@ -1,0 +1,183 @@
+"""Operations that move elements and compute nothing: other shapes, orders and parts, several tensors in one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lamina import _core
+from lamina.lift import make, operation
+from lamina.ops.axes import Axis, axes_of, axis_of
+from lamina.tensor import Tensor, dtype_name
+
+
+def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
+    """The target of a reshape with its one -1 worked out."""
+    target = list(shape) if isinstance(shape, (tuple, list)) else [shape]
+    unknown = [i for i, length in enumerate(target) if isinstance(length, (int, np.integer)) and length == -1]
+    if len(unknown) > 1:
+        raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}")
+    total: Any = 1
+    for length in x.shape:
+        total = length * total
+    if unknown:
+        rest: Any = 1
+        for i, length in enumerate(target):
+            if i != unknown[0]:
+                rest = (_core.dim("B") if length is None else length) * rest
+        target[unknown[0]] = _core.split_size(total, rest) if rest != 0 else 0
+    return tuple(target)
+
+
+@operation(1)
+def reshape(x: Tensor, shape: Sequence[Any]) -> Tensor:
+    """The same elements, row by row, in another shape; one length may be -1 (worked out), None is the batch axis.
+
+    Errors: ValueError for a second -1, and where the elements do not fill the shape.
+
+    >>> lm.reshape([1, 2, 3, 4, 5, 6], (2, -1))
+    array([[1, 2, 3],
+           [4, 5, 6]])
+    """
+    target = _resolve(shape, x, "reshape")
+    return x if target == x.shape else make("reshape", [x], shape=target)
+
+
+@operation(1)
+def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
+    """x with its axes in another order (reversed by default). Errors: ValueError unless `axes` names each axis once.
+
+    >>> lm.transpose([[1, 2, 3], [4, 5, 6]])
+    array([[1, 4],
+           [2, 5],
+           [3, 6]])
+    """
+    order = [axis_of(a, x.ndim, "transpose") for a in axes] if axes is not None else list(range(x.ndim))[::-1]
+    return x if order == list(range(x.ndim)) else make("transpose", [x], axes=order)
+
+
+@operation(1)
+def broadcast_to(x: Tensor, shape: Sequence[Any]) -> Tensor:
+    """x repeated to a larger shape by NumPy's rule. Errors: ValueError where an axis of x has neither that length nor 1.
+
+    >>> lm.broadcast_to([1, 2], (2, 2))
+    array([[1, 2],
+           [1, 2]])
+    """
+    return make("broadcast_to", [x], shape=tuple(shape))
+
+
+@operation(1)
+def expand_dims(x: Tensor, axis: int) -> Tensor:
+    """x with an axis of length 1 more, in front of `axis`. Errors: ValueError for a place that x does not have.
+
+    >>> lm.expand_dims([1, 2], 0), lm.expand_dims([1, 2], -1).shape
+    (array([[1, 2]]), (2, 1))
+    """
+    position = axis_of(axis, x.ndim + 1, "expand_dims")
+    return make("reshape", [x], shape=(*x.shape[:position], 1, *x.shape[position:]))
+
+
+@operation(1)
+def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
+    """x without axes of length 1 (all of them by default). Errors: ValueError for an axis that x lacks, or of another length.
+
+    >>> lm.squeeze([[1], [2]])
+    array([1, 2])
+    """
+    axes = [i for i, n in enumerate(x.shape) if isinstance(n, int) and n == 1] if axis is None else axes_of(axis, x, "squeeze")
+    for a in axes:
+        if x.shape[a] != 1:
+            raise ValueError(f"[squeeze] axis {a} of {x.shape} has more than one element")
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))  # type: ignore[no-any-return]
+
+
+@operation(1)
+def flip(x: Tensor, axis: Axis = None) -> Tensor:
+    """x with the order along the axes (all by default) reversed. Errors: ValueError for an axis that x lacks.
+
+    >>> lm.flip([[1, 2], [3, 4]], axis=0)
+    array([[3, 4],
+           [1, 2]])
+    """
+    flipped = set(axes_of(axis, x, "flip"))
+    index = tuple(slice(None, None, -1) if i in flipped else slice(None) for i in range(x.ndim))
+    return getitem(x, index)  # type: ignore[no-any-return]
+
+
+@operation(None)
+def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """The tensors one after the other along an axis. Errors: ValueError for none, and where another axis differs in length.
+
+    >>> lm.concatenate([[1, 2], [3]])
+    array([1, 2, 3])
+    """
+    return make("concatenate", tensors, axis=axis_of(axis, tensors[0].ndim, "concatenate"))
+
+
+@operation(None)
+def stack(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """The tensors, all of one shape (else ValueError), along a new axis.
+
+    >>> lm.stack([[1, 2], [3, 4]], axis=1)
+    array([[1, 3],
+           [2, 4]])
+    """
+    shapes = [t.shape for t in tensors]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError(f"[stack] expected tensors of one shape, got {', '.join(map(str, shapes))}; use concatenate for others")
+    position = axis_of(axis, tensors[0].ndim + 1, "stack")
+    return make("concatenate", [expand_dims(t, position) for t in tensors], axis=position)
+
+
+@operation(1)
+def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
+    """x with zeros around it. widths: one (before, after) for each axis, or one pair for all; ValueError for what is neither.
+
+    >>> lm.pad([1, 2], (1, 2))
+    array([0, 1, 2, 0, 0])
+    """
+    pairs = [tuple(w) for w in widths] if isinstance(widths[0], (tuple, list)) else [tuple(widths)] * x.ndim
+    if len(pairs) != x.ndim or any(len(p) != 2 or p[0] < 0 or p[1] < 0 for p in pairs):
+        raise ValueError(f"[pad] expected (before, after) >= 0 for each of the {x.ndim} axes, got {widths}")
+    return make("pad", [x], low=[p[0] for p in pairs], high=[p[1] for p in pairs], interior=[0] * x.ndim)
+
+
+@operation(2)
+def take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
+    """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end).
+
+    Errors: TypeError for indices that are not whole numbers, ValueError for those outside and for an axis that x lacks.
+
+    >>> lm.take([10, 20, 30], [2, 0, -1])
+    array([30, 10, 30])
+    """
+    if indices.dtype != "int64":
+        raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; cast them to int64")
+    return make("take", [x, indices], axis=axis_of(axis, x.ndim, "take"))
+
+
+@operation(1)
+def one_hot(labels: Tensor, classes: int, dtype: Any = "float32") -> Tensor:
+    """y[.., c] = 1 where c is the label, 0 elsewhere. labels: whole numbers 0 .. classes - 1; any other gives a row of 0.
+
+    >>> lm.one_hot([0, 2], 3)
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    return make("one_hot", [expand_dims(labels, -1)], classes=int(classes), dtype=dtype_name(dtype))
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """x[index] with whole numbers, slices, None and ..., or with an integer tensor along the first axis.
+
+    Errors: ValueError for a place that x does not have.
+
+    >>> lm.getitem(np.arange(6).reshape(2, 3), (0, slice(1, None)))
+    array([1, 2])
+    """
+    from lamina.indexing import getitem as build
+
+    return build(x, index)
