@@ -33,8 +33,9 @@ class Optimizer(Configured):
     ...     def update(self, w, g, state, lr, t):
     ...         m = 0.9 * state["m"] + g
     ...         return w - lr * m, {"m": m}
-    >>> Momentum(0.1)
-    Momentum(0.1)
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", Momentum(0.1))
+    >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(3)]
+    [1.0, 0.64, 0.21]
     """
 
     rule: str | None = None  # the C++ rule; None: `update` is the rule

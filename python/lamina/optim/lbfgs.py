@@ -36,9 +36,11 @@ class LBFGS(FullBatch):
     For any loss. An epoch of `fit` is one step (mostly one evaluation of loss and gradient); the logged loss is that after it. It
     ends (see `stop_reason`) with "goal": loss <= goal; "gradient": max |dL/dw| <= tol_grad; "change": the largest weight's change
     and the loss's are <= tol_change; "line": no lower loss along -H g; "time": after max_seconds. `evaluations` counts.
+    history: pairs, 2 numbers of each weight's a pair. max_evaluations: of loss and gradient in the search of one step, at most.
 
     Source: Liu and Nocedal 1989; Byrd, Nocedal and Schnabel 1994 (H as matrices); line search: Nocedal and Wright 2006, algorithms
-    3.5 and 3.6. Defaults are PyTorch's, but the line search is always on.
+    3.5 and 3.6. Defaults are PyTorch's, but the line search is always on. Errors: ValueError for a negative tolerance or goal, and
+    for a history or max_evaluations below 1.
 
     >>> import lamina as lm, numpy as np
     >>> X, y = lm.datasets.digits()

@@ -65,7 +65,7 @@ class LevenbergMarquardt(FullBatch):
     Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and D = I.
     Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from
     1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
-    Errors: ValueError for a loss other than mse.
+    Errors: ValueError for a loss other than mse, mu <= 0, mu_dec outside (0, 1), mu_inc <= 1, an unknown scaling.
 
     >>> import lamina as lm, numpy as np
     >>> x = np.linspace(-3, 3, 200)[:, None]
