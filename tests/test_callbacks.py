@@ -375,7 +375,8 @@ def test_errors_at_once(make, error, match):
 
 
 @pytest.mark.parametrize("module", [base, monitors, csv_logger], ids=lambda m: m.__name__)
-def test_examples(module):
+def test_examples(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     result = doctest.testmod(module, extraglobs={"lm": lm, "np": np})
     assert result.attempted > 0
     assert result.failed == 0

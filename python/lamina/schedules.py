@@ -2,7 +2,8 @@
 5000))`.
 
 A schedule is a function of step numbers: an array of them (0 is the first update) -> an array of rates. A step is one batch, never
-an epoch: with n samples an epoch has ceil(n / batch_size) steps. The formulas are PyTorch's, in closed form.
+an epoch: with n samples an epoch has ceil(n / batch_size) steps. The formulas are PyTorch's, in closed form. `lr` is the rate to
+begin with, >= 0, unless a class says otherwise; an argument outside its bounds is a ValueError in every class.
 """
 
 from __future__ import annotations
@@ -21,8 +22,13 @@ Array = np.ndarray[Any, Any]
 class Schedule(Configured):
     """Base class. A subclass gives `rate(t)`: float64 step numbers -> rates; a number gives a number.
 
-    >>> Step(0.1, 10)([0, 9, 10]).round(3)
-    array([0.1 , 0.1 , 0.01])
+    Errors: ValueError for step numbers below 0.
+
+    >>> class Root(lm.schedules.Schedule):
+    ...     def rate(self, t):
+    ...         return 0.1 / np.sqrt(1 + t)
+    >>> Root()([0, 3])
+    array([0.1 , 0.05])
     """
 
     def __call__(self, steps: Any) -> Array:
@@ -53,7 +59,7 @@ class Constant(Schedule):
 class Step(Schedule):
     """Falls by a factor in regular steps: lr gamma^floor(t / every).
 
-    `every`: steps between two falls. `gamma`: the factor.
+    `every`: steps between two falls, >= 1. `gamma`: the factor, > 0.
 
     >>> Step(0.1, 10)([0, 10, 20]).round(4)
     array([0.1  , 0.01 , 0.001])
@@ -71,7 +77,7 @@ class Step(Schedule):
 class MultiStep(Schedule):
     """Falls by a factor at given steps: lr gamma^(number of milestones <= t).
 
-    `milestones`: increasing step numbers. `gamma`: the factor.
+    `milestones`: increasing step numbers (else ValueError). `gamma`: the factor, > 0.
 
     >>> MultiStep(0.1, [5, 20])([4, 5, 20]).round(4)
     array([0.1  , 0.01 , 0.001])
@@ -95,7 +101,7 @@ class MultiStep(Schedule):
 class Exponential(Schedule):
     """Falls by a factor, smoothly: lr gamma^(t / every).
 
-    `gamma`: the factor over `every` steps.
+    `gamma`: the factor over `every` steps, > 0.
 
     >>> Exponential(0.1, 0.5)([0, 1, 2])
     array([0.1  , 0.05 , 0.025])
@@ -112,6 +118,8 @@ class Exponential(Schedule):
 
 class Polynomial(Schedule):
     """Falls from lr to the floor by a power of what remains: floor + (lr - floor) (1 - min(t, steps) / steps)^power.
+
+    `steps`: until the floor is reached. `power`: > 0; 1 is a line. `floor`: the last rate, 0 .. lr.
 
     >>> Polynomial(0.1, 4)([0, 1, 2, 4, 9]).round(4)
     array([0.1  , 0.075, 0.05 , 0.   , 0.   ])
@@ -130,9 +138,10 @@ class Polynomial(Schedule):
 class Cosine(Schedule):
     """Falls from lr to the floor along half a cosine: floor + (lr - floor) (1 + cos(pi u)) / 2, u from 0 to 1 over the steps.
 
-    `steps`: all steps, the warm-up included; the rate then stays at the floor. `warmup`: steps in which the rate first rises in a
-    line, lr (t + 1) / (warmup + 1), so that no step is lost at rate 0. `restarts`: at the end jump back to lr and fall again, each
-    cycle `growth` times as long as the one before (the first has steps - warmup). Source: Loshchilov and Hutter 2016.
+    `steps`: all steps, the warm-up included; the rate then stays at the floor, 0 .. lr. `warmup` < steps: steps in which the rate
+    first rises in a line, lr (t + 1) / (warmup + 1), so that no step is lost at rate 0. `restarts`: at the end jump back to lr and
+    fall again, each cycle `growth` times as long as the one before (the first has steps - warmup). Source: Loshchilov and Hutter
+    2016.
 
     >>> Cosine(0.1, 4)([0, 2, 4, 9]).round(4)
     array([0.1 , 0.05, 0.  , 0.  ])
@@ -178,7 +187,7 @@ class OneCycle(Schedule):
     """Rises from lr / div to lr and falls far below the start, all in one cycle. Source: Smith and Topin 2017.
 
     `lr`: the highest rate. `steps`: the length of the cycle; the rate then stays at its end, lr / div / final_div. `rise`: the
-    share of the steps that rises. `shape`: "cos" or "linear".
+    share of the steps that rises, in (0, 1). `div`, `final_div` >= 1. `shape`: "cos" or "linear".
 
     >>> OneCycle(0.1, 11)([0, 2, 10]).round(6)
     array([0.004   , 0.096026, 0.      ])
@@ -212,7 +221,8 @@ class OneCycle(Schedule):
 class Warmup(Schedule):
     """Rises in a line to a rate or a schedule: factor(t) lr(t), factor = start + (1 - start) min(t, steps) / steps.
 
-    `lr`: a number, or the schedule to warm up (it counts its steps from 0, too). `start`: the first factor.
+    `lr`: a number, or the schedule to warm up (it counts its steps from 0, too). `steps`: until the factor is 1. `start`: the first
+    factor, 0 .. 1.
 
     >>> Warmup(0.1, 4, start=0.2)([0, 2, 4, 9]).round(4)
     array([0.02, 0.06, 0.1 , 0.1 ])
@@ -228,7 +238,7 @@ class Warmup(Schedule):
 
 
 class Function(Schedule):
-    """A rate of one's own: `function(steps)`, float64 step numbers -> rates of the same shape.
+    """A rate of one's own: `function(steps)`, float64 step numbers -> rates of the same shape (else ValueError).
 
     >>> Function(lambda t: 0.1 / (1 + t))([0, 1])
     array([0.1 , 0.05])

@@ -28,8 +28,11 @@ class Callback:
     >>> class StopAt(lm.callbacks.Callback):
     ...     def on_epoch_end(self, epoch, logs):
     ...         self.net.stop_training = logs["loss"] < 0.1
-    >>> StopAt().needs_batches
-    False
+    >>> x = np.linspace(-1, 1, 32)[:, None]
+    >>> net = lm.Sequential(lm.Dense(1), seed=0)
+    >>> history = net.fit(x, 2 * x, loss="mse", optimizer=lm.optim.SGD(0.5), epochs=100, callbacks=StopAt(), verbose=0)
+    >>> len(history) < 100, history.last()["loss"] < 0.1
+    (True, True)
     """
 
     net: Model
@@ -67,13 +70,14 @@ class Callback:
 
 
 class LambdaCallback(Callback):
-    """Functions as a callback: each is called as the method of its name.
+    """Functions as a callback: each is called as the method of its name. Errors: TypeError for what cannot be called.
 
     >>> seen = []
-    >>> callback = lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["loss"]))
-    >>> callback.on_epoch_end(0, {"loss": 0.5})
+    >>> callback = lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    >>> x = np.ones((4, 1))
+    >>> history = lm.Sequential(lm.Dense(1)).fit(x, x, loss="mse", optimizer="sgd", epochs=3, callbacks=callback, verbose=0)
     >>> seen
-    [0.5]
+    [0, 1, 2]
     """
 
     def __init__(

@@ -17,10 +17,14 @@ class CSVLogger(Callback):
     """Writes a line with the epoch (from 1) and all scalar figures to a CSV file at the end of each epoch.
 
     The file can be read while the training runs. A fit begins a new file; one that goes on from a checkpoint keeps the lines up to
-    that checkpoint, and `append=True` keeps all of them. Missing folders are made.
+    that checkpoint, and `append=True` keeps all of them. Missing folders are made. Errors: OSError, which ends the fit, where the
+    file cannot be written.
 
-    >>> lm.callbacks.CSVLogger("run/log.csv").path
-    'run/log.csv'
+    >>> net, x = lm.Sequential(lm.Dense(1), seed=0), np.ones((8, 1))
+    >>> log = lm.callbacks.CSVLogger("run/log.csv")
+    >>> history = net.fit(x, x, loss="mse", optimizer="sgd", epochs=2, callbacks=log, verbose=0)
+    >>> [line.split(",")[0] for line in open(log.path)]
+    ['epoch', '1', '2']
     """
 
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False):

@@ -60,10 +60,15 @@ class EarlyStopping(Monitor):
     epoch are written back (the optimizer's state is not). Afterwards: `best`, `best_epoch`, and `stopped_epoch` (None if the fit
     ran to its end); epochs count from 0.
 
-    Source: L. Prechelt, Early Stopping - But When? (1998).
+    Source: L. Prechelt, Early Stopping - But When? (1998). Errors: ValueError for a figure that is not logged, for mode="auto"
+    where the better side is not known, for patience < 1 or min_delta < 0.
 
-    >>> lm.callbacks.EarlyStopping("val_accuracy", patience=5).mode
-    'max'
+    >>> x = np.ones((8, 1))
+    >>> stop = lm.callbacks.EarlyStopping("loss", patience=2, min_delta=0.1)
+    >>> net = lm.Sequential(lm.Dense(1), seed=0)
+    >>> history = net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(0.0), epochs=50, callbacks=stop, verbose=0)  # it learns nothing
+    >>> stop.best_epoch, stop.stopped_epoch, len(history)
+    (0, 2, 3)
     """
 
     def __init__(
@@ -124,12 +129,17 @@ class ReduceLROnPlateau(Monitor):
 
     An epoch improves if value < best (1 - threshold) ("min"; "max": value > best (1 + threshold)); with threshold_mode="abs" if
     value < best - threshold (value > best + threshold). After a reduction, `cooldown` epochs are not counted. The rate never falls
-    below `min_lr`, and a change of no more than `eps` is left out. All as in PyTorch.
+    below `min_lr`, and a change of no more than `eps` is left out. `factor` in (0, 1); all others >= 0. All as in PyTorch.
 
-    Errors: ValueError where the optimizer's learning rate is a schedule.
+    Errors: ValueError where the optimizer's learning rate is a schedule, for a figure that is not logged, a value out of its
+    bounds.
 
-    >>> lm.callbacks.ReduceLROnPlateau(factor=0.5, patience=3).monitor
-    'val_loss'
+    >>> net = lm.Sequential(lm.Dense(1), seed=0)
+    >>> slower = lm.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=0, threshold=1.0)  # nothing is good enough
+    >>> x = np.ones((8, 1))
+    >>> history = net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(0.1), epochs=3, callbacks=slower, verbose=0)
+    >>> net.optimizer.lr
+    0.025
     """
 
     def __init__(
@@ -206,10 +216,14 @@ class Checkpoint(Monitor):
     is replaced each time. Missing folders are made. With `monitor`, only an epoch whose figure is better than all before is saved
     (`mode` as in EarlyStopping), of those that `every` lets through. `last` is the path last written.
 
-    A file is replaced whole or not at all. Errors: OSError, which ends the fit, where it cannot be written.
+    A file is replaced whole or not at all. Errors: OSError, which ends the fit, where it cannot be written; ValueError for an
+    unknown field in the path, a figure that is not logged, `monitor` with `every_batches`.
 
-    >>> lm.callbacks.Checkpoint("run/net.safetensors", every=5).every
-    5
+    >>> net, x = lm.Sequential(lm.Dense(1), seed=0), np.ones((8, 1))
+    >>> saver = lm.callbacks.Checkpoint("run/net-{epoch}.safetensors", every=2)
+    >>> history = net.fit(x, x, loss="mse", optimizer="sgd", epochs=5, callbacks=saver, verbose=0)
+    >>> saver.last, lm.load(saver.last).epochs_done
+    ('run/net-4.safetensors', 4)
     """
 
     saves = True

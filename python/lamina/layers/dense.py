@@ -23,8 +23,10 @@ class Dense(Layer):
 
     Errors: ValueError for units < 1, an unknown activation, an input of another size than the first.
 
-    >>> lm.Dense(3, "relu")(lm.Input(4)).shape
-    (B, 3)
+    >>> net = lm.Sequential(lm.Dense(1, "relu", weight_init="ones", bias_init="zeros"))
+    >>> net.predict([[1.0, 2.0], [-3.0, 1.0]])
+    array([[3.],
+           [0.]], dtype=float32)
     """
 
     weight: Parameter
@@ -93,8 +95,8 @@ class Activation(Layer):
 
     `activation`: a name or a function of a tensor. Errors: ValueError for an unknown name, with the nearest one.
 
-    >>> lm.Activation("tanh")(lm.Input(4)).shape
-    (B, 4)
+    >>> lm.Sequential(lm.Activation("relu")).predict([[-1.0, 2.0]])
+    array([[0., 2.]], dtype=float32)
     """
 
     def __init__(self, activation: str | Function) -> None:
@@ -112,8 +114,10 @@ class Embedding(Layer):
 
     Errors: TypeError for inputs that are not integers; ValueError for numbers outside 0 .. n - 1.
 
-    >>> lm.Embedding(100, 16)(lm.Input(5, dtype="int64")).shape
-    (B, 5, 16)
+    >>> net = lm.Sequential(lm.Embedding(100, 16), seed=0)
+    >>> vectors = net.predict(np.array([[7, 3, 7]]))
+    >>> vectors.shape, bool((vectors[0, 0] == net.parameters["embedding_1.weight"][7]).all())
+    ((1, 3, 16), True)
     """
 
     weight: Parameter
@@ -138,8 +142,10 @@ class Embedding(Layer):
 class Lambda(Layer):
     """A function of tensors as a layer: y = f(x). It holds no parameters; a class of your own can.
 
-    >>> lm.Lambda(lambda x: x ** 2)(lm.Input(4)).shape
-    (B, 4)
+    `function`: one tensor or several -> a tensor or several. Errors: TypeError for what cannot be called, or returns no tensor.
+
+    >>> lm.Sequential(lm.Lambda(lambda x: x ** 2)).predict([[1.0, 3.0]])
+    array([[1., 9.]], dtype=float32)
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:

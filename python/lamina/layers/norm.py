@@ -15,10 +15,14 @@ class BatchNorm(Layer):
     While training, mean and (biased) variance are the batch's, over all axes but the last, and the running statistics follow:
     running = (1 - momentum) running + momentum batch, with the unbiased variance. Predicting uses the running statistics.
     x: (batch, ..., features). Parameters, all (features,): "weight" w (1 at first) and "bias" b (0) unless `affine=False`;
-    "running_mean" (0) and "running_var" (1), not trained. Source: Ioffe and Szegedy 2015.
+    "running_mean" (0) and "running_var" (1), not trained. eps >= 0: keeps a constant feature from dividing by 0. momentum in [0,
+    1]. Source: Ioffe and Szegedy 2015. Errors: ValueError for a value out of its bounds, an input of another size than the first;
+    TypeError for one that is not floating-point.
 
-    >>> lm.BatchNorm()(lm.Input(4)).shape
-    (B, 4)
+    >>> net = lm.Sequential(lm.BatchNorm(momentum=0.5)).compile("mse", "sgd")
+    >>> loss = net.train_step([[1.0], [3.0]], [[0.0], [0.0]])
+    >>> net.parameters["batch_norm_1.running_mean"], net.parameters["batch_norm_1.running_var"]
+    (array([1.], dtype=float32), array([1.5], dtype=float32))
     """
 
     weight: Parameter
@@ -66,10 +70,13 @@ class BatchNorm(Layer):
 class LayerNorm(Layer):
     """Each sample to mean 0 and variance 1 over its features: y = w (x - mean) / sqrt(var + eps) + b, over the last axis.
 
-    x: (batch, ..., features). "weight" w (1 at first) and "bias" b (0): (features,), unless `affine=False`. Source: Ba et al. 2016.
+    x: (batch, ..., features). "weight" w (1 at first) and "bias" b (0): (features,), unless `affine=False`. eps >= 0: keeps a
+    sample of equal features from dividing by 0. Source: Ba et al. 2016. Errors: ValueError for a negative eps, an input of another
+    size than the first; TypeError for one that is not floating-point.
 
-    >>> lm.LayerNorm()(lm.Input(4)).shape
-    (B, 4)
+    >>> lm.Sequential(lm.LayerNorm(eps=0.0)).predict([[1.0, 3.0], [10.0, 30.0]])
+    array([[-1.,  1.],
+           [-1.,  1.]], dtype=float32)
     """
 
     weight: Parameter
@@ -97,10 +104,12 @@ class Dropout(Layer):
     """Drops elements at random while training: y = x m / (1 - p), m = 0 with probability p, else 1; the identity otherwise.
 
     The mask is drawn anew at each step, from the model's seed. Source: Srivastava et al. 2014.
-    Errors: ValueError for p outside [0, 1).
+    Errors: ValueError for p outside [0, 1), TypeError for an input that is not floating-point.
 
-    >>> lm.Dropout(0.2)(lm.Input(4)).shape
-    (B, 4)
+    >>> net = lm.Sequential(lm.Dropout(0.5), seed=0).compile("mse", "sgd")
+    >>> x = np.ones((1, 100))
+    >>> np.unique(net.predict(x)), np.unique(net.trace(x, x)["D1"])  # of a training step
+    (array([1.], dtype=float32), array([0., 2.], dtype=float32))
     """
 
     def __init__(self, p: float = 0.5) -> None:

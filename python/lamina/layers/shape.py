@@ -11,10 +11,10 @@ from lamina.tensor import Tensor
 
 
 class Flatten(Layer):
-    """All axes but the batch in one: (batch, a, b, ...) -> (batch, a b ...).
+    """All axes but the batch in one: (batch, a, b, ...) -> (batch, a b ...). Errors: ValueError where one of them is not known.
 
-    >>> lm.Flatten()(lm.Input(8, 8)).shape
-    (B, 64)
+    >>> lm.Sequential(lm.Flatten()).predict([[[1.0, 2.0], [3.0, 4.0]]])
+    array([[1., 2., 3., 4.]], dtype=float32)
     """
 
     def forward(self, x: Tensor) -> Any:
@@ -24,10 +24,11 @@ class Flatten(Layer):
 class Reshape(Layer):
     """Each sample in another shape: (batch, ...) -> (batch, *shape). One size may be -1: what remains.
 
-    Errors: ValueError where the number of elements does not fit.
+    Errors: ValueError where the number of elements does not fit, and for a size of 0 or a second -1.
 
-    >>> lm.Reshape(8, -1)(lm.Input(64)).shape
-    (B, 8, 8)
+    >>> lm.Sequential(lm.Reshape(2, -1)).predict([[1.0, 2.0, 3.0, 4.0]])
+    array([[[1., 2.],
+            [3., 4.]]], dtype=float32)
     """
 
     def __init__(self, *shape: int) -> None:
@@ -47,7 +48,7 @@ class Reshape(Layer):
 class Concatenate(Layer):
     """Several tensors side by side: y = [x1, x2, ...] along an axis other than the batch.
 
-    Errors: ValueError where the other axes differ.
+    `axis`: negative ones count from the end. Errors: ValueError for axis 0, for a single tensor, where the other axes differ.
 
     >>> lm.Concatenate()(lm.Input(3), lm.Input(4)).shape
     (B, 7)
@@ -71,7 +72,7 @@ class Concatenate(Layer):
 class Add(Layer):
     """The sum of several tensors of one shape: y = x1 + x2 + ...; a skip connection.
 
-    Errors: ValueError where the shapes differ.
+    Errors: ValueError where the shapes differ, and for a single tensor.
 
     >>> x = lm.Input(3)
     >>> lm.Add()(x, lm.Dense(3)(x)).shape

@@ -128,6 +128,12 @@ class FunctionLoss(Loss):
 
     Integer targets with one axis less than the prediction reach the function as int64, all others as the prediction's type; a
     target (n,) for predictions (batch, 1) as (batch, 1).
+
+    Errors: TypeError where the function returns no tensor; ValueError for sample weights where it returns a scalar.
+
+    >>> loss = lm.losses.get(lambda pred, target: lm.abs(pred - target) ** 3)
+    >>> float(loss(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
+    4.0
     """
 
     target_dtype = "int64"

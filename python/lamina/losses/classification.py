@@ -173,7 +173,10 @@ class Focal(ClassLoss):
 
     With targets of the logits' shape ((batch,) for (batch, 1)), 0 or 1: of sigmoids, mean over all elements, weighted by alpha
     where y = 1 and 1 - alpha where y = 0 (alpha=None: not weighted). With integer classes (batch, ...) for logits (batch, ..., C):
-    of the softmax, mean over samples, alpha unused. Source: Lin et al. 2017.
+    of the softmax, mean over samples, alpha unused. `gamma` >= 0: how far it looks away; 0 is cross-entropy. Source: Lin et al.
+    2017.
+
+    Errors: ValueError for targets outside [0, 1], or classes outside 0 .. C - 1; TypeError for classes in floats.
 
     >>> round(float(Focal()(np.array([[2.0]]), np.array([[1.0]]))), 6)
     0.000451

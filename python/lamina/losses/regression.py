@@ -1,6 +1,7 @@
 """Losses on real-valued targets. pred and target have the same shape, (batch, n) mostly; the result is the mean over all elements.
 
-`mask_nan=True` leaves elements whose target is NaN out of loss and gradient.
+`mask_nan=True` leaves elements whose target is NaN out of loss and gradient. A parameter outside its bounds, and a target
+whose shape does not fit, is a ValueError in every class.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class MAE(MaskedLoss):
 class Huber(MaskedLoss):
     """Squared near 0, linear beyond delta: e^2 / 2 where |e| < delta, else delta (|e| - delta / 2), e = p - y. Source: Huber 1964.
 
+    `delta` > 0: the error from which on it is linear.
+
     >>> float(Huber()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     0.75
     """
@@ -53,6 +56,8 @@ class Huber(MaskedLoss):
 
 class SmoothL1(MaskedLoss):
     """Huber's loss over its delta: e^2 / (2 beta) where |e| < beta, else |e| - beta / 2, e = p - y. Source: Girshick 2015.
+
+    `beta` >= 0: the error from which on it is linear; 0 is the mean absolute error.
 
     >>> float(SmoothL1(0.5)(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     0.875
@@ -105,6 +110,8 @@ class Quantile(MaskedLoss):
 class Hinge(MaskedLoss):
     """Margin loss of a support vector machine: mean(max(0, 1 - y p)), y in {-1, 1}. Source: Cortes and Vapnik 1995.
 
+    Errors: ValueError for other targets, 0 among them.
+
     >>> float(Hinge()(np.array([[0.5], [-2.0]]), np.array([[1.0], [1.0]])))
     1.75
     """
@@ -122,7 +129,7 @@ class PoissonNLL(MaskedLoss):
     """Negative log-likelihood of counts y ~ Poisson(rate), the constant left out: mean(e^p - y p), p = ln rate.
 
     `log_input=False`: p is the rate itself, mean(p - y ln(p + eps)). `full=True` adds Stirling's approximation of ln y! where y >
-    1: y ln y - y + ln(2 pi y) / 2.
+    1: y ln y - y + ln(2 pi y) / 2. `eps` > 0: keeps the logarithm of a rate of 0 finite. Errors: ValueError for counts below 0.
 
     >>> round(float(PoissonNLL()(np.array([[0.0]]), np.array([[3.0]]))), 4)
     1.0
@@ -155,7 +162,7 @@ class GaussianNLL(MaskedLoss):
 
     pred is (batch, 2 n): n means, then n variances (end the network in something positive there, such as softplus); target is
     (batch, n). As in PyTorch the floor is invisible to the gradient, which therefore can lift a variance off it. `full=True` adds
-    ln(2 pi) / 2. Source: Nix and Weigend 1994.
+    ln(2 pi) / 2. `eps` > 0: the least variance. Source: Nix and Weigend 1994. Errors: ValueError for an odd number of predictions.
 
     >>> float(GaussianNLL()(np.array([[1.0, 1.0]]), np.array([[3.0]])))
     2.0
@@ -187,7 +194,8 @@ class KLDiv(Loss):
     """Divergence of a predicted distribution from the target's: mean over samples of sum_j y_j (ln y_j - p_j), p log-probabilities.
 
     End the network in log_softmax. This is PyTorch's reduction "batchmean", the one that is the mathematical divergence.
-    `log_target=True`: the target is log-probabilities, too. Source: Kullback and Leibler 1951.
+    `log_target=True`: the target is log-probabilities, too. Source: Kullback and Leibler 1951. Errors: ValueError for probabilities
+    outside [0, 1].
 
     >>> round(float(KLDiv()(np.log([[0.5, 0.5]]), np.array([[1.0, 0.0]]))), 4)
     0.6931
