@@ -1,5 +1,5 @@
-"""Value and slope of every elementwise activation in float64, written from NUMERICS.md (formulas of PyTorch), apart from the C++
-functors.
+"""Value and slope of every elementwise activation in float64, from the formulas in PyTorch's documentation of torch.nn, apart from
+the C++ functors.
 
 An entry says y(x), dy/dx as a function of x and, where the output determines the slope, dy/dx as a function of y. Kinks take the
 slope of the flat side: relu'(0) = 0, and so for its kin.

@@ -127,7 +127,7 @@ def test_unary_at_the_edges(name, dtype):
 
 @pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "erf"])
 def test_two_ulp_in_f32(name):
-    """NUMERICS.md: at most 2 ulp from the correctly rounded value on normals; a dense sample over all exponents."""
+    """docs/promises.md: at most 2 ulp from the correctly rounded value on normals; a dense sample over all exponents."""
     bits = np.arange(0x00800000, 0x7F800000, 9973, dtype=np.uint32)
     x = np.concatenate([bits, bits | 0x80000000]).astype(np.uint32).view(np.float32)
     if name == "log":

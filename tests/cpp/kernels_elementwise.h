@@ -70,7 +70,7 @@ void add_arithmetic(std::map<std::string, Oracle<W>>& m) {
   m["fma"] = {[](const W* x) { return x[0] * x[1] + x[2]; }, 1, 2};  // base rounds twice
 }
 
-// y = f(x), from the formulas of NUMERICS.md rather than from base/activations.h.
+// y = f(x), from the formulas in PyTorch's documentation of torch.nn rather than from base/activations.h.
 template <class W>
 std::map<std::string, std::function<W(W)>> activation_formulas() {
   const W p = W(kTestParams[0]);
