@@ -11,6 +11,7 @@ import struct
 import subprocess
 import zlib
 from html import unescape
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,9 +20,14 @@ import pytest
 
 import lamina as lm
 from lamina.draw import HEIGHT, WIDTH, picture
+from lamina.draw.canvas import Box, width
+from lamina.draw.chain import Sign, chain
+from lamina.draw.graph import _levels, _placed
 from lamina.draw.heatmap import as_matrix, scale_of, shrunk
 from lamina.draw.png import encode
+from lamina.draw.tensors import layout
 from lamina.draw.theme import THEMES
+from lamina.wiring import calls_of, nodes_of
 from nets import CASES, data
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -54,8 +60,18 @@ def three():
     return net.compile("cross_entropy", optimizer), np.random.default_rng(0).normal(size=(3, 13)), np.arange(3)
 
 
+def two_inputs():
+    """Branches of unequal length, a skip, an output on the way, a layer that reads its second input late."""
+    words, x = lm.Input(3, dtype="int64"), lm.Input(4)
+    a, b = lm.Flatten()(lm.Embedding(10, 4)(words)), lm.Dense(5, "relu")(x)
+    c = lm.Add()(b, lm.LayerNorm()(lm.Dense(5, "tanh")(b)))
+    joined = lm.Lambda(lambda p, q: 2.0 * p + q)(lm.Concatenate()(a, c), lm.Dense(17)(x))
+    net = lm.Model([words, x], [lm.Dense(2)(joined), lm.Dense(2)(b)], seed=0).compile("mse", "sgd")
+    return net, [np.arange(15).reshape(5, 3) % 10, data()[:, :4]], [data()[:, :2]] * 2
+
+
 SIZES = {"4-8-3": narrow, "784-128-10": wide, "784 not an image": lambda: wide(False), "deep": deep, "three": three}
-ALL = {**SIZES, **CASES}
+ALL = {**SIZES, **CASES, "two inputs": two_inputs}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -75,6 +91,27 @@ def test_a_loss_of_many_outputs_is_cut_in_a_picture():
     canvas, _ = picture(net, data()[:2, :4], [np.ones((2, 1))] * 12)
     assert canvas.overlapping() == []
     assert max(label.box.right for label in canvas.labels) <= WIDTH and any(t.text.endswith("...") for t in canvas.labels)
+
+
+def test_a_line_runs_past_a_column_in_a_place_of_its_own():
+    net, _, _ = two_inputs()
+    level, lines = _levels(calls_of(nodes_of(net.outputs)), {t.node.serial: t for t in net.inputs})
+    assert any(len(line) > 2 for line in lines)
+    assert all(level[b] == level[a] + 1 for line in lines for a, b in zip(line, line[1:], strict=False))
+    places = _placed(Box(40, 90, 1520, 300), level, lines)
+    assert len(places) == len(level)
+    assert not [(a, b) for a, b in combinations(places.values(), 2) if a.overlaps(b, -4)]
+
+
+def test_the_name_over_an_arrow_has_room():
+    net, x, y = two_inputs()
+    items = chain(net.trace(x, y))
+    layout(items, 40, 1520, 136)
+    assert any(item.text == "embedding" for item in items if isinstance(item, Sign))
+    for left, sign, right in zip(items, items[1:], items[2:], strict=False):
+        if isinstance(sign, Sign) and sign.arrow:
+            half = width(sign.text, 12) / 2
+            assert left.box.right <= sign.x - half and sign.x + half <= right.box.x, sign.text
 
 
 def test_the_file_is_svg_with_a_title_and_a_description(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any
 
 from lamina.draw.canvas import Box, Canvas, width
@@ -10,6 +11,9 @@ from lamina.trace import Trace
 from lamina.wiring import calls_of, nodes_of
 
 COLUMNS = 10  # boxes side by side at most; what follows is left out, and said so
+WAY = 0.4  # of a box's room: that of a line which passes a column
+
+Key = Hashable  # of an input its node's serial, of a call its id, of a line's place in a column it passes (source, target, column)
 
 
 def graph(canvas: Canvas, area: Box, made: Trace) -> None:
@@ -17,47 +21,54 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     model = made.model
     names = {id(layer): name for name, layer in model.wiring.layers.items()}
     calls = calls_of(nodes_of(model.outputs))
-    makers = {serial: call for call in calls for serial in call.outputs}
     inputs = {t.node.serial: t for t in model.inputs}
-    level: dict[int, int] = dict.fromkeys(inputs, 0)  # by serial of an input, by id of a call
-    edges: list[tuple[int, int]] = []
-    for call in calls:
-        before = [key for t in call.inputs for key in _origin(t.node, makers, inputs)]
-        level[id(call)] = 1 + max((level.get(key, 0) for key in before), default=0)
-        edges += [(key, id(call)) for key in dict.fromkeys(before)]
-    labels = {key: (f"input {shown(tuple(t.shape))}",) for key, t in inputs.items()}
-    texts = {**labels, **{id(c): (names.get(id(c.layer), "layer"), shown(c.shapes[0])) for c in calls}}
-    boxes = _placed(area, level, texts)
-    for source, target in edges:
-        if source in boxes and target in boxes:
-            start, end = boxes[source], boxes[target]
-            between = [b for b in boxes.values() if start.right < b.cx < end.x and b.y < start.cy < b.bottom]
-            if between and start.cy == end.cy:  # a skip: over the boxes in its way
-                _skip(canvas, start, end, min(b.y for b in between) - 16 - 7 * (len(between) - 1))
-                continue
-            bend = (end.x - start.right) / 2
-            a, b = (start.right, start.cy), (end.x - 6, end.cy)
-            d = f"M{a[0]:.1f} {a[1]:.1f}C{a[0] + bend:.1f} {a[1]:.1f} {end.x - bend:.1f} {b[1]:.1f} {b[0]:.1f} {b[1]:.1f}"
-            canvas.path(d, canvas.theme.muted, 1.4)
-            canvas.add(f'<path d="M{end.x:.1f} {end.cy:.1f}l-7 -4v8z" fill="{canvas.theme.muted}"/>')
+    texts: dict[Key, tuple[str, ...]] = {key: (f"input {shown(tuple(t.shape))}",) for key, t in inputs.items()}
+    texts.update({id(c): (names.get(id(c.layer), "layer"), shown(c.shapes[0])) for c in calls})
+    level, lines = _levels(calls, inputs)
+    places = _placed(area, level, lines)
+    for line in lines:
+        if all(key in places for key in line):
+            _arrow(canvas, [places[key] for key in line])
+    boxes = {key: box for key, box in places.items() if key in texts}
     for key, box in boxes.items():
-        canvas.rect(box, canvas.theme.panel, canvas.theme.edge, 6)
-        for k, line in enumerate(texts[key]):
-            y = box.cy + 5 + (k - (len(texts[key]) - 1) / 2) * 17
-            canvas.text(
-                box.cx, y, _fitted(line, 13 - k, box.w - 10), 13 - k, anchor="middle", fill=canvas.theme.muted if k else None
-            )
+        _box(canvas, box, texts[key])
     left_out = len(texts) - len(boxes)
     if left_out:
         canvas.text(area.right, area.y + 4, f"{left_out} more layers follow", 12, anchor="end", fill=canvas.theme.muted)
 
 
-def _skip(canvas: Canvas, start: Box, end: Box, y: float) -> None:
-    """An arrow from the top of one box over others to the top of another."""
-    a, b = start.cx + start.w / 4, end.cx - end.w / 4
-    canvas.path(f"M{a:.1f} {start.y:.1f}C{a:.1f} {y:.1f} {a:.1f} {y:.1f} {a + 24:.1f} {y:.1f}H{b - 24:.1f}"
-                f"C{b:.1f} {y:.1f} {b:.1f} {y:.1f} {b:.1f} {end.y - 6:.1f}", canvas.theme.muted, 1.4)  # fmt: skip
-    canvas.add(f'<path d="M{b:.1f} {end.y:.1f}l-4 -7h8z" fill="{canvas.theme.muted}"/>')
+def _levels(calls: list[Any], inputs: dict[int, Any]) -> tuple[dict[Key, int], list[list[Key]]]:
+    """The column of each key, and the keys on each line from box to box: it has a place of its own in a column that it passes."""
+    makers = {serial: call for call in calls for serial in call.outputs}
+    level: dict[Key, int] = dict.fromkeys(inputs, 0)
+    lines: list[list[Key]] = []
+    for call in sorted(calls, key=lambda call: max(call.outputs, default=0)):  # what makes a tensor before what reads it
+        before = dict.fromkeys(key for t in call.inputs for key in _origin(t.node, makers, inputs))
+        level[id(call)] = 1 + max((level[key] for key in before), default=0)
+        for key in before:
+            passed: dict[Key, int] = {(key, id(call), k): k for k in range(level[key] + 1, level[id(call)])}
+            level.update(passed)
+            lines.append([key, *passed, id(call)])
+    return level, lines
+
+
+def _arrow(canvas: Canvas, places: list[Box]) -> None:
+    """From the right side of the first box through the places between to the left side of the last one."""
+    d = f"M{places[0].right:.1f} {places[0].cy:.1f}"
+    for here, to in zip(places, places[1:], strict=False):
+        end = to.x - 6 if to is places[-1] else to.x
+        middle = (here.right + to.x) / 2
+        d += f"H{here.right:.1f}C{middle:.1f} {here.cy:.1f} {middle:.1f} {to.cy:.1f} {end:.1f} {to.cy:.1f}"
+    canvas.path(d, canvas.theme.muted, 1.4)
+    canvas.add(f'<path d="M{places[-1].x:.1f} {places[-1].cy:.1f}l-7 -4v8z" fill="{canvas.theme.muted}"/>')
+
+
+def _box(canvas: Canvas, box: Box, lines: tuple[str, ...]) -> None:
+    """A box with its lines of text."""
+    canvas.rect(box, canvas.theme.panel, canvas.theme.edge, 6)
+    for k, line in enumerate(lines):
+        y = box.cy + 5 + (k - (len(lines) - 1) / 2) * 17
+        canvas.text(box.cx, y, _fitted(line, 13 - k, box.w - 10), 13 - k, anchor="middle", fill=canvas.theme.muted if k else None)
 
 
 def _origin(node: Any, makers: dict[int, Any], inputs: dict[int, Any]) -> list[int]:
@@ -78,25 +89,41 @@ def _origin(node: Any, makers: dict[int, Any], inputs: dict[int, Any]) -> list[i
     return found
 
 
-def _placed(area: Box, level: dict[int, int], texts: dict[int, tuple[str, ...]]) -> dict[int, Box]:
-    """A column for each level, its boxes one above the other."""
-    columns: dict[int, list[int]] = {}
-    for key in texts:
-        if level[key] < COLUMNS:
-            columns.setdefault(level[key], []).append(key)
+def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]]) -> dict[Key, Box]:
+    """A column for each level; in it the boxes, and the places of lines that pass, one above the other."""
+    columns = _columns(level, lines)
     n = max(columns, default=0) + 1
     pitch = min(220.0, area.w / n)
-    wide = pitch - 44
     left = area.cx - n * pitch / 2
-    boxes: dict[int, Box] = {}
+    places: dict[Key, Box] = {}
     for k, keys in columns.items():
-        room = min(74.0, (area.h - 30) / len(keys))
+        shares = [WAY if isinstance(key, tuple) else 1.0 for key in keys]
+        room = min(74.0, (area.h - 30) / sum(shares))
         high = min(52.0, room - 6)
-        for i, key in enumerate(keys):
-            y = area.cy + 8 + (i - (len(keys) - 1) / 2) * room
+        y = area.cy + 8 - room * sum(shares) / 2
+        for key, share in zip(keys, shares, strict=True):
+            h = 0.0 if isinstance(key, tuple) else high
             if high >= 34:
-                boxes[key] = Box(left + k * pitch + 22, y - high / 2, wide, high)
-    return boxes
+                places[key] = Box(left + k * pitch + 22, y + (room * share - h) / 2, pitch - 44, h)
+            y += room * share
+    return places
+
+
+def _columns(level: dict[Key, int], lines: list[list[Key]]) -> dict[int, list[Key]]:
+    """The keys of each column, in the order of what they read, so that few lines cross."""
+    columns: dict[int, list[Key]] = {}
+    for key, k in level.items():
+        if k < COLUMNS:
+            columns.setdefault(k, []).append(key)
+    before: dict[Key, list[Key]] = {key: [] for key in level}
+    for line in lines:
+        for source, target in zip(line, line[1:], strict=False):
+            before[target].append(source)
+    height: dict[Key, float] = {}
+    for k in sorted(columns):
+        columns[k].sort(key=lambda key: sum(height[b] for b in before[key]) / max(len(before[key]), 1))
+        height |= {key: i - (len(columns[k]) - 1) / 2 for i, key in enumerate(columns[k])}
+    return columns
 
 
 def _fitted(text: str, size: float, limit: float) -> str:
