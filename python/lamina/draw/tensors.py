@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lamina.draw.canvas import Box, Canvas, equation_width
+from lamina.draw.canvas import Box, Canvas, equation_width, width
 from lamina.draw.chain import Block, Item, Sign, equation_of
 from lamina.draw.heatmap import heatmap, scale_of
 from lamina.notation import Equation, Sym, number, shape_text
@@ -30,7 +30,7 @@ def length(n: int) -> float:
 def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
     """Places the blocks from x on so that they fill the width, none taller than `tallest`; returns the height that they need."""
     blocks = [item for item in items if isinstance(item, Block)]
-    gaps = sum((ARROW if item.arrow else max(GAP, 9.0 * len(item.text))) for item in items if isinstance(item, Sign))
+    gaps = sum(_gap(item) for item in items if isinstance(item, Sign))
     sizes = [(length(b.matrix.shape[0]), length(b.matrix.shape[1])) for b in blocks]
     natural = sum(w for _, w in sizes)
     fit = min(1.25, (width - gaps) / natural, tallest / max(h for h, _ in sizes))
@@ -49,10 +49,20 @@ def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
             item.box = Box(left, 0, w, h)
             left += w
         else:
-            wide = (ARROW if item.arrow else max(GAP, 9.0 * len(item.text))) * stretch
+            wide = _gap(item) * stretch
             item.x = left + wide / 2
             left += wide
     return max(h for h, _ in scaled)
+
+
+def _gap(sign: Sign) -> float:
+    """The room between two tensors that a sign takes: of an arrow, at least that of its name."""
+    return max(ARROW, 12 + width(sign.text, _size(sign))) if sign.arrow else max(GAP, 9.0 * len(sign.text))
+
+
+def _size(sign: Sign) -> float:
+    """Of an arrow's name, in px."""
+    return 12.0 if len(sign.text) <= 9 else 11.0
 
 
 def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height: float) -> list[str]:
@@ -82,8 +92,7 @@ def _sign(canvas: Canvas, sign: Sign, items: list[Item], y: float) -> None:
         return
     half = ARROW / 2 - 8
     arrow(canvas, f"M{sign.x - half:.1f} {y:.1f}H{sign.x + half - 5:.1f}", (sign.x + half, y), "right", theme.muted, dashed=False)
-    size = 12.0 if len(sign.text) <= 9 else 11.0
-    canvas.text(sign.x, y - 8, sign.text, size, anchor="middle", fill=theme.ink)
+    canvas.text(sign.x, y - 8, sign.text, _size(sign), anchor="middle", fill=theme.ink)
 
 
 def arrow(canvas: Canvas, d: str, tip: tuple[float, float], to: str, colour: str, *, dashed: bool) -> None:
