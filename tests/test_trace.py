@@ -246,6 +246,24 @@ def test_the_loss_of_several_outputs_is_named_whole():
     assert net.trace(X, Y).about["loss"] == "2 CrossEntropy()"
 
 
+def test_the_title_has_the_sizes_in_the_order_in_which_layers_run():
+    """Also of layers that another one calls, and of one that is called twice."""
+
+    class Pair(lm.Layer):
+        def __init__(self):
+            self.first, self.second = lm.Dense(8), lm.Dense(3)
+
+        def forward(self, x):
+            return self.second(self.first(x))
+
+    x, again = lm.Input(4), lm.Dense(4)
+    for net, title in (
+        (lm.Sequential(Pair(), lm.Dense(2), seed=0).build(4), "MLP 4 → 8 → 3 → 2"),
+        (lm.Model(x, again(again(x)), seed=0), "MLP 4 → 4 → 4"),
+    ):
+        assert net.trace(X).about["title"] == title
+
+
 def test_a_skip_written_as_a_sum_is_no_stack_of_layers():
     x = lm.Input(3)
     h = lm.Dense(3, "tanh")(x)

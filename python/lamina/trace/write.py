@@ -311,9 +311,9 @@ def _sums_rows(node: core.Node) -> bool:
 def title_of(model: Any) -> str:
     """MLP 4 → 8 → 3, for a stack of dense layers; else the class and its number of layers."""
     layers = model.layers
-    dense = [layer for layer in layers if isinstance(layer, Dense)]
     sizes = list(model.programs.inputs[0].shape[1:])
     calls = calls_of(nodes_of(model.outputs))
+    dense = [call.layer for call in calls if isinstance(call.layer, Dense)]  # in the order in which they run
     read = [t.node.serial for call in calls for t in call.inputs]  # by nobody twice, and one by one: no branches
     single = len(model.programs.inputs) == len(model.programs.outputs) == 1
     made = {t.node.serial for t in model.programs.inputs} | {serial for call in calls for serial in call.outputs}
