@@ -493,3 +493,8 @@ def test_programs_agree_with_the_evaluator(build):
 def test_a_norm_refuses_axes_that_are_not_there(axis):
     with pytest.raises(ValueError, match=r"\[norm\] expected axes from -2 to 1"):
         lm.linalg.norm(np.eye(3), None, axis)
+
+
+def test_expm_refuses_what_has_no_norm():
+    with pytest.raises(lm.linalg.LinAlgError, match=r"\[expm\] expected columns whose sums"):
+        lm.linalg.expm(np.full((2, 2), 1e308))

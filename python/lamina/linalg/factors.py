@@ -237,8 +237,8 @@ def svd(a: Tensor) -> Any:
     """(U, S, Vh) with A = U diag(S) Vh, S descending. A: (.., m, n); U: (.., m, k), S: (.., k), Vh: (.., k, n), k = min(m, n).
 
     S has a gradient everywhere. Those of U and Vh hold terms 1 / (s_j^2 - s_i^2) and 1 / s_i. Where two singular values are equal,
-    or one is 0, up to rounding, such a term is left out: right for all that does not depend on which basis of their common space
-    the decomposition picked (and for nothing else there is a derivative).
+    or one is 0, up to rounding, such a term is left out: right for what depends on their common space alone, as a projection onto
+    it, wrong for U f(diag(S)) Vh, whose derivative is the limit of such terms; compute that from A.
     Errors: LinAlgError where A is not finite.
 
     >>> import lamina as lm, numpy as np

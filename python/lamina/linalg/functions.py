@@ -14,7 +14,7 @@ from lamina import ops
 from lamina.function import grad
 from lamina.lift import operation
 from lamina.linalg.basic import norm
-from lamina.linalg.errors import check_finite
+from lamina.linalg.errors import LinAlgError, check_finite
 from lamina.linalg.factors import singular_values
 from lamina.linalg.host import define, host, operands
 from lamina.linalg.shapes import identity, matrix, square, swap
@@ -172,7 +172,10 @@ def _expm(a: Array) -> Array:
 
 def _expm_one(a: Array) -> Array:
     n = a.shape[-1]
-    size = np.abs(a).sum(axis=0).max(initial=0)
+    with np.errstate(over="ignore"):
+        size = np.abs(a).sum(axis=0).max(initial=0)
+    if size == np.inf:
+        raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
     squarings = max(0, int(np.ceil(np.log2(size / _PADE_REACH)))) if size > 0 else 0
     a = a * 0.5**squarings
     c, eye = _PADE, np.eye(n)

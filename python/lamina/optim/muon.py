@@ -16,8 +16,9 @@ class Muon(Optimizer):
     b (Nesterov) or b, w = (1 - lr wd) w - lr sqrt(max(1, rows / columns)) O(u).
 
     O(u): `ns_steps` Newton-Schulz steps x = a x + (b A + c A^2) x, A = x x^T, from x = u / |u|, which bring all singular values
-    near 1. For matrices only; biases and other parameters take the plain momentum step w -= lr u. Formulas and defaults are
-    PyTorch's. Source: Jordan et al. 2024.
+    near 1. For matrices only; biases and other parameters take the plain momentum step w = (1 - lr wd) w - lr u. Formulas and
+    defaults are PyTorch's; rows and columns are those of W (in, out), which lies the other way round there. Source: Jordan et al.
+    2024.
 
     momentum in [0, 1): how much of b stays. nesterov: see above. ns_steps >= 1: of Newton-Schulz. eps >= 0: the least |u| that is
     divided by. weight_decay wd: decoupled. lr, clip_norm, clip_value: as in `Optimizer`. Errors: ValueError for a value out of its
