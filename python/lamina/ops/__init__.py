@@ -1,6 +1,7 @@
 """Operations with NumPy's names and semantics. Given tensors they build; given arrays they compute at once and return arrays.
 
 Every one is a few primitive nodes of the core; gradients follow from those. What is neither a tensor nor numbers is a TypeError.
+Whole numbers are exact up to 2^53; their quotients and means are float32.
 """
 
 from lamina.ops.constants import (
