@@ -138,8 +138,7 @@ void measure_product(const Table& table, const Product& p, double top) {
   Array<float> a = numbers(size_t(p.m * p.k)), b = numbers(size_t(p.k * p.n)), c(size_t(p.m * p.n));
   const bool t = p.form == 't', dots = p.form == 'd';
   const GemmKernel& kernel = table.gemm[kF32];
-  GemmArgs g = {p.m,      p.n, p.k,  a.data(), t ? 1 : p.k, t ? p.m : 1, b.data(), dots ? p.k : p.n, dots ? p.n : 1,
-                c.data(), p.n};
+  GemmArgs g = {p.m, p.n, p.k, a.data(), t ? 1 : p.k, t ? p.m : 1, b.data(), dots ? p.k : p.n, dots ? p.n : 1, c.data(), p.n};
   const auto run = dots ? kernel.narrow : kernel.block;
   Array<float> room(dots ? 0 : size_t(kernel.room(g)));
   g.room = room.data();
