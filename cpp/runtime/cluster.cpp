@@ -179,7 +179,8 @@ class Clusterer {
       joins[i] = p.member && can_join(node->inputs[i].get(), p, node, n, i);
       n.level = std::max(n.level, p.level + (joins[i] || is_there(node->inputs[i].get(), node) ? 0 : 1));
     }
-    if (node->is("reshape") && !joins[0]) n.member = false;                       // a view of what another program leaves in memory
+    // A view of what another step leaves in memory is no part of this one.
+    if (node->is("reshape") && !joins[0]) n.member = false;
     if (n.form == Form::total && !joins[0]) n.domain = node->inputs[0]->shape();  // of a value in memory, not of a tile's rows
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Node* input = node->inputs[i].get();
@@ -318,8 +319,8 @@ class Clusterer {
   const std::unordered_set<const Node*>& wanted_;
   const FusionOptions options_;
   std::unordered_map<const Node*, Info> infos_;
-  std::unordered_map<const Node*, std::unordered_map<int, size_t>>
-      readers_;  // of a product: a group of each level, which run together
+  // Of each product, by their level: one group of those that read it, which all of that level join.
+  std::unordered_map<const Node*, std::unordered_map<int, size_t>> readers_;
   std::unordered_set<const Node*> settled_;
   std::unordered_map<size_t, std::vector<const Node*>> members_;
   std::unordered_set<size_t> sunk_;

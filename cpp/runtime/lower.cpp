@@ -90,9 +90,12 @@ Needs needs_of(const std::vector<StepPtr>& steps) {
       if (made != maker.end() && made->second != i) needs[i].push_back({made->second, memory_of(node)});
       if (changed != changer.end() && changed->second != i) needs[changed->second].push_back({i, nullptr});
     }
+  std::vector<size_t> failing;
   for (size_t i = 0; i < steps.size(); ++i)
-    for (size_t j = 0; j < steps.size(); ++j)
-      if (!steps[i]->changes.empty() && steps[j]->may_fail() && i != j) needs[i].push_back({j, nullptr});
+    if (steps[i]->may_fail()) failing.push_back(i);
+  for (size_t i = 0; i < steps.size(); ++i)
+    if (!steps[i]->changes.empty())
+      for (const size_t j : failing) needs[i].push_back({j, nullptr});
   return needs;
 }
 

@@ -1,4 +1,5 @@
-// C = A B, or start + A B with one row for all, in blocks of C: each block is one unit, multiplied over all of k and then finished by the epilogue while it is in cache.
+// C = A B, or start + A B with one row for all, in blocks of C: each block is one unit, multiplied over all of k and then finished by
+// the epilogue while it is in cache.
 //
 // Blocks are cut for the threads there are, and every element of C is one chain of multiply-adds over ascending k: the result depends
 // neither on their number nor on the other rows.

@@ -113,6 +113,16 @@ class IndexedStep : public NodeStep {
  public:
   using NodeStep::NodeStep;
 
+  bool may_fail() const override { return true; }
+
+  void finish(const Run& run) const override {
+    const int64_t i = outside_.exchange(-1, std::memory_order_relaxed);
+    if (i < 0) return;
+    const std::string label = node_->scope ? node_->scope->label() : "";
+    fail("[", label.empty() ? node_->op->name : label, "] expected indices from ", least_, " to ", size_ - 1, ", got ",
+         given(run, i), " as number ", i, " of ", count_, "; correct the indices, or give the axis more entries");
+  }
+
  protected:
   // `table` holds the axis that is indexed, `picked` the axes of the indices in its place.
   void bind_indexed(const Binder& binder, const Node* table, const Node* indices, const Node* picked) {
@@ -132,28 +142,20 @@ class IndexedStep : public NodeStep {
 
   // A negative index counts from the end, where the node allows it. What lies outside is clamped, and an error when all units are done.
   int64_t index(const Run& run, int64_t i) const {
-    const int64_t value = reinterpret_cast<const int64_t*>(run.at(indices_.buffer))[indices_.offset + i];
+    const int64_t value = given(run, i);
     if (value < least_ || value >= size_) outside_.store(i, std::memory_order_relaxed);
     return std::clamp<int64_t>(value < 0 ? value + size_ : value, 0, size_ - 1);
   }
 
- public:
-  bool may_fail() const override { return true; }
-
-  void finish(const Run& run) const override {
-    const int64_t i = outside_.exchange(-1, std::memory_order_relaxed);
-    if (i < 0) return;
-    const int64_t value = reinterpret_cast<const int64_t*>(run.at(indices_.buffer))[indices_.offset + i];
-    const std::string label = node_->scope ? node_->scope->label() : "";
-    fail("[", label.empty() ? node_->op->name : label, "] expected indices from ", least_, " to ", size_ - 1, ", got ", value,
-         " as number ", i, " of ", count_, "; correct the indices, or give the axis more entries");
-  }
-
- protected:
   Strided table_, indices_, picked_;
-  int64_t outer_ = 0, inner_ = 0, size_ = 0, count_ = 0, least_ = 0;
+  int64_t outer_ = 0, inner_ = 0, size_ = 0, count_ = 0;
 
  private:
+  int64_t given(const Run& run, int64_t i) const {
+    return reinterpret_cast<const int64_t*>(run.at(indices_.buffer))[indices_.offset + i];
+  }
+
+  int64_t least_ = 0;
   mutable std::atomic<int64_t> outside_{-1};  // the place of an index that is none
 };
 
