@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import numpy as np
 import pytest
@@ -498,3 +499,13 @@ def test_a_norm_refuses_axes_that_are_not_there(axis):
 def test_expm_refuses_what_has_no_norm():
     with pytest.raises(lm.linalg.LinAlgError, match=r"\[expm\] expected columns whose sums"):
         lm.linalg.expm(np.full((2, 2), 1e308))
+
+
+@pytest.mark.parametrize("values", [(1e-200, 1e200), (5e-324, 5e-324), (1e-310, 1.0)], ids=str)
+def test_what_has_no_inverse_in_floats_is_an_error_without_warnings(values):
+    a = np.diag(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for f in (lm.linalg.inv, lambda a: lm.linalg.solve(a, np.ones(2))):
+            with pytest.raises(lm.linalg.LinAlgError, match="singular to working precision"):
+                f(a)

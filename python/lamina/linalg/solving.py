@@ -47,7 +47,9 @@ def _inv(a: Array) -> Array:
         result = np.linalg.inv(a)
     except np.linalg.LinAlgError:
         singular("inv", a, REMEDY)
-    if np.any(_one_norm(a) * _one_norm(result) > limit(a.dtype)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        sound = _one_norm(a) * _one_norm(result) <= limit(a.dtype)  # False for NaN, too
+    if not np.all(sound):
         singular("inv", a, REMEDY)
     return result
 
@@ -134,8 +136,10 @@ def _solve(a: Array, b: Array) -> Array:
     except np.linalg.LinAlgError:
         singular("solve", a, REMEDY)
     # the mean of |A^-1 r|^2 over signs r is |A^-1|_F^2
-    estimate = np.sqrt(np.square(x[..., k:]).sum(axis=(-2, -1)) / _PROBES) * np.sqrt(np.square(a).sum(axis=(-2, -1)))
-    if np.any(estimate > 0.1 * limit(a.dtype)) and np.any(np.linalg.cond(a) > limit(a.dtype)):
+    with np.errstate(over="ignore", invalid="ignore"):
+        estimate = np.sqrt(np.square(x[..., k:]).sum(axis=(-2, -1)) / _PROBES) * np.sqrt(np.square(a).sum(axis=(-2, -1)))
+    near = not np.all(estimate <= 0.1 * limit(a.dtype))  # True for NaN, too
+    if near and not (np.isfinite(x).all() and np.all(np.linalg.cond(a) <= limit(a.dtype))):
         singular("solve", a, REMEDY)
     return x[..., :k]
 
