@@ -10,7 +10,7 @@ namespace {
 
 // Work is counted as in Step: some 10 ps each.
 constexpr double kSerial = 100e3;    // less stays on the caller's thread: waking another one costs about a microsecond
-constexpr double kAlone = 400e3;     // of a whole run: of less, one thread is done before others have met (2 to 10 %, two threads)
+constexpr double kAlone = 1e6;       // of a whole run: of less, one thread is done before others have met (2 to 20 %, two threads)
 constexpr double kSmall = 20e3;      // of a step that others wait for: it is done before they are shared out
 constexpr double kWorth = 75e3;      // of a unit or a block that is worth a thread
 constexpr double kUnit = 600e3;      // of a unit, less only that each thread has one: few are best, as each packs its factors anew
