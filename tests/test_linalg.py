@@ -492,7 +492,7 @@ def test_programs_agree_with_the_evaluator(build):
 
 @pytest.mark.parametrize("axis", [2, 5, -3, (0, 2)])
 def test_a_norm_refuses_axes_that_are_not_there(axis):
-    with pytest.raises(ValueError, match=r"\[norm\] expected axes from -2 to 1"):
+    with pytest.raises(ValueError, match=r"\[norm\] expected an axis from -2 to 1"):
         lm.linalg.norm(np.eye(3), None, axis)
 
 

@@ -129,7 +129,7 @@ def _describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
                 "dtype": p.dtype,
                 "shape": list(p.shape),
                 "trainable": p.is_weight,
-                **({} if p.trainable == p.is_weight else {"frozen": True}),
+                **({"frozen": True} if p.is_weight and not p.trainable else {}),
             }
             for name, p in wiring.parameters.items()
         ],

@@ -13,6 +13,7 @@ from lamina import ops
 from lamina.lift import constant, operation
 from lamina.linalg.factors import singular_values
 from lamina.linalg.shapes import axes, floating, swap
+from lamina.ops.axes import axis_of
 from lamina.tensor import Tensor
 
 add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
@@ -115,9 +116,7 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     """
     x = floating(axes(x, 1, "norm"))
     along = [axis] if isinstance(axis, (int, np.integer)) else [-1] if axis is None and x.ndim == 1 else list(axis or (-2, -1))
-    if not all(-x.ndim <= a < x.ndim for a in along):
-        raise ValueError(f"[norm] expected axes from {-x.ndim} to {x.ndim - 1}, got {axis} for a tensor of shape {x.shape}")
-    along = [int(a) % x.ndim for a in along]
+    along = [axis_of(a, x.ndim, "norm") for a in along]
     if len(along) == 1:
         return _vector_norm(x, ord, along[0], keepdims)
     if len(along) != 2 or along[0] == along[1]:
