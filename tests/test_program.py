@@ -100,6 +100,28 @@ def test_a_row_does_not_depend_on_its_batch(kind):
     assert np.array_equal(net.predict(x, batch_size=5), whole)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_by_a_transposed_matrix(dtype, rng, threads):
+    """Where the graph has one row the product is dot products; in a batch of any size a row is summed as beside others."""
+    for k, n in [(1, 40), (37, 61), (130, 300), (64, 4500)]:
+        a, w, b = (rng.normal(size=shape).astype(dtype) for shape in ((5, k), (n, k), (n,)))
+        want = a.astype(np.float64) @ w.T.astype(np.float64) + b
+        tolerance = 4 * (k + 1) * np.finfo(dtype).eps
+        row, batch, weights, bias = (lm.placeholder(s, dtype) for s in ((1, k), (None, k), (n, k), (n,)))
+        alone, with_bias = row @ weights.T, lm.tanh(row @ weights.T + bias)
+        of_row, of_batch = lm.function([row, weights, bias], [alone, with_bias]), lm.function([batch, weights], batch @ weights.T)
+        whole = of_batch(a, w)
+        results = []
+        for count in THREADS:
+            threads(count)
+            results.append(of_row(a[:1], w, b))
+            assert np.array_equal(of_batch(a[:1], w), whole[:1])
+        for other in results[1:]:
+            assert all(np.array_equal(x, y) for x, y in zip(results[0], other, strict=True))
+        np.testing.assert_allclose(results[0][0], want[:1] - b, rtol=0, atol=tolerance)
+        np.testing.assert_allclose(results[0][1], np.tanh(want[:1]), rtol=0, atol=tolerance)
+
+
 def test_the_same_seed_gives_the_same_bits():
     for kind in OPTIMIZERS:
         first, second = train(kind, "float32", 65, 20), train(kind, "float32", 65, 20)

@@ -1,4 +1,4 @@
-// Narrow products as dot products: c[i, j] = start[i, j] + sum over k of a[i, k] bt[j, k], both rows dense.
+// Products of few columns, or of one row, as dot products: c[i, j] = start[i, j] + sum over k of a[i, k] bt[j, k], both rows dense.
 #pragma once
 
 #include "kernels/gemm_tiles.inl"
@@ -11,10 +11,13 @@ constexpr int kNarrowCols = 3;
 
 // Two lane-wise sums for each of kRows x kCols elements: 12 independent chains at most.
 template <class T, int kRows, int kCols>
-[[gnu::noinline]] void dot_tile(const Product<T>& p) {
+[[gnu::noinline]] void dot_tile(const Product<T>& product) {
+  const Product<T> p = product;
   constexpr int kChains = 2;
   Vec<T> sum[kRows][kCols][kChains];
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
     for (int j = 0; j < kCols; ++j) sum[r][j][0] = sum[r][j][1] = Vec<T>(0.0);
   const T *a = p.a, *b = p.b;
   const auto multiply = [&](ptrdiff_t at, int chain, auto read) {
@@ -39,7 +42,9 @@ template <class T, int kRows, int kCols>
     i += kLanes<T>;
   }
   if (i < p.k) multiply(i, 1, [n = p.k - i](const T* x) { return load(x, n); });
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
     for (int j = 0; j < kCols; ++j) {
       const T total = merge_lanes<SumOf>(sum[r][j][0] + sum[r][j][1]);
       T& c = p.c[r * p.c_row + j];

@@ -1,8 +1,8 @@
 // C = A B, or start + A B with one row for all, in blocks of C: each block is one unit, multiplied over all of k and then finished by
 // the epilogue while it is in cache.
 //
-// Blocks are cut for the threads there are, and every element of C is one chain of multiply-adds over ascending k: the result depends
-// neither on their number nor on the other rows.
+// Blocks are cut for the threads there are, and every element of C is summed in an order that the graph alone decides, as a rule in one
+// chain of multiply-adds over ascending k: the result depends neither on the number of threads nor on the other rows.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -20,10 +20,19 @@ constexpr int64_t kTallRows = 2048;   // rows of a block that no epilogue waits 
 constexpr int64_t kHalves = 4;        // times as many blocks of a symmetric product, most of which have half the work, or none
 constexpr int64_t kMirrored = 32;     // rows and columns that are mirrored at once
 
+// Whether there is one row in any batch.
+bool is_one_row(const Shape& shape) {
+  return std::all_of(shape.begin(), shape.end() - 1, [](const Dim& size) { return size == Dim(1); });
+}
+
 class GemmStep final : public Step, public RowWise {
  public:
   GemmStep(const graph::Node* value, const Product& product, Cluster epilogue, bool stores_product, const kernels::Table& kernels)
-      : value_(value), product_(product), stores_product_(stores_product), is_gram_(is_gram(product.matmul)) {
+      : value_(value),
+        product_(product),
+        stores_product_(stores_product),
+        is_gram_(is_gram(product.matmul)),
+        is_one_row_(is_one_row(value->shape())) {
     precision_ = value->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32;
     element_ = static_cast<int64_t>(size_of(value->dtype()));
     kernel_ = kernels.gemm[precision_];
@@ -177,13 +186,16 @@ class GemmStep final : public Step, public RowWise {
     dots,         // few columns, A's rows and B's columns dense: dot products
     dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
     upright,      // few columns, A's columns dense: C^T = B^T A^T, where the dense rows of A^T fill the vectors
+    row_of_dots,  // one row in any batch, B's columns dense: each of them times the row
   };
 
   void choose_way(int64_t lanes) {
-    // Dot products add in another order than chains do: m must not decide, or a row's bits would depend on its batch.
+    // Dot products add in another order than chains do: a batch of one must not decide, or a row's bits would depend on its batch.
     const bool few = n_ <= lanes / 2;
     way_ = Way::panels;
-    if (few && a_col_ == 1 && (b_row_ == 1 || b_col_ == 1 || n_ == 1))
+    if (is_one_row_ && a_col_ == 1 && b_row_ == 1)
+      way_ = Way::row_of_dots;
+    else if (few && a_col_ == 1 && (b_row_ == 1 || b_col_ == 1 || n_ == 1))
       way_ = b_row_ == 1 ? Way::dots : Way::dots_turned;
     else if (few && a_row_ == 1 && m_ >= lanes)
       way_ = Way::upright;
@@ -307,6 +319,7 @@ class GemmStep final : public Step, public RowWise {
       case Way::dots: args.b_row = b_col_; return kernel_.narrow(args);
       case Way::dots_turned: return multiply_dots_turned(args, scratch);
       case Way::upright: return multiply_upright(args, scratch);
+      case Way::row_of_dots: return multiply_row_of_dots(args);
     }
   }
 
@@ -347,6 +360,15 @@ class GemmStep final : public Step, public RowWise {
     if (!column) kernel_.transpose(args.c, args.c_row, scratch, args.m, args.n, args.m);
   }
 
+  void multiply_row_of_dots(const kernels::GemmArgs& args) const {
+    kernels::GemmArgs t = turned(args, args.c);
+    t.b_row = k_;
+    t.c_row = 1;
+    t.start = args.start;
+    t.start_row = 1;
+    kernel_.narrow(t);
+  }
+
   // What lies below the diagonal, from above it.
   void mirror(const Run& run) const {
     for (int64_t s = 0; s < stacks_; ++s) {
@@ -366,6 +388,7 @@ class GemmStep final : public Step, public RowWise {
   const Product product_;
   const bool stores_product_;
   const bool is_gram_;
+  const bool is_one_row_;
   std::unique_ptr<TileProgram> epilogue_;
   kernels::GemmKernel kernel_;
   int precision_;
