@@ -132,27 +132,59 @@ def damping_factor(before, after, promised):
     return max(0.1, min(0.7, 1 - (2 * (before - after) / (before - promised) - 1) ** 3))
 
 
-def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu):
-    """The same rule in plain NumPy: losses after each step."""
-    losses, largest = [], np.zeros_like(theta)
+def change_of_gradient(s, step, y, h):
+    """S after a step over which the gradient changed by y."""
+    if step @ y <= 1e-8 * np.linalg.norm(step) * np.linalg.norm(y):
+        return s
+    missing = y - h @ step
+    kept = min(1, abs(step @ missing) / abs(step @ s @ step)) if s.any() else 1
+    r = missing - kept * s @ step
+    return kept * s + (np.outer(r, y) + np.outer(y, r)) / (y @ step) - (step @ r) * np.outer(y, y) / (y @ step) ** 2
+
+
+def descent(f, theta, model, g, d, mu):
+    """The loss and the weights after a step, and the next mu."""
+    here = f(theta) @ f(theta)
+    while True:
+        if np.linalg.eigvalsh(model + mu * d)[0] > 0:
+            step = -np.linalg.solve(model + mu * d, g)
+            loss = f(theta + step) @ f(theta + step)
+            if loss < here:
+                return loss, theta + step, mu * damping_factor(here, loss, here + 2 * g @ step + step @ model @ step)
+        mu *= 2
+
+
+def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature):
+    """The same rules in plain NumPy: losses after each step, the last weights, and how many steps J^T J + S made."""
+    losses, largest, won = [], np.zeros_like(theta), 0
+    mus, s, last = [mu, mu], np.zeros((len(theta), len(theta))), None
+    leads, left, pause = 0, 0, 1
     for _ in range(epochs):
         e, j = f(theta), jac(theta)
-        h, g = j.T @ j, j.T @ e
+        h, g, here = j.T @ j, j.T @ e, e @ e
         largest = np.maximum(0.97 * largest, np.diag(h))
-        d = np.ones_like(theta) if scaling == "identity" else largest
-        while True:
-            step = -np.linalg.solve(h + np.diag(mu * d), g)
-            loss = f(theta + step) @ f(theta + step)
-            if loss < e @ e:
+        d = np.diag(np.ones_like(theta) if scaling == "identity" else np.maximum(largest, 0.01 * largest.max()))
+        paused, left = left > 0, max(left - 1, 0)
+        found = []
+        for which in (leads, 1 - leads):
+            if which == 1:
+                s, last = s if last is None else change_of_gradient(s, theta - last[0], g - last[1], h), (theta, g)
+            loss, there, mus[which] = descent(f, theta, h + which * s, g, d, mus[which])
+            found.append((loss, which, there))
+            if loss <= 0.95 * here or paused or not curvature:
                 break
-            mu *= 2
-        linear = e + j @ step
-        theta, mu = theta + step, mu * damping_factor(e @ e, loss, linear @ linear)
+        if found[0][0] <= 0.95 * here:
+            leads, left, pause = 0, 0, 1
+        elif len(found) == 2:
+            worth = here - found[1][0] > 1.3 * (here - found[0][0])
+            leads, left, pause = (1 - leads, 0, 1) if worth else (leads, pause, min(2 * pause, 16))
+        loss, which, theta = min(found, key=lambda step: step[0])
         losses.append(loss)
-    return losses, theta
+        won += which
+    return losses, theta, won
 
 
-@pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.1)])
+@pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.3)])
 def test_levenberg_marquardt_follows_its_formula(scaling, mu):
     n = 50
     x = np.linspace(-2, 2, n)[:, None]
@@ -170,49 +202,15 @@ def test_levenberg_marquardt_follows_its_formula(scaling, mu):
         d = (1 - h * h) * t[8:12]
         return root[:, None] * np.concatenate([d * x, d, h, np.ones((n, 1))], 1)
 
-    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling)
+    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling, curvature=False)
     history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=12, sample_weight=weight, verbose=0)
-    want, theta = marquardt_in_numpy(f, jac, start, 12, scaling, mu)
+    want, theta, _ = marquardt_in_numpy(f, jac, start, 12, scaling, mu, False)
     np.testing.assert_allclose(history.history["loss"], want, rtol=1e-6)  # normal equations: cond(J)^2 eps
     np.testing.assert_allclose(np.concatenate([p.ravel() for p in net.parameters.values()]), theta, rtol=1e-4, atol=1e-6)
 
 
-def curved_in_numpy(f, jac, theta, epochs, mu=1e-3):
-    """D = I, with S beside it: losses after each step, and the steps that S has won."""
-
-    def descend(h, g, theta, mu):
-        here = f(theta) @ f(theta)
-        while True:
-            if np.linalg.eigvalsh(h + mu * np.eye(len(h)))[0] > 0:
-                d = -np.linalg.solve(h + mu * np.eye(len(h)), g)
-                there = f(theta + d) @ f(theta + d)
-                if there < here:
-                    return there, theta + d, mu * damping_factor(here, there, here + 2 * g @ d + d @ h @ d)
-            mu *= 2
-
-    losses, won, mu_curved, s, last = [], 0, mu, np.zeros((len(theta), len(theta))), None
-    for _ in range(epochs):
-        e, j = f(theta), jac(theta)
-        h, g = j.T @ j, j.T @ e
-        if last is not None:
-            d, y = theta - last[0], g - last[1]
-            if d @ y > 1e-8 * np.linalg.norm(d) * np.linalg.norm(y):
-                z = y - h @ d
-                tau = min(1, abs(d @ z) / abs(d @ s @ d)) if s.any() else 1
-                r = z - tau * s @ d
-                s = tau * s + (np.outer(r, y) + np.outer(y, r)) / (y @ d) - (d @ r) * np.outer(y, y) / (y @ d) ** 2
-        last = theta, g
-        loss, to, mu = descend(h, g, theta, mu)
-        if loss > 0.95 * (e @ e):
-            other, there, mu_curved = descend(h + s, g, theta, mu_curved)
-            if other < loss:
-                loss, to, won = other, there, won + 1
-        theta = to
-        losses.append(loss)
-    return losses, won
-
-
-def test_the_curvature_of_errors_follows_its_formula(rng):
+@pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.3)])
+def test_the_curvature_of_errors_follows_its_formula(scaling, mu, rng):
     x = rng.normal(size=(60, 1))
     y = np.sin(2 * x[:, 0]) + rng.normal(size=60)  # noise: the errors stay large
     net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=3, dtype="float64").build(1)
@@ -226,24 +224,26 @@ def test_the_curvature_of_errors_follows_its_formula(rng):
         d = (1 - h * h) * t[8:12]
         return np.concatenate([d * x, d, h, np.ones((60, 1))], 1) / np.sqrt(60)
 
-    optimizer = lm.optim.LevenbergMarquardt(scaling="identity", curvature=True)
+    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling)
     history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=25, verbose=0)
-    want, won = curved_in_numpy(f, jac, start, 25)
-    assert won >= 2
+    want, _, won = marquardt_in_numpy(f, jac, start, 25, scaling, mu, True)
+    assert 2 <= won < 25
     np.testing.assert_allclose(history.history["loss"], want, rtol=1e-6)
 
 
-def test_the_curvature_of_errors_helps_where_noise_is_fitted(rng):
-    """Seeds 0 to 4, each to 60 steps: a lower minimum in the median."""
+@pytest.mark.parametrize("epochs", [30, 100])
+def test_the_curvature_of_errors_helps_where_noise_is_fitted(epochs, rng):
+    """Seeds 0 to 4: a lower loss after as many steps, in the median."""
     x, y = rng.normal(size=(200, 3)), rng.normal(size=200)
     ratios = []
     for seed in range(5):
         losses = []
         for curvature in (False, True):
-            optimizer = lm.optim.LevenbergMarquardt(scaling="identity", curvature=curvature)
-            losses.append(small(seed).fit(x, y, loss="mse", optimizer=optimizer, epochs=60, verbose=0).history["loss"][-1])
+            optimizer = lm.optim.LevenbergMarquardt(curvature=curvature)
+            history = small(seed).fit(x, y, loss="mse", optimizer=optimizer, epochs=epochs, verbose=0)
+            losses.append(history.history["loss"][-1])
         ratios.append(losses[1] / losses[0])
-    assert np.median(ratios) < 1
+    assert np.median(ratios) < 0.97
 
 
 def sinc(n=400):
@@ -378,10 +378,10 @@ def test_callbacks_metrics_and_an_interruption():
     "make",
     [
         lm.optim.LevenbergMarquardt,
-        lambda: lm.optim.LevenbergMarquardt(scaling="identity", curvature=True),
+        lambda: lm.optim.LevenbergMarquardt(scaling="identity", curvature=False),
         lambda: lm.optim.LBFGS(history=4),
     ],
-    ids=["lm", "curved", "lbfgs"],
+    ids=["lm", "trainlm", "lbfgs"],
 )
 def test_a_checkpoint_goes_on_with_the_same_bits(make, tmp_path):
     x, y = sinc()

@@ -17,7 +17,11 @@ KEPT = 0.7  # of mu at most after a step that lowers L: a try costs little, and 
 SLOW = 0.05  # of the loss: a step that takes off less is held against one that knows how the errors curve
 FLAT = 1e-8  # cosine of a step and the change of the gradient from which on that change says something
 MOST_CURVED = 512  # weights up to which that curvature is kept: 2 MB
+WORTH = 1.3  # times what the leading model's step gains: so much makes the other one lead; with less it pauses
+LONGEST = 16  # steps: pauses are of 1, 2, 4, .. of them
+MU = ("mu", "mu_curved")
 FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
+LEAST = 0.01  # of D's largest element: a weight that hardly matters here is not free to go anywhere
 
 
 class Here(NamedTuple):
@@ -89,14 +93,14 @@ class LevenbergMarquardt(FullBatch):
         max_seconds: float | None = None,
         max_fail: int = 6,
         scaling: str = "marquardt",
-        curvature: bool = False,
+        curvature: bool = True,
         bayesian: bool = False,
     ) -> None:
         self._limits(goal, max_seconds)
         self.bayesian = checks.flag(self._where, "bayesian", bayesian)
         self.curvature = checks.flag(self._where, "curvature", curvature)
         self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
-        first = 5e-3 if self.bayesian else 0.1 if self.scaling == "marquardt" else 1e-3
+        first = 5e-3 if self.bayesian else 0.3 if self.scaling == "marquardt" else 1e-3
         self.mu = self._number("mu", first if mu is None else mu, 0, open_low=True)
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)
         self.mu_inc = self._number("mu_inc", mu_inc, 1, open_low=True)
@@ -113,7 +117,8 @@ class LevenbergMarquardt(FullBatch):
         if self._curved:
             self._vector("mu_curved", self.mu)
             self._vector("curvature", np.zeros((size, size)))
-            self._vector("before", np.zeros((2, size)))  # theta and g where the last step began
+            self._vector("before", np.zeros((2, size)))  # theta and g where it was taken up last
+            self._vector("turns", [0.0, 0.0, 1.0])  # 1: the curved model leads; the other one's pause now, and its next one
         self._vector("scale", np.zeros_like(self.state["theta"].value))  # D's diagonal; 0: no step yet
         self._vector("factors", [0.0, 1.0])  # alpha, beta of the Bayesian objective; alpha 0: not estimated yet
 
@@ -146,12 +151,10 @@ class LevenbergMarquardt(FullBatch):
             self._take_over(theta)
             return
         here, state = Here(theta, alpha, beta, objective, self._scale(beta)), dict[str, Any]()
-        best = self._descend(system, "mu", here, state)
         if self._curved and not self._problem.dual:
-            state["before"], state["curvature"] = np.stack([theta, system.g]), self._curvature(theta)
-            if best is None or best.loss > (1 - SLOW) * self._loss:
-                other = self._descend(system.plus(state["curvature"]), "mu_curved", here, state)
-                best = min((step for step in (best, other) if step is not None), key=lambda step: step.loss, default=None)
+            best = self._better_of_two(here, state)
+        else:
+            best = self._descend(system, "mu", here, state)
         if best is None:
             self._take_over(theta, **state)
             self.stop_reason = "mu"
@@ -161,6 +164,30 @@ class LevenbergMarquardt(FullBatch):
         self._loss = best.loss
         if best.loss <= self.goal:
             self.stop_reason = "goal"
+
+    def _better_of_two(self, here: Here, state: dict[str, Any]) -> Lower | None:
+        """The step of the model that leads: J^T J, or J^T J + S; where it is a small one, that of the other, if that is lower.
+
+        The other one leads once it is worth it; as long as it is not, its pauses double. Long steps are those of J^T J.
+        """
+        leads, left, pause = (int(n) for n in self.state["turns"].value)
+        state["turns"] = np.array([leads, max(left - 1, 0), pause])
+        first = self._descend(self._model(leads, here, state), MU[leads], here, state)
+        if first is not None and first.loss <= (1 - SLOW) * self._loss:
+            state["turns"] = np.array([0, 0, 1])
+            return first
+        if first is not None and left > 0:
+            return first
+        other = self._descend(self._model(1 - leads, here, state), MU[1 - leads], here, state)
+        gains = [0.0 if step is None else self._loss - step.loss for step in (first, other)]
+        state["turns"] = np.array([1 - leads, 0, 1] if gains[1] > WORTH * gains[0] else [leads, pause, min(2 * pause, LONGEST)])
+        return other if gains[1] > gains[0] else first
+
+    def _model(self, curved: int, here: Here, state: dict[str, Any]) -> Primal:
+        if not curved:
+            return self._system  # type: ignore[no-any-return]
+        state |= {"before": np.stack([here.theta, self._system.g]), "curvature": self._curvature(here.theta)}
+        return self._system.plus(state["curvature"])  # type: ignore[no-any-return]
 
     def _descend(self, model: Primal | Dual, name: str, here: Here, state: dict[str, Any]) -> Lower | None:
         """Tries dampings until the objective falls; leaves in `state` the one to begin with at the next step."""
@@ -196,7 +223,9 @@ class LevenbergMarquardt(FullBatch):
         return d if np.isfinite(d).all() else None
 
     def _curvature(self, theta: Array) -> Array:
-        """S, with which (J^T J + S) s is the change of g over the last step s: sum e_r d^2 e_r / dtheta^2, as far as it shows."""
+        """S = sum e_r d^2 e_r / dtheta^2 as far as it shows: (J^T J + S) s is the change of g over s, the way since it was taken up
+        last.
+        """
         last: Array = self.state["curvature"].value
         before, g = self.state["before"].value
         s, y = theta - before, self._system.g - g
@@ -217,8 +246,7 @@ class LevenbergMarquardt(FullBatch):
             return 1.0
         largest = np.maximum(FADE * self.state["scale"].value, beta * self._system.diagonal)
         self.state["scale"].value = largest
-        floor = 1e-12 * max(float(largest.max()), 1e-300)  # a column of zeros: a weight without effect
-        return np.maximum(largest, floor)  # type: ignore[no-any-return]
+        return np.maximum(largest, LEAST * max(float(largest.max()), 1e-300))  # type: ignore[no-any-return]
 
     # ---- Bayesian regularization ----
 
