@@ -37,15 +37,6 @@ class OutputCopy final : public Step {
   StridedCopy copy_;
 };
 
-void put_scalar(char* to, DType type, double value) {
-  switch (type) {
-    case DType::boolean: *reinterpret_cast<uint8_t*>(to) = value != 0; break;
-    case DType::int64: *reinterpret_cast<int64_t*>(to) = static_cast<int64_t>(value); break;
-    case DType::float32: *reinterpret_cast<float*>(to) = static_cast<float>(value); break;
-    case DType::float64: *reinterpret_cast<double*>(to) = value; break;
-  }
-}
-
 std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins) {
   std::set<uint64_t> serials;
   for (const Node* node : step.nodes) {
@@ -54,8 +45,6 @@ std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins
   }
   return {serials.begin(), serials.end()};
 }
-
-constexpr size_t kScalar = 8;  // bytes of a slot
 
 // Tasks [first, last) of a stage: run(step, first unit, last unit), one after the other.
 template <class F>
@@ -221,202 +210,13 @@ void Program::settle() {
   steps_ = std::move(rest);
 }
 
-// ---- Binding: from symbols to sizes ----
-
-Strided Program::locate(const Node* node) const {
-  std::vector<const Node*> views;  // the last looks at memory
-  while (node->op->kind == Kind::view && !buffer_of_.count(node)) {
-    views.push_back(node);
-    node = node->inputs[0].get();
-  }
-  const Sizes sizes = symbols_.eval(node->shape());
-  const int id = buffer_of_.at(node);
-  const bool scalar = buffers_[static_cast<size_t>(id)].kind == Buffer::scalar;
-  Strided at = scalar ? Strided{id, node->dtype(), 0, sizes, Sizes(sizes.size(), 0)} : Strided::dense(id, node->dtype(), sizes);
-  for (size_t i = views.size(); i-- > 0;) at = look(views[i], std::move(at));
-  return at;
-}
-
-// A view of what lies at `view`.
-Strided Program::look(const Node* node, Strided view) const {
-  const Sizes sizes = symbols_.eval(node->shape());
-  if (node->is("broadcast_to")) return view.broadcast(sizes);
-  if (node->is("transpose")) {
-    const Strided from = view;
-    const auto& axes = node->attrs.get<std::vector<int64_t>>("axes");
-    for (size_t i = 0; i < axes.size(); ++i) view.strides[i] = from.strides[static_cast<size_t>(axes[i])];
-  } else if (node->is("slice")) {
-    Sizes start;  // of no elements from the end on: -1
-    for (const Dim& dim : node->attrs.get<Shape>("start")) start.push_back(symbols_.eval(dim));
-    const auto& step = node->attrs.get<std::vector<int64_t>>("step");
-    for (size_t i = 0; i < sizes.size(); ++i) {
-      const int64_t last = sizes[i] == 0 ? start[i] : start[i] + (sizes[i] - 1) * step[i];
-      check(sizes[i] <= 0 || (std::min(start[i], last) >= 0 && std::max(start[i], last) < view.sizes[i]), "[slice] needs elements ",
-            start[i], " to ", last, " of an axis that has ", view.sizes[i], " with this batch");
-      view.offset += sizes[i] > 0 ? start[i] * view.strides[i] : 0;
-      if (sizes[i] > 1) view.strides[i] *= step[i];
-    }
-  } else {
-    view.strides = dense_strides(sizes);  // reshape: the input is dense, see legalize
-  }
-  view.sizes = sizes;
-  return view;
-}
-
-void Program::bind(const std::vector<Sizes>& input_sizes) {
-  if (is_ready() && input_sizes == bound_sizes_) return;
-  bound_ = false;
-  threads_ = num_threads();
-  check(input_sizes.size() == inputs_.size(), "[function] expected ", inputs_.size(), " inputs, got ", input_sizes.size());
-  symbols_.clear();
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const Shape& shape = inputs_[i]->shape();
-    const Shape got(input_sizes[i].begin(), input_sizes[i].end());
-    bool fits = shape.size() == got.size();
-    for (size_t axis = 0; fits && axis < shape.size(); ++axis) fits = symbols_.match(shape[axis], input_sizes[i][axis]);
-    std::string known;
-    for (const Dim& dim : shape)
-      if (!dim.constant() && symbols_.of(dim.symbol) >= 0)
-        known = " with " + symbol_name(dim.symbol) + " = " + std::to_string(symbols_.of(dim.symbol));
-    check(fits, "[", input_name(i), "] expected shape ", to_string(shape), known, ", got ", to_string(got));
-  }
-  output_sizes_.clear();
-  for (const auto& output : outputs_) output_sizes_.push_back(symbols_.eval(output->shape()));
-  bind_steps();
-  lay_out_stages();
-  plan_arena();
-  set_bases();
-  bound_sizes_ = input_sizes;
-  layout_ = graph::Variable::layout_version();
-  bound_ = true;
-}
-
-void Program::bind_steps() {
-  const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
-  work_ = 0;
-  for (const auto* list : {&settled_, &steps_})
-    for (const StepPtr& step : *list) {
-      step->bind(binder);
-      step->cut(1, 1);
-      work_ += step->work();
-    }
-  for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
-}
-
-void Program::lay_out_stages() {
-  const auto held = [this](const Node* node) {
-    const int id = buffer_of_.at(node);
-    return Held{id, count(symbols_.eval(node->shape()))};
-  };
-  stages_ = make_stages({steps_, needs_, held, threads_, loss_step_});
-  scratch_bytes_ = 0;
-  for (const auto* list : {&settled_, &steps_})
-    for (const StepPtr& step : *list) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
-  for (Buffer& b : buffers_) {
-    b.first = stages_.size();
-    b.last = 0;
-  }
-  for (size_t s = 0; s < stages_.size(); ++s)
-    for (const size_t i : stages_[s].steps) {
-      if (i == loss_step_) loss_stage_ = s;
-      for (const auto* list : {&steps_[i]->inputs, &steps_[i]->outputs})
-        for (const Node* node : *list) {
-          Buffer& b = buffers_[static_cast<size_t>(buffer_of_.at(memory_of(node)))];
-          b.first = std::min(b.first, s);
-          b.last = std::max(b.last, s);
-        }
-    }
-}
-
-// Buffers whose lifetimes touch must not overlap: the largest first, each at the lowest place that is free.
-void Program::plan_arena() {
-  std::vector<Buffer*> waiting, placed;
-  for (Buffer& b : buffers_)
-    if (b.kind == Buffer::arena) waiting.push_back(&b);
-  std::stable_sort(waiting.begin(), waiting.end(), [](const Buffer* a, const Buffer* b) { return a->bytes > b->bytes; });
-  size_t total = 0;
-  for (Buffer* b : waiting) {
-    std::vector<const Buffer*> rivals;
-    for (const Buffer* other : placed)
-      if (other->first <= b->last && b->first <= other->last) rivals.push_back(other);
-    std::sort(rivals.begin(), rivals.end(), [](const Buffer* x, const Buffer* y) { return x->offset < y->offset; });
-    size_t offset = 0;
-    for (const Buffer* other : rivals) {
-      if (offset + b->bytes <= other->offset) break;
-      offset = std::max(offset, align_up(other->offset + other->bytes));
-    }
-    b->offset = offset;
-    if (offset >= static_cast<size_t>(PTRDIFF_MAX))
-      fail<MemoryError>("[", describe(b->node),
-                        "] expected fewer bytes than memory can address, got more; use smaller batches or tensors");
-    total = std::max(total, offset + align_up(b->bytes));
-    placed.push_back(b);
-  }
-  // Never null: a buffer of no bytes has a place too.
-  arena_.grow(std::max(total, kScalar), [&] {
-    const std::string largest = waiting.empty() ? "" : text("; the largest: ", describe(waiting[0]->node));
-    return text("the ", waiting.size(), " values of a program", largest);
-  });
-}
-
-void Program::set_bases() {
-  scalars_.grow(kScalar * (buffers_.size() + 1), [] { return "numbers of a program"; });
-  bases_.assign(buffers_.size(), nullptr);
-  for (size_t i = 0; i < buffers_.size(); ++i) {
-    Buffer& b = buffers_[i];
-    switch (b.kind) {
-      case Buffer::arena: bases_[i] = arena_.data() + b.offset; break;
-      case Buffer::variable: bases_[i] = b.node->attrs.get<std::shared_ptr<graph::Variable>>("variable")->data(); break;
-      case Buffer::constant: bases_[i] = b.node->attrs.get<std::shared_ptr<const graph::Array>>("value")->data.data(); break;
-      case Buffer::scalar: {
-        bases_[i] = scalars_.data() + b.index * kScalar;
-        const bool is_size = b.node->is("size");
-        const double value = is_size ? static_cast<double>(count(symbols_.eval(b.node->attrs.get<Shape>("shape"))))
-                                     : b.node->attrs.get<double>("value");
-        put_scalar(bases_[i], b.node->dtype(), value);
-        break;
-      }
-      case Buffer::settled:
-        if (b.own == nullptr || fixed_.count(b.node) == 0) {
-          b.own = std::make_unique<AlignedBuffer>();
-          b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
-        }
-        bases_[i] = b.own->data();
-        break;
-      case Buffer::iota: {
-        b.own = std::make_unique<AlignedBuffer>();
-        b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
-        bases_[i] = b.own->data();
-        const size_t element = size_of(b.node->dtype());
-        for (size_t k = 0; k * element < b.bytes; ++k) put_scalar(bases_[i] + k * element, b.node->dtype(), static_cast<double>(k));
-        break;
-      }
-      default: break;  // inputs and outputs: given to run()
-    }
-  }
-  run_settled();
-}
-
-// Those that no free size touches once, the others at each bind.
-void Program::run_settled() {
-  grow_scratch(1);
-  const Run run{bases_.data(), scratch_.data()};
-  for (const StepPtr& step : settled_) {
-    const auto fixed = [&](const Node* node) { return fixed_.count(node) > 0; };
-    if (has_settled_ && std::all_of(step->outputs.begin(), step->outputs.end(), fixed)) continue;
-    step->run(run, 0, step->units(), 0);
-    step->finish(run);
-  }
-  has_settled_ = true;
-}
+// ---- Running ----
 
 void Program::grow_scratch(int threads) {
   const auto count = static_cast<size_t>(threads);
   if (scratch_.size() < count) scratch_.resize(count);
   for (size_t i = 0; i < count; ++i) scratch_[i].grow(scratch_bytes_, [] { return "scratch of a program"; });
 }
-
-// ---- Running ----
 
 double Program::flops_per_row() const {
   if (bound_sizes_.empty() || bound_sizes_[0].empty() || bound_sizes_[0][0] == 0) return 0;
