@@ -204,6 +204,27 @@ def test_a_model_on_tensors_shares_its_parameters(xy):
     np.testing.assert_allclose(again.predict(xy[0]), 2 * net.predict(xy[0]), rtol=1e-6)
 
 
+class Both(lm.Layer):
+    """Each output needs one of the inputs; a value on the way can be had, too."""
+
+    def forward(self, a, b):
+        self.inside = 2.0 * a
+        return lm.tanh(self.inside), lm.exp(b)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0), (2,)])
+def test_a_model_on_tensors_repeats_calls_of_several_inputs_and_outputs(order, xy):
+    a, b, layer = lm.Input(4), lm.Input(4), Both()
+    first, second = layer(lm.sin(a), lm.cos(b))
+    outputs = (first, second, layer.inside)
+    net = lm.Model([a, b], [outputs[i] for i in order])
+    c, d = lm.Input(4), lm.Input(4)
+    results = net(c, d)
+    again = lm.Model([c, d], list(results) if len(order) > 1 else [results])
+    for one, other in zip(*(np.atleast_3d(n.predict([xy[0], xy[0][::-1]])) for n in (net, again)), strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_a_sequential_within_a_sequential(xy):
     inner = lm.Sequential(lm.Dense(5, "relu"), lm.Dense(4))
     net = lm.Sequential(inner, lm.Dense(3), seed=0)

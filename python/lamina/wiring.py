@@ -131,32 +131,27 @@ def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Seque
     """The outputs' math on other inputs, with the same parameters: layers are called again, single operations are made again."""
     if len(new_inputs) != len(inputs):
         raise ValueError(f"[Model] expected {len(inputs)} tensors, got {len(new_inputs)}; pass one for each input")
-    nodes = nodes_of(outputs)
     new = {old.node.serial: tensor for old, tensor in zip(inputs, new_inputs, strict=True)}
-    inner = _inner(nodes)
-    for node in nodes:
-        if node.serial in new or node.serial in inner:
+    waiting = [tensor.node for tensor in outputs]
+    while waiting:
+        node = waiting[-1]
+        if node.serial in new:
+            waiting.pop()
             continue
-        if _ends_a_call(node):
-            call = node.scope
+        call = node.scope if _ends_a_call(node) else None
+        needed = node.inputs if call is None else [t.node for t in call.inputs]
+        missing = [n for n in needed if n.serial not in new and n.serial < node.serial]  # a file may have them in a circle
+        if missing:
+            waiting += missing
+        elif call is not None:
             results = call.layer(*(new.get(t.node.serial, t) for t in call.inputs))
             results = results if isinstance(results, (list, tuple)) else [results]
             new.update(zip(call.outputs, results, strict=True))
         else:
-            old = node.inputs
-            below = [new[child.serial].node for child in old]
-            same = all(a.serial == b.serial for a, b in zip(below, old, strict=True))
+            below = [new[child.serial].node for child in node.inputs]
+            same = all(a.serial == b.serial for a, b in zip(below, node.inputs, strict=True))
             new[node.serial] = Tensor(node if same else core.make(node.op, below, node.attrs))
     return [new[tensor.node.serial] for tensor in outputs]
-
-
-def _inner(nodes: Sequence[core.Node]) -> set[int]:
-    """Nodes that only their own layer call uses: calling the layer again makes them again."""
-    inner = {node.serial for node in nodes if node.scope is not None and _again(node.scope.layer) and not _ends_a_call(node)}
-    for node in reversed(nodes):
-        if node.serial not in inner and not _ends_a_call(node):  # made again by itself: so is what it needs
-            inner -= {child.serial for child in node.inputs}
-    return inner
 
 
 def _ends_a_call(node: core.Node) -> bool:
