@@ -96,3 +96,106 @@ def test_summary_counts_bytes_and_flop_of_one_sample():
     assert lines[1].split() == ["layer", "type", "output", "parameters", "bytes", "FLOP"]
     assert lines[3].split()[-3:] == ["40", "160", "80"]  # 2*4*8 + 8 for the bias + 8 for ReLU
     assert lines[4].split()[-3:] == ["27", "108", "51"]  # 2*8*3 + 3
+
+
+class Residual(lm.Layer):
+    """A layer that calls others, made in `build`."""
+
+    def build(self, x):
+        self.first, self.second = lm.Dense(8, "relu"), lm.Dense(x.shape[-1])
+
+    def forward(self, x):
+        return x + self.second(self.first(x))
+
+
+class Stack(lm.Layer):
+    """A layer that calls others, made before, and has no operation of its own."""
+
+    def __init__(self, *layers):
+        self.layers = layers
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class Scaled(Stack):
+    def build(self, x):
+        self.weight = self.parameter("weight", (x.shape[-1],), lm.initializers.ones)
+
+    def forward(self, x):
+        return self.weight * super().forward(x)
+
+
+def model_of(*layers) -> lm.Model:
+    x = lm.Input(4)
+    return lm.Model(x, Stack(*layers).forward(x), seed=0)
+
+
+def around_another(*layers) -> lm.Model:
+    x = lm.Input(4)
+    return lm.Model(x, model_of(*layers)(x), seed=0)
+
+
+def sequential_of(*layers) -> lm.Model:
+    return lm.Sequential(*layers, seed=0).build(4)
+
+
+def table(net: lm.Model) -> list[str]:
+    """The rows of the layers, with the margin of their names, without the bytes."""
+    _, _, _, *rows, _, _ = net.summary().splitlines()
+    assert len({len(row) for row in rows}) == 1  # columns of numbers end at one place
+    cells = [row.split() for row in rows]
+    return [row[: len(row) - len(row.lstrip())] + " ".join([*c[1:4], c[4], c[6]]) for row, c in zip(rows, cells, strict=True)]
+
+
+@pytest.mark.parametrize("make", [sequential_of, model_of, around_another])
+def test_layers_that_another_one_calls_stand_below_it(make, tmp_path):
+    net = make(lm.Dense(4), Stack(Scaled(Residual()), lm.Activation("relu")), lm.Activation("tanh"), lm.Dense(1))
+    assert table(net) == [
+        "Dense (B, 4) 20 36",
+        "Stack (B, 4) 0 0",
+        "  Scaled (B, 4) 4 4",
+        "    Residual (B, 4) 0 4",
+        "      Dense (B, 8) 40 80",
+        "      Dense (B, 4) 36 68",
+        "  Activation (B, 4) 0 4",
+        "Activation (B, 4) 0 4",
+        "Dense (B, 1) 5 9",
+    ]
+    assert "105 parameters (420 B), all trained" in net.summary()
+    net.save(tmp_path / "net.safetensors")
+    loaded = lm.load(tmp_path / "net.safetensors")
+    assert loaded.summary() == net.summary() and net.summary() in net._repr_html_()
+    loaded.save(tmp_path / "again.safetensors")
+    assert lm.load(tmp_path / "again.safetensors").summary() == net.summary()
+
+
+def test_a_layer_within_several_others_has_one_row():
+    shared = lm.Dense(4)
+    net = sequential_of(Stack(shared), Stack(shared), lm.Dense(1))
+    assert table(net) == ["Stack (B, 4) 0 0", "  Dense (B, 4) 20 72", "Stack (B, 4) 0 0", "Dense (B, 1) 5 9"]
+    assert "25 parameters" in net.summary()
+
+
+def test_a_parameter_of_two_layers_counts_once():
+    class Tied(Residual):
+        def build(self, x):
+            super().build(x)
+            self.second(self.first(x))
+            self.weight = self.first.weight
+
+    net = sequential_of(Tied())
+    assert [int(row.split()[3]) for row in table(net)] == [32, 8, 36] and "76 parameters" in net.summary()
+
+
+def test_after_a_layer_that_failed_within_another_the_next_stands_alone():
+    with pytest.raises(ValueError, match="expected"):
+        model_of(Stack(lm.Reshape(3)))
+    assert table(model_of(lm.Dense(1))) == ["Dense (B, 1) 5 9"]
+
+
+def test_a_layer_that_passes_its_input_on_has_the_shape_of_that():
+    shapes = [row.split(" (")[1][:4] for row in table(sequential_of(Stack(lm.Dense(8), lm.Dense(2)), lm.Activation("linear")))]
+    assert shapes == ["B, 2", "B, 8", "B, 2", "B, 2"]

@@ -3,7 +3,7 @@
 {"format": 1, "class", "dtype", "seed", "epochs_done",
  "parameters": [{"name", "dtype", "shape", "trainable", "frozen"?}],
  "layers": [{"name", "class", "config" or null, "parameters": {local name: name}}],
- "calls": [{"layer": index, "inputs": [node], "outputs": [node]}],
+ "calls": [{"layer": index, "inputs": [node], "outputs": [node], "around": index of an earlier call or absent}],
  "nodes": [{"op", "in": [node], "attrs", "call": index or absent}],        a node's number is its place in the list
  "inputs": {name: node}, "outputs": {name: node},
  "objective": {"loss", "optimizer", "metrics", "loss_weights"} or absent; null where it is Python code of the user's
@@ -29,7 +29,7 @@ from lamina.objective import Objective
 from lamina.optim import Optimizer
 from lamina.sequential import Sequential
 from lamina.tensor import Parameter, Tensor
-from lamina.wiring import calls_of, nodes_of
+from lamina.wiring import calls_of, nodes_of, with_outer
 
 Array = np.ndarray[Any, Any]
 Json = dict[str, Any]
@@ -101,7 +101,7 @@ def _describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
     wiring = model.wiring
     nodes = nodes_of([*model.inputs, *model.outputs])
     number = {node.serial: i for i, node in enumerate(nodes)}
-    calls = calls_of(nodes)
+    calls = with_outer(calls_of(nodes))
     call_number = {id(call): i for i, call in enumerate(calls)}
     layers = list(wiring.layers.items())
     layer_number = {id(layer): i for i, (_, layer) in enumerate(layers)}
@@ -139,6 +139,7 @@ def _describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
                 "layer": layer_number[id(c.layer)],
                 "inputs": [number[t.node.serial] for t in c.inputs if t.node.serial in number],
                 "outputs": [number[s] for s in c.outputs if s in number],
+                **({} if c.around is None else {"around": call_number[id(c.around)]}),
             }
             for c in calls
         ],

@@ -186,7 +186,25 @@ class Model:
         return self._wiring
 
     def summary(self) -> str:
-        """A table of the layers: name, type, output shape, parameters; and the totals."""
+        """A table of the layers: name, type, output shape, parameters; and the totals.
+
+        A layer that calls others comes first, they follow indented; its figures are its own, theirs not counted again.
+
+        >>> class Residual(lm.Layer):
+        ...     def build(self, x):
+        ...         self.inner = lm.Dense(x.shape[-1], "tanh")
+        ...     def forward(self, x):
+        ...         return x + self.inner(x)
+        >>> print(lm.Sequential(Residual(), lm.Dense(1), seed=0).build(4).summary())
+        Sequential, float32, seed 0
+        layer       type      output  parameters  bytes  FLOP
+        -----------------------------------------------------
+        residual_1  Residual  (B, 4)           0      0     4
+          dense_2   Dense     (B, 4)          20     80    40
+        dense_1     Dense     (B, 1)           5     20     9
+        -----------------------------------------------------
+        25 parameters (100 B), all trained
+        """
         from lamina.summary import summary
 
         return summary(self)

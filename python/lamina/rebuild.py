@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Values = list[tuple[Parameter, Array]]  # what is to be written, and where
 
 MOST_AXES = 64  # of a tensor, as the core has it
+MOST_LEVELS = 250  # of calls within calls: Python's own limit comes before
 MOST_TEXT = 500  # characters of an error that may quote what a file holds
 
 
@@ -143,7 +144,7 @@ class Rebuild:
         self.description, self.source = description, source
         self.parameters = {item["name"]: self._parameter(item) for item in description["parameters"]}
         self.layers = [self._layer(item) for item in description["layers"]]
-        self.calls = [LayerCall(self.layers[_index(c["layer"], self.layers)], (), ()) for c in description["calls"]]
+        self.calls = self._calls(description["calls"])
         self.random: dict[str, Parameter] = {}
         self.tensors: list[Tensor] = []
         for item in description["nodes"]:
@@ -181,6 +182,19 @@ class Rebuild:
                 raise ValueError(f"expected a parameter's name, got {local!r}")
         layer.restore({local: self.parameters[name] for local, name in item["parameters"].items()})
         return layer
+
+    def _calls(self, items: Sequence[Json]) -> list[LayerCall]:
+        """The calls, which get their tensors once those are made. One can be within an earlier one only: no two in each other."""
+        calls: list[LayerCall] = []
+        levels: list[int] = []
+        for item in items:
+            layer = self.layers[_index(item["layer"], self.layers)]
+            around = _index(item["around"], calls) if "around" in item else None
+            levels.append(1 if around is None else levels[around] + 1)
+            if levels[-1] > MOST_LEVELS:
+                raise ValueError(f"expected at most {MOST_LEVELS} calls within each other, got more")
+            calls.append(LayerCall(layer, (), around=None if around is None else calls[around]))
+        return calls
 
     def _node(self, item: Json) -> Tensor:
         op = item["op"]

@@ -3,41 +3,50 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lamina import _core as core
 from lamina.blueprint import class_name
-from lamina.layers import Layer
+from lamina.layers import Layer, LayerCall
 from lamina.losses.base import shown
 from lamina.tensor import Parameter
 from lamina.trace import cost
 from lamina.trace.graph import forward_graph, known_as
-from lamina.wiring import calls_of, nodes_of
+from lamina.wiring import calls_of, nodes_of, with_outer
 
 if TYPE_CHECKING:
     from lamina.model import Model
 
 HEAD = ("layer", "type", "output", "parameters", "bytes", "FLOP")
 TEXTS = 3  # columns of words; those of numbers stand to the right
+INDENT = "  "  # of a layer within another one
 
 
 def summary(model: Model) -> str:
-    """Name, type, output shape, parameters and their bytes, and the FLOP of one sample's prediction for each layer; the totals."""
-    shapes = _output_shapes(model)
+    """Name, type, output shape, parameters and their bytes, and the FLOP of one sample's prediction for each layer; the totals.
+
+    Layers that another one calls stand below it, indented; its own figures are without theirs, so that columns add up.
+    """
+    calls = with_outer(calls_of(nodes_of(model.outputs)))
+    shapes = _output_shapes(calls)
     flops = _flops(model) if model.built else {}
     rows = [HEAD]
-    for name, layer in _named_layers(model):
-        shape = shapes.get(id(layer), rows[-1][2] if len(rows) > 1 else "")  # a layer that makes no node passes its input on
-        own = list(layer.parameters.values())
+    counted: set[core.Variable] = set()  # one that two layers have is the first one's
+    passed = ""  # on by a layer that makes no node: what the one before it gave
+    for level, name, layer in _named_layers(model, calls):
+        shape = shapes.get(id(layer), passed)
+        passed = passed if level else shape
+        own = [p for p in layer.parameters.values() if p.variable not in counted]
+        counted |= {p.variable for p in own}
         figures = (f"{_count(own):,}", f"{_bytes(own):,}", f"{flops.get(id(layer), 0):,}") if layer.built else ("", "", "")
-        rows.append((name, class_name(layer), shape, *figures))
-    known = {p.variable for layer in model.layers for p in layer.parameters.values()}
+        rows.append((INDENT * level + name, class_name(layer), shape, *figures))
     rows += [
         (name, "Parameter", shown(tuple(p.shape)), f"{_count([p]):,}", f"{_bytes([p]):,}", "")
         for name, p in model.wiring.parameters.items()
-        if p.variable not in known
+        if p.variable not in counted
     ]
     widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     lines = ["  ".join(_aligned(row, widths)) for row in rows]
@@ -64,16 +73,30 @@ def _flops(model: Model) -> dict[int, int]:
     return out
 
 
-def _named_layers(model: Model) -> list[tuple[str, Layer]]:
-    if model.built:
-        return list(model.wiring.layers.items())
-    return [(layer.name or "", layer) for layer in model.layers]
+def _named_layers(model: Model, calls: Sequence[LayerCall]) -> list[tuple[int, str, Layer]]:
+    """(level, name, layer) in the order of the table: a layer whose first call another one made is a level below that."""
+    if not model.built:
+        return [(0, layer.name or "", layer) for layer in model.layers]
+    outer: dict[int, Layer | None] = {}
+    for call in calls:
+        outer.setdefault(id(call.layer), None if call.around is None else call.around.layer)
+    inner: dict[int | None, list[tuple[str, Layer]]] = {}
+    for name, layer in model.wiring.layers.items():
+        around = outer.get(id(layer))
+        inner.setdefault(None if around is None else id(around), []).append((name, layer))
+
+    def below(around: int | None, level: int) -> Iterator[tuple[int, str, Layer]]:
+        for name, layer in inner.get(around, ()):
+            yield level, name, layer
+            yield from below(id(layer), level + 1)
+
+    return list(below(None, 0))
 
 
-def _output_shapes(model: Model) -> dict[int, str]:
+def _output_shapes(calls: Sequence[LayerCall]) -> dict[int, str]:
     """id(layer) -> the shape of its outputs at its first call."""
     shapes: dict[int, str] = {}
-    for call in calls_of(nodes_of(model.outputs)):
+    for call in calls:
         shapes.setdefault(id(call.layer), ", ".join(map(shown, call.shapes)))
     return shapes
 

@@ -25,6 +25,18 @@ def calls_of(nodes: Sequence[core.Node]) -> list[Any]:
     return list(calls.values())
 
 
+def with_outer(calls: Iterable[Any]) -> list[Any]:
+    """The calls and those that they were made within, which may have no node of their own: outer ones before inner ones."""
+    out: dict[int, Any] = {}
+    for call in calls:
+        chain = []
+        while call is not None and id(call) not in out:
+            chain.append(call)
+            call = call.around
+        out.update((id(one), one) for one in reversed(chain))
+    return list(out.values())
+
+
 def snake(name: str) -> str:
     """`BatchNorm` -> `batch_norm`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -47,7 +59,7 @@ class Wiring:
     def extend(self, outputs: Iterable[Tensor]) -> None:
         """Names all layers and parameters below `outputs` that have no name yet."""
         nodes = nodes_of(outputs)
-        for call in calls_of(nodes):
+        for call in with_outer(calls_of(nodes)):
             self.add_layer(call.layer)
         for node in nodes:
             if node.op == "random_uniform":
@@ -138,7 +150,7 @@ def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Seque
         if node.serial in new:
             waiting.pop()
             continue
-        call = node.scope if _ends_a_call(node) else None
+        call = _call_to_repeat(node)
         needed = node.inputs if call is None else [t.node for t in call.inputs]
         missing = [n for n in needed if n.serial not in new and n.serial < node.serial]  # a file may have them in a circle
         if missing:
@@ -154,9 +166,14 @@ def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Seque
     return [new[tensor.node.serial] for tensor in outputs]
 
 
-def _ends_a_call(node: core.Node) -> bool:
-    """Whether the node is an output of a layer call that can be repeated."""
-    return node.scope is not None and node.serial in node.scope.outputs and _again(node.scope.layer)
+def _call_to_repeat(node: core.Node) -> Any:
+    """The outermost layer call that can be repeated and has the node as an output, or None."""
+    found, call = None, node.scope
+    while call is not None:
+        if node.serial in call.outputs and _again(call.layer):
+            found = call
+        call = call.around
+    return found
 
 
 def _again(layer: Layer) -> bool:

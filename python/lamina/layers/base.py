@@ -4,7 +4,9 @@ makes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,25 @@ class LayerCall:
     inputs: tuple[Tensor, ...]
     outputs: tuple[int, ...] = ()  # their nodes' `serial`: a tensor would close a circle through C++, never to be freed
     shapes: tuple[tuple[Any, ...], ...] = ()  # of the outputs
+    around: LayerCall | None = None  # the call of another layer that made this one
+
+
+class _Innermost(threading.local):
+    """The call that is being made."""
+
+    call: LayerCall | None = None
+
+    @contextmanager
+    def within(self, call: LayerCall) -> Iterator[None]:
+        """Calls that are made in here are made by this one."""
+        before, self.call = self.call, call
+        try:
+            yield
+        finally:
+            self.call = before
+
+
+_innermost = _Innermost()
 
 
 class Layer(Configured):
@@ -62,11 +83,12 @@ class Layer(Configured):
             inputs = tuple(inputs[0])
         try:
             _check_tensors(inputs)
-            if not self.built:
-                self._build(inputs)
-            call = LayerCall(self, inputs)
-            with core.scope(call):
-                out = self.forward(*inputs)
+            call = LayerCall(self, inputs, around=_innermost.call)
+            with _innermost.within(call):
+                if not self.built:
+                    self._build(inputs)
+                with core.scope(call):
+                    out = self.forward(*inputs)
             outputs = tuple(out) if isinstance(out, (list, tuple)) else (out,)
             _check_outputs(outputs)
             call.outputs, call.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
