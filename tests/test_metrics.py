@@ -412,25 +412,52 @@ def test_a_metric_that_does_not_fit_its_target_is_found_before_the_first_step(rn
 
 
 def test_each_figure_has_a_name_of_its_own():
-    """A metric never takes the place of another one or of the loss: it is an error before anything runs."""
+    """A metric never takes the place of another figure of the logs: it is an error before anything runs."""
     x, y = np.linspace(-1, 1, 24).reshape(8, 3), np.arange(8) % 3
 
-    def loss(y_true, y_pred, sample_weight=None):
-        return 0.0
+    def called(name):
+        def metric(y_true, y_pred, sample_weight=None):
+            return 0.0
+
+        metric.__name__ = name
+        return metric
 
     top_2, other = functools.partial(metrics.top_k, k=2), functools.partial(metrics.top_k, k=3)
-    for several in ([loss], [lambda y, p: 1.0, lambda y, p: 2.0], [top_2, other], [top_2, "top_k"]):
+    for several, of in (
+        ([called("loss")], "the loss;"),
+        ([called("epoch")], "the epoch's number"),
+        ([called("val_loss")], "the loss on the validation data"),
+        (["accuracy", called("val_accuracy")], "'accuracy' on the validation data"),
+        ([called("val_accuracy"), "accuracy"], "'accuracy' on the validation data"),
+        ([lambda y, p: 1.0, lambda y, p: 2.0], "another metric"),
+        ([top_2, other], "another metric"),
+        ([top_2, "top_k"], "another metric"),
+    ):
         net = lm.Sequential(lm.Dense(3), seed=0)
-        with pytest.raises(ValueError, match=r"\[metrics\].*another one called '(loss|<lambda>|top_k)'.*__name__"):
+        with pytest.raises(ValueError, match=rf"\[metrics\] expected .*, got a metric called '.*', the name of {of}.*__name__"):
             net.compile("cross_entropy", "sgd", several)
         net.compile("cross_entropy", "sgd", several[:-1])
         for call in (net.fit, net.evaluate):
-            with pytest.raises(ValueError, match="another one called"):
+            with pytest.raises(ValueError, match=f"the name of {of}"):
                 call(x, y, metrics=several)
         assert not net.built
     other.__name__ = "top_3"
     net.compile("cross_entropy", "sgd", [top_2, other, "accuracy"])
     assert list(net.evaluate(x, y, metrics=[top_2, "accuracy"])) == ["loss", "top_k", "top_3", "accuracy"]
+    net.compile("cross_entropy", "sgd", [called("val_top_k"), called("time"), called("lr")])
+    assert list(net.evaluate(x, y)) == ["loss", "val_top_k", "time", "lr"]  # nothing else has these names
+
+
+def test_a_name_with_the_outputs_before_it_is_looked_at_as_a_whole():
+    x = lm.Input(3)
+    net = lm.Model(x, {"val": lm.Dense(1)(x), "kind": lm.Dense(1)(x)})
+
+    def loss(y_true, y_pred, sample_weight=None):
+        return 0.0
+
+    net.compile("mse", "sgd", {"kind": loss})
+    with pytest.raises(ValueError, match="'val_loss', the name of the loss on the validation data; .* or rename the output"):
+        net.compile("mse", "sgd", {"val": loss})
 
 
 def test_name_of_and_direction():

@@ -231,7 +231,7 @@ class Model:
         all, or a list or dict of them. `optimizer`: a name or an Optimizer. `metrics`: one or several for each output, or a dict of
         them by the outputs' names: names or functions metric(y_true, y_pred, sample_weight=None), each logged under its name, for
         several outputs `<output>_<metric>`. Programs built for an earlier loss or optimizer are dropped. Raises ValueError for
-        unknown names, and for two metrics of one name.
+        unknown names, and for a metric whose name another figure of the logs has ("loss", "epoch", "val_loss").
 
         >>> lm.Sequential(lm.Dense(1)).compile("mse", lm.optim.Adam(1e-2), metrics=["mae"]).loss
         'mse'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -79,7 +79,7 @@ def named_metrics(given: Any, outputs: Sequence[str], before: Mapping[str, Outpu
     """Metrics under the names that logs show, `<output>_<metric>` where there are several outputs; after those of `before`.
 
     `given`: a metric or several, by name or as functions, for each output; or a dict of these by the outputs' names.
-    Errors: ValueError where another one, or the loss, has the name already.
+    Errors: ValueError where another figure of `fit` has the name: the epoch, the loss, a metric, or these two with "val_" before.
 
     >>> list(named_metrics({"size": ["mae", "r2"]}, ["kind", "size"]))
     ['size_mae', 'size_r2']
@@ -89,12 +89,27 @@ def named_metrics(given: Any, outputs: Sequence[str], before: Mapping[str, Outpu
         for metric in several:
             new = OutputMetric(metrics.get(metric), outputs.index(output))
             name = metrics.name_of(metric) if len(outputs) == 1 else f"{output}_{metrics.name_of(metric)}"
-            if name == "loss" or named.setdefault(name, new) != new:
-                raise ValueError(
-                    f"[metrics] expected a name for each figure, got another one called {name!r}; "
-                    "write the metric as a function (def) of another name, or set its __name__"
-                )
+            if named.setdefault(name, new) != new:
+                raise _name_taken(name, "another metric", outputs)
+    for name, of in _figures_of_fit(named).items():
+        if name in named:
+            raise _name_taken(name, of, outputs)
     return named
+
+
+def _figures_of_fit(named: Iterable[str]) -> dict[str, str]:
+    """The names that logs and their files have beside those of the metrics, and what each stands for."""
+    training = {"loss": "the loss", **{name: repr(name) for name in named}}
+    return {"loss": "the loss", "epoch": "the epoch's number"} | {
+        f"val_{name}": f"{what} on the validation data" for name, what in training.items()
+    }
+
+
+def _name_taken(name: str, of: str, outputs: Sequence[str]) -> ValueError:
+    return ValueError(
+        f"[metrics] expected a name for each figure, got a metric called {name!r}, the name of {of}; write the metric as a "
+        f"function (def) of another name, or set its __name__{', or rename the output' if len(outputs) > 1 else ''}"
+    )
 
 
 def _by_output(given: Any, outputs: Sequence[str]) -> dict[str, list[Any]]:
