@@ -88,6 +88,26 @@ def test_repr_and_summary_before_and_after():
     assert not any(line.endswith(" ") for line in text.splitlines())
 
 
+def test_a_build_that_failed_leaves_layers_within_layers_unbuilt():
+    class Residual(lm.Layer):
+        def __init__(self, *inner):
+            self.inner, self.by_name = inner, {"last": lm.Dense(4)}
+
+        def forward(self, x):
+            for layer in self.inner:
+                x = layer(x)
+            return lm.sum(x, axis=1, keepdims=True) + self.by_name["last"](x)
+
+    deep = Residual(lm.Dense(3))
+    net = lm.Sequential(Residual(lm.Dense(3), deep), lm.Lambda(lambda x: free(x)), lm.Reshape(2), seed=0)
+    free = lm.Dense(4)
+    with pytest.raises(ValueError, match="reshape_1"):
+        net.build(5)
+    assert not any(layer.built for layer in (net.layers[0], deep, deep.inner[0], deep.by_name["last"], free)) and not net.built
+    other = lm.Sequential(net.layers[0], net.layers[1], seed=0).build(2)
+    assert other.layers[0].inner[0].weight.shape == (2, 3)
+
+
 # ---- names -----------------------------------------------------------------------------------------------------------------------
 
 

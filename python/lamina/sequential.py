@@ -9,6 +9,7 @@ import numpy as np
 
 from lamina import feed
 from lamina.layers import Layer
+from lamina.layers.base import Attributes, remembered, unbuild
 from lamina.model import FLOATS, INPUT, OUTPUT, Model
 from lamina.tensor import Input, Tensor
 from lamina.turns import building
@@ -25,6 +26,8 @@ class Sequential(Model):
     >>> net.predict(np.ones((2, 3))).shape
     (2, 1)
     """
+
+    _before: Attributes  # the layers' attributes from before the network was built
 
     def __init__(self, *layers: Any, seed: int | None = None, dtype: str = "float32"):
         self._start(seed, dtype)
@@ -65,7 +68,7 @@ class Sequential(Model):
 
     def _stack(self, x: Tensor) -> None:
         layers = list(_flat(self._stacked))
-        before = [(layer, dict(vars(layer))) for layer in layers]
+        self._before = [(layer, dict(vars(layer))) for layer in layers]
         try:
             names = Wiring()
             for layer in layers:
@@ -74,16 +77,20 @@ class Sequential(Model):
             for layer in self._stacked:
                 if isinstance(layer, Layer) and layer.dtype is None and out.dtype not in FLOATS:
                     layer.dtype = self.dtype  # an Embedding cannot take it from its input
-                out = layer(out)
+                with remembered(self._before):
+                    out = layer(out)
             for layer in layers:
                 self._wiring.add_layer(layer)
             self._assemble({x.name or INPUT: x}, {OUTPUT: out})
         except BaseException:
-            for layer, state in before:  # nothing is built by halves: another shape can still be tried
-                vars(layer).clear()
-                vars(layer).update(state)
-            self._forget()
+            self._unbuild()  # nothing is built by halves: another shape can still be tried
             raise
+
+    def _unbuild(self) -> None:
+        unbuild(self._before)
+        self._forget()
+        self._inputs, self._outputs, self._programs = {}, {}, None
+        self._fast_predict = self._fast_step = None
 
     def ensure_built(self, x: Any) -> None:
         if not self.built:

@@ -30,22 +30,44 @@ class LayerCall:
     around: LayerCall | None = None  # the call of another layer that made this one
 
 
-class _Innermost(threading.local):
-    """The call that is being made."""
+Attributes = list[tuple["Layer", dict[str, Any]]]  # of layers, as they were once
+
+
+class _Now(threading.local):
+    """What a thread is doing: the call that it is in, and the list that gets what layers were before they were built."""
 
     call: LayerCall | None = None
-
-    @contextmanager
-    def within(self, call: LayerCall) -> Iterator[None]:
-        """Calls that are made in here are made by this one."""
-        before, self.call = self.call, call
-        try:
-            yield
-        finally:
-            self.call = before
+    before: Attributes | None = None
 
 
-_innermost = _Innermost()
+_now = _Now()
+
+
+@contextmanager
+def _within(call: LayerCall) -> Iterator[None]:
+    """Calls that are made in here are made by this one."""
+    outer, _now.call = _now.call, call
+    try:
+        yield
+    finally:
+        _now.call = outer
+
+
+@contextmanager
+def remembered(before: Attributes) -> Iterator[None]:
+    """`before` gets the attributes of the layers that are built in here, from before that."""
+    outer, _now.before = _now.before, before
+    try:
+        yield
+    finally:
+        _now.before = outer
+
+
+def unbuild(before: Attributes) -> None:
+    """Gives the layers these attributes back, of one that is in the list more than once the first."""
+    for layer, attributes in reversed(before):
+        vars(layer).clear()
+        vars(layer).update(attributes)
 
 
 class Layer(Configured):
@@ -83,8 +105,8 @@ class Layer(Configured):
             inputs = tuple(inputs[0])
         try:
             _check_tensors(inputs)
-            call = LayerCall(self, inputs, around=_innermost.call)
-            with _innermost.within(call):
+            call = LayerCall(self, inputs, around=_now.call)
+            with _within(call):
                 if not self.built:
                     self._build(inputs)
                 with core.scope(call):
@@ -163,6 +185,8 @@ class Layer(Configured):
         self.built = True
 
     def _build(self, inputs: tuple[Tensor, ...]) -> None:
+        if _now.before is not None:
+            _now.before.append((self, dict(vars(self))))
         given = self.dtype
         if given is None:
             self.dtype = next((t.dtype for t in inputs if t.dtype in FLOATS), "float32")
