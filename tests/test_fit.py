@@ -364,6 +364,77 @@ def test_a_refused_checkpoint_changes_nothing(name, data, tmp_path):
     assert_same(model, other)
 
 
+class Branch(lm.Layer):
+    """A layer with another one in it, which was made before."""
+
+    def __init__(self):
+        self.inner = lm.Dense(6)
+
+    def forward(self, x):
+        return lm.concatenate([x, self.inner(x)], axis=1)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_checkpoint_leaves_a_net_unbuilt(name, batches, data, tmp_path):
+    match, keywords, change = REFUSED[name]
+    path = tmp_path / "net.safetensors"
+
+    def make():
+        optimizer = copy.deepcopy(keywords.get("optimizer", lm.optim.SGD(0.2, momentum=0.9)))
+        return lm.Sequential(Branch(), lm.Dense(3), seed=0).compile("cross_entropy", optimizer)
+
+    x, y = data
+    given = {"x": [(x, y)]} if batches else {"x": x, "y": y}
+    lm.Sequential(Branch(), lm.Dense(3), seed=0).fit(
+        **given, loss="cross_entropy", optimizer=lm.optim.SGD(0.1, momentum=0.9), callbacks=lm.callbacks.Checkpoint(path), verbose=0
+    )
+    if change:
+        rewrite(path, *change)
+    model, other = make(), make()
+    before = [dict(vars(layer)) for layer in (*model.layers, model.layers[0].inner)]
+    options = {"callbacks": lm.callbacks.Checkpoint(tmp_path / "other"), "epochs": 5, "verbose": 0, **keywords}
+    options.pop("optimizer", None)
+    with pytest.raises(ValueError, match=match):
+        model.fit(**given, resume=path, **options)
+    assert not model.built and model.inputs == model.outputs == () and model.history is None
+    assert before == [dict(vars(layer)) for layer in (*model.layers, model.layers[0].inner)]
+    for one in (model, other):
+        one.fit(x[:, :3], y, epochs=2, verbose=0)  # another number of columns than the file's
+    assert_same(model, other)
+
+
+def test_a_refused_checkpoint_leaves_loss_and_optimizer(data, tmp_path):
+    model = net(optimizer=lm.optim.SGD(0.1, momentum=0.9))
+    other = copy.deepcopy(model)
+    model.fit(*data, verbose=0)
+    other.fit(*data, verbose=0)
+    optimizer = model.optimizer
+    with pytest.raises(FileNotFoundError):
+        model.fit(*data, loss=lm.losses.CrossEntropy(label_smoothing=0.1), optimizer="adam", resume=tmp_path / "none", verbose=0)
+    assert model.optimizer is optimizer and model.loss == "cross_entropy"
+    model.fit(*data, verbose=0)
+    other.fit(*data, verbose=0)
+    assert_same(model, other)
+    fresh = lm.Sequential(lm.Dense(3), seed=0)
+    with pytest.raises(FileNotFoundError):
+        fresh.fit(*data, loss="cross_entropy", optimizer="adam", resume=tmp_path / "none", verbose=0)
+    assert not fresh.compiled and not fresh.built and fresh.optimizer is None
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_a_fit_that_is_refused_leaves_a_net_unbuilt(optimizer, data):
+    x, y = data
+    model = lm.Sequential(lm.Dense(3), seed=0)
+    with pytest.raises(ValueError, match="val_loss"):
+        model.fit(x[:, :2], y, loss="cross_entropy", optimizer=optimizer, callbacks=lm.callbacks.EarlyStopping(), verbose=0)
+    assert not model.built and model.compiled
+    other = lm.Sequential(lm.Dense(3), seed=0)
+    for one in (model, other):
+        one.fit(x, y, loss="cross_entropy", optimizer=optimizer, epochs=3, verbose=0)
+    assert_same(model, other)
+
+
 @pytest.mark.parametrize("size", [2**31, 2**63 - 1, 2**70])
 def test_a_batch_may_be_as_large_as_anyone_says(size, rng):
     x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))

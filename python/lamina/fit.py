@@ -38,8 +38,8 @@ class Run:
     history: History = field(default_factory=History)
     _before: core.Snapshot | None = None
 
-    def start(self, callbacks: Any, resume: str | os.PathLike[str] | None) -> History:
-        """Trains to the end, the stop, or the interruption."""
+    def prepare(self, callbacks: Any, resume: str | os.PathLike[str] | None) -> None:
+        """All that can be refused; nothing has been trained yet."""
         hooks = CallbackList(callbacks, self.model, write=self._write)
         self._hooks = hooks
         hooks.check_logs(self._log_names())
@@ -47,6 +47,10 @@ class Run:
         self._part = Part()
         stopped = resume is not None and self._resume(resume)
         self.model.stop_training, self.model.history = stopped, self.history
+
+    def train(self) -> History:
+        """Trains to the end, the stop, or the interruption."""
+        hooks = self._hooks
         samples, flops = self.settings.get("samples", 0), self.source.flops
         with Progress(self.epochs, self.source.batches(), self.verbose, samples=samples, flops=flops) as progress:
             try:
@@ -189,40 +193,43 @@ def fit(
     epochs = checks.integer("fit", "epochs", epochs, 0)
     batch_size = checks.integer("fit", "batch_size", batch_size)
     shuffle = checks.flag("fit", "shuffle", shuffle)
-    _compile(model, loss, optimizer)
-    chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
-    settings = {"batch_size": batch_size, "shuffle": shuffle}
-    if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
-        if sample_weight is not None or validation_split:
-            raise ValueError(
-                "[fit] expected batches without sample_weight and validation_split, got one; put weights into them: (x, y, w)"
-            )
-        if isinstance(class_weight, str):
-            raise ValueError(
-                f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
-                "data no batch tells: count the classes and pass n / (classes * count) for each"
-            )
-        batches = Batches(x, inputs=feed.specs(model), targets=list(model.named_outputs) or ["y"])
-        source: Source = BatchSource(model, batches, chosen, class_weight)
-        held_out = None
-    else:
-        given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
-        model.ensure_built(x)
-        if class_weight is not None:
-            check_classes(model, class_weight)
-            given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
-        samples = with_finite_targets(model, given)
-        check_metrics(model, chosen, samples.data)
-        source = _source(model, samples, chosen, batch_size, shuffle)
-        settings["samples"] = len(given)
-    validation = _validation(model, held_out, validation_data)
-    if validation is not None:
-        check_metrics(model, chosen, validation.data)
-    if model.objective.optimizer.all_data:
-        from lamina.all_data import callbacks as with_stops
+    with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
+        _compile(model, loss, optimizer)
+        chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
+        settings = {"batch_size": batch_size, "shuffle": shuffle}
+        if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
+            if sample_weight is not None or validation_split:
+                raise ValueError(
+                    "[fit] expected batches without sample_weight and validation_split, got one; put weights into them: (x, y, w)"
+                )
+            if isinstance(class_weight, str):
+                raise ValueError(
+                    f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
+                    "data no batch tells: count the classes and pass n / (classes * count) for each"
+                )
+            batches = Batches(x, inputs=feed.specs(model), targets=list(model.named_outputs) or ["y"])
+            source: Source = BatchSource(model, batches, chosen, class_weight)
+            held_out = None
+        else:
+            given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
+            model.ensure_built(x)
+            if class_weight is not None:
+                check_classes(model, class_weight)
+                given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
+            samples = with_finite_targets(model, given)
+            check_metrics(model, chosen, samples.data)
+            source = _source(model, samples, chosen, batch_size, shuffle)
+            settings["samples"] = len(given)
+        validation = _validation(model, held_out, validation_data)
+        if validation is not None:
+            check_metrics(model, chosen, validation.data)
+        if model.objective.optimizer.all_data:
+            from lamina.all_data import callbacks as with_stops
 
-        callbacks = with_stops(model, validation is not None, callbacks)
-    return Run(model, source, validation, chosen, epochs, verbose, settings).start(callbacks, resume)
+            callbacks = with_stops(model, validation is not None, callbacks)
+        run = Run(model, source, validation, chosen, epochs, verbose, settings)
+        run.prepare(callbacks, resume)
+    return run.train()
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -221,6 +222,19 @@ class Model:
 
     def ensure_built(self, x: Any) -> None:
         """Builds a network that waits for data."""
+
+    @contextmanager
+    def unless_refused(self, *, loss_too: bool) -> Iterator[None]:
+        """What fails in here leaves a network unbuilt that was so before; with `loss_too` loss and optimizer as they were."""
+        before = self._objective, self._kept_optimizer
+        try:
+            yield
+        except BaseException:
+            with building:
+                if loss_too and self._objective is not before[0]:
+                    self._objective, self._kept_optimizer = before
+                    self.drop_training()
+            raise
 
     def compile(self, loss: Any, optimizer: Any, metrics: Any = (), *, loss_weights: Any = None) -> Model:
         """Sets what training minimizes and how.

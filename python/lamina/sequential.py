@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,18 @@ class Sequential(Model):
         self._forget()
         self._inputs, self._outputs, self._programs = {}, {}, None
         self._fast_predict = self._fast_step = None
+
+    @contextmanager
+    def unless_refused(self, *, loss_too: bool) -> Iterator[None]:
+        built = self.built
+        with super().unless_refused(loss_too=loss_too):
+            try:
+                yield
+            except BaseException:
+                with building:
+                    if self.built and not built:
+                        self._unbuild()
+                raise
 
     def ensure_built(self, x: Any) -> None:
         if not self.built:
