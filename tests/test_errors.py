@@ -104,6 +104,11 @@ CLASSIFIER = {
     ),
     "class weight negative": (lambda n: n.fit(X, Y, class_weight={0: -1.0}, verbose=0), ["class_weight", "-1"]),
     "callback of another kind": (lambda n: n.fit(X, Y, callbacks=[3], verbose=0), ["callback", "3"]),
+    "a number alone as callback": (lambda n: n.fit(X, Y, callbacks=3, verbose=0), ["[callbacks] expected callbacks, got 3"]),
+    "a function as callback": (lambda n: n.fit(X, Y, callbacks=print, verbose=0), ["[callbacks]", "LambdaCallback(on_epoch_end="]),
+    "a class as callback": (lambda n: n.fit(X, Y, callbacks=lm.callbacks.EarlyStopping, verbose=0), ["EarlyStopping() with paren"]),
+    "a name as callback": (lambda n: n.fit(X, Y, callbacks="stop", verbose=0), ["[callbacks]", "got 'stop'"]),
+    "a metric that returns text": (lambda n: n.evaluate(X, Y, metrics=[lambda y, p: "good"]), ["[metrics]", "got 'good'"]),
     # parameters
     "parameter of another shape": (
         lambda n: n.parameters.update({"dense_1.weight": np.ones((3, 3))}),
@@ -111,6 +116,20 @@ CLASSIFIER = {
     ),
     "unknown parameter": (lambda n: n.parameters["dense_1.wieght"], ["dense_1.wieght", "dense_1.weight"]),
     "build for another shape": (lambda n: n.build((9,)), ["4", "9"]),
+}  # fmt: skip
+
+AFTER_AN_EPOCH = {
+    "an array is monitored": (
+        lambda n: n.fit(
+            X, Y, metrics=["confusion_matrix"], callbacks=lm.callbacks.EarlyStopping("confusion_matrix", mode="max"), verbose=0
+        ),
+        ["[EarlyStopping] expected a number as 'confusion_matrix'", "array of shape", "another figure"],
+    ),
+    "a metric that returns nothing": (
+        lambda n: n.fit(X, Y, metrics=[lambda y, p: None], verbose=0),
+        ["[metrics] expected a number or an array from '<lambda>', got None"],
+    ),
+    "a figure by its place": (lambda n: n.fit(X, Y, verbose=0)[0], ["[history] expected the name of a figure, got 0", "names()"]),
 }  # fmt: skip
 
 REGRESSOR = {
@@ -221,6 +240,16 @@ def test_mistake_with_a_regressor(name):
         call(net)
     check_message(caught.value, parts)
     assert_untouched_and_usable(net, before, X, X[:, :2])
+
+
+@pytest.mark.parametrize("name", AFTER_AN_EPOCH)
+def test_mistake_that_an_epoch_shows(name):
+    call, parts = AFTER_AN_EPOCH[name]
+    net = lm.Sequential(lm.Dense(3), seed=0).compile("cross_entropy", "sgd")
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call(net)
+    check_message(caught.value, parts)
+    assert np.isfinite(net.train_step(X, Y))
 
 
 @pytest.mark.parametrize("name", FREE)

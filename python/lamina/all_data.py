@@ -9,6 +9,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.callbacks import EarlyStopping
+from lamina.callbacks.base import as_list
 from lamina.flat import FlatNetwork
 from lamina.function import grad
 from lamina.losses import MSE
@@ -130,7 +131,7 @@ def _dtype(name: str) -> Any:
 
 def callbacks(model: Model, validated: bool, given: Any) -> list[Any]:
     """The user's callbacks, and the stop by validation that an optimizer brings along."""
-    several = list(given) if isinstance(given, (list, tuple)) else [given]
+    several = as_list(given)
     patience = getattr(model.objective.optimizer, "max_fail", None)
     if not validated or patience is None or any(isinstance(c, EarlyStopping) for c in several):
         return several

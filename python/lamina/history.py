@@ -65,6 +65,8 @@ class History:
         return dict(self._rows[-1]) if self._rows else {}
 
     def __getitem__(self, name: str) -> Array:
+        if not isinstance(name, str):
+            raise TypeError(f"[history] expected the name of a figure, got {name!r}; history.names() has them all")
         if name not in self.names():
             from lamina.names import unknown
 

@@ -167,6 +167,8 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
     for name, (metric, k) in metrics.items():
         y, prediction, weight = _counted(losses[k], given.y[k], predictions[k], given.weight)
         named[name] = metric(y, prediction) if weight is None else metric(y, prediction, sample_weight=weight)
+        if not isinstance(named[name], (float, int)) and np.asarray(named[name]).dtype.kind not in "biuf":
+            raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {named[name]!r}; return one")
     return named
 
 

@@ -129,7 +129,7 @@ class CallbackList:
     """
 
     def __init__(self, callbacks: Callback | Iterable[Callback] | None, net: Any, *, write: Callable[[str], None] | None = None):
-        several = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        several = as_list(callbacks)
         for callback in several:
             if not isinstance(callback, Callback):
                 raise TypeError(f"[callbacks] expected callbacks, got {callback!r}; {_callback_remedy(callback)}")
@@ -205,6 +205,14 @@ class CallbackList:
 def make_folder_of(path: str) -> None:
     """Makes the folder that `path` lies in, if it is not there."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+
+
+def as_list(callbacks: Any) -> list[Any]:
+    """What was given as callbacks, one or several, whether or not they are any."""
+    if callbacks is None:
+        return []
+    alone = isinstance(callbacks, (Callback, type, str)) or not isinstance(callbacks, Iterable)
+    return [callbacks] if alone else list(callbacks)
 
 
 def _callback_remedy(given: Any) -> str:

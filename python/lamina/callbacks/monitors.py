@@ -37,7 +37,13 @@ class Monitor(Callback):
 
     def _value(self, logs: Logs) -> float:
         self.check_logs(list(logs))
-        return float(logs[self.monitor])
+        value = logs[self.monitor]
+        if np.ndim(value):
+            raise ValueError(
+                f"[{type(self).__name__}] expected a number as {self.monitor!r}, got an array of shape {np.shape(value)}; "
+                "monitor another figure"
+            )
+        return float(value)
 
     def _ahead(self, value: float, best: float) -> float:
         """By how much `value` is better than `best`."""
