@@ -116,6 +116,11 @@ CLASSIFIER = {
     ),
     "unknown parameter": (lambda n: n.parameters["dense_1.wieght"], ["dense_1.wieght", "dense_1.weight"]),
     "build for another shape": (lambda n: n.build((9,)), ["4", "9"]),
+    "build for a text": (lambda n: n.build("4"), ["[Sequential] expected the shape", "got '4'"]),
+    "build for a fraction": (lambda n: n.build((4.5,)), ["[Sequential] expected the shape", "(4.5,)"]),
+    "build for a number that is not whole": (lambda n: n.build(4.0), ["[Sequential] expected the shape", "4.0"]),
+    "build for a batch axis": (lambda n: n.build((None, 4)), ["without the batch axis", "(None, 4)"]),
+    "build for data": (lambda n: n.build(X), ["without the batch axis", "an array of shape (", "predict on data"]),
 }  # fmt: skip
 
 AFTER_AN_EPOCH = {

@@ -58,7 +58,13 @@ class Sequential(Model):
             raise ValueError(
                 "[Sequential] expected the shape of the inputs without the batch axis, got none; call build((8,)), for example"
             )
-        shape = (int(input_shape),) if isinstance(input_shape, (int, np.integer)) else tuple(int(n) for n in input_shape)
+        sizes = [input_shape] if isinstance(input_shape, (int, np.integer)) else input_shape
+        if not isinstance(sizes, (list, tuple)) or not all(isinstance(n, (int, np.integer)) for n in sizes):
+            raise TypeError(
+                f"[Sequential] expected the shape of the inputs without the batch axis, got {_brief(input_shape)}; "
+                "call build((8,)), for example, or predict on data"
+            )
+        shape = tuple(int(n) for n in sizes)
         if not self.built:
             self._stack(Input(*shape, dtype=dtype or self.dtype))
         elif tuple(self.inputs[0].shape[1:]) != shape:
@@ -119,6 +125,10 @@ class Sequential(Model):
         for layer in self._stacked:
             out = [layer(*out)]
         return list(out)
+
+
+def _brief(given: Any) -> str:
+    return f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else repr(given)
 
 
 def _flat(layers: Iterable[Any]) -> Iterator[Layer]:
