@@ -200,3 +200,14 @@ def test_after_a_layer_that_failed_within_another_the_next_stands_alone():
 def test_a_layer_that_passes_its_input_on_has_the_shape_of_that():
     shapes = [row.split(" (")[1][:4] for row in table(sequential_of(Stack(lm.Dense(8), lm.Dense(2)), lm.Activation("linear")))]
     assert shapes == ["B, 2", "B, 8", "B, 2", "B, 2"]
+    assert table(sequential_of(lm.Activation("linear"), lm.Dense(1)))[0] == "Activation (B, 4) 0 0"
+
+
+def test_a_layer_of_the_loss_has_no_shape_of_the_prediction():
+    head = lm.Dense(2)
+    net = sequential_of(lm.Dense(3)).compile(lambda pred, target: lm.mean((head(pred) - target) ** 2), "sgd")
+    net.train_step(np.ones((2, 4)), np.ones((2, 2)))
+    assert [row.split() for row in net.summary().splitlines()[3:5]] == [
+        ["dense_1", "Dense", "(B,", "3)", "15", "60", "27"],
+        ["dense_2", "Dense", "8", "32", "0"],
+    ]

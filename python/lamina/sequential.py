@@ -44,7 +44,12 @@ class Sequential(Model):
     @property
     def layers(self) -> list[Layer]:
         """The layers in order, also before the network is built."""
-        return super().layers if self.built else list(_flat(self._stacked))
+        return super().layers if self.built else self.stacked
+
+    @property
+    def stacked(self) -> list[Layer]:
+        """The layers that were given, those of models among them included."""
+        return list(_flat(self._stacked))
 
     def build(self, input_shape: Sequence[int] | None = None, *, dtype: str | None = None) -> Sequential:
         """Makes the parameters for inputs of this shape, which leaves the batch axis out: (4,), (28, 28), an int for (n,).
@@ -74,7 +79,7 @@ class Sequential(Model):
         return self
 
     def _stack(self, x: Tensor) -> None:
-        layers = list(_flat(self._stacked))
+        layers = self.stacked
         self._before = [(layer, dict(vars(layer))) for layer in layers]
         try:
             names = Wiring()

@@ -12,6 +12,7 @@ from lamina import _core as core
 from lamina.blueprint import class_name
 from lamina.layers import Layer, LayerCall
 from lamina.losses.base import shown
+from lamina.sequential import Sequential
 from lamina.tensor import Parameter
 from lamina.trace import cost
 from lamina.trace.graph import forward_graph, known_as
@@ -35,9 +36,10 @@ def summary(model: Model) -> str:
     flops = _flops(model) if model.built else {}
     rows = [HEAD]
     counted: set[core.Variable] = set()  # one that two layers have is the first one's
-    passed = ""  # on by a layer that makes no node: what the one before it gave
+    passed = ", ".join(shown(tuple(t.shape)) for t in model.inputs)  # on by a layer of a stack that makes no node
+    stacked = {id(layer) for layer in model.stacked} if isinstance(model, Sequential) else set()
     for level, name, layer in _named_layers(model, calls):
-        shape = shapes.get(id(layer), passed)
+        shape = shapes.get(id(layer), passed if id(layer) in stacked else "")  # one that a loss brought along has none here
         passed = passed if level else shape
         own = [p for p in layer.parameters.values() if p.variable not in counted]
         counted |= {p.variable for p in own}
