@@ -198,27 +198,11 @@ def fit(
         chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
         settings = {"batch_size": batch_size, "shuffle": shuffle}
         if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
-            if sample_weight is not None or validation_split:
-                raise ValueError(
-                    "[fit] expected batches without sample_weight and validation_split, got one; put weights into them: (x, y, w)"
-                )
-            if isinstance(class_weight, str):
-                raise ValueError(
-                    f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
-                    "data no batch tells: count the classes and pass n / (classes * count) for each"
-                )
-            batches = Batches(x, inputs=feed.specs(model), targets=list(model.named_outputs) or ["y"])
-            source: Source = BatchSource(model, batches, chosen, class_weight)
-            held_out = None
+            source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
         else:
             given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
             model.ensure_built(x)
-            if class_weight is not None:
-                check_classes(model, class_weight)
-                given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
-            samples = with_finite_targets(model, given)
-            check_metrics(model, chosen, samples.data)
-            source = _source(model, samples, chosen, batch_size, shuffle)
+            source = _source(model, given, chosen, class_weight, batch_size, shuffle)
             settings["samples"] = len(given)
         validation = _validation(model, held_out, validation_data)
         if validation is not None:
@@ -232,7 +216,30 @@ def fit(
     return run.train()
 
 
-def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
+def _batches(
+    model: Model, x: Any, metrics: dict[str, OutputMetric], sample_weight: Any, class_weight: Any, validation_split: float
+) -> Source:
+    if sample_weight is not None or validation_split:
+        raise ValueError(
+            "[fit] expected batches without sample_weight and validation_split, got one; put weights into them: (x, y, w)"
+        )
+    if isinstance(class_weight, str):
+        raise ValueError(
+            f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
+            "data no batch tells: count the classes and pass n / (classes * count) for each"
+        )
+    batches = Batches(x, inputs=feed.specs(model), targets=list(model.named_outputs) or ["y"])
+    return BatchSource(model, batches, metrics, class_weight)
+
+
+def _source(
+    model: Model, given: Data, metrics: dict[str, OutputMetric], class_weight: Any, batch_size: int, shuffle: bool
+) -> Source:
+    if class_weight is not None:
+        check_classes(model, class_weight)
+        given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
+    samples = with_finite_targets(model, given)
+    check_metrics(model, metrics, samples.data)
     if not model.objective.optimizer.all_data:
         return ArraySource(model, samples, metrics, min(batch_size, len(samples.data)), shuffle)
     from lamina.all_data import AllData
