@@ -146,6 +146,50 @@ def test_readout_holds_where_normal_equations_fail():
     np.testing.assert_allclose(net.parameters["dense_1.weight"][:, 0], [3, -2], rtol=1e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("hidden", [5, 10, 300])
+def test_a_readout_sees_features_that_differ_by_rounding_alone(dtype, hidden, rng):
+    x, y = rng.normal(size=(700, 4)), rng.normal(size=(700, 3))
+    net = lm.Sequential(lm.Dense(hidden), lm.Dense(3), seed=0, dtype=dtype).build(4)
+    before = net.parameters["dense_2.weight"]
+    with pytest.raises(la.LinAlgError, match=rf"condition number .* no digit of a {dtype} result is right; pass l2="):
+        net.fit_readout(x, y, l2=0)
+    np.testing.assert_array_equal(net.parameters["dense_2.weight"], before)
+    error = net.fit_readout(x, y, l2=1e-6)
+    np.testing.assert_allclose(error, np.square(net.predict(x) - y).mean(), rtol=1e-12)
+    assert np.abs(net.parameters["dense_2.weight"]).max() < 1
+
+
+def test_a_readout_returns_the_error_of_what_the_network_predicts(rng):
+    """Where it is small, it is the rounding of float32: what was solved in float64 has an error of 1e-23."""
+    x = np.ones((9000, 2)) + 3e-4 * rng.normal(size=(9000, 2))
+    weight = rng.uniform(0.5, 2, 9000)
+    x = x.astype(np.float32)
+    y = 3000.0 * (x[:, :1].astype(np.float64) - x[:, 1:])
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    error = net.fit_readout(x, y, sample_weight=weight)
+    np.testing.assert_allclose(error, np.average(np.square(net.predict(x) - y)[:, 0], weights=weight), rtol=1e-10)
+    assert error > 1e-12
+
+
+@pytest.mark.parametrize(("unit", "dtype"), [(1e-30, "float32"), (1e30, "float32"), (1e-300, "float64"), (1e250, "float64")])
+def test_units_do_not_make_a_readouts_features_dependent(unit, dtype, rng):
+    x, y = rng.normal(size=(200, 2)), rng.normal(size=200)
+    nets = [lm.Sequential(lm.Dense(1), seed=0, dtype=dtype) for _ in range(2)]
+    error = nets[0].fit_readout(x, y)
+    np.testing.assert_allclose(nets[1].fit_readout(x * [unit, 1], y), error, rtol=1e-6)
+    weight = nets[1].parameters["dense_1.weight"].astype(np.float64)[:, 0] * [unit, 1]
+    np.testing.assert_allclose(weight, nets[0].parameters["dense_1.weight"][:, 0], rtol=1e-5)
+
+
+def test_a_readouts_remedy_has_the_features_unit(rng):
+    x, y = rng.normal(size=(200, 2)), rng.normal(size=200)
+    with pytest.raises(la.LinAlgError, match="pass l2=1e-12, say"):
+        lm.Sequential(lm.Dense(1), seed=0).fit_readout(np.c_[x, x[:, 0]] * 1e-3, y)
+    with pytest.raises(ValueError, match=r"weights that float32 can hold, got the size .* for 'dense_1'; scale the data"):
+        lm.Sequential(lm.Dense(1), seed=0).fit_readout(x * [1e-40, 1], 10 * x[:, 0])
+
+
 def test_readout_says_what_is_wrong(rng):
     x = rng.normal(size=(20, 2))
     with pytest.raises(la.LinAlgError, match="condition number"):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from lamina import _core as core
 from lamina import checks, feed, steps
 from lamina.layers import Dense
-from lamina.linalg.errors import LinAlgError
-from lamina.linalg.solving import substitute
+from lamina.linalg import LinAlgError, solve_triangular
+from lamina.linalg.errors import limit
 
 if TYPE_CHECKING:
+    from lamina.data import Data
     from lamina.model import Model
 
 Array = np.ndarray[Any, Any]
@@ -31,16 +32,21 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
     weight = np.ones(len(given)) if given.weight is None else np.asarray(given.weight, np.float64)
     weight = weight / weight.sum()
     solvers = [Ridge(int(layer.weight.shape[0]), layer.units, layer.use_bias) for layer in layers]
-    for start in range(0, len(given), steps.CHUNK):
-        rows = slice(start, start + steps.CHUNK)
+    for rows in _parts(given):
         for solver, part, target in zip(solvers, program.run([a[rows] for a in given.x]), targets, strict=True):
-            solver.add(part.astype(np.float64), target[rows], weight[rows])
+            solver.add(part, target[rows], weight[rows])
     solved = [s.solve(getattr(layer, "l2", 0.0) if l2 is None else l2) for s, layer in zip(solvers, layers, strict=True)]
-    for layer, (w, b, _) in zip(layers, solved, strict=True):
+    for layer, found in zip(layers, solved, strict=True):
+        _check_held(layer, *found)
+    for layer, (w, b) in zip(layers, solved, strict=True):
         layer.weight.value = w
         if layer.use_bias:
             layer.bias.value = b
-    return sum(error for *_, error in solved)
+    return _error(model, given, targets, weight)
+
+
+def _parts(given: Data) -> list[slice]:
+    return [slice(start, start + steps.CHUNK) for start in range(0, len(given), steps.CHUNK)]
 
 
 def _features(model: Model) -> tuple[list[Dense], core.Program]:
@@ -75,47 +81,81 @@ def _target(layer: Dense, y: Any, n: int) -> Array:
     return target
 
 
+def _check_held(layer: Dense, w: Array, b: Array) -> None:
+    """ValueError for a solution that the layer's type cannot hold."""
+    largest = max(np.abs(a).max(initial=0) for a in (w, b))
+    if not largest <= float(np.finfo(layer.weight.dtype).max):
+        raise ValueError(
+            f"[fit_readout] expected weights that {layer.weight.dtype} can hold, got the size {largest:g} for {layer.name!r}; "
+            "scale the data to sizes near 1"
+        )
+
+
+def _error(model: Model, given: Data, targets: list[Array], weight: Array) -> float:
+    """The mean squared error of what the network now predicts, weighted; of several outputs the sum."""
+    total, run = 0.0, model.programs.predict().run
+    for rows in _parts(given):
+        for prediction, target in zip(run([a[rows] for a in given.x]), targets, strict=True):
+            total += float((weight[rows] @ np.square(prediction - target[rows])).mean())
+    return total
+
+
 class Ridge:
     """min sum_i w_i |f_i W + b - y_i|^2 + l2 |W|^2 over rows that come in parts, by Householder QR: F^T F is never formed.
 
-    Only the triangle R of [F 1 y] sqrt(w) is kept; each part of rows is put below it and made triangular again.
+    Only the triangle R of [1 F y] sqrt(w) is kept; each part of rows is put below it and made triangular again.
     """
 
     def __init__(self, width: int, outputs: int, bias: bool):
         self.width, self.bias = width, bias
         self._r: Array = np.zeros((0, width + int(bias) + outputs))
+        self._dtype: Any = np.float64  # that the features were computed in
 
     def add(self, features: Array, targets: Array, weight: Array) -> None:
         """More rows. Errors: ValueError for NaN or infinity."""
         for what, array in (("features", features), ("targets", targets)):
             if not np.isfinite(array).all():
                 raise ValueError(f"[fit_readout] expected finite {what}, got NaN or infinity; leave such rows out")
+        self._dtype = features.dtype
         one = np.ones((len(features), int(self.bias)))
-        rows = np.concatenate([one, features, targets], axis=1) * np.sqrt(weight)[:, None]  # the bias first: it has no ridge
-        self._r = _triangle(np.concatenate([self._r, rows]))
+        rows = np.concatenate([one, features, targets], axis=1, dtype=np.float64)  # the bias first: it has no ridge
+        self._r = _triangle(np.concatenate([self._r, rows * np.sqrt(weight)[:, None]]))
 
-    def solve(self, l2: float) -> tuple[Array, Array, float]:
-        """W (in, out), b (out,), and the mean squared error."""
+    def solve(self, l2: float) -> tuple[Array, Array]:
+        """W (in, out) and b (out,)."""
         n, first = self.width + int(self.bias), int(self.bias)
-        outputs = self._r.shape[1] - n
+        r = self._r
         if l2:
-            ridge = np.zeros((self.width, self._r.shape[1]))
+            ridge = np.zeros((self.width, r.shape[1]))
             ridge[:, first:n] = np.sqrt(l2) * np.eye(self.width)
-            r = _triangle(np.concatenate([self._r, ridge]))
-        else:
-            r = self._r
-        square = r[:n, :n]
-        diagonal = np.abs(np.diagonal(square))
-        if len(square) < n or diagonal.min(initial=np.inf) <= n * np.finfo(np.float64).eps * diagonal.max(initial=0):
-            condition = float(np.linalg.cond(square)) if len(square) == n else float("inf")
-            raise LinAlgError(
-                f"[fit_readout] expected features that are independent, got a condition number of {condition:.3g}; pass l2=1e-6, "
-                "say, or more rows"
-            )
-        solution = substitute(square, r[:n, n:], lower=False)
-        error = self._r[:, :n] @ solution - self._r[:, n:]
-        bias = solution[0] if self.bias else np.zeros(outputs)
-        return solution[first:], bias, float(np.square(error).sum() / outputs)
+            r = _triangle(np.concatenate([r, ridge]))
+        sizes = np.abs(r[:n, :n]).max(axis=0, initial=0)
+        square = r[:n, :n] / np.where(sizes > 0, sizes, 1)  # what unit a feature has says nothing of how near it is to others
+        with np.errstate(over="ignore", invalid="ignore"):
+            sides, condition = _substituted(square, r[:n, n:])
+            dtype = np.dtype(np.float64 if l2 else self._dtype)  # rounding makes features differ; from a ridge on it does not count
+            if condition > limit(dtype):
+                self._dependent(condition, dtype, float(sizes[first:].max(initial=0)))
+            solution = sides / sizes[:, None]
+        return solution[first:], solution[0] if self.bias else np.zeros(r.shape[1] - n)
+
+    def _dependent(self, condition: float, dtype: Any, size: float) -> NoReturn:
+        what = "features and bias" if self.bias else "features"
+        raise LinAlgError(
+            f"[fit_readout] expected {what} that are independent, got columns that are not to working precision: condition number "
+            f"{condition:.3g} at one length, and beyond {limit(dtype):.2g} no digit of a {dtype} result is right; pass "
+            f"l2={1e-6 * (size * size or 1):.1g}, say, or more rows"
+        )
+
+
+def _substituted(square: Array, sides: Array) -> tuple[Array, float]:
+    """R^-1 B of a triangle R, and R's condition number |R| |R^-1| in the 1-norm, as `linalg.inv` judges it."""
+    n = square.shape[1]
+    if len(square) < n or not np.diagonal(square).all():
+        return sides, float("inf")
+    solved = solve_triangular(square, np.concatenate([sides, np.eye(n)], axis=1))
+    norms = [np.abs(a).sum(axis=0).max(initial=0) for a in (square, solved[:, sides.shape[1] :])]
+    return solved[:, : sides.shape[1]], float(np.nan_to_num(norms[0] * norms[1], nan=np.inf))
 
 
 def _triangle(rows: Array) -> Array:
