@@ -207,6 +207,16 @@ def test_readout_says_what_is_wrong(rng):
         lm.Sequential(lm.Readout(2), seed=0).fit_readout(x[:3], [0, 1, 2])
     with pytest.raises(ValueError, match="expected finite features"):
         lm.Sequential(lm.Lambda(lm.log), lm.Readout(1), seed=0).fit_readout(-np.abs(x), x[:, 0])
+    with pytest.raises(ValueError, match=r"\[y\] expected finite numbers, got nan at row 4, column 1; fill it in"):
+        lm.Sequential(lm.Readout(2), seed=0).fit_readout(x, np.where(np.arange(40).reshape(20, 2) == 9, np.nan, x))
+    with pytest.raises(ValueError, match=r"\[x\] expected finite numbers, got nan at row 4, column 1; fill it in"):
+        lm.Sequential(lm.Readout(2), seed=0).fit_readout(np.where(np.arange(40).reshape(20, 2) == 9, np.nan, x), x)
+    with pytest.raises(ValueError, match=r"\[y\] expected numbers that float32 can hold, got .*e\+200 at row 0, column 0"):
+        lm.Sequential(lm.Readout(2), seed=0).fit_readout(x, (1 + np.abs(x)) * 1e200)
+    with pytest.raises(ValueError, match=r"\[y\] expected targets whose squares float64 can hold, got the size .*e\+200; divide"):
+        lm.Sequential(lm.Readout(2), seed=0, dtype="float64").fit_readout(x, (1 + np.abs(x)) * 1e200)
+    with pytest.raises(ValueError, match="2 columns, got 1 of float64; pass one for each output, or classes as integers"):
+        lm.Sequential(lm.Readout(2), seed=0).fit_readout(x, np.ones((20, 1)))
     with pytest.raises(ValueError, match="not all 0"):
         lm.Sequential(lm.Readout(1), seed=0).fit_readout(x, x[:, 0], sample_weight=np.zeros(20))
     with pytest.raises(ValueError, match="l2"):
@@ -264,6 +274,7 @@ def test_a_readout_of_classes_and_of_several_outputs(rng):
     one_hot = np.eye(10)[classes]
     nets = [lm.Sequential(lm.Dense(100, "tanh"), lm.Readout(10, l2=1e-3), seed=0) for _ in range(2)]
     assert nets[0].fit_readout(x, classes) == nets[1].fit_readout(x, one_hot)
+    assert nets[0].fit_readout(x, classes[:, None]) == nets[1].fit_readout(x, one_hot)
     np.testing.assert_array_equal(nets[0].predict(x), nets[1].predict(x))
     assert (nets[0].predict(x).argmax(1) == classes).mean() > 0.9
 

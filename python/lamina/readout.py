@@ -8,6 +8,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import checks, feed, steps
+from lamina.arrays import check_finite
 from lamina.layers import Dense
 from lamina.linalg import LinAlgError, solve_triangular
 from lamina.linalg.errors import limit
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 LINE = (-7.0, 1.5, 7.0)  # where no activation but the identity gives all back
+LARGEST = 1e150  # of a target: its square, and a mean of some of them, are numbers of float64
 
 
 def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: Any) -> float:
@@ -28,7 +30,8 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
     model.ensure_built(x)
     given = feed.samples(model, x, y, sample_weight)
     layers, program = _features(model)
-    targets = [_target(layer, t, len(given)) for layer, t in zip(layers, given.y, strict=True)]
+    names = ["y"] if len(layers) == 1 else [f"y[{name!r}]" for name in model.named_outputs]
+    targets = [_target(layer, t, where) for layer, t, where in zip(layers, given.y, names, strict=True)]
     weight = np.ones(len(given)) if given.weight is None else np.asarray(given.weight, np.float64)
     weight = weight / weight.sum()
     solvers = [Ridge(int(layer.weight.shape[0]), layer.units, layer.use_bias) for layer in layers]
@@ -65,19 +68,26 @@ def _features(model: Model) -> tuple[list[Dense], core.Program]:
     return layers, core.Program([t.node for t in model.inputs], [call.inputs[0].node for call in calls])
 
 
-def _target(layer: Dense, y: Any, n: int) -> Array:
+def _target(layer: Dense, y: Array, where: str) -> Array:
     """(n, units) in float64."""
-    y, units = np.asarray(y), layer.units
-    if y.ndim == 1 and units > 1 and y.dtype.kind in "iu":
+    units = layer.units
+    if units > 1 and y.shape in ((len(y),), (len(y), 1)) and y.dtype.kind in "iub":
         if y.min() < 0 or y.max() >= units:
             raise ValueError(
                 f"[fit_readout] expected classes from 0 to {units - 1}, got {y.min()} to {y.max()}; use Readout(classes)"
             )
-        one_hot: Array = np.eye(units)[y]
+        one_hot: Array = np.eye(units)[y.reshape(-1).astype(np.int64)]
         return one_hot
-    target: Array = y.astype(np.float64).reshape(n, -1)
+    check_finite(y, where, layer.weight.dtype)
+    target: Array = y.astype(np.float64).reshape(len(y), -1)
     if target.shape[1] != units:
-        raise ValueError(f"[fit_readout] expected targets with {units} columns, got {target.shape[1]}; one for each output")
+        raise ValueError(
+            f"[fit_readout] expected targets with {units} columns, got {target.shape[1]} of {y.dtype}; pass one for each output, "
+            "or classes as integers"
+        )
+    largest = np.abs(target).max()
+    if largest > LARGEST:
+        raise ValueError(f"[{where}] expected targets whose squares float64 can hold, got the size {largest:g}; divide them by it")
     return target
 
 
@@ -112,10 +122,9 @@ class Ridge:
         self._dtype: Any = np.float64  # that the features were computed in
 
     def add(self, features: Array, targets: Array, weight: Array) -> None:
-        """More rows. Errors: ValueError for NaN or infinity."""
-        for what, array in (("features", features), ("targets", targets)):
-            if not np.isfinite(array).all():
-                raise ValueError(f"[fit_readout] expected finite {what}, got NaN or infinity; leave such rows out")
+        """More rows. Errors: ValueError for features that are NaN or infinite."""
+        if not np.isfinite(features).all():
+            raise ValueError("[fit_readout] expected finite features, got NaN or infinity; look at what the layers before make")
         self._dtype = features.dtype
         one = np.ones((len(features), int(self.bias)))
         rows = np.concatenate([one, features, targets], axis=1, dtype=np.float64)  # the bias first: it has no ridge
