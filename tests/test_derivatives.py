@@ -198,7 +198,8 @@ def test_readout_says_what_is_wrong(rng):
         lm.Sequential(lm.Dense(1), seed=0).fit_readout(np.ones((1, 3)), [1.0])
     with pytest.raises(ValueError, match="without an activation"):
         lm.Sequential(lm.Dense(1, "tanh"), seed=0).fit_readout(x, x[:, 0])
-    for activation in ("relu", "leaky_relu", "elu", "relu6"):  # each of them the identity somewhere
+    somewhere = ("relu", "leaky_relu", "elu", "relu6", lambda t: lm.clip(t, -100, 100))  # where they are the identity
+    for activation in somewhere:
         with pytest.raises(ValueError, match="without an activation"):
             lm.Sequential(lm.Dense(1, activation), seed=0).fit_readout(x, x[:, 0])
     with pytest.raises(ValueError, match="expected targets with 2 columns"):
@@ -221,6 +222,12 @@ def test_readout_says_what_is_wrong(rng):
         lm.Sequential(lm.Readout(1), seed=0).fit_readout(x, x[:, 0], sample_weight=np.zeros(20))
     with pytest.raises(ValueError, match="l2"):
         lm.Sequential(lm.Readout(1), seed=0).fit_readout(x, x[:, 0], -1.0)
+    frozen = lm.Sequential(lm.Dense(3, "tanh"), lm.Readout(1), seed=0).build(2)
+    frozen.layers[1].trainable = False
+    with pytest.raises(ValueError, match="'readout_1' with trainable=False; set its trainable to True"):
+        frozen.fit_readout(x, x[:, 0])
+    frozen.layers[0].trainable, frozen.layers[1].trainable = False, True
+    assert frozen.fit_readout(x, x[:, 0]) < 1
     twice = lm.Readout(1)
     inputs = lm.Input(2)
     with pytest.raises(ValueError, match="a last layer for each output"):

@@ -349,7 +349,7 @@ class Model:
         parts; of several outputs each. l2: by default the Readout's own; 0 for a Dense. y: as for `fit`; class numbers stand for
         rows of 0 with a 1 at the class. For networks whose other weights are random and stay so, and for a start of `fit`. Returns
         the mean squared error of what the network then predicts, its rounding included, of several outputs their sum.
-        Errors: ValueError for another last layer, targets that do not fit, NaN, weights too large for their type;
+        Errors: ValueError for another or a frozen last layer, targets that do not fit, NaN, weights too large for their type;
         LinAlgError where l2 is 0 and features and bias, brought to one length, have a condition number beyond 1 / eps of the type
         that the features are computed in.
 

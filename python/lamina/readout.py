@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, feed, steps
+from lamina import activations, checks, feed, steps
 from lamina.arrays import check_finite
 from lamina.layers import Dense
 from lamina.linalg import LinAlgError, solve_triangular
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
-LINE = (-7.0, 1.5, 7.0)  # where no activation but the identity gives all back
 LARGEST = 1e150  # of a target: its square, and a mean of some of them, are numbers of float64
 
 
@@ -57,15 +56,23 @@ def _features(model: Model) -> tuple[list[Dense], core.Program]:
     calls = [out.node.scope for out in model.outputs]
     layers: list[Any] = [None if call is None else call.layer for call in calls]
     for layer, out in zip(layers, model.outputs, strict=True):
-        linear = isinstance(layer, Dense) and all(float(layer.activation(v)) == v for v in LINE)
-        if not linear or len(out.shape) != 2:
+        if not _is_linear(layer) or len(out.shape) != 2:
             raise ValueError(
                 "[fit_readout] expected a last layer Readout(units) or Dense(units) without an activation, got "
                 f"{'an operation' if layer is None else repr(layer)}; put the activation into the loss, or use fit"
             )
         if layers.count(layer) > 1:
             raise ValueError(f"[fit_readout] expected a last layer for each output, got {layer.name!r} for several; use fit")
+        if not all(p.trainable for p in layer.parameters.values()):
+            raise ValueError(
+                f"[fit_readout] expected a last layer that may change, got {layer.name!r} with trainable=False; "
+                "set its trainable to True"
+            )
     return layers, core.Program([t.node for t in model.inputs], [call.inputs[0].node for call in calls])
+
+
+def _is_linear(layer: Any) -> bool:
+    return isinstance(layer, Dense) and type(layer).forward is Dense.forward and layer.activation is activations.linear
 
 
 def _target(layer: Dense, y: Array, where: str) -> Array:
