@@ -60,6 +60,29 @@ def test_dtype(dtype, xy):
     assert all(value.dtype == dtype for value in net.parameters.values())
 
 
+def test_a_models_dtype_is_that_of_its_inputs():
+    def net(made="float32", **asked):
+        x = lm.Input(3, dtype=made, name="features")
+        return lm.Model(x, lm.Dense(2)(x), seed=0, **asked)
+
+    for dtype in ("float32", "float64"):
+        for asked in ({}, {"dtype": dtype}):
+            assert net(dtype, **asked).dtype == dtype
+            assert net(dtype, **asked).predict(np.ones((1, 3))).dtype == dtype
+    with pytest.raises(ValueError, match=r"float64, got 'features' of float32; make it by lm.Input\(..., dtype='float64'\)"):
+        net(dtype="float64")
+    with pytest.raises(ValueError, match="float32, got 'features' of float64"):
+        net("float64", dtype="float32")
+    with pytest.raises(ValueError, match="expected dtype float32 or float64, got 'float16'"):
+        net(dtype="float16")
+    x, i = lm.Input(3, dtype="float64"), lm.Input(dtype="int64", name="i")
+    assert lm.Model([x, i], lm.Dense(1)(x) * lm.cast(i[:, None], "float64")).dtype == "float64"
+    with pytest.raises(ValueError, match="float64, got 'output' of float32; pass dtype='float64' to the Embedding"):
+        lm.Model(i, lm.Embedding(4, 2)(i), dtype="float64")
+    assert lm.Model(i, lm.Embedding(4, 2, dtype="float64")(i)).dtype == "float64"
+    assert lm.Model(i, i + 1).dtype == "float32"
+
+
 def test_integers_reach_an_embedding():
     net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(1), seed=0)
     assert net.predict(np.array([[0, 1, 2], [2, 3, 4]], np.int32)).shape == (2, 1)

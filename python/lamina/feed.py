@@ -12,6 +12,7 @@ from lamina import data
 from lamina.arrays import as_array, check_finite, check_integers, check_shape
 from lamina.data import Data, Spec
 from lamina.layers import Embedding, Layer
+from lamina.layers.base import FLOATS
 from lamina.losses.base import shown
 from lamina.programs import Target
 from lamina.tensor import Tensor
@@ -42,6 +43,22 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
     if not named:
         raise ValueError(f"[Model] expected at least one {what}, got none; pass a tensor")
     return named
+
+
+def float_type(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], asked: str | None) -> str:
+    """The type that a network computes in: the wider one of its inputs; of its outputs where all inputs are whole numbers.
+
+    Errors: ValueError where another one was asked for, as the layers have theirs already.
+    """
+    remedy = "make it by lm.Input(..., dtype={!r})"
+    floats = {name: t.dtype for name, t in inputs.items() if t.dtype in FLOATS}
+    if not floats:
+        remedy = "pass dtype={!r} to the Embedding that it comes from, or cast it"
+        floats = {name: t.dtype for name, t in outputs.items() if t.dtype in FLOATS}
+    for name, dtype in floats.items():
+        if asked not in (None, dtype):
+            raise ValueError(f"[Model] expected {asked}, got {name!r} of {dtype}; {remedy.format(asked)}, or leave out dtype")
+    return asked or max(floats.values(), key=FLOATS.index, default=FLOATS[0])
 
 
 def flat(values: Iterable[Any]) -> list[Any]:

@@ -38,7 +38,9 @@ class Model:
 
     `inputs` and `outputs` are tensors, or lists or dicts of them (a dict gives them names). Layers get names from their class and a
     running number (`dense_1`), parameters from their layer (`dense_1.weight`). Initial weights, shuffling and dropout come from
-    `seed`; None draws one, kept in `net.seed`. Raises ValueError where an output needs an input that is not in `inputs`.
+    `seed`; None draws one, kept in `net.seed`. `dtype`: float32 or float64, None for that of the inputs, which have it from
+    `lm.Input(8, dtype="float64")`: the layers took theirs from them when they were called. Raises ValueError where an output needs
+    an input that is not in `inputs`, and where `dtype` is another than theirs.
 
     >>> x = lm.Input(4)
     >>> h = lm.Dense(8, "tanh")(x)
@@ -50,9 +52,11 @@ class Model:
     stop_training: bool = False  # a callback sets it: `fit` stops after the epoch
     history: History | None = None  # of the last fit
 
-    def __init__(self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str = "float32"):
-        self._start(seed, dtype)
-        self._assemble(feed.named_tensors(inputs, "input"), feed.named_tensors(outputs, "output"))
+    def __init__(self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str | None = None):
+        self._start(seed, FLOATS[0] if dtype is None else dtype)
+        named_inputs, named_outputs = feed.named_tensors(inputs, "input"), feed.named_tensors(outputs, "output")
+        self.dtype = feed.float_type(named_inputs, named_outputs, dtype)
+        self._assemble(named_inputs, named_outputs)
 
     def _start(self, seed: int | None, dtype: str) -> None:
         """What holds before a graph is known."""
