@@ -414,6 +414,11 @@ def test_sample_weight_errors(weight, match):
         ({0: 1.0}, [0.5, 1], "expected a target of classes"),
         ({0: 1.0}, [-1, 1], "expected a target of classes"),
         ({0: 1.0}, None, "expected one target, got 0"),
+        ({0: 1.0}, [[1, 0], [0.5, 2.5]], r"rows of 0 with one 1, got \[0.5 2.5\] in row 1 of the target; pass sample_weight"),
+        ("balanced", [[0, 1], [0.1, 0.9]], r"got \[0.1 0.9\] in row 1"),
+        ([1.0, 2.0], [[0, 1, 1], [0, 0, 1]], r"got \[0 1 1\] in row 0"),
+        ({0: 1.0}, [[0, 1], [0, 0]], r"got \[0 0\] in row 1"),
+        ({0: 1.0}, [[0, 1], [1, np.nan]], r"got \[ 1. nan\] in row 1"),
     ],
 )
 def test_class_weight_errors(class_weight, y, match):

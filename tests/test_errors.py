@@ -141,6 +141,7 @@ REGRESSOR = {
     "targets of another width": (lambda n: n.train_step(X, X[:, :3]), ["2", "3"]),
     "a vector of targets": (lambda n: n.train_step(X, X[:, 0]), ["2"]),
     "targets broadcast": (lambda n: n.fit(X, X[:, :1], verbose=0), ["2", "1"]),
+    "class weights of values": (lambda n: n.fit(X, X[:, :2], class_weight={0: 2.0}, verbose=0), ["class_weight", "row 0", "one 1"]),
     "nan in a target": (lambda n: n.fit(X, with_value(X[:, :2], np.nan), verbose=0), ["nan"]),
     "text targets": (lambda n: n.train_step(X, np.full((N, 2), "a")), []),
 }

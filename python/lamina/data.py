@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import names
-from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape
+from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape, chunks
 
 __all__ = ["Batches", "Data", "Spec", "as_array", "by_name", "check_finite", "check_input", "check_integers", "check_lengths"]
 __all__ += ["check_shape", "class_weights", "is_batches", "prepare", "split_point", "unpack", "weights"]
@@ -185,7 +185,8 @@ def class_weights(class_weight: Any, y: Array) -> NDArray[np.float64]:
     """The weight of each sample's class.
 
     `class_weight`: "balanced", n / (number of classes that occur * samples of the class); a dict from class to weight, 1 for those
-    that are not in it; or an array with one weight a class. `y`: classes (n,) or (n, 1), or one-hot rows (n, C).
+    that are not in it; or an array with one weight a class. `y`: classes (n,) or (n, 1), or one-hot rows (n, C); ValueError for
+    others, which have no class (values, probabilities, several classes at once).
 
     >>> class_weights("balanced", np.array([0, 0, 0, 1])).tolist()
     [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
@@ -224,12 +225,24 @@ def _class_weight(weight: Any) -> float:
 
 def _class_labels(y: Array) -> NDArray[np.int64]:
     if y.ndim == 2 and y.shape[1] > 1:
+        _check_one_hot(y)
         return np.asarray(y.argmax(axis=1), dtype=np.int64)
     if y.size != len(y) or np.any(y != np.rint(y)) or y.min() < 0:
         raise ValueError(
             f"[class_weight] expected a target of classes 0, 1, ..., got {y.dtype} of shape {y.shape}; pass sample_weight instead"
         )
     return y.reshape(-1).astype(np.int64)
+
+
+def _check_one_hot(y: Array) -> None:
+    for start, block in chunks(y):
+        off = (np.count_nonzero(block, axis=1) != 1) | (np.count_nonzero(block == 1, axis=1) != 1)  # a 1, and nothing else
+        if off.any():
+            row = int(np.argmax(off))
+            raise ValueError(
+                f"[class_weight] expected classes, or rows of 0 with one 1, got {np.array2string(block[row], threshold=6)} in row "
+                f"{start + row} of the target; pass sample_weight instead"
+            )
 
 
 # ---- batches ----
