@@ -14,6 +14,7 @@ N, FEATURES, CLASSES = 12, 4, 3
 X = np.linspace(-1, 1, N * FEATURES).reshape(N, FEATURES).astype(np.float32)
 Y = np.arange(N) % CLASSES
 ONES = np.ones(N)
+P = lm.placeholder((N, FEATURES))
 
 
 def classifier() -> lm.Sequential:
@@ -201,6 +202,13 @@ FREE = {
     # functions
     "function of a number": (lambda: lm.function([lm.Input(3)], 3.0), ["[function] outputs", "float"]),
     "function from a number": (lambda: lm.function(3.0, [lm.Input(3)]), ["[function] inputs", "float"]),
+    "jacobian by a list": (lambda: lm.jacobian(P, [P]), ["[jacobian]", "one tensor as x", "got list", "for each"]),
+    "jacobian of a tuple": (lambda: lm.jacobian((P, P), P), ["[jacobian]", "one tensor as y", "got tuple", "for each"]),
+    "jacobian by an array": (lambda: lm.jacobian(P, X), ["[jacobian]", "one tensor as x", "got ndarray", "lm.placeholder"]),
+    "product with a list": (
+        lambda: lm.jacobian_vector_product([P], P, X),
+        ["[jacobian_vector_product]", "one tensor as y", "list"],
+    ),
     "gradient by a number": (lambda: lm.grad(lm.sum(lm.Input(3)), 3.0), ["[function] grad", "float"]),
     "load of no file": (lambda: lm.load("no such file.safetensors"), []),
 }

@@ -28,6 +28,13 @@ def _several(xs: Any, vs: Any, where: str) -> tuple[list[Tensor], list[Tensor], 
     return targets, directions, single
 
 
+def _check_single(where: str, **tensors: Any) -> None:
+    for name, given in tensors.items():
+        if not isinstance(given, Tensor):
+            remedy = "call it for each" if isinstance(given, (list, tuple)) else "make one with lm.placeholder(shape)"
+            raise TypeError(f"[{where}] expected one tensor as {name}, got {type(given).__name__}; {remedy}")
+
+
 def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     total: Any = None
     for x, y in zip(a, b, strict=True):
@@ -47,6 +54,7 @@ def hessian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) ->
     >>> lm.function([x], lm.hessian_vector_product(lm.sum(x**3), x, np.array([1.0, 0.0])))(np.array([2.0, 5.0]))
     array([12.,  0.], dtype=float32)
     """
+    _check_single("hessian_vector_product", y=y)
     targets, directions, single = _several(xs, vs, "hessian_vector_product")
     results = grad(_inner(grad(y, targets), directions), targets)
     return results[0] if single else results
@@ -60,6 +68,7 @@ def jacobian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) -
     >>> lm.function([x], lm.jacobian_vector_product(x**2, x, np.array([1.0, 0.0])))(np.array([2.0, 5.0]))
     array([4., 0.], dtype=float32)
     """
+    _check_single("jacobian_vector_product", y=y)
     targets, directions, _ = _several(xs, vs, "jacobian_vector_product")
     seed = y * 0.0  # u of u^T J, in which all of it is linear: its value does not matter
     return grad(_inner(grad(y, targets, seed), directions), seed)  # type: ignore[no-any-return]
@@ -76,6 +85,7 @@ def gauss_newton_product(loss: Tensor, output: Tensor, xs: Tensor | Sequence[Ten
     >>> lm.function([w], lm.gauss_newton_product(loss, output, w, np.array([1.0])))(np.array([3.0]))  # (2 w) 2 (2 w)
     array([72.], dtype=float32)
     """
+    _check_single("gauss_newton_product", loss=loss, output=output)
     targets, directions, single = _several(xs, vs, "gauss_newton_product")
     moved = ops.stop_gradient(jacobian_vector_product(output, targets, directions))
     curved = grad(ops.sum(grad(loss, output) * moved), output)
@@ -89,7 +99,7 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
     Where y and x share a batch axis and no samples mix, J has it once: J[b, i.., j..] = dy[b, i..] / dx[b, j..], of shape
     (B, *y.shape[1:], *x.shape[1:]), by one backward pass for each element of a sample's y. Where they mix in training alone
     (BatchNorm), J is that of prediction, with the running statistics, in any program.
-    Errors: ValueError where y has an axis of free length otherwise.
+    Errors: ValueError where y has an axis of free length otherwise; TypeError for several y or x.
 
     >>> import lamina as lm, numpy as np
     >>> x = lm.placeholder((2,))
@@ -100,6 +110,7 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
     >>> lm.jacobian(lm.Dense(3)(x), x).shape
     (B, 3, 2)
     """
+    _check_single("jacobian", y=y, x=x)
     sizes = list(y.shape)
     batch = bool(sizes) and not isinstance(sizes[0], int)
     if batch and (not x.shape or x.shape[0] != sizes[0] or not is_samplewise(resolved([y]))):
