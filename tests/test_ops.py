@@ -494,7 +494,7 @@ def test_matmul_of_transposes(dtype, rng):
             np.testing.assert_allclose(build_and_run(f, arrays), want, rtol=0, atol=4 * k * np.finfo(dtype).eps)
 
 
-@pytest.mark.parametrize("n", [150, 7])  # copied first where that is quick
+@pytest.mark.parametrize("n", [150, 7])
 @pytest.mark.parametrize("operation", [lm.matmul, lm.dot])
 def test_arrays_may_lie_in_any_way(operation, n, rng):
     """Dense, transposed and sliced arrays of one shape take turns."""

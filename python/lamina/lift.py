@@ -145,15 +145,20 @@ def operation(count: int | None, *, turns: bool = False) -> Callable[[_Build], A
     return _of_a_list if count is None else functools.partial(_of_operands, count, turns)
 
 
-_LARGE = 16_384  # elements from which copying takes longer than the few calls around a matrix that goes in transposed
-
-
 def _is_turned(array: Array) -> bool:
-    return array.ndim == 2 and array.size >= _LARGE and array.flags.f_contiguous and not array.flags.c_contiguous
+    return array.ndim == 2 and array.flags.f_contiguous and not array.flags.c_contiguous
 
 
 def _turned(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
     return [v.T if turned else v for v, turned in zip(values, which, strict=True)]
+
+
+def _turning(single: Callable[..., Array], which: Sequence[bool]) -> Callable[..., Array]:
+    """A call of two arrays that turns one or both. `_turned` would take a microsecond, longer than to copy a small matrix."""
+    first, second = which
+    if first and second:
+        return lambda a, b: single(a.T, b.T)
+    return (lambda a, b: single(a.T, b)) if first else (lambda a, b: single(a, b.T))
 
 
 def _of_operands(count: int, turns: bool, build: _Build) -> Any:
@@ -189,7 +194,7 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
             if len(quick) == _MOST_QUICK:
                 quick.clear()
             single = compute.program.single
-            quick[key] = (lambda *values: single(*_turned(values, which))) if any(which) else single
+            quick[key] = _turning(single, which) if any(which) else single
         return compute(arrays)
 
     return call
