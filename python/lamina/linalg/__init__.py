@@ -5,6 +5,7 @@ Matrices are the last two axes, (.., m, n); leading axes are a stack of them. fl
 A matrix of 0 rows or columns, or a stack of none, has an (empty) answer wherever mathematics has one; a matrix with NaN or infinity
 is a LinAlgError wherever LAPACK works on it.
 What LAPACK does here is a "host" node, which calls NumPy when the program runs; everything else is the core's own operations.
+Threads and bits of it are those of NumPy's OpenBLAS, which OPENBLAS_NUM_THREADS tells how many before the import.
 
 >>> import lamina as lm, numpy as np
 >>> a = lm.placeholder((2, 2), "float64")
