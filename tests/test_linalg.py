@@ -382,6 +382,37 @@ def test_matrices_without_an_answer(call, words):
         assert word in str(error.value)
 
 
+def equal_rows(a, i, j):
+    a[j] = np.nextafter(a[i], a[i] + rng.choice([-1, 0, 1], len(a)).astype(a.dtype))
+    return a
+
+
+def equal_columns(a, i, j):
+    return equal_rows(a, i, j).T
+
+
+def one_feature_twice(a, i, j):
+    x = np.concatenate([a, a[::-1] ** 2, a**3])
+    x[:, j] = 3 * x[:, i] / 3
+    return x.T @ x
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("n", [2, 3, 6, 20])
+@pytest.mark.parametrize("make", [equal_rows, equal_columns, one_feature_twice])
+def test_solve_sees_what_is_singular_up_to_rounding(make, n, dtype):
+    """Every pair of rows: a null vector e_i - e_j must not be one of the probes' as well."""
+    seen = 0
+    for i in range(n):
+        for j in range(i):
+            a = np.ascontiguousarray(make(normal(n, n).astype(dtype), i, j))
+            if np.linalg.cond(a) > 1 / np.finfo(dtype).eps:
+                seen += 1
+                with pytest.raises(la.LinAlgError, match=r"\[solve\] the matrix is singular"):
+                    la.solve(a, np.ones(n, dtype))
+    assert seen or n < 6
+
+
 UNARY = ("inv", "pinv", "det", "slogdet", "cholesky", "lu", "qr", "svd", "singular_values", "eigh", "expm", "matrix_rank", "cond")
 
 
