@@ -220,3 +220,11 @@ def test_tensors_and_layers_know_nothing_of_models_even_inside_functions(path):
     existing = {module_of(p) for p in modules()}
     above = {m for m in imported_modules(path, top_level=False) & existing if level_of(m) >= 3}
     assert not above, f"{path.relative_to(PACKAGE)} reaches up to {above}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "linalg").glob("*.py")), ids=lambda p: p.name)
+def test_linear_algebra_imports_at_the_top_of_its_files(path):
+    """errors, host, shapes <- triangular <- factors, solving <- basic <- functions: nothing there needs what is above it."""
+    tree = ast.parse(path.read_text())
+    inside = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in tree.body]
+    assert not inside, f"{path.name} imports inside a function, line {inside[0].lineno}"

@@ -19,7 +19,8 @@ from lamina.linalg.basic import add, dot, kron, matmul, matvec, norm, outer, sca
 from lamina.linalg.errors import LinAlgError
 from lamina.linalg.factors import LU, QR, SVD, Eigh, cholesky, eigh, lu, qr, singular_values, svd
 from lamina.linalg.functions import SLogDet, cond, det, expm, matrix_power, matrix_rank, slogdet
-from lamina.linalg.solving import inv, lstsq, pinv, solve, solve_triangular
+from lamina.linalg.solving import inv, lstsq, pinv, solve
+from lamina.linalg.triangular import solve_triangular
 
 __all__ = [
     "LU",

@@ -17,6 +17,7 @@ from lamina.lift import constant, operation
 from lamina.linalg.errors import check_finite, not_positive_definite
 from lamina.linalg.host import define, host, operands, shared
 from lamina.linalg.shapes import by_columns, identity, lower, matrix, safe_reciprocal, square, swap, upper
+from lamina.linalg.triangular import solve_triangular
 from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -81,8 +82,6 @@ def _cholesky(a: Array) -> Array:
 
 def _cholesky_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     """sym(L^-T phi(L^T dL) L^-1), phi: the lower triangle with its diagonal halved."""
-    from lamina.linalg.solving import solve_triangular
-
     product = swap(y) @ dy
     phi = (lower(product) + lower(product, -1)) * 0.5
     half = solve_triangular(y, phi, lower=True, transposed=True)  # L^-T phi
@@ -143,8 +142,6 @@ def _decompose_lu(a: Array) -> tuple[Array, Array]:
 
 def _lu_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     """Of the square part: P L^-T [tril(L^T dL, -1) + triu(dU U^T)] U^-T. Rows below it: dL2 U^-T; columns beside it: L^-T dU2."""
-    from lamina.linalg.solving import solve_triangular
-
     m, n = y.shape[-2:]
     k = min(m, n)
     head, d = y[..., :k, :k], dy[..., :k, :k]
@@ -199,8 +196,6 @@ def _decompose_qr(a: Array) -> tuple[Array, Array]:
 
 def _qr_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     """(dQ + Q copyltu(R dR^T - dQ^T Q)) R^-T for the first k columns; those beside them, A2 = Q R2: Q dR2, and dQ += A2 dR2^T."""
-    from lamina.linalg.solving import solve_triangular
-
     (a,) = operands(y)
     q, r = qr(a)
     k = q.shape[-1]

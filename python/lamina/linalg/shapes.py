@@ -65,6 +65,17 @@ def _spread(x: Tensor, batch: list[Any]) -> Tensor:
     return x if shape == tuple(x.shape) else ops.broadcast_to(x, shape)
 
 
+def system(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor, bool]:
+    """Both sides as stacks of matrices of one batch and one dtype, and whether b was a vector."""
+    b = floating(b)
+    vector = b.ndim == 1
+    b = matrix(ops.expand_dims(b, -1) if vector else b, where)
+    if b.shape[-2] != a.shape[-2]:
+        raise ValueError(f"[{where}] expected b with {a.shape[-2]} rows for A of shape {a.shape}, got shape {b.shape}")
+    a, b = same_stack(a, b, where)
+    return a, b, vector
+
+
 def _below(x: Tensor, k: int) -> np.ndarray[Any, Any]:
     m, n = x.shape[-2:]
     return np.tri(m, n, k, dtype=bool)
