@@ -307,7 +307,9 @@ HOST: dict[str, Callable] = {  # linear algebra: name -> (*input values, **optio
 
 def host(_, node, *inputs):
     options = node["attrs"]["options"]
-    return HOST[node["attrs"]["name"]](*inputs, **(json.loads(options) if options else {}))
+    known = json.loads(options) if options else {}
+    known.pop("of", None)  # the name that an error has
+    return HOST[node["attrs"]["name"]](*inputs, **known)
 
 
 TABLE: dict[str, Callable] = {

@@ -413,6 +413,47 @@ def test_solve_sees_what_is_singular_up_to_rounding(make, n, dtype):
     assert seen or n < 6
 
 
+def dependent(m, k):
+    """The last column is the first one up to rounding."""
+    a = normal(m, k)
+    a[:, -1] = 3 * a[:, 0] / 3
+    return a
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda x: la.qr(x).Q, r"\[qr\] factor R 1 of the batch is singular.*independent columns"),
+        (lambda x: la.qr(x).R, r"\[qr\] factor R 1 of the batch is singular.*independent columns"),
+        (lambda x: la.lu(x).L, r"\[lu\] factor U 1 of the batch is singular.*can be inverted"),
+        (lambda x: la.lu(x).U, r"\[lu\] factor U 1 of the batch is singular.*can be inverted"),
+    ],
+)
+def test_gradients_of_factors_refuse_dependent_columns(make, word, dtype):
+    """Exactly equal ones, and equal up to rounding; in square, tall and wide matrices, and in the second derivative."""
+    for m, n in ((2, 2), (4, 4), (50, 6), (4, 6), (1000, 5)) if "R" in word else ((2, 2), (4, 4), (50, 6), (4, 6)):
+        k = min(m, n)
+        x = lm.placeholder((2, m, n), dtype)
+        first = lm.grad(lm.sum(make(x) ** 2), x)
+        for f in (lm.function([x], first), lm.function([x], lm.grad(lm.sum(first**2), x))):
+            for bad in (np.ones((m, k)), dependent(m, k)):
+                a = np.stack([normal(m, n), normal(m, n)]).astype(dtype)
+                a[1, :, :k] = bad
+                with pytest.raises(la.LinAlgError, match=word):
+                    f(a)
+                assert np.isfinite(make(a)).all()
+
+
+@pytest.mark.parametrize("name", ["qr", "lu"])
+def test_gradients_of_factors_exist_for_ill_conditioned_columns(name):
+    """A float32 matrix of 100 columns with the condition number 2e5, of 8e6 that float32 tells from a singular one."""
+    u, _, vh = np.linalg.svd(normal(100, 100))
+    a = (u * np.geomspace(1, 5e-6, 100)) @ vh
+    x = lm.placeholder(a.shape, "float32")
+    assert np.isfinite(lm.function([x], lm.grad(lm.sum(getattr(la, name)(x)[-1] ** 2), x))(a)).all()
+
+
 UNARY = ("inv", "pinv", "det", "slogdet", "cholesky", "lu", "qr", "svd", "singular_values", "eigh", "expm", "matrix_rank", "cond")
 
 

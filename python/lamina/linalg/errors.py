@@ -23,12 +23,12 @@ class LinAlgError(np.linalg.LinAlgError):
     """
 
 
-def which(a: Array, flat_index: int) -> str:
+def which(a: Array, flat_index: int, name: str = "matrix") -> str:
     """How an error calls one matrix of a stack: by its index along the leading axes."""
     if a.ndim == 2:
-        return "the matrix"
+        return f"the {name}"
     index = np.unravel_index(flat_index, a.shape[:-2])
-    return f"matrix {int(index[0]) if len(index) == 1 else tuple(int(i) for i in index)} of the batch"
+    return f"{name} {int(index[0]) if len(index) == 1 else tuple(int(i) for i in index)} of the batch"
 
 
 def limit(dtype: Any) -> float:
@@ -43,14 +43,14 @@ def check_finite(where: str, a: Array) -> None:
         raise LinAlgError(f"[{where}] expected finite numbers, {which(a, bad)} holds NaN or infinity; look at where they come from")
 
 
-def singular(where: str, a: Array, remedy: str) -> NoReturn:
-    """Raises for the worst matrix of a stack."""
+def singular(where: str, a: Array, remedy: str, *, most: float | None = None, name: str = "matrix") -> NoReturn:
+    """Raises for the worst matrix of a stack; `most`: the condition number that was asked for, by default `limit`."""
     check_finite(where, a)
     conditions = np.atleast_1d(np.linalg.cond(a)).ravel()
     worst = int(np.argmax(np.where(np.isnan(conditions), np.inf, conditions)))
     raise LinAlgError(
-        f"[{where}] {which(a, worst)} is singular to working precision: condition number {conditions[worst]:.3g}, and beyond "
-        f"{limit(a.dtype):.2g} no digit of a {a.dtype} result is right; {remedy}"
+        f"[{where}] {which(a, worst, name)} is singular to working precision: condition number {conditions[worst]:.3g}, and "
+        f"beyond {most or limit(a.dtype):.2g} no digit of a {a.dtype} result is right; {remedy}"
     )
 
 

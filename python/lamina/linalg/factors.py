@@ -17,7 +17,7 @@ from lamina.lift import constant, operation
 from lamina.linalg.errors import check_finite, not_positive_definite
 from lamina.linalg.host import define, host, operands, shared
 from lamina.linalg.shapes import by_columns, identity, lower, matrix, safe_reciprocal, square, swap, upper
-from lamina.linalg.triangular import solve_triangular
+from lamina.linalg.triangular import divide_by_factor, solve_triangular
 from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -99,7 +99,8 @@ def lu(a: Tensor) -> Any:
     """(P, L, U) with A = P L U: a permutation, a lower triangle with ones on its diagonal, an upper one; partial pivoting.
 
     A: (.., m, n); L: (.., m, k), U: (.., k, n), k = min(m, n). P has no gradient; it is constant where no two candidates for a
-    pivot are equal, and there the gradients of L and U are right. They need a U (its first k columns) that can be inverted.
+    pivot are equal, and there the gradients of L and U are right. They need a U (its first k columns) that can be inverted
+    up to rounding (8 eps); others raise LinAlgError.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.lu(np.array([[1.0, 2.0], [2.0, 2.0]])).U
@@ -150,14 +151,14 @@ def _lu_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     d_lower, d_upper = lower(d, -1), upper(d)
     below = beside = None
     if m > k:
-        below = swap(solve_triangular(right, swap(dy[..., k:, :])))  # dL2 U^-T
+        below = swap(divide_by_factor("lu", right, swap(dy[..., k:, :])))  # dL2 U^-T
         d_upper = d_upper - upper(swap(y[..., k:, :]) @ below)
     if n > k:
         beside = solve_triangular(left, dy[..., :, k:], lower=True, transposed=True, unit_diagonal=True)  # L^-T dU2
         d_lower = d_lower - lower(beside @ swap(y[..., :, k:]), -1)
     inner = lower(swap(left) @ d_lower, -1) + upper(d_upper @ swap(right))
     inner = solve_triangular(left, inner, lower=True, transposed=True, unit_diagonal=True)
-    whole = swap(solve_triangular(right, swap(inner)))
+    whole = swap(divide_by_factor("lu", right, swap(inner)))
     if below is not None:
         whole = ops.concatenate([whole, below], -2)
     if beside is not None:
@@ -176,7 +177,7 @@ define("lu_order", lambda a: shared(_decompose_lu, a)[1], None)
 def qr(a: Tensor) -> Any:
     """(Q, R) with A = Q R: orthonormal columns and an upper triangle. A: (.., m, n); Q: (.., m, k), R: (.., k, n), k = min(m, n).
 
-    The gradient exists where A's first k columns are independent; elsewhere it raises LinAlgError.
+    The gradient exists where A's first k columns are independent up to rounding (8 eps); elsewhere it raises LinAlgError.
 
     >>> import lamina as lm, numpy as np
     >>> np.abs(lm.linalg.qr(np.array([[3.0], [4.0]])).R)
@@ -217,7 +218,7 @@ def _qr_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     assert middle is not None
     whole = q @ (lower(middle) + swap(lower(middle, -1)))
     whole = whole if d_q is None else d_q + whole
-    whole = swap(solve_triangular(r, swap(whole)))
+    whole = swap(divide_by_factor("qr", r, swap(whole)))
     return whole if beside is None else ops.concatenate([whole, beside], -1)
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from lamina import ops
 from lamina.lift import operation
-from lamina.linalg.errors import check_finite, singular
+from lamina.linalg.errors import check_finite, limit, singular
 from lamina.linalg.host import define, host, operands, options_of
+from lamina.linalg.probes import trusted
 from lamina.linalg.shapes import lower, square, swap, system, upper
 from lamina.tensor import Tensor
 
@@ -35,9 +36,28 @@ def solve_triangular(a: Tensor, b: Tensor, *, lower: bool = False, transposed: b
     return ops.squeeze(x, -1) if vector else x
 
 
-def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_diagonal: bool) -> Array:
+REMEDIES = {  # whose gradient divides by a triangle -> its name, what to do where that is singular
+    "qr": ("factor R", "its gradient needs independent columns: drop some, or add a ridge below them, [A; sqrt(l) I]"),
+    "lu": ("factor U", "its gradient needs a U that can be inverted: add a ridge, A + l I; det has a gradient without"),
+}
+
+
+_ROUNDED = 8  # rounding leaves in T up to 3.2 eps of columns that are equal: measured for 2 to 100 000 rows, 2 to 300 columns
+
+
+def divide_by_factor(of: str, t: Tensor, b: Tensor) -> Tensor:
+    """x with T x = b of an upper triangle T, a factor of the decomposition `of`: LinAlgError in its name where T is singular."""
+    return host("solve_triangular", [t, b], b.shape, lower=False, transposed=False, unit_diagonal=False, of=of)
+
+
+def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_diagonal: bool, of: str | None = None) -> Array:
     t = np.tril(a) if lower else np.triu(a)
-    check_finite("solve_triangular", t)
+    check_finite(of or "solve_triangular", t)
+    if of is not None:
+        name, remedy = REMEDIES[of]
+        most = limit(t.dtype) / _ROUNDED
+        t, lower = (np.swapaxes(t, -2, -1), not lower) if transposed else (t, lower)
+        return trusted(of, lambda t, b: substitute(t, b, lower), t, b, remedy, most=most, name=name)
     diagonal = np.einsum("...ii->...i", t)
     if unit_diagonal:
         diagonal[...] = 1
@@ -64,9 +84,9 @@ def substitute(t: Array, b: Array, lower: bool) -> Array:
 
 def _solve_triangular_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
     options = options_of(y)
-    z = solve_triangular(operands(y)[0], dy, **{**options, "transposed": not options["transposed"]})
+    z = host("solve_triangular", [operands(y)[0], dy], dy.shape, **{**options, "transposed": not options["transposed"]})
     if i == 1:
-        return z  # type: ignore[no-any-return]
+        return z
     whole = -(y @ swap(z) if options["transposed"] else z @ swap(y))
     k = 1 if options["unit_diagonal"] else 0
     return lower(whole, -k) if options["lower"] else upper(whole, k)

@@ -1,0 +1,52 @@
+"""Whether the solution of a system can be trusted: what a few random columns beside b become tells how large A^-1 is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lamina.linalg.errors import limit, singular
+
+Array = np.ndarray[Any, Any]
+
+# |A^-1 r| of three normal r tells how large A^-1 is; at the limit, fewer than one A in 700 goes unseen (where a chi square of 3
+# degrees is below 0.03). Not signs: two of their rows are often equal, and then they do not see A with two equal rows.
+# Measured: none of 98 000 with 2 to 100 rows (equal rows or columns up to 1 ulp, X^T X with one feature twice, products of lower
+# rank, orthogonal factors with 1.5 / eps between them).
+_PROBES = 3
+
+
+@lru_cache(maxsize=32)
+def _probes(n: int, dtype: Any) -> Array:
+    """The same for every matrix of n rows."""
+    return np.random.Generator(np.random.Philox(n)).standard_normal((n, _PROBES)).astype(dtype)
+
+
+def trusted(
+    where: str,
+    solve: Callable[[Array, Array], Array],
+    a: Array,
+    b: Array,
+    remedy: str,
+    *,
+    most: float | None = None,
+    name: str = "matrix",
+) -> Array:
+    """solve(a, b); LinAlgError where a's condition number is beyond `most`, 1 / eps by default."""
+    n, k = a.shape[-1], b.shape[-1]
+    sides = np.concatenate([b, np.broadcast_to(_probes(n, a.dtype), (*b.shape[:-1], _PROBES))], axis=-1)
+    try:
+        x = solve(a, sides)
+    except np.linalg.LinAlgError:
+        singular(where, a, remedy, most=most, name=name)
+    most = most or limit(a.dtype)
+    # the mean of |A^-1 r|^2 over such r is |A^-1|_F^2
+    with np.errstate(over="ignore", invalid="ignore"):
+        estimate = np.sqrt(np.square(x[..., k:]).sum(axis=(-2, -1)) / _PROBES) * np.sqrt(np.square(a).sum(axis=(-2, -1)))
+    near = not np.all(estimate <= 0.1 * most)  # True for NaN, too
+    if near and not (np.isfinite(x).all() and np.all(np.linalg.cond(a) <= most)):
+        singular(where, a, remedy, most=most, name=name)
+    return x[..., :k]
