@@ -497,6 +497,35 @@ def test_systems_of_no_equations():
     for f in (la.solve, la.solve_triangular, la.lstsq):
         assert f(none, np.zeros(0)).shape == (0,)
         assert f(empty, np.zeros((0, 3, 2))).shape == (0, 3, 2)
+    assert la.lstsq(np.zeros((2, 0, 0)), np.zeros((2, 0, 3))).shape == (2, 0, 3)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0), (0, 3), (3, 0), (0, 2, 2)])
+@pytest.mark.parametrize("name", ["svd", "eigh", "qr", "lu"])
+def test_gradients_of_factors_without_elements(name, shape):
+    if name == "eigh" and shape[-1] != shape[-2]:
+        return
+    x = lm.placeholder(shape, "float64")
+    for factor in getattr(la, name)(x)[name == "lu" :]:
+        got = lm.function([x], lm.grad(lm.sum(factor**2), x))(np.zeros(shape))
+        assert got.shape == shape
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0), (0, 3), (3, 0)])
+@pytest.mark.parametrize("p", [None, "fro", "nuc", 1, 2, np.inf])
+def test_the_norm_of_nothing_is_0(p, shape):
+    np.testing.assert_array_equal(la.norm(np.zeros(shape), p), np.zeros(shape[:-2]))
+    if p not in ("fro", "nuc"):
+        np.testing.assert_array_equal(la.norm(np.zeros(shape), p, 0), np.zeros(shape[1:]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_condition_number_of_zeros_is_infinite(dtype):
+    a = np.stack([np.zeros((2, 2)), np.diag([4.0, 2.0]), np.diag([1.0, 0.0])]).astype(dtype)
+    assert la.cond(a).tolist() == [np.inf, 2, np.inf]
+    assert la.cond(a, -2).tolist() == [0, 0.5, 0]
+    assert la.cond(a[0]) == np.inf
+    assert la.cond(a).dtype == dtype
 
 
 def test_a_program_passes_the_error_on_and_can_be_run_again():
@@ -562,7 +591,19 @@ def test_programs_agree_with_the_evaluator(build):
         )
 
 
-@pytest.mark.parametrize("axis", [2, 5, -3, (0, 2)])
+@pytest.mark.parametrize("axis", [(), (0, 0), (0, 1, 1)])
+def test_a_norm_takes_one_axis_or_two(axis):
+    with pytest.raises(ValueError, match=r"\[norm\] expected one axis or two different ones, got"):
+        la.norm(np.eye(3), None, axis)
+
+
+@pytest.mark.parametrize("p", [-1, -2, -np.inf])
+def test_there_is_no_smallest_of_nothing(p):
+    with pytest.raises(ValueError, match=r"\[norm\] expected something of which one is the smallest"):
+        la.norm(np.zeros((0, 0)), p)
+
+
+@pytest.mark.parametrize("axis", [2, 5, -3, (0, 2), 1.5])
 def test_a_norm_refuses_axes_that_are_not_there(axis):
     with pytest.raises(ValueError, match=r"\[norm\] expected an axis from -2 to 1"):
         lm.linalg.norm(np.eye(3), None, axis)

@@ -13,7 +13,7 @@ from lamina import ops
 from lamina.lift import constant, operation
 from lamina.linalg.factors import singular_values
 from lamina.linalg.shapes import axes, floating, swap
-from lamina.ops.axes import axis_of
+from lamina.ops.axes import axes_of
 from lamina.tensor import Tensor
 
 add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
@@ -115,12 +115,11 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     7.0
     """
     x = floating(axes(x, 1, "norm"))
-    along = [axis] if isinstance(axis, (int, np.integer)) else [-1] if axis is None and x.ndim == 1 else list(axis or (-2, -1))
-    along = [axis_of(a, x.ndim, "norm") for a in along]
+    along = axes_of(axis, x, "norm") if axis is not None else [*range(x.ndim)][-2:]
     if len(along) == 1:
         return _vector_norm(x, ord, along[0], keepdims)
     if len(along) != 2 or along[0] == along[1]:
-        raise ValueError(f"[norm] expected one axis or two different ones, got {axis} for a tensor of shape {x.shape}")
+        raise ValueError(f"[norm] expected one axis or two different ones, got {axis} for shape {x.shape}; None takes the last two")
     order = [*(a for a in range(x.ndim) if a not in along), *along]
     y = _matrix_norm(ops.transpose(x, order), ord)
     if keepdims:
@@ -138,10 +137,19 @@ def _vector_norm(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
     if ord == 1:
         return ops.sum(size, axis, keepdims)  # type: ignore[no-any-return]
     if ord in (np.inf, -np.inf):
-        return ops.max(size, axis, keepdims) if ord > 0 else ops.min(size, axis, keepdims)  # type: ignore[no-any-return]
+        return _extreme(size, axis, ord, keepdims)
     if ord == 0:
         return ops.sum(ops.cast(ops.not_equal(x, 0.0), x.dtype), axis, keepdims)  # type: ignore[no-any-return]
     return ops.power(ops.sum(ops.power(size, float(ord)), axis, keepdims), 1 / float(ord))  # type: ignore[no-any-return]
+
+
+def _extreme(sizes: Tensor, axis: int, ord: Any, keepdims: bool = False) -> Tensor:
+    """The largest, or for an ord below 0 the smallest, along an axis; the largest of no sizes is 0."""
+    if sizes.shape[axis] != 0:
+        return (ops.max if ord > 0 else ops.min)(sizes, axis, keepdims)  # type: ignore[no-any-return]
+    if ord > 0:
+        return ops.sum(sizes, axis, keepdims)  # type: ignore[no-any-return]
+    raise ValueError(f"[norm] expected something of which one is the smallest (ord {ord}), got no elements; take a positive ord")
 
 
 def _matrix_norm(x: Tensor, ord: Any) -> Tensor:
@@ -149,9 +157,10 @@ def _matrix_norm(x: Tensor, ord: Any) -> Tensor:
         return ops.norm(x, (-2, -1))  # type: ignore[no-any-return]
     if ord in (1, -1, np.inf, -np.inf):
         sums = ops.sum(ops.abs(x), -2 if abs(ord) == 1 else -1)
-        return ops.max(sums, -1) if ord > 0 else ops.min(sums, -1)  # type: ignore[no-any-return]
+        return _extreme(sums, -1, ord)
     if ord == "nuc":
         return ops.sum(singular_values(x), -1)  # type: ignore[no-any-return]
     if ord in (2, -2):
-        return singular_values(x)[..., 0 if ord > 0 else -1]  # type: ignore[no-any-return]
+        s = singular_values(x)
+        return _extreme(s, -1, ord) if s.shape[-1] == 0 else s[..., 0 if ord > 0 else -1]
     raise ValueError(f"[norm] expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf as the order of a matrix's norm, got {ord!r}")

@@ -273,6 +273,8 @@ def _values_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
 
 def _basis_gradient(u: Tensor, s: Tensor, vh: Tensor, du: Tensor) -> Tensor:
     """What dU adds: [U (F . (U^T dU - dU^T U)) diag(S) + (I - U U^T) dU diag(1/S)] Vh, F_ij = 1 / (s_j^2 - s_i^2)."""
+    if 0 in s.shape:  # no largest s
+        return u @ vh
     row, column = ops.expand_dims(s, -2), ops.expand_dims(s, -1)
     size = ops.max(s, -1, keepdims=True)
     f = safe_reciprocal(row - column, ops.expand_dims(size, -1)) * safe_reciprocal(row + column, ops.expand_dims(size, -1))
@@ -331,6 +333,8 @@ def _eigenvalues_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
 def _eigenvectors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     """sym(V (F . V^T dV) V^T), F_ij = 1 / (w_j - w_i)"""
     w, v = eigh(operands(y)[0])
+    if 0 in w.shape:  # no largest w
+        return ops.zeros_like(v)  # type: ignore[no-any-return]
     size = ops.expand_dims(ops.max(ops.abs(w), -1, keepdims=True), -1)
     f = safe_reciprocal(ops.expand_dims(w, -2) - ops.expand_dims(w, -1), size)
     whole: Tensor = v @ (f * (swap(v) @ dy)) @ swap(v)

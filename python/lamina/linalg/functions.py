@@ -213,8 +213,8 @@ def matrix_rank(a: Tensor, rcond: float | None = None) -> Tensor:
 def cond(a: Tensor, p: Any = None) -> Tensor:
     """The condition number of each matrix of a stack: by how much A x = b can magnify a relative error.
 
-    p None or 2: largest over smallest singular value, inf for a singular matrix. p -2: the inverse of that. "fro", 1, inf, ..:
-    norm(A, p) norm(A^-1, p), which needs a square A and raises LinAlgError for a singular one.
+    p None or 2: largest over smallest singular value, inf for a singular matrix, that of zeros included. p -2: the inverse of
+    that. "fro", 1, inf, ..: norm(A, p) norm(A^-1, p), which needs a square A and raises LinAlgError for a singular one.
 
     >>> import lamina as lm, numpy as np
     >>> float(lm.linalg.cond(np.array([[4.0, 0.0], [0.0, 2.0]])))
@@ -225,7 +225,9 @@ def cond(a: Tensor, p: Any = None) -> Tensor:
         raise ValueError(f"[cond] expected a matrix with elements, got shape {a.shape}")
     if p is None or p in (2, -2):
         s = singular_values(a)
-        first, last = (0, -1) if p != -2 else (-1, 0)
-        return s[..., first] / s[..., last]  # type: ignore[no-any-return]
+        high, low = s[..., 0], s[..., -1]
+        if p == -2:
+            return low / ops.where(high == 0, 1.0, high)  # type: ignore[no-any-return]
+        return ops.where(high == 0, np.inf, high / low)  # type: ignore[no-any-return]
     a = square(a, "cond")
     return norm(a, p) * norm(inv(a), p)  # type: ignore[no-any-return]

@@ -6,6 +6,7 @@ differentiation of pseudo-inverses (1973).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -159,7 +160,8 @@ def _lstsq(a: Array, b: Array, rcond: float) -> Array:
     batch = a.shape[:-2]
     if not batch:
         return np.linalg.lstsq(a, b, rcond)[0]
-    a, b = a.reshape(-1, *a.shape[-2:]), b.reshape(-1, *b.shape[-2:])
+    count = math.prod(batch)
+    a, b = a.reshape(count, *a.shape[-2:]), b.reshape(count, *b.shape[-2:])
     results = [np.linalg.lstsq(one, side, rcond)[0] for one, side in zip(a, b, strict=True)]
     return np.array(results).reshape(*batch, a.shape[-1], b.shape[-1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def axes_of(axis: Axis, x: Tensor, where: str) -> list[int]:
     """The axes of x that are meant, each from 0 up; ValueError for one that x lacks."""
     if axis is None:
         return list(range(x.ndim))
-    axes = [axis] if isinstance(axis, (int, np.integer)) else list(axis)
+    axes = axis if isinstance(axis, Iterable) else [axis]
     return [axis_of(a, x.ndim, where) for a in axes]
 
 
