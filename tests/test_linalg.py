@@ -547,6 +547,11 @@ def test_a_program_passes_the_error_on_and_can_be_run_again():
         (lambda: la.norm(np.ones(2), "fro"), ValueError, "expected a number"),
         (lambda: la.matrix_power(np.eye(2), 0.5), TypeError, "whole number"),
         (lambda: la.lstsq(np.eye(2), np.ones(2), ridge=-1), ValueError, "ridge of 0 or more"),
+        (
+            lambda: la.inv([[1, 2], [3]]),
+            ValueError,
+            r"\[inv\] expected an array, or lists of equal lengths, got \[\[1, 2\], \[3\]\]; pad",
+        ),
         (lambda: la.trace(["a"]), TypeError, "expected numbers"),
         (lambda: la.trace(np.ones(3)), ValueError, r"\[trace\] expected a matrix"),
         (lambda: la.kron(np.ones(3), np.ones((2, 2))), ValueError, r"\[kron\] expected a matrix"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -37,7 +38,11 @@ def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
 
 def as_array(value: Any, where: str) -> Array:
     """The value as an array of a dtype that tensors have: integers become int64, half floats float32."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        given = reprlib.repr(value)
+        raise ValueError(f"[{where}] expected an array, or lists of equal lengths, got {given}; pad the shorter ones") from error
     if array.dtype in _EXACT_DTYPES:
         return array
     name = _WIDER.get(array.dtype.name, array.dtype.name)  # NumPy works this name out anew each time
