@@ -627,3 +627,29 @@ def test_what_has_no_inverse_in_floats_is_an_error_without_warnings(values):
         for f in (lm.linalg.inv, lambda a: lm.linalg.solve(a, np.ones(2))):
             with pytest.raises(lm.linalg.LinAlgError, match="singular to working precision"):
                 f(a)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [*UNARY, "solve", "solve_triangular", "lstsq", "matrix_power"])
+def test_what_overflows_does_so_without_warnings(name, dtype):
+    """Infinity in the result says it itself; of what would be nan there is a LinAlgError. Gradients, too."""
+    f = getattr(la, name)
+    most, least = float(np.finfo(dtype).max), float(np.finfo(dtype).smallest_subnormal)
+    more = {"matrix_power": (9,)}.get(name, () if name in UNARY else (np.array([most / 2, 1], dtype),))
+    x = lm.placeholder((2, 2), dtype)
+    y = f(x, *more)
+    y = y[-1] if isinstance(y, tuple) else y
+    programs = [lm.function([x], y)] if name == "matrix_rank" else [lm.function([x], t) for t in (y, lm.grad(lm.sum(y), x))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for a in (
+            np.diag([most / 2, most / 4]) + most / 8,
+            np.diag([least] * 2),
+            np.diag([most**0.6, most**-0.6]),
+            800 * np.eye(2),
+        ):
+            for program in programs:
+                try:
+                    program(a)
+                except la.LinAlgError:
+                    continue

@@ -176,7 +176,7 @@ def _expm_one(a: Array) -> Array:
         size = np.abs(a).sum(axis=0).max(initial=0)
     if size == np.inf:
         raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
-    squarings = max(0, int(np.ceil(np.log2(size / _PADE_REACH)))) if size > 0 else 0
+    squarings = int(np.ceil(np.log2(size / _PADE_REACH))) if size > _PADE_REACH else 0
     a = a * 0.5**squarings
     c, eye = _PADE, np.eye(n)
     a2 = a @ a
