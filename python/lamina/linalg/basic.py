@@ -11,8 +11,8 @@ import numpy as np
 
 from lamina import ops
 from lamina.lift import constant, operation
-from lamina.linalg.factors import singular_values
-from lamina.linalg.shapes import axes, floating, swap
+from lamina.linalg.factors import values
+from lamina.linalg.shapes import axes, floating, sized, swap
 from lamina.ops.axes import axes_of
 from lamina.tensor import Tensor
 
@@ -23,6 +23,8 @@ add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
 def scale(c: Tensor, x: Tensor) -> Tensor:
     """c x, a number times a vector or a matrix; c may be a stack of numbers of the leading axes' shape.
 
+    Errors: ValueError where an axis of c has another length than that of x, and not 1.
+
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.scale(2.0, np.eye(2))
     array([[2., 0.],
@@ -30,6 +32,11 @@ def scale(c: Tensor, x: Tensor) -> Tensor:
     """
     if c.ndim == 0:
         return ops.multiply(c, x)  # type: ignore[no-any-return]
+    if c.ndim > x.ndim or any(i != j and 1 not in (i, j) for i, j in zip(c.shape, x.shape, strict=False)):
+        raise ValueError(
+            f"[scale] expected a number or a stack of them, of the leading axes of x with shape {x.shape}, got shape {c.shape}; "
+            "to multiply by the last axes, use x * c"
+        )
     return ops.multiply(ops.reshape(c, (*c.shape, *(1 for _ in range(x.ndim - c.ndim)))), x)  # type: ignore[no-any-return]
 
 
@@ -94,7 +101,7 @@ def trace(x: Tensor) -> Tensor:
     >>> float(lm.linalg.trace(np.eye(3)))
     3.0
     """
-    m, n = axes(x, 2, "trace").shape[-2:]
+    m, n = sized(x, "trace").shape[-2:]
     return ops.sum(ops.where(constant(np.eye(m, n, dtype=bool)), x, ops.zeros_like(x)), (-2, -1))  # type: ignore[no-any-return]
 
 
@@ -114,53 +121,68 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     >>> float(lm.linalg.norm(np.array([[3.0, 0.0], [0.0, 4.0]]), "nuc"))
     7.0
     """
-    x = floating(axes(x, 1, "norm"))
+    x, ord = floating(axes(x, 1, "norm")), order_of(ord, "norm")
     along = axes_of(axis, x, "norm") if axis is not None else [*range(x.ndim)][-2:]
     if len(along) == 1:
         return _vector_norm(x, ord, along[0], keepdims)
     if len(along) != 2 or along[0] == along[1]:
         raise ValueError(f"[norm] expected one axis or two different ones, got {axis} for shape {x.shape}; None takes the last two")
     order = [*(a for a in range(x.ndim) if a not in along), *along]
-    y = _matrix_norm(ops.transpose(x, order), ord)
+    y = matrix_norm(ops.transpose(x, order), ord, "norm")
     if keepdims:
         for a in sorted(along):
             y = ops.expand_dims(y, a)
     return y
 
 
+def order_of(ord: Any, where: str) -> Any:
+    """The order of a norm, if it is None, a name or a number; infinity counts, NaN does not."""
+    if ord is None or isinstance(ord, str):
+        return ord
+    if isinstance(ord, bool) or not isinstance(ord, (int, float, np.integer, np.floating)):
+        raise TypeError(f"[{where}] expected None, a number or a name as the order of a norm, got {ord!r}; pass 2, inf or 'fro'")
+    if ord != ord:
+        raise ValueError(f"[{where}] expected a number as the order of a norm, got nan; pass 2, or None")
+    return ord
+
+
 def _vector_norm(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
     if ord is None or ord == 2:
         return ops.norm(x, axis, keepdims)  # type: ignore[no-any-return]
     if isinstance(ord, str):
-        raise ValueError(f"[norm] expected a number as the order of a vector's norm, got {ord!r}; {ord!r} is for matrices")
+        raise ValueError(f"[norm] expected a number as the order of a vector's norm, got {ord!r}; names are for matrices")
     size = ops.abs(x)
     if ord == 1:
         return ops.sum(size, axis, keepdims)  # type: ignore[no-any-return]
     if ord in (np.inf, -np.inf):
-        return _extreme(size, axis, ord, keepdims)
+        return _extreme(size, axis, ord, "norm", keepdims)
     if ord == 0:
         return ops.sum(ops.cast(ops.not_equal(x, 0.0), x.dtype), axis, keepdims)  # type: ignore[no-any-return]
     return ops.power(ops.sum(ops.power(size, float(ord)), axis, keepdims), 1 / float(ord))  # type: ignore[no-any-return]
 
 
-def _extreme(sizes: Tensor, axis: int, ord: Any, keepdims: bool = False) -> Tensor:
+def _extreme(sizes: Tensor, axis: int, ord: Any, where: str, keepdims: bool = False) -> Tensor:
     """The largest, or for an ord below 0 the smallest, along an axis; the largest of no sizes is 0."""
     if sizes.shape[axis] != 0:
         return (ops.max if ord > 0 else ops.min)(sizes, axis, keepdims)  # type: ignore[no-any-return]
     if ord > 0:
         return ops.sum(sizes, axis, keepdims)  # type: ignore[no-any-return]
-    raise ValueError(f"[norm] expected something of which one is the smallest (ord {ord}), got no elements; take a positive ord")
+    raise ValueError(f"[{where}] expected something of which one is the smallest (ord {ord}), got no elements; take a positive ord")
 
 
-def _matrix_norm(x: Tensor, ord: Any) -> Tensor:
+def matrix_norm(x: Tensor, ord: Any, where: str) -> Tensor:
+    """`norm` of matrices, for a function of the name `where`."""
     if ord is None or ord == "fro":
         return ops.norm(x, (-2, -1))  # type: ignore[no-any-return]
     if ord in (1, -1, np.inf, -np.inf):
         sums = ops.sum(ops.abs(x), -2 if abs(ord) == 1 else -1)
-        return _extreme(sums, -1, ord)
+        return _extreme(sums, -1, ord, where)
     if ord == "nuc":
-        return ops.sum(singular_values(x), -1)  # type: ignore[no-any-return]
+        return ops.sum(values(x, where), -1)  # type: ignore[no-any-return]
     if ord in (2, -2):
-        s = singular_values(x)
-        return _extreme(s, -1, ord) if s.shape[-1] == 0 else s[..., 0 if ord > 0 else -1]
-    raise ValueError(f"[norm] expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf as the order of a matrix's norm, got {ord!r}")
+        s = values(x, where)
+        return _extreme(s, -1, ord, where) if s.shape[-1] == 0 else s[..., 0 if ord > 0 else -1]
+    raise ValueError(
+        f"[{where}] expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf as the order of a matrix's norm, got {ord!r}; "
+        "take one of these; other numbers are norms of vectors, norm(x, ord, axis)"
+    )

@@ -43,15 +43,28 @@ def check_finite(where: str, a: Array) -> None:
         raise LinAlgError(f"[{where}] expected finite numbers, {which(a, bad)} holds NaN or infinity; look at where they come from")
 
 
-def singular(where: str, a: Array, remedy: str, *, most: float | None = None, name: str = "matrix") -> NoReturn:
-    """Raises for the worst matrix of a stack; `most`: the condition number that was asked for, by default `limit`."""
+def singular(
+    where: str, a: Array, remedy: str, *, conditions: Array | None = None, most: float | None = None, name: str = "matrix"
+) -> NoReturn:
+    """Raises for the worst matrix of a stack by its condition numbers, of the 2-norm unless they are given; `most` was allowed, by
+    default `limit`.
+    """
     check_finite(where, a)
-    conditions = np.atleast_1d(np.linalg.cond(a)).ravel()
+    conditions = np.atleast_1d(np.linalg.cond(a) if conditions is None else conditions).ravel()
     worst = int(np.argmax(np.where(np.isnan(conditions), np.inf, conditions)))
     raise LinAlgError(
         f"[{where}] {which(a, worst, name)} is singular to working precision: condition number {conditions[worst]:.3g}, and "
         f"beyond {most or limit(a.dtype):.2g} no digit of a {a.dtype} result is right; {remedy}"
     )
+
+
+def check_overflow(where: str, a: Array, result: Array, what: str, *, most: float = np.inf, name: str = "matrix") -> None:
+    """LinAlgError where a result is too large for its dtype, though no matrix's condition number is beyond `most`."""
+    lost = ~np.isfinite(result).all(axis=(-2, -1))
+    if lost.any() and (most == np.inf or np.all(np.linalg.cond(a) <= most)):
+        largest = f"{np.finfo(a.dtype).max:.2g}, the largest {a.dtype}"
+        called = which(a, int(np.argmax(lost)), name)
+        raise LinAlgError(f"[{where}] {what} {called} overflows: it goes beyond {largest}; scale the matrix first")
 
 
 def not_positive_definite(where: str, a: Array) -> NoReturn:

@@ -250,8 +250,13 @@ def svd(a: Tensor) -> Any:
 @operation(1)
 def singular_values(a: Tensor) -> Tensor:
     """The singular values alone, descending: half the work, and a gradient everywhere."""
-    a = matrix(a, "singular_values")
-    return host("singular_values", [a], (*a.shape[:-2], min(a.shape[-2:])))
+    return values(a, "singular_values")
+
+
+def values(a: Tensor, of: str) -> Tensor:
+    """`singular_values` within another function, whose name the errors have."""
+    a = matrix(a, of)
+    return host("singular_values", [a], (*a.shape[:-2], min(a.shape[-2:])), **({} if of == "singular_values" else {"of": of}))
 
 
 def _decompose_svd(a: Array) -> tuple[Array, Array, Array]:
@@ -260,8 +265,8 @@ def _decompose_svd(a: Array) -> tuple[Array, Array, Array]:
     return u, s, vh
 
 
-def _singular_values(a: Array) -> Array:
-    check_finite("svd", a)
+def _singular_values(a: Array, of: str = "singular_values") -> Array:
+    check_finite(of, a)
     return np.linalg.svd(a, compute_uv=False)
 
 

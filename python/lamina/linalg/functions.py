@@ -13,12 +13,12 @@ import numpy as np
 from lamina import ops
 from lamina.function import grad
 from lamina.lift import operation
-from lamina.linalg.basic import norm
-from lamina.linalg.errors import LinAlgError, check_finite
-from lamina.linalg.factors import singular_values
+from lamina.linalg.basic import matrix_norm, order_of
+from lamina.linalg.errors import LinAlgError, check_finite, check_overflow
+from lamina.linalg.factors import values
 from lamina.linalg.host import define, host, operands
-from lamina.linalg.shapes import identity, matrix, square, swap
-from lamina.linalg.solving import inv
+from lamina.linalg.shapes import cutoff, identity, matrix, square, swap
+from lamina.linalg.solving import inverse
 from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -62,7 +62,7 @@ def _cofactors(a: Array) -> Array:
 def _cofactors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     """By the derivative of det(A) A^-T."""
     (a,) = operands(y)
-    formula = ops.expand_dims(ops.expand_dims(det(a), -1), -1) * swap(inv(a))
+    formula = ops.expand_dims(ops.expand_dims(det(a), -1), -1) * swap(inverse(a, "det"))
     return grad(formula, a, dy)  # type: ignore[no-any-return]
 
 
@@ -90,7 +90,7 @@ def slogdet(a: Tensor) -> Any:
 
 
 def _slogdet_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
-    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * swap(inv(operands(y)[0]))  # type: ignore[no-any-return]
+    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * swap(inverse(operands(y)[0], "slogdet"))  # type: ignore[no-any-return]
 
 
 def _slogdet(a: Array) -> tuple[Array, Array]:
@@ -117,7 +117,7 @@ def matrix_power(a: Tensor, n: int) -> Tensor:
     a = square(a, "matrix_power")
     if n == 0:
         return ops.broadcast_to(identity(a.shape[-1], a.dtype), a.shape)  # type: ignore[no-any-return]
-    base, left = (inv(a) if n < 0 else a), abs(int(n))
+    base, left = (inverse(a, "matrix_power") if n < 0 else a), abs(int(n))
     result: Tensor | None = None
     while left:
         if left & 1:
@@ -133,7 +133,7 @@ def expm(a: Tensor) -> Tensor:
     """The matrix exponential I + A + A^2 / 2! + .., of each matrix (.., n, n) of a stack.
 
     Its gradient is the upper right block of expm [[A^T, dL], [0, A^T]].
-    Errors: LinAlgError where A is not finite.
+    Errors: LinAlgError where A is not finite, or e^A overflows.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.expm(np.zeros((2, 2)))
@@ -167,13 +167,14 @@ def _expm(a: Array) -> Array:
     result = np.empty(a.shape)
     for index in np.ndindex(a.shape[:-2]):
         result[index] = _expm_one(a[index].astype(np.float64))
+    result = result.astype(a.dtype)
+    check_overflow("expm", a, result, "the exponential of")
     return result
 
 
 def _expm_one(a: Array) -> Array:
     n = a.shape[-1]
-    with np.errstate(over="ignore"):
-        size = np.abs(a).sum(axis=0).max(initial=0)
+    size = np.abs(a).sum(axis=0).max(initial=0)
     if size == np.inf:
         raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
     squarings = int(np.ceil(np.log2(size / _PADE_REACH))) if size > _PADE_REACH else 0
@@ -202,10 +203,10 @@ def matrix_rank(a: Tensor, rcond: float | None = None) -> Tensor:
     1
     """
     a = matrix(a, "matrix_rank")
+    cut = cutoff(a, rcond, "matrix_rank")
     if 0 in a.shape[-2:]:
         return ops.full(a.shape[:-2], 0, "int64")
-    s = singular_values(a)
-    cut = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
+    s = values(a, "matrix_rank")
     return ops.sum(ops.cast(ops.greater(s, ops.max(s, -1, keepdims=True) * cut), "int64"), -1)  # type: ignore[no-any-return]
 
 
@@ -220,14 +221,14 @@ def cond(a: Tensor, p: Any = None) -> Tensor:
     >>> float(lm.linalg.cond(np.array([[4.0, 0.0], [0.0, 2.0]])))
     2.0
     """
-    a = matrix(a, "cond")
+    a, p = matrix(a, "cond"), order_of(p, "cond")
     if 0 in a.shape[-2:]:
-        raise ValueError(f"[cond] expected a matrix with elements, got shape {a.shape}")
+        raise ValueError(f"[cond] expected a matrix with elements, got shape {a.shape}; norms of nothing have no quotient")
     if p is None or p in (2, -2):
-        s = singular_values(a)
+        s = values(a, "cond")
         high, low = s[..., 0], s[..., -1]
         if p == -2:
             return low / ops.where(high == 0, 1.0, high)  # type: ignore[no-any-return]
         return ops.where(high == 0, np.inf, high / low)  # type: ignore[no-any-return]
     a = square(a, "cond")
-    return norm(a, p) * norm(inv(a), p)  # type: ignore[no-any-return]
+    return matrix_norm(a, p, "cond") * matrix_norm(inverse(a, "cond"), p, "cond")

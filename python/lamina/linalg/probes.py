@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.linalg.errors import limit, singular
+from lamina.linalg.errors import check_overflow, limit, singular
 
 Array = np.ndarray[Any, Any]
 
@@ -44,9 +44,10 @@ def trusted(
         singular(where, a, remedy, most=most, name=name)
     most = most or limit(a.dtype)
     # the mean of |A^-1 r|^2 over such r is |A^-1|_F^2
-    with np.errstate(over="ignore", invalid="ignore"):
-        estimate = np.sqrt(np.square(x[..., k:]).sum(axis=(-2, -1)) / _PROBES) * np.sqrt(np.square(a).sum(axis=(-2, -1)))
+    estimate = np.sqrt(np.square(x[..., k:]).sum(axis=(-2, -1)) / _PROBES) * np.sqrt(np.square(a).sum(axis=(-2, -1)))
     near = not np.all(estimate <= 0.1 * most)  # True for NaN, too
-    if near and not (np.isfinite(x).all() and np.all(np.linalg.cond(a) <= most)):
+    if near and not np.all(np.linalg.cond(a) <= most):
         singular(where, a, remedy, most=most, name=name)
+    if near:
+        check_overflow(where, a, x[..., k:], "the inverse of", name=name)
     return x[..., :k]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import ops
+from lamina import checks, ops
 from lamina.lift import constant
 from lamina.tensor import Tensor
 
@@ -14,7 +14,8 @@ from lamina.tensor import Tensor
 def axes(x: Tensor, least: int, where: str) -> Tensor:
     """x, if it has that many axes."""
     if x.ndim < least:
-        raise ValueError(f"[{where}] expected {('a vector (.., n)', 'a matrix (.., m, n)')[least - 1]}, got shape {x.shape}")
+        expected = ("a vector (.., n)", "a matrix (.., m, n)")[least - 1]
+        raise ValueError(f"[{where}] expected {expected}, got shape {x.shape}; add an axis with reshape or expand_dims")
     return x
 
 
@@ -23,18 +24,32 @@ def floating(x: Tensor) -> Tensor:
     return x if x.dtype.startswith("float") else ops.cast(x, "float64")
 
 
+def sized(x: Tensor, where: str) -> Tensor:
+    """x, if it is a stack of matrices of known size."""
+    if not all(isinstance(n, int) for n in axes(x, 2, where).shape[-2:]):
+        remedy = "only leading axes may be None: give the placeholder the matrix's size"
+        raise ValueError(f"[{where}] expected a matrix (.., m, n) of known size, got shape {x.shape}; {remedy}")
+    return x
+
+
 def matrix(x: Tensor, where: str) -> Tensor:
     """x as a stack of matrices of known size, in floats."""
-    if x.ndim < 2 or not all(isinstance(n, int) for n in x.shape[-2:]):
-        raise ValueError(f"[{where}] expected a matrix (.., m, n) of known size, got shape {x.shape}")
-    return floating(x)
+    return floating(sized(x, where))
+
+
+def cutoff(a: Tensor, rcond: float | None, where: str) -> float:
+    """Up to which part of the largest singular value others count as 0: rcond, by default max(m, n) eps."""
+    if rcond is None:
+        return max(a.shape[-2:]) * float(np.finfo(a.dtype).eps)  # type: ignore[no-any-return]
+    return checks.number(where, "rcond", rcond, 0)
 
 
 def square(x: Tensor, where: str) -> Tensor:
     """x as a stack of square matrices, in floats."""
     x = matrix(x, where)
     if x.shape[-1] != x.shape[-2]:
-        remedy = "; use lstsq or pinv for others" if where in ("inv", "solve") else ""
+        others = {"inv": "use lstsq or pinv", "solve": "use lstsq or pinv", "cond": "take p None, 2 or -2"}
+        remedy = f"; {others[where]} for others" if where in others else ""
         raise ValueError(f"[{where}] expected a square matrix (.., n, n), got shape {x.shape}{remedy}")
     return x
 
@@ -67,11 +82,11 @@ def _spread(x: Tensor, batch: list[Any]) -> Tensor:
 
 def system(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor, bool]:
     """Both sides as stacks of matrices of one batch and one dtype, and whether b was a vector."""
-    b = floating(b)
-    vector = b.ndim == 1
+    given, vector = b.shape, b.ndim == 1
     b = matrix(ops.expand_dims(b, -1) if vector else b, where)
     if b.shape[-2] != a.shape[-2]:
-        raise ValueError(f"[{where}] expected b with {a.shape[-2]} rows for A of shape {a.shape}, got shape {b.shape}")
+        remedy = f"give b one row, or number, for each row of A: ({a.shape[-2]},) or (.., {a.shape[-2]}, k)"
+        raise ValueError(f"[{where}] expected b with {a.shape[-2]} rows for A of shape {a.shape}, got shape {given}; {remedy}")
     a, b = same_stack(a, b, where)
     return a, b, vector
 

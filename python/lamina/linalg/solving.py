@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from lamina import ops
+from lamina import checks, ops
 from lamina.lift import operation
-from lamina.linalg.errors import check_finite, limit, singular
+from lamina.linalg.errors import check_finite, check_overflow, limit, singular
 from lamina.linalg.host import define, host, operands, options_of
 from lamina.linalg.probes import trusted
-from lamina.linalg.shapes import identity, matrix, square, swap, system
+from lamina.linalg.shapes import cutoff, identity, matrix, square, swap, system
 from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -29,30 +29,36 @@ def inv(a: Tensor) -> Tensor:
     """A^-1, of each matrix (.., n, n) of a stack. dL/dA = -A^-T dL/dA^-1 A^-T.
 
     Errors: LinAlgError where the condition number ||A|| ||A^-1|| (1-norm) is beyond 1 / eps; it names the number and the matrix.
+    Where A^-1 overflows, another says so.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.inv(np.array([[2.0, 0.0], [0.0, 4.0]]))
     array([[0.5 , 0.  ],
            [0.  , 0.25]])
     """
-    a = square(a, "inv")
-    return host("inv", [a], a.shape)
+    return inverse(a, "inv")
+
+
+def inverse(a: Tensor, of: str) -> Tensor:
+    """`inv` within another function, whose name the errors have."""
+    a = square(a, of)
+    return host("inv", [a], a.shape, **({} if of == "inv" else {"of": of}))
 
 
 def _one_norm(a: Array) -> Array:
     return np.abs(a).sum(axis=-2).max(axis=-1, initial=0)  # type: ignore[no-any-return]
 
 
-def _inv(a: Array) -> Array:
-    check_finite("inv", a)
+def _inv(a: Array, of: str = "inv") -> Array:
+    check_finite(of, a)
     try:
         result = np.linalg.inv(a)
     except np.linalg.LinAlgError:
-        singular("inv", a, REMEDY)
-    with np.errstate(over="ignore", invalid="ignore"):
-        sound = _one_norm(a) * _one_norm(result) <= limit(a.dtype)  # False for NaN, too
-    if not np.all(sound):
-        singular("inv", a, REMEDY)
+        singular(of, a, REMEDY)
+    conditions = _one_norm(a) * _one_norm(result)
+    if not np.all(conditions <= limit(a.dtype)):  # of NaN, too
+        check_overflow(of, a, result, "the inverse of", most=limit(a.dtype))
+        singular(of, a, REMEDY, conditions=conditions)
     return result
 
 
@@ -69,20 +75,21 @@ def pinv(a: Tensor, rcond: float | None = None) -> Tensor:
     """The pseudo-inverse A^+, (.., n, m) of (.., m, n): V diag(1 / s) U^T over the singular values s > rcond max s.
 
     rcond: max(m, n) eps by default. The gradient (Golub and Pereyra) holds while the rank stays the same.
+    Errors: ValueError for an rcond that is negative or not finite; LinAlgError where A is not finite, or A^+ overflows.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.pinv(np.array([[2.0], [0.0]]))
     array([[0.5, 0. ]])
     """
     a = matrix(a, "pinv")
-    m, n = a.shape[-2:]
-    cut = max(m, n) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
-    return host("pinv", [a], (*a.shape[:-2], n, m), rcond=cut)
+    return host("pinv", [a], swap(a).shape, rcond=cutoff(a, rcond, "pinv"))
 
 
 def _pinv(a: Array, rcond: float) -> Array:
     check_finite("pinv", a)
-    return np.linalg.pinv(a, rcond)
+    result = np.linalg.pinv(a, rcond)
+    check_overflow("pinv", a, result, "the pseudo-inverse of")
+    return result
 
 
 def _pinv_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
@@ -134,7 +141,7 @@ def lstsq(a: Tensor, b: Tensor, *, ridge: float = 0.0, rcond: float | None = Non
 
     With a ridge l it solves the taller system [A; sqrt(l) I] x = [b; 0] and never forms A^T A. rcond: singular values below
     rcond times the largest count as 0, by default max(m, n) eps. The gradient holds while A's rank stays the same.
-    Errors: ValueError for a negative ridge, LinAlgError where A is not finite.
+    Errors: ValueError for a ridge or an rcond that is negative or not finite, LinAlgError where A is not finite.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]))
@@ -142,16 +149,14 @@ def lstsq(a: Tensor, b: Tensor, *, ridge: float = 0.0, rcond: float | None = Non
     >>> lm.linalg.lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0]), ridge=2.0)
     array([1.])
     """
-    if not ridge >= 0:
-        raise ValueError(f"[lstsq] expected a ridge of 0 or more, got {ridge}")
+    ridge = checks.number("lstsq", "ridge", ridge, 0)
     a, b, vector = system(matrix(a, "lstsq"), b, "lstsq")
     n = a.shape[-1]
     if ridge:
         pads = [(0, 0)] * (a.ndim - 2) + [(0, n), (0, 0)]
         below = ops.broadcast_to(identity(n, a.dtype) * float(np.sqrt(ridge)), (*a.shape[:-2], n, n))
         a, b = ops.concatenate([a, below], -2), ops.pad(b, pads)
-    cut = max(a.shape[-2:]) * float(np.finfo(a.dtype).eps) if rcond is None else float(rcond)
-    x = host("lstsq", [a, b], (*a.shape[:-2], n, b.shape[-1]), rcond=cut)
+    x = host("lstsq", [a, b], (*a.shape[:-2], n, b.shape[-1]), rcond=cutoff(a, rcond, "lstsq"))
     return ops.squeeze(x, -1) if vector else x
 
 
