@@ -83,6 +83,13 @@ def test_a_models_dtype_is_that_of_its_inputs():
     assert lm.Model(i, i + 1).dtype == "float32"
 
 
+def test_a_sequentials_dtype_is_that_of_its_input():
+    assert lm.Sequential(lm.Input(3, dtype="float64"), lm.Dense(2)).dtype == "float64"
+    assert lm.Sequential(lm.Input(3, dtype="int64"), lm.Embedding(4, 2), dtype="float64").outputs[0].dtype == "float64"
+    with pytest.raises(ValueError, match=r"expected float64, got 'input' of float32; make it by lm.Input\(..., dtype='float64'\)"):
+        lm.Sequential(lm.Input(3), lm.Dense(2), dtype="float64")
+
+
 def test_integers_reach_an_embedding():
     net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(1), seed=0)
     assert net.predict(np.array([[0, 1, 2], [2, 3, 4]], np.int32)).shape == (2, 1)

@@ -21,7 +21,8 @@ class Sequential(Model):
     """Layers one after the other: the output of each is the input of the next.
 
     It is untouched until it sees data: the first `fit`, `predict` or `train_step` builds it for the shape of x without the batch
-    axis; `build` does so explicitly. Floating-point data become `dtype`.
+    axis; `build` does so explicitly. Floating-point data become `dtype`: float32 (None, too) or float64, or that of a first
+    argument `lm.Input(..., dtype="float64")`; ValueError where both are given and differ.
 
     >>> net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(1), seed=0)
     >>> net.predict(np.ones((2, 3))).shape
@@ -30,8 +31,10 @@ class Sequential(Model):
 
     _before: Attributes  # the layers' attributes from before the network was built
 
-    def __init__(self, *layers: Any, seed: int | None = None, dtype: str = "float32"):
-        self._start(seed, dtype)
+    def __init__(self, *layers: Any, seed: int | None = None, dtype: str | None = None):
+        if layers and isinstance(layers[0], Tensor):
+            dtype = feed.float_type({layers[0].name or INPUT: layers[0]}, {}, dtype)
+        self._start(seed, FLOATS[0] if dtype is None else dtype)
         self._stacked = list(layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, (Layer, Model)) and not (i == 0 and isinstance(layer, Tensor)):
