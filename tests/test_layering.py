@@ -164,6 +164,7 @@ LEVELS = [
         "fit",
         "sources",
         "all_data",
+        "problems",
         "per_sample",
         "readout",
         "history",

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import gc
+import pickle
+import weakref
+
 import numpy as np
 import pytest
 
 import lamina as lm
 from lamina import _core as core
+from lamina import feed
+from lamina.all_data import AllData
 from lamina.flat import FlatNetwork
-from lamina.optim.least_squares import LeastSquares
+from lamina.optim.least_squares import LeastSquares, Squares
 from lamina.samplewise import is_samplewise, jacobian_rows, resolved
+from lamina.sources import with_finite_targets
 
 
 def networks():
@@ -48,7 +57,7 @@ def flat_problem(x, y, n, seed=0, may_be_dual=False, weights=None):
     data = rng.normal(size=(n, *net.inputs[0].shape[1:]))
     target = rng.normal(size=(n, net.outputs[0].shape[1]))
     scale = np.ones_like(target) if weights is None else weights
-    return LeastSquares(network, [data], target, scale, may_be_dual=may_be_dual), network, data, target
+    return LeastSquares(network, Squares([data], target, scale), may_be_dual=may_be_dual), network, data, target
 
 
 def numeric_jacobian(network, data, target):
@@ -255,6 +264,13 @@ def small(seed=0, dtype="float32"):
     return lm.Sequential(lm.Dense(10, "tanh"), lm.Dense(1), seed=seed, dtype=dtype)
 
 
+def descent_of(net, x, y):
+    """What `fit` would drive."""
+    source = AllData(net, with_finite_targets(net, feed.samples(net, x, y, None)), {})
+    source.prepare()
+    return source.descent
+
+
 def test_the_stops():
     x, y = sinc()
     for options, reason in [
@@ -446,12 +462,15 @@ def test_where_rounding_has_spoilt_the_pairs_a_step_goes_along_minus_g():
     net = small(dtype="float64")
     optimizer = lm.optim.LBFGS()
     net.fit(x, y, loss="mse", optimizer=optimizer, epochs=9, verbose=0)
-    theta, f, g = optimizer._at
-    optimizer._pairs.direction = lambda: g
-    assert optimizer.advance() < f
-    step = optimizer._at[0] - theta
+    descent = descent_of(net, x, y)
+    descent.advance()
+    theta, f, g = descent.at
+    assert len(descent.pairs) == 10
+    descent.pairs.direction = lambda: g
+    assert descent.advance() < f
+    step = descent.at[0] - theta
     np.testing.assert_allclose(step @ g, -np.linalg.norm(step) * np.linalg.norm(g))
-    assert len(optimizer._pairs) == 1
+    assert len(descent.pairs) == 1
 
 
 def test_lbfgs_finds_the_minimum_of_a_quadratic(rng):
@@ -467,13 +486,12 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic(rng):
 
 def test_every_step_satisfies_the_wolfe_conditions():
     x, y = sinc(100)
-    net = small(dtype="float64")
-    optimizer = lm.optim.LBFGS()
-    net.fit(x, y, loss="mse", optimizer=optimizer, epochs=1, verbose=0)
+    descent = descent_of(small(dtype="float64").build(1).compile("mse", lm.optim.LBFGS()), x, y)
+    descent.advance()
     for _ in range(40):
-        theta, f, g = optimizer._at
-        assert optimizer.advance() == optimizer._at[1]
-        new, f_new, g_new = optimizer._at
+        theta, f, g = descent.at
+        assert descent.advance() == descent.at[1]
+        new, f_new, g_new = descent.at
         step = new - theta
         assert f_new <= f + 1e-4 * (g @ step)
         assert abs(g_new @ step) <= 0.9 * abs(g @ step)
@@ -491,7 +509,8 @@ def test_lbfgs_beside_scipy():
         start = np.concatenate([p.ravel() for p in net.parameters.values()])
         optimizer = lm.optim.LBFGS()
         history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=150, verbose=0)
-        found = minimize(optimizer._problem, start, jac=True, method="L-BFGS-B", options={"maxiter": 150, "ftol": 0, "gtol": 0})
+        loss = descent_of(net, x, y).value
+        found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 150, "ftol": 0, "gtol": 0})
         ratios.append(history.history["loss"][-1] / found.fun)
         spent.append(optimizer.evaluations / found.nfev)
     assert np.median(ratios) <= 1
@@ -568,10 +587,41 @@ def test_configurations_make_equal_optimizers():
 
 def test_a_step_far_better_than_promised_is_no_overflow():
     """L falls by 1 where the model promised 1e-150."""
+    from lamina.optim.damped_steps import factor_of_mu
     from lamina.optim.least_squares import Primal, Solver
-    from lamina.optim.levenberg_marquardt import Here
 
-    optimizer, d = lm.optim.LevenbergMarquardt(), np.array([1e-150])
-    here = Here(np.zeros(1), 0.0, 1.0, 1.0, 1.0)
     model = Primal(np.zeros((1, 1)), np.array([-1.0]), 1.0, Solver(1))
-    assert optimizer._factor(1.0, d, 1.0, here, model) == optimizer.mu_dec
+    assert factor_of_mu(1.0, np.array([1e-150]), 1.0, 1.0, model) == 0.0
+
+
+@pytest.mark.parametrize("make", [lm.optim.LevenbergMarquardt, lambda: lm.optim.LBFGS(history=4)], ids=["lm", "lbfgs"])
+@pytest.mark.parametrize("ending", ["epochs", "interruption", "error"])
+def test_after_a_fit_a_network_is_copied_and_goes_on_with_the_same_bits(make, ending):
+    x, y = sinc(60)
+    copies = []
+
+    def end(epoch, logs):
+        copies.append(copy.deepcopy(net))  # and within one
+        if epoch == 4 and ending != "epochs":
+            raise KeyboardInterrupt if ending == "interruption" else OSError
+
+    net = small()
+    with contextlib.suppress(OSError):
+        callback = lm.callbacks.LambdaCallback(on_epoch_end=end)
+        net.fit(x, y, loss="mse", optimizer=make(), epochs=5, callbacks=[callback], verbose=0)
+    several = [net, pickle.loads(pickle.dumps(net)), copy.deepcopy(net), copies[-1]]
+    assert len(copies) == 5
+    losses = [n.fit(x, y, epochs=4, verbose=0)["loss"] for n in several]
+    for other in losses[1:]:
+        np.testing.assert_array_equal(other, losses[0])
+
+
+@pytest.mark.parametrize("optimizer", [lm.optim.LevenbergMarquardt(), lm.optim.LBFGS()], ids=["lm", "lbfgs"])
+def test_after_a_fit_nothing_holds_its_data(optimizer):
+    x, y = sinc(60)
+    net = small(dtype="float64")
+    net.fit(x, y, loss="mse", optimizer=optimizer, epochs=2, verbose=0)
+    data = weakref.ref(x)
+    del x
+    gc.collect()
+    assert data() is None

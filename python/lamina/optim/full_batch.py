@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -15,18 +15,21 @@ from lamina.optim.base import Optimizer
 from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
+Options = TypeVar("Options", bound="FullBatch")
 
 
 class FullBatch(Optimizer, ABC):
     """Base of optimizers whose epoch is one step on all data. `fit` drives them; its batch_size and shuffle mean nothing to them.
 
     They compute in float64 whatever the network's type, on the network as `evaluate` sees it (no dropout, running statistics).
+    They hold options and state; the network and the data are a `Descent`'s, which ends with the fit.
     `stop_reason` tells after a fit why it ended: None where the epochs ran out.
     """
 
     stop_reason: str | None = None
     all_data = True
-    needs_residuals = False  # whether it takes the errors (LeastSquares) instead of the loss
+    needs_residuals = False  # whether it takes the errors (Squares) instead of the loss as a function of the weights
+    max_fail: int | None = None  # epochs without a lower val_loss that end a fit; None: they do not
 
     def _limits(self, goal: float, max_seconds: float | None) -> None:
         super().__init__(1.0)
@@ -54,19 +57,29 @@ class FullBatch(Optimizer, ABC):
     def effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
         raise TypeError(f"[{self._where}] expected all data at once, got a batch; call net.fit(x, y, epochs=...)")
 
-    def start(self, network: FlatNetwork, problem: Any) -> None:
-        """Takes a network and its data; steps follow."""
-        self.stop_reason = None
-        self._network, self._problem = network, problem
+    @abstractmethod
+    def begin(self, network: FlatNetwork, problem: Any) -> Descent[Any]:
+        """The steps of one fit; `problem`: Squares where it `needs_residuals`, else weights -> (loss, gradient)."""
+
+
+class Descent(ABC, Generic[Options]):
+    """The steps of one fit, with all that only it needs: the network as it computes it, the data, and what it knows of them."""
+
+    def __init__(self, optimizer: Options, network: FlatNetwork):
+        self.optimizer, self.network = optimizer, network
         self._begun = time.perf_counter()
+        optimizer.stop_reason = None
 
     @abstractmethod
     def advance(self) -> float:
-        """One step: the loss after it. The network has the new weights."""
+        """One step: the loss after it. The network has the new weights; the optimizer's `stop_reason` is set if it was the last."""
 
     def _take_over(self, theta: Any, **state: Any) -> None:
         """Ends a step: new weights, new state by name, and the count of steps; all at once, so that Ctrl-C cannot part them."""
-        self._network.commit(theta, {self.state[name]: value for name, value in state.items()})
+        self.network.commit(theta, {self.optimizer.state[name]: value for name, value in state.items()})
+
+    def _reached(self, loss: float) -> bool:
+        return loss <= self.optimizer.goal
 
     def _late(self) -> bool:
-        return self.max_seconds is not None and time.perf_counter() - self._begun >= self.max_seconds
+        return self.optimizer.max_seconds is not None and time.perf_counter() - self._begun >= self.optimizer.max_seconds

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from lamina import checks
 from lamina.flat import FlatNetwork
-from lamina.optim.full_batch import FullBatch
+from lamina.optim.full_batch import Descent, FullBatch
 from lamina.optim.pairs import Pairs
+from lamina.optim.wolfe import Point, search
 
 Array = np.ndarray[Any, Any]
 Value = Callable[[Array], tuple[float, Array]]
-
-SUFFICIENT, CURVATURE = 1e-4, 0.9  # c1, c2 of the Wolfe conditions (Nocedal and Wright 2006, chapter 3)
-
-
-class Point(NamedTuple):
-    """A place on the search line: step length, loss, slope along the line, gradient, weights."""
-
-    t: float
-    f: float
-    slope: float
-    g: Array
-    theta: Array
 
 
 class LBFGS(FullBatch):
@@ -66,7 +55,7 @@ class LBFGS(FullBatch):
         self.tol_change = self._number("tol_change", tol_change, 0)
         self.max_evaluations = checks.integer(self._where, "max_evaluations", max_evaluations)
         self.evaluations = 0
-        self._changed = False  # whether the pairs are others than the state's
+        self._newer: Pairs | None = None  # than the state's, which is what a checkpoint holds; they work in memory of their own
 
     def check_state(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         expected = (2, self.history, self.history)
@@ -80,127 +69,108 @@ class LBFGS(FullBatch):
             self._vector("count", 0.0)
             self._vector("pairs", np.zeros((2, self.history, size), np.float32))
             self._vector("products", np.zeros((2, self.history, self.history)))
-        elif self._changed:  # the state is what a checkpoint holds; the pairs themselves work in memory
-            for name, rows in zip(("pairs", "products"), self._pairs.arrays(), strict=True):
+        elif self._newer is not None:
+            for name, rows in zip(("pairs", "products"), self._newer.arrays(), strict=True):
                 whole = np.zeros(tuple(self.state[name].shape), rows.dtype)
                 whole[tuple(slice(0, n) for n in rows.shape)] = rows
                 self.state[name].value = whole
-            self.state["count"].value = float(len(self._pairs))
-            self._changed = False
+            self.state["count"].value = float(len(self._newer))
+        self._newer = None
 
-    def start(self, network: FlatNetwork, problem: Value) -> None:
-        super().start(network, problem)
-        self._at: tuple[Array, float, Array] | None = None
+    def begin(self, network: FlatNetwork, problem: Value) -> QuasiNewton:
+        return QuasiNewton(self, network, problem)
+
+    def pairs(self) -> Pairs:
+        """Those of the state."""
+        count = int(self.state["count"].value)
+        pairs = Pairs(self.history, int(self.state["theta"].shape[0]))
+        pairs.load(self.state["pairs"].value[:, :count], self.state["products"].value[:, :count, :count])
+        return pairs
+
+    def keep(self, pairs: Pairs) -> None:
+        """Takes pairs that have changed."""
+        self._newer = pairs
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_newer": None}
+
+
+class QuasiNewton(Descent[LBFGS]):
+    """The steps of `LBFGS` on one loss, value(weights) -> (loss, gradient)."""
+
+    def __init__(self, optimizer: LBFGS, network: FlatNetwork, value: Value):
+        super().__init__(optimizer, network)
+        self.value = value
+        self.at: tuple[Array, float, Array] | None = None  # weights, loss and gradient of the last step's end
 
     def advance(self) -> float:
-        theta = self._network.load()
-        if self._at is None or self._at[0] is not theta:
-            self._at = self._look(theta)
-        _, f, g = self._at
+        theta = self.network.load()
+        if self.at is None or self.at[0] is not theta:
+            self.at = self._look(theta)
+        _, f, g = self.at
         if not math.isfinite(f):
             return math.nan
-        if f <= self.goal:
-            self.stop_reason = "goal"
-        elif self._pairs.largest <= self.tol_grad:
-            self.stop_reason = "gradient"
-        elif self._late():
-            self.stop_reason = "time"
-        if self.stop_reason is not None:
-            self._take_over(theta)
-            return f
-        return self._move(theta, f, g)
+        reason = self._reason(f)
+        if reason is None:
+            return self._move(theta, f, g)
+        self._take_over(theta)
+        self.optimizer.stop_reason = reason
+        return f
+
+    def _reason(self, f: float) -> str | None:
+        """Why there is no step from here, if there is none."""
+        if self._reached(f):
+            return "goal"
+        if self.pairs.largest <= self.optimizer.tol_grad:
+            return "gradient"
+        return "time" if self._late() else None
 
     def _look(self, theta: Array) -> tuple[Array, float, Array]:
         """Where steps start from; the first one with the state's pairs, which may come from a file."""
-        self.evaluations += 1
-        f, g = self._problem(theta)
-        if self._at is None:
-            count = int(self.state["count"].value)
-            self._pairs = Pairs(self.history, len(theta))
-            self._pairs.load(self.state["pairs"].value[:, :count], self.state["products"].value[:, :count, :count])
-        self._pairs.look(g)
+        f, g = self._evaluate(theta)
+        if self.at is None:
+            self.pairs = self.optimizer.pairs()
+        self.pairs.look(g)
         return theta, f if np.isfinite(g).all() else math.inf, g
 
+    def _evaluate(self, theta: Array) -> tuple[float, Array]:
+        self.optimizer.evaluations += 1
+        return self.value(theta)
+
     def _move(self, theta: Array, f: float, g: Array) -> float:
-        d = self._pairs.direction()
+        d = self.pairs.direction()
         slope = float(d @ g)
-        first = 1.0 if len(self._pairs) else min(1.0, 1.0 / max(float(np.abs(g).sum()), 1e-300))
+        first = 1.0 if len(self.pairs) else min(1.0, 1.0 / max(float(np.abs(g).sum()), 1e-300))
         found = self._search(d, Point(0.0, f, slope, g, theta), first) if slope < 0 else None
-        if found is None and len(self._pairs):  # rounding has spoilt H: along -g
-            self._pairs, self._changed = Pairs(self.history, len(g)), True
-            self._pairs.look(g)
+        if found is None and len(self.pairs):  # rounding has spoilt H: along -g
+            self.pairs = Pairs(self.optimizer.history, len(g))
+            self.optimizer.keep(self.pairs)
+            self.pairs.look(g)
             return self._move(theta, f, g)
         if found is None:
             self._take_over(theta)
-            self.stop_reason = "line"
+            self.optimizer.stop_reason = "line"
             return f
         step = found.t * d
         self._take_over(found.theta)
-        self._pairs.add(step, found.g)
-        self._at, self._changed = (found.theta, found.f, found.g), True
-        if found.f <= self.goal:
-            self.stop_reason = "goal"
-        elif abs(f - found.f) <= self.tol_change and np.abs(step).max() <= self.tol_change:
-            self.stop_reason = "change"
+        self.pairs.add(step, found.g)
+        self.optimizer.keep(self.pairs)
+        self.at = (found.theta, found.f, found.g)
+        tolerance = self.optimizer.tol_change
+        if self._reached(found.f):
+            self.optimizer.stop_reason = "goal"
+        elif abs(f - found.f) <= tolerance and np.abs(step).max() <= tolerance:
+            self.optimizer.stop_reason = "change"
         return found.f
 
-    # ---- the line search ----
-
     def _search(self, d: Array, start: Point, t: float) -> Point | None:
-        """A point start + t d that satisfies the strong Wolfe conditions; else the lowest one found, None if none is lower."""
+        """A point start + t d to go to."""
 
         def at(t: float) -> Point:
-            self.evaluations += 1
             theta = start.theta + t * d
-            f, g = self._problem(theta)
+            f, g = self._evaluate(theta)
             slope = float(d @ g)  # finite only where g is
             finite = math.isfinite(f) and math.isfinite(slope)
             return Point(t, f, slope, g, theta) if finite else Point(t, math.inf, math.inf, g, theta)
 
-        before, left = start, self.max_evaluations
-        while left > 0:
-            now, left = at(t), left - 1
-            if now.f > start.f + SUFFICIENT * t * start.slope or (before.t > 0 and now.f >= before.f):
-                return self._zoom(at, start, before, now, left)
-            if abs(now.slope) <= -CURVATURE * start.slope:
-                return now
-            if now.slope >= 0:
-                return self._zoom(at, start, now, before, left)
-            further = cubic_minimum(before, now)
-            low, high = now.t + 0.1 * (now.t - before.t), now.t * 10
-            before, t = now, min(max(further if further is not None else high, low), high)
-        return before if before.f < start.f else None
-
-    def _zoom(self, at: Callable[[float], Point], start: Point, low: Point, high: Point, left: int) -> Point | None:
-        """The interval between `low`, the lowest so far, and `high` holds a point that is wanted."""
-        for _ in range(left):
-            width = high.t - low.t
-            if abs(width) * max(abs(start.slope), 1.0) < 1e-16 * max(abs(low.t), 1e-300):
-                break
-            t = cubic_minimum(low, high) if math.isfinite(high.f) else None
-            inside = 0.1 * width  # not too near to an end: that would not shrink the interval
-            bounds = sorted((low.t + inside, high.t - inside))
-            now = at(min(max(t, bounds[0]), bounds[1]) if t is not None else low.t + 0.5 * width)
-            if now.f > start.f + SUFFICIENT * now.t * start.slope or now.f >= low.f:
-                high = now
-                continue
-            if abs(now.slope) <= -CURVATURE * start.slope:
-                return now
-            if now.slope * width >= 0:
-                high = low
-            low = now
-        return low if low.t > 0 and low.f < start.f else None
-
-
-def cubic_minimum(a: Point, b: Point) -> float | None:
-    """Where the cubic through two values and slopes is lowest; None where it has no minimum (Nocedal and Wright, 3.59)."""
-    if a.t == b.t or not math.isfinite(b.f) or not math.isfinite(a.f):
-        return None
-    d1 = a.slope + b.slope - 3 * (a.f - b.f) / (a.t - b.t)
-    square = d1 * d1 - a.slope * b.slope
-    if not square >= 0:
-        return None
-    d2 = math.copysign(math.sqrt(square), b.t - a.t)
-    below = b.slope - a.slope + 2 * d2
-    t = b.t - (b.t - a.t) * (b.slope + d2 - d1) / below if below != 0 else None
-    return t if t is not None and math.isfinite(t) else None
+        return search(at, start, t, self.optimizer.max_evaluations)

@@ -8,8 +8,9 @@ Fewer: (J J^T + mu I) z = -e, d = J^T z, where J J^T is made from products of ac
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,10 +29,19 @@ PIECES = 8  # of the data, after each of which a sum of squares that is too larg
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 
 
-class LeastSquares:
-    """The problem of one network and one set of data. `sources`: the inputs' arrays; targets, scales: (n, k)."""
+class Squares(NamedTuple):
+    """Data of a sum of squares: the inputs' arrays; targets and scales, (n, k), all outputs side by side."""
 
-    def __init__(self, network: FlatNetwork, sources: Sequence[Array], targets: Array, scales: Array, *, may_be_dual: bool = True):
+    sources: Sequence[Array]
+    targets: Array
+    scales: Array
+
+
+class LeastSquares:
+    """The problem of one network and one set of data."""
+
+    def __init__(self, network: FlatNetwork, data: Squares, *, may_be_dual: bool = True):
+        sources, targets, scales = data
         self.network = network
         self.size = int(network.theta.shape[0])
         self.residuals = int(targets.size)
@@ -118,7 +128,7 @@ class LeastSquares:
                 return float("inf")
         return total
 
-    def linearize(self, theta: Array) -> Primal | Dual:
+    def linearize(self, theta: Array) -> System:
         """H and g, or J J^T and e, at theta."""
         self.network.theta.value = theta
         if self.dual:
@@ -168,24 +178,42 @@ class Solver:
         return x
 
 
-class Primal:
-    """(H + mu D) d = -g."""
+class System(ABC):
+    """(J^T J + damping) d = -J^T e at one place: `value` is |e|^2, `g` the right-hand side J^T e."""
 
-    def __init__(self, h: Array, g: Array, value: float, solver: Solver):
-        self.h, self.g, self.value, self._solver = h, g, value, solver
+    value: float
+    g: Array
 
-    def step(self, shift: Array | float, scale: float = 1.0, pull: Array | float = 0.0) -> Array:
-        """d with (scale H + diag(shift)) d = -(scale g + pull); LinAlgError where that is not positive definite."""
-        return self._solver(self.h, shift, -(scale * self.g + pull), scale)
+    @abstractmethod
+    def step(self, damping: Array | float) -> Array:
+        """d; LinAlgError where it cannot be had in float64. The damping is a diagonal where J^T J has one, else a number."""
+
+    @property
+    def diagonal(self) -> Array | None:
+        """J^T J's: the squared lengths of J's columns; None where only J J^T is there."""
+        return None
+
+
+class Primal(System):
+    """(scale H + diag(ridge + damping)) d = -g, H = J^T J; scale and ridge are 1 and 0 but for a regularized objective."""
+
+    def __init__(self, h: Array, g: Array, value: float, solver: Solver, scale: float = 1.0, ridge: float = 0.0):
+        self.h, self.g, self.value, self._solver, self._scale, self._ridge = h, g, value, solver, scale, ridge
+
+    def step(self, damping: Array | float) -> Array:
+        return self._solver(self.h, damping + self._ridge, -self.g, self._scale)
 
     def plus(self, more: Array) -> Primal:
         """The same with H + `more`."""
         return Primal(self.h + more, self.g, self.value, self._solver)
 
+    def penalized(self, alpha: float, beta: float, theta: Array) -> Primal:
+        """That of beta |e|^2 + alpha |theta|^2."""
+        return Primal(self.h, beta * self.g + alpha * theta, self.value, self._solver, beta, alpha)
+
     @property
     def diagonal(self) -> Array:
-        """H's diagonal: the squared lengths of J's columns."""
-        return np.diagonal(self.h)
+        return self._scale * np.diagonal(self.h)
 
     def effective(self, scale: float, alpha: float) -> float:
         """How many weights the data determine: tr(scale H (scale H + alpha I)^-1)."""
@@ -193,15 +221,14 @@ class Primal:
         return float((spectrum / (spectrum + alpha)).sum())
 
 
-class Dual:
-    """(K + mu I) z = -e, d = J^T z, K = J J^T."""
+class Dual(System):
+    """(K + damping I) z = -e, d = J^T z, K = J J^T."""
 
     def __init__(self, kernel: Array, e: Array, pull: Any, solver: Solver):
         self.kernel, self.e, self._pull, self._solver = kernel, e, pull, solver
         self.g: Array = pull(e)
         self.value = float(e @ e)
 
-    def step(self, shift: Array | float, scale: float = 1.0, pull: Array | float = 0.0) -> Array:
-        """As in `Primal`, for one number as the shift, scale 1 and no pull."""
-        d: Array = self._pull(self._solver(self.kernel, shift, -self.e))
+    def step(self, damping: Array | float) -> Array:
+        d: Array = self._pull(self._solver(self.kernel, damping, -self.e))
         return d

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from lamina.notation import number
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
-from lamina.optim.levenberg_marquardt import KEPT
+from lamina.optim.damped_steps import KEPT
 from lamina.trace.record import Rule
 
 Lines = list[tuple[str, str]]

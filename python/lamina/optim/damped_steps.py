@@ -1,0 +1,194 @@
+"""The steps of Levenberg-Marquardt: which model they follow, how much damping they take, and the Bayesian factors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lamina.flat import FlatNetwork
+from lamina.optim.full_batch import Descent
+from lamina.optim.least_squares import LeastSquares, Primal, System
+
+if TYPE_CHECKING:
+    from lamina.optim.levenberg_marquardt import LevenbergMarquardt
+
+Array = np.ndarray[Any, Any]
+State = dict[str, Any]  # of the optimizer, by name, as it will be after the step
+
+KEPT = 0.7  # of mu at most after a step that lowers L: a try costs little, and a mu that stays high costs steps
+SLOW = 0.05  # of the loss: a step that takes off less is held against one that knows how the errors curve
+FLAT = 1e-8  # cosine of a step and the change of the gradient from which on that change says something
+MOST_CURVED = 512  # weights up to which that curvature is kept: 2 MB
+WORTH = 1.3  # times what the leading model's step gains: so much makes the other one lead; with less it pauses
+LONGEST = 16  # steps: pauses are of 1, 2, 4, .. of them
+MU = ("mu", "mu_curved")
+FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
+LEAST = 0.01  # of D's largest element: a weight that hardly matters here is not free to go anywhere
+
+
+class Here(NamedTuple):
+    """Where a step begins: weights and loss; factors and value of alpha |theta|^2 + beta L; its model, and D's diagonal."""
+
+    theta: Array
+    loss: float
+    alpha: float
+    beta: float
+    objective: float
+    model: System
+    d: Array | float
+
+
+class Lower(NamedTuple):
+    """Where a step ends."""
+
+    theta: Array
+    loss: float
+
+
+class DampedSteps(Descent["LevenbergMarquardt"]):
+    """The steps of `LevenbergMarquardt` on one sum of squares."""
+
+    def __init__(self, optimizer: LevenbergMarquardt, network: FlatNetwork, problem: LeastSquares):
+        super().__init__(optimizer, network)
+        self.problem = problem
+        self._curved = "curvature" in optimizer.state and not problem.dual
+        self._system: System | None = None  # at the network's weights
+
+    def advance(self) -> float:
+        theta = self.network.load()
+        if self._system is None:
+            self._system = self.problem.linearize(theta)
+        if not np.isfinite(self._system.value):
+            return float("nan")
+        state: State = {}  # written at the end, all at once
+        loss, (alpha, beta, model) = self._system.value, self._objective(self._system, theta, state)
+        reason = self._reason(loss, 2 * model.g, self.optimizer.min_grad * beta)
+        if reason is not None:
+            return self._end(theta, loss, reason, state)
+        objective = beta * loss + alpha * float(theta @ theta) if alpha else beta * loss
+        here = Here(theta, loss, alpha, beta, objective, model, self._scale(model, state))
+        best = self._better_of_two(here, state) if self._curved else self._descend(model, "mu", here, state)
+        if best is None:
+            return self._end(theta, loss, "mu", state)
+        self._system = None  # first: an interruption after the step must not leave the old one
+        self._take_over(best.theta, **state)
+        if self._reached(best.loss):
+            self.optimizer.stop_reason = "goal"
+        return best.loss
+
+    def _reason(self, loss: float, gradient: Array, least: float) -> str | None:
+        """Why there is no step from here, if there is none."""
+        if self._reached(loss):
+            return "goal"
+        if np.linalg.norm(gradient) < least:
+            return "gradient"
+        return "time" if self._late() else None
+
+    def _end(self, theta: Array, loss: float, reason: str, state: State) -> float:
+        self._take_over(theta, **state)
+        self.optimizer.stop_reason = reason
+        return loss
+
+    def _better_of_two(self, here: Here, state: State) -> Lower | None:
+        """The step of the model that leads: J^T J, or J^T J + S; where it is a small one, that of the other, if that is lower.
+
+        The other one leads once it is worth it; as long as it is not, its pauses double. Long steps are those of J^T J.
+        """
+        leads, left, pause = (int(n) for n in self.optimizer.state["turns"].value)
+        state["turns"] = np.array([leads, max(left - 1, 0), pause])
+        first = self._descend(self._model(leads, here, state), MU[leads], here, state)
+        if first is not None and first.loss <= (1 - SLOW) * here.loss:
+            state["turns"] = np.array([0, 0, 1])
+            return first
+        if first is not None and left > 0:
+            return first
+        other = self._descend(self._model(1 - leads, here, state), MU[1 - leads], here, state)
+        gains = [0.0 if step is None else here.loss - step.loss for step in (first, other)]
+        state["turns"] = np.array([1 - leads, 0, 1] if gains[1] > WORTH * gains[0] else [leads, pause, min(2 * pause, LONGEST)])
+        return other if gains[1] > gains[0] else first
+
+    def _model(self, curved: int, here: Here, state: State) -> System:
+        if not curved:
+            return here.model
+        assert isinstance(here.model, Primal)
+        state |= {"before": np.stack([here.theta, here.model.g]), "curvature": self._curvature(here.theta, here.model)}
+        return here.model.plus(state["curvature"])
+
+    def _descend(self, model: System, name: str, here: Here, state: State) -> Lower | None:
+        """Tries dampings until the objective falls; leaves in `state` the one to begin with at the next step."""
+        options = self.optimizer
+        mu = float(options.state[name].value)
+        while mu <= options.mu_max:
+            step = _step(model, mu * here.d)
+            if step is not None:
+                theta = here.theta + step
+                penalty = here.alpha * float(theta @ theta) if here.alpha else 0.0
+                loss = self.problem.value(theta, (here.objective - penalty) / here.beta)
+                drop = here.objective - (here.beta * loss + penalty)
+                if drop > 0:
+                    factor = max(options.mu_dec, factor_of_mu(drop, step, mu, here.d, model))
+                    state[name] = max(mu * factor, 1e-20)  # MATLAB lets it underflow
+                    return Lower(theta, loss)
+            mu *= options.mu_inc
+        state[name] = options.mu
+        return None
+
+    def _curvature(self, theta: Array, model: Primal) -> Array:
+        """S = sum e_r d^2 e_r / dtheta^2 as far as it shows: (J^T J + S) s is the change of g over s, the way since it was taken up
+        last.
+        """
+        last: Array = self.optimizer.state["curvature"].value
+        before, g = self.optimizer.state["before"].value
+        s, y = theta - before, model.g - g
+        along, known = float(s @ y), last @ s
+        if not g.any() or along <= FLAT * float(np.linalg.norm(s) * np.linalg.norm(y)):
+            return last
+        missing = y - model.h @ s
+        kept = min(1.0, abs(float(s @ missing)) / max(abs(float(s @ known)), 1e-300))
+        missing -= kept * known
+        other = missing / along - (float(s @ missing) / (2 * along * along)) * y
+        last *= kept
+        last += np.stack([other, y], axis=1) @ np.stack([y, other])
+        return last
+
+    def _scale(self, model: System, state: State) -> Array | float:
+        """D's diagonal."""
+        diagonal = model.diagonal
+        if self.optimizer.scaling == "identity" or diagonal is None:
+            return 1.0
+        largest = state["scale"] = np.maximum(FADE * self.optimizer.state["scale"].value, diagonal)
+        return np.maximum(largest, LEAST * max(float(largest.max()), 1e-300))
+
+    # ---- Bayesian regularization ----
+
+    def _objective(self, system: System, theta: Array, state: State) -> tuple[float, float, System]:
+        """alpha and beta of the objective beta L + alpha |theta|^2, and its model; 0 and 1 where nothing is regularized.
+
+        MacKay's estimates for L = sum e^2 / n: g = effective weights, alpha = g / (2 |theta|^2), beta = (n - g) / (2 L), and both
+        divided by n / 2, which changes no minimum and keeps mu's scale.
+        """
+        if not self.optimizer.bayesian:
+            return 0.0, 1.0, system
+        assert isinstance(system, Primal)
+        n, (alpha, beta, _) = self.problem.residuals, self.optimizer.state["factors"].value
+        effective = float(len(theta)) if alpha == 0 else system.effective(beta, alpha)
+        alpha = effective / max(float(theta @ theta), 1e-300) / n
+        beta = max(n - effective, 1.0) / max(system.value, 1e-300) / n
+        state["factors"] = np.array([alpha, beta, effective])
+        return alpha, beta, system.penalized(alpha, beta, theta)
+
+
+def _step(model: System, damping: Array | float) -> Array | None:
+    try:
+        step = model.step(damping)
+    except np.linalg.LinAlgError:  # not positive definite in float64: more damping
+        return None
+    return step if np.isfinite(step).all() else None
+
+
+def factor_of_mu(drop: float, step: Array, mu: float, d: Array | float, model: System) -> float:
+    """After a step that took `drop` off the objective: its model, solved with mu D, promised mu step.D step - step.g."""
+    promised = mu * float(step @ (d * step)) - float(step @ model.g)
+    ratio = min(drop / promised, 1.0) if promised > 0 else 0.0
+    return min(KEPT, 1 - (2 * ratio - 1) ** 3)
