@@ -528,6 +528,25 @@ def test_lbfgs_takes_any_loss_and_says_when_it_is_not_finite():
         net.fit(np.ones((3, 1)), np.ones(3), loss=lambda p, t: lm.log(p * 0 - 1), optimizer="lbfgs", verbose=0)
 
 
+def test_lbfgs_goes_below_zero(rng):
+    """A likelihood has no least value; a goal may be any number."""
+    x = rng.normal(size=(200, 2))
+    y = 0.1 * rng.normal(size=200) + x[:, 0]  # at best ln(0.1) + 1/2 = -1.8
+    for goal, reached in ((None, -1.7), (-1.0, -1.0)):
+        inputs = lm.Input(2)
+        outputs = lm.concatenate([lm.Dense(1)(inputs), lm.Dense(1, "softplus")(inputs)], 1)
+        net = lm.Model(inputs, outputs, seed=0)
+        optimizer = lm.optim.LBFGS(goal=goal)
+        losses = net.fit(x, y, loss="gaussian_nll", optimizer=optimizer, epochs=200, verbose=0)["loss"]
+        assert losses[-1] <= reached
+        assert (optimizer.stop_reason == "goal") == (goal is not None)
+        assert goal is None or losses[-2] > goal
+    with pytest.raises(ValueError, match="goal"):
+        lm.optim.LBFGS(goal=np.inf)
+    with pytest.raises(ValueError, match="goal"):
+        lm.optim.LevenbergMarquardt(goal=-1.0)
+
+
 def test_lbfgs_ends_at_once_where_there_is_nothing_to_learn():
     net = lm.Sequential(lm.Activation("tanh"), seed=0)
     history = net.fit(np.ones((3, 1)), np.zeros((3, 1)), loss="mse", optimizer=lm.optim.LBFGS(), epochs=2, verbose=0)

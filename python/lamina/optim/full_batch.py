@@ -31,9 +31,10 @@ class FullBatch(Optimizer, ABC):
     needs_residuals = False  # whether it takes the errors (Squares) instead of the loss as a function of the weights
     max_fail: int | None = None  # epochs without a lower val_loss that end a fit; None: they do not
 
-    def _limits(self, goal: float, max_seconds: float | None) -> None:
+    goal: float | None
+
+    def _limits(self, max_seconds: float | None) -> None:
         super().__init__(1.0)
-        self.goal = self._number("goal", goal, 0)
         self.max_seconds = checks.optional_number(self._where, "max_seconds", max_seconds, 0, open_low=True)
 
     def _vector(self, name: str, value: Any) -> Parameter:
@@ -79,7 +80,7 @@ class Descent(ABC, Generic[Options]):
         self.network.commit(theta, {self.optimizer.state[name]: value for name, value in state.items()})
 
     def _reached(self, loss: float) -> bool:
-        return loss <= self.optimizer.goal
+        return self.optimizer.goal is not None and loss <= self.optimizer.goal
 
     def _late(self) -> bool:
         return self.optimizer.max_seconds is not None and time.perf_counter() - self._begun >= self.optimizer.max_seconds

@@ -23,13 +23,14 @@ class LBFGS(FullBatch):
     gradients; the step's length satisfies the strong Wolfe conditions.
 
     For any loss. An epoch of `fit` is one step (mostly one evaluation of loss and gradient); the logged loss is that after it. It
-    ends (see `stop_reason`) with "goal": loss <= goal; "gradient": max |dL/dw| <= tol_grad; "change": the largest weight's change
-    and the loss's are <= tol_change; "line": no lower loss along -H g; "time": after max_seconds. `evaluations` counts.
+    ends (see `stop_reason`) with "goal": loss <= goal, any number, where there is one; "gradient": max |dL/dw| <= tol_grad;
+    "change": the largest weight's change and the loss's are <= tol_change; "line": no lower loss along -H g; "time": after
+    max_seconds. `evaluations` counts.
     history: pairs, 2 numbers of each weight's a pair. max_evaluations: of loss and gradient in the search of one step, at most.
 
     Source: Liu and Nocedal 1989; Byrd, Nocedal and Schnabel 1994 (H as matrices); line search: Nocedal and Wright 2006, algorithms
-    3.5 and 3.6. Defaults are PyTorch's, but the line search is always on. Errors: ValueError for a negative tolerance or goal, and
-    for a history or max_evaluations below 1.
+    3.5 and 3.6. Defaults are PyTorch's, but the line search is always on. Errors: ValueError for a negative tolerance, for a
+    goal that is not finite, and for a history or max_evaluations below 1.
 
     >>> import lamina as lm, numpy as np
     >>> X, y = lm.datasets.digits()
@@ -45,11 +46,12 @@ class LBFGS(FullBatch):
         history: int = 100,
         tol_grad: float = 1e-7,
         tol_change: float = 1e-9,
-        goal: float = 0.0,
+        goal: float | None = None,
         max_seconds: float | None = None,
         max_evaluations: int = 25,
     ) -> None:
-        self._limits(goal, max_seconds)
+        self._limits(max_seconds)
+        self.goal = checks.optional_number(self._where, "goal", goal)
         self.history = checks.integer(self._where, "history", history)
         self.tol_grad = self._number("tol_grad", tol_grad, 0)
         self.tol_change = self._number("tol_change", tol_change, 0)

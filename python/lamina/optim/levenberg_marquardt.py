@@ -68,7 +68,8 @@ class LevenbergMarquardt(FullBatch):
         curvature: bool = True,
         bayesian: bool = False,
     ) -> None:
-        self._limits(goal, max_seconds)
+        self._limits(max_seconds)
+        self.goal = self._number("goal", goal, 0)
         self.bayesian = checks.flag(self._where, "bayesian", bayesian)
         self.curvature = checks.flag(self._where, "curvature", curvature)
         self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
