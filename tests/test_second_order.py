@@ -362,6 +362,23 @@ def test_bayesian_regularization_keeps_small_what_noise_alone_would_set(rng):
     assert 2 < optimizer.effective_parameters < 20
 
 
+@pytest.mark.parametrize("way", ["weights", "mask_nan"])
+def test_what_carries_no_weight_is_no_data(way, rng):
+    """300 rows that are left out change neither how many weights the data determine nor the weights."""
+    x, y = rng.normal(size=(60, 2)), rng.normal(size=60)
+    more, left_out = np.concatenate([x, rng.normal(size=(300, 2))]), np.repeat([False, True], [60, 300])
+    targets = np.concatenate([y, rng.normal(size=300)])
+    arguments = {"sample_weight": np.where(left_out, 0.0, 1.0)} if way == "weights" else {}
+    targets[left_out] = np.nan if way == "mask_nan" else targets[left_out]
+    found = []
+    for data, options in (((x, y), {}), ((more, targets), arguments)):
+        net = lm.Sequential(lm.Dense(5, "tanh"), lm.Dense(1), seed=0, dtype="float64")
+        optimizer = lm.optim.LevenbergMarquardt(bayesian=True)
+        net.fit(*data, loss=lm.losses.MSE(mask_nan=way == "mask_nan"), optimizer=optimizer, epochs=20, verbose=0, **options)
+        found.append([optimizer.effective_parameters, *np.concatenate([p.ravel() for p in net.parameters.values()])])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6, atol=1e-8)
+
+
 def test_other_losses_and_batches_are_refused():
     x, y = sinc(20)
     with pytest.raises(ValueError, match="expected the loss 'mse'"):

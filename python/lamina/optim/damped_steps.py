@@ -166,12 +166,12 @@ class DampedSteps(Descent["LevenbergMarquardt"]):
         """alpha and beta of the objective beta L + alpha |theta|^2, and its model; 0 and 1 where nothing is regularized.
 
         MacKay's estimates for L = sum e^2 / n: g = effective weights, alpha = g / (2 |theta|^2), beta = (n - g) / (2 L), and both
-        divided by n / 2, which changes no minimum and keeps mu's scale.
+        divided by n / 2, which changes no minimum and keeps mu's scale. n counts residuals of a weight above 0, each as one.
         """
         if not self.optimizer.bayesian:
             return 0.0, 1.0, system
         assert isinstance(system, Primal)
-        n, (alpha, beta, _) = self.problem.residuals, self.optimizer.state["factors"].value
+        n, (alpha, beta, _) = max(self.problem.counted, 1), self.optimizer.state["factors"].value
         effective = float(len(theta)) if alpha == 0 else system.effective(beta, alpha)
         alpha = effective / max(float(theta @ theta), 1e-300) / n
         beta = max(n - effective, 1.0) / max(system.value, 1e-300) / n

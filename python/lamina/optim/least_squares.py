@@ -45,6 +45,7 @@ class LeastSquares:
         self.network = network
         self.size = int(network.theta.shape[0])
         self.residuals = int(targets.size)
+        self.counted = int(np.count_nonzero(scales))  # residuals that are data: a scale of 0 leaves one out
         self._sources = [*sources, np.ascontiguousarray(targets), np.ascontiguousarray(scales)]
         self._target = placeholder((None, targets.shape[1]), "float64", "target")
         self._scale = placeholder((None, scales.shape[1]), "float64", "scale")

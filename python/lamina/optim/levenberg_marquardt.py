@@ -36,7 +36,8 @@ class LevenbergMarquardt(FullBatch):
     best weights back.
 
     `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and estimates both factors (MacKay), which keeps small what the data do not
-    determine; afterwards `effective_parameters` says how many weights they do.
+    determine; afterwards `effective_parameters` says how many weights they do. Uneven weights say which errors count more in L, not
+    how many there are: each target whose weight is above 0 (and that mask_nan keeps) is one observation.
 
     Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and D = I.
     Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from
