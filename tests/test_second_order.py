@@ -300,6 +300,24 @@ def test_the_stop_by_validation_puts_the_best_weights_back(rng):
     assert net.evaluate(x, y)["loss"] >= history.history["loss"].min()
 
 
+def test_a_stop_of_ones_own_takes_the_place_of_that_by_validation_if_it_watches_the_same(rng):
+    x, y = rng.normal(size=(30, 3)), rng.normal(size=30)
+    lengths = []
+    for stop in (
+        None,
+        lm.callbacks.EarlyStopping("loss", patience=50),
+        lm.callbacks.EarlyStopping("val_loss", patience=8),
+    ):
+        optimizer = lm.optim.LevenbergMarquardt(max_fail=3)
+        net = lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(1), seed=0)
+        net.fit(x, y, loss="mse", optimizer=optimizer, epochs=100, validation_split=0.3, callbacks=stop, verbose=0)
+        assert optimizer.stop_reason == "validation"
+        lengths.append(len(net.history))
+    assert lengths[0] == lengths[1] < lengths[2]
+    net.fit(x, y, epochs=50, callbacks=lm.callbacks.EarlyStopping("loss", patience=1, min_delta=1e3), verbose=0)
+    assert len(net.history) == 2 and optimizer.stop_reason is None
+
+
 def test_float32_and_float64_networks_take_the_same_way():
     """float64 inside: rounded weights make no difference to the path."""
     x, y = sinc()

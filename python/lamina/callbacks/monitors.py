@@ -11,6 +11,7 @@ import numpy as np
 
 from lamina import checks, metrics
 from lamina.callbacks.base import Callback, Logs, make_folder_of
+from lamina.optim.full_batch import FullBatch
 
 
 class Monitor(Callback):
@@ -115,6 +116,9 @@ class EarlyStopping(Monitor):
             self.net.stop_training = True
 
     def on_fit_end(self) -> None:
+        optimizer = self.net.optimizer
+        if self.stopped_epoch is not None and self.monitor.startswith("val_") and isinstance(optimizer, FullBatch):
+            optimizer.stop_reason = optimizer.stop_reason or "validation"
         if self._weights:
             self.net.parameters.update(self._weights)
 

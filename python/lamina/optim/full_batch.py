@@ -23,7 +23,8 @@ class FullBatch(Optimizer, ABC):
 
     They compute in float64 whatever the network's type, on the network as `evaluate` sees it (no dropout, running statistics).
     They hold options and state; the network and the data are a `Descent`'s, which ends with the fit.
-    `stop_reason` tells after a fit why it ended: None where the epochs ran out.
+    `stop_reason` tells after a fit why it ended; "validation": EarlyStopping on a figure of the validation data, its own or yours.
+    It is None before the first fit, and where the epochs ran out or something else ended it: another callback, Ctrl-C, an error.
     """
 
     stop_reason: str | None = None

@@ -25,7 +25,8 @@ class LBFGS(FullBatch):
     For any loss. An epoch of `fit` is one step (mostly one evaluation of loss and gradient); the logged loss is that after it. It
     ends (see `stop_reason`) with "goal": loss <= goal, any number, where there is one; "gradient": max |dL/dw| <= tol_grad;
     "change": the largest weight's change and the loss's are <= tol_change; "line": no lower loss along -H g; "time": after
-    max_seconds. `evaluations` counts.
+    max_seconds; "validation": an EarlyStopping of yours. It is None where the epochs ran out, and where another callback, Ctrl-C or
+    an error ended the fit. `evaluations` counts.
     history: pairs, 2 numbers of each weight's a pair. max_evaluations: of loss and gradient in the search of one step, at most.
 
     Source: Liu and Nocedal 1989; Byrd, Nocedal and Schnabel 1994 (H as matrices); line search: Nocedal and Wright 2006, algorithms

@@ -33,7 +33,8 @@ class LevenbergMarquardt(FullBatch):
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
     max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
-    best weights back.
+    best weights back (an EarlyStopping of yours on val_loss takes that one's place). It is None where the epochs ran out, and where
+    another callback, Ctrl-C or an error ended the fit.
 
     `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and estimates both factors (MacKay), which keeps small what the data do not
     determine; afterwards `effective_parameters` says how many weights they do. Uneven weights say which errors count more in L, not
