@@ -397,6 +397,45 @@ def test_what_carries_no_weight_is_no_data(way, rng):
     np.testing.assert_allclose(found[1], found[0], rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("make", [lm.optim.LevenbergMarquardt, lm.optim.LBFGS], ids=["lm", "lbfgs"])
+@pytest.mark.parametrize("within", [False, True])
+def test_layers_freeze_between_and_within_fits(make, within, tmp_path):
+    x, y = sinc(60)
+    net = small()
+    frozen = {}
+
+    def freeze(epoch, logs):
+        if epoch == 2:
+            net.layers[0].trainable = False
+            frozen.update(net.parameters.items())
+
+    callbacks = [lm.callbacks.LambdaCallback(on_epoch_end=freeze), lm.callbacks.Checkpoint(tmp_path / "net")]
+    net.fit(x, y, loss="mse", optimizer=make(), epochs=6 if within else 3, callbacks=callbacks, verbose=0)
+    if not within:
+        net.fit(x, y, epochs=3, verbose=0)
+    assert net.optimizer.steps == 6
+    for name, value in net.parameters.items():
+        assert np.array_equal(value, frozen[name]) == name.startswith("dense_1")
+    fresh = lm.load(tmp_path / "net") if within else None
+    net.layers[0].trainable = True
+    before = net.history["loss"][-1]
+    assert net.fit(x, y, epochs=3, verbose=0)["loss"][-1] < before
+    assert fresh is None or fresh.optimizer.steps == 6
+
+
+def test_after_freezing_the_state_is_that_of_a_first_fit():
+    x, y = sinc(60)
+    losses = []
+    for first in (0, 3):
+        net = small(dtype="float64").build(1).compile("mse", lm.optim.LevenbergMarquardt())
+        start = dict(net.parameters.items())
+        net.fit(x, y, epochs=first, verbose=0)
+        net.parameters.update(start)
+        net.layers[0].trainable = False
+        losses.append(net.fit(x, y, epochs=3, verbose=0)["loss"])
+    np.testing.assert_array_equal(*losses)
+
+
 def test_other_losses_and_batches_are_refused():
     x, y = sinc(20)
     with pytest.raises(ValueError, match="expected the loss 'mse'"):

@@ -41,6 +41,8 @@ class AllData:
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
         self._losses = done.losses
         if not len(done.losses):
+            if not self.descent.is_of(self.model.programs.trainable):  # a callback has frozen some
+                self.prepare()
             self._losses = np.array([self.descent.advance()])
             if self.descent.optimizer.stop_reason is not None:
                 self.model.stop_training = True

@@ -22,7 +22,8 @@ class FullBatch(Optimizer, ABC):
     """Base of optimizers whose epoch is one step on all data. `fit` drives them; its batch_size and shuffle mean nothing to them.
 
     They compute in float64 whatever the network's type, on the network as `evaluate` sees it (no dropout, running statistics).
-    They hold options and state; the network and the data are a `Descent`'s, which ends with the fit.
+    They hold options and state; the network and the data are a `Descent`'s, which ends with the fit. Where other weights are
+    trained than before, as a layer was frozen, the state starts anew.
     `stop_reason` tells after a fit why it ended; "validation": EarlyStopping on a figure of the validation data, its own or yours.
     It is None before the first fit, and where the epochs ran out or something else ended it: another callback, Ctrl-C, an error.
     """
@@ -33,6 +34,7 @@ class FullBatch(Optimizer, ABC):
     max_fail: int | None = None  # epochs without a lower val_loss that end a fit; None: they do not
 
     goal: float | None
+    _trained: Sequence[int] = ()  # the weights that the state is of, by the number of their node
 
     def _limits(self, max_seconds: float | None) -> None:
         super().__init__(1.0)
@@ -44,15 +46,15 @@ class FullBatch(Optimizer, ABC):
         if name not in self.state:
             dtype = "float32" if value.dtype == np.float32 else "float64"
             self.state[name] = Parameter(value, name=name, trainable=False, dtype=dtype)
-        elif tuple(self.state[name].shape) != value.shape:
-            raise ValueError(
-                f"[{self._where}] expected a network with {self.state[name].shape[0]} weights, got {value.shape[0]}; the optimizer "
-                "belongs to another model: make a new one"
-            )
         return self.state[name]
 
     def bind(self, params: Sequence[Parameter]) -> None:
         self._belong_to(params)
+        trained = [p.node.serial for p in params]
+        if self._trained != trained:  # another model, or weights are frozen that were not: the count of steps alone goes on
+            for name in self.state.keys() - {"lr", "clock"}:
+                del self.state[name]
+        self._trained = trained
         super().bind([])
         self._vector("theta", np.zeros(sum(int(np.prod(p.shape)) for p in params)))
 
@@ -71,6 +73,10 @@ class Descent(ABC, Generic[Options]):
         self.optimizer, self.network = optimizer, network
         self._begun = time.perf_counter()
         optimizer.stop_reason = None
+
+    def is_of(self, params: Sequence[Parameter]) -> bool:
+        """Whether these are the weights that it moves."""
+        return [p.node.serial for p in params] == [p.node.serial for p in self.network.parameters]
 
     @abstractmethod
     def advance(self) -> float:
