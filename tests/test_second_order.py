@@ -436,6 +436,26 @@ def test_after_freezing_the_state_is_that_of_a_first_fit():
     np.testing.assert_array_equal(*losses)
 
 
+def test_more_weights_than_there_is_room_for_are_refused_before_anything_is_made():
+    resource = pytest.importorskip("resource")
+    net = lm.Sequential(lm.Dense(200, "tanh"), lm.Dense(200, "tanh"), lm.Dense(1), seed=0)
+    x = np.ones((50_000, 1))
+    with pytest.raises(ValueError, match=r"expected at most 32768 weights, got 40801: it keeps 3 times P\^2 numbers .* 40 GB"):
+        net.fit(x, x, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
+    net = lm.Sequential(lm.Dense(100, "tanh"), lm.Dense(100, "tanh"), lm.Dense(1), seed=0).build(1)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        with open("/proc/self/statm") as file:
+            taken = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + (1 << 31), before[1]))  # less than the 2.6 GB wanted
+        with pytest.raises(MemoryError, match=r"\[optim.LevenbergMarquardt\] .* 2.6 GB, got none; use LBFGS or Adam"):
+            net.fit(x, x, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    history = net.fit(x[:50], x[:50], loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=2, verbose=0)
+    assert len(history) == 2  # n < P: no matrix of P^2
+
+
 def test_other_losses_and_batches_are_refused():
     x, y = sinc(20)
     with pytest.raises(ValueError, match="expected the loss 'mse'"):

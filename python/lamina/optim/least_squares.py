@@ -27,6 +27,8 @@ Array = np.ndarray[Any, Any]
 ROWS = 1024  # at once where only the errors are wanted
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
+MATRICES = 3  # of P^2 numbers: what J^T J is summed in, J^T J, and its factor
+MOST_WEIGHTS = 1 << 15  # P: those are 26 GB then, and P^3 / 3 multiply-adds minutes
 
 
 class Squares(NamedTuple):
@@ -44,6 +46,9 @@ class LeastSquares:
         sources, targets, scales = data
         self.network = network
         self.size = int(network.theta.shape[0])
+        self.dual = may_be_dual and targets.size < self.size and targets.size <= MOST_DUAL
+        if not self.dual:
+            check_room(self.size)
         self.residuals = int(targets.size)
         self.counted = int(np.count_nonzero(scales))  # residuals that are data: a scale of 0 leaves one out
         self._sources = [*sources, np.ascontiguousarray(targets), np.ascontiguousarray(scales)]
@@ -59,7 +64,6 @@ class LeastSquares:
             )
         self._inputs = [*network.inputs, self._target, self._scale]
         self._value = self._program([ops.sum(ops.square(self._error))])
-        self.dual = may_be_dual and self.residuals < self.size and self.residuals <= MOST_DUAL
         self._solver = Solver(self.residuals if self.dual else self.size)
         self._prepare()
 
@@ -155,6 +159,19 @@ class LeastSquares:
             whole = np.concatenate(rows)
             kernel = whole @ whole.T
         return Dual(kernel, np.ascontiguousarray(error.T).ravel(), pull, self._solver)
+
+
+def check_room(weights: int) -> None:
+    """Errors before anything is made: ValueError for more weights than it can be meant for, MemoryError where there is no room."""
+    what = f"{MATRICES} times P^2 numbers for P weights, here {MATRICES * 8 * weights**2 / 1e9:.3g} GB"
+    if weights > MOST_WEIGHTS:
+        raise ValueError(
+            f"[optim.LevenbergMarquardt] expected at most {MOST_WEIGHTS} weights, got {weights}: it keeps {what}; use LBFGS or Adam"
+        )
+    try:
+        np.empty((MATRICES, weights, weights))
+    except MemoryError as error:
+        raise MemoryError(f"[optim.LevenbergMarquardt] expected room for {what}, got none; use LBFGS or Adam") from error
 
 
 def _gram(x: Tensor) -> Tensor:

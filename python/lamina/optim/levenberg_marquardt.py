@@ -40,10 +40,12 @@ class LevenbergMarquardt(FullBatch):
     determine; afterwards `effective_parameters` says how many weights they do. Uneven weights say which errors count more in L, not
     how many there are: each target whose weight is above 0 (and that mask_nan keeps) is one observation.
 
-    Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and D = I.
-    Memory: P^2, or n^2 numbers; J is never whole. Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from
-    1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976 (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
-    Errors: ValueError for a loss other than mse, mu <= 0, mu_dec outside (0, 1), mu_inc <= 1, an unknown scaling.
+    Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P (and n <= 4096) n takes P's
+    place, and D = I whatever `scaling` says. Memory: 3 P^2, or n^2 numbers; J is never whole. With P^2, P is at most 32,768.
+    Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from 1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976
+    (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
+    Errors: ValueError for a loss other than mse, mu <= 0, mu_dec outside (0, 1), mu_inc <= 1, an unknown scaling, too many
+    weights; MemoryError where there is no room.
 
     >>> import lamina as lm, numpy as np
     >>> x = np.linspace(-3, 3, 200)[:, None]
