@@ -277,15 +277,23 @@ def test_the_stops():
         ({"goal": 1e-3}, "goal"),
         ({"min_grad": 1e3}, "gradient"),
         ({"max_seconds": 1e-9}, "time"),
-        ({"mu": 1e-3, "mu_max": 1e-300}, "mu"),
+        ({"mu_max": 1e-300}, "mu"),
     ]:
-        net = small()
-        history = net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(**options), epochs=100, verbose=0)
-        assert net.optimizer.stop_reason == reason
+        net, optimizer = small(), lm.optim.LevenbergMarquardt()
+        for name, value in options.items():
+            setattr(optimizer, name, value)
+        history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=100, verbose=0)
+        assert optimizer.stop_reason == reason
         assert len(history) < 100
     net = small()
     net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=3, verbose=0)
     assert net.optimizer.stop_reason is None
+
+
+@pytest.mark.parametrize("options", [{"mu": 1e12}, {"mu_max": 0.1}, {"mu": 2.0, "mu_max": 1.0, "bayesian": True}])
+def test_a_damping_beyond_the_largest_one_is_refused(options):
+    with pytest.raises(ValueError, match=r"\[optim.LevenbergMarquardt\] expected mu to be .*, got"):
+        lm.optim.LevenbergMarquardt(**options)
 
 
 def test_the_stop_by_validation_puts_the_best_weights_back(rng):

@@ -44,8 +44,8 @@ class LevenbergMarquardt(FullBatch):
     place, and D = I whatever `scaling` says. Memory: 3 P^2, or n^2 numbers; J is never whole. With P^2, P is at most 32,768.
     Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from 1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976
     (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
-    Errors: ValueError for a loss other than mse, mu <= 0, mu_dec outside (0, 1), mu_inc <= 1, an unknown scaling, too many
-    weights; MemoryError where there is no room.
+    Errors: ValueError for a loss other than mse, mu outside (0, mu_max], mu_dec outside (0, 1), mu_inc <= 1, an unknown scaling,
+    too many weights; MemoryError where there is no room.
 
     >>> import lamina as lm, numpy as np
     >>> x = np.linspace(-3, 3, 200)[:, None]
@@ -78,10 +78,10 @@ class LevenbergMarquardt(FullBatch):
         self.curvature = checks.flag(self._where, "curvature", curvature)
         self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
         first = 5e-3 if self.bayesian else 0.3 if self.scaling == "marquardt" else 1e-3
-        self.mu = self._number("mu", first if mu is None else mu, 0, open_low=True)
+        self.mu_max = self._number("mu_max", mu_max, 0, open_low=True)
+        self.mu = self._number("mu", first if mu is None else mu, 0, self.mu_max, open_low=True)
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)
         self.mu_inc = self._number("mu_inc", mu_inc, 1, open_low=True)
-        self.mu_max = self._number("mu_max", mu_max, 0, open_low=True)
         self.min_grad = self._number("min_grad", min_grad, 0)
         self.max_fail = checks.integer(self._where, "max_fail", max_fail)
 
