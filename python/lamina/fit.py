@@ -108,7 +108,7 @@ class Run:
         raise FloatingPointError(
             f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch + 1} of epoch {epoch + 1}, counted from 1; "
             + (f"first bad value: {bad}; " if bad else "")
-            + f"{kept}. Look for extreme values in the data, lower the learning rate, or pass clip_norm"
+            + f"{kept}. Look for extreme values in the data, {self.model.objective.optimizer.against_overflow}"
         )
 
     def _log_names(self) -> list[str]:

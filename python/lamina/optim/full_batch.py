@@ -30,6 +30,7 @@ class FullBatch(Optimizer, ABC):
 
     stop_reason: str | None = None
     all_data = True
+    against_overflow = "scale inputs and targets to about one"
     needs_residuals = False  # whether it takes the errors (Squares) instead of the loss as a function of the weights
     max_fail: int | None = None  # epochs without a lower val_loss that end a fit; None: they do not
 
