@@ -296,6 +296,40 @@ def test_a_damping_beyond_the_largest_one_is_refused(options):
         lm.optim.LevenbergMarquardt(**options)
 
 
+@pytest.mark.parametrize("curvature", [False, True])
+def test_a_damping_assigned_takes_effect_at_the_next_step(curvature):
+    x, y = sinc(60)
+    net, optimizer = small(dtype="float64"), lm.optim.LevenbergMarquardt(scaling="identity", curvature=curvature)
+    net.fit(x, y, loss="mse", optimizer=optimizer, epochs=3, verbose=0)
+    assert repr(optimizer) == f"LevenbergMarquardt(scaling='identity'{'' if curvature else ', curvature=False'})"
+    optimizer.mu = 1e5
+    assert optimizer.mu == 1e5 and optimizer.config()["mu"] == 1e5
+    before = np.concatenate([p.ravel() for p in net.parameters.values()])
+    gradient = np.concatenate([g.ravel() for g in net.gradients(x, y).values()])
+    net.fit(x, y, epochs=1, verbose=0)
+    step = np.concatenate([p.ravel() for p in net.parameters.values()]) - before
+    np.testing.assert_allclose(step, -gradient / 2e5, rtol=1e-3, atol=1e-12)  # J^T J is nothing beside 1e5
+    copied = copy.deepcopy(net)
+    assert copied.optimizer.mu == 1e5
+    np.testing.assert_array_equal(*(n.fit(x, y, epochs=3, verbose=0)["loss"] for n in (net, copied)))
+    with pytest.raises(ValueError, match="expected mu to be a number in"):
+        optimizer.mu = 1e11
+
+
+@pytest.mark.parametrize("make", [lm.optim.LevenbergMarquardt, lm.optim.LBFGS], ids=["lm", "lbfgs"])
+def test_a_learning_rate_is_refused(make, tmp_path):
+    x, y = sinc(60)
+    net, optimizer = small(), make()
+    net.fit(x, y, loss="mse", optimizer=optimizer, epochs=3, verbose=0)
+    with pytest.raises(ValueError, match="expected no learning rate, got lr = 5; each step finds its own length"):
+        optimizer.lr = 5
+    net.save(tmp_path / "net", optimizer=True)
+    loaded = lm.load(tmp_path / "net")
+    np.testing.assert_array_equal(*(n.fit(x, y, epochs=3, verbose=0)["loss"] for n in (net, loaded)))
+    with pytest.raises(ValueError, match="expected an optimizer with a learning rate"):
+        net.fit(x, y, epochs=9, callbacks=lm.callbacks.ReduceLROnPlateau("loss", patience=0, threshold=1.0), verbose=0)
+
+
 def test_the_stop_by_validation_puts_the_best_weights_back(rng):
     x = rng.normal(size=(30, 3))
     y = rng.normal(size=30)  # noise: what is learned is of no use

@@ -319,5 +319,5 @@ def _fitting(parameters: Mapping[str, Parameter], values: Mapping[str, Array]) -
 def _write(model: Model, values: Values) -> None:
     core.write([parameter.variable for parameter, _ in values], [value for _, value in values])
     optimizer = model.optimizer
-    if optimizer is not None and optimizer.has_constant_rate and "lr" in optimizer.state:
+    if optimizer is not None and not optimizer.all_data and optimizer.has_constant_rate and "lr" in optimizer.state:
         optimizer.lr = float(optimizer.state["lr"].value)  # a callback may have changed it

@@ -141,8 +141,8 @@ class ReduceLROnPlateau(Monitor):
     value < best - threshold (value > best + threshold). After a reduction, `cooldown` epochs are not counted. The rate never falls
     below `min_lr`, and a change of no more than `eps` is left out. `factor` in (0, 1); all others >= 0. All as in PyTorch.
 
-    Errors: ValueError where the optimizer's learning rate is a schedule, for a figure that is not logged, a value out of its
-    bounds.
+    Errors: ValueError where the optimizer has no learning rate or its rate is a schedule, for a figure that is not logged, a value
+    out of its bounds.
 
     >>> net = lm.Sequential(lm.Dense(1), seed=0)
     >>> slower = lm.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=0, threshold=1.0)  # nothing is good enough
@@ -182,6 +182,11 @@ class ReduceLROnPlateau(Monitor):
 
     def on_fit_begin(self) -> None:
         lr = self._optimizer.lr
+        if isinstance(self._optimizer, FullBatch):
+            raise ValueError(
+                f"[ReduceLROnPlateau] expected an optimizer with a learning rate, got {self._optimizer!r}, whose steps find "
+                "their own length; leave the callback out"
+            )
         if not isinstance(lr, (int, float, np.number)):
             raise ValueError(f"[ReduceLROnPlateau] expected an optimizer with a number as lr, got {lr!r}; use one of the two")
         if self._start():

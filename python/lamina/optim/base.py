@@ -50,7 +50,7 @@ class Optimizer(Configured):
         self, lr: Rate = 1e-3, *, weight_decay: float = 0.0, clip_norm: float | None = None, clip_value: float | None = None
     ) -> None:
         self.state = {}
-        self.lr = lr
+        self._take_rate(lr)
         self.weight_decay = self._number("weight_decay", weight_decay, 0)
         self.clip_norm = checks.optional_number(self._where, "clip_norm", clip_norm, 0, open_low=True)
         self.clip_value = checks.optional_number(self._where, "clip_value", clip_value, 0, open_low=True)
@@ -64,6 +64,9 @@ class Optimizer(Configured):
 
     @lr.setter
     def lr(self, lr: Rate) -> None:
+        self._take_rate(lr)
+
+    def _take_rate(self, lr: Rate) -> None:
         given = callable(lr) or isinstance(lr, dict)  # a schedule or what makes one; anything else must be a number
         self._schedule = schedules.get(lr if given else self._number("lr", lr, 0))
         self._lr = self._schedule.lr if isinstance(self._schedule, schedules.Constant) else self._schedule

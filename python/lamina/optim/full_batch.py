@@ -41,6 +41,18 @@ class FullBatch(Optimizer, ABC):
         super().__init__(1.0)
         self.max_seconds = checks.optional_number(self._where, "max_seconds", max_seconds, 0, open_low=True)
 
+    @property
+    def lr(self) -> float:
+        """1: there is no learning rate, and none to set. A step is as long as its search finds."""
+        return 1.0
+
+    @lr.setter
+    def lr(self, lr: Any) -> None:
+        raise ValueError(
+            f"[{self._where}] expected no learning rate, got lr = {lr!r}; each step finds its own length, leave it out (or train "
+            "with Adam)"
+        )
+
     def _vector(self, name: str, value: Any) -> Parameter:
         """A vector or a number of the state, created at its first use; in float64 unless it comes in float32."""
         value = np.asarray(value)

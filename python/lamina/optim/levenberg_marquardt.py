@@ -8,7 +8,7 @@ import numpy as np
 
 from lamina import checks
 from lamina.flat import FlatNetwork
-from lamina.optim.damped_steps import MOST_CURVED, DampedSteps
+from lamina.optim.damped_steps import MOST_CURVED, MU, DampedSteps
 from lamina.optim.full_batch import FullBatch
 from lamina.optim.least_squares import LeastSquares, Squares
 
@@ -18,10 +18,11 @@ class LevenbergMarquardt(FullBatch):
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
-    mu: the first damping: MATLAB's 1e-3 (5e-3 with bayesian), and 0.3 with "marquardt", which counts it in J^T J's diagonal. A step
-    that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec and no more than 0.7, where r is the change of L over
-    the one that the linear model promised; one that does not, by mu_inc, and is tried again. (trainlm's mu_inc is 10; with D = I
-    that leaves 12 times the loss of 2 on a robot arm's surrogate after 0.2 s, and is even where noise is fitted.)
+    mu: the first damping; assigned later, that of the next step. By default MATLAB's 1e-3 (5e-3 with bayesian), and 0.3 with
+    "marquardt", which counts it in J^T J's diagonal. A step that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec
+    and no more than 0.7, where r is the change of L over the one that the linear model promised; one that does not, by mu_inc, and
+    is tried again. (trainlm's mu_inc is 10; with D = I that leaves 12 times the loss of 2 on a robot arm's surrogate after 0.2 s,
+    and is even where noise is fitted.)
     scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.97 D, diagonal)), so that weights' units hardly
     matter and the way through curved valleys is several times shorter; no element is below 0.01 of the largest, as what hardly
     matters here would else go far away, for good (robot arm and noise: steps as good as with D = I instead of worse);
@@ -79,11 +80,29 @@ class LevenbergMarquardt(FullBatch):
         self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
         first = 5e-3 if self.bayesian else 0.3 if self.scaling == "marquardt" else 1e-3
         self.mu_max = self._number("mu_max", mu_max, 0, open_low=True)
-        self.mu = self._number("mu", first if mu is None else mu, 0, self.mu_max, open_low=True)
+        self._mu = self._first_mu = self._damping(first if mu is None else mu)
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)
         self.mu_inc = self._number("mu_inc", mu_inc, 1, open_low=True)
         self.min_grad = self._number("min_grad", min_grad, 0)
         self.max_fail = checks.integer(self._where, "max_fail", max_fail)
+
+    @property
+    def mu(self) -> float:
+        """The first damping, or the one assigned last: it takes effect at the next step, from which on it follows the steps."""
+        return self._mu
+
+    @mu.setter
+    def mu(self, mu: float) -> None:
+        self._mu = self._damping(mu)
+        for name in self.state.keys() & MU:
+            self.state[name].value = self._mu
+
+    def _damping(self, mu: float) -> float:
+        return self._number("mu", mu, 0, self.mu_max, open_low=True)
+
+    def _current_arguments(self) -> dict[str, Any]:
+        arguments = super()._current_arguments()
+        return {**arguments, "mu": self.mu} if "mu" in arguments and self.mu != self._first_mu else arguments
 
     def bind(self, params: Any) -> None:
         super().bind(params)
