@@ -567,7 +567,7 @@ def two_loops(pairs, g):
     return -q
 
 
-@pytest.mark.parametrize("unit", [1e-25, 1.0, 1e25])  # of the gradient: products of two are beyond float32
+@pytest.mark.parametrize("unit", [1e-25, 1.0, 1e25, 1e38, 1e45])  # of the gradient: it, or products of two are beyond float32
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_directions_are_those_of_the_two_loops(most, unit, rng):
     from lamina.optim.pairs import Pairs
@@ -591,6 +591,29 @@ def test_directions_are_those_of_the_two_loops(most, unit, rng):
     pairs.add(s, g)  # no positive curvature
     assert len(pairs) == most
     compare()
+
+
+@pytest.mark.parametrize("unit, step", [(1e60, 1.0), (1e40, 1e-20), (1e30, 1e39), (1e-30, 1e39), (1e154, 1.0), (1e200, 1e20)])
+def test_pairs_that_float32_cannot_hold_are_left_out(unit, step, rng):
+    from lamina.optim.pairs import Pairs
+
+    pairs, g, curvature = Pairs(3, 8), unit * rng.normal(size=8), unit / step * rng.uniform(0.1, 10, 8)
+    pairs.look(g)
+    for _ in range(7):
+        s = step * rng.normal(size=8)
+        g = g + curvature * s
+        pairs.add(s, g)
+        d = pairs.direction()
+        assert np.isfinite(d).all() and all(np.isfinite(a).all() for a in pairs.arrays())
+        assert float((d / np.abs(d).max()) @ (g / np.abs(g).max())) < 0
+
+
+def test_lbfgs_takes_gradients_beyond_float32():
+    x = 1e20 * np.linspace(-1, 1, 20)[:, None]
+    net = lm.Sequential(lm.Dense(1, bias=False), seed=0)
+    losses = net.fit(x, 3 * x, loss="mse", optimizer=lm.optim.LBFGS(), epochs=20, verbose=0)["loss"]
+    assert losses[-1] < 1e-6 * losses[0]
+    np.testing.assert_allclose(net.parameters["dense_1.weight"], 3, rtol=1e-6)
 
 
 def test_where_rounding_has_spoilt_the_pairs_a_step_goes_along_minus_g():

@@ -14,6 +14,7 @@ from lamina.tensor import placeholder
 Array = np.ndarray[Any, Any]
 
 STEEP = 1e-10  # of |s| |y|: a pair whose s.y is no larger says nothing about curvature
+LONG, LARGE = 1e28, 1e8  # |s| or |y|, and a factor of theirs, at most: sums of their products stay within float32
 
 
 class Pairs:
@@ -22,8 +23,9 @@ class Pairs:
     H g = gamma g + S^T p + Y^T q;  with R = triu(S Y^T), D its diagonal, gamma = s.y / y.y of the last pair:
     u = R^-1 S g,  p = R^-T ((D + gamma Y Y^T) u - gamma Y g),  q = -gamma u
     The last columns of S Y^T and Y Y^T are what W g has changed by. W is in float32: reading it is what a step costs besides the
-    gradient, and H is an estimate; the sums over the pairs are in float64. The products with W are programs: beside a step of the
-    network on the same threads, OpenBLAS's own threads would get in the way.
+    gradient, and H is an estimate; the sums over the pairs are in float64. A pair that is too long for float32 goes in shorter:
+    (a s, a y) gives the same H. The products with W are programs: beside a step of the network on the same threads, OpenBLAS's own
+    threads would get in the way.
     """
 
     def __init__(self, most: int, size: int):
@@ -46,10 +48,17 @@ class Pairs:
     def add(self, s: Array, g: Array) -> None:
         """Takes in a step and the gradient after it, unless they show no positive curvature; the oldest pair goes."""
         y = g - self._g
-        sy, yy = float(s @ y), float(y @ y)
-        if not sy > STEEP * math.sqrt(float(s @ s) * yy):
+        with np.errstate(over="ignore", invalid="ignore"):  # not finite: nothing is known about curvature
+            sy, yy, ss = float(s @ y), float(y @ y), float(s @ s)
+        if not sy > STEEP * math.sqrt(ss * yy):
             self.look(g)
             return
+        excess = _excess(math.sqrt(max(ss, yy)), LONG)
+        if excess > 1:
+            if math.sqrt(min(ss, yy)) / excess < 1 / LONG:  # nothing in float32 beside the other
+                self.look(g)
+                return
+            s, y, sy, yy = s / excess, y / excess, sy / excess / excess, yy / excess / excess
         first, last = self._kept
         first += int(len(self) == self._most)
         n = last - first
@@ -58,7 +67,7 @@ class Pairs:
             first, last = 0, n
         self._memory[last] = s, y
         wg = self._times(first, last + 1, g)
-        s_change, y_change = (wg[:-1] - self._wg[len(self._wg) - n :]).T
+        s_change, y_change = (wg[:-1] - self._wg[len(self._wg) - n :]).T / excess
         yy_all, inverse = self._products[:, first : last + 1, first : last + 1]
         yy_all[-1, :-1] = yy_all[:-1, -1] = y_change
         inverse[-1, :-1], inverse[:-1, -1] = 0.0, inverse[:-1, :-1] @ s_change / -sy  # a triangle's part inverts that part
@@ -72,11 +81,19 @@ class Pairs:
         yy, inverse = self._products[:, slice(*self._kept), slice(*self._kept)]
         gamma = 1.0 / (inverse[-1, -1] * yy[-1, -1])
         sg, yg = self._wg.T
-        u = inverse @ sg
-        factors = np.empty((len(self), 2), np.float32)
-        factors[:, 0] = (gamma * (yg - yy @ u) - u / inverse.diagonal()) @ inverse
-        factors[:, 1] = gamma * u
-        d: Array = self._combine.run([factors.reshape(1, -1), self._rows(*self._kept)])[0][0] - gamma * self._g
+        factors = np.empty((len(self), 2))
+        with np.errstate(over="ignore", invalid="ignore"):
+            u = inverse @ sg
+            factors[:, 0] = (gamma * (yg - yy @ u) - u / inverse.diagonal()) @ inverse
+            factors[:, 1] = gamma * u
+        largest = float(np.abs(factors).max())
+        if not math.isfinite(largest):
+            return -self._g
+        excess = _excess(largest, LARGE)
+        sum_of_rows = self._combine.run([(factors / excess).astype(np.float32).reshape(1, -1), self._rows(*self._kept)])[0][0]
+        if excess > 1:
+            sum_of_rows = sum_of_rows.astype(np.float64) * excess
+        d: Array = sum_of_rows - gamma * self._g
         return d
 
     def arrays(self) -> tuple[Array, Array]:
@@ -99,3 +116,8 @@ class Pairs:
         scale = self.largest if 0 < self.largest < math.inf else 1.0
         products = self._project.run([self._rows(first, end), (g / scale).astype(np.float32)[:, None]])[0]
         return products.astype(np.float64).reshape(-1, 2) * scale
+
+
+def _excess(length: float, most: float) -> float:
+    """The power of two by which what is longer than `most` is divided; 1 where it is not."""
+    return math.ldexp(1.0, math.ceil(math.log2(length / most))) if length > most else 1.0
