@@ -27,6 +27,7 @@ class LBFGS(FullBatch):
     "change": the largest weight's change and the loss's are <= tol_change; "line": no lower loss along -H g; "time": after
     max_seconds; "validation": an EarlyStopping of yours. It is None where the epochs ran out, and where another callback, Ctrl-C or
     an error ended the fit. `evaluations` counts.
+    Scale targets and inputs to about one: the tolerances are absolute numbers.
     history: pairs, 2 numbers of each weight's a pair. max_evaluations: of loss and gradient in the search of one step, at most.
 
     Source: Liu and Nocedal 1989; Byrd, Nocedal and Schnabel 1994 (H as matrices); line search: Nocedal and Wright 2006, algorithms

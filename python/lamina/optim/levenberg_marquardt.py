@@ -18,6 +18,7 @@ class LevenbergMarquardt(FullBatch):
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
+    Scale targets and inputs to about one: min_grad, and mu where D = I, are absolute numbers.
     mu: the first damping; assigned later, that of the next step. By default MATLAB's 1e-3 (5e-3 with bayesian), and 0.3 with
     "marquardt", which counts it in J^T J's diagonal. A step that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec
     and no more than 0.7, where r is the change of L over the one that the linear model promised; one that does not, by mu_inc, and
@@ -41,8 +42,9 @@ class LevenbergMarquardt(FullBatch):
     determine; afterwards `effective_parameters` says how many weights they do. Uneven weights say which errors count more in L, not
     how many there are: each target whose weight is above 0 (and that mask_nan keeps) is one observation.
 
-    Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P (and n <= 4096) n takes P's
-    place, and D = I whatever `scaling` says. Memory: 3 P^2, or n^2 numbers; J is never whole. With P^2, P is at most 32,768.
+    Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and
+    D = I whatever `scaling` says (n <= 4096, and not with `bayesian`). Memory: 3 P^2, or n^2 numbers; J is never whole. With P^2,
+    P is at most 32,768.
     Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from 1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976
     (S); Hagan and Menhaj 1994; Foresee and Hagan 1997.
     Errors: ValueError for a loss other than mse, mu outside (0, mu_max], mu_dec outside (0, 1), mu_inc <= 1, an unknown scaling,
