@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import problems
-from lamina.callbacks import Callback, EarlyStopping
+from lamina.callbacks import EarlyStopping
+from lamina.callbacks.base import as_list
 from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
 from lamina.sources import BatchDone, Outcome, Part, Samples
@@ -71,7 +72,7 @@ class AllData:
 
 def callbacks(model: Model, validated: bool, given: Any) -> list[Any]:
     """The user's callbacks, and the stop by validation that an optimizer brings along where they have none."""
-    several = [given] if isinstance(given, Callback) else list(given or ())
+    several = as_list(given)
     optimizer = model.objective.optimizer
     patience = optimizer.max_fail if isinstance(optimizer, FullBatch) else None
     if not validated or patience is None or any(isinstance(c, EarlyStopping) and c.monitor == "val_loss" for c in several):
