@@ -86,14 +86,15 @@ class Pairs:
             u = inverse @ sg
             factors[:, 0] = (gamma * (yg - yy @ u) - u / inverse.diagonal()) @ inverse
             factors[:, 1] = gamma * u
-        largest = float(np.abs(factors).max())
-        if not math.isfinite(largest):
+            flat = factors.ravel()
+            length = math.sqrt(flat @ flat)
+        if not math.isfinite(length):
             return -self._g
-        excess = _excess(largest, LARGE)
-        sum_of_rows = self._combine.run([(factors / excess).astype(np.float32).reshape(1, -1), self._rows(*self._kept)])[0][0]
+        excess = _excess(length, LARGE)
         if excess > 1:
-            sum_of_rows = sum_of_rows.astype(np.float64) * excess
-        d: Array = sum_of_rows - gamma * self._g
+            flat /= excess
+        rows = self._combine.run([flat.astype(np.float32)[None], self._rows(*self._kept)])[0][0]
+        d: Array = (rows if excess == 1 else rows.astype(np.float64) * excess) - gamma * self._g
         return d
 
     def arrays(self) -> tuple[Array, Array]:
