@@ -146,18 +146,29 @@ def test_readout_holds_where_normal_equations_fail():
     np.testing.assert_allclose(net.parameters["dense_1.weight"][:, 0], [3, -2], rtol=1e-3)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("hidden", [5, 10, 300])
-def test_a_readout_sees_features_that_differ_by_rounding_alone(dtype, hidden, rng):
+def test_a_readout_sees_features_that_differ_by_rounding_alone(hidden, rng):
     x, y = rng.normal(size=(700, 4)), rng.normal(size=(700, 3))
-    net = lm.Sequential(lm.Dense(hidden), lm.Dense(3), seed=0, dtype=dtype).build(4)
+    net = lm.Sequential(lm.Dense(hidden), lm.Dense(3), seed=0, dtype="float64").build(4)
     before = net.parameters["dense_2.weight"]
-    with pytest.raises(la.LinAlgError, match=rf"condition number .* no digit of a {dtype} result is right; pass l2="):
+    with pytest.raises(la.LinAlgError, match=r"condition number .* no digit of a float64 result is right; pass l2="):
         net.fit_readout(x, y, l2=0)
     np.testing.assert_array_equal(net.parameters["dense_2.weight"], before)
     error = net.fit_readout(x, y, l2=1e-6)
     np.testing.assert_allclose(error, np.square(net.predict(x) - y).mean(), rtol=1e-12)
     assert np.abs(net.parameters["dense_2.weight"]).max() < 1
+
+
+@pytest.mark.parametrize("activation", ["linear", "tanh"])
+def test_a_readout_on_many_features_of_few_inputs_in_float32(activation, rng):
+    """Near to dependent in float32, which random features often are: solved, and the error is the network's own."""
+    x = rng.uniform(-1, 1, size=(700, 2))
+    y = np.sin(3 * x[:, 0]) * x[:, 1]
+    net = lm.Sequential(lm.Dense(100, activation), lm.Readout(1), seed=0)
+    error = net.fit_readout(x, y)
+    np.testing.assert_allclose(error, np.square(net.predict(x)[:, 0] - y).mean(), rtol=1e-6)
+    best = net.fit_readout(x, y, l2=1e-9)
+    assert best < (1e-3 if activation == "tanh" else 0.5) and error < 2 * np.square(y).mean()
 
 
 def test_a_readout_returns_the_error_of_what_the_network_predicts(rng):

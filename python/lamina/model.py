@@ -352,10 +352,12 @@ class Model:
         minimizes sum_i w_i |f_i W + b - y_i|^2 / sum_i w_i + l2 |W|^2 (b is not held back), by QR in float64, over the rows in
         parts; of several outputs each. l2: by default the Readout's own; 0 for a Dense. y: as for `fit`; class numbers stand for
         rows of 0 with a 1 at the class. For networks whose other weights are random and stay so, and for a start of `fit`. Returns
-        the mean squared error of what the network then predicts, its rounding included, of several outputs their sum.
+        the mean squared error of what the network then predicts, its rounding included, of several outputs their sum. In float32
+        it is rounding that tells features apart which depend on each other: weights get large, and the error shows what their own
+        rounding costs; a small l2 keeps them small.
         Errors: ValueError for another or a frozen last layer, targets that do not fit, NaN, weights too large for their type;
-        LinAlgError where l2 is 0 and features and bias, brought to one length, have a condition number beyond 1 / eps of the type
-        that the features are computed in.
+        LinAlgError where features and bias, brought to one length, have a condition number beyond 1 / eps of float64 over their
+        number.
 
         >>> X, y = lm.datasets.digits()
         >>> net = lm.Sequential(lm.Dense(300, "tanh"), lm.Readout(10, l2=1e-3), seed=0)

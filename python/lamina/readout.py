@@ -126,13 +126,11 @@ class Ridge:
     def __init__(self, width: int, outputs: int, bias: bool):
         self.width, self.bias = width, bias
         self._r: Array = np.zeros((0, width + int(bias) + outputs))
-        self._dtype: Any = np.float64  # that the features were computed in
 
     def add(self, features: Array, targets: Array, weight: Array) -> None:
         """More rows. Errors: ValueError for features that are NaN or infinite."""
         if not np.isfinite(features).all():
             raise ValueError("[fit_readout] expected finite features, got NaN or infinity; look at what the layers before make")
-        self._dtype = features.dtype
         one = np.ones((len(features), int(self.bias)))
         rows = np.concatenate([one, features, targets], axis=1, dtype=np.float64)  # the bias first: it has no ridge
         self._r = _triangle(np.concatenate([self._r, rows * np.sqrt(weight)[:, None]]))
@@ -149,17 +147,17 @@ class Ridge:
         square = r[:n, :n] / np.where(sizes > 0, sizes, 1)  # what unit a feature has says nothing of how near it is to others
         with np.errstate(over="ignore", invalid="ignore"):
             sides, condition = _substituted(square, r[:n, n:])
-            dtype = np.dtype(np.float64 if l2 else self._dtype)  # rounding makes features differ; from a ridge on it does not count
-            if condition > limit(dtype):
-                self._dependent(condition, dtype, float(sizes[first:].max(initial=0)))
+            most = limit(np.float64) / n  # so much is left of equal columns by the rounding of n of them
+            if condition > most:
+                self._dependent(condition, most, float(sizes[first:].max(initial=0)))
             solution = sides / sizes[:, None]
         return solution[first:], solution[0] if self.bias else np.zeros(r.shape[1] - n)
 
-    def _dependent(self, condition: float, dtype: Any, size: float) -> NoReturn:
+    def _dependent(self, condition: float, most: float, size: float) -> NoReturn:
         what = "features and bias" if self.bias else "features"
         raise LinAlgError(
             f"[fit_readout] expected {what} that are independent, got columns that are not to working precision: condition number "
-            f"{condition:.3g} at one length, and beyond {limit(dtype):.2g} no digit of a {dtype} result is right; pass "
+            f"{condition:.3g} at one length, and beyond {most:.2g} no digit of a float64 result is right; pass "
             f"l2={1e-6 * (size * size or 1):.1g}, say, or more rows"
         )
 
