@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,23 +44,19 @@ _now = _Now()
 
 
 @contextmanager
-def _within(call: LayerCall) -> Iterator[None]:
-    """Calls that are made in here are made by this one."""
-    outer, _now.call = _now.call, call
+def _during(what: str, value: Any) -> Iterator[None]:
+    """In here `_now` has this value."""
+    outer = getattr(_now, what)
+    setattr(_now, what, value)
     try:
         yield
     finally:
-        _now.call = outer
+        setattr(_now, what, outer)
 
 
-@contextmanager
-def remembered(before: Attributes) -> Iterator[None]:
+def remembered(before: Attributes) -> AbstractContextManager[None]:
     """`before` gets the attributes of the layers that are built in here, from before that."""
-    outer, _now.before = _now.before, before
-    try:
-        yield
-    finally:
-        _now.before = outer
+    return _during("before", before)
 
 
 def unbuild(before: Attributes) -> None:
@@ -106,7 +102,7 @@ class Layer(Configured):
         try:
             _check_tensors(inputs)
             call = LayerCall(self, inputs, around=_now.call)
-            with _within(call):
+            with _during("call", call):
                 if not self.built:
                     self._build(inputs)
                 with core.scope(call):

@@ -26,7 +26,7 @@ class LevenbergMarquardt(FullBatch):
     and is even where noise is fitted.)
     scaling: "marquardt", D is J^T J's diagonal, the largest of late (D = max(0.97 D, diagonal)), so that weights' units hardly
     matter and the way through curved valleys is several times shorter; no element is below 0.01 of the largest, as what hardly
-    matters here would else go far away, for good (robot arm and noise: steps as good as with D = I instead of worse);
+    matters here would else go far away, for good (where noise is fitted: steps as good as with D = I instead of worse);
     or "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`).
     curvature: where a step lowers L by less than 5 %, also tries one with J^T J + S in J^T J's place and a mu of its own, and takes
     the better one. S stands for sum e_r d^2 e_r / dtheta^2, which large errors make count, and follows from the gradient's change
