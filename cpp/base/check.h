@@ -39,6 +39,7 @@ template <class Error = ValueError, class... Parts>
   throw Error(text(parts...));
 }
 
+// The parts are written where it fails: give it a shape and not its text, as a check is paid for each time that it holds.
 template <class Error = ValueError, class... Parts>
 void check(bool ok, const Parts&... parts) {
   if (!ok) fail<Error>(parts...);

@@ -66,13 +66,13 @@ int64_t checked_multiply(int64_t a, int64_t b) {
 Dim add(const Dim& a, const Dim& b) {
   if (a.constant() || b.constant() || a.symbol == b.symbol)
     return affine(a.coefficient + b.coefficient, a.constant() ? b.symbol : a.symbol, a.offset + b.offset);
-  fail("shape: cannot add the symbolic sizes ", to_string(a), " and ", to_string(b), "; fix one of them");
+  fail("shape: cannot add the symbolic sizes ", a, " and ", b, "; fix one of them");
 }
 
 Dim multiply(const Dim& a, const Dim& b) {
   if (a.constant()) return affine(checked_multiply(a.offset, b.coefficient), b.symbol, checked_multiply(a.offset, b.offset));
   if (b.constant()) return multiply(b, a);
-  fail("shape: cannot multiply the symbolic sizes ", to_string(a), " and ", to_string(b), "; fix one of them");
+  fail("shape: cannot multiply the symbolic sizes ", a, " and ", b, "; fix one of them");
 }
 
 Dim divide(const Dim& a, const Dim& b, const std::string& where) {
@@ -83,7 +83,7 @@ Dim divide(const Dim& a, const Dim& b, const std::string& where) {
     const int64_t q = a.coefficient / b.coefficient;
     if (checked_multiply(q, b.offset) == a.offset) return Dim(q);
   }
-  fail("[", where, "] ", to_string(a), " elements cannot be split into parts of ", to_string(b));
+  fail("[", where, "] ", a, " elements cannot be split into parts of ", b);
 }
 
 Dim product(const Shape& shape, size_t first, size_t last) {
@@ -115,6 +115,9 @@ std::string to_string(const Shape& shape) {
   return out;
 }
 
+std::ostream& operator<<(std::ostream& out, const Dim& dim) { return out << to_string(dim); }
+std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
+
 void Bindings::set(Symbol s, int64_t value) {
   if (s >= static_cast<Symbol>(values_.size())) values_.resize(static_cast<size_t>(s) + 1, -1);
   values_[static_cast<size_t>(s)] = value;
@@ -124,10 +127,10 @@ Sizes Bindings::eval(const Shape& shape) const {
   Sizes sizes(shape.size());
   for (size_t i = 0; i < shape.size(); ++i) {
     const Dim& dim = shape[i];
-    check(dim.constant() || of(dim.symbol) >= 0, "shape: the size ", symbol_name(dim.symbol), " of ", to_string(shape),
+    check(dim.constant() || of(dim.symbol) >= 0, "shape: the size ", Dim::of(dim.symbol), " of ", shape,
           " is that of no input; give it a number, or an input of that size");
     sizes[i] = eval(dim);
-    check(sizes[i] >= 0, "shape: ", to_string(shape), " has an axis of ", sizes[i], " elements with this batch; use a larger one");
+    check(sizes[i] >= 0, "shape: ", shape, " has an axis of ", sizes[i], " elements with this batch; use a larger one");
   }
   return sizes;
 }
@@ -136,7 +139,7 @@ int64_t Bindings::eval(const Dim& dim) const {
   if (dim.constant()) return dim.offset;
   const int64_t scaled = checked_multiply(dim.coefficient, of(dim.symbol));
   int64_t size = 0;
-  check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", to_string(dim),
+  check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", dim,
         " elements are more than memory can address");
   return size;
 }

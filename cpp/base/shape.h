@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,8 @@ Dim product(const Shape& shape, size_t first, size_t last);
 
 std::string to_string(const Dim& dim);
 std::string to_string(const Shape& shape);
+std::ostream& operator<<(std::ostream& out, const Dim& dim);
+std::ostream& operator<<(std::ostream& out, const Shape& shape);
 
 // What the symbols stand for in one run; 0 and up are known, -1 is not.
 class Bindings {

@@ -200,8 +200,7 @@ void write_variables(const Variables& variables, const py::sequence& values) {
     const py::object value = values[i];
     const Sizes got = sizes_of(numpy.attr("asarray")(value).cast<py::array>());
     const Shape expected(v.sizes.begin(), v.sizes.end()), shape(got.begin(), got.end());
-    check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", to_string(expected), ", got ",
-          to_string(shape));
+    check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", expected, ", got ", shape);
     arrays.push_back(numpy.attr("ascontiguousarray")(value, py::arg("dtype") = numpy_dtype(v.dtype)));
   }
   const auto turns = Variable::turns_of(variables);

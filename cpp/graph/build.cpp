@@ -102,10 +102,4 @@ Tensor broadcast_to(const Tensor& x, Shape shape) {
   return make("broadcast_to", {x}, {{"shape", std::move(shape)}});
 }
 
-int64_t normalize_axis(int64_t axis, size_t rank, const std::string& where) {
-  const auto n = static_cast<int64_t>(rank);
-  check(axis >= -n && axis < n, where, " axis ", axis, " is not among the ", n, " axes");
-  return axis < 0 ? axis + n : axis;
-}
-
 }  // namespace lamina::graph

@@ -37,6 +37,11 @@ std::vector<double> activation_defaults(const std::string& name);
 
 // NumPy's rule; `where` starts the error.
 Shape broadcast(const Shape& a, const Shape& b, const std::string& where);
-int64_t normalize_axis(int64_t axis, size_t rank, const std::string& where);
+template <class Where>
+int64_t normalize_axis(int64_t axis, size_t rank, const Where& where) {
+  const auto n = static_cast<int64_t>(rank);
+  check(axis >= -n && axis < n, where, " axis ", axis, " is not among the ", n, " axes");
+  return axis < 0 ? axis + n : axis;
+}
 
 }  // namespace lamina::graph

@@ -10,7 +10,7 @@ namespace lamina::graph {
 Tensors gradients(const Tensor& y, const Tensors& xs, Tensor seed) {
   check(is_float(y->dtype()), "[grad] expected a float to differentiate, got ", name_of(y->dtype()));
   if (!seed) {
-    check(y->shape().empty(), "[grad] expected a scalar, got shape ", to_string(y->shape()), "; take its sum or mean first");
+    check(y->shape().empty(), "[grad] expected a scalar, got shape ", y->shape(), "; take its sum or mean first");
     seed = scalar_like(y, 1);
   }
   const auto order = topological({y});

@@ -136,9 +136,9 @@ Node::~Node() {
   }
 }
 
-std::string describe(const Op& op, const Tensors& inputs) {
-  std::string out = "[" + op.name + "]";
-  for (size_t i = 0; i < inputs.size(); ++i) out += (i ? ", " : " ") + to_string(inputs[i]->shape());
+std::ostream& operator<<(std::ostream& out, const Described& call) {
+  out << "[" << call.op.name << "]";
+  for (size_t i = 0; i < call.inputs.size(); ++i) out << (i ? ", " : " ") << call.inputs[i]->shape();
   return out;
 }
 
@@ -152,7 +152,7 @@ Tensor make(const Op& op, Tensors inputs, Attrs attrs) {
   check(node->shape().size() <= kMostAxes, "[", op.name, "] expected at most ", kMostAxes, " axes, got ", node->shape().size());
   for (const Dim& dim : node->shape())
     check(!dim.constant() || (dim.offset >= 0 && dim.offset < kMostSize), describe(op, inputs),
-          ": expected sizes of 0 to 2^62, got ", to_string(node->shape()));
+          ": expected sizes of 0 to 2^62, got ", node->shape());
   node->op = &op;
   node->inputs = std::move(inputs);
   node->attrs = std::move(attrs);

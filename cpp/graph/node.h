@@ -105,7 +105,7 @@ struct Scope {
 };
 using ScopeRef = std::shared_ptr<const Scope>;
 
-struct Node {
+struct Node : std::enable_shared_from_this<Node> {
   const Op* op;
   Tensors inputs;
   Attrs attrs;
@@ -144,6 +144,11 @@ std::vector<const Node*> topological(const Tensors& roots);
 const Node* memory_of(const Node* node);
 
 // An operation's name and the shapes of its inputs, which errors begin with: "[matmul] (2, 3), (4, 5)".
-std::string describe(const Op& op, const Tensors& inputs);
+struct Described {
+  const Op& op;
+  const Tensors& inputs;
+};
+inline Described describe(const Op& op, const Tensors& inputs) { return {op, inputs}; }
+std::ostream& operator<<(std::ostream& out, const Described& call);
 
 }  // namespace lamina::graph

@@ -8,8 +8,8 @@ namespace {
 Type infer_matmul(const Op& op, const Tensors& inputs, const Attrs&) {
   const Shape &a = inputs[0]->shape(), &b = inputs[1]->shape();
   check(a.size() >= 2 && b.size() >= 2, describe(op, inputs), ": expected two matrices; give a vector an axis of 1 with reshape");
-  check(a.back() == b[b.size() - 2], describe(op, inputs), ": the last axis of the left, ", to_string(a.back()),
-        ", must equal the next to last of the right, ", to_string(b[b.size() - 2]));
+  check(a.back() == b[b.size() - 2], describe(op, inputs), ": the last axis of the left, ", a.back(),
+        ", must equal the next to last of the right, ", b[b.size() - 2]);
   const DType dtype = promote(promote(inputs[0]->dtype(), inputs[1]->dtype()), DType::int64);
   check<TypeError>(is_float(dtype), describe(op, inputs), ": expected floats, got ", name_of(dtype), "; cast first");
   Shape shape = broadcast(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2), "[matmul] leading axes");
@@ -64,7 +64,7 @@ Type infer_row_outer_upper(const Op& op, const Tensors& inputs, const Attrs&) {
   const DType dtype = infer_rows(op, inputs, 1);
   const Shape& a = inputs[0]->shape();
   check(a[1].constant(), describe(op, inputs), ": expected rows of a known length");
-  return {dtype, {a[0], divide(multiply(a[1], add(a[1], Dim(1))), Dim(2), describe(op, inputs))}};
+  return {dtype, {a[0], divide(multiply(a[1], add(a[1], Dim(1))), Dim(2), op.name)}};
 }
 
 }  // namespace

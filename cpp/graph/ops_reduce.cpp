@@ -7,7 +7,8 @@ namespace lamina::graph {
 
 namespace {
 
-std::vector<int64_t> axes_of(const std::string& where, const Attrs& attrs, size_t rank) {
+template <class Where>
+std::vector<int64_t> axes_of(const Where& where, const Attrs& attrs, size_t rank) {
   std::vector<int64_t> axes = attrs.get<std::vector<int64_t>>("axes");
   for (int64_t& axis : axes) axis = normalize_axis(axis, rank, where);
   std::sort(axes.begin(), axes.end());

@@ -24,7 +24,7 @@ Type infer_reshape(const Op& op, const Tensors& inputs, const Attrs& attrs) {
     has.erase(right);
   }
   const bool same = product(had, 0, had.size()) == product(has, 0, has.size());
-  check(same, describe(op, inputs), ": the elements of ", to_string(from), " do not fill ", to_string(to));
+  check(same, describe(op, inputs), ": the elements of ", from, " do not fill ", to);
   return {inputs[0]->dtype(), to};
 }
 Tensor reshape_grad(const Tensor& y, const Tensor& dy, int) { return reshape(dy, y->inputs[0]->shape()); }
@@ -50,7 +50,7 @@ Tensor transpose_grad(const Tensor& y, const Tensor& dy, int) {
 
 Type infer_broadcast_to(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const Shape& to = attrs.get<Shape>("shape");
-  check(broadcast(in_shape(inputs), to, "[broadcast_to]") == to, describe(op, inputs), ": does not broadcast to ", to_string(to));
+  check(broadcast(in_shape(inputs), to, "[broadcast_to]") == to, describe(op, inputs), ": does not broadcast to ", to);
   return {inputs[0]->dtype(), to};
 }
 Tensor broadcast_to_grad(const Tensor& y, const Tensor& dy, int) { return sum_to(dy, y->inputs[0]->shape()); }
@@ -73,7 +73,7 @@ Type infer_slice(const Op& op, const Tensors& inputs, const Attrs& attrs) {
     if (span.constant()) {
       shape.push_back(Dim(std::max<int64_t>(0, (span.offset + stride - 1) / stride)));
     } else {
-      check(stride == 1, describe(op, inputs), ": axis ", i, " has the symbolic size ", to_string(from[i]),
+      check(stride == 1, describe(op, inputs), ": axis ", i, " has the symbolic size ", from[i],
             "; only steps of 1 and -1 are known there");
       shape.push_back(span);
     }

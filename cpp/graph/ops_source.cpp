@@ -24,7 +24,7 @@ Type infer_size(const Op&, const Tensors&, const Attrs& attrs) { return {attrs.g
 
 Type infer_iota(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const Shape& shape = attrs.get<Shape>("shape");
-  check(shape.size() == 1, describe(op, inputs), ": expected one axis, got ", to_string(shape));
+  check(shape.size() == 1, describe(op, inputs), ": expected one axis, got ", shape);
   return {attrs.get<DType>("dtype"), shape};
 }
 
@@ -59,7 +59,7 @@ Type infer_assign(const Op& op, const Tensors& inputs, const Attrs&) {
   check<TypeError>(variable->is("variable"), describe(op, inputs), ": expected a parameter to change, got the result of ",
                    variable->op->name);
   check(variable->shape() == value->shape(), describe(op, inputs), ": the new value must have the parameter's shape ",
-        to_string(variable->shape()));
+        variable->shape());
   return inputs[0]->type;
 }
 

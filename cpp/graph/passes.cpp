@@ -15,10 +15,14 @@ namespace {
 using Rule = std::function<Tensor(const Node& node, const Tensors& inputs)>;
 
 // The node itself where no input changed, its like on the new inputs otherwise.
-Tensor rebuild(const Tensor& node, const Tensors& inputs) {
-  if (inputs == node->inputs) return node;
-  const ScopeGuard scope(node->scope);
-  return make(*node->op, inputs, node->attrs);
+Tensor rebuild(const Node& node, Tensors inputs) {
+  if (inputs == node.inputs) return node.shared_from_this();
+  const ScopeGuard scope(node.scope);
+  return make(*node.op, std::move(inputs), node.attrs);
+}
+
+bool is_like(const Node& a, const Node& b) {
+  return a.op == b.op && a.inputs == b.inputs && a.type == b.type && a.attrs == b.attrs;
 }
 
 std::vector<uint64_t> origin_of(const Node* node, const Origins& origins) {
@@ -49,19 +53,19 @@ void pass_on(const Node& node, const Tensor& replaced, const Origins& before, Or
 Roots rewrite(const Roots& roots, const Rule& rule) {
   Tensors all = roots.outputs;
   all.insert(all.end(), roots.effects.begin(), roots.effects.end());
-  std::unordered_map<const Node*, Tensor> handle, done;
-  for (const Tensor& root : all) handle[root.get()] = root;
   const auto order = topological(all);
-  for (const Node* node : order)
-    for (const Tensor& input : node->inputs) handle[input.get()] = input;
+  std::unordered_map<const Node*, Tensor> done(order.size());
   Roots result;
+  result.origins.reserve(order.size());
   for (const Node* node : order) {
     Tensors inputs;
+    inputs.reserve(node->inputs.size());
     for (const Tensor& input : node->inputs) inputs.push_back(done[input.get()]);
     const ScopeGuard scope(node->scope);
     Tensor replaced = rule(*node, inputs);
-    done[node] = replaced ? replaced : rebuild(handle[node], inputs);
-    pass_on(*node, done[node], roots.origins, result.origins);
+    if (!replaced) replaced = rebuild(*node, std::move(inputs));
+    pass_on(*node, replaced, roots.origins, result.origins);
+    done[node] = std::move(replaced);
   }
   for (const Tensor& t : roots.outputs) result.outputs.push_back(done[t.get()]);
   for (const Tensor& t : roots.effects) result.effects.push_back(done[t.get()]);
@@ -196,10 +200,12 @@ Tensor fold_node(const Node& node, const Tensors& in) {
     if (known) return fill(node.shape(), rounded(value, node.dtype()), node.dtype());
   }
   if (fills && node.op->kind == Kind::view) return fill(node.shape(), in[0]->attrs.get<double>("value"), node.dtype());
-  if (op == "add") return add(in[0], in[1]);
-  if (op == "sub") return sub(in[0], in[1]);
-  if (op == "mul") return mul(in[0], in[1]);
-  if (op == "div") return div(in[0], in[1]);
+  if (in.size() == 2 && (in[0]->is("fill") || in[1]->is("fill"))) {
+    if (op == "add") return add(in[0], in[1]);
+    if (op == "sub") return sub(in[0], in[1]);
+    if (op == "mul") return mul(in[0], in[1]);
+    if (op == "div") return div(in[0], in[1]);
+  }
   if (op == "pow") return fold_pow(node, in[0], in[1]);
   if (op == "neg") return neg(in[0]);
   if (op == "cast") return cast(in[0], node.dtype());
@@ -211,7 +217,12 @@ Tensor fold_node(const Node& node, const Tensors& in) {
 
 }  // namespace
 
-Roots fold(Roots roots) { return rewrite(roots, fold_node); }
+Roots fold(Roots roots) {
+  return rewrite(roots, [](const Node& node, const Tensors& in) {
+    const Tensor folded = fold_node(node, in);
+    return folded && is_like(*folded, node) ? node.shared_from_this() : folded;  // so that its users are left as they are
+  });
+}
 
 // ---- Legal forms ----
 
@@ -280,34 +291,30 @@ Tensor legal_cast(const Node& node, const Tensor& x) {
 
 // Products and joins calculate in one type.
 Tensor legal_types(const Node& node, Tensors in) {
-  bool changed = false;
-  for (Tensor& x : in) {
-    changed = changed || x->dtype() != node.dtype();
-    x = cast(x, node.dtype());
-  }
-  return changed ? make(*node.op, in, node.attrs) : nullptr;
+  for (Tensor& x : in) x = cast(x, node.dtype());
+  return rebuild(node, std::move(in));
 }
 
 Tensor legal_node(const Node& node, const Tensors& in) {
   if (node.is("matmul") || node.is("concatenate")) return legal_types(node, in);
   if (node.is("cast")) return legal_cast(node, in[0]);
-  if (node.is("reshape")) return make(*node.op, {dense(in[0])}, node.attrs);
+  if (node.is("reshape")) return rebuild(node, {dense(in[0])});
   if (node.op->kind == Kind::outer) {
     Tensors inputs;
     for (const Tensor& x : in) inputs.push_back(dense(cast(x, node.dtype())));
-    return make(*node.op, inputs, node.attrs);
+    return rebuild(node, std::move(inputs));
   }
-  if (node.is("take") || node.is("scatter_add")) return make(*node.op, {dense(in[0]), dense(in[1])}, node.attrs);
+  if (node.is("take") || node.is("scatter_add")) return rebuild(node, {dense(in[0]), dense(in[1])});
   if (node.is("host")) {
     Tensors inputs;
     for (const Tensor& x : in) inputs.push_back(x->is("fill") ? unary("contiguous", x) : dense(x));
-    return make(*node.op, inputs, node.attrs);
+    return rebuild(node, std::move(inputs));
   }
   // What a variable takes must not itself change while variables are written: two that swap their values, a view of the variable.
   if ((node.is("assign") || node.is("rule_update")) && memory_of(in[1].get())->is("variable")) {
     Tensors inputs = in;
     inputs[1] = unary("contiguous", in[1]);
-    return make(*node.op, std::move(inputs), node.attrs);
+    return rebuild(node, std::move(inputs));
   }
   if (node.op->kind != Kind::reduce) return nullptr;
   const size_t rank = in[0]->shape().size();
@@ -345,9 +352,8 @@ Roots share(Roots roots) {
     for (const Tensor& x : in) hash = hash * 1000003 + std::hash<const void*>()(x.get());
     for (const Tensor& other : known[hash])
       if (other->op == node.op && other->inputs == in && other->type == node.type && other->attrs == node.attrs) return other;
-    Tensor made = make(*node.op, in, node.attrs);
-    known[hash].push_back(made);
-    return made;
+    known[hash].push_back(rebuild(node, in));
+    return known[hash].back();
   };
   return rewrite(roots, rule);
 }

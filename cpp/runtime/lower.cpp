@@ -80,7 +80,7 @@ Needs needs_of(const std::vector<StepPtr>& steps) {
     for (const Node* node : steps[i]->outputs) maker[key(node)] = i;
     for (const Node* node : steps[i]->changes) {
       const auto [entry, fresh] = changer.emplace(key(node), i);
-      check(fresh || entry->second == i, "a parameter of shape ", to_string(node->shape()), " is updated twice in one program");
+      check(fresh || entry->second == i, "a parameter of shape ", node->shape(), " is updated twice in one program");
     }
   }
   Needs needs(steps.size());

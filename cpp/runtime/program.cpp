@@ -105,7 +105,7 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
   for (const Node* node : order) {
     if (!node->is("input")) continue;
     const bool given = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) { return input.get() == node; });
-    check(given, "[function] the outputs need a placeholder of shape ", to_string(node->shape()), " that is not among the inputs");
+    check(given, "[function] the outputs need a placeholder of shape ", node->shape(), " that is not among the inputs");
   }
   std::vector<std::shared_ptr<graph::Variable>> variables;
   for (const Node* node : order)

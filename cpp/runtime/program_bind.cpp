@@ -77,11 +77,12 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
     const Shape got(input_sizes[i].begin(), input_sizes[i].end());
     bool fits = shape.size() == got.size();
     for (size_t axis = 0; fits && axis < shape.size(); ++axis) fits = symbols_.match(shape[axis], input_sizes[i][axis]);
+    if (fits) continue;
     std::string known;
     for (const Dim& dim : shape)
       if (!dim.constant() && symbols_.of(dim.symbol) >= 0)
         known = " with " + symbol_name(dim.symbol) + " = " + std::to_string(symbols_.of(dim.symbol));
-    check(fits, "[", input_name(i), "] expected shape ", to_string(shape), known, ", got ", to_string(got));
+    fail("[", input_name(i), "] expected shape ", shape, known, ", got ", got);
   }
   output_sizes_.clear();
   for (const auto& output : outputs_) output_sizes_.push_back(symbols_.eval(output->shape()));
