@@ -18,7 +18,8 @@ struct NodeHandle {
 };
 
 graph::Tensors tensors_of(const std::vector<NodeHandle>& handles);
-py::dtype numpy_dtype(DType type);
+// NumPy's own object for a dtype: an array of that type, in this machine's byte order, carries the very same.
+const py::dtype& numpy_dtype(DType type);
 DType dtype_of_array(const py::array& array);  // TypeError for what a graph cannot hold
 Sizes sizes_of(const py::array& array);
 

@@ -41,14 +41,14 @@ py::object fitted(const Program& program, size_t i, PyObject* value) {
   const py::handle given(value);
   if (py::isinstance<py::array>(given)) {
     const auto* array = py::detail::array_proxy(value);
-    if ((array->flags & py::array::c_style) != 0 && array->descr == native(type).ptr())
+    if ((array->flags & py::array::c_style) != 0 && array->descr == numpy_dtype(type).ptr())
       return py::reinterpret_borrow<py::object>(given);
   }
   const py::array array = py::array::ensure(given);
   if (!array) throw py::error_already_set();
   const runtime::Rows rows = rows_of(array);
-  if (rows.sizes.empty()) return array.attr("astype")(native(type));
-  py::array out = new_array(native(type), rows.sizes, [&] { return program.describe_input(i); });
+  if (rows.sizes.empty()) return array.attr("astype")(numpy_dtype(type));
+  py::array out = new_array(numpy_dtype(type), rows.sizes, [&] { return program.describe_input(i); });
   runtime::gather_rows(out.mutable_data(), type, rows, nullptr, 0, rows.sizes[0]);
   return out;
 }
@@ -69,12 +69,6 @@ class Signals {
 };
 
 }  // namespace
-
-const py::dtype& native(DType type) {
-  static const auto* types =
-      new std::array<py::dtype, 4>{py::dtype("bool"), py::dtype("int64"), py::dtype("float32"), py::dtype("float64")};
-  return (*types)[static_cast<size_t>(type)];
-}
 
 bool is_readable(const py::array& array) { return find_source(array).has_value(); }
 
@@ -104,7 +98,7 @@ void Call::bind(Program& program) const {
 }
 
 py::array new_output(const Program& program, size_t i) {
-  return new_array(native(program.output_dtype(i)), program.output_sizes(i), [&] { return program.describe_output(i); });
+  return new_array(numpy_dtype(program.output_dtype(i)), program.output_sizes(i), [&] { return program.describe_output(i); });
 }
 
 void run_freely(Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded) {

@@ -9,8 +9,6 @@
 
 namespace lamina::bindings {
 
-// NumPy's own object for a dtype: an array of that type, in this machine's byte order, carries the very same.
-const py::dtype& native(DType type);
 
 // Whether the core can gather from an array of this type.
 bool is_readable(const py::array& array);

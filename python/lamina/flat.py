@@ -10,10 +10,9 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
-from lamina.function import Function, function
 from lamina.lift import constant
 from lamina.samplewise import children, resolved
-from lamina.tensor import Parameter, Tensor, placeholder
+from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -35,17 +34,16 @@ class FlatNetwork:
         self.parameters, self.theta, self._clock = list(parameters), theta, clock
         self.inputs = [_like(t) for t in inputs]
         self.weights: list[Tensor] = []
-        self._new, self._parts = placeholder(tuple(theta.shape), "float64"), list[Tensor]()
+        self._variables = [p.variable for p in self.parameters]
+        self._places: list[tuple[slice, tuple[int, ...], str]] = []  # of each parameter in theta, its shape and dtype
+        self._last: tuple[Array, Array] | None = None  # theta, and with the digits that the parameters keep
         start = 0
         for p in self.parameters:
             shape = tuple(int(n) for n in p.shape)
-            end = start + math.prod(shape)
-            self.weights.append(ops.reshape(theta[start:end], shape))
-            self._parts.append(ops.cast(ops.reshape(self._new[start:end], shape), p.dtype))
-            start = end
-        self._theta: Array | None = None  # as it was last
-        self._differs = self._build_differs()
-        self._writers: dict[tuple[Parameter, ...], Function] = {}
+            place = slice(start, start + math.prod(shape))
+            self.weights.append(ops.reshape(theta[place], shape))
+            self._places.append((place, shape, p.dtype))
+            start = place.stop
         new = {old.node.serial: t.node for old, t in zip(inputs, self.inputs, strict=True)}
         new |= {p.node.serial: w.node for p, w in zip(self.parameters, self.weights, strict=True)}
         self._by_variable = {p.variable: w.node for p, w in zip(self.parameters, self.weights, strict=True)}
@@ -73,29 +71,29 @@ class FlatNetwork:
         """`theta` as the network has it: with its own digits where only rounding lies between, else the weights; the same array as
         long as they stay.
         """
-        if self._theta is None or self._differs(self._theta):
-            self._theta = self.theta.value
-            if self._differs(self._theta):
-                self._theta = self.theta.value = np.concatenate([p.value for p in self.parameters], axis=None, dtype=np.float64)
-        return self._theta
-
-    def _build_differs(self) -> Function:
-        unlike = [ops.sum(ops.cast(part != p, "float64")) for part, p in zip(self._parts, self.parameters, strict=True)]
-        return function([self._new], sum(unlike, start=constant(0.0, "float64")))
+        weights = _joined(core.read(self._variables))
+        if self._last is None or not np.array_equal(weights, self._last[1]):
+            theta = self.theta.value
+            if not np.array_equal(weights, _joined(self._parts(theta))):
+                theta = self.theta.value = weights
+            self._last = theta, weights
+        return self._last[0]
 
     def commit(self, theta: Array, others: Mapping[Parameter, Any]) -> None:
         """Makes `theta` the network's weights, with other values: all at once, whatever thread or Ctrl-C comes in between."""
-        several = tuple(others)
-        if several not in self._writers:
-            self._writers[several] = self._build_writer(several)
-        self._writers[several](theta, *others.values())
-        self._theta = theta
+        parts, clock = self._parts(theta), self._clock.value
+        clock[0] += 1
+        several = [*self._variables, *(p.variable for p in (self.theta, self._clock, *others))]
+        core.write(several, [*parts, theta, clock, *others.values()])
+        self._last = theta, _joined(parts)
 
-    def _build_writer(self, others: tuple[Parameter, ...]) -> Function:
-        values = [placeholder(tuple(p.shape), p.dtype) for p in others]
-        later = self._clock + np.eye(1, int(self._clock.shape[0]))[0]
-        new = (*self._parts, self._new, later, *values)
-        return function([self._new, *values], [], zip((*self.parameters, self.theta, self._clock, *others), new, strict=True))
+    def _parts(self, theta: Array) -> list[Array]:
+        """The parameters' values where theta has these."""
+        return [theta[place].reshape(shape).astype(dtype, copy=False) for place, shape, dtype in self._places]
+
+
+def _joined(parts: Sequence[Array]) -> Array:
+    return np.concatenate(parts, axis=None, dtype=np.float64) if parts else np.empty(0)
 
 
 def _like(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import _core
-from lamina.tensor import Tensor, placeholder
+from lamina.tensor import Tensor, dtype_name, placeholder
 
 __all__ = ["constant", "lift", "make", "operation"]
 
@@ -45,7 +45,7 @@ def as_array(value: Any, where: str) -> Array:
         raise ValueError(f"[{where}] expected an array, or lists of equal lengths, got {given}; pad the shorter ones") from error
     if array.dtype in _EXACT_DTYPES:
         return array
-    name = _WIDER.get(array.dtype.name, array.dtype.name)  # NumPy works this name out anew each time
+    name = _WIDER.get(array.dtype.name, array.dtype.name)
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")
     return array.astype(name, copy=False)
@@ -57,7 +57,7 @@ def constant(value: Any, dtype: str | None = None, where: str = "constant") -> T
     if dtype is not None:
         array = array.astype(dtype, copy=False)
     if array.ndim == 0:
-        return make("fill", [], shape=(), value=float(array), dtype=array.dtype.name)
+        return make("fill", [], shape=(), value=float(array), dtype=dtype_name(array.dtype))
     return make("constant", [], value=array)
 
 

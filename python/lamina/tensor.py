@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Input", "Parameter", "RandomState", "Tensor", "placeholder"]
 
 _FLOATS = ("float32", "float64")
+_NAMES = {np.dtype(name): name for name in ("bool", "int64", *_FLOATS)}  # NumPy works a name out anew each time
 
 
 class Tensor:
@@ -207,11 +208,11 @@ def _ops() -> Any:
 def dtype_name(dtype: Any) -> str:
     """The name of a dtype given as a name, a NumPy dtype or a Python type; TypeError for one that tensors do not have."""
     try:
-        name = np.dtype(dtype).name
+        known = np.dtype(dtype)
     except TypeError:
-        name = str(dtype)
-    name = str(name)
-    if name not in ("bool", "int64", *_FLOATS):
+        known = None
+    name = _NAMES.get(known) or (str(dtype) if known is None else known.name)  # of the other byte order, for example
+    if name not in _NAMES.values():
         raise TypeError(f"[dtype] expected bool, int64, float32 or float64, got {name}; cast the data first")
     return name
 
@@ -276,7 +277,7 @@ class Parameter(Tensor):
         given = init is None
         if given:
             value = np.asarray(value_or_shape)
-            dtype = dtype_name(dtype or (value.dtype if value.dtype.name in ("bool", "int64", *_FLOATS) else "float32"))
+            dtype = dtype_name(dtype or _NAMES.get(value.dtype.newbyteorder("="), "float32"))
             shape: tuple[int, ...] = value.shape
         else:
             shape, dtype = _known_shape(value_or_shape, name), dtype_name(dtype or "float32")
