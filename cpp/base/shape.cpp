@@ -139,8 +139,7 @@ int64_t Bindings::eval(const Dim& dim) const {
   if (dim.constant()) return dim.offset;
   const int64_t scaled = checked_multiply(dim.coefficient, of(dim.symbol));
   int64_t size = 0;
-  check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", dim,
-        " elements are more than memory can address");
+  check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", dim, " elements are more than memory can address");
   return size;
 }
 

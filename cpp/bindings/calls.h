@@ -9,7 +9,6 @@
 
 namespace lamina::bindings {
 
-
 // Whether the core can gather from an array of this type.
 bool is_readable(const py::array& array);
 

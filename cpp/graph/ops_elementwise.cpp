@@ -15,8 +15,8 @@ Shape broadcast(const Shape& a, const Shape& b, const std::string& where) {
     Dim& x = out[lead + i];
     const Dim& y = shorter[i];
     if (x == y || y == Dim(1)) continue;
-    check(x == Dim(1), where, " ", a, " and ", b, " do not broadcast: axis ", lead + i, " is ", x,
-          " on one side and ", y, " on the other; make them equal, or 1");
+    check(x == Dim(1), where, " ", a, " and ", b, " do not broadcast: axis ", lead + i, " is ", x, " on one side and ", y,
+          " on the other; make them equal, or 1");
     x = y;
   }
   return out;
