@@ -23,28 +23,30 @@ def getitem(x: Any, index: Any) -> Any:
 
 @operation(1)
 def _basic(x: Tensor, index: Any) -> Tensor:
-    items = _expand(index if isinstance(index, tuple) else (index,), x.ndim)
+    shape = x.shape
+    items = _expand(index if isinstance(index, tuple) else (index,), len(shape))
     start: list[Any] = []
     stop: list[Any] = []
     step: list[int] = []
-    shape: list[Any] = []
     kept: list[int | None] = []  # axes of the slice that stay; None: a new axis
     axis = 0
     for item in items:
         if item is None:
             kept.append(None)
             continue
-        first, last, stride, drops = _one(item, x.shape[axis], axis, x)
+        first, last, stride, drops = _one(item, shape[axis], axis, x)
         start.append(first)
         stop.append(last)
         step.append(stride)
         if not drops:
             kept.append(axis)
         axis += 1
-    whole = all(s == 1 for s in step) and all(a == 0 for a in start) and tuple(stop) == x.shape
+    whole = step.count(1) == axis and all(first == 0 for first in start) and tuple(stop) == shape
     y = x if whole else make("slice", [x], start=start, stop=stop, step=step)
-    shape = [1 if a is None else y.shape[a] for a in kept]
-    return y if tuple(shape) == y.shape else make("reshape", [y], shape=tuple(shape))
+    if kept == list(range(axis)):
+        return y
+    between = y.shape
+    return make("reshape", [y], shape=tuple([1 if a is None else between[a] for a in kept]))
 
 
 def _expand(index: tuple[Any, ...], ndim: int) -> list[Any]:
