@@ -16,7 +16,7 @@ from lamina import _core as core
 from lamina import feed
 from lamina.all_data import AllData
 from lamina.flat import FlatNetwork
-from lamina.optim.least_squares import LeastSquares, Squares
+from lamina.optim.least_squares import LeastSquares, Squares, even_part
 from lamina.samplewise import is_samplewise, jacobian_rows, resolved
 from lamina.sources import with_finite_targets
 
@@ -99,6 +99,15 @@ def test_what_a_step_needs(name, dual):
     weights = network.weights
     known = jacobian_rows(network.outputs[0][:, 0], weights) is not None
     assert known == (name not in UNKNOWN)
+
+
+@pytest.mark.parametrize("n", [1, 2, 442, 500, 511, 512, 513, 1021, 2000, 2001, 10_000, 104_729])
+def test_samples_are_taken_in_equal_parts_where_they_can_be(n):
+    part = even_part(n, 512)
+    fewest = -(-n // 512)
+    divisors = [n // p for p in range(fewest, 2 * fewest + 1) if n % p == 0]
+    assert part == (divisors[0] if divisors else -(-n // fewest))
+    assert 1 <= part <= 512
 
 
 @pytest.mark.parametrize("optimizer", [lm.optim.LevenbergMarquardt, lm.optim.LBFGS])

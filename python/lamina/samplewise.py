@@ -7,8 +7,8 @@ and the derivative of y_b by a weight follows from where the weight is used: z =
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from lamina import _core as core
 from lamina import ops
@@ -65,7 +65,11 @@ def in_inference(outputs: Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], Te
 
 def batched(node: core.Node) -> bool:
     """Whether the node has a row for each sample: a length that is not known."""
-    return any(not isinstance(n, int) for n in node.shape)
+    return _varies(node.shape)
+
+
+def _varies(shape: Sequence[Any]) -> bool:
+    return bool([n for n in shape if not isinstance(n, int)])  # every node is asked, and any(..) takes three times as long
 
 
 def is_samplewise(nodes: Sequence[core.Node]) -> bool:
@@ -74,37 +78,40 @@ def is_samplewise(nodes: Sequence[core.Node]) -> bool:
 
 
 def _keeps_rows(node: core.Node) -> bool:
-    below = [n for n in children(node) if batched(n)]
-    if not batched(node):
-        return not below and node.op != "size"
-    shape = node.shape
-    if isinstance(shape[0], int) or any(not isinstance(n, int) for n in shape[1:]):
+    op, shape = node.op, node.shape
+    below = [s for s in (n.shape for n in children(node)) if _varies(s)]  # the shapes of those with a row for each sample
+    if not _varies(shape):
+        return not below and op != "size"
+    if isinstance(shape[0], int) or _varies(shape[1:]):
         return False
-    if any(n.shape[0] != shape[0] for n in below):
+    if any(s[0] != shape[0] for s in below):
         return False
-    aligned = all(len(n.shape) == len(shape) for n in below)
-    kind, attrs = core.op_kind(node.op), node.attrs
-    if kind == "outer" or node.op in ("input", "fill", "random_uniform"):
+    aligned = all(len(s) == len(shape) for s in below)
+    kind = core.op_kind(op)
+    if kind == "outer" or op in ("input", "fill", "random_uniform"):
         return True
-    if kind in ("elementwise", "mode") or node.op in ("broadcast_to", "contiguous"):
+    if kind in ("elementwise", "mode") or op in ("broadcast_to", "contiguous"):
         return aligned
     if kind == "row":
         return len(node.inputs[0].shape) > 1
-    if node.op == "matmul":
+    if op == "matmul":
         return aligned and all(len(n.shape) > 2 for n in node.inputs[1:] if batched(n))
+    attrs = node.attrs
     if kind == "reduce":
-        return 0 not in attrs.get("axes", [attrs.get("axis")])
+        return bool(0 not in attrs.get("axes", [attrs.get("axis")]))
     if kind == "host":
-        return all(len(n.shape) > 2 for n in below)
-    rules: dict[str, Callable[[], bool]] = {
-        "reshape": lambda: True,
-        "transpose": lambda: attrs["axes"][0] == 0,
-        "slice": lambda: attrs["start"][0] == 0 and attrs["stop"][0] == shape[0] and attrs["step"][0] == 1,
-        "pad": lambda: attrs["low"][0] == attrs["high"][0] == attrs["interior"][0] == 0,
-        "concatenate": lambda: attrs["axis"] != 0 and len(below) == len(node.inputs),
-        "take": lambda: (attrs["axis"] != 0) != batched(node.inputs[1]),
-    }
-    return node.op in rules and bool(rules[node.op]())
+        return all(len(s) > 2 for s in below)
+    if op == "transpose":
+        return bool(attrs["axes"][0] == 0)
+    if op == "slice":
+        return bool(attrs["start"][0] == 0 and attrs["stop"][0] == shape[0] and attrs["step"][0] == 1)
+    if op == "pad":
+        return bool(attrs["low"][0] == attrs["high"][0] == attrs["interior"][0] == 0)
+    if op == "concatenate":
+        return bool(attrs["axis"] != 0) and len(below) == len(node.inputs)
+    if op == "take":
+        return bool(attrs["axis"] != 0) != batched(node.inputs[1])
+    return op == "reshape"
 
 
 def sample_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:

@@ -112,7 +112,7 @@ class DampedSteps(Descent["LevenbergMarquardt"]):
         if not curved:
             return here.model
         assert isinstance(here.model, Primal)
-        state |= {"before": np.stack([here.theta, here.model.g]), "curvature": self._curvature(here.theta, here.model)}
+        state |= {"before": np.array([here.theta, here.model.g]), "curvature": self._curvature(here.theta, here.model)}
         return here.model.plus(state["curvature"])
 
     def _descend(self, model: System, name: str, here: Here, state: State) -> Lower | None:
@@ -149,7 +149,8 @@ class DampedSteps(Descent["LevenbergMarquardt"]):
         missing -= kept * known
         other = missing / along - (float(s @ missing) / (2 * along * along)) * y
         last *= kept
-        last += np.stack([other, y], axis=1) @ np.stack([y, other])
+        pair = np.array([other, y])
+        last += pair.T @ pair[::-1]
         return last
 
     def _scale(self, model: System, state: State) -> Array | float:

@@ -82,7 +82,7 @@ class LeastSquares:
             self._normal, self._chunk = NormalMatrix([plain(row)]), 1
         else:
             self._normal = NormalMatrix(found)
-            self._chunk = self._normal.chunk
+            self._chunk = even_part(len(self._sources[0]), self._normal.chunk)
         half = ops.sum(ops.square(self._error)) * 0.5
         self._gradient = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
         total = self._gradient + grad(half, self.network.theta)
@@ -126,9 +126,10 @@ class LeastSquares:
         """F(theta); inf where it is not finite or not below `limit`, which a part of the data may show."""
         self.network.theta.value = theta
         total, n = 0.0, len(self._sources[0])
-        piece = max(ROWS, -(-n // (PIECES * ROWS)) * ROWS)
+        rows = even_part(n, ROWS)
+        piece = rows * -(-n // (PIECES * rows))
         for start in range(0, n, piece):
-            total += float(self._value.epoch([a[start : start + piece] for a in self._sources], None, ROWS).sum())
+            total += float(self._value.epoch([a[start : start + piece] for a in self._sources], None, rows).sum())
             if not total < limit:
                 return float("inf")
         return total
@@ -172,6 +173,15 @@ def check_room(weights: int) -> None:
         np.empty((MATRICES, weights, weights))
     except MemoryError as error:
         raise MemoryError(f"[optim.LevenbergMarquardt] expected room for {what}, got none; use LBFGS or Adam") from error
+
+
+def even_part(n: int, most: int) -> int:
+    """Of n samples, how many to take at once: up to `most`, and so many that the last part is no smaller, where that can be; to prepare
+    a program for another size takes longer than to run it on a few samples.
+    """
+    fewest = -(-n // most)
+    parts = next((p for p in range(fewest, 2 * fewest + 1) if n % p == 0), fewest)
+    return -(-n // parts)
 
 
 def _gram(x: Tensor) -> Tensor:

@@ -93,8 +93,8 @@ class NormalMatrix:
 
     def clear(self) -> None:
         """Back to zero."""
-        for block in self._blocks:
-            block.sum.value = np.zeros(tuple(block.sum.shape))
+        sums = [block.sum.variable for block in self._blocks]
+        core.write(sums, [np.zeros(s.shape) for s in sums])
 
     @property
     def value(self) -> Array:
