@@ -176,8 +176,9 @@ def check_room(weights: int) -> None:
 
 
 def even_part(n: int, most: int) -> int:
-    """Of n samples, how many to take at once: up to `most`, and so many that the last part is no smaller, where that can be; to prepare
-    a program for another size takes longer than to run it on a few samples.
+    """Of n samples, how many to take at once: up to `most`, and so many that the last part is no smaller, where that can be.
+
+    To prepare a program for another size takes longer than to run it on a few samples.
     """
     fewest = -(-n // most)
     parts = next((p for p in range(fewest, 2 * fewest + 1) if n % p == 0), fewest)
