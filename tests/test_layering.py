@@ -229,3 +229,19 @@ def test_linear_algebra_imports_at_the_top_of_its_files(path):
     tree = ast.parse(path.read_text())
     inside = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in tree.body]
     assert not inside, f"{path.name} imports inside a function, line {inside[0].lineno}"
+
+
+def siblings(path: Path) -> set[str]:
+    """The files of its own folder that a file imports, those under TYPE_CHECKING and inside functions too."""
+    inside = f"lamina.{path.parent.name}"
+    found = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom) and n.module]
+    return {n.module.removeprefix(inside + ".") for n in found if n.module.startswith(inside + ".")}
+
+
+@pytest.mark.parametrize("folder", sorted({p.parent for p in modules()} - {PACKAGE}), ids=lambda p: p.name)
+def test_the_files_of_a_folder_import_one_way(folder):
+    waiting = {path.stem: siblings(path) for path in folder.glob("*.py") if path.stem != "__init__"}
+    while waiting:
+        ready = {name for name, needs in waiting.items() if not needs & waiting.keys()}
+        assert ready, f"{folder.name}: a circle of imports among {', '.join(sorted(waiting))}"
+        waiting = {name: needs for name, needs in waiting.items() if name not in ready}

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lamina.flat import FlatNetwork
-from lamina.optim.full_batch import Descent
+from lamina.optim.full_batch import Descent, FullBatch
 from lamina.optim.least_squares import LeastSquares, Primal, System
-
-if TYPE_CHECKING:
-    from lamina.optim.levenberg_marquardt import LevenbergMarquardt
 
 Array = np.ndarray[Any, Any]
 State = dict[str, Any]  # of the optimizer, by name, as it will be after the step
@@ -25,6 +22,18 @@ LONGEST = 16  # steps: pauses are of 1, 2, 4, .. of them
 MU = ("mu", "mu_curved")
 FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
 LEAST = 0.01  # of D's largest element: a weight that hardly matters here is not free to go anywhere
+
+
+class Damped(FullBatch):
+    """An optimizer of such steps: what they read of it."""
+
+    mu: float
+    mu_dec: float
+    mu_inc: float
+    mu_max: float
+    min_grad: float
+    scaling: str
+    bayesian: bool
 
 
 class Here(NamedTuple):
@@ -46,10 +55,10 @@ class Lower(NamedTuple):
     loss: float
 
 
-class DampedSteps(Descent["LevenbergMarquardt"]):
+class DampedSteps(Descent[Damped]):
     """The steps of `LevenbergMarquardt` on one sum of squares."""
 
-    def __init__(self, optimizer: LevenbergMarquardt, network: FlatNetwork, problem: LeastSquares):
+    def __init__(self, optimizer: Damped, network: FlatNetwork, problem: LeastSquares):
         super().__init__(optimizer, network)
         self.problem = problem
         self._curved = "curvature" in optimizer.state and not problem.dual

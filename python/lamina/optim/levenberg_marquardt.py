@@ -8,12 +8,11 @@ import numpy as np
 
 from lamina import checks
 from lamina.flat import FlatNetwork
-from lamina.optim.damped_steps import MOST_CURVED, MU, DampedSteps
-from lamina.optim.full_batch import FullBatch
+from lamina.optim.damped_steps import MOST_CURVED, MU, Damped, DampedSteps
 from lamina.optim.least_squares import LeastSquares, Squares
 
 
-class LevenbergMarquardt(FullBatch):
+class LevenbergMarquardt(Damped):
     """Steps d with (J^T J + mu D) d = -J^T e on all data at once; mu falls as far as the last step's prediction was right.
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
