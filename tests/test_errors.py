@@ -235,6 +235,20 @@ def assert_untouched_and_usable(net, before, x, y) -> None:
 
 @pytest.mark.parametrize("name", CLASSIFIER)
 def test_mistake_with_a_classifier(name):
+    # paths
+    **{
+        f"a path of {what}": (call, [f"[{where}] expected {name} to be text or a pathlib.Path, got", "pass the name of a file"])
+        for what, where, name, call in [
+            ("load", "load", "path", lambda: lm.load(3)),
+            ("save", "save", "path", lambda: classifier().save(None)),
+            ("draw", "draw", "path", lambda: classifier().draw(["net.svg"], X, Y)),
+            ("fit", "fit", "resume", lambda: classifier().fit(X, Y, resume=True, verbose=0)),
+            ("Checkpoint", "Checkpoint", "path", lambda: lm.callbacks.Checkpoint(5)),
+            ("CSVLogger", "CSVLogger", "path", lambda: lm.callbacks.CSVLogger(None)),
+            ("to_csv", "history", "path", lambda: classifier().fit(X, Y, verbose=0).to_csv(1)),  # 1: what print writes to
+            ("to_json", "trace", "path", lambda: classifier().trace(X, Y).to_json(1)),
+        ]
+    },
     call, parts = CLASSIFIER[name]
     net = classifier()
     before = state(net)

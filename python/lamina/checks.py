@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -95,6 +96,18 @@ def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {value!r}")
     return str(value)
+
+
+def path(where: str, name: str, value: Any) -> str:
+    """The name of a file, from text or a pathlib.Path; 3 is none, though `open` would take it for a file that is open already.
+
+    >>> path("load", "path", "net.safetensors")
+    'net.safetensors'
+    """
+    try:
+        return os.fsdecode(value)
+    except TypeError:
+        raise TypeError(f"[{where}] expected {name} to be text or a pathlib.Path, got {value!r}; pass the name of a file") from None
 
 
 def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:

@@ -38,7 +38,7 @@ class Run:
     history: History = field(default_factory=History)
     _before: core.Snapshot | None = None
 
-    def prepare(self, callbacks: Any, resume: str | os.PathLike[str] | None) -> None:
+    def prepare(self, callbacks: Any, resume: str | None) -> None:
         """All that can be refused; nothing has been trained yet."""
         hooks = CallbackList(callbacks, self.model, write=self._write)
         self._hooks = hooks
@@ -135,16 +135,16 @@ class Run:
         groups = {"callbacks": arrays, "history": figure_arrays, "part": part}
         save(self.model, path, optimizer=True, extra=state, extra_tensors=groups)
 
-    def _resume(self, path: str | os.PathLike[str]) -> bool:
+    def _resume(self, path: str) -> bool:
         """Takes up a checkpoint, once nothing in it can be refused any more; whether that training had been stopped."""
         from lamina.io import restored
         from lamina.rebuild import damage
 
-        saved, where = restored(self.model, path), f"load {os.fspath(path)}"
+        saved, where = restored(self.model, path), f"load {path}"
         state, tensors = saved.extra, saved.extra_tensors
         if not isinstance(state, dict) or "settings" not in state:
             raise ValueError(
-                f"[resume] expected a file of lm.callbacks.Checkpoint, got a saved network, {os.fspath(path)}; load it with lm.load"
+                f"[resume] expected a file of lm.callbacks.Checkpoint, got a saved network, {path}; load it with lm.load"
             )
         if state["settings"] != self.settings:
             raise ValueError(
@@ -194,6 +194,7 @@ def fit(
     batch_size = checks.integer("fit", "batch_size", batch_size)
     shuffle = checks.flag("fit", "shuffle", shuffle)
     with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
+    resume = None if resume is None else checks.path("fit", "resume", resume)
         _compile(model, loss, optimizer)
         chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
         settings = {"batch_size": batch_size, "shuffle": shuffle}

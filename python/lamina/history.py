@@ -101,13 +101,14 @@ class History:
 
         >>> History().to_csv(os.devnull)
         """
+        from lamina import checks
+
+        path = checks.path("history", "path", path)
         names = self._scalars()
         lines = [",".join(["epoch", *names])]
         lines += [
             ",".join([str(i), *(repr(row[name]) if name in row else "" for name in names)]) for i, row in enumerate(self._rows, 1)
         ]
-        from lamina import checks
-
         with checks.writing("history", path), open(path, "w", encoding="utf-8", newline="") as file:
             file.write("\n".join(lines) + "\n")
 

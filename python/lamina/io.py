@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as tensors_to_bytes
 
-from lamina import blueprint, rebuild
+from lamina import blueprint, checks, rebuild
 from lamina.blueprint import dense
 from lamina.files import replace_file
 
@@ -53,6 +53,7 @@ def save(
     `optimizer=True` adds the optimizer's state. `extra`, which JSON can hold, and `extra_tensors`, groups of named arrays, are more
     that `restored` gives back. Raises OSError where the file cannot be written; the earlier file is then untouched.
     """
+    path = checks.path("save", "path", path)
     description, tensors = blueprint.describe(model, optimizer=optimizer)
     if extra is not None:
         description["extra"] = dict(extra)
@@ -60,7 +61,7 @@ def save(
         description["extra_tensors"] = {group: list(arrays) for group, arrays in extra_tensors.items()}
         tensors |= {blueprint.extra_name(g, name): dense(a) for g, arrays in extra_tensors.items() for name, a in arrays.items()}
     data = tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
-    _check_header(f"save {os.fspath(path)}", data)
+    _check_header(f"save {path}", data)
     replace_file(path, data)
 
 
@@ -77,14 +78,15 @@ def load(path: str | os.PathLike[str]) -> Model:
     >>> bool((lm.load("net.safetensors").predict(np.ones((1, 3))) == net.predict(np.ones((1, 3)))).all())
     True
     """
+    path = checks.path("load", "path", path)
     with _opened(path) as (description, source):
-        return rebuild.build(description, source, f"load {os.fspath(path)}")
+        return rebuild.build(description, source, f"load {path}")
 
 
-def restored(model: Model, path: str | os.PathLike[str]) -> rebuild.Restored:
+def restored(model: Model, path: str) -> rebuild.Restored:
     """A file's weights, optimizer state and counters for a network of its architecture, to be written, and what `extra...` were."""
     with _opened(path) as (description, source):
-        return rebuild.restored(model, description, source, f"load {os.fspath(path)}")
+        return rebuild.restored(model, description, source, f"load {path}")
 
 
 def to_bytes(model: Model) -> bytes:
@@ -133,8 +135,8 @@ class FileSource:
 
 
 @contextlib.contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], Source]]:
-    where = f"load {os.fspath(path)}"
+def _opened(path: str) -> Iterator[tuple[dict[str, Any], Source]]:
+    where = f"load {path}"
     mode = os.stat(path).st_mode  # a file that is missing or may not be read: Python's own error, before any other
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"[{where}] expected a file, got a folder")
@@ -143,7 +145,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], Sour
     with open(path, "rb") as start:
         _check_header(where, start.read(8))
     try:
-        with safe_open(os.fspath(path), framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:
             yield _description(where, file.metadata()), FileSource(file)
     except MemoryError as error:
         raise MemoryError(f"[{where}] expected room for the tensors of this file, got none ({error}); load it elsewhere") from error

@@ -28,7 +28,7 @@ class CSVLogger(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False):
-        self.path = os.fspath(path)
+        self.path = checks.path("CSVLogger", "path", path)
         self.append = checks.flag("CSVLogger", "append", append)
         self._lines = 0  # of this training, without the header
         self._columns: list[str] | None = None

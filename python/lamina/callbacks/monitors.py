@@ -254,7 +254,7 @@ class Checkpoint(Monitor):
         mode: str = "auto",
     ):
         super().__init__("loss" if monitor is None else monitor, mode)
-        self.path = os.fspath(path)
+        self.path = checks.path("Checkpoint", "path", path)
         self.every = checks.integer("Checkpoint", "every", every)
         self.every_batches = None if every_batches is None else checks.integer("Checkpoint", "every_batches", every_batches)
         self.best_only = monitor is not None

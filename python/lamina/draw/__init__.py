@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamina import checks
 from lamina.draw import footer, render
 from lamina.draw.canvas import Box, Canvas
 from lamina.draw.chain import Block, chain, layers
@@ -29,7 +29,7 @@ LABELS = 34.0  # under a row of heatmaps: shape and scale
 
 def draw(model: Model, path: Any, x: Any, y: Any = None, *, theme: str = "light") -> None:
     """See `Model.draw`."""
-    target = Path(os.fspath(path))
+    target = Path(checks.path("draw", "path", path))
     render.check_suffix(target)
     lookup("draw: theme", theme, THEMES)
     if x is None:

@@ -197,6 +197,7 @@ class Trace:
 
     def to_json(self, path: Any = None, *, values: bool = True, indent: int | None = None) -> str:
         """`to_dict` as JSON, also written to `path` if there is one. Numbers that are not finite are null."""
+        path = None if path is None else checks.path("trace", "path", path)
         out = json.dumps(_finite(self.to_dict(values)), indent=indent, allow_nan=False)
         if path is not None:
             with checks.writing("trace", path), open(path, "w", encoding="utf-8") as file:
