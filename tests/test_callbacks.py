@@ -256,7 +256,31 @@ def test_csv_logger_can_be_read_meanwhile_and_leaves_out_arrays(tmp_path):
     logger.on_epoch_end(0, {"loss": 0.5, "confusion_matrix": np.eye(2)})
     assert rows(tmp_path / "log.csv") == [{"epoch": "1", "loss": "0.5"}]
     logger.on_epoch_end(1, {"other": 3.0})
-    assert rows(tmp_path / "log.csv")[1] == {"epoch": "2", "loss": ""}
+
+
+def test_csv_logger_gives_a_new_figure_a_column(tmp_path):
+    path = tmp_path / "log.csv"
+    run(CSVLogger(path), [0.5])
+    logger = CSVLogger(path, append=True)
+    logger.on_fit_begin()
+    logger.on_epoch_end(1, {"loss": 0.25, "accuracy": 0.75})
+    logger.on_epoch_end(2, {"loss": 0.125, "lr": 0.1})
+    empty = dict.fromkeys(("val_loss", "accuracy", "lr"), "")
+    assert rows(path) == [
+        {"epoch": "1", "loss": "1.0", **empty, "val_loss": "0.5"},
+        {"epoch": "2", "loss": "0.25", **empty, "accuracy": "0.75"},
+        {"epoch": "3", "loss": "0.125", **empty, "lr": "0.1"},
+    ]
+
+
+def test_csv_logger_leaves_another_file_alone(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("x,y\n1,2\n")
+    with pytest.raises(
+        ValueError, match=r"\[CSVLogger\] expected 'epoch' as the first column of .*data.csv, got 'x'; pass another"
+    ):
+        CSVLogger(path, append=True).on_fit_begin()
+    assert path.read_text() == "x,y\n1,2\n"
 
 
 def test_csv_logger_resumed_drops_what_came_after_the_checkpoint(tmp_path):

@@ -17,8 +17,9 @@ class CSVLogger(Callback):
     """Writes a line with the epoch (from 1) and all scalar figures to a CSV file at the end of each epoch.
 
     The file can be read while the training runs. A fit begins a new file; one that goes on from a checkpoint keeps the lines up to
-    that checkpoint, and `append=True` keeps all of them. Missing folders are made. Errors: OSError, which ends the fit, where the
-    file cannot be written.
+    that checkpoint, and `append=True` keeps all of them. A figure that the file has no column for gets one, at the end; it is empty
+    in the lines above. Missing folders are made. Errors: OSError, which ends the fit, where the file cannot be written; ValueError
+    before the first epoch where lines are kept and the file is another one, whose first column is not "epoch".
 
     >>> net, x = lm.Sequential(lm.Dense(1), seed=0), np.ones((8, 1))
     >>> log = lm.callbacks.CSVLogger("run/log.csv")
@@ -31,7 +32,7 @@ class CSVLogger(Callback):
         self.path = checks.path("CSVLogger", "path", path)
         self.append = checks.flag("CSVLogger", "append", append)
         self._lines = 0  # of this training, without the header
-        self._columns: list[str] | None = None
+        self._columns: list[str] = []
         self._resumed = False
 
     def on_fit_begin(self) -> None:
@@ -40,18 +41,27 @@ class CSVLogger(Callback):
         if not self.append:
             self._lines = self._lines if self._resumed else 0
             lines = lines[: self._lines + 1]
-        replace_file(self.path, "".join(f"{line}\n" for line in lines).encode())
-        self._columns = lines[0].split(",") if lines else None
-        self._resumed = False
+        columns = lines[0].split(",") if lines else []
+        if columns and columns[0] != "epoch":
+            raise ValueError(
+                f"[CSVLogger] expected 'epoch' as the first column of {self.path}, got {columns[0]!r}; pass another path, or begin "
+                "a new file with append=False"
+            )
+        self._replace(lines)
+        self._columns, self._resumed = columns, False
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         row = {"epoch": epoch + 1, **{name: value for name, value in logs.items() if np.ndim(value) == 0}}
+        new = [name for name in row if name not in self._columns]
+        if new:
+            self._columns = [*self._columns, *new]
+            self._replace([",".join(self._columns), *(line + "," * len(new) for line in _lines(self.path)[1:])])
         with open(self.path, "a", encoding="utf-8", newline="") as file:
-            if self._columns is None:
-                self._columns = list(row)
-                file.write(",".join(self._columns) + "\n")
             file.write(",".join(str(row.get(name, "")) for name in self._columns) + "\n")
         self._lines += 1
+
+    def _replace(self, lines: list[str]) -> None:
+        replace_file(self.path, "".join(f"{line}\n" for line in lines).encode())
 
     def state(self) -> dict[str, Any]:
         return {"lines": self._lines}
