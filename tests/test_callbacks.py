@@ -220,13 +220,15 @@ def test_checkpoint_comes_last_and_writes_as_it_is_told(tmp_path):
 
 
 def test_checkpoint_checks_its_path(tmp_path):
-    names = ["loss", "val_loss"]
-    Checkpoint("a{epoch}{val_loss:.2f}{{x}}").check_logs(names)
+    logs = {"loss": 0.0, "val_loss": 0.0, "confusion_matrix": np.eye(2)}
+    Checkpoint("a{epoch}{val_loss:.2f}{{x}}").check_logs(logs)
     with pytest.raises(ValueError, match=r"\[Checkpoint\] expected fields of epoch, loss, val_loss in the path, got acc;"):
-        Checkpoint("a{acc}").check_logs(names)
+        Checkpoint("a{acc}").check_logs(logs)
+    with pytest.raises(ValueError, match="expected fields of epoch, loss, val_loss in the path, got confusion_matrix, an array;"):
+        Checkpoint("a{confusion_matrix}").check_logs(logs)
     for broken in ("a{epoch", "a{}", "a{epoch:q}"):
         with pytest.raises(ValueError, match=r"\[Checkpoint\]"):
-            Checkpoint(broken).check_logs(names)
+            Checkpoint(broken).check_logs(logs)
 
 
 # ---- CSVLogger ----
@@ -371,11 +373,11 @@ def test_state_keeps_arrays_apart():
 def test_a_figure_that_is_not_logged(callback):
     message = rf"\[{type(callback).__name__}\] expected 'val_loss' among the logged figures, got loss; give fit validation_data"
     with pytest.raises(ValueError, match=message):
-        CallbackList(callback, Net()).check_logs(["loss"])
+        CallbackList(callback, Net()).check_logs({"loss": 0.0})
     with pytest.raises(ValueError, match=message):
         callback.on_epoch_end(0, {"loss": 1.0})
     with pytest.raises(ValueError, match="add it to the metrics"):
-        EarlyStopping("f1").check_logs(["loss"])
+        EarlyStopping("f1").check_logs({"loss": 0.0})
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,14 @@ def with_value(array: np.ndarray, value) -> np.ndarray:
     return out
 
 
+def errors_by_class(y, prediction):
+    return np.bincount(y[prediction.argmax(1) != y], minlength=CLASSES)
+
+
+def monitors(figure: str) -> lm.callbacks.EarlyStopping:
+    return lm.callbacks.EarlyStopping(figure, mode="max")
+
+
 CLASSIFIER = {
     # shapes
     "too many features": (lambda n: n.train_step(np.zeros((N, 7)), Y), ["4", "7"]),
@@ -109,6 +117,21 @@ CLASSIFIER = {
     "a function as callback": (lambda n: n.fit(X, Y, callbacks=print, verbose=0), ["[callbacks]", "LambdaCallback(on_epoch_end="]),
     "a class as callback": (lambda n: n.fit(X, Y, callbacks=lm.callbacks.EarlyStopping, verbose=0), ["EarlyStopping() with paren"]),
     "a name as callback": (lambda n: n.fit(X, Y, callbacks="stop", verbose=0), ["[callbacks]", "got 'stop'"]),
+    "an array is monitored": (
+        lambda n: n.fit(X, Y, metrics=["confusion_matrix"], callbacks=monitors("confusion_matrix"), verbose=0),
+        ["[EarlyStopping] expected a number as 'confusion_matrix'", "array of shape (3, 3)", "another figure"],
+    ),
+    "an array in the name of a file": (
+        lambda n: n.fit(
+            X,
+            Y,
+            validation_data=(X, Y),
+            metrics=["confusion_matrix"],
+            callbacks=lm.callbacks.Checkpoint("{val_confusion_matrix}"),
+            verbose=0,
+        ),
+        ["[Checkpoint] expected fields of epoch, loss, val_loss in the path", "got val_confusion_matrix, an array"],
+    ),
     "a metric that returns text": (lambda n: n.evaluate(X, Y, metrics=[lambda y, p: "good"]), ["[metrics]", "got 'good'"]),
     # parameters
     "parameter of another shape": (
@@ -125,11 +148,13 @@ CLASSIFIER = {
 }  # fmt: skip
 
 AFTER_AN_EPOCH = {
-    "an array is monitored": (
-        lambda n: n.fit(
-            X, Y, metrics=["confusion_matrix"], callbacks=lm.callbacks.EarlyStopping("confusion_matrix", mode="max"), verbose=0
-        ),
-        ["[EarlyStopping] expected a number as 'confusion_matrix'", "array of shape", "another figure"],
+    "an array of one's own is monitored": (
+        lambda n: n.fit(X, Y, metrics=[errors_by_class], callbacks=monitors("errors_by_class"), verbose=0),
+        ["[EarlyStopping] expected a number as 'errors_by_class'", "array of shape", "another figure"],
+    ),
+    "an array of one's own in the name of a file": (
+        lambda n: n.fit(X, Y, metrics=[errors_by_class], callbacks=lm.callbacks.Checkpoint("{errors_by_class}"), verbose=0),
+        ["[Checkpoint] expected fields of epoch, loss in the path", "got errors_by_class, an array"],
     ),
     "a metric that returns nothing": (
         lambda n: n.fit(X, Y, metrics=[lambda y, p: None], verbose=0),
@@ -210,6 +235,20 @@ FREE = {
         ["[jacobian_vector_product]", "one tensor as y", "list"],
     ),
     "gradient by a number": (lambda: lm.grad(lm.sum(lm.Input(3)), 3.0), ["[function] grad", "float"]),
+    # paths
+    **{
+        f"a path of {what}": (call, [f"[{where}] expected {name} to be text or a pathlib.Path, got", "pass the name of a file"])
+        for what, where, name, call in [
+            ("load", "load", "path", lambda: lm.load(3)),
+            ("save", "save", "path", lambda: classifier().save(None)),
+            ("draw", "draw", "path", lambda: classifier().draw(["net.svg"], X, Y)),
+            ("fit", "fit", "resume", lambda: classifier().fit(X, Y, resume=True, verbose=0)),
+            ("Checkpoint", "Checkpoint", "path", lambda: lm.callbacks.Checkpoint(5)),
+            ("CSVLogger", "CSVLogger", "path", lambda: lm.callbacks.CSVLogger(None)),
+            ("to_csv", "history", "path", lambda: classifier().fit(X, Y, verbose=0).to_csv(1)),  # 1: what print writes to
+            ("to_json", "trace", "path", lambda: classifier().trace(X, Y).to_json(1)),
+        ]
+    },
     "load of no file": (lambda: lm.load("no such file.safetensors"), []),
 }
 
@@ -235,20 +274,6 @@ def assert_untouched_and_usable(net, before, x, y) -> None:
 
 @pytest.mark.parametrize("name", CLASSIFIER)
 def test_mistake_with_a_classifier(name):
-    # paths
-    **{
-        f"a path of {what}": (call, [f"[{where}] expected {name} to be text or a pathlib.Path, got", "pass the name of a file"])
-        for what, where, name, call in [
-            ("load", "load", "path", lambda: lm.load(3)),
-            ("save", "save", "path", lambda: classifier().save(None)),
-            ("draw", "draw", "path", lambda: classifier().draw(["net.svg"], X, Y)),
-            ("fit", "fit", "resume", lambda: classifier().fit(X, Y, resume=True, verbose=0)),
-            ("Checkpoint", "Checkpoint", "path", lambda: lm.callbacks.Checkpoint(5)),
-            ("CSVLogger", "CSVLogger", "path", lambda: lm.callbacks.CSVLogger(None)),
-            ("to_csv", "history", "path", lambda: classifier().fit(X, Y, verbose=0).to_csv(1)),  # 1: what print writes to
-            ("to_json", "trace", "path", lambda: classifier().trace(X, Y).to_json(1)),
-        ]
-    },
     call, parts = CLASSIFIER[name]
     net = classifier()
     before = state(net)

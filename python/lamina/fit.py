@@ -18,7 +18,7 @@ from lamina.history import History
 from lamina.objective import OutputMetric, named_metrics
 from lamina.progress import Progress
 from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Part, Samples, Source, check_classes, with_finite_targets
-from lamina.steps import CHUNK, check_metrics, evaluate_checked
+from lamina.steps import CHUNK, evaluate_checked, example_figures
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -32,6 +32,7 @@ class Run:
     source: Source
     validation: Samples | None
     metrics: dict[str, OutputMetric]
+    example: dict[str, Any]  # of the figures that are known to fit: our metrics on predictions of 0
     epochs: int
     verbose: int | None
     settings: dict[str, Any]
@@ -42,7 +43,7 @@ class Run:
         """All that can be refused; nothing has been trained yet."""
         hooks = CallbackList(callbacks, self.model, write=self._write)
         self._hooks = hooks
-        hooks.check_logs(self._log_names())
+        hooks.check_logs(self._example_logs())
         self.source.prepare()
         self._part = Part()
         stopped = resume is not None and self._resume(resume)
@@ -111,9 +112,9 @@ class Run:
             + f"{kept}. Look for extreme values in the data, {self.model.objective.optimizer.against_overflow}"
         )
 
-    def _log_names(self) -> list[str]:
-        names = ["loss", *self.metrics]
-        return names if self.validation is None else [*names, *(f"val_{name}" for name in names)]
+    def _example_logs(self) -> dict[str, Any]:
+        logs = {"loss": 0.0, **dict.fromkeys(self.metrics, 0.0), **self.example}
+        return logs if self.validation is None else {**logs, **{f"val_{name}": value for name, value in logs.items()}}
 
     # ---- checkpoints ----
 
@@ -193,26 +194,29 @@ def fit(
     epochs = checks.integer("fit", "epochs", epochs, 0)
     batch_size = checks.integer("fit", "batch_size", batch_size)
     shuffle = checks.flag("fit", "shuffle", shuffle)
-    with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
     resume = None if resume is None else checks.path("fit", "resume", resume)
+    with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
         _compile(model, loss, optimizer)
         chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
         settings = {"batch_size": batch_size, "shuffle": shuffle}
         if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
             source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
+            example: dict[str, Any] = {}
         else:
             given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
             model.ensure_built(x)
-            source = _source(model, given, chosen, class_weight, batch_size, shuffle)
+            samples = _samples(model, given, class_weight)
+            example = example_figures(model, chosen, samples.data)
+            source = _source(model, samples, chosen, batch_size, shuffle)
             settings["samples"] = len(given)
         validation = _validation(model, held_out, validation_data)
         if validation is not None:
-            check_metrics(model, chosen, validation.data)
+            example |= example_figures(model, chosen, validation.data)
         if model.objective.optimizer.all_data:
             from lamina.all_data import callbacks as with_stops
 
             callbacks = with_stops(model, validation is not None, callbacks)
-        run = Run(model, source, validation, chosen, epochs, verbose, settings)
+        run = Run(model, source, validation, chosen, example, epochs, verbose, settings)
         run.prepare(callbacks, resume)
     return run.train()
 
@@ -233,14 +237,14 @@ def _batches(
     return BatchSource(model, batches, metrics, class_weight)
 
 
-def _source(
-    model: Model, given: Data, metrics: dict[str, OutputMetric], class_weight: Any, batch_size: int, shuffle: bool
-) -> Source:
+def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
     if class_weight is not None:
         check_classes(model, class_weight)
         given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
-    samples = with_finite_targets(model, given)
-    check_metrics(model, metrics, samples.data)
+    return with_finite_targets(model, given)
+
+
+def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
     if not model.objective.optimizer.all_data:
         return ArraySource(model, samples, metrics, min(batch_size, len(samples.data)), shuffle)
     from lamina.all_data import AllData

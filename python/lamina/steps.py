@@ -183,9 +183,10 @@ def _counted(loss: Loss | None, y: Array, prediction: Array, weight: Array | Non
     return y[keep], prediction[keep], weight
 
 
-def check_metrics(model: Model, metrics: dict[str, OutputMetric], given: Data) -> None:
+def example_figures(model: Model, metrics: dict[str, OutputMetric], given: Data) -> dict[str, Any]:
     """Our metrics on predictions of 0: one that does not fit its target says so before anything runs."""
     ours = {name: chosen for name, chosen in metrics.items() if built_in(chosen.metric)}
     shapes: list[Any] = [t.shape[1:] for t in model.outputs]
-    if ours and all(isinstance(size, int) for shape in shapes for size in shape):
-        figures(model, ours, [np.zeros((len(given), *shape), np.float32) for shape in shapes], given)
+    if not ours or not all(isinstance(size, int) for shape in shapes for size in shape):
+        return {}
+    return figures(model, ours, [np.zeros((len(given), *shape), np.float32) for shape in shapes], given)

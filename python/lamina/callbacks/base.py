@@ -53,8 +53,11 @@ class Callback:
     def on_fit_end(self) -> None:
         """After the last epoch, also where the fit was interrupted or failed; for each callback whose `on_fit_begin` went well."""
 
-    def check_logs(self, names: Sequence[str]) -> None:
-        """Called before the first epoch with the names that `logs` will have: the place to refuse what cannot work."""
+    def check_logs(self, logs: Logs) -> None:
+        """Called before the first epoch with the names that `logs` will have: the place to refuse what cannot work.
+
+        The values are an example of their kind: 0, or an array where a metric of `lm.metrics` gives one.
+        """
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must keep of this callback: values that JSON can hold, arrays, and dicts of these."""
@@ -144,10 +147,10 @@ class CallbackList:
         """Whether any callback wants to be called at every batch."""
         return any(callback.needs_batches for callback in self.callbacks)
 
-    def check_logs(self, names: Sequence[str]) -> None:
+    def check_logs(self, logs: Logs) -> None:
         """See `Callback.check_logs`."""
         for callback in self.callbacks:
-            callback.check_logs(names)
+            callback.check_logs(logs)
 
     def on_fit_begin(self) -> None:
         """Calls all, up to one that fails."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -37,25 +37,24 @@ class Monitor(Callback):
         return fresh
 
     def _value(self, logs: Logs) -> float:
-        self.check_logs(list(logs))
-        value = logs[self.monitor]
-        if np.ndim(value):
-            raise ValueError(
-                f"[{type(self).__name__}] expected a number as {self.monitor!r}, got an array of shape {np.shape(value)}; "
-                "monitor another figure"
-            )
-        return float(value)
+        Monitor.check_logs(self, logs)
+        return float(logs[self.monitor])
 
     def _ahead(self, value: float, best: float) -> float:
         """By how much `value` is better than `best`."""
         return best - value if self.mode == "min" else value - best
 
-    def check_logs(self, names: Sequence[str]) -> None:
-        if self.monitor not in names:
+    def check_logs(self, logs: Logs) -> None:
+        if self.monitor not in logs:
             remedy = "give fit validation_data or validation_split" if self.monitor.startswith("val_") else "add it to the metrics"
             raise ValueError(
-                f"[{type(self).__name__}] expected {self.monitor!r} among the logged figures, got {', '.join(names)}; "
+                f"[{type(self).__name__}] expected {self.monitor!r} among the logged figures, got {', '.join(logs)}; "
                 f"{remedy}, or monitor one of these"
+            )
+        if np.ndim(logs[self.monitor]):
+            raise ValueError(
+                f"[{type(self).__name__}] expected a number as {self.monitor!r}, got an array of shape "
+                f"{np.shape(logs[self.monitor])}; monitor another figure"
             )
 
 
@@ -232,7 +231,7 @@ class Checkpoint(Monitor):
     (`mode` as in EarlyStopping), of those that `every` lets through. `last` is the path last written.
 
     A file is replaced whole or not at all. Errors: OSError, which ends the fit, where it cannot be written; ValueError for an
-    unknown field in the path, a figure that is not logged, `monitor` with `every_batches`.
+    unknown field in the path or one that is an array, a figure that is not logged, `monitor` with `every_batches`.
 
     >>> net, x = lm.Sequential(lm.Dense(1), seed=0), np.ones((8, 1))
     >>> saver = lm.callbacks.Checkpoint("run/net-{epoch}.safetensors", every=2)
@@ -298,27 +297,25 @@ class Checkpoint(Monitor):
         return best
 
     def _path(self, epoch: int, logs: Logs) -> str:
-        return self.path.format(**{name: value for name, value in logs.items() if name != "epoch"}, epoch=epoch + 1)
-
-    def check_logs(self, names: Sequence[str]) -> None:
         from string import Formatter
 
-        if self.best_only:
-            super().check_logs(names)
-        if self.every_batches is not None:
-            names = ["loss"]  # all that is known within an epoch
+        figures = {"epoch": epoch + 1, **{name: value for name, value in logs.items() if name != "epoch" and not np.ndim(value)}}
         try:
             fields = {name for _, name, _, _ in Formatter().parse(self.path) if name is not None}
-            unknown = fields - {"epoch", *names}
-            if not unknown:
-                self._path(0, dict.fromkeys(names, 0.0))
-                return
+            wrong = [f"{name}, an array" if name in logs else name for name in sorted(fields - figures.keys())]
+            if not wrong:
+                return self.path.format(**figures)
         except (ValueError, LookupError) as error:
-            unknown = {f"{self.path!r}: {error}"}
+            wrong = [f"{self.path!r}: {error}"]
         raise ValueError(
-            f"[Checkpoint] expected fields of epoch, {', '.join(names)} in the path, got {', '.join(sorted(unknown))}; "
+            f"[Checkpoint] expected fields of {', '.join(figures)} in the path, got {', '.join(wrong)}; "
             "write {{ and }} for plain braces"
         )
+
+    def check_logs(self, logs: Logs) -> None:
+        if self.best_only:
+            super().check_logs(logs)
+        self._path(0, logs if self.every_batches is None else {"loss": 0.0})  # that is all that is known within an epoch
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best}
