@@ -32,6 +32,18 @@ def test_build_takes_the_shape_without_the_batch(shape):
     assert list(mlp().build(shape).parameters) == ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"]
 
 
+def test_without_layers_it_is_the_identity(xy, tmp_path):
+    x = xy[0]
+    net = lm.Sequential()
+    net.save(tmp_path / "net.safetensors")
+    for same in (net, lm.load(tmp_path / "net.safetensors"), lm.Sequential(net, lm.Sequential())):
+        assert np.array_equal(same.predict(x), x)
+        assert "\n0 parameters" in same.summary() and "0 parameters" in same.explain(x)
+        same.draw(tmp_path / "net.svg", x)
+    with pytest.raises(ValueError, match=r"\[Model\] expected something to train, got a model .*; add a layer"):
+        net.fit(x, x, loss="mse", optimizer="adam", verbose=0)
+
+
 def test_build_twice_is_harmless_and_for_another_shape_an_error():
     net = mlp().build(4)
     before = dict(net.parameters)

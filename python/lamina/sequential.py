@@ -18,7 +18,7 @@ from lamina.wiring import Wiring
 
 
 class Sequential(Model):
-    """Layers one after the other: the output of each is the input of the next.
+    """Layers one after the other: the output of each is the input of the next. Without layers it is the identity.
 
     It is untouched until it sees data: the first `fit`, `predict` or `train_step` builds it for the shape of x without the batch
     axis; `build` does so explicitly. Floating-point data become `dtype`: float32 (None, too) or float64, or that of a first
