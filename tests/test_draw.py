@@ -22,6 +22,7 @@ import lamina as lm
 from lamina.draw import HEIGHT, WIDTH, picture
 from lamina.draw.canvas import Box, width
 from lamina.draw.chain import Sign, chain
+from lamina.draw.footer import _time
 from lamina.draw.graph import _levels, _placed
 from lamina.draw.heatmap import as_matrix, scale_of, shrunk
 from lamina.draw.png import encode
@@ -70,7 +71,13 @@ def two_inputs():
     return net, [np.arange(15).reshape(5, 3) % 10, data()[:, :4]], [data()[:, :2]] * 2
 
 
+def of_layers(count: int, units: int, activation: str):
+    net = lm.Sequential(*[lm.Dense(units, activation) for _ in range(count)], lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
+    return net, data(), np.arange(5) % 2
+
+
 SIZES = {"4-8-3": narrow, "784-128-10": wide, "784 not an image": lambda: wide(False), "deep": deep, "three": three}
+SIZES |= {"8 layers": lambda: of_layers(8, 100, "leaky_relu"), "40 layers": lambda: of_layers(40, 8, "hard_sigmoid")}
 ALL = {**SIZES, **CASES, "two inputs": two_inputs}
 
 
@@ -83,6 +90,34 @@ def test_no_labels_overlap_or_leave_the_picture_by_estimate(name):
         assert min(label.smallest for label in canvas.labels) >= 11
         outside = [t.text for t in canvas.labels if t.box.x < 0 or t.box.y < 0 or t.box.right > WIDTH or t.box.bottom > HEIGHT]
         assert outside == []
+        assert target is None or any(t.text.startswith("L = ") for t in canvas.labels)
+
+
+def test_many_layers_are_shown_by_the_first_and_the_last_ones():
+    net, x, y = of_layers(40, 8, "relu")
+    canvas, made = picture(net, x, y)
+    texts = [t.text for t in canvas.labels]
+    assert made.about["title"] == "MLP 6 → 8 → 8 → 8 → 8 → 8 → … 32 more … → 8 → 8 → 8 → 2"
+    assert "A₆" in texts and "⋯" in texts and "A₃₅" in texts and not {"A₇", "A₃₄"} & set(texts)
+    assert texts.count("8, relu") == 12
+    assert any(re.fullmatch(r"\d+ of 2,560 links drawn: the strongest", text) for text in texts)
+
+
+def test_names_of_layers_and_inputs_are_the_users():
+    a, b = lm.Input(4, name="rooms"), lm.Input(6)
+    net = lm.Model([a, b], lm.Dense(2)(lm.Concatenate()(lm.Dense(2)(a), b)), seed=0).compile("mse", "sgd")
+    canvas, _ = picture(net, [data()[:, :4], data()], data()[:, :2])
+    assert {"rooms", "input_2"} <= {t.text for t in canvas.labels}
+    words, x, y = CASES["embedding"]()
+    texts = [t.text for t in picture(words, x, y)[0].labels]
+    assert "12 values" in texts and texts[texts.index("12 values") - 1] == "flatten_1"
+    net = lm.Sequential(lm.Dense(3, "relu"), lm.Dropout(0.5).named("half_of_them"), lm.Dense(2), seed=0).compile("mse", "sgd")
+    assert "3 neurons, relu, half of them" in {t.text for t in picture(net, data(), data()[:, :2])[0].labels}
+
+
+@pytest.mark.parametrize(("micro", "text"), [(17.12, "17.1 µs"), (999.4, "999 µs"), (129_000.0, "129 ms"), (2.5e6, "2.5 s")])
+def test_a_time_in_the_unit_that_fits(micro, text):
+    assert _time(micro) == text
 
 
 def test_a_loss_of_many_outputs_is_cut_in_a_picture():

@@ -242,6 +242,7 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
 
     shape: the lengths without the batch axis, e.g. Input(8) or Input(28, 28).
     dtype: float32 unless said otherwise; int64 for indices (Embedding).
+    name: under which a model takes it, where several inputs come as a dict; by default input_1, input_2, ...
 
     >>> import lamina as lm
     >>> lm.Input(8).shape

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from lamina import checks
 from lamina.draw import footer, render
 from lamina.draw.canvas import Box, Canvas
-from lamina.draw.chain import Block, chain, layers
+from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph
 from lamina.draw.network import network
-from lamina.draw.tensors import HEAD, LANE, UNDER, backward, forward, layout, routes
+from lamina.draw.tensors import HEAD, LANE, UNDER, backward, forward, layout, missing, routes
 from lamina.draw.theme import THEMES
 from lamina.names import lookup
 from lamina.trace import Trace, trace
@@ -24,6 +24,8 @@ __all__ = ["draw", "picture"]
 WIDTH, HEIGHT = 1600, 1000
 MARGIN = 40.0
 FOOT = 122.0  # row D
+TALLEST = 136.0  # heatmap of a row above another one
+SQUEEZES = 8  # the last gradient moves by less than the row gets shorter
 LABELS = 34.0  # under a row of heatmaps: shape and scale
 
 
@@ -52,7 +54,7 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
     items = chain(made)
     wide = WIDTH - 2 * MARGIN
     trained = bool(made.backward)
-    height = layout(items, MARGIN, wide, 136.0 if trained else 260.0)
+    height = _fitted(items, made, wide) if trained else layout(items, MARGIN, wide, 260.0)
     ways = routes(items, made)
     lanes = 1 + max((way.lane for way in ways), default=0)
     rows = HEAD + height + LABELS + (24 + UNDER + height + 24 + lanes * LANE if trained else 0)
@@ -82,9 +84,23 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
     return canvas, made
 
 
+def _fitted(items: list[Item], made: Trace, wide: float) -> float:
+    """Lays out the rows so that the loss has room beside the last gradient, where that can be; returns their height."""
+    row = wide
+    for _ in range(SQUEEZES):
+        height = layout(items, MARGIN, row, TALLEST)
+        over = missing(items, made, MARGIN + wide)
+        if over <= 0:
+            return height
+        row -= over + 4
+    return layout(items, MARGIN, wide, TALLEST)
+
+
 def _header(canvas: Canvas, made: Trace) -> None:
     about = made.about
-    canvas.text(MARGIN, 44, about["title"], 26, bold=True)
+    canvas.text(
+        MARGIN, 44, footer.cut(about["title"], 26, WIDTH - 2 * MARGIN - 420, bold=True), 26, bold=True
+    )  # left of the legend
     facts = [
         f"{about['parameters']:,} parameters",
         *([about["loss"].replace("()", "")] if about["loss"] else []),

@@ -130,7 +130,7 @@ class Canvas:
             if part.gradient:
                 out += _span(part.prefix, shift, None, italic=False)
                 shift = 0.0
-            out += _span(part.name, shift, None, italic=len(part.name) == 1)
+            out += _span(part.name, shift, None, italic=len(part.name.rstrip("′")) == 1)
             shift = 0.0
             if part.sub:
                 out += _span(part.sub, 0.24 * size, sub, italic=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +61,7 @@ class Layer:
     outputs: Array  # after the activation
     symbol: Sym
     name: str  # of the activation, '' for none
+    reads: Sym
 
 
 def chain(trace: Trace) -> list[Item]:
@@ -103,14 +105,19 @@ def _label(step: Step) -> str:
     if step.symbol.name == "H" and step.symbol.sub:
         return "norm"
     if step.layer and step.symbol.name in ("D", "E") or (step.layer and step.kind == "div"):
-        return step.layer.rsplit("_", 1)[0].replace("_", " ")
+        return _words(step.layer)
     if step.kind == "concatenate":
         return "join"
     if step.symbol.name == "N" and step.symbol.sub:
         return "γ, β"
     if step.layer and step.kind not in ("activation", "probabilities") and step.symbol.name == step.layer:
-        return step.layer.rsplit("_", 1)[0].replace("_", " ")
+        return _words(step.layer)
     return step.ops[-1].replace("_", " ")
+
+
+def _words(layer: str) -> str:
+    """A layer's name without its number: layer norm for layer_norm_1."""
+    return re.sub(r"_\d+$", "", layer).replace("_", " ")
 
 
 def _block(trace: Trace, step: Step, kind: str = "value") -> Block:
@@ -168,14 +175,16 @@ def layers(trace: Trace) -> list[Layer]:
             return []  # branches: a line of columns would show links that there are not
         read.add(symbols[0].plain)
         if found and symbols[0].plain != found[-1].symbol.plain:  # a norm or dropout between: what the next layer reads is shown
-            between = (trace.step(symbols[0].plain).layer or "").rsplit("_", 1)[0].replace("_", " ")
+            between = _words(trace.step(symbols[0].plain).layer or "")
             found[-1].outputs, found[-1].symbol = before[0], symbols[0]
             found[-1].name = ", ".join(name for name in (found[-1].name, between) if name)
         after = trace.forward[i + 1] if i + 1 < len(trace.forward) else None
         active = after is not None and after.symbol.name == "A" and step.name in after.operands
         last = after if active and after is not None else step
         name = after.ops[-1].replace("_", " ") if active and after is not None else ""
-        found.append(Layer(step.symbol.sub, trace[symbols[1].plain], before[0], np.asarray(last.values)[0], last.symbol, name))
+        found.append(
+            Layer(step.symbol.sub, trace[symbols[1].plain], before[0], np.asarray(last.values)[0], last.symbol, name, symbols[0])
+        )
     if found and "P" in trace and trace["P"].shape[-1] == len(found[-1].outputs):
         found[-1].outputs, found[-1].symbol, found[-1].name = trace["P"][0], Sym("P"), "softmax"
     return found

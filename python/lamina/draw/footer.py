@@ -80,7 +80,7 @@ def provenance(canvas: Canvas, area: Box, trace: Trace, path: str) -> None:
     facts = [
         f"lamina {about['lamina']}, seed {about['seed']}, {about['epochs_done']} epochs trained",
         f"{about['parameters']:,} parameters, {about['parameter_bytes']:,} B; batch {about['batch']}",
-        f"this step: {total:,} FLOP" + (f" in {number(micro, 3)} µs" if micro else ""),
+        f"this step: {total:,} FLOP" + (f" in {_time(micro)}" if micro else ""),
         f'net.draw("{path}", x{", y" if trace.loss else ""})',
     ]
     for k, fact in enumerate(facts):
@@ -89,13 +89,22 @@ def provenance(canvas: Canvas, area: Box, trace: Trace, path: str) -> None:
         )
 
 
-def cut(text: str, size: float, limit: float) -> str:
+def _time(micro: float) -> str:
+    """17.1 µs, 129 ms, 2.5 s"""
+    for unit in ("µs", "ms"):
+        if micro < 999.5:
+            return f"{number(micro, 3)} {unit}"
+        micro /= 1000
+    return f"{number(micro, 3)} s"
+
+
+def cut(text: str, size: float, limit: float, *, bold: bool = False) -> str:
     """The text, its end left out where it is wider than `limit`.
 
     >>> cut("a long line of text", 13, 60)
     'a long l...'
     """
-    while width(text, size) > limit and len(text) > 8:
+    while width(text, size, bold) > limit and len(text) > 8:
         text = text[:-5] + "..."
     return text
 

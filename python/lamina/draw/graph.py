@@ -22,7 +22,7 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     names = {id(layer): name for name, layer in model.wiring.layers.items()}
     calls = calls_of(nodes_of(model.outputs))
     inputs = {t.node.serial: t for t in model.inputs}
-    texts: dict[Key, tuple[str, ...]] = {key: (f"input {shown(tuple(t.shape))}",) for key, t in inputs.items()}
+    texts: dict[Key, tuple[str, ...]] = {t.node.serial: (name, shown(tuple(t.shape))) for name, t in model.named_inputs.items()}
     texts.update({id(c): (names.get(id(c.layer), "layer"), shown(c.shapes[0])) for c in calls})
     level, lines = _levels(calls, inputs)
     places = _placed(area, level, lines)

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.draw.canvas import Box, Canvas
+from lamina.draw.canvas import Box, Canvas, width
 from lamina.draw.chain import Layer
 from lamina.draw.heatmap import grey, heatmap, scale_of
-from lamina.notation import Sym, number
+from lamina.notation import number
 
 Array = NDArray[Any]
 
@@ -20,6 +20,7 @@ DOTS = 64  # neurons drawn as dots; of more, SHOWN
 SHOWN = 8
 TILE = 30.0  # px: the weights of a neuron as an image beside it
 LINKS = 300
+COLUMNS = 14  # lines of neurons: of more, the first and the last ones
 SQUARE = 64  # a row of so many inputs, a square number, none negative, is taken for an image
 
 
@@ -48,26 +49,30 @@ def network(canvas: Canvas, area: Box, found: list[Layer], input_shape: tuple[in
     picture = image_shape(values[0], input_shape)
     caption, top = area.bottom - 4, area.y + 14
     inner = Box(area.x, top, area.w, area.h - 66)
-    xs = np.linspace(inner.x + 150, inner.right - 190, len(values))
-    columns: list[Column] = []
-    for k, (x, v) in enumerate(zip(xs, values, strict=True)):
+    last = len(found)
+    lines = range(last + 1) if last < COLUMNS else [*range(COLUMNS // 2), *range(last + 1 - COLUMNS // 2, last + 1)]
+    columns: dict[int, Column] = {}
+    for k, x in zip(lines, np.linspace(inner.x + 150, inner.right - 190, len(lines)), strict=True):
         if k == 0 and picture is not None:
-            columns.append(_image(canvas, inner, float(x), v, picture, found[0].weight))
+            columns[k] = _image(canvas, inner, float(x), values[k], picture, found[0].weight)
         else:
-            columns.append(_place(inner, float(x), v, _importance(v, found[k].weight if k < len(found) else None)))
+            columns[k] = _place(inner, float(x), values[k], _importance(values[k], found[k].weight if k < last else None))
     total, drawn = _links(canvas, columns, found)
-    for k, column in enumerate(columns):
+    for k, column in columns.items():
         if k or picture is None:
             _neurons(canvas, column, scale_of(values[k]))
             if k == 1 and picture is not None and column.r > 5:
                 _tiles(canvas, column, found[0].weight, picture)
-        symbol = Sym("X") if k == 0 else found[k - 1].symbol
-        _caption(canvas, column, symbol, "" if k == 0 else found[k - 1].name, caption, k == 0)
+        if k and k - 1 not in columns:  # here some are left out
+            canvas.text(
+                (column.x + columns[COLUMNS // 2 - 1].x) / 2, inner.cy + 4, "⋯", 20, anchor="middle", fill=canvas.theme.muted
+            )
+    _captions(canvas, columns, found, caption)
     if picture is None:
         _numbers(canvas, columns[0], values[0], left=True)
-    _numbers(canvas, columns[-1], values[-1], left=False, classes=classes, true=true)
+    _numbers(canvas, columns[last], values[-1], left=False, classes=classes, true=true)
     if drawn < total:
-        between = sum(len(a.chosen) * len(b.chosen) for a, b in zip(columns, columns[1:], strict=False))
+        between = sum(len(columns[k].chosen) * len(columns[k + 1].chosen) for k in columns if k + 1 in columns)
         which = "between the neurons shown" if drawn == between else "the strongest"
         canvas.text(area.right, area.y + 4, f"{drawn} of {total:,} links drawn: {which}", 12, anchor="end", fill=canvas.theme.muted)
 
@@ -112,14 +117,16 @@ def _image(canvas: Canvas, inner: Box, x: float, values: Array, shape: tuple[int
     return Column(chosen, float(box.right) + 7, ys, 0.0, np.full(len(ys), box.cx), len(values))
 
 
-def _links(canvas: Canvas, columns: list[Column], found: list[Layer]) -> tuple[int, int]:
+def _links(canvas: Canvas, columns: dict[int, Column], found: list[Layer]) -> tuple[int, int]:
     """Lines between the drawn neurons, the strongest last; returns how many there are and how many are drawn."""
     strongest: list[tuple[float, float, str]] = []
     total = 0
-    for left, right, layer in zip(columns, columns[1:], found, strict=False):
+    for k, layer in enumerate(found):
         weight = np.asarray(layer.weight, np.float64)
-        scale = scale_of(weight)
         total += weight.size
+        if k not in columns or k + 1 not in columns:
+            continue
+        left, right, scale = columns[k], columns[k + 1], scale_of(weight)
         links: list[tuple[float, float, str]] = []
         for row, y0 in zip(left.chosen, left.ys, strict=True):
             x0 = left.x + left.r
@@ -127,7 +134,7 @@ def _links(canvas: Canvas, columns: list[Column], found: list[Layer]) -> tuple[i
                 level = float(weight[row, column]) / scale
                 x1 = right.x - right.r - (TILE + 10 if left.r == 0 and right.r > 5 else 0)
                 links.append((abs(level), level, f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"))
-        strongest += sorted(links, key=lambda link: link[0])[-(LINKS // len(found)) :]
+        strongest += sorted(links, key=lambda link: link[0])[-(LINKS // (len(columns) - 1)) :]
     widest = min(2.8, 28.0 / math.sqrt(max(len(strongest), 1)))  # many lines are thinner, so that single ones can be told apart
     canvas.add('<g class="links">')
     for size, level, d in sorted(strongest, key=lambda link: link[0]):
@@ -163,14 +170,37 @@ def _tiles(canvas: Canvas, column: Column, weight: Array, shape: tuple[int, int]
         heatmap(canvas, box, np.asarray(weight)[:, index].reshape(shape), f"W1[:,{index + 1}]")
 
 
-def _caption(canvas: Canvas, column: Column, symbol: Sym, function: str, y: float, first: bool) -> None:
-    x = column.x if column.r else float(column.values[0])
-    shown = f"; {len(column.chosen)} shown" if len(column.chosen) < column.total and column.r else ""
-    noun = "input" if first else "neuron"
+def _captions(canvas: Canvas, columns: dict[int, Column], found: list[Layer], y: float) -> None:
+    """Under each line of neurons its symbol, how many they are and what they compute: all in the longest form that has room."""
+    noun = "input" if found[0].reads.name == "X" else "value"
+    xs = [column.x if column.r else float(column.values[0]) for column in columns.values()]
+    for form in (_whole, _brief, _count):
+        texts = [form(column, noun if k == 0 else "neuron", found[k - 1].name if k else "") for k, column in columns.items()]
+        half = [width(text, 13) / 2 + 5 for text in texts]
+        if all(b - a >= ha + hb for a, b, ha, hb in zip(xs, xs[1:], half, half[1:], strict=False)):
+            break
+    for k, x, text in zip(columns, xs, texts, strict=True):
+        canvas.equation(x, y - 18, (found[k - 1].symbol if k else found[0].reads,), 17)
+        canvas.text(x, y, text, 13, anchor="middle", fill=canvas.theme.muted)
+
+
+def _whole(column: Column, noun: str, function: str) -> str:
+    """100 neurons, relu; 8 shown"""
     what = f"{column.total:,} {noun}{'s' * (column.total != 1)}" + (f", {function}" if function else "")
-    what += "" if column.r else f", the {len(column.chosen)} that weigh most marked"
-    canvas.equation(x, y - 18, (symbol,), 17)
-    canvas.text(x, y, f"{what}{shown}", 13, anchor="middle", fill=canvas.theme.muted)
+    shown = len(column.chosen)
+    if not column.r:
+        return f"{what}, the {shown} that weigh most marked"
+    return f"{what}; {shown} shown" if shown < column.total else what
+
+
+def _brief(column: Column, noun: str, function: str) -> str:
+    """8 of 100, relu"""
+    return _count(column, noun, function) + (f", {function}" if function else "")
+
+
+def _count(column: Column, noun: str, function: str) -> str:
+    """8 of 100"""
+    return f"{column.total:,}" if len(column.chosen) == column.total else f"{len(column.chosen)} of {column.total:,}"
 
 
 def _numbers(canvas: Canvas, column: Column, values: Array, *, left: bool, classes: bool = False, true: int | None = None) -> None:

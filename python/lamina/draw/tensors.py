@@ -215,20 +215,28 @@ def _arrows(canvas: Canvas, ways: list[Route], top: float) -> None:
         canvas.equation(way.centre, y + 5, way.equation, 15)
 
 
-def _loss(canvas: Canvas, items: list[Item], trace: Trace, middle: float) -> None:
-    """Where the backward pass begins: the loss, and the equation of the first gradient, right of the last one."""
-    with_gradient = [item for item in items if isinstance(item, Block) and item.gradient is not None]
-    if not with_gradient or "L" not in trace:
-        return
-    last = max(with_gradient, key=lambda item: item.under.right)
-    room = canvas.width - 40 - last.under.right
+def _start(items: list[Item], trace: Trace) -> tuple[Block | None, list[Equation]]:
+    """The last gradient of the row, which is the first to be computed, and what stands beside it: L, and its equation."""
+    last = next((item for item in reversed(items) if isinstance(item, Block) and item.gradient is not None), None)
+    if last is None or "L" not in trace:
+        return None, []
     lines: list[Equation] = [(Sym("L"), f" = {number(float(trace['L']), 4)}")]
     first = equation_of(trace, last.symbol.d.plain)
-    if first is not None:
-        lines.append(first)
-    x = last.under.right + 34
-    if room < 40 + max(equation_width(line, 16) for line in lines):
+    return last, lines if first is None else [*lines, first]
+
+
+def missing(items: list[Item], trace: Trace, right: float) -> float:
+    """How much room is missing beside the last gradient for the loss, up to `right`."""
+    last, lines = _start(items, trace)
+    return 0.0 if last is None else last.box.right + 40 + max(equation_width(line, 16) for line in lines) - right
+
+
+def _loss(canvas: Canvas, items: list[Item], trace: Trace, middle: float) -> None:
+    """Where the backward pass begins: the loss, and the equation of the first gradient, right of the last one."""
+    last, lines = _start(items, trace)
+    if last is None or missing(items, trace, canvas.width - 40) > 0:
         return
+    x = last.under.right + 34
     y = middle - 12 * (len(lines) - 1) + 5
     arrow(
         canvas,

@@ -23,6 +23,8 @@ from lamina.wiring import calls_of, nodes_of
 
 Array = np.ndarray[Any, Any]
 
+MOST_WIDTHS = 14  # in the title of a stack of dense layers
+
 
 class Writer:
     """Writes the lines of one step in order; `measured` may be empty: then shapes keep their symbols."""
@@ -309,7 +311,7 @@ def _sums_rows(node: core.Node) -> bool:
 
 
 def title_of(model: Any) -> str:
-    """MLP 4 → 8 → 3, for a stack of dense layers; else the class and its number of layers."""
+    """MLP 4 → 8 → 3, for a stack of dense layers, of many the first and the last ones; else the class and its number of layers."""
     layers = model.layers
     sizes = list(model.programs.inputs[0].shape[1:])
     calls = calls_of(nodes_of(model.outputs))
@@ -319,7 +321,10 @@ def title_of(model: Any) -> str:
     made = {t.node.serial for t in model.programs.inputs} | {serial for call in calls for serial in call.outputs}
     one_way = single and len(set(read)) == len(read) == len(calls) and made.issuperset(read)
     if dense and one_way and len(dense) >= len(layers) / 2:
-        return "MLP " + " → ".join(str(n) for n in ("×".join(map(str, sizes)), *(layer.units for layer in dense)))
+        widths = ["×".join(map(str, sizes)), *(str(layer.units) for layer in dense)]
+        if len(widths) > MOST_WIDTHS:
+            widths = [*widths[:6], f"… {len(widths) - 10} more …", *widths[-4:]]
+        return f"MLP {' → '.join(widths)}"
     return f"{type(model).__name__} of {len(layers)} layers"
 
 
