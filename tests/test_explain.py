@@ -13,6 +13,7 @@ import pytest
 
 import lamina as lm
 from lamina.explain import check
+from lamina.notation import latex, number
 from lamina.trace import trace
 from nets import CASES
 from test_trace import X, Y, small
@@ -59,6 +60,36 @@ def test_a_factor_of_every_row_is_not_said_to_be_added(layer):
     assert "β₁ is added to every row, so dβ₁ is the sum of the rows of dN₁" in text
 
 
+def test_what_a_norm_is_says_its_class_and_not_its_name():
+    for layer, over in ((lm.BatchNorm(), "batch"), (lm.LayerNorm(), "features of each sample")):
+        net = lm.Sequential(lm.Dense(3), layer.named("my_layer"), lm.Dense(3), seed=0).compile("cross_entropy", "sgd")
+        assert f"means over the {over}: " in net.explain(X, Y, level="derive")
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"),
+    [
+        ({}, ["D ← max(.97 D, diagonal of Jᵀ J)", "d ← solves (Jᵀ J + μ D) d = −Jᵀ e,"]),
+        ({"scaling": "identity"}, ["d ← solves (Jᵀ J + μ I) d = −Jᵀ e,"]),
+        ({"bayesian": True}, ["D ← max(.97 D, diagonal of β Jᵀ J)", "d ← solves (β Jᵀ J + α I + μ D) d = −β Jᵀ e − α w,"]),
+    ],
+)
+def test_levenberg_marquardt_says_what_it_solves_and_its_damping(options, lines):
+    net = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(1), seed=0).compile("mse", lm.optim.LevenbergMarquardt(**options))
+    net.fit(X, X[:, :1], epochs=5, verbose=0)
+    text, mu = net.explain(X, X[:, :1]), float(net.optimizer.state["mu"].value)
+    assert mu != net.optimizer.mu and f"μ = {number(mu)}" in text
+    for line in lines:
+        assert f"    {line}" in text
+    document = net.explain(X, X[:, :1], format="latex")
+    assert r"d\leftarrow \operatorname{solves}" in document
+    compiles(document)
+
+
+def test_a_root_covers_what_stands_under_it():
+    assert latex(("√(v / (1 − β₂ᵗ)) + √(s)",)) == r"\sqrt{v/(1-\beta _{2}^{t})}+\sqrt{s}"
+
+
 def test_one_weight_through_adam_by_hand():
     text, made = small().explain(X, Y, level="values"), small().trace(X, Y)
     g = float(made["dW1"].ravel()[np.argmax(np.abs(made["dW1"]))])
@@ -74,7 +105,8 @@ def test_every_kind_of_net_at_every_level(name):
     for level in ("shapes", "values", "derive"):
         text = net.explain(x, y, level=level)
         assert "FORWARD" in text and "UPDATE" in text
-        assert net.explain(x, y, level=level, ascii=True).isascii()
+        plain = net.explain(x, y, level=level, ascii=True)
+        assert plain.isascii() and plain.replace("nearby?", "").count("?") == 0  # what has no sign in ASCII would be one
     assert "\n" in net.explain()
     compiles(net.explain(x, y, level="derive", format="latex"))
     if name not in ("loss gaussian_nll",):
@@ -139,7 +171,7 @@ def compiles(document: str) -> None:
         "mathrm", "mathit", "mathsf", "operatorname", "odot", "cdot", "times", "leftarrow", "rightarrow", "textstyle", "sum",
         "sigma",
         "partial", "Delta", "beta", "varepsilon", "rho", "alpha", "eta", "mu", "ge", "le", "ne", "Vert", "ldots", "prime", "tau",
-        "gamma", "psi", "Pi", "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",
+        "sqrt", "gamma", "psi", "Pi", "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",
     }  # fmt: skip
     assert set(re.findall(r"\\([A-Za-z]+)", document)) <= known, set(re.findall(r"\\([A-Za-z]+)", document)) - known
 

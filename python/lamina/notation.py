@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+ROOT = r"\operatorname{sqrt}"
 SIGNS = {  # Unicode -> (ASCII, LaTeX)
     "⊙": ("*", r"\odot "),
     "·": ("*", r"\cdot "),
@@ -18,7 +19,7 @@ SIGNS = {  # Unicode -> (ASCII, LaTeX)
     "−": ("-", "-"),
     "←": ("<-", r"\leftarrow "),
     "→": ("->", r"\rightarrow "),
-    "√": ("sqrt", r"\operatorname{sqrt}"),
+    "√": ("sqrt", ROOT),
     "Σ": ("sum", r"\textstyle\sum "),
     "σ": ("sigmoid", r"\sigma "),
     "∂": ("d", r"\partial "),
@@ -38,6 +39,7 @@ SIGNS = {  # Unicode -> (ASCII, LaTeX)
     "≠": ("!=", r"\ne "),
     "′": ("'", "'"),
     "²": ("^2", "^{2}"),
+    "³": ("^3", "^{3}"),
     "ᵀ": ("^T", r"^{\mathsf T}"),
     "ᵗ": ("^t", "^{t}"),
     "ᵢ": ("_i", "_{i}"),
@@ -133,8 +135,26 @@ def to_ascii(line: str) -> str:
 
 
 def latex(equation: Equation) -> str:
-    """The equation for LaTeX's math mode."""
-    return "".join(p.latex() if isinstance(p, Sym) else _latex_signs(p) for p in equation)
+    r"""The equation for LaTeX's math mode.
+
+    >>> latex(("√(v / (1 − β₂ᵗ)) + ε",))
+    '\\sqrt{v/(1-\\beta _{2}^{t})}+\\varepsilon '
+    """
+    return _roots("".join(p.latex() if isinstance(p, Sym) else _latex_signs(p) for p in equation))
+
+
+def _roots(written: str) -> str:
+    """Roots over what their parentheses hold."""
+    while (at := written.find(ROOT + "(")) >= 0:
+        start = end = at + len(ROOT)
+        depth = 0
+        while end < len(written):
+            depth += {"(": 1, ")": -1}.get(written[end], 0)
+            end += 1
+            if depth == 0:
+                break
+        written = rf"{written[:at]}\sqrt{{{written[start + 1 : end - 1]}}}{written[end:]}"
+    return written
 
 
 def _latex_signs(signs: str) -> str:

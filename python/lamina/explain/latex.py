@@ -28,6 +28,8 @@ def document(trace: Trace, level: str) -> str:
             out += [" \\\\\n".join(_line(trace, step, level) for step in steps), r"\end{align*}"]
             out += [rf"\noindent ${notation.latex(s.where)}$\par" for s in steps if s.where]
             out += [rf"\noindent {_why(trace, s)}\par" for s in steps if level == "derive" and reason(trace, s)]
+    if trace.backward and not trace.update:
+        out += [rf"\subsection*{{Update by {_text(trace.about['optimizer'])}, on all data at once}}", *_rule(trace)]
     return "\n".join([*out, r"\end{document}", ""])
 
 

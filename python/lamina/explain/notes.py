@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lamina import notation
+from lamina.layers import LayerNorm
 from lamina.notation import Sym, in_formula, number, shape_text
 from lamina.trace import Step, Trace
 
@@ -97,7 +98,8 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "activation gradient":
         return f"the activation acts on each element of {of} alone: the error is scaled by its slope there, with no matrix product"
     if step.kind == "norm gradient":
-        over = "features of each sample" if "layer" in (step.layer or "") else "batch"
+        layer = trace.model.wiring.layers.get(step.layer or "")
+        over = "features of each sample" if isinstance(layer, LayerNorm) else "batch"
         return f"means over the {over}: mean and variance moved with every element, so the error loses its part along them"
     if step.kind == "loss gradient":
         return _loss_reason(step, name)

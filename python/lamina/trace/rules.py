@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from lamina.notation import number
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
-from lamina.optim.damped_steps import KEPT
+from lamina.optim.damped_steps import FADE, KEPT
 from lamina.trace.record import Rule
 
 Lines = list[tuple[str, str]]
@@ -128,6 +128,23 @@ def rule_of(optimizer: Optimizer, lr: float, t: int) -> Rule:
     return made
 
 
+def _damped(optimizer: LevenbergMarquardt) -> tuple[Numbers, Lines]:
+    """Levenberg-Marquardt's, with the damping that the next step begins with."""
+    product, left, right, falls = "Jᵀ J", "Jᵀ J", "−Jᵀ e", "L"
+    numbers = {"μ": float(optimizer.state["mu"].value if "mu" in optimizer.state else optimizer.mu)}
+    if optimizer.bayesian:
+        product, left, right, falls = "β Jᵀ J", "β Jᵀ J + α I", "−β Jᵀ e − α w", "β L + α ‖w‖²"
+        if "factors" in optimizer.state:
+            numbers |= dict(zip("αβ", map(float, optimizer.state["factors"].value), strict=False))
+    scaled = optimizer.scaling == "marquardt"
+    return numbers, [
+        *([("D", f"max({number(FADE)} D, diagonal of {product})")] if scaled else []),
+        ("d", f"solves ({left} + μ {'D' if scaled else 'I'}) d = {right}, J = ∂e / ∂w, L = ‖e‖²"),
+        ("w", f"w + d, where that lowers {falls}; else {number(optimizer.mu_inc)} μ, and solve again"),
+        ("μ", f"(1 − (2 r − 1)³) μ, from {number(optimizer.mu_dec)} to {number(KEPT)} μ, r the drop over the one foreseen"),
+    ]
+
+
 def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
     """Rules that are math of tensors, or a loop of their own on all data."""
     slots = {LETTERS.get(slot, slot): slot for slot in optimizer.slots}
@@ -149,10 +166,5 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
             ("w", "w + τ d, τ by the strong Wolfe conditions"),
         ]
     elif isinstance(optimizer, LevenbergMarquardt):
-        numbers, least, most = {"μ": optimizer.mu}, number(optimizer.mu_dec), number(KEPT)
-        lines = [
-            ("d", "solves (Jᵀ J + μ D) d = −Jᵀ e, J = ∂e / ∂w, e the errors"),
-            ("w", f"w + d, where that lowers L; else {number(optimizer.mu_inc)} μ, and solve again"),
-            ("μ", f"(1 − (2 r − 1)³) μ, from {least} to {most} μ, r the drop of L over that of |e + J d|²"),
-        ]
+        numbers, lines = _damped(optimizer)
     return Rule(title, title, lines, slots, numbers)
