@@ -86,7 +86,28 @@ def test_levenberg_marquardt_says_what_it_solves_and_its_damping(options, lines)
     compiles(document)
 
 
-def test_a_root_covers_what_stands_under_it():
+@pytest.mark.parametrize(
+    ("case", "line"),
+    [
+        ("loss mse", "n = 3 B, the elements of Y"),
+        ("loss gaussian_nll", "n = B, the elements of Y"),
+        ("sequence", "n = 4 B, the elements of Y"),
+        ("loss cross_entropy", None),
+    ],
+)
+def test_the_count_of_a_mean_is_said(case, line):
+    net, x, y = CASES[case]()
+    found = re.findall(r"^ +(n = .*)$", net.explain(x, y), re.M)
+    assert found == ([] if line is None else [line])
+
+
+def test_a_factor_stands_before_what_it_multiplies():
+    net, x, y = CASES["branches"]()
+    assert "L = mean((Z₂ − Y₁)²) + .5 mean(|add_1 − Y₂|)" in net.explain(x, y)
+
+
+def test_roots_and_powers_of_ten_in_latex():
+    assert latex(("1.5e−05 √(s) + 2e+12",)) == r"1.5\cdot 10^{-5}\,\sqrt{s}+2\cdot 10^{12}"
     assert latex(("√(v / (1 − β₂ᵗ)) + √(s)",)) == r"\sqrt{v/(1-\beta _{2}^{t})}+\sqrt{s}"
 
 
@@ -171,7 +192,7 @@ def compiles(document: str) -> None:
         "mathrm", "mathit", "mathsf", "operatorname", "odot", "cdot", "times", "leftarrow", "rightarrow", "textstyle", "sum",
         "sigma",
         "partial", "Delta", "beta", "varepsilon", "rho", "alpha", "eta", "mu", "ge", "le", "ne", "Vert", "ldots", "prime", "tau",
-        "sqrt", "gamma", "psi", "Pi", "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",
+        "tag", "sqrt", "gamma", "psi", "Pi", "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",
     }  # fmt: skip
     assert set(re.findall(r"\\([A-Za-z]+)", document)) <= known, set(re.findall(r"\\([A-Za-z]+)", document)) - known
 

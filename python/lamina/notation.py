@@ -158,6 +158,7 @@ def _roots(written: str) -> str:
 
 
 def _latex_signs(signs: str) -> str:
+    signs = re.sub(r"(\d)e([−+]?)0*(\d+)", lambda m: rf"{m[1]}·10^({m[2].replace('+', '')}{m[3]})", signs)
     pieces = []
     for piece in re.findall(r"[A-Za-z][A-Za-z0-9_]+|.", signs):
         if len(piece) > 1:

@@ -39,7 +39,7 @@ def _line(trace: Trace, step: Step, level: str) -> str:
     beside = [shapes_of(step), *([note(trace, step)] if level != "shapes" else [])]
     tail = r" \quad ".join(rf"\text{{{_text(b)}}}" for b in beside if b)
     name = left.latex() if isinstance(left, Sym) else notation.latex((left,))
-    return rf"{name} &{right} && {tail}"
+    return rf"{name} &{right} && {tail} \tag{{{step.number}}}"
 
 
 def _rule(trace: Trace) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from lamina import _core as core
-from lamina.notation import Equation, Part, Sym, shape_text, text
+from lamina.notation import Equation, Part, Sym, number, shape_text, text
 from lamina.trace.graph import EFFECTS
 from lamina.trace.symbols import Symbols, flips
 
@@ -159,8 +159,9 @@ class Writing:
         if node.op == "mul":
             small = [_is_number(t) or not len(self.symbols.behind(n).shape) for t, n in zip(args, node.inputs, strict=True)]
             if any(small):
-                number, other = (args[0], args[1]) if small[0] else (args[1], args[0])
-                return (*_factor(number), " ", *other.within(2)), 2
+                first = small[0] and (_is_number(a) or not _is_number(b))
+                scalar, other = (a, b) if first else (b, a)
+                return (*_factor(scalar), " ", *other.within(2)), 2
         if node.op == "div":
             whole = self._mean(node, a)
             if whole is not None:
@@ -222,7 +223,7 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
     if op == "random_uniform":
         return ("random",)
     name = {"cast": str(attrs.get("dtype", "cast"))}.get(op, op)
-    params = [f"{p:g}".replace("-", "−") for p in attrs.get("params", []) or []]
+    params = [number(float(p)) for p in attrs.get("params", []) or []]
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]
     parts: list[Part] = []
     for i, arg in enumerate([*(a.parts for a in args), *((t,) for t in tail)]):

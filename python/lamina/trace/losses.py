@@ -192,8 +192,22 @@ class Folded:
             over: Equation = ("Σ ", *factors) if len(factors) == 1 and not count else ("(", *count, "Σ ", *factors, ")")
             slope = (*factors, " ⊙ ", *slope)
         else:
-            over = ("B" if self.form.by_sample and len(self.pred.shape) == 2 else "n",)
+            over = ("n" if self._many else "B",)
         return (self.symbols.ref(self.slope), f" = {sign}", *slope, " / ", *over)
+
+    def slope_where(self) -> Equation:
+        """What n is."""
+        if self._factors or not self._many:
+            return ()
+        if self.form.by_sample:
+            return (f"n = {self._columns} B, the rows of ", self.symbols.ref(self.pred))
+        count = "B" if self._columns == 1 else f"{self._columns} B"
+        return (f"n = {count}, the elements of ", self.symbols.ref(self.target))
+
+    @property
+    def _many(self) -> bool:
+        """Whether the mean is over more than the samples."""
+        return not self.form.by_sample or len(self.pred.shape) > 2
 
     @property
     def _factors(self) -> Equation:
@@ -215,8 +229,9 @@ class Folded:
 
     @property
     def _columns(self) -> int:
-        """Elements of a sample."""
-        return int(np.prod([n for n in self.target.shape[1:] if isinstance(n, int)], dtype=np.int64))
+        """Losses of a sample: its elements, or its rows of classes."""
+        shape = self.pred.shape[1:-1] if self.form.by_sample else self.target.shape[1:]
+        return int(np.prod([n for n in shape if isinstance(n, int)], dtype=np.int64))
 
     def _filled(self, pattern: Pattern) -> Equation:
         symbols = self.symbols

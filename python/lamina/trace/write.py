@@ -127,7 +127,7 @@ class Writer:
         self._add("loss", folded.equation(), folded.members, "loss", where=folded.where())
 
     def _folded_slope(self, folded: Folded) -> None:
-        self._add("backward", folded.slope_equation(), folded.slope_members, "loss gradient")
+        self._add("backward", folded.slope_equation(), folded.slope_members, "loss gradient", where=folded.slope_where())
 
     def _effect(self, effect: core.Node) -> None:
         target = self.graph.real(effect.inputs[0])
