@@ -17,6 +17,16 @@ def normal_equations() -> tuple[np.ndarray, np.ndarray]:
     return by_inverse, lm.linalg.lstsq(A, y)
 
 
+def digits(condition: float) -> tuple[float, float]:
+    """How many digits of w are right by lstsq and by the normal equations, for a matrix of this condition number."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.normal(size=(n, 2)))[0] for n in (20, 2))
+    A, w = left @ np.diag([1.0, 1 / condition]) @ right.T, np.array([1.0, 2.0])
+    y = A @ w
+    by_product = np.linalg.solve(A.T @ A, A.T @ y)  # NumPy's, which does not say that nothing is left
+    return tuple(float(-np.log10(np.abs(found / w - 1).max())) for found in (lm.linalg.lstsq(A, y), by_product))
+
+
 def ridge(l: float) -> tuple[np.ndarray, np.ndarray]:  # noqa: E741
     """Two columns that are nearly the same: A^T A cannot be inverted, with a ridge it can."""
     A = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-9], [1.0, 1.0 - 1e-9]])
@@ -63,6 +73,7 @@ def training() -> tuple[float, float]:
 
 if __name__ == "__main__":
     print("a line, by the inverse and by lstsq:", *normal_equations())
+    print("digits at a condition of 1e9, by lstsq and by the normal equations: {:.1f}, {:.1f}".format(*digits(1e9)))
     print("ridge, both ways:", *ridge(1e-6))
     print(f"the last layer solved: mse {readout():.1e}")
     by_hand, optimizer = one_step()

@@ -212,6 +212,7 @@ def test_a_large_matrix_keeps_the_largest_of_each_block():
 def test_scale_is_the_99th_percentile_and_never_0():
     values = np.arange(-100.0, 101.0)
     assert scale_of(values) == np.percentile(np.abs(values), 99)
+    assert scale_of(np.eye(1, 10)) == 1.0 and scale_of(np.arange(-98.0, 1.0)) == 98.0  # of few values none is cut off
     assert scale_of(np.zeros(4)) == 1.0 and scale_of(np.array([np.nan, np.inf])) == 1.0
     rare = np.zeros(1000)
     rare[3] = -2.0

@@ -18,6 +18,11 @@ def test_both_ways_agree(page):
     np.testing.assert_allclose(*page["ridge"](1e-6), rtol=1e-6)
 
 
+def test_a_decomposition_keeps_the_digits_that_the_product_loses(page):
+    decomposed, multiplied = page["digits"](1e9)
+    assert decomposed >= 7 and multiplied < 1
+
+
 def test_a_step_by_hand_is_the_optimizers(page):
     np.testing.assert_allclose(*page["one_step"](), rtol=1e-9, atol=1e-11)
 

@@ -29,13 +29,13 @@ def as_matrix(values: Array) -> NDArray[np.float64]:
 
 
 def scale_of(values: Array) -> float:
-    """The 99th percentile of |v| over the finite values; 1 where all are 0.
+    """The 99th percentile of |v| over the finite values, which is one of them: of less than 100 the largest; 1 where all are 0.
 
-    >>> scale_of(np.array([-2.0, 2.0, np.nan]))
+    >>> scale_of(np.array([-2.0, 1.0, np.nan]))
     2.0
     """
     finite = np.abs(values[np.isfinite(values)])
-    top = float(np.percentile(finite, 99)) if finite.size else 0.0
+    top = float(np.percentile(finite, 99, method="higher")) if finite.size else 0.0
     return top or float(finite.max(initial=0.0)) or 1.0
 
 
