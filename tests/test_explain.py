@@ -106,6 +106,18 @@ def test_a_factor_stands_before_what_it_multiplies():
     assert "L = mean((Z₂ − Y₁)²) + .5 mean(|add_1 − Y₂|)" in net.explain(x, y)
 
 
+def test_the_table_of_a_notebook_says_the_updates_rule():
+    page = small().build(4)._repr_html_()
+    assert "update by Adam" in page and "m ← β₁ m + (1 − β₁) g<br>" in page and "lr = " in page
+    assert (
+        "<th" in page
+        and ">values<" not in small("float32").build(4)._repr_html_()
+        and ">values<" in small().trace(X, Y)._repr_html_()
+    )
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "levenbergmarquardt").build(4)
+    assert "update by LevenbergMarquardt" in net._repr_html_() and "solves (Jᵀ J + μ D) d" in net._repr_html_()
+
+
 def test_roots_and_powers_of_ten_in_latex():
     assert latex(("1.5e−05 √(s) + 2e+12",)) == r"1.5\cdot 10^{-5}\,\sqrt{s}+2\cdot 10^{12}"
     assert latex(("√(v / (1 − β₂ᵗ)) + √(s)",)) == r"\sqrt{v/(1-\beta _{2}^{t})}+\sqrt{s}"

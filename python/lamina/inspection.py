@@ -92,8 +92,9 @@ class Inspection(Mapping[str, Statistics]):
     def _repr_html_(self) -> str:
         from html import escape
 
-        head = "".join(f"<th>{cell}</th>" for cell in HEAD)
-        rows = ("".join(f"<td>{escape(cell)}</td>" for cell in _cells(row)) for row in self._rows.values())
+        style = 'style="text-align:left;padding:2px 10px;white-space:nowrap"'
+        head = "".join(f"<th {style}>{cell}</th>" for cell in HEAD)
+        rows = ("".join(f"<td {style}>{escape(cell)}</td>" for cell in _cells(row)) for row in self._rows.values())
         return f"<table><tr>{head}</tr>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HEADS = ("", "equation", "shapes", "FLOP", "values")
 CELL = "text-align:left;padding:2px 10px;white-space:nowrap"
+NUMBER = CELL.replace("left", "right")
 
 
 def equation_html(equation: Equation) -> str:
@@ -28,12 +29,20 @@ def _symbol(symbol: Sym) -> str:
 
 
 def table(trace: Trace) -> str:
-    """One row a step, a heading a section."""
-    rows = ["".join(f'<th style="{CELL}">{head}</th>' for head in HEADS)]
+    """One row a step, a heading a section, over the update its rule; a column of values where there are any."""
+    heads = HEADS if any(step.values is not None for step in trace) else HEADS[:-1]
+    styles = [NUMBER if head in ("", "FLOP") else CELL for head in heads]
+    rows = ["".join(f'<th style="{style}">{head}</th>' for head, style in zip(heads, styles, strict=True))]
     for section in ("forward", "loss", "backward", "update"):
-        steps = trace.section(section)
-        if steps:
-            rows.append(f'<th colspan="{len(HEADS)}" style="{CELL}">{section}</th>')
+        steps, rule = trace.section(section), trace.rule if section == "update" else None
+        if steps or rule is not None:
+            name = section if rule is None else f"update by {escape(rule.title)}"
+            rows.append(f'<th colspan="{len(heads)}" style="{CELL}">{name}</th>')
+        if rule is not None:
+            lines = [f"{target} ← {formula.replace('·', ' ')}" for target, formula in rule.lines]
+            numbers = ",  ".join(f"{letter} = {notation.number(value)}" for letter, value in rule.numbers.items())
+            said = "<br>".join(escape(line) for line in [*lines, numbers] if line)
+            rows.append(f'<td></td><td colspan="{len(heads) - 1}" style="{CELL}">{said}</td>')
         for step in steps:
             cells = (
                 str(step.number),
@@ -42,7 +51,7 @@ def table(trace: Trace) -> str:
                 f"{step.flops:,}",
                 escape(note(trace, step)),
             )
-            rows.append("".join(f'<td style="{CELL}">{cell}</td>' for cell in cells))
+            rows.append("".join(f'<td style="{style}">{cell}</td>' for cell, style in zip(cells, styles, strict=False)))
     title = escape(notation.text((trace.about["title"],)))
     return f"<table><caption>{title}</caption>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
