@@ -28,6 +28,7 @@ from lamina.draw.heatmap import as_matrix, scale_of, shrunk
 from lamina.draw.png import encode
 from lamina.draw.tensors import layout
 from lamina.draw.theme import THEMES
+from lamina.history import History
 from lamina.wiring import calls_of, nodes_of
 from nets import CASES, data
 
@@ -113,6 +114,18 @@ def test_names_of_layers_and_inputs_are_the_users():
     assert "12 values" in texts and texts[texts.index("12 values") - 1] == "flatten_1"
     net = lm.Sequential(lm.Dense(3, "relu"), lm.Dropout(0.5).named("half_of_them"), lm.Dense(2), seed=0).compile("mse", "sgd")
     assert "3 neurons, relu, half of them" in {t.text for t in picture(net, data(), data()[:, :2])[0].labels}
+
+
+def test_the_labels_of_the_losses_are_in_the_order_of_their_lines():
+    net, x, y = narrow()
+    for last in ({"loss": 0.5, "val_loss": 0.4}, {"loss": 0.4, "val_loss": 0.5}, {"loss": 0.5, "val_loss": np.nan}):
+        net.history = History()
+        for figures in ({"loss": 1.0, "val_loss": 0.9}, last):
+            net.history.append(figures)
+        canvas, _ = picture(net, x, y)
+        at = {t.text.split()[0]: t.box.y for t in canvas.labels if t.text.startswith(("training ", "validation "))}
+        assert (at["training"] < at["validation"]) == (last["loss"] > last["val_loss"])
+        assert "nan" not in canvas.svg("", "") and canvas.overlapping() == []
 
 
 @pytest.mark.parametrize(("micro", "text"), [(17.12, "17.1 µs"), (999.4, "999 µs"), (129_000.0, "129 ms"), (2.5e6, "2.5 s")])

@@ -45,6 +45,7 @@ def curve(canvas: Canvas, area: Box, history: History | None) -> None:
         canvas.text(area.x, area.y + 30, "not trained by fit yet", 13, fill=theme.muted)
         return
     lines = {name: np.asarray(history[name], np.float64) for name in ("loss", "val_loss") if name in history}
+    lines = {name: line for name, line in lines.items() if np.isfinite(line).any()}
     values = np.concatenate([v[np.isfinite(v)] for v in lines.values()])
     marks = ticks(min(0.0, float(values.min())), float(values.max()))
     plot = Box(area.x + 34, area.y + 16, area.w - 130, area.h - 36)
@@ -59,16 +60,15 @@ def curve(canvas: Canvas, area: Box, history: History | None) -> None:
     n = len(history)
     canvas.text(plot.x, plot.bottom + 15, "1", 11, anchor="middle", fill=theme.muted)
     canvas.text(plot.right, plot.bottom + 15, str(n), 11, anchor="middle", fill=theme.muted)
-    ends: list[float] = []
-    for name, line in lines.items():
+    lowest = plot.bottom + 30
+    for name, line in sorted(lines.items(), key=lambda item: item[1][np.isfinite(item[1])][-1]):  # from below, as their labels are
         colour = theme.colour(1.0 if name == "loss" else -1.0)
         points = [f"{plot.x + i / (n - 1) * plot.w:.1f} {y(float(v)):.1f}" for i, v in enumerate(line) if np.isfinite(v)]
         canvas.path("M" + "L".join(points), colour, 2, "" if name == "loss" else ' stroke-dasharray="6 3"')
-        at = y(float(line[-1])) + 4
-        at = at if all(abs(at - other) >= 15 for other in ends) else max(ends) - 15
-        ends.append(at)
+        last = float(line[np.isfinite(line)][-1])
+        lowest = min(y(last) + 4, lowest - 15)
         label = "training" if name == "loss" else "validation"
-        canvas.text(plot.right + 12, at, f"{label} {number(float(line[-1]), 2)}", 12, fill=colour)
+        canvas.text(plot.right + 12, lowest, f"{label} {number(last, 2)}", 12, fill=colour)
 
 
 def provenance(canvas: Canvas, area: Box, trace: Trace, path: str) -> None:
