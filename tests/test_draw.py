@@ -116,6 +116,22 @@ def test_names_of_layers_and_inputs_are_the_users():
     assert "3 neurons, relu, half of them" in {t.text for t in picture(net, data(), data()[:, :2])[0].labels}
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("NAdam", {}), ("RAdam", {}), ("AdamW", {"amsgrad": True}), ("RMSProp", {"centered": True, "momentum": 0.9})],
+)
+def test_every_line_of_a_long_rule_has_its_place(name, options):
+    net, x, y = narrow()
+    net.compile("cross_entropy", getattr(lm.optim, name)(weight_decay=0.1, **options))
+    for _ in range(8):
+        net.train_step(x, y)
+    canvas, made = picture(net, x, y)
+    shown = "; ".join(t.text for t in canvas.labels)
+    for target, formula in made.rule.lines:
+        assert f"{target} ← {formula.replace('·', ' ')}" in shown
+    assert canvas.overlapping() == []
+
+
 def test_the_labels_of_the_losses_are_in_the_order_of_their_lines():
     net, x, y = narrow()
     for last in ({"loss": 0.5, "val_loss": 0.4}, {"loss": 0.4, "val_loss": 0.5}, {"loss": 0.5, "val_loss": np.nan}):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina.activations import FUNCTIONS
 from lamina.explain import check
 from lamina.notation import latex, number
 from lamina.trace import trace
@@ -116,6 +117,15 @@ def test_the_table_of_a_notebook_says_the_updates_rule():
     )
     net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "levenbergmarquardt").build(4)
     assert "update by LevenbergMarquardt" in net._repr_html_() and "solves (Jᵀ J + μ D) d" in net._repr_html_()
+
+
+@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n not in ("linear", "exponential", "softmax", "log_softmax")])
+def test_an_activation_says_its_formula(name):
+    net, x, y = CASES[f"activation {name}"]()
+    lines = net.explain(x, y, level="derive").splitlines()
+    said = lines[next(i for i, line in enumerate(lines) if "A₁ = " in line) + 1].strip()
+    assert re.fullmatch(r"[A-Z].*: y = .*[^.]", said), said
+    assert "Source" not in said
 
 
 def test_roots_and_powers_of_ten_in_latex():

@@ -23,13 +23,24 @@ def update(canvas: Canvas, area: Box, trace: Trace) -> None:
     lines: list[Equation] = [(f"{target} ← {formula.replace('·', ' ')}",) for target, formula in trace.rule.lines]
     if not lines:
         lines = [step.equation for step in trace.update if step.kind == "update"][:3]
-    lines = [line for line in lines if equation_width(line, 12.0) <= area.w]  # what is longer, explain() says
+    lines = _joined([line for line in lines if equation_width(line, 12.0) <= area.w], area.w)  # what is longer, explain() says
     pitch, size = {4: (18, 15.0), 5: (15, 12.0), 6: (14, 12.0)}.get(min(len(lines), 6), (22, 15.0))
     size = max(12.0, min(size, size * area.w / max(equation_width(line, size) for line in lines))) if lines else size
     for k, line in enumerate(lines[:6]):
         canvas.equation(area.x, area.y + 28 + pitch * k, line, size, anchor="start")
     numbers = ",  ".join(f"{letter} = {number(value)}" for letter, value in trace.rule.numbers.items())
     canvas.text(area.x, area.y + 30 + pitch * len(lines[:6]), numbers, 12, fill=canvas.theme.muted)
+
+
+def _joined(lines: list[Equation], limit: float) -> list[Equation]:
+    """Of more than four lines, the shortest neighbours side by side, as far as they fit."""
+    while len(lines) > 4:
+        pairs = [(*a, ";   ", *b) for a, b in zip(lines, lines[1:], strict=False)]
+        k = min(range(len(pairs)), key=lambda i: equation_width(pairs[i], 12.0))
+        if equation_width(pairs[k], 12.0) > limit:
+            break
+        lines = [*lines[:k], pairs[k], *lines[k + 2 :]]
+    return lines
 
 
 def heading(canvas: Canvas, area: Box, text: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lamina import notation
+from lamina.activations import FUNCTIONS
 from lamina.layers import LayerNorm
 from lamina.notation import Sym, in_formula, number, shape_text
 from lamina.trace import Step, Trace
@@ -95,6 +96,8 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind in ("bias gradient", "scale gradient"):
         does = "is added to every row" if step.kind == "bias gradient" else "multiplies every row, element by element"
         return f"{of} {does}, so {name} is the sum of the rows of {_summed(step)}"
+    if step.kind == "activation":
+        return _definition(step.ops[-1])
     if step.kind == "activation gradient":
         return f"the activation acts on each element of {of} alone: the error is scaled by its slope there, with no matrix product"
     if step.kind == "norm gradient":
@@ -104,6 +107,12 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "loss gradient":
         return _loss_reason(step, name)
     return ""
+
+
+def _definition(activation: str) -> str:
+    """What its docstring says first: its name in words, and its formula."""
+    said = getattr(FUNCTIONS.get(activation), "__doc__", None) or ""
+    return said.partition("\n")[0].partition(" Source: ")[0].rstrip(".")
 
 
 def _summed(step: Step) -> str:
