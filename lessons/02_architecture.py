@@ -26,6 +26,7 @@ count = (4 * 8 + 8) + (8 * 3 + 3)
 assert sum(value.size for value in net.parameters.values()) == count == 67
 
 # ---- 4. The same network as equations. B is the number of flowers that go through at once; nothing depends on it but the cost.
+#         The loss says how wrong the answers are, the optimizer how the weights then move; lesson 3 takes both apart.
 
 net.compile("cross_entropy", "adam")
 print("\n" + net.explain(level="shapes"))
@@ -42,7 +43,7 @@ backward = sum(step.flops for step in trace.backward)
 print(f"forward {forward} FLOP, backward {backward}: each product of the forward pass has two in the backward pass, save the first")
 assert forward < backward < 3 * forward
 
-# ---- 6. What goes through: rows of Z1 before the activation, of A1 after it, of the logits Z2.
+# ---- 6. What goes through: rows of Z1 before the activation, of A1 after it, and of Z2, one number a species: the logits.
 
 print("\none flower:", X[0].round(2))
 for name in ("Z1", "A1", "Z2"):
@@ -63,7 +64,7 @@ one_layer = X @ (w1 @ w2) + (b1 @ w2 + b2)
 assert np.allclose(linear.predict(X), one_layer)
 print("\ntwo layers without an activation are one matrix of", (w1 @ w2).shape)
 
-# ---- 9. With one they can bend. Points on two spirals: no straight line parts them.
+# ---- 9. With one they can bend. Points on two spirals: no straight line parts them. An epoch is one pass over all points.
 
 points, arm = lm.datasets.spirals(400)
 

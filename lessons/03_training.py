@@ -48,7 +48,8 @@ print(f"\ndW1[{row + 1},{column + 1}]: backward {trace['dW1'][row, column]:.8f},
 assert np.isclose(trace["dW1"][row, column], difference, atol=1e-8)
 
 # ---- 4. Where does the transpose come from? Z[i, j] = sum_k A[i, k] W[k, j]. The weight W[k, j] meets every sample i through
-#         A[i, k] and moves Z[i, j]; so dL/dW[k, j] = sum_i A[i, k] dZ[i, j]. The sum runs over the FIRST index of A: A^T dZ.
+#         A[i, k] and moves Z[i, j]. The chain rule adds up all ways on which it moves L, each the product of its slopes:
+#         dL/dW[k, j] = sum_i A[i, k] dZ[i, j]. The sum runs over the FIRST index of A: A^T dZ.
 #         In the same way dL/dA[i, k] = sum_j dZ[i, j] W[k, j] runs over the second index of W: dZ W^T.
 
 A, W, dZ = trace["A1"], net.parameters["dense_2.weight"], trace["dZ2"]
