@@ -104,6 +104,27 @@ def test_many_layers_are_shown_by_the_first_and_the_last_ones():
     assert any(re.fullmatch(r"\d+ of 2,560 links drawn: the strongest", text) for text in texts)
 
 
+def test_a_skip_is_drawn_as_a_graph_and_a_function_between_layers_as_a_line():
+    x = lm.Input(6)
+    h = lm.Dense(6, "relu")(x)
+    nets = {
+        "skip of a layer": lm.Model(x, lm.Dense(2)(lm.Add()(h, lm.Dense(6)(lm.LayerNorm()(h)))), seed=0),
+        "skip of an operation": lm.Model(x, lm.Dense(2)(h + lm.Dense(6)(lm.LayerNorm()(h))), seed=0),
+        "skip to the output": lm.Model(x, h + lm.Dense(6)(lm.LayerNorm()(h)), seed=0),
+        "function": lm.Model(x, lm.Dense(2)(h * lm.tanh(h)), seed=0),
+        "layers": lm.Sequential(lm.Dense(6), lm.BatchNorm(), lm.Dropout(0.5), lm.Dense(2), seed=0),
+    }
+    lines = [name for name, net in nets.items() if any("neuron" in t.text for t in picture(net, data())[0].labels)]
+    assert lines == ["function", "layers"]
+
+
+def test_an_image_is_the_input_and_nothing_that_was_made_of_it():
+    x = np.abs(np.random.default_rng(0).normal(size=(2, 4, 6)))
+    for first, shown in ((lm.Flatten(), True), (lm.Dense(5), False), (lm.Dense(6, "relu"), False)):
+        net = lm.Sequential(first, lm.Flatten(), lm.Dense(3), seed=0)
+        assert any("the first sample, 4 x 6 pixels" in part for part in picture(net, x)[0].parts) is shown
+
+
 def test_names_of_layers_and_inputs_are_the_users():
     a, b = lm.Input(4, name="rooms"), lm.Input(6)
     net = lm.Model([a, b], lm.Dense(2)(lm.Concatenate()(lm.Dense(2)(a), b)), seed=0).compile("mse", "sgd")

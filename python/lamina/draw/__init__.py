@@ -9,7 +9,7 @@ from lamina import checks
 from lamina.draw import footer, render
 from lamina.draw.canvas import Box, Canvas
 from lamina.draw.chain import Block, Item, chain, layers
-from lamina.draw.graph import graph
+from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import network
 from lamina.draw.tensors import HEAD, LANE, UNDER, backward, forward, layout, missing, routes
 from lamina.draw.theme import THEMES
@@ -59,13 +59,12 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
     lanes = 1 + max((way.lane for way in ways), default=0)
     rows = HEAD + height + LABELS + (24 + UNDER + height + 24 + lanes * LANE if trained else 0)
     top = HEIGHT - FOOT - 30 - rows
-    found = layers(made)
+    found = layers(made) if is_chain(made.model) else []
     area = Box(MARGIN, 88, wide, top - 88 - 26)
     footer.heading(canvas, Box(MARGIN, 88, wide, 0), "A  THE NETWORK")
     if found:
-        shape = tuple(int(n) for n in made.sources["X"]["shape"][1:]) if "X" in made.sources else ()
         true = int(made["y"][0]) if "P" in made and "y" in made.sources and made["y"].ndim == 1 else None
-        network(canvas, area, found, shape, "P" in made, true)
+        network(canvas, area, found, _input_shape(made, found[0].reads.plain), "P" in made, true)
     else:
         graph(canvas, area, made)
     _rule(canvas, top - 16)
@@ -82,6 +81,12 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
         canvas.text(WIDTH - MARGIN, top + 4, note, 12, anchor="end", fill=canvas.theme.muted)
     _footer(canvas, made, model, path)
     return canvas, made
+
+
+def _input_shape(made: Trace, first: str) -> tuple[int, ...] | None:
+    """That of a sample, where the neurons that stand first hold the input as it is, or laid out in a row."""
+    flat = first != "X" and first not in made.sources and made.step(first).ops == ["reshape"] and made.step(first).operands == ["X"]
+    return tuple(int(n) for n in made.sources["X"]["shape"][1:]) if first == "X" or flat else None
 
 
 def _fitted(items: list[Item], made: Trace, wide: float) -> float:

@@ -37,6 +37,17 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
         canvas.text(area.right, area.y + 4, f"{left_out} more layers follow", 12, anchor="end", fill=canvas.theme.muted)
 
 
+def is_chain(model: Any) -> bool:
+    """Whether each call reads one value and nobody else reads that: a line of columns then shows all the links that there are."""
+    calls = calls_of(nodes_of(model.outputs))
+    inputs = {t.node.serial: t for t in model.inputs}
+    makers = {serial: call for call in calls for serial in call.outputs}
+    _, lines = _levels(calls, inputs)
+    read = [line[0] for line in lines] + [key for t in model.outputs for key in _origin(t.node, makers, inputs)]
+    readers = [line[-1] for line in lines]
+    return len(read) == len(set(read)) and len(readers) == len(set(readers)) and len(read) == len(readers) + 1
+
+
 def _levels(calls: list[Any], inputs: dict[int, Any]) -> tuple[dict[Key, int], list[list[Key]]]:
     """The column of each key, and the keys on each line from box to box: it has a place of its own in a column that it passes."""
     makers = {serial: call for call in calls for serial in call.outputs}

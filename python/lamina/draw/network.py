@@ -35,16 +35,20 @@ class Column(NamedTuple):
     total: int
 
 
-def image_shape(inputs: Array, shape: tuple[int, ...]) -> tuple[int, int] | None:
+def image_shape(inputs: Array, shape: tuple[int, ...] | None) -> tuple[int, int] | None:
     """(rows, columns) of an input that is an image: of two axes, or a square number of values that are not negative."""
+    if shape is None:
+        return None
     if len(shape) == 2:
         return shape[0], shape[1]
     side = math.isqrt(len(inputs))
     return (side, side) if len(inputs) >= SQUARE and side * side == len(inputs) and inputs.min() >= 0 else None
 
 
-def network(canvas: Canvas, area: Box, found: list[Layer], input_shape: tuple[int, ...], classes: bool, true: int | None) -> None:
-    """Draws it into the area; `true` is the class that the first sample has."""
+def network(
+    canvas: Canvas, area: Box, found: list[Layer], input_shape: tuple[int, ...] | None, classes: bool, true: int | None
+) -> None:
+    """Draws it into the area. input_shape: where the first values are the input; true: the class that the first sample has."""
     values = [found[0].inputs, *(layer.outputs for layer in found)]
     picture = image_shape(values[0], input_shape)
     caption, top = area.bottom - 4, area.y + 14
