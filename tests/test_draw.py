@@ -125,6 +125,16 @@ def test_an_image_is_the_input_and_nothing_that_was_made_of_it():
         assert any("the first sample, 4 x 6 pixels" in part for part in picture(net, x)[0].parts) is shown
 
 
+def test_many_boxes_in_a_column_have_their_names():
+    a = lm.Input(6)
+    for count, left_out in ((7, 0), (30, 11)):
+        net = lm.Model(a, {f"o{i}": lm.Dense(2).named(f"head_{i}")(a) for i in range(count)}, seed=0)
+        canvas, _ = picture(net, data())
+        texts = [t.text for t in canvas.labels]
+        assert sum(text.startswith("head_") for text in texts) == count - left_out
+        assert (f"{left_out} more layers are left out" in texts) == bool(left_out) and canvas.overlapping() == []
+
+
 def test_names_of_layers_and_inputs_are_the_users():
     a, b = lm.Input(4, name="rooms"), lm.Input(6)
     net = lm.Model([a, b], lm.Dense(2)(lm.Concatenate()(lm.Dense(2)(a), b)), seed=0).compile("mse", "sgd")

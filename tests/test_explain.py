@@ -128,6 +128,13 @@ def test_an_activation_says_its_formula(name):
     assert "Source" not in said
 
 
+def test_rows_of_samples_that_have_several():
+    net, x, y = CASES["sequence"]()
+    text = net.explain(x, y, level="derive")
+    assert "each row i of reshape_1 meets column j of W₁: Z₁[…,i,j] = Σ over k of reshape_1[…,i,k] W₁[k,j] + b₁[j]" in text
+    assert "and it sums over the 10 rows of all samples" in text and "axis -" not in text
+
+
 def test_roots_and_powers_of_ten_in_latex():
     assert latex(("1.5e−05 √(s) + 2e+12",)) == r"1.5\cdot 10^{-5}\,\sqrt{s}+2\cdot 10^{12}"
     assert latex(("√(v / (1 − β₂ᵗ)) + √(s)",)) == r"\sqrt{v/(1-\beta _{2}^{t})}+\sqrt{s}"

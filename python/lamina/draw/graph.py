@@ -10,7 +10,8 @@ from lamina.losses.base import shown
 from lamina.trace import Trace
 from lamina.wiring import calls_of, nodes_of
 
-COLUMNS = 10  # boxes side by side at most; what follows is left out, and said so
+COLUMNS = 10  # boxes side by side at most; the others are left out, and that is said
+TALL, LOW = 34.0, 18.0  # px: a box with its shape, and one with its name alone
 WAY = 0.4  # of a box's room: that of a line which passes a column
 
 Key = Hashable  # of an input its node's serial, of a call its id, of a line's place in a column it passes (source, target, column)
@@ -34,7 +35,7 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
         _box(canvas, box, texts[key])
     left_out = len(texts) - len(boxes)
     if left_out:
-        canvas.text(area.right, area.y + 4, f"{left_out} more layers follow", 12, anchor="end", fill=canvas.theme.muted)
+        canvas.text(area.right, area.y + 4, f"{left_out} more layers are left out", 12, anchor="end", fill=canvas.theme.muted)
 
 
 def is_chain(model: Any) -> bool:
@@ -75,7 +76,8 @@ def _arrow(canvas: Canvas, places: list[Box]) -> None:
 
 
 def _box(canvas: Canvas, box: Box, lines: tuple[str, ...]) -> None:
-    """A box with its lines of text."""
+    """A box with its lines of text; a low one with the first of them."""
+    lines = lines if box.h >= TALL else lines[:1]
     canvas.rect(box, canvas.theme.panel, canvas.theme.edge, 6)
     for k, line in enumerate(lines):
         y = box.cy + 5 + (k - (len(lines) - 1) / 2) * 17
@@ -108,14 +110,14 @@ def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]]) -> dict[Ke
     left = area.cx - n * pitch / 2
     places: dict[Key, Box] = {}
     for k, keys in columns.items():
+        keys = keys[: max(1, int((area.h - 30) / (LOW + 6)))]  # in a higher column the last ones are left out
         shares = [WAY if isinstance(key, tuple) else 1.0 for key in keys]
         room = min(74.0, (area.h - 30) / sum(shares))
         high = min(52.0, room - 6)
         y = area.cy + 8 - room * sum(shares) / 2
         for key, share in zip(keys, shares, strict=True):
             h = 0.0 if isinstance(key, tuple) else high
-            if high >= 34:
-                places[key] = Box(left + k * pitch + 22, y + (room * share - h) / 2, pitch - 44, h)
+            places[key] = Box(left + k * pitch + 22, y + (room * share - h) / 2, pitch - 44, h)
             y += room * share
     return places
 

@@ -78,10 +78,15 @@ def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height:
             small.append(item.symbol.unicode())
         canvas.equation(item.box.cx, item.box.y - 8, (item.symbol,), 16)
         canvas.text(item.box.cx, item.box.bottom + 16, shape_text(item.values.shape), 12, anchor="middle", fill=canvas.theme.muted)
-        scale = f"±{number(scale_of(item.matrix), 2)}"
+        scale = _scale(scale_of(item.matrix))
         canvas.text(item.box.cx, item.box.bottom + 30, scale, 11, anchor="middle", fill=canvas.theme.muted)
     _equations(canvas, items, trace, top)
     return small
+
+
+def _scale(largest: float) -> str:
+    """±.38, ±970, ±1.2e+06"""
+    return f"±{number(largest, 2 if largest < 100 or largest >= 1e5 else 5)}"
 
 
 def _sign(canvas: Canvas, sign: Sign, items: list[Item], y: float) -> None:
@@ -141,7 +146,7 @@ def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace,
             continue
         heatmap(canvas, item.under, item.gradient, item.symbol.d.plain)
         canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16)
-        scale = f"±{number(scale_of(np.asarray(item.gradient, np.float64).reshape(1, -1)), 2)}"
+        scale = _scale(scale_of(np.asarray(item.gradient, np.float64).reshape(1, -1)))
         canvas.text(item.under.cx, item.under.bottom + 15, scale, 11, anchor="middle", fill=theme.muted)
     _plain_arrows(canvas, items, ways, middle)
     _arrows(canvas, ways, middle + height / 2 + 24)
@@ -221,7 +226,7 @@ def _start(items: list[Item], trace: Trace) -> tuple[Block | None, list[Equation
     if last is None or "L" not in trace:
         return None, []
     lines: list[Equation] = [(Sym("L"), f" = {number(float(trace['L']), 4)}")]
-    first = equation_of(trace, last.symbol.d.plain)
+    first = equation_of(trace, last.symbol.d.plain) if last.kind == "value" else None  # else other ways lead from L to it
     return last, lines if first is None else [*lines, first]
 
 
@@ -238,13 +243,8 @@ def _loss(canvas: Canvas, items: list[Item], trace: Trace, middle: float) -> Non
         return
     x = last.under.right + 34
     y = middle - 12 * (len(lines) - 1) + 5
-    arrow(
-        canvas,
-        f"M{x - 6:.1f} {middle:.1f}H{last.under.right + 15:.1f}",
-        (last.under.right + 8, middle),
-        "left",
-        canvas.theme.muted,
-        dashed=True,
-    )
+    if len(lines) > 1:
+        way, tip = f"M{x - 6:.1f} {middle:.1f}H{last.under.right + 15:.1f}", (last.under.right + 8, middle)
+        arrow(canvas, way, tip, "left", canvas.theme.muted, dashed=True)
     for k, line in enumerate(lines):
         canvas.equation(x, y + 24 * k, line, 16, anchor="start")

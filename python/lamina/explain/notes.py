@@ -77,14 +77,16 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "dense" and len(shapes) >= 2:
         left, right = symbols[0].unicode(), symbols[1].unicode()
         bias = f" + {symbols[2]._replace(transposed=False).unicode()}[j]" if len(symbols) > 2 else ""
-        return f"row i of {left} meets column j of {right}: {name}[i,j] = Σ over k of {left}[i,k] {right}[k,j]{bias}"
+        i, row = ("i", "row i") if len(step.shape) == 2 else ("…,i", "each row i")  # of more axes all but the last one are kept
+        return f"{row} of {left} meets column j of {right}: {name}[{i},j] = Σ over k of {left}[{i},k] {right}[k,j]{bias}"
     if step.kind == "weight gradient" and len(symbols) == 2 and len(step.shape) == 2:
         a, dz = symbols
         left = shape_text(step.operand_shapes[0][::-1])
-        rows = step.operand_shapes[0][0]
+        rows, batch = step.operand_shapes[0][0], trace.about["batch"]
+        what = f"{rows} samples" if rows in ("B", batch) else f"{rows} rows of all samples"
         return (
             f"{name} must be {result} like {of}; only {a.unicode()} ({left}) · {dz.unicode()} ({shapes[1]}) fits, "
-            f"and it sums over the {rows} samples"
+            f"and it sums over the {what}"
         )
     if step.kind == "input gradient" and len(symbols) == 2 and len(step.shape) == 2 and symbols[1].transposed:
         dz, w = symbols

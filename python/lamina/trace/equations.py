@@ -191,7 +191,8 @@ class Writing:
         return None
 
     def _reduce(self, node: core.Node, arg: Term) -> tuple[Equation, int]:
-        op, axes, ndim = node.op, list(node.attrs["axes"]), len(node.inputs[0].shape)
+        op, ndim = node.op, len(node.inputs[0].shape)
+        axes = [axis % ndim for axis in node.attrs["axes"]]
         if len(axes) == ndim:
             return (f"{op}(", *arg.parts, ")"), ATOM
         if op == "sum" and ndim == 2:
