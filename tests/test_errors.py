@@ -240,6 +240,7 @@ FREE = {
         f"a path of {what}": (call, [f"[{where}] expected {name} to be text or a pathlib.Path, got", "pass the name of a file"])
         for what, where, name, call in [
             ("load", "load", "path", lambda: lm.load(3)),
+            ("load of the bytes of a file", "load", "path", lambda: lm.load(b"\0" * 1000)),
             ("save", "save", "path", lambda: classifier().save(None)),
             ("draw", "draw", "path", lambda: classifier().draw(["net.svg"], X, Y)),
             ("fit", "fit", "resume", lambda: classifier().fit(X, Y, resume=True, verbose=0)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import reprlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -105,9 +106,14 @@ def path(where: str, name: str, value: Any) -> str:
     'net.safetensors'
     """
     try:
-        return os.fsdecode(value)
+        text = os.fsdecode(value)
     except TypeError:
-        raise TypeError(f"[{where}] expected {name} to be text or a pathlib.Path, got {value!r}; pass the name of a file") from None
+        error: type[Exception] = TypeError
+    else:
+        if "\0" not in text:  # the bytes of a file have one, and no system takes it
+            return text
+        error = ValueError
+    raise error(f"[{where}] expected {name} to be text or a pathlib.Path, got {reprlib.repr(value)}; pass the name of a file")
 
 
 def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
