@@ -83,7 +83,7 @@ def test_levenberg_marquardt_says_what_it_solves_and_its_damping(options, lines)
     for line in lines:
         assert f"    {line}" in text
     document = net.explain(X, X[:, :1], format="latex")
-    assert r"d\leftarrow \operatorname{solves}" in document
+    assert r"d\leftarrow \operatorname{solves}" in document and rf"\noindent with $\mu ={latex((number(mu),))}" in document
     compiles(document)
 
 
