@@ -135,6 +135,19 @@ def test_many_boxes_in_a_column_have_their_names():
         assert (f"{left_out} more layers are left out" in texts) == bool(left_out) and canvas.overlapping() == []
 
 
+def test_no_equation_names_what_only_explain_shows():
+    x, rng = lm.Input(4, 6), np.random.default_rng(0)
+    q, k = lm.Dense(5, bias=False)(x), lm.Dense(5, bias=False)(x)
+    mixed = lm.softmax(q @ lm.transpose(k, (0, 2, 1))) @ k
+    net = lm.Model(x, [lm.Dense(3)(lm.Flatten()(mixed)), lm.Dense(2)(lm.Flatten()(q))], seed=0)
+    net.compile(["cross_entropy", "mse"], "adam")
+    data, y = rng.normal(size=(3, 4, 6)), [np.arange(3), rng.normal(size=(3, 2))]
+    assert any("T₁" in str(step) for step in net.trace(data, y))
+    canvas, _ = picture(net, data, y)
+    assert not [t.text for t in canvas.labels if re.search("T[₀-₉]", t.text)]
+    assert any(t.text.startswith("L = ") for t in canvas.labels)
+
+
 def test_names_of_layers_and_inputs_are_the_users():
     a, b = lm.Input(4, name="rooms"), lm.Input(6)
     net = lm.Model([a, b], lm.Dense(2)(lm.Concatenate()(lm.Dense(2)(a), b)), seed=0).compile("mse", "sgd")

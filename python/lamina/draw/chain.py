@@ -90,7 +90,7 @@ def _named(step: Step) -> bool:
     """Whether a reader knows the value by a name: not T7, nor what a norm or dropout has inside; the loss has its own place."""
     if step.symbol.name in INNER and step.symbol.sub:
         return False
-    return not (step.symbol.name.startswith("T") and step.symbol.sub) and step.name != "L" and step.section in ("forward", "loss")
+    return not _nameless(step.symbol) and step.name != "L" and step.section in ("forward", "loss")
 
 
 def _elided(steps: list[Step]) -> list[Step | str]:
@@ -190,6 +190,17 @@ def layers(trace: Trace) -> list[Layer]:
     return found
 
 
+def _nameless(symbol: Sym) -> bool:
+    """Whether it is one of T1, T2, ..., which have a line in explain() alone."""
+    return symbol.name.startswith("T") and bool(symbol.sub)
+
+
+def can_be_read(equation: Equation) -> bool:
+    """Whether the picture shows what the equation names."""
+    return not any(isinstance(part, Sym) and _nameless(part) for part in equation)
+
+
 def equation_of(trace: Trace, name: str) -> Equation | None:
-    """The equation of a value, where it has one."""
-    return trace.step(name).equation if name in trace and name not in trace.sources else None
+    """The equation of a value, where it has one that can be read."""
+    equation = trace.step(name).equation if name in trace and name not in trace.sources else None
+    return equation if equation is not None and can_be_read(equation) else None

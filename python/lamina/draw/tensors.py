@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lamina.draw.canvas import Box, Canvas, equation_width, width
-from lamina.draw.chain import Block, Item, Sign, equation_of
+from lamina.draw.chain import Block, Item, Sign, can_be_read, equation_of
 from lamina.draw.heatmap import heatmap, scale_of
 from lamina.notation import Equation, Sym, number, shape_text
 from lamina.trace import Trace
@@ -112,7 +112,7 @@ def _equations(canvas: Canvas, items: list[Item], trace: Trace, top: float) -> N
     """The equation of each value over the tensors that it names; on a second line where two would touch."""
     taken: list[Box] = []
     for i, item in enumerate(items):
-        if not isinstance(item, Block) or item.step is None:
+        if not isinstance(item, Block) or item.step is None or not can_be_read(item.step.equation):
             continue
         equation = item.step.equation
         wide = equation_width(equation, 16)
@@ -173,7 +173,7 @@ def routes(items: list[Item], trace: Trace) -> list[Route]:
     links = []
     for step in trace.backward:
         sources = [name for name in step.operands if name in blocks]
-        if step.name in blocks and sources:
+        if step.name in blocks and sources and can_be_read(step.equation):
             links.append((blocks[sources[-1]], blocks[step.name], step.equation, sources[-1]))
     taken: list[list[tuple[float, float]]] = []
     leaving: dict[str, int] = {}
