@@ -95,7 +95,13 @@ def test_what_a_step_needs(name, dual):
         np.testing.assert_allclose(system.h, j.T @ j, atol=1e-7 * scale)
     np.testing.assert_allclose(system.g, j.T @ e, atol=1e-7 * scale)
     want = -np.linalg.solve(j.T @ j + 0.1 * np.eye(len(theta)), j.T @ e)
-    np.testing.assert_allclose(system.step(0.1), want, rtol=1e-5, atol=1e-6)
+    step = system.step(0.1)
+    np.testing.assert_allclose(step, want, rtol=1e-5, atol=1e-6)
+    there = theta + 0.5 * step  # somewhere else: any errors will do
+    value, errors = problem.errors(there)
+    assert value == problem.value(there) == pytest.approx((errors**2).sum(), rel=1e-12)
+    half = -np.linalg.solve(j.T @ j + 0.1 * np.eye(len(theta)), j.T @ (errors.T.ravel() - e - j @ step))
+    np.testing.assert_allclose(system.half_acceleration(0.1, step, there, errors), half, rtol=1e-5, atol=1e-6)
     weights = network.weights
     known = jacobian_rows(network.outputs[0][:, 0], weights) is not None
     assert known == (name not in UNKNOWN)
@@ -141,6 +147,8 @@ def test_the_solver(n, rng):
     with pytest.raises(np.linalg.LinAlgError):
         solve(h, -2 * np.trace(h), b)
     second = solve(h, 0.5, b, 3.0)  # in the same memory
+    other = rng.normal(size=n)
+    np.testing.assert_allclose(solve.again(other), np.linalg.solve(3 * h + 0.5 * np.eye(n), other), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(first, np.linalg.solve(h + np.diag(shift), b), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(second, np.linalg.solve(3 * h + 0.5 * np.eye(n), b), rtol=1e-9, atol=1e-12)
 
@@ -160,19 +168,24 @@ def change_of_gradient(s, step, y, h):
     return kept * s + (np.outer(r, y) + np.outer(y, r)) / (y @ step) - (step @ r) * np.outer(y, y) / (y @ step) ** 2
 
 
-def descent(f, theta, model, g, d, mu):
-    """The loss and the weights after a step, and the next mu."""
-    here = f(theta) @ f(theta)
+def descent(f, theta, model, g, d, mu, j):
+    """The loss and the weights after a step, and the next mu; j: J where the step is to be accelerated."""
+    e = f(theta)
     while True:
         if np.linalg.eigvalsh(model + mu * d)[0] > 0:
             step = -np.linalg.solve(model + mu * d, g)
-            loss = f(theta + step) @ f(theta + step)
-            if loss < here:
-                return loss, theta + step, mu * damping_factor(here, loss, here + 2 * g @ step + step @ model @ step)
+            ends = [theta + step]
+            if j is not None:
+                half = -np.linalg.solve(model + mu * d, j.T @ (f(theta + step) - e - j @ step))
+                longest = 0.5 * np.sqrt(step @ d @ step)
+                ends.append(theta + step + half * min(1, longest / np.sqrt(half @ d @ half)))
+            loss, end = min(((f(end) @ f(end), end) for end in ends), key=lambda found: found[0])
+            if loss < e @ e:
+                return loss, end, mu * damping_factor(e @ e, loss, e @ e + 2 * g @ step + step @ model @ step)
         mu *= 2
 
 
-def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature):
+def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature, acceleration=True):
     """The same rules in plain NumPy: losses after each step, the last weights, and how many steps J^T J + S made."""
     losses, largest, won = [], np.zeros_like(theta), 0
     mus, s, last = [mu, mu], np.zeros((len(theta), len(theta))), None
@@ -187,7 +200,8 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature):
         for which in (leads, 1 - leads):
             if which == 1:
                 s, last = s if last is None else change_of_gradient(s, theta - last[0], g - last[1], h), (theta, g)
-            loss, there, mus[which] = descent(f, theta, h + which * s, g, d, mus[which])
+            ahead = j if acceleration and which == 0 else None
+            loss, there, mus[which] = descent(f, theta, h + which * s, g, d, mus[which], ahead)
             found.append((loss, which, there))
             if loss <= 0.95 * here or paused or not curvature:
                 break
@@ -202,8 +216,9 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature):
     return losses, theta, won
 
 
+@pytest.mark.parametrize("acceleration", [False, True])
 @pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.3)])
-def test_levenberg_marquardt_follows_its_formula(scaling, mu):
+def test_levenberg_marquardt_follows_its_formula(scaling, mu, acceleration):
     n = 50
     x = np.linspace(-2, 2, n)[:, None]
     y = np.sin(2 * x)
@@ -220,15 +235,15 @@ def test_levenberg_marquardt_follows_its_formula(scaling, mu):
         d = (1 - h * h) * t[8:12]
         return root[:, None] * np.concatenate([d * x, d, h, np.ones((n, 1))], 1)
 
-    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling, curvature=False)
+    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling, curvature=False, acceleration=acceleration)
     history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=12, sample_weight=weight, verbose=0)
-    want, theta, _ = marquardt_in_numpy(f, jac, start, 12, scaling, mu, False)
+    want, theta, _ = marquardt_in_numpy(f, jac, start, 12, scaling, mu, False, acceleration)
     np.testing.assert_allclose(history.history["loss"], want, rtol=1e-6)  # normal equations: cond(J)^2 eps
     np.testing.assert_allclose(np.concatenate([p.ravel() for p in net.parameters.values()]), theta, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.3)])
-def test_the_curvature_of_errors_follows_its_formula(scaling, mu, rng):
+@pytest.mark.parametrize("scaling, mu, acceleration", [("identity", 1e-3, True), ("marquardt", 0.3, False)])
+def test_the_curvature_of_errors_follows_its_formula(scaling, mu, acceleration, rng):
     x = rng.normal(size=(60, 1))
     y = np.sin(2 * x[:, 0]) + rng.normal(size=60)  # noise: the errors stay large
     net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=3, dtype="float64").build(1)
@@ -242,9 +257,9 @@ def test_the_curvature_of_errors_follows_its_formula(scaling, mu, rng):
         d = (1 - h * h) * t[8:12]
         return np.concatenate([d * x, d, h, np.ones((60, 1))], 1) / np.sqrt(60)
 
-    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling)
+    optimizer = lm.optim.LevenbergMarquardt(scaling=scaling, acceleration=acceleration)
     history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=25, verbose=0)
-    want, _, won = marquardt_in_numpy(f, jac, start, 25, scaling, mu, True)
+    want, _, won = marquardt_in_numpy(f, jac, start, 25, scaling, mu, True, acceleration)
     assert 2 <= won < 25
     np.testing.assert_allclose(history.history["loss"], want, rtol=1e-6)
 
@@ -777,7 +792,7 @@ def test_a_step_far_better_than_promised_is_no_overflow():
     from lamina.optim.damped_steps import factor_of_mu
     from lamina.optim.least_squares import Primal, Solver
 
-    model = Primal(np.zeros((1, 1)), np.array([-1.0]), 1.0, Solver(1))
+    model = Primal(np.zeros((1, 1)), np.array([-1.0]), 1.0, lambda z: z, Solver(1))
     assert factor_of_mu(1.0, np.array([1e-150]), 1.0, 1.0, model) == 0.0
 
 

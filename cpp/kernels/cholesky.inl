@@ -24,9 +24,17 @@ LAMINA_INLINE double dot(const double* x, const double* y, ptrdiff_t n) {
   return total;
 }
 
-// a: (n, n + 1), the rows of A (its upper triangle is read, and spoilt), each followed by its number of b; x is left in the last
-// row. False where A is not positive definite in float64.
-bool solve_positive(double* a, ptrdiff_t n) {
+// U x = y, y in x
+LAMINA_INLINE void substitute_back(const double* a, double* x, ptrdiff_t n) {
+  for (ptrdiff_t i = n - 1; i >= 0; --i) {
+    const double* u = a + i * (n + 1);
+    x[i] = (x[i] - dot(u + i + 1, x + i + 1, n - 1 - i)) / u[i];
+  }
+}
+
+// a: (n, n + 1), the rows of A (its upper triangle is read, and becomes U), each followed by its number of b. False where A is not
+// positive definite in float64.
+bool solve_positive(double* a, double* x, ptrdiff_t n) {
   const ptrdiff_t row = n + 1;
   alignas(64) double minus[kCholeskyDepth * kCholeskyRows];
   // U[i][j] = (A[i][j] - sum over k < i of U[k][i] U[k][j]) / U[i][i]; b, one more column, becomes U^-T b
@@ -48,12 +56,19 @@ bool solve_positive(double* a, ptrdiff_t n) {
       for (ptrdiff_t j = 0; j < row - i; ++j) to[j] *= inverse;
     }
   }
-  double* x = a + (n - 1) * row;  // of the last row, U's one number is wanted first
-  for (ptrdiff_t i = n - 1; i >= 0; --i) {
-    const double* u = a + i * row;
-    x[i] = (u[n] - dot(u + i + 1, x + i + 1, n - 1 - i)) / u[i];
-  }
+  for (ptrdiff_t i = 0; i < n; ++i) x[i] = a[i * row + n];
+  substitute_back(a, x, n);
   return true;
+}
+
+// Another b, in x, with the U that solve_positive left.
+void solve_again(const double* a, double* x, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const double* u = a + i * (n + 1);
+    x[i] /= u[i];
+    add_multiple(x + i + 1, -x[i], u + i + 1, n - 1 - i);
+  }
+  substitute_back(a, x, n);
 }
 
 LAMINA_KERNELS_END

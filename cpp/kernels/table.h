@@ -161,8 +161,10 @@ struct Table {
   GemmKernel gemm[2];
   void (*outer[2])(const OuterArgs&);
   // A x = b by Cholesky's factorization, a: (n, n + 1), the rows of A (the upper triangle is read, and spoilt), each followed by its
-  // number of b; x is left in the first n places of the last row. False where A is not positive definite in float64.
-  bool (*solve_positive)(double* a, ptrdiff_t n);
+  // number of b. False where A is not positive definite in float64.
+  bool (*solve_positive)(double* a, double* x, ptrdiff_t n);
+  // The same A with another b, which x holds and A^-1 b replaces; a as solve_positive left it.
+  void (*solve_again)(const double* a, double* x, ptrdiff_t n);
   // out[i] = uniform in [0, 1) from the counter-based generator: element first + i of the stream (seed, stream).
   void (*uniform[2])(void* out, ptrdiff_t count, uint64_t seed, uint64_t stream, uint64_t first);
 };

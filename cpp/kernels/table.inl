@@ -115,6 +115,7 @@ constinit const Table table = {
     {gemm_kernel<float>(), gemm_kernel<double>()},
     {outer<float>, outer<double>},
     solve_positive,
+    solve_again,
     {uniform<float>, uniform<double>},
 };
 

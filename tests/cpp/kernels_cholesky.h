@@ -23,18 +23,27 @@ inline void check_cholesky(const Table& table) {
       }
     };
     fill();
-    CHECK(table.solve_positive(a.data(), n), table.isa << " cholesky of " << n << " rows: not positive definite");
-    const double* x = a.data() + (n - 1) * (n + 1);
-    for (ptrdiff_t i = 0; i < n; ++i) {
-      double rest = b[size_t(i)];
-      for (ptrdiff_t j = 0; j < n; ++j) rest -= matrix[size_t(i * n + j)] * x[j];
-      CHECK(std::fabs(rest) <= 1e-13 * double(n), table.isa << " cholesky of " << n << " rows, residual " << rest << " at " << i);
+    std::vector<double> x(size_t(n + 1), 77.0);
+    const auto check_solution = [&](const std::vector<double>& want) {
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        double rest = want[size_t(i)];
+        for (ptrdiff_t j = 0; j < n; ++j) rest -= matrix[size_t(i * n + j)] * x[size_t(j)];
+        CHECK(std::fabs(rest) <= 1e-13 * double(n), table.isa << " cholesky of " << n << " rows, residual " << rest << " at " << i);
+      }
+      CHECK(a.back() == 77.0 && x.back() == 77.0, table.isa << " cholesky wrote beyond");
+    };
+    CHECK(table.solve_positive(a.data(), x.data(), n), table.isa << " cholesky of " << n << " rows: not positive definite");
+    check_solution(b);
+    for (int again = 0; again < 2; ++again) {
+      const std::vector<double> other = normal_values<double>(size_t(n));
+      std::copy(other.begin(), other.end(), x.begin());
+      table.solve_again(a.data(), x.data(), n);
+      check_solution(other);
     }
-    CHECK(a.back() == 77.0, table.isa << " cholesky wrote beyond");
     for (ptrdiff_t bad : {ptrdiff_t(0), n / 2, n - 1}) {
       fill();
       a[size_t(bad * (n + 1) + bad)] = -1;
-      CHECK(!table.solve_positive(a.data(), n), table.isa << " cholesky of " << n << " rows: took a negative diagonal");
+      CHECK(!table.solve_positive(a.data(), x.data(), n), table.isa << " cholesky of " << n << " rows: took a negative diagonal");
     }
   }
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ WORTH = 1.3  # times what the leading model's step gains: so much makes the othe
 LONGEST = 16  # steps: pauses are of 1, 2, 4, .. of them
 MU = ("mu", "mu_curved")
 FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
+AHEAD = 0.5  # of a step's length, in D's measure: as long at most is half of its acceleration, which far off says little
 LEAST = 0.01  # of D's largest element: a weight that hardly matters here is not free to go anywhere
 
 
@@ -33,6 +35,7 @@ class Damped(FullBatch):
     mu_max: float
     min_grad: float
     scaling: str
+    acceleration: bool
     bayesian: bool
 
 
@@ -48,11 +51,12 @@ class Here(NamedTuple):
     d: Array | float
 
 
-class Lower(NamedTuple):
-    """Where a step ends."""
+class Place(NamedTuple):
+    """Where a step may end: weights, loss, and the objective there."""
 
     theta: Array
     loss: float
+    objective: float
 
 
 class DampedSteps(Descent[Damped]):
@@ -99,7 +103,7 @@ class DampedSteps(Descent[Damped]):
         self.optimizer.stop_reason = reason
         return loss
 
-    def _better_of_two(self, here: Here, state: State) -> Lower | None:
+    def _better_of_two(self, here: Here, state: State) -> Place | None:
         """The step of the model that leads: J^T J, or J^T J + S; where it is a small one, that of the other, if that is lower.
 
         The other one leads once it is worth it; as long as it is not, its pauses double. Long steps are those of J^T J.
@@ -124,24 +128,43 @@ class DampedSteps(Descent[Damped]):
         state |= {"before": np.array([here.theta, here.model.g]), "curvature": self._curvature(here.theta, here.model)}
         return here.model.plus(state["curvature"])
 
-    def _descend(self, model: System, name: str, here: Here, state: State) -> Lower | None:
+    def _descend(self, model: System, name: str, here: Here, state: State) -> Place | None:
         """Tries dampings until the objective falls; leaves in `state` the one to begin with at the next step."""
         options = self.optimizer
         mu = float(options.state[name].value)
         while mu <= options.mu_max:
             step = _step(model, mu * here.d)
             if step is not None:
-                theta = here.theta + step
-                penalty = here.alpha * float(theta @ theta) if here.alpha else 0.0
-                loss = self.problem.value(theta, (here.objective - penalty) / here.beta)
-                drop = here.objective - (here.beta * loss + penalty)
+                straight = model is not here.model or not options.acceleration
+                end = self._try(here.theta + step, here, here.objective) if straight else self._accelerated(mu, step, here)
+                drop = here.objective - end.objective
                 if drop > 0:
                     factor = max(options.mu_dec, factor_of_mu(drop, step, mu, here.d, model))
                     state[name] = max(mu * factor, 1e-20)  # MATLAB lets it underflow
-                    return Lower(theta, loss)
+                    return end
             mu *= options.mu_inc
         state[name] = options.mu
         return None
+
+    def _accelerated(self, mu: float, step: Array, here: Here) -> Place:
+        """The end of the step, or, where that is lower, of the step and half of its acceleration."""
+        theta = here.theta + step
+        loss, errors = self.problem.errors(theta)
+        straight = Place(theta, loss, here.beta * loss + _penalty(theta, here))
+        if not np.isfinite(loss):
+            return straight
+        half = here.model.half_acceleration(mu * here.d, step, theta, errors)
+        length = math.sqrt(float(half @ (here.d * half)) / max(float(step @ (here.d * step)), 1e-300))
+        if not math.isfinite(length):
+            return straight
+        bent = self._try(theta + half * min(1.0, AHEAD / max(length, 1e-300)), here, min(straight.objective, here.objective))
+        return bent if bent.objective < straight.objective else straight
+
+    def _try(self, theta: Array, here: Here, limit: float) -> Place:
+        """What theta is worth; no less than `limit` may read as infinity."""
+        penalty = _penalty(theta, here)
+        loss = self.problem.value(theta, (limit - penalty) / here.beta)
+        return Place(theta, loss, here.beta * loss + penalty)
 
     def _curvature(self, theta: Array, model: Primal) -> Array:
         """S = sum e_r d^2 e_r / dtheta^2 as far as it shows: (J^T J + S) s is the change of g over s, the way since it was taken up
@@ -187,6 +210,10 @@ class DampedSteps(Descent[Damped]):
         beta = max(n - effective, 1.0) / max(system.value, 1e-300) / n
         state["factors"] = np.array([alpha, beta, effective])
         return alpha, beta, system.penalized(alpha, beta, theta)
+
+
+def _penalty(theta: Array, here: Here) -> float:
+    return here.alpha * float(theta @ theta) if here.alpha else 0.0
 
 
 def _step(model: System, damping: Array | float) -> Array | None:

@@ -9,7 +9,8 @@ Fewer: (J J^T + mu I) z = -e, d = J^T z, where J J^T is made from products of ac
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,9 @@ from lamina.samplewise import Outer, flattened, is_samplewise, jacobian_rows, re
 from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
+Pull = Callable[[Array], Array]  # J^T z for z: (n, k)
 
-ROWS = 1024  # at once where only the errors are wanted
+ROWS = 1024  # at once, at most, where only errors and J^T z are wanted
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 MATRICES = 3  # of P^2 numbers: what J^T J is summed in, J^T J, and its factor
@@ -63,12 +65,21 @@ class LeastSquares:
                 "train it with LBFGS or Adam"
             )
         self._inputs = [*network.inputs, self._target, self._scale]
-        self._value = self._program([ops.sum(ops.square(self._error))])
+        self._rows = even_part(len(self._sources[0]), ROWS)  # at once where only errors and J^T z are wanted
+        self._value = self._program([ops.sum(ops.square(self._error)), self._error])
+        self._pull_program, self._pulled = self._build_pull()
         self._solver = Solver(self.residuals if self.dual else self.size)
         self._prepare()
 
     def _program(self, outputs: Sequence[Tensor], effects: Sequence[core.Node] = (), more: Sequence[Tensor] = ()) -> core.Program:
         return core.Program([t.node for t in (*self._inputs, *more)], [t.node for t in outputs], list(effects))
+
+    def _build_pull(self) -> tuple[core.Program, Parameter]:
+        """J^T z, summed over parts of the samples."""
+        z = placeholder((None, self._error.shape[1]), "float64", "z")
+        pulled = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
+        total = pulled + grad(ops.sum(self._error * z), self.network.theta)
+        return self._program([], [core.make("assign", [pulled.node, total.node], {})], more=[z]), pulled
 
     def _prepare(self) -> None:
         columns = [self._error[:, k] for k in range(self._error.shape[1])]
@@ -91,16 +102,14 @@ class LeastSquares:
 
     def _prepare_dual(self, columns: list[Tensor]) -> None:
         kernel = self._kernel(columns)
-        self._rows: core.Program | None = None
-        z = placeholder((None, len(columns)), "float64", "z")
-        self._pull = self._program([grad(ops.sum(self._error * z), self.network.theta)], more=[z])
+        self._row_program: core.Program | None = None
         if kernel is not None:
             self._kernel_program = self._program([self._error, kernel])
             return
         row = [ops.reshape(grad(ops.sum(e), self.network.theta), (1, self.size)) for e in columns]
         one = self._error[:, :1] * 0.0 + 1.0  # the batch of one sample, by which a row of J has a length that follows it
         self._kernel_program = self._program([self._error])
-        self._rows = self._program([ops.reshape(r, (1, self.size)) * one for r in row])
+        self._row_program = self._program([ops.reshape(r, (1, self.size)) * one for r in row])
 
     def _kernel(self, columns: list[Tensor]) -> Tensor | None:
         """J J^T. One output: the sum over weights of (a a^T) * (d d^T); several: of J's rows, all samples of an output in turn."""
@@ -126,40 +135,51 @@ class LeastSquares:
         """F(theta); inf where it is not finite or not below `limit`, which a part of the data may show."""
         self.network.theta.value = theta
         total, n = 0.0, len(self._sources[0])
-        rows = even_part(n, ROWS)
-        piece = rows * -(-n // (PIECES * rows))
+        piece = self._rows * -(-n // (PIECES * self._rows))
         for start in range(0, n, piece):
-            total += float(self._value.epoch([a[start : start + piece] for a in self._sources], None, rows).sum())
+            total += float(self._value.epoch([a[start : start + piece] for a in self._sources], None, self._rows).sum())
             if not total < limit:
                 return float("inf")
+        return total
+
+    def errors(self, theta: Array) -> tuple[float, Array]:
+        """F(theta), inf where it is not finite, and e: (n, k)."""
+        self.network.theta.value = theta
+        e = np.empty((len(self._sources[0]), int(self._error.shape[1])))
+        total = float(self._value.epoch(self._sources, None, self._rows, collect=[e]).sum())
+        return total if np.isfinite(total) else float("inf"), e
+
+    def pull(self, theta: Array, z: Array) -> Array:
+        """J^T z at theta, z: (n, k)."""
+        self.network.theta.value = theta
+        self._pulled.value = np.zeros(self.size)
+        self._pull_program.epoch([*self._sources, z], None, self._rows)
+        total: Array = self._pulled.value
         return total
 
     def linearize(self, theta: Array) -> System:
         """H and g, or J J^T and e, at theta."""
         self.network.theta.value = theta
         if self.dual:
-            return self._linearize_dual()
+            return self._linearize_dual(theta)
         self._normal.clear()
         self._gradient.value = np.zeros(self.size)
         halves = self._accumulate.epoch(self._sources, None, self._chunk)
-        return Primal(self._normal.value, self._gradient.value, 2 * float(halves.sum()), self._solver)
+        pull = partial(self.pull, theta)
+        return Primal(self._normal.value, self._gradient.value, 2 * float(halves.sum()), pull, self._solver)
 
-    def _linearize_dual(self) -> Dual:
-        def pull(z: Array) -> Array:
-            by_sample = np.ascontiguousarray(z.reshape(self._error.shape[1], -1).T)
-            return self._pull.run([*self._sources, by_sample])[0]
-
+    def _linearize_dual(self, theta: Array) -> Dual:
         error, *rest = self._kernel_program.run(self._sources)
         if rest:
             kernel = rest[0]
         else:
-            assert self._rows is not None
+            assert self._row_program is not None
             n = len(error)
             rows = [np.empty((n, self.size)) for _ in range(error.shape[1])]
-            self._rows.epoch(self._sources, None, 1, collect=rows)
+            self._row_program.epoch(self._sources, None, 1, collect=rows)
             whole = np.concatenate(rows)
             kernel = whole @ whole.T
-        return Dual(kernel, np.ascontiguousarray(error.T).ravel(), pull, self._solver)
+        return Dual(kernel, error, partial(self.pull, theta), self._solver)
 
 
 def check_room(weights: int) -> None:
@@ -193,7 +213,7 @@ class Solver:
     """Solves n equations with a positive definite matrix by Cholesky, on one thread, one system after the other in one memory."""
 
     def __init__(self, n: int):
-        self._memory: Array = np.empty((n, n + 1))
+        self._memory: Array = np.empty((n, n + 1))  # the last system: its factor, once it is solved
 
     def __call__(self, h: Array, shift: Array | float, b: Array, scale: float = 1.0) -> Array:
         """(scale H + diag(shift))^-1 b; LinAlgError where that is not positive definite in float64."""
@@ -201,9 +221,15 @@ class Solver:
         np.multiply(h, scale, out=a[:, :n])
         a[:, n] = b
         a.ravel()[:: n + 2] += shift
-        if not core.solve_positive(a):
+        x: Array = np.empty(n)
+        if not core.solve_positive(a, x):
             raise np.linalg.LinAlgError("not positive definite")
-        x: Array = a[-1, :n].copy()
+        return x
+
+    def again(self, b: Array) -> Array:
+        """The solution for another b, with the matrix of the last call."""
+        x = np.array(b)
+        core.solve_again(self._memory, x)
         return x
 
 
@@ -217,6 +243,13 @@ class System(ABC):
     def step(self, damping: Array | float) -> Array:
         """d; LinAlgError where it cannot be had in float64. The damping is a diagonal where J^T J has one, else a number."""
 
+    @abstractmethod
+    def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
+        """-(J^T J + damping)^-1 J^T q, what to add to the d that `step` gave last, with this damping, where the way bends: of the
+        errors (n, k) `there`, at the end of d, q = errors - (e + J d) is what the linear model did not know, half of d^2 e / dt^2
+        along d.
+        """
+
     @property
     def diagonal(self) -> Array | None:
         """J^T J's: the squared lengths of J's columns; None where only J J^T is there."""
@@ -226,19 +259,23 @@ class System(ABC):
 class Primal(System):
     """(scale H + diag(ridge + damping)) d = -g, H = J^T J; scale and ridge are 1 and 0 but for a regularized objective."""
 
-    def __init__(self, h: Array, g: Array, value: float, solver: Solver, scale: float = 1.0, ridge: float = 0.0):
-        self.h, self.g, self.value, self._solver, self._scale, self._ridge = h, g, value, solver, scale, ridge
+    def __init__(self, h: Array, g: Array, value: float, pull: Pull, solver: Solver, scale: float = 1.0, ridge: float = 0.0):
+        self.h, self.g, self.value, self._pull, self._solver, self._scale, self._ridge = h, g, value, pull, solver, scale, ridge
 
     def step(self, damping: Array | float) -> Array:
         return self._solver(self.h, damping + self._ridge, -self.g, self._scale)
 
+    def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
+        # scale J^T (e + J d) = -(damping d + ridge there), by which `step` found d
+        return self._solver.again(-(self._scale * self._pull(errors) + damping * d + self._ridge * there))
+
     def plus(self, more: Array) -> Primal:
         """The same with H + `more`."""
-        return Primal(self.h + more, self.g, self.value, self._solver)
+        return Primal(self.h + more, self.g, self.value, self._pull, self._solver)
 
     def penalized(self, alpha: float, beta: float, theta: Array) -> Primal:
         """That of beta |e|^2 + alpha |theta|^2."""
-        return Primal(self.h, beta * self.g + alpha * theta, self.value, self._solver, beta, alpha)
+        return Primal(self.h, beta * self.g + alpha * theta, self.value, self._pull, self._solver, beta, alpha)
 
     @property
     def diagonal(self) -> Array:
@@ -253,11 +290,20 @@ class Primal(System):
 class Dual(System):
     """(K + damping I) z = -e, d = J^T z, K = J J^T."""
 
-    def __init__(self, kernel: Array, e: Array, pull: Any, solver: Solver):
-        self.kernel, self.e, self._pull, self._solver = kernel, e, pull, solver
-        self.g: Array = pull(e)
-        self.value = float(e @ e)
+    def __init__(self, kernel: Array, e: Array, pull: Pull, solver: Solver):
+        self.kernel, self._samples, self._pull, self._solver = kernel, len(e), pull, solver
+        self.e: Array = e.T.ravel()  # all samples of an output in turn, as the kernel's rows are
+        self.g = pull(e)
+        self.value = float(self.e @ self.e)
 
     def step(self, damping: Array | float) -> Array:
-        d: Array = self._pull(self._solver(self.kernel, damping, -self.e))
-        return d
+        self._z = self._solver(self.kernel, damping, -self.e)
+        return self._back(self._z)
+
+    def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
+        # e + J d = e + K z = -damping z
+        return self._back(self._solver.again(-(errors.T.ravel() + damping * self._z)))
+
+    def _back(self, z: Array) -> Array:
+        """J^T z"""
+        return self._pull(np.ascontiguousarray(z.reshape(-1, self._samples).T))
