@@ -224,7 +224,24 @@ FREE = {
     "many threads": (lambda: lm.set_num_threads(10**12), ["[set_num_threads] expected count", "256"]),
     "threads text": (lambda: lm.set_num_threads("many"), ["[set_num_threads] expected count", "whole number", "many"]),
     "threads a fraction": (lambda: lm.set_num_threads(1.5), ["[set_num_threads] expected count", "whole number", "1.5"]),
+    # shapes
+    "an array as a length": (
+        lambda: lm.placeholder((2, ONES)),
+        ["[input] expected whole numbers, None or names as lengths", "array("],
+    ),
+    "an array as a length of reshape": (
+        lambda: lm.reshape(P, (2, np.ones(1))),
+        ["[reshape] expected whole numbers", "array([1.])"],
+    ),
+    "a fraction as a length": (lambda: lm.reshape(P, (2, 1.5)), ["[reshape] expected whole numbers", "1.5"]),
     # functions
+    "rows of several lengths": (
+        lambda: lm.function([P], P)([[1, 2], [3]]),
+        ["[function] expected an array, or lists of equal lengths, as argument 1, got [[1, 2], [3]]"],
+    ),
+    "text to a function": (lambda: lm.function([P], P)("x"), ["[function] expected an array of", "got <U1"]),
+    "nothing to a function": (lambda: lm.function([P], P)(None), ["[function] expected an array of", "got object"]),
+    "a tensor to a function": (lambda: lm.function([P], P)(P), ["a tensor holds no numbers"]),
     "function of a number": (lambda: lm.function([lm.Input(3)], 3.0), ["[function] outputs", "float"]),
     "function from a number": (lambda: lm.function(3.0, [lm.Input(3)]), ["[function] inputs", "float"]),
     "jacobian by a list": (lambda: lm.jacobian(P, [P]), ["[jacobian]", "one tensor as x", "got list", "for each"]),

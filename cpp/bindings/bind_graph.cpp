@@ -47,20 +47,27 @@ py::tuple to_python(const Shape& shape) {
   return out;
 }
 
-Dim to_dim(const py::handle& item) {
+// `where` is what asks for the length, as errors name it.
+Dim to_dim(const py::handle& item, const std::string& where) {
   if (item.is_none()) return Dim::of(kBatch);
   if (py::isinstance<Dim>(item)) return item.cast<Dim>();
   if (py::isinstance<py::str>(item)) return Dim::of(symbol(item.cast<std::string>()));
-  if (!PyIndex_Check(item.ptr()))
-    fail<TypeError>("shape: expected whole numbers, None or names, got ", py::cast<std::string>(py::repr(item)));
-  const auto size = py::cast<int64_t>(py::reinterpret_steal<py::object>(PyNumber_Index(item.ptr())));
-  check(-kMostSize < size && size < kMostSize, "shape: expected a size below 2^62, got ", size);
+  const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(item.ptr()));
+  if (!number) {  // also an array of several: its type has an index, itself not
+    PyErr_Clear();
+    fail<TypeError>("[", where, "] expected whole numbers, None or names as lengths, got ", py::cast<std::string>(py::repr(item)),
+                    "; pass a shape such as (2, 3)");
+  }
+  const auto size = py::cast<int64_t>(number);
+  check(-kMostSize < size && size < kMostSize, "[", where, "] expected a length below 2^62, got ", size);
   return Dim(size);
 }
 
-Shape to_shape(const py::handle& items) {
+Dim to_dim(const py::handle& item) { return to_dim(item, "shape"); }
+
+Shape to_shape(const py::handle& items, const std::string& where) {
   Shape shape;
-  for (const py::handle item : py::reinterpret_borrow<py::iterable>(items)) shape.push_back(to_dim(item));
+  for (const py::handle item : py::reinterpret_borrow<py::iterable>(items)) shape.push_back(to_dim(item, where));
   return shape;
 }
 
@@ -98,7 +105,8 @@ std::shared_ptr<const graph::Array> to_array(const py::handle& value) {
 }
 
 Attr to_attr(const std::string& op, const std::string& key, const py::handle& value) {
-  if (key == "shape" || key == "start" || key == "stop" || key == "low" || key == "high" || key == "size") return to_shape(value);
+  if (key == "shape" || key == "start" || key == "stop" || key == "low" || key == "high" || key == "size")
+    return to_shape(value, op);
   if (key == "axes" || key == "step" || key == "interior") return value.cast<std::vector<int64_t>>();
   if (key == "axis" || key == "classes" || key == "stream") return value.cast<int64_t>();
   if (key == "keepdims" || key == "from_end") return value.cast<bool>();

@@ -31,8 +31,19 @@ std::optional<runtime::Source> find_source(const py::array& array) {
 
 runtime::Source source_of(const py::array& array) {
   if (const auto source = find_source(array)) return *source;
-  fail<TypeError>("expected an array of bool, integers, float32 or float64, got ", py::cast<std::string>(py::str(array.dtype())),
+  fail<TypeError>("[function] expected an array of bool, integers, float32 or float64, got ", py::cast<std::string>(py::str(array.dtype())),
                   "; convert it with astype");
+}
+
+// What was given as an array, as NumPy makes one of it.
+py::array array_of(const py::handle& value, size_t i) {
+  try {
+    return py::array(py::reinterpret_borrow<py::object>(value));
+  } catch (py::error_already_set& error) {
+    if (!error.matches(PyExc_ValueError)) throw;
+    fail("[function] expected an array, or lists of equal lengths, as argument ", i + 1, ", got ",
+         py::cast<std::string>(py::module_::import("reprlib").attr("repr")(value)), "; pad the shorter ones");
+  }
 }
 
 // The array as the program reads it as input i: itself where type and layout fit, a converted copy otherwise.
@@ -44,8 +55,7 @@ py::object fitted(const Program& program, size_t i, PyObject* value) {
     if ((array->flags & py::array::c_style) != 0 && array->descr == numpy_dtype(type).ptr())
       return py::reinterpret_borrow<py::object>(given);
   }
-  const py::array array = py::array::ensure(given);
-  if (!array) throw py::error_already_set();
+  const py::array array = array_of(given, i);
   const runtime::Rows rows = rows_of(array);
   if (rows.sizes.empty()) return array.attr("astype")(numpy_dtype(type));
   py::array out = new_array(numpy_dtype(type), rows.sizes, [&] { return program.describe_input(i); });
