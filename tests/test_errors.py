@@ -138,6 +138,10 @@ CLASSIFIER = {
         lambda n: n.parameters.update({"dense_1.weight": np.ones((3, 3))}),
         ["dense_1.weight", "(4, 5)", "(3, 3)"],
     ),
+    "a value of a trace by its number": (lambda n: n.trace(X, Y)[0], ["[trace] unknown name 0"]),
+    "a theme that is none": (lambda n: n.draw("net.svg", X, Y, theme=None), ["[draw: theme] unknown name None", "dark"]),
+    "a level that is an array": (lambda n: n.explain(X, Y, level=X), ["[explain: level] unknown name array("]),
+    "ascii that is text": (lambda n: n.explain(X, Y, ascii="no"), ["[explain] expected ascii to be True or False, got 'no'"]),
     "unknown parameter": (lambda n: n.parameters["dense_1.wieght"], ["dense_1.wieght", "dense_1.weight"]),
     "build for another shape": (lambda n: n.build((9,)), ["4", "9"]),
     "build for a text": (lambda n: n.build("4"), ["[Sequential] expected the shape", "got '4'"]),
@@ -224,6 +228,8 @@ FREE = {
     "many threads": (lambda: lm.set_num_threads(10**12), ["[set_num_threads] expected count", "256"]),
     "threads text": (lambda: lm.set_num_threads("many"), ["[set_num_threads] expected count", "whole number", "many"]),
     "threads a fraction": (lambda: lm.set_num_threads(1.5), ["[set_num_threads] expected count", "whole number", "1.5"]),
+    "a word that is an array": (lambda: lm.optim.Adam(eps_mode=X), ["[optim.Adam] expected eps_mode to be one of", "array("]),
+    "an activation that is none": (lambda: lm.activation(None, P), ["[activation] unknown name None", "relu"]),
     # shapes
     "an array as a length": (
         lambda: lm.placeholder((2, ONES)),

@@ -30,6 +30,8 @@ def number(
         raise TypeError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass a plain number")
     try:
         x = float(value)
+    except OverflowError:  # an int beyond float64
+        x = INF
     except (TypeError, ValueError):
         raise TypeError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass a plain number") from None
     inside = (low < x if open_low else low <= x) and (x < high if open_high else x <= high) and math.isfinite(x)
@@ -94,7 +96,7 @@ def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
     >>> choice("optim.Adam", "eps_mode", "keras", ("torch", "keras"))
     'keras'
     """
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {value!r}")
     return str(value)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamina.names import Named, lookup
 from lamina.notation import number
 from lamina.trace import Step, Trace, trace
 from lamina.trace.record import gradient_name
@@ -55,7 +56,7 @@ class Statistics:
         return ", ".join(out)
 
 
-class Inspection(Mapping[str, Statistics]):
+class Inspection(Named[Statistics]):
     """Statistics by the names of a trace (W1, A1, ...), with `activations`, `gradients` and `weights`: dicts of arrays by name."""
 
     def __init__(self, made: Trace) -> None:
@@ -72,11 +73,7 @@ class Inspection(Mapping[str, Statistics]):
         }
 
     def __getitem__(self, name: str) -> Statistics:
-        if name not in self._rows:
-            from lamina.names import unknown
-
-            raise unknown("inspect", name, self._rows)
-        return self._rows[name]
+        return lookup("inspect", name, self._rows)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from lamina import checks
 from lamina.explain import latex, text
 from lamina.explain.check import Check, check
-from lamina.names import unknown
+from lamina.names import lookup
 from lamina.trace import Trace, outline, trace
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def explain(
 ) -> str:
     """See `Model.explain`."""
     for what, value, known in (("level", level, LEVELS), ("format", format, FORMATS)):
-        if value not in known:
-            raise unknown(f"explain: {what}", str(value), known)
+        lookup(f"explain: {what}", value, dict.fromkeys(known))
+    if ascii is not None:
+        ascii = checks.flag("explain", "ascii", ascii)
     if x is None and y is not None:
         raise ValueError("[explain] expected x with y, got y alone; pass explain(x, y)")
     if x is None and level == "values":

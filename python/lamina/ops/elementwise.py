@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import _core
+from lamina import _core, names
 from lamina.lift import make, operation
 from lamina.tensor import Tensor, dtype_name
+
+_ACTIVATIONS = {name: name for name in _core.activation_names()}
 
 
 def _unary(op: str, name: str, formula: str, call: str, value: str) -> Any:
@@ -180,7 +182,7 @@ def activation(name: str, x: Any, *params: float) -> Any:
     >>> lm.activation("leaky_relu", [-1.0, 2.0], 0.1)
     array([-0.1,  2. ])
     """
-    return _activation(x, name, tuple(params))
+    return _activation(x, names.lookup("activation", name, _ACTIVATIONS), tuple(params))
 
 
 @operation(1)
