@@ -138,6 +138,17 @@ CLASSIFIER = {
         lambda n: n.parameters.update({"dense_1.weight": np.ones((3, 3))}),
         ["dense_1.weight", "(4, 5)", "(3, 3)"],
     ),
+    "parameter of text": (lambda n: n.parameters.update({"dense_1.bias": ["a"] * 5}), ["[dense_1.bias] expected numbers, got ['a"]),
+    "parameter of complex numbers": (
+        lambda n: setattr(n.layers[0].bias, "value", np.ones(5) * 1j),
+        ["[dense_1.bias] expected numbers", "complex128"],
+    ),
+    "parameter of rows of several lengths": (
+        lambda n: n.parameters.update({"dense_1.bias": [[1], [1, 2]]}),
+        ["[dense_1.bias] expected an array, or lists of equal lengths"],
+    ),
+    "parameters that are no dict": (lambda n: n.parameters.update([1, 2]), ["[parameters] expected a dict", "got [1, 2]"]),
+    "parameter by its number": (lambda n: n.parameters[0], ["[parameters] unknown name 0", "dense_1.bias"]),
     "a value of a trace by its number": (lambda n: n.trace(X, Y)[0], ["[trace] unknown name 0"]),
     "a theme that is none": (lambda n: n.draw("net.svg", X, Y, theme=None), ["[draw: theme] unknown name None", "dark"]),
     "a level that is an array": (lambda n: n.explain(X, Y, level=X), ["[explain: level] unknown name array("]),
@@ -240,6 +251,17 @@ FREE = {
         ["[reshape] expected whole numbers", "array([1.])"],
     ),
     "a fraction as a length": (lambda: lm.reshape(P, (2, 1.5)), ["[reshape] expected whole numbers", "1.5"]),
+    "a number as a shape": (lambda: lm.placeholder(3), ["[placeholder] expected the length of each axis, got 3", "(2, 3)"]),
+    "text as a shape": (lambda: lm.placeholder("ab"), ["[placeholder] expected the length of each axis, got 'ab'"]),
+    # parameters
+    "a parameter of nothing": (lambda: lm.Parameter(None), ["[Parameter] expected numbers, got None"]),
+    "a parameter of complex numbers": (lambda: lm.Parameter(1j, name="w"), ["[w] expected numbers, got 1j"]),
+    "a parameter of a negative size": (lambda: lm.Parameter((2, -1), init="zeros"), ["[Parameter]", "(2, -1)"]),
+    "a parameter that is trained perhaps": (lambda: lm.Parameter(ONES, trainable="no"), ["[Parameter] expected trainable", "'no'"]),
+    "freezing by a text": (
+        lambda: setattr(lm.Parameter(ONES), "trainable", "False"),
+        ["[Parameter] expected trainable", "'False'"],
+    ),
     # functions
     "rows of several lengths": (
         lambda: lm.function([P], P)([[1, 2], [3]]),

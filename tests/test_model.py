@@ -254,6 +254,21 @@ def test_predict_takes_lists_and_other_types(xy):
     assert np.array_equal(net(xy[0]), whole)
 
 
+def test_parameters_are_asked_for_a_name_that_they_may_lack():
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", "sgd").build(3)
+    names = net.parameters
+    assert "dense_1.bias" in names
+    assert "dense_9.bias" not in names
+    assert 3 not in names
+    assert names.get("dense_1.bias").shape == (2,)
+    assert names.get("dense_9.bias") is None
+    assert names.get("dense_9.bias", 5) == 5
+    figures = net.inspect(np.ones((4, 3)), np.zeros((4, 2)))
+    assert "W1" in figures
+    assert "W9" not in figures
+    assert figures.get("W9") is None
+
+
 def test_a_model_on_tensors_shares_its_parameters(xy):
     net = mlp().build(4)
     x = lm.Input(4)

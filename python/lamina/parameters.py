@@ -9,12 +9,12 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import names
-from lamina.tensor import Parameter
+from lamina.tensor import Parameter, numbers
 
 Array = np.ndarray[Any, Any]
 
 
-class Parameters(Mapping[str, Array]):
+class Parameters(names.Named[Array]):
     """The weights of a model by name: reading copies out, assigning checks the shape and writes.
 
     >>> net = lm.Sequential(lm.Dense(2), seed=0).build((3,))
@@ -30,11 +30,7 @@ class Parameters(Mapping[str, Array]):
         return self.tensor(name).value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        parameter = self.tensor(name)
-        array = np.asarray(value)
-        if array.shape != tuple(parameter.shape):
-            raise ValueError(f"[{name}] expected shape {tuple(parameter.shape)}, got {array.shape}; assign an array of that shape")
-        parameter.value = array
+        self.tensor(name).value = self._fitting(name, value)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
@@ -48,16 +44,21 @@ class Parameters(Mapping[str, Array]):
 
     def tensor(self, name: str) -> Parameter:
         """The parameter itself, to build math with."""
-        if name not in self._table:
-            raise names.unknown("parameters", name, self._table)
-        return self._table[name]
+        return names.lookup("parameters", name, self._table)
 
     def update(self, values: Mapping[str, Any]) -> None:
         """Assigns several parameters at once; all names and shapes are checked before."""
-        for name, value in values.items():
-            if np.shape(value) != tuple(self.tensor(name).shape):
-                raise ValueError(f"[{name}] expected shape {tuple(self.tensor(name).shape)}, got {np.shape(value)}")
-        core.write([self.tensor(name).variable for name in values], list(values.values()))
+        if not isinstance(values, Mapping):
+            raise TypeError(f"[parameters] expected a dict from names to arrays, got {values!r:.60}; pass {{name: array}}")
+        arrays = [self._fitting(name, value) for name, value in values.items()]
+        core.write([self.tensor(name).variable for name in values], arrays)
+
+    def _fitting(self, name: str, value: Any) -> Array:
+        """`value` as an array for the parameter of that name."""
+        shape, array = tuple(self.tensor(name).shape), numbers(value, name)
+        if array.shape != shape:
+            raise ValueError(f"[{name}] expected shape {shape}, got {array.shape}; assign an array of that shape")
+        return array
 
 
 def fresh_seed() -> int:

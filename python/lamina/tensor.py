@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import reprlib
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina import _core
+from lamina import _core, checks
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -208,8 +209,8 @@ def _ops() -> Any:
 def dtype_name(dtype: Any) -> str:
     """The name of a dtype given as a name, a NumPy dtype or a Python type; TypeError for one that tensors do not have."""
     try:
-        known = np.dtype(dtype)
-    except TypeError:
+        known = None if dtype is None else np.dtype(dtype)  # NumPy reads None as float64
+    except (TypeError, ValueError):
         known = None
     name = _NAMES.get(known) or (str(dtype) if known is None else known.name)  # of the other byte order, for example
     if name not in _NAMES.values():
@@ -228,10 +229,11 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
     >>> a.T.shape
     (3, 3)
     """
-    attrs: dict[str, Any] = {"shape": tuple(shape), "dtype": dtype_name(dtype)}
-    for size in attrs["shape"]:
+    sizes = lengths(shape, "placeholder")
+    for size in sizes:
         if isinstance(size, (int, np.integer)) and size < 0:
-            raise ValueError(f"[placeholder] expected lengths of 0 or more, None or a name, got {size} in {tuple(shape)}")
+            raise ValueError(f"[placeholder] expected lengths of 0 or more, None or a name, got {size} in {sizes}")
+    attrs: dict[str, Any] = {"shape": sizes, "dtype": dtype_name(dtype)}
     if name is not None:
         attrs["name"] = name
     return Tensor(_core.make("input", [], attrs))
@@ -254,7 +256,7 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
             raise ValueError(
                 f"[Input] expected positive whole numbers, got {size!r}; give the shape of one sample, without the batch axis"
             )
-    return placeholder((None, *sizes), dtype or "float32", name)
+    return placeholder((None, *sizes), "float32" if dtype is None else dtype, name)
 
 
 class Parameter(Tensor):
@@ -275,9 +277,9 @@ class Parameter(Tensor):
     def __init__(
         self, value_or_shape: Any, *, init: Any = None, name: str | None = None, trainable: bool = True, dtype: Any = None
     ) -> None:
-        given = init is None
+        given, trainable = init is None, checks.flag("Parameter", "trainable", trainable)
         if given:
-            value = np.asarray(value_or_shape)
+            value = numbers(value_or_shape, name or "Parameter")
             dtype = dtype_name(dtype or _NAMES.get(value.dtype.newbyteorder("="), "float32"))
             shape: tuple[int, ...] = value.shape
         else:
@@ -333,12 +335,13 @@ class Parameter(Tensor):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
+        value = checks.flag(self.name or "Parameter", "trainable", value)
         if value and not self.variable.note["weight"]:
             raise ValueError(
                 f"[{self.name or 'Parameter'}] expected a weight to train, got one made with trainable=False; make a new one"
             )
         if value != self.variable.trainable:
-            self.variable.trainable = bool(value)
+            self.variable.trainable = value
             for model in self.models:
                 model.drop_training()
 
@@ -359,7 +362,7 @@ class Parameter(Tensor):
 
     @value.setter
     def value(self, value: Any) -> None:
-        self.variable.write(value)
+        self.variable.write(numbers(value, self.name or "Parameter"))
         self.initialized = True
 
     def initialize(self, rng: np.random.Generator) -> None:
@@ -388,11 +391,31 @@ class RandomState(Parameter):
         super().__init__((2,), init=lambda shape, rng, dtype: [rng.integers(2**52), 0], trainable=False, dtype="int64")
 
 
+def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
+    """`value` as an array of real numbers, for a parameter; TypeError for anything else, ValueError for rows of several lengths."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"[{where}] expected an array, or lists of equal lengths, got {reprlib.repr(value)}; pad the shorter ones"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"[{where}] expected numbers, got {reprlib.repr(value)} ({array.dtype}); pass an array of floats")
+    return array
+
+
+def lengths(shape: Any, where: str) -> tuple[Any, ...]:
+    """The lengths of a shape; what each of them may be is for the operation to say."""
+    if isinstance(shape, (str, bytes, Mapping)) or not isinstance(shape, Iterable):
+        raise TypeError(f"[{where}] expected the length of each axis, got {shape!r:.60}; pass a tuple such as (2, 3)")
+    return tuple(shape)
+
+
 def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
-    for size in shape:
-        if not isinstance(size, (int, np.integer)):
+    where = name or "Parameter"
+    for size in lengths(shape, where):
+        if not isinstance(size, (int, np.integer)) or size < 0:
             raise ValueError(
-                f"[{name or 'Parameter'}] a parameter needs a known shape, got {tuple(shape)}; "
-                "its axes cannot depend on the batch size"
+                f"[{where}] a parameter needs a known shape, got {tuple(shape)}; its axes cannot depend on the batch size"
             )
     return tuple(int(size) for size in shape)
