@@ -253,6 +253,15 @@ FREE = {
     "a fraction as a length": (lambda: lm.reshape(P, (2, 1.5)), ["[reshape] expected whole numbers", "1.5"]),
     "a number as a shape": (lambda: lm.placeholder(3), ["[placeholder] expected the length of each axis, got 3", "(2, 3)"]),
     "text as a shape": (lambda: lm.placeholder("ab"), ["[placeholder] expected the length of each axis, got 'ab'"]),
+    "a number to broadcast to": (lambda: lm.broadcast_to(P, 3), ["[broadcast_to] expected the length of each axis, got 3"]),
+    "nothing as a shape": (lambda: lm.full(None, 1.0), ["[full] expected the length of each axis, got None"]),
+    "text as a value": (lambda: lm.full((2,), "one"), ["[full] expected a number as value, got 'one'"]),
+    "a fraction of classes": (lambda: lm.one_hot(lm.Input(dtype="int64"), 2.7), ["[one_hot] expected classes", "2.7"]),
+    "a fraction of rows": (lambda: lm.eye(2.5), ["[eye] expected n", "2.5"]),
+    "widths that are a number": (lambda: lm.pad(P, 1), ["[pad] expected (before, after)", "got 1"]),
+    "a number to stack": (lambda: lm.stack(3), ["[stack] expected several tensors or arrays, got 3", "a list"]),
+    "an axis instead of an order": (lambda: lm.transpose(P, 7), ["[transpose] expected an axis", "7"]),
+    "no dtype": (lambda: lm.cast(P, None), ["[dtype] expected bool, int64, float32 or float64, got None"]),
     # parameters
     "a parameter of nothing": (lambda: lm.Parameter(None), ["[Parameter] expected numbers, got None"]),
     "a parameter of complex numbers": (lambda: lm.Parameter(1j, name="w"), ["[w] expected numbers, got 1j"]),
@@ -262,6 +271,15 @@ FREE = {
         lambda: setattr(lm.Parameter(ONES), "trainable", "False"),
         ["[Parameter] expected trainable", "'False'"],
     ),
+    # what is no tensor
+    "state of a number": (lambda: lm.update_state(P, 3, P), ["[update_state] expected tensors, got int", "lm.Parameter"]),
+    "random numbers like text": (lambda: lm.random_uniform("x"), ["[random_uniform] expected a tensor, got str"]),
+    "product by nothing": (
+        lambda: lm.hessian_vector_product(lm.sum(P), None, None),
+        ["[hessian_vector_product]", "as xs, got None"],
+    ),
+    "product by an empty list": (lambda: lm.hessian_vector_product(lm.sum(P), [], []), ["[hessian_vector_product]", "got none"]),
+    "a seed that is an array": (lambda: lm.grad(P, P, X), ["[function] grad", "ndarray"]),
     # functions
     "rows of several lengths": (
         lambda: lm.function([P], P)([[1, 2], [3]]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lamina import ops
@@ -16,9 +16,13 @@ __all__ = ["gauss_newton_product", "hessian_vector_product", "jacobian", "jacobi
 
 
 def _several(xs: Any, vs: Any, where: str) -> tuple[list[Tensor], list[Tensor], bool]:
-    single = isinstance(xs, Tensor)
+    single = isinstance(xs, Tensor) or not isinstance(xs, Iterable)
     targets = [xs] if single else list(xs)
-    given = [vs] if single else list(vs)
+    for x in targets:
+        _check_single(where, xs=x)
+    if not targets:
+        raise ValueError(f"[{where}] expected one tensor or several as xs, got none; pass what y is computed from")
+    given = [vs] if single or not isinstance(vs, Iterable) else list(vs)
     if len(targets) != len(given):
         raise ValueError(f"[{where}] expected a direction for each of {len(targets)} tensors, got {len(given)}")
     directions = [lift([x, v], where)[1] for x, v in zip(targets, given, strict=True)]

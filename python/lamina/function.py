@@ -79,6 +79,7 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -
     12.0
     """
     targets = _several(xs)
-    found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], None if seed is None else seed.node)
+    upper = None if seed is None else _tensor(seed, "grad").node
+    found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], upper)
     results = [zeros_like(x) if node is None else Tensor(node) for node, x in zip(found, targets, strict=True)]
     return results[0] if isinstance(xs, Tensor) else results

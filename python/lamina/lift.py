@@ -32,7 +32,13 @@ Array = np.ndarray[Any, Any]
 
 
 def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
-    """The node of one primitive operation."""
+    """The node of one primitive operation; TypeError where an input is no tensor."""
+    for t in inputs:
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"[{op}] expected tensors, got {type(t).__name__}; pass an lm.Input, lm.placeholder or lm.Parameter, or what an "
+                "operation gives"
+            )
     return Tensor(_core.make(op, [t.node for t in inputs], attrs))
 
 
@@ -224,6 +230,8 @@ def _of_a_list(build: _Build) -> Any:
 
     @functools.wraps(build)
     def call(tensors: Iterable[Any], *rest: Any, **named: Any) -> Any:
+        if not isinstance(tensors, Iterable):
+            raise TypeError(f"[{where}] expected several tensors or arrays, got {tensors!r:.60}; pass a list of them")
         operands = list(tensors)
         if any(isinstance(v, Tensor) for v in operands):
             return build(lift(operands, where), *rest, **named)

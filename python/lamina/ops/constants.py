@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lamina import checks
 from lamina.lift import lift, make
 from lamina.ops.shapes import one_hot
-from lamina.tensor import RandomState, Tensor, dtype_name
+from lamina.tensor import RandomState, Tensor, dtype_name, lengths
 
 
 def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Tensor:
@@ -18,8 +19,12 @@ def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Te
     >>> lm.function([], lm.full((2,), 3.0))()
     array([3., 3.], dtype=float32)
     """
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    return make("fill", [], shape=sizes, value=float(value), dtype=dtype_name(dtype))
+    sizes = (shape,) if isinstance(shape, (int, np.integer)) else lengths(shape, "full")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"[full] expected a number as value, got {value!r:.60}; use lm.broadcast_to for an array") from None
+    return make("fill", [], shape=sizes, value=number, dtype=dtype_name(dtype))
 
 
 def zeros_like(x: Any) -> Any:
@@ -56,6 +61,7 @@ def eye(n: int, dtype: Any = "float32") -> Tensor:
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
+    n = checks.integer("eye", "n", n, 0)
     return one_hot(arange(n), n, dtype)  # type: ignore[no-any-return]
 
 
@@ -91,6 +97,8 @@ def random_uniform(x: Tensor, state: RandomState | None = None) -> Tensor:
     >>> lm.random_uniform(x).shape
     (B, 3)
     """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"[random_uniform] expected a tensor, got {type(x).__name__}; pass one of the numbers' shape")
     state = state if state is not None else RandomState()
     dtype = x.dtype if x.dtype == "float64" else "float32"
     return make("random_uniform", [state], shape=x.shape, dtype=dtype, stream=0)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lamina import _core
+from lamina import _core, checks
 from lamina.lift import make, operation
 from lamina.ops.axes import Axis, axes_of, axis_of
-from lamina.tensor import Tensor, dtype_name
+from lamina.tensor import Tensor, dtype_name, lengths
 
 
 def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
@@ -54,7 +54,7 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
            [2, 5],
            [3, 6]])
     """
-    order = [axis_of(a, x.ndim, "transpose") for a in axes] if axes is not None else list(range(x.ndim))[::-1]
+    order = axes_of(axes, x, "transpose") if axes is not None else list(range(x.ndim))[::-1]
     return x if order == list(range(x.ndim)) else make("transpose", [x], axes=order)
 
 
@@ -66,7 +66,7 @@ def broadcast_to(x: Tensor, shape: Sequence[Any]) -> Tensor:
     array([[1, 2],
            [1, 2]])
     """
-    return make("broadcast_to", [x], shape=tuple(shape))
+    return make("broadcast_to", [x], shape=lengths(shape, "broadcast_to"))
 
 
 @operation(1)
@@ -139,9 +139,14 @@ def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
     >>> lm.pad([1, 2], (1, 2))
     array([0, 1, 2, 0, 0])
     """
-    pairs = [tuple(w) for w in widths] if isinstance(widths[0], (tuple, list)) else [tuple(widths)] * x.ndim
-    if len(pairs) != x.ndim or any(len(p) != 2 or p[0] < 0 or p[1] < 0 for p in pairs):
-        raise ValueError(f"[pad] expected (before, after) >= 0 for each of the {x.ndim} axes, got {widths}")
+    widths = widths.tolist() if isinstance(widths, np.ndarray) else widths
+    several = isinstance(widths, (tuple, list)) and len(widths) > 0 and isinstance(widths[0], (tuple, list))
+    pairs = list(widths) if several else [widths] * x.ndim
+    if len(pairs) != x.ndim or not all(isinstance(p, (tuple, list)) and len(p) == 2 for p in pairs):
+        raise ValueError(
+            f"[pad] expected (before, after) for each of the {x.ndim} axes, got {widths!r:.60}; pass (1, 2), or a pair for each"
+        )
+    pairs = [tuple(checks.integer("pad", "a width", n, 0) for n in p) for p in pairs]
     return make("pad", [x], low=[p[0] for p in pairs], high=[p[1] for p in pairs], interior=[0] * x.ndim)
 
 
@@ -167,7 +172,8 @@ def one_hot(labels: Tensor, classes: int, dtype: Any = "float32") -> Tensor:
     array([[1., 0., 0.],
            [0., 0., 1.]], dtype=float32)
     """
-    return make("one_hot", [expand_dims(labels, -1)], classes=int(classes), dtype=dtype_name(dtype))
+    count = checks.integer("one_hot", "classes", classes, 0)
+    return make("one_hot", [expand_dims(labels, -1)], classes=count, dtype=dtype_name(dtype))
 
 
 def getitem(x: Any, index: Any) -> Any:
