@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina import names
+from lamina import checks, names
 from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape, chunks
 
 __all__ = ["Batches", "Data", "Spec", "as_array", "by_name", "check_finite", "check_input", "check_integers", "check_lengths"]
-__all__ += ["check_shape", "class_weights", "is_batches", "prepare", "split_point", "unpack", "weights"]
+__all__ += ["check_shape", "class_number", "class_weights", "is_batches", "prepare", "split_point", "unpack", "weights", "within"]
 
 
 class Spec(NamedTuple):
@@ -57,7 +57,7 @@ class Data:
 
 def split_point(n: int, fraction: float) -> int:
     """The first row of the validation part; both parts have at least one row, else ValueError."""
-    if isinstance(fraction, (bool, str)) or not 0 < fraction < 1:
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
         raise ValueError(
             f"[validation_split] expected a fraction above 0 and below 1, got {fraction!r}; pass 0.2 for the last fifth"
         )
@@ -203,10 +203,9 @@ def class_weights(class_weight: Any, y: Array) -> NDArray[np.float64]:
     table = np.ones(int(labels.max()) + 1)
     if isinstance(class_weight, Mapping):
         for label, weight in class_weight.items():
-            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or label < 0:
-                raise ValueError(f"[class_weight] expected classes 0, 1, ... as keys, got {label!r}; number the classes from 0")
-            if label < len(table):
-                table[label] = _class_weight(weight)
+            value = _class_weight(weight)
+            if class_number(label) < len(table):
+                table[label] = value
         return table[labels]
     given = as_array(class_weight, "class_weight")
     if given.ndim != 1 or len(given) < len(table):
@@ -216,11 +215,22 @@ def class_weights(class_weight: Any, y: Array) -> NDArray[np.float64]:
     return np.array([_class_weight(weight) for weight in given])[labels]
 
 
+def class_number(label: Any) -> int:
+    """A key of `class_weight`, which is a class: a whole number from 0 up, else ValueError.
+
+    >>> class_number(3)
+    3
+    """
+    if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or label < 0:
+        raise ValueError(f"[class_weight] expected classes 0, 1, ... as keys, got {label!r}; number the classes from 0")
+    return int(label)
+
+
 def _class_weight(weight: Any) -> float:
-    value = float(weight)
-    if not 0 <= value < np.inf:
-        raise ValueError(f"[class_weight] expected weights >= 0, got {weight!r}; pass 0 to leave a class out")
-    return value
+    try:
+        return checks.number("class_weight", "a weight", weight, 0)
+    except ValueError:
+        raise ValueError(f"[class_weight] expected weights >= 0, got {weight!r}; pass 0 to leave a class out") from None
 
 
 def _class_labels(y: Array) -> NDArray[np.int64]:
@@ -281,7 +291,7 @@ class Batches:
         count = 0
         for batch in self.source:
             x, y, weight = unpack(batch, f"batch {count}")
-            with in_batch(count):
+            with within(f"batch {count}"):
                 given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets)
             yield given
             count += 1
@@ -294,13 +304,13 @@ class Batches:
 
 
 @contextmanager
-def in_batch(number: int) -> Iterator[None]:
-    """Names the batch in what is wrong with its data."""
+def within(what: str) -> Iterator[None]:
+    """Names the batch, or the validation data, in what is wrong with them."""
     try:
         yield
     except (ValueError, TypeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"[batch {number}] {error}") from None
+        raise kind(f"[{what}] {error}") from None
 
 
 def unpack(data: Any, where: str) -> tuple[Any, Any, Any]:

@@ -241,6 +241,10 @@ def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
     if class_weight is not None:
         check_classes(model, class_weight)
         given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
+        if not np.any(given.weight):
+            raise ValueError(
+                f"[class_weight] expected a class with a weight above 0 among the samples, got {class_weight!r:.60}; raise one"
+            )
     return with_finite_targets(model, given)
 
 
@@ -288,6 +292,8 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Sa
                 f"[validation_data] expected (x, y) or (x, y, sample_weight), got {type(validation_data).__name__}; "
                 "pass arrays: batches of a loader must be joined into them"
             )
-        model.ensure_built(x)
-        held_out = feed.samples(model, x, y, weight)
-    return with_finite_targets(model, held_out)
+        with data.within("validation_data"):
+            model.ensure_built(x)
+            held_out = feed.samples(model, x, y, weight)
+    with data.within("validation_split" if validation_data is None else "validation_data"):
+        return with_finite_targets(model, held_out)

@@ -123,7 +123,10 @@ def _by_output(given: Any, outputs: Sequence[str]) -> dict[str, list[Any]]:
 
 
 def _several(given: Any) -> list[Any]:
-    return [given] if isinstance(given, str) or callable(given) else list(given or ())
+    if given is None:
+        return []
+    alone = isinstance(given, str) or callable(given) or not isinstance(given, Iterable)
+    return [given] if alone else list(given)
 
 
 def _weight(value: Any) -> float:

@@ -200,7 +200,7 @@ class BatchSource:
             if self.class_weight is not None:
                 check_classes(self.model, self.class_weight)
                 given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
-            with data.in_batch(i):
+            with data.within(f"batch {i}"):
                 batch, targets = self._last = with_finite_targets(self.model, given)
             shares.append(float(len(batch)) if batch.weight is None else float(batch.weight.sum()))
             if self.metrics:
@@ -230,8 +230,8 @@ class BatchSource:
         if not seen:
             return {}
         y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
-        weights = [batch.weight for batch in seen if batch.weight is not None]
-        whole = Data((), y, np.concatenate(weights) if len(weights) == len(seen) else None)
+        weights = [np.ones(len(batch)) if batch.weight is None else batch.weight for batch in seen]
+        whole = Data((), y, np.concatenate(weights) if any(batch.weight is not None for batch in seen) else None)
         return figures(self.model, self.metrics, [np.concatenate(p) for p in zip(*predictions, strict=True)], whole)
 
 
@@ -243,7 +243,7 @@ def check_classes(model: Model, class_weight: Any) -> None:
     units = model.outputs[0].shape[-1] if model.outputs[0].ndim > 1 else 1
     if not isinstance(units, int) or not isinstance(class_weight, Mapping):
         return
-    unknown = [label for label in class_weight if label >= max(units, 2)]
+    unknown = [label for label in class_weight if data.class_number(label) >= max(units, 2)]
     if unknown:
         raise ValueError(f"[class_weight] expected classes from 0 to {max(units, 2) - 1}, got {unknown[0]}; leave it out")
 
