@@ -31,6 +31,10 @@ def regressor() -> lm.Sequential:
     return net
 
 
+def fit_with(loss, optimizer="sgd", **options) -> None:
+    lm.Sequential(lm.Dense(CLASSES), seed=0).fit(X, Y, loss=loss, optimizer=optimizer, verbose=0, **options)
+
+
 def with_value(array: np.ndarray, value) -> np.ndarray:
     out = array.copy()
     out.reshape(-1)[5] = value
@@ -298,6 +302,23 @@ FREE = {
     ),
     "product by an empty list": (lambda: lm.hessian_vector_product(lm.sum(P), [], []), ["[hessian_vector_product]", "got none"]),
     "a seed that is an array": (lambda: lm.grad(P, P, X), ["[function] grad", "ndarray"]),
+    # losses of one's own
+    "a loss of an array": (
+        lambda: fit_with(lambda p, t: np.zeros(3)),
+        ["[FunctionLoss(<lambda>)] expected a tensor from the loss function, got ndarray"],
+    ),
+    "a loss without a slope": (
+        lambda: fit_with(lambda p, t: lm.mean(lm.argmax(p, axis=-1))),
+        ["[loss] expected a loss with a gradient", "nothing would be learned"],
+    ),
+    "a loss without predictions, of all data": (
+        lambda: fit_with(lambda p, t: lm.mean(lm.cast(t, "float32")), optimizer="lbfgs"),
+        ["[loss] expected a loss with a gradient", "nothing would be learned"],
+    ),
+    "weights for a loss of columns": (
+        lambda: fit_with(lambda p, t: lm.mean(p**2, axis=0), sample_weight=ONES),
+        ["[FunctionLoss(<lambda>)] expected losses per sample to weight them, of shape (B,), got (3,)"],
+    ),
     # functions
     "rows of several lengths": (
         lambda: lm.function([P], P)([[1, 2], [3]]),

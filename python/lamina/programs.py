@@ -103,6 +103,16 @@ class Programs:
                 self._losses[key] = self._build_loss(task)
             return self._losses[key]
 
+    def learnable_loss(self, task: Task) -> LossGraph:
+        """As `loss`; ValueError where its gradient is 0 for all that is trained, whatever the data."""
+        graph, parameters = self.loss(task), self.trainable
+        if parameters and all(node is None for node in core.grad(graph.loss.node, [p.node for p in parameters])):
+            raise ValueError(
+                "[loss] expected a loss with a gradient for at least one trainable parameter, got none: nothing would be learned; "
+                "let it depend on the predictions by operations that have a slope, which lm.argmax and comparisons have not"
+            )
+        return graph
+
     def _cached(self, kind: str, task: Task, build: Callable[[Task], core.Program]) -> core.Program:
         found = self._programs.get((kind, task))
         if found is None:
@@ -120,6 +130,11 @@ class Programs:
             self.objective.losses, self.objective.loss_weights, self.outputs, targets, strict=True
         ):
             term = loss(output, target, weight[0] if weight else None)
+            if not isinstance(term, Tensor):
+                raise TypeError(
+                    f"[{loss!r}] expected a tensor from the loss function, got {type(term).__name__}; "
+                    "return math over pred and target"
+                )
             term = term if scale == 1.0 else term * scale
             total = term if total is None else total + term
         assert total is not None
@@ -132,14 +147,12 @@ class Programs:
         return [graph.loss.node, *(t.node for t in self.outputs if task.collect)]
 
     def _build_train(self, task: Task) -> core.Program:
-        graph = self.loss(task)
-        parameters = self.trainable
+        graph, parameters = self.learnable_loss(task), self.trainable
         if not parameters:
             raise ValueError(
                 "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
             )
-        optimizer = self.bind_optimizer()
-        effects = optimizer.effects(parameters, grad(graph.loss, parameters))
+        effects = self.bind_optimizer().effects(parameters, grad(graph.loss, parameters))
         return core.Program(graph.inputs(self.inputs), self._outputs(graph, task), [e.node for e in effects], True)
 
     def bind_optimizer(self) -> Optimizer:

@@ -148,6 +148,11 @@ class FunctionLoss(Loss):
                 f"[{self!r}] expected a tensor from the loss function, got {losses!r}; return math over pred and target"
             )
         if len(losses.shape) > 0:
+            if weight is not None and losses.shape[0] != pred.shape[0]:
+                raise ValueError(
+                    f"[{self!r}] expected losses per sample to weight them, of shape {shown((pred.shape[0],))}, got "
+                    f"{shown(tuple(losses.shape))}; return values whose first axis is the batch, or leave the weights out"
+                )
             return reduce(losses, weight, None)
         if weight is not None:
             raise ValueError(
