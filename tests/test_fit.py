@@ -131,6 +131,15 @@ def test_validation_data_and_split_agree(data):
 # ---- batches ---------------------------------------------------------------------------------------------------------------------
 
 
+def test_batches_without_weights_count_once_beside_those_with():
+    x, y = np.linspace(-1, 1, 12).reshape(4, 3), np.arange(4.0)[:, None]
+    weight = np.array([1.0, 5.0])
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(0.0), metrics="mae")
+    logs = net.fit([(x[:2], y[:2], weight), (x[2:], y[2:])], verbose=0).last()
+    expected = net.evaluate(x, y, sample_weight=np.array([1.0, 5.0, 1.0, 1.0]))
+    np.testing.assert_allclose([logs["loss"], logs["mae"]], [expected["loss"], expected["mae"]], rtol=1e-6)
+
+
 def test_a_list_of_batches_is_an_epoch(data):
     x, y = data
     batches = [(x[i : i + 20], y[i : i + 20]) for i in range(0, len(x), 20)]
