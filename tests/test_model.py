@@ -108,6 +108,27 @@ def test_integers_reach_an_embedding():
     assert net.inputs[0].dtype == "int64"
 
 
+def test_fractions_as_indices_are_refused_at_every_step():
+    x, y = np.arange(12).reshape(6, 2) % 5, np.arange(6) % 3
+    net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(3), seed=0).compile("cross_entropy", "sgd")
+    net.train_step(x, y)
+    net.train_step(x.astype(np.int32), y)
+    before = dict(net.parameters)
+    for wrong in (x + 0.5, np.where(x == 0, np.nan, x), (x + 0.5).astype(np.float32)):
+        for call in (net.train_step, net.gradients, net.evaluate):
+            with pytest.raises(ValueError, match=r"\[x\] expected whole numbers for an integer input"):
+                call(wrong, y)
+    assert all(np.array_equal(before[name], value) for name, value in net.parameters.items())
+    assert np.isfinite(net.train_step(x.astype(float), y))
+
+
+def test_a_net_of_float64_that_is_not_built_takes_what_float64_holds():
+    x = np.full((4, 3), 1e39)
+    for data in ((x, x[:, :1]), ([(x, x[:, :1])],)):
+        net = lm.Sequential(lm.Dense(1), seed=0, dtype="float64")
+        assert np.isfinite(net.fit(*data, loss="mse", optimizer="adam", verbose=0).last()["loss"])
+
+
 @pytest.mark.parametrize("wrong", [5, -1])
 def test_an_embedding_refuses_what_it_does_not_have(wrong):
     net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(1), seed=0).compile("mse", "sgd").build(1, dtype="int64")

@@ -51,7 +51,10 @@ bool is_usual(const Program& program, size_t i, PyObject* value, const py::detai
   if (rank == 0 || static_cast<size_t>(array->nd) != rank) return false;
   for (size_t axis = 1; axis < rank; ++axis)
     if (expected.shape[axis].constant() && array->dimensions[axis] != expected.shape[axis].offset) return false;
-  return array->descr == numpy_dtype(expected.dtype).ptr() || is_readable(py::reinterpret_borrow<py::array>(value));
+  if (array->descr == numpy_dtype(expected.dtype).ptr()) return true;
+  const auto given = py::reinterpret_borrow<py::array>(value);
+  const bool is_cut = expected.dtype == DType::int64 && given.dtype().kind() == 'f';  // of fractions only whole numbers would be left
+  return !is_cut && is_readable(given);
 }
 
 py::object array_of(Program& program, PyObject* const* values, Py_ssize_t n) {

@@ -73,14 +73,21 @@ def flat(values: Iterable[Any]) -> list[Any]:
 
 
 def specs(model: Model) -> list[Spec]:
-    """What the model's inputs expect."""
+    """What the model's inputs expect; of one that is not built yet, what it will whatever its shape."""
+    if not model.built:
+        return [Spec("x", (), _element_type(model.layers, model.dtype))]
     return [Spec(name, tuple(t.shape), t.dtype) for name, t in model.named_inputs.items()]
 
 
 def shape_for(layers: list[Layer], x: Any, dtype: str) -> tuple[tuple[int, ...], str]:
     """(shape without the batch axis, element type) of the Input that a Sequential makes for `x`."""
     array = as_array(x, "x", may_be_empty=True)
-    return array.shape[1:], "int64" if layers and isinstance(layers[0], Embedding) else dtype
+    return array.shape[1:], _element_type(layers, dtype)
+
+
+def _element_type(layers: list[Layer], dtype: str) -> str:
+    """That of the Input which a Sequential of these layers makes."""
+    return "int64" if layers and isinstance(layers[0], Embedding) else dtype
 
 
 def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None) -> Data:

@@ -196,7 +196,9 @@ class BatchSource:
         shares: list[float] = []
         seen: list[Data] = []
         for i, given in enumerate(self.source):
-            self.model.ensure_built(given.x[0])
+            if not self.model.built:
+                self.model.ensure_built(given.x[0])
+                self.source.inputs = feed.specs(self.model)  # which have a shape now
             if self.class_weight is not None:
                 check_classes(self.model, self.class_weight)
                 given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
