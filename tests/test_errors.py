@@ -31,6 +31,11 @@ def regressor() -> lm.Sequential:
     return net
 
 
+class ToZeros(lm.optim.Optimizer):
+    def update(self, w, g, state, lr, t):
+        return np.zeros(tuple(w.shape)), {}
+
+
 def fit_with(loss, optimizer="sgd", **options) -> None:
     lm.Sequential(lm.Dense(CLASSES), seed=0).fit(X, Y, loss=loss, optimizer=optimizer, verbose=0, **options)
 
@@ -302,6 +307,36 @@ FREE = {
     ),
     "product by an empty list": (lambda: lm.hessian_vector_product(lm.sum(P), [], []), ["[hessian_vector_product]", "got none"]),
     "a seed that is an array": (lambda: lm.grad(P, P, X), ["[function] grad", "ndarray"]),
+    # schedules, optimizers and layers of one's own
+    "a rate that is not finite": (
+        lambda: fit_with("cross_entropy", lm.optim.SGD(lambda t: t * np.nan)),
+        ["[schedules] expected finite rates >= 0 from Function(<lambda>), got nan at step 0"],
+    ),
+    "a rate that falls below 0": (lambda: lm.schedules.get(lambda t: 0.1 - 0.1 * t)([0, 1, 2]), ["got -0.1 at step 2"]),
+    "a rate that is text": (lambda: lm.schedules.get(lambda t: "fast")(0), ["[schedules] expected rates", "'fast'"]),
+    "a rate that is complex": (lambda: lm.schedules.get(lambda t: t * 1j)(0), ["[schedules] expected rates", "0.+0.j"]),
+    "an update of an array": (
+        lambda: fit_with("cross_entropy", ToZeros(0.1)),
+        ["[optim.ToZeros] expected tensors from update, got ndarray", "return math"],
+    ),
+    "several tensors for the next layer": (
+        lambda: lm.Sequential(lm.Lambda(lambda x: (x, x)), lm.Dense(1)).predict(X),
+        ["[Sequential] expected one tensor from lambda_1, got 2", "Model"],
+    ),
+    "fractions for an Embedding": (
+        lambda: lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(3)).compile("cross_entropy", "sgd").train_step(X, Y),
+        ["[x] expected whole numbers for an integer input", "at row 0"],
+    ),
+    "fractions for an Embedding in batches": (
+        lambda: lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(3)).fit(
+            [(X, Y)], loss="cross_entropy", optimizer="sgd", verbose=0
+        ),
+        ["[batch 0] [x] expected whole numbers"],
+    ),
+    "features of the second batch": (
+        lambda: lm.Sequential(lm.Dense(3)).fit([(X, Y), (X[:, :2], Y)], loss="cross_entropy", optimizer="sgd", verbose=0),
+        ["[batch 1] [x] expected shape (any, 4), got (12, 2)"],
+    ),
     # losses of one's own
     "a loss of an array": (
         lambda: fit_with(lambda p, t: np.zeros(3)),

@@ -22,7 +22,8 @@ Array = np.ndarray[Any, Any]
 class Schedule(Configured):
     """Base class. A subclass gives `rate(t)`: float64 step numbers -> rates; a number gives a number.
 
-    Errors: ValueError for step numbers below 0.
+    Errors: ValueError for step numbers below 0, and where `rate` gives another shape than its steps', or a rate that is negative or
+    not finite; TypeError where it gives no real numbers.
 
     >>> class Root(lm.schedules.Schedule):
     ...     def rate(self, t):
@@ -35,7 +36,21 @@ class Schedule(Configured):
         t = np.asarray(steps, dtype=np.float64)
         if t.size and not t.min() >= 0:
             raise ValueError(f"[{self!r}] expected step numbers >= 0, got {t.min():g}; the first update is step 0")
-        return np.asarray(self.rate(t), dtype=np.float64)
+        rates = np.asarray(self.rate(t))
+        if rates.dtype.kind not in "biuf":
+            raise TypeError(f"[schedules] expected rates from {self!r}, got {rates!r:.60}; return an array of real numbers")
+        if rates.shape != t.shape:
+            raise ValueError(
+                f"[schedules] expected {t.shape} rates from {self!r}, got {rates.shape}; it is called with an array of steps: use "
+                "np.where instead of if, and np.full_like(t, rate) for a constant"
+            )
+        if rates.size and not (rates.min() >= 0 and rates.max() < np.inf):  # False for NaN, too
+            first = np.flatnonzero(~((rates >= 0) & (rates < np.inf)))[0]
+            raise ValueError(
+                f"[schedules] expected finite rates >= 0 from {self!r}, got {rates.flat[first]:g} at step {t.flat[first]:g}; keep "
+                "them within bounds, by np.maximum(rate, 0) for example"
+            )
+        return rates.astype(np.float64, copy=False)
 
     def rate(self, t: Array) -> Array:
         """The rates at the steps `t` (float64, any shape)."""
@@ -251,7 +266,7 @@ class Function(Schedule):
 
     def rate(self, t: Array) -> Array:
         try:
-            rates = np.asarray(self.function(t), dtype=np.float64)
+            return np.asarray(self.function(t))
         except ValueError as error:
             if "truth value" not in str(error):
                 raise
@@ -259,12 +274,6 @@ class Function(Schedule):
                 f"[schedules] expected rates from {self.function!r}, got a condition on an array ({error}); "
                 "it is called with an array of steps: use np.where instead of if"
             ) from error
-        if rates.shape != t.shape:
-            raise ValueError(
-                f"[schedules] expected {t.shape} rates from {self.function!r}, got {rates.shape}; "
-                "it is called with an array of steps: use np.where instead of if"
-            )
-        return rates
 
 
 CLASSES: dict[str, type[Schedule]] = {

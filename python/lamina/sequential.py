@@ -93,7 +93,7 @@ class Sequential(Model):
                 if isinstance(layer, Layer) and layer.dtype is None and out.dtype not in FLOATS:
                     layer.dtype = self.dtype  # an Embedding cannot take it from its input
                 with remembered(self._before):
-                    out = layer(out)
+                    out = _alone(layer, layer(out))
             for layer in layers:
                 self._wiring.add_layer(layer)
             self._assemble({x.name or INPUT: x}, {OUTPUT: out})
@@ -133,6 +133,14 @@ class Sequential(Model):
         for layer in self._stacked:
             out = [layer(*out)]
         return list(out)
+
+
+def _alone(layer: Layer | Model, out: Any) -> Tensor:
+    """What a layer gives, if that is one tensor for the next."""
+    if not isinstance(out, Tensor):
+        name = getattr(layer, "name", None) or repr(layer)
+        raise TypeError(f"[Sequential] expected one tensor from {name}, got {len(out)}; call it in a Model, which may have several")
+    return out
 
 
 def _brief(given: Any) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lamina import _core as core
 from lamina import checks, ops, schedules
 from lamina.config import Configured
+from lamina.lift import make
 from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
@@ -144,11 +144,10 @@ class Optimizer(Configured):
         clipped = self._clip(list(grads))
         if self.rule is None:
             return self._own_effects(params, clipped)
-        constants = _make(
-            "rule_constants", [self.state["lr"], self.state["clock"]], {"rule": self.rule, "hyper": list(self.hyper().values())}
-        )
+        hyper = list(self.hyper().values())
+        constants = make("rule_constants", [self.state["lr"], self.state["clock"]], rule=self.rule, hyper=hyper)
         return [
-            _make("rule_update", [p, g, constants, *self._slots_of(name).values()], {"rule": self.rule})
+            make("rule_update", [p, g, constants, *self._slots_of(name).values()], rule=self.rule)
             for name, p, g in zip(_names(params), params, clipped, strict=True)
         ]
 
@@ -170,10 +169,15 @@ class Optimizer(Configured):
                 raise ValueError(
                     f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}"
                 )
-            effects.append(_make("assign", [p, new]))
-            effects += [_make("assign", [slots[slot], new_slots[slot]]) for slot in slots]
+            for value in (new, *new_slots.values()):
+                if not isinstance(value, Tensor):
+                    raise TypeError(
+                        f"[{self._where}] expected tensors from update, got {type(value).__name__}; return math over w and g"
+                    )
+            effects.append(make("assign", [p, new]))
+            effects += [make("assign", [slots[slot], new_slots[slot]]) for slot in slots]
         clock = self.state["clock"]
-        return [*effects, _make("assign", [clock, clock + np.array([1.0] + [0.0] * (CLOCK - 1))])]
+        return [*effects, make("assign", [clock, clock + np.array([1.0] + [0.0] * (CLOCK - 1))])]
 
     def _clip(self, grads: list[Tensor]) -> list[Tensor]:
         if self.clip_value is not None:
@@ -229,10 +233,6 @@ class Owner:
             model.drop_training()
         self.before |= self.now.keys()
         self.now = {}
-
-
-def _make(op: str, inputs: Sequence[Tensor], attrs: dict[str, Any] | None = None) -> Tensor:
-    return Tensor(core.make(op, [t.node for t in inputs], attrs or {}))
 
 
 def _scalar(name: str, value: Any) -> Parameter:
