@@ -349,22 +349,34 @@ def test_the_list_refuses_what_is_no_callback():
 def test_state_keeps_arrays_apart():
     class Own(callbacks.Callback):
         def state(self):
-            return {"n": np.int64(3), "deep": {"a": np.arange(3), "none": None}, "empty": {}}
+            several = [np.ones(2), {"b": np.zeros(1)}, "text"]
+            return {"n": np.int64(3), "deep": {"a": np.arange(3), "none": None}, "empty": {}, "several": several}
 
         def load_state(self, state):
             self.loaded = state
 
     own = Own()
     plain, arrays = CallbackList([LambdaCallback(), own], Net()).state()
-    assert list(arrays) == ["1/deep/a"]
+    assert list(arrays) == ["1/deep/a", "1/several/0", "1/several/1/b"]
     again = CallbackList([LambdaCallback(), own], Net())
     again.load_state(json.loads(json.dumps(plain)), arrays)
     assert own.loaded["n"] == 3
     assert own.loaded["deep"]["a"].tolist() == [0, 1, 2]
     assert own.loaded["deep"]["none"] is None
     assert own.loaded["empty"] == {}
+    ones, inner, text = own.loaded["several"]
+    assert ones.tolist() == [1, 1] and inner["b"].tolist() == [0] and text == "text"
     with pytest.raises(ValueError, match=r"those of the checkpoint \(LambdaCallback, Own\), got EarlyStopping"):
         CallbackList([EarlyStopping()], Net()).load_state(plain, arrays)
+
+
+def test_state_that_no_file_can_hold_is_refused():
+    class Own(callbacks.Callback):
+        def state(self):
+            return {"deep": [object()]}
+
+    with pytest.raises(TypeError, match=r"\[callbacks\] expected numbers, texts, arrays, lists and dicts in a state, got <object"):
+        CallbackList([Own()], Net()).state()
 
 
 @pytest.mark.parametrize(

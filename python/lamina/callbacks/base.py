@@ -233,6 +233,10 @@ def _take_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
         return {"array": name}
     if isinstance(value, Mapping):
         return {"dict": {key: _take_arrays(item, f"{name}/{key}", arrays) for key, item in value.items()}}
+    if isinstance(value, (list, tuple)):
+        return [_take_arrays(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
+    if value is not None and not isinstance(value, (bool, int, float, str, np.generic)):
+        raise TypeError(f"[callbacks] expected numbers, texts, arrays, lists and dicts in a state, got {value!r:.60}; leave it out")
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -241,4 +245,4 @@ def _put_arrays(value: Any, arrays: Mapping[str, Any]) -> Any:
         if "array" in value:
             return arrays[value["array"]]
         return {key: _put_arrays(item, arrays) for key, item in value["dict"].items()}
-    return value
+    return [_put_arrays(item, arrays) for item in value] if isinstance(value, list) else value
