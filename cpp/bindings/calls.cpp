@@ -31,8 +31,8 @@ std::optional<runtime::Source> find_source(const py::array& array) {
 
 runtime::Source source_of(const py::array& array) {
   if (const auto source = find_source(array)) return *source;
-  fail<TypeError>("[function] expected an array of bool, integers, float32 or float64, got ", py::cast<std::string>(py::str(array.dtype())),
-                  "; convert it with astype");
+  fail<TypeError>("[function] expected an array of bool, integers, float32 or float64, got ",
+                  py::cast<std::string>(py::str(array.dtype())), "; convert it with astype");
 }
 
 // What was given as an array, as NumPy makes one of it.

@@ -53,8 +53,8 @@ bool is_usual(const Program& program, size_t i, PyObject* value, const py::detai
     if (expected.shape[axis].constant() && array->dimensions[axis] != expected.shape[axis].offset) return false;
   if (array->descr == numpy_dtype(expected.dtype).ptr()) return true;
   const auto given = py::reinterpret_borrow<py::array>(value);
-  const bool is_cut = expected.dtype == DType::int64 && given.dtype().kind() == 'f';  // of fractions only whole numbers would be left
-  return !is_cut && is_readable(given);
+  const bool may_lose = expected.dtype == DType::int64 && given.dtype().kind() == 'f';  // fractions
+  return !may_lose && is_readable(given);
 }
 
 py::object array_of(Program& program, PyObject* const* values, Py_ssize_t n) {

@@ -15,7 +15,7 @@ from lamina.layers import Embedding, Layer
 from lamina.layers.base import FLOATS
 from lamina.losses.base import shown
 from lamina.programs import Target
-from lamina.tensor import Tensor
+from lamina.tensor import Tensor, check_once
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -39,7 +39,11 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"[Model] expected a tensor as {name}, got {tensor!r}; make one with lm.Input(8)")
         if what == "input" and tensor.node.op != "input":
-            raise ValueError(f"[Model] expected lm.Input or lm.placeholder as {name}, got the result of {tensor.node.op!r}")
+            raise ValueError(
+                f"[Model] expected lm.Input or lm.placeholder as {name}, got the result of {tensor.node.op!r}; begin at its input"
+            )
+    if what == "input":
+        check_once("Model", named.values())
     if not named:
         raise ValueError(f"[Model] expected at least one {what}, got none; pass a tensor")
     return named

@@ -8,7 +8,7 @@ from typing import Any
 from lamina import _core
 from lamina.lift import lift
 from lamina.ops import zeros_like
-from lamina.tensor import Parameter, Tensor
+from lamina.tensor import Parameter, Tensor, check_once
 
 __all__ = ["Function", "function", "grad"]
 
@@ -52,9 +52,10 @@ def function(
         if not isinstance(parameter, Parameter):
             raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
         effects.append(_core.make("assign", [t.node for t in lift([parameter, value], "updates")], {}))
-    sources = _several(inputs)
+    sources = [_tensor(t, "inputs") for t in _several(inputs)]
+    check_once("function", sources)
     nodes = [_tensor(t, "outputs").node for t in results]
-    return Function(_core.Program([_tensor(t, "inputs").node for t in sources], nodes, effects, training), single)
+    return Function(_core.Program([t.node for t in sources], nodes, effects, training), single)
 
 
 def _several(value: Any) -> list[Any]:

@@ -391,6 +391,17 @@ class RandomState(Parameter):
         super().__init__((2,), init=lambda shape, rng, dtype: [rng.integers(2**52), 0], trainable=False, dtype="int64")
 
 
+def check_once(where: str, inputs: Iterable[Tensor]) -> None:
+    """ValueError where a tensor is among the inputs twice: only one of the arrays for it could count."""
+    seen: set[int] = set()
+    for position, tensor in enumerate(inputs, 1):
+        if tensor.node.serial in seen:
+            raise ValueError(
+                f"[{where}] expected each input once, got input {position} a second time; make a tensor for each array"
+            )
+        seen.add(tensor.node.serial)
+
+
 def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
     """`value` as an array of real numbers, for a parameter; TypeError for anything else, ValueError for rows of several lengths."""
     try:
