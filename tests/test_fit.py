@@ -140,6 +140,43 @@ def test_batches_without_weights_count_once_beside_those_with():
     np.testing.assert_allclose([logs["loss"], logs["mae"]], [expected["loss"], expected["mae"]], rtol=1e-6)
 
 
+MASKED = {
+    "classes": lambda: (lm.losses.CrossEntropy(ignore_index=-1), np.repeat([-1, 0, 2, 1], [9, 3, 4, 4])),
+    "values": lambda: (lm.losses.MSE(mask_nan=True), np.where(np.arange(60.0) < 25, np.nan, np.arange(60.0)).reshape(20, 3)),
+    "classes of steps": lambda: (lm.losses.CrossEntropy(ignore_index=-1), np.triu(np.ones((20, 2), int) * 2, -9) - 1),
+}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", MASKED)
+def test_what_a_loss_leaves_out_counts_in_no_mean(kind, weighted):
+    loss, y = MASKED[kind]()
+    x = np.sin(np.arange(120.0)).reshape(20, 2, 3) if y.shape == (20, 2) else np.sin(np.arange(60.0)).reshape(20, 3)
+    weight = np.linspace(0.5, 3, 20) if weighted else None
+    net = lm.Sequential(lm.Dense(3), seed=0, dtype="float64").compile(loss, lm.optim.SGD(0.0))
+    expected = float(loss(net.predict(x), y, weight))  # over all at once
+    for size in (1, 3, 7, 20):
+        np.testing.assert_allclose(net.evaluate(x, y, sample_weight=weight, batch_size=size)["loss"], expected, rtol=1e-12)
+        arrays = net.fit(x, y, sample_weight=weight, batch_size=size, verbose=0)
+        batches = net.fit(
+            [(x[i : i + size], y[i : i + size], *([weight[i : i + size]] if weighted else [])) for i in range(0, 20, size)],
+            verbose=0,
+        )
+        np.testing.assert_allclose([arrays["loss"][0], batches["loss"][0]], expected, rtol=1e-12)
+
+
+def test_each_output_has_a_mean_over_what_its_loss_leaves():
+    x, classes, values = np.sin(np.arange(60.0)).reshape(20, 3), MASKED["classes"]()[1], MASKED["values"]()[1]
+    given = lm.Input(3, dtype="float64")
+    net = lm.Model(given, {"kind": lm.Dense(3)(given), "size": lm.Dense(3)(given)}, seed=0)
+    net.compile({"kind": MASKED["classes"]()[0], "size": MASKED["values"]()[0]}, "sgd", loss_weights={"kind": 1.0, "size": 0.3})
+    kind, size = net.predict(x)
+    expected = float(net.objective.losses[0](kind, classes)) + 0.3 * float(net.objective.losses[1](size, values))
+    for rows in (None, 1, 3, 7):
+        got = net.evaluate(x, {"kind": classes, "size": values}, batch_size=rows)["loss"]
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
 def test_a_list_of_batches_is_an_epoch(data):
     x, y = data
     batches = [(x[i : i + 20], y[i : i + 20]) for i in range(0, len(x), 20)]

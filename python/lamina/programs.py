@@ -39,6 +39,7 @@ class LossGraph(NamedTuple):
     targets: list[Tensor]
     weight: list[Tensor]
     loss: Tensor
+    terms: list[Tensor]  # of each output, before its weight
 
     def inputs(self, model_inputs: Sequence[Tensor]) -> list[core.Node]:
         return [tensor.node for tensor in (*model_inputs, *self.targets, *self.weight)]
@@ -88,7 +89,7 @@ class Programs:
         return self._cached("train", task, self._build_train)
 
     def evaluate(self, task: Task) -> core.Program:
-        """inputs, targets[, weight] -> loss[, outputs]"""
+        """inputs, targets[, weight] -> the loss of each output, not weighted by loss_weights[, outputs]"""
         return self._cached("evaluate", task, self._build_evaluate)
 
     def gradients(self, task: Task) -> core.Program:
@@ -126,6 +127,7 @@ class Programs:
         targets = [placeholder(("B", *t.shape), dtype=t.dtype, name=name) for t, name in zip(task.targets, names, strict=True)]
         weight = [placeholder(("B",), dtype=self.outputs[0].dtype, name="sample_weight")] if task.weighted else []
         total: Tensor | None = None
+        terms: list[Tensor] = []
         for loss, scale, output, target in zip(
             self.objective.losses, self.objective.loss_weights, self.outputs, targets, strict=True
         ):
@@ -135,16 +137,17 @@ class Programs:
                     f"[{loss!r}] expected a tensor from the loss function, got {type(term).__name__}; "
                     "return math over pred and target"
                 )
+            terms.append(term)
             term = term if scale == 1.0 else term * scale
             total = term if total is None else total + term
         assert total is not None
-        graph = LossGraph(targets, weight, total)
+        graph = LossGraph(targets, weight, total, terms)
         check_closed("loss", [total], [*self.inputs, *targets, *weight])
         self._adopt([total])
         return graph
 
-    def _outputs(self, graph: LossGraph, task: Task) -> list[core.Node]:
-        return [graph.loss.node, *(t.node for t in self.outputs if task.collect)]
+    def _outputs(self, losses: Sequence[Tensor], task: Task) -> list[core.Node]:
+        return [t.node for t in (*losses, *(self.outputs if task.collect else ()))]
 
     def _build_train(self, task: Task) -> core.Program:
         graph, parameters = self.learnable_loss(task), self.trainable
@@ -153,7 +156,7 @@ class Programs:
                 "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
             )
         effects = self.bind_optimizer().effects(parameters, grad(graph.loss, parameters))
-        return core.Program(graph.inputs(self.inputs), self._outputs(graph, task), [e.node for e in effects], True)
+        return core.Program(graph.inputs(self.inputs), self._outputs([graph.loss], task), [e.node for e in effects], True)
 
     def bind_optimizer(self) -> Optimizer:
         """The optimizer, with its state for the parameters that are trained."""
@@ -169,7 +172,7 @@ class Programs:
 
     def _build_evaluate(self, task: Task) -> core.Program:
         graph = self.loss(task)
-        return core.Program(graph.inputs(self.inputs), self._outputs(graph, task), [], False)
+        return core.Program(graph.inputs(self.inputs), self._outputs(graph.terms, task), [], False)
 
     def _build_gradients(self, task: Task) -> core.Program:
         graph = self.loss(task)

@@ -14,7 +14,7 @@ from lamina.arrays import check_finite, room
 from lamina.data import Batches, Data
 from lamina.objective import OutputMetric
 from lamina.programs import Target, Task
-from lamina.steps import feed_list, figures, step
+from lamina.steps import amounts, feed_list, figures, step
 from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Outcome(NamedTuple):
     figures: dict[str, Any]
 
     def logs(self) -> dict[str, Any]:
-        """The epoch's figures: the loss is the mean over the samples, by their weights if they have any."""
+        """The epoch's figures: the loss is the mean over all that counts in it, by the samples' weights if they have any."""
         total = float(self.shares.sum())
         return {"loss": float(self.losses @ self.shares) / total if total else float("nan"), **self.figures}
 
@@ -88,6 +88,7 @@ class ArraySource:
 
     def prepare(self) -> None:
         self._program()
+        self._amount = _amount(self.model, self.samples.data)
         self._sizes = self._shares(None)
 
     def _program(self) -> core.Program:
@@ -143,7 +144,8 @@ class ArraySource:
         if self._predictions and self._done == count and np.isfinite(losses).all():
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
             named = figures(self.model, self.metrics, self._predictions, ordered)
-        shares = self._sizes if weight is None else self._shares(weight)
+        amount = self._amount if self._amount is None or order is None else self._amount[order]
+        shares = self._sizes if amount is None else self._shares(amount)
         return Outcome(losses, shares[: self._done], named)
 
     def so_far(self) -> Part:
@@ -157,11 +159,18 @@ class ArraySource:
         batch = self.samples.data.rows(rows if self._order is None else self._order[rows])
         return first_bad_value(self.model, batch, self.samples.targets)
 
-    def _shares(self, weight: Array | None) -> Array:
+    def _shares(self, amount: Array | None) -> Array:
         starts = np.arange(0, len(self.samples.data), self.batch_size)
-        if weight is not None:
-            return np.add.reduceat(weight.astype(np.float64), starts)
+        if amount is not None:
+            return np.add.reduceat(amount.astype(np.float64), starts)
         return np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
+
+
+def _amount(model: Model, given: Data) -> Array | None:
+    """How much each sample counts in the loss that is logged. That of several outputs is a sum of means over what each of them
+    leaves: there the weights alone count.
+    """
+    return amounts(model, given)[0] if len(model.outputs) == 1 else given.weight
 
 
 def _rows_like(tensor: Tensor, rows: int) -> Array:
@@ -204,7 +213,8 @@ class BatchSource:
                 given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
             with data.within(f"batch {i}"):
                 batch, targets = self._last = with_finite_targets(self.model, given)
-            shares.append(float(len(batch)) if batch.weight is None else float(batch.weight.sum()))
+            amount = _amount(self.model, batch)
+            shares.append(float(len(batch)) if amount is None else float(amount.sum()))
             if self.metrics:
                 seen.append(batch)
             if i < len(done.losses):

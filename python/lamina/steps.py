@@ -140,18 +140,32 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
 def evaluate_checked(
     model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, OutputMetric], rows: int
 ) -> dict[str, Any]:
-    """The loss, a mean over all rows (weighted by their weights), and the metrics."""
+    """The loss, a mean over all that counts in all rows (weighted by their weights), and the metrics."""
     program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
-    total, amount = 0.0, 0.0
+    objective, outputs = model.objective, len(model.outputs)
+    total, amount = np.zeros(outputs), np.zeros(outputs)
     predictions: list[list[Array]] = []
     for part in parts(given, rows):
-        loss, *outputs = program.run(feed_list(part))
-        share = float(len(part)) if part.weight is None else float(part.weight.sum())
-        if share > 0:  # a part whose weights are all 0 has no loss
-            total, amount = total + share * float(loss), amount + share
-        predictions.append(outputs)
+        results = program.run(feed_list(part))
+        share = np.array([float(len(part)) if a is None else float(a.sum()) for a in amounts(model, part)])
+        there = share > 0  # a part in which nothing counts has no loss
+        total[there] += share[there] * np.array(results[:outputs], np.float64)[there]
+        amount += share
+        predictions.append(results[outputs:])
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
-    return {"loss": total / amount if amount else float("nan"), **figures(model, metrics, whole, given)}
+    each = np.divide(total, amount, out=np.full(outputs, np.nan), where=amount > 0)
+    return {"loss": float(each @ objective.loss_weights), **figures(model, metrics, whole, given)}
+
+
+def amounts(model: Model, given: Data) -> list[Array | None]:
+    """How much each sample counts in the mean that is an output's loss, for each output: its weight, times how many of its elements
+    count; None where all samples count alike.
+    """
+    found: list[Array | None] = []
+    for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
+        counts = loss.counts(y, tuple(output.shape))
+        found.append(given.weight if counts is None else counts if given.weight is None else given.weight * counts)
+    return found
 
 
 def parts(given: Data, rows: int) -> Iterator[Data]:

@@ -48,6 +48,19 @@ class Loss(Configured):
         """Which targets count: a bool tensor of the shape of `elements`, or None for all of them."""
         return None
 
+    def counts(self, y: Array, pred_shape: Sequence[Any]) -> Array | None:
+        """How many elements of each sample of a checked target count, (n,); None where all do."""
+        sizes = tuple(n if isinstance(n, int) else 1 for n in pred_shape[1:])
+        found = []
+        for start in range(0, len(y), ROWS):
+            block = y[start : start + ROWS]
+            pred = np.broadcast_to(np.float64(0), (len(block), *sizes))
+            keep = self.keep(pred, block if self.is_classes(pred_shape, y.shape) else block.astype(np.float64, copy=False))
+            if keep is None:
+                return None
+            found.append(np.asarray(keep).reshape(len(block), -1).sum(axis=1))
+        return np.concatenate(found)
+
     def target_shape(self, pred_shape: Shape) -> Shape:
         """The shape that a target must have for predictions of this shape."""
         return pred_shape
