@@ -77,9 +77,21 @@ def of_layers(count: int, units: int, activation: str):
     return net, data(), np.arange(5) % 2
 
 
+def by_step():
+    """A layer at each step of a sequence: what the next one gets is no image, though a sample of x has two axes."""
+    net = lm.Sequential(lm.Dense(3, "relu"), lm.Flatten(), lm.Dense(2), seed=0).compile("cross_entropy", "adam")
+    return net, np.random.default_rng(0).normal(size=(3, 5, 4)), np.array([0, 1, 1])
+
+
+def over_steps():
+    x = lm.Input(5, 4)
+    net = lm.Model(x, lm.Dense(2)(lm.mean(x, axis=1)), seed=0).compile("cross_entropy", "adam")
+    return net, np.random.default_rng(0).normal(size=(3, 5, 4)), np.array([0, 1, 1])
+
+
 SIZES = {"4-8-3": narrow, "784-128-10": wide, "784 not an image": lambda: wide(False), "deep": deep, "three": three}
 SIZES |= {"8 layers": lambda: of_layers(8, 100, "leaky_relu"), "40 layers": lambda: of_layers(40, 8, "hard_sigmoid")}
-ALL = {**SIZES, **CASES, "two inputs": two_inputs}
+ALL = {**SIZES, **CASES, "two inputs": two_inputs, "by step": by_step, "over steps": over_steps}
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -352,8 +364,9 @@ def test_bad_input(tmp_path):
             call(*first, x, np.ones((2, 5)))
     with pytest.raises(ValueError, match="net.compile"):
         lm.Sequential(lm.Dense(1)).draw(tmp_path / "net.svg", x, y)
-    with pytest.raises(ValueError, match="rows"):
-        net.draw(tmp_path / "net.svg", None)
+    for nothing in (None, x[:0]):
+        with pytest.raises(ValueError, match="rows"):
+            net.draw(tmp_path / "net.svg", nothing)
 
 
 def test_a_missing_renderer_names_the_extra(tmp_path, monkeypatch):

@@ -49,6 +49,8 @@ def title(made: Trace) -> str:
 def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: str = "net.svg") -> tuple[Canvas, Trace]:
     """The picture before it is written, with the labels it holds; and the trace that it shows."""
     made = trace(model, x, y)
+    if not made.about["batch"]:
+        raise ValueError("[draw] expected at least one row to show, got none; pass some rows: net.draw('net.svg', X[:2], y[:2])")
     canvas = Canvas(WIDTH, HEIGHT, THEMES[theme])
     _header(canvas, made)
     items = chain(made)
