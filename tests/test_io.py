@@ -8,6 +8,8 @@ import os
 import pickle
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -362,3 +364,23 @@ def test_mutated_files_never_crash(tmp_path, rng):
 def test_bytes_of_another_kind_in_a_pickle():
     with pytest.raises(ValueError, match="saved network"):
         lm.Sequential.__new__(lm.Sequential).__setstate__({"bytes": b"nothing", "given": None})
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", lm.optim.SGD, lm.optim.SGD(0.1), lm.optim.SGD(lm.schedules.Step(0.1, 2))])
+def test_a_schedule_that_was_assigned_is_in_the_file(optimizer, tmp_path):
+    x, y = np.ones((4, 2)), np.array([0, 1, 0, 1])
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("cross_entropy", optimizer)
+    net.train_step(x, y)
+    net.optimizer.lr = lm.schedules.Cosine(0.1, 9)
+    net.save(tmp_path / "net.safetensors", optimizer=True)
+    loaded = lm.load(tmp_path / "net.safetensors")
+    assert repr(loaded.optimizer) == "SGD(Cosine(0.1, 9))"
+    assert [loaded.train_step(x, y) for _ in range(5)] == [net.train_step(x, y) for _ in range(5)]
+
+
+def test_numbers_of_any_kind_are_in_the_file(tmp_path):
+    net = lm.Sequential(lm.Dropout(Fraction(1, 4)), lm.Dense(2), seed=0)
+    net.compile("mse", lm.optim.Adam(Decimal("0.25"), weight_decay=Fraction(1, 2))).build(3)
+    net.save(tmp_path / "net.safetensors", optimizer=True)
+    loaded = lm.load(tmp_path / "net.safetensors")
+    assert (loaded.optimizer.lr, loaded.optimizer.weight_decay, loaded.layers[0].p) == (0.25, 0.5, 0.25)

@@ -76,6 +76,8 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
 def _describe_objective(objective: Objective, outputs: list[str]) -> Json:
     """The arguments of `compile`."""
     loss, optimizer, _, loss_weights = objective.given
+    if not objective.optimizer.has_constant_rate:
+        optimizer = objective.optimizer  # its schedule may have come after its name; a number is in the state
     several: dict[str, list[Any]] = {output: [] for output in outputs}
     for metric, k in objective.metrics.values():
         several[outputs[k]] += [name for name in (_portable(metric),) if name is not None]

@@ -90,7 +90,12 @@ def plain(value: Any) -> Any:
         return value.tolist()
     if getattr(value, "__module__", None) == "lamina.activations":
         return value.__name__
-    return value
+    if isinstance(value, (bool, int, float, type)) or not hasattr(value, "__float__"):
+        return value
+    try:
+        return float(value)  # a fraction, a decimal number, a tensor of another library
+    except (TypeError, ValueError, RuntimeError):  # one of several elements
+        return value
 
 
 def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -> T:
