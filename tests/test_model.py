@@ -108,6 +108,16 @@ def test_integers_reach_an_embedding():
     assert net.inputs[0].dtype == "int64"
 
 
+def test_data_by_name_before_and_after_a_sequential_is_built():
+    x, y = np.ones((4, 3)), np.zeros((4, 1))
+    for call in (lambda n: n.train_step({"input": x}, {"output": y}), lambda n: n.predict({"input": x})[0, 0]):
+        fresh = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+        built = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd").build(3)
+        assert call(fresh) == call(built)
+    with pytest.raises(ValueError, match=r"\[x\] unknown name 'inputs'; did you mean 'input'"):
+        lm.Sequential(lm.Dense(1)).predict({"inputs": x})
+
+
 def test_fractions_as_indices_are_refused_at_every_step():
     x, y = np.arange(12).reshape(6, 2) % 5, np.arange(6) % 3
     net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(3), seed=0).compile("cross_entropy", "sgd")

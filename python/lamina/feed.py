@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+INPUT, OUTPUT = "input", "output"  # how the one input and output of a Sequential are called
+
 
 def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
     """Tensors under names: a dict's keys, the tensors' own names, or `what` (one) and `what_1`, `what_2`, ... (several)."""
@@ -79,13 +81,14 @@ def flat(values: Iterable[Any]) -> list[Any]:
 def specs(model: Model) -> list[Spec]:
     """What the model's inputs expect; of one that is not built yet, what it will whatever its shape."""
     if not model.built:
-        return [Spec("x", (), _element_type(model.layers, model.dtype))]
+        return [Spec(INPUT, (), _element_type(model.layers, model.dtype))]
     return [Spec(name, tuple(t.shape), t.dtype) for name, t in model.named_inputs.items()]
 
 
 def shape_for(layers: list[Layer], x: Any, dtype: str) -> tuple[tuple[int, ...], str]:
     """(shape without the batch axis, element type) of the Input that a Sequential makes for `x`."""
-    array = as_array(x, "x", may_be_empty=True)
+    ((given, where),) = data.by_name(x, ["x"], [INPUT], "x")
+    array = as_array(given, where, may_be_empty=True)
     return array.shape[1:], _element_type(layers, dtype)
 
 
@@ -103,7 +106,7 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
         )
     if y is None:
         raise ValueError("[y] expected targets, got None; pass an array with one row a sample")
-    return data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=list(model.named_outputs) or ["y"])
+    return data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=model.output_names)
 
 
 def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:

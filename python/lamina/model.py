@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 FLOATS = ("float32", "float64")
-INPUT, OUTPUT = "input", "output"  # how the one input and output of a Sequential are called
 
 
 class Model:
@@ -183,7 +182,7 @@ class Model:
     @property
     def output_names(self) -> list[str]:
         """The names of the outputs; before the network is built, of the one that it will have."""
-        return list(self._outputs) or [OUTPUT]
+        return list(self._outputs) or [feed.OUTPUT]
 
     @property
     def wiring(self) -> Wiring:

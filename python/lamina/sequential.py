@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lamina import feed
+from lamina.feed import INPUT, OUTPUT
 from lamina.layers import Layer
 from lamina.layers.base import Attributes, remembered, unbuild
-from lamina.model import FLOATS, INPUT, OUTPUT, Model
+from lamina.model import FLOATS, Model
 from lamina.tensor import Input, Tensor
 from lamina.turns import building
 from lamina.wiring import Wiring
