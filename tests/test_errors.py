@@ -362,6 +362,12 @@ FREE = {
         lambda: lm.function([P], P)([[1, 2], [3]]),
         ["[function] expected an array, or lists of equal lengths, as argument 1, got [[1, 2], [3]]"],
     ),
+    "fractions to whole numbers": (
+        lambda: lm.function([n := lm.placeholder((2,), "int64")], n)([1.0, 2.5]),
+        ["[function] expected whole numbers as argument 1, got array([1. , 2.5])"],
+    ),
+    "nan to whole numbers": (lambda: lm.function([n := lm.placeholder((1,), "int64")], n)([np.nan]), ["whole numbers", "nan"]),
+    "infinity to whole numbers": (lambda: lm.function([n := lm.placeholder((1,), "int64")], n)([np.inf]), ["whole numbers", "inf"]),
     "text to a function": (lambda: lm.function([P], P)("x"), ["[function] expected an array of", "got <U1"]),
     "nothing to a function": (lambda: lm.function([P], P)(None), ["[function] expected an array of", "got object"]),
     "a tensor to a function": (lambda: lm.function([P], P)(P), ["a tensor holds no numbers"]),

@@ -46,6 +46,17 @@ py::array array_of(const py::handle& value, size_t i) {
   }
 }
 
+// Nothing is cut off what goes to an input of whole numbers.
+void check_whole(const py::array& array, size_t i) {
+  if (array.dtype().kind() != 'f') return;
+  const py::module_ numpy = py::module_::import("numpy");
+  const py::object whole = numpy.attr("equal")(numpy.attr("rint")(array), array);
+  const py::object held = numpy.attr("less")(numpy.attr("abs")(array), 0x1p63);  // false for infinity, and for NaN
+  if (numpy.attr("logical_and")(whole, held).attr("all")().cast<bool>()) return;
+  fail("[function] expected whole numbers as argument ", i + 1, ", got ",
+       py::cast<std::string>(py::module_::import("reprlib").attr("repr")(array)), "; round them");
+}
+
 // The array as the program reads it as input i: itself where type and layout fit, a converted copy otherwise.
 py::object fitted(const Program& program, size_t i, PyObject* value) {
   const DType type = program.input_type(i).dtype;
@@ -56,6 +67,7 @@ py::object fitted(const Program& program, size_t i, PyObject* value) {
       return py::reinterpret_borrow<py::object>(given);
   }
   const py::array array = array_of(given, i);
+  if (type == DType::int64) check_whole(array, i);
   const runtime::Rows rows = rows_of(array);
   if (rows.sizes.empty()) return array.attr("astype")(numpy_dtype(type));
   py::array out = new_array(numpy_dtype(type), rows.sizes, [&] { return program.describe_input(i); });
