@@ -340,6 +340,20 @@ FREE = {
         lambda: lm.Sequential(lm.Dense(3)).fit([(X, Y), (X[:, :2], Y)], loss="cross_entropy", optimizer="sgd", verbose=0),
         ["[batch 1] [x] expected shape (any, 4), got (12, 2)"],
     ),
+    # weights of losses and metrics of arrays
+    "a negative weight of a loss": (
+        lambda: lm.losses.mse([[1.0], [2.0]], [[0.0], [0.0]], [1, -1]),
+        ["[MSE()] expected weights >= 0 of shape (2,)", "-1"],
+    ),
+    "one weight for two losses": (
+        lambda: lm.losses.mse([[1.0], [2.0]], [[0.0], [0.0]], [1.0]),
+        ["[MSE()] expected weights >= 0 of shape (2,)", "array([1.])"],
+    ),
+    "text as weights of a loss": (lambda: lm.losses.mse([[1.0]], [[0.0]], "x"), ["[MSE()] expected numbers", "<U1"]),
+    "text as weights of a metric": (
+        lambda: lm.metrics.accuracy([0, 1], [0, 1], ["a", "b"]),
+        ["[accuracy]", "sample_weight", "<U1"],
+    ),
     # losses of one's own
     "a loss of an array": (
         lambda: fit_with(lambda p, t: np.zeros(3)),

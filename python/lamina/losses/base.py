@@ -68,6 +68,7 @@ class Loss(Configured):
     def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
         if not isinstance(pred, Tensor):
             pred = self._predictions(pred)
+            weight = self._weights(weight, pred.shape[:1])
         if not isinstance(target, Tensor):
             target = self.check_target(target, tuple(pred.shape))
         if not self.is_classes(pred.shape, target.shape) and str(target.dtype) != str(pred.dtype):
@@ -101,6 +102,17 @@ class Loss(Configured):
     def _predictions(self, pred: Any) -> Array:
         array = as_array(pred, repr(self))
         return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+    def _weights(self, weight: Any | None, shape: Shape) -> Any | None:
+        """The weights of arrays, checked: one for each sample."""
+        if weight is None or isinstance(weight, Tensor):
+            return weight
+        array = as_array(weight, repr(self))
+        if array.shape != shape or not (array >= 0).all():
+            raise ValueError(
+                f"[{self!r}] expected weights >= 0 of shape {shown(shape)}, got {array!r:.60}; pass one for each sample"
+            )
+        return array
 
     def _numbers(self, y: Any) -> Array:
         array: Array = np.asarray(y)

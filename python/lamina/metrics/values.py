@@ -56,7 +56,7 @@ def weights(where: str, sample_weight: ArrayLike | None, n: int, rows: int) -> F
     """One weight for each of n samples; those given for rows of several samples are repeated."""
     if sample_weight is None:
         return np.ones(n)
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    weight = real(where, "sample_weight", sample_weight)
     if weight.size not in (n, rows):
         raise ValueError(
             f"[{where}] expected a sample_weight for each of {rows} samples, got shape {weight.shape}; pass shape ({rows},)"
