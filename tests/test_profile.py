@@ -160,8 +160,14 @@ def test_the_command(stored):
 def test_the_command_says_what_is_wrong(stored):
     np.savez(stored / "other.npz", a=np.ones(3))
     np.save(stored / "array.npy", np.ones(3))
-    for data, words in [("other.npz", "expected arrays x and y"), ("array.npy", "npz"), ("none.npz", "none.npz")]:
+    np.savez(stored / "objects.npz", x=np.array([None]))
+    (stored / "empty.npz").touch()
+    (stored / "cut.npz").write_bytes((stored / "data.npz").read_bytes()[:500])
+    said = {"other.npz": "expected arrays x and y", "array.npy": "npz", "none.npz": "none.npz"}
+    said |= dict.fromkeys(["objects.npz", "empty.npz", "cut.npz", "net.safetensors"], "[profile] expected arrays of numbers in")
+    for data, words in said.items():
         done = command(stored / "net.safetensors", stored / data)
         assert done.returncode == 2
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+        assert "pickle" not in done.stderr

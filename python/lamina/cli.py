@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,15 +203,17 @@ def _profile(options: argparse.Namespace) -> int:
 
 def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
     """The first `rows` rows of x, and of y where the file has it."""
-    file = np.load(path, allow_pickle=False)
-    names = [name.lower() for name in getattr(file, "files", ())]
-    if "x" not in names:
-        got = ", ".join(names) or "a single array"
-        raise ValueError(
-            f"[profile] expected arrays x and y in {path}, got {got}; write an .npz file with np.savez(path, x=x, y=y)"
-        )
-    with file:
-        return {name.lower(): file[name][:rows] for name in file.files}
+    remedy = "write an .npz file with np.savez(path, x=x, y=y)"
+    try:
+        file = np.load(path, allow_pickle=False)
+        names = [name.lower() for name in getattr(file, "files", ())]
+        if "x" in names:
+            with file:
+                return {name.lower(): file[name][:rows] for name in file.files}
+    except (ValueError, EOFError, BadZipFile):  # what NumPy says of such files is to trust them
+        raise ValueError(f"[profile] expected arrays of numbers in {path}, got another file or a damaged one; {remedy}") from None
+    got = ", ".join(names) or "a single array"
+    raise ValueError(f"[profile] expected arrays x and y in {path}, got {got}; {remedy}")
 
 
 # ---- lessons ----
