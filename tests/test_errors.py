@@ -140,6 +140,10 @@ CLASSIFIER = {
     "a number as metric": (lambda n: n.fit(X, Y, metrics=5, verbose=0), ["[metrics] expected a name or a function, got 5"]),
     "an array as metric": (lambda n: n.evaluate(X, Y, metrics=np.ones(2)), ["[metrics] expected a name or a function, got"]),
     "callback of another kind": (lambda n: n.fit(X, Y, callbacks=[3], verbose=0), ["callback", "3"]),
+    "a callback twice": (
+        lambda n: n.fit(X, Y, callbacks=[lm.callbacks.EarlyStopping("loss")] * 2, verbose=0),
+        ["[callbacks] expected each callback once, got the same EarlyStopping twice"],
+    ),
     "a number alone as callback": (lambda n: n.fit(X, Y, callbacks=3, verbose=0), ["[callbacks] expected callbacks, got 3"]),
     "a function as callback": (lambda n: n.fit(X, Y, callbacks=print, verbose=0), ["[callbacks]", "LambdaCallback(on_epoch_end="]),
     "a class as callback": (lambda n: n.fit(X, Y, callbacks=lm.callbacks.EarlyStopping, verbose=0), ["EarlyStopping() with paren"]),

@@ -128,7 +128,7 @@ class CallbackList:
     """The callbacks of one fit, called in their order; those that save come last, so that they save what the others did.
 
     `callbacks`: one or several; `write(path)`: how a checkpoint is written, where `fit` knows more than the model.
-    Errors: TypeError for what is no callback.
+    Errors: TypeError for what is no callback; ValueError for one that is there twice, which would count each epoch twice.
     """
 
     def __init__(self, callbacks: Callback | Iterable[Callback] | None, net: Any, *, write: Callable[[str], None] | None = None):
@@ -136,6 +136,10 @@ class CallbackList:
         for callback in several:
             if not isinstance(callback, Callback):
                 raise TypeError(f"[callbacks] expected callbacks, got {callback!r}; {_callback_remedy(callback)}")
+            if sum(other is callback for other in several) > 1:
+                raise ValueError(
+                    f"[callbacks] expected each callback once, got the same {type(callback).__name__} twice; leave one out"
+                )
             callback.net = net
             if callback.saves and write is not None:
                 callback.write = write  # type: ignore[attr-defined]
