@@ -212,7 +212,9 @@ def dtype_name(dtype: Any) -> str:
         known = None if dtype is None else np.dtype(dtype)  # NumPy reads None as float64
     except (TypeError, ValueError):
         known = None
-    name = _NAMES.get(known) or (str(dtype) if known is None else known.name)  # of the other byte order, for example
+    if known in _NAMES:
+        return _NAMES[known]
+    name = str(dtype) if known is None else str(known.name)  # that of the other byte order is the same
     if name not in _NAMES.values():
         raise TypeError(f"[dtype] expected bool, int64, float32 or float64, got {name}; cast the data first")
     return name
