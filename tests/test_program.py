@@ -327,6 +327,9 @@ def test_gradient_descent_by_hand(rng):
 
 
 def test_a_parameter_is_read_when_the_function_runs():
+    unaligned = np.zeros(97, np.uint8)[1:].view(np.float32).reshape(6, 4)
+    unaligned[:] = base[:, :4]
+    assert not unaligned.flags.aligned and np.array_equal(f(unaligned), 2 * base[:, :4])
     w = lm.Parameter(np.ones(3), dtype="float64")
     f = lm.function([], w * 2)
     assert np.array_equal(f(), [2, 2, 2])
