@@ -210,6 +210,19 @@ def test_sums_of_a_stack_and_of_dense_columns_begin_with_a_row_too(rng):
         np.testing.assert_allclose(y, x.transpose(turn) @ w + b, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 3), (5, 3), (2, 1, 3)], ids=str)
+def test_a_product_added_to_itself(shape, rng):
+    """A row that a product's sums begin with is another value than the product."""
+    x, w = lm.placeholder(shape, "float64"), lm.placeholder((3, 4), "float64")
+    at, by = rng.normal(size=shape), rng.normal(size=(3, 4))
+    c = x @ w
+    for y in (c + c, (c + c) + c, c + (c + c), lm.exp(c + c) + c):
+        got = lm.function([x, w], y)(at, by)
+        k = at @ by
+        want = np.exp(2 * k) + k if y.node.inputs[0].op == "exp" else 2 * k if y.node.inputs[0] == y.node.inputs[1] else 3 * k
+        np.testing.assert_allclose(got, want, rtol=1e-13)
+
+
 SWITCHES = [{"fuse": False}, {"fuse_products": False}, {"fuse_updates": False}, {"optimize": False}]
 
 
@@ -281,6 +294,9 @@ def test_inputs_of_any_layout_and_type(rng):
     read_only.flags.writeable = False
     for at in (base[:, ::2], np.asfortranarray(base[:, :4]), base[::-1, 3::-1], read_only, base[:, :4].astype(np.float64)):
         assert np.array_equal(f(at), 2 * at.astype(np.float32))
+    unaligned = np.zeros(97, np.uint8)[1:].view(np.float32).reshape(6, 4)
+    unaligned[:] = base[:, :4]
+    assert not unaligned.flags.aligned and np.array_equal(f(unaligned), 2 * base[:, :4])
     assert np.array_equal(f(np.arange(8).reshape(2, 4)), 2 * np.arange(8).reshape(2, 4))
     assert np.array_equal(f([[1, 2, 3, 4]]), [[2, 4, 6, 8]])
 
@@ -327,9 +343,6 @@ def test_gradient_descent_by_hand(rng):
 
 
 def test_a_parameter_is_read_when_the_function_runs():
-    unaligned = np.zeros(97, np.uint8)[1:].view(np.float32).reshape(6, 4)
-    unaligned[:] = base[:, :4]
-    assert not unaligned.flags.aligned and np.array_equal(f(unaligned), 2 * base[:, :4])
     w = lm.Parameter(np.ones(3), dtype="float64")
     f = lm.function([], w * 2)
     assert np.array_equal(f(), [2, 2, 2])

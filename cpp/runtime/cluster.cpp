@@ -68,7 +68,7 @@ class Clusterer {
     if (!node->is("add")) return {};
     for (size_t i = 0; i < 2; ++i) {
       const Node *product = node->inputs[i].get(), *row = node->inputs[1 - i].get();
-      if (product->op->kind != Kind::matmul || is_gram(product)) continue;
+      if (product->op->kind != Kind::matmul || is_gram(product) || product == row) continue;
       if (product->shape() == node->shape() && row->dtype() == product->dtype() && is_row(row->shape(), node->shape()))
         return {product, row};
     }
