@@ -268,6 +268,19 @@ def test_folding_does_not_hide_nan():
     assert np.array_equal(got[3], [np.inf, np.nan, 2], equal_nan=True)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_without_columns_behind_a_product_have_sums(dtype, rng):
+    """What follows a product runs on its blocks, of which there is one although the product is empty."""
+    x, w = lm.placeholder((None, 3), dtype), lm.placeholder((3, 0), dtype)
+    h = x @ w
+    f = lm.function([x, w], [lm.sum(h * h, axis=1), lm.sum(lm.exp(h), axis=0), lm.sum(h)])
+    for rows in (1, 15, 200):
+        for _ in range(3):  # of memory that others have left full of numbers
+            np.full(rows, 7.0, dtype)
+            by_row, by_column, total = f(rng.normal(size=(rows, 3)), np.zeros((3, 0)))
+            assert np.array_equal(by_row, np.zeros(rows)) and by_column.shape == (0,) and total == 0
+
+
 def test_outputs_that_are_inputs_constants_or_repeated(rng):
     x = lm.placeholder((3,), "float64")
     at = rng.normal(size=3)

@@ -205,7 +205,7 @@ class GemmStep final : public Step, public RowWise {
 
   void place_blocks() {
     row_blocks_ = ceil_div(m_, block_rows_);
-    col_blocks_ = ceil_div(n_, block_cols_);
+    col_blocks_ = whole_rows() ? 1 : ceil_div(n_, block_cols_);  // a row without columns still has a sum
     units_ = stacks_ * row_blocks_ * col_blocks_;
     kernels::GemmArgs block = factors(block_rows_, block_cols_);
     const bool panels = way_ == Way::panels;
