@@ -281,6 +281,20 @@ def test_rows_without_columns_behind_a_product_have_sums(dtype, rng):
             assert np.array_equal(by_row, np.zeros(rows)) and by_column.shape == (0,) and total == 0
 
 
+def test_more_values_than_one_step_holds(rng):
+    """Many readers of one product, and long sums that meet, are several steps."""
+    x, w = lm.placeholder((None, 4), "float64"), lm.placeholder((4, 5), "float64")
+    at, by = rng.normal(size=(3, 4)), rng.normal(size=(4, 5))
+    h = x @ w
+    for c, y in enumerate(lm.function([x, w], [lm.exp(h - float(c)) for c in range(300)])(at, by)):
+        np.testing.assert_allclose(y, np.exp(at @ by - c), rtol=1e-13)
+    terms = [lm.placeholder((7,), "float64") for _ in range(141)]
+    a, b, c = (sum(terms[k + 1 : k + 47], start=terms[k]) for k in (0, 47, 94))
+    values = rng.normal(size=(141, 7))
+    want = np.where(values[:47].sum(0) > 0, values[47:94].sum(0), values[94:].sum(0))
+    np.testing.assert_allclose(lm.function(terms, lm.where(a > 0, b, c))(*values), want, rtol=1e-12)
+
+
 def test_outputs_that_are_inputs_constants_or_repeated(rng):
     x = lm.placeholder((3,), "float64")
     at = rng.normal(size=3)

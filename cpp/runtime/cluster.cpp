@@ -11,6 +11,13 @@ namespace {
 
 // A program with more nodes than this would not keep its tiles in L1.
 constexpr int kMaxNodes = 48;
+
+// Registers that a node takes at most, beside those of its inputs.
+int values_of(const Node* node) {
+  const bool in_parts = node->is("softmax") || node->is("log_softmax") || node->is("logsumexp");  // see emit_softmax_part
+  return in_parts ? 6 : 1;
+}
+
 struct Info {
   bool member = false;  // can be part of a tile program
   Form form = Form::full;
@@ -173,10 +180,19 @@ class Clusterer {
     n.group = parents_.size();
     parents_.push_back(n.group);
     group_size_.push_back(1);
+    group_values_.push_back(values_of(node) + static_cast<int>(node->inputs.size()));
     std::vector<bool> joins(node->inputs.size(), false);
+    int values = group_values_.back();
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Info& p = infos_.at(node->inputs[i].get());
       joins[i] = p.member && can_join(node->inputs[i].get(), p, node, n, i);
+      bool known = false;
+      for (size_t j = 0; j < i; ++j) known = known || (joins[j] && find(infos_.at(node->inputs[j].get()).group) == find(p.group));
+      if (joins[i] && !known) {
+        const int more = group_values_[find(p.group)];
+        joins[i] = values + more <= kMaxRegisters;
+        if (joins[i]) values += more;
+      }
       n.level = std::max(n.level, p.level + (joins[i] || is_there(node->inputs[i].get(), node) ? 0 : 1));
     }
     // A view of what another step leaves in memory is no part of this one.
@@ -185,9 +201,16 @@ class Clusterer {
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Node* input = node->inputs[i].get();
       const Info& p = infos_.at(input);
-      if (joins[i] && p.level == n.level) unite(n.group, p.group);
-      if (result_.products.count(input) > 0 && can_join(input, p, node, n, i))
-        unite(n.group, readers_[input].emplace(n.level, n.group).first->second);
+      if (joins[i] && p.level == n.level) {
+        unite(n.group, p.group);
+        --group_values_[find(n.group)];  // it is among them
+      }
+      if (result_.products.count(input) == 0 || !can_join(input, p, node, n, i)) continue;
+      size_t& readers = readers_[input].emplace(n.level, n.group).first->second;
+      if (find(readers) == find(n.group) || group_values_[find(readers)] + group_values_[find(n.group)] <= kMaxRegisters)
+        unite(n.group, readers);
+      else
+        readers = n.group;  // the next ones begin anew
     }
     infos_[node] = n;
   }
@@ -208,7 +231,8 @@ class Clusterer {
         if (find(infos_.at(user).group) != group && first_user == nullptr) first_user = user;
     if (first_user == nullptr || !infos_.at(first_user).member) return;
     const size_t target = find(infos_.at(first_user).group);
-    if (group_size_[target] + group_size_[group] > kMaxNodes) return;
+    if (group_size_[target] + group_size_[group] > kMaxNodes || group_values_[target] + group_values_[group] > kMaxRegisters)
+      return;
     for (const Node* node : members_[group])
       for (const Node* user : users_[node])
         if (find(infos_.at(user).group) != group && !joins_later(node, user, target)) return;
@@ -238,6 +262,7 @@ class Clusterer {
     if (a == b) return;
     parents_[b] = a;
     group_size_[a] += group_size_[b];
+    group_values_[a] += group_values_[b];
   }
 
   void collect() {
@@ -326,7 +351,7 @@ class Clusterer {
   std::unordered_set<size_t> sunk_;
   std::unordered_map<const Node*, std::vector<const Node*>> users_;
   std::vector<size_t> parents_;
-  std::vector<int> group_size_;
+  std::vector<int> group_size_, group_values_;  // nodes; registers, at most
   Clustering result_;
 };
 

@@ -24,6 +24,9 @@ constexpr int64_t kTile = 1024;
 constexpr int64_t kUnit = 16 * 1024;
 constexpr double kUnitWork = 150e3;
 
+// Values of one tile program: inputs, results, what lies between.
+constexpr int kMaxRegisters = 256;
+
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
@@ -157,7 +160,6 @@ class TileProgram {
     char* data;
     int64_t row, col;
   };
-  static constexpr int kMaxRegisters = 256;
   struct Walk {
     const Run* run;
     const Block* block;
