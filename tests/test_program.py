@@ -268,6 +268,12 @@ def test_folding_does_not_hide_nan():
     assert np.array_equal(got[3], [np.inf, np.nan, 2], equal_nan=True)
 
 
+def test_zeros_of_either_sign_are_two_constants():
+    x = lm.placeholder((2,), "float64")
+    above, below = lm.function([x], [1 / (x * 0.0), 1 / (x * -0.0)])(np.ones(2))
+    assert np.array_equal(above, [np.inf] * 2) and np.array_equal(below, [-np.inf] * 2)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_without_columns_behind_a_product_have_sums(dtype, rng):
     """What follows a product runs on its blocks, of which there is one although the product is empty."""
