@@ -312,6 +312,13 @@ def test_gradient_by_an_intermediate_tensor():
     np.testing.assert_allclose(g, 3 * np.arange(3.0) ** 4)
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (3, 2)], ids=str)
+def test_a_seed_has_the_shape_of_what_is_differentiated(shape):
+    x = lm.placeholder((2,), "float64")
+    with pytest.raises(ValueError, match=r"\[grad\] expected a seed of shape \(2,\)"):
+        lm.grad(x * 2, x, seed=lm.full(shape, 1.0, "float64"))
+
+
 def test_jacobian():
     x = lm.placeholder((3,), "float64")
     a, at = normal(4, 3), normal(3)

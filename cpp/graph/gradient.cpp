@@ -13,6 +13,8 @@ Tensors gradients(const Tensor& y, const Tensors& xs, Tensor seed) {
     check(y->shape().empty(), "[grad] expected a scalar, got shape ", y->shape(), "; take its sum or mean first");
     seed = scalar_like(y, 1);
   }
+  check(seed->shape() == y->shape(), "[grad] expected a seed of shape ", to_string(y->shape()),
+        ", as what is differentiated has, got ", to_string(seed->shape()), "; use broadcast_to");
   const auto order = topological({y});
 
   // Only nodes on a path from an x to y take part.
