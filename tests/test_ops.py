@@ -641,6 +641,15 @@ def test_take_refuses_indices_that_are_none(wrong):
         lm.take(np.zeros((0, 3)), [0])
 
 
+def test_one_index_may_be_a_number(rng):
+    x, t = rng.normal(size=5), lm.placeholder((5,))
+    for index in (3, np.int64(3), np.array(3)):
+        assert lm.take(x, index) == x[3]
+        assert lm.function([t], lm.take(t, index))(x) == lm.function([t], t[np.array(3)])(x) == np.float32(x[3])
+    with pytest.raises(TypeError, match=r"\[take\] expected whole numbers as indices, got float64"):
+        lm.take(t, 1.5)
+
+
 def test_options_of_any_type_are_told_apart(rng):
     """Arrays are options, too; what one call refuses, it refuses after another one's program was kept."""
     x = rng.normal(size=(2, 3))

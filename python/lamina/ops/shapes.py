@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina import _core, checks
-from lamina.lift import make, operation
+from lamina.lift import as_array, constant, make, operation
 from lamina.ops.axes import Axis, axes_of, axis_of
 from lamina.tensor import Tensor, dtype_name, lengths
 
@@ -150,8 +150,7 @@ def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
     return make("pad", [x], low=[p[0] for p in pairs], high=[p[1] for p in pairs], interior=[0] * x.ndim)
 
 
-@operation(2)
-def take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
+def take(x: Any, indices: Any, axis: int = 0) -> Any:
     """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end).
 
     Errors: TypeError for indices that are not whole numbers, ValueError for those outside and for an axis that x lacks.
@@ -159,6 +158,15 @@ def take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     >>> lm.take([10, 20, 30], [2, 0, -1])
     array([30, 10, 30])
     """
+    if not isinstance(indices, (Tensor, np.ndarray)):
+        indices = as_array(indices, "take")
+    if isinstance(x, Tensor) and not isinstance(indices, Tensor):
+        indices = constant(as_array(indices, "take"))  # as whole numbers, also beside floats
+    return _take(x if isinstance(x, (Tensor, np.ndarray)) else as_array(x, "take"), indices, axis)
+
+
+@operation(2)
+def _take(x: Tensor, indices: Tensor, axis: int) -> Tensor:
     if indices.dtype != "int64":
         raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; cast them to int64")
     return make("take", [x, indices], axis=axis_of(axis, x.ndim, "take"))
