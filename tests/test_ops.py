@@ -641,6 +641,17 @@ def test_take_refuses_indices_that_are_none(wrong):
         lm.take(np.zeros((0, 3)), [0])
 
 
+def test_two_wrong_indices_at_once_are_forgotten_together(threads):
+    """Both are found by tasks that run side by side, and one of them is said; the next call knows of neither."""
+    threads(2)
+    t, i, j = lm.placeholder((1000, 256)), lm.placeholder((1000,), "int64"), lm.placeholder((1000,), "int64")
+    f = lm.function([t, i, j], [lm.take(t, i), lm.take(t, j)])
+    x, right = np.ones((1000, 256), np.float32), np.arange(1000)
+    with pytest.raises(ValueError, match="expected indices from -1000 to 999"):
+        f(x, right + 1, right + 2)
+    assert all(np.array_equal(y, x) for y in f(x, right, right))
+
+
 def test_one_index_may_be_a_number(rng):
     x, t = rng.normal(size=5), lm.placeholder((5,))
     for index in (3, np.int64(3), np.array(3)):

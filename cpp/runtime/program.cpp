@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <exception>
 #include <set>
 
 #include "base/threads.h"
@@ -59,6 +60,20 @@ void run_tasks(const Stage& stage, ptrdiff_t first, ptrdiff_t last, const F& run
       for (int64_t block = share.first; block < share.last; ++block)
         for (size_t k = 0; k < lane.steps.size(); ++k) run(lane.steps[k], block * lane.units[k], (block + 1) * lane.units[k]);
   }
+}
+
+// finish(step) for every step of a stage, also where one fails: none may keep for the next run what this one left in it.
+template <class F>
+void finish_steps(const Stage& stage, const F& finish) {
+  std::exception_ptr failure;
+  for (const size_t i : stage.steps) {
+    try {
+      finish(i);
+    } catch (...) {
+      if (!failure) failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace
@@ -261,7 +276,7 @@ void Program::run_stage(const Stage& stage, const Run& run, int threads) const {
     run_tasks(stage, first, last, [&](size_t i, int64_t begin, int64_t end) { steps_[i]->run(run, begin, end, worker); });
   };
   parallel_for(static_cast<ptrdiff_t>(stage.size()), stage.parallel ? threads : 1, task);
-  for (const size_t i : stage.steps) steps_[i]->finish(run);
+  finish_steps(stage, [&](size_t i) { steps_[i]->finish(run); });
 }
 
 // The same; `seconds` receives what each step had of the stage's time, as its share of the time that all threads spent in steps.
@@ -282,13 +297,13 @@ void Program::run_timed(const Stage& stage, const Run& run, int threads, double*
   const double whole = since(start);
   double total = 1e-12;
   for (const double s : spent) total += s;
-  for (const size_t i : stage.steps) {
+  finish_steps(stage, [&](size_t i) {
     seconds[i] = 0;
     for (size_t worker = 0; worker < static_cast<size_t>(threads); ++worker) seconds[i] += spent[worker * n + i] / total * whole;
     const auto now = Clock::now();
     steps_[i]->finish(run);
     seconds[i] += since(now);
-  }
+  });
 }
 
 }  // namespace lamina::runtime
