@@ -229,6 +229,35 @@ def test_nets_that_share_layers_take_turns():
     thread.join()
 
 
+def test_threads_that_wait_while_variables_become_one_group_all_get_their_turn():
+    a, b = lm.Parameter(np.ones(2)).variable, lm.Parameter(np.ones(2)).variable
+    read = []
+    waiting = [threading.Thread(target=lambda: read.append(core.read([a])), daemon=True) for _ in range(4)]
+    with core.Section([b]):
+        with core.Section([a]):
+            for thread in waiting:
+                thread.start()
+            time.sleep(0.1)  # until they sleep
+            core.read([b, a])
+        assert not read
+    for thread in waiting:
+        thread.join(10)
+    assert len(read) == 4
+
+
+def test_a_turn_stays_while_other_variables_join_its_group():
+    a, b = lm.Parameter(np.ones(2)).variable, lm.Parameter(np.ones(2)).variable
+    read = []
+    with core.Section([a]):
+        core.read([b, a])
+        thread = threading.Thread(target=lambda: read.append(core.read([a])), daemon=True)
+        thread.start()
+        thread.join(0.2)
+        assert not read
+    thread.join(10)
+    assert len(read) == 1
+
+
 def test_what_constants_alone_make_is_made_once():
     """However often the number of rows changes; what depends on that number is made anew."""
     from lamina.lift import constant

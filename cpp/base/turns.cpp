@@ -117,7 +117,13 @@ void Turns::give() {
   owner_.store(std::thread::id(), std::memory_order_relaxed);
   --turns_held;
   taken_.store(0, std::memory_order_seq_cst);
-  if (waiting_.load(std::memory_order_seq_cst) > 0) taken_.notify_one();
+  if (waiting_.load(std::memory_order_seq_cst) > 0) {
+    // Whoever takes it next wakes the one after; but of what became part of another no one takes a turn again.
+    if (part_of_.load(std::memory_order_acquire) == nullptr)
+      taken_.notify_one();
+    else
+      taken_.notify_all();
+  }
   leave_gate();
 }
 
@@ -139,7 +145,8 @@ std::shared_ptr<Turns> Turns::join(std::shared_ptr<Turns> a, std::shared_ptr<Tur
   while (true) {
     Turns *first = a->root(), *second = b->root();
     if (first == second) return first->shared_from_this();
-    if (second->members_ > first->members_) std::swap(first, second);  // programs of the larger one then look no further
+    // The one that this thread has stays, as it goes on having it; else the larger one, whose programs then look no further.
+    if (!first->mine() && (second->mine() || second->members_ > first->members_)) std::swap(first, second);
     // One after the other: no thread waits for a second turn while it has a first one that others may need.
     first = first->take();
     Turns* other = second->try_take();
