@@ -270,6 +270,17 @@ def test_two_dropouts_differ_and_repeat(xy):
 # ---- predict ---------------------------------------------------------------------------------------------------------------------
 
 
+def test_outputs_that_have_no_row_for_each_sample():
+    """They are predicted at once, whatever the batch size, and no metric takes their rows."""
+    x = lm.Input(3)
+    data = np.arange(30.0, dtype=np.float32).reshape(10, 3)
+    for out, want in ((lm.sum(x), data.sum()), (lm.sum(x, axis=0), data.sum(0)), (lm.concatenate([x, x]), np.tile(data, (2, 1)))):
+        assert np.array_equal(lm.Model(x, out).predict(data, batch_size=4), want)
+    model = lm.Model(x, lm.Dense(2)(lm.concatenate([x, x]))).compile(lambda p, t: lm.mean(p) - lm.mean(t), "sgd", metrics=["mae"])
+    with pytest.raises(ValueError, match=r"outputs with one row for each sample, got \(8, 2\) for 4 samples"):
+        model.fit(data, np.ones((10, 2)), batch_size=4, verbose=0)
+
+
 def test_predict_in_chunks_has_the_same_bits(xy):
     net = mlp()
     whole = net.predict(xy[0])

@@ -107,7 +107,7 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
   }
   size_t scalars = 0, others = 0;
   for (size_t k = 0; k < program.output_count(); ++k) {
-    job.collect.push_back(nullptr);
+    job.collect.emplace_back();
     if (program.output_rank(k) == 0) {
       ++scalars;
       continue;
@@ -115,11 +115,12 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
     const size_t j = others++;
     if (!collect || j >= collect->size() || !(*collect)[j]) continue;
     py::array target = *(*collect)[j];
-    check((target.flags() & py::array::c_style) && target.writeable() && target.shape(0) >= job.rows &&
+    check(target.ndim() >= 1 && (target.flags() & py::array::c_style) && target.writeable() && target.shape(0) >= job.rows &&
               target.dtype().equal(numpy_dtype(program.output_dtype(k))),
           "[epoch] expected a dense writable array of ", name_of(program.output_dtype(k)), " with ", job.rows,
           " rows to collect in");
-    job.collect[k] = target.mutable_data();
+    const auto all = static_cast<size_t>(target.nbytes());
+    job.collect[k] = {target.mutable_data(), target.shape(0) > 0 ? all / static_cast<size_t>(target.shape(0)) : 0};
   }
   py::array_t<double> result({batches, static_cast<int64_t>(scalars)});
   job.scalars = result.mutable_data();

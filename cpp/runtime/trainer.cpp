@@ -39,7 +39,11 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
   std::vector<const void*> in(inputs);
   std::vector<void*> out(outputs);
   std::vector<char*> collected(outputs, nullptr);
-  for (size_t k = 0; k < epoch.collect.size(); ++k) collected[k] = static_cast<char*>(epoch.collect[k]);
+  std::vector<size_t> row_bytes(outputs, 0);
+  for (size_t k = 0; k < epoch.collect.size(); ++k) {
+    collected[k] = static_cast<char*>(epoch.collect[k].data);
+    row_bytes[k] = epoch.collect[k].row_bytes;
+  }
 
   using Clock = std::chrono::steady_clock;
   auto last_poll = Clock::now();
@@ -61,9 +65,15 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
       program.bind(sizes);
       for (size_t i = 0; i < inputs; ++i)
         batch[i].grow(bytes_of(sizes[i], program.input_type(i).dtype), [&] { return program.describe_input(i); });
-      for (size_t k = 0; k < outputs; ++k)
+      for (size_t k = 0; k < outputs; ++k) {
+        const Sizes& made = program.output_sizes(k);
+        check(!collected[k] ||
+                  (made[0] == rows && bytes_of(made, program.output_dtype(k)) == static_cast<size_t>(rows) * row_bytes[k]),
+              "[fit] metrics expect outputs with one row for each sample, got ", to_string(Shape(made.begin(), made.end())),
+              " for ", rows, " samples; use outputs whose first axis is the batch");
         spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))),
                       [&] { return program.describe_output(k); });
+      }
       bound_rows = rows;
     }
     for (size_t i = 0; i < inputs; ++i) {

@@ -8,6 +8,12 @@
 
 namespace lamina::runtime {
 
+// Memory for an output's rows of all batches; null: nowhere.
+struct Collected {
+  void* data = nullptr;
+  size_t row_bytes = 0;
+};
+
 struct Epoch {
   std::vector<Rows> sources;       // one for each input of the program
   const int64_t* order = nullptr;  // which rows, in which order; null: all, as they lie
@@ -15,7 +21,7 @@ struct Epoch {
   int64_t batch_size = 1;
   double* rate = nullptr;  // the learning rate's place and its value at each step; null: unchanged
   const double* rates = nullptr;
-  std::vector<void*> collect;         // for each output: where its rows of all batches go, or null
+  std::vector<Collected> collect;     // for each output: where its rows of all batches go
   double* scalars = nullptr;          // (batches, outputs without axes)
   std::function<bool(int64_t)> poll;  // told the batches done; true stops
   double poll_seconds = 0.1;

@@ -32,7 +32,8 @@ def predict(model: Model, x: Any, batch_size: int | None = None) -> Any:
     arrays = feed.inputs(model, x)
     run = model.programs.predict().run
     n = len(arrays[0])
-    by_rows = all(not isinstance(t.shape[0], int) for t in (*model.inputs, *model.outputs) if t.ndim)
+    batch = model.inputs[0].shape[:1]
+    by_rows = not isinstance(batch[0], int) and all(t.shape[:1] == batch for t in (*model.inputs, *model.outputs))
     results = _in_chunks(run, arrays, n, rows) if n > rows and by_rows else run(arrays)
     return results[0] if len(results) == 1 else list(results)
 
