@@ -35,8 +35,8 @@ void register_host();
 namespace {
 
 std::unordered_map<std::string, Op>& registry() {
-  static std::unordered_map<std::string, Op> ops;
-  return ops;
+  static auto* ops = new std::unordered_map<std::string, Op>;  // never destroyed: a thread may still run while the process ends
+  return *ops;
 }
 
 void fill_registry() {
