@@ -6,7 +6,9 @@
 LAMINA_KERNELS_BEGIN
 
 constexpr ptrdiff_t kCholeskyRows = kTileRows;  // of U that are found together
-constexpr ptrdiff_t kCholeskyDepth = 256;       // rows above them that are subtracted at once
+constexpr ptrdiff_t kCholeskyDepth = 256;       // rows above them that are subtracted at once,
+// from so many columns: of more, block() would pack them, and want room for it (see is_far_b)
+constexpr ptrdiff_t kCholeskyCols = kFarB / (kCholeskyDepth * ptrdiff_t(sizeof(double))) - 64;
 
 // to[j] += factor * from[j]
 LAMINA_INLINE void add_multiple(double* to, double factor, const double* from, ptrdiff_t n) {
@@ -46,7 +48,9 @@ bool solve_positive(double* a, double* x, ptrdiff_t n) {
         for (ptrdiff_t r = 0; r < rows; ++r) minus[k * rows + r] = -a[(top + k) * row + first + r];
       const double* above = a + top * row + first;
       double* rest = a + first * row + first;
-      block<double>({rows, row - first, depth, minus, 1, rows, above, row, 1, rest, row, rest, row});
+      for (ptrdiff_t at = 0; at < row - first; at += kCholeskyCols)
+        block<double>({rows, least(row - first - at, kCholeskyCols), depth, minus, 1, rows, above + at, row, 1, rest + at, row,
+                       rest + at, row});
     }
     for (ptrdiff_t i = first; i < first + rows; ++i) {
       double* to = a + i * row + i;

@@ -5,8 +5,28 @@
 
 namespace kernels_test {
 
+// Rows so long that a product of them would be packed. The factorization ends early, at a number that is not positive; the rows of U
+// above it say what was subtracted: U^T U = A there.
+inline void check_wide_cholesky(const Table& table) {
+  constexpr ptrdiff_t n = 4500, row = n + 1, end = 300;
+  const auto element = [](ptrdiff_t i, ptrdiff_t j) { return i == j ? 81.0 : 1.0 / double(1 + (7 * i + 3 * j) % 31); };
+  std::vector<double> a(size_t(n * row));
+  for (ptrdiff_t i = 0; i < end; ++i)
+    for (ptrdiff_t j = i; j < row; ++j) a[size_t(i * row + j)] = element(i, j);
+  a[size_t(end * row + end)] = -1;
+  CHECK(!table.solve_positive(a.data(), n), table.isa << " wide cholesky: took a negative diagonal");
+  for (ptrdiff_t i : {0, 255, 258, 297, 299})
+    for (ptrdiff_t j : {i, i + 1, ptrdiff_t(4030), ptrdiff_t(4300), n - 1, n}) {
+      double sum = 0;
+      for (ptrdiff_t k = 0; k <= i; ++k) sum += a[size_t(k * row + i)] * a[size_t(k * row + j)];
+      const double right = element(i, j);
+      CHECK(std::fabs(sum - right) <= 1e-12, table.isa << " wide cholesky " << i << ", " << j << ": " << sum << ", not " << right);
+    }
+}
+
 inline void check_cholesky(const Table& table) {
   section(std::string("cholesky ") + table.isa);
+  check_wide_cholesky(table);
   for (ptrdiff_t n : {1, 2, 3, 5, 6, 7, 8, 12, 13, 31, 64, 65, 150, 300, 520}) {
     const std::vector<double> root = normal_values<double>(size_t(n * n)), b = normal_values<double>(size_t(n));
     std::vector<double> matrix(size_t(n * n)), a(size_t(n * (n + 1) + 1), 77.0);
