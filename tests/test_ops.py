@@ -443,6 +443,22 @@ def test_softmax_family(axis, dtype, rng):
                     )
 
 
+@pytest.mark.parametrize("name", ["max", "min", "argmax", "argmin"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_there_is_no_extreme_among_nothing(name, dtype):
+    """Neither where the graph knows the length nor where the batch turns out to be empty."""
+    op = getattr(lm, name)
+    x = lm.placeholder((None, 3), dtype)
+    by_column, by_row = lm.function([x], op(x, axis=0)), lm.function([x], op(x, axis=1))
+    for call in (lambda at: op(at, axis=0), by_column):
+        with pytest.raises(ValueError, match=rf"\[{name}\].*(no largest or smallest among 0|no) elements"):
+            call(np.zeros((0, 3), dtype))
+    assert by_row(np.zeros((0, 3), dtype)).shape == (0,) and by_column(np.ones((2, 3), dtype)).shape == (3,)
+    stack = lm.placeholder((2, None, 3), dtype)
+    with pytest.raises(ValueError, match="no largest or smallest among 0 elements"):
+        lm.function([stack], op(stack, axis=1))(np.zeros((2, 0, 3), dtype))
+
+
 def test_softmax_of_huge_logits():
     x = np.array([[1e30, 0, -1e30], [1e4, 1e4, 1e4], [-3e38, -3e38, -3e38]], np.float32)
     np.testing.assert_allclose(lm.softmax(x), [[1, 0, 0], [1 / 3] * 3, [1 / 3] * 3], rtol=1e-6)

@@ -118,6 +118,7 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
                                              [&](const graph::Tensor& input) { return fixed_.count(input.get()) > 0; }))
       fixed_.insert(node);
   for (const Node* node : order) {
+    if (node->is("max") || node->is("min") || node->is("argmax") || node->is("argmin")) extremes_.push_back(node);
     if (!node->is("input")) continue;
     const bool given = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) { return input.get() == node; });
     check(given, "[function] the outputs need a placeholder of shape ", node->shape(), " that is not among the inputs");

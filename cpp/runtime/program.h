@@ -82,6 +82,7 @@ class Program {
   Strided look(const graph::Node* view, Strided at) const;
   std::string describe(const graph::Node* node) const;
   void bind_steps();
+  void check_extremes() const;
   void lay_out_stages();
   void run_stage(const Stage& stage, const Run& run, int threads) const;
   void run_timed(const Stage& stage, const Run& run, int threads, double* seconds) const;
@@ -96,7 +97,8 @@ class Program {
   std::unordered_set<const graph::Node*> fixed_;  // nodes that no free size touches: those of settled steps are made once
   bool has_settled_ = false;
   std::vector<StepPtr> steps_;
-  Needs needs_;  // of the steps
+  std::vector<const graph::Node*> extremes_;  // nodes that have no value where there is nothing to choose from
+  Needs needs_;                               // of the steps
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;
 

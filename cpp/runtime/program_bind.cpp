@@ -86,6 +86,7 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
   }
   output_sizes_.clear();
   for (const auto& output : outputs_) output_sizes_.push_back(symbols_.eval(output->shape()));
+  check_extremes();
   bind_steps();
   lay_out_stages();
   plan_arena();
@@ -93,6 +94,15 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
   bound_sizes_ = input_sizes;
   layout_ = graph::Variable::layout_version();
   bound_ = true;
+}
+
+// What the graph checks where lengths are known.
+void Program::check_extremes() const {
+  for (const Node* node : extremes_) {
+    const Sizes from = symbols_.eval(node->inputs[0]->shape());
+    check(count(from) > 0 || count(symbols_.eval(node->shape())) == 0, "[", node->op->name, "] ",
+          to_string(Shape(from.begin(), from.end())), ": no largest or smallest among 0 elements; use a larger batch");
+  }
 }
 
 void Program::bind_steps() {
