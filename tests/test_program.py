@@ -463,6 +463,13 @@ def test_products_with_factors_of_any_strides(n, dtype, rng):
         np.testing.assert_allclose(g, w, rtol=0, atol=1e-5 if dtype == "float32" else 1e-13)
 
 
+@pytest.mark.parametrize(("dtype", "k"), [("float32", 3800), ("float64", 1900)])
+def test_a_last_block_of_fewer_columns(dtype, k, rng):
+    """B comes from memory, but for the last columns, which are so few that they do not: they are multiplied another way."""
+    a, b = rng.normal(size=(48, k)).astype(dtype), rng.normal(size=(k, 1100)).astype(dtype)
+    np.testing.assert_allclose(lm.matmul(a, b), a.astype(np.float64) @ b, atol=3e-3 if dtype == "float32" else 1e-11)
+
+
 def test_one_hot_of_one_class_in_a_stack():
     assert np.array_equal(lm.one_hot(np.zeros((2, 3), np.int64), 1), np.ones((2, 3, 1)))
 

@@ -118,8 +118,9 @@ ptrdiff_t part_rows(const GemmArgs& g) {
 template <class T>
 ptrdiff_t part(const GemmArgs& g) {
   if (g.m <= kFewRowsInParts || g.n < kLanes<T> || g.k == 1) return 0;
-  const ptrdiff_t rows = part_rows<T>(g);
-  return least(rows < g.grain ? g.grain : rows, g.m) * part_cols<T>(g);
+  // Of fewer columns a part has more rows, and up to all that it may have.
+  const ptrdiff_t cols = part_cols<T>(g), most = kPartBytes / ptrdiff_t(sizeof(T));
+  return least(most < g.grain * cols ? g.grain * cols : most, g.m * cols);
 }
 
 // Where blocks of rows begin.
@@ -148,15 +149,19 @@ ptrdiff_t room_for_packing(const GemmArgs& g) {
   return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + (packs_b<T>(g) ? 2 * room_of_group<T>(g) : 0);
 }
 
-// Enough for a last block too, which has fewer rows and may go another way.
+// Enough for a last block too, which has fewer rows or columns and may go another way: its B may be far, or far no more, or its columns
+// fewer than a vector has lanes.
 template <class T>
 ptrdiff_t room(const GemmArgs& g) {
-  if (g.n < kLanes<T>) return g.b_col == 1 ? 0 : g.k * g.n;
+  const ptrdiff_t thin = g.b_col == 1 ? 0 : g.k * least(g.n, kLanes<T> - 1);
+  if (g.n < kLanes<T>) return thin;
   GemmArgs fewer = g;
   fewer.m = least(g.m, kMostFar);
   fewer.finished = nullptr;
-  const ptrdiff_t all = room_for_packing<T>(g), last = room_for_packing<T>(fewer);
-  return all < last ? last : all;
+  GemmArgs narrower = fewer;
+  narrower.n = least(g.n, (kFarB - 1) / bytes_of<T>(g.k < 1 ? 1 : g.k));
+  const auto larger = [](ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; };
+  return larger(larger(thin, room_for_packing<T>(g)), larger(room_for_packing<T>(fewer), room_for_packing<T>(narrower)));
 }
 
 LAMINA_KERNELS_END

@@ -228,11 +228,12 @@ void check_outer(const Table& table, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t m, p
   CHECK(*at == T(77), table.isa << " outer wrote beyond");
 }
 
-// A step asks for the room of its largest block; the last one may have any number of rows, and no parts.
+// A step asks for the room of its largest block; the last one may have any number of rows and columns, and no parts.
 template <class T>
 void check_room(const Table& table) {
   const GemmKernel& gemm = table.gemm[precision<T>()];
-  for (const auto& [n, k] : {std::pair<ptrdiff_t, ptrdiff_t>{60000, 40}, {9000, 300}, {1024, 2100}, {700, 1100}})
+  for (const auto& [n, k] :
+       {std::pair<ptrdiff_t, ptrdiff_t>{60000, 40}, {9000, 300}, {1024, 2100}, {700, 1100}, {576, 3800}, {576, 1900}, {192, 18000}})
     for (bool columns : {false, true})
       for (bool transposed : {false, true})
         for (bool parts : {false, true})
@@ -248,9 +249,11 @@ void check_room(const Table& table) {
             g.m = most;
             const ptrdiff_t room = gemm.room(g);
             g.finished = nullptr;
-            for (g.m = 1; g.m < most; ++g.m)
-              CHECK(gemm.room(g) <= room,
-                    table.isa << " " << type_name<T>() << " room of " << g.m << " rows of " << most << ", " << n << " x " << k);
+            for (ptrdiff_t left :
+                 {n, n - 52, n * 3 / 4, n / 2, n / 4, ptrdiff_t(130), ptrdiff_t(70), ptrdiff_t(15), ptrdiff_t(7), ptrdiff_t(3)})
+              for (g.n = left, g.m = 1; g.m <= most; ++g.m)
+                CHECK(gemm.room(g) <= room, table.isa << " " << type_name<T>() << " room of " << g.m << " rows of " << most << ", "
+                                                      << left << " columns of " << n << ", k " << k);
           }
 }
 
