@@ -470,6 +470,18 @@ def test_a_last_block_of_fewer_columns(dtype, k, rng):
     np.testing.assert_allclose(lm.matmul(a, b), a.astype(np.float64) @ b, atol=3e-3 if dtype == "float32" else 1e-11)
 
 
+@pytest.mark.parametrize("n", [15361, 15375, 16390])
+def test_the_last_columns_of_a_wide_product_are_finished_too(n, rng):
+    """Cut into blocks of 1,024 columns they were fewer than a vector has lanes: multiplied, but no update came behind."""
+    x, y = rng.normal(size=(32, 20)).astype(np.float32), rng.normal(size=(32, n)).astype(np.float32)
+    net = lm.Sequential(lm.Dense(n, bias=False), seed=0).build(20).compile("mse", lm.optim.SGD(1.0))
+    w = net.parameters["dense_1.weight"].astype(np.float64)
+    net.train_step(x, y)
+    step = 2 * x.T @ (x @ w - y) / y.size
+    np.testing.assert_allclose(w - net.parameters["dense_1.weight"], step, atol=1e-2 * np.abs(step).max())
+    np.testing.assert_allclose(lm.function([a := lm.Input(20)], lm.relu(a @ w))(x), np.maximum(x @ w, 0), atol=1e-4)
+
+
 def test_one_hot_of_one_class_in_a_stack():
     assert np.array_equal(lm.one_hot(np.zeros((2, 3), np.int64), 1), np.ones((2, 3, 1)))
 

@@ -72,9 +72,10 @@ class GemmStep final : public Step, public RowWise {
     }
     if (product_.start != nullptr) start_ = binder.locate(product_.start);
     bind_stack(binder, stack, a, b);
-    choose_way(binder.kernels.vector_bytes / element_);
+    lanes_ = binder.kernels.vector_bytes / element_;
+    choose_way();
     const double matrices = static_cast<double>(stacks_);
-    symmetric_ = is_gram_ && n_ >= binder.kernels.vector_bytes / element_;
+    symmetric_ = is_gram_ && n_ >= lanes_;
     const double elements = symmetric_ ? 0.5 * static_cast<double>(n_ * (n_ + 1)) : static_cast<double>(m_ * n_);
     flops_ = 2.0 * elements * static_cast<double>(k_) * matrices;
     work_ = flops_ + (epilogue_ ? epilogue_->work() : 0);
@@ -189,21 +190,24 @@ class GemmStep final : public Step, public RowWise {
     row_of_dots,  // one row in any batch, B's columns dense: each of them times the row
   };
 
-  void choose_way(int64_t lanes) {
+  void choose_way() {
     // Dot products add in another order than chains do: a batch of one must not decide, or a row's bits would depend on its batch.
-    const bool few = n_ <= lanes / 2;
+    const bool few = n_ <= lanes_ / 2;
     way_ = Way::panels;
     if (is_one_row_ && a_col_ == 1 && b_row_ == 1)
       way_ = Way::row_of_dots;
     else if (few && a_col_ == 1 && (b_row_ == 1 || b_col_ == 1 || n_ == 1))
       way_ = b_row_ == 1 ? Way::dots : Way::dots_turned;
-    else if (few && a_row_ == 1 && m_ >= lanes)
+    else if (few && a_row_ == 1 && m_ >= lanes_)
       way_ = Way::upright;
   }
 
   bool whole_rows() const { return epilogue_ && epilogue_->cluster().has_rows; }
 
   void place_blocks() {
+    // No last block with fewer columns than a vector has lanes: it would be multiplied another way, which hands out no parts.
+    while (block_cols_ < n_ && n_ % block_cols_ > 0 && n_ % block_cols_ < lanes_) block_cols_ += kernel_.nr;
+    block_cols_ = std::min(block_cols_, std::max<int64_t>(n_, 1));
     row_blocks_ = ceil_div(m_, block_rows_);
     col_blocks_ = whole_rows() ? 1 : ceil_div(n_, block_cols_);  // a row without columns still has a sum
     units_ = stacks_ * row_blocks_ * col_blocks_;
@@ -394,7 +398,7 @@ class GemmStep final : public Step, public RowWise {
   int precision_;
   int64_t element_;
 
-  int64_t m_ = 0, n_ = 0, k_ = 0, stacks_ = 1;
+  int64_t m_ = 0, n_ = 0, k_ = 0, stacks_ = 1, lanes_ = 1;
   int64_t a_row_ = 0, a_col_ = 0, b_row_ = 0, b_col_ = 0, c_row_ = 0;
   int a_buffer_ = -1, b_buffer_ = -1;
   std::vector<int64_t> a_at_, b_at_;  // first element of each matrix of the stack
