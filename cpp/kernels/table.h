@@ -49,7 +49,7 @@ struct TileEntry {
   TileFn fn[2];
 };
 
-// Conversions between stored types: out[r, c] = To(in0[r, c]). Order of both indices: bool (uint8), int32, int64, f32, f64.
+// Conversions between stored types: out[r, c] = To(in0[r, c]). Order of both indices: bool (uint8), int64, f32, f64.
 // To bool: x != 0. To an integer: toward zero.
 enum Stored : int { kBool = 0, kInt64 = 1, kFloat32 = 2, kFloat64 = 3, kStoredCount = 4 };
 
