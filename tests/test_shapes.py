@@ -159,3 +159,12 @@ def test_a_size_on_two_axes_can_be_reshaped():
     assert value.shape == (2, 2, 1) and slope.shape == (2, 3)
     with pytest.raises(ValueError, match="symbolic|fill"):
         lm.reshape(t("B", "B", 3), ("B", "B", 4))
+
+
+@pytest.mark.parametrize("of", [lambda x: x, lm.ones_like, lambda x: x * 0.0 + 1.0], ids=["input", "constant", "math"])
+def test_rows_that_a_batch_does_not_have_are_refused(of):
+    x = t("B", 3)
+    f = lm.function([x], [of(x)[:4], of(x)[::-1, 1:]])
+    assert [y.shape for y in f(np.ones((5, 3)))] == [(4, 3), (5, 2)]
+    with pytest.raises(ValueError, match="needs elements 0 to 3 of an axis that has 2 with this batch"):
+        f(np.ones((2, 3)))

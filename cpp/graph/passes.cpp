@@ -189,6 +189,15 @@ Tensor fold_pow(const Node& node, const Tensor& x, const Tensor& exponent) {
   return nullptr;
 }
 
+// Whether a slice may name elements that an axis without a known length turns out not to have, which is found when it is bound.
+bool may_reach_out(const Node& node, const Tensors& in) {
+  if (!node.is("slice")) return false;
+  const Shape &from = in[0]->shape(), &start = node.attrs.get<Shape>("start");
+  for (size_t i = 0; i < from.size(); ++i)
+    if (node.shape()[i] != from[i] && !(from[i].constant() && start[i].constant())) return true;
+  return false;
+}
+
 Tensor fold_node(const Node& node, const Tensors& in) {
   const std::string& op = node.op->name;
   bool fills = !in.empty();
@@ -200,7 +209,8 @@ Tensor fold_node(const Node& node, const Tensors& in) {
     const double value = known ? values[0] : fold_value(op, values, known);
     if (known) return fill(node.shape(), rounded(value, node.dtype()), node.dtype());
   }
-  if (fills && node.op->kind == Kind::view) return fill(node.shape(), in[0]->attrs.get<double>("value"), node.dtype());
+  if (fills && node.op->kind == Kind::view && !may_reach_out(node, in))
+    return fill(node.shape(), in[0]->attrs.get<double>("value"), node.dtype());
   if (in.size() == 2 && (in[0]->is("fill") || in[1]->is("fill"))) {
     if (op == "add") return add(in[0], in[1]);
     if (op == "sub") return sub(in[0], in[1]);
