@@ -162,11 +162,13 @@ def take(x: Any, indices: Any, axis: int = 0) -> Any:
         indices = as_array(indices, "take")
     if isinstance(x, Tensor) and not isinstance(indices, Tensor):
         indices = constant(as_array(indices, "take"))  # as whole numbers, also beside floats
-    return _take(x if isinstance(x, (Tensor, np.ndarray)) else as_array(x, "take"), indices, axis)
+    if not isinstance(x, (Tensor, np.ndarray)):
+        x = as_array(x, "take")
+    return _take(x, indices) if axis == 0 else _take(x, indices, axis)  # two arrays alone are found at once
 
 
 @operation(2)
-def _take(x: Tensor, indices: Tensor, axis: int) -> Tensor:
+def _take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     if indices.dtype != "int64":
         raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; cast them to int64")
     return make("take", [x, indices], axis=axis_of(axis, x.ndim, "take"))
