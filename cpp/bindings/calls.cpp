@@ -64,7 +64,8 @@ py::object fitted(const Program& program, size_t i, PyObject* value) {
   if (py::isinstance<py::array>(given)) {
     const auto* array = py::detail::array_proxy(value);
     constexpr int kAsIs = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
-    if ((array->flags & kAsIs) == kAsIs && array->descr == numpy_dtype(type).ptr()) return py::reinterpret_borrow<py::object>(given);
+    if ((array->flags & kAsIs) == kAsIs && array->descr == numpy_dtype(type).ptr())
+      return py::reinterpret_borrow<py::object>(given);
   }
   const py::array array = array_of(given, i);
   if (type == DType::int64) check_whole(array, i);
