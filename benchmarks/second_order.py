@@ -245,9 +245,9 @@ def bar(text: str, reached: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20, help="of the minima; half as many of the time to the goal")
-    parser.add_argument("--patience", type=float, default=6.0, help="how many times ours a solver of SciPy's may take")
+    parser.add_argument("--patience", type=float, default=12.0, help="how many times ours a solver of SciPy's may take")
     parser.add_argument("--adam-seeds", type=int, default=3)
-    parser.add_argument("--adam-epochs", type=int, nargs="+", default=[500, 2000, 10_000])
+    parser.add_argument("--adam-epochs", type=int, nargs="+", default=[500, 2000, 8000])
     parser.add_argument("--json")
     args = parser.parse_args()
     results: dict = {"time to goal": time_to_goal(max(1, args.seeds // 2), args.patience)}

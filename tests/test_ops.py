@@ -713,6 +713,7 @@ def test_one_hot_cast_and_makers(rng):
     assert np.array_equal(build_and_run(lm.stop_gradient, [y]), y)
     made = build_and_run(lambda t: t * lm.eye(3, dtype="float64")[:, :1] + lm.full((3, 4), 2.0, dtype="float64"), [y])
     assert np.array_equal(made, y * np.eye(3)[:, :1] + 2)
+    assert lm.function([], lm.eye(0, dtype="float64"))().shape == (0, 0)
     assert np.array_equal(build_and_run(lambda t: t + lm.arange(4, dtype="float64"), [y]), y + np.arange(4))
     assert build_and_run(lm.size, [y]) == 12
     assert build_and_run(lambda t: lm.size(t, 1), [y]) == 4
