@@ -144,18 +144,19 @@ def evaluate_checked(
     """The loss, a mean over all that counts in all rows (weighted by their weights), and the metrics."""
     program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
     objective, outputs = model.objective, len(model.outputs)
-    total, amount = np.zeros(outputs), np.zeros(outputs)
+    total, amount = [0.0] * outputs, [0.0] * outputs
     predictions: list[list[Array]] = []
     for part in parts(given, rows):
         results = program.run(feed_list(part))
-        share = np.array([float(len(part)) if a is None else float(a.sum()) for a in amounts(model, part)])
-        there = share > 0  # a part in which nothing counts has no loss
-        total[there] += share[there] * np.array(results[:outputs], np.float64)[there]
-        amount += share
+        for k, counts in enumerate(amounts(model, part)):
+            share = float(len(part)) if counts is None else float(counts.sum())
+            if share > 0:  # a part in which nothing counts has no loss
+                total[k], amount[k] = total[k] + share * float(results[k]), amount[k] + share
         predictions.append(results[outputs:])
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
-    each = np.divide(total, amount, out=np.full(outputs, np.nan), where=amount > 0)
-    return {"loss": float(each @ objective.loss_weights), **figures(model, metrics, whole, given)}
+    each = [t / a if a > 0 else float("nan") for t, a in zip(total, amount, strict=True)]
+    loss = sum(float(weight) * value for weight, value in zip(objective.loss_weights, each, strict=True))
+    return {"loss": loss, **figures(model, metrics, whole, given)}
 
 
 def amounts(model: Model, given: Data) -> list[Array | None]:

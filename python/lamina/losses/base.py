@@ -54,7 +54,7 @@ class Loss(Configured):
         found = []
         for start in range(0, len(y), ROWS):
             block = y[start : start + ROWS]
-            pred = np.broadcast_to(np.float64(0), (len(block), *sizes))
+            pred = np.zeros((len(block), *sizes))
             keep = self.keep(pred, block if self.is_classes(pred_shape, y.shape) else block.astype(np.float64, copy=False))
             if keep is None:
                 return None
