@@ -62,7 +62,7 @@ def eye(n: int, dtype: Any = "float32") -> Tensor:
            [0., 1.]], dtype=float32)
     """
     n = checks.integer("eye", "n", n, 0)
-    return one_hot(arange(n), n, dtype) if n else full((0, 0), 0.0, dtype)  # type: ignore[no-any-return]
+    return one_hot(arange(n), n, dtype) if n else full((0, 0), 0.0, dtype)
 
 
 # ---- Marks ----
