@@ -1,7 +1,9 @@
 #include "base/shape.h"
 
+#include <algorithm>
 #include <deque>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <unordered_map>
 
@@ -16,6 +18,9 @@ struct SymbolTable {
   std::mutex mutex;
   std::deque<std::string> names{"", "B"};  // whose elements stay where they are
   std::unordered_map<std::string, Symbol> numbers{{"B", kBatch}};
+  std::deque<std::vector<Symbol>> factors;  // of each product, in order
+  std::deque<std::string> product_names;
+  std::map<std::vector<Symbol>, Symbol> products;
 };
 
 SymbolTable& symbols() {
@@ -41,8 +46,33 @@ Symbol symbol(const std::string& name) {
 const std::string& symbol_name(Symbol s) {
   SymbolTable& table = symbols();
   const std::lock_guard<std::mutex> guard(table.mutex);
-  return table.names.at(static_cast<size_t>(s));
+  return s >= kProducts ? table.product_names.at(static_cast<size_t>(s - kProducts)) : table.names.at(static_cast<size_t>(s));
 }
+
+namespace {
+// A symbol as a product: its factors in order, which of one that is none is itself.
+std::vector<Symbol> factors_of(Symbol s) {
+  if (s < kProducts) return {s};
+  SymbolTable& table = symbols();
+  const std::lock_guard<std::mutex> guard(table.mutex);
+  return table.factors.at(static_cast<size_t>(s - kProducts));
+}
+
+Symbol product_of(std::vector<Symbol> factors) {
+  if (factors.size() == 1) return factors[0];
+  std::string name;
+  for (const Symbol s : factors) name += (name.empty() ? "" : "*") + symbol_name(s);
+  std::sort(factors.begin(), factors.end());
+  SymbolTable& table = symbols();
+  const std::lock_guard<std::mutex> guard(table.mutex);
+  const auto [entry, fresh] = table.products.emplace(factors, kProducts + static_cast<Symbol>(table.factors.size()));
+  if (fresh) {
+    table.factors.push_back(std::move(factors));
+    table.product_names.push_back(std::move(name));
+  }
+  return entry->second;
+}
+}  // namespace
 
 namespace {
 Dim affine(int64_t coefficient, Symbol s, int64_t offset) {
@@ -72,8 +102,25 @@ Dim add(const Dim& a, const Dim& b) {
 Dim multiply(const Dim& a, const Dim& b) {
   if (a.constant()) return affine(checked_multiply(a.offset, b.coefficient), b.symbol, checked_multiply(a.offset, b.offset));
   if (b.constant()) return multiply(b, a);
-  fail("shape: cannot multiply the symbolic sizes ", a, " and ", b, "; fix one of them");
+  if (a.offset != 0 || b.offset != 0) fail("shape: cannot multiply the symbolic sizes ", a, " and ", b, "; fix one of them");
+  std::vector<Symbol> factors = factors_of(a.symbol);
+  const std::vector<Symbol> others = factors_of(b.symbol);
+  factors.insert(factors.end(), others.begin(), others.end());
+  return affine(checked_multiply(a.coefficient, b.coefficient), product_of(std::move(factors)), 0);
 }
+
+namespace {
+// The symbols of a without those of b; none where b has some that a has not, or all of a's.
+std::vector<Symbol> without(Symbol a, Symbol b) {
+  std::vector<Symbol> rest = factors_of(a);
+  for (const Symbol s : factors_of(b)) {
+    const auto found = std::find(rest.begin(), rest.end(), s);
+    if (found == rest.end()) return {};
+    rest.erase(found);
+  }
+  return rest;
+}
+}  // namespace
 
 Dim divide(const Dim& a, const Dim& b, const std::string& where) {
   if (a == b && !(a.constant() && a.offset == 0)) return Dim(1);
@@ -83,6 +130,9 @@ Dim divide(const Dim& a, const Dim& b, const std::string& where) {
     const int64_t q = a.coefficient / b.coefficient;
     if (checked_multiply(q, b.offset) == a.offset) return Dim(q);
   }
+  if (!a.constant() && !b.constant() && a.offset == 0 && b.offset == 0 && b.coefficient != 0 && a.coefficient % b.coefficient == 0)
+    if (auto rest = without(a.symbol, b.symbol); !rest.empty())
+      return affine(a.coefficient / b.coefficient, product_of(std::move(rest)), 0);
   fail("[", where, "] ", a, " elements cannot be split into parts of ", b);
 }
 
@@ -118,6 +168,16 @@ std::string to_string(const Shape& shape) {
 std::ostream& operator<<(std::ostream& out, const Dim& dim) { return out << to_string(dim); }
 std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << to_string(shape); }
 
+int64_t Bindings::of_product(Symbol s) const {
+  int64_t total = 1;
+  for (const Symbol factor : factors_of(s)) {
+    const int64_t size = of(factor);
+    if (size < 0) return -1;
+    total = checked_multiply(total, size);
+  }
+  return total;
+}
+
 void Bindings::set(Symbol s, int64_t value) {
   if (s >= static_cast<Symbol>(values_.size())) values_.resize(static_cast<size_t>(s) + 1, -1);
   values_[static_cast<size_t>(s)] = value;
@@ -148,7 +208,7 @@ bool Bindings::match(const Dim& dim, int64_t size) {
   if (size >= kMostSize) return false;
   if (of(dim.symbol) >= 0) return eval(dim) == size;
   const int64_t rest = size - dim.offset;
-  if (dim.coefficient == 0 || rest < 0 || rest % dim.coefficient != 0) return false;
+  if (dim.coefficient == 0 || dim.symbol >= kProducts || rest < 0 || rest % dim.coefficient != 0) return false;
   set(dim.symbol, rest / dim.coefficient);
   return true;
 }

@@ -1,4 +1,4 @@
-// Shapes whose axes may be symbolic: a Dim is c * s + o with one symbol s (the batch size B, say), or a plain number.
+// Shapes whose axes may be symbolic: a Dim is c * s + o with one symbol s (the batch size B, say, or a product as B*T), or a number.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@ namespace lamina {
 
 using Symbol = int;  // 0: none
 constexpr Symbol kBatch = 1;
+constexpr Symbol kProducts = 1 << 24;  // from here on: products of symbols
 
 // The symbol of that name, made at first use; "B" is the batch axis.
 Symbol symbol(const std::string& name);
@@ -52,7 +53,10 @@ std::ostream& operator<<(std::ostream& out, const Shape& shape);
 class Bindings {
  public:
   void clear() { values_.clear(); }
-  int64_t of(Symbol s) const { return s < static_cast<Symbol>(values_.size()) ? values_[s] : -1; }
+  int64_t of(Symbol s) const {
+    if (s >= kProducts) return of_product(s);
+    return s < static_cast<Symbol>(values_.size()) ? values_[s] : -1;
+  }
   void set(Symbol s, int64_t value);
   int64_t eval(const Dim& dim) const;
   // Lengths of axes: none may be unknown or negative.
@@ -62,6 +66,8 @@ class Bindings {
   bool operator==(const Bindings&) const = default;
 
  private:
+  int64_t of_product(Symbol s) const;
+
   std::vector<int64_t> values_;
 };
 

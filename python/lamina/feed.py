@@ -118,8 +118,14 @@ def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
     for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
         checked = loss.check_target(y, tuple(output.shape))
         arrays.append(checked)
-        targets.append(Target(loss.dtype_of(checked, output.dtype), checked.shape[1:]))
+        targets.append(Target(loss.dtype_of(checked, output.dtype), _free_lengths(checked, output)))
     return replace(given, y=tuple(arrays)), tuple(targets)
+
+
+def _free_lengths(y: Array, output: Tensor) -> tuple[Any, ...]:
+    """The target's shape without the batch axis; a length that is free in the output is free here, as in the next batch."""
+    lengths = zip(y.shape[1:], (*output.shape[1:], *[0] * y.ndim), strict=False)
+    return tuple(n if isinstance(free, int) else free for n, free in lengths)
 
 
 def inputs(model: Model, x: Any) -> list[Array]:

@@ -19,10 +19,10 @@ Array = np.ndarray[Any, Any]
 
 
 class Target(NamedTuple):
-    """What a program must know of one target: its element type, and its shape without the batch axis."""
+    """What a program must know of one target: its element type, and its shape without the batch axis, whose lengths may be names."""
 
     dtype: str
-    shape: tuple[int, ...]
+    shape: tuple[Any, ...]
 
 
 class Task(NamedTuple):
