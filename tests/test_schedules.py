@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+import lamina as lm
 from lamina import schedules
 from lamina.config import plain
 
@@ -131,6 +132,158 @@ def test_a_function_is_a_schedule():
     np.testing.assert_allclose(schedule([0, 1]), [0.1, 0.05])
 
 
+@pytest.mark.parametrize(("schedule", "oracle"), CASES)
+def test_a_number_gives_the_bits_that_it_has_in_an_array(schedule, oracle):
+    assert [float(schedule(t)) for t in range(N)] == schedule(np.arange(N)).tolist()
+
+
+# ---- functions of one step -------------------------------------------------------------------------------------------------------
+
+TABLE = {0: 0.3, 1: 0.2}
+
+BY_STEP = {  # (a function that takes no array, its first rates)
+    "a condition": (lambda t: 0.1 if t < 3 else 0.01, [0.1, 0.1, 0.1, 0.01, 0.01]),
+    "a constant": (lambda t: 0.1, [0.1] * 5),
+    "math": (lambda t: 0.1 / math.sqrt(1 + t), [0.1 / math.sqrt(1 + t) for t in range(5)]),
+    "a table": (lambda t: TABLE.get(int(t), 0.1), [0.3, 0.2, 0.1, 0.1, 0.1]),
+    "warmed up": (schedules.Warmup(lambda t: 0.1 if t < 3 else 0.01, 1, start=0.5), [0.05, 0.1, 0.1, 0.01, 0.01]),
+}
+
+
+@pytest.mark.parametrize("name", BY_STEP)
+def test_a_function_that_takes_no_array_is_asked_step_by_step(name):
+    function, expected = BY_STEP[name]
+    schedule = schedules.get(function)
+    np.testing.assert_allclose(schedule(np.arange(5)), expected, rtol=1e-15)
+    assert schedule([[3], [0]]).tolist() == [[expected[3]], [expected[0]]] and schedule([]).shape == (0,)
+    assert [float(schedule(t)) for t in range(5)] == schedule(np.arange(5)).tolist()
+
+
+@pytest.mark.parametrize("name", BY_STEP)
+def test_fit_steps_and_batches_take_the_same_rates(name):
+    x, y = np.linspace(-1, 1, 35).reshape(7, 5), np.linspace(0, 1, 7)[:, None]
+    nets = [trained(lm.optim.SGD(BY_STEP[name][0])) for _ in range(4)]
+    nets[0].fit(x, y, batch_size=1, shuffle=False, verbose=0)
+    nets[1].fit([(x[i : i + 1], y[i : i + 1]) for i in range(7)], verbose=0)
+    each_batch = lm.callbacks.LambdaCallback(on_batch_end=lambda *_: None)
+    nets[2].fit(x, y, batch_size=1, shuffle=False, callbacks=each_batch, verbose=0)
+    for i in range(7):
+        nets[3].train_step(x[i : i + 1], y[i : i + 1])
+    for net in nets[1:]:
+        assert all(np.array_equal(net.parameters[k], nets[0].parameters[k]) for k in net.parameters)
+
+
+class ByStep(schedules.Schedule):
+    def rate(self, t):
+        return 0.2 if t > 1 else 0.1
+
+
+def test_a_schedule_of_ones_own_may_have_a_condition():
+    assert ByStep()([0, 1, 2]).tolist() == [0.1, 0.1, 0.2]
+
+
+def test_what_an_array_hides_a_step_shows():
+    def schedule(t):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        schedules.get(schedule)([0, 1])
+
+
+# ---- single steps ----------------------------------------------------------------------------------------------------------------
+
+STEPS = schedules.AHEAD + 30
+BATCH = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4), np.linspace(0, 1, 3, dtype=np.float32)[:, None]
+
+
+def trained(optimizer, dtype="float64"):
+    return lm.Sequential(lm.Dense(1), seed=0, dtype=dtype).compile("mse", optimizer)
+
+
+@pytest.mark.parametrize(("schedule", "oracle"), CASES)
+def test_steps_by_a_schedule_are_those_of_its_rates(schedule, oracle):
+    net, by_hand = trained(lm.optim.Adam(schedule)), trained(lm.optim.Adam(0.0))
+    for rate in schedule(np.arange(STEPS)):
+        by_hand.optimizer.lr = rate
+        assert net.train_step(*BATCH) == by_hand.train_step(*BATCH)
+    for name, value in net.optimizer.state.items():
+        assert np.array_equal(value.value, by_hand.optimizer.state[name].value), name
+
+
+def test_steps_by_a_schedule_take_the_quick_way(monkeypatch):
+    for schedule in (schedules.Cosine(0.1, 500), lambda t: 0.1 / (1 + t), lambda t: 0.1 if t < 3 else 0.01):
+        net = trained(lm.optim.Adam(schedule), "float32")
+        net.train_step(*BATCH)
+        with monkeypatch.context() as patched:
+            patched.setattr(lm.steps, "train_step", None)  # the long way
+            for _ in range(STEPS):
+                net.train_step(*BATCH)
+        assert net.optimizer.steps == STEPS + 1
+
+
+def test_a_rate_may_be_assigned_between_steps():
+    net, by_hand = trained(lm.optim.SGD(schedules.Exponential(0.1, 0.9))), trained(lm.optim.SGD(0.0))
+    second = schedules.Step(0.2, 3)
+    for t in range(30):
+        if t == 7:
+            net.optimizer.lr = 0.05
+        if t == 11:
+            net.optimizer.lr = second
+        if t == 20:
+            net.optimizer.lr = lambda t: 0.01 * (t + 1)
+        rate = 0.1 * 0.9**t if t < 7 else 0.05 if t < 11 else float(second(t)) if t < 20 else 0.01 * (t + 1)
+        by_hand.optimizer.lr = rate
+        np.testing.assert_allclose(net.train_step(*BATCH), by_hand.train_step(*BATCH), rtol=1e-13)
+        assert net.optimizer.state["lr"].value == pytest.approx(rate, rel=1e-15)
+
+
+def test_steps_after_a_fit_and_after_a_restored_state_have_the_rates_of_their_numbers():
+    schedule = schedules.Polynomial(0.1, 50)
+    net = trained(lm.optim.SGD(schedule))
+    for count in (1, 2, 3):
+        net.train_step(*BATCH)
+        net.fit(*BATCH, batch_size=1, epochs=count, verbose=0)
+        net.train_step(*BATCH)
+        assert net.optimizer.state["lr"].value == schedule(net.optimizer.steps - 1)
+    clock = net.optimizer.state["clock"]
+    clock.value = [3.0, *clock.value[1:]]
+    net.train_step(*BATCH)
+    assert net.optimizer.state["lr"].value == schedule(3)
+
+
+def test_a_function_of_one_step_is_asked_for_no_other():
+    rate, asked = [0.1], []
+
+    def schedule(t):
+        asked.append(int(t))  # no array is an int
+        return rate[0]
+
+    net = trained(lm.optim.SGD(schedule))
+    for t in range(5):
+        rate[0] = 0.1 * t
+        net.train_step(*BATCH)
+        assert net.optimizer.state["lr"].value == 0.1 * t
+    assert max(asked) == 4
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, "exception"])
+def test_a_fault_to_come_stops_the_step_that_it_is_of(bad):
+    def schedule(t):
+        if bad == "exception" and np.max(t) >= 5:
+            raise LookupError("mine")
+        return np.where(t >= 5, bad, 0.1) if bad != "exception" else 0.1 + 0 * t
+
+    net = trained(lm.optim.SGD(schedule))
+    for _ in range(5):
+        net.train_step(*BATCH)
+    before = net.parameters["dense_1.weight"]
+    with pytest.raises((ValueError, LookupError), match="at step 5|mine"):
+        net.train_step(*BATCH)
+    assert net.optimizer.steps == 5 and np.array_equal(before, net.parameters["dense_1.weight"])
+    net.optimizer.lr = 0.1
+    net.train_step(*BATCH)
+
+
 MISTAKES = {
     "lr to be a number >= 0, got -1": lambda: schedules.Step(-1, 3),
     "every >= 1, got 0": lambda: schedules.Step(0.1, 0),
@@ -149,8 +302,9 @@ MISTAKES = {
     "start to be a number in [0, 1], got 2": lambda: schedules.Warmup(0.1, 10, start=2),
     "step numbers >= 0, got -1": lambda: schedules.Constant(0.1)([-1, 0]),
     "a rate or a schedule, got the name 'Step'": lambda: schedules.get("Step"),
-    "(3,) rates from": lambda: schedules.get(lambda t: 0.1)([0, 1, 2]),
-    "rates from": lambda: schedules.get(lambda t: 0.1 if t < 5 else 0.01)([0, 1, 2]),
+    "a rate for each step from": lambda: schedules.get(lambda t: [0.1, 0.2])([0, 1, 2]),
+    "rates from": lambda: schedules.get(lambda t: None)([0, 1, 2]),
+    "finite rates >= 0 from": lambda: schedules.get(lambda t: -0.1 if t > 1 else 0.1)([0, 1, 2]),
     "a rate or a schedule, got the class Cosine; pass lm.schedules.Cosine(...)": lambda: schedules.get(schedules.Cosine),
     "a function of step numbers, got 3": lambda: schedules.Function(3),
 }

@@ -159,7 +159,14 @@ void register_program(py::module_& m) {
       .def("run", run, py::arg("arrays"), py::arg("guarded") = false)
       .def_property_readonly("single", quick_single)
       .def("predictor", quick_predictor, py::arg("most_rows"))
-      .def("trainer", quick_trainer, py::arg("dtype"), py::arg("ndim"), py::arg("classes").none(true) = py::none())
+      .def(
+          "trainer",
+          [](const py::object& program, const py::dtype& dtype, int ndim, std::optional<int64_t> classes,
+             std::shared_ptr<graph::Variable> rate, std::shared_ptr<graph::Variable> clock) {
+            return quick_trainer(program, dtype, ndim, classes, {std::move(rate), std::move(clock)});
+          },
+          py::arg("dtype"), py::arg("ndim"), py::arg("classes").none(true) = py::none(), py::arg("rate").none(true) = py::none(),
+          py::arg("clock").none(true) = py::none())
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
       .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),
            py::arg("rate") = py::none(), py::arg("rates") = py::none(), py::arg("collect") = py::none(),

@@ -19,6 +19,7 @@ struct Quick {
   py::object dtype = {};
   int ndim = 0;
   std::optional<int64_t> classes = {};
+  Schedule schedule = {};
 };
 
 thread_local std::exception_ptr caught;
@@ -79,10 +80,32 @@ PyObject* predict(PyObject* self, PyObject* const* values, Py_ssize_t n) {
   return single(self, values, n);
 }
 
+// Rates of consecutive steps, as a call passes them.
+struct Rates {
+  const double* values = nullptr;
+  int64_t count = 0, first = 0;
+
+  // Puts that of the next step in its place; false, and nothing was done, where it is not among them. The caller has the turn.
+  bool set(const Schedule& schedule) const {
+    const auto i = static_cast<int64_t>(*reinterpret_cast<const double*>(schedule.clock->data())) - first;
+    if (i < 0 || i >= count) return false;
+    *reinterpret_cast<double*>(schedule.rate->data()) = values[i];
+    return true;
+  }
+};
+
+Rates rates_of(PyObject* values, PyObject* first) {
+  const auto array = py::reinterpret_borrow<py::array_t<double>>(values);
+  check(py::isinstance<py::array_t<double, py::array::c_style>>(array) && array.ndim() == 1,
+        "[trainer] expected the rates as a dense vector of float64");
+  return {array.data(), array.size(), py::reinterpret_borrow<py::object>(first).cast<int64_t>()};
+}
+
 PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
   const Quick& quick = quick_of(self);
-  const auto* x = n == 2 ? exact(values[0]) : nullptr;
-  const auto* y = n == 2 ? exact(values[1]) : nullptr;
+  const bool scheduled = n == 4 && quick.schedule.rate;
+  const auto* x = n == 2 || scheduled ? exact(values[0]) : nullptr;
+  const auto* y = n == 2 || scheduled ? exact(values[1]) : nullptr;
   if (x == nullptr || y == nullptr || !is_usual(quick.program, 0, values[0], x) || !is_usual(quick.program, 1, values[1], y))
     Py_RETURN_NONE;
   if (y->descr != quick.dtype.ptr() || y->nd != quick.ndim) Py_RETURN_NONE;
@@ -96,8 +119,10 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
       for (int axis = 0; axis < y->nd; ++axis) size *= y->dimensions[axis];
       if (!std::all_of(numbers, numbers + size, [&](int64_t k) { return k >= 0 && k < *quick.classes; })) Py_RETURN_NONE;
     }
+    const Rates rates = scheduled ? rates_of(values[2], values[3]) : Rates();
     Lock lock(program);
     call.bind(program);
+    if (scheduled && !rates.set(quick.schedule)) Py_RETURN_NONE;
     double number = 0;  // room for both precisions
     void* output = &number;
     run_freely(program, lock, call.inputs(), &output, false);
@@ -127,13 +152,19 @@ py::object quick_predictor(const py::object& program, int64_t most_rows) {
   return function(definition, {program, program.cast<Program&>(), most_rows});
 }
 
-py::object quick_trainer(const py::object& program, const py::dtype& dtype, int ndim, std::optional<int64_t> classes) {
-  static PyMethodDef definition = method<train>("train", "f(x, y) -> the loss, or None where x or y is of another kind.");
+py::object quick_trainer(const py::object& program, const py::dtype& dtype, int ndim, std::optional<int64_t> classes,
+                         Schedule schedule) {
+  static PyMethodDef definition = method<train>(
+      "train", "f(x, y[, rates, first]) -> the loss, or None where x or y is of another kind, or the step has no rate.");
   auto& core = program.cast<Program&>();
   check(core.input_count() == 2 && core.output_count() == 1 && core.output_rank(0) == 0,
         "[trainer] expected a program of two arrays with one scalar output");
   check(!classes || core.input_type(1).dtype == DType::int64, "[trainer] class numbers are int64");
-  return function(definition, {program, core, 0, dtype, ndim, classes});
+  for (const auto& variable : {schedule.rate, schedule.clock})
+    check(!variable || (variable->dtype == DType::float64 && variable->bytes() > 0),
+          "[trainer] expected rate and clock in float64");
+  check(!schedule.rate == !schedule.clock, "[trainer] expected a clock beside the rate");
+  return function(definition, {program, core, 0, dtype, ndim, classes, std::move(schedule)});
 }
 
 }  // namespace lamina::bindings

@@ -314,10 +314,9 @@ class Model:
         """
         if self._fast_step is not None and sample_weight is None:
             run, optimizer = self._fast_step
-            if optimizer.has_constant_rate:
-                fast_loss = run(x, y)
-                if fast_loss is not None:
-                    return fast_loss
+            fast_loss = run(x, y) if optimizer.has_constant_rate else self._fast_step.scheduled(x, y)
+            if fast_loss is not None:
+                return fast_loss
         loss, self._fast_step = steps.train_step(self, x, y, sample_weight)
         return loss
 

@@ -4,6 +4,10 @@
 A schedule is a function of step numbers: an array of them (0 is the first update) -> an array of rates. A step is one batch, never
 an epoch: with n samples an epoch has ceil(n / batch_size) steps. The formulas are PyTorch's, in closed form. `lr` is the rate to
 begin with, >= 0, unless a class says otherwise; an argument outside its bounds is a ValueError in every class.
+
+One of your own is a function, `optim.Adam(lambda t: 0.1 / (1 + t))`, or a subclass of `Schedule`. It is called with an array of
+steps; where it does not work with one, as `lambda t: 0.1 if t < 3 else 0.01`, step by step, which takes longer. It should depend on
+the step alone: with an array it is asked ahead of training, for a whole epoch or for hundreds of steps.
 """
 
 from __future__ import annotations
@@ -18,12 +22,16 @@ from lamina.config import Configured, from_plain
 
 Array = np.ndarray[Any, Any]
 
+AHEAD = 256  # steps that are evaluated at once: a schedule takes some 20 us whatever their number, a small network's step 3
+
 
 class Schedule(Configured):
-    """Base class. A subclass gives `rate(t)`: float64 step numbers -> rates; a number gives a number.
+    """Base class. A subclass gives `rate(t)`: float64 step numbers -> rates. Called with a number, a schedule gives a number.
 
-    Errors: ValueError for step numbers below 0, and where `rate` gives another shape than its steps', or a rate that is negative or
-    not finite; TypeError where it gives no real numbers.
+    `rate` gets an array, also for a single step; or one step after the other where it fails for arrays or gives another shape.
+
+    Errors: ValueError for step numbers below 0, and where `rate` gives no single rate for a step, or one that is negative or not
+    finite; TypeError where it gives no real numbers.
 
     >>> class Root(lm.schedules.Schedule):
     ...     def rate(self, t):
@@ -32,19 +40,17 @@ class Schedule(Configured):
     array([0.1 , 0.05])
     """
 
+    _takes_arrays = True  # False once it has failed for one
+
     def __call__(self, steps: Any) -> Array:
         t = np.asarray(steps, dtype=np.float64)
         if t.size and not t.min() >= 0:
             raise ValueError(f"[{self!r}] expected step numbers >= 0, got {t.min():g}; the first update is step 0")
-        rates = np.asarray(self.rate(t))
+        together = self._together(t)
+        rates = self._one_by_one(t) if together is None else together
         if rates.dtype.kind not in "biuf":
             raise TypeError(f"[schedules] expected rates from {self!r}, got {rates!r:.60}; return an array of real numbers")
-        if rates.shape != t.shape:
-            raise ValueError(
-                f"[schedules] expected {t.shape} rates from {self!r}, got {rates.shape}; it is called with an array of steps: use "
-                "np.where instead of if, and np.full_like(t, rate) for a constant"
-            )
-        if rates.size and not (rates.min() >= 0 and rates.max() < np.inf):  # False for NaN, too
+        if not _in_bounds(rates):
             first = np.flatnonzero(~((rates >= 0) & (rates < np.inf)))[0]
             raise ValueError(
                 f"[schedules] expected finite rates >= 0 from {self!r}, got {rates.flat[first]:g} at step {t.flat[first]:g}; keep "
@@ -52,9 +58,46 @@ class Schedule(Configured):
             )
         return rates.astype(np.float64, copy=False)
 
+    def ahead(self, step: int) -> Array:
+        """The rates of this step and of those after it, as many as can be told at once without a fault in one that is to come."""
+        t = np.arange(step, step + AHEAD, dtype=np.float64)
+        rates = self._together(t)
+        fine = rates is not None and rates.dtype.kind in "biuf" and _in_bounds(rates)
+        return rates.astype(np.float64, copy=False) if rates is not None and fine else self(t[:1])
+
     def rate(self, t: Array) -> Array:
         """The rates at the steps `t` (float64, any shape)."""
         raise TypeError(f"[{type(self).__name__}] expected a method rate(t)")
+
+    def _together(self, t: Array) -> Array | None:
+        """The rates of an array of steps by one call; None where `rate` does not take arrays."""
+        if self._takes_arrays:
+            # Of one element NumPy lets pass what it refuses of more, `if` and `int`; and a power may have another last bit.
+            asked = np.repeat(t, 2) if t.size == 1 else t
+            try:
+                rates = np.asarray(self.rate(asked))
+            except Exception:  # whatever a number's code does with an array; by itself, a step says what is wrong with it
+                rates = None
+            if rates is not None and rates.shape == asked.shape:
+                return rates if asked is t else np.reshape(rates[:1], t.shape)
+            self._takes_arrays = False
+        return None
+
+    def _one_by_one(self, t: Array) -> Array:
+        rates: list[Array] = []
+        for step in t.flat:
+            rates.append(np.asarray(self.rate(np.asarray(step))))
+            if rates[-1].shape != ():
+                raise ValueError(
+                    f"[schedules] expected a rate for each step from {self!r}, got shape {rates[-1].shape} for step {step:g}; "
+                    "return as many numbers as steps come in"
+                )
+        together: Array = np.array(rates).reshape(t.shape)
+        return together
+
+
+def _in_bounds(rates: Array) -> bool:
+    return not rates.size or bool(rates.min() >= 0 and rates.max() < np.inf)  # False for NaN, too
 
 
 class Constant(Schedule):
@@ -253,10 +296,14 @@ class Warmup(Schedule):
 
 
 class Function(Schedule):
-    """A rate of one's own: `function(steps)`, float64 step numbers -> rates of the same shape (else ValueError).
+    """A rate of one's own: `function(steps)`, float64 step numbers -> rates of the same shape; or one step -> its rate.
+
+    A function that fails for an array of steps, or gives another shape, is called step by step.
 
     >>> Function(lambda t: 0.1 / (1 + t))([0, 1])
     array([0.1 , 0.05])
+    >>> Function(lambda t: 0.1 if t < 3 else 0.01)([2, 3])
+    array([0.1 , 0.01])
     """
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
@@ -265,15 +312,7 @@ class Function(Schedule):
         self.function = function
 
     def rate(self, t: Array) -> Array:
-        try:
-            return np.asarray(self.function(t))
-        except ValueError as error:
-            if "truth value" not in str(error):
-                raise
-            raise ValueError(
-                f"[schedules] expected rates from {self.function!r}, got a condition on an array ({error}); "
-                "it is called with an array of steps: use np.where instead of if"
-            ) from error
+        return np.asarray(self.function(t))
 
 
 CLASSES: dict[str, type[Schedule]] = {

@@ -52,8 +52,15 @@ def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
 class FastStep(NamedTuple):
     """A training program that arrays like those of the last step can go to without another look; the core checks their shapes."""
 
-    run: Callable[[Any, Any], float | None]  # None, and nothing was done, where they are not alike
-    optimizer: Optimizer  # has to have a constant rate
+    run: Callable[..., float | None]  # (x, y[, rates, first]); None, and nothing was done, where arrays or step are not alike
+    optimizer: Optimizer
+
+    def scheduled(self, x: Any, y: Any) -> float | None:
+        """`run` at the rate that the schedule has for this step."""
+        loss = self.run(x, y, *self.optimizer.ahead)
+        if loss is None and self.optimizer.look_ahead():
+            return self.run(x, y, *self.optimizer.ahead)
+        return loss
 
 
 def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, FastStep | None]:
@@ -64,10 +71,10 @@ def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple
 
 
 def fast_step(model: Model, y: Any, targets: tuple[Target, ...]) -> FastStep | None:
-    """The quick way for batches with a target like `y`: where one array goes to one input as it is, at a constant rate."""
+    """The quick way for batches with a target like `y`: where one array goes to one input as it is."""
     objective = model.objective
     one_to_one = len(model.inputs) == len(targets) == 1 and type(y) is np.ndarray and y.ndim == len(targets[0].shape) + 1
-    if not one_to_one or not objective.optimizer.has_constant_rate:
+    if not one_to_one:
         return None
     classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
     if targets[0].dtype == "int64":
@@ -77,7 +84,9 @@ def fast_step(model: Model, y: Any, targets: tuple[Target, ...]) -> FastStep | N
         classes = units if isinstance(units, int) and not isinstance(objective.losses[0], FunctionLoss) else None
     elif y.dtype.kind != "f":
         return None
-    run = model.programs.train(Task(targets)).trainer(y.dtype, y.ndim, classes)
+    state = objective.optimizer.state
+    program = model.programs.train(Task(targets))
+    run = program.trainer(y.dtype, y.ndim, classes, state["lr"].variable, state["clock"].variable)
     return FastStep(run, objective.optimizer)
 
 
@@ -95,9 +104,7 @@ def step(model: Model, batch: Data, targets: tuple[Target, ...], *, collect: boo
     `guarded`: a loss that is not finite ends the step before its update; the outputs then mean nothing.
     """
     program = model.programs.train(Task(targets, batch.weight is not None, collect))
-    optimizer = model.objective.optimizer
-    if not optimizer.has_constant_rate:
-        optimizer.state["lr"].value = optimizer.rate(optimizer.steps)
+    model.objective.optimizer.set_rate()
     return list(program.run(feed_list(batch), guarded))
 
 

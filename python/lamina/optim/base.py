@@ -45,6 +45,7 @@ class Optimizer(Configured):
 
     state: dict[str, Parameter]
     has_constant_rate: bool  # whether `lr` is a number: nothing has to be told to a program before a step
+    ahead: tuple[Array, int]  # the schedule's rates for steps to come, as far as they are evaluated, and the number of the first
 
     def __init__(
         self, lr: Rate = 1e-3, *, weight_decay: float = 0.0, clip_norm: float | None = None, clip_value: float | None = None
@@ -71,12 +72,32 @@ class Optimizer(Configured):
         self._schedule = schedules.get(lr if given else self._number("lr", lr, 0))
         self._lr = self._schedule.lr if isinstance(self._schedule, schedules.Constant) else self._schedule
         self.has_constant_rate = self._lr is not self._schedule
+        self.ahead = np.empty(0), 0
         if "lr" in self.state:
             self.state["lr"].value = self.rate(self.steps)
 
     def rate(self, steps: Any) -> Array:
         """The learning rate at each of the given steps; 0 is the first update."""
         return self._schedule(steps)
+
+    def look_ahead(self) -> bool:
+        """Evaluates the schedule for the next step and some after it, unless `ahead` has it already; whether it had to."""
+        before = self.ahead
+        return self._ahead_of(self.steps) is not before
+
+    def set_rate(self) -> None:
+        """Puts the next step's rate in its place, where a schedule changes it."""
+        if not self.has_constant_rate:
+            step = self.steps
+            rates, first = self._ahead_of(step)
+            self.state["lr"].value = rates[step - first]
+
+    def _ahead_of(self, step: int) -> tuple[Array, int]:
+        """`ahead` with that step in it."""
+        rates, first = ahead = self.ahead
+        if not first <= step < first + len(rates):
+            ahead = self.ahead = self._schedule.ahead(step), step
+        return ahead
 
     @property
     def steps(self) -> int:
