@@ -508,3 +508,29 @@ def test_an_exception_in_a_users_loss_passes_through():
         net.train_step(X, X[:, :3])
     net.compile("mse", "sgd")
     assert np.isfinite(net.train_step(X, X[:, :3]))
+
+
+FAMILIES = [lm.activations, lm.initializers, lm.losses, lm.metrics, lm.optim, lm.schedules]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda module: module.__name__)
+def test_names_are_told_and_taken_in_any_case(family):
+    names = family.names()
+    assert isinstance(names, list) and len(names) > 5 and all(isinstance(name, str) for name in names)
+    assert len({name.lower() for name in names}) == len(names)
+    for name in names:
+        found = []
+        for written in (name, name.upper(), name.lower(), name.title()):
+            try:
+                found.append(repr(family.get(written)))
+            except TypeError as error:  # a schedule, or `constant`, has no value without arguments
+                found.append(str(error).partition(";")[2])
+        assert len(set(found)) == 1, found
+    with pytest.raises(ValueError, match=rf"unknown name .*{names[0]}"):
+        family.get("no such name")
+
+
+def test_a_network_made_by_names_in_any_case():
+    net = lm.Sequential(lm.Dense(3, "ReLU", weight_init="He_Normal"), lm.Dense(1), seed=0).compile("MSE", "ADAM", ["MAE", "R2"])
+    other = lm.Sequential(lm.Dense(3, "relu", weight_init="he_normal"), lm.Dense(1), seed=0).compile("mse", "adam", ["mae", "r2"])
+    assert net.fit(X, X[:, :1], verbose=0).last() == other.fit(X, X[:, :1], verbose=0).last()

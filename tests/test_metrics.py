@@ -461,7 +461,7 @@ def test_a_name_with_the_outputs_before_it_is_looked_at_as_a_whole():
 
 
 def test_name_of_and_direction():
-    assert metrics.name_of("r2") == "r2"
+    assert metrics.name_of("r2") == metrics.name_of("R2") == "r2" and metrics.get("MAE") is metrics.mae
     assert metrics.name_of(functools.partial(metrics.top_k, k=3)) == "top_k"
     for name in metrics.names():
         better = None if name == "confusion_matrix" else "min" if name in ("mae", "mse") else "max"

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lamina import checks, names, ops
+from lamina import checks, ops
+from lamina import names as _names
 
 Activation = Callable[[Any], Any]
 
@@ -229,6 +230,15 @@ FUNCTIONS: dict[str, Activation] = {f.__name__: f for f in (
 # fmt: on
 
 
+def names() -> list[str]:
+    """The names of all activations.
+
+    >>> "relu" in names()
+    True
+    """
+    return list(FUNCTIONS)
+
+
 def get(activation: str | Activation | None) -> Activation:
     """The function behind a name; a function stays as it is, None is `linear`.
 
@@ -238,7 +248,7 @@ def get(activation: str | Activation | None) -> Activation:
     if activation is None:
         return linear
     if isinstance(activation, str):
-        return names.lookup("activations", activation, FUNCTIONS)
+        return _names.anycase("activations", activation, FUNCTIONS)
     if callable(activation) and not isinstance(activation, type):
         return activation
     raise TypeError(

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, names
+from lamina import checks
+from lamina import names as _names
 from lamina.config import Configured, from_plain
 
 Array = np.ndarray[Any, Any]
@@ -40,7 +41,7 @@ def gain(nonlinearity: str | float) -> float:
     1.6666666666666667
     """
     if isinstance(nonlinearity, str):
-        return names.lookup("initializers.gain", nonlinearity, GAINS)
+        return _names.anycase("initializers.gain", nonlinearity, GAINS)
     return checks.number("initializers", "gain", nonlinearity, 0, open_low=True)
 
 
@@ -274,6 +275,15 @@ CLASSES: dict[str, type[Initializer]] = {c.__name__: c for c in (
 AnyInitializer = str | Initializer | type[Initializer] | dict[str, Any] | Callable[..., Array]
 
 
+def names() -> list[str]:
+    """The names of all initializers.
+
+    >>> "he_normal" in names()
+    True
+    """
+    return list(CLASSES)
+
+
 def get(init: AnyInitializer) -> Callable[..., Array]:
     """The initializer behind a name, a class, a `plain` dict; an object or function (shape, rng, dtype) -> array stays as it is.
 
@@ -281,7 +291,7 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
     he_normal()
     """
     if isinstance(init, str):
-        init = names.lookup("initializers", init, CLASSES)
+        init = _names.anycase("initializers", init, CLASSES)
     if isinstance(init, dict):
         return from_plain("initializers", init, CLASSES)
     if isinstance(init, type) and issubclass(init, Initializer):

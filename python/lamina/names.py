@@ -39,12 +39,31 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> ValueError:
 def lookup(where: str, name: Any, table: Mapping[str, T]) -> T:
     """`table[name]`, or the error of `unknown`.
 
-    >>> lookup("optim", "adam", {"adam": 1})
+    >>> lookup("parameters", "dense_1.bias", {"dense_1.bias": 1})
     1
     """
     if not isinstance(name, str) or name not in table:
         raise unknown(where, name, table)
     return table[name]
+
+
+def anycase(where: str, name: str, table: Mapping[str, T]) -> T:
+    """As `lookup`, in whatever case the name is written: for what a user calls by a word, a loss, an optimizer, an activation.
+
+    >>> anycase("optim", "Adam", {"adam": 1})
+    1
+    """
+    return lookup(where, canonical(name, table), table)
+
+
+def canonical(name: str, table: Iterable[str]) -> str:
+    """The known name that differs from this one by case at most; the name itself where none does.
+
+    >>> canonical("MAE", ["mse", "mae"]), canonical("cost", ["mse", "mae"])
+    ('mae', 'cost')
+    """
+    known = list(table)
+    return name if name in known else {key.lower(): key for key in known}.get(name.lower(), name)
 
 
 class Named(Mapping[str, T]):

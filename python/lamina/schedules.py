@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, names
+from lamina import checks
+from lamina import names as _names
 from lamina.config import Configured, from_plain
 
 Array = np.ndarray[Any, Any]
@@ -320,6 +321,15 @@ CLASSES: dict[str, type[Schedule]] = {
 }
 
 
+def names() -> list[str]:
+    """The names of all schedules, which are those of their classes.
+
+    >>> "Cosine" in names()
+    True
+    """
+    return list(CLASSES)
+
+
 def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Schedule:
     """The schedule behind a number, a function of step numbers, a `plain` dict; a schedule stays as it is.
 
@@ -331,11 +341,10 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
     if isinstance(lr, dict):
         return from_plain("schedules", lr, CLASSES)
     if isinstance(lr, str):
-        raise (
-            names.unknown("schedules", lr, CLASSES)
-            if lr not in CLASSES
-            else TypeError(f"[schedules] expected a rate or a schedule, got the name {lr!r}; pass lm.schedules.{lr}(...)")
-        )
+        name = _names.canonical(lr, CLASSES)
+        if name not in CLASSES:
+            raise _names.unknown("schedules", lr, CLASSES)
+        raise TypeError(f"[schedules] expected a rate or a schedule, got the name {lr!r}; pass lm.schedules.{name}(...)")
     if isinstance(lr, type) and issubclass(lr, Schedule):
         raise TypeError(
             f"[schedules] expected a rate or a schedule, got the class {lr.__name__}; pass lm.schedules.{lr.__name__}(...)"

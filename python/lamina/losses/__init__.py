@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lamina import names
+from lamina import names as _names
 from lamina.config import from_plain
 from lamina.losses.base import FunctionLoss, Loss
 from lamina.losses.classification import BinaryCrossEntropy, CrossEntropy, Focal
@@ -44,6 +44,7 @@ __all__ = [
     "log_cosh",
     "mae",
     "mse",
+    "names",
     "poisson_nll",
     "quantile",
     "smooth_l1",
@@ -73,6 +74,15 @@ CLASSES: dict[str, type[Loss]] = {type(loss).__name__: type(loss) for loss in LO
 AnyLoss = str | Loss | type[Loss] | dict[str, Any] | Callable[[Any, Any], Any]
 
 
+def names() -> list[str]:
+    """The names of all losses.
+
+    >>> "huber" in names()
+    True
+    """
+    return list(LOSSES)
+
+
 def get(loss: AnyLoss) -> Loss:
     """The loss behind a name, a class, a function of (pred, target), a `plain` dict; a loss stays as it is.
 
@@ -80,7 +90,7 @@ def get(loss: AnyLoss) -> Loss:
     MSE()
     """
     if isinstance(loss, str):
-        return names.lookup("losses", loss, LOSSES)
+        return _names.anycase("losses", loss, LOSSES)
     if isinstance(loss, dict):
         return from_plain("losses", loss, CLASSES)
     if isinstance(loss, type) and issubclass(loss, Loss):

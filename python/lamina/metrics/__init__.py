@@ -18,7 +18,7 @@ from typing import Any
 
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
 from lamina.metrics.regression import mae, mse, r2
-from lamina.names import lookup
+from lamina.names import anycase, canonical
 
 __all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mse", "name_of", "names"]
 __all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]
@@ -30,13 +30,13 @@ _BY_NAME = {metric.__name__: metric for metric in _ALL}
 _SMALLER_IS_BETTER = ("mae", "mse")
 
 
-def names() -> tuple[str, ...]:
-    """The names that `get` knows.
+def names() -> list[str]:
+    """The names of all metrics.
 
     >>> "accuracy" in lm.metrics.names()
     True
     """
-    return tuple(_BY_NAME)
+    return list(_BY_NAME)
 
 
 def get(metric: str | Metric) -> Metric:
@@ -48,7 +48,7 @@ def get(metric: str | Metric) -> Metric:
     True
     """
     if isinstance(metric, str):
-        return lookup("metrics", metric, _BY_NAME)
+        return anycase("metrics", metric, _BY_NAME)
     if not callable(metric):
         raise TypeError(f"[metrics] expected a name or a function, got {metric!r}; pass one of {', '.join(names())}")
     return metric
@@ -61,7 +61,7 @@ def name_of(metric: str | Metric) -> str:
     'f1'
     """
     if isinstance(metric, str):
-        return metric
+        return canonical(metric, _BY_NAME)
     inner = metric if hasattr(metric, "__name__") else getattr(metric, "func", metric)
     return str(getattr(inner, "__name__", type(inner).__name__))
 

@@ -59,7 +59,7 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
     Adam()
     """
     if isinstance(optimizer, str):
-        return _names.lookup("optim", optimizer.lower(), OPTIMIZERS)()
+        return _names.anycase("optim", optimizer, OPTIMIZERS)()
     if isinstance(optimizer, dict):
         return from_plain("optim", optimizer, {c.__name__: c for c in OPTIMIZERS.values()})
     if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
