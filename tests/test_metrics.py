@@ -401,6 +401,94 @@ def test_what_the_loss_ignores_is_no_part_of_a_metric(steps, weighted, rng):
     assert history.names() == ["loss", "accuracy", "f1", "val_loss", "val_accuracy", "val_f1"]
 
 
+MASKED = {"columns": (20, 3), "one column": (20, 1), "sequences": (20, 2, 3)}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("shape", MASKED)
+def test_targets_that_the_loss_masks_are_no_part_of_a_metric(shape, weighted, rng):
+    size = MASKED[shape]
+    x, y = rng.standard_normal((*size[:-1], 4)), rng.standard_normal(size)
+    y[rng.random(size) < 0.3] = np.nan
+    y[3] = np.nan
+    weight = rng.random(20) if weighted else None
+    net = lm.Sequential(lm.Dense(size[-1]), seed=0, dtype="float64")
+    net.compile(lm.losses.MSE(mask_nan=True), "sgd", ["mae", "mse", "r2"])
+    figures, prediction, there = net.evaluate(x, y, sample_weight=weight), net.predict(x), ~np.isnan(y)
+    each = np.broadcast_to((np.ones(20) if weight is None else weight).reshape(-1, *[1] * (y.ndim - 1)), size)
+    assert figures["mse"] == pytest.approx(figures["loss"], rel=1e-12)
+    assert figures["mae"] == pytest.approx(np.average(abs(prediction - y)[there], weights=each[there]), rel=1e-12)
+    columns = [(y.reshape(20, -1)[:, k], prediction.reshape(20, -1)[:, k]) for k in range(y[0].size)]
+    alone = [metrics.r2(t[~np.isnan(t)], p[~np.isnan(t)], None if weight is None else weight[~np.isnan(t)]) for t, p in columns]
+    assert figures["r2"] == pytest.approx(np.mean(alone), rel=1e-12)
+    batches = [(x[i : i + 7], y[i : i + 7], *(() if weight is None else (weight[i : i + 7],))) for i in range(0, 20, 7)]
+    for given in ({"x": x, "y": y, "sample_weight": weight}, {"x": batches}):
+        history = net.fit(**given, validation_data=(x, y), verbose=0)
+        assert all(np.isfinite(history[name]).all() for name in history.names()) and "val_r2" in history
+
+
+def test_a_metric_of_ones_own_gets_the_samples_that_have_a_target(rng):
+    x, seen = rng.standard_normal((6, 2)), []
+
+    def own(y_true, y_pred, sample_weight=None):
+        seen.append((y_true.copy(), None if sample_weight is None else sample_weight.copy()))
+        return float(len(y_pred))
+
+    y = np.array([[1.0, 2.0], [np.nan, np.nan], [3.0, np.nan], [4.0, 5.0], [np.nan, np.nan], [6.0, 7.0]])
+    net = lm.Sequential(lm.Dense(2), seed=0).compile(lm.losses.MAE(mask_nan=True), "sgd", own)
+    assert net.evaluate(x, y)["own"] == net.evaluate(x, y, sample_weight=np.arange(1.0, 7))["own"] == 4
+    for y_true, _ in seen:
+        np.testing.assert_array_equal(y_true, y[[0, 2, 3, 5]])
+    assert seen[0][1] is None and seen[1][1].tolist() == [1, 3, 4, 6]
+
+
+@pytest.mark.parametrize("loss", [lm.losses.MSE(mask_nan=True), lm.losses.CrossEntropy(ignore_index=-1)], ids=repr)
+def test_where_nothing_counts_there_is_no_figure(loss):
+    masked = hasattr(loss, "mask_nan")
+    x, y = np.ones((4, 2)), np.full((4, 3), np.nan) if masked else np.full(4, -1)
+    net = lm.Sequential(lm.Dense(3), seed=0).compile(loss, "sgd", "mae" if masked else "accuracy")
+    assert all(np.isnan(value) for value in net.evaluate(x, y).values())
+    assert not np.isfinite(net.fit(x, y, verbose=0)["mae" if masked else "accuracy"]).any()
+
+
+def test_weights_of_elements(rng):
+    y, p, w = rng.standard_normal((8, 3)), rng.standard_normal((8, 3)), rng.random((8, 3))
+    assert metrics.mae(y, p, w) == pytest.approx(np.average(abs(y - p), weights=w), rel=1e-12)
+    assert metrics.mse(y, p, np.ones((8, 3))) == pytest.approx(metrics.mse(y, p), rel=1e-12)
+    assert metrics.r2(y, p, w) == pytest.approx(np.mean([metrics.r2(y[:, k], p[:, k], w[:, k]) for k in range(3)]), rel=1e-12)
+    w[:, 1] = 0  # a column that nothing is known of
+    assert metrics.r2(y, p, w) == pytest.approx(np.mean([metrics.r2(y[:, k], p[:, k], w[:, k]) for k in (0, 2)]), rel=1e-12)
+    for bad in (np.zeros((8, 3)), -w, np.where(w > 0, np.nan, w)):
+        with pytest.raises(ValueError, match=r"\[mae\] expected finite sample weights >= 0 that are not all 0"):
+            metrics.mae(y, p, bad)
+    with pytest.raises(ValueError, match="expected a sample_weight for each of 8 samples"):
+        metrics.mae(y, p, w[:, :2])
+
+
+@pytest.mark.parametrize("way", ["arrays", "class weights", "batches", "weighted batches", "validation", "evaluate"])
+def test_a_metric_without_weights_is_refused_where_there_are_some(way):
+    x, y, weight = np.ones((4, 2)), np.arange(4) % 2, np.arange(4.0)
+
+    def own(y_true, y_pred):
+        return 0.0
+
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("cross_entropy", "sgd", own)
+    given = {
+        "arrays": {"x": x, "y": y, "sample_weight": weight},
+        "class weights": {"x": x, "y": y, "class_weight": {0: 2.0}},
+        "batches": {"x": [(x, y)], "class_weight": {0: 2.0}},
+        "weighted batches": {"x": [(x, y, weight)]},
+        "validation": {"x": x, "y": y, "validation_data": (x, y, weight)},
+        "evaluate": {"x": x, "y": y, "sample_weight": weight},
+    }[way]
+    with pytest.raises(
+        TypeError, match=r"\[metrics\] expected a function .*sample_weight=None\) as 'own', .* got \(y_true, y_pred\)"
+    ):
+        net.evaluate(**given) if way == "evaluate" else net.fit(**given, verbose=0)
+    assert net.optimizer.steps == 0
+    assert net.fit(x, y, verbose=0)["own"] == net.evaluate(x, y)["own"] == 0
+
+
 def test_a_metric_that_does_not_fit_its_target_is_found_before_the_first_step(rng):
     x, y = rng.standard_normal((8, 3)), rng.standard_normal((8, 1))
     net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")

@@ -14,7 +14,7 @@ from lamina.arrays import check_finite, room
 from lamina.data import Batches, Data
 from lamina.objective import OutputMetric
 from lamina.programs import Target, Task
-from lamina.steps import amounts, feed_list, figures, step
+from lamina.steps import amounts, check_takes_weights, feed_list, figures, step
 from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -213,6 +213,9 @@ class BatchSource:
                 given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
             with data.within(f"batch {i}"):
                 batch, targets = self._last = with_finite_targets(self.model, given)
+            if batch.weight is not None and i == 0:
+                for name, (metric, _) in self.metrics.items():
+                    check_takes_weights(name, metric)
             amount = _amount(self.model, batch)
             shares.append(float(len(batch)) if amount is None else float(amount.sum()))
             if self.metrics:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ from lamina import checks, feed
 from lamina.arrays import room
 from lamina.data import Data
 from lamina.losses.base import FunctionLoss, Loss
-from lamina.metrics import built_in
+from lamina.metrics import Metric, built_in, of_elements
 from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
@@ -188,15 +189,41 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
     losses = model.objective.losses if model.compiled else [None] * len(predictions)
     named: dict[str, Any] = {}
     for name, (metric, k) in metrics.items():
-        y, prediction, weight = _counted(losses[k], given.y[k], predictions[k], given.weight)
-        named[name] = metric(y, prediction) if weight is None else metric(y, prediction, sample_weight=weight)
+        y, prediction, weight = _counted(losses[k], metric, given.y[k], predictions[k], given.weight)
+        if not len(y) or (weight is not None and not weight.any()):
+            named[name] = float("nan")  # nothing counts, as in the loss
+            continue
+        if weight is None:
+            named[name] = metric(y, prediction)
+        else:
+            check_takes_weights(name, metric)
+            named[name] = metric(y, prediction, sample_weight=weight)
         if not isinstance(named[name], (float, int)) and np.asarray(named[name]).dtype.kind not in "biuf":
             raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {named[name]!r}; return one")
     return named
 
 
-def _counted(loss: Loss | None, y: Array, prediction: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
-    """Targets, predictions and weights without the samples of the class that the loss leaves out."""
+def check_takes_weights(name: str, metric: Metric) -> None:
+    """TypeError for a metric that cannot be called with weights."""
+    try:
+        signature = inspect.signature(metric)
+    except ValueError:  # of a builtin that does not tell
+        return
+    try:
+        signature.bind(0, 0, sample_weight=0)
+    except TypeError:
+        raise TypeError(
+            f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name!r}, as the samples have weights, got "
+            f"{signature}; give it the parameter sample_weight, or leave the weights out"
+        ) from None
+
+
+def _counted(
+    loss: Loss | None, metric: Metric, y: Array, prediction: Array, weight: Array | None
+) -> tuple[Array, Array, Array | None]:
+    """Targets, predictions and weights without what the loss leaves out: the samples of a class, targets that are NaN."""
+    if getattr(loss, "mask_nan", False) and y.dtype.kind == "f":
+        return _without_nan(metric, y, prediction, weight)
     ignored = getattr(loss, "ignore_index", None)
     if loss is None or ignored is None or not loss.is_classes(prediction.shape, y.shape):
         return y, prediction, weight
@@ -206,8 +233,23 @@ def _counted(loss: Loss | None, y: Array, prediction: Array, weight: Array | Non
     return y[keep], prediction[keep], weight
 
 
+def _without_nan(metric: Metric, y: Array, prediction: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
+    """Without the samples that have no target; of those that have some, the others weigh 0 where the metric has such weights."""
+    there = ~np.isnan(y)
+    if there.all():
+        return y, prediction, weight
+    some = there.reshape(len(y), -1).any(axis=1)
+    y, prediction, weight, there = y[some], prediction[some], None if weight is None else weight[some], there[some]
+    if there.all() or not of_elements(metric) or y.shape != prediction.shape:
+        return y, prediction, weight
+    each = there * (1.0 if weight is None else weight.reshape(-1, *(1 for _ in y.shape[1:])))
+    return np.where(there, y, 0), np.where(there, prediction, 0), each
+
+
 def example_figures(model: Model, metrics: dict[str, OutputMetric], given: Data) -> dict[str, Any]:
-    """Our metrics on predictions of 0: one that does not fit its target says so before anything runs."""
+    """Our metrics on predictions of 0: one that does not fit its target, or its samples' weights, says so before anything runs."""
+    for name, (metric, _) in metrics.items() if given.weight is not None else ():
+        check_takes_weights(name, metric)
     ours = {name: chosen for name, chosen in metrics.items() if built_in(chosen.metric)}
     shapes: list[Any] = [t.shape[1:] for t in model.outputs]
     if not ours or not all(isinstance(size, int) for shape in shapes for size in shape):

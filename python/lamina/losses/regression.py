@@ -1,6 +1,6 @@
 """Losses on real-valued targets. pred and target have the same shape, (batch, n) mostly; the result is the mean over all elements.
 
-`mask_nan=True` leaves elements whose target is NaN out of loss and gradient. A parameter outside its bounds, and a target
+`mask_nan=True` leaves elements whose target is NaN out of loss, gradient and metrics. A parameter outside its bounds, and a target
 whose shape does not fit, is a ValueError in every class.
 """
 

@@ -6,7 +6,13 @@ because a network gives logits (0.5 for probabilities); integers and bools (n,) 
 the last count as samples. The truth: integer classes (n,) or (n, 1), or one-hot rows / probabilities (n, C), of which the largest
 counts; for one column 0 and 1, or the probability of class 1, above 1/2. Regression: two arrays of the same size and rows.
 
-Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given. Arithmetic is in float64.
+Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given; the regression metrics also
+take one weight for each element, in the shape of the truth. Arithmetic is in float64.
+
+What the loss leaves out, by `ignore_index` or `mask_nan`, `fit` and `evaluate` leave out of the metrics. With `mask_nan` that is
+each sample without a target, of all metrics; and each NaN among the targets of a sample, of the regression metrics here: a metric
+of your own is given it. The figure is NaN where nothing is left.
+
 All raise ValueError for empty data, different lengths, labels out of range and useless weights; the classification metrics also
 for NaN predictions, while in the regression metrics a NaN gives NaN.
 """
@@ -27,6 +33,7 @@ Metric = Callable[..., Any]
 
 _ALL: tuple[Metric, ...] = (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
 _BY_NAME = {metric.__name__: metric for metric in _ALL}
+_OF_ELEMENTS = (mae, mse, r2)
 _SMALLER_IS_BETTER = ("mae", "mse")
 
 
@@ -73,6 +80,15 @@ def built_in(metric: Metric) -> bool:
     (True, False)
     """
     return getattr(metric, "func", metric) in _ALL
+
+
+def of_elements(metric: Metric) -> bool:
+    """Whether it is one of ours that takes a weight for each element of the targets.
+
+    >>> of_elements(lm.metrics.mae), of_elements(lm.metrics.f1)
+    (True, False)
+    """
+    return getattr(metric, "func", metric) in _OF_ELEMENTS
 
 
 def direction(name: str) -> str | None:

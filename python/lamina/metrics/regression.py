@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lamina.metrics.values import Array, Floats, real, weights
+from lamina.metrics.values import Array, Floats, check_weights, real, weights
 
 
 def mae(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -15,7 +15,7 @@ def mae(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = 
     0.25
     """
     true, pred, weight = _regression("mae", y_true, y_pred, sample_weight)
-    return float(np.average(np.abs(pred - true).mean(axis=1), weights=weight))
+    return _mean(np.abs(pred - true), weight)
 
 
 def mse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -25,7 +25,7 @@ def mse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = 
     0.125
     """
     true, pred, weight = _regression("mse", y_true, y_pred, sample_weight)
-    return float(np.average(np.square(pred - true).mean(axis=1), weights=weight))
+    return _mean(np.square(pred - true), weight)
 
 
 def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -38,12 +38,20 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = N
     0.5
     """
     true, pred, weight = _regression("r2", y_true, y_pred, sample_weight)
+    if weight.ndim == 2:
+        columns = [(k, weight[:, k] > 0) for k in range(weight.shape[1])]
+        return float(np.mean([r2(true[rows, k], pred[rows, k], weight[rows, k]) for k, rows in columns if rows.any()]))
     left = np.average(np.square(true - pred), axis=0, weights=weight)
     total = np.average(np.square(true - np.average(true, axis=0, weights=weight)), axis=0, weights=weight)
     total[(true == true[0]).all(axis=0)] = 0.0  # rounding of the mean must not count as variance
     constant = np.where(left == 0, 1.0, np.where(np.isnan(left), np.nan, 0.0))
     each = np.where(total == 0, constant, 1 - left / np.where(total == 0, 1.0, total))
     return float(each.mean())
+
+
+def _mean(each: Floats, weight: Floats) -> float:
+    """The weighted mean over the samples, of each the mean over its outputs; or over the elements, where each has a weight."""
+    return float(np.average(each if weight.ndim == 2 else each.mean(axis=1), weights=weight))
 
 
 def _regression(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
@@ -53,7 +61,12 @@ def _regression(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight:
         raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
     if true.shape != pred.shape and _squeezed(true) != _squeezed(pred):
         raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
-    return true.reshape(n, -1), pred.reshape(n, -1), weights(where, sample_weight, n, n)
+    flat = true.reshape(n, -1), pred.reshape(n, -1)
+    if sample_weight is not None and np.ndim(sample_weight) > 1 and np.size(sample_weight) == true.size > n:
+        weight = real(where, "sample_weight", sample_weight).reshape(n, -1)
+        check_weights(where, weight)
+        return *flat, weight
+    return *flat, weights(where, sample_weight, n, n)
 
 
 def _squeezed(array: Array) -> tuple[int, ...]:

@@ -61,8 +61,13 @@ def weights(where: str, sample_weight: ArrayLike | None, n: int, rows: int) -> F
         raise ValueError(
             f"[{where}] expected a sample_weight for each of {rows} samples, got shape {weight.shape}; pass shape ({rows},)"
         )
+    check_weights(where, weight)
+    return np.repeat(weight.reshape(-1), n // weight.size)
+
+
+def check_weights(where: str, weight: Floats) -> None:
+    """Finite, not negative, and some above 0, or a ValueError."""
     if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
         raise ValueError(
             f"[{where}] expected finite sample weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}"
         )
-    return np.repeat(weight.reshape(-1), n // weight.size)
