@@ -117,6 +117,57 @@ def test_weights_of_samples_and_classes(data):
     assert not np.array_equal(a.parameters["dense_1.bias"], c.parameters["dense_1.bias"])
 
 
+@pytest.mark.parametrize("weight", [1e-320, 1e-39, 1e39])
+def test_weights_that_the_loss_cannot_hold_are_an_error(weight, data):
+    x, y = data
+    weights, match = (
+        np.full(len(x), weight),
+        r"\[weights\] expected weights of which float32 can hold the largest, .* only their ratios",
+    )
+    model = net()
+    for given in (
+        {"x": x, "y": y, "sample_weight": weights},
+        {"x": x, "y": y, "class_weight": {0: weight, 1: 0, 2: weight}},
+        {"x": x, "y": y, "validation_data": (x, y, weights)},
+        {"x": [(x, y, weights)]},
+    ):
+        with pytest.raises(ValueError, match=match):
+            model.fit(**given, verbose=0)
+    for call in (model.train_step, model.gradients):
+        with pytest.raises(ValueError, match=match):
+            call(x, y, weights)
+    with pytest.raises(ValueError, match=match):
+        model.evaluate(x, y, sample_weight=weights)
+    assert model.optimizer.steps == 0
+    model.fit(x, y, sample_weight=np.where(np.arange(len(x)) < 9, 1.0, weights if weight < 1 else 0.0), verbose=0)
+
+
+def test_a_float64_network_takes_smaller_weights(data):
+    x, y = data
+    one, other = (lm.Sequential(lm.Dense(3), seed=0, dtype="float64").compile("cross_entropy", "sgd") for _ in range(2))
+    one.fit(x, y, sample_weight=np.full(len(x), 2.0**-600), verbose=0)
+    other.fit(x, y, sample_weight=np.ones(len(x)), verbose=0)
+    assert_same(one, other)
+
+
+def test_class_weights_that_leave_nothing_are_an_error_for_arrays_and_batches(data):
+    x, y = data
+    table, match = (
+        {0: 0.0, 1: 0.0, 2: 0.0},
+        r"\[class_weight\] expected a class with a weight above 0 among the samples, got \{0: 0",
+    )
+    for given in ({"x": x, "y": y}, {"x": [(x[:50], y[:50]), (x[50:], y[50:])]}):
+        model = lm.Sequential(lm.Dense(3), seed=0).compile("cross_entropy", "sgd")
+        with pytest.raises(ValueError, match=match):
+            model.fit(**given, class_weight=table, verbose=0)
+    order = np.argsort(y, kind="stable")  # a batch without any class that counts is none
+    x, y = x[order], y[order]
+    history = lm.Sequential(lm.Dense(3), seed=0).fit(
+        [(x[y == k], y[y == k]) for k in range(3)], loss="cross_entropy", optimizer="sgd", class_weight={0: 0, 1: 0}, verbose=0
+    )
+    assert np.isfinite(history["loss"]).all()
+
+
 def test_validation_data_and_split_agree(data):
     x, y = data
     a, b = net(), net()

@@ -113,6 +113,7 @@ def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
     """The targets checked by their losses, and what the program must know of them."""
     if not given.y:
         raise ValueError("[y] expected targets, got none; pass (x, y)")
+    _check_held(given.weight, model.outputs[0].dtype)
     arrays: list[Array] = []
     targets: list[Target] = []
     for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
@@ -126,6 +127,18 @@ def _free_lengths(y: Array, output: Tensor) -> tuple[Any, ...]:
     """The target's shape without the batch axis; a length that is free in the output is free here, as in the next batch."""
     lengths = zip(y.shape[1:], (*output.shape[1:], *[0] * y.ndim), strict=False)
     return tuple(n if isinstance(free, int) else free for n, free in lengths)
+
+
+def _check_held(weight: Array | None, dtype: str) -> None:
+    """ValueError for weights that all vanish in the type that the loss is computed in, or are too large for it."""
+    if weight is None:
+        return
+    most, low, high = float(weight.max()), float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    if most and not low <= most <= high:
+        raise ValueError(
+            f"[weights] expected weights of which {dtype} can hold the largest, from {low:.3g} to {high:.3g}, got {most:g}; "
+            "multiply sample_weight or class_weight by a number: only their ratios count"
+        )
 
 
 def inputs(model: Model, x: Any) -> list[Array]:

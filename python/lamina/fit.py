@@ -17,7 +17,18 @@ from lamina.data import Batches, Data
 from lamina.history import History
 from lamina.objective import OutputMetric, named_metrics
 from lamina.progress import Progress
-from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Part, Samples, Source, check_classes, with_finite_targets
+from lamina.sources import (
+    ArraySource,
+    BatchDone,
+    BatchSource,
+    Outcome,
+    Part,
+    Samples,
+    Source,
+    check_classes,
+    no_class_counts,
+    with_finite_targets,
+)
 from lamina.steps import CHUNK, evaluate_checked, example_figures
 
 if TYPE_CHECKING:
@@ -242,9 +253,7 @@ def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
         check_classes(model, class_weight)
         given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
         if not np.any(given.weight):
-            raise ValueError(
-                f"[class_weight] expected a class with a weight above 0 among the samples, got {class_weight!r:.60}; raise one"
-            )
+            raise no_class_counts(class_weight)
     return with_finite_targets(model, given)
 
 

@@ -231,6 +231,8 @@ class BatchSource:
             if batch_done is not None:
                 batch_done(i, self._losses[-1])
             poll(i + 1)
+        if self.class_weight is not None and not any(shares):
+            raise no_class_counts(self.class_weight)
         return Outcome(np.array(self._losses), np.array(shares), self._figures(seen, self._predictions))
 
     def so_far(self) -> Part:
@@ -261,6 +263,13 @@ def check_classes(model: Model, class_weight: Any) -> None:
     unknown = [label for label in class_weight if data.class_number(label) >= max(units, 2)]
     if unknown:
         raise ValueError(f"[class_weight] expected classes from 0 to {max(units, 2) - 1}, got {unknown[0]}; leave it out")
+
+
+def no_class_counts(class_weight: Any) -> ValueError:
+    """The error where all samples are of classes whose weight is 0: there is nothing to learn from."""
+    return ValueError(
+        f"[class_weight] expected a class with a weight above 0 among the samples, got {class_weight!r:.60}; raise one"
+    )
 
 
 def with_finite_targets(model: Model, given: Data) -> Samples:
