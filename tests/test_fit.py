@@ -406,8 +406,24 @@ def test_resume_refuses_what_does_not_fit(data, tmp_path):
         net().fit(*data, epochs=2, batch_size=7, callbacks=again, resume=path, verbose=0)
     with pytest.raises(ValueError, match="callbacks"):
         net().fit(*data, epochs=2, resume=path, verbose=0)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(
+        FileNotFoundError, match=r"\[resume .*none\] expected a file that can be read, got: No such file .*; look at"
+    ):
         net().fit(*data, epochs=2, resume=tmp_path / "none", verbose=0)
+    for optimizer, got in (("adamw", "AdamW"), ("lbfgs", "LBFGS")):  # the one has a state of the same names
+        with pytest.raises(ValueError, match=rf"\[resume .*\] expected the optimizer that the file is of, Adam, got {got}; pass"):
+            net(optimizer=optimizer).fit(*data, epochs=2, callbacks=again, resume=path, verbose=0)
+    for layers, match in (
+        ([lm.Dense(5), lm.Dense(3)], r"this network, dense_1.weight of shape \(4, 5\), got dense_1.weight of shape \(4, 16\);"),
+        ([lm.Dense(16), lm.Dense(3)], "this network, no batch_norm_1.weight, got batch_norm_1.weight of shape"),
+        (
+            [lm.Dense(16), lm.BatchNorm(), lm.Dense(3), lm.Dense(3)],
+            r"this network, dense_3.weight of shape \(3, 3\), got no dense_3.weight;",
+        ),
+    ):
+        other = lm.Sequential(*layers, seed=0).compile("cross_entropy", "adam")
+        with pytest.raises(ValueError, match=rf"\[resume .*\] expected a file with the parameters of {match}"):
+            other.fit(*data, epochs=2, callbacks=again, resume=path, verbose=0)
     model.save(path)
     with pytest.raises(ValueError, match="Checkpoint"):
         net().fit(*data, epochs=2, resume=path, verbose=0)
@@ -429,7 +445,12 @@ def rewrite(path, *keys_and_value):
 
 REFUSED = {  # (what the error says, other arguments of fit, what is changed in the file)
     "settings": ("batch_size", {"batch_size": 7}, None),
-    "optimizer": ("optimizer state", {"optimizer": lm.optim.Adam(0.2)}, None),
+    "optimizer": ("expected the optimizer that the file is of, SGD, got Adam; pass", {"optimizer": lm.optim.Adam(0.2)}, None),
+    "options of the optimizer": (
+        "expected the optimizer state of SGD.* got one with .*momentum",
+        {"optimizer": lm.optim.SGD(0.2)},
+        None,
+    ),
     "callbacks": ("expected those of the checkpoint", {"callbacks": ()}, None),
     "saved network": ("Checkpoint", {}, ("extra", {})),
     "seed": ("seed", {}, ("seed", "0")),

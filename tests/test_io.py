@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import os
 import pickle
@@ -235,8 +236,16 @@ def test_a_link_is_followed(tmp_path):
 
 
 def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(
+        FileNotFoundError, match=r"\[load .*none.safetensors\] expected a file that can be read, got: No such file"
+    ) as caught:
         lm.load(tmp_path / "none.safetensors")
+    assert caught.value.errno == errno.ENOENT
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(
+        NotADirectoryError, match=r"\[load .*expected a file that can be read, got: Not a directory; pass another path"
+    ):
+        lm.load(tmp_path / "file" / "net.safetensors")
     with pytest.raises(IsADirectoryError):
         lm.load(tmp_path)
 

@@ -127,6 +127,25 @@ def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
 
 
 @contextmanager
+def reading(where: str) -> Iterator[None]:
+    """What looks for the file that `where` names fails with an error of the system's kind that says so, and what to do.
+
+    >>> with reading("load no/such.safetensors"):  # doctest: +ELLIPSIS
+    ...     open("no/such.safetensors")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: [load no/such.safetensors] expected a file that can be read, got: No such ...
+    """
+    try:
+        yield
+    except OSError as error:
+        remedy = "look at the path and the working folder" if isinstance(error, FileNotFoundError) else "pass another path"
+        made = type(error)(f"[{where}] expected a file that can be read, got: {error.strerror}; {remedy}")
+        made.errno = error.errno
+        raise made from error
+
+
+@contextmanager
 def writing(where: str, path: Any) -> Iterator[None]:
     """What writes a file to `path` fails with an error that says which, and what to do.
 

@@ -152,7 +152,8 @@ class Run:
         from lamina.io import restored
         from lamina.rebuild import damage
 
-        saved, where = restored(self.model, path), f"load {path}"
+        where = f"resume {path}"
+        saved = restored(self.model, path, where)
         state, tensors = saved.extra, saved.extra_tensors
         if not isinstance(state, dict) or "settings" not in state:
             raise ValueError(

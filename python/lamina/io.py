@@ -79,14 +79,15 @@ def load(path: str | os.PathLike[str]) -> Model:
     True
     """
     path = checks.path("load", "path", path)
-    with _opened(path) as (description, source):
-        return rebuild.build(description, source, f"load {path}")
+    where = f"load {path}"
+    with _opened(path, where) as (description, source):
+        return rebuild.build(description, source, where)
 
 
-def restored(model: Model, path: str) -> rebuild.Restored:
+def restored(model: Model, path: str, where: str) -> rebuild.Restored:
     """A file's weights, optimizer state and counters for a network of its architecture, to be written, and what `extra...` were."""
-    with _opened(path) as (description, source):
-        return rebuild.restored(model, description, source, f"load {path}")
+    with _opened(path, where) as (description, source):
+        return rebuild.restored(model, description, source, where)
 
 
 def to_bytes(model: Model) -> bytes:
@@ -135,14 +136,14 @@ class FileSource:
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[tuple[dict[str, Any], Source]]:
-    where = f"load {path}"
-    mode = os.stat(path).st_mode  # a file that is missing or may not be read: Python's own error, before any other
+def _opened(path: str, where: str) -> Iterator[tuple[dict[str, Any], Source]]:
+    with checks.reading(where):
+        mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"[{where}] expected a file, got a folder")
     if not stat.S_ISREG(mode):
         raise ValueError(f"[{where}] expected a file, got a device or a pipe")
-    with open(path, "rb") as start:
+    with checks.reading(where), open(path, "rb") as start:
         _check_header(where, start.read(8))
     try:
         with safe_open(path, framework="numpy") as file:

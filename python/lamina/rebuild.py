@@ -17,6 +17,7 @@ from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES
 from lamina.layers import Layer, LayerCall
 from lamina.linalg.host import RULES
 from lamina.model import Model
+from lamina.optim import Optimizer
 from lamina.sequential import Sequential
 from lamina.tensor import Parameter, Tensor, placeholder
 
@@ -28,6 +29,10 @@ Values = list[tuple[Parameter, Array]]  # what is to be written, and where
 MOST_AXES = 64  # of a tensor, as the core has it
 MOST_LEVELS = 250  # of calls within calls: Python's own limit comes before
 MOST_TEXT = 500  # characters of an error that may quote what a file holds
+
+
+class Misfit(ValueError):
+    """A file may be sound, and not that of the network which is to take it up."""
 
 
 def build(description: Json, source: Source, where: str, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:
@@ -87,17 +92,15 @@ def restored(model: Model, description: Json, source: Source, where: str) -> Res
             (first, *_) = description["inputs"].values()
             item = description["nodes"][first]
             cast(Sequential, model).build(item["shape"][1:], dtype=item["dtype"])
+        _check_architecture(model, description)
+        _check_optimizer(model.optimizer, description)
         values = {item["name"]: source.get(item["name"]) for item in description["parameters"]}
-        if set(values) != set(model.parameters):
-            raise ValueError(
-                f"expected the parameters {sorted(model.parameters)}, got {sorted(values)}; give the network its own file"
-            )
         extra = {
             group: {name: source.get(extra_name(group, name)) for name in arrays}
             for group, arrays in description.get("extra_tensors", {}).items()
         }
         seed, epochs_done = (checks.integer("load", name, description[name], 0, checks.UINT64) for name in ("seed", "epochs_done"))
-        fitting = _fitting(model.wiring.parameters, values) + _state(model, description, source)
+        fitting = _fitting(model.wiring.parameters, values) + _state(model, description, source, Misfit)
         return Restored(model, fitting, seed, epochs_done, description.get("extra"), extra)
 
 
@@ -106,10 +109,35 @@ def damage(where: str) -> Iterator[None]:
     """Whatever goes wrong while foreign data are read is one kind of error: ValueError that names the file, in a few lines."""
     try:
         yield
+    except Misfit as error:
+        raise ValueError(f"[{where}] {error}") from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
         text = f"missing {error}" if isinstance(error, KeyError) else str(error)
         short = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}..."
         raise ValueError(f"[{where}] expected a saved network that fits together, got a damaged or foreign one: {short}") from error
+
+
+def _check_architecture(model: Model, description: Json) -> None:
+    """The same parameters, in names and shapes."""
+    here = {name: tuple(p.shape) for name, p in model.wiring.parameters.items()}
+    there = {item["name"]: tuple(item["shape"]) for item in description["parameters"]}
+    for name in (*here, *there):
+        mine, theirs = (f"{name} of shape {of[name]}" if name in of else f"no {name}" for of in (here, there))
+        if mine != theirs:
+            raise Misfit(
+                f"expected a file with the parameters of this network, {mine}, got {theirs}; "
+                "make the network as it was when the file was written, or pass its own file"
+            )
+
+
+def _check_optimizer(optimizer: Optimizer | None, description: Json) -> None:
+    """The same class, where the file has it."""
+    given = (description.get("objective") or {}).get("optimizer")
+    if given is None or optimizer is None:
+        return
+    saved, here = type(optim.get(given)).__name__, type(optimizer).__name__
+    if saved != here:
+        raise Misfit(f"expected the optimizer that the file is of, {saved}, got {here}; pass optimizer=lm.optim.{saved}(...)")
 
 
 def _check_format(description: Json) -> None:
@@ -281,12 +309,12 @@ def _made(value: Any, get: Callable[[Any], Any]) -> Any:
     return value if isinstance(value, str) else get(value)
 
 
-def _state(model: Model, description: Json, source: Source) -> Values:
-    """The optimizer's state and the random states that the file holds."""
-    return _optimizer_state(model, description, source) + _random_state(model, description, source)
+def _state(model: Model, description: Json, source: Source, misfit: type[ValueError] = ValueError) -> Values:
+    """The optimizer's state and the random states that the file holds; `misfit`: the error where another state is in it."""
+    return _optimizer_state(model, description, source, misfit) + _random_state(model, description, source)
 
 
-def _optimizer_state(model: Model, description: Json, source: Source) -> Values:
+def _optimizer_state(model: Model, description: Json, source: Source, misfit: type[ValueError]) -> Values:
     names = description.get("optimizer_state")
     optimizer = model.optimizer
     if names is None or optimizer is None:
@@ -295,7 +323,12 @@ def _optimizer_state(model: Model, description: Json, source: Source) -> Values:
     optimizer.check_state({name: value.shape for name, value in values.items()})
     state = model.programs.bind(optimizer).state
     if set(names) != set(state):
-        raise ValueError(f"expected the optimizer state {sorted(state)}, got {sorted(names)}")
+        differences = {"without": set(state) - set(names), "with": set(names) - set(state)}
+        got = " and ".join(f"{word} {', '.join(sorted(some)[:5])}" for word, some in differences.items() if some)
+        raise misfit(
+            f"expected the optimizer state of {optimizer!r} for the weights that are trained, got one {got}; give the optimizer "
+            "the options that it had, and freeze the same layers"
+        )
     if optimizer.has_constant_rate:
         checks.number("load", "lr", values["lr"], 0)
     return _fitting(state, values)
