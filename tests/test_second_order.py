@@ -530,6 +530,32 @@ def test_other_losses_and_batches_are_refused():
         small().compile("mse", lm.optim.LevenbergMarquardt()).train_step(x, y)
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "levenbergmarquardt"])
+def test_what_shows_a_network_works_without_steps_by_batch(optimizer, tmp_path):
+    x, y = np.linspace(-1, 1, 20).reshape(10, 2), np.linspace(0, 1, 10)[:, None]
+    net = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(1), seed=0).compile("mse", optimizer)
+    for call in (lambda: net.train_step(x, y), lambda: net.fit([(x, y)], verbose=0)):
+        with pytest.raises(
+            TypeError, match=r"got a batch, which train_step and an iterable of batches give; call net.fit\(x, y, epochs=1\)"
+        ):
+            call()
+    adam = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(1), seed=0).compile("mse", "adam")
+    assert all(np.array_equal(g, adam.gradients(x, y)[name]) for name, g in net.gradients(x, y).items())
+    assert net.evaluate(x, y) == adam.evaluate(x, y) and net.summary() == adam.build(2).summary()
+    for level in ("shapes", "values", "derive"):
+        assert "dW" in net.explain(x, y, level=level)
+    net.draw(tmp_path / "net.svg", x, y)
+    assert len(net.trace(x, y).backward) == len(adam.trace(x, y).backward) and "W1" in net.inspect(x, y)
+    before = {name: net.parameters[name] for name in net.parameters}
+    profile, forward = net.profile(x, y, repeats=2), net.profile(x, repeats=2)
+    assert profile.about["program"] == "gradients" and profile.flops > 2 * forward.flops
+    assert "gradients" in str(profile) and net.profile(x, y, np.ones(10), repeats=2).flops >= profile.flops
+    assert all(np.array_equal(net.parameters[name], value) for name, value in before.items()) and net.optimizer.steps == 0
+    net.fit(x, y, epochs=2, verbose=0)
+    net.save(tmp_path / "net.safetensors", optimizer=True)
+    assert lm.load(tmp_path / "net.safetensors").profile(x, y, repeats=2).about["program"] == "gradients"
+
+
 def test_callbacks_metrics_and_an_interruption():
     x, y = sinc()
     seen = []

@@ -490,6 +490,8 @@ class Model:
     def profile(self, x: Any, y: Any = None, sample_weight: Any = None, *, repeats: int | None = None) -> Profile:
         """Where the time of a training step on these data goes (without `y`: of a prediction), step by step of the program.
 
+        For LBFGS and LevenbergMarquardt, which step on all data in a loop of their own: of forward and backward pass, `gradients`.
+
         whole = sum of the steps' seconds, of which the last is the call itself
 
         Each step has its microseconds, FLOP, bytes, percent of the ceiling measured beside it, and what bounds it: compute,

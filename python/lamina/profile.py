@@ -15,6 +15,7 @@ from lamina import _core as core
 from lamina import checks, feed, steps
 from lamina.programs import Task
 from lamina.tensor import placeholder
+from lamina.trace.graph import steps_by_batch
 from lamina.trace.run import unchanged
 from lamina.trace.write import title_of
 
@@ -171,9 +172,12 @@ def profile(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, r
         program = model.programs.predict()
         return _measured(model, program, "predict", arrays, lambda: program.run(arrays), rounds)
     batch, targets = steps.checked(model, x, y, sample_weight)
-    program = model.programs.train(Task(targets, batch.weight is not None))
-    arrays = steps.feed_list(batch)
-    return _measured(model, program, "train_step", arrays, lambda: program.run(arrays), rounds)
+    task, arrays = Task(targets, batch.weight is not None), steps.feed_list(batch)
+    if steps_by_batch(model):
+        program, kind = model.programs.train(task), "train_step"
+    else:  # the optimizer's step is a loop around these
+        program, kind = model.programs.gradients(task), "gradients"
+    return _measured(model, program, kind, arrays, lambda: program.run(arrays), rounds)
 
 
 def _measured(

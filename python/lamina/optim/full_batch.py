@@ -72,7 +72,10 @@ class FullBatch(Optimizer, ABC):
         self._vector("theta", np.zeros(sum(int(np.prod(p.shape)) for p in params)))
 
     def effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
-        raise TypeError(f"[{self._where}] expected all data at once, got a batch; call net.fit(x, y, epochs=...)")
+        raise TypeError(
+            f"[{self._where}] expected all data at once, got a batch, which train_step and an iterable of batches give; call "
+            "net.fit(x, y, epochs=1) with arrays: an epoch is one step, or train with Adam"
+        )
 
     @abstractmethod
     def begin(self, network: FlatNetwork, problem: Any) -> Descent[Any]:
