@@ -155,6 +155,34 @@ def test_pandas():
     assert as_array(pandas.Series([2, 0], dtype="category"), "y").tolist() == [2, 0]
 
 
+class Frame:
+    """What a data frame has that data are read by."""
+
+    columns = ("age", "income")
+
+    def __init__(self, rows):
+        self.rows = np.asarray(rows, np.float64)
+
+    def to_numpy(self):
+        return self.rows
+
+
+def test_a_column_with_a_name_is_called_by_it():
+    net = lm.Sequential(lm.Dense(1), seed=0).build(2)
+    frame, huge, third = Frame([[1, 2], [3, np.nan]]), Frame([[1, 2], [1e300, 2]]), Frame([[1, 2], [3, 0.5]])
+    for call, match in (
+        (lambda: prepare(frame), r"\[x\] expected finite numbers, got nan at row 1, column 'income';"),
+        (lambda: prepare({"left": frame, "right": np.ones((2, 3))}, inputs=TWO), r"\[x\['left'\]\] .* row 1, column 'income';"),
+        (lambda: prepare(huge, inputs=[Spec("x", (None, 2))]), "float32 can hold, got 1e[+]300 at row 1, column 'age';"),
+        (lambda: prepare(third, inputs=[Spec("x", (None, 2), "int64")]), "whole numbers .* at row 1, column 'income';"),
+        (lambda: net.predict(frame), r"\[x\] expected finite numbers, got nan at row 1, column 'income';"),
+        (lambda: net.fit(frame, [0.0, 1.0], loss="mse", optimizer="sgd"), r"got nan at row 1, column 'income';"),
+        (lambda: net.fit([(frame, [0.0, 1.0])], loss="mse", optimizer="sgd"), r"\[batch 0\] .* row 1, column 'income';"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            call()
+
+
 def test_pandas_is_not_imported():
     assert "pandas" not in vars(arrays)
     source = sys.modules["lamina.arrays"].__file__

@@ -47,7 +47,7 @@ def as_array(data: Any, where: str, *, may_be_empty: bool = False) -> Array:
             f"[{where}] expected at least one sample and one feature, got shape {array.shape}; pass data that is not empty"
         )
     if array.dtype == object:
-        array = _from_objects(array, where, _column_names(data))
+        array = _from_objects(array, where, column_names(data))
     if array.dtype in GATHERED and array.flags.aligned:
         return array
     return array.astype(_gathered_type(array, where))
@@ -108,7 +108,12 @@ def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
     return numbers.reshape(array.shape)
 
 
-def _column_names(data: Any) -> list[str] | None:
+def column_names(data: Any) -> list[str] | None:
+    """What a frame calls its columns; None for what has no names.
+
+    >>> column_names([[1.0]]) is None
+    True
+    """
     columns = getattr(data, "columns", None)
     return None if columns is None else [str(name) for name in columns]
 
@@ -167,8 +172,10 @@ def _shape_remedy(where: str, features: tuple[Any, ...], got: tuple[int, ...]) -
     return f"pass rows of that shape, or make the model for Input({', '.join(map(str, got[1:]))})"
 
 
-def check_finite(array: Array, where: str, dtype: str = "float64") -> None:
+def check_finite(array: Array, where: str, dtype: str = "float64", columns: list[str] | None = None) -> None:
     """ValueError at the first NaN, infinity, or number too large for `dtype` (the input's), with its row and column.
+
+    `columns`: their names, where they have some.
 
     Integers and bools pass at once. Others are read once; nothing of a large array's size is allocated.
 
@@ -186,7 +193,7 @@ def check_finite(array: Array, where: str, dtype: str = "float64") -> None:
             return
     for start, block in chunks(array):
         if not (block.min() >= -largest and block.max() <= largest):
-            _raise_not_finite(block, start, where, largest)
+            _raise_not_finite(block, start, where, largest, columns)
 
 
 _MEASURED = frozenset(np.dtype(t) for t in ("f4", "f8"))
@@ -210,10 +217,10 @@ def _measure(dtype: np.dtype[Any], narrowed: bool) -> core.Program:
     return core.Program([x], [core.make("max" if narrowed else "sum", [of], {"axes": [0], "keepdims": False})], [])
 
 
-def _raise_not_finite(block: Array, start: int, where: str, largest: float) -> None:
+def _raise_not_finite(block: Array, start: int, where: str, largest: float, columns: list[str] | None) -> None:
     first = np.argwhere(~(np.abs(block) <= largest))[0]
     value = block[tuple(first)]
-    place = position((first[0] + start, *first[1:]))
+    place = position((first[0] + start, *first[1:]), columns)
     if np.isfinite(value):
         raise ValueError(
             f"[{where}] expected numbers that float32 can hold, got {value:g} at {place}; scale it, or use dtype='float64'"
@@ -223,8 +230,10 @@ def _raise_not_finite(block: Array, start: int, where: str, largest: float) -> N
     raise ValueError(f"[{where}] expected finite numbers, got {value} at {place}; {remedy}")
 
 
-def check_integers(array: Array, where: str) -> None:
+def check_integers(array: Array, where: str, columns: list[str] | None = None) -> None:
     """ValueError at the first number that is no whole number of 64 bits, with its row and column: for inputs of an integer type.
+
+    `columns`: their names, where they have some.
 
     >>> check_integers(np.array([1.0, 2.0]), "x")
     """
@@ -234,7 +243,7 @@ def check_integers(array: Array, where: str) -> None:
         whole = (np.rint(block) == block) & (np.abs(block) < 2.0**63)  # False for NaN and infinity, too
         if not whole.all():
             first = np.argwhere(~whole)[0]
-            place = position((first[0] + start, *first[1:]))
+            place = position((first[0] + start, *first[1:]), columns)
             raise ValueError(
                 f"[{where}] expected whole numbers for an integer input, got {block[tuple(first)]:g} at {place}; "
                 "round it, or make the Input with a float dtype"

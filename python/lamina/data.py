@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import checks, names
-from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape, chunks
+from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape, chunks, column_names
 
 __all__ = ["Batches", "Data", "Spec", "as_array", "by_name", "check_finite", "check_input", "check_integers", "check_lengths"]
 __all__ += ["check_shape", "class_number", "class_weights", "is_batches", "prepare", "split_point", "unpack", "weights", "within"]
@@ -88,22 +88,23 @@ def prepare(
     2
     """
     specs = tuple(inputs) or (Spec("x", ()),)
-    xs = _arrays(x, [spec.name for spec in specs], "x")
-    for (where, array), spec in zip(xs.items(), specs, strict=True):
-        check_input(array, spec, where)
-    ys = {} if y is None else _arrays(y, targets, "y")
+    xs: dict[str, Array] = {}
+    for (given, where), spec in zip(_labelled(x, [spec.name for spec in specs], "x"), specs, strict=True):
+        xs[where] = as_array(given, where)
+        check_input(xs[where], spec, where, column_names(given))
+    ys = {} if y is None else {where: as_array(given, where) for given, where in _labelled(y, targets, "y")}
     n = check_lengths({where: len(array) for where, array in (xs | ys).items()})
     return Data(tuple(xs.values()), tuple(ys.values()), weights(sample_weight, class_weight, tuple(ys.values()), n))
 
 
-def check_input(array: Array, spec: Spec, where: str) -> None:
-    """One input's array against what the model expects of it."""
+def check_input(array: Array, spec: Spec, where: str, columns: list[str] | None = None) -> None:
+    """One input's array, perhaps of named columns, against what the model expects of it."""
     if spec.shape:
         check_shape(array, where, spec.shape)
     if spec.dtype.startswith("int"):
-        check_integers(array, where)
+        check_integers(array, where, columns)
     else:
-        check_finite(array, where, spec.dtype)
+        check_finite(array, where, spec.dtype, columns)
 
 
 def check_lengths(lengths: Mapping[str, int]) -> int:
@@ -118,10 +119,9 @@ def check_lengths(lengths: Mapping[str, int]) -> int:
     return next(iter(lengths.values()))
 
 
-def _arrays(data: Any, known: Sequence[str], argument: str) -> dict[str, Array]:
-    """The array of each input or target, in their order, under what errors call it: `x`, or `x['left']` where there are several."""
-    labels = [argument if len(known) == 1 else f"{argument}[{name!r}]" for name in known]
-    return {label: as_array(array, label) for array, label in by_name(data, labels, known, argument)}
+def _labelled(data: Any, known: Sequence[str], argument: str) -> list[tuple[Any, str]]:
+    """What is given for each input or target, in their order, and what errors call it: `x`, or `x['left']` of several."""
+    return by_name(data, [argument if len(known) == 1 else f"{argument}[{name!r}]" for name in known], known, argument)
 
 
 def by_name(data: Any, labels: Sequence[str], known: Sequence[str], where: str) -> list[tuple[Any, str]]:

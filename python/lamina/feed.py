@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import data
-from lamina.arrays import as_array, check_finite, check_integers, check_shape
+from lamina.arrays import as_array, check_finite, check_integers, check_shape, column_names
 from lamina.data import Data, Spec
 from lamina.layers import Embedding, Layer
 from lamina.layers.base import FLOATS
@@ -158,8 +158,8 @@ def inputs(model: Model, x: Any) -> list[Array]:
             arrays.append(array)
             continue
         if not isinstance(value, np.ndarray) or value.dtype == object:
-            check_finite(array, where, spec.dtype)  # in lists and tables a NaN is something missing
+            check_finite(array, where, spec.dtype, column_names(value))  # in lists and tables a NaN is something missing
         if spec.dtype == "int64":
-            check_integers(array, where)
+            check_integers(array, where, column_names(value))
         arrays.append(array)
     return arrays
