@@ -245,6 +245,18 @@ def test_readout_says_what_is_wrong(rng):
         lm.Model(inputs, [twice(inputs), twice(inputs * 2)]).fit_readout(x, [x[:, 0], x[:, 1]])
 
 
+def test_the_ridge_of_a_readout_is_for_fit_readout_alone(rng):
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
+    one, other = (
+        lm.Sequential(lm.Dense(5, "tanh"), last, seed=0, dtype="float64").compile("mse", "sgd")
+        for last in (lm.Readout(2, l2=10.0), lm.Dense(2))
+    )
+    assert one.evaluate(x, y) == other.evaluate(x, y) and one.train_step(x, y) == other.train_step(x, y)
+    assert np.array_equal(one.fit(x, y, epochs=3, verbose=0)["loss"], other.fit(x, y, epochs=3, verbose=0)["loss"])
+    assert np.array_equal(one.parameters["readout_1.weight"], other.parameters["dense_2.weight"])
+    assert "`fit`, `train_step` and `evaluate` take it for one" in lm.Readout.__doc__
+
+
 def test_a_readout_layer_brings_its_ridge_along_and_stays_what_it_is(tmp_path, rng):
     x, y = rng.normal(size=(60, 3)), rng.normal(size=(60, 2))
 
