@@ -561,3 +561,38 @@ def test_a_batch_may_be_as_large_as_anyone_says(size, rng):
     assert all(np.array_equal(histories[0][name], histories[1][name]) for name in ("loss", "mae"))
     assert nets[1].evaluate(x, y, batch_size=size)["loss"] == nets[0].evaluate(x, y)["loss"]
     assert nets[1].predict(x, batch_size=size).shape == (30, 1)
+
+
+def test_sequences_of_several_lengths_train(rng):
+    """A free length T beside the batch: each batch has its own, and the steps are those of a network built for that length."""
+    shared = [lm.Dense(5, "tanh"), lm.Dense(3)]
+    x = lm.placeholder((None, "T", 4))
+    net = lm.Model(x, shared[1](shared[0](x)), seed=0).compile("cross_entropy", lm.optim.SGD(0.5))
+    batches = [(rng.normal(size=(n, t, 4)), rng.integers(0, 3, (n, t))) for n, t in ((2, 3), (3, 7), (2, 1))]
+    weights = {name: value.copy() for name, value in net.parameters.items()}
+    history = net.fit(batches, epochs=2, verbose=0, metrics=["accuracy"])
+    losses = []
+    for _ in range(2):
+        for inputs, labels in batches:
+            fixed = lm.Input(*inputs.shape[1:])
+            one = lm.Model(fixed, lm.Dense(3)(lm.Dense(5, "tanh")(fixed)), seed=0).compile("cross_entropy", lm.optim.SGD(0.5))
+            one.parameters.update(dict(zip(one.parameters, weights.values(), strict=True)))
+            losses.append(one.train_step(inputs, labels))
+            weights = dict(zip(weights, one.parameters.values(), strict=True))
+    rows = np.array([len(labels) for _, labels in batches])
+    np.testing.assert_allclose(history.history["loss"], np.array(losses).reshape(2, 3) @ rows / rows.sum(), rtol=1e-5)
+    for name, value in net.parameters.items():
+        np.testing.assert_allclose(value, weights[name], rtol=1e-4, atol=1e-6)
+    assert 0 <= history.history["accuracy"][-1] <= 1  # over all positions
+    assert net.predict(batches[1][0]).shape == (3, 7, 3)
+    with pytest.raises(ValueError, match="T = 6"):
+        net.train_step(rng.normal(size=(2, 6, 4)), np.zeros((2, 5), int))
+
+
+def test_metrics_of_sequences_count_each_position(rng):
+    x = lm.placeholder((None, "T", 2))
+    net = lm.Model(x, lm.Dense(1)(x), seed=0).compile("mse", lm.optim.SGD(0.0))
+    batches = [(rng.normal(size=(n, t, 2)), rng.normal(size=(n, t, 1)), rng.uniform(0.5, 2, n)) for n, t in ((2, 3), (3, 5))]
+    found = net.fit(batches, epochs=1, verbose=0, metrics=["mae"]).history["mae"][0]
+    errors, weights = zip(*((np.abs(net.predict(a) - b).ravel(), np.repeat(w, a.shape[1])) for a, b, w in batches), strict=True)
+    assert found == pytest.approx(np.average(np.concatenate(errors), weights=np.concatenate(weights)), rel=1e-5)

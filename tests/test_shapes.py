@@ -168,3 +168,34 @@ def test_rows_that_a_batch_does_not_have_are_refused(of):
     assert [y.shape for y in f(np.ones((5, 3)))] == [(4, 3), (5, 2)]
     with pytest.raises(ValueError, match="needs elements 0 to 3 of an axis that has 2 with this batch"):
         f(np.ones((2, 3)))
+
+
+def test_free_lengths_multiply(rng):
+    x = t("B", "T", 4)
+    rows = lm.reshape(x, (-1, 4))
+    assert str(rows.shape) == "(B*T, 4)"
+    assert lm.reshape(rows, ("B", -1, 4)).shape == lm.reshape(rows, ("B", "T", 4)).shape == x.shape
+    assert lm.reshape(rows, (-1,)).shape == lm.reshape(t("T", "B", 4), (-1,)).shape  # T*B is B*T
+    three = lm.reshape(t("A", "B", "T"), (-1,))
+    assert lm.reshape(three, ("T", -1, "A")).shape == t("T", "B", "A").shape
+    w = lm.Parameter(rng.normal(size=(4, 3)))
+    y = lm.sum(lm.tanh(x @ w))
+    f = lm.function([x], [y, lm.grad(y, w), lm.mean(x, axis=1), lm.size(rows, 0)])
+    for shape in ((2, 5, 4), (3, 1, 4), (1, 8, 4), (0, 3, 4), (2, 5, 4)):
+        a = rng.normal(size=shape)
+        total, slope, means, size = f(a)
+        z = np.tanh(a @ w.value)
+        np.testing.assert_allclose(total, z.sum(), atol=1e-12)
+        np.testing.assert_allclose(slope, np.einsum("bti,bto->io", a, 1 - z * z), atol=1e-12)
+        np.testing.assert_allclose(means, a.mean(axis=1), atol=1e-12)
+        assert size == shape[0] * shape[1]
+
+
+def test_free_lengths_that_do_not_divide_are_refused():
+    rows = lm.reshape(t("B", "T", 4), (-1, 4))
+    assert lm.reshape(rows, ("T*B", 2, 2)).shape == lm.reshape(rows, ("B*T", 2, 2)).shape
+    for shape in (("B", "N", 4), ("B", -1, 3), ("B*T", 3)):
+        with pytest.raises(ValueError, match=r"B\*T"):
+            lm.reshape(rows, shape)
+    with pytest.raises(ValueError, match="cannot multiply"):
+        lm.reshape(lm.concatenate([t("B", 4), t(1, 4)], 0), (-1, 1)).shape[0] * t("T").shape[0]

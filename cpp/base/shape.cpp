@@ -35,14 +35,6 @@ DType dtype_of(const std::string& name) {
   fail<TypeError>("dtype: expected bool, int64, float32 or float64, got '", name, "'; cast the data first");
 }
 
-Symbol symbol(const std::string& name) {
-  SymbolTable& table = symbols();
-  const std::lock_guard<std::mutex> guard(table.mutex);
-  const auto [entry, fresh] = table.numbers.emplace(name, static_cast<Symbol>(table.names.size()));
-  if (fresh) table.names.push_back(name);
-  return entry->second;
-}
-
 const std::string& symbol_name(Symbol s) {
   SymbolTable& table = symbols();
   const std::lock_guard<std::mutex> guard(table.mutex);
@@ -60,9 +52,9 @@ std::vector<Symbol> factors_of(Symbol s) {
 
 Symbol product_of(std::vector<Symbol> factors) {
   if (factors.size() == 1) return factors[0];
+  std::sort(factors.begin(), factors.end());
   std::string name;
   for (const Symbol s : factors) name += (name.empty() ? "" : "*") + symbol_name(s);
-  std::sort(factors.begin(), factors.end());
   SymbolTable& table = symbols();
   const std::lock_guard<std::mutex> guard(table.mutex);
   const auto [entry, fresh] = table.products.emplace(factors, kProducts + static_cast<Symbol>(table.factors.size()));
@@ -73,6 +65,19 @@ Symbol product_of(std::vector<Symbol> factors) {
   return entry->second;
 }
 }  // namespace
+
+Symbol symbol(const std::string& name) {
+  if (const size_t star = name.find('*'); star != std::string::npos) {
+    std::vector<Symbol> factors = {symbol(name.substr(0, star))};
+    for (const Symbol s : factors_of(symbol(name.substr(star + 1)))) factors.push_back(s);
+    return product_of(std::move(factors));
+  }
+  SymbolTable& table = symbols();
+  const std::lock_guard<std::mutex> guard(table.mutex);
+  const auto [entry, fresh] = table.numbers.emplace(name, static_cast<Symbol>(table.names.size()));
+  if (fresh) table.names.push_back(name);
+  return entry->second;
+}
 
 namespace {
 Dim affine(int64_t coefficient, Symbol s, int64_t offset) {

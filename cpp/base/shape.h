@@ -12,7 +12,7 @@ using Symbol = int;  // 0: none
 constexpr Symbol kBatch = 1;
 constexpr Symbol kProducts = 1 << 24;  // from here on: products of symbols
 
-// The symbol of that name, made at first use; "B" is the batch axis.
+// The symbol of that name, made at first use; "B" is the batch axis, "B*T" the product of B and T.
 Symbol symbol(const std::string& name);
 const std::string& symbol_name(Symbol symbol);
 

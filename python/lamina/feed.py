@@ -131,7 +131,7 @@ def _free_lengths(y: Array, output: Tensor) -> tuple[Any, ...]:
 
 def _check_held(weight: Array | None, dtype: str) -> None:
     """ValueError for weights that all vanish in the type that the loss is computed in, or are too large for it."""
-    if weight is None:
+    if weight is None or not weight.size:
         return
     most, low, high = float(weight.max()), float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
     if most and not low <= most <= high:

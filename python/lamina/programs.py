@@ -19,7 +19,7 @@ Array = np.ndarray[Any, Any]
 
 
 class Target(NamedTuple):
-    """What a program must know of one target: its element type, and its shape without the batch axis, whose lengths may be names."""
+    """What a program must know of one target: its element type, and its shape after the batch axis, where lengths may be free."""
 
     dtype: str
     shape: tuple[Any, ...]

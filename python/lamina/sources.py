@@ -219,7 +219,7 @@ class BatchSource:
             amount = _amount(self.model, batch)
             shares.append(float(len(batch)) if amount is None else float(amount.sum()))
             if self.metrics:
-                seen.append(batch)
+                seen.append(self._by_rows(batch))
             if i < len(done.losses):
                 continue
             loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics), guarded=True)
@@ -227,7 +227,7 @@ class BatchSource:
             if not np.isfinite(self._losses[-1]):
                 return Outcome(np.array(self._losses), np.array(shares), {})
             if self.metrics:
-                self._predictions.append(outputs)
+                self._predictions.append([_rows(a, t) for a, t in zip(outputs, self.model.outputs, strict=True)])
             if batch_done is not None:
                 batch_done(i, self._losses[-1])
             poll(i + 1)
@@ -243,13 +243,24 @@ class BatchSource:
 
         return first_bad_value(self.model, *self._last)
 
+    def _by_rows(self, batch: Data) -> Data:
+        """The targets for metrics over all batches, with weights where the batch has some."""
+        y = tuple(_rows(a, t) for a, t in zip(batch.y, self.model.outputs, strict=True))
+        return Data((), y, None if batch.weight is None else np.repeat(batch.weight, len(y[0]) // max(len(batch), 1)))
+
     def _figures(self, seen: list[Data], predictions: Sequence[Sequence[Array]]) -> dict[str, Any]:
         if not seen:
             return {}
         y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
-        weights = [np.ones(len(batch)) if batch.weight is None else batch.weight for batch in seen]
+        weights = [np.ones(len(batch.y[0])) if batch.weight is None else batch.weight for batch in seen]
         whole = Data((), y, np.concatenate(weights) if any(batch.weight is not None for batch in seen) else None)
         return figures(self.model, self.metrics, [np.concatenate(p) for p in zip(*predictions, strict=True)], whole)
+
+
+def _rows(array: Array, output: Tensor) -> Array:
+    """With a row for each position of lengths that are free in the output: another batch may have others."""
+    free = max((i for i, n in enumerate(output.shape[:-1]) if not isinstance(n, int)), default=0)
+    return array.reshape(-1, *array.shape[free + 1 :]) if free else array
 
 
 # ---- Checks of the data, before any is used ----

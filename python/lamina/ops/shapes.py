@@ -26,7 +26,7 @@ def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
         rest: Any = 1
         for i, length in enumerate(target):
             if i != unknown[0]:
-                rest = (_core.dim("B") if length is None else length) * rest
+                rest = (_core.dim(length or "B") if length is None or isinstance(length, str) else length) * rest
         target[unknown[0]] = _core.split_size(total, rest) if rest != 0 else 0
     return tuple(target)
 
