@@ -77,6 +77,17 @@ def branches() -> Case:
     return Case(net.compile(["mse", "mae"], "adam", loss_weights=[1, 0.5]), [data(), data()[::-1]], [data()[:, :2], data()[:, :4]])
 
 
+def heads() -> Case:
+    """Three heads over one body: a number, a class, two flags."""
+    a = lm.Input(FEATURES)
+    h = lm.Dense(4, "tanh")(a)
+    net = lm.Model(a, {"size": lm.Dense(1)(h), "kind": lm.Dense(3)(h), "flags": lm.Dense(2)(h)}, seed=0)
+    loss = {"size": "mse", "kind": "cross_entropy", "flags": "binary_cross_entropy"}
+    rng = np.random.default_rng(0)
+    y = {"size": rng.normal(size=(B, 1)), "kind": target("cross_entropy"), "flags": rng.integers(0, 2, (B, 2)).astype(float)}
+    return Case(net.compile(loss, "adam", loss_weights={"size": 1, "kind": 0.5, "flags": 2}), data(), y)
+
+
 def gradient_in_loss() -> Case:
     x = lm.Input(FEATURES)
     u = lm.Dense(1)(lm.Dense(5, "tanh")(x))
@@ -118,6 +129,7 @@ CASES: dict[str, Callable[[], Case]] = {
     **{f"layer {make()!r:.12}": lambda make=make: with_layer(make()) for make in LAYERS},
     "embedding": embedding,
     "branches": branches,
+    "heads": heads,
     "gradient in the loss": gradient_in_loss,
     "sequence": sequence,
     "own optimizer": own_optimizer,

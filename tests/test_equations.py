@@ -9,8 +9,8 @@ import pytest
 
 import lamina as lm
 from lamina import losses
-from lamina.notation import Sym
-from nets import CASES, B, Case, data, target, with_loss
+from lamina.notation import Sym, text
+from nets import CASES, FEATURES, B, Case, data, heads, target, with_loss
 
 FUNCTIONS = {
     "tanh": np.tanh, "σ": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "sign": np.sign, "√": np.sqrt, "clip": np.clip,
@@ -174,14 +174,16 @@ class Reader:
 def lines_that_are_true(made, net, weight=None, y=None):
     """Computes the right side of each line and compares; returns (what was read, what was not)."""
     values = {name: np.asarray(made[name], np.float64) for name in made.names}
-    values["B"], values["n"] = float(made.about["batch"]), float(np.size(values[made.step("L").operands[0]]))
+    values["B"] = float(made.about["batch"])
     if weight is not None:
         values["s"] = weight[:, None]
     target_ = values.get("Y", values.get("y", values.get("Y1")))
     values["k"] = np.isfinite(target_) * 1.0
     if "y" in made.sources:
         values["k"] = (target_ != 2)[:, None] * 1.0
-        values["Y"] = np.eye(values["P"].shape[1])[np.asarray(made["y"])] if "P" in values else target_
+        values["Y"] = target_
+    for name in [n for n in made.sources if n.startswith("y") and f"P{n[1:]}" in made]:  # a class as a row with a 1 in it
+        values[f"Y{name[1:]}"] = np.eye(values[f"P{name[1:]}"].shape[1])[np.asarray(made[name])]
     values["Q"] = 0.9 * values["Y"] + 0.1 / 3 if "Y" in values else None
     values["Y"] = np.nan_to_num(values["Y"]) if "Y" in values else None
     values["w"] = np.array([1.0, 2.0, 3.0])
@@ -189,7 +191,9 @@ def lines_that_are_true(made, net, weight=None, y=None):
     for step in made:
         if step.values is None or step.section == "update":
             continue
-        axis = None
+        axis, counted = None, [p for p in step.where if isinstance(p, Sym)]
+        if "n = " in text(step.where):  # n = 3 B, the elements of Y
+            values["n"] = float(np.size(values[counted[-1].plain]))
         if step.kind == "norm gradient":
             layer = net.wiring.layers[step.layer] if step.layer else None
             axis = -1 if isinstance(layer, lm.LayerNorm) else tuple(range(np.ndim(step.values) - 1))
@@ -338,6 +342,64 @@ def test_dropout_and_embedding_and_clipping():
     norm = np.sqrt(sum(np.sum(np.square(g, dtype=float)) for g in net.gradients(x, y).values()))
     clipping = next(s for s in made if s.kind == "clipping")
     np.testing.assert_allclose(clipping.values, min(1, 0.5 / (norm + 1e-6)), rtol=1e-5)
+
+
+def test_the_loss_of_each_of_several_outputs_reads_as_in_a_textbook():
+    net, x, y = heads()
+    made = net.trace(x, y)
+    read, _ = lines_that_are_true(made, net)
+    losses_ = ["L₁ = mean((Z₂ − Y₁)²)", "P₂ = softmax(Z₃)", "L₂ = −mean ln P₂[i, (y₂)ᵢ]", "L₃ = mean(ln(1 + exp(Z₄)) − Z₄ ⊙ Y₃)"]
+    assert [str(step) for step in made.loss] == [*losses_, "L = L₁ + .5 L₂ + 2 L₃"]
+    slopes = {str(step): text(step.where) for step in made.backward if step.kind == "loss gradient"}
+    assert slopes == {
+        "dZ₄ = 2 (σ(Z₄) − Y₃) / n": "n = 2 B, the elements of Y₃",
+        "dZ₃ = .5 (P₂ − Y₂) / B": "",
+        "dZ₂ = 2 (Z₂ − Y₁) / n": "n = B, the elements of Y₁",
+    }
+    assert {*slopes, losses_[0], losses_[3], "L = L₁ + .5 L₂ + 2 L₃"} <= set(read)
+    assert "dA₁ = dZ₄ W₄ᵀ + dZ₃ W₃ᵀ + dZ₂ W₂ᵀ" in read
+    assert made["L2"] == pytest.approx(-np.log(made["P2"][np.arange(B), made["y2"]]).mean(), rel=1e-5)
+
+
+def test_the_losses_of_several_outputs_with_weights_of_samples():
+    weight = np.linspace(0.5, 1.5, B)
+    net, x, y = heads()
+    made = net.trace(x, y, weight)
+    read, _ = lines_that_are_true(made, net, weight)
+    slopes = ["dZ₄ = 2 s ⊙ (σ(Z₄) − Y₃) / (2 Σ s)", "dZ₃ = .5 s ⊙ (P₂ − Y₂) / Σ s", "dZ₂ = 2 s ⊙ (Z₂ − Y₁) / Σ s"]
+    assert [str(step) for step in made.backward if step.kind == "loss gradient"] == slopes and set(slopes) <= set(read)
+    assert "L₁ = Σ s ⊙ mean((Z₂ − Y₁)²) / Σ s" in read
+
+
+def test_a_loss_of_ones_own_stands_beside_built_in_ones():
+    net, x, y = heads()
+    net.compile({"size": "mse", "kind": lambda p, t: lm.mean((p - t) ** 2), "flags": "binary_cross_entropy"}, "sgd")
+    made = net.trace(x, {**y, "kind": data()[:, :3]})
+    read, _ = lines_that_are_true(made, net)
+    assert "L₂ = mean((Z₃ − Y₂)²)" in read and "L₃ = mean(ln(1 + exp(Z₄)) − Z₄ ⊙ Y₃)" in read
+
+
+def test_what_else_reads_an_output_is_no_part_of_its_loss():
+    """A head over a head: the gradient of the first one is a sum; and a loss that looks at another output is not left out."""
+    a = lm.Input(FEATURES)
+    first = lm.Dense(3)(a)
+    second = lm.Dense(2)(first)
+    x, y = data(), [data()[:, :3], data()[:, :2]]
+    net = lm.Model(a, [first, second], seed=0).compile("mse", "sgd", loss_weights=[3, 1])
+    made = net.trace(x, y)
+    read, _ = lines_that_are_true(made, net)
+    assert "T₁ = 6 (Z₁ − Y₁) / n" in read and "dZ₁ = dZ₂ W₂ᵀ + T₁" in read
+    net.compile(["mse", lambda p, t: lm.mean((p - t) ** 2) + lm.mean(first**2)], "sgd")
+    made = net.trace(x, y)
+    read, _ = lines_that_are_true(made, net)
+    assert any(line.startswith("dZ₁ = ") for line in read) and not any(s.kind == "loss gradient" for s in made.backward[1:])
+
+
+def test_the_weight_of_the_only_loss_is_in_its_gradient():
+    net = lm.Sequential(lm.Dense(3), seed=0).compile("mse", "sgd", loss_weights=0.5)
+    made = net.trace(data(), data()[:, :3])
+    read, _ = lines_that_are_true(made, net)
+    assert read[:4] == ["Z₁ = X W₁ + 1 b₁ᵀ", "L₁ = mean((Z₁ − Y)²)", "L = .5 L₁", "dZ₁ = (Z₁ − Y) / n"]
 
 
 def test_a_loss_of_ones_own_is_one_line():

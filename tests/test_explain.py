@@ -102,9 +102,17 @@ def test_the_count_of_a_mean_is_said(case, line):
     assert found == ([] if line is None else [line])
 
 
+def test_several_outputs_say_each_loss_and_where_gradients_add_up():
+    net, x, y = CASES["heads"]()
+    text = net.explain(x, y, level="derive")
+    assert "y₂ = (1, 2, 3, 1, 2)  L₂ = " in text and re.search(r"L = L₁ \+ .5 L₂ \+ 2 L₃ .* L = ", text)
+    assert "softmax and logarithm together have the slope P₂ − Y₂, Y₂ with a 1 where the class is" in text
+    assert "A₁ is read in several places: what comes back from each of them adds up" in text
+
+
 def test_a_factor_stands_before_what_it_multiplies():
     net, x, y = CASES["branches"]()
-    assert "L = mean((Z₂ − Y₁)²) + .5 mean(|add_1 − Y₂|)" in net.explain(x, y)
+    assert "L = L₁ + .5 L₂" in net.explain(x, y)
 
 
 def test_the_table_of_a_notebook_says_the_updates_rule():
@@ -184,8 +192,10 @@ def test_columns_stand_under_each_other():
         assert len(starts) == 1, starts
 
 
-def test_latex_compiles_by_pdflatex_where_there_is_one(tmp_path):
-    document = small().explain(X, Y, level="derive", format="latex")
+@pytest.mark.parametrize("case", ["loss cross_entropy", "heads", "sequence"])
+def test_latex_compiles_by_pdflatex_where_there_is_one(case, tmp_path):
+    net, x, y = CASES[case]()
+    document = net.explain(x, y, level="derive", format="latex")
     compiles(document)
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex was not found: only the checks of compiles() ran")

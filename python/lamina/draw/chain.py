@@ -90,7 +90,7 @@ def _named(step: Step) -> bool:
     """Whether a reader knows the value by a name: not T7, nor what a norm or dropout has inside; the loss has its own place."""
     if step.symbol.name in INNER and step.symbol.sub:
         return False
-    return not _nameless(step.symbol) and step.name != "L" and step.section in ("forward", "loss")
+    return not _nameless(step.symbol) and step.symbol.name != "L" and step.section in ("forward", "loss")
 
 
 def _elided(steps: list[Step]) -> list[Step | str]:

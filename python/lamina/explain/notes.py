@@ -40,10 +40,12 @@ def note(trace: Trace, step: Step) -> str:
 
 
 def _loss_note(trace: Trace, step: Step, value: Array) -> str:
-    out = f"L = {number(value.item())}"
-    if "y" in trace.sources and trace["y"].dtype.kind == "i":
-        labels = [str(int(i) + 1) for i in trace["y"][:6]]
-        out = f"y = ({', '.join(labels)}{', …' if len(trace['y']) > 6 else ''})  {out}"
+    out = f"{step.symbol.unicode()} = {number(value.item())}"
+    for symbol in (p for p in step.equation[1:] if isinstance(p, Sym) and p.name == "y"):
+        classes = trace[symbol.plain]
+        if classes.dtype.kind == "i":
+            labels = [str(int(i) + 1) for i in classes[:6]]
+            out = f"{symbol.unicode()} = ({', '.join(labels)}{', …' if len(classes) > 6 else ''})  {out}"
     return out
 
 
@@ -106,6 +108,8 @@ def reason(trace: Trace, step: Step) -> str:
         layer = trace.model.wiring.layers.get(step.layer or "")
         over = "features of each sample" if isinstance(layer, LayerNorm) else "batch"
         return f"means over the {over}: mean and variance moved with every element, so the error loses its part along them"
+    if step.kind == "gradient" and step.ops[-1] == "add":
+        return f"{of} is read in several places: what comes back from each of them adds up"
     if step.kind == "loss gradient":
         return _loss_reason(step, name)
     return ""
@@ -124,9 +128,10 @@ def _summed(step: Step) -> str:
 
 
 def _loss_reason(step: Step, name: str) -> str:
-    written = notation.text(step.equation)
-    if "(P − " in written:
-        return f"softmax and logarithm together: {name}[i,j] = (P[i,j] − Y[i,j]) / B, Y with a 1 where the class is"
+    named = [part for part in step.equation[1:] if isinstance(part, Sym) and part.name in ("P", "Y")]
+    if len(named) == 2 and named[0].name == "P":
+        p, y = (symbol.unicode() for symbol in named)
+        return f"softmax and logarithm together have the slope {p} − {y}, {y} with a 1 where the class is"
     return f"{name} is the slope of L in each element; it has the shape of {step.symbol._replace(gradient=False).unicode()}"
 
 

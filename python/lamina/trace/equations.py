@@ -75,15 +75,26 @@ class Writing:
         if node.serial in self.always or self._of_sizes(node) or self._error(node):
             return True
         readers = self.readers.get(node.serial, set())
-        if len(readers) != 1 or node.serial in self.turned or core.op_kind(node.op) not in KINDS:
+        if len(readers) != 1 or node.serial in self.turned:
             return False
         (reader,) = readers
+        if core.op_kind(node.op) not in KINDS and not self._adds_up(node, reader):
+            return False
         limit = LONGEST if reader in graph.nodes and graph.nodes[reader].op != "assign" else LONGEST_NEW
         if graph.section.get(node.serial) != graph.section.get(reader, "update") or reader in symbols.hidden:
             return False
         if reader in graph.nodes and graph.nodes[reader].op in ("host", "concatenate"):
             return False
         return len(text(self.term(node).parts)) <= limit
+
+    def _adds_up(self, node: core.Node, reader: int) -> bool:
+        """Whether it is one of the products of named values that sum up to a gradient: dZ2 W2^T in dA1 = dZ3 W3^T + dZ2 W2^T."""
+        graph = self.symbols.graph
+        if node.op != "matmul" or reader not in graph.nodes or graph.nodes[reader].op != "add":
+            return False
+        seen = [self.symbols.behind(n) for n in node.inputs]
+        seen = [self.symbols.behind(n.inputs[0]) if flips(n) else n for n in seen]
+        return all(n.serial in self.symbols.of for n in seen) and graph.section.get(node.serial) == "backward"
 
     def _error(self, node: core.Node) -> bool:
         """Whether it is the difference of two named values in a loss, which both passes read: Z - Y."""

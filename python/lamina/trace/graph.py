@@ -28,6 +28,7 @@ class StepGraph:
     inputs: list[Tensor]
     targets: list[Tensor] = field(default_factory=list)
     weight: list[Tensor] = field(default_factory=list)
+    terms: list[Tensor] = field(default_factory=list)  # the loss of each output, before its weight
     loss: core.Node | None = None
     loss_root: core.Node | None = None  # as the program returns it: the loss, perhaps under a mark
     nodes: dict[int, core.Node] = field(default_factory=dict)
@@ -115,7 +116,7 @@ def loss_graph(model: Model, task: Task, training: bool = True) -> StepGraph:
     loss: LossGraph = model.programs.loss(task)
     graph = forward_graph(model, training)
     graph.targets, graph.weight, graph.loss = loss.targets, loss.weight, graph.real(loss.loss.node)
-    graph.loss_root = loss.loss.node
+    graph.terms, graph.loss_root = loss.terms, loss.loss.node
     graph.add("loss", [loss.loss.node])
     return graph
 

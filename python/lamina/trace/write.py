@@ -15,7 +15,7 @@ from lamina.trace import cost
 from lamina.trace.equations import Term, Writing
 from lamina.trace.graph import EFFECTS, StepGraph, known_as
 from lamina.trace.layers import fold as fold_norm
-from lamina.trace.losses import Folded, fold
+from lamina.trace.losses import Folded, Losses
 from lamina.trace.record import Step, Trace
 from lamina.trace.run import Measured
 from lamina.trace.symbols import HIDDEN, Symbols
@@ -32,13 +32,14 @@ class Writer:
     def __init__(self, graph: StepGraph, measured: Measured, trace: Trace) -> None:
         self.graph, self.measured, self.trace = graph, measured, trace
         self.symbols = Symbols(graph)
-        self.folded: Folded | None = fold(self.symbols) if graph.loss is not None else None
+        self.losses = Losses(self.symbols)
+        self.terms = {folded.term.serial: folded for folded in self.losses.folded}
+        self.slopes = {f.slope.serial: f for f in self.losses.folded if f.slope is not None and f.slope_members}
         self.counted: set[int] = set()  # serials of nodes that have a line
         self.sums = self._sums()
         self.dense = {z.serial: (index, call, product, z) for index, call, product, z in self.symbols.dense}
         self.batch = trace.about["batch"] or 1
-        if self.folded:
-            self.folded.hide()
+        self.losses.hide()
         self.norms = {norm.members[-1].serial: norm for norm in self.symbols.norms if fold_norm(self.symbols, norm)}
         for norm in self.norms.values():
             self.symbols.hidden |= {n.serial for n in norm.members[:-1]}
@@ -49,17 +50,9 @@ class Writer:
 
     def write(self) -> None:
         """All sections."""
-        for node in self.graph.ordered("forward"):
-            self._line(node, "forward")
-        if self.folded:
-            self._folded_loss(self.folded)
-        else:
-            for node in self.graph.ordered("loss"):
-                self._line(node, "loss")
-        if self.folded and self.folded.slope is not None and self.folded.slope_members:
-            self._folded_slope(self.folded)
-        for node in self.graph.ordered("backward"):
-            self._line(node, "backward")
+        for section in ("forward", "loss", "backward"):
+            for node in self.graph.ordered(section):
+                self._line(node, section)
         self._parameters_first()
         self._skipped()
         for node in self.graph.ordered("update"):
@@ -95,6 +88,12 @@ class Writer:
 
     def _line(self, node: core.Node, section: str) -> None:
         symbols = self.symbols
+        if node.serial in self.terms:
+            return self._folded_loss(self.terms[node.serial])
+        if node.serial in self.slopes:
+            return self._folded_slope(self.slopes[node.serial])
+        if node == self.graph.loss and self.losses.total:
+            return self._add(section, (symbols.ref(node), " = ", *self.losses.total), self.losses.total_members, "loss")
         if not symbols.shown(node) or self.writing.inside(node):
             return
         dense = self.dense.get(node.serial)
@@ -123,7 +122,6 @@ class Writer:
         if folded.probability is not None:
             node = folded.probability
             self._add("loss", (self.symbols.ref(node), " = softmax(", self.symbols.ref(folded.pred), ")"), [node], "probabilities")
-            self.symbols.hidden.add(node.serial)
         self._add("loss", folded.equation(), folded.members, "loss", where=folded.where())
 
     def _folded_slope(self, folded: Folded) -> None:
