@@ -15,6 +15,7 @@ from nets import CASES, FEATURES, B, Case, data, heads, target, with_loss
 FUNCTIONS = {
     "tanh": np.tanh, "σ": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "sign": np.sign, "√": np.sqrt, "clip": np.clip,
     "max": np.maximum, "maximum": np.maximum, "min": np.minimum, "minimum": np.minimum, "ln": np.log,
+    "rows": lambda x: x.reshape(-1, x.shape[-1]),
     "cosh": np.cosh, "mean": np.mean, "sum": np.sum, "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
 }  # fmt: skip
 TOKEN = re.compile(r"\s*(1ᵀ|\d*\.?\d+(?:e[+−-]?\d+)?|[A-Za-zσμ]+|[^\s])")
@@ -102,7 +103,10 @@ class Reader:
 
     def power(self):
         value = self.atom()
-        while self.is_("²", "^"):
+        while self.is_("²", "^", "ᵀ"):
+            if self.is_("ᵀ") and self.take():
+                value = value.T
+                continue
             power = 2.0 if self.take() == "²" else self.atom()
             value = value ** (1.0 if isinstance(power, str) else power)
         return value
@@ -297,6 +301,35 @@ def test_the_plugged_formulas_of_a_rule_give_what_they_say(optimizer, steps):
 
 def lines(net, x, y, sections=("forward", "backward")):
     return [str(step) for step in net.trace(x, y) if step.section in sections]
+
+
+def test_weights_that_meet_positions_read_as_products_of_rows():
+    net, x, y = CASES["sequence"]()
+    made = net.trace(x, y)
+    read, _ = lines_that_are_true(made, net)
+    expected = ["dW₂ = rows(A₁)ᵀ rows(dZ₂)", "db₂ = 1ᵀ rows(dZ₂)", "dW₁ = rows(reshape_1)ᵀ rows(dZ₁)", "db₁ = 1ᵀ rows(dZ₁)"]
+    assert [line for line in read if "rows(" in line] == expected and not any(step.name.startswith("T") for step in made)
+    assert [str(step) for step in made if "rows(T)" in text(step.where)] == expected[:1]  # said once
+    assert [step.kind for step in made.backward[1:3]] == ["weight gradient", "bias gradient"]
+
+
+def test_the_classes_of_positions_and_their_rows_have_two_names():
+    net = lm.Sequential(lm.Reshape(2, 3), lm.Dense(4), seed=0).compile("cross_entropy", "sgd")
+    made = net.trace(data(), np.arange(2 * B).reshape(B, 2) % 4)
+    assert [str(step) for step in made.loss] == ["P = softmax(Z₁)", "L = −mean ln P[i, yᵢ]"] and "y" in made.sources
+    hot = np.eye(4)[made["y"]]
+    assert str(made.backward[0]) == "dZ₁ = (P − Y) / n"
+    np.testing.assert_allclose(made["dZ1"], (made["P"] - hot) / (2 * B), rtol=1e-5)
+
+
+def test_axes_and_slices_count_from_1():
+    a = lm.Input(6, 4)
+    whole = lm.sum(a[:, 1:3, ::2], axis=1) + lm.max(a, axis=2)[:, 5:2:-2] + a[:, 0, :2]
+    made = lm.Model(a, lm.concatenate([whole, lm.transpose(a, (0, 2, 1))[::-1, :2, 3]], axis=1)).build().trace(np.ones((2, 6, 4)))
+    written = " ; ".join(str(step) for step in made)
+    for part in ("[:, 2…3, 1…3 by 2]", ", axis 2)", ", axis 3)", "[:, 6…4 by −2]", "[:, 1, 1…2]", "[B…1 by −1, 1…2, 4]"):
+        assert part in written, (part, written)
+    assert "axes 1 3 2" in written or "ᵀ" in written
 
 
 @pytest.mark.parametrize(("layer", "mean", "variance"), [

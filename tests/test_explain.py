@@ -140,7 +140,8 @@ def test_rows_of_samples_that_have_several():
     net, x, y = CASES["sequence"]()
     text = net.explain(x, y, level="derive")
     assert "each row i of reshape_1 meets column j of W₁: Z₁[…,i,j] = Σ over k of reshape_1[…,i,k] W₁[k,j] + b₁[j]" in text
-    assert "and it sums over the 10 rows of all samples" in text and "axis -" not in text
+    assert "only rows(A₁)ᵀ (4×10) · rows(dZ₂) (10×2) fits, and it sums over the 10 rows of all samples" in text
+    assert "db₂ is the sum of the rows of dZ₂" in text and "indices and axes count from 1" in text and "axis -" not in text
 
 
 def test_roots_and_powers_of_ten_in_latex():

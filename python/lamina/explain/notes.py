@@ -11,6 +11,8 @@ from lamina.activations import FUNCTIONS
 from lamina.layers import LayerNorm
 from lamina.notation import Sym, in_formula, number, shape_text
 from lamina.trace import Step, Trace
+from lamina.trace.equations import ROWS
+from lamina.trace.losses import counted
 
 Array = np.ndarray[Any, Any]
 SHOWN = 4  # numbers of a row
@@ -44,8 +46,8 @@ def _loss_note(trace: Trace, step: Step, value: Array) -> str:
     for symbol in (p for p in step.equation[1:] if isinstance(p, Sym) and p.name == "y"):
         classes = trace[symbol.plain]
         if classes.dtype.kind == "i":
-            labels = [str(int(i) + 1) for i in classes[:6]]
-            out = f"{symbol.unicode()} = ({', '.join(labels)}{', …' if len(classes) > 6 else ''})  {out}"
+            labels = [counted(int(i)) for i in classes.ravel()[:6]]
+            out = f"{symbol.unicode()} = ({', '.join(labels)}{', …' if classes.size > 6 else ''})  {out}"
     return out
 
 
@@ -82,12 +84,11 @@ def reason(trace: Trace, step: Step) -> str:
         i, row = ("i", "row i") if len(step.shape) == 2 else ("…,i", "each row i")  # of more axes all but the last one are kept
         return f"{row} of {left} meets column j of {right}: {name}[{i},j] = Σ over k of {left}[{i},k] {right}[k,j]{bias}"
     if step.kind == "weight gradient" and len(symbols) == 2 and len(step.shape) == 2:
-        a, dz = symbols
-        left = shape_text(step.operand_shapes[0][::-1])
-        rows, batch = step.operand_shapes[0][0], trace.about["batch"]
-        what = f"{rows} samples" if rows in ("B", batch) else f"{rows} rows of all samples"
+        left, right = notation.text(step.equation[1:]).removeprefix(" = ").split(" ")
+        across, down = step.detail["factors"]
+        what = f"{down[0]} samples" if down[0] in ("B", trace.about["batch"]) else f"{down[0]} rows of all samples"
         return (
-            f"{name} must be {result} like {of}; only {a.unicode()} ({left}) · {dz.unicode()} ({shapes[1]}) fits, "
+            f"{name} must be {result} like {of}; only {left} ({shape_text(across)}) · {right} ({shape_text(down)}) fits, "
             f"and it sums over the {what}"
         )
     if step.kind == "input gradient" and len(symbols) == 2 and len(step.shape) == 2 and symbols[1].transposed:
@@ -123,7 +124,7 @@ def _definition(activation: str) -> str:
 
 def _summed(step: Step) -> str:
     """What stands behind the 1^T of a sum over rows."""
-    inside = notation.text(step.equation[1:]).partition("1ᵀ ")[2]
+    inside = notation.text(step.equation[1:]).partition("1ᵀ ")[2].removeprefix(ROWS)
     return inside[1:-1] if inside.startswith("(") and inside.endswith(")") else inside
 
 

@@ -15,7 +15,10 @@ from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
 WIDEST = 52  # of the column of equations; a longer one pushes its line
-LEGEND = "rows are samples;  Z = X W + 1 bᵀ;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  (m×k)(k×n) costs 2mkn FLOP"
+LEGEND = (
+    "rows are samples;  Z = X W + 1 bᵀ;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  (m×k)(k×n) costs 2mkn FLOP;  "
+    "indices and axes count from 1"
+)
 
 
 def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -> str:
@@ -29,7 +32,7 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
         for step in trace
     }
     widths = [min(WIDEST, max((len(row[i]) for row in rows.values()), default=0)) for i in (1, 2, 3)]
-    out = [_title(trace), LEGEND + (";  indices count from 1" if level != "shapes" else ""), ""]
+    out = [_title(trace), LEGEND, ""]
     for section, head in HEADS.items():
         steps = trace.section(section)
         if not steps:

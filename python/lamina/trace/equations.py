@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lamina import _core as core
@@ -18,6 +18,7 @@ AROUND = {  # what stands before and after the operand
 ATOM = 4  # the rank of what needs no parentheses anywhere; sums have 1, products 2, powers 3
 LONGEST = 40  # characters of an expression that is written into another one
 LONGEST_NEW = 64  # into what a variable becomes
+ROWS = "rows"  # what a matrix of the rows of all samples is written as: rows(X)
 KINDS = ("elementwise", "reduce", "row", "random")  # what may be
 
 
@@ -72,7 +73,7 @@ class Writing:
         symbols, graph = self.symbols, self.symbols.graph
         if node.serial in symbols.of or node.serial in symbols.hidden or not symbols.shown(node):
             return False
-        if node.serial in self.always or self._of_sizes(node) or self._error(node):
+        if node.serial in self.always or self._rows(node) or self._of_sizes(node) or self._error(node):
             return True
         readers = self.readers.get(node.serial, set())
         if len(readers) != 1 or node.serial in self.turned:
@@ -102,6 +103,13 @@ class Writing:
             return False
         return all(self.symbols.behind(n).serial in self.symbols.of for n in node.inputs)
 
+    def _rows(self, node: core.Node) -> bool:
+        """Whether it lays all positions of all samples one under the other, as the rows of one matrix."""
+        if node.op != "reshape" or len(node.shape) != 2 or node.serial in self.symbols.of:
+            return False
+        shape = node.inputs[0].shape
+        return len(shape) > 2 and shape[-1] == node.shape[-1]
+
     def _of_sizes(self, node: core.Node) -> bool:
         """Whether it is a number made of sizes and numbers alone, as 1 / B."""
         if len(node.shape) or core.op_kind(node.op) != "elementwise":
@@ -114,6 +122,11 @@ class Writing:
         behind = self.symbols.behind(node)
         if self.inside(behind):
             return self.term(behind)
+        if flips(behind) and behind.serial not in self.symbols.of:
+            inner = self.symbols.behind(behind.inputs[0])
+            if self._rows(inner):
+                term = self.term(inner)
+                return Term((*term.parts, "ᵀ"), ATOM, term.nodes)
         part = self.symbols.ref(node)
         return Term((part,), ATOM)
 
@@ -154,7 +167,9 @@ class Writing:
         if op == "take":
             return (*args[0].within(ATOM), "[", *args[1].parts, "]"), ATOM
         if op == "slice":
-            return (*args[0].within(ATOM), f"[{_ranges(node.attrs)}]"), ATOM
+            return (*args[0].within(ATOM), f"[{_ranges(node)}]"), ATOM
+        if self._rows(node):
+            return (f"{ROWS}(", *args[0].parts, ")"), ATOM
         return _call(op, node.attrs, args, node), ATOM
 
     def _infix(self, node: core.Node, args: list[Term]) -> tuple[Equation, int]:
@@ -208,8 +223,9 @@ class Writing:
             return (f"{op}(", *arg.parts, ")"), ATOM
         if op == "sum" and ndim == 2:
             return (("1ᵀ ", *arg.within(3)), 2) if axes == [0] else ((*arg.within(3), " 1"), 2)
-        where = f", {'axis' if len(axes) == 1 else 'axes'} {' '.join(str(a) for a in axes)})"
-        return (f"{op}(", *arg.parts, where), ATOM
+        if op == "sum" and axes == [*range(ndim - 1)]:
+            return (f"1ᵀ {ROWS}(", *arg.parts, ")"), 2
+        return (f"{op}(", *arg.parts, f", {_axes(axes)})"), ATOM
 
 
 def _is_number(term: Term) -> bool:
@@ -225,11 +241,11 @@ def _factor(term: Term) -> Equation:
 def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> Equation:
     extra: dict[str, Callable[[], str]] = {
         "reshape": lambda: shape_text(node.shape),
-        "transpose": lambda: "axes " + " ".join(str(a) for a in attrs["axes"]),
+        "transpose": lambda: _axes(attrs["axes"]),
         "one_hot": lambda: str(attrs["classes"]),
         "iota": lambda: shape_text(node.shape),
-        "concatenate": lambda: f"axis {attrs['axis']}",
-        "argmax": lambda: f"axis {attrs['axis']}" if "axis" in attrs else "",
+        "concatenate": lambda: _axes([attrs["axis"] % len(node.shape)]),
+        "argmax": lambda: _axes([attrs["axis"] % len(node.inputs[0].shape)]) if "axis" in attrs else "",
         "clip": lambda: "",
     }
     if op == "random_uniform":
@@ -243,10 +259,22 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
     return (f"{name}(", *parts, ")")
 
 
-def _ranges(attrs: dict[str, Any]) -> str:
-    out = []
-    for start, stop, step in zip(attrs["start"], attrs["stop"], attrs["step"], strict=True):
-        out.append(f"{start}:{stop}" + ("" if step == 1 else f":{step}"))
+def _axes(axes: Iterable[int]) -> str:
+    """Which axes, from 1."""
+    counted = [str(axis + 1) for axis in axes]
+    return f"{'axis' if len(counted) == 1 else 'axes'} {' '.join(counted)}"
+
+
+def _ranges(node: core.Node) -> str:
+    """What a slice takes of each axis, from 1, the last one included: 2, 1…3, 9…1 by −2; : for all of it."""
+    out, attrs = [], node.attrs
+    for start, stop, step, count, whole in zip(
+        attrs["start"], attrs["stop"], attrs["step"], node.shape, node.inputs[0].shape, strict=True
+    ):
+        first = start + 1
+        last = first + (count - 1) * step if isinstance(count, int) else stop if step == 1 else stop + 2  # of free lengths 1 and −1
+        reach = f"{first}" if count == 1 else f"{first}…{last}".replace("*", "") + ("" if step == 1 else f" by {number(step)}")
+        out.append(":" if step == 1 and count == whole else reach)
     return ", ".join(out)
 
 

@@ -120,7 +120,7 @@ class Folded:
         if getattr(self.loss, "mask_nan", False):
             return ("k = [", target, " is a number]")
         ignored = getattr(self.loss, "ignore_index", None)
-        return ("k = [", target, f" ≠ {number(ignored)}]") if ignored is not None and self.classes else ()
+        return ("k = [", target, f" ≠ {counted(ignored)}]") if ignored is not None and self.classes else ()
 
     @property
     def _columns(self) -> int:
@@ -189,6 +189,11 @@ class Losses:
         for folded in self.folded:
             folded.hide()
         self.symbols.hidden |= {n.serial for n in self.total_members}
+
+
+def counted(number_of_class: int) -> str:
+    """The number of a class as it is shown: from 1; a negative one, which is no class, as it is."""
+    return number(number_of_class + (number_of_class >= 0))
 
 
 def own_slope(graph: StepGraph, pred: core.Node) -> core.Node | None:

@@ -73,7 +73,7 @@ class Symbols:
         graph = self.graph
         for letter, tensors in (("X", graph.inputs), ("Y", graph.targets)):
             for i, tensor in enumerate(tensors, 1):
-                letter_ = "y" if letter == "Y" and tensor.ndim == 1 else letter
+                letter_ = "y" if letter == "Y" and (tensor.ndim == 1 or tensor.dtype == "int64") else letter  # class numbers
                 self.source(tensor.node, Sym(letter_, str(i) if len(tensors) > 1 else ""))
         for tensor in graph.weight:
             self.source(tensor.node, Sym("s"))

@@ -12,7 +12,7 @@ from lamina.layers import Dense
 from lamina.notation import Equation, Sym, number
 from lamina.optim import Muon
 from lamina.trace import cost
-from lamina.trace.equations import Term, Writing
+from lamina.trace.equations import ROWS, Term, Writing
 from lamina.trace.graph import EFFECTS, StepGraph, known_as
 from lamina.trace.layers import fold as fold_norm
 from lamina.trace.losses import Folded, Losses
@@ -66,6 +66,7 @@ class Writer:
         for variable, value, mark in self.graph.states:
             self._state(variable, value, mark)
         self._sources()
+        self._say_rows()
 
     def _clip(self) -> list[core.Node]:
         """The nodes that make the factor of clip_norm, the factor itself the last; hidden but for that one."""
@@ -106,7 +107,8 @@ class Writer:
             return self._add(section, (Sym("c"), " = ", *self._clip_line()), self.clip, "clipping")
         term = self.writing.term(node)
         kind = self._kind(node, section)
-        self._add(section, (symbols.fresh(node), " = ", *term.parts), list(term.nodes), kind)
+        where: Equation = ("the numbers in ", symbols.ref(node.inputs[1]), " count from 0") if node.op == "take" else ()
+        self._add(section, (symbols.fresh(node), " = ", *term.parts), list(term.nodes), kind, where=where)
 
     def _dense(self, index: str, call: Any, product: core.Node, z: core.Node) -> None:
         ref = self.symbols.ref
@@ -274,6 +276,14 @@ class Writer:
         for place, line in enumerate(rest, 1):
             line.number = place
 
+    def _say_rows(self) -> None:
+        """The first line that lays samples and positions in rows says what that is."""
+        for line in self.trace.steps:
+            if any(isinstance(part, str) and f"{ROWS}(" in part for part in line.equation):
+                said = f"{ROWS}(T): the rows of all samples and positions of T, one under the other"
+                line.where = (*line.where, ";  ", said) if line.where else (said,)
+                return
+
     # ---- shapes and sources ----
 
     def _shape(self, node: core.Node) -> tuple[int, ...]:
@@ -304,8 +314,9 @@ class Writer:
 
 
 def _sums_rows(node: core.Node) -> bool:
-    over = list(node.attrs["axes"]) if node.op == "sum" else []
-    return over == [0] and not node.attrs["keepdims"] and len(node.inputs[0].shape) == 2
+    if node.op != "sum" or len(node.inputs[0].shape) < 2:
+        return False
+    return list(node.attrs["axes"]) == [*range(len(node.inputs[0].shape) - 1)] and not node.attrs["keepdims"]
 
 
 def title_of(model: Any) -> str:
