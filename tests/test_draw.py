@@ -21,14 +21,15 @@ import pytest
 import lamina as lm
 from lamina.draw import HEIGHT, WIDTH, picture
 from lamina.draw.canvas import Box, width
-from lamina.draw.chain import Sign, chain
+from lamina.draw.chain import Block, Sign, chain
 from lamina.draw.footer import _time
 from lamina.draw.graph import _levels, _placed
 from lamina.draw.heatmap import as_matrix, scale_of, shrunk
 from lamina.draw.png import encode
-from lamina.draw.tensors import layout
+from lamina.draw.tensors import layout, routes
 from lamina.draw.theme import THEMES
 from lamina.history import History
+from lamina.trace import trace
 from lamina.wiring import calls_of, nodes_of
 from nets import CASES, data
 
@@ -139,12 +140,57 @@ def test_an_image_is_the_input_and_nothing_that_was_made_of_it():
 
 def test_many_boxes_in_a_column_have_their_names():
     a = lm.Input(6)
-    for count, left_out in ((7, 0), (30, 11)):
+    for count, left_out in ((7, 0), (30, 10)):
         net = lm.Model(a, {f"o{i}": lm.Dense(2).named(f"head_{i}")(a) for i in range(count)}, seed=0)
         canvas, _ = picture(net, data())
         texts = [t.text for t in canvas.labels]
         assert sum(text.startswith("head_") for text in texts) == count - left_out
         assert (f"{left_out} more layers are left out" in texts) == bool(left_out) and canvas.overlapping() == []
+
+
+def test_inputs_and_targets_of_every_branch_are_shown():
+    """Beside what joins them, and behind each output with its probabilities; the boxes of row A say which output they make."""
+    net, x, y = two_inputs()
+    texts = [t.text for t in picture(net, x, y)[0].labels]
+    assert {"X₁", "X₂"} <= set(texts)
+    net, x, y = CASES["heads"]()
+    canvas, made = picture(net, x, y)
+    texts = [t.text for t in canvas.labels]
+    assert {"dense_2 → size", "dense_3 → kind", "dense_4 → flags"} <= set(texts)
+    items = [item.symbol.plain if isinstance(item, Block) else item.text for item in chain(made)]
+    ends = ["= Z2 vs Y1", "= Z3 softmax P2 vs Y2", "= Z4 vs Y3"]
+    assert all(end in " ".join(items) for end in ends) and items.count("A1") == 3 and texts.count("dA₁") == 1
+    many = {f"o{k}": lm.Dense(2)(lm.Dense(3, "relu")(net.inputs[0])) for k in range(9)}
+    wide, _ = picture(lm.Model(net.inputs[0], many, seed=0).compile("mse", "sgd"), x, [y["flags"]] * 9)
+    texts = [t.text for t in wide.labels]
+    assert wide.overlapping() == [] and "Y₉" in texts and any("layers ⋯" in line for line in texts)
+
+
+def test_an_arrow_comes_from_each_gradient_that_is_added():
+    """Of heads, and of a skip; where a value without a name stands between, the arrow has no equation."""
+
+    def ways(net, x, y):
+        made = trace(net, x, y)
+        layout(items := chain(made), 40.0, 1520.0, 136.0)
+        found = routes(items, made)
+        assert all(len(way.outs) == len(way.sources) for way in found)
+        return {way.target.symbol.d.plain: ({block.symbol.plain for block in way.sources}, way.equation) for way in found}
+
+    net, x, y = CASES["heads"]()
+    assert ways(net, x, y)["dA1"][0] == {"Z2", "Z3", "Z4"}
+    a = lm.Input(6)
+    h, first = lm.Dense(4, "tanh")(a), lm.Dense(3)(a)
+    skip = lm.Model(a, lm.Dense(2)(lm.Add()(h, lm.Dense(4, "tanh")(h))), seed=0).compile("mse", "sgd")
+    assert ways(skip, x, y["flags"])["dA1"][0] == {"Z2", "add_1"}
+    nested = lm.Model(a, [first, lm.Dense(2)(first)], seed=0).compile("mse", "sgd")
+    assert ways(nested, x, [x[:, :3], y["flags"]])["dZ1"] == ({"Z2"}, ())
+
+
+def test_weights_that_meet_positions_have_arrows_and_their_letters_are_said():
+    net, x, y = CASES["sequence"]()
+    texts = [t.text for t in picture(net, x, y)[0].labels]
+    assert {"dW₂ = rows(A₁)ᵀ rows(dZ₂)", "dW₁ = rows(reshape_1)ᵀ rows(dZ₁)"} <= set(texts)
+    assert "n = 4 B, the elements of Y;  rows(T): the rows of all samples and positions of T, one under the other" in texts
 
 
 def test_no_equation_names_what_only_explain_shows():

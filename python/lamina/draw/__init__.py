@@ -11,7 +11,7 @@ from lamina.draw.canvas import Box, Canvas
 from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import network
-from lamina.draw.tensors import HEAD, LANE, UNDER, backward, forward, layout, missing, routes
+from lamina.draw.tensors import HEAD, LANE, UNDER, backward, fits, forward, layout, meanings, missing, routes
 from lamina.draw.theme import THEMES
 from lamina.names import lookup
 from lamina.trace import Trace, trace
@@ -37,8 +37,13 @@ def draw(model: Model, path: Any, x: Any, y: Any = None, *, theme: str = "light"
     if x is None:
         raise ValueError("[draw] expected data to show, got None; pass some rows: net.draw('net.svg', X[:2], y[:2])")
     canvas, made = picture(model, x, y, theme=theme, path=target.name)
-    shown = [item.symbol.unicode() for item in chain(made) if isinstance(item, Block)]
+    shown = [item.symbol.unicode() for item in _shown(made) if isinstance(item, Block)]
     render.save(canvas.svg(title(made), footer.description(made, shown)), target)
+
+
+def _shown(made: Trace) -> list[Item]:
+    """What rows B and C have room for."""
+    return chain(made, lambda items: fits(items, WIDTH - 2 * MARGIN))
 
 
 def title(made: Trace) -> str:
@@ -53,7 +58,7 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
         raise ValueError("[draw] expected at least one row to show, got none; pass some rows: net.draw('net.svg', X[:2], y[:2])")
     canvas = Canvas(WIDTH, HEIGHT, THEMES[theme])
     _header(canvas, made)
-    items = chain(made)
+    items = _shown(made)
     wide = WIDTH - 2 * MARGIN
     trained = bool(made.backward)
     height = _fitted(items, made, wide) if trained else layout(items, MARGIN, wide, 260.0)
@@ -76,6 +81,9 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
         _rule(canvas, top + HEAD + height + LABELS + 10)
         below = top + HEAD + height + LABELS + 24
         footer.heading(canvas, Box(MARGIN, below, wide, 0), "C  BACKWARD: under each tensor its gradient, in the same shape")
+        if said := meanings(items, ways, made):
+            right = footer.cut(said, 12, wide - 500)  # of the heading
+            canvas.text(WIDTH - MARGIN, below + 4, right, 12, anchor="end", fill=canvas.theme.muted)
         backward(canvas, items, ways, made, below, height)
     if small:
         which = ", ".join(small) if len(small) <= 4 else f"{len(small)} tensors"

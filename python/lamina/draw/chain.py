@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from lamina.trace.record import gradient_name
 Array = NDArray[Any]
 
 INNER = ("μ", "v", "s", "M")  # means, variances, masks
-MOST = 3  # dense layers drawn in full; of more, the first and the last ones
+MOST = 3  # dense layers drawn in full; of more, those at the ends of branches
 
 
 @dataclass
@@ -64,41 +65,132 @@ class Layer:
     reads: Sym
 
 
-def chain(trace: Trace) -> list[Item]:
-    """X . W1 + b1 = Z1 -> A1 . W2 + ...: the named values of the forward pass, and P and Y of the loss."""
-    items: list[Item] = []
-    if not any(step.kind == "dense" for step in trace.forward[:1]):
-        items += [_source(trace, name) for name in trace.sources if name.startswith("X")][:1]
-    steps = _elided([s for s in (*trace.forward, *trace.loss) if s.kind == "dense" or _named(s)])
-    for step in steps:
-        if isinstance(step, str):
-            items.append(Sign(step))
-        elif step.kind == "dense":
-            items += _operand(trace, step, items)
-            items += _dense(trace, step)
-        else:
-            items += [Sign(_label(step), arrow=True), _block(trace, step)]
-    if "P" in trace and "Y" not in trace.sources:
-        target = _one_hot(trace)
-        items += [Sign("vs"), Block(Sym("Y"), target, kind="target")] if target is not None else []
-    elif "Y" in trace.sources and trace.loss:
-        items += [Sign("vs"), Block(Sym("Y"), trace["Y"], kind="target")]
+def chain(trace: Trace, fits: Callable[[list[Item]], bool] = lambda items: True) -> list[Item]:
+    """X . W1 + b1 = Z1 -> A1 . W2 + ...: the named values of the forward pass; behind each output its probabilities and its target.
+
+    Of more dense layers than MOST, and of more than `fits`, those in the middle are left out: first what is no end of a branch.
+    """
+    parts = _parts(trace)
+    few = sum(part[0].kind == "dense" for part in parts) <= MOST
+    kept = set(range(len(parts))) if few else {0, len(parts) - 1} | _ends(trace, parts)
+    while not fits(items := _items(trace, parts, kept)) and len(kept) > 2:
+        kept.remove(sorted(kept)[len(kept) // 2])
     return items
+
+
+def _parts(trace: Trace) -> list[list[Step]]:
+    """The lines with names, in parts that begin with a dense layer each; probabilities stand behind what they are made of."""
+    parts: list[list[Step]] = []
+    made = [step for step in trace.loss if step.kind == "probabilities"]
+    for step in trace.forward:
+        if not _named(step):
+            continue
+        if step.kind == "dense" or not parts:
+            parts.append([])
+        parts[-1] += [step, *(p for p in made if p.operands[0] == step.name)]
+    return parts
+
+
+def _ends(trace: Trace, parts: list[list[Step]]) -> set[int]:
+    """The parts that read an input as the first ones, or make an output."""
+    new = {*targets(trace), *_inputs(trace)}
+    found = set()
+    for i, part in enumerate(parts):
+        here = {step.name for step in part} | {name for step in part for name in step.operands}
+        if here & new:
+            found.add(i)
+            new -= here & set(_inputs(trace))
+    return found
+
+
+def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
+    items: list[Item] = []
+    left_out: list[list[Step]] = []
+    for i, part in enumerate(parts):
+        if i not in kept:
+            left_out.append(part)
+            continue
+        if left_out:
+            items.append(Sign(f"⋯ {len(left_out)} layer{'s' if len(left_out) > 1 else ''} ⋯"))
+        passed = left_out[-1][-1].name if left_out else ""
+        left_out = []
+        for step in part:
+            items += _read(trace, step, items, passed)
+            items += _dense(trace, step) if step.kind == "dense" else [Sign(_label(step), arrow=True), _block(trace, step)]
+            items += _target(trace, step, part)
+            passed = ""
+    _once(items)
+    return items
+
+
+def _once(items: list[Item]) -> None:
+    """A gradient stands under the first of the blocks of one tensor."""
+    seen: set[str] = set()
+    for item in items:
+        if isinstance(item, Block) and item.symbol.plain in seen:
+            item.gradient, item.kind = None, "again"
+        elif isinstance(item, Block):
+            seen.add(item.symbol.plain)
+
+
+def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item]:
+    """What a step reads and what does not stand there already: other inputs, or a value of an earlier layer.
+
+    `passed`: the value of the last layer that was left out, for which a sign stands.
+    """
+    wanted = [name for name in step.operands if name in _inputs(trace) or any(_named(s) and s.name == name for s in trace.forward)]
+    wanted = wanted[:1] if step.kind == "dense" else wanted
+    shown = {item.symbol.plain for item in items if isinstance(item, Block)}
+    last = items[-1] if items else None
+    out: list[Item] = []
+    if passed and passed in wanted:
+        return out
+    if not items:
+        wanted = wanted or _inputs(trace)
+    elif isinstance(last, Block) and last.symbol.plain in wanted:
+        wanted = [name for name in wanted if name not in shown]
+        out = [Sign(",")] if wanted else []
+    elif wanted:
+        out = [Sign(";")]
+    for name in wanted:
+        out += [*([Sign(",")] if name != wanted[0] else []), _value(trace, name)]
+    return out
+
+
+def _value(trace: Trace, name: str) -> Block:
+    """An input or a value, where it stands as an operand."""
+    block = _source(trace, name) if name in trace.sources else _block(trace, trace.step(name))
+    block.step = None
+    return block
+
+
+def targets(trace: Trace) -> dict[str, str]:
+    """The name of each output, and that of its target; none without a loss."""
+    graph, names = trace.detail["graph"], trace.detail["symbols"]
+    outputs = [names.get(graph.real(t.node).serial, "") for t in graph.model.programs.outputs]
+    found = [names.get(t.node.serial, "") for t in graph.targets] or [""] * len(outputs)
+    return dict(zip(outputs, found, strict=True))
+
+
+def _target(trace: Trace, step: Step, part: list[Step]) -> list[Item]:
+    """What an output, or its probabilities, are compared with: the target, as rows with a 1 at the class where it is classes."""
+    out = step.operands[0] if step.kind == "probabilities" else step.name
+    name = targets(trace).get(out, "")
+    if not name or (step.name == out and any(s.kind == "probabilities" and s.operands[0] == out for s in part)):
+        return []
+    values = trace[name] if name.startswith("Y") else _one_hot(trace, f"Y{name[1:]}")
+    return [] if values is None else [Sign("vs"), Block(Sym("Y", name[1:]), values, kind="target")]
+
+
+def _inputs(trace: Trace) -> list[str]:
+    return [name for name, source in trace.sources.items() if source["kind"] == "input" and name.startswith("X")]
 
 
 def _named(step: Step) -> bool:
     """Whether a reader knows the value by a name: not T7, nor what a norm or dropout has inside; the loss has its own place."""
     if step.symbol.name in INNER and step.symbol.sub:
         return False
-    return not _nameless(step.symbol) and step.symbol.name != "L" and step.section in ("forward", "loss")
-
-
-def _elided(steps: list[Step]) -> list[Step | str]:
-    """The steps, those of inner layers left out where there are too many."""
-    starts = [i for i, s in enumerate(steps) if s.kind == "dense"]
-    if len(starts) <= MOST:
-        return list(steps[:16])
-    return [*steps[: starts[1]], f"⋯ {len(starts) - 2} layers ⋯", *steps[starts[-1] :]]
+    return not _nameless(step.symbol) and step.section == "forward"
 
 
 def _label(step: Step) -> str:
@@ -135,16 +227,6 @@ def _source(trace: Trace, name: str) -> Block:
     return Block(Sym(name[0], name[1:]), trace[name], kind="input")
 
 
-def _operand(trace: Trace, step: Step, items: list[Item]) -> list[Item]:
-    """What a dense layer reads, where that is not what stands there already: another input, or a value of an earlier layer."""
-    name = step.operands[0]
-    last = items[-1] if items else None
-    if isinstance(last, Sign) or (last is not None and last.symbol.plain == name):
-        return []
-    block = _source(trace, name) if name in trace.sources else Block(trace.step(name).symbol, trace[name], kind="again")
-    return [Sign(";"), block] if items else [block]
-
-
 def _dense(trace: Trace, step: Step) -> list[Item]:
     symbols = [p._replace(transposed=False) for p in step.equation[1:] if isinstance(p, Sym)]
     w = symbols[1]
@@ -155,9 +237,9 @@ def _dense(trace: Trace, step: Step) -> list[Item]:
     return [*out, Sign("="), _block(trace, step)]
 
 
-def _one_hot(trace: Trace) -> Array | None:
+def _one_hot(trace: Trace, name: str) -> Array | None:
     names = trace.detail["symbols"]
-    return next((v for serial, v in trace.detail["values"].items() if names.get(serial) == "Y"), None)
+    return next((v for serial, v in trace.detail["values"].items() if names.get(serial) == name), None)
 
 
 def layers(trace: Trace) -> list[Layer]:

@@ -24,7 +24,11 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     calls = calls_of(nodes_of(model.outputs))
     inputs = {t.node.serial: t for t in model.inputs}
     texts: dict[Key, tuple[str, ...]] = {t.node.serial: (name, shown(tuple(t.shape))) for name, t in model.named_inputs.items()}
-    texts.update({id(c): (names.get(id(c.layer), "layer"), shown(c.shapes[0])) for c in calls})
+    outputs = {} if len(model.outputs) == 1 else {t.node.serial: name for name, t in model.named_outputs.items()}
+    for call in calls:
+        name = names.get(id(call.layer), "layer")
+        made_here = [outputs[serial] for serial in call.outputs if serial in outputs]
+        texts[id(call)] = (" → ".join([name, *made_here]), shown(call.shapes[0]))
     level, lines = _levels(calls, inputs)
     places = _placed(area, level, lines)
     for line in lines:

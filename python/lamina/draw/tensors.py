@@ -10,8 +10,9 @@ import numpy as np
 from lamina.draw.canvas import Box, Canvas, equation_width, width
 from lamina.draw.chain import Block, Item, Sign, can_be_read, equation_of
 from lamina.draw.heatmap import heatmap, scale_of
-from lamina.notation import Equation, Sym, number, shape_text
-from lamina.trace import Trace
+from lamina.notation import Equation, Sym, number, shape_text, text
+from lamina.trace import Step, Trace
+from lamina.trace.equations import ROWS_SAID, of_rows
 
 GAP = 26.0  # for a sign
 ARROW = 64.0  # for a function's arrow
@@ -19,6 +20,8 @@ LANE = 23.0  # between the lines that carry the backward equations
 LANES = 5
 HEAD = 44.0  # over row B: names and equations
 UNDER = 36.0  # over row C: names
+DASHED = ' stroke-dasharray="5 3"'
+LABELLED = 46.0  # px: how wide a tensor's shape and scale are, about
 SMALLEST = 14.0  # px: the side of a block of one row
 
 
@@ -53,6 +56,11 @@ def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
             item.x = left + wide / 2
             left += wide
     return max(h for h, _ in scaled)
+
+
+def fits(items: list[Item], width: float) -> bool:
+    """Whether there is room for the items where every tensor is as narrow as its labels allow."""
+    return sum(LABELLED if isinstance(item, Block) else _gap(item) for item in items) <= width
 
 
 def _gap(sign: Sign) -> float:
@@ -104,7 +112,7 @@ def arrow(canvas: Canvas, d: str, tip: tuple[float, float], to: str, colour: str
     """A line with a small filled head at its tip."""
     x, y = tip
     heads = {"right": "l-7 -4v8z", "left": "l7 -4v8z", "up": "l-4 7h8z"}
-    canvas.path(d, colour, 1.3, ' stroke-dasharray="5 3"' if dashed else "")
+    canvas.path(d, colour, 1.3, DASHED if dashed else "")
     canvas.add(f'<path d="M{x:.1f} {y:.1f}{heads[to]}" fill="{colour}"/>')
 
 
@@ -139,7 +147,7 @@ def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace,
             continue
         item.under = Box(item.box.x, middle - item.box.h / 2, item.box.w, item.box.h)
         if item.gradient is None:
-            if item.kind == "input" and trace.skipped:
+            if item.kind == "input" and any(skipped["equation"][0] == item.symbol.d for skipped in trace.skipped):
                 canvas.rect(item.under, "none", theme.edge, extra=' stroke-dasharray="4 3"')
                 canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16, fill=theme.muted)
                 canvas.text(item.under.cx, item.under.bottom + 16, "skipped", 12, anchor="middle", fill=theme.muted)
@@ -155,12 +163,15 @@ def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace,
 
 @dataclass
 class Route:
-    """The way of an arrow below row C: from the middle of one gradient to another's, on a lane, its equation on the way."""
+    """The way of an arrow below row C: from the middle of gradients to that of another one, on a lane, its equation on the way.
 
-    source: Block
+    `outs`: where it leaves each of the sources; the equation is empty where it names what the picture does not show.
+    """
+
+    sources: list[Block]
     target: Block
     equation: Equation
-    out: float
+    outs: list[float]
     to: float
     centre: float
     wide: float
@@ -168,23 +179,29 @@ class Route:
 
 
 def routes(items: list[Item], trace: Trace) -> list[Route]:
-    """An arrow for each gradient that is made from another, short ones first: on the highest lane where nothing is in its way."""
+    """An arrow for each gradient that is made from others, short ones first: on the highest lane where nothing is in its way."""
     blocks = {item.symbol.d.plain: item for item in items if isinstance(item, Block) and item.gradient is not None}
     links = []
     for step in trace.backward:
-        sources = [name for name in step.operands if name in blocks]
-        if step.name in blocks and sources and can_be_read(step.equation):
-            links.append((blocks[sources[-1]], blocks[step.name], step.equation, sources[-1]))
+        sources = _made_from(trace, step, blocks) if step.name in blocks else []
+        if sources:
+            links.append(
+                ([blocks[name] for name in sources], blocks[step.name], step.equation if can_be_read(step.equation) else ())
+            )
     taken: list[list[tuple[float, float]]] = []
     leaving: dict[str, int] = {}
     found = []
-    for source, target, equation, name in sorted(links, key=lambda link: abs(link[0].box.cx - link[1].box.cx)):
-        out = source.box.cx - 9 + 9 * min(leaving.get(name, 0), 2)
-        leaving[name] = leaving.get(name, 0) + 1
-        to = target.box.cx + (9 if target.box.cx < source.box.cx else -9)
-        wide = equation_width(equation, 15) + 16
-        left, right = min(out, to), max(out, to)
-        centre = (left + right) / 2 if wide < right - left - 14 else right - wide / 2 - 3
+    for before, target, equation in sorted(links, key=lambda link: max(abs(s.box.cx - link[1].box.cx) for s in link[0])):
+        outs = []
+        for source in before:
+            name = source.symbol.plain
+            outs.append(source.box.cx - 12 + 7 * min(leaving.get(name, 0), 2))  # left of what comes from the right
+            leaving[name] = leaving.get(name, 0) + 1
+        far = max(outs, key=lambda out: abs(out - target.box.cx))
+        to = target.box.cx + (9 if target.box.cx < far else -9)
+        wide = equation_width(equation, 15) + 16 if equation else 0.0
+        left, right = min(to, *outs), max(to, *outs)
+        centre = _free(sorted([to, *outs]), wide)
         span = (min(left, centre - wide / 2) - 3, max(right, centre + wide / 2) + 3)
         lane = next((k for k, used in enumerate(taken) if all(span[1] <= a or span[0] >= b for a, b in used)), len(taken))
         if lane >= LANES:
@@ -192,8 +209,36 @@ def routes(items: list[Item], trace: Trace) -> list[Route]:
         if lane == len(taken):
             taken.append([])
         taken[lane].append(span)
-        found.append(Route(source, target, equation, out, to, centre, wide, lane))
+        found.append(Route(before, target, equation, outs, to, centre, wide, lane))
     return found
+
+
+def meanings(items: list[Item], ways: list[Route], trace: Trace) -> str:
+    """What those letters mean that the equations of row C have beside tensors."""
+    _, lines = _start(items, trace)
+    written = [way.equation for way in ways if way.equation] + lines[1:]
+    steps = [step for step in trace.backward if step.equation in written]
+    said = [clause for step in steps if step.where for clause in text(step.where).split(";  ")]
+    return ";  ".join(dict.fromkeys([*said, *([ROWS_SAID] if any(map(of_rows, written)) else [])]))
+
+
+def _made_from(trace: Trace, step: Step, blocks: dict[str, Block]) -> list[str]:
+    """The gradients in the picture that a line reads, also those behind values that have no name."""
+    found: dict[str, None] = {}
+    waiting = list(step.operands)
+    while waiting:
+        name = waiting.pop()
+        if name in blocks:
+            found[name] = None
+        elif name in trace and name not in trace.sources and not can_be_read((trace.step(name).symbol,)):
+            waiting += [operand for operand in trace.step(name).operands if operand != name]
+    return list(found)
+
+
+def _free(ends: list[float], wide: float) -> float:
+    """Where on a line the equation stands: in the widest gap between what leaves and what comes, else left of the last end."""
+    a, b = max(zip(ends, ends[1:], strict=False), key=lambda gap: gap[1] - gap[0])
+    return (a + b) / 2 if wide < b - a - 14 else ends[-1] - wide / 2 - 3
 
 
 def _plain_arrows(canvas: Canvas, items: list[Item], ways: list[Route], y: float) -> None:
@@ -208,16 +253,20 @@ def _plain_arrows(canvas: Canvas, items: list[Item], ways: list[Route], y: float
 
 
 def _arrows(canvas: Canvas, ways: list[Route], top: float) -> None:
-    """Dashed arrows from a gradient to those made from it."""
+    """Dashed arrows from gradients to those made from them; what comes from several places meets on one line."""
     for way in ways:
         y = top + (way.lane + 0.5) * LANE
         tip = way.target.under.bottom + 20
-        d = f"M{way.out:.1f} {way.source.under.bottom + 20:.1f}V{y:.1f}H{way.to:.1f}V{tip + 5:.1f}"
-        arrow(canvas, d, (way.to, tip), "up", canvas.theme.muted, dashed=True)
+        for source, out in zip(way.sources, way.outs, strict=True):
+            last = out == (min(way.outs) if out < way.to else max(way.outs))  # on its side: the others meet its line
+            joins = f"H{way.to:.1f}" if last else ""
+            canvas.path(f"M{out:.1f} {source.under.bottom + 20:.1f}V{y:.1f}{joins}", canvas.theme.muted, 1.3, DASHED)
+        arrow(canvas, f"M{way.to:.1f} {y:.1f}V{tip + 5:.1f}", (way.to, tip), "up", canvas.theme.muted, dashed=True)
     for way in ways:
-        y = top + (way.lane + 0.5) * LANE
-        canvas.rect(Box(way.centre - way.wide / 2, y - 10, way.wide, 20), canvas.theme.paper)
-        canvas.equation(way.centre, y + 5, way.equation, 15)
+        if way.equation:
+            y = top + (way.lane + 0.5) * LANE
+            canvas.rect(Box(way.centre - way.wide / 2, y - 10, way.wide, 20), canvas.theme.paper)
+            canvas.equation(way.centre, y + 5, way.equation, 15)
 
 
 def _start(items: list[Item], trace: Trace) -> tuple[Block | None, list[Equation]]:

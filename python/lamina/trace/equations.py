@@ -19,7 +19,13 @@ ATOM = 4  # the rank of what needs no parentheses anywhere; sums have 1, product
 LONGEST = 40  # characters of an expression that is written into another one
 LONGEST_NEW = 64  # into what a variable becomes
 ROWS = "rows"  # what a matrix of the rows of all samples is written as: rows(X)
+ROWS_SAID = f"{ROWS}(T): the rows of all samples and positions of T, one under the other"
 KINDS = ("elementwise", "reduce", "row", "random")  # what may be
+
+
+def of_rows(equation: Equation) -> bool:
+    """Whether rows(..) stands in it."""
+    return any(isinstance(part, str) and f"{ROWS}(" in part for part in equation)
 
 
 class Term(NamedTuple):

@@ -12,7 +12,7 @@ from lamina.layers import Dense
 from lamina.notation import Equation, Sym, number
 from lamina.optim import Muon
 from lamina.trace import cost
-from lamina.trace.equations import ROWS, Term, Writing
+from lamina.trace.equations import ROWS_SAID, Term, Writing, of_rows
 from lamina.trace.graph import EFFECTS, StepGraph, known_as
 from lamina.trace.layers import fold as fold_norm
 from lamina.trace.losses import Folded, Losses
@@ -278,11 +278,9 @@ class Writer:
 
     def _say_rows(self) -> None:
         """The first line that lays samples and positions in rows says what that is."""
-        for line in self.trace.steps:
-            if any(isinstance(part, str) and f"{ROWS}(" in part for part in line.equation):
-                said = f"{ROWS}(T): the rows of all samples and positions of T, one under the other"
-                line.where = (*line.where, ";  ", said) if line.where else (said,)
-                return
+        line = next((line for line in self.trace.steps if of_rows(line.equation)), None)
+        if line is not None:
+            line.where = (*line.where, ";  ", ROWS_SAID) if line.where else (ROWS_SAID,)
 
     # ---- shapes and sources ----
 
