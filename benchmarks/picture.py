@@ -8,12 +8,13 @@ from typing import Any
 
 from benchmarks.report import OURS, amount, best_peer, percent
 
-# Colour-blind safe (Okabe and Ito), one a peer; further ways of a peer share its colour.
+# Colour-blind safe (Okabe and Ito), one a peer; further ways of a peer are darker or lighter ones.
 COLOURS = {
     "numpy": "#0072b2", "pytorch": "#d55e00", "pytorch fused": "#e69f00", "pytorch compiled": "#a04000", "jax": "#009e73",
-    "jax jit": "#009e73", "jax scan": "#56b4e9", "scikit-learn": "#cc79a7", "onnxruntime": "#7f6f00",
+    "jax jit": "#00523b", "jax scan": "#56b4e9", "scikit-learn": "#cc79a7", "onnxruntime": "#7f6f00",
 }  # fmt: skip
-LEFT, PLOT, RIGHT, ROW, TOP = 190, 560, 190, 22, 88
+PLOT, RIGHT, ROW, TOP = 560, 190, 22, 88
+LETTER = 7.0  # px: about how wide one is; sans-serif letters of 12 px have 6.7 on the average
 LOW, HIGH = 0.25, 64.0  # of the axis: what takes longer is drawn at its end, with a >
 SHOWN = ("training", "inference", "update", "calls")
 
@@ -23,18 +24,21 @@ def bars(result: dict[str, Any]) -> str:
     body: list[str] = []
     y = TOP
     seen: list[str] = []
-    for run in result["runs"]:
-        rows = [r for r in run["rows"] if r["suite"] in SHOWN and r["unit"] == "s" and OURS in r["values"] and best_peer(r)]
+    shown = [[r for r in run["rows"] if _is_shown(r)] for run in result["runs"]]
+    left = 20 + max(
+        (LETTER * len(row["name"]) for rows in shown for row in rows), default=0.0
+    )  # of the axis: names stand before it
+    for run, rows in zip(result["runs"], shown, strict=True):
         body.append(_text(12, y, f"{run['threads']} thread{'s' * (run['threads'] != 1)}", weight="bold"))
         y += ROW
         top = y - 12
         for row in rows:
-            body += _row(row, y, run["ceilings"])
+            body += _row(row, left, y, run["ceilings"])
             seen += [name for name in row["values"] if name not in seen]
             y += ROW
-        body[:0] = _axis(top, y - ROW + 8)
+        body[:0] = _axis(left, top, y - ROW + 8)
         y += 34
-    width, height = LEFT + PLOT + RIGHT, y
+    width, height = round(left) + PLOT + RIGHT, y
     about = result["about"]
     head = [
         _text(12, 22, "Time beside Lamina's, each in one run (log scale; right of the line: slower than Lamina)", weight="bold"),
@@ -47,37 +51,43 @@ def bars(result: dict[str, Any]) -> str:
     )
 
 
-def _x(ratio: float) -> float:
-    return LEFT + PLOT * math.log(min(max(ratio, LOW), HIGH) / LOW) / math.log(HIGH / LOW)
+def _is_shown(row: dict[str, Any]) -> bool:
+    return row["suite"] in SHOWN and row["unit"] == "s" and OURS in row["values"] and best_peer(row) is not None
 
 
-def _row(row: dict[str, Any], y: float, tops: dict[str, Any]) -> list[str]:
+def _x(left: float, ratio: float) -> float:
+    return left + PLOT * math.log(min(max(ratio, LOW), HIGH) / LOW) / math.log(HIGH / LOW)
+
+
+def _row(row: dict[str, Any], left: float, y: float, tops: dict[str, Any]) -> list[str]:
     ours, best = row["values"][OURS], best_peer(row)
     assert best is not None
-    a, b = sorted((_x(1), _x(best[1] / ours)))
+    a, b = sorted((_x(left, 1), _x(left, best[1] / ours)))
     share = percent(row, tops)
     colour = "#bfe3c9" if best[1] >= ours else "#f3c6c6"
     label = f"{amount(ours, row['unit'])}" + (f", {share:.0f} % of ceiling" if share is not None else "")
     made = [
-        _text(LEFT - 10, y, row["name"], anchor="end"),
+        _text(left - 10, y, row["name"], anchor="end"),
         f'<rect x="{a:.1f}" y="{y - 11}" width="{b - a:.1f}" height="14" fill="{colour}"/>',
-        _text(LEFT + PLOT + 10, y, label, colour="#444"),
+        _text(left + PLOT + 10, y, label, colour="#444"),
     ]
     for name, value in row["values"].items():
         if name != OURS:
             title = f"<title>{escape(name)}: {amount(value, row['unit'])}, {value / ours:.2f}x</title>"
             colour = COLOURS.get(name, "#555")
-            made.append(f'<circle cx="{_x(value / ours):.1f}" cy="{y - 4}" r="5" fill="{colour}" stroke="#fff">{title}</circle>')
+            made.append(
+                f'<circle cx="{_x(left, value / ours):.1f}" cy="{y - 4}" r="5" fill="{colour}" stroke="#fff">{title}</circle>'
+            )
             if value / ours > HIGH:
-                made.append(_text(LEFT + PLOT - 1, y, ">", colour=colour))
+                made.append(_text(left + PLOT - 1, y, ">", colour=colour))
     return made
 
 
-def _axis(top: float, bottom: float) -> list[str]:
+def _axis(left: float, top: float, bottom: float) -> list[str]:
     made = []
     tick = LOW
     while tick <= HIGH:
-        x, strong = _x(tick), tick == 1
+        x, strong = _x(left, tick), tick == 1
         colour = "#333" if strong else "#ddd"
         made.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" stroke="{colour}"/>')
         made.append(_text(x, bottom + 14, f"{tick:g}x", anchor="middle", colour="#666"))

@@ -5,8 +5,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+
+from lamina.draw.canvas import width
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -41,3 +44,19 @@ def test_help(module):
     if module.endswith("second_order"):
         pytest.importorskip("scipy", reason="second_order compares with SciPy")
     assert "usage" in run(module, "--help")
+
+
+def test_in_the_picture_every_name_is_whole_and_every_peer_has_a_colour_of_its_own(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks.picture import COLOURS, bars
+    from benchmarks.report import OURS
+
+    name = "regression 8-100-100-1, batch 4096, float64, AdamW with clipping"
+    row = {"suite": "training", "name": name, "unit": "s", "values": {OURS: 1e-3, **dict.fromkeys(COLOURS, 2e-3)}}
+    about = {"processor": "any", "date": "2026-01-01T00:00", "commit": "abc"}
+    root = ElementTree.fromstring(bars({"runs": [{"threads": 1, "rows": [row], "ceilings": {}}], "about": about}))
+    label = next(t for t in root.iter() if t.text == name)
+    assert float(label.get("x")) - width(name, 12) >= 0
+    assert len(set(COLOURS.values())) == len(COLOURS)
+    right = [float(t.get("x")) + width(t.text, 12) for t in root.iter() if t.text and t.get("text-anchor") == "start"]
+    assert max(right) <= float(root.get("width"))
