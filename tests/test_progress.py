@@ -405,6 +405,27 @@ def test_text_is_large_enough_and_ticks_apart():
     assert min(np.diff(across)) > 30
 
 
+def luminance(colour):
+    """As WCAG 2 has it."""
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return sum(
+        share * (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+        for share, c in zip((0.2126, 0.7152, 0.0722), channels, strict=True)
+    )
+
+
+def test_the_picture_reads_on_light_and_on_dark_pages():
+    picture = curves.curves_svg({"loss": np.linspace(1, 0.5, 5), "val_loss": np.linspace(1, 0.6, 5)})
+    assert "<rect" not in picture and "#fff" not in picture
+    root = ET.fromstring(picture)
+    used = {e.get(kind) for e in root.iter() for kind in ("fill", "stroke")} - {None, "none"}
+    assert len(used) == 3
+    for colour in used:
+        for paper in ("#ffffff", "#111111"):
+            high, low = sorted((luminance(colour) + 0.05, luminance(paper) + 0.05), reverse=True)
+            assert high / low >= (4 if colour == root.get("fill") else 3), (colour, paper)
+
+
 @pytest.mark.parametrize("span", [(0, 1), (0.03, 0.97), (-2.5, 7), (1, 1), (0, 0), (1e-9, 3e-9), (99999, 100001), (1, 1e6)])
 def test_ticks_enclose_evenly(span):
     marks = curves.ticks(*span)

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina.plots import TRAINING, VALIDATION
+
 Array = NDArray[Any]
 
-TRAINING, VALIDATION = "#2166ac", "#b35806"  # blue and orange: apart for the colour-blind too; validation is dashed as well
+# The page's own paper may be light or dark: text has a contrast of at least 4 with white and with #111, lines one of 3 (WCAG).
+INK, RULE = "#757575", 'stroke="#757575" stroke-opacity="0.35"'
 WIDTH, HEIGHT = 460, 300  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 34, 44  # its margins, which hold tick labels, the title, and the axis's name
 COLUMNS = 2
@@ -21,6 +24,7 @@ COLUMNS = 2
 def curves_svg(series: Mapping[str, Array]) -> str:
     """The picture of `series`, name -> one number an epoch; "val_<name>" shares the panel of <name>.
 
+    It has no background, and reads on a light one as on a dark one.
     The vertical axis is logarithmic where the values are positive and span more than a factor of 30.
 
     >>> curves_svg({"loss": np.array([1.0, 0.5])}).count("<polyline")
@@ -31,9 +35,8 @@ def curves_svg(series: Mapping[str, Array]) -> str:
     width, height = columns * WIDTH, max(1, math.ceil(len(titles) / columns)) * HEIGHT
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        'font-family="system-ui, sans-serif" font-size="12" fill="#222">',
+        f'font-family="system-ui, sans-serif" font-size="12" fill="{INK}">',
         "<title>Training curve</title>",
-        f'<rect width="{width}" height="{height}" fill="#fff"/>',
     ]
     for i, title in enumerate(titles):
         lines = {name: np.asarray(series[name], dtype=np.float64) for name in (title, f"val_{title}") if name in series}
@@ -62,7 +65,7 @@ def _panel(title: str, lines: Mapping[str, Array]) -> list[str]:
     name = f"{title} (log scale)" if logarithmic else title
     out = [f'<text x="{LEFT}" y="20" font-size="14" font-weight="600">{escape(name)}</text>']
     for mark in marks:
-        out.append(f'<path d="M{LEFT} {y(mark):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
+        out.append(f'<path d="M{LEFT} {y(mark):.1f}H{WIDTH - RIGHT}" {RULE}/>')
         out.append(f'<text x="{LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark:g}</text>')
     for epoch in sorted({1} | {int(mark) for mark in ticks(1, epochs) if mark == int(mark) and 1 <= mark <= epochs}):
         out.append(f'<text x="{x(epoch):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{epoch}</text>')

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-TRAINING, VALIDATION = "#2166ac", "#b35806"
+# Blue and orange: apart for the colour-blind too, of a middle lightness that reads on light and dark; validation is dashed as well.
+TRAINING, VALIDATION = "#3a86c8", "#c8681a"
+
 FRAME = 3.2  # inches of a panel's height
 
 
