@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import math
 import re
 
 import numpy as np
@@ -274,6 +276,44 @@ def test_the_gradient_of_gaussian_nll():
     m, v = made["A2"][:, :1], made["A2"][:, 1:]
     expected = np.hstack([(m - y) / v, (1 - (y - m) ** 2 / v) / (2 * v)]) / y.size
     np.testing.assert_allclose(made["dA2"], expected, rtol=1e-4)
+
+
+FORMULAS = {
+    **FUNCTIONS, "sqrt": np.sqrt, "erf": math.erf, "softplus": lambda x: np.log1p(np.exp(x)),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+}  # fmt: skip
+
+
+def slope_at(formula, values):
+    """What a docstring's formula gives for numbers: A where C, B where D, else E, with t = .. behind it."""
+
+    def read(expression):
+        return float(Reader([expression.replace("-", "−")], values).read())
+
+    pieces = formula.split(", ")
+    for piece in [piece for piece in pieces if re.match("[a-z] = ", piece)]:
+        values[piece[0]] = read(piece[4:])
+        pieces.remove(piece)
+    for piece in pieces:
+        said, _, condition = piece.removeprefix("else ").partition(" where ")
+        if not condition or eval(re.sub(r"\|(.*?)\|", r"abs(\1)", condition), {}, {"x": values["x"]}):
+            return read(said)
+    raise AssertionError(formula)
+
+
+@pytest.mark.parametrize("name", [n for n in lm.activations.FUNCTIONS if n not in ("softmax", "log_softmax")])
+def test_the_slope_that_an_activation_says_is_its_derivative(name, monkeypatch):
+    """Beside a difference quotient of its values, with parameters that are not the usual ones."""
+    for known, function in FORMULAS.items():
+        monkeypatch.setitem(FUNCTIONS, known, function)
+    function = lm.activations.FUNCTIONS[name]
+    (formula,) = re.findall(r"Slope: y' = (.*)\.\n", function.__doc__)
+    parameters = {"slope": 0.3, "alpha": 0.7, "beta": 1.5}
+    given = {key: parameters[key] for key in inspect.signature(function).parameters if key != "x"}
+    for x in (-7.3, -2.6, -0.4, 0.3, 1.7, 4.2, 8.9):
+        y, low, high = (float(function(np.array([at]), **given)[0]) for at in (x, x - 1e-5, x + 1e-5))
+        values = {"x": x, "y": y, "e": np.e, "pi": np.pi, **given}
+        assert slope_at(formula, values) == pytest.approx((high - low) / 2e-5, rel=1e-4, abs=1e-7), x
 
 
 # ---- the optimizers' formulas, with one weight's numbers ----

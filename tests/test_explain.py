@@ -134,6 +134,8 @@ def test_an_activation_says_its_formula(name):
     said = lines[next(i for i, line in enumerate(lines) if "A₁ = " in line) + 1].strip()
     assert re.fullmatch(r"[A-Z].*: y = .*[^.]", said), said
     assert "Source" not in said
+    why = [line for line in lines if "the activation acts on each element of Z₁ alone" in line]
+    assert len(why) == 1 and re.search(r"with no matrix product; y' = \S.*[^.]$", why[0])
 
 
 def test_rows_of_samples_that_have_several():

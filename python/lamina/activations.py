@@ -1,7 +1,8 @@
 """Every activation as a function of tensors (or arrays): `lm.activations.relu(x)`, or by name: `Dense(8, "relu")`.
 
-Value and slope live once, in C++ (`cpp/base/activations.h`); the functions here give them names, parameters and checks. All take a
-tensor or an array of any shape and return the same shape. The slope at a kink is that of the flat side: relu'(0) = 0.
+Value and slope live once, in C++ (`cpp/base/activations.h`); the functions here give them names, parameters, checks, and the
+formulas that explain shows. All take a tensor or an array of any shape and return the same shape. The slope at a kink is that of
+the flat side: relu'(0) = 0.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ Activation = Callable[[Any], Any]
 def linear(x: Any) -> Any:
     """The identity: y = x.
 
+    Slope: y' = 1.
+
     >>> linear(np.array([-1.0, 2.0]))
     array([-1.,  2.])
     """
@@ -26,6 +29,8 @@ def linear(x: Any) -> Any:
 
 def relu(x: Any) -> Any:
     """Rectified linear unit: y = max(0, x).
+
+    Slope: y' = 1 where x > 0, else 0.
 
     >>> relu(np.array([-1.0, 2.0]))
     array([0., 2.])
@@ -36,6 +41,8 @@ def relu(x: Any) -> Any:
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     """Leaky ReLU: y = x where x > 0, else slope x (slope is 0.01; Keras' layer has 0.3).
 
+    Slope: y' = 1 where x > 0, else slope.
+
     >>> leaky_relu(np.array([-1.0, 2.0]))
     array([-0.01,  2.  ])
     """
@@ -44,6 +51,8 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """Exponential linear unit: y = x where x > 0, else alpha (e^x - 1). Source: Clevert et al. 2015.
+
+    Slope: y' = 1 where x > 0, else alpha e^x.
 
     >>> elu(np.array([-1.0, 2.0])).round(4)
     array([-0.6321,  2.    ])
@@ -54,6 +63,8 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 def selu(x: Any) -> Any:
     """Scaled ELU: y = 1.0507 (x where x > 0, else 1.6733 (e^x - 1)). Source: Klambauer et al. 2017.
 
+    Slope: y' = 1.0507 where x > 0, else 1.7581 e^x.
+
     >>> selu(np.array([-1.0, 2.0])).round(4)
     array([-1.1113,  2.1014])
     """
@@ -62,6 +73,8 @@ def selu(x: Any) -> Any:
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """Continuously differentiable ELU: y = max(0, x) + min(0, alpha (e^(x / alpha) - 1)). Source: Barron 2017.
+
+    Slope: y' = 1 where x > 0, else e^(x / alpha).
 
     >>> celu(np.array([-1.0, 2.0])).round(4)
     array([-0.6321,  2.    ])
@@ -72,6 +85,8 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 def gelu(x: Any) -> Any:
     """Gaussian error linear unit: y = x (1 + erf(x / sqrt 2)) / 2, exact. Source: Hendrycks and Gimpel 2016.
 
+    Slope: y' = (1 + erf(x / sqrt 2)) / 2 + x e^(-x^2 / 2) / sqrt(2 pi).
+
     >>> gelu(np.array([-1.0, 2.0])).round(4)
     array([-0.1587,  1.9545])
     """
@@ -80,6 +95,8 @@ def gelu(x: Any) -> Any:
 
 def gelu_tanh(x: Any) -> Any:
     """GELU by its usual approximation: y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+
+    Slope: y' = (1 + t) / 2 + x (1 - t^2) sqrt(2 / pi) (1 + 0.134145 x^2) / 2, t = tanh(sqrt(2 / pi) (x + 0.044715 x^3)).
 
     >>> gelu_tanh(np.array([-1.0, 2.0])).round(4)
     array([-0.1588,  1.9546])
@@ -90,6 +107,8 @@ def gelu_tanh(x: Any) -> Any:
 def silu(x: Any) -> Any:
     """Sigmoid linear unit, also called swish: y = x sigmoid(x). Source: Elfwing et al. 2017.
 
+    Slope: y' = s (1 + x (1 - s)), s = sigmoid(x).
+
     >>> silu(np.array([-1.0, 2.0])).round(4)
     array([-0.2689,  1.7616])
     """
@@ -98,6 +117,8 @@ def silu(x: Any) -> Any:
 
 def swish(x: Any) -> Any:
     """The other name of `silu`: y = x sigmoid(x). Source: Ramachandran et al. 2017.
+
+    Slope: y' = s (1 + x (1 - s)), s = sigmoid(x).
 
     >>> swish(np.array([-1.0, 2.0])).round(4)
     array([-0.2689,  1.7616])
@@ -108,6 +129,8 @@ def swish(x: Any) -> Any:
 def mish(x: Any) -> Any:
     """Mish: y = x tanh(softplus(x)). Source: Misra 2019.
 
+    Slope: y' = t + x (1 - t^2) sigmoid(x), t = tanh(softplus(x)).
+
     >>> mish(np.array([-1.0, 2.0])).round(4)
     array([-0.3034,  1.944 ])
     """
@@ -116,6 +139,8 @@ def mish(x: Any) -> Any:
 
 def softplus(x: Any, beta: float = 1.0) -> Any:
     """Softplus: y = ln(1 + e^(beta x)) / beta; y = x where beta x > 20.
+
+    Slope: y' = sigmoid(beta x).
 
     >>> softplus(np.array([-1.0, 2.0])).round(4)
     array([0.3133, 2.1269])
@@ -126,6 +151,8 @@ def softplus(x: Any, beta: float = 1.0) -> Any:
 def softsign(x: Any) -> Any:
     """Softsign: y = x / (1 + |x|).
 
+    Slope: y' = 1 / (1 + |x|)^2.
+
     >>> softsign(np.array([-1.0, 3.0]))
     array([-0.5 ,  0.75])
     """
@@ -134,6 +161,8 @@ def softsign(x: Any) -> Any:
 
 def sigmoid(x: Any) -> Any:
     """Logistic function: y = 1 / (1 + e^-x).
+
+    Slope: y' = y (1 - y).
 
     >>> sigmoid(np.array([-1.0, 2.0])).round(4)
     array([0.2689, 0.8808])
@@ -144,6 +173,8 @@ def sigmoid(x: Any) -> Any:
 def hard_sigmoid(x: Any) -> Any:
     """Piecewise linear sigmoid: y = x / 6 + 1/2, kept within [0, 1].
 
+    Slope: y' = 1/6 where |x| < 3, else 0.
+
     >>> hard_sigmoid(np.array([-4.0, 1.5]))
     array([0.  , 0.75])
     """
@@ -152,6 +183,8 @@ def hard_sigmoid(x: Any) -> Any:
 
 def hard_swish(x: Any) -> Any:
     """Piecewise swish: y = x hard_sigmoid(x). Source: Howard et al. 2019.
+
+    Slope: y' = 0 where x <= -3, 1 where x >= 3, else x / 3 + 1/2.
 
     >>> hard_swish(np.array([-4.0, 1.5])).round(4) + 0.0
     array([0.   , 1.125])
@@ -162,6 +195,8 @@ def hard_swish(x: Any) -> Any:
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent: y = (e^x - e^-x) / (e^x + e^-x).
 
+    Slope: y' = 1 - y^2.
+
     >>> tanh(np.array([-1.0, 2.0])).round(4)
     array([-0.7616,  0.964 ])
     """
@@ -170,6 +205,8 @@ def tanh(x: Any) -> Any:
 
 def hard_tanh(x: Any) -> Any:
     """Piecewise linear tanh: y = x, kept within [-1, 1].
+
+    Slope: y' = 1 where |x| < 1, else 0.
 
     >>> hard_tanh(np.array([-4.0, 0.5]))
     array([-1. ,  0.5])
@@ -180,6 +217,8 @@ def hard_tanh(x: Any) -> Any:
 def relu6(x: Any) -> Any:
     """ReLU with a ceiling: y = x, kept within [0, 6].
 
+    Slope: y' = 1 where 0 < x < 6, else 0.
+
     >>> relu6(np.array([-1.0, 8.0]))
     array([0., 6.])
     """
@@ -189,6 +228,8 @@ def relu6(x: Any) -> Any:
 def log_sigmoid(x: Any) -> Any:
     """Logarithm of the logistic function: y = -ln(1 + e^-x).
 
+    Slope: y' = sigmoid(-x).
+
     >>> log_sigmoid(np.array([-1.0, 2.0])).round(4)
     array([-1.3133, -0.1269])
     """
@@ -197,6 +238,8 @@ def log_sigmoid(x: Any) -> Any:
 
 def exponential(x: Any) -> Any:
     """y = e^x.
+
+    Slope: y' = y.
 
     >>> exponential(np.array([0.0, 1.0])).round(4)
     array([1.    , 2.7183])

@@ -104,7 +104,9 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "activation":
         return _definition(step.ops[-1])
     if step.kind == "activation gradient":
-        return f"the activation acts on each element of {of} alone: the error is scaled by its slope there, with no matrix product"
+        said = f"the activation acts on each element of {of} alone: the error is scaled by its slope there, with no matrix product"
+        slope = _slope(step.ops[-1].removesuffix("_backward"))
+        return f"{said}; {slope}" if slope else said
     if step.kind == "norm gradient":
         layer = trace.model.wiring.layers.get(step.layer or "")
         over = "features of each sample" if isinstance(layer, LayerNorm) else "batch"
@@ -120,6 +122,12 @@ def _definition(activation: str) -> str:
     """What its docstring says first: its name in words, and its formula."""
     said = getattr(FUNCTIONS.get(activation), "__doc__", None) or ""
     return said.partition("\n")[0].partition(" Source: ")[0].rstrip(".")
+
+
+def _slope(activation: str) -> str:
+    """What its docstring says of its slope."""
+    said = getattr(FUNCTIONS.get(activation), "__doc__", None) or ""
+    return said.partition("Slope: ")[2].partition("\n")[0].rstrip(".")
 
 
 def _summed(step: Step) -> str:
