@@ -14,7 +14,7 @@ import pytest
 import lamina as lm
 from lamina.activations import FUNCTIONS
 from lamina.explain import check
-from lamina.notation import latex, number
+from lamina.notation import escape_text, latex, number
 from lamina.trace import trace
 from nets import CASES
 from test_trace import X, Y, small
@@ -144,6 +144,16 @@ def test_rows_of_samples_that_have_several():
     assert "each row i of reshape_1 meets column j of W₁: Z₁[…,i,j] = Σ over k of reshape_1[…,i,k] W₁[k,j] + b₁[j]" in text
     assert "only rows(A₁)ᵀ (4×10) · rows(dZ₂) (10×2) fits, and it sums over the 10 rows of all samples" in text
     assert "db₂ is the sum of the rows of dZ₂" in text and "indices and axes count from 1" in text and "axis -" not in text
+
+
+def test_latex_says_of_which_line_a_letter_is_and_keeps_signs_in_text():
+    net, x, y = CASES["heads"]()
+    document = net.explain(x, y, level="derive", format="latex")
+    assert all(f"\\noindent ({line}) $n=" in document for line in (11, 17))
+    net, x, y = CASES["activation hard_swish"]()
+    document = net.explain(x, y, level="derive", format="latex")
+    assert "0 where x $<$= -3, 1 where x $>$= 3" in document
+    assert escape_text("|x|") == "$|$x$|$"
 
 
 def test_roots_and_powers_of_ten_in_latex():

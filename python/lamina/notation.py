@@ -185,6 +185,7 @@ def _escape(plain: str) -> str:
 def escape_text(plain: str) -> str:
     """Plain text for LaTeX outside of math mode."""
     table = {**ESCAPES, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    table |= {c: f"${c}$" for c in "<>|"}  # in text fonts these are other signs
     out = "".join(table.get(c, f"${SIGNS[c][1].strip()}$" if c in SIGNS and c != "−" else c) for c in plain)
     return out.replace("−", "$-$")
 

@@ -27,7 +27,7 @@ def document(trace: Trace, level: str) -> str:
         if steps:
             out += [rf"\subsection*{{{head}}}", *(_rule(trace) if section == "update" else []), r"\begin{align*}"]
             out += [" \\\\\n".join(_line(trace, step, level) for step in steps), r"\end{align*}"]
-            out += [rf"\noindent ${notation.latex(s.where)}$\par" for s in steps if s.where]
+            out += [rf"\noindent ({s.number}) ${notation.latex(s.where)}$\par" for s in steps if s.where]
             out += [rf"\noindent {_why(trace, s)}\par" for s in steps if level == "derive" and reason(trace, s)]
     if trace.backward and not trace.update:
         out += [rf"\subsection*{{Update by {_text(trace.about['optimizer'])}, on all data at once}}", *_rule(trace)]
