@@ -160,6 +160,9 @@ def test_inputs_and_targets_of_every_branch_are_shown():
     items = [item.symbol.plain if isinstance(item, Block) else item.text for item in chain(made)]
     ends = ["= Z2 vs Y1", "= Z3 softmax P2 vs Y2", "= Z4 vs Y3"]
     assert all(end in " ".join(items) for end in ends) and items.count("A1") == 3 and texts.count("dA₁") == 1
+    by_operations = {"up": lm.exp(lm.Dense(2)(net.inputs[0])), "down": -lm.Dense(2)(net.inputs[0])}
+    boxes, _ = picture(lm.Model(net.inputs[0], by_operations, seed=0), x)
+    assert {"dense_1 → up", "dense_2 → down"} <= {t.text for t in boxes.labels}
     many = {f"o{k}": lm.Dense(2)(lm.Dense(3, "relu")(net.inputs[0])) for k in range(9)}
     wide, _ = picture(lm.Model(net.inputs[0], many, seed=0).compile("mse", "sgd"), x, [y["flags"]] * 9)
     texts = [t.text for t in wide.labels]

@@ -468,6 +468,16 @@ def test_what_else_reads_an_output_is_no_part_of_its_loss():
     assert any(line.startswith("dZ₁ = ") for line in read) and not any(s.kind == "loss gradient" for s in made.backward[1:])
 
 
+def test_outputs_that_operations_make_have_their_names():
+    """Whatever these are: the loss keeps the name L."""
+    a = lm.Input(FEATURES)
+    net = lm.Model(a, {"rate": lm.exp(lm.Dense(2)(a)), "L": 2 * lm.Dense(3)(a)}, seed=0).compile("mse", "sgd")
+    made = net.trace(data(), {"rate": data()[:, :2], "L": data()[:, :3]})
+    read, _ = lines_that_are_true(made, net)
+    assert {"rate = exp(Z₁)", "L₁ = mean((rate − Y₁)²)", "d_rate = 2 (rate − Y₁) / n", "dZ₁ = d_rate ⊙ rate"} <= set(read)
+    assert str(made.loss[-1]) == "L = L₁ + L₂" and np.ndim(made["L"]) == 0
+
+
 def test_the_weight_of_the_only_loss_is_in_its_gradient():
     net = lm.Sequential(lm.Dense(3), seed=0).compile("mse", "sgd", loss_weights=0.5)
     made = net.trace(data(), data()[:, :3])

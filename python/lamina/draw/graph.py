@@ -24,11 +24,14 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     calls = calls_of(nodes_of(model.outputs))
     inputs = {t.node.serial: t for t in model.inputs}
     texts: dict[Key, tuple[str, ...]] = {t.node.serial: (name, shown(tuple(t.shape))) for name, t in model.named_inputs.items()}
-    outputs = {} if len(model.outputs) == 1 else {t.node.serial: name for name, t in model.named_outputs.items()}
+    makers = {serial: call for call in calls for serial in call.outputs}
+    made_of: dict[int, list[str]] = {}
+    for output, t in model.named_outputs.items():
+        for maker in _origin(t.node, makers, inputs) if len(model.outputs) > 1 else ():
+            made_of.setdefault(maker, []).append(output)
     for call in calls:
-        name = names.get(id(call.layer), "layer")
-        made_here = [outputs[serial] for serial in call.outputs if serial in outputs]
-        texts[id(call)] = (" → ".join([name, *made_here]), shown(call.shapes[0]))
+        name, made_here = names.get(id(call.layer), "layer"), ", ".join(made_of.get(id(call), []))
+        texts[id(call)] = (f"{name} → {made_here}" if made_here else name, shown(call.shapes[0]))
     level, lines = _levels(calls, inputs)
     places = _placed(area, level, lines)
     for line in lines:

@@ -153,6 +153,10 @@ class Symbols:
                 self.give(out, Sym("A", index) if index else Sym(named.get(id(call.layer), "layer")))
         if self.graph.loss is not None and self.graph.loss.op not in HIDDEN:
             self.give(self.graph.loss, Sym("L"))
+        for name, tensor in self.graph.model.named_outputs.items():  # those made by operations outside of layers
+            out = self.graph.real(tensor.node)
+            if self.shown(out):
+                self.give(out, Sym(name))
 
     def _through(self, serial: int) -> core.Node | None:
         """The value behind an output that only passes one on (Dropout's in_training)."""
