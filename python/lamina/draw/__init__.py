@@ -43,7 +43,7 @@ def draw(model: Model, path: Any, x: Any, y: Any = None, *, theme: str = "light"
 
 def _shown(made: Trace) -> list[Item]:
     """What rows B and C have room for."""
-    return chain(made, lambda items: fits(items, WIDTH - 2 * MARGIN))
+    return chain(made, lambda items: fits(items, made, WIDTH - 2 * MARGIN))
 
 
 def title(made: Trace) -> str:

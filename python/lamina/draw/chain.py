@@ -19,6 +19,7 @@ from lamina.trace.record import gradient_name
 Array = NDArray[Any]
 
 INNER = ("μ", "v", "s", "M")  # means, variances, masks
+LONGEST = (6, 4, 2)  # values of a part; shorter ones where two are too many
 MOST = 3  # dense layers drawn in full; of more, those at the ends of branches
 
 
@@ -70,22 +71,26 @@ def chain(trace: Trace, fits: Callable[[list[Item]], bool] = lambda items: True)
 
     Of more dense layers than MOST, and of more than `fits`, those in the middle are left out: first what is no end of a branch.
     """
-    parts = _parts(trace)
-    few = sum(part[0].kind == "dense" for part in parts) <= MOST
-    kept = set(range(len(parts))) if few else {0, len(parts) - 1} | _ends(trace, parts)
-    while not fits(items := _items(trace, parts, kept)) and len(kept) > 2:
-        kept.remove(sorted(kept)[len(kept) // 2])
+    items: list[Item] = []
+    for longest in LONGEST:
+        parts = _parts(trace, longest)
+        few = sum(part[0].kind == "dense" for part in parts) <= MOST
+        kept = set(range(len(parts))) if few else {0, len(parts) - 1} | _ends(trace, parts)
+        while not fits(items := _items(trace, parts, kept)) and len(kept) > 2:
+            kept.remove(sorted(kept)[len(kept) // 2])
+        if fits(items):
+            break
     return items
 
 
-def _parts(trace: Trace) -> list[list[Step]]:
-    """The lines with names, in parts that begin with a dense layer each; probabilities stand behind what they are made of."""
+def _parts(trace: Trace, longest: int) -> list[list[Step]]:
+    """The lines with names, in parts of `longest` at most, a dense layer first; probabilities stand behind what they are of."""
     parts: list[list[Step]] = []
     made = [step for step in trace.loss if step.kind == "probabilities"]
     for step in trace.forward:
         if not _named(step):
             continue
-        if step.kind == "dense" or not parts:
+        if step.kind == "dense" or not parts or len(parts[-1]) >= longest:
             parts.append([])
         parts[-1] += [step, *(p for p in made if p.operands[0] == step.name)]
     return parts
@@ -111,7 +116,8 @@ def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
             left_out.append(part)
             continue
         if left_out:
-            items.append(Sign(f"⋯ {len(left_out)} layer{'s' if len(left_out) > 1 else ''} ⋯"))
+            count = sum(1 if out[0].kind == "dense" else len({step.layer for step in out}) for out in left_out)
+            items.append(Sign(f"⋯ {count} layer{'s' if count > 1 else ''} ⋯"))
         passed = left_out[-1][-1].name if left_out else ""
         left_out = []
         for step in part:

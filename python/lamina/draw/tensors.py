@@ -16,12 +16,13 @@ from lamina.trace.equations import ROWS_SAID, of_rows
 
 GAP = 26.0  # for a sign
 ARROW = 64.0  # for a function's arrow
+EDGE = 20.0  # px: no equation comes nearer to the picture's left side
 LANE = 23.0  # between the lines that carry the backward equations
 LANES = 5
 HEAD = 44.0  # over row B: names and equations
 UNDER = 36.0  # over row C: names
 DASHED = ' stroke-dasharray="5 3"'
-LABELLED = 46.0  # px: how wide a tensor's shape and scale are, about
+LABELLED = 38.0  # px: how wide a tensor's shape and scale are, about
 SMALLEST = 14.0  # px: the side of a block of one row
 
 
@@ -37,11 +38,13 @@ def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
     sizes = [(length(b.matrix.shape[0]), length(b.matrix.shape[1])) for b in blocks]
     natural = sum(w for _, w in sizes)
     fit = min(1.25, (width - gaps) / natural, tallest / max(h for h, _ in sizes))
-    scaled = [(max(SMALLEST, h * fit), max(34.0, w * fit)) for h, w in sizes]
+    floors = [_narrowest(b) for b in blocks]
+    scaled = [(max(SMALLEST, h * fit), max(floor, w * fit)) for (h, w), floor in zip(sizes, floors, strict=True)]
     over = gaps + sum(w for _, w in scaled) - width
     if over > 0:  # what was too narrow has taken room: the wide ones give it back
-        loose = sum(w - 34.0 for _, w in scaled)
-        scaled = [(h, w - min(1.0, over / loose) * (w - 34.0) if loose else w) for h, w in scaled]
+        loose = sum(w for _, w in scaled) - sum(floors)
+        less = min(1.0, over / loose) if loose else 0.0
+        scaled = [(h, w - less * (w - floor)) for (h, w), floor in zip(scaled, floors, strict=True)]
     spare = width - gaps - sum(w for _, w in scaled)
     stretch = 1 + min(0.6, max(0.0, spare) / gaps) if gaps else 1.0
     left = x + max(0.0, (width - gaps * stretch - sum(w for _, w in scaled)) / 2)
@@ -58,9 +61,17 @@ def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
     return max(h for h, _ in scaled)
 
 
-def fits(items: list[Item], width: float) -> bool:
-    """Whether there is room for the items where every tensor is as narrow as its labels allow."""
-    return sum(LABELLED if isinstance(item, Block) else _gap(item) for item in items) <= width
+def fits(items: list[Item], trace: Trace, width: float) -> bool:
+    """Whether there is room for the items, every tensor as narrow as its labels allow, and for the loss beside the last one."""
+    least = [max(LABELLED, _narrowest(item)) if isinstance(item, Block) else _gap(item) for item in items]
+    last, lines = _start(items, trace)
+    beside = 0.0 if last is None else _beside(lines) - sum(least[1 + next(i for i, item in enumerate(items) if item is last) :])
+    return sum(least) + max(0.0, beside) <= width
+
+
+def _narrowest(block: Block) -> float:
+    """How wide a tensor is at least: its name, and that of its gradient, may reach half into the signs beside it."""
+    return max(34.0, equation_width((block.symbol.d,), 16) - GAP)
 
 
 def _gap(sign: Sign) -> float:
@@ -201,7 +212,7 @@ def routes(items: list[Item], trace: Trace) -> list[Route]:
         to = target.box.cx + (9 if target.box.cx < far else -9)
         wide = equation_width(equation, 15) + 16 if equation else 0.0
         left, right = min(to, *outs), max(to, *outs)
-        centre = _free(sorted([to, *outs]), wide)
+        centre = max(_free(sorted([to, *outs]), wide), EDGE + wide / 2)
         span = (min(left, centre - wide / 2) - 3, max(right, centre + wide / 2) + 3)
         lane = next((k for k, used in enumerate(taken) if all(span[1] <= a or span[0] >= b for a, b in used)), len(taken))
         if lane >= LANES:
@@ -282,7 +293,12 @@ def _start(items: list[Item], trace: Trace) -> tuple[Block | None, list[Equation
 def missing(items: list[Item], trace: Trace, right: float) -> float:
     """How much room is missing beside the last gradient for the loss, up to `right`."""
     last, lines = _start(items, trace)
-    return 0.0 if last is None else last.box.right + 40 + max(equation_width(line, 16) for line in lines) - right
+    return 0.0 if last is None else last.box.right + _beside(lines) - right
+
+
+def _beside(lines: list[Equation]) -> float:
+    """How much room the loss takes beside a gradient."""
+    return 40 + max(equation_width(line, 16) for line in lines)
 
 
 def _loss(canvas: Canvas, items: list[Item], trace: Trace, middle: float) -> None:
