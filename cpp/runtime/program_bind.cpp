@@ -100,8 +100,9 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
 void Program::check_extremes() const {
   for (const Node* node : extremes_) {
     const Sizes from = symbols_.eval(node->inputs[0]->shape());
-    check(count(from) > 0 || count(symbols_.eval(node->shape())) == 0, "[", node->op->name, "] ",
-          to_string(Shape(from.begin(), from.end())), ": no largest or smallest among 0 elements; use a larger batch");
+    if (count(from) > 0 || count(symbols_.eval(node->shape())) == 0) continue;
+    fail("[", node->op->name, "] ", Shape(from.begin(), from.end()),
+         ": no largest or smallest among 0 elements; use a larger batch");
   }
 }
 

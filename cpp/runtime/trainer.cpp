@@ -67,10 +67,10 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
         batch[i].grow(bytes_of(sizes[i], program.input_type(i).dtype), [&] { return program.describe_input(i); });
       for (size_t k = 0; k < outputs; ++k) {
         const Sizes& made = program.output_sizes(k);
-        check(!collected[k] ||
-                  (made[0] == rows && bytes_of(made, program.output_dtype(k)) == static_cast<size_t>(rows) * row_bytes[k]),
-              "[fit] metrics expect outputs with one row for each sample, got ", to_string(Shape(made.begin(), made.end())),
-              " for ", rows, " samples; use outputs whose first axis is the batch");
+        if (collected[k] &&
+            (made[0] != rows || bytes_of(made, program.output_dtype(k)) != static_cast<size_t>(rows) * row_bytes[k]))
+          fail("[fit] metrics expect outputs with one row for each sample, got ", Shape(made.begin(), made.end()), " for ", rows,
+               " samples; use outputs whose first axis is the batch");
         spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))),
                       [&] { return program.describe_output(k); });
       }
