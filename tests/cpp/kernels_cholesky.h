@@ -14,7 +14,8 @@ inline void check_wide_cholesky(const Table& table) {
   for (ptrdiff_t i = 0; i < end; ++i)
     for (ptrdiff_t j = i; j < row; ++j) a[size_t(i * row + j)] = element(i, j);
   a[size_t(end * row + end)] = -1;
-  CHECK(!table.solve_positive(a.data(), std::vector<double>(size_t(n)).data(), n), table.isa << " wide cholesky: took a negative diagonal");
+  CHECK(!table.solve_positive(a.data(), std::vector<double>(size_t(n)).data(), n),
+        table.isa << " wide cholesky: took a negative diagonal");
   for (ptrdiff_t i : {0, 255, 258, 297, 299})
     for (ptrdiff_t j : {i, i + 1, ptrdiff_t(4030), ptrdiff_t(4300), n - 1, n}) {
       double sum = 0;
