@@ -34,6 +34,8 @@ def length(n: int) -> float:
 def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
     """Places the blocks from x on so that they fill the width, none taller than `tallest`; returns the height that they need."""
     blocks = [item for item in items if isinstance(item, Block)]
+    if not blocks:  # a network without layers
+        return 0.0
     gaps = sum(_gap(item) for item in items if isinstance(item, Sign))
     sizes = [(length(b.matrix.shape[0]), length(b.matrix.shape[1])) for b in blocks]
     natural = sum(w for _, w in sizes)
