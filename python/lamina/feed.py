@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
 
 def _free_lengths(y: Array, output: Tensor) -> tuple[Any, ...]:
     """The target's shape without the batch axis; a length that is free in the output is free here, as in the next batch."""
-    lengths = zip(y.shape[1:], (*output.shape[1:], *[0] * y.ndim), strict=False)
+    lengths = zip_longest(y.shape[1:], output.shape[1 : y.ndim], fillvalue=0)
     return tuple(n if isinstance(free, int) else free for n, free in lengths)
 
 

@@ -63,8 +63,12 @@ def constant(value: Any, dtype: str | None = None, where: str = "constant") -> T
     if dtype is not None:
         array = array.astype(dtype, copy=False)
     if array.ndim == 0:
-        return make("fill", [], shape=(), value=float(array), dtype=dtype_name(array.dtype))
+        return _number(float(array), dtype_name(array.dtype))
     return make("constant", [], value=array)
+
+
+def _number(value: float, dtype: str) -> Tensor:
+    return make("fill", [], shape=(), value=float(np.float32(value)) if dtype == "float32" else value, dtype=dtype)
 
 
 def lift(values: Sequence[Any], where: str) -> list[Tensor]:
@@ -81,16 +85,7 @@ def lift(values: Sequence[Any], where: str) -> list[Tensor]:
             lifted.append(value)
             continue
         if type(value) is float:  # as `constant` would make it, in a fraction of the time
-            exact = widest == "float64"
-            lifted.append(
-                make(
-                    "fill",
-                    [],
-                    shape=(),
-                    value=value if exact else float(np.float32(value)),
-                    dtype="float64" if exact else "float32",
-                )
-            )
+            lifted.append(_number(value, "float64" if widest == "float64" else "float32"))
             continue
         array = as_array(value, where)
         kind = array.dtype.kind

@@ -35,7 +35,8 @@ def squared_errors(model: Model, samples: Samples, optimizer: Optimizer) -> tupl
 def loss_and_gradient(model: Model, samples: Samples, optimizer: Optimizer) -> tuple[FlatNetwork, Value]:
     """The network with its loss, and weights -> (loss, gradient)."""
     given = samples.data
-    graph = model.programs.learnable_loss(Task(samples.targets, given.weight is not None))
+    graph = model.programs.loss(Task(samples.targets, given.weight is not None))
+    model.programs.slopes(graph)  # which refuses a loss that nothing could be learned from
     network = _network(model, optimizer, [*model.inputs, *graph.targets, *graph.weight], [graph.loss])
     total, theta = network.outputs[0], network.theta
     program = core.Program([t.node for t in network.inputs], [total.node, grad(total, theta).node])

@@ -10,6 +10,7 @@ import numpy as np
 from lamina import _core as core
 from lamina.function import grad
 from lamina.objective import Objective
+from lamina.ops import zeros_like
 from lamina.optim import Optimizer
 from lamina.tensor import Parameter, Tensor, placeholder
 from lamina.turns import building
@@ -104,15 +105,15 @@ class Programs:
                 self._losses[key] = self._build_loss(task)
             return self._losses[key]
 
-    def learnable_loss(self, task: Task) -> LossGraph:
-        """As `loss`; ValueError where its gradient is 0 for all that is trained, whatever the data."""
-        graph, parameters = self.loss(task), self.trainable
-        if parameters and all(node is None for node in core.grad(graph.loss.node, [p.node for p in parameters])):
+    def slopes(self, graph: LossGraph) -> list[Tensor]:
+        """dL/dp for each p that is trained; ValueError where all are 0, whatever the data."""
+        nodes = core.grad(graph.loss.node, [p.node for p in self.trainable])
+        if nodes and all(node is None for node in nodes):
             raise ValueError(
                 "[loss] expected a loss with a gradient for at least one trainable parameter, got none: nothing would be learned; "
                 "let it depend on the predictions by operations that have a slope, which lm.argmax and comparisons have not"
             )
-        return graph
+        return [zeros_like(p) if node is None else Tensor(node) for p, node in zip(self.trainable, nodes, strict=True)]
 
     def _cached(self, kind: str, task: Task, build: Callable[[Task], core.Program]) -> core.Program:
         found = self._programs.get((kind, task))
@@ -150,12 +151,13 @@ class Programs:
         return [t.node for t in (*losses, *(self.outputs if task.collect else ()))]
 
     def _build_train(self, task: Task) -> core.Program:
-        graph, parameters = self.learnable_loss(task), self.trainable
+        graph, parameters = self.loss(task), self.trainable
         if not parameters:
             raise ValueError(
                 "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
             )
-        effects = self.bind_optimizer().effects(parameters, grad(graph.loss, parameters))
+        slopes = self.slopes(graph)  # before the optimizer takes its place
+        effects = self.bind_optimizer().effects(parameters, slopes)
         return core.Program(graph.inputs(self.inputs), self._outputs([graph.loss], task), [e.node for e in effects], True)
 
     def bind_optimizer(self) -> Optimizer:

@@ -113,9 +113,8 @@ def _fitted(items: list[Item], made: Trace, wide: float) -> float:
 
 def _header(canvas: Canvas, made: Trace) -> None:
     about = made.about
-    canvas.text(
-        MARGIN, 44, footer.cut(about["title"], 26, WIDTH - 2 * MARGIN - 420, bold=True), 26, bold=True
-    )  # left of the legend
+    heading = footer.cut(about["title"], 26, WIDTH - 2 * MARGIN - 420, bold=True)  # left of the legend
+    canvas.text(MARGIN, 44, heading, 26, bold=True)
     facts = [
         f"{about['parameters']:,} parameters",
         *([about["loss"].replace("()", "")] if about["loss"] else []),

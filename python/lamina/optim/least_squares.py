@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,15 +67,15 @@ class LeastSquares:
         self._inputs = [*network.inputs, self._target, self._scale]
         self._rows = even_part(len(self._sources[0]), ROWS)  # at once where only errors and J^T z are wanted
         self._value = self._program([ops.sum(ops.square(self._error)), self._error])
-        self._pull_program, self._pulled = self._build_pull()
         self._solver = Solver(self.residuals if self.dual else self.size)
         self._prepare()
 
     def _program(self, outputs: Sequence[Tensor], effects: Sequence[core.Node] = (), more: Sequence[Tensor] = ()) -> core.Program:
         return core.Program([t.node for t in (*self._inputs, *more)], [t.node for t in outputs], list(effects))
 
-    def _build_pull(self) -> tuple[core.Program, Parameter]:
-        """J^T z, summed over parts of the samples."""
+    @cached_property
+    def _pulling(self) -> tuple[core.Program, Parameter]:
+        """J^T z, summed over parts of the samples. Made at its first use: not all ask for it."""
         z = placeholder((None, self._error.shape[1]), "float64", "z")
         pulled = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
         total = pulled + grad(ops.sum(self._error * z), self.network.theta)
@@ -151,10 +151,11 @@ class LeastSquares:
 
     def pull(self, theta: Array, z: Array) -> Array:
         """J^T z at theta, z: (n, k)."""
+        program, pulled = self._pulling
         self.network.theta.value = theta
-        self._pulled.value = np.zeros(self.size)
-        self._pull_program.epoch([*self._sources, z], None, self._rows)
-        total: Array = self._pulled.value
+        pulled.value = np.zeros(self.size)
+        program.epoch([*self._sources, z], None, self._rows)
+        total: Array = pulled.value
         return total
 
     def linearize(self, theta: Array) -> System:

@@ -9,9 +9,8 @@ import numpy as np
 
 from lamina.notation import number
 
-Pattern = tuple[
-    Any, ...
-]  # of strings and of places: 0 prediction Z, 1 target Y, 2 softmax's P, 3 the target as a matrix, 4 a sample's class
+# Of strings and of places: 0 prediction Z, 1 target Y, 2 softmax's P, 3 the target as a matrix, 4 a sample's class.
+Pattern = tuple[Any, ...]
 
 
 class Form(NamedTuple):
