@@ -124,6 +124,24 @@ KINDS = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes, rows", [((401, 67, 67, 3), 13), ((784, 128, 10), 32), ((600, 200, 200), 100), ((1000, 33), 31)])
+def test_two_threads_relay_products_of_wide_inputs_without_a_bit_of_difference(sizes, rows, dtype, threads):
+    """One multiplies the first half of k, the other one goes on; five steps, as nothing may be left for the next one."""
+    rng = np.random.default_rng(2)
+    x, y = rng.standard_normal((rows, sizes[0])), rng.standard_normal((rows, sizes[-1]))
+    seen = []
+    for n in (1, 2, 2, 3):
+        threads(n)
+        layers = [lm.Dense(n, "tanh") for n in sizes[1:]]
+        net = lm.Sequential(*layers, seed=0, dtype=dtype).build(sizes[0]).compile("mse", "adam")
+        losses = [net.train_step(x.astype(dtype), y.astype(dtype)) for _ in range(5)]
+        seen.append([np.array(losses), *net.parameters.values()])
+    for other in seen[1:]:
+        for a, b in zip(seen[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("rows", [ROWS // 4, 131, ROWS])
 @pytest.mark.parametrize("kind", KINDS)
 def test_training_has_the_same_bits_on_any_number_of_threads(kind, rows, threads):

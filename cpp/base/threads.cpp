@@ -79,13 +79,38 @@ int default_threads() {
   return available_cpus();
 }
 
+// ---- Waiting ----
+
+constexpr std::chrono::microseconds kSpin{40};  // a step of a small network comes again within this time
+
+// None where threads share processors: whoever spins keeps another from working.
+Clock::duration spin_of(int threads) { return threads > available_cpus() ? Clock::duration::zero() : Clock::duration(kSpin); }
+
+// At once ready for `spin`; then the processor goes to whoever wants it.
+class Patience {
+ public:
+  explicit Patience(Clock::duration spin) : spin_(spin), start_(Clock::now()) {}
+
+  void wait() {
+    if (++waits_ % 64 != 0 && spin_ > Clock::duration::zero())
+      pause_cpu();
+    else if (Clock::now() - start_ >= spin_)
+      std::this_thread::yield();
+  }
+
+ private:
+  const Clock::duration spin_;
+  const Clock::time_point start_;
+  int waits_ = 0;
+};
+
 // ---- The pool ----
 
 // A job is claimed unit by unit through `ticket_` = (generation << 32 | next unit). A worker that wakes late reads a ticket of a
 // newer generation, or finds no units left, and does no harm: the caller waits for the units, never for the workers.
 class Pool {
  public:
-  explicit Pool(int threads) : spin_(threads > available_cpus() ? Clock::duration::zero() : Clock::duration(kSpin)) {
+  explicit Pool(int threads) : spin_(spin_of(threads)) {
     try {
       for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
     } catch (const std::system_error&) {  // no more threads to be had: those there are do the work
@@ -110,18 +135,12 @@ class Pool {
     ticket_.store(ticket, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) ticket_.notify_all();
     drain(0);
-    const auto start = Clock::now();
-    for (int spins = 1; done_.load(std::memory_order_acquire) < units; ++spins) {
-      if (spins % 64 != 0 && spin_ > Clock::duration::zero())
-        pause_cpu();
-      else if (Clock::now() - start >= spin_)
-        std::this_thread::yield();
-    }
+    Patience patience(spin_);
+    while (done_.load(std::memory_order_acquire) < units) patience.wait();
   }
 
  private:
   static constexpr uint64_t kGeneration = uint64_t{1} << 32;
-  static constexpr std::chrono::microseconds kSpin{40};  // a step of a small network comes again within this time
 
   // Runs units of the current job until none is left.
   void drain(int worker) {
@@ -159,7 +178,7 @@ class Pool {
     }
   }
 
-  const Clock::duration spin_;  // none where threads share processors: whoever spins keeps another from working
+  const Clock::duration spin_;
   std::atomic<Work> work_{nullptr};
   std::atomic<void*> context_{nullptr};
   std::atomic<uint32_t> units_{0};
@@ -235,6 +254,12 @@ int num_threads() {
 void set_num_threads(int count) {
   check(count >= 1 && count <= kMaxThreads, "[set_num_threads] expected 1 to ", kMaxThreads, ", got ", count);
   wanted.store(count);
+}
+
+void wait_for(const std::atomic<bool>& flag) {
+  if (flag.load(std::memory_order_acquire)) return;
+  Patience patience(kSpin);
+  while (!flag.load(std::memory_order_acquire)) patience.wait();
 }
 
 void parallel_for(ptrdiff_t units, int threads, Work work, void* context) {

@@ -1,6 +1,7 @@
 // A pool of threads for work of microseconds: workers spin for a bounded time, then sleep; small work stays with the caller.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <string>
 #include <type_traits>
@@ -18,9 +19,13 @@ int cpu_quota(const std::string& root = "");
 constexpr int kMaxThreads = 256;
 
 // Calls work(context, begin, end, worker) for ranges that cover [0, units), on up to `threads` threads. `worker` < threads tells
-// scratch memory apart. Which thread runs which range is not fixed: the work itself must not depend on it.
+// scratch memory apart. Which thread runs which range is not fixed: the work itself must not depend on it. Ranges are begun in
+// ascending order, so that one may wait for another before it.
 using Work = void (*)(void* context, ptrdiff_t begin, ptrdiff_t end, int worker);
 void parallel_for(ptrdiff_t units, int threads, Work work, void* context);
+
+// Waits until another thread has set the flag; the processor goes to others when that takes long.
+void wait_for(const std::atomic<bool>& flag);
 
 template <class F>
 void parallel_for(ptrdiff_t units, int threads, F&& body) {

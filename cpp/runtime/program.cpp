@@ -201,7 +201,7 @@ void Program::place_buffers() {
       for (const Node* node : *list) buffer_of(memory_of(node));
   settle();
   for (size_t i = 0; i < steps_.size(); ++i) {
-    changes_ = changes_ || !steps_[i]->changes.empty();
+    changed_.insert(steps_[i]->changes.begin(), steps_[i]->changes.end());
     for (const Node* node : steps_[i]->outputs)
       if (!outputs_.empty() && node == outputs_[0].get() && node->shape().empty()) loss_step_ = i;
   }
@@ -263,7 +263,7 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
     if (options.guarded && static_cast<size_t>(&stage - stages_.data()) == loss_stage_ &&
         !std::isfinite(read_scalar(outputs[0], outputs_[0]->dtype())))
       return false;
-    if (options.interruption && !changes_) options.interruption();
+    if (options.interruption && changed_.empty()) options.interruption();
   }
   return true;
 }

@@ -97,8 +97,9 @@ class Program {
   std::unordered_set<const graph::Node*> fixed_;  // nodes that no free size touches: those of settled steps are made once
   bool has_settled_ = false;
   std::vector<StepPtr> steps_;
-  std::vector<const graph::Node*> extremes_;  // nodes that have no value where there is nothing to choose from
-  Needs needs_;                               // of the steps
+  std::unordered_set<const graph::Node*> changed_;  // the variables that a run writes
+  std::vector<const graph::Node*> extremes_;        // nodes that have no value where there is nothing to choose from
+  Needs needs_;                                     // of the steps
   std::vector<Buffer> buffers_;
   std::unordered_map<const graph::Node*, int> buffer_of_;
 
@@ -107,7 +108,6 @@ class Program {
 
   std::shared_ptr<Turns> turns_;
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs
-  bool changes_ = false;         // whether a run writes variables
   bool running_ = false;
   double work_ = 0;  // of a run, as last bound: see Step
 

@@ -107,7 +107,8 @@ void Program::check_extremes() const {
 }
 
 void Program::bind_steps() {
-  const Binder binder{symbols_, [this](const Node* node) { return locate(node); }, kernels::table()};
+  const Binder binder{symbols_, [this](const Node* node) { return locate(node); },
+                      [this](const Node* node) { return changed_.count(memory_of(node)) > 0; }, kernels::table()};
   work_ = 0;
   for (const auto* list : {&settled_, &steps_})
     for (const StepPtr& step : *list) {

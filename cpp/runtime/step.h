@@ -19,6 +19,7 @@ namespace lamina::runtime {
 struct Binder {
   const Bindings& symbols;
   std::function<Strided(const graph::Node*)> locate;  // where a tensor's elements lie
+  std::function<bool(const graph::Node*)> changes;    // whether a run writes that tensor: a variable, or a view of one
   const kernels::Table& kernels;
 };
 
@@ -54,7 +55,7 @@ class Step {
   virtual void bind(const Binder& binder) = 0;
   // After bind(): into about so many units, where the step has the choice, to be shared by so many threads.
   virtual void cut(int64_t, int) {}
-  // Units [first, last) of units(); units do not depend on each other.
+  // Units [first, last) of units(); they are begun in this order, and none waits for one behind it.
   virtual void run(const Run& run, int64_t first, int64_t last, int worker) const = 0;
   // After all units: merges partial sums in index order.
   virtual void finish(const Run&) const {}

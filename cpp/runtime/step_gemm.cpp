@@ -3,10 +3,16 @@
 //
 // Blocks are cut for the threads there are, and every element of C is summed in an order that the graph alone decides, as a rule in one
 // chain of multiply-adds over ascending k: the result depends neither on the number of threads nor on the other rows.
+//
+// Two threads relay a product with weights that are trained: one multiplies the first half of k, block by block, the other one goes on
+// with its sums. An update behind a product is cut by rows, so each thread keeps a half of the weights to itself: a line that both have
+// read has to leave the other's cache before it can be written, some 6 ns each, as long as half of the product of a small batch.
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <memory>
 
+#include "base/threads.h"
 #include "runtime/cluster.h"
 #include "runtime/steps.h"
 
@@ -19,6 +25,13 @@ constexpr int64_t kRowCols = 4096;    // and where it has one row: B is read onc
 constexpr int64_t kTallRows = 2048;   // rows of a block that no epilogue waits for: B is packed once for all of them (3 to 10 %)
 constexpr int64_t kHalves = 4;        // times as many blocks of a symmetric product, most of which have half the work, or none
 constexpr int64_t kMirrored = 32;     // rows and columns that are mirrored at once
+
+// Of a relay: B's bytes, more than which do not stay in a cache until they are updated, and fewer are soon there again; how many times
+// the rows of C go into k at least, as its sums are passed on; and into about how many blocks C is cut: the second thread is idle for
+// the first one.
+constexpr double kLeastRelayed = 64e3, kMostRelayed = 512e3;
+constexpr int64_t kLongRelay = 6;
+constexpr int64_t kRelayBlocks = 16;
 
 // Whether there is one row in any batch.
 bool is_one_row(const Shape& shape) {
@@ -88,6 +101,12 @@ class GemmStep final : public Step, public RowWise {
   void cut(int64_t parts, int threads) override {
     const int64_t stacks = std::max<int64_t>(stacks_, 1), rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     const int64_t nr = kernel_.nr, grain = std::max<int64_t>(this->grain(m_), kernel_.mr);
+    relays_ = parts == 2 && threads == 2 && can_relay();
+    if (relays_) {
+      block_cols_ = std::min(cols, 2 * nr);
+      block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(kRelayBlocks, ceil_div(cols, block_cols_))), grain));
+      return place_blocks();
+    }
     const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows() ? 1 : std::max<int64_t>(cols / (2 * nr), 1);
     int64_t by_rows = ceil_div(rows, epilogue_ ? kernel_.rows : kTallRows);
     int64_t by_cols = whole_rows() ? 1 : ceil_div(cols, rows == 1 ? kRowCols : kBlockCols);
@@ -119,11 +138,13 @@ class GemmStep final : public Step, public RowWise {
     block_rows_ = std::min(block, std::max<int64_t>(m_, 1));
     const int64_t cols = std::max<int64_t>(n_, 1), strips = whole_rows() ? 1 : ceil_div(cols, kBlockCols);
     block_cols_ = std::min(cols, round_up(ceil_div(cols, strips), kernel_.nr));
+    relays_ = false;
     place_blocks();
   }
 
   void run(const Run& run, int64_t first, int64_t last, int worker) const override {
-    for (int64_t unit = first; unit < last; ++unit) run_unit(run, unit, run.scratch[worker].data());
+    for (int64_t unit = first; unit < last; ++unit)
+      relays_ ? run_half(run, unit, run.scratch[worker].data()) : run_block(run, block_at(unit), run.scratch[worker].data());
   }
 
   void finish(const Run& run) const override {
@@ -167,6 +188,7 @@ class GemmStep final : public Step, public RowWise {
     }
     a_at_.clear();
     b_at_.clear();
+    b_changes_ = binder.changes(product_.matmul->inputs[1].get());
     a_buffer_ = a.buffer;
     b_buffer_ = b.buffer;
     for (int64_t s = 0; s < stacks_; ++s) {
@@ -204,6 +226,12 @@ class GemmStep final : public Step, public RowWise {
 
   bool whole_rows() const { return epilogue_ && epilogue_->cluster().has_rows; }
 
+  bool can_relay() const {
+    const double bytes = shared_bytes();
+    return b_changes_ && way_ == Way::panels && stacks_ == 1 && !whole_rows() && b_col_ == 1 && bytes >= kLeastRelayed &&
+           bytes <= kMostRelayed && m_ > kernel_.few_rows && k_ >= kLongRelay * m_;
+  }
+
   void place_blocks() {
     // No last block with fewer columns than a vector has lanes: it would be multiplied another way, which hands out no parts.
     while (block_cols_ < n_ && n_ % block_cols_ > 0 && n_ % block_cols_ < lanes_) block_cols_ += kernel_.nr;
@@ -212,8 +240,15 @@ class GemmStep final : public Step, public RowWise {
     col_blocks_ = whole_rows() ? 1 : ceil_div(n_, block_cols_);  // a row without columns still has a sum
     units_ = stacks_ * row_blocks_ * col_blocks_;
     kernels::GemmArgs block = factors(block_rows_, block_cols_);
+    if (relays_) {
+      ready_ = std::make_unique<std::atomic<bool>[]>(static_cast<size_t>(units_));
+      for (int64_t i = 0; i < units_; ++i) ready_[i] = false;
+      units_ = 2;
+      block.k = k_ - k_ / 2;
+      if (!stores_product_) sums_.grow(static_cast<size_t>(m_ * n_ * element_), [] { return "sums of a product"; });
+    }
     const bool panels = way_ == Way::panels;
-    if (panels && epilogue_ && epilogue_->far_count() > 0 && !whole_rows()) {
+    if (panels && epilogue_ && epilogue_->far_count() > 0 && !whole_rows() && !relays_) {
       block.finished = Parts::finished;
       block.far_count = epilogue_->far_count();
     }
@@ -248,35 +283,74 @@ class GemmStep final : public Step, public RowWise {
     }
   };
 
-  void run_unit(const Run& run, int64_t unit, char* scratch) const {
+  TileProgram::Block block_at(int64_t index) const {
     TileProgram::Block block{};
-    block.outer = unit / (row_blocks_ * col_blocks_);
-    block.row0 = unit / col_blocks_ % row_blocks_ * block_rows_;
+    block.outer = index / (row_blocks_ * col_blocks_);
+    block.row0 = index / col_blocks_ % row_blocks_ * block_rows_;
     block.row1 = std::min(block.row0 + block_rows_, m_);
-    block.col0 = unit % col_blocks_ * block_cols_;
+    block.col0 = index % col_blocks_ * block_cols_;
     block.col1 = std::min(block.col0 + block_cols_, n_);
-    if (symmetric_ && block.col1 <= block.row0) return;
+    return block;
+  }
 
+  // The product of a block but for its C.
+  kernels::GemmArgs product_at(const Run& run, const TileProgram::Block& block, char* scratch) const {
     const auto s = static_cast<size_t>(block.outer);
     kernels::GemmArgs args = factors(block.row1 - block.row0, block.col1 - block.col0);
     args.a = run.at(a_buffer_) + (a_at_[s] + block.row0 * a_row_) * element_;
     args.b = run.at(b_buffer_) + (b_at_[s] + block.col0 * b_col_) * element_;
     args.start = begin(run, block, scratch + pack_bytes_);
+    args.room = scratch;
+    return args;
+  }
+
+  void put(kernels::GemmArgs& args, const TileProgram::Block& block, char* c, int64_t row) const {
+    args.c = c + ((block.outer * m_ + block.row0) * row + block.col0) * element_;
+    args.c_row = row;
+  }
+
+  char* rest_of(char* scratch) const { return scratch + pack_bytes_ + start_bytes_ + block_bytes_; }
+
+  void run_block(const Run& run, TileProgram::Block block, char* scratch) const {
+    if (symmetric_ && block.col1 <= block.row0) return;
+    kernels::GemmArgs args = product_at(run, block, scratch);
     args.c = scratch + pack_bytes_ + start_bytes_;
     args.c_row = args.n;
-    args.room = scratch;
     if (symmetric_) args.diagonal = block.col0 - block.row0;
-    if (stores_product_) {
-      args.c = run.at(c_.buffer) + ((block.outer * m_ + block.row0) * c_row_ + block.col0) * element_;
-      args.c_row = c_row_;
-    }
-    char* const rest = scratch + pack_bytes_ + start_bytes_ + block_bytes_;
-    if (hands_out_ && args.m > kernel_.few_rows) return multiply_in_parts(args, {*this, run, block, rest});
+    if (stores_product_) put(args, block, run.at(c_.buffer), c_row_);
+    if (hands_out_ && args.m > kernel_.few_rows) return multiply_in_parts(args, {*this, run, block, rest_of(scratch)});
     multiply(args, scratch);
-    if (!epilogue_) return;
+    if (epilogue_) run_epilogue(run, block, args, scratch);
+  }
+
+  void run_epilogue(const Run& run, TileProgram::Block& block, const kernels::GemmArgs& args, char* scratch) const {
     block.product = args.c;
     block.product_row = args.c_row;
-    epilogue_->run_block(run, block, rest);
+    epilogue_->run_block(run, block, rest_of(scratch));
+  }
+
+  // Of a relay: the sums over a half of k, block by block; those of the second one begin with those of the first.
+  void run_half(const Run& run, int64_t half, char* scratch) const {
+    const int64_t middle = k_ / 2;
+    for (int64_t i = 0; i < row_blocks_ * col_blocks_; ++i) {
+      TileProgram::Block block = block_at(i);
+      kernels::GemmArgs args = product_at(run, block, scratch);
+      stores_product_ ? put(args, block, run.at(c_.buffer), c_row_) : put(args, block, sums_.data(), n_);
+      args.k = half == 0 ? middle : k_ - middle;
+      if (half == 0) {
+        kernel_.block(args);
+        ready_[i].store(true, std::memory_order_release);
+        continue;
+      }
+      args.a = static_cast<const char*>(args.a) + middle * a_col_ * element_;
+      args.b = static_cast<const char*>(args.b) + middle * b_row_ * element_;
+      args.start = args.c;
+      args.start_row = args.c_row;
+      wait_for(ready_[i]);
+      ready_[i].store(false, std::memory_order_relaxed);  // for the next run
+      kernel_.block(args);
+      if (epilogue_) run_epilogue(run, block, args, scratch);
+    }
   }
 
   bool has_dense_start() const { return product_.start == nullptr || start_.strides.back() == 1 || n_ == 1; }
@@ -405,9 +479,13 @@ class GemmStep final : public Step, public RowWise {
   Strided c_, start_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
   Way way_ = Way::panels;
-  bool hands_out_ = false;  // the epilogue runs behind parts of a block, strip by strip,
-  bool in_parts_ = false;   // and of C there is one part at a time
-  bool symmetric_ = false;  // A = B^T: only what is on and above the diagonal is multiplied
+  bool hands_out_ = false;                      // the epilogue runs behind parts of a block, strip by strip,
+  bool in_parts_ = false;                       // and of C there is one part at a time
+  bool symmetric_ = false;                      // A = B^T: only what is on and above the diagonal is multiplied
+  bool b_changes_ = false;                      // the program trains B
+  bool relays_ = false;                         // its two units are the halves of k
+  AlignedBuffer sums_;                          // C between them, where it is not stored
+  std::unique_ptr<std::atomic<bool>[]> ready_;  // of each block: its first half
   size_t pack_bytes_ = 0, start_bytes_ = 0, block_bytes_ = 0;
 };
 

@@ -57,6 +57,25 @@ void check_callers_at_once() {
   CHECK(wrong == 0, wrong << " units did not run, or ran with another caller's work");
 }
 
+void check_a_unit_waits_for_another() {
+  section("a unit waits for one before it");
+  for (int threads : {1, 2, 3, 9})
+    for (int again = 0; again < 200; ++again) {
+      std::vector<std::atomic<bool>> ready(5);
+      std::vector<int> left(6, 0);
+      left[0] = 1;
+      parallel_for(5, threads, [&](ptrdiff_t first, ptrdiff_t last, int) {
+        for (ptrdiff_t i = first; i < last; ++i) {
+          const auto at = static_cast<size_t>(i);
+          if (i > 0) lamina::wait_for(ready[at - 1]);
+          left[at + 1] = 2 * left[at];
+          ready[at].store(true, std::memory_order_release);
+        }
+      });
+      CHECK(left[5] == 32, "five units on " << threads << " threads, one after the other: " << left[5]);
+    }
+}
+
 void check_a_call_within_a_call() {
   section("a call within a call");
   std::vector<long> inner(8, 0);
@@ -95,6 +114,7 @@ void check_number_of_threads() {
 int main() {
   check_every_unit_once();
   check_callers_at_once();
+  check_a_unit_waits_for_another();
   check_a_call_within_a_call();
   check_idle_workers_wake();
   check_number_of_threads();
