@@ -17,9 +17,9 @@ from test_layering import compiler, isa_flags, kernel_units
 TARGETS = {"cross_entropy": ("int64", ()), "mse": ("float32", (3,))}
 
 
-def network(activation, loss, optimizer, **more):
+def network(activation, loss, optimizer, hidden=(8, 6), **more):
     """5 -> 8 -> 6 -> 3"""
-    net = lm.Sequential(lm.Dense(8, activation), lm.Dense(6, activation), lm.Dense(3), seed=1, **more).build(5)
+    net = lm.Sequential(*(lm.Dense(n, activation) for n in hidden), lm.Dense(3), seed=1, **more).build(5)
     return net.compile(loss, optimizer)
 
 
@@ -41,27 +41,29 @@ def program(net, loss, **switches):
 CASES = [("relu", "cross_entropy", "adam"), ("tanh", "mse", "sgd")]
 
 
+@pytest.mark.parametrize("hidden", [(), (8,), (8, 6), (8, 6, 7)], ids=len)
 @pytest.mark.parametrize(("activation", "loss", "optimizer"), CASES)
-def test_the_steps_of_a_training_program(activation, loss, optimizer):
+def test_the_steps_of_a_training_program(activation, loss, optimizer, hidden):
     """A product for each layer's value, for each gradient of a layer's input but the first, and for each weight's gradient.
 
     What follows a product runs inside it: bias and activation; the loss and its gradient; the slope and the bias's gradient; the
     optimizer's rule.
     """
-    steps = program(network(activation, loss, optimizer), loss).steps
+    n = len(hidden)
+    steps = program(network(activation, loss, optimizer, hidden), loss).steps
     products = [s.split("+") for s in steps if s.startswith("matmul")]
     rest = [s for s in steps if not s.startswith("matmul")]
-    assert len(products) == 3 + 2 + 3, steps
-    assert products[:2] == [["matmul", "add", activation]] * 2
-    assert products[2][:2] == ["matmul", "add"], "the loss and its gradient follow the last layer's product"
-    assert "sum" in products[2], "the last bias's gradient rides along"
+    assert len(products) == (n + 1) + n + (n + 1), steps
+    assert products[:n] == [["matmul", "add", activation]] * n
+    assert products[n][:2] == ["matmul", "add"], "the loss and its gradient follow the last layer's product"
+    assert "sum" in products[n], "the last bias's gradient rides along"
     if loss == "cross_entropy":
-        assert {"logsumexp", "softmax"} <= set(products[2])
-    backward = [p for p in products[3:] if "rule_update" not in p]
-    assert backward == [["matmul", f"{activation}_backward", "sum"]] * 2
-    assert sum(p == ["matmul", "rule_update"] for p in products) == 3
+        assert {"logsumexp", "one_hot", "softmax"} <= set(products[n])
+    backward = [p for p in products[n + 1 :] if "rule_update" not in p]
+    assert backward == [["matmul", f"{activation}_backward", "sum"]] * n
+    assert sum(p == ["matmul", "rule_update"] for p in products) == n + 1
     # beside the products: the rule's constants, a small update for each bias, and the mean's division
-    assert sorted(rest) == sorted(["rule_constants", *["rule_update"] * 3, "div"])
+    assert sorted(rest) == sorted(["rule_constants", *["rule_update"] * (n + 1), "div"])
 
 
 def test_a_prediction_is_one_step_a_layer():

@@ -193,7 +193,7 @@ class Clusterer {
         joins[i] = values + more <= kMaxRegisters;
         if (joins[i]) values += more;
       }
-      n.level = std::max(n.level, p.level + (joins[i] || is_there(node->inputs[i].get(), node) ? 0 : 1));
+      n.level = std::max(n.level, level_after(p, node->inputs[i].get(), node, joins[i]));
     }
     // A view of what another step leaves in memory is no part of this one.
     if (node->is("reshape") && !joins[0]) n.member = false;
@@ -215,9 +215,11 @@ class Clusterer {
     infos_[node] = n;
   }
 
-  // There before the user's program runs, or made by its step: settled values for all but settled users, which run together with them.
-  bool is_there(const Node* node, const Node* user) const {
-    return node->op->kind == Kind::source || (settled_.count(node) > 0 && settled_.count(user) == 0) || is_multiplied(node, user);
+  // The least level of a node's user on account of it. Settled values are there before any program runs; their own programs have levels
+  // among themselves.
+  int level_after(const Info& i, const Node* node, const Node* user, bool joins) const {
+    if (settled_.count(node) > settled_.count(user)) return 0;
+    return i.level + (joins || node->op->kind == Kind::source || is_multiplied(node, user) ? 0 : 1);
   }
 
   // A program whose results only one later program reads moves into it: nothing else waits for them, and what it reads is there even
