@@ -18,6 +18,9 @@ using graph::Node;
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
 // An output that no step leaves where the caller wants it (an input, a parameter, a view, one given twice) is copied there.
 class OutputCopy final : public Step {
  public:
@@ -254,6 +257,18 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
   const int threads = num_threads();  // of this run: another thread may change it meanwhile
   grow_scratch(threads);
 
+  if (!is_paced_ || options.seconds) return run_stages(threads, outputs, options);
+  if (!pace_.trying()) {
+    pace_.ran();
+    return run_stages(pace_.together() ? threads : 1, outputs, options);
+  }
+  const auto start = Clock::now();
+  const bool done = run_stages(pace_.together() ? threads : 1, outputs, options);
+  pace_.took(seconds_since(start) / work_);
+  return done;
+}
+
+bool Program::run_stages(int threads, void* const* outputs, const Options& options) const {
   const Run run{bases_.data(), scratch_.data()};
   for (const Stage& stage : stages_) {
     if (options.seconds)
@@ -282,8 +297,6 @@ void Program::run_stage(const Stage& stage, const Run& run, int threads) const {
 
 // The same; `seconds` receives what each step had of the stage's time, as its share of the time that all threads spent in steps.
 void Program::run_timed(const Stage& stage, const Run& run, int threads, double* seconds) const {
-  using Clock = std::chrono::steady_clock;
-  const auto since = [](Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); };
   const size_t n = steps_.size();
   std::vector<double> spent(n * static_cast<size_t>(threads), 0.0);
   const auto start = Clock::now();
@@ -291,11 +304,11 @@ void Program::run_timed(const Stage& stage, const Run& run, int threads, double*
     run_tasks(stage, first, last, [&](size_t i, int64_t begin, int64_t end) {
       const auto now = Clock::now();
       steps_[i]->run(run, begin, end, worker);
-      spent[static_cast<size_t>(worker) * n + i] += since(now);
+      spent[static_cast<size_t>(worker) * n + i] += seconds_since(now);
     });
   };
   parallel_for(static_cast<ptrdiff_t>(stage.size()), stage.parallel ? threads : 1, task);
-  const double whole = since(start);
+  const double whole = seconds_since(start);
   double total = 1e-12;
   for (const double s : spent) total += s;
   finish_steps(stage, [&](size_t i) {
@@ -303,7 +316,7 @@ void Program::run_timed(const Stage& stage, const Run& run, int threads, double*
     for (size_t worker = 0; worker < static_cast<size_t>(threads); ++worker) seconds[i] += spent[worker * n + i] / total * whole;
     const auto now = Clock::now();
     steps_[i]->finish(run);
-    seconds[i] += since(now);
+    seconds[i] += seconds_since(now);
   });
 }
 

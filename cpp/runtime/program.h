@@ -9,6 +9,7 @@
 
 #include "base/threads.h"
 #include "runtime/lower.h"
+#include "runtime/pace.h"
 
 namespace lamina::runtime {
 
@@ -84,6 +85,7 @@ class Program {
   void bind_steps();
   void check_extremes() const;
   void lay_out_stages();
+  bool run_stages(int threads, void* const* outputs, const Options& options) const;
   void run_stage(const Stage& stage, const Run& run, int threads) const;
   void run_timed(const Stage& stage, const Run& run, int threads, double* seconds) const;
   void grow_scratch(int threads);
@@ -104,6 +106,7 @@ class Program {
   std::unordered_map<const graph::Node*, int> buffer_of_;
 
   static constexpr double kLong = 1e9;   // work of a run during which somebody may ask it to stop: some 10 ms
+  static constexpr double kPaced = 1e8;  // work of a run up to which it is tried out whether one thread is faster: a millisecond
   static constexpr double kShort = 2e5;  // work below which a run is short: a few microseconds
 
   std::shared_ptr<Turns> turns_;
@@ -116,6 +119,8 @@ class Program {
   bool bound_ = false;
   int threads_ = 0;  // that the steps were cut for
   std::vector<Stage> stages_;
+  Pace pace_;
+  bool is_paced_ = false;  // several threads, and so short that what they wait for counts
   size_t loss_stage_ = SIZE_MAX;
   uint64_t layout_ = 0;
   AlignedBuffer arena_;

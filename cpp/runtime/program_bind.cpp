@@ -125,6 +125,7 @@ void Program::lay_out_stages() {
     return Held{id, count(symbols_.eval(node->shape()))};
   };
   stages_ = make_stages({steps_, needs_, held, threads_, loss_step_});
+  is_paced_ = work_ <= kPaced && std::any_of(stages_.begin(), stages_.end(), [](const Stage& stage) { return stage.parallel; });
   scratch_bytes_ = 0;
   for (const auto* list : {&settled_, &steps_})
     for (const StepPtr& step : *list) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());

@@ -126,6 +126,33 @@ void check_net(const std::string& isa) {
 }
 
 // A pool is made anew for each number of threads; the workers of the last one may not even have begun.
+// Of `runs` runs, how many went together, where that takes `together` and the other way `alone`.
+int together_of(runtime::Pace& pace, int runs, double together, double alone) {
+  int count = 0;
+  for (int i = 0; i < runs; ++i) {
+    count += pace.together();
+    if (pace.trying())
+      pace.took((pace.together() ? together : alone) * (i % 3 ? 1.5 : 1.0));  // some runs are disturbed
+    else
+      pace.ran();
+  }
+  return count;
+}
+
+void check_pace() {
+  check::section("which is faster, together or alone");
+  runtime::Pace pace;
+  const int first = together_of(pace, 200, 2, 1);
+  CHECK(first > 50 && first < 150, "it begins together, and learns: " << first);
+  const int slow = together_of(pace, 10000, 2, 1);
+  CHECK(slow > 0 && slow < 400, "of 10,000 runs that are faster alone, some try: " << slow);
+  together_of(pace, 4000, 1, 2);
+  const int fast = together_of(pace, 10000, 1, 2);
+  CHECK(fast > 9600 && fast < 10000, "of 10,000 runs that are faster together: " << fast);
+  const int even = together_of(pace, 10000, 1, 0.99);
+  CHECK(even > 9600, "a hundredth is not worth a change: " << even);
+}
+
 void check_pools() {
   check::section("pools that come and go");
   for (int i = 0; i < 500; ++i) {
@@ -140,6 +167,7 @@ void check_pools() {
 }  // namespace
 
 int main() {
+  check_pace();
   check_pools();
   for (const kernels::Table* table : kernels::supported_tables()) {
     kernels::select(table->isa);
