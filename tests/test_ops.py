@@ -677,6 +677,30 @@ def test_one_index_may_be_a_number(rng):
         lm.take(t, 1.5)
 
 
+def test_a_call_that_was_seen_before_is_told_from_others(rng):
+    """By dtypes, shapes, layouts, options and their names; each call twice, as the second one is recalled."""
+    a, b = rng.random((4, 4)), rng.random((4, 4))
+    for x, y in [(a, b), (a.T, b), (a, b.T), (a.T, b.T), (a[::2], b), (a.astype("f4"), b.astype("f4")), (a[0], b)]:
+        for _ in range(2):
+            np.testing.assert_allclose(lm.matmul(x, y), x @ y, rtol=1e-5)
+    for _ in range(2):
+        np.testing.assert_allclose(lm.sum(a, axis=0), a.sum(0))
+        np.testing.assert_allclose(lm.sum(a, axis=1), a.sum(1))
+        np.testing.assert_allclose(lm.sum(a, 1), a.sum(1))
+        np.testing.assert_allclose(lm.sum(a, axis=(0, 1)), a.sum())
+        np.testing.assert_allclose(lm.sum(a, axis=1, keepdims=True), a.sum(1, keepdims=True))
+        np.testing.assert_allclose(lm.sum(a, keepdims=True, axis=0), a.sum(0, keepdims=True))
+    for slope in (0.0, -0.0, 0.0, -0.0):
+        assert np.signbit(lm.activations.leaky_relu(np.array([-1.0]), slope)) != np.signbit(slope)
+
+
+def test_an_option_that_changes_after_a_call_counts_as_it_is_now(rng):
+    a, shape = rng.random((4, 6)), [2, 12]
+    assert lm.reshape(a, shape).shape == lm.reshape(a, shape).shape == (2, 12)
+    shape[:] = [3, 8]
+    assert lm.reshape(a, shape).shape == (3, 8)
+
+
 def test_options_of_any_type_are_told_apart(rng):
     """Arrays are options, too; what one call refuses, it refuses after another one's program was kept."""
     x = rng.normal(size=(2, 3))

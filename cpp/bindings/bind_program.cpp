@@ -143,6 +143,10 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
 }  // namespace
 
 void register_program(py::module_& m) {
+  py::class_<Recall>(m, "Recall")
+      .def(py::init<size_t, bool>(), py::arg("operands"), py::arg("turns"))
+      .def("keep", &Recall::keep, py::arg("program"), py::arg("args"), py::arg("named"))
+      .def_property_readonly("look", quick_look);
   py::class_<Program>(m, "Program")
       .def(py::init([](const std::vector<NodeHandle>& inputs, const std::vector<NodeHandle>& outputs,
                        const std::vector<NodeHandle>& effects, bool training, bool optimize, bool fuse, bool fuse_products,
@@ -157,7 +161,6 @@ void register_program(py::module_& m) {
            py::kw_only(), py::arg("optimize") = true, py::arg("fuse") = true, py::arg("fuse_products") = true,
            py::arg("fuse_updates") = true)
       .def("run", run, py::arg("arrays"), py::arg("guarded") = false)
-      .def_property_readonly("single", quick_single)
       .def("predictor", quick_predictor, py::arg("most_rows"))
       .def(
           "trainer",

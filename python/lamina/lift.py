@@ -125,7 +125,6 @@ class _Computation(NamedTuple):
 
 _computations: OrderedDict[Any, _Computation] = OrderedDict()
 _MOST_PROGRAMS = 512
-_MOST_QUICK = 64  # of each operation
 
 
 def _computation(build: _Build, arrays: Sequence[Array], rebuild: Callable[[list[Tensor]], Tensor], *options: Any) -> _Computation:
@@ -144,14 +143,14 @@ def _computation(build: _Build, arrays: Sequence[Array], rebuild: Callable[[list
 
 
 def _hashable(value: Any) -> Any:
-    """An option as a key: 1, True and 1.0 are three."""
+    """An option as a key: 1, True and 1.0 are three, 0.0 and -0.0 two."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
         return tuple(_hashable(v) for v in value)
     if isinstance(value, slice):
         return ("slice", value.start, value.stop, value.step)
-    return type(value), value
+    return type(value), value.hex() if isinstance(value, float) else value
 
 
 def operation(count: int | None, *, turns: bool = False) -> Callable[[_Build], Any]:
@@ -171,35 +170,17 @@ def _turned(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
     return [v.T if turned else v for v, turned in zip(values, which, strict=True)]
 
 
-def _turning(single: Callable[..., Array], which: Sequence[bool]) -> Callable[..., Array]:
-    """A call of two arrays that turns one or both. `_turned` would take a microsecond, longer than to copy a small matrix."""
-    first, second = which
-    if first and second:
-        return lambda a, b: single(a.T, b.T)
-    return (lambda a, b: single(a.T, b)) if first else (lambda a, b: single(a, b.T))
-
-
 def _of_operands(count: int, turns: bool, build: _Build) -> Any:
     names = list(inspect.signature(build).parameters)[:count]
     where = build.__name__
-    quick: dict[Any, Callable[..., Array]] = {}  # by one array or two as they are: found without another look
+    recall = _core.Recall(count, turns)
+    look = recall.look
 
     @functools.wraps(build)
     def call(*args: Any, **kwargs: Any) -> Any:
-        key: Any = None
-        if not kwargs:
-            if count == 2 and len(args) == 2 and type(args[0]) is type(args[1]) is np.ndarray:
-                key = args[0].dtype, args[0].shape, args[1].dtype, args[1].shape
-                if turns:
-                    key = *key, args[0].flags.c_contiguous, args[1].flags.c_contiguous
-            elif count == 1 and args and type(args[0]) is np.ndarray:
-                key = args[0].dtype, args[0].shape, *args[1:], *map(type, args[1:])
-            try:
-                run = quick.get(key)
-            except TypeError:  # an option that is a list
-                key = run = None
-            if run is not None:
-                return run(*args[:count])
+        known = look(*args, **kwargs)
+        if known is not None:
+            return known
         if len(args) >= count and not [v for v in args[:count] if not isinstance(v, Tensor)]:
             return build(*args, **kwargs)
         operands, rest, named = _split(names, args, kwargs, where)
@@ -210,11 +191,8 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
         arrays = _turned(given, which)
         options = rest, sorted(named.items()), which
         compute = _computation(build, arrays, lambda inputs: build(*_turned(inputs, which), *rest, **named), *options)
-        if key is not None and compute.pack is None and all(a is b for a, b in zip(args, given, strict=False)):
-            if len(quick) == _MOST_QUICK:
-                quick.clear()
-            single = compute.program.single
-            quick[key] = _turning(single, which) if any(which) else single
+        if compute.pack is None and all(a is b for a, b in zip(args, given, strict=False)):
+            recall.keep(compute.program, args, kwargs)
         return compute(arrays)
 
     return call
