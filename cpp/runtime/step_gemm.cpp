@@ -107,7 +107,9 @@ class GemmStep final : public Step, public RowWise {
       block_rows_ = std::min(rows, round_up(ceil_div(rows, ceil_div(kRelayBlocks, ceil_div(cols, block_cols_))), grain));
       return place_blocks();
     }
-    const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows() ? 1 : std::max<int64_t>(cols / (2 * nr), 1);
+    const bool turns = b_col_ != 1;  // the columns of B that a block needs; more blocks of rows would turn them once more
+    const int64_t narrowest = turns ? nr : 2 * nr, step = turns ? lanes_ : nr;
+    const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows() ? 1 : std::max<int64_t>(cols / narrowest, 1);
     int64_t by_rows = ceil_div(rows, epilogue_ ? kernel_.rows : kTallRows);
     int64_t by_cols = whole_rows() ? 1 : ceil_div(cols, rows == 1 ? kRowCols : kBlockCols);
     const int64_t wanted = symmetric_ && parts > 1 ? kHalves * parts : parts;
@@ -119,7 +121,7 @@ class GemmStep final : public Step, public RowWise {
     more_rows();
     if (parts > 1 && stacks * by_cols == 1) by_rows = std::min(round_up(by_rows, threads), std::max(by_rows, most_rows));
     block_rows_ = std::min(rows, round_up(ceil_div(rows, by_rows), this->grain(m_)));
-    block_cols_ = whole_rows() ? cols : std::min(cols, round_up(ceil_div(cols, by_cols), nr));
+    block_cols_ = whole_rows() ? cols : std::min(cols, round_up(ceil_div(cols, by_cols), step));
     place_blocks();
   }
 
