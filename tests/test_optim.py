@@ -323,6 +323,81 @@ def test_state_goes_on_in_another_program():
     assert all(np.array_equal(kept[name], p.value) for name, p in problem.optimizer.state.items())
 
 
+BY_BATCH = [name for name in optim.names() if not optim.get(name).all_data]
+INSTEAD = {"sgd": lambda: optim.SGD(0.1, momentum=0.9, dampening=0.5), "adagrad": lambda: optim.Adagrad(0.1, lr_decay=0.3)}
+
+
+class Counting(optim.Optimizer):
+    """A rule of tensors that needs the number of the step."""
+
+    slots = ("m",)
+
+    def update(self, w, g, state, lr, t):
+        return w - lr * g / t, {"m": g}
+
+
+def two_apart():
+    """Two layers whose gradients know nothing of each other, and their data."""
+    x = lm.Input(3, dtype="float64")
+    rng = np.random.default_rng(5)
+    net = lm.Model(x, [lm.Dense(2)(x), lm.Dense(2)(x)], seed=0)
+    return net, rng.normal(size=(8, 3)), [rng.normal(size=(8, 2)), rng.normal(size=(8, 2))]
+
+
+@pytest.mark.parametrize("name", [*BY_BATCH, "counting"])
+def test_a_parameters_steps_are_those_that_it_took_part_in(name, tmp_path):
+    """As in PyTorch, where a parameter without a gradient has no step: thawed late it moves as in a net that begins then, after
+    a rest as if there had been none, and what is saved meanwhile goes on like that."""
+    make = INSTEAD.get(name, Counting if name == "counting" else lambda: optim.get(name))
+    whole, x, y = two_apart()
+    whole.compile("mse", make())
+    first, second = [], []  # the weights of each layer after so many of its steps
+    for _ in range(8):
+        for layer, seen in zip(whole.layers, (first, second), strict=True):
+            seen.append({local: p.value for local, p in layer.parameters.items()})
+        whole.train_step(x, y)
+
+    def check(net, steps):
+        for layer, seen, count in zip(net.layers, (first, second), steps, strict=True):
+            for local, p in layer.parameters.items():
+                assert np.allclose(p.value, seen[count][local], rtol=1e-12, atol=1e-14)
+
+    net, x, y = two_apart()
+    net.compile("mse", make())
+    steps, updates = [0, 0], 0
+    for frozen, count in ((0, 2), (None, 1), (1, 1), (None, 2), (0, 1), (None, 1)):
+        for i, layer in enumerate(net.layers):
+            layer.trainable = i != frozen
+        for _ in range(count):
+            net.train_step(x, y)
+        steps = [n + (count if i != frozen else 0) for i, n in enumerate(steps)]
+        check(net, steps)
+        updates += count
+        assert net.optimizer.steps == updates  # which a schedule goes by
+        if name != "counting":
+            net.save(tmp_path / "net", optimizer=True)
+            net = lm.load(tmp_path / "net")
+
+
+def test_what_rests_for_no_step_shares_the_clock():
+    net, x, y = two_apart()
+    net.compile("mse", "adam").train_step(x, y)
+    steps = len(net.profile(x, y, repeats=1).steps)
+    net.layers[0].trainable = False
+    net.profile(x, y, repeats=1)
+    net.layers[0].trainable = True
+    assert len(net.profile(x, y, repeats=1).steps) == steps
+    assert list(net.optimizer.state)[:2] == ["lr", "clock"] and not any(n.startswith("clock.") for n in net.optimizer.state)
+
+
+def test_what_is_shown_of_a_late_weight_is_its_first_step():
+    net, x, y = two_apart()
+    net.layers[0].trainable = False
+    net.compile("mse", "adam").train_step(x, y)
+    net.layers[0].trainable = True
+    assert " t = 1\n" in net.explain(x, y, level="values")
+
+
 def test_state_copied_over_gives_the_same_steps():
     a, b = Problem(optim.NAdam(0.01)), Problem(optim.NAdam(0.01))
     for _ in range(3):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,10 @@ class Optimizer(Configured):
         """The number of updates done so far."""
         return int(self.state["clock"].value[0]) if "clock" in self.state else 0
 
+    def steps_of(self, name: str) -> int:
+        """The number of updates in which the parameter of this name took part."""
+        return int(self.state[self._clock_of(name)].value[0]) if "clock" in self.state else 0
+
     # ---- what a subclass gives ----
 
     def hyper(self) -> dict[str, float]:
@@ -127,16 +131,48 @@ class Optimizer(Configured):
         """ValueError where a state of these shapes, from a file, cannot be this optimizer's: before `bind` makes room for it."""
 
     def bind(self, params: Sequence[Parameter]) -> None:
-        """Creates the state for these parameters: "lr", "clock", and "<parameter>.<slot>". Slots that exist already stay as they
-        are.
+        """Creates the state for these parameters: "lr", "clock", "<parameter>.<slot>", and "clock.<parameter>" for those that come
+        later than others, or rested. Slots that exist already stay as they are.
         """
         self._belong_to(params)
         if "lr" not in self.state:
             self.state["lr"] = _scalar("lr", self.rate(0))
-            self.state["clock"] = Parameter(np.zeros(CLOCK), name="clock", trainable=False, dtype="float64")
-        for name, p in zip(_names(params), params, strict=True):
+            self.state["clock"] = _clock("clock", 0.0)
+        named = dict(zip(_names(params), params, strict=True))
+        known = self._known()
+        for name, p in named.items():
             for slot in self.slots:
                 self._bind_slot(f"{name}.{slot}", slot, p)
+        self._bind_clocks(known, named.keys())
+
+    def _known(self) -> set[str]:
+        """The names of the parameters that have slots."""
+        return {key.removesuffix(f".{slot}") for slot in self.slots[:1] for key in self.state if key.endswith(f".{slot}")}
+
+    def _bind_clocks(self, known: Set[str], trained: Set[str]) -> None:
+        """As in PyTorch, a parameter's steps are those that it took part in: one that rests stops counting, a new one begins at 0.
+
+        "clock" counts all steps of the optimizer, and theirs for as long as they are the same: one set of constants serves them.
+        """
+        now = self.state["clock"].value
+        for name in sorted(known - trained):
+            self.state.setdefault(f"clock.{name}", _clock(f"clock.{name}", now))
+        for name in trained & known:
+            own = self.state.get(f"clock.{name}")
+            if own is not None and np.array_equal(own.value, now):  # it rested for no step
+                del self.state[f"clock.{name}"]
+        if now[0] > 0:
+            for name in sorted(self._known() - known):
+                self.state[f"clock.{name}"] = _clock(f"clock.{name}", 0.0)
+
+    def make_room(self, names: Collection[str], weights: Mapping[str, Parameter]) -> None:
+        """State of these names, as a file has it, also of weights that rest."""
+        for name, p in weights.items():
+            for slot in self.slots:
+                if f"{name}.{slot}" in names:
+                    self._bind_slot(f"{name}.{slot}", slot, p)
+            if self.slots and f"clock.{name}" in names:
+                self.state.setdefault(f"clock.{name}", _clock(f"clock.{name}", 0.0))
 
     def _belong_to(self, params: Sequence[Parameter]) -> None:
         """Moments, steps and schedule are those of one model: for another one they start anew, and the first must not come back."""
@@ -166,18 +202,32 @@ class Optimizer(Configured):
         if self.rule is None:
             return self._own_effects(params, clipped)
         hyper = list(self.hyper().values())
-        constants = make("rule_constants", [self.state["lr"], self.state["clock"]], rule=self.rule, hyper=hyper)
-        return [
-            make("rule_update", [p, g, constants, *self._slots_of(name).values()], rule=self.rule)
-            for name, p, g in zip(_names(params), params, clipped, strict=True)
+        clocks = [self._clock_of(name) for name in _names(params)]
+        constants = {
+            clock: make("rule_constants", [self.state["lr"], self.state[clock]], rule=self.rule, hyper=hyper)
+            for clock in dict.fromkeys(clocks)
+        }
+        updates = [
+            make("rule_update", [p, g, constants[clock], *self._slots_of(name).values()], rule=self.rule)
+            for name, p, g, clock in zip(_names(params), params, clipped, clocks, strict=True)
         ]
+        return updates if "clock" in constants else [*updates, self._ticked("clock")]
+
+    def _clock_of(self, name: str) -> str:
+        return f"clock.{name}" if f"clock.{name}" in self.state else "clock"
+
+    def _ticked(self, clock: str) -> Tensor:
+        """The effect of one more step."""
+        return make("assign", [self.state[clock], self.state[clock] + np.array([1.0] + [0.0] * (CLOCK - 1))])
 
     def _own_effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
-        t = self.state["clock"][0] + 1.0
+        clocks = {"clock": None}  # a set in order
         effects = []
         for name, p, g in zip(_names(params), params, grads, strict=True):
             slots = self._slots_of(name)
             g = g + self.weight_decay * p if self.weight_decay else g
+            clocks[self._clock_of(name)] = None
+            t = self.state[self._clock_of(name)][0] + 1.0
             lr, step = ops.cast(self.state["lr"], p.dtype), ops.cast(t, p.dtype)
             result = self.update(p, g, dict(slots), lr, step)
             if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
@@ -197,8 +247,7 @@ class Optimizer(Configured):
                     )
             effects.append(make("assign", [p, new]))
             effects += [make("assign", [slots[slot], new_slots[slot]]) for slot in slots]
-        clock = self.state["clock"]
-        return [*effects, make("assign", [clock, clock + np.array([1.0] + [0.0] * (CLOCK - 1))])]
+        return [*effects, *map(self._ticked, clocks)]
 
     def _clip(self, grads: list[Tensor]) -> list[Tensor]:
         if self.clip_value is not None:
@@ -258,6 +307,10 @@ class Owner:
 
 def _scalar(name: str, value: Any) -> Parameter:
     return Parameter(np.asarray(value, dtype=np.float64), name=name, trainable=False, dtype="float64")
+
+
+def _clock(name: str, value: Any) -> Parameter:
+    return Parameter(np.zeros(CLOCK) + value, name=name, trainable=False, dtype="float64")
 
 
 def _names(params: Sequence[Parameter]) -> list[str]:

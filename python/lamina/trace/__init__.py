@@ -100,7 +100,8 @@ def written(model: Model, graph: StepGraph, measured: Measured, batch: int | Non
     made.detail = {"graph": graph, "values": measured.values, "symbols": names, "writing": writer.writing}
     if graph.effects and model.optimizer is not None:
         optimizer = model.optimizer
-        made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), optimizer.steps + 1)
+        t = optimizer.steps_of(_full_name(made, made.update[0].name)) + 1  # of the weight whose numbers are shown
+        made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), t)
         _slots(made, model, measured)
     elif made.backward and model.optimizer is not None and model.optimizer.all_data:
         made.rule = rule_of(model.optimizer, 0.0, model.optimizer.steps + 1)
@@ -109,12 +110,17 @@ def written(model: Model, graph: StepGraph, measured: Measured, batch: int | Non
     return made
 
 
+def _full_name(made: Trace, name: str) -> str:
+    """The parameter's name in the model."""
+    return str(made.sources[name]["full_name"]) if name in made.sources else name
+
+
 def _slots(made: Trace, model: Model, measured: Measured) -> None:
     """The optimizer's slots of each updated parameter, before and after."""
     assert model.optimizer is not None and made.rule is not None
     state = model.optimizer.state
     for step in made.update:
-        full = made.sources[step.name]["full_name"] if step.name in made.sources else step.name
+        full = _full_name(made, step.name)
         slots = {letter: state.get(f"{full}.{slot}") for letter, slot in made.rule.slots.items()}
         found = {letter: p for letter, p in slots.items() if p is not None}
         step.detail["slots"] = {
