@@ -228,6 +228,49 @@ def test_each_output_has_a_mean_over_what_its_loss_leaves():
         np.testing.assert_allclose(got, expected, rtol=1e-12)
 
 
+def two_that_leave_out(rate=0.0):
+    """Two outputs whose losses leave out different samples, with data; the second has no target in the first five rows."""
+    x, classes, values = np.sin(np.arange(60.0)).reshape(20, 3), MASKED["classes"]()[1], MASKED["values"]()[1].copy()
+    values[:5] = np.nan
+    given = lm.Input(3, dtype="float64")
+    net = lm.Model(given, {"kind": lm.Dense(3)(given), "size": lm.Dense(3)(given)}, seed=0)
+    losses = {"kind": MASKED["classes"]()[0], "size": MASKED["values"]()[0]}
+    return net.compile(losses, lm.optim.SGD(rate), loss_weights={"kind": 1.0, "size": 0.3}), x, {"kind": classes, "size": values}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("metrics", [(), {"size": "mae"}])
+def test_the_logged_loss_of_several_outputs_is_the_mean_of_each(weighted, metrics):
+    net, x, y = two_that_leave_out()
+    weight = np.linspace(0.5, 3, 20) if weighted else None
+    expected = net.evaluate(x, y, sample_weight=weight)["loss"]
+    for size in (1, 3, 5, 20):
+        arrays = net.fit(x, y, sample_weight=weight, batch_size=size, metrics=metrics, verbose=0)
+        rows = [slice(i, i + size) for i in range(0, 20, size)]
+        batches = [(x[r], {k: v[r] for k, v in y.items()}, *([] if weight is None else [weight[r]])) for r in rows]
+        several = net.fit(batches, metrics=metrics, verbose=0)
+        np.testing.assert_allclose([arrays["loss"][0], several["loss"][0]], expected, rtol=1e-12)
+
+
+def test_outputs_that_leave_out_go_on_within_an_epoch(tmp_path):
+    def stop(batch, logs):
+        if batch == 3 and not stopped:
+            stopped.append(batch)
+            raise RuntimeError("stopped")
+
+    stopped = []
+    whole, x, y = two_that_leave_out(0.1)
+    expected = whole.fit(x, y, batch_size=3, metrics={"size": "mae"}, verbose=0).history
+    saver = lm.callbacks.Checkpoint(tmp_path / "net", every_batches=2)
+    options = {"batch_size": 3, "metrics": {"size": "mae"}, "callbacks": [lm.callbacks.LambdaCallback(on_batch_end=stop), saver]}
+    with pytest.raises(RuntimeError, match="stopped"):
+        two_that_leave_out(0.1)[0].fit(x, y, **options, verbose=0)
+    again = two_that_leave_out(0.1)[0]
+    got = again.fit(x, y, **options, resume=saver.last, verbose=0).history
+    assert all(np.array_equal(got[name], expected[name]) for name in expected)
+    assert_same(again, whole)
+
+
 def test_a_list_of_batches_is_an_epoch(data):
     x, y = data
     batches = [(x[i : i + 20], y[i : i + 20]) for i in range(0, len(x), 20)]
@@ -587,6 +630,16 @@ def test_sequences_of_several_lengths_train(rng):
     assert net.predict(batches[1][0]).shape == (3, 7, 3)
     with pytest.raises(ValueError, match="T = 6"):
         net.train_step(rng.normal(size=(2, 6, 4)), np.zeros((2, 5), int))
+
+
+def test_metrics_of_arrays_for_a_network_of_free_lengths(rng):
+    """A loss that leaves positions out, and a metric: the outputs that are kept for it have the length of the data."""
+    x = lm.placeholder((None, "T", 2))
+    net = lm.Model(x, lm.Dense(3)(x), seed=0).compile(lm.losses.CrossEntropy(ignore_index=-1), lm.optim.SGD(0.0))
+    inputs, labels = rng.normal(size=(7, 5, 2)), rng.integers(-1, 3, (7, 5))
+    found = net.fit(inputs, labels, batch_size=3, verbose=0, metrics=["accuracy"]).history["accuracy"][0]
+    right = net.predict(inputs).argmax(-1) == labels
+    assert found == pytest.approx(right[labels >= 0].mean(), rel=1e-12)
 
 
 def test_metrics_of_sequences_count_each_position(rng):

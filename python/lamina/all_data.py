@@ -18,8 +18,6 @@ from lamina.steps import CHUNK, evaluate_checked, parts
 if TYPE_CHECKING:
     from lamina.model import Model
 
-ONE = np.ones(1)  # the share of an epoch's only batch
-
 
 class AllData:
     """The source of a fit whose epochs are steps of a FullBatch optimizer."""
@@ -50,15 +48,16 @@ class AllData:
             if batch_done is not None and np.isfinite(self._losses).all():
                 batch_done(0, float(self._losses[0]))
             poll(1)
-        loss = self._losses[0]
-        named: dict[str, Any] = {}
-        if self.metrics and np.isfinite(loss):
-            figures = evaluate_checked(self.model, *self.samples, self.metrics, CHUNK)
-            named = {name: value for name, value in figures.items() if name != "loss"}
-        return Outcome(self._losses, ONE, named)
+        logs: dict[str, Any] = {"loss": float(self._losses[0])}
+        if self.metrics and np.isfinite(logs["loss"]):
+            logs = {**evaluate_checked(self.model, *self.samples, self.metrics, CHUNK), **logs}
+        return Outcome(self._losses, logs)
 
     def so_far(self) -> Part:
-        return Part(self._losses)
+        return Part(self._losses, np.empty((len(self._losses), 0)))
+
+    def fits(self, terms: int) -> bool:
+        return terms == 0
 
     def first_bad_value(self) -> str | None:
         from lamina.bad_values import first_bad_value

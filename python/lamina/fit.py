@@ -86,7 +86,7 @@ class Run:
             outcome = self._epoch(epoch, batch_done, progress.update)
             self._within_epoch = False
             self.model.epochs_done += 1
-            self.history.append(outcome.logs())
+            self.history.append(outcome.logs)
             if self.validation is not None:
                 held_out = evaluate_checked(self.model, *self.validation, self.metrics, CHUNK)
                 self.history.amend({f"val_{name}": value for name, value in held_out.items()})
@@ -143,7 +143,7 @@ class Run:
             "stopped": self.model.stop_training,
             "outputs": len(done.predictions),
         }
-        part = {"losses": done.losses, **{f"predictions/{i}": p for i, p in enumerate(done.predictions)}}
+        part = {"losses": done.losses, "terms": done.terms} | {f"predictions/{i}": p for i, p in enumerate(done.predictions)}
         groups = {"callbacks": arrays, "history": figure_arrays, "part": part}
         save(self.model, path, optimizer=True, extra=state, extra_tensors=groups)
 
@@ -165,7 +165,7 @@ class Run:
             )
         with damage(where):
             stopped = checks.flag("load", "stopped", state["stopped"])
-            self._part = _part(state["outputs"], tensors["part"])
+            self._part = _part(state["outputs"], tensors["part"], self.source)
             self.history.load_state(state["history"], tensors.get("history", {}))
             classes = [str(entry["class"]) for entry in state["callbacks"]]
         self._hooks.check_classes(classes)
@@ -175,12 +175,14 @@ class Run:
         return stopped
 
 
-def _part(outputs: Any, arrays: Mapping[str, Any]) -> Part:
+def _part(outputs: Any, arrays: Mapping[str, Any], source: Source) -> Part:
     """The part of an epoch that a checkpoint holds."""
     losses = arrays["losses"]
-    if losses.ndim != 1:
-        raise ValueError(f"expected a loss for each batch, got shape {losses.shape}")
-    return Part(losses, [arrays[f"predictions/{i}"] for i in range(checks.integer("load", "outputs", outputs, 0))])
+    terms = arrays.get("terms", np.empty((len(losses), 0)))
+    fits = losses.ndim == 1 and terms.ndim == 2 and len(terms) == len(losses)
+    if not fits or (len(losses) and not source.fits(terms.shape[1])):
+        raise ValueError(f"expected a loss for each batch, and for each output, got shapes {losses.shape} and {terms.shape}")
+    return Part(losses, terms, [arrays[f"predictions/{i}"] for i in range(checks.integer("load", "outputs", outputs, 0))])
 
 
 def fit(

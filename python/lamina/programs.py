@@ -31,7 +31,8 @@ class Task(NamedTuple):
 
     targets: tuple[Target, ...]
     weighted: bool = False
-    collect: bool = False
+    collect: bool = False  # the outputs as well
+    apart: bool = False  # the loss of each output as well
 
 
 class LossGraph(NamedTuple):
@@ -86,7 +87,7 @@ class Programs:
         return self._predict
 
     def train(self, task: Task) -> core.Program:
-        """inputs, targets[, weight] -> loss[, outputs]; the update as effect"""
+        """inputs, targets[, weight] -> loss[, losses of the outputs][, outputs]; the update as effect"""
         return self._cached("train", task, self._build_train)
 
     def evaluate(self, task: Task) -> core.Program:
@@ -158,7 +159,8 @@ class Programs:
             )
         slopes = self.slopes(graph)  # before the optimizer takes its place
         effects = self.bind_optimizer().effects(parameters, slopes)
-        return core.Program(graph.inputs(self.inputs), self._outputs([graph.loss], task), [e.node for e in effects], True)
+        losses = [graph.loss, *(graph.terms if task.apart else ())]
+        return core.Program(graph.inputs(self.inputs), self._outputs(losses, task), [e.node for e in effects], True)
 
     def bind_optimizer(self) -> Optimizer:
         """The optimizer, with its state for the parameters that are trained."""

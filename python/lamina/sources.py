@@ -14,7 +14,7 @@ from lamina.arrays import check_finite, room
 from lamina.data import Batches, Data
 from lamina.objective import OutputMetric
 from lamina.programs import Target, Task
-from lamina.steps import amounts, check_takes_weights, feed_list, figures, step
+from lamina.steps import amounts, check_takes_weights, feed_list, figures, mean_loss, step
 from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -32,23 +32,25 @@ class Samples(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What an epoch gave: a loss for each batch, the share each has in the mean, and the metrics."""
+    """What an epoch gave: a loss for each batch, and the epoch's figures."""
 
     losses: Array
-    shares: Array
-    figures: dict[str, Any]
-
-    def logs(self) -> dict[str, Any]:
-        """The epoch's figures: the loss is the mean over all that counts in it, by the samples' weights if they have any."""
-        total = float(self.shares.sum())
-        return {"loss": float(self.losses @ self.shares) / total if total else float("nan"), **self.figures}
+    logs: dict[str, Any]
 
 
 class Part(NamedTuple):
     """What the first batches of an epoch gave: all that going on in its middle needs."""
 
     losses: Array = np.empty(0)
+    terms: Array = np.empty((0, 0))  # the loss of each output in its columns, where outputs leave out different samples
     predictions: Sequence[Array] = ()  # one array an output, where there are metrics
+
+    def mean(self, shares: Array, weights: Sequence[float]) -> float:
+        """The epoch's loss, the mean over all that counts in it, by the samples' weights if they have any.
+
+        shares: (batches, 1), or with terms (batches, outputs).
+        """
+        return mean_loss(self.terms, shares, weights) if self.terms.shape[1] else mean_loss(self.losses[:, None], shares, [1.0])
 
 
 class Source(Protocol):
@@ -72,6 +74,9 @@ class Source(Protocol):
     def so_far(self) -> Part:
         """The part of the epoch that is done; for `batch_done` to ask."""
 
+    def fits(self, terms: int) -> bool:
+        """Whether a part of an epoch can have that many columns of terms."""
+
     def first_bad_value(self) -> str | None:
         """Why the last batch's loss was not finite, if it can be told."""
 
@@ -87,13 +92,12 @@ class ArraySource:
     shuffle: bool
 
     def prepare(self) -> None:
+        self._amounts = _amounts(self.model, self.samples.data)
         self._program()
-        self._amount = _amount(self.model, self.samples.data)
-        self._sizes = self._shares(None)
 
     def _program(self) -> core.Program:
-        weighted = self.samples.data.weight is not None
-        return self.model.programs.train(Task(self.samples.targets, weighted, collect=bool(self.metrics)))
+        weighted, apart = self.samples.data.weight is not None, len(self._amounts) > 1
+        return self.model.programs.train(Task(self.samples.targets, weighted, bool(self.metrics), apart))
 
     def batches(self) -> int:
         return -(-len(self.samples.data) // self.batch_size)
@@ -110,9 +114,11 @@ class ArraySource:
         fixed = optimizer.has_constant_rate
         self._done = len(done.losses)
         first = optimizer.steps - self._done
-        self._losses = np.empty(self.batches())
+        self._losses, self._terms = np.empty(self.batches()), np.empty((self.batches(), self._columns))
         self._losses[: self._done] = done.losses
-        self._predictions = [_rows_like(out, len(given)) for out in self.model.outputs] if self.metrics else []
+        if self._done:
+            self._terms[: self._done] = done.terms
+        self._predictions = _room_for_outputs(self.model, given) if self.metrics else []
         for whole, part in zip(self._predictions, done.predictions, strict=False):
             whole[: len(part)] = part
 
@@ -127,6 +133,7 @@ class ArraySource:
             scalars = program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll, guarded=True)
             self._done = start + len(scalars)
             self._losses[start : self._done] = scalars[:, 0]
+            self._terms[start : self._done] = scalars[:, 1:]
 
         count = self.batches()
         if batch_done is None:
@@ -138,19 +145,33 @@ class ArraySource:
                 break
             batch_done(self._done - 1, loss)
             poll(self._done)
-        losses = self._losses[: self._done]
-        weight = given.weight if given.weight is None or order is None else given.weight[order]
-        named: dict[str, Any] = {}
-        if self._predictions and self._done == count and np.isfinite(losses).all():
+        now = self.so_far()
+        if not np.isfinite(now.losses).all():
+            return Outcome(now.losses, {})
+        logs: dict[str, Any] = {"loss": now.mean(self._shares()[: self._done], self.model.objective.loss_weights)}
+        if self._predictions and self._done == count:
+            weight = given.weight if given.weight is None or order is None else given.weight[order]
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
-            named = figures(self.model, self.metrics, self._predictions, ordered)
-        amount = self._amount if self._amount is None or order is None else self._amount[order]
-        shares = self._sizes if amount is None else self._shares(amount)
-        return Outcome(losses, shares[: self._done], named)
+            logs |= figures(self.model, self.metrics, self._predictions, ordered)
+        return Outcome(now.losses, logs)
 
     def so_far(self) -> Part:
         rows = self._done * self.batch_size
-        return Part(self._losses[: self._done], [p[:rows] for p in self._predictions])
+        return Part(self._losses[: self._done], self._terms[: self._done], [p[:rows] for p in self._predictions])
+
+    def fits(self, terms: int) -> bool:
+        return terms == self._columns
+
+    @property
+    def _columns(self) -> int:
+        return len(self._amounts) if len(self._amounts) > 1 else 0
+
+    def _shares(self) -> Array:
+        """What each batch counts, by columns."""
+        starts = np.arange(0, len(self.samples.data), self.batch_size)
+        sizes = np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
+        ordered = (a if a is None or self._order is None else a[self._order] for a in self._amounts)
+        return np.stack([sizes if a is None else np.add.reduceat(a.astype(np.float64), starts) for a in ordered], axis=1)
 
     def first_bad_value(self) -> str | None:
         from lamina.bad_values import first_bad_value
@@ -159,24 +180,24 @@ class ArraySource:
         batch = self.samples.data.rows(rows if self._order is None else self._order[rows])
         return first_bad_value(self.model, batch, self.samples.targets)
 
-    def _shares(self, amount: Array | None) -> Array:
-        starts = np.arange(0, len(self.samples.data), self.batch_size)
-        if amount is not None:
-            return np.add.reduceat(amount.astype(np.float64), starts)
-        return np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
+
+def _amounts(model: Model, given: Data, apart: bool | None = None) -> list[Array | None]:
+    """How much each sample counts in the loss that is logged; for each output apart where one of them leaves something out."""
+    each = amounts(model, given)
+    if apart is None:
+        apart = any(amount is not given.weight for amount in each)
+    return each if apart or len(each) == 1 else [given.weight]
 
 
-def _amount(model: Model, given: Data) -> Array | None:
-    """How much each sample counts in the loss that is logged. That of several outputs is a sum of means over what each of them
-    leaves: there the weights alone count.
-    """
-    return amounts(model, given)[0] if len(model.outputs) == 1 else given.weight
-
-
-def _rows_like(tensor: Tensor, rows: int) -> Array:
-    """Memory for that many rows of what the tensor gives."""
-    sizes: Any = tensor.shape[1:]
-    return room(rows, sizes, tensor.dtype, "fit: outputs for the metrics")
+def _room_for_outputs(model: Model, given: Data) -> list[Array]:
+    """Memory for what the outputs give for all rows; one row's prediction tells the lengths that are free."""
+    sizes: list[Any] = [out.shape[1:] for out in model.outputs]
+    if not all(isinstance(n, int) for several in sizes for n in several):
+        sizes = [a.shape[1:] for a in model.programs.predict().run([a[:1] for a in given.x])]
+    return [
+        room(len(given), several, out.dtype, "fit: outputs for the metrics")
+        for several, out in zip(sizes, model.outputs, strict=True)
+    ]
 
 
 @dataclass
@@ -197,12 +218,13 @@ class BatchSource:
 
     def flops(self) -> float:
         batch, targets = self._last
-        return self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics))).flops_per_row
+        return self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics), self._apart)).flops_per_row
 
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
         self._losses: list[float] = [float(loss) for loss in done.losses]
+        self._terms: list[Array] = list(done.terms)
         self._predictions: list[Sequence[Array]] = [done.predictions] if done.predictions else []
-        shares: list[float] = []
+        shares: list[list[float]] = []
         seen: list[Data] = []
         for i, given in enumerate(self.source):
             if not self.model.built:
@@ -216,27 +238,37 @@ class BatchSource:
             if batch.weight is not None and i == 0:
                 for name, (metric, _) in self.metrics.items():
                     check_takes_weights(name, metric)
-            amount = _amount(self.model, batch)
-            shares.append(float(len(batch)) if amount is None else float(amount.sum()))
+            if i == 0:
+                self._apart = len(_amounts(self.model, batch)) > 1
+            counted = _amounts(self.model, batch, self._apart)
+            shares.append([float(len(batch)) if amount is None else float(amount.sum()) for amount in counted])
             if self.metrics:
                 seen.append(self._by_rows(batch))
             if i < len(done.losses):
                 continue
-            loss, *outputs = step(self.model, batch, targets, collect=bool(self.metrics), guarded=True)
+            loss, *rest = step(self.model, batch, targets, collect=bool(self.metrics), apart=self._apart, guarded=True)
             self._losses.append(float(loss))
             if not np.isfinite(self._losses[-1]):
-                return Outcome(np.array(self._losses), np.array(shares), {})
+                return Outcome(np.array(self._losses), {})
+            outputs = rest[len(self.model.outputs) if self._apart else 0 :]
+            self._terms.append(np.array([float(term) for term in rest[: len(rest) - len(outputs)]]))
             if self.metrics:
                 self._predictions.append([_rows(a, t) for a, t in zip(outputs, self.model.outputs, strict=True)])
             if batch_done is not None:
                 batch_done(i, self._losses[-1])
             poll(i + 1)
-        if self.class_weight is not None and not any(shares):
+        if self.class_weight is not None and not np.any(shares):
             raise no_class_counts(self.class_weight)
-        return Outcome(np.array(self._losses), np.array(shares), self._figures(seen, self._predictions))
+        now = self.so_far()
+        mean = now.mean(np.array(shares), self.model.objective.loss_weights)
+        return Outcome(now.losses, {"loss": mean, **self._figures(seen, self._predictions)})
 
     def so_far(self) -> Part:
-        return Part(np.array(self._losses), [np.concatenate(p) for p in zip(*self._predictions, strict=True)])
+        terms = np.array(self._terms).reshape(len(self._terms), -1) if self._apart else np.empty((len(self._losses), 0))
+        return Part(np.array(self._losses), terms, [np.concatenate(p) for p in zip(*self._predictions, strict=True)])
+
+    def fits(self, terms: int) -> bool:
+        return terms in (0, len(self.model.outputs))
 
     def first_bad_value(self) -> str | None:
         from lamina.bad_values import first_bad_value

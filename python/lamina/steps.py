@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -99,12 +99,14 @@ def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tup
     return feed.with_targets(model, given)
 
 
-def step(model: Model, batch: Data, targets: tuple[Target, ...], *, collect: bool = False, guarded: bool = False) -> list[Array]:
-    """One update from checked data: [loss, and with `collect` the outputs before the update].
+def step(
+    model: Model, batch: Data, targets: tuple[Target, ...], *, collect: bool = False, apart: bool = False, guarded: bool = False
+) -> list[Array]:
+    """One update from checked data: [loss, with `apart` each output's, and with `collect` the outputs before the update].
 
-    `guarded`: a loss that is not finite ends the step before its update; the outputs then mean nothing.
+    `guarded`: a loss that is not finite ends the step before its update; all else then means nothing.
     """
-    program = model.programs.train(Task(targets, batch.weight is not None, collect))
+    program = model.programs.train(Task(targets, batch.weight is not None, collect, apart))
     model.objective.optimizer.set_rate()
     return list(program.run(feed_list(batch), guarded))
 
@@ -151,20 +153,29 @@ def evaluate_checked(
 ) -> dict[str, Any]:
     """The loss, a mean over all that counts in all rows (weighted by their weights), and the metrics."""
     program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
-    objective, outputs = model.objective, len(model.outputs)
-    total, amount = [0.0] * outputs, [0.0] * outputs
+    outputs = len(model.outputs)
+    losses: list[list[float]] = []
+    shares: list[list[float]] = []
     predictions: list[list[Array]] = []
     for part in parts(given, rows):
         results = program.run(feed_list(part))
-        for k, counts in enumerate(amounts(model, part)):
-            share = float(len(part)) if counts is None else float(counts.sum())
-            if share > 0:  # a part in which nothing counts has no loss
-                total[k], amount[k] = total[k] + share * float(results[k]), amount[k] + share
+        losses.append([float(loss) for loss in results[:outputs]])
+        shares.append([float(len(part)) if counts is None else float(counts.sum()) for counts in amounts(model, part)])
         predictions.append(results[outputs:])
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
-    each = [t / a if a > 0 else float("nan") for t, a in zip(total, amount, strict=True)]
-    loss = sum(float(weight) * value for weight, value in zip(objective.loss_weights, each, strict=True))
+    loss = mean_loss(np.array(losses), np.array(shares), model.objective.loss_weights)
     return {"loss": loss, **figures(model, metrics, whole, given)}
+
+
+def mean_loss(losses: Array, shares: Array, weights: Sequence[float]) -> float:
+    """The weighted sum of the outputs' losses, each the mean over what counts in it.
+
+    losses, shares: (parts, outputs); where a share is 0 nothing counts, and the loss there means nothing.
+    """
+    totals = shares.sum(axis=0)
+    sums = np.where(shares > 0, losses * shares, 0.0).sum(axis=0)
+    each = [float(s / total) if total > 0 else float("nan") for s, total in zip(sums, totals, strict=True)]
+    return sum(weight * mean for weight, mean in zip(weights, each, strict=True))
 
 
 def amounts(model: Model, given: Data) -> list[Array | None]:
