@@ -183,6 +183,40 @@ def test_a_column_with_a_name_is_called_by_it():
             call()
 
 
+def test_columns_of_a_frame_keep_their_order(tmp_path):
+    """A frame whose columns stand in another order than those of `fit` is refused, also after loading; numbers and new names go."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"age": np.arange(6.0), "size": np.arange(6.0) ** 2})
+    turned = frame[["size", "age"]]
+
+    def refused(where, call):
+        message = rf"{where} expected column 'age' as number 0, .* got it as number 1; pass [xy]\[\['age', 'size'\]\]"
+        with pytest.raises(ValueError, match=message):
+            call()
+
+    net = lm.Sequential(lm.Dense(2), seed=0)
+    options = {"loss": "mse", "optimizer": "adam", "verbose": 0}
+    refused(r"\[validation_data\] \[x\]", lambda: net.fit(frame, frame, validation_data=(turned, frame), **options))
+    assert not net.columns and not net.built
+    net.fit(frame, frame, validation_split=0.5, **options)
+    assert net.columns == {"x": ["age", "size"], "y": ["age", "size"]}
+    net.save(tmp_path / "net")
+    for model in (net, lm.load(tmp_path / "net")):
+        refused(r"\[x\]", lambda model=model: model.predict(turned))
+    refused(r"\[y\]", lambda: net.evaluate(frame, turned))
+    refused(r"\[x\]", lambda: net.fit(turned, frame, verbose=0))
+    same = net.predict(frame)
+    for other in (frame.to_numpy(), frame.rename(columns={"age": "years"}), turned[net.columns["x"]]):
+        assert np.array_equal(net.predict(other), same)
+
+
+def test_a_target_that_is_not_finite_is_named_by_its_column():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"age": [1.0, 2.0], "size": [3.0, np.nan]})
+    with pytest.raises(ValueError, match=r"\[y\] expected finite numbers, got nan at row 1, column 'size'"):
+        lm.Sequential(lm.Dense(2)).fit(np.ones((2, 3)), frame, loss="mse", optimizer="adam", verbose=0)
+
+
 def test_pandas_is_not_imported():
     assert "pandas" not in vars(arrays)
     source = sys.modules["lamina.arrays"].__file__

@@ -109,13 +109,15 @@ def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
 
 
 def column_names(data: Any) -> list[str] | None:
-    """What a frame calls its columns; None for what has no names.
+    """What a frame calls its columns; None for what has no names, and where they are numbers, as pandas gives them by itself.
 
     >>> column_names([[1.0]]) is None
     True
     """
     columns = getattr(data, "columns", None)
-    return None if columns is None else [str(name) for name in columns]
+    if columns is None or not any(isinstance(name, str) for name in columns):
+        return None
+    return [str(name) for name in columns]
 
 
 def position(index: Sequence[Any], columns: list[str] | None = None) -> str:

@@ -1,6 +1,6 @@
 """A model as plain data and back: the graph as a list of operations, the tensors by name. What a file holds; nothing in it is code.
 
-{"format": 1, "class", "dtype", "seed", "epochs_done",
+{"format": 1, "class", "dtype", "seed", "epochs_done", "columns": {"x": [name]} or absent,
  "parameters": [{"name", "dtype", "shape", "trainable", "frozen"?}],
  "layers": [{"name", "class", "config" or null, "parameters": {local name: name}}],
  "calls": [{"layer": index, "inputs": [node], "outputs": [node], "around": index of an earlier call or absent}],
@@ -53,6 +53,8 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
         "seed": model.seed,
         "epochs_done": model.epochs_done,
     }
+    if model.columns:
+        description["columns"] = model.columns
     if model.built:
         description |= _describe_graph(model, tensors)
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +17,8 @@ from lamina import checks, names
 from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape, chunks, column_names
 
 __all__ = ["Batches", "Data", "Spec", "as_array", "by_name", "check_finite", "check_input", "check_integers", "check_lengths"]
-__all__ += ["check_shape", "class_number", "class_weights", "is_batches", "prepare", "split_point", "unpack", "weights", "within"]
+__all__ += ["check_order", "check_shape", "class_number", "class_weights", "is_batches", "prepare", "split_point", "unpack"]
+__all__ += ["weights", "within"]
 
 
 class Spec(NamedTuple):
@@ -30,11 +31,15 @@ class Spec(NamedTuple):
 
 @dataclass(frozen=True)
 class Data:
-    """Samples: the arrays of the inputs, of the targets, and one weight a sample, or None."""
+    """Samples: the arrays of the inputs, of the targets, and one weight a sample, or None.
+
+    `columns`: what frames among them call their columns, by what errors call the frame: x, y, x['left'].
+    """
 
     x: tuple[Array, ...]
     y: tuple[Array, ...] = ()
     weight: Array | None = None
+    columns: Mapping[str, list[str]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x[0])
@@ -42,7 +47,7 @@ class Data:
     def rows(self, part: slice | Array) -> Data:
         """Some of the samples: a slice as views, numbers of rows as copies."""
         weight = None if self.weight is None else self.weight[part]
-        return Data(tuple(a[part] for a in self.x), tuple(a[part] for a in self.y), weight)
+        return Data(tuple(a[part] for a in self.x), tuple(a[part] for a in self.y), weight, self.columns)
 
     def split(self, fraction: float) -> tuple[Data, Data]:
         """(training, validation): the last round(fraction * n) rows are for validation. Views; nothing is shuffled before.
@@ -89,12 +94,35 @@ def prepare(
     """
     specs = tuple(inputs) or (Spec("x", ()),)
     xs: dict[str, Array] = {}
+    named: dict[str, list[str] | None] = {}
     for (given, where), spec in zip(_labelled(x, [spec.name for spec in specs], "x"), specs, strict=True):
-        xs[where] = as_array(given, where)
-        check_input(xs[where], spec, where, column_names(given))
-    ys = {} if y is None else {where: as_array(given, where) for given, where in _labelled(y, targets, "y")}
+        xs[where], named[where] = as_array(given, where), column_names(given)
+        check_input(xs[where], spec, where, named[where])
+    ys: dict[str, Array] = {}
+    for given, where in () if y is None else _labelled(y, targets, "y"):
+        ys[where], named[where] = as_array(given, where), column_names(given)
     n = check_lengths({where: len(array) for where, array in (xs | ys).items()})
-    return Data(tuple(xs.values()), tuple(ys.values()), weights(sample_weight, class_weight, tuple(ys.values()), n))
+    weight = weights(sample_weight, class_weight, tuple(ys.values()), n)
+    return Data(tuple(xs.values()), tuple(ys.values()), weight, {where: c for where, c in named.items() if c is not None})
+
+
+def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequence[str] | None) -> None:
+    """ValueError where a column of a frame stands at another place than the one of its name in the frame that `fit` was given.
+
+    >>> check_order({"x": ["age", "size"]}, "x", ["size", "age"])
+    Traceback (most recent call last):
+    ValueError: [x] expected column 'age' as number 0, as fit was given it, got it as number 1; pass x[['age', 'size']]
+    """
+    if where not in known or columns is None:
+        return
+    places = {name: i for i, name in enumerate(columns)}
+    for i, name in enumerate(known[where]):
+        if places.get(name, i) != i:
+            order = list(known[where]) if len(columns) <= 8 else f"net.columns[{where!r}]"
+            raise ValueError(
+                f"[{where}] expected column {name!r} as number {i}, as fit was given it, got it as number {places[name]}; "
+                f"pass {where}[{order}]"
+            )
 
 
 def check_input(array: Array, spec: Spec, where: str, columns: list[str] | None = None) -> None:

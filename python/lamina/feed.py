@@ -107,7 +107,10 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
         )
     if y is None:
         raise ValueError("[y] expected targets, got None; pass an array with one row a sample")
-    return data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=model.output_names)
+    given = data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=model.output_names)
+    for where, columns in given.columns.items():
+        data.check_order(model.columns, where, columns)
+    return given
 
 
 def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
@@ -155,6 +158,8 @@ def inputs(model: Model, x: Any) -> list[Array]:
             )
         array = as_array(value, where, may_be_empty=True)
         check_shape(array, where, spec.shape)
+        if model.columns:
+            data.check_order(model.columns, where, column_names(value))
         if not array.size:
             arrays.append(array)
             continue

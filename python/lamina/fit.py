@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -216,14 +216,16 @@ def fit(
         if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
             source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
             example: dict[str, Any] = {}
+            columns = model.columns
         else:
             given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
+            columns = {**model.columns, **given.columns}
             model.ensure_built(x)
             samples = _samples(model, given, class_weight)
             example = example_figures(model, chosen, samples.data)
             source = _source(model, samples, chosen, batch_size, shuffle)
             settings["samples"] = len(given)
-        validation = _validation(model, held_out, validation_data)
+        validation = _validation(model, held_out, validation_data, columns)
         if validation is not None:
             example |= example_figures(model, chosen, validation.data)
         if model.objective.optimizer.all_data:
@@ -232,6 +234,7 @@ def fit(
             callbacks = with_stops(model, validation is not None, callbacks)
         run = Run(model, source, validation, chosen, example, epochs, verbose, settings)
         run.prepare(callbacks, resume)
+        model.columns = columns
     return run.train()
 
 
@@ -294,7 +297,7 @@ def _split(given: Data, fraction: float, validation_data: Any) -> tuple[Data, Da
     return given.split(fraction)
 
 
-def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Samples | None:
+def _validation(model: Model, held_out: Data | None, validation_data: Any, columns: Mapping[str, Sequence[str]]) -> Samples | None:
     if held_out is None and validation_data is None:
         return None
     if held_out is None:
@@ -307,5 +310,7 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any) -> Sa
         with data.within("validation_data"):
             model.ensure_built(x)
             held_out = feed.samples(model, x, y, weight)
+            for where, names in held_out.columns.items():
+                data.check_order(columns, where, names)
     with data.within("validation_split" if validation_data is None else "validation_data"):
         return with_finite_targets(model, held_out)

@@ -67,6 +67,7 @@ class Model:
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
         self.epochs_done = 0  # over all fits: the shuffling goes on where it stopped
+        self.columns: dict[str, list[str]] = {}  # by "x", "y" or "x['left']": what the frames of `fit` called their columns
         self._programs: Programs | None = None
         self._objective: Objective | None = None
         self._kept_optimizer: Optimizer | None = None  # of a file whose loss is code: `compile` brings them together again
@@ -402,12 +403,12 @@ class Model:
     ) -> History:
         """Trains for some epochs; returns what was logged.
 
-        `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone. `loss`, `optimizer`, `metrics` as
-        in `compile`, which they stand in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of
-        rows held out. `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of
-        the class). `shuffle`: a new order each epoch, from the seed, unless one batch holds all rows. `resume`: the file of a
-        Checkpoint; training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the
-        terminal.
+        `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone; what frames call their columns is
+        kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `metrics` as in `compile`, which they stand
+        in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of rows held out. `sample_weight`
+        (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of the class). `shuffle`: each epoch
+        a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint; training goes on as if it
+        had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
 
         All data are checked before the first step: ValueError or TypeError says what is wrong. A loss that is not finite raises
         FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after the current step:

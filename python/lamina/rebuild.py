@@ -46,6 +46,7 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         model = kind.__new__(kind) if into is None else into
         model._start(description["seed"], description["dtype"])
         model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0, checks.UINT64)
+        model.columns = _columns(description.get("columns", {}))
         if "nodes" in description:
             Rebuild(description, source).into(model)
         else:
@@ -145,6 +146,12 @@ def _check_format(description: Json) -> None:
         raise ValueError(f"expected format {FORMAT}, got {description.get('format')!r}; load it with the version that wrote it")
     if description.get("class") not in MODELS:
         raise ValueError(f"expected class {' or '.join(MODELS)}, got {description.get('class')!r}")
+
+
+def _columns(given: Any) -> dict[str, list[str]]:
+    if not isinstance(given, dict) or not all(isinstance(names, list) for names in given.values()):
+        raise ValueError(f"expected lists of names as columns, got {given!r:.60}")
+    return {where: [str(name) for name in names] for where, names in given.items()}
 
 
 def _expected(description: Json) -> set[str]:

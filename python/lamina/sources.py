@@ -320,5 +320,6 @@ def with_finite_targets(model: Model, given: Data) -> Samples:
     samples = Samples(*feed.with_targets(model, given))
     for name, loss, y in zip(model.named_outputs, model.objective.losses, samples.data.y, strict=True):
         if not getattr(loss, "mask_nan", False):
-            check_finite(y, "y" if len(samples.targets) == 1 else f"y[{name!r}]")
+            where = "y" if len(samples.targets) == 1 else f"y[{name!r}]"
+            check_finite(y, where, columns=given.columns.get(where))
     return samples
