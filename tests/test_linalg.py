@@ -411,6 +411,26 @@ def one_feature_twice(a, i, j):
     return x.T @ x
 
 
+@pytest.mark.parametrize(("name", "rows", "options"), [("solve", 3, {}), ("lstsq", 5, {}), ("lstsq", 5, {"ridge": 0.5})])
+def test_as_many_right_sides_as_a_batch_has(name, rows, options):
+    """A x = X^T: the columns are the samples, and a network of it trains."""
+    f, a, weights = getattr(la, name), well(rows, 3), normal(3, 1)
+    x = lm.placeholder((None, rows), dtype="float64")
+    matrix = lm.Parameter(a, dtype="float64")
+    y = f(matrix, x.T, **options)
+    given = normal(7, rows)
+    values, slope = lm.function([x], [y, lm.grad(lm.sum(y * weights), matrix)])(given)
+    assert np.allclose(values, f(a, given.T, **options), rtol=1e-12)
+    direction = normal(rows, 3)
+    ahead, behind = (np.sum(f(a + h * direction, given.T, **options) * weights) for h in (1e-6, -1e-6))
+    assert np.isclose(np.sum(slope * direction), (ahead - behind) / 2e-6, rtol=1e-6)
+    net = lm.Model(x, y.T, dtype=None).compile("mse", "sgd")
+    for n in (0, 1, 4):
+        assert net.predict(normal(n, rows)).shape == (n, 3)
+    first = net.train_step(given, np.ones((7, 3)))
+    assert net.train_step(given, np.ones((7, 3))) < first and f"{name}(" in net.explain(given, np.ones((7, 3)))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("n", [2, 3, 6, 20])
 @pytest.mark.parametrize("make", [equal_rows, equal_columns, one_feature_twice])

@@ -81,9 +81,11 @@ def _spread(x: Tensor, batch: list[Any]) -> Tensor:
 
 
 def system(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor, bool]:
-    """Both sides as stacks of matrices of one batch and one dtype, and whether b was a vector."""
+    """Both sides as stacks of matrices of one batch and one dtype, and whether b was a vector. Of b's columns there may be any
+    number, as many as a batch has samples: X^T.
+    """
     given, vector = b.shape, b.ndim == 1
-    b = matrix(ops.expand_dims(b, -1) if vector else b, where)
+    b = floating(axes(ops.expand_dims(b, -1) if vector else b, 2, where))
     if b.shape[-2] != a.shape[-2]:
         remedy = f"give b one row, or number, for each row of A: ({a.shape[-2]},) or (.., {a.shape[-2]}, k)"
         raise ValueError(f"[{where}] expected b with {a.shape[-2]} rows for A of shape {a.shape}, got shape {given}; {remedy}")

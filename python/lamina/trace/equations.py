@@ -256,7 +256,7 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
     }
     if op == "random_uniform":
         return ("random",)
-    name = {"cast": str(attrs.get("dtype", "cast"))}.get(op, op)
+    name = str(attrs.get({"cast": "dtype", "host": "name"}.get(op, ""), op))
     params = [number(float(p)) for p in attrs.get("params", []) or []]
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]
     parts: list[Part] = []
