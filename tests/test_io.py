@@ -9,8 +9,10 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -132,11 +134,24 @@ def test_training_goes_on_with_a_loss_of_ones_own(optimizer, how, tmp_path, xy):
     assert all(np.array_equal(net.parameters[k], other.parameters[k]) for k in net.parameters)
 
 
-def test_a_metric_of_ones_own_is_left_out(tmp_path, xy):
+def test_a_metric_of_ones_own_is_left_out_and_load_says_so(tmp_path, xy):
     net = NETS["mlp"]().compile(lm.losses.CrossEntropy(label_smoothing=0.1), "adam", metrics=["accuracy", lambda y, pred: 0.0])
     net.save(tmp_path / "net.safetensors")
-    loaded = lm.load(tmp_path / "net.safetensors")
+    with pytest.warns(UserWarning, match=r"\[load .*net.safetensors\] the file has no <lambda>: .* give it to net.compile"):
+        loaded = lm.load(tmp_path / "net.safetensors")
     assert loaded.loss.label_smoothing == 0.1 and list(loaded.evaluate(*xy)) == ["loss", "accuracy"]
+
+
+def test_metrics_with_options_and_a_loss_given_as_a_class_are_kept(tmp_path, xy):
+    second = partial(lm.metrics.top_k, k=2)
+    net = NETS["mlp"]().compile(lm.losses.CrossEntropy, lm.optim.Adam, metrics=[second, lm.metrics.f1])
+    net.save(tmp_path / "net.safetensors")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = lm.load(tmp_path / "net.safetensors")
+    assert loaded.evaluate(*xy) == net.evaluate(*xy) and list(net.evaluate(*xy)) == ["loss", "top_k", "f1"]
+    assert net.evaluate(*xy)["top_k"] != lm.metrics.top_k(xy[1], net.predict(xy[0]))
+    assert type(loaded.optimizer) is lm.optim.Adam
 
 
 def test_sizes_that_depend_on_the_batch(tmp_path, rng):
@@ -334,6 +349,11 @@ DAMAGE = {
     "optimizer": set_in(
         "objective", {"loss": "mse", "optimizer": {"class": "Popen", "config": {}}, "metrics": [], "loss_weights": None}
     ),
+    "metric's option": set_in(
+        "objective", {"loss": "mse", "optimizer": "adam", "metrics": [["mae", {"y_true": 1}]], "loss_weights": None}
+    ),
+    "metric's name": set_in("objective", {"loss": "mse", "optimizer": "adam", "metrics": [["eval", {}]], "loss_weights": None}),
+    "columns": set_in("columns", {"x": "age"}),
     "optimizer state": set_in("optimizer_state", ["lr"]),
 }
 

@@ -6,7 +6,8 @@
  "calls": [{"layer": index, "inputs": [node], "outputs": [node], "around": index of an earlier call or absent}],
  "nodes": [{"op", "in": [node], "attrs", "call": index or absent}],        a node's number is its place in the list
  "inputs": {name: node}, "outputs": {name: node},
- "objective": {"loss", "optimizer", "metrics", "loss_weights"} or absent; null where it is Python code of the user's
+ "objective": {"loss", "optimizer", "metrics", "loss_weights", "lost_metrics"?} or absent; null where it is code of the user's;
+   metrics: [name or [name, options]], of several outputs by their names; lost_metrics: the names of those that are such code
  "optimizer_state": [name] or absent, "random": [name] or absent, "extra" and "extra_tensors": what `io.save` was given}
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -81,14 +83,28 @@ def _describe_objective(objective: Objective, outputs: list[str]) -> Json:
     if not objective.optimizer.has_constant_rate:
         optimizer = objective.optimizer  # its schedule may have come after its name; a number is in the state
     several: dict[str, list[Any]] = {output: [] for output in outputs}
-    for metric, k in objective.metrics.values():
-        several[outputs[k]] += [name for name in (_portable(metric),) if name is not None]
+    lost = []
+    for name, (metric, k) in objective.metrics.items():
+        kept = _portable_metric(metric)
+        if kept is None:
+            lost.append(name)
+        else:
+            several[outputs[k]].append(kept)
     return {
         "loss": _portable(loss),
         "optimizer": _portable(optimizer),
         "metrics": several if len(outputs) > 1 else several[outputs[0]],
         "loss_weights": loss_weights,
+        **({"lost_metrics": lost} if lost else {}),
     }
+
+
+def _portable_metric(metric: metrics.Metric) -> Any:
+    """The name of one of our metrics, [name, options] of one with options by `functools.partial`; None for code of the user's."""
+    options, args = (metric.keywords, metric.args) if isinstance(metric, partial) else ({}, ())
+    if not metrics.built_in(metric) or args or not _is_json(options):
+        return None
+    return [metrics.name_of(metric), options] if options else metrics.name_of(metric)
 
 
 def _without_loss(optimizer: Optimizer) -> Json:
@@ -184,18 +200,17 @@ def _portable_config(layer: Layer) -> Json | None:
 
 
 def _portable(value: Any) -> Any:
-    """A loss, an optimizer or metrics as JSON, or None where Python code of the user's is in it."""
+    """A loss or an optimizer as JSON, or None where Python code of the user's is in it."""
     if isinstance(value, Mapping):
         items = {str(k): _portable(v) for k, v in value.items()}
         return None if None in items.values() else items
     if isinstance(value, (list, tuple)):
         several = [_portable(v) for v in value]
         return None if None in several else several
+    if isinstance(value, type) and issubclass(value, Configured):
+        value = value()  # as `compile` makes it
     if isinstance(value, Configured):
         return plain(value) if _built_in(value) and _is_json(plain(value)) else None
-    if callable(value):
-        name = metrics.name_of(value)
-        return name if name in metrics.names() and metrics.get(name) is value else None
     return value if value is None or _is_json(value) else None
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, losses, optim
+from lamina import checks, losses, metrics, optim
 from lamina import layers as layer_classes
 from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES, Array, Json, Loaded, extra_name
 from lamina.layers import Layer, LayerCall
@@ -55,7 +58,9 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         objective = description.get("objective") if given is None else None
         if objective is not None:
             given = _objective(objective)
-            if given is None and objective["optimizer"] is not None:
+            if given is not None:
+                _say_what_is_lost(where, objective.get("lost_metrics", []))
+            elif objective["optimizer"] is not None:
                 model._kept_optimizer = optim.get(objective["optimizer"])  # with its state, for `compile` to get the loss
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
@@ -305,7 +310,33 @@ def _objective(item: Json) -> tuple[Any, ...] | None:
     """The arguments of `compile`, configurations made into objects; None where the loss or the optimizer is not in the file."""
     if item["loss"] is None or item["optimizer"] is None:
         return None
-    return _made(item["loss"], losses.get), _made(item["optimizer"], optim.get), item["metrics"], item["loss_weights"]
+    return _made(item["loss"], losses.get), _made(item["optimizer"], optim.get), _metrics(item["metrics"]), item["loss_weights"]
+
+
+def _metrics(given: Any) -> Any:
+    """Names as they are, [name, options] as a partial of one of our functions."""
+    if isinstance(given, Mapping):
+        return {output: _metrics(several) for output, several in given.items()}
+    return [_with_options(*one) if isinstance(one, list) else one for one in given]
+
+
+def _with_options(name: str, options: Mapping[str, Any]) -> Any:
+    metric = metrics.get(name)
+    known = list(inspect.signature(metric).parameters)
+    if not isinstance(name, str) or not set(options) <= set(known) - {"y_true", "y_pred", "sample_weight"}:
+        raise ValueError(f"expected options of the metric {name!r}, got {options!r}")
+    return functools.partial(metric, **options)
+
+
+def _say_what_is_lost(where: str, names: Any) -> None:
+    """The names of metrics of the user's own, which the file cannot hold."""
+    if names:
+        warnings.warn(
+            f"[{where}] the file has no {', '.join(map(str, names))}: a metric of your own is code, which no file holds; "
+            "give it to net.compile or net.fit again",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _made(value: Any, get: Callable[[Any], Any]) -> Any:
