@@ -280,6 +280,50 @@ def test_a_new_rate_holds_from_the_next_step():
     assert problem.optimizer.lr == 0.5 and problem.optimizer.config()["lr"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        (optim.Adam, "weight_decay", 0.1),
+        (lambda **o: optim.SGD(0.1, **o), "momentum", 0.9),
+        (lambda **o: optim.SGD(0.1, **{"momentum": 0.9, **o}), "momentum", 0.0),
+        (lambda **o: optim.SGD(0.1, **o), "clip_norm", 0.1),
+        (lambda **o: optim.Muon(0.1, **o), "weight_decay", 0.0),
+        (optim.AdamW, "betas", (0.5, 0.9)),
+    ],
+)
+def test_an_option_assigned_later_holds_from_the_next_step_on(make, name, value, tmp_path):
+    """Before the first step it is as if the optimizer had been made with it; later its state stays, in a file too."""
+    x, y = np.linspace(-1, 1, 12).reshape(6, 2), np.ones((6, 1))
+    one, two = (lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(1), seed=0).compile("mse", o) for o in (make(), make(**{name: value})))
+    setattr(one.optimizer, name, value)
+    assert one.optimizer.config() == two.optimizer.config()
+    assert [one.train_step(x, y) for _ in range(3)] == [two.train_step(x, y) for _ in range(3)]
+    net = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(1), seed=0).compile("mse", make())
+    for _ in range(3):
+        net.train_step(x, y)
+    before = net.gradients(x, y)
+    setattr(net.optimizer, name, value)
+    net.train_step(x, y)
+    assert net.optimizer.steps == 4 and before.keys() == net.gradients(x, y).keys()
+    net.save(tmp_path / "net", optimizer=True)
+    again = lm.load(tmp_path / "net")
+    assert again.optimizer.config() == two.optimizer.config() and again.train_step(x, y) == net.train_step(x, y)
+
+
+def test_an_option_that_is_none_cannot_be_assigned():
+    adam = optim.Adam()
+    for name, remedy in (
+        ("learning_rate", "did you mean 'lr'"),
+        ("wieght_decay", "did you mean 'weight_decay'"),
+        ("q", "it has amsgrad"),
+    ):
+        with pytest.raises(AttributeError, match=rf"\[optim.Adam\] expected one of its options, got '{name}'; {remedy}"):
+            setattr(adam, name, 0.1)
+    with pytest.raises(ValueError, match="weight_decay"):
+        adam.weight_decay = -1.0
+    assert repr(adam) == "Adam()"
+
+
 def test_a_schedule_stands_where_a_rate_does():
     """`fit` writes rate(step) to the variable "lr" before each step."""
     optimizer = optim.Adam(schedules.Step(0.1, 2))

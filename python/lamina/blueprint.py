@@ -79,9 +79,7 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
 
 def _describe_objective(objective: Objective, outputs: list[str]) -> Json:
     """The arguments of `compile`."""
-    loss, optimizer, _, loss_weights = objective.given
-    if not objective.optimizer.has_constant_rate:
-        optimizer = objective.optimizer  # its schedule may have come after its name; a number is in the state
+    loss, _, _, loss_weights = objective.given
     several: dict[str, list[Any]] = {output: [] for output in outputs}
     lost = []
     for name, (metric, k) in objective.metrics.items():
@@ -92,7 +90,7 @@ def _describe_objective(objective: Objective, outputs: list[str]) -> Json:
             several[outputs[k]].append(kept)
     return {
         "loss": _portable(loss),
-        "optimizer": _portable(optimizer),
+        "optimizer": _portable(objective.optimizer),  # with the options that it has by now
         "metrics": several if len(outputs) > 1 else several[outputs[0]],
         "loss_weights": loss_weights,
         **({"lost_metrics": lost} if lost else {}),

@@ -52,6 +52,9 @@ class Configured:
                 args.append(keywords.pop(p.name))
         return cls(*args, **keywords)
 
+    def _made(self) -> None:
+        """Called once the constructor is through."""
+
     def _current_arguments(self) -> dict[str, Any]:
         """The recorded arguments, those given as `plain` dicts as the objects that the constructor made of them.
 
@@ -110,9 +113,12 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def wrapper(self: Configured, *args: Any, **kwargs: Any) -> None:
-        if "_arguments" not in self.__dict__:  # the outermost class's __init__ runs first
+        outermost = "_arguments" not in self.__dict__
+        if outermost:
             self.__dict__["_arguments"] = _bind(signature, self, args, kwargs)
         init(self, *args, **kwargs)
+        if outermost:
+            self._made()
 
     return wrapper
 

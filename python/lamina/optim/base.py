@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, ops, schedules
+from lamina import checks, names, ops, schedules
 from lamina.config import Configured
 from lamina.lift import make
 from lamina.tensor import Parameter, Tensor
@@ -25,7 +25,10 @@ class Optimizer(Configured):
     otherwise. clip_value c: each gradient element is kept within [-c, c]. clip_norm c: then all gradients together are scaled by
     min(1, c / (norm + 1e-6)), norm the root of the sum of all their squares.
 
-    Errors: ValueError for a negative rate, decay or clipping bound.
+    An option that is assigned later, as `net.optimizer.weight_decay = 0.1`, holds from the next step on, like lr; for another one
+    than lr the step is planned anew.
+
+    Errors: ValueError for a negative rate, decay or clipping bound; AttributeError for an option that a built-in one has not.
 
     >>> import lamina as lm
     >>> class Momentum(lm.optim.Optimizer):
@@ -55,6 +58,37 @@ class Optimizer(Configured):
         self.weight_decay = self._number("weight_decay", weight_decay, 0)
         self.clip_norm = checks.optional_number(self._where, "clip_norm", clip_norm, 0, open_low=True)
         self.clip_value = checks.optional_number(self._where, "clip_value", clip_value, 0, open_low=True)
+
+    # ---- options that change ----
+
+    def _made(self) -> None:
+        self.__dict__["_options"] = frozenset(self.__dict__["_arguments"]) - {"lr"}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        options = self.__dict__.get("_options")
+        if options is None or self.all_data or type(self).__module__.partition(".")[0] != "lamina":
+            object.__setattr__(self, name, value)
+        elif name in options:
+            self._take_option(name, value)
+        elif name in self.__dict__ or hasattr(type(self), name) or name.startswith("_") or name in ("state", "ahead"):
+            object.__setattr__(self, name, value)
+        else:
+            guess = "lr" if name == "learning_rate" else names.nearest(name, [*options, "lr"])
+            remedy = f"did you mean {guess!r}?" if guess else f"it has {', '.join(sorted({*options, 'lr'}))}"
+            raise AttributeError(f"[{self._where}] expected one of its options, got {name!r}; {remedy}")
+
+    def _take_option(self, name: str, value: Any) -> None:
+        """As if the optimizer had been made with it; its state stays, and its models plan their steps anew."""
+        fresh = type(self)(**{**self._current_arguments(), name: value})
+        gone = tuple(f".{slot}" for slot in set(self.slots) - set(fresh.slots))
+        for key in list(self.state):
+            if key.endswith(gone) or (key.startswith("clock.") and not fresh.slots):
+                del self.state[key]
+        kept = ("state", "ahead", "_owner", "_lr", "_schedule", "has_constant_rate")
+        self.__dict__.update((k, v) for k, v in vars(fresh).items() if k not in kept)
+        owner = self.__dict__.get("_owner")
+        for model in {model for p in owner.now.values() for model in p.models} if owner else ():
+            model.drop_training()
 
     # ---- the learning rate ----
 
