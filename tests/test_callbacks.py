@@ -412,6 +412,36 @@ def test_errors_at_once(make, error, match):
         make()
 
 
+def hooked(name, function):
+    return type("Mine", (callbacks.Callback,), {name: function})()
+
+
+@pytest.mark.parametrize(
+    ("callback", "match"),
+    [
+        (
+            hooked("on_train_batch_end", lambda self, batch, logs=None: None),
+            "got Mine.on_train_batch_end; did you mean on_batch_end",
+        ),
+        (hooked("on_epochs_end", lambda self, epoch, logs: None), "got Mine.on_epochs_end; did you mean on_epoch_end"),
+        (hooked("on_epoch_end", lambda self, epoch: None), r"Mine's on_epoch_end to take \(epoch, logs\), got .* \(epoch\)"),
+        (LambdaCallback(on_epoch_begin=lambda: None), r"LambdaCallback's on_epoch_begin to take \(epoch\), got .* \(\)"),
+    ],
+)
+def test_a_method_that_would_not_be_called_is_refused_before_the_first_epoch(callback, match):
+    with pytest.raises(TypeError, match=match):
+        CallbackList(callback, Net())
+
+
+def test_methods_may_take_more_and_have_helpers():
+    seen = []
+    more = hooked("on_epoch_begin", lambda self, epoch, logs=None: seen.append(epoch))
+    helper = hooked("on_improvement", lambda self: None)
+    several = CallbackList([more, helper], Net())
+    several.on_epoch_begin(3)
+    assert seen == [3]
+
+
 @pytest.mark.parametrize("module", [base, monitors, csv_logger], ids=lambda m: m.__name__)
 def test_examples(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # some write files

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from lamina.schedules import Schedule
 
 if TYPE_CHECKING:
     from lamina.model import Model
 
 Logs = Mapping[str, Any]
 
-HOOKS = ("on_fit_begin", "on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end")
+HOOKS: dict[str, tuple[str, ...]] = {
+    "on_fit_begin": (),
+    "on_epoch_begin": ("epoch",),
+    "on_batch_end": ("batch", "logs"),
+    "on_epoch_end": ("epoch", "logs"),
+    "on_fit_end": (),
+}
+ELSEWHERE = {  # what other libraries call, and nothing does here
+    **dict.fromkeys(("on_train_begin", "on_train_start", "on_fit_start"), "on_fit_begin"),
+    **dict.fromkeys(("on_train_end", "on_test_end", "on_predict_end"), "on_fit_end"),
+    **dict.fromkeys(("on_epoch_start", "on_train_epoch_start"), "on_epoch_begin"),
+    **dict.fromkeys(("on_train_epoch_end", "on_validation_epoch_end", "on_validation_end"), "on_epoch_end"),
+    **dict.fromkeys(("on_batch_begin", "on_batch_start", "on_train_batch_begin", "on_train_batch_start"), "on_batch_end"),
+    "on_train_batch_end": "on_batch_end",
+}
 
 
 class Callback:
@@ -66,6 +84,10 @@ class Callback:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes up what `state` returned; called before `on_fit_begin`, which must then not start anew."""
 
+    def function(self, hook: str) -> Callable[..., Any]:
+        """What `fit` calls in the end where it calls the hook of this name."""
+        return getattr(self, hook)  # type: ignore[no-any-return]
+
     @property
     def needs_batches(self) -> bool:
         """Whether `on_batch_end` does anything."""
@@ -99,6 +121,9 @@ class LambdaCallback(Callback):
                 raise TypeError(f"[LambdaCallback] expected a function as {name}, got {function!r}; pass {name}=lambda ...: ...")
             if function is not None:
                 self._functions[name] = function
+
+    def function(self, hook: str) -> Callable[..., Any]:
+        return self._functions.get(hook, super().function(hook))
 
     def _call(self, name: str, *args: Any) -> None:
         if name in self._functions:
@@ -136,6 +161,7 @@ class CallbackList:
         for callback in several:
             if not isinstance(callback, Callback):
                 raise TypeError(f"[callbacks] expected callbacks, got {callback!r}; {_callback_remedy(callback)}")
+            check_hooks(callback)
             if sum(other is callback for other in several) > 1:
                 raise ValueError(
                     f"[callbacks] expected each callback once, got the same {type(callback).__name__} twice; leave one out"
@@ -209,6 +235,27 @@ class CallbackList:
             callback.load_state(_put_arrays(entry["state"], arrays))
 
 
+def check_hooks(callback: Callback) -> None:
+    """TypeError for a method that nothing would call, and for one that cannot be called with what it will get."""
+    where = type(callback).__name__
+    for name in dir(type(callback)):
+        meant = None if name in HOOKS else ELSEWHERE.get(name) or next(iter(get_close_matches(name, HOOKS, 1, 0.85)), None)
+        if meant is not None:
+            raise TypeError(f"[callbacks] expected methods that fit calls, got {where}.{name}; did you mean {meant}?")
+    for name, parameters in HOOKS.items():
+        function = callback.function(name)
+        try:
+            signature = inspect.signature(function)
+            signature.bind(*parameters)
+        except ValueError:  # of a builtin that does not tell
+            continue
+        except TypeError:
+            takes = ", ".join(parameters)
+            raise TypeError(
+                f"[callbacks] expected {where}'s {name} to take ({takes}), got a function of {signature}; give it these parameters"
+            ) from None
+
+
 def make_folder_of(path: str) -> None:
     """Makes the folder that `path` lies in, if it is not there."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
@@ -225,6 +272,8 @@ def as_list(callbacks: Any) -> list[Any]:
 def _callback_remedy(given: Any) -> str:
     if isinstance(given, type) and issubclass(given, Callback):
         return f"write {given.__name__}() with parentheses"
+    if isinstance(given, Schedule):
+        return "a schedule stands where a rate does: lm.optim.Adam(schedule)"
     if callable(given):
         return "pass LambdaCallback(on_epoch_end=function)"
     return "pass objects such as EarlyStopping(), or of a class derived from Callback"

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, metrics
+from lamina import checks, metrics, names
 from lamina.callbacks.base import Callback, Logs, make_folder_of
 from lamina.optim.full_batch import FullBatch
 
@@ -24,7 +24,10 @@ class Monitor(Callback):
         mode = checks.choice(where, "mode", mode, ("auto", "min", "max"))
         known = metrics.direction(monitor) if mode == "auto" else mode
         if known is None:
-            raise ValueError(f"[{where}] expected mode 'min' or 'max' for {monitor!r}, got 'auto'; say which is better")
+            prefix = "val_" if monitor.startswith("val_") else ""
+            guess = names.nearest(monitor.removeprefix(prefix), metrics.names())
+            instead = f", or monitor {prefix + guess!r}" if guess else ""
+            raise ValueError(f"[{where}] expected mode 'min' or 'max' for {monitor!r}, got 'auto'; say which is better{instead}")
         self.monitor, self.mode = monitor, known
         self.best: float | None = None
         self._resumed = False
