@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -308,6 +310,15 @@ def test_an_option_assigned_later_holds_from_the_next_step_on(make, name, value,
     net.save(tmp_path / "net", optimizer=True)
     again = lm.load(tmp_path / "net")
     assert again.optimizer.config() == two.optimizer.config() and again.train_step(x, y) == net.train_step(x, y)
+
+
+def test_a_copy_has_the_options_and_begins_anew():
+    adam = optim.Adam(0.1, weight_decay=0.2)
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", adam)
+    net.train_step(np.ones((2, 3)), np.ones(2))
+    for other in (copy.deepcopy(adam), pickle.loads(pickle.dumps(adam))):
+        assert other.config() == adam.config() and other.steps == 0 and adam.steps == 1
+        lm.Sequential(lm.Dense(2), seed=0).compile("mse", other).train_step(np.ones((2, 3)), np.ones((2, 2)))
 
 
 def test_an_option_that_is_none_cannot_be_assigned():

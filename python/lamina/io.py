@@ -200,9 +200,7 @@ def state_of(model: Model) -> dict[str, Any]:
     given = None
     if model.compiled:
         loss, _, metrics, loss_weights = model.objective.given
-        optimizer = copy.copy(model.objective.optimizer)
-        optimizer.state = {}  # its values are in the bytes
-        given = (loss, optimizer, metrics, loss_weights)
+        given = (loss, copy.copy(model.objective.optimizer), metrics, loss_weights)  # the optimizer's state is in the bytes
     return {"bytes": to_bytes(model), "given": given}
 
 

@@ -82,6 +82,15 @@ class Tensor:
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("a tensor holds no numbers; compute it with lm.function(inputs, outputs)(arrays)")
 
+    def __copy__(self) -> Tensor:
+        return self
+
+    def __reduce_ex__(self, _: Any) -> Any:  # what pickle and copy.deepcopy ask
+        raise TypeError(
+            f"[{self.name or 'tensor'}] expected a network to copy or pickle, got a tensor or a built layer, a part of one; copy "
+            "the network (copy.deepcopy(net), pickle.dumps(net)), or take the numbers: dict(net.parameters)"
+        )
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         from lamina import from_numpy
 
@@ -296,6 +305,11 @@ class Parameter(Tensor):
         if given:
             self.variable.write(value)
         super().__init__(_core.make("variable", [], {"variable": self.variable}))
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            f"[{self.name or 'Parameter'}] expected an array, got a parameter as a tensor of the graph; its numbers are its .value"
+        )
 
     @classmethod
     def of(cls, node: Node) -> Parameter:

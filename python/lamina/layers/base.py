@@ -118,6 +118,22 @@ class Layer(Configured):
             raise MemoryError(f"[{self.name or repr(self)}] {error}") from error
         return out
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """After the layer is built, what its networks were made from stays: another value would change nothing in them."""
+        if self.built and value is not self.__dict__.get(name, self):
+            where = self.name or repr(self)
+            if isinstance(self.__dict__.get(name), Parameter):
+                raise AttributeError(
+                    f"[{where}] expected the parameter {name!r} to stay, got another value; write values into it: "
+                    f"layer.{name}.value = array, or net.parameters['{where}.{name}'] = array"
+                )
+            if name in self.__dict__.get("_arguments", {}) and type(self).__module__.partition(".")[0] == "lamina":
+                raise AttributeError(
+                    f"[{where}] expected {name} to stay as the network was built, {self._arguments[name]!r}, got {value!r}; "
+                    "make a new network, and give it the weights: new.parameters.update(net.parameters)"
+                )
+        object.__setattr__(self, name, value)
+
     def named(self, name: str) -> Layer:
         """Gives the layer a name, which a model then keeps; returns the layer.
 
@@ -200,9 +216,8 @@ def features(x: Tensor) -> int:
     """The size of the last axis, which must be known."""
     n = x.shape[-1] if x.ndim >= 2 else None
     if not isinstance(n, int):
-        raise ValueError(
-            f"expected an input of shape (batch, ..., features) with known features, got {x.shape}; pass Input(features)"
-        )
+        remedy = "pass Input(features)" if x.ndim != 1 else "one feature is a column: x.reshape(-1, 1), Input(1)"
+        raise ValueError(f"expected an input of shape (batch, ..., features) with known features, got {x.shape}; {remedy}")
     return n
 
 

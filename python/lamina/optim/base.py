@@ -222,8 +222,8 @@ class Optimizer(Configured):
         owner.now |= given
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy serves a copy of the model, whose parameters are others."""
-        return {name: value for name, value in self.__dict__.items() if name != "_owner"}
+        """A copy has the options, and begins anew: moments and steps are those of a model's parameters, and go along with those."""
+        return {name: value for name, value in self.__dict__.items() if name != "_owner"} | {"state": {}}
 
     def effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
         """The tensors that update the parameters and the state when a program runs them: clip, then one rule update for each
