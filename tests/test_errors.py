@@ -5,6 +5,9 @@ A row is (what is called with a trained net, parts that the message must hold).
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -193,6 +196,20 @@ CLASSIFIER = {
     "build for data": (lambda n: n.build(X), ["without the batch axis", "an array of shape (", "predict on data"]),
 }  # fmt: skip
 
+
+def all_frozen(net: lm.Sequential) -> lm.Sequential:
+    net.trainable = False
+    return net
+
+
+def with_two_outputs(**options) -> None:
+    x = lm.Input(FEATURES)
+    net = lm.Model(x, {"size": lm.Dense(1)(x), "kind": lm.Dense(CLASSES)(x)}, seed=0)
+    net.fit(
+        X, {"size": X[:, 0], "kind": Y}, **{"loss": {"size": "mse", "kind": "cross_entropy"}, **options}, optimizer="sgd", verbose=0
+    )
+
+
 AFTER_AN_EPOCH = {
     "an array of one's own is monitored": (
         lambda n: n.fit(X, Y, metrics=[errors_by_class], callbacks=monitors("errors_by_class"), verbose=0),
@@ -216,9 +233,36 @@ REGRESSOR = {
     "class weights of values": (lambda n: n.fit(X, X[:, :2], class_weight={0: 2.0}, verbose=0), ["class_weight", "row 0", "one 1"]),
     "nan in a target": (lambda n: n.fit(X, with_value(X[:, :2], np.nan), verbose=0), ["nan"]),
     "text targets": (lambda n: n.train_step(X, np.full((N, 2), "a")), []),
-}
+    "weights of either sign": (
+        lambda n: n.fit(X, X[:, :2], sample_weight=X[:, 0], verbose=0),
+        ["[sample_weight]", "loss of your own"],
+    ),
+    "a function that makes batches": (lambda n: n.fit(lambda: iter([(X, X[:, :2])]), verbose=0), ["[x] expected", "call it"]),
+}  # fmt: skip
 
 FREE = {
+    # what comes from other libraries
+    "Keras's cross-entropy": (lambda: fit_with("sparse_categorical_crossentropy"), ["did you mean 'cross_entropy'"]),
+    "Keras's square": (lambda: fit_with("mean_squared_error"), ["did you mean 'mse'"]),
+    "a name for accuracy": (lambda: lm.callbacks.EarlyStopping("val_acc"), ["say which is better, or monitor 'val_accuracy'"]),
+    "a schedule as a callback": (
+        lambda: fit_with("cross_entropy", callbacks=lm.schedules.Constant(0.1)),
+        ["[callbacks] expected callbacks", "lm.optim.Adam(schedule)"],
+    ),
+    "a series as rows": (lambda: lm.Sequential(lm.Dense(1)).predict(X[:, 0]), ["[dense_1]", "x.reshape(-1, 1)"]),
+    "a copy of a built layer": (lambda: copy.deepcopy(classifier().layers[0]), ["[dense_1.weight]", "copy.deepcopy(net)"]),
+    "a tensor in a pickle": (lambda: pickle.dumps(lm.Input(3)), ["[tensor]", "pickle.dumps(net)"]),
+    "the array of a parameter": (lambda: np.asarray(classifier().layers[0].weight), ["[dense_1.weight]", ".value"]),
+    "all is frozen": (lambda: all_frozen(classifier()).fit(X, Y, verbose=0), ["layers are frozen; thaw one"]),
+    "all is frozen, at once": (
+        lambda: all_frozen(regressor()).fit(X, X[:, :2], optimizer=lm.optim.LBFGS(), verbose=0),
+        ["layers are frozen; thaw one"],
+    ),
+    "a metric of another output": (
+        lambda: with_two_outputs(metrics=["accuracy"]),
+        ["[size_accuracy] [accuracy] expected classes"],
+    ),
+    "a loss of another output": (lambda: with_two_outputs(loss="cross_entropy"), ["[y['size']] [CrossEntropy()]"]),
     # hyper-parameters
     "units zero": (lambda: lm.Dense(0), ["Dense", "units", "0"]),
     "units a fraction": (lambda: lm.Dense(2.5), ["Dense", "units", "2.5"]),
@@ -534,3 +578,39 @@ def test_a_network_made_by_names_in_any_case():
     net = lm.Sequential(lm.Dense(3, "ReLU", weight_init="He_Normal"), lm.Dense(1), seed=0).compile("MSE", "ADAM", ["MAE", "R2"])
     other = lm.Sequential(lm.Dense(3, "relu", weight_init="he_normal"), lm.Dense(1), seed=0).compile("mse", "adam", ["mae", "r2"])
     assert net.fit(X, X[:, :1], verbose=0).last() == other.fit(X, X[:, :1], verbose=0).last()
+
+
+def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
+    net = classifier()
+    for name, remedy in {"add": r"lm.Sequential\(\*net.layers", "state_dict": r"dict\(net.parameters\)", "eval": "no mode"}.items():
+        with pytest.raises(AttributeError, match=f"'Sequential' object has no attribute '{name}'; .*{remedy}"):
+            getattr(net, name)
+    with pytest.raises(AttributeError, match="'Sequential' object has no attribute 'nothing'$"):
+        _ = net.nothing
+
+
+def test_what_a_network_was_built_with_cannot_be_assigned():
+    """Another value would change nothing in the network: it would train on as before, and nobody would know."""
+    net = classifier()
+    for name, value, remedy in (
+        ("weight", np.zeros((FEATURES, 5)), "layer.weight.value = array"),
+        ("bias", None, "layer.bias.value = array"),
+        ("units", 7, "as the network was built, 5, got 7; make a new network"),
+        ("activation", "tanh", "as the network was built, 'relu', got 'tanh'"),
+    ):
+        before = state(net)
+        with pytest.raises(AttributeError, match=rf"\[dense_1\] expected .*{remedy}"):
+            setattr(net.layers[0], name, value)
+        assert_untouched_and_usable(net, before, X, Y)
+    net.layers[0].note = "anything else"
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "y"),
+    [("softmax", "cross_entropy", Y), ("sigmoid", "binary_cross_entropy", np.eye(3)[Y]), ("softmax", "focal", Y)],
+)
+def test_a_loss_of_logits_warns_of_probabilities(activation, loss, y):
+    with pytest.warns(
+        UserWarning, match=rf"expected logits, got the result of a {activation}, .* take lm.{activation}\(net.predict"
+    ):
+        lm.Sequential(lm.Dense(CLASSES, activation)).fit(X, y, loss=loss, optimizer="sgd", verbose=0)

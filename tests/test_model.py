@@ -85,7 +85,7 @@ def test_a_models_dtype_is_that_of_its_inputs():
         net(dtype="float64")
     with pytest.raises(ValueError, match="float32, got 'features' of float64"):
         net("float64", dtype="float32")
-    with pytest.raises(ValueError, match="expected dtype float32 or float64, got 'float16'"):
+    with pytest.raises(ValueError, match="expected dtype 'float32' or 'float64', got 'float16'"):
         net(dtype="float16")
     x, i = lm.Input(3, dtype="float64"), lm.Input(dtype="int64", name="i")
     assert lm.Model([x, i], lm.Dense(1)(x) * lm.cast(i[:, None], "float64")).dtype == "float64"
@@ -648,6 +648,25 @@ def test_a_frozen_layer_stays_and_thaws(rng, tmp_path):
     assert moved(net) == everything - {"dense_2.bias"}
     with pytest.raises(ValueError, match="expected a weight to train"):
         net.parameters.tensor("batch_norm_1.running_mean").trainable = True
+
+
+def test_a_whole_network_is_frozen_and_thaws(rng):
+    """Also before it is built, and as a part of another one."""
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+    base = lm.Sequential(lm.Dense(4, "relu"), lm.Dense(4, "relu"), seed=0)
+    base.trainable = False
+    net = lm.Sequential(base, lm.Dense(1), seed=0).build(3).compile("mse", "adam")
+    assert not base.trainable and net.trainable
+    assert [p.name for p in net.programs.trainable] == ["dense_3.weight", "dense_3.bias"]
+    net.trainable = True
+    before = dict(net.parameters)
+    net.train_step(x, y)
+    assert not any(np.array_equal(value, before[name]) for name, value in net.parameters.items())
+
+
+def test_types_by_numpys_names():
+    assert lm.Sequential(lm.Dense(1), dtype=np.float64).dtype == lm.Model(x := lm.Input(2, dtype=np.float64), x).dtype == "float64"
+    assert lm.Sequential(lm.Dense(1), dtype=np.dtype("float32")).build(2).inputs[0].dtype == "float32"
 
 
 def test_a_layer_is_frozen_before_it_is_built():

@@ -102,9 +102,9 @@ def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
             numbers[i] = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
         except (TypeError, ValueError):
             place = position(np.unravel_index(i, array.shape), columns)
-            raise TypeError(
-                f"[{where}] expected numbers, got {value!r:.40} at {place}; leave that column out, or number its categories"
-            ) from None
+            codes = f"np.unique({where}, return_inverse=True)[1]"
+            remedy = f"number the classes: {codes}" if where == "y" else "leave that column out, or number its categories"
+            raise TypeError(f"[{where}] expected numbers, got {value!r:.40} at {place}; {remedy}") from None
     return numbers.reshape(array.shape)
 
 

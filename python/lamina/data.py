@@ -205,7 +205,10 @@ def _sample_weights(sample_weight: Any, n: int) -> Array:
         )
     check_finite(weight, "sample_weight")
     if weight.min() < 0 or weight.max() <= 0:
-        raise ValueError(f"[sample_weight] expected weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}")
+        raise ValueError(
+            f"[sample_weight] expected weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}; factors of "
+            "either sign, such as advantages, belong into a loss of your own: a column of the target"
+        )
     return weight
 
 

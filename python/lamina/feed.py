@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,15 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
     if not named:
         raise ValueError(f"[Model] expected at least one {what}, got none; pass a tensor")
     return named
+
+
+def type_name(dtype: Any) -> Any:
+    """The name of a NumPy type; what is none stays, for others to refuse.
+
+    >>> type_name(np.float64), type_name(np.dtype("float32")), type_name("float16")
+    ('float64', 'float32', 'float16')
+    """
+    return getattr(dtype, "__name__", getattr(dtype, "name", dtype))
 
 
 def float_type(inputs: Mapping[str, Tensor], outputs: Mapping[str, Tensor], asked: str | None) -> str:
@@ -105,6 +115,8 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
             f"[x] expected an array, with its targets as y, got {type(x).__name__}; only fit takes an iterable of batches: "
             "join them into arrays, or go through them one by one"
         )
+    if y is None and callable(x):
+        raise TypeError(f"[x] expected an array or an iterable of batches, got {x!r:.60}; call it, if it makes batches")
     if y is None:
         raise ValueError("[y] expected targets, got None; pass an array with one row a sample")
     given = data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=model.output_names)
@@ -120,8 +132,9 @@ def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
     _check_held(given.weight, model.outputs[0].dtype)
     arrays: list[Array] = []
     targets: list[Target] = []
-    for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
-        checked = loss.check_target(y, tuple(output.shape))
+    for name, loss, output, y in zip(model.named_outputs, model.objective.losses, model.outputs, given.y, strict=True):
+        with data.within(f"y[{name!r}]") if len(given.y) > 1 else nullcontext():
+            checked = loss.check_target(y, tuple(output.shape))
         arrays.append(checked)
         targets.append(Target(loss.dtype_of(checked, output.dtype), _free_lengths(checked, output)))
     return replace(given, y=tuple(arrays)), tuple(targets)

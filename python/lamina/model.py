@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, feed, steps
+from lamina import checks, feed, names, steps
 from lamina.layers import Layer
 from lamina.objective import Objective
 from lamina.optim import Optimizer
@@ -52,6 +52,7 @@ class Model:
     history: History | None = None  # of the last fit
 
     def __init__(self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str | None = None):
+        dtype = feed.type_name(dtype)
         self._start(seed, FLOATS[0] if dtype is None else dtype)
         named_inputs, named_outputs = feed.named_tensors(inputs, "input"), feed.named_tensors(outputs, "output")
         self.dtype = feed.float_type(named_inputs, named_outputs, dtype)
@@ -60,7 +61,7 @@ class Model:
     def _start(self, seed: int | None, dtype: str) -> None:
         """What holds before a graph is known."""
         if dtype not in FLOATS:
-            raise ValueError(f"[{type(self).__name__}] expected dtype {' or '.join(FLOATS)}, got {dtype!r}")
+            raise ValueError(f"[{type(self).__name__}] expected dtype {' or '.join(map(repr, FLOATS))}, got {dtype!r}")
         self.seed = fresh_seed() if seed is None else checks.integer(type(self).__name__, "seed", seed, 0, checks.UINT64)
         self.dtype = dtype
         self._forget()
@@ -189,6 +190,29 @@ class Model:
     def wiring(self) -> Wiring:
         """The layers and parameters under their names."""
         return self._wiring
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes any layer's weights; assigning freezes or thaws all layers, also of a network that is not built.
+
+        >>> base = lm.Sequential(lm.Dense(8, "relu"), seed=0)
+        >>> base.trainable = False
+        >>> lm.Sequential(base, lm.Dense(1), seed=0).build(4).summary().splitlines()[-1]
+        '49 parameters (196 B), 9 trained, 40 not'
+        """
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = value
+
+    def __getattr__(self, name: str) -> Any:
+        """Only for what is not there: what other libraries call by that name."""
+        remedy = names.OF_NETWORKS.get(name)
+        raise AttributeError(
+            f"{type(self).__name__!r} object has no attribute {name!r}" + (f"; {remedy}" if remedy else ""), name=name, obj=self
+        )
 
     def summary(self) -> str:
         """A table of the layers: name, type, output shape, parameters; and the totals.

@@ -8,18 +8,59 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+# What Keras, PyTorch, scikit-learn and MATLAB call otherwise.
+OTHERS = {
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "crossentropyloss": "cross_entropy",
+    "log_loss": "cross_entropy",
+    "bcewithlogitsloss": "binary_cross_entropy",
+    "bce": "binary_cross_entropy",
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
+    "l1": "mae",
+    "trainlm": "levenbergmarquardt",
+    "lm": "levenbergmarquardt",
+    "logistic": "sigmoid",
+    "identity": "linear",
+    "auc": "roc_auc",
+}
+_READ, _WRITE = "its weights are dict(net.parameters)", "write weights by net.parameters.update({name: array})"
+_MODE = "there is no mode to set: fit and train_step train, predict and evaluate do not"
+_ANEW = "layers are given at once: lm.Sequential(*net.layers, lm.Dense(1))"
+_FROZEN = "net.trainable = False freezes all layers, layer.trainable = False one"
+OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
+    **dict.fromkeys(("add", "append"), _ANEW),
+    "pop": "make a network of the layers that stay: lm.Sequential(*net.layers[:-1])",
+    "get_layer": "its layers are net.layers, a list",
+    **dict.fromkeys(("state_dict", "get_weights", "weights", "named_parameters", "coefs_"), _READ),
+    **dict.fromkeys(("load_state_dict", "set_weights"), _WRITE),
+    **dict.fromkeys(("train", "eval"), _MODE),
+    **dict.fromkeys(("train_on_batch", "partial_fit"), "net.train_step(x, y) is one update from one batch"),
+    **dict.fromkeys(("load_weights", "load_model"), "read a network by net = lm.load(path)"),
+    **dict.fromkeys(("save_weights", "save_model"), "write it by net.save(path)"),
+    "score": "net.evaluate(x, y, metrics=['accuracy']) gives a dict of figures",
+    "predict_proba": "apply the softmax: lm.softmax(net.predict(x))",
+    "forward": "net.predict(array) computes, net(tensor) builds its math on a tensor",
+    "fit_generator": "net.fit takes an iterable of batches as x",
+    **dict.fromkeys(("freeze", "requires_grad_"), _FROZEN),
+    **dict.fromkeys(("to", "half", "double", "astype"), "the type is chosen when it is made: lm.Sequential(..., dtype='float64')"),
+}
+
 _MOST_LETTERS = 100  # of a name that is worth comparing
 
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`, or None where nothing is close.
 
-    >>> nearest("adm", ["sgd", "adam", "lion"])
-    'adam'
+    >>> nearest("adm", ["sgd", "adam", "lion"]), nearest("categorical_crossentropy", ["binary_cross_entropy", "cross_entropy"])
+    ('adam', 'cross_entropy')
     """
     if not isinstance(name, str) or len(name) > _MOST_LETTERS:
         return None
     by_lower = {k.lower(): k for k in known}
+    if OTHERS.get(name.lower()) in by_lower:
+        return by_lower[OTHERS[name.lower()]]
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
     return by_lower[matches[0]] if matches else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -78,6 +79,18 @@ class Programs:
     def trainable(self) -> list[Parameter]:
         return [parameter for parameter in self.wiring.parameters.values() if parameter.trainable]
 
+    def trained(self) -> list[Parameter]:
+        """`trainable`, for a training: ValueError where there is nothing to train."""
+        if not self.trainable:
+            frozen = any(p.is_weight for p in self.wiring.parameters.values())
+            what, remedy = (
+                ("all of whose layers are frozen", "thaw one: layer.trainable = True")
+                if frozen
+                else ("without trainable parameters", "add a layer such as Dense(10)")
+            )
+            raise ValueError(f"[Model] expected something to train, got a model {what}; {remedy}")
+        return self.trainable
+
     def predict(self) -> core.Program:
         """inputs -> outputs"""
         if self._predict is None:
@@ -130,6 +143,7 @@ class Programs:
         weight = [placeholder(("B",), dtype=self.outputs[0].dtype, name="sample_weight")] if task.weighted else []
         total: Tensor | None = None
         terms: list[Tensor] = []
+        self._check_logits()
         for loss, scale, output, target in zip(
             self.objective.losses, self.objective.loss_weights, self.outputs, targets, strict=True
         ):
@@ -148,15 +162,23 @@ class Programs:
         self._adopt([total])
         return graph
 
+    def _check_logits(self) -> None:
+        """Warns where an activation is in the network and in the loss: it trains, badly, and nothing else tells."""
+        for loss, output in zip(self.objective.losses, self.outputs, strict=True):
+            op = output.node.op
+            if op in loss.applies:
+                warnings.warn(
+                    f"[{loss!r}] expected logits, got the result of a {op}, which is in the loss already; let the network end "
+                    f"without it, and take lm.{op}(net.predict(x)) for probabilities",
+                    UserWarning,
+                    stacklevel=2,
+                )
+
     def _outputs(self, losses: Sequence[Tensor], task: Task) -> list[core.Node]:
         return [t.node for t in (*losses, *(self.outputs if task.collect else ()))]
 
     def _build_train(self, task: Task) -> core.Program:
-        graph, parameters = self.loss(task), self.trainable
-        if not parameters:
-            raise ValueError(
-                "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
-            )
+        graph, parameters = self.loss(task), self.trained()
         slopes = self.slopes(graph)  # before the optimizer takes its place
         effects = self.bind_optimizer().effects(parameters, slopes)
         losses = [graph.loss, *(graph.terms if task.apart else ())]

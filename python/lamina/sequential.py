@@ -33,6 +33,7 @@ class Sequential(Model):
     _before: Attributes  # the layers' attributes from before the network was built
 
     def __init__(self, *layers: Any, seed: int | None = None, dtype: str | None = None):
+        dtype = feed.type_name(dtype)
         if layers and isinstance(layers[0], Tensor):
             dtype = feed.float_type({layers[0].name or INPUT: layers[0]}, {}, dtype)
         self._start(seed, FLOATS[0] if dtype is None else dtype)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, feed
+from lamina import checks, data, feed
 from lamina.arrays import room
 from lamina.data import Data
 from lamina.losses.base import FunctionLoss, Loss
@@ -204,11 +205,11 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
         if not len(y) or (weight is not None and not weight.any()):
             named[name] = float("nan")  # nothing counts, as in the loss
             continue
-        if weight is None:
-            named[name] = metric(y, prediction)
-        else:
+        if weight is not None:
             check_takes_weights(name, metric)
-            named[name] = metric(y, prediction, sample_weight=weight)
+        weights = {} if weight is None else {"sample_weight": weight}
+        with data.within(name) if len(predictions) > 1 and built_in(metric) else nullcontext():
+            named[name] = metric(y, prediction, **weights)
         if not isinstance(named[name], (float, int)) and np.asarray(named[name]).dtype.kind not in "biuf":
             raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {named[name]!r}; return one")
     return named

@@ -40,6 +40,8 @@ class Loss(Configured):
         None  # "int64": an integer target that `check_target` returns is classes; None: the prediction's type
     )
 
+    applies: tuple[str, ...] = ()  # activations that are in the loss, and must not be in the network as well
+
     def elements(self, pred: Any, target: Any) -> Any:
         """The losses of shape (batch,) or (batch, ...), not yet reduced."""
         raise TypeError(f"[{type(self).__name__}] expected a method elements(pred, target)")

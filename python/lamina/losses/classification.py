@@ -95,6 +95,8 @@ class CrossEntropy(ClassLoss):
     0.1269
     """
 
+    applies = ("softmax",)
+
     def __init__(self, *, label_smoothing: float = 0.0, ignore_index: int | None = None) -> None:
         self.label_smoothing = checks.number("losses.CrossEntropy", "label_smoothing", label_smoothing, 0, 1)
         if ignore_index is not None:
@@ -142,6 +144,8 @@ class BinaryCrossEntropy(MaskedLoss):
     0.1269
     """
 
+    applies = ("sigmoid",)
+
     def __init__(self, *, pos_weight: float | Sequence[float] | Array | None = None, mask_nan: bool = False) -> None:
         super().__init__(mask_nan=mask_nan)
         where = "losses.BinaryCrossEntropy"
@@ -181,6 +185,8 @@ class Focal(ClassLoss):
     >>> round(float(Focal()(np.array([[2.0]]), np.array([[1.0]]))), 6)
     0.000451
     """
+
+    applies = ("sigmoid", "softmax")
 
     def __init__(self, gamma: float = 2.0, *, alpha: float | None = 0.25) -> None:
         self.gamma = checks.number("losses.Focal", "gamma", gamma, 0)
