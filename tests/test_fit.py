@@ -252,6 +252,34 @@ def test_the_logged_loss_of_several_outputs_is_the_mean_of_each(weighted, metric
         np.testing.assert_allclose([arrays["loss"][0], several["loss"][0]], expected, rtol=1e-12)
 
 
+def test_a_net_that_was_frozen_and_thawed_goes_on_with_the_same_bits(data, tmp_path):
+    """A callback freezes a layer for two epochs; going on asks for the same layers, and then has the same bits."""
+    x, y = data
+
+    def turn(model):
+        return lm.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch: setattr(model.layers[0], "trainable", epoch not in (2, 3)) if epoch in (2, 4) else None
+        )
+
+    def run(model, epochs, **options):
+        saver = lm.callbacks.Checkpoint(tmp_path / f"net-{epochs}")
+        return model.fit(x, y, epochs=epochs, batch_size=20, callbacks=[turn(model), saver], verbose=0, **options)
+
+    whole = net()
+    history = run(whole, 7)
+    for stopped in (3, 4, 5):
+        run(net(), stopped)
+        again = net()
+        again.build(x.shape[1:])
+        if stopped < 5:
+            with pytest.raises(ValueError, match=r"expected dense_1.weight to be frozen as in the file, .* trainable to False"):
+                run(again, 7, resume=tmp_path / f"net-{stopped}")
+            again.layers[0].trainable = False
+        resumed = run(again, 7, resume=tmp_path / f"net-{stopped}")
+        assert np.array_equal(resumed["loss"], history["loss"])
+        assert_same(again, whole)
+
+
 def test_outputs_that_leave_out_go_on_within_an_epoch(tmp_path):
     def stop(batch, logs):
         if batch == 3 and not stopped:

@@ -99,6 +99,7 @@ def restored(model: Model, description: Json, source: Source, where: str) -> Res
             item = description["nodes"][first]
             cast(Sequential, model).build(item["shape"][1:], dtype=item["dtype"])
         _check_architecture(model, description)
+        _check_frozen(model, description)
         _check_optimizer(model.optimizer, description)
         values = {item["name"]: source.get(item["name"]) for item in description["parameters"]}
         extra = {
@@ -133,6 +134,17 @@ def _check_architecture(model: Model, description: Json) -> None:
             raise Misfit(
                 f"expected a file with the parameters of this network, {mine}, got {theirs}; "
                 "make the network as it was when the file was written, or pass its own file"
+            )
+
+
+def _check_frozen(model: Model, description: Json) -> None:
+    """The same weights rest: else others would be trained from here on than those that were."""
+    for item in description["parameters"]:
+        name, trained = item["name"], bool(item["trainable"]) and not item.get("frozen", False)
+        if trained != model.wiring.parameters[name].trainable:
+            here, there = (("frozen", "trained"), ("trained", "frozen"))[not trained]
+            raise Misfit(
+                f"expected {name} to be {there} as in the file, got it {here}; set its layer's trainable to {trained} before"
             )
 
 

@@ -205,8 +205,10 @@ class Optimizer(Configured):
             for slot in self.slots:
                 if f"{name}.{slot}" in names:
                     self._bind_slot(f"{name}.{slot}", slot, p)
-            if self.slots and f"clock.{name}" in names:
-                self.state.setdefault(f"clock.{name}", _clock(f"clock.{name}", 0.0))
+            if self.slots and f"clock.{name}" in names and f"clock.{name}" not in self.state:
+                self.state[f"clock.{name}"] = _clock(f"clock.{name}", self.state["clock"].value)
+                for model in p.models:
+                    model.drop_training()  # its programs have the common clock there
 
     def _belong_to(self, params: Sequence[Parameter]) -> None:
         """Moments, steps and schedule are those of one model: for another one they start anew, and the first must not come back."""
