@@ -240,7 +240,20 @@ REGRESSOR = {
     "a function that makes batches": (lambda n: n.fit(lambda: iter([(X, X[:, :2])]), verbose=0), ["[x] expected", "call it"]),
 }  # fmt: skip
 
+
+def made_twice() -> None:
+    x = lm.Input(2)
+    u = lm.Dense(1)(lm.concatenate([x[:, :1], x[:, 1:]], 1))
+    lm.grad(lm.sum(u), x[:, :1])
+
+
 FREE = {
+    "a slice made twice": (made_twice, ["[grad] expected a tensor that y is computed from", "second slice", "make it once"]),
+    "layers in a list": (lambda: lm.Sequential([lm.Dense(1)]), ["Sequential(*layers)"]),
+    "a layer's class": (lambda: lm.Sequential(lm.Dense), ["write Dense(...)"]),
+    "an activation's name as a layer": (lambda: lm.Sequential("relu"), ["Activation('relu')"]),
+    "a function as a layer": (lambda: lm.Sequential(lm.relu), ["Lambda(function)"]),
+    "a layer that was not called": (lambda: lm.Model(lm.Input(3), lm.Dense(3)), ["as output", "lm.Dense(3)(x)"]),
     # what comes from other libraries
     "Keras's cross-entropy": (lambda: fit_with("sparse_categorical_crossentropy"), ["did you mean 'cross_entropy'"]),
     "Keras's square": (lambda: fit_with("mean_squared_error"), ["did you mean 'mse'"]),

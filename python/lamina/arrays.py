@@ -171,7 +171,8 @@ def _shape_remedy(where: str, features: tuple[Any, ...], got: tuple[int, ...]) -
     if math.prod(got[1:]) == size:
         shape = "".join(f", {f}" for f in features)
         return f"pass {where}.reshape(len({where}){shape}), or put Flatten() or Reshape() first"
-    return f"pass rows of that shape, or make the model for Input({', '.join(map(str, got[1:]))})"
+    other = f", or make the model for Input({', '.join(map(str, got[1:]))})" if got[1:] else ""
+    return f"pass rows of that shape{other}"
 
 
 def check_finite(array: Array, where: str, dtype: str = "float64", columns: list[str] | None = None) -> None:

@@ -41,7 +41,8 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
             named[name] = tensor
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"[Model] expected a tensor as {name}, got {tensor!r}; make one with lm.Input(8)")
+            remedy = "make one with lm.Input(8)" if what == "input" else "call the layer on a tensor: lm.Dense(3)(x)"
+            raise TypeError(f"[Model] expected a tensor as {name}, got {tensor!r}; {remedy}")
         if what == "input" and tensor.node.op != "input":
             raise ValueError(
                 f"[Model] expected lm.Input or lm.placeholder as {name}, got the result of {tensor.node.op!r}; begin at its input"

@@ -73,6 +73,8 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -
 
     y: a scalar; or of any shape with `seed`, dL/dy in y's shape, giving the product seed . dy/dx.
     xs: one tensor or several, anything that y is computed from. Where y does not depend on x the gradient is zeros.
+    Errors: ValueError for a y that is no scalar, without a seed; and for an x such as z[:, :1] that was made once more, beside the
+    one that y is computed from.
 
     >>> import lamina as lm
     >>> x = lm.placeholder(())
@@ -82,5 +84,21 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -
     targets = _several(xs)
     upper = None if seed is None else _tensor(seed, "grad").node
     found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], upper)
+    for x in (x for node, x in zip(found, targets, strict=True) if node is None):
+        _check_made_once(y, x)
     results = [zeros_like(x) if node is None else Tensor(node) for node, x in zip(found, targets, strict=True)]
     return results[0] if isinstance(xs, Tensor) else results
+
+
+def _check_made_once(y: Tensor, x: Tensor) -> None:
+    """The gradient by a second tensor of the same operation would be zeros, and nobody would know why."""
+    made = x.node
+    below = [n.serial for n in made.inputs]
+    if not below or made.op == "random_uniform":
+        return
+    for node in _core.topological([y.node]):
+        if node.op == made.op and [n.serial for n in node.inputs] == below and node.attrs == made.attrs:
+            raise ValueError(
+                f"[grad] expected a tensor that y is computed from, got the result of a second {made.op} of shape {x.shape} beside "
+                "the one in y; make it once, z = x[:, :1] for example, and use z in both places"
+            )

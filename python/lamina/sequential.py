@@ -40,9 +40,7 @@ class Sequential(Model):
         self._stacked = list(layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, (Layer, Model)) and not (i == 0 and isinstance(layer, Tensor)):
-                raise TypeError(
-                    f"[Sequential] expected layers, got {layer!r} at position {i}; write Sequential(Dense(8), Dense(1))"
-                )
+                raise TypeError(f"[Sequential] expected layers, got {layer!r} at position {i}; {_layer_remedy(layer)}")
         if layers and isinstance(layers[0], Tensor):
             self._stack(self._stacked.pop(0))
 
@@ -143,6 +141,16 @@ def _alone(layer: Layer | Model, out: Any) -> Tensor:
         name = getattr(layer, "name", None) or repr(layer)
         raise TypeError(f"[Sequential] expected one tensor from {name}, got {len(out)}; call it in a Model, which may have several")
     return out
+
+
+def _layer_remedy(given: Any) -> str:
+    if isinstance(given, (list, tuple)):
+        return "write Sequential(*layers), with a star"
+    if isinstance(given, type):
+        return f"write {given.__name__}(...), with its arguments"
+    if isinstance(given, str):
+        return f"write Activation({given!r})"
+    return "write Lambda(function)" if callable(given) else "write Sequential(Dense(8), Dense(1))"
 
 
 def _brief(given: Any) -> str:
