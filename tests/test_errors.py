@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -627,3 +628,16 @@ def test_a_loss_of_logits_warns_of_probabilities(activation, loss, y):
         UserWarning, match=rf"expected logits, got the result of a {activation}, .* take lm.{activation}\(net.predict"
     ):
         lm.Sequential(lm.Dense(CLASSES, activation)).fit(X, y, loss=loss, optimizer="sgd", verbose=0)
+
+
+def test_batches_of_one_row_warn_of_batch_norm():
+    def fit(batch_size):
+        lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0).fit(
+            X, X[:, :1], loss="mse", optimizer="sgd", batch_size=batch_size, verbose=0
+        )
+
+    with pytest.warns(UserWarning, match=r"\[fit\] expected batches of several rows for BatchNorm, got batch_size=1: .* LayerNorm"):
+        fit(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(N - 1)  # the last batch has one row, the others steady the statistics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from lamina import checks, data, feed
 from lamina.callbacks import CallbackList
 from lamina.data import Batches, Data
 from lamina.history import History
+from lamina.layers import BatchNorm
 from lamina.objective import OutputMetric, named_metrics
 from lamina.progress import Progress
 from lamina.sources import (
@@ -224,6 +226,7 @@ def fit(
             samples = _samples(model, given, class_weight)
             example = example_figures(model, chosen, samples.data)
             source = _source(model, samples, chosen, batch_size, shuffle)
+            _warn_of_single_rows(model, batch_size)
             settings["samples"] = len(given)
         validation = _validation(model, held_out, validation_data, columns)
         if validation is not None:
@@ -261,6 +264,17 @@ def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
         if not np.any(given.weight):
             raise no_class_counts(class_weight)
     return with_finite_targets(model, given)
+
+
+def _warn_of_single_rows(model: Model, rows: int) -> None:
+    """One row has no variance: a BatchNorm would train on its bias alone, and predict by statistics of nothing."""
+    if rows == 1 and any(isinstance(layer, BatchNorm) for layer in model.layers) and all(t.ndim <= 2 for t in model.inputs):
+        warnings.warn(
+            "[fit] expected batches of several rows for BatchNorm, got batch_size=1: each row is its own mean; "
+            "pass a larger batch_size, or take LayerNorm",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
