@@ -630,6 +630,22 @@ def test_a_loss_of_logits_warns_of_probabilities(activation, loss, y):
         lm.Sequential(lm.Dense(CLASSES, activation)).fit(X, y, loss=loss, optimizer="sgd", verbose=0)
 
 
+def test_rows_sorted_by_class_warn_of_the_split():
+    x, y = lm.datasets.iris()  # in the order of their classes
+
+    def fit(order, share):
+        net = lm.Sequential(lm.Dense(3), seed=0)
+        net.fit(x[order], y[order], loss="cross_entropy", optimizer="adam", validation_split=share, verbose=0)
+
+    sorted_rows = np.arange(len(y))
+    for share, seen in ((0.2, r"\[0, 1, 2\]"), (0.4, r"\[0, 1\]")):
+        with pytest.warns(UserWarning, match=rf"\[validation_split\] expected all .* and {seen} in the others: .* shuffle them"):
+            fit(sorted_rows, share)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(np.random.default_rng(0).permutation(len(y)), 0.2)
+
+
 def test_batches_of_one_row_warn_of_batch_norm():
     def fit(batch_size):
         lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0).fit(

@@ -229,6 +229,8 @@ def fit(
             _warn_of_single_rows(model, batch_size)
             settings["samples"] = len(given)
         validation = _validation(model, held_out, validation_data, columns)
+        if held_out is not None and validation is not None:
+            _warn_of_sorted_rows(model, samples.data, validation.data)
         if validation is not None:
             example |= example_figures(model, chosen, validation.data)
         if model.objective.optimizer.all_data:
@@ -275,6 +277,23 @@ def _warn_of_single_rows(model: Model, rows: int) -> None:
             UserWarning,
             stacklevel=4,
         )
+
+
+def _warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
+    """Rows in the order of their classes: the last ones are not like the others, and the figures of the validation mean nothing."""
+    for loss, output, y, last in zip(model.objective.losses, model.outputs, training.y, held_out.y, strict=True):
+        classes = output.shape[-1]
+        known = y.dtype.kind in "iu" and isinstance(classes, int) and loss.is_classes(tuple(output.shape), y.shape)
+        if not known or last.size < 8:
+            continue
+        seen, held = (np.flatnonzero(np.bincount(a[(a >= 0) & (a < classes)], minlength=classes)).tolist() for a in (y, last))
+        if set(held) - set(seen) or (len(held) == 1 < len(seen)):
+            warnings.warn(
+                f"[validation_split] expected all classes in both parts, got {held} in the last rows and {seen} in the others: "
+                "they seem to be sorted; shuffle them before, by order = np.random.default_rng(0).permutation(len(x))",
+                UserWarning,
+                stacklevel=4,
+            )
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:

@@ -429,10 +429,10 @@ class Model:
 
         `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone; what frames call their columns is
         kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `metrics` as in `compile`, which they stand
-        in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of rows held out. `sample_weight`
-        (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of the class). `shuffle`: each epoch
-        a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint; training goes on as if it
-        had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
+        in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of rows held out, the last ones.
+        `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of the class).
+        `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
+        training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
 
         All data are checked before the first step: ValueError or TypeError says what is wrong. A loss that is not finite raises
         FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after the current step:
