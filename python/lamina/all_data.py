@@ -26,7 +26,7 @@ class AllData:
         self.model, self.samples, self.metrics = model, samples, metrics
 
     def prepare(self) -> None:
-        self.model.programs.trained()
+        self.model.programs.check_thawed()
         optimizer = self.model.programs.bind_optimizer()
         assert isinstance(optimizer, FullBatch)
         build = problems.squared_errors if optimizer.needs_residuals else problems.loss_and_gradient

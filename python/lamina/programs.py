@@ -79,17 +79,12 @@ class Programs:
     def trainable(self) -> list[Parameter]:
         return [parameter for parameter in self.wiring.parameters.values() if parameter.trainable]
 
-    def trained(self) -> list[Parameter]:
-        """`trainable`, for a training: ValueError where there is nothing to train."""
-        if not self.trainable:
-            frozen = any(p.is_weight for p in self.wiring.parameters.values())
-            what, remedy = (
-                ("all of whose layers are frozen", "thaw one: layer.trainable = True")
-                if frozen
-                else ("without trainable parameters", "add a layer such as Dense(10)")
+    def check_thawed(self) -> None:
+        """ValueError where there are weights, and all rest."""
+        if not self.trainable and any(p.is_weight for p in self.wiring.parameters.values()):
+            raise ValueError(
+                "[Model] expected something to train, got a model all of whose layers are frozen; thaw one: layer.trainable = True"
             )
-            raise ValueError(f"[Model] expected something to train, got a model {what}; {remedy}")
-        return self.trainable
 
     def predict(self) -> core.Program:
         """inputs -> outputs"""
@@ -178,7 +173,12 @@ class Programs:
         return [t.node for t in (*losses, *(self.outputs if task.collect else ()))]
 
     def _build_train(self, task: Task) -> core.Program:
-        graph, parameters = self.loss(task), self.trained()
+        graph, parameters = self.loss(task), self.trainable
+        self.check_thawed()
+        if not parameters:
+            raise ValueError(
+                "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
+            )
         slopes = self.slopes(graph)  # before the optimizer takes its place
         effects = self.bind_optimizer().effects(parameters, slopes)
         losses = [graph.loss, *(graph.terms if task.apart else ())]

@@ -84,7 +84,7 @@ class Callback:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes up what `state` returned; called before `on_fit_begin`, which must then not start anew."""
 
-    def function(self, hook: str) -> Callable[..., Any]:
+    def _function_of(self, hook: str) -> Callable[..., Any]:
         """What `fit` calls in the end where it calls the hook of this name."""
         return getattr(self, hook)  # type: ignore[no-any-return]
 
@@ -122,8 +122,8 @@ class LambdaCallback(Callback):
             if function is not None:
                 self._functions[name] = function
 
-    def function(self, hook: str) -> Callable[..., Any]:
-        return self._functions.get(hook, super().function(hook))
+    def _function_of(self, hook: str) -> Callable[..., Any]:
+        return self._functions.get(hook, super()._function_of(hook))
 
     def _call(self, name: str, *args: Any) -> None:
         if name in self._functions:
@@ -243,7 +243,7 @@ def check_hooks(callback: Callback) -> None:
         if meant is not None:
             raise TypeError(f"[callbacks] expected methods that fit calls, got {where}.{name}; did you mean {meant}?")
     for name, parameters in HOOKS.items():
-        function = callback.function(name)
+        function = callback._function_of(name)
         try:
             signature = inspect.signature(function)
             signature.bind(*parameters)
