@@ -258,6 +258,9 @@ FREE = {
     # what comes from other libraries
     "Keras's cross-entropy": (lambda: fit_with("sparse_categorical_crossentropy"), ["did you mean 'cross_entropy'"]),
     "Keras's square": (lambda: fit_with("mean_squared_error"), ["did you mean 'mse'"]),
+    "PyTorch's initializer": (lambda: lm.Dense(1, weight_init="kaiming_normal")(lm.Input(2)), ["did you mean 'he_normal'"]),
+    "a number to begin with": (lambda: lm.Dense(1, weight_init=0.5)(lm.Input(2)), ["lm.initializers.constant(0.5)"]),
+    "an array to begin with": (lambda: lm.Dense(1, weight_init=np.ones((2, 1)))(lm.Input(2)), ["net.parameters['dense_1.weight']"]),
     "a name for accuracy": (lambda: lm.callbacks.EarlyStopping("val_acc"), ["say which is better, or monitor 'val_accuracy'"]),
     "a schedule as a callback": (
         lambda: fit_with("cross_entropy", callbacks=lm.schedules.Constant(0.1)),

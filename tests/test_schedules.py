@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -320,3 +321,21 @@ def test_mistake(text):
 def test_unknown_name():
     with pytest.raises(ValueError, match=r"\[schedules\] unknown name 'cosin'; did you mean 'Cosine'\?"):
         schedules.get("cosin")
+
+
+@pytest.mark.parametrize("schedule", [schedules.Cosine(0.1, 5), schedules.Polynomial(0.1, 9), schedules.Step(0.1, 1)], ids=repr)
+def test_a_schedule_of_epochs_warns_that_it_counts_batches(schedule):
+    x = np.linspace(-1, 1, 40)[:, None]
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    with pytest.warns(UserWarning, match=r"\[fit\] .* of 6 on; its steps are batches, of which an epoch has 4"):
+        net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(schedule), epochs=6, batch_size=10, verbose=0)
+
+
+def test_a_schedule_as_long_as_the_fit_does_not_warn():
+    x = np.linspace(-1, 1, 40)[:, None]
+    lengths = [schedules.Cosine(0.1, 24), schedules.Polynomial(0.1, 24), schedules.Step(0.1, 8), schedules.OneCycle(0.1, 24)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for schedule in (*lengths, lambda t: 0.0 * t):
+            net = lm.Sequential(lm.Dense(1), seed=0)
+            net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(schedule), epochs=6, batch_size=10, verbose=0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, data, feed
+from lamina import checks, data, feed, schedules
 from lamina.callbacks import CallbackList
 from lamina.data import Batches, Data
 from lamina.history import History
@@ -35,6 +35,10 @@ from lamina.steps import CHUNK, evaluate_checked, example_figures
 
 if TYPE_CHECKING:
     from lamina.model import Model
+
+
+BUILT_IN = tuple(schedules.CLASSES.values())  # one of the user's own is not asked before its time
+VANISHED = 1e-9  # of the largest rate: a cosine over 10,000 epochs has 2.5e-8 at the beginning of the last
 
 
 @dataclass
@@ -61,6 +65,24 @@ class Run:
         self._part = Part()
         stopped = resume is not None and self._resume(resume)
         self.model.stop_training, self.model.history = stopped, self.history
+        self._warn_of_a_rate_that_ends()
+
+    def _warn_of_a_rate_that_ends(self) -> None:
+        """A schedule of epochs, where it counts batches, is soon over: nothing would be learned in the rest, without a word."""
+        optimizer, batches = self.model.objective.optimizer, self.source.batches()
+        if optimizer.has_constant_rate or not isinstance(optimizer.lr, BUILT_IN):
+            return
+        first = len(self.history)
+        rates = optimizer.rate(optimizer.steps + batches * np.arange(self.epochs - first)) if batches else np.empty(0)
+        ended = rates <= VANISHED * rates.max(initial=0.0)
+        if ended.any() and not ended.all() and ended[-1]:
+            epoch = int(np.argmax(ended))
+            warnings.warn(
+                f"[fit] expected a rate to learn with in every epoch, got {optimizer.lr!r}, which gives {rates[epoch]:.3g} from "
+                f"epoch {first + epoch + 1} of {self.epochs} on; its steps are batches, of which an epoch has {batches}",
+                UserWarning,
+                stacklevel=5,
+            )
 
     def train(self) -> History:
         """Trains to the end, the stop, or the interruption."""

@@ -300,6 +300,9 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
         return init()
     if callable(init) and not isinstance(init, type):
         return init
-    raise TypeError(
-        f"[initializers] expected a name or an initializer, got {init!r}; pass e.g. 'he_normal' or lm.initializers.he_normal()"
-    )
+    remedy = "pass e.g. 'he_normal' or lm.initializers.he_normal()"
+    if isinstance(init, (int, float)):
+        remedy = f"pass lm.initializers.constant({init})"
+    elif isinstance(init, (np.ndarray, list, tuple)):
+        remedy = "write an array into the built network: net.parameters['dense_1.weight'] = array"
+    raise TypeError(f"[initializers] expected a name or an initializer, got {init!r:.80}; {remedy}")

@@ -24,6 +24,12 @@ OTHERS = {
     "logistic": "sigmoid",
     "identity": "linear",
     "auc": "roc_auc",
+    "xavier": "glorot_uniform",
+    "xavier_uniform": "glorot_uniform",
+    "xavier_normal": "glorot_normal",
+    "he": "he_uniform",
+    "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal",
 }
 _READ, _WRITE = "its weights are dict(net.parameters)", "write weights by net.parameters.update({name: array})"
 _MODE = "there is no mode to set: fit and train_step train, predict and evaluate do not"
