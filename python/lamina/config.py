@@ -137,6 +137,8 @@ def _bind(signature: inspect.Signature, self: Configured, args: tuple[Any, ...],
 
 
 def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, list) and isinstance(b, tuple):  # as a file has it
+        a = tuple(a)
     try:
         return bool(a == b)
     except Exception:  # an array or a tensor does not compare to one bool
