@@ -205,6 +205,10 @@ def test_columns_of_a_frame_keep_their_order(tmp_path):
         refused(r"\[x\]", lambda model=model: model.predict(turned))
     refused(r"\[y\]", lambda: net.evaluate(frame, turned))
     refused(r"\[x\]", lambda: net.fit(turned, frame, verbose=0))
+    twice = pandas.DataFrame(np.ones((2, 3)), columns=["a", "b", "b"])
+    other = lm.Sequential(lm.Dense(1), seed=0)
+    other.fit(twice, [0.0, 1.0], **options)
+    assert other.predict(twice).shape == (2, 1)
     same = net.predict(frame)
     for other in (frame.to_numpy(), frame.rename(columns={"age": "years"}), turned[net.columns["x"]]):
         assert np.array_equal(net.predict(other), same)

@@ -177,6 +177,40 @@ def test_a_net_that_is_not_built(tmp_path, xy):
         lm.Sequential(Mine()).save(tmp_path / "mine.safetensors")
 
 
+class Root(lm.schedules.Schedule):
+    """A schedule that no file can hold."""
+
+    def rate(self, t):
+        return 0.1 / np.sqrt(1 + t)
+
+
+class Narrow(lm.initializers.Initializer):
+    """An initializer that no file can hold."""
+
+    def __call__(self, shape, rng, dtype):
+        return rng.normal(size=shape) / 10
+
+
+def test_what_a_built_in_one_was_made_with_may_be_ones_own(tmp_path, xy):
+    """A schedule in an optimizer, an initializer in a layer: the network loads all the same, and goes on from a checkpoint."""
+
+    def make():
+        return (
+            lm.Sequential(lm.Dense(4, "relu", weight_init=Narrow()), lm.Dense(3), seed=0)
+            .build(4)
+            .compile("cross_entropy", lm.optim.SGD(Root()))
+        )
+
+    saver = lm.callbacks.Checkpoint(tmp_path / "net.safetensors")
+    net, whole = make(), make()
+    net.fit(*xy, epochs=2, callbacks=saver, verbose=0)
+    loaded = lm.load(saver.last)
+    assert equal(loaded.predict(xy[0]), net.predict(xy[0])) and equal(copy.deepcopy(net).predict(xy[0]), net.predict(xy[0]))
+    assert not loaded.compiled and copy.deepcopy(net).train_step(*xy) == net.train_step(*xy)
+    again = make().fit(*xy, epochs=4, callbacks=saver, resume=saver.last, verbose=0)
+    assert np.array_equal(again["loss"], whole.fit(*xy, epochs=4, verbose=0)["loss"])
+
+
 def test_a_schedule_and_its_step_are_kept(tmp_path, xy):
     net = NETS["mlp"]().compile("cross_entropy", lm.optim.SGD(lm.schedules.Cosine(0.5, 20)))
     net.fit(*xy, epochs=3, batch_size=7, verbose=0)

@@ -194,7 +194,7 @@ def class_name(layer: Layer) -> str:
 def _portable_config(layer: Layer) -> Json | None:
     """The constructor's arguments of a built-in layer if JSON can hold them: with these it can be made anew."""
     known = layer_classes.CLASSES.get(type(layer).__name__)
-    return layer.config() if type(layer) is known and _is_json(layer.config()) else None
+    return layer.config() if type(layer) is known and _all_built_in(layer) and _is_json(layer.config()) else None
 
 
 def _portable(value: Any) -> Any:
@@ -208,12 +208,17 @@ def _portable(value: Any) -> Any:
     if isinstance(value, type) and issubclass(value, Configured):
         value = value()  # as `compile` makes it
     if isinstance(value, Configured):
-        return plain(value) if _built_in(value) and _is_json(plain(value)) else None
+        return plain(value) if _all_built_in(value) and _is_json(plain(value)) else None
     return value if value is None or _is_json(value) else None
 
 
-def _built_in(value: object) -> bool:
-    return type(value).__module__.partition(".")[0] == "lamina"
+def _all_built_in(value: Any) -> bool:
+    """Whether an object and those that it was made with, such as an optimizer's schedule, are of classes that `load` has."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_all_built_in, value))
+    if not isinstance(value, Configured):
+        return True
+    return type(value).__module__.partition(".")[0] == "lamina" and all(map(_all_built_in, value._current_arguments().values()))
 
 
 def _is_json(value: Any) -> bool:

@@ -113,7 +113,7 @@ def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequenc
     Traceback (most recent call last):
     ValueError: [x] expected column 'age' as number 0, as fit was given it, got it as number 1; pass x[['age', 'size']]
     """
-    if where not in known or columns is None:
+    if where not in known or columns is None or len(set(columns)) < len(columns):  # of a name that is there twice
         return
     places = {name: i for i, name in enumerate(columns)}
     for i, name in enumerate(known[where]):

@@ -129,7 +129,7 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
 def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
     """The targets checked by their losses, and what the program must know of them."""
     if not given.y:
-        raise ValueError("[y] expected targets, got none; pass (x, y)")
+        raise ValueError("[y] expected targets, got none; a batch is (x, y), and arrays are passed as fit(x, y)")
     _check_held(given.weight, model.outputs[0].dtype)
     arrays: list[Array] = []
     targets: list[Target] = []
