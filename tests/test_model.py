@@ -44,6 +44,11 @@ def test_without_layers_it_is_the_identity(xy, tmp_path):
         net.fit(x, x, loss="mse", optimizer="adam", verbose=0)
 
 
+def test_build_makes_whole_numbers_for_an_embedding():
+    net = lm.Sequential(lm.Sequential(lm.Embedding(9, 4)), lm.Flatten(), lm.Dense(2), seed=0).build(3)
+    assert net.inputs[0].dtype == "int64" and net.predict(np.array([[0, 8, 3]])).shape == (1, 2)
+
+
 def test_build_twice_is_harmless_and_for_another_shape_an_error():
     net = mlp().build(4)
     before = dict(net.parameters)

@@ -93,7 +93,7 @@ def flat(values: Iterable[Any]) -> list[Any]:
 def specs(model: Model) -> list[Spec]:
     """What the model's inputs expect; of one that is not built yet, what it will whatever its shape."""
     if not model.built:
-        return [Spec(INPUT, (), _element_type(model.layers, model.dtype))]
+        return [Spec(INPUT, (), element_type(model.layers, model.dtype))]
     return [Spec(name, tuple(t.shape), t.dtype) for name, t in model.named_inputs.items()]
 
 
@@ -101,10 +101,10 @@ def shape_for(layers: list[Layer], x: Any, dtype: str) -> tuple[tuple[int, ...],
     """(shape without the batch axis, element type) of the Input that a Sequential makes for `x`."""
     ((given, where),) = data.by_name(x, ["x"], [INPUT], "x")
     array = as_array(given, where, may_be_empty=True)
-    return array.shape[1:], _element_type(layers, dtype)
+    return array.shape[1:], element_type(layers, dtype)
 
 
-def _element_type(layers: list[Layer], dtype: str) -> str:
+def element_type(layers: list[Layer], dtype: str) -> str:
     """That of the Input which a Sequential of these layers makes."""
     return "int64" if layers and isinstance(layers[0], Embedding) else dtype
 

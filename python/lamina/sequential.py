@@ -74,7 +74,7 @@ class Sequential(Model):
             )
         shape = tuple(int(n) for n in sizes)
         if not self.built:
-            self._stack(Input(*shape, dtype=dtype or self.dtype))
+            self._stack(Input(*shape, dtype=dtype or feed.element_type(self.stacked, self.dtype)))
         elif tuple(self.inputs[0].shape[1:]) != shape:
             raise ValueError(
                 f"[Sequential] expected inputs of shape {self.inputs[0].shape}, got {shape}; make a new network for another shape"
