@@ -207,12 +207,8 @@ class Model:
         for layer in self.layers:
             layer.trainable = value
 
-    def __getattr__(self, name: str) -> Any:
-        """Only for what is not there: what other libraries call by that name."""
-        remedy = names.OF_NETWORKS.get(name)
-        raise AttributeError(
-            f"{type(self).__name__!r} object has no attribute {name!r}" + (f"; {remedy}" if remedy else ""), name=name, obj=self
-        )
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in names.OF_NETWORKS]
 
     def summary(self) -> str:
         """A table of the layers: name, type, output shape, parameters; and the totals.
@@ -574,3 +570,7 @@ class Model:
         from lamina.io import set_state
 
         set_state(self, state)
+
+
+for _name, _remedy in names.OF_NETWORKS.items():
+    setattr(Model, _name, names.Elsewhere(_name, _remedy))

@@ -124,3 +124,19 @@ class Named(Mapping[str, T]):
         if name not in self:
             return default
         return self[name]
+
+
+class Elsewhere:
+    """An attribute that a class has not, though its like in other libraries has: asking for it says what to write instead.
+
+    (A method `__getattr__` would say the same, and make every other attribute 0.1 us slower: a tenth of a small training step.)
+    """
+
+    def __init__(self, name: str, remedy: str) -> None:
+        self._name, self._remedy = name, remedy
+        self.__doc__ = f"Not here: {remedy}."
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        raise AttributeError(
+            f"{kind.__name__!r} object has no attribute {self._name!r}; {self._remedy}", name=self._name, obj=owner
+        )
