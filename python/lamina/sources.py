@@ -239,7 +239,7 @@ class BatchSource:
                 for name, (metric, _) in self.metrics.items():
                     check_takes_weights(name, metric)
             if i == 0:
-                self._apart = len(_amounts(self.model, batch)) > 1
+                self._apart = len(_amounts(self.model, batch)) > 1 and (not self._losses or done.terms.shape[1] > 0)
             counted = _amounts(self.model, batch, self._apart)
             shares.append([float(len(batch)) if amount is None else float(amount.sum()) for amount in counted])
             if self.metrics:
