@@ -131,7 +131,8 @@ def test_the_command_is_installed():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "the following arguments are required: command"),
+        ([], "lamina demo --epochs 5"),  # the whole help
+        ([], "lamina: error: the following arguments are required: command"),
         (["dmeo"], "invalid choice: 'dmeo'"),
         (["demo", "--epochs", "0"], "--epochs: expected a whole number >= 1, got '0'"),
         (["demo", "--epochs", "many"], "--epochs: expected a whole number >= 1, got 'many'"),
@@ -151,9 +152,14 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("here first", encoding="utf-8")
     done = lamina("demo", "--out", tmp_path / "file")
     assert done.returncode == 2
-    assert done.stderr.startswith("lamina: error: ")
+    assert done.stderr.startswith("lamina: error: [demo] expected a path that can be written, got ")
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_a_file_that_is_not_there(capsys):
+    assert cli.main(["profile", "net.safetensors", "nowhere.npz"]) == 2
+    assert "[profile nowhere.npz] expected a file that can be read, got: No such file" in capsys.readouterr().err
 
 
 def test_an_interruption_has_no_traceback(monkeypatch, capsys, tmp_path):

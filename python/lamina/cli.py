@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lamina as lm
+from lamina import checks
 
 EXAMPLES = """examples:
   lamina demo                        train on handwritten digits for about a second, save the network to lamina_demo/
@@ -39,7 +40,11 @@ SPLIT_SEED = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with these arguments (by default the process's); returns the exit code: 0, or 2 for a wrong use."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        parser.exit(2, "\nlamina: error: the following arguments are required: command\n")
+    options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except (ValueError, TypeError, OSError, ArithmeticError) as error:
@@ -168,7 +173,8 @@ def split(y: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[n
 
 def _make_folder(folder: Path) -> None:
     """Makes it and sees that it can be written, before anything is trained."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with checks.writing("demo", folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"[demo] expected a folder that can be written, got {folder}; pass another one with --out")
 
@@ -205,7 +211,8 @@ def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
     """The first `rows` rows of x, and of y where the file has it."""
     remedy = "write an .npz file with np.savez(path, x=x, y=y)"
     try:
-        file = np.load(path, allow_pickle=False)
+        with checks.reading(f"profile {path}"):
+            file = np.load(path, allow_pickle=False)
         names = [name.lower() for name in getattr(file, "files", ())]
         if "x" in names:
             with file:
