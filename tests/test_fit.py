@@ -6,6 +6,7 @@ import _thread
 import copy
 import signal
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
@@ -297,6 +298,25 @@ def test_outputs_that_leave_out_go_on_within_an_epoch(tmp_path):
     got = again.fit(x, y, **options, resume=saver.last, verbose=0).history
     assert all(np.array_equal(got[name], expected[name]) for name in expected)
     assert_same(again, whole)
+
+
+def test_metrics_of_a_network_that_ends_in_a_sigmoid_take_one_half(rng):
+    x = rng.normal(size=(50, 3))
+    y = (x[:, 0] > 0).astype(int)
+    net = lm.Sequential(lm.Dense(1, "sigmoid"), seed=0).compile("mse", lm.optim.SGD(0.0))
+    chosen = partial(lm.metrics.recall, threshold=0.3)
+    metrics = ["accuracy", "f1", "confusion_matrix", chosen, "mae"]
+    p = net.predict(x)
+    expected = {
+        "accuracy": np.mean((p[:, 0] > 0.5) == y),
+        "f1": lm.metrics.f1(y, p, threshold=0.5),
+        "confusion_matrix": lm.metrics.confusion_matrix(y, p, threshold=0.5),
+        "recall": chosen(y, p),
+        "mae": lm.metrics.mae(y, p),
+    }
+    logged = net.fit(x, y, metrics=metrics, batch_size=20, verbose=0).last()
+    for figures in (logged, net.evaluate(x, y, metrics=metrics), net.evaluate(x, y, metrics=metrics, sample_weight=np.ones(50))):
+        assert all(np.allclose(figures[name], value) for name, value in expected.items())
 
 
 def test_a_list_of_batches_is_an_epoch(data):

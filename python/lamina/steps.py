@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from lamina.metrics import Metric, built_in, of_elements
 from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
+from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -207,12 +209,20 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
             continue
         if weight is not None:
             check_takes_weights(name, metric)
-        weights = {} if weight is None else {"sample_weight": weight}
+        options = _by_half(metric, model.outputs[k]) | ({} if weight is None else {"sample_weight": weight})
         with data.within(name) if len(predictions) > 1 and built_in(metric) else nullcontext():
-            named[name] = metric(y, prediction, **weights)
+            named[name] = metric(y, prediction, **options)
         if not isinstance(named[name], (float, int)) and np.asarray(named[name]).dtype.kind not in "biuf":
             raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {named[name]!r}; return one")
     return named
+
+
+def _by_half(metric: Metric, output: Tensor) -> dict[str, Any]:
+    """The threshold 1/2 for a metric that has one, where the network gives probabilities of class 1 and nobody chose another."""
+    if output.node.op not in ("sigmoid", "hard_sigmoid") or not built_in(metric):
+        return {}
+    function, chosen = (metric.func, metric.keywords) if isinstance(metric, partial) else (metric, {})
+    return {"threshold": 0.5} if "threshold" in inspect.signature(function).parameters.keys() - chosen.keys() else {}
 
 
 def check_takes_weights(name: str, metric: Metric) -> None:
