@@ -336,6 +336,9 @@ def test_a_schedule_as_long_as_the_fit_does_not_warn():
     lengths = [schedules.Cosine(0.1, 24), schedules.Polynomial(0.1, 24), schedules.Step(0.1, 8), schedules.OneCycle(0.1, 24)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for schedule in (*lengths, lambda t: 0.0 * t):
+        for schedule in (*lengths, lambda t: 0.0 * t, type("Mine", (schedules.Cosine,), {})(0.1, 5)):
             net = lm.Sequential(lm.Dense(1), seed=0)
             net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(schedule), epochs=6, batch_size=10, verbose=0)
+        stop = lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(net, "stop_training", True))
+        options = {"loss": "mse", "optimizer": lm.optim.SGD(schedules.Cosine(0.1, 5)), "callbacks": stop, "verbose": 0}
+        assert len(net.fit(x, x, epochs=10**12, **options)) == 1  # no memory for the rates of them all

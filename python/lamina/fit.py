@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 
 BUILT_IN = tuple(schedules.CLASSES.values())  # one of the user's own is not asked before its time
+MOST_EPOCHS = 100_000  # whose rates are looked at; a fit without an end has more
 VANISHED = 1e-9  # of the largest rate: a cosine over 10,000 epochs has 2.5e-8 at the beginning of the last
 
 
@@ -70,9 +71,9 @@ class Run:
     def _warn_of_a_rate_that_ends(self) -> None:
         """A schedule of epochs, where it counts batches, is soon over: nothing would be learned in the rest, without a word."""
         optimizer, batches = self.model.objective.optimizer, self.source.batches()
-        if optimizer.has_constant_rate or not isinstance(optimizer.lr, BUILT_IN):
-            return
         first = len(self.history)
+        if optimizer.has_constant_rate or type(optimizer.lr) not in BUILT_IN or self.epochs - first > MOST_EPOCHS:
+            return
         rates = optimizer.rate(optimizer.steps + batches * np.arange(self.epochs - first)) if batches else np.empty(0)
         ended = rates <= VANISHED * rates.max(initial=0.0)
         if ended.any() and not ended.all() and ended[-1]:
