@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-
 from benchmarks import threads
 from benchmarks.peers import ours
 from benchmarks.timing import Case, Contender, measure
