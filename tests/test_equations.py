@@ -500,3 +500,16 @@ def test_flop_of_what_two_lines_say_are_counted_once():
     shared = {s for s in serials if serials.count(s) > 1}
     constants = {effect.inputs[2].serial for effect in made.detail["graph"].effects}
     assert shared <= constants  # the optimizer's constants cost nothing and serve every update
+
+
+def test_a_gradient_that_is_the_same_along_an_axis_has_its_line():
+    a = lm.Input(5, 4)
+    steps_ = lm.Model(a, lm.Dense(2)(lm.mean(lm.Dense(3, "tanh")(a), axis=1)), seed=0).compile("mse", "sgd")
+    mean = lm.Sequential(lm.Dense(3), seed=0).compile(lambda p, t: lm.mean(p), "sgd")
+    x = np.random.default_rng(0).normal(size=(B, 5, 4))
+    for made, line in (
+        (steps_.trace(x, data()[:, :2]), "dA₁ = broadcast(dU₂ / 5, axis 2)"),
+        (mean.trace(data(), data()[:, :3]), "dZ₁ = broadcast(1 / (3 B), axes 1 2)"),
+    ):
+        assert line in [str(step) for step in made]
+        assert {name for step in made for name in step.operands} <= {*made.names}

@@ -184,6 +184,14 @@ def test_every_kind_of_net_at_every_level(name):
         assert re.search("check: .* ok", text), text
 
 
+def test_frozen_weights_are_named():
+    net, x, y = CASES["scheduled"]()
+    assert "frozen" not in net.explain(x, y)
+    net.layers[0].trainable = False
+    net = lm.Sequential(*net.layers, lm.Dense(2), seed=0).compile("mse", "sgd")
+    assert "    (frozen, without gradient and update: dense_1.weight, dense_1.bias)" in net.explain(x, x[:, :2]).splitlines()
+
+
 def test_the_check_finds_a_wrong_gradient():
     net = small("float32")
     made = trace(net, X, Y, repeats=0)

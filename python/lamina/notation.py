@@ -200,12 +200,12 @@ def number(value: Any, digits: int = 4) -> str:
         return "1" if value else "0"
     if isinstance(value, (int, np.integer)):
         return str(int(value)).replace("-", "−")
-    out = f"{float(value):.{digits}g}"
+    out = f"{float(value) + 0.0:.{digits}g}"  # + 0.0: no −0
     if out.startswith("0."):
         out = out[1:]
     elif out.startswith("-0."):
         out = "-" + out[2:]
-    return out.replace("-", "−") if "e-" not in out else out.replace("-", "−")
+    return out.replace("-", "−")
 
 
 def in_formula(value: Any, digits: int = 4) -> str:

@@ -108,6 +108,9 @@ def _after_backward(trace: Trace, check: Check | None, level: str) -> list[str]:
     out = [
         f"    ({notation.text(s['equation'])} is skipped: nothing needs it; that saves {s['flops']:,} FLOP)" for s in trace.skipped
     ]
+    weights = trace.model.wiring.parameters.items()
+    if frozen := [name for name, p in weights if p.is_weight and not p.trainable]:
+        out.append(f"    (frozen, without gradient and update: {', '.join(frozen)})")
     if check is not None and level != "shapes":
         where = f"{_pretty(trace, check.name)}[{','.join(str(i + 1) for i in check.at)}]"
         verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)} (a kink nearby?)"

@@ -252,11 +252,11 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
         "iota": lambda: shape_text(node.shape),
         "concatenate": lambda: _axes([attrs["axis"] % len(node.shape)]),
         "argmax": lambda: _axes([attrs["axis"] % len(node.inputs[0].shape)]) if "axis" in attrs else "",
-        "clip": lambda: "",
+        "broadcast_to": lambda: _axes(_new_axes(node)),
     }
     if op == "random_uniform":
         return ("random",)
-    name = str(attrs.get({"cast": "dtype", "host": "name"}.get(op, ""), op))
+    name = "broadcast" if op == "broadcast_to" else str(attrs.get({"cast": "dtype", "host": "name"}.get(op, ""), op))
     params = [number(float(p)) for p in attrs.get("params", []) or []]
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]
     parts: list[Part] = []
@@ -269,6 +269,13 @@ def _axes(axes: Iterable[int]) -> str:
     """Which axes, from 1."""
     counted = [str(axis + 1) for axis in axes]
     return f"{'axis' if len(counted) == 1 else 'axes'} {' '.join(counted)}"
+
+
+def _new_axes(node: core.Node) -> list[int]:
+    """Those along which a broadcast repeats its operand."""
+    old, new = list(node.inputs[0].shape), list(node.shape)
+    old = [1] * (len(new) - len(old)) + old
+    return [k for k, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
 
 
 def _ranges(node: core.Node) -> str:

@@ -41,6 +41,7 @@ class Symbols:
         self.norms: list[Norm] = name_inside(self)
         self._name_parameters()
         self._name_layers()
+        self._name_operands()
         self._name_gradients()
 
     # ---- giving names ----
@@ -166,6 +167,13 @@ class Symbols:
                 return real if real.scope is node.scope else None
         return None
 
+    def _name_operands(self) -> None:
+        """U2: what the second dense layer reads, where operations outside of layers make it."""
+        for index, _, product, _ in self.dense:
+            read = self.behind(product.inputs[0])
+            if self.shown(read):
+                self.give(read, Sym("U", index))
+
     def _name_gradients(self) -> None:
         graph = self.graph
         for serial in sorted(graph.gradients, reverse=True):  # near the loss first: what passes on unchanged keeps that name
@@ -245,9 +253,9 @@ class Symbols:
         """Whether the node has a line of its own."""
         if node.serial in self.hidden or node.op in HIDDEN or node.op == "rule_constants" or node.serial in self._free:
             return False
-        if self.literal(node) is not None and node.serial not in self.of:
-            return False
-        return self.seen_through(node) is None and not (flips(node) and node.serial not in self.of)
+        if node.serial in self.of:
+            return True
+        return self.literal(node) is None and self.seen_through(node) is None and not flips(node)
 
 
 def flips(node: core.Node) -> bool:

@@ -318,7 +318,10 @@ def _sums_rows(node: core.Node) -> bool:
 
 
 def title_of(model: Any) -> str:
-    """MLP 4 → 8 → 3, for a stack of dense layers, of many the first and the last ones; else the class and its number of layers."""
+    """MLP 4 → 8 → 3, where each dense layer reads as many values as the one before makes; else the class and its number of layers.
+
+    Of many dense layers the first and the last ones.
+    """
     layers = model.layers
     sizes = list(model.programs.inputs[0].shape[1:])
     calls = calls_of(nodes_of(model.outputs))
@@ -327,7 +330,10 @@ def title_of(model: Any) -> str:
     single = len(model.programs.inputs) == len(model.programs.outputs) == 1
     made = {t.node.serial for t in model.programs.inputs} | {serial for call in calls for serial in call.outputs}
     one_way = single and len(set(read)) == len(read) == len(calls) and made.issuperset(read)
-    if dense and one_way and len(dense) >= len(layers) / 2:
+    makes = [math.prod(n for n in sizes if isinstance(n, int)), *(layer.units for layer in dense)]
+    reads = [layer.parameters["weight"].shape[0] for layer in dense]
+    meet = dense and reads[:1] in ([makes[0]], sizes[-1:]) and reads[1:] == makes[1:-1]
+    if meet and one_way and len(dense) >= len(layers) / 2:
         widths = ["×".join(map(str, sizes)), *(str(layer.units) for layer in dense)]
         if len(widths) > MOST_WIDTHS:
             widths = [*widths[:6], f"… {len(widths) - 10} more …", *widths[-4:]]
