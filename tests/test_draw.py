@@ -184,6 +184,44 @@ def test_inputs_and_targets_of_every_branch_are_shown():
     assert wide.overlapping() == [] and "Y₉" in texts and any("layers ⋯" in line for line in texts)
 
 
+def test_branches_of_one_input_are_shown_as_far_as_there_is_room():
+    a = lm.Input(6)
+    for count, shown, left_out in ((3, 3, ""), (9, 2, "⋯ 8 layers ⋯")):  # seven dense layers and what joins them
+        joined = lm.Concatenate()(*(lm.Dense(4, bias=False)(a) for _ in range(count)))
+        net = lm.Model(a, lm.Dense(2)(joined), seed=0).compile("mse", "sgd")
+        texts = [t.text for t in picture(net, data(), data()[:, :2])[0].labels]
+        assert texts.count("X") >= shown and {"Z₁", "Z₂", f"Z{'₀₁₂₃₄₅₆₇₈₉'[shown]}"} <= set(texts)
+        assert [text for text in texts if "layers ⋯" in text] == ([left_out] if left_out else [])
+
+
+def test_a_long_graph_is_shown_by_its_first_and_last_columns():
+    a = lm.Input(6)
+    h = lm.Dense(8)(a)
+    for _ in range(6):
+        h = lm.Add()(h, lm.Dense(8)(lm.LayerNorm()(h)))
+    canvas, _ = picture(lm.Model(a, lm.Dense(2)(h), seed=0), data())
+    texts = [t.text for t in canvas.labels]
+    assert {"input", "dense_1", "add_1", "⋯", "layer_norm_6", "add_6", "dense_8"} <= set(texts) and "dense_4" not in texts
+    assert "12 more layers are left out" in texts and canvas.overlapping() == []
+
+
+def test_what_an_operation_makes_for_a_layer_is_shown():
+    x = lm.Input(5, 4)
+    net = lm.Model(x, lm.Dense(2)(lm.mean(lm.Dense(3)(x), axis=1)), seed=0).compile("mse", "sgd")
+    texts = [t.text for t in picture(net, np.ones((2, 5, 4)), np.ones((2, 2)))[0].labels]
+    assert {"U₂", "dU₂", "mean", "U₂ = sum(Z₁, axis 2) / 5", "dU₂ = dZ₂ W₂ᵀ"} <= set(texts)
+
+
+def test_tensors_without_gradient_and_without_a_value_say_so():
+    net, x, _ = narrow()
+    net.layers[0].trainable = False
+    texts = [t.text for t in picture(net, x, np.array([0, 2]))[0].labels]
+    assert texts.count("frozen") == 2 and "skipped" not in texts
+    zero = lm.Sequential(lm.Dense(3, weight_init="zeros", bias_init="zeros"), seed=0).compile("mse", "sgd")
+    texts = [t.text for t in picture(zero, data(), np.zeros((5, 3)))[0].labels]
+    assert texts.count("all 0") == 7 and "±1" not in texts  # all but X
+
+
 def test_an_arrow_comes_from_each_gradient_that_is_added():
     """Of heads, and of a skip; where a value without a name stands between, the arrow has no equation."""
 

@@ -97,15 +97,9 @@ def _parts(trace: Trace, longest: int) -> list[list[Step]]:
 
 
 def _ends(trace: Trace, parts: list[list[Step]]) -> set[int]:
-    """The parts that read an input as the first ones, or make an output."""
-    new = {*targets(trace), *_inputs(trace)}
-    found = set()
-    for i, part in enumerate(parts):
-        here = {step.name for step in part} | {name for step in part for name in step.operands}
-        if here & new:
-            found.add(i)
-            new -= here & set(_inputs(trace))
-    return found
+    """The parts that read an input, or make an output."""
+    ends = {*targets(trace), *_inputs(trace)}
+    return {i for i, part in enumerate(parts) if any(step.name in ends or ends & {*step.operands} for step in part)}
 
 
 def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
@@ -116,7 +110,7 @@ def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
             left_out.append(part)
             continue
         if left_out:
-            count = sum(1 if out[0].kind == "dense" else len({step.layer for step in out}) for out in left_out)
+            count = len({step.layer or step.name for out in left_out for step in out})
             items.append(Sign(f"⋯ {count} layer{'s' if count > 1 else ''} ⋯"))
         passed = left_out[-1][-1].name if left_out else ""
         left_out = []
@@ -210,6 +204,8 @@ def _label(step: Step) -> str:
         return "γ, β"
     if step.layer and step.kind not in ("activation", "probabilities") and step.symbol.name == step.layer:
         return _words(step.layer)
+    if step.ops[-2:] == ["sum", "div"]:
+        return "mean"
     return step.ops[-1].replace("_", " ")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from lamina.curves import ticks
@@ -14,8 +12,8 @@ from lamina.trace import Trace
 
 
 def update(canvas: Canvas, area: Box, trace: Trace) -> None:
-    """The rule's lines, one under the other, and how far a step moves the weights."""
-    heading(canvas, area, f"D  UPDATE BY {trace.rule.title.upper()}" if trace.rule else "D  UPDATE")
+    """The rule's lines, one under the other, and the numbers in them."""
+    heading(canvas, area, f"D  UPDATE BY {trace.rule.title}" if trace.rule else "D  UPDATE")
     if trace.rule is None:
         why = "the optimizer takes all data at once" if trace.loss else "no target was given: a prediction changes nothing"
         canvas.text(area.x, area.y + 30, why, 13, fill=canvas.theme.muted)
@@ -88,8 +86,9 @@ def provenance(canvas: Canvas, area: Box, trace: Trace, path: str) -> None:
     about = trace.about
     total = sum(step.flops for step in trace)
     micro = sum(step.microseconds for step in trace.program)
+    epochs = about["epochs_done"]
     facts = [
-        f"lamina {about['lamina']}, seed {about['seed']}, {about['epochs_done']} epochs trained",
+        f"lamina {about['lamina']}, seed {about['seed']}, {epochs} epoch{'s' * (epochs != 1)} trained",
         f"{about['parameters']:,} parameters, {about['parameter_bytes']:,} B; batch {about['batch']}",
         f"this step: {total:,} FLOP" + (f" in {_time(micro)}" if micro else ""),
         f'net.draw("{path}", x{", y" if trace.loss else ""})',
@@ -144,4 +143,4 @@ def description(trace: Trace, shown: list[str]) -> str:
     )
 
 
-__all__ = ["Any", "curve", "cut", "description", "heading", "legend", "provenance", "update"]
+__all__ = ["curve", "cut", "description", "heading", "legend", "provenance", "update"]

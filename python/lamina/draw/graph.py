@@ -10,7 +10,7 @@ from lamina.losses.base import shown
 from lamina.trace import Trace
 from lamina.wiring import calls_of, nodes_of
 
-COLUMNS = 10  # boxes side by side at most; the others are left out, and that is said
+COLUMNS = 10  # side by side at most: of more, the first and the last ones, with dots between
 TALL, LOW = 34.0, 18.0  # px: a box with its shape, and one with its name alone
 WAY = 0.4  # of a box's room: that of a line which passes a column
 
@@ -40,6 +40,9 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     boxes = {key: box for key, box in places.items() if key in texts}
     for key, box in boxes.items():
         _box(canvas, box, texts[key])
+    if max(level.values(), default=0) >= COLUMNS:
+        pitch = _pitch(area, COLUMNS)
+        canvas.text(area.cx + pitch / 2, area.cy + 12, "⋯", 20, anchor="middle", fill=canvas.theme.muted)
     left_out = len(texts) - len(boxes)
     if left_out:
         canvas.text(area.right, area.y + 4, f"{left_out} more layers are left out", 12, anchor="end", fill=canvas.theme.muted)
@@ -112,11 +115,15 @@ def _origin(node: Any, makers: dict[int, Any], inputs: dict[int, Any]) -> list[i
 def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]]) -> dict[Key, Box]:
     """A column for each level; in it the boxes, and the places of lines that pass, one above the other."""
     columns = _columns(level, lines)
-    n = max(columns, default=0) + 1
-    pitch = min(220.0, area.w / n)
+    half, over = COLUMNS // 2, max(columns, default=0) + 1 - COLUMNS
+    n = COLUMNS + min(over, 0)
+    pitch = _pitch(area, n)
     left = area.cx - n * pitch / 2
     places: dict[Key, Box] = {}
-    for k, keys in columns.items():
+    for level_, keys in columns.items():
+        if over > 0 and half <= level_ <= half + over:  # behind the dots, which have a column
+            continue
+        k = level_ - (over if over > 0 and level_ > half else 0)
         keys = keys[: max(1, int((area.h - 30) / (LOW + 6)))]  # in a higher column the last ones are left out
         shares = [WAY if isinstance(key, tuple) else 1.0 for key in keys]
         room = min(74.0, (area.h - 30) / sum(shares))
@@ -129,12 +136,16 @@ def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]]) -> dict[Ke
     return places
 
 
+def _pitch(area: Box, n: int) -> float:
+    """From one of n columns to the next."""
+    return min(220.0, area.w / n)
+
+
 def _columns(level: dict[Key, int], lines: list[list[Key]]) -> dict[int, list[Key]]:
     """The keys of each column, in the order of what they read, so that few lines cross."""
     columns: dict[int, list[Key]] = {}
     for key, k in level.items():
-        if k < COLUMNS:
-            columns.setdefault(k, []).append(key)
+        columns.setdefault(k, []).append(key)
     before: dict[Key, list[Key]] = {key: [] for key in level}
     for line in lines:
         for source, target in zip(line, line[1:], strict=False):

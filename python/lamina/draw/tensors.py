@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lamina.draw.canvas import Box, Canvas, equation_width, width
 from lamina.draw.chain import Block, Item, Sign, can_be_read, equation_of
@@ -99,14 +100,17 @@ def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height:
             small.append(item.symbol.unicode())
         canvas.equation(item.box.cx, item.box.y - 8, (item.symbol,), 16)
         canvas.text(item.box.cx, item.box.bottom + 16, shape_text(item.values.shape), 12, anchor="middle", fill=canvas.theme.muted)
-        scale = _scale(scale_of(item.matrix))
+        scale = _scale(item.matrix)
         canvas.text(item.box.cx, item.box.bottom + 30, scale, 11, anchor="middle", fill=canvas.theme.muted)
     _equations(canvas, items, trace, top)
     return small
 
 
-def _scale(largest: float) -> str:
-    """±.38, ±970, ±1.2e+06"""
+def _scale(values: NDArray[np.float64]) -> str:
+    """±.38, ±970, ±1.2e+06; all 0"""
+    if not values.any():
+        return "all 0"
+    largest = scale_of(values)
     return f"±{number(largest, 2 if largest < 100 or largest >= 1e5 else 5)}"
 
 
@@ -160,18 +164,26 @@ def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace,
             continue
         item.under = Box(item.box.x, middle - item.box.h / 2, item.box.w, item.box.h)
         if item.gradient is None:
-            if item.kind == "input" and any(skipped["equation"][0] == item.symbol.d for skipped in trace.skipped):
+            if why := _why_none(item, trace):
                 canvas.rect(item.under, "none", theme.edge, extra=' stroke-dasharray="4 3"')
                 canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16, fill=theme.muted)
-                canvas.text(item.under.cx, item.under.bottom + 16, "skipped", 12, anchor="middle", fill=theme.muted)
+                canvas.text(item.under.cx, item.under.bottom + 16, why, 12, anchor="middle", fill=theme.muted)
             continue
         heatmap(canvas, item.under, item.gradient, item.symbol.d.plain)
         canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16)
-        scale = _scale(scale_of(np.asarray(item.gradient, np.float64).reshape(1, -1)))
+        scale = _scale(np.asarray(item.gradient, np.float64))
         canvas.text(item.under.cx, item.under.bottom + 15, scale, 11, anchor="middle", fill=theme.muted)
     _plain_arrows(canvas, items, ways, middle)
     _arrows(canvas, ways, middle + height / 2 + 24)
     _loss(canvas, items, trace, middle)
+
+
+def _why_none(block: Block, trace: Trace) -> str:
+    """Why an input or a parameter has no gradient; '' for other tensors."""
+    if block.kind in ("weight", "bias") and trace.sources[block.symbol.plain]["kind"] == "state":
+        return "frozen"
+    skipped = block.kind == "input" and any(skipped["equation"][0] == block.symbol.d for skipped in trace.skipped)
+    return "skipped" if skipped else ""
 
 
 @dataclass
