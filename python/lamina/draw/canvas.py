@@ -158,13 +158,6 @@ class Canvas:
         self.labels.append(Label(text, box, smallest))
         return box
 
-    def overlapping(self) -> list[tuple[str, str]]:
-        """Pairs of texts whose estimated boxes overlap by more than a hair."""
-        found = []
-        for i, a in enumerate(self.labels):
-            found += [(a.text, b.text) for b in self.labels[i + 1 :] if a.box.overlaps(b.box, 1.0)]
-        return found
-
     def svg(self, title: str, description: str) -> str:
         """The whole document."""
         w, h = self.width, self.height

@@ -141,6 +141,3 @@ def description(trace: Trace, shown: list[str]) -> str:
         f"the forward pass as heatmaps of {', '.join(shown)}; "
         f"under each its gradient; the update.{loss} {equations}"
     )
-
-
-__all__ = ["curve", "cut", "description", "heading", "legend", "provenance", "update"]

@@ -15,8 +15,7 @@ from lamina.notation import number
 
 Array = NDArray[Any]
 
-ALL = 16  # neurons drawn as discs
-DOTS = 64  # neurons drawn as dots; of more, SHOWN
+DOTS = 64  # neurons that are all drawn; of more, SHOWN
 SHOWN = 8
 TILE = 30.0  # px: the weights of a neuron as an image beside it
 LINKS = 300

@@ -93,7 +93,7 @@ def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height:
     small: list[str] = []
     for item in items:
         if isinstance(item, Sign):
-            _sign(canvas, item, items, middle)
+            _sign(canvas, item, middle)
             continue
         item.box = Box(item.box.x, middle - item.box.h / 2, item.box.w, item.box.h)
         if heatmap(canvas, item.box, item.values, item.symbol.plain):
@@ -102,7 +102,7 @@ def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height:
         canvas.text(item.box.cx, item.box.bottom + 16, shape_text(item.values.shape), 12, anchor="middle", fill=canvas.theme.muted)
         scale = _scale(item.matrix)
         canvas.text(item.box.cx, item.box.bottom + 30, scale, 11, anchor="middle", fill=canvas.theme.muted)
-    _equations(canvas, items, trace, top)
+    _equations(canvas, items, top)
     return small
 
 
@@ -114,7 +114,7 @@ def _scale(values: NDArray[np.float64]) -> str:
     return f"±{number(largest, 2 if largest < 100 or largest >= 1e5 else 5)}"
 
 
-def _sign(canvas: Canvas, sign: Sign, items: list[Item], y: float) -> None:
+def _sign(canvas: Canvas, sign: Sign, y: float) -> None:
     theme = canvas.theme
     if not sign.arrow:
         small = len(sign.text) > 1
@@ -133,7 +133,7 @@ def arrow(canvas: Canvas, d: str, tip: tuple[float, float], to: str, colour: str
     canvas.add(f'<path d="M{x:.1f} {y:.1f}{heads[to]}" fill="{colour}"/>')
 
 
-def _equations(canvas: Canvas, items: list[Item], trace: Trace, top: float) -> None:
+def _equations(canvas: Canvas, items: list[Item], top: float) -> None:
     """The equation of each value over the tensors that it names; on a second line where two would touch."""
     taken: list[Box] = []
     for i, item in enumerate(items):

@@ -14,8 +14,6 @@ from typing import Any
 from lamina import checks
 from lamina.optim.base import Optimizer, Rate
 
-Pair = tuple[float, float]
-
 
 class SGD(Optimizer):
     """Gradient descent: w -= lr g; with momentum b = momentum b + (1 - dampening) g (first b = g), w -= lr b.

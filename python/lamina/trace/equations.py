@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lamina import _core as core
-from lamina.notation import Equation, Part, Sym, number, shape_text, text
+from lamina.notation import Equation, Part, number, shape_text, text
 from lamina.trace.graph import EFFECTS
 from lamina.trace.symbols import Symbols, flips
 
@@ -314,6 +314,3 @@ def _in_and_out(symbols: Symbols, node: core.Node, name: str) -> tuple[Part | No
             z, a = (symbols.of.get(n.serial) for n in pair)
             return z, a
     return None, None
-
-
-__all__ = ["Sym", "Term", "Writing", "slope"]

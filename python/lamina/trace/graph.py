@@ -14,7 +14,6 @@ from lamina.tensor import Parameter, Tensor
 if TYPE_CHECKING:
     from lamina.model import Model
 
-SECTIONS = ("forward", "loss", "backward", "update")
 FLOATS = ("float32", "float64")
 EFFECTS = ("rule_update", "rule_constants", "assign")  # they change state, and have no value of their own
 

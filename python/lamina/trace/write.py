@@ -37,7 +37,7 @@ class Writer:
         self.slopes = {f.slope.serial: f for f in self.losses.folded if f.slope is not None and f.slope_members}
         self.counted: set[int] = set()  # serials of nodes that have a line
         self.sums = self._sums()
-        self.dense = {z.serial: (index, call, product, z) for index, call, product, z in self.symbols.dense}
+        self.products = {z.serial: product for _, _, product, z in self.symbols.dense}
         self.batch = trace.about["batch"] or 1
         self.losses.hide()
         self.norms = {norm.members[-1].serial: norm for norm in self.symbols.norms if fold_norm(self.symbols, norm)}
@@ -97,9 +97,8 @@ class Writer:
             return self._add(section, (symbols.ref(node), " = ", *self.losses.total), self.losses.total_members, "loss")
         if not symbols.shown(node) or self.writing.inside(node):
             return
-        dense = self.dense.get(node.serial)
-        if dense is not None:
-            return self._dense(*dense)
+        if node.serial in self.products:
+            return self._dense(self.products[node.serial], node)
         if node.serial in self.norms:
             norm = self.norms[node.serial]
             return self._add(section, (symbols.ref(node), " = ", *norm.line), norm.members, "norm gradient")
@@ -110,7 +109,7 @@ class Writer:
         where: Equation = ("the numbers in ", symbols.ref(node.inputs[1]), " count from 0") if node.op == "take" else ()
         self._add(section, (symbols.fresh(node), " = ", *term.parts), list(term.nodes), kind, where=where)
 
-    def _dense(self, index: str, call: Any, product: core.Node, z: core.Node) -> None:
+    def _dense(self, product: core.Node, z: core.Node) -> None:
         ref = self.symbols.ref
         right: Equation = (ref(product.inputs[0]), " ", ref(product.inputs[1]))
         if z is not product:
@@ -339,6 +338,3 @@ def title_of(model: Any) -> str:
             widths = [*widths[:6], f"… {len(widths) - 10} more …", *widths[-4:]]
         return f"MLP {' → '.join(widths)}"
     return f"{type(model).__name__} of {len(layers)} layers"
-
-
-__all__ = ["HIDDEN", "Writer", "title_of"]
