@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina import checks
+from lamina.names import unknown
+
 Array = NDArray[Any]
 
 SHOWN = 4  # rows of the table at its head, and at its end
@@ -68,8 +71,6 @@ class History:
         if not isinstance(name, str):
             raise TypeError(f"[history] expected the name of a figure, got {name!r}; history.names() has them all")
         if name not in self.names():
-            from lamina.names import unknown
-
             raise unknown("history", name, self.names())
         shape = next(np.shape(row[name]) for row in self._rows if name in row)
         return np.array([row.get(name, np.full(shape, np.nan)) for row in self._rows])
@@ -101,8 +102,6 @@ class History:
 
         >>> History().to_csv(os.devnull)
         """
-        from lamina import checks
-
         path = checks.path("history", "path", path)
         names = self._scalars()
         lines = [",".join(["epoch", *names])]

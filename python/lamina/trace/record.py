@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamina import checks, notation
+from lamina.names import unknown
 from lamina.notation import GREEK, Equation, Sym
 
 Array = np.ndarray[Any, Any]
@@ -145,8 +146,6 @@ class Trace:
         for step in self.steps:
             if step.name == name and step.section != "update":
                 return step
-        from lamina.names import unknown
-
         raise unknown("trace", name, [s.name for s in self.steps if s.section != "update"])
 
     def __contains__(self, name: object) -> bool:
@@ -167,8 +166,6 @@ class Trace:
         elif name in self:
             values = self.step(name).values
         else:
-            from lamina.names import unknown
-
             raise unknown("trace", name, self.names)
         if values is None:
             raise ValueError(f"[trace] expected values of {name}, got a trace without data; pass x and y: net.trace(x, y)")
