@@ -98,6 +98,9 @@ def test_errors():
         datasets.spirals(10, 2.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"\[sine\] expected noise to be a number >= 0, got -1"):
         datasets.sine(10, noise=-1)
+    for make in (datasets.sine, datasets.spirals):
+        with pytest.raises(TypeError, match=rf"\[{make.__name__}\] expected seed to be a whole number >= 0, got 'x'"):
+            make(10, seed="x")
 
 
 def test_examples():

@@ -366,6 +366,11 @@ MISTAKES = {
         TypeError,
         "[Embedding(5, 2)] expected integers from 0 to 4, got float32",
     ),
+    "embedding's dtype": (
+        lambda: lm.Embedding(5, 2, dtype="int64"),
+        ValueError,
+        "[Embedding] expected dtype to be one of 'float32', 'float64', got 'int64'",
+    ),
     "concatenate of the batch": (lambda: lm.Concatenate(0), ValueError, "[Concatenate] expected an axis of the samples, got 0"),
     "concatenate of one": (
         lambda: lm.Concatenate()(lm.Input(3)),

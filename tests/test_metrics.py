@@ -351,6 +351,9 @@ def test_other_errors():
         metrics.f1([0], [[1.0, 0.0, 0.0]], average="binary")
     with pytest.raises(ValueError, match=r"\[f1\] expected average to be one of"):
         metrics.f1([0], [1.0], average="mean")
+    for metric in (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1, metrics.confusion_matrix):
+        with pytest.raises(ValueError, match=rf"\[{metric.__name__}\] expected threshold to be a finite number, got nan"):
+            metric([0, 1], [0.2, 0.7], threshold=math.nan)
     with pytest.raises(ValueError, match=r"classes 0, 1, \.\.\. in y_pred, got -1"):
         metrics.accuracy([0, 1], np.array([0, -1]))
     for metric in (metrics.accuracy, metrics.f1, metrics.roc_auc):

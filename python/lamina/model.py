@@ -17,7 +17,7 @@ from lamina.optim import Optimizer
 from lamina.parameters import Parameters, fresh_seed
 from lamina.programs import Programs
 from lamina.steps import FastStep
-from lamina.tensor import Tensor
+from lamina.tensor import FLOATS, Tensor
 from lamina.turns import building
 from lamina.wiring import Wiring, apply, check_closed
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lamina.trace import Trace
 
 Array = np.ndarray[Any, Any]
-
-FLOATS = ("float32", "float64")
 
 
 class Model:

@@ -12,8 +12,8 @@ from lamina import feed
 from lamina.feed import INPUT, OUTPUT
 from lamina.layers import Layer
 from lamina.layers.base import Attributes, remembered, unbuild
-from lamina.model import FLOATS, Model
-from lamina.tensor import Input, Tensor
+from lamina.model import Model
+from lamina.tensor import FLOATS, Input, Tensor
 from lamina.turns import building
 from lamina.wiring import Wiring
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Input", "Parameter", "RandomState", "Tensor", "placeholder"]
 
-_FLOATS = ("float32", "float64")
-_NAMES = {np.dtype(name): name for name in ("bool", "int64", *_FLOATS)}  # NumPy works a name out anew each time
+FLOATS = ("float32", "float64")
+_NAMES = {np.dtype(name): name for name in ("bool", "int64", *FLOATS)}  # NumPy works a name out anew each time
 
 
 class Tensor:
@@ -295,7 +295,7 @@ class Parameter(Tensor):
             shape: tuple[int, ...] = value.shape
         else:
             shape, dtype = _known_shape(value_or_shape, name), dtype_name(dtype or "float32")
-        if trainable and dtype not in _FLOATS:
+        if trainable and dtype not in FLOATS:
             raise TypeError(
                 f"[Parameter] expected float32 or float64 for what is trained, got {dtype}; pass floats or dtype='float32', init= "
                 "where the numbers are a shape, or trainable=False"

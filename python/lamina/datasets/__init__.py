@@ -60,14 +60,14 @@ def spirals(n: int = 300, classes: int = 2, *, noise: float = 0.03, seed: int = 
     Sample i lies on arm c = i mod classes, t = (i div classes + 1/2) / ceil(n / classes) of the way out:
     x = t (cos a, sin a) + noise * N(0, 1), with a = 2 pi (t + c / classes).
     Returns X, float32 (n, 2), and y, int64 (n,) of 0..classes-1. Equal arguments give equal data.
-    Errors: ValueError for n or classes below 1, or a negative noise; TypeError for what is no number.
+    Errors: ValueError for n or classes below 1, or a negative noise or seed; TypeError for what is no number.
 
     >>> X, y = lm.datasets.spirals(6, 3)
     >>> X.shape, y.tolist()
     ((6, 2), [0, 1, 2, 0, 1, 2])
     """
     n, classes = checks.integer("spirals", "n", n), checks.integer("spirals", "classes", classes)
-    noise = checks.number("spirals", "noise", noise, 0)
+    noise, seed = checks.number("spirals", "noise", noise, 0), checks.integer("spirals", "seed", seed, 0)
     i = np.arange(n)
     arm = i % classes
     t = (i // classes + 0.5) / -(-n // classes)
@@ -81,13 +81,14 @@ def sine(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[NDArray[np
     """One period of a sine with noise on it: the smallest regression.
 
     x evenly spaced over [-pi, pi], y = sin x + noise * N(0, 1). Returns X, float32 (n, 1), and y, float32 (n, 1).
-    Errors: ValueError for n below 1 or a negative noise; TypeError for what is no number.
+    Errors: ValueError for n below 1 or a negative noise or seed; TypeError for what is no number.
 
     >>> X, y = lm.datasets.sine(3, noise=0)
     >>> X.shape, np.abs(y).max() < 1e-6
     ((3, 1), np.True_)
     """
     n, noise = checks.integer("sine", "n", n), checks.number("sine", "noise", noise, 0)
+    seed = checks.integer("sine", "seed", seed, 0)
     x = np.linspace(-np.pi, np.pi, n)[:, None]
     y = np.sin(x) + noise * np.random.default_rng(seed).standard_normal((n, 1))
     return x.astype(np.float32), y.astype(np.float32)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import _core as core
-from lamina.tensor import placeholder
+from lamina.tensor import FLOATS, placeholder
 from lamina.trace import Trace
-from lamina.trace.graph import FLOATS, StepGraph
+from lamina.trace.graph import StepGraph
 from lamina.trace.record import gradient_name
 
 Array = np.ndarray[Any, Any]

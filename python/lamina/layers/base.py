@@ -14,9 +14,7 @@ from lamina import _core as core
 from lamina import checks, initializers
 from lamina.config import Configured
 from lamina.initializers import AnyInitializer
-from lamina.tensor import Parameter, Tensor
-
-FLOATS = ("float32", "float64")
+from lamina.tensor import FLOATS, Parameter, Tensor
 
 
 @dataclass(eq=False)
@@ -150,6 +148,7 @@ class Layer(Configured):
     ) -> Parameter:
         """A new parameter of this layer; a model fills it by `init` and calls it `<layer>.<name>`.
 
+        shape: of ints. trainable: False for a statistic, which the layer itself changes. dtype: the layer's unless given.
         Errors: ValueError where a size is not known (a symbolic dimension) or the name is taken.
         """
         table: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})

@@ -11,7 +11,7 @@ from lamina.activations import Activation as Function
 from lamina.initializers import AnyInitializer
 from lamina.layers.base import Layer, features, floating, same_features
 from lamina.lift import make
-from lamina.tensor import Parameter, Tensor
+from lamina.tensor import FLOATS, Parameter, Tensor
 
 
 class Dense(Layer):
@@ -110,10 +110,10 @@ class Activation(Layer):
 class Embedding(Layer):
     """A vector for each of n things: y = W[i], i integers.
 
-    `num_embeddings`: n, the rows of W "weight"; `embedding_dim`: its columns. W starts from N(0, 1). i: (batch, ...) of 0 .. n - 1;
-    y: (batch, ..., embedding_dim). `dtype`: of W, float32 unless given.
+    `num_embeddings`: n, the rows of W "weight"; `embedding_dim`: its columns. W starts by `weight_init`, from N(0, 1)
+    unless given. i: (batch, ...) of 0 .. n - 1; y: (batch, ..., embedding_dim). `dtype`: of W, float32 unless given.
 
-    Errors: TypeError for inputs that are not integers; ValueError for numbers outside 0 .. n - 1.
+    Errors: TypeError for inputs that are not integers; ValueError for numbers outside 0 .. n - 1, another dtype.
 
     >>> net = lm.Sequential(lm.Embedding(100, 16), seed=0)
     >>> vectors = net.predict(np.array([[7, 3, 7]]))
@@ -129,7 +129,7 @@ class Embedding(Layer):
         self.num_embeddings = checks.integer("Embedding", "num_embeddings", num_embeddings)
         self.embedding_dim = checks.integer("Embedding", "embedding_dim", embedding_dim)
         self.weight_init = initializers.normal() if weight_init is None else initializers.get(weight_init)
-        self.dtype = dtype
+        self.dtype = None if dtype is None else checks.choice("Embedding", "dtype", dtype, FLOATS)
 
     def build(self, x: Tensor) -> None:
         self.weight = self.parameter("weight", (self.num_embeddings, self.embedding_dim), self.weight_init)

@@ -19,7 +19,7 @@ ROWS = 1 << 16  # rows that a check of values looks at at once, so that a target
 
 
 class Loss(Configured):
-    """Base class. A subclass gives `elements(pred, target)`, and, where not all elements count, `keep(target)`.
+    """Base class. A subclass gives `elements(pred, target)`, and, where not all elements count, `keep(pred, target)`.
 
     loss(pred, target) is the mean of the elements that are kept. loss(pred, target, weight), weight of shape (batch,), is
     sum(w_i l_i) / sum(w_i), where l_i is the mean of sample i; 0 where all w_i are 0. Tensors build, arrays and lists compute at

@@ -171,6 +171,7 @@ class _Counts(NamedTuple):
 
 
 def _classes(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None, threshold: float) -> _Classes:
+    threshold = checks.number(where, "threshold", threshold)
     pred = np.asarray(y_pred)
     if pred.dtype.kind in "biu" and is_column(pred):
         return _given_classes(where, y_true, pred, sample_weight)

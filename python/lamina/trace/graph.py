@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from lamina import _core as core
 from lamina.ops import zeros_like
 from lamina.programs import LossGraph, Task
-from lamina.tensor import Parameter, Tensor
+from lamina.tensor import FLOATS, Parameter, Tensor
 
 if TYPE_CHECKING:
     from lamina.model import Model
 
-FLOATS = ("float32", "float64")
 EFFECTS = ("rule_update", "rule_constants", "assign")  # they change state, and have no value of their own
 
 
