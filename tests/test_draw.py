@@ -37,11 +37,6 @@ SVG = "{http://www.w3.org/2000/svg}"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
-def overlapping(canvas):
-    """Pairs of texts whose estimated boxes overlap by more than a hair."""
-    return [(a.text, b.text) for a, b in combinations(canvas.labels, 2) if a.box.overlaps(b.box, 1.0)]
-
-
 def wide(images: bool = True):
     rng = np.random.default_rng(0)
     net = lm.Sequential(lm.Dense(128, "relu"), lm.Dense(10), seed=0).compile("cross_entropy", "adam")
@@ -119,7 +114,7 @@ def test_no_labels_overlap_or_leave_the_picture_by_estimate(name):
     net, x, y = ALL[name]()
     for target, theme in ((y, "light"), (None, "dark")):
         canvas, _ = picture(net, x, target, theme=theme)
-        assert overlapping(canvas) == []
+        assert canvas.overlapping() == []
         assert min(label.smallest for label in canvas.labels) >= 11
         outside = [t.text for t in canvas.labels if t.box.x < 0 or t.box.y < 0 or t.box.right > WIDTH or t.box.bottom > HEIGHT]
         assert outside == []
@@ -165,7 +160,7 @@ def test_many_boxes_in_a_column_have_their_names():
         texts = [t.text for t in canvas.labels]
         left_out = count - sum(text.startswith("head_") for text in texts)
         assert left_out == 0 if count == 7 else 0 < left_out < 15
-        assert (f"{left_out} more layers are left out" in texts) == bool(left_out) and overlapping(canvas) == []
+        assert (f"{left_out} more layers are left out" in texts) == bool(left_out) and canvas.overlapping() == []
 
 
 def test_inputs_and_targets_of_every_branch_are_shown():
@@ -186,7 +181,7 @@ def test_inputs_and_targets_of_every_branch_are_shown():
     many = {f"o{k}": lm.Dense(2)(lm.Dense(3, "relu")(net.inputs[0])) for k in range(9)}
     wide, _ = picture(lm.Model(net.inputs[0], many, seed=0).compile("mse", "sgd"), x, [y["flags"]] * 9)
     texts = [t.text for t in wide.labels]
-    assert overlapping(wide) == [] and "Y₉" in texts and any("layers ⋯" in line for line in texts)
+    assert wide.overlapping() == [] and "Y₉" in texts and any("layers ⋯" in line for line in texts)
 
 
 def test_branches_of_one_input_are_shown_as_far_as_there_is_room():
@@ -207,7 +202,7 @@ def test_a_long_graph_is_shown_by_its_first_and_last_columns():
     canvas, _ = picture(lm.Model(a, lm.Dense(2)(h), seed=0), data())
     texts = [t.text for t in canvas.labels]
     assert {"input", "dense_1", "add_1", "⋯", "layer_norm_6", "add_6", "dense_8"} <= set(texts) and "dense_4" not in texts
-    assert "12 more layers are left out" in texts and overlapping(canvas) == []
+    assert "12 more layers are left out" in texts and canvas.overlapping() == []
 
 
 def test_what_an_operation_makes_for_a_layer_is_shown():
@@ -292,7 +287,7 @@ def test_every_line_of_a_long_rule_has_its_place(name, options):
     shown = "; ".join(t.text for t in canvas.labels)
     for target, formula in made.rule.lines:
         assert f"{target} ← {formula.replace('·', ' ')}" in shown
-    assert overlapping(canvas) == []
+    assert canvas.overlapping() == []
 
 
 def test_the_labels_of_the_losses_are_in_the_order_of_their_lines():
@@ -304,7 +299,7 @@ def test_the_labels_of_the_losses_are_in_the_order_of_their_lines():
         canvas, _ = picture(net, x, y)
         at = {t.text.split()[0]: t.box.y for t in canvas.labels if t.text.startswith(("training ", "validation "))}
         assert (at["training"] < at["validation"]) == (last["loss"] > last["val_loss"])
-        assert "nan" not in canvas.svg("", "") and overlapping(canvas) == []
+        assert "nan" not in canvas.svg("", "") and canvas.overlapping() == []
 
 
 @pytest.mark.parametrize(("micro", "text"), [(17.12, "17.1 µs"), (999.4, "999 µs"), (129_000.0, "129 ms"), (2.5e6, "2.5 s")])
@@ -316,7 +311,7 @@ def test_a_loss_of_many_outputs_is_cut_in_a_picture():
     a = lm.Input(4)
     net = lm.Model(a, {f"output_with_a_name_{k}": lm.Dense(1)(a) for k in range(12)}, seed=0).compile("mse", "sgd")
     canvas, _ = picture(net, data()[:2, :4], [np.ones((2, 1))] * 12)
-    assert overlapping(canvas) == []
+    assert canvas.overlapping() == []
     assert max(label.box.right for label in canvas.labels) <= WIDTH and any(t.text.endswith("...") for t in canvas.labels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from itertools import combinations
 from typing import NamedTuple
 
 from lamina.draw.theme import SANS, SERIF, Theme
@@ -157,6 +158,10 @@ class Canvas:
         box = Box(left, y - 0.76 * size, wide, 0.98 * size)
         self.labels.append(Label(text, box, smallest))
         return box
+
+    def overlapping(self) -> list[tuple[str, str]]:
+        """Pairs of texts whose estimated boxes overlap by more than a hair."""
+        return [(a.text, b.text) for a, b in combinations(self.labels, 2) if a.box.overlaps(b.box, 1.0)]
 
     def svg(self, title: str, description: str) -> str:
         """The whole document."""
