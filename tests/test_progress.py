@@ -384,6 +384,16 @@ def test_panels():
     assert sum(t.text == "validation" for t in root.iter(SVG + "text")) == 2
 
 
+def test_a_long_title_ends_before_the_legend():
+    name = "mean_absolute_error_of_everything"
+    root = ET.fromstring(curves.curves_svg({name: 10.0 ** np.arange(4), f"val_{name}": np.ones(4)}))
+    (title,) = (t for t in root.iter(SVG + "text") if t.get("font-weight"))
+    assert title.text == "mean_... (log scale)" and title.find(SVG + "title").text == name
+    assert float(title.get("x")) + 9 * len(title.text) <= min(
+        float(p.get("d")[1:].split()[0]) for p in root.iter(SVG + "path") if "h22" in p.get("d")
+    )
+
+
 def test_gaps_dots_and_odd_values():
     gap = np.array([1.0, 0.9, np.nan, 0.7, np.inf, 0.5, 0.4])
     root = ET.fromstring(curves.curves_svg({"loss": gap}))

@@ -18,6 +18,7 @@ Array = NDArray[Any]
 INK, RULE = "#757575", 'stroke="#757575" stroke-opacity="0.35"'
 WIDTH, HEIGHT = 460, 300  # of a panel
 LEFT, RIGHT, TOP, BOTTOM = 62, 16, 34, 44  # its margins, which hold tick labels, the title, and the axis's name
+ENTRY, LETTER = 100, 9  # px: of the legend for one line, of a letter of the title
 COLUMNS = 2
 
 
@@ -62,8 +63,10 @@ def _panel(title: str, lines: Mapping[str, Array]) -> list[str]:
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (scale(value) - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
-    name = f"{title} (log scale)" if logarithmic else title
-    out = [f'<text x="{LEFT}" y="20" font-size="14" font-weight="600">{escape(name)}</text>']
+    unit = " (log scale)" if logarithmic else ""
+    most = (WIDTH - LEFT - RIGHT - ENTRY * len(lines)) // LETTER - len(unit)
+    name = title if len(title) <= most else f"{title[: most - 3]}..."
+    out = [f'<text x="{LEFT}" y="20" font-size="14" font-weight="600">{escape(name + unit)}<title>{escape(title)}</title></text>']
     for mark in marks:
         out.append(f'<path d="M{LEFT} {y(mark):.1f}H{WIDTH - RIGHT}" {RULE}/>')
         out.append(f'<text x="{LEFT - 8}" y="{y(mark) + 4:.1f}" text-anchor="end">{mark:g}</text>')
@@ -96,7 +99,7 @@ def _line(name: str, points: list[tuple[float, float] | None]) -> list[str]:
 def _legend(names: list[str]) -> list[str]:
     out = []
     for i, name in enumerate(reversed(names)):
-        x = WIDTH - RIGHT - 100 * (i + 1)
+        x = WIDTH - RIGHT - ENTRY * (i + 1)
         colour, dash = _pen(name)
         out.append(f'<path d="M{x} 16h22" stroke="{colour}" stroke-width="2"{dash}/>')
         out.append(f'<text x="{x + 28}" y="20">{"validation" if name.startswith("val_") else "training"}</text>')

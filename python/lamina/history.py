@@ -166,4 +166,4 @@ def figure(value: float | None) -> str:
     """
     if value is None:
         return ""
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
+    return f"{value + 0.0:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3e}"
