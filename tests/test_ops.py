@@ -320,7 +320,7 @@ def test_operators(rng):
         assert np.array_equal(build_and_run(f, [a, b]), f(a, b))
 
 
-OPERATORS = ("add", "sub", "mul", "truediv", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne")
+OPERATORS = ("add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "lt", "le", "gt", "ge", "eq", "ne")
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -329,6 +329,14 @@ def test_an_operator_with_an_array_or_a_number_of_numpy_on_its_left(name, rng):
     a, b = rng.uniform(1, 2, (2, 4, 4))
     for left in (a, np.float64(1.5), np.array(1.5)) if name != "matmul" else (a,):
         np.testing.assert_allclose(build_and_run(lambda x, left=left: apply(left, x), [b]), apply(left, b), rtol=1e-14)
+
+
+def test_reflected_operators_of_bools_and_plain_numbers(rng):
+    a, b = rng.uniform(size=(2, 4)) > 0.5
+    for apply in (operator.and_, operator.or_):
+        assert np.array_equal(build_and_run(lambda x, f=apply: f(a, x), [b]), apply(a, b))
+        assert np.array_equal(build_and_run(lambda x, f=apply: f(True, x), [b]), apply(True, b))
+    assert np.array_equal(build_and_run(lambda x: 7 // x, [np.array([2.0, -2.0])]), [3, -4])
 
 
 NUMPY = {  # a function of NumPy that was given a tensor -> what the error says to use
@@ -354,6 +362,28 @@ def test_a_function_of_numpy_names_ours(remedy):
 
 
 # ---- reductions ------------------------------------------------------------------------------------------------------------------
+
+AXES = ("sum", "mean", "max", "min", "var", "std", "norm", "size", "squeeze", "flip")
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_an_axis_that_there_is_not_or_twice_names_the_operation(name):
+    call = getattr(lm, name)
+    for axis, expected in (
+        (2, "an axis from -2 to 1, got 2"),
+        (True, "an axis from -2 to 1, got True"),
+        ((0, -2), "each axis once"),
+    ):
+        for x in (np.ones((1, 3)), lm.placeholder((1, 3))):
+            with pytest.raises(ValueError, match=rf"\[{name}\] expected {expected}"):
+                call(x, axis)
+
+
+def test_ddof_is_a_number():
+    for name in ("var", "std"):
+        with pytest.raises(TypeError, match=rf"\[{name}\] expected ddof to be a finite number, got 'a'"):
+            getattr(lm, name)([1.0, 2.0], ddof="a")
+
 
 REDUCTIONS = {
     "sum": np.sum,

@@ -23,7 +23,7 @@ MISTAKES = {
     "reshape": (lambda: lm.reshape(t(3, 4), (5, 2)), ["reshape", "3, 4", "5, 2"]),
     "reshape -1": (lambda: lm.reshape(t(3, 4), (5, -1)), ["reshape", "12", "5"]),
     "two -1": (lambda: lm.reshape(t(3, 4), (-1, -1)), ["reshape", "-1"]),
-    "transpose": (lambda: lm.transpose(t(3, 4), (0, 0)), ["transpose", "3, 4"]),
+    "transpose": (lambda: lm.transpose(t(3, 4), (0, 0)), ["transpose", "each axis once", "(0, 0)"]),
     "transpose count": (lambda: lm.transpose(t(3, 4), (0, 1, 2)), ["transpose", "2"]),
     "concatenate": (lambda: lm.concatenate([t(3, 4), t(4, 4)], axis=1), ["concatenate", "3, 4", "4, 4"]),
     "concatenate nothing": (lambda: lm.concatenate([], axis=0), ["concatenate"]),

@@ -128,6 +128,9 @@ class Tensor:
     def __floordiv__(self, other: Any) -> Tensor:
         return _ops().floor(_ops().divide(self, other))  # type: ignore[no-any-return]
 
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return _ops().floor(_ops().divide(other, self))  # type: ignore[no-any-return]
+
     def __pow__(self, other: Any) -> Tensor:
         return _ops().power(self, other)  # type: ignore[no-any-return]
 
@@ -169,6 +172,8 @@ class Tensor:
 
     def __or__(self, other: Any) -> Tensor:
         return _ops().logical_or(self, other)  # type: ignore[no-any-return]
+
+    __rand__, __ror__ = __and__, __or__
 
     def __invert__(self) -> Tensor:
         return _ops().logical_not(self)  # type: ignore[no-any-return]

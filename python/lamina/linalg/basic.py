@@ -122,11 +122,11 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     7.0
     """
     x, ord = floating(axes(x, 1, "norm")), order_of(ord, "norm")
-    along = axes_of(axis, x, "norm") if axis is not None else [*range(x.ndim)][-2:]
+    along = axes_of(axis, x.ndim, "norm") if axis is not None else [*range(x.ndim)][-2:]
     if len(along) == 1:
         return _vector_norm(x, ord, along[0], keepdims)
-    if len(along) != 2 or along[0] == along[1]:
-        raise ValueError(f"[norm] expected one axis or two different ones, got {axis} for shape {x.shape}; None takes the last two")
+    if len(along) != 2:
+        raise ValueError(f"[norm] expected one axis or two, got {axis} for shape {x.shape}; None takes the last two")
     order = [*(a for a in range(x.ndim) if a not in along), *along]
     y = matrix_norm(ops.transpose(x, order), ord, "norm")
     if keepdims:

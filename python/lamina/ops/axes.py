@@ -6,21 +6,21 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lamina.tensor import Tensor
-
 Axis = int | Sequence[int] | None
 
 
-def axes_of(axis: Axis, x: Tensor, where: str) -> list[int]:
-    """The axes of x that are meant, each from 0 up; ValueError for one that x lacks."""
+def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
+    """The axes that are meant among `ndim`, each from 0 up; ValueError for one that there is not, and for one named twice."""
     if axis is None:
-        return list(range(x.ndim))
-    axes = axis if isinstance(axis, Iterable) else [axis]
-    return [axis_of(a, x.ndim, where) for a in axes]
+        return list(range(ndim))
+    axes = [axis_of(a, ndim, where) for a in (axis if isinstance(axis, Iterable) else [axis])]
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"[{where}] expected each axis once, got {axis}")
+    return axes
 
 
 def axis_of(axis: int, ndim: int, where: str) -> int:
     """One axis among `ndim`, from 0 up; ValueError for one that there is not."""
-    if not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
         raise ValueError(f"[{where}] expected an axis from {-ndim} to {ndim - 1}, got {axis}")
     return int(axis) % ndim

@@ -6,11 +6,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from lamina import checks
 from lamina.lift import make, operation
 from lamina.ops.axes import Axis, axes_of, axis_of
 from lamina.ops.elementwise import like
@@ -25,7 +27,7 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.sum([[1, 2], [3, 4]], axis=0)
     array([4, 6])
     """
-    return make("sum", [x], axes=axes_of(axis, x, "sum"), keepdims=keepdims)
+    return make("sum", [x], axes=axes_of(axis, x.ndim, "sum"), keepdims=keepdims)
 
 
 @operation(1)
@@ -37,7 +39,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.max([[1, 2], [3, 4]], axis=1)
     array([2, 4])
     """
-    return make("max", [x], axes=axes_of(axis, x, "max"), keepdims=keepdims)
+    return make("max", [x], axes=axes_of(axis, x.ndim, "max"), keepdims=keepdims)
 
 
 @operation(1)
@@ -49,7 +51,7 @@ def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.min([[1, 2], [3, 4]], axis=1)
     array([1, 3])
     """
-    return make("min", [x], axes=axes_of(axis, x, "min"), keepdims=keepdims)
+    return make("min", [x], axes=axes_of(axis, x.ndim, "min"), keepdims=keepdims)
 
 
 def _count(x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -70,7 +72,7 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([2., 3.])
     """
-    axes = axes_of(axis, x, "mean")
+    axes = axes_of(axis, x.ndim, "mean")
     return make("div", [make("sum", [x], axes=axes, keepdims=keepdims), _count(x, axes)])
 
 
@@ -81,12 +83,15 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -
     >>> lm.var([1.0, 3.0]), lm.var([1.0, 3.0], ddof=1)
     (array(1.), array(2.))
     """
-    axes = axes_of(axis, x, "var")
+    return _variance(x, axes_of(axis, x.ndim, "var"), keepdims, checks.number("var", "ddof", ddof))
+
+
+def _variance(x: Tensor, axes: list[int], keepdims: bool, ddof: float) -> Tensor:
     count = _count(x, axes)
     centre = make("div", [make("sum", [x], axes=axes, keepdims=True), count])
     distance = make("sub", [x, centre])
     total = make("sum", [make("mul", [distance, distance])], axes=axes, keepdims=keepdims)
-    return make("div", [total, make("sub", [count, like(float(ddof), count)]) if ddof else count])
+    return make("div", [total, make("sub", [count, like(ddof, count)]) if ddof else count])
 
 
 @operation(1)
@@ -96,7 +101,7 @@ def std(x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -
     >>> lm.std([[1.0, 3.0], [2.0, 6.0]], axis=1)
     array([1., 2.])
     """
-    return make("sqrt", [var(x, axis, keepdims, ddof)])
+    return make("sqrt", [_variance(x, axes_of(axis, x.ndim, "std"), keepdims, checks.number("std", "ddof", ddof))])
 
 
 @operation(1)
@@ -106,7 +111,7 @@ def norm(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.norm([3.0, 4.0])
     array(5.)
     """
-    axes = axes_of(axis, x, "norm")
+    axes = axes_of(axis, x.ndim, "norm")
     return make("sqrt", [make("sum", [make("mul", [x, x])], axes=axes, keepdims=keepdims)])
 
 
@@ -119,10 +124,9 @@ def size(x: Any, axis: Axis = None) -> Any:
     (12.0, 4.0)
     """
     if not isinstance(x, Tensor):
-        array = np.asarray(x)
-        axes = range(array.ndim) if axis is None else np.atleast_1d(np.asarray(axis))
-        return float(np.prod([array.shape[int(a)] for a in axes]))
-    return _count(x, axes_of(axis, x, "size"))
+        shape = np.shape(x)
+        return float(math.prod(shape[a] for a in axes_of(axis, len(shape), "size")))
+    return _count(x, axes_of(axis, x.ndim, "size"))
 
 
 def _along_last(x: Tensor, axis: int, where: str) -> tuple[Tensor, list[int] | None]:

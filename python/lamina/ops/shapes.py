@@ -54,7 +54,7 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
            [2, 5],
            [3, 6]])
     """
-    order = axes_of(axes, x, "transpose") if axes is not None else list(range(x.ndim))[::-1]
+    order = axes_of(axes, x.ndim, "transpose") if axes is not None else list(range(x.ndim))[::-1]
     return x if order == list(range(x.ndim)) else make("transpose", [x], axes=order)
 
 
@@ -87,7 +87,7 @@ def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
     >>> lm.squeeze([[1], [2]])
     array([1, 2])
     """
-    axes = [i for i, n in enumerate(x.shape) if isinstance(n, int) and n == 1] if axis is None else axes_of(axis, x, "squeeze")
+    axes = [i for i, n in enumerate(x.shape) if isinstance(n, int) and n == 1] if axis is None else axes_of(axis, x.ndim, "squeeze")
     for a in axes:
         if x.shape[a] != 1:
             raise ValueError(f"[squeeze] axis {a} of {x.shape} has more than one element")
@@ -102,7 +102,7 @@ def flip(x: Tensor, axis: Axis = None) -> Tensor:
     array([[3, 4],
            [1, 2]])
     """
-    flipped = set(axes_of(axis, x, "flip"))
+    flipped = set(axes_of(axis, x.ndim, "flip"))
     index = tuple(slice(None, None, -1) if i in flipped else slice(None) for i in range(x.ndim))
     return getitem(x, index)  # type: ignore[no-any-return]
 
