@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import doctest
+import errno
 import json
 import math
 
@@ -283,6 +284,15 @@ def test_csv_logger_leaves_another_file_alone(tmp_path):
     ):
         CSVLogger(path, append=True).on_fit_begin()
     assert path.read_text() == "x,y\n1,2\n"
+
+
+def test_csv_that_cannot_be_written_names_the_callback(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("lamina.files.os.replace", full)
+    with pytest.raises(OSError, match=r"\[CSVLogger .*log.csv\] expected to write .*No space left"):
+        CSVLogger(tmp_path / "log.csv").on_fit_begin()
 
 
 def test_csv_logger_resumed_drops_what_came_after_the_checkpoint(tmp_path):

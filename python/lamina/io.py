@@ -1,7 +1,8 @@
 """save and load: a safetensors file of weights, whose metadata is the graph as JSON. No pickle, nothing is ever executed.
 
 The tensors: every parameter under its own name; `~constant/0`, ... for arrays in the graph; `~optimizer/...` for the optimizer's
-state. The metadata, key "lamina": see `describe`. Files are replaced whole or not at all (`lamina.files`).
+state, `~random/...` for that of dropout and its like; `~extra/...` for what `fit` adds to a checkpoint. The metadata, key "lamina":
+see `lamina.blueprint`. Files are replaced whole or not at all (`lamina.files`).
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class CSVLogger(Callback):
         self._lines += 1
 
     def _replace(self, lines: list[str]) -> None:
-        replace_file(self.path, "".join(f"{line}\n" for line in lines).encode())
+        replace_file(self.path, "".join(f"{line}\n" for line in lines).encode(), "CSVLogger")
 
     def state(self) -> dict[str, Any]:
         return {"lines": self._lines}
