@@ -217,6 +217,11 @@ def test_tensors_without_gradient_and_without_a_value_say_so():
     net.layers[0].trainable = False
     texts = [t.text for t in picture(net, x, np.array([0, 2]))[0].labels]
     assert texts.count("frozen") == 2 and "skipped" not in texts
+    a = lm.Input(4)
+    head = lm.Dense(2)
+    head.trainable = False
+    two = lm.Model(a, [lm.Dense(2)(a), head(a)], seed=0).compile("mse", "sgd")
+    assert "frozen" not in {t.text for t in picture(two, x, [x[:, :2]] * 2)[0].labels}  # there stands the loss
     zero = lm.Sequential(lm.Dense(3, weight_init="zeros", bias_init="zeros"), seed=0).compile("mse", "sgd")
     texts = [t.text for t in picture(zero, data(), np.zeros((5, 3)))[0].labels]
     assert texts.count("all 0") == 7 and "±1" not in texts  # all but X

@@ -502,6 +502,17 @@ def test_flop_of_what_two_lines_say_are_counted_once():
     assert shared <= constants  # the optimizer's constants cost nothing and serve every update
 
 
+def test_a_norm_of_what_has_no_name_has_its_line():
+    """The gradient that it passes on is read once, and yet has a line of its own."""
+    a = lm.Input(5, 4)
+    mean = lm.mean(lm.LayerNorm()(lm.Dense(3)(a)), axis=1)
+    net = lm.Model(a, lm.Dense(2)(lm.LayerNorm()(mean)), seed=0).compile("mse", "sgd")
+    made = net.trace(np.random.default_rng(0).normal(size=(B, 5, 4)), data()[:, :2])
+    read, _ = lines_that_are_true(made, net)
+    assert {name for step in made for name in step.operands} <= {*made.names}
+    assert any(re.fullmatch(r"T₂ = \(dH₂ − mean dH₂ − H₂ ⊙ mean\(dH₂ ⊙ H₂\)\) / s₂", line) for line in read)
+
+
 def test_a_gradient_that_is_the_same_along_an_axis_has_its_line():
     a = lm.Input(5, 4)
     steps_ = lm.Model(a, lm.Dense(2)(lm.mean(lm.Dense(3, "tanh")(a), axis=1)), seed=0).compile("mse", "sgd")

@@ -265,6 +265,15 @@ def test_the_title_has_the_sizes_in_the_order_in_which_layers_run():
         assert net.trace(X).about["title"] == title
 
 
+def test_an_input_that_nothing_reads_has_its_values():
+    a, b = lm.Input(3), lm.Input(2)
+    net = lm.Model([a, b], lm.Dense(2)(a), seed=0).compile("mse", "sgd")
+    x = [np.ones((2, 3)), np.full((2, 2), 7.0)]
+    for y in (np.ones((2, 2)), None):
+        np.testing.assert_array_equal(net.trace(x, y)["X2"], x[1])
+        picture(net, x, y)
+
+
 def test_a_skip_written_as_a_sum_is_no_stack_of_layers():
     x = lm.Input(3)
     h = lm.Dense(3, "tanh")(x)

@@ -159,12 +159,14 @@ def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace,
     """Row C, with its arrows."""
     middle = top + UNDER + height / 2
     theme = canvas.theme
+    last, _ = _start(items, trace)
     for item in items:
         if not isinstance(item, Block):
             continue
         item.under = Box(item.box.x, middle - item.box.h / 2, item.box.w, item.box.h)
         if item.gradient is None:
-            if why := _why_none(item, trace):
+            why = _why_none(item, trace)
+            if why and last is not None and item.box.x < last.box.x:  # right of it the loss stands
                 canvas.rect(item.under, "none", theme.edge, extra=' stroke-dasharray="4 3"')
                 canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16, fill=theme.muted)
                 canvas.text(item.under.cx, item.under.bottom + 16, why, 12, anchor="middle", fill=theme.muted)

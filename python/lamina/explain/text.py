@@ -113,7 +113,8 @@ def _after_backward(trace: Trace, check: Check | None, level: str) -> list[str]:
         out.append(f"    (frozen, without gradient and update: {', '.join(frozen)})")
     if check is not None and level != "shapes":
         where = f"{_pretty(trace, check.name)}[{','.join(str(i + 1) for i in check.at)}]"
-        verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)} (a kink nearby?)"
+        why = "a kink nearby" if trace.about["dtype"] == "float64" else "a kink nearby, or float32's rounding"
+        verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)} ({why}?)"
         out.append(f"    check: {where} = {number(check.gradient, 6)}   finite difference {number(check.difference, 6)} {verdict}")
     return out
 

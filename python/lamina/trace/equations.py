@@ -48,6 +48,7 @@ class Writing:
         self.readers: dict[int, set[int]] = {}  # serial of a node -> those of the shown nodes that read it
         self.turned: set[int] = set()  # serials of what somebody reads transposed
         self.always: set[int] = set()  # serials of nodes that are written out wherever they are read
+        self.never: set[int] = set()  # of those that have a line of another form
         self._inside: dict[int, bool] = {}
         self._terms: dict[int, Term] = {}
         for node in symbols.graph.nodes.values():
@@ -77,7 +78,7 @@ class Writing:
 
     def _fits_inside(self, node: core.Node) -> bool:
         symbols, graph = self.symbols, self.symbols.graph
-        if node.serial in symbols.of or node.serial in symbols.hidden or not symbols.shown(node):
+        if node.serial in symbols.of or node.serial in self.never or node.serial in symbols.hidden or not symbols.shown(node):
             return False
         if node.serial in self.always or self._rows(node) or self._of_sizes(node) or self._error(node):
             return True

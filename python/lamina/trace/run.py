@@ -55,11 +55,11 @@ def unchanged(model: Model) -> Iterator[None]:
 
 
 def values_of(graph: StepGraph, arrays: list[Array]) -> dict[int, Array]:
-    """The value of every node, computed by the core."""
+    """The value of every node, computed by the core; and of every input, also of one that nothing reads."""
     nodes = [node for node in graph.ordered() if node.op not in EFFECTS]
     inputs = [t.node for t in (*graph.inputs, *graph.targets, *graph.weight)]
     results = core.Program(inputs, nodes, [], graph.training).run(arrays)
-    return {node.serial: np.asarray(value) for node, value in zip(nodes, results, strict=True)}
+    return {node.serial: np.asarray(value) for node, value in zip([*inputs, *nodes], [*arrays, *results], strict=True)}
 
 
 def measure(graph: StepGraph, batch: Data, targets: tuple[Target, ...], repeats: int | None) -> Measured:

@@ -47,6 +47,7 @@ class Writer:
         self.muon = type(graph.model.optimizer) is Muon
         self.writing = Writing(self.symbols)
         self.writing.always |= {norm.centered.serial for norm in self.symbols.norms}
+        self.writing.never |= set(self.norms)
 
     def write(self) -> None:
         """All sections."""
