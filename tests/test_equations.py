@@ -183,7 +183,7 @@ def lines_that_are_true(made, net, weight=None, y=None):
     values["B"] = float(made.about["batch"])
     if weight is not None:
         values["s"] = weight[:, None]
-    target_ = values.get("Y", values.get("y", values.get("Y1")))
+    target_ = values.get("y", values.get("Y", values.get("Y1")))
     values["k"] = np.isfinite(target_) * 1.0
     if "y" in made.sources:
         values["k"] = (target_ != 2)[:, None] * 1.0
@@ -500,6 +500,12 @@ def test_flop_of_what_two_lines_say_are_counted_once():
     shared = {s for s in serials if serials.count(s) > 1}
     constants = {effect.inputs[2].serial for effect in made.detail["graph"].effects}
     assert shared <= constants  # the optimizer's constants cost nothing and serve every update
+
+
+def test_the_rows_of_class_numbers_have_their_name():
+    net, x, y = CASES["heads"]()
+    np.testing.assert_array_equal(net.trace(x, y)["Y2"], np.eye(3)[y["kind"]])
+    assert net.trace(x, y).sources["Y2"]["kind"] == "input" and net.trace(x).names.count("Y2") == 0
 
 
 def test_a_norm_of_what_has_no_name_has_its_line():

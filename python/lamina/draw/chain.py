@@ -178,8 +178,8 @@ def _target(trace: Trace, step: Step, part: list[Step]) -> list[Item]:
     name = targets(trace).get(out, "")
     if not name or (step.name == out and any(s.kind == "probabilities" and s.operands[0] == out for s in part)):
         return []
-    values = trace[name] if name.startswith("Y") else _one_hot(trace, f"Y{name[1:]}")
-    return [] if values is None else [Sign("vs"), Block(Sym("Y", name[1:]), values, kind="target")]
+    shown = f"Y{name[1:]}"
+    return [Sign("vs"), Block(Sym("Y", name[1:]), trace[shown], kind="target")] if shown in trace else []
 
 
 def _inputs(trace: Trace) -> list[str]:
@@ -237,11 +237,6 @@ def _dense(trace: Trace, step: Step) -> list[Item]:
         b = symbols[2]
         out += [Sign("+"), Block(b, trace[b.plain], _gradient(trace, b.plain), None, "bias")]
     return [*out, Sign("="), _block(trace, step)]
-
-
-def _one_hot(trace: Trace, name: str) -> Array | None:
-    names = trace.detail["symbols"]
-    return next((v for serial, v in trace.detail["values"].items() if names.get(serial) == name), None)
 
 
 def layers(trace: Trace) -> list[Layer]:

@@ -51,7 +51,7 @@ class Folded:
             symbols.give(self.probability, Sym("P", self.index))
         for node in self.members:
             if node.op == "one_hot":
-                symbols.give(node, Sym("Y", self.index))
+                symbols.source(node, Sym("Y", self.index))
         if self.slope is not None and self.slope == self.graph.gradients.get(self.pred.serial):
             symbols.give(self.slope, symbols.of[self.pred.serial].d if self.pred.serial in symbols.of else Sym("Z").d)
 
