@@ -247,6 +247,16 @@ def test_an_arrow_comes_from_each_gradient_that_is_added():
     assert ways(nested, x, [x[:, :3], y["flags"]])["dZ1"] == ({"Z2"}, ())
 
 
+def test_no_arrow_leads_from_one_branch_into_another():
+    """Where the gradients of two branches stand side by side: the loss's arrow alone points to the left."""
+    a = lm.Input(6)
+    h = lm.Dense(4, "tanh")(lm.Dense(4, "tanh")(a))
+    heads = [lm.Dense(1)(h), lm.Dense(1)(lm.Lambda(lambda t: lm.exp(-t))(h)), lm.Dense(1)(h)]
+    canvas, _ = picture(lm.Model(a, heads, seed=0).compile("mse", "sgd"), data(), [data()[:, :1]] * 3)
+    assert {"dZ₃", "dA₂", "dZ₅"} <= {t.text for t in canvas.labels}  # the second one makes others, but not the first one
+    assert sum("l7 -4v8z" in part for part in canvas.parts) == 1
+
+
 def test_weights_that_meet_positions_have_arrows_and_their_letters_are_said():
     net, x, y = CASES["sequence"]()
     texts = [t.text for t in picture(net, x, y)[0].labels]

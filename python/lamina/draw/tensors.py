@@ -269,12 +269,13 @@ def _free(ends: list[float], wide: float) -> float:
 
 
 def _plain_arrows(canvas: Canvas, items: list[Item], ways: list[Route], y: float) -> None:
-    """Between two neighbours, where several operations lead from one gradient to the other."""
+    """Between two values with an arrow between them, where several operations lead from one gradient to the other."""
     reached = {id(way.target) for way in ways}
-    blocks = [item for item in items if isinstance(item, Block) and item.gradient is not None]
-    for left, right in zip(blocks, blocks[1:], strict=False):
-        gap = right.under.x - left.under.right
-        if id(left) not in reached and {left.kind, right.kind} == {"value"} and 30 < gap < 2 * ARROW + 20:
+    for left, sign, right in zip(items, items[1:], items[2:], strict=False):
+        if not (isinstance(left, Block) and isinstance(sign, Sign) and isinstance(right, Block)):
+            continue
+        flows = sign.arrow and left.gradient is not None and right.gradient is not None
+        if flows and left.kind == right.kind == "value" and id(left) not in reached:
             d = f"M{right.under.x - 8:.1f} {y:.1f}H{left.under.right + 15:.1f}"
             arrow(canvas, d, (left.under.right + 8, y), "left", canvas.theme.muted, dashed=True)
 
