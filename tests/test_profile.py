@@ -163,7 +163,7 @@ def test_the_command_says_what_is_wrong(stored):
     np.savez(stored / "objects.npz", x=np.array([None]))
     (stored / "empty.npz").touch()
     (stored / "cut.npz").write_bytes((stored / "data.npz").read_bytes()[:500])
-    said = {"other.npz": "expected arrays x and y", "array.npy": "npz", "none.npz": "none.npz"}
+    said = {"other.npz": "expected arrays x and y", "array.npy": "npz", "none.npz": "none.npz] expected a file that can be read"}
     said |= dict.fromkeys(["objects.npz", "empty.npz", "cut.npz", "net.safetensors"], "[profile] expected arrays of numbers in")
     for data, words in said.items():
         done = command(stored / "net.safetensors", stored / data)
