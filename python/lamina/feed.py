@@ -14,9 +14,8 @@ from lamina import data
 from lamina.arrays import as_array, check_finite, check_integers, check_shape, column_names
 from lamina.data import Data, Spec
 from lamina.layers import Embedding, Layer
-from lamina.losses.base import shown
 from lamina.programs import Target
-from lamina.tensor import FLOATS, Tensor, check_once
+from lamina.tensor import FLOATS, Tensor, check_once, shown
 
 if TYPE_CHECKING:
     from lamina.model import Model

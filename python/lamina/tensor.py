@@ -436,6 +436,11 @@ def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
     return array
 
 
+def shown(shape: Sequence[Any]) -> str:
+    """A shape as it is written in errors: (B, 3)."""
+    return f"({', '.join(str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
+
+
 def lengths(shape: Any, where: str) -> tuple[Any, ...]:
     """The lengths of a shape; what each of them may be is for the operation to say."""
     if isinstance(shape, (str, bytes, Mapping)) or not isinstance(shape, Iterable):

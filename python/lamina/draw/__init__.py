@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import checks
 from lamina.draw import footer, render
-from lamina.draw.canvas import Box, Canvas
+from lamina.draw.canvas import Box, Canvas, cut
 from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import network
@@ -82,7 +82,7 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
         below = top + HEAD + height + LABELS + 24
         footer.heading(canvas, Box(MARGIN, below, wide, 0), "C  BACKWARD: under each tensor its gradient, in the same shape")
         if said := meanings(items, ways, made):
-            right = footer.cut(said, 12, wide - 500)  # of the heading
+            right = cut(said, 12, wide - 500)  # of the heading
             canvas.text(WIDTH - MARGIN, below + 4, right, 12, anchor="end", fill=canvas.theme.muted)
         backward(canvas, items, ways, made, below, height)
     if small:
@@ -113,7 +113,7 @@ def _fitted(items: list[Item], made: Trace, wide: float) -> float:
 
 def _header(canvas: Canvas, made: Trace) -> None:
     about = made.about
-    heading = footer.cut(about["title"], 26, WIDTH - 2 * MARGIN - 420, bold=True)  # left of the legend
+    heading = cut(about["title"], 26, WIDTH - 2 * MARGIN - 420, bold=True)  # left of the legend
     canvas.text(MARGIN, 44, heading, 26, bold=True)
     facts = [
         f"{about['parameters']:,} parameters",
@@ -121,7 +121,7 @@ def _header(canvas: Canvas, made: Trace) -> None:
         *([about["optimizer"]] if about["optimizer"] else []),
         f"batch of {about['batch']}",
     ]
-    line = footer.cut("  ·  ".join(facts), 13, WIDTH - 2 * MARGIN - 200)  # left of the legend
+    line = cut("  ·  ".join(facts), 13, WIDTH - 2 * MARGIN - 200)  # left of the legend
     canvas.text(MARGIN, 64, line, 13, fill=canvas.theme.muted)
     footer.legend(canvas, WIDTH - MARGIN, 28)
 

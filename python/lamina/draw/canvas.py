@@ -180,6 +180,17 @@ class Canvas:
         )
 
 
+def cut(text: str, size: float, limit: float, *, bold: bool = False) -> str:
+    """The text, its end left out where it is wider than `limit`.
+
+    >>> cut("a long line of text", 13, 60)
+    'a long l...'
+    """
+    while width(text, size, bold) > limit and len(text) > 8:
+        text = text[:-5] + "..."
+    return text
+
+
 def any_small(equation: Equation) -> bool:
     """Whether it has subscripts or transposes."""
     return any(isinstance(p, Sym) and (p.sub or p.transposed) for p in equation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lamina.curves import ticks
-from lamina.draw.canvas import Box, Canvas, equation_width, width
+from lamina.draw.canvas import Box, Canvas, cut, equation_width
 from lamina.history import History
 from lamina.notation import Equation, number
 from lamina.trace import Trace
@@ -18,7 +18,7 @@ def update(canvas: Canvas, area: Box, trace: Trace) -> None:
         why = "the optimizer takes all data at once" if trace.loss else "no target was given: a prediction changes nothing"
         canvas.text(area.x, area.y + 30, why, 13, fill=canvas.theme.muted)
         return
-    lines: list[Equation] = [(f"{target} ← {formula.replace('·', ' ')}",) for target, formula in trace.rule.lines]
+    lines: list[Equation] = [(line,) for line in trace.rule.written]
     if not lines:
         lines = [step.equation for step in trace.update if step.kind == "update"][:3]
     lines = _joined([line for line in lines if equation_width(line, 12.0) <= area.w], area.w)  # what is longer, explain() says
@@ -26,8 +26,7 @@ def update(canvas: Canvas, area: Box, trace: Trace) -> None:
     size = max(12.0, min(size, size * area.w / max(equation_width(line, size) for line in lines))) if lines else size
     for k, line in enumerate(lines[:6]):
         canvas.equation(area.x, area.y + 28 + pitch * k, line, size, anchor="start")
-    numbers = ",  ".join(f"{letter} = {number(value)}" for letter, value in trace.rule.numbers.items())
-    canvas.text(area.x, area.y + 30 + pitch * len(lines[:6]), numbers, 12, fill=canvas.theme.muted)
+    canvas.text(area.x, area.y + 30 + pitch * len(lines[:6]), ",  ".join(trace.rule.settings), 12, fill=canvas.theme.muted)
 
 
 def _joined(lines: list[Equation], limit: float) -> list[Equation]:
@@ -106,17 +105,6 @@ def _time(micro: float) -> str:
             return f"{number(micro, 3)} {unit}"
         micro /= 1000
     return f"{number(micro, 3)} s"
-
-
-def cut(text: str, size: float, limit: float, *, bold: bool = False) -> str:
-    """The text, its end left out where it is wider than `limit`.
-
-    >>> cut("a long line of text", 13, 60)
-    'a long l...'
-    """
-    while width(text, size, bold) > limit and len(text) > 8:
-        text = text[:-5] + "..."
-    return text
 
 
 def legend(canvas: Canvas, right: float, y: float) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from lamina.draw.canvas import Box, Canvas, width
-from lamina.losses.base import shown
+from lamina.draw.canvas import Box, Canvas, cut
+from lamina.tensor import shown
 from lamina.trace import Trace
 from lamina.wiring import calls_of, nodes_of
 
@@ -91,7 +91,7 @@ def _box(canvas: Canvas, box: Box, lines: tuple[str, ...]) -> None:
     canvas.rect(box, canvas.theme.panel, canvas.theme.edge, 6)
     for k, line in enumerate(lines):
         y = box.cy + 5 + (k - (len(lines) - 1) / 2) * 17
-        canvas.text(box.cx, y, _fitted(line, 13 - k, box.w - 10), 13 - k, anchor="middle", fill=canvas.theme.muted if k else None)
+        canvas.text(box.cx, y, cut(line, 13 - k, box.w - 10), 13 - k, anchor="middle", fill=canvas.theme.muted if k else None)
 
 
 def _origin(node: Any, makers: dict[int, Any], inputs: dict[int, Any]) -> list[int]:
@@ -155,9 +155,3 @@ def _columns(level: dict[Key, int], lines: list[list[Key]]) -> dict[int, list[Ke
         columns[k].sort(key=lambda key: sum(height[b] for b in before[key]) / max(len(before[key]), 1))
         height |= {key: i - (len(columns[k]) - 1) / 2 for i, key in enumerate(columns[k])}
     return columns
-
-
-def _fitted(text: str, size: float, limit: float) -> str:
-    while width(text, size) > limit and len(text) > 6:
-        text = text[:-4] + "..."
-    return text

@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from lamina import notation
 from lamina.explain.notes import note, shapes_of
 from lamina.notation import Equation, Sym
 from lamina.trace import Trace, outline
@@ -39,9 +38,7 @@ def table(trace: Trace) -> str:
             name = section if rule is None else f"update by {escape(rule.title)}"
             rows.append(f'<th colspan="{len(heads)}" style="{CELL}">{name}</th>')
         if rule is not None:
-            lines = [f"{target} ← {formula.replace('·', ' ')}" for target, formula in rule.lines]
-            numbers = ",  ".join(f"{letter} = {notation.number(value)}" for letter, value in rule.numbers.items())
-            said = "<br>".join(escape(line) for line in [*lines, numbers] if line)
+            said = "<br>".join(escape(line) for line in [*rule.written, ",  ".join(rule.settings)] if line)
             rows.append(f'<td></td><td colspan="{len(heads) - 1}" style="{CELL}">{said}</td>')
         for step in steps:
             cells = (
@@ -52,7 +49,7 @@ def table(trace: Trace) -> str:
                 escape(note(trace, step)),
             )
             rows.append("".join(f'<td style="{style}">{cell}</td>' for cell, style in zip(cells, styles, strict=False)))
-    title = escape(notation.text((trace.about["title"],)))
+    title = escape(trace.about["title"])
     return f"<table><caption>{title}</caption>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 

@@ -47,8 +47,7 @@ def _rule(trace: Trace) -> list[str]:
     if trace.rule is None or not trace.rule.lines:
         return []
     lines = [notation.latex((f"{target} ← {formula}",)) for target, formula in trace.rule.lines]
-    values = (notation.latex((f"{letter} = {notation.number(value)}",)) for letter, value in trace.rule.numbers.items())
-    numbers = r", \quad ".join(values)
+    numbers = r", \quad ".join(notation.latex((setting,)) for setting in trace.rule.settings)
     given = [rf"\noindent with ${numbers}$\par"] if numbers else []
     return [r"\begin{gather*}", " \\\\\n".join(lines), r"\end{gather*}", *given]
 

@@ -10,7 +10,7 @@ from lamina import notation
 from lamina.explain.check import Check
 from lamina.explain.notes import element, note, reason, shapes_of
 from lamina.notation import in_formula, number
-from lamina.trace import Rule, Step, Trace
+from lamina.trace import Step, Trace
 from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
@@ -51,7 +51,7 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
             out += _after_backward(trace, check, level)
     if trace.backward and not trace.update:
         out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program", *_rule(trace, "shapes")]
-        out += [f"    {_numbers(trace.rule)}"] if trace.rule is not None and trace.rule.numbers else []
+        out += [f"    {'  '.join(trace.rule.settings)}"] if trace.rule is not None and trace.rule.numbers else []
     return plain("\n".join([*out, *_program(trace, level)]))
 
 
@@ -77,17 +77,13 @@ def _head(trace: Trace, section: str, head: str, widths: list[int], level: str) 
         rule = trace.rule
         if rule is None:
             return head
-        return f"{head}  {rule.title}  {_numbers(rule)}"
+        return f"{head}  {rule.title}  {'  '.join(rule.settings)}"
     if section == "backward":
         return f"{head} (the chain rule, from the last line to the first)"
     if section == "loss":
         return head
     line = f"{head:<{widths[0]}}  {'shapes':<{widths[1]}}  {'FLOP':>{widths[2]}}"
     return line + ("  values" if level != "shapes" else "")
-
-
-def _numbers(rule: Rule) -> str:
-    return "  ".join(f"{letter} = {number(value)}" for letter, value in rule.numbers.items())
 
 
 def _flops(step: Step) -> str:
@@ -129,7 +125,7 @@ def _rule(trace: Trace, level: str) -> list[str]:
     rule = trace.rule
     if rule is None:
         return []
-    out = [f"    {target} ← {formula.replace('·', ' ')}" for target, formula in rule.lines]
+    out = [f"    {line}" for line in rule.written]
     if level != "shapes":
         out += _plugged(trace)
     return out

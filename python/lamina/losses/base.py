@@ -10,7 +10,7 @@ import numpy as np
 from lamina import checks, ops
 from lamina.config import Configured
 from lamina.lift import as_array
-from lamina.tensor import Tensor
+from lamina.tensor import Tensor, shown
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place
@@ -225,11 +225,6 @@ def fits(shape: Shape, expected: Shape) -> bool:
     """Whether two shapes agree in all axes after the batch that are known, and the batch axes where both are."""
     known = ((a, b) for a, b in zip(shape, expected, strict=False) if isinstance(a, int) and isinstance(b, int))
     return len(shape) == len(expected) and all(a == b for a, b in known)
-
-
-def shown(shape: Shape) -> str:
-    """A shape as it is written in errors: (B, 3)."""
-    return f"({', '.join(str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
 
 
 def remedy(shape: Shape, expected: Shape) -> str:

@@ -86,6 +86,16 @@ class Rule:
     before: dict[str, float] = field(default_factory=dict)  # letter -> what the rule carries from step to step
     now: dict[str, float] = field(default_factory=dict)  # letter -> what this step makes of it
 
+    @property
+    def written(self) -> list[str]:
+        """The lines as they are read: w ← w − lr g."""
+        return [f"{target} ← {formula.replace('·', ' ')}" for target, formula in self.lines]
+
+    @property
+    def settings(self) -> list[str]:
+        """The hyper-parameters as they are read: lr = .001."""
+        return [f"{letter} = {notation.number(value)}" for letter, value in self.numbers.items()]
+
 
 class Trace:
     """One step of training (or, without y, one prediction), line by line, with the values that the core computed.
