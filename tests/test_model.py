@@ -194,6 +194,14 @@ def test_names_count_by_class():
     assert [layer.name for layer in net.layers] == ["dense_1", "batch_norm_1", "dense_2", "batch_norm_2", "layer_norm_1"]
 
 
+def test_layers_stand_in_the_order_in_which_they_run():
+    """Masks of dropout, which need no input, included."""
+    x = lm.Input(4)
+    net = lm.Model(x, lm.Dense(2)(lm.Dropout(0.2)(lm.LayerNorm()(lm.Dropout(0.5)(lm.Dense(3)(x))))), seed=0)
+    assert [layer.name for layer in net.layers] == ["dense_1", "dropout_1", "layer_norm_1", "dropout_2", "dense_2"]
+    assert [layer.p for layer in net.layers if isinstance(layer, lm.Dropout)] == [0.5, 0.2]
+
+
 def test_names_of_ones_own_stay_and_are_unique():
     net = lm.Sequential(lm.Dense(4).named("head"), lm.Dense(2)).build(2)
     assert list(net.parameters) == ["head.weight", "head.bias", "dense_1.weight", "dense_1.bias"]

@@ -17,9 +17,13 @@ def nodes_of(outputs: Iterable[Tensor]) -> list[core.Node]:
 
 
 def calls_of(nodes: Sequence[core.Node]) -> list[Any]:
-    """The layer calls in the order in which they run."""
-    calls: dict[int, Any] = {}
+    """The layer calls in the order in which they run: that of what is made from an input. A mask of Dropout waits for nothing."""
+    fed: set[int] = set()
     for node in nodes:
+        if node.op == "input" or any(below.serial in fed for below in node.inputs):
+            fed.add(node.serial)
+    calls: dict[int, Any] = {}
+    for node in sorted(nodes, key=lambda node: node.serial not in fed):
         if node.scope is not None:
             calls.setdefault(id(node.scope), node.scope)
     return list(calls.values())
