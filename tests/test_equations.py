@@ -502,6 +502,18 @@ def test_flop_of_what_two_lines_say_are_counted_once():
     assert shared <= constants  # the optimizer's constants cost nothing and serve every update
 
 
+def test_what_is_skipped_is_the_whole_gradient():
+    """Of an input that several layers read; where something else reads it too, its gradient has no line to tell."""
+    a = lm.Input(FEATURES)
+    heads = [lm.Dense(2)(a), lm.Dense(3)(a)]
+    net = lm.Model(a, heads, seed=0).compile("mse", "sgd")
+    made = net.trace(data(), [data()[:, :2], data()[:, :3]])
+    (skipped,) = made.skipped
+    assert text(skipped["equation"]) == "dX = dZ₁ W₁ᵀ + dZ₂ W₂ᵀ" and skipped["flops"] == 2 * B * FEATURES * 5 + B * FEATURES
+    with_sum = lm.Model(a, lm.Dense(FEATURES)(a) + a, seed=0).compile("mse", "sgd")
+    assert with_sum.trace(data(), data()).skipped == []
+
+
 def test_the_rows_of_class_numbers_have_their_name():
     net, x, y = CASES["heads"]()
     np.testing.assert_array_equal(net.trace(x, y)["Y2"], np.eye(3)[y["kind"]])

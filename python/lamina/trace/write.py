@@ -9,7 +9,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.layers import Dense
-from lamina.notation import Equation, Sym, number
+from lamina.notation import Equation, Part, Sym, number
 from lamina.optim import Muon
 from lamina.trace import cost
 from lamina.trace.equations import ROWS_SAID, Term, Writing, of_rows
@@ -253,14 +253,25 @@ class Writer:
         return found
 
     def _skipped(self) -> None:
-        """The gradient of the input, which nothing needs: what is saved."""
+        """The gradients of inputs that dense layers alone read: nothing needs them, and that is saved."""
+        graph, of = self.graph, self.symbols.of
+        found: dict[int, list[tuple[core.Node, core.Node]]] = {}  # serial of an input -> (product, Z) of each layer
         for _, _, product, z in self.symbols.dense:
-            x = self.graph.real(product.inputs[0])
-            if x.op == "input" and self.graph.gradients and z.serial in self.graph.gradients:
-                dx, dz, w = self.symbols.of[x.serial].d, self.symbols.of[z.serial].d, self.symbols.ref(product.inputs[1])
-                equation: Equation = (dx, " = ", dz, " ", w.T if isinstance(w, Sym) else w)
-                m, k = self._shape(x)[0], math.prod(self._shape(x)[1:])
-                self.trace.skipped.append({"equation": equation, "flops": 2 * m * k * self._shape(z)[-1]})
+            x = graph.real(product.inputs[0])
+            if x.op == "input" and z.serial in graph.gradients:
+                found.setdefault(x.serial, []).append((product, z))
+        for serial, dense in found.items():
+            x = graph.nodes[serial]
+            readers = {n.serial for n in graph.ordered("forward") if any(graph.real(i) == x for i in n.inputs)}
+            if readers != {product.serial for product, _ in dense}:  # what else comes back is in no line
+                continue
+            terms: list[Part] = []
+            for product, z in dense:
+                w = self.symbols.ref(product.inputs[1])
+                terms += [" + " if terms else " = ", of[z.serial].d, " ", w.T if isinstance(w, Sym) else w]
+            size = math.prod(self._shape(x))
+            flops = sum(2 * size * self._shape(z)[-1] for _, z in dense) + (len(dense) - 1) * size
+            self.trace.skipped.append({"equation": (of[serial].d, *terms), "flops": flops})
 
     def _parameters_first(self) -> None:
         """Gradients of parameters follow the line that they need: dZ2, dW2, db2, then dA1."""
