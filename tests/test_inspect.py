@@ -23,6 +23,14 @@ def test_figures_by_hand():
     assert set(seen.activations) == {"Z1", "A1", "Z2"}
 
 
+def test_frozen_weights_are_among_the_weights():
+    net = small()
+    net.layers[0].trainable = False
+    seen = net.inspect(X, Y)
+    assert set(seen.weights) == {"W1", "b1", "W2", "b2"} and set(seen.gradients) >= {"W2", "b2"} and "W1" not in seen.gradients
+    assert np.isnan(seen["W1"].gradient_norm) and np.isnan(seen["W1"].update_ratio)
+
+
 def test_dead_neurons_and_saturation():
     net = lm.Sequential(lm.Dense(4, "relu"), lm.Dense(2, "tanh"), seed=0).build(6).compile("mse", "sgd")
     net.parameters["dense_1.bias"] = np.array([-100.0, 0, 0, 0], "float32")

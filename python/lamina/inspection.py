@@ -61,7 +61,8 @@ class Inspection(Named[Statistics]):
 
     def __init__(self, made: Trace) -> None:
         self.trace = made
-        parameters = [name for name, source in made.sources.items() if source["kind"] == "parameter"]
+        weights = {name for name, p in made.model.wiring.parameters.items() if p.is_weight}  # frozen ones, too
+        parameters = [name for name, source in made.sources.items() if source["kind"] != "input" and source["full_name"] in weights]
         values = [step.name for step in made.forward]
         self.weights = {name: made[name] for name in parameters}
         self.activations = {name: made[name] for name in values if made[name].dtype.kind == "f"}
