@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,10 +219,24 @@ def test_latex_compiles_by_pdflatex_where_there_is_one(case, tmp_path):
     net, x, y = CASES[case]()
     document = net.explain(x, y, level="derive", format="latex")
     compiles(document)
+    by_pdflatex(document, tmp_path)
+
+
+def test_latex_of_names_of_the_users(tmp_path):
+    x = lm.Input(4)
+    h = lm.Lambda(lambda t: t**2).named("größe_100%_<b>&\\x{y}~^#$")(lm.Dense(3)(x))
+    h = lm.Lambda(lambda t: 2 * t).named("ö")(lm.Lambda(lambda t: t + 1).named("with spaces")(h))
+    net = lm.Model(x, {"π 漢": 2 * lm.Dense(2)(h)}, seed=0).compile("mse", "sgd")
+    document = net.explain(np.ones((2, 4)), np.ones((2, 2)), level="derive", format="latex")
+    assert r"\textit{with spaces}" in document and r"\textit{ö}" in document and r"\textit{$\pi$ ?}" in document
+    by_pdflatex(document, tmp_path)
+
+
+def by_pdflatex(document: str, folder: Path) -> None:
     if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex was not found: only the checks of compiles() ran")
-    (tmp_path / "net.tex").write_text(document)
-    run = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "net.tex"], cwd=tmp_path, capture_output=True)
+        pytest.skip("pdflatex was not found: only the text was looked at")
+    (folder / "net.tex").write_text(document, encoding="utf-8")
+    run = subprocess.run(["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "net.tex"], cwd=folder, capture_output=True)
     assert run.returncode == 0, run.stdout[-2000:]
 
 
@@ -249,7 +264,7 @@ def compiles(document: str) -> None:
     known = {
         "documentclass", "usepackage", "allowdisplaybreaks", "begin", "end", "section", "subsection", "noindent", "par",
         "text", "quad",
-        "mathrm", "mathit", "mathsf", "operatorname", "odot", "cdot", "times", "leftarrow", "rightarrow", "textstyle", "sum",
+        "mathrm", "textit", "mathsf", "operatorname", "odot", "cdot", "times", "leftarrow", "rightarrow", "textstyle", "sum",
         "sigma",
         "partial", "Delta", "beta", "varepsilon", "rho", "alpha", "eta", "mu", "ge", "le", "ne", "Vert", "ldots", "prime", "tau",
         "tag", "sqrt", "gamma", "psi", "Pi", "backslash", "textbackslash", "textasciitilde", "textasciicircum", "sim",

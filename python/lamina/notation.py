@@ -6,6 +6,7 @@ An equation is a tuple of parts: a `Sym` (a matrix with its index, perhaps trans
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,7 +99,8 @@ class Sym(NamedTuple):
         r"""\mathrm{d}W_{1}^{\mathsf T}"""
         primes = self.name.count("′") * "'"
         name = self.name.replace("′", "")
-        body = rf"\{GREEK[name]}" if name in GREEK else name if len(name) == 1 else rf"\mathit{{{_escape(name)}}}"
+        letter = len(name) == 1 and name.isascii()
+        body = rf"\{GREEK[name]}" if name in GREEK else name if letter else rf"\textit{{{escape_text(name)}}}"
         sub = f"_{{{self.sub}}}" if self.sub else ""
         mark = rf"^{{{primes and primes.replace(chr(39), chr(92) + 'prime ')}{chr(92) + 'mathsf T' if self.transposed else ''}}}"
         return (r"\mathrm{d}" if self.gradient else "") + body + sub + (mark if primes or self.transposed else "")
@@ -186,8 +188,14 @@ def escape_text(plain: str) -> str:
     """Plain text for LaTeX outside of math mode."""
     table = {**ESCAPES, "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     table |= {c: f"${c}$" for c in "<>|"}  # in text fonts these are other signs
-    out = "".join(table.get(c, f"${SIGNS[c][1].strip()}$" if c in SIGNS and c != "−" else c) for c in plain)
-    return out.replace("−", "$-$")
+    table |= {c: f"${sign.strip()}$" for c, (_, sign) in SIGNS.items()}
+    return "".join(table.get(c, c) if c in table or c < "\u0180" else _greek(c) for c in plain)  # below: accents, which LaTeX has
+
+
+def _greek(c: str) -> str:
+    """A small Greek letter as LaTeX calls it; of another sign, which pdfLaTeX lacks, a question mark."""
+    name = unicodedata.name(c, "").removeprefix("GREEK SMALL LETTER ").lower().replace("lamda", "lambda")
+    return rf"$\{name}$" if "α" <= c <= "ω" and name.isalpha() and name != "omicron" else "?"
 
 
 def number(value: Any, digits: int = 4) -> str:
