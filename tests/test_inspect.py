@@ -31,6 +31,12 @@ def test_frozen_weights_are_among_the_weights():
     assert np.isnan(seen["W1"].gradient_norm) and np.isnan(seen["W1"].update_ratio)
 
 
+def test_a_layer_called_by_a_letter_and_a_number_has_its_gradient():
+    net = lm.Sequential(lm.Dense(3), lm.Lambda(lambda t: t**2).named("h1"), lm.Dense(2), seed=0).compile("mse", "sgd")
+    made = net.trace(data(), data()[:, :2])
+    assert {"h1", "dh1"} <= {*made.names} and net.inspect(data(), data()[:, :2])["h1"].gradient_norm > 0
+
+
 def test_dead_neurons_and_saturation():
     net = lm.Sequential(lm.Dense(4, "relu"), lm.Dense(2, "tanh"), seed=0).build(6).compile("mse", "sgd")
     net.parameters["dense_1.bias"] = np.array([-100.0, 0, 0, 0], "float32")

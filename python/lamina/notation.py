@@ -84,8 +84,8 @@ class Sym(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """What marks a gradient: d before a letter, d_ before a longer name."""
-        return "" if not self.gradient else "d" if len(self.name.rstrip("′")) == 1 else "d_"
+        """What marks a gradient: d before a letter, which may have a number, d_ before a longer name."""
+        return "" if not self.gradient else "d" if len(self.name.rstrip("0123456789′")) == 1 else "d_"
 
     def unicode(self) -> str:
         """dW₁ᵀ"""

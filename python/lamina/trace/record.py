@@ -261,10 +261,10 @@ def _finite(value: Any) -> Any:
 
 
 def gradient_name(name: str) -> str:
-    """What the gradient of `name` is called: dW1, d_batch_norm_1.weight.
+    """What the gradient of `name` is called, as `Sym.prefix` has it: dW1, d_batch_norm_1.weight.
 
     >>> gradient_name("W1"), gradient_name("gamma1"), gradient_name("scale_1.weight")
     ('dW1', 'dgamma1', 'd_scale_1.weight')
     """
-    stem = name.rstrip("0123456789").rstrip("'")
+    stem = name.rstrip("0123456789'")
     return f"d{name}" if len(stem) == 1 or stem in GREEK.values() else f"d_{name}"
