@@ -476,6 +476,9 @@ def test_outputs_that_operations_make_have_their_names():
     read, _ = lines_that_are_true(made, net)
     assert {"rate = exp(Z₁)", "L₁ = mean((rate − Y₁)²)", "d_rate = 2 (rate − Y₁) / n", "dZ₁ = d_rate ⊙ rate"} <= set(read)
     assert str(made.loss[-1]) == "L = L₁ + L₂" and np.ndim(made["L"]) == 0
+    layer = lm.Sequential(lm.Lambda(lambda t: 2 * t).named("L"), lm.Dense(2), seed=0).compile("mse", "sgd")
+    made = layer.trace(data(), data()[:, :2])
+    assert str(made.forward[0]) == "L′ = 2 X" and np.ndim(made["L"]) == 0
 
 
 def test_the_weight_of_the_only_loss_is_in_its_gradient():

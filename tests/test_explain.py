@@ -185,6 +185,11 @@ def test_every_kind_of_net_at_every_level(name):
         assert re.search("check: .* ok", text), text
 
 
+def test_a_name_with_spaces_is_one_name():
+    net = lm.Sequential(lm.Lambda(lambda t: 2 * t).named("twice of it"), lm.Dense(2), seed=0).compile("mse", "sgd")
+    assert "only twice of itᵀ (4×2) · dZ₁ (2×2) fits" in net.explain(X, np.ones((2, 2)), level="derive", ascii=False)
+
+
 def test_frozen_weights_are_named():
     net, x, y = CASES["scheduled"]()
     assert "frozen" not in net.explain(x, y)

@@ -84,7 +84,7 @@ def reason(trace: Trace, step: Step) -> str:
         i, row = ("i", "row i") if len(step.shape) == 2 else ("…,i", "each row i")  # of more axes all but the last one are kept
         return f"{row} of {left} meets column j of {right}: {name}[{i},j] = Σ over k of {left}[{i},k] {right}[k,j]{bias}"
     if step.kind == "weight gradient" and len(symbols) == 2 and len(step.shape) == 2:
-        left, right = notation.text(step.equation[1:]).removeprefix(" = ").split(" ")
+        left, right = _factors(step)
         across, down = step.detail["factors"]
         what = f"{down[0]} samples" if down[0] in ("B", trace.about["batch"]) else f"{down[0]} rows of all samples"
         return (
@@ -116,6 +116,12 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "loss gradient":
         return _loss_reason(step, name)
     return ""
+
+
+def _factors(step: Step) -> list[str]:
+    """The two factors of a product as they are written; the name of a layer may have spaces of its own."""
+    parts = [p.unicode().replace(" ", "\0") if isinstance(p, Sym) else p for p in step.equation[1:]]
+    return [factor.replace("\0", " ") for factor in "".join(parts).removeprefix(" = ").split(" ")]
 
 
 def _definition(activation: str) -> str:

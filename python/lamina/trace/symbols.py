@@ -144,6 +144,8 @@ class Symbols:
         z_of = {z.serial: index for index, _, _, z in self.dense}
         wiring = self.graph.model.wiring
         named = {id(layer): name for name, layer in wiring.layers.items()}
+        if self.graph.loss is not None and self.graph.loss.op not in HIDDEN:
+            self.give(self.graph.loss, Sym("L"))  # before a layer that is called so
         training = {s.serial: s for s in self.graph.below(t.node for t in self.graph.model.programs.outputs).values()}
         for call in calls_of(self.graph.ordered()):
             for serial in call.outputs:
@@ -152,8 +154,6 @@ class Symbols:
                     continue
                 index = z_of.get(out.inputs[0].serial) if isinstance(call.layer, Activation) and out.inputs else None
                 self.give(out, Sym("A", index) if index else Sym(named.get(id(call.layer), "layer")))
-        if self.graph.loss is not None and self.graph.loss.op not in HIDDEN:
-            self.give(self.graph.loss, Sym("L"))
         for name, tensor in self.graph.model.named_outputs.items():  # those made by operations outside of layers
             out = self.graph.real(tensor.node)
             if self.shown(out):
