@@ -125,7 +125,6 @@ void check_net(const std::string& isa) {
   }
 }
 
-// A pool is made anew for each number of threads; the workers of the last one may not even have begun.
 // Of `runs` runs, how many went together, where that takes `together` and the other way `alone`.
 int together_of(runtime::Pace& pace, int runs, double together, double alone) {
   int count = 0;
@@ -153,6 +152,42 @@ void check_pace() {
   CHECK(even > 9600, "a hundredth is not worth a change: " << even);
 }
 
+constexpr int kWide = 900, kRows = 40;
+
+// The losses of some steps of w, v -= gradients of |tanh(x w) v|^2, and the trained w. Two threads relay the product x w.
+template <class T>
+std::vector<T> trained(const std::vector<T>& x, const std::vector<T>& w, const std::vector<T>& v, int threads) {
+  set_num_threads(threads);
+  const Tensor input = graph::make("input", {}, {{"shape", Shape{Dim::of(kBatch), kWide}}, {"dtype", Net<T>::kType}});
+  const Tensor tw = Net<T>::variable(w, {kWide, kHidden}), tv = Net<T>::variable(v, {kHidden, kOut});
+  const Tensor z = graph::matmul(graph::unary("tanh", graph::matmul(input, tw)), tv);
+  const Tensor loss = graph::reduce("sum", graph::mul(z, z), {0, 1}, false);
+  const graph::Tensors gradients = graph::gradients(loss, {tw, tv});
+  const graph::Tensors effects = {graph::make("assign", {tw, graph::add(tw, graph::neg(gradients[0]))}),
+                                  graph::make("assign", {tv, graph::add(tv, graph::neg(gradients[1]))})};
+  runtime::Program program({input}, {loss}, effects, {});
+  program.bind({{kRows, kWide}});
+  std::vector<T> results(5);
+  for (T& value : results) {
+    const void* from = x.data();
+    void* to = &value;
+    program.run(&from, &to);
+  }
+  const auto* weights = reinterpret_cast<const T*>(tw->attrs.get<std::shared_ptr<graph::Variable>>("variable")->data());
+  results.insert(results.end(), weights, weights + w.size());
+  return results;
+}
+
+template <class T>
+void check_training(const std::string& isa) {
+  const auto x = normal_values<T>(kRows * kWide, 0.05), w = normal_values<T>(kWide * kHidden, 0.05),
+             v = normal_values<T>(kHidden * kOut, 0.02);
+  const std::vector<T> alone = trained(x, w, v, 1), together = trained(x, w, v, 2);
+  CHECK(alone[4] < alone[0], isa << " learns: " << alone[0] << ", " << alone[4]);
+  CHECK(std::memcmp(alone.data(), together.data(), alone.size() * sizeof(T)) == 0, isa << " learns alike on two threads");
+}
+
+// A pool is made anew for each number of threads; the workers of the last one may not even have begun.
 void check_pools() {
   check::section("pools that come and go");
   for (int i = 0; i < 500; ++i) {
@@ -174,6 +209,8 @@ int main() {
     check::section(std::string("program ") + table->isa);
     check_net<float>(table->isa);
     check_net<double>(table->isa);
+    check_training<float>(table->isa);
+    check_training<double>(table->isa);
   }
   return check::finish();
 }
