@@ -312,6 +312,54 @@ def test_gradient_by_an_intermediate_tensor():
     np.testing.assert_allclose(g, 3 * np.arange(3.0) ** 4)
 
 
+@pytest.mark.parametrize("name", core.activation_names())
+def test_slope_of_a_slope_behind_a_minus(name):
+    """log_sigmoid's slope is sigmoid(-x): two signs, written as none, left x out of it, and its derivative was 0."""
+    x, z = lm.placeholder((4,), "float64"), lm.placeholder((4,), "float64")
+
+    def second(y, by):
+        return lm.grad(lm.sum(lm.grad(lm.sum(lm.activation(name, y)), by)), by)
+
+    at = np.array([-2.0, -0.5, 0.7, 2.5])
+    got = lm.function([x], second(-x, x))(at)
+    np.testing.assert_allclose(got, lm.function([z], second(z, z))(-at), rtol=1e-12, atol=1e-14)
+
+
+# name -> (made of x, what is differentiated by it once x is a tensor of its own): math that a rule could write with one node less
+INTERMEDIATES = {
+    "transposed": (lambda x: x.T, lambda y, a: lm.sum(lm.grad(lm.sum((a @ y) ** 2), a) ** 2)),
+    "negated": (lambda x: -x.T, lambda y, a: lm.sum(lm.sin(lm.grad(-a.T[:, :3], a, seed=y)))),
+    "axes moved": (lambda x: lm.transpose(x, (1, 0)), lambda y, a: lm.sum(lm.grad(lm.transpose(a[:3]), a, seed=y) ** 3)),
+}
+
+
+@pytest.mark.parametrize("name", INTERMEDIATES)
+def test_second_gradient_by_an_intermediate_tensor(name):
+    """A rule that wrote (x^T)^T as x, or -(-x), had the tensor in between no part in what it wrote."""
+    make, build = INTERMEDIATES[name]
+    x, a = lm.placeholder((3, 2), "float64"), lm.placeholder((4, 2), "float64")
+    between, alone = make(x), lm.placeholder((2, 3), "float64")
+    at, factor = normal(3, 2), normal(4, 2)
+    got = lm.function([x, a], lm.grad(build(between, a), between))(at, factor)
+    own = lm.function([x], make(x))(at)
+    want = lm.function([alone, a], lm.grad(build(alone, a), alone))(own, factor)
+    np.testing.assert_allclose(got, want, rtol=1e-12)
+    assert np.abs(want).max() > 0.1
+
+
+@pytest.mark.parametrize("seed", [lm.zeros_like, lm.ones_like, lambda y: lm.full(y.shape, 2.0, "float64")], ids=["0", "1", "2"])
+@pytest.mark.parametrize("optimize", [True, False])
+def test_a_derivative_forwards_is_two_backwards(seed, optimize):
+    """The gradient by the seed: where its numbers are 0 or 1, what they are added to or multiplied by must not stand for both."""
+    x, u = lm.placeholder((3,), "float64"), lm.placeholder((3,), "float64")
+    y = lm.sin(x) * x + x
+    v = seed(y)
+    forwards = lm.grad(lm.grad(y, x, v), v, u)
+    at, along = np.array([0.3, -1.0, 2.0]), np.array([1.0, 2.0, -3.0])
+    (got,) = core.Program([x.node, u.node], [forwards.node], optimize=optimize).run([at, along])
+    np.testing.assert_allclose(got, (np.cos(at) * at + np.sin(at) + 1) * along, rtol=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(), (3,), (3, 2)], ids=str)
 def test_a_seed_has_the_shape_of_what_is_differentiated(shape):
     x = lm.placeholder((2,), "float64")

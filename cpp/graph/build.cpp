@@ -6,7 +6,9 @@ namespace lamina::graph {
 
 Tensor fill(Shape shape, double value, DType dtype) {
   static const Op& op = find_op("fill");
-  return make(op, {}, {{"shape", std::move(shape)}, {"value", value}, {"dtype", dtype}});
+  Tensor made = make(op, {}, {{"shape", std::move(shape)}, {"value", value}, {"dtype", dtype}});
+  const_cast<Node&>(*made).literal = true;
+  return made;
 }
 
 Tensor scalar_like(const Tensor& x, double value) { return fill({}, value, x->dtype()); }
@@ -17,16 +19,15 @@ Tensor unary(const char* op, const Tensor& x) { return make(op, {x}); }
 Tensor binary(const char* op, const Tensor& a, const Tensor& b) { return make(op, {a, b}); }
 
 namespace {
-// True where `a op b` has exactly a's type, so that a can stand for it.
+// True where `a op b`, b a literal, has exactly a's type, so that a can stand for it.
 bool stands_for(const Tensor& a, const Tensor& b) {
-  return a->dtype() == promote(promote(a->dtype(), b->dtype()), DType::int64) &&
+  return b->literal && a->dtype() == promote(promote(a->dtype(), b->dtype()), DType::int64) &&
          broadcast(a->shape(), b->shape(), "") == a->shape();
 }
 }  // namespace
 
 Tensor neg(const Tensor& x) {
-  if (x->is("neg") && x->inputs[0]->dtype() == x->dtype()) return x->inputs[0];
-  if (x->is("fill")) return fill(x->shape(), -x->attrs.get<double>("value"), x->dtype());
+  if (x->literal) return fill(x->shape(), -x->attrs.get<double>("value"), x->dtype());
   return unary("neg", x);
 }
 
@@ -88,17 +89,12 @@ Tensor reshape(const Tensor& x, Shape shape) {
 
 Tensor transpose(const Tensor& x, std::vector<int64_t> axes) {
   if (std::is_sorted(axes.begin(), axes.end())) return x;
-  if (x->is("transpose")) {  // two in a row are one, often none
-    const auto& inner = x->attrs.get<std::vector<int64_t>>("axes");
-    for (int64_t& axis : axes) axis = inner[static_cast<size_t>(axis)];
-    return transpose(x->inputs[0], std::move(axes));
-  }
   return make("transpose", {x}, {{"axes", std::move(axes)}});
 }
 
 Tensor broadcast_to(const Tensor& x, Shape shape) {
   if (x->shape() == shape) return x;
-  if (x->is("fill")) return fill(std::move(shape), x->attrs.get<double>("value"), x->dtype());
+  if (x->literal) return fill(std::move(shape), x->attrs.get<double>("value"), x->dtype());
   return make("broadcast_to", {x}, {{"shape", std::move(shape)}});
 }
 

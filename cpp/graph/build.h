@@ -1,13 +1,13 @@
 // The vocabulary in which gradient rules and passes write math. Each function makes one node (or none, where the result is known:
-// x * 1, x + 0), checked like a user's own.
+// x * 1, x + 0), checked like a user's own. Left out is what literals alone say, never a node: somebody may ask for its gradient later.
 #pragma once
 
 #include "graph/node.h"
 
 namespace lamina::graph {
 
-Tensor fill(Shape shape, double value, DType dtype);
-Tensor scalar_like(const Tensor& x, double value);  // 0-d, of x's dtype
+Tensor fill(Shape shape, double value, DType dtype);  // a literal
+Tensor scalar_like(const Tensor& x, double value);    // 0-d, of x's dtype
 bool is_fill(const Tensor& x, double value);
 
 Tensor unary(const char* op, const Tensor& x);

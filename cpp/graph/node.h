@@ -111,7 +111,8 @@ struct Node : std::enable_shared_from_this<Node> {
   Attrs attrs;
   Type type;
   ScopeRef scope;
-  uint64_t serial;  // order of birth
+  uint64_t serial;       // order of birth
+  bool literal = false;  // a number that a rule wrote, of which nobody has a handle to ask for its gradient
 
   Node() = default;
   Node(const Node&) = delete;

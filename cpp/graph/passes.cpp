@@ -23,7 +23,7 @@ Tensor rebuild(const Node& node, Tensors inputs) {
 }
 
 bool is_like(const Node& a, const Node& b) {
-  return a.op == b.op && a.inputs == b.inputs && a.type == b.type && a.attrs == b.attrs;
+  return a.op == b.op && a.inputs == b.inputs && a.type == b.type && a.attrs == b.attrs && a.literal == b.literal;
 }
 
 std::vector<uint64_t> origin_of(const Node* node, const Origins& origins) {
@@ -166,6 +166,16 @@ double rounded(double value, DType dtype) {
   }
 }
 
+// Two in a row are one, often none.
+Tensor fold_neg(const Tensor& x) { return x->is("neg") && x->inputs[0]->dtype() == x->dtype() ? x->inputs[0] : neg(x); }
+
+Tensor fold_transpose(const Tensor& x, std::vector<int64_t> axes) {
+  if (!x->is("transpose")) return transpose(x, std::move(axes));
+  const auto& inner = x->attrs.get<std::vector<int64_t>>("axes");
+  for (int64_t& axis : axes) axis = inner[static_cast<size_t>(axis)];
+  return fold_transpose(x->inputs[0], std::move(axes));
+}
+
 // Two reshapes in a row are one; one number repeated has no order that a reshape could change.
 Tensor fold_reshape(const Tensor& x, const Shape& shape) {
   if (x->is("reshape")) return reshape(x->inputs[0], shape);
@@ -200,6 +210,7 @@ bool may_reach_out(const Node& node, const Tensors& in) {
 
 Tensor fold_node(const Node& node, const Tensors& in) {
   const std::string& op = node.op->name;
+  if (op == "fill") return fill(node.shape(), node.attrs.get<double>("value"), node.dtype());  // gradients were taken before
   bool fills = !in.empty();
   for (const Tensor& x : in) fills = fills && x->is("fill");
   if (fills && node.op->kind == Kind::elementwise) {
@@ -218,9 +229,9 @@ Tensor fold_node(const Node& node, const Tensors& in) {
     if (op == "div") return div(in[0], in[1]);
   }
   if (op == "pow") return fold_pow(node, in[0], in[1]);
-  if (op == "neg") return neg(in[0]);
+  if (op == "neg") return fold_neg(in[0]);
   if (op == "cast") return cast(in[0], node.dtype());
-  if (op == "transpose") return transpose(in[0], node.attrs.get<std::vector<int64_t>>("axes"));
+  if (op == "transpose") return fold_transpose(in[0], node.attrs.get<std::vector<int64_t>>("axes"));
   if (op == "reshape") return fold_reshape(in[0], node.shape());
   if (op == "broadcast_to") return broadcast_to(in[0], node.shape());
   return nullptr;
