@@ -207,6 +207,33 @@ def test_batch_norm_running_statistics(momentum, rng):
     np.testing.assert_allclose(layer.running_var.value, var, rtol=1e-12)
 
 
+@pytest.mark.parametrize("calls", ["in a row", "side by side", "turned round"])
+def test_batch_norm_called_twice(calls, rng, tmp_path):
+    """Both calls move the running statistics, in the order in which they were made; so they do in a file's network."""
+    layer, x = lm.BatchNorm(momentum=0.25), lm.Input(3, dtype="float64")
+    first = layer(x)
+    other = first * first if calls == "in a row" else lm.tanh(x) * 2
+    second = layer(other)
+    net = lm.Model(x, second - first if calls == "turned round" else first + 2 * second, dtype="float64")
+    net.build()
+    fill(layer, rng)
+    net.save(tmp_path / "net.safetensors")
+    loaded = lm.load(tmp_path / "net.safetensors")
+    for trained in (net, loaded):
+        mean, var = (trained.parameters[f"batch_norm_1.running_{name}"] for name in ("mean", "var"))
+        p = {name.split(".")[1]: value for name, value in trained.parameters.items()}
+        trained.compile("mse", lm.optim.SGD(0.0))
+        for _ in range(2):
+            batch = rng.normal(1, 2, size=(5, 3))
+            trained.train_step(batch, batch)
+            normed = batch_norm_training(p, batch)
+            for seen in (batch, normed**2 if calls == "in a row" else 2 * np.tanh(batch)):
+                mean = 0.75 * mean + 0.25 * seen.mean(0)
+                var = 0.75 * var + 0.25 * seen.var(0, ddof=1)
+        np.testing.assert_allclose(trained.parameters["batch_norm_1.running_mean"], mean, rtol=1e-10)
+        np.testing.assert_allclose(trained.parameters["batch_norm_1.running_var"], var, rtol=1e-10)
+
+
 def test_batch_norm_of_one_row_stays_finite(rng):
     x = lm.Input(3)
     layer = lm.BatchNorm()

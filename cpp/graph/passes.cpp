@@ -91,11 +91,53 @@ Tensor propagate_zero(const Node& node, const Tensors& in, const Zeros& zeros) {
 
 }  // namespace
 
+namespace {
+
+const Variable* variable_of(const Node& node) { return node.attrs.get<std::shared_ptr<Variable>>("variable").get(); }
+
+// What update_state leaves in its variable, and through what it was passed by.
+struct State {
+  uint64_t serial;
+  Tensor variable, value, passed;
+};
+
+// The assignments of a step, one for each variable. The calls follow one another as they were made: what a later one leaves is
+// calculated from what the earlier one leaves; what has passed one is as it was.
+void assign_states(std::vector<State> states, Roots& roots) {
+  std::sort(states.begin(), states.end(), [](const State& a, const State& b) { return a.serial < b.serial; });
+  Tensors variables;
+  std::unordered_map<const Variable*, Tensor> left;
+  std::unordered_map<const Variable*, std::vector<uint64_t>> serials;
+  std::unordered_set<const Node*> passed;
+  for (const State& state : states) {
+    const Variable* variable = variable_of(*state.variable);
+    Tensor& value = left[variable];
+    if (value == nullptr) {
+      variables.push_back(state.variable);
+      value = cast(state.value, state.variable->dtype());
+    } else {
+      Roots later = rewrite({{state.value}, {}, roots.origins}, [&](const Node& node, const Tensors&) {
+        if (node.is("variable") && variable_of(node) == variable) return value;
+        return passed.count(&node) > 0 ? node.shared_from_this() : nullptr;
+      });
+      value = cast(later.outputs[0], state.variable->dtype());
+      roots.origins.insert(later.origins.begin(), later.origins.end());
+    }
+    serials[variable].push_back(state.serial);
+    passed.insert(state.passed.get());
+  }
+  for (const Tensor& variable : variables) {
+    roots.effects.push_back(make("assign", {variable, left[variable_of(*variable)]}));
+    roots.origins[roots.effects.back().get()] = serials[variable_of(*variable)];
+  }
+}
+
+}  // namespace
+
 Roots resolve_modes(Roots roots, bool training) {
   Zeros zeros;
-  Tensors assigned;
-  std::vector<uint64_t> assigners;
-  std::unordered_set<const Variable*> seen, random_states;
+  std::vector<State> states;
+  std::unordered_set<const Variable*> random_states;
   const auto rule = [&](const Node& node, const Tensors& in) -> Tensor {
     if (node.is("in_training")) {
       const Tensor& taken = in[training ? 0 : 1];
@@ -104,11 +146,7 @@ Roots resolve_modes(Roots roots, bool training) {
     }
     if (node.is("stop_gradient")) return in[0];
     if (node.is("update_state")) {
-      const auto& variable = in[1]->attrs.get<std::shared_ptr<Variable>>("variable");
-      if (training && seen.insert(variable.get()).second) {
-        assigned.push_back(make("assign", {in[1], in[2]}));
-        assigners.push_back(node.serial);
-      }
+      if (training) states.push_back({node.serial, in[1], in[2], in[0]});
       return in[0];
     }
     if (Tensor zero = propagate_zero(node, in, zeros)) {
@@ -119,17 +157,15 @@ Roots resolve_modes(Roots roots, bool training) {
     return nullptr;
   };
   Roots result = rewrite(roots, rule);
-  result.effects.insert(result.effects.end(), assigned.begin(), assigned.end());
-  for (size_t i = 0; i < assigned.size(); ++i) result.origins[assigned[i].get()] = {assigners[i]};
   if (!training) return result;
+  assign_states(std::move(states), result);
 
   Tensors all = result.outputs;
   all.insert(all.end(), result.effects.begin(), result.effects.end());
   for (const Node* node : topological(all)) {
     if (!node->is("random_uniform")) continue;
     const Tensor& state = node->inputs[0];
-    const auto& variable = state->attrs.get<std::shared_ptr<Variable>>("variable");
-    if (!random_states.insert(variable.get()).second) continue;
+    if (!random_states.insert(variable_of(*state)).second) continue;
     const Tensor step = make("iota", {}, {{"shape", Shape{Dim(2)}}, {"dtype", DType::int64}});  // (0, 1): seed stays, step + 1
     result.effects.push_back(make("assign", {state, add(state, step)}));
   }

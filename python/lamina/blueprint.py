@@ -117,7 +117,8 @@ def extra_name(group: str, name: str) -> str:
 
 def _describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
     wiring = model.wiring
-    nodes = nodes_of([*model.inputs, *model.outputs])
+    # As they were made: two calls that leave something in one parameter follow one another in that order.
+    nodes = sorted(nodes_of([*model.inputs, *model.outputs]), key=lambda node: node.serial)
     number = {node.serial: i for i, node in enumerate(nodes)}
     calls = with_outer(calls_of(nodes))
     call_number = {id(call): i for i, call in enumerate(calls)}

@@ -107,6 +107,8 @@ def random_uniform(x: Tensor, state: RandomState | None = None) -> Tensor:
 def update_state(x: Tensor, parameter: Tensor, value: Tensor) -> Tensor:
     """x; besides, each training step leaves `value` in the parameter (running statistics), which has value's shape.
 
+    Of several calls for one parameter, each is computed from what the call made before it leaves.
+
     >>> x, seen = lm.Input(1), lm.Parameter([0.0], trainable=False, dtype="float32")
     >>> net = lm.Model(x, lm.Dense(1)(lm.update_state(x, seen, lm.mean(x, axis=0)))).compile("mse", "sgd")
     >>> loss = net.train_step([[1.0], [5.0]], [[0.0], [0.0]])

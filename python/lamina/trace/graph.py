@@ -60,6 +60,7 @@ class StepGraph:
             if node.op == "update_state" and self.training and node.serial not in self._states_seen:
                 self._states_seen.add(node.serial)
                 self.states.append((node.inputs[1], node.inputs[2], node))
+                self.states.sort(key=lambda state: state[2].serial)  # as the step leaves them
         return seen
 
     def _passes_on(self, node: core.Node) -> core.Node | None:
