@@ -49,8 +49,7 @@ void run_outer(const GemmArgs& g) {
 }
 
 template <class T>
-void block(const GemmArgs& g) {
-  if (g.m == 0 || g.n == 0) return;
+void multiply(const GemmArgs& g) {
   if (run_few_rows<T>(g)) return;
   if (g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c) return run_outer<T>(g);
   const Panels<T> panels(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows)))));
@@ -77,6 +76,18 @@ void block(const GemmArgs& g) {
     }
     at = next;
   }
+}
+
+// Whichever way it is multiplied, all of C is handed out: nobody else needs to know what has parts.
+template <class T>
+void block(const GemmArgs& g) {
+  if (g.m == 0 || g.n == 0) return;
+  if (!g.finished || has_parts<T>(g)) return multiply<T>(g);
+  GemmArgs whole = g;
+  whole.finished = nullptr;
+  whole.in_parts = false;
+  multiply<T>(whole);
+  g.finished(g.context, {0, g.m, 0, g.n, g.c, g.c_row, false});
 }
 
 LAMINA_KERNELS_END

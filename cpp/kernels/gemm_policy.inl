@@ -115,12 +115,21 @@ ptrdiff_t part_rows(const GemmArgs& g) {
   return kPartBytes / bytes_of<T>(part_cols<T>(g));
 }
 
+// Whether C is handed out in parts, and not as a whole once it is multiplied another way.
+template <class T>
+bool has_parts(const GemmArgs& g) {
+  return g.m > kFewRowsInParts && g.n >= kLanes<T> && g.k != 1;
+}
+
+// The largest of parts; of fewer columns one has more rows, and up to all that it may have. Enough for a last block too, which may be
+// handed out as a whole: of few rows, or few columns.
 template <class T>
 ptrdiff_t part(const GemmArgs& g) {
-  if (g.m <= kFewRowsInParts || g.n < kLanes<T> || g.k == 1) return 0;
-  // Of fewer columns a part has more rows, and up to all that it may have.
+  if (!has_parts<T>(g)) return g.m * g.n;
+  const auto larger = [](ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; };
   const ptrdiff_t cols = part_cols<T>(g), most = kPartBytes / ptrdiff_t(sizeof(T));
-  return least(most < g.grain * cols ? g.grain * cols : most, g.m * cols);
+  const ptrdiff_t largest = least(larger(most, g.grain * cols), g.m * cols);
+  return larger(largest, larger(kFewRowsInParts * g.n, g.m * (kLanes<T> - 1)));
 }
 
 // Where blocks of rows begin.

@@ -124,15 +124,14 @@ struct GemmArgs {
 };
 
 struct GemmKernel {
-  int mr, nr;          // the register tile
-  ptrdiff_t piece;     // the longest piece of k that is multiplied at once: of more, C is passed over several times
-  ptrdiff_t rows;      // the most rows for which a strip of B is packed
-  ptrdiff_t few_rows;  // so many are never made in parts
+  int mr, nr;       // the register tile
+  ptrdiff_t piece;  // the longest piece of k that is multiplied at once: of more, C is passed over several times
+  ptrdiff_t rows;   // the most rows for which a strip of B is packed
   // c[m, n] = start[m, n] + a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n
   // and the place in the tile), so results do not depend on how C is cut, and a second piece of k that begins with C equals one pass.
   void (*block)(const GemmArgs&);
   ptrdiff_t (*room)(const GemmArgs&);  // elements that it needs for factors that are packed
-  ptrdiff_t (*part)(const GemmArgs&);  // elements of the largest part of C that it hands out; 0 where it hands out none
+  ptrdiff_t (*part)(const GemmArgs&);  // elements of the largest part of C that it hands out, of so many rows and columns or fewer
   bool (*packs_a)(const GemmArgs&);    // whether A is packed, once for all columns
   // The same product for narrow C, with B given transposed: c[i, j] = start[i, j] + sum_k a[i * a_row + k] bt[j * b_row + k]; a_col
   // is 1. Partial sums in lanes, merged in a fixed order that depends on k alone.

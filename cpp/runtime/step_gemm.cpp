@@ -231,11 +231,11 @@ class GemmStep final : public Step, public RowWise {
   bool can_relay() const {
     const double bytes = shared_bytes();
     return b_changes_ && way_ == Way::panels && stacks_ == 1 && !whole_rows() && b_col_ == 1 && bytes >= kLeastRelayed &&
-           bytes <= kMostRelayed && m_ > kernel_.few_rows && k_ >= kLongRelay * m_;
+           bytes <= kMostRelayed && m_ > 2 * kernel_.mr && k_ >= kLongRelay * m_;
   }
 
   void place_blocks() {
-    // No last block with fewer columns than a vector has lanes: it would be multiplied another way, which hands out no parts.
+    // No last block with fewer columns than a vector has lanes: it would read all of A for them.
     while (block_cols_ < n_ && n_ % block_cols_ > 0 && n_ % block_cols_ < lanes_) block_cols_ += kernel_.nr;
     block_cols_ = std::min(block_cols_, std::max<int64_t>(n_, 1));
     row_blocks_ = ceil_div(m_, block_rows_);
@@ -254,8 +254,7 @@ class GemmStep final : public Step, public RowWise {
       block.finished = Parts::finished;
       block.far_count = epilogue_->far_count();
     }
-    const int64_t part = block.finished ? kernel_.part(block) : 0;
-    hands_out_ = part > 0;
+    hands_out_ = block.finished != nullptr;
     in_parts_ = hands_out_ && !stores_product_ && k_ <= kernel_.piece;
     int64_t elements = 0;  // of scratch for what is packed or transposed
     if (panels) elements = kernel_.room(block);
@@ -263,7 +262,7 @@ class GemmStep final : public Step, public RowWise {
     if (way_ == Way::upright) elements = block_rows_ * block_cols_ + kernel_.room(turned(block, nullptr));
     pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
     start_bytes_ = has_dense_start() ? 0 : align_up(static_cast<size_t>(block_cols_ * element_));
-    const int64_t kept = in_parts_ ? std::max<int64_t>(part, kernel_.few_rows * block_cols_) : block_rows_ * block_cols_;
+    const int64_t kept = in_parts_ ? kernel_.part(block) : block_rows_ * block_cols_;
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(kept * element_));
     scratch_bytes_ = pack_bytes_ + start_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
   }
@@ -320,7 +319,7 @@ class GemmStep final : public Step, public RowWise {
     args.c_row = args.n;
     if (symmetric_) args.diagonal = block.col0 - block.row0;
     if (stores_product_) put(args, block, run.at(c_.buffer), c_row_);
-    if (hands_out_ && args.m > kernel_.few_rows) return multiply_in_parts(args, {*this, run, block, rest_of(scratch)});
+    if (hands_out_) return multiply_in_parts(args, {*this, run, block, rest_of(scratch)});
     multiply(args, scratch);
     if (epilogue_) run_epilogue(run, block, args, scratch);
   }
@@ -481,7 +480,7 @@ class GemmStep final : public Step, public RowWise {
   Strided c_, start_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
   Way way_ = Way::panels;
-  bool hands_out_ = false;                      // the epilogue runs behind parts of a block, strip by strip,
+  bool hands_out_ = false;                      // the epilogue runs behind parts of a block, strip by strip where it has some,
   bool in_parts_ = false;                       // and of C there is one part at a time
   bool symmetric_ = false;                      // A = B^T: only what is on and above the diagonal is multiplied
   bool b_changes_ = false;                      // the program trains B

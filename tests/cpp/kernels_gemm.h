@@ -93,7 +93,6 @@ void check_parts(const Table& table, const Matrices<T>& x, const std::vector<T>&
   g.far = far.data();
   g.far_count = kMaxFar;
   const ptrdiff_t largest = table.gemm[precision<T>()].part(g);
-  if (largest == 0) return;
   std::vector<T> part(size_t(largest + 1), T(77));
   if (in_parts) g.c = part.data();
   multiply<T>(table, g);
@@ -228,7 +227,7 @@ void check_outer(const Table& table, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t m, p
   CHECK(*at == T(77), table.isa << " outer wrote beyond");
 }
 
-// A step asks for the room of its largest block; the last one may have any number of rows and columns, and no parts.
+// A step asks for the room of its largest block; the last one may have any number of rows and columns, and be handed out whole.
 template <class T>
 void check_room(const Table& table) {
   const GemmKernel& gemm = table.gemm[precision<T>()];
@@ -247,13 +246,14 @@ void check_room(const Table& table) {
             g.b_col = columns ? k : 1;
             if (parts) g.finished = [](void*, const GemmPart&) {};
             g.m = most;
-            const ptrdiff_t room = gemm.room(g);
+            const ptrdiff_t room = gemm.room(g), part = gemm.part(g);
             g.finished = nullptr;
             for (ptrdiff_t left :
                  {n, n - 52, n * 3 / 4, n / 2, n / 4, ptrdiff_t(130), ptrdiff_t(70), ptrdiff_t(15), ptrdiff_t(7), ptrdiff_t(3)})
               for (g.n = left, g.m = 1; g.m <= most; ++g.m)
-                CHECK(gemm.room(g) <= room, table.isa << " " << type_name<T>() << " room of " << g.m << " rows of " << most << ", "
-                                                      << left << " columns of " << n << ", k " << k);
+                CHECK(gemm.room(g) <= room && (!parts || gemm.part(g) <= part),
+                      table.isa << " " << type_name<T>() << " room of " << g.m << " rows of " << most << ", " << left
+                                << " columns of " << n << ", k " << k);
           }
 }
 
