@@ -347,6 +347,46 @@ def child(code: str, **environment: str) -> str:
     return done.stdout
 
 
+FINALIZERS = """
+import gc
+x = lm.placeholder((3,), "float64")
+call = lm.function([x], x * 2).program.single
+left = 200
+
+def refused(n):
+    try:
+        call(np.zeros(n))
+    except ValueError as error:
+        return str(error)
+
+class Garbage:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        global left
+        left -= 1
+        gc.disable()
+        assert "got (4,)" in refused(4)
+        if left > 0:
+            Garbage()
+        gc.enable()
+
+gc.disable()
+Garbage()
+gc.set_threshold(1)  # a collection wherever Python makes an object
+gc.enable()
+said = refused(5)
+gc.disable()
+print("got (5,)" in said, left < 200)
+"""
+
+
+def test_a_finalizer_that_fails_in_the_middle_of_a_failure():
+    """It took the other's error with it, and there was none left to raise; or waited for what the other was making."""
+    assert child(FINALIZERS) == "True True\n"
+
+
 def test_without_room_for_threads_the_caller_works_alone():
     child("""
 import resource

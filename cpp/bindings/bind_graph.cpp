@@ -371,6 +371,9 @@ std::vector<std::optional<NodeHandle>> grad(const NodeHandle& y, const std::vect
 }  // namespace
 
 void register_graph(py::module_& m) {
+  // What is made once is made here, where no other thread and no finalizer can ask for it while it is being made.
+  py::detail::npy_api::get();
+  numpy_dtype(DType::boolean);
   register_dims(m);
   register_variables(m);
 

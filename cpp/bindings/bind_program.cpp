@@ -143,6 +143,7 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
 }  // namespace
 
 void register_program(py::module_& m) {
+  register_quick();
   py::class_<Recall>(m, "Recall")
       .def(py::init<size_t, bool>(), py::arg("operands"), py::arg("turns"))
       .def("keep", &Recall::keep, py::arg("program"), py::arg("args"), py::arg("named"))

@@ -23,19 +23,23 @@ struct Quick {
   Schedule schedule = {};
 };
 
-thread_local std::exception_ptr caught;
+PyObject* raise = nullptr;  // raise(place) throws the exception that lies there
 
-// The body's result; a C++ exception becomes Python's as pybind11 translates it.
+// The body's result; a C++ exception becomes Python's as pybind11 translates it. It is handed over by its place: whatever Python does
+// on the way, a collection of garbage whose finalizers end here as well, meets an exception of its own.
 template <class F>
 PyObject* translated(F&& body) {
+  std::exception_ptr caught;
   try {
     return body();
   } catch (...) {
     caught = std::current_exception();
   }
-  static PyObject* raise = nullptr;  // made with the GIL: a guard besides could wait for it in turn
-  if (raise == nullptr) raise = py::cpp_function([] { std::rethrow_exception(std::exchange(caught, nullptr)); }).release().ptr();
-  return PyObject_CallNoArgs(raise);
+  PyObject* const place = PyLong_FromVoidPtr(&caught);
+  if (place == nullptr) return nullptr;
+  PyObject* const none = PyObject_CallOneArg(raise, place);
+  Py_DECREF(place);
+  return none;
 }
 
 Quick& quick_of(PyObject* self) { return *static_cast<Quick*>(PyCapsule_GetPointer(self, nullptr)); }
@@ -83,9 +87,9 @@ struct Rates {
 
   // Puts that of the next step in its place; false, and nothing was done, where it is not among them. The caller has the turn.
   bool set(const Schedule& schedule) const {
-    const auto i = static_cast<int64_t>(*reinterpret_cast<const double*>(schedule.clock->data())) - first;
-    if (i < 0 || i >= count) return false;
-    *reinterpret_cast<double*>(schedule.rate->data()) = values[i];
+    const double i = *reinterpret_cast<const double*>(schedule.clock->data()) - static_cast<double>(first);
+    if (!(i >= 0 && i < static_cast<double>(count))) return false;  // nor where the clock is no number
+    *reinterpret_cast<double*>(schedule.rate->data()) = values[static_cast<int64_t>(i)];
     return true;
   }
 };
@@ -137,6 +141,13 @@ PyMethodDef method(const char* name, const char* doc) {
 }
 
 }  // namespace
+
+void register_quick() {
+  const auto rethrow = [](const py::int_& place) {
+    std::rethrow_exception(*static_cast<const std::exception_ptr*>(PyLong_AsVoidPtr(place.ptr())));
+  };
+  raise = py::cpp_function(rethrow).release().ptr();
+}
 
 namespace {
 

@@ -5,6 +5,8 @@
 
 namespace lamina::bindings {
 
+void register_quick();
+
 // Calls of one operation of arrays that were seen before, and the programs that compute them.
 class Recall {
  public:
