@@ -146,7 +146,9 @@ std::shared_ptr<Turns> Turns::join(std::shared_ptr<Turns> a, std::shared_ptr<Tur
     Turns *first = a->root(), *second = b->root();
     if (first == second) return first->shared_from_this();
     // The one that this thread has stays, as it goes on having it; else the larger one, whose programs then look no further.
-    if (!first->mine() && (second->mine() || second->members_ > first->members_)) std::swap(first, second);
+    if (!first->mine() &&
+        (second->mine() || second->members_.load(std::memory_order_relaxed) > first->members_.load(std::memory_order_relaxed)))
+      std::swap(first, second);
     // One after the other: no thread waits for a second turn while it has a first one that others may need.
     first = first->take();
     Turns* other = second->try_take();
@@ -156,7 +158,7 @@ std::shared_ptr<Turns> Turns::join(std::shared_ptr<Turns> a, std::shared_ptr<Tur
       if (other == nullptr) second->take()->give();
       continue;
     }
-    first->members_ += other->members_;
+    first->members_.fetch_add(other->members_.load(std::memory_order_relaxed), std::memory_order_relaxed);
     other->keep_ = first->shared_from_this();
     other->part_of_.store(first, std::memory_order_release);
     other->give();

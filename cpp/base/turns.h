@@ -34,7 +34,7 @@ class Turns : public std::enable_shared_from_this<Turns> {
   std::atomic<uint32_t> entries_{0};  // of those that waited
   std::atomic<std::thread::id> owner_{};
   int depth_ = 0;
-  int members_ = 1;
+  std::atomic<int> members_{1};  // changes while both turns of a join are held; read without one, as a hint
   std::atomic<Turns*> part_of_{nullptr};
   std::shared_ptr<Turns> keep_;
 };
