@@ -751,6 +751,32 @@ def test_a_power_has_the_shape_and_type_of_its_operands():
         assert lm.power(a, lm.full((), exponent, "float64")).dtype == "float64"
 
 
+LARGEST, SMALLEST = 2**63 - 1, -(2**63)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_numbers_beyond_int64_become_its_ends(dtype):
+    """Wherever they are converted: a tensor of them, one number, a sum; and no number is the least, which is no index."""
+    given = np.array([1e30, -1e30, np.inf, -np.inf, np.nan, 2.0**63, -(2.0**63), 2.0**62], dtype)
+    want = [LARGEST, SMALLEST, LARGEST, SMALLEST, SMALLEST, LARGEST, SMALLEST, 2**62]
+    assert lm.cast(given, "int64").tolist() == want
+    assert lm.cast(np.stack([given, given], 1)[:, 1], "int64").tolist() == want
+    assert [int(lm.cast(value, "int64")) for value in given] == want
+    many = np.full((40, 3), 2**62)
+    for options in ({"axis": 0}, {"axis": 1}, {"keepdims": True}):
+        assert (lm.sum(many, **options) == LARGEST).all() and (lm.sum(-many, **options) == SMALLEST).all(), options
+    assert lm.function([], lm.full((2,), 1e30, "int64"))().tolist() == [LARGEST, LARGEST]
+
+
+@pytest.mark.parametrize("find", ["argmax", "argmin"])
+def test_a_place_that_float32_cannot_count_to(find):
+    x = np.zeros(2**24 + 8, np.float32)
+    x[2**24 + 1] = 1 if find == "argmax" else -1
+    assert int(getattr(lm, find)(x)) == 2**24 + 1
+    free = lm.placeholder(("T",))
+    assert int(lm.function([free], getattr(lm, find)(free))(x)) == 2**24 + 1
+
+
 def test_one_hot_cast_and_makers(rng):
     labels = np.array([0, 3, 1, 3])
     want = np.eye(4)[labels]

@@ -1,4 +1,4 @@
-// out[r, c] = To(in[r, c]). To bool: x != 0; to an integer: toward zero (what does not fit is whatever the machine gives).
+// out[r, c] = To(in[r, c]). To bool: x != 0; to an integer: toward zero, within its range.
 #pragma once
 
 #include <type_traits>
@@ -23,6 +23,8 @@ template <class To, class From>
 LAMINA_INLINE To converted(From x) {
   if constexpr (std::is_same_v<To, Bool>)
     return {uint8_t(number(x) != 0)};
+  else if constexpr (std::is_same_v<To, int64_t> && std::is_floating_point_v<From>)
+    return whole_number(double(x));
   else
     return To(number(x));
 }

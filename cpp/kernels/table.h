@@ -50,8 +50,13 @@ struct TileEntry {
 };
 
 // Conversions between stored types: out[r, c] = To(in0[r, c]). Order of both indices: bool (uint8), int64, f32, f64.
-// To bool: x != 0. To an integer: toward zero.
+// To bool: x != 0. To an integer: as whole_number().
 enum Stored : int { kBool = 0, kInt64 = 1, kFloat32 = 2, kFloat64 = 3, kStoredCount = 4 };
+
+// Toward zero; the nearest there is beyond int64's range, and the least for no number.
+static inline constexpr int64_t whole_number(double x) {
+  return x >= 0x1p63 ? INT64_MAX : x >= -0x1p63 ? static_cast<int64_t>(x) : INT64_MIN;
+}
 
 // ---- Update rules: one instruction that reads the gradient and writes the weight and its slots in place ----
 
@@ -108,8 +113,8 @@ struct GemmArgs {
   void* room = nullptr;                  // as many elements as room() says
   ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out
 
-  // Where part() says so: called for every part of C as soon as it is finished, while it is near. Parts begin at multiples of
-  // `grain` rows. With in_parts, C is room for one part alone.
+  // Called for every part of C as soon as it is finished, while it is near; all parts together are C. Parts begin at multiples of
+  // `grain` rows. With in_parts, C is room for one part alone, of as many elements as part() says.
   void (*finished)(void* context, const GemmPart& part) = nullptr;
   void* context = nullptr;
   ptrdiff_t grain = 1;

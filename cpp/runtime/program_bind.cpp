@@ -18,7 +18,7 @@ constexpr size_t kScalar = 8;  // bytes of a slot
 void put_scalar(char* to, DType type, double value) {
   switch (type) {
     case DType::boolean: *reinterpret_cast<uint8_t*>(to) = value != 0; break;
-    case DType::int64: *reinterpret_cast<int64_t*>(to) = static_cast<int64_t>(value); break;
+    case DType::int64: *reinterpret_cast<int64_t*>(to) = kernels::whole_number(value); break;
     case DType::float32: *reinterpret_cast<float*>(to) = static_cast<float>(value); break;
     case DType::float64: *reinterpret_cast<double*>(to) = value; break;
   }

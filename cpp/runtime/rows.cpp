@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
+
+#include "kernels/table.h"
 
 namespace lamina::runtime {
 
@@ -62,6 +65,14 @@ int64_t row_elements(const Rows& rows) {
   return n;
 }
 
+template <class To, class From>
+To converted(From value) {
+  if constexpr (std::is_same_v<To, int64_t> && std::is_floating_point_v<From>)
+    return kernels::whole_number(static_cast<double>(value));
+  else
+    return static_cast<To>(value);
+}
+
 // Walks the axes from `axis` on; the innermost is a plain loop.
 template <class From, class To>
 To* convert_axes(To* to, const char* from, const Rows& rows, size_t axis) {
@@ -69,7 +80,7 @@ To* convert_axes(To* to, const char* from, const Rows& rows, size_t axis) {
   if (axis >= rank) {
     From value;
     std::memcpy(&value, from, sizeof value);
-    *to = static_cast<To>(value);
+    *to = converted<To>(value);
     return to + 1;
   }
   const int64_t n = rows.sizes[axis], stride = rows.byte_strides[axis];
@@ -80,7 +91,7 @@ To* convert_axes(To* to, const char* from, const Rows& rows, size_t axis) {
   for (int64_t i = 0; i < n; ++i) {
     From value;
     std::memcpy(&value, from + i * stride, sizeof value);
-    to[i] = static_cast<To>(value);
+    to[i] = converted<To>(value);
   }
   return to + n;
 }
@@ -121,7 +132,8 @@ struct Truth {
 }  // namespace
 
 const void* Rows::in_place(DType wanted, int64_t first) const {
-  const bool dense = same(type, wanted) && row_is_dense(*this) &&
+  const bool aligned = reinterpret_cast<uintptr_t>(data) % bytes_of(type) == 0;
+  const bool dense = aligned && same(type, wanted) && row_is_dense(*this) &&
                      (byte_strides[0] == row_elements(*this) * static_cast<int64_t>(bytes_of(type)) || sizes[0] <= 1);
   return dense ? data + first * byte_strides[0] : nullptr;
 }

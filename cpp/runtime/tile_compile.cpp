@@ -21,7 +21,11 @@ DType compute_type(const Node& node) {
   if (!node.is("rule_update")) widen(node.dtype());
   for (size_t i = 0; i < node.inputs.size(); ++i)
     if (!(node.is("rule_update") && i == 2)) widen(node.inputs[i]->dtype());
-  if (node.is("argmax") || node.is("argmin")) return node.inputs[0]->dtype() == DType::float32 ? DType::float32 : DType::float64;
+  if (node.is("argmax") || node.is("argmin")) {  // whose places are numbers of the tile: f32 counts to 2^24
+    const Dim& length = node.inputs[0]->shape().back();
+    const bool few = length.constant() && length.offset <= int64_t{1} << 24;
+    return node.inputs[0]->dtype() == DType::float32 && few ? DType::float32 : DType::float64;
+  }
   return type;
 }
 

@@ -270,7 +270,11 @@ void merge(const char* data, int64_t slots, int64_t width, int64_t cols, double 
 
 template <class T>
 void put(char* to, const double* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) reinterpret_cast<T*>(to)[i] = static_cast<T>(values[i]);
+  for (int64_t i = 0; i < count; ++i)
+    if constexpr (std::is_same_v<T, int64_t>)
+      reinterpret_cast<T*>(to)[i] = kernels::whole_number(values[i]);
+    else
+      reinterpret_cast<T*>(to)[i] = static_cast<T>(values[i]);
 }
 
 void put(DType type, char* to, const double* values, int64_t count) {
