@@ -102,7 +102,8 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
   const int64_t batches = runtime::batches_of(job);
   if (rate) {
     check(rates && rates->size() >= batches, "[epoch] expected a learning rate for each of the ", batches, " batches");
-    job.rate = reinterpret_cast<double*>(rate->data());
+    check(rate->dtype == DType::float64 && rate->bytes() > 0, "[epoch] expected the learning rate in float64");
+    job.rate = rate.get();  // whose place another thread may change until this one has its turn
     job.rates = rates->data();
   }
   size_t scalars = 0, others = 0;

@@ -84,7 +84,7 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
       in[i] = batch[i].data();
     }
     for (size_t k = 0; k < outputs; ++k) out[k] = collected[k] ? collected[k] : spare[k].data();
-    if (epoch.rate != nullptr) *epoch.rate = epoch.rates[b];
+    if (epoch.rate != nullptr) *reinterpret_cast<double*>(epoch.rate->data()) = epoch.rates[b];
     program.run(in.data(), out.data(), options);
     const double* loss = scalar;
     for (size_t k = 0; k < outputs; ++k) {

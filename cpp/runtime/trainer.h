@@ -19,7 +19,7 @@ struct Epoch {
   const int64_t* order = nullptr;  // which rows, in which order; null: all, as they lie
   int64_t rows = 0;
   int64_t batch_size = 1;
-  double* rate = nullptr;  // the learning rate's place and its value at each step; null: unchanged
+  graph::Variable* rate = nullptr;  // the learning rate, and its value at each step; null: unchanged
   const double* rates = nullptr;
   std::vector<Collected> collect;     // for each output: where its rows of all batches go
   double* scalars = nullptr;          // (batches, outputs without axes)
