@@ -26,7 +26,7 @@ from test_isa import supported
 
 DEEP = int(os.environ.get("LAMINA_DEEP", "0"))
 PROGRAMS = DEEP or 150
-SIZES = [1, 2, 3, 5, 8, 17]
+SIZES = [0, 1, 2, 3, 5, 8, 17]
 BATCHES = [1, 2, 7, 33, 0]
 UNARY = ["negative", "abs", "sin", "cos", "tanh", "sigmoid", "erf", "square", "relu", "floor", "sign", "stop_gradient"]
 COMPARE = [lm.equal, lm.not_equal, lm.less, lm.less_equal, lm.greater, lm.greater_equal]
@@ -109,8 +109,11 @@ class Program:
     def fed(self) -> list[lm.Tensor]:
         return [*self.inputs, *self.others[:2]]
 
+    def known_axes(self, x: lm.Tensor) -> list[int]:
+        return [a for a in range(x.ndim) if isinstance(x.shape[a], int) and x.shape[a] > 0]
+
     def known_axis(self, x: lm.Tensor) -> int | None:
-        axes = [a for a in range(x.ndim) if isinstance(x.shape[a], int)]
+        axes = self.known_axes(x)
         return self.pick(axes) if axes else None
 
     def step(self) -> lm.Tensor:
@@ -213,7 +216,7 @@ class Program:
         if x.ndim == 0:
             return -x
         name = self.pick(["sum", "sum", "mean", "max", "min", "var"] if x.dtype == "float64" else ["sum", "max", "min"])
-        free = [a for a in range(x.ndim) if isinstance(x.shape[a], int)]  # of no elements there is no mean and no maximum
+        free = self.known_axes(x)  # of no elements there is no mean and no maximum
         axes = list(range(x.ndim)) if name == "sum" else free
         if not axes:
             return lm.sum(x)
@@ -234,9 +237,15 @@ class Program:
         k, n = x.shape[-1], self.size()
         if x.ndim == 3 and self.rng.random() < 0.4:  # a stack by a stack
             return lm.tanh(x) @ lm.transpose(lm.sin(x), (0, 2, 1))
-        w = lm.Parameter(self.rng.normal(size=(k, n)) / np.sqrt(k), dtype="float64")
-        y = x @ w if self.rng.random() < 0.7 or x.ndim != 2 else x @ x.T
+        w = lm.Parameter(self.rng.normal(size=(k, n)) / np.sqrt(max(k, 1)), dtype="float64")
+        y = x @ w if self.rng.random() < 0.7 or x.ndim != 2 else self.by_itself(x)
         return y + self.rng.normal(size=n) if y.ndim and self.rng.random() < 0.5 and y.shape[-1] == n else y
+
+    def by_itself(self, x):
+        """A product with itself, alone, beside itself, and with what is made of it."""
+        y = lm.tanh(x)
+        square = self.pick([y @ y.T, y.T @ y])
+        return self.pick([square, square + square, square * lm.tanh(square), square + lm.sum(square, axis=1, keepdims=True)])
 
     def shaper(self, x):
         kind, axis = self.rng.integers(8), self.known_axis(x)
