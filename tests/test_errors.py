@@ -445,6 +445,10 @@ FREE = {
         lambda: lm.function([n := lm.placeholder((2,), "int64")], n)([1.0, 2.5]),
         ["[function] expected whole numbers as argument 1, got array([1. , 2.5])"],
     ),
+    "whole numbers that int64 lacks": (
+        lambda: lm.function([n := lm.placeholder((1,), "int64")], n)(np.array([2**63], np.uint64)),
+        ["[function] expected whole numbers as argument 1, got array([922337", "keep them below 2^63"],
+    ),
     "nan to whole numbers": (lambda: lm.function([n := lm.placeholder((1,), "int64")], n)([np.nan]), ["whole numbers", "nan"]),
     "infinity to whole numbers": (lambda: lm.function([n := lm.placeholder((1,), "int64")], n)([np.inf]), ["whole numbers", "inf"]),
     "text to a function": (lambda: lm.function([P], P)("x"), ["[function] expected an array of", "got <U1"]),

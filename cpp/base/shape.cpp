@@ -231,7 +231,7 @@ Sizes dense_strides(const Sizes& sizes) {
   int64_t step = 1;
   for (size_t i = sizes.size(); i-- > 0;) {
     strides[i] = step;
-    step *= sizes[i] > 0 ? sizes[i] : 1;
+    step = checked_multiply(step, sizes[i] > 0 ? sizes[i] : 1);
   }
   return strides;
 }

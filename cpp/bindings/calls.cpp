@@ -48,13 +48,15 @@ py::array array_of(const py::handle& value, size_t i) {
 
 // Nothing is cut off what goes to an input of whole numbers.
 void check_whole(const py::array& array, size_t i) {
-  if (array.dtype().kind() != 'f') return;
+  const char kind = array.dtype().kind();
+  if (kind != 'f' && !(kind == 'u' && array.itemsize() == 8)) return;
   const py::module_ numpy = py::module_::import("numpy");
   const py::object whole = numpy.attr("equal")(numpy.attr("rint")(array), array);
-  const py::object held = numpy.attr("less")(numpy.attr("abs")(array), 0x1p63);  // false for infinity, and for NaN
+  const py::object held = numpy.attr("less")(numpy.attr("abs")(array), uint64_t{1} << 63);  // false for infinity, and for NaN
   if (numpy.attr("logical_and")(whole, held).attr("all")().cast<bool>()) return;
   fail("[function] expected whole numbers as argument ", i + 1, ", got ",
-       py::cast<std::string>(py::module_::import("reprlib").attr("repr")(array)), "; round them");
+       py::cast<std::string>(py::module_::import("reprlib").attr("repr")(array)),
+       whole.attr("all")().cast<bool>() ? "; keep them below 2^63" : "; round them");
 }
 
 // The array as the program reads it as input i: itself where type and layout fit, a converted copy otherwise.
