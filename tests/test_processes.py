@@ -258,6 +258,22 @@ def test_a_turn_stays_while_other_variables_join_its_group():
     assert len(read) == 1
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_outer_turn_outlasts_the_inner_one_that_it_was_joined_to(turned):
+    """The group was free when the inner section ended, though the outer one went on."""
+    a, b = lm.Parameter(np.ones(2)).variable, lm.Parameter(np.ones(2)).variable
+    read = []
+    thread = threading.Thread(target=lambda: read.append(core.read([b])), daemon=True)
+    with core.Section([b]):
+        with core.Section([a]):
+            core.read([a, b] if turned else [b, a])
+        thread.start()
+        thread.join(0.2)
+        assert not read
+    thread.join(10)
+    assert len(read) == 1
+
+
 def test_what_constants_alone_make_is_made_once():
     """However often the number of rows changes; what depends on that number is made anew."""
     from lamina.lift import constant

@@ -71,7 +71,7 @@ Turns* Turns::try_take() {
   if (!try_pass_gate()) return nullptr;
   if (at->enter()) {
     if (at->part_of_.load(std::memory_order_acquire) == nullptr) return at;
-    at->give();
+    at->leave();
   } else {
     leave_gate();
   }
@@ -112,8 +112,14 @@ Turns* Turns::queue() {
   }
 }
 
+// Of what became part of another one meanwhile, that one has the count.
 void Turns::give() {
-  if (--depth_ > 0) return;
+  Turns* at = root();
+  if (--at->depth_ == 0) at->leave();
+}
+
+void Turns::leave() {
+  depth_ = 0;
   owner_.store(std::thread::id(), std::memory_order_relaxed);
   --turns_held;
   taken_.store(0, std::memory_order_seq_cst);
@@ -127,11 +133,13 @@ void Turns::give() {
   leave_gate();
 }
 
-bool Turns::wanted() const {
-  return depth_ == 1 && (waiting_.load(std::memory_order_relaxed) > 0 || closed.load(std::memory_order_relaxed));
+bool Turns::wanted() {
+  const Turns* at = root();
+  return at->depth_ == 1 && (at->waiting_.load(std::memory_order_relaxed) > 0 || closed.load(std::memory_order_relaxed));
 }
 
 Turns* Turns::pass() {
+  if (Turns* at = root(); at != this) return at->pass();
   const uint32_t before = entries_.load(std::memory_order_acquire);
   const auto start = Clock::now();
   give();
@@ -161,7 +169,8 @@ std::shared_ptr<Turns> Turns::join(std::shared_ptr<Turns> a, std::shared_ptr<Tur
     first->members_.fetch_add(other->members_.load(std::memory_order_relaxed), std::memory_order_relaxed);
     other->keep_ = first->shared_from_this();
     other->part_of_.store(first, std::memory_order_release);
-    other->give();
+    first->depth_ += other->depth_ - 1;  // what this thread had of it before
+    other->leave();
     auto joined = first->shared_from_this();
     first->give();
     return joined;

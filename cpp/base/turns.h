@@ -16,17 +16,18 @@ class Turns : public std::enable_shared_from_this<Turns> {
   void give();
 
   // By the holder, between two steps of a long job: whoever waits comes first. pass() returns what was taken again.
-  bool wanted() const;
+  bool wanted();
   Turns* pass();
 
   bool mine() const { return owner_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
-  // From now on the two are one. Waits for both.
+  // From now on the two are one, which a thread that has either has until it has given back both. Waits for both.
   static std::shared_ptr<Turns> join(std::shared_ptr<Turns> a, std::shared_ptr<Turns> b);
 
  private:
   Turns* root();
   bool enter();    // takes it if it is free
+  void leave();    // after the last of its takes is given back
   Turns* queue();  // takes it, waiting for it
 
   std::atomic<int> taken_{0};
