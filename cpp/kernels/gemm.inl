@@ -86,8 +86,9 @@ void block(const GemmArgs& g) {
   GemmArgs whole = g;
   whole.finished = nullptr;
   whole.in_parts = false;
+  if (g.in_parts) whole.c_row = g.n;
   multiply<T>(whole);
-  g.finished(g.context, {0, g.m, 0, g.n, g.c, g.c_row, false});
+  g.finished(g.context, {0, g.m, 0, g.n, g.c, whole.c_row, false});
 }
 
 LAMINA_KERNELS_END
