@@ -75,9 +75,9 @@ Roots rewrite(const Roots& roots, const Rule& rule) {
 
 // The other branch of in_training sends back zeros that are zeros by construction: what they flow through is zero as well. A user's own
 // zeros are numbers like others (0 times infinity is no number), and a value must not depend on what is computed beside it.
-using Zeros = std::unordered_set<const Node*>;
+using Nodes = std::unordered_set<const Node*>;
 
-Tensor propagate_zero(const Node& node, const Tensors& in, const Zeros& zeros) {
+Tensor propagate_zero(const Node& node, const Tensors& in, const Nodes& zeros) {
   const auto is_zero = [&](const Tensor& x) { return zeros.count(x.get()) > 0; };
   const std::string& op = node.op->name;
   const bool first = !in.empty() && is_zero(in[0]);
@@ -101,41 +101,46 @@ struct State {
   Tensor variable, value, passed;
 };
 
+// What a step leaves in a variable, by the calls of these serials.
+struct Left {
+  Tensor variable, value;
+  std::vector<uint64_t> serials;
+};
+
 // The assignments of a step, one for each variable. The calls follow one another as they were made: what a later one leaves is
 // calculated from what the earlier one leaves; what has passed one is as it was.
-void assign_states(std::vector<State> states, Roots& roots) {
-  std::sort(states.begin(), states.end(), [](const State& a, const State& b) { return a.serial < b.serial; });
-  Tensors variables;
-  std::unordered_map<const Variable*, Tensor> left;
-  std::unordered_map<const Variable*, std::vector<uint64_t>> serials;
-  std::unordered_set<const Node*> passed;
+void assign_states(const std::vector<State>& states, Roots& roots) {
+  std::vector<Left> all;
+  Nodes passed;
   for (const State& state : states) {
     const Variable* variable = variable_of(*state.variable);
-    Tensor& value = left[variable];
-    if (value == nullptr) {
-      variables.push_back(state.variable);
-      value = cast(state.value, state.variable->dtype());
+    size_t i = 0;
+    while (i < all.size() && variable_of(*all[i].variable) != variable) ++i;
+    Tensor value = state.value;
+    if (i == all.size()) {
+      all.push_back({state.variable, nullptr, {}});
     } else {
-      Roots later = rewrite({{state.value}, {}, roots.origins}, [&](const Node& node, const Tensors&) {
-        if (node.is("variable") && variable_of(node) == variable) return value;
+      const Roots later = rewrite({{value}, {}, roots.origins}, [&](const Node& node, const Tensors&) {
+        if (node.is("variable") && variable_of(node) == variable) return all[i].value;
         return passed.count(&node) > 0 ? node.shared_from_this() : nullptr;
       });
-      value = cast(later.outputs[0], state.variable->dtype());
-      roots.origins.insert(later.origins.begin(), later.origins.end());
+      value = later.outputs[0];
+      for (const auto& [node, serials] : later.origins) roots.origins.emplace(node, serials);
     }
-    serials[variable].push_back(state.serial);
+    all[i].value = cast(value, state.variable->dtype());
+    all[i].serials.push_back(state.serial);
     passed.insert(state.passed.get());
   }
-  for (const Tensor& variable : variables) {
-    roots.effects.push_back(make("assign", {variable, left[variable_of(*variable)]}));
-    roots.origins[roots.effects.back().get()] = serials[variable_of(*variable)];
+  for (const Left& left : all) {
+    roots.effects.push_back(make("assign", {left.variable, left.value}));
+    roots.origins[roots.effects.back().get()] = left.serials;
   }
 }
 
 }  // namespace
 
 Roots resolve_modes(Roots roots, bool training) {
-  Zeros zeros;
+  Nodes zeros;
   std::vector<State> states;
   std::unordered_set<const Variable*> random_states;
   const auto rule = [&](const Node& node, const Tensors& in) -> Tensor {
@@ -146,7 +151,10 @@ Roots resolve_modes(Roots roots, bool training) {
     }
     if (node.is("stop_gradient")) return in[0];
     if (node.is("update_state")) {
-      if (training) states.push_back({node.serial, in[1], in[2], in[0]});
+      if (!training) return in[0];
+      size_t at = states.size();  // in the order of the calls
+      while (at > 0 && states[at - 1].serial > node.serial) --at;
+      states.insert(states.begin() + static_cast<ptrdiff_t>(at), {node.serial, in[1], in[2], in[0]});
       return in[0];
     }
     if (Tensor zero = propagate_zero(node, in, zeros)) {
@@ -158,7 +166,7 @@ Roots resolve_modes(Roots roots, bool training) {
   };
   Roots result = rewrite(roots, rule);
   if (!training) return result;
-  assign_states(std::move(states), result);
+  assign_states(states, result);
 
   Tensors all = result.outputs;
   all.insert(all.end(), result.effects.begin(), result.effects.end());
