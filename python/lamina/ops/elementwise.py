@@ -165,7 +165,8 @@ def isnan(x: Tensor) -> Tensor:
 
 @operation(1)
 def cast(x: Tensor, dtype: Any) -> Tensor:
-    """x in another dtype: bool, int64 (toward zero), float32 or float64 (else TypeError); gradients pass between floats.
+    """x in another dtype: bool, int64 (toward zero; its ends beyond its range, the least for nan), float32 or float64 (else
+    TypeError); gradients pass between floats.
 
     >>> lm.cast([1.7, -1.7], "int64")
     array([ 1, -1])
