@@ -445,6 +445,10 @@ FREE = {
         lambda: lm.function([n := lm.placeholder((2,), "int64")], n)([1.0, 2.5]),
         ["[function] expected whole numbers as argument 1, got array([1. , 2.5])"],
     ),
+    "no elements, but axes beyond memory": (
+        lambda: lm.function([n := lm.placeholder((0, 1, 1))], lm.broadcast_to(n, (0, 2**40, 2**40)))(np.zeros((0, 1, 1))),
+        ["shape:", "more than memory can address"],
+    ),
     "whole numbers that int64 lacks": (
         lambda: lm.function([n := lm.placeholder((1,), "int64")], n)(np.array([2**63], np.uint64)),
         ["[function] expected whole numbers as argument 1, got array([922337", "keep them below 2^63"],
