@@ -73,27 +73,29 @@ To converted(From value) {
     return static_cast<To>(value);
 }
 
-// Walks the axes from `axis` on; the innermost is a plain loop.
+template <class From, class To>
+To* convert_line(To* __restrict to, const char* from, int64_t n, int64_t stride) {
+  const auto at = [&](int64_t i, int64_t apart) {
+    From value;
+    std::memcpy(&value, from + i * apart, sizeof value);
+    to[i] = converted<To>(value);
+  };
+  if (stride == sizeof(From))  // a loop of its own, in vectors
+    for (int64_t i = 0; i < n; ++i) at(i, sizeof(From));
+  else
+    for (int64_t i = 0; i < n; ++i) at(i, stride);
+  return to + n;
+}
+
+// Walks the axes from `axis` on.
 template <class From, class To>
 To* convert_axes(To* to, const char* from, const Rows& rows, size_t axis) {
   const size_t rank = rows.sizes.size();
-  if (axis >= rank) {
-    From value;
-    std::memcpy(&value, from, sizeof value);
-    *to = converted<To>(value);
-    return to + 1;
-  }
+  if (axis >= rank) return convert_line<From>(to, from, 1, sizeof(From));
   const int64_t n = rows.sizes[axis], stride = rows.byte_strides[axis];
-  if (axis + 1 < rank) {
-    for (int64_t i = 0; i < n; ++i) to = convert_axes<From>(to, from + i * stride, rows, axis + 1);
-    return to;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    From value;
-    std::memcpy(&value, from + i * stride, sizeof value);
-    to[i] = converted<To>(value);
-  }
-  return to + n;
+  if (axis + 1 == rank) return convert_line<From>(to, from, n, stride);
+  for (int64_t i = 0; i < n; ++i) to = convert_axes<From>(to, from + i * stride, rows, axis + 1);
+  return to;
 }
 
 template <class From, class To>
