@@ -366,7 +366,7 @@ def child(code: str, **environment: str) -> str:
 FINALIZERS = """
 import gc
 x = lm.placeholder((3,), "float64")
-call = lm.function([x], x * 2).program.single
+call = lm.function([x], x * 2).program.predictor(10)
 left = 200
 
 def refused(n):
