@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -31,6 +32,7 @@ def which(a: Array, flat_index: int, name: str = "matrix") -> str:
     return f"{name} {int(index[0]) if len(index) == 1 else tuple(int(i) for i in index)} of the batch"
 
 
+@cache
 def limit(dtype: Any) -> float:
     """The condition number from which on no digit of a solution is right: 1 / eps."""
     return 1 / float(np.finfo(dtype).eps)

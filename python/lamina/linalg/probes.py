@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.linalg.errors import check_overflow, limit, singular
+from lamina.linalg.errors import check_finite, check_overflow, limit, singular
 
 Array = np.ndarray[Any, Any]
 
@@ -25,6 +25,11 @@ def _probes(n: int, dtype: Any) -> Array:
     return np.random.Generator(np.random.Philox(n)).standard_normal((n, _PROBES)).astype(dtype)
 
 
+def _squares(x: Array) -> Array:
+    """Their sum over each matrix of a stack."""
+    return np.add.reduce(np.square(x), (-2, -1))  # type: ignore[no-any-return]
+
+
 def trusted(
     where: str,
     solve: Callable[[Array, Array], Array],
@@ -37,15 +42,18 @@ def trusted(
 ) -> Array:
     """solve(a, b); LinAlgError where a's condition number is beyond `most`, 1 / eps by default."""
     n, k = a.shape[-1], b.shape[-1]
-    sides = np.concatenate([b, np.broadcast_to(_probes(n, a.dtype), (*b.shape[:-1], _PROBES))], axis=-1)
+    probes = _probes(n, a.dtype)
+    sides = np.concatenate([b, probes if b.ndim == 2 else np.broadcast_to(probes, (*b.shape[:-1], _PROBES))], axis=-1)
     try:
         x = solve(a, sides)
     except np.linalg.LinAlgError:
         singular(where, a, remedy, most=most, name=name)
     most = most or limit(a.dtype)
     # the mean of |A^-1 r|^2 over such r is |A^-1|_F^2
-    estimate = np.sqrt(np.square(x[..., k:]).sum(axis=(-2, -1)) / _PROBES) * np.sqrt(np.square(a).sum(axis=(-2, -1)))
-    near = not np.all(estimate <= 0.1 * most)  # True for NaN, too
+    estimate = np.sqrt(_squares(x[..., k:]) / _PROBES) * np.sqrt(_squares(a))
+    near = not (estimate <= 0.1 * most).all()  # True for NaN, and where A holds infinity, too
+    if near:
+        check_finite(where, a)
     if near and not np.all(np.linalg.cond(a) <= most):
         singular(where, a, remedy, most=most, name=name)
     if near:
