@@ -657,6 +657,32 @@ def test_rows_sorted_by_class_warn_of_the_split():
         fit(np.random.default_rng(0).permutation(len(y)), 0.2)
 
 
+@pytest.mark.parametrize(
+    ("classes", "y"),
+    [
+        (2, np.arange(200) % 67 == 3),  # the last 20 are of class 0, as most are
+        (100, np.random.default_rng(0).integers(0, 100, 200)),  # two rows of a class: some are both in the last
+        (3, np.arange(30) == 29),
+    ],
+    ids=["one class in a hundred", "many classes", "one row"],
+)
+def test_rare_classes_in_one_part_alone_are_no_sign_of_sorted_rows(classes, y):
+    x = np.random.default_rng(1).normal(size=(len(y), 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = lm.Sequential(lm.Dense(classes), seed=0)
+        net.fit(x, y.astype(int), loss="cross_entropy", optimizer="adam", validation_split=0.1, verbose=0)
+
+
+def test_labels_along_sequences_are_no_sign_of_sorted_rows():
+    x = lm.Input(5, 2)
+    y = np.repeat(np.arange(10) // 2 % 3, 5).reshape(10, 5)  # one label a sequence, that of the last two the same
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = lm.Model(x, lm.Dense(3)(x), seed=0)
+        net.fit(np.ones((10, 5, 2)), y, loss="cross_entropy", optimizer="adam", validation_split=0.2, verbose=0)
+
+
 def test_batches_of_one_row_warn_of_batch_norm():
     def fit(batch_size):
         lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0).fit(

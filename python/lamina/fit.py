@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 BUILT_IN = tuple(schedules.CLASSES.values())  # one of the user's own is not asked before its time
 MOST_EPOCHS = 100_000  # whose rates are looked at; a fit without an end has more
+IMPROBABLE = 1e-3  # that shuffled rows are split like this
 VANISHED = 1e-9  # of the largest rate: a cosine over 10,000 epochs has 2.5e-8 at the beginning of the last
 
 
@@ -303,20 +304,34 @@ def _warn_of_single_rows(model: Model, rows: int) -> None:
 
 
 def _warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
-    """Rows in the order of their classes: the last ones are not like the others, and the figures of the validation mean nothing."""
+    """Rows in the order of their classes: the last ones are not like the others, and the figures of the validation mean nothing.
+
+    A rare class is often missing in one part of shuffled rows as well: that says nothing.
+    """
     for loss, output, y, last in zip(model.objective.losses, model.outputs, training.y, held_out.y, strict=True):
         classes = output.shape[-1]
-        known = y.dtype.kind in "iu" and isinstance(classes, int) and loss.is_classes(tuple(output.shape), y.shape)
-        if not known or last.size < 8:
+        if y.dtype.kind not in "iu" or y.ndim > 1 or not isinstance(classes, int) or not loss.is_classes(output.shape, y.shape):
             continue
-        seen, held = (np.flatnonzero(np.bincount(a[(a >= 0) & (a < classes)], minlength=classes)).tolist() for a in (y, last))
-        if set(held) - set(seen) or (len(held) == 1 < len(seen)):
+        seen, held = (np.bincount(a[(a >= 0) & (a < classes)], minlength=classes) for a in (y, last))
+        both, rows, kinds = seen + held, int(seen.sum() + held.sum()), np.flatnonzero(seen + held)
+        new = int(held[seen == 0].max(initial=0))
+        chance = len(kinds) * _chance(int(held.sum()), new, rows) if new else 1.0
+        if np.count_nonzero(held) == 1 < len(kinds):
+            chance = min(chance, _chance(int(both[held > 0][0]), int(held.sum()), rows))
+        if chance < IMPROBABLE:
+            parts = [str(np.flatnonzero(part).tolist()) for part in (held, seen)]
             warnings.warn(
-                f"[validation_split] expected all classes in both parts, got {held} in the last rows and {seen} in the others: "
-                "they seem to be sorted; shuffle them before, by order = np.random.default_rng(0).permutation(len(x))",
+                f"[validation_split] expected all classes in both parts, got {parts[0]:.60} in the last rows and {parts[1]:.60} in "
+                "the others: they seem to be sorted; shuffle them before, by order = np.random.default_rng(0).permutation(len(x))",
                 UserWarning,
                 stacklevel=4,
             )
+
+
+def _chance(those: int, drawn: int, rows: int) -> float:
+    """That all rows which are drawn at random are among those."""
+    i = np.arange(drawn)
+    return float(np.prod((those - i) / (rows - i)))
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
