@@ -433,6 +433,8 @@ def hooked(name, function):
             hooked("on_train_batch_end", lambda self, batch, logs=None: None),
             "got Mine.on_train_batch_end; did you mean on_batch_end",
         ),
+        (hooked("on_train_batch_begin", lambda self, batch: None), "got Mine.on_train_batch_begin; it calls none before a batch"),
+        (hooked("on_test_end", lambda self, logs=None: None), "got Mine.on_test_end; did you mean on_epoch_end"),
         (hooked("on_epochs_end", lambda self, epoch, logs: None), "got Mine.on_epochs_end; did you mean on_epoch_end"),
         (hooked("on_epoch_end", lambda self, epoch: None), r"Mine's on_epoch_end to take \(epoch, logs\), got .* \(epoch\)"),
         (LambdaCallback(on_epoch_begin=lambda: None), r"LambdaCallback's on_epoch_begin to take \(epoch\), got .* \(\)"),
@@ -450,6 +452,34 @@ def test_methods_may_take_more_and_have_helpers():
     several = CallbackList([more, helper], Net())
     several.on_epoch_begin(3)
     assert seen == [3]
+
+
+def test_methods_of_ones_own_may_be_called_like_hooks():
+    """What starts with an underscore, is no method, is called by another one, or stands beside the hook of another library."""
+
+    class Mine(callbacks.Callback):
+        on_epoch_ended = 0
+
+        def on_fit_begin(self):
+            self.on_batch_begin()
+
+        def on_batch_begin(self):
+            self.begun = True
+
+        def on_epoch_end(self, epoch, logs):
+            self._on_epoch_end(logs)
+
+        def _on_epoch_end(self, logs):
+            self.on_epoch_ended += 1
+
+        def on_train_epoch_end(self, trainer, module):
+            raise AssertionError("of another library")
+
+    mine = Mine()
+    several = CallbackList(mine, Net())
+    several.on_fit_begin()
+    several.on_epoch_end(0, {})
+    assert mine.begun and mine.on_epoch_ended == 1
 
 
 @pytest.mark.parametrize("module", [base, monitors, csv_logger], ids=lambda m: m.__name__)

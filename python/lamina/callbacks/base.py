@@ -27,12 +27,12 @@ HOOKS: dict[str, tuple[str, ...]] = {
 }
 ELSEWHERE = {  # what other libraries call, and nothing does here
     **dict.fromkeys(("on_train_begin", "on_train_start", "on_fit_start"), "on_fit_begin"),
-    **dict.fromkeys(("on_train_end", "on_test_end", "on_predict_end"), "on_fit_end"),
+    "on_train_end": "on_fit_end",
     **dict.fromkeys(("on_epoch_start", "on_train_epoch_start"), "on_epoch_begin"),
-    **dict.fromkeys(("on_train_epoch_end", "on_validation_epoch_end", "on_validation_end"), "on_epoch_end"),
-    **dict.fromkeys(("on_batch_begin", "on_batch_start", "on_train_batch_begin", "on_train_batch_start"), "on_batch_end"),
+    **dict.fromkeys(("on_train_epoch_end", "on_validation_epoch_end", "on_validation_end", "on_test_end"), "on_epoch_end"),
     "on_train_batch_end": "on_batch_end",
 }
+BEFORE_A_BATCH = ("on_batch_begin", "on_batch_start", "on_train_batch_begin", "on_train_batch_start")  # when nothing is called
 
 
 class Callback:
@@ -236,11 +236,21 @@ class CallbackList:
 
 
 def check_hooks(callback: Callback) -> None:
-    """TypeError for a method that nothing would call, and for one that cannot be called with what it will get."""
-    where = type(callback).__name__
-    for name in dir(type(callback)):
-        meant = None if name in HOOKS else ELSEWHERE.get(name) or next(iter(get_close_matches(name, HOOKS, 1, 0.85)), None)
-        if meant is not None:
+    """TypeError for a method that nothing would call, and for one that cannot be called with what it will get.
+
+    A method that another one of its class calls is the user's own, and so is one beside the hook that it would be: of a class that
+    serves two libraries.
+    """
+    kind, where = type(callback), type(callback).__name__
+    own = [f for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
+    called = {name for f in own for name in f.__code__.co_names if name != f.__name__}
+    for name in dir(kind):
+        if name in HOOKS or name in called or name.startswith("_") or not callable(getattr(kind, name)):
+            continue
+        if name in BEFORE_A_BATCH:
+            raise TypeError(f"[callbacks] expected methods that fit calls, got {where}.{name}; it calls none before a batch")
+        meant = ELSEWHERE.get(name) or next(iter(get_close_matches(name, HOOKS, 1, 0.85)), None)
+        if meant is not None and getattr(kind, meant) is getattr(Callback, meant):
             raise TypeError(f"[callbacks] expected methods that fit calls, got {where}.{name}; did you mean {meant}?")
     for name, parameters in HOOKS.items():
         function = callback._function_of(name)
