@@ -627,6 +627,7 @@ def test_what_a_network_was_built_with_cannot_be_assigned():
         with pytest.raises(AttributeError, match=rf"\[dense_1\] expected .*{remedy}"):
             setattr(net.layers[0], name, value)
         assert_untouched_and_usable(net, before, X, Y)
+    net.layers[0].units = np.int64(5)  # as it is
     net.layers[0].note = "anything else"
 
 

@@ -312,6 +312,53 @@ def test_an_option_assigned_later_holds_from_the_next_step_on(make, name, value,
     assert again.optimizer.config() == two.optimizer.config() and again.train_step(x, y) == net.train_step(x, y)
 
 
+class OfOnesOwn(optim.Adam):
+    def __init__(self, lr=0.1, *, tag="a", **options):
+        super().__init__(lr, betas=(0.8, 0.9), **options)
+        self.tag = tag
+
+
+class OwnRule(optim.Optimizer):
+    def __init__(self, lr=0.1, *, power=1.0, weight_decay=0.0):
+        super().__init__(lr, weight_decay=weight_decay)
+        self.power = power
+
+    def update(self, w, g, slots, lr, step):
+        return w - lr * lm.sign(g) * lm.abs(g) ** self.power, {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"), [(OfOnesOwn, "weight_decay", 0.5), (OwnRule, "power", 0.5), (OwnRule, "weight_decay", 0.5)]
+)
+def test_an_option_of_a_class_of_ones_own_holds_as_well(kind, name, value):
+    """Also one of the class below, that its constructor passes on."""
+    x, y = np.linspace(-1, 1, 12).reshape(6, 2), np.ones((6, 1))
+    one, two, unchanged = (
+        lm.Sequential(lm.Dense(1), seed=0).build(2).compile("mse", o) for o in (kind(), kind(**{name: value}), kind())
+    )
+    for net in (one, unchanged):
+        net.train_step(x, y)
+    setattr(one.optimizer, name, value)
+    two.parameters.update(one.parameters)
+    for net in (one, two, unchanged):
+        net.train_step(x, y)
+    assert one.predict(x).tolist() != unchanged.predict(x).tolist()
+    if kind is OwnRule:  # which has no moments
+        assert one.predict(x).tolist() == two.predict(x).tolist() and repr(one.optimizer) == repr(two.optimizer)
+
+
+def test_an_option_that_stays_as_it_is_plans_no_step_anew():
+    x, y = np.ones((2, 3)), np.ones((2, 1))
+    for adam in (optim.Adam(), OfOnesOwn()):
+        net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", adam)
+        net.train_step(x, y)
+        planned = net._fast_step
+        adam.weight_decay, adam.betas = 0.0, list(adam.betas)
+        assert planned is not None and net._fast_step is planned
+        adam.weight_decay = 0.1
+        assert net._fast_step is None
+
+
 def test_a_copy_has_the_options_and_begins_anew():
     adam = optim.Adam(0.1, weight_decay=0.2)
     net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", adam)

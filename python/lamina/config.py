@@ -72,7 +72,7 @@ class Configured:
             kind, default = (p.kind, p.default) if p else (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty)
             if kind is inspect.Parameter.VAR_POSITIONAL:
                 shown += [_short(v) for v in value]
-            elif default is inspect.Parameter.empty or (value is not default and not _same(value, default)):
+            elif default is inspect.Parameter.empty or (value is not default and not same(value, default)):
                 shown.append(f"{name}={_short(value)}" if kind is inspect.Parameter.KEYWORD_ONLY else _short(value))
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -136,7 +136,12 @@ def _bind(signature: inspect.Signature, self: Configured, args: tuple[Any, ...],
     return arguments
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
+    """Whether they are equal, as far as they can be compared.
+
+    >>> same([1, 2], (1, 2)), same(np.ones(2), np.ones(2))
+    (True, False)
+    """
     if isinstance(a, list) and isinstance(b, tuple):  # as a file has it
         a = tuple(a)
     try:

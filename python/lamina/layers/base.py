@@ -12,7 +12,7 @@ from typing import Any
 
 from lamina import _core as core
 from lamina import checks, initializers
-from lamina.config import Configured
+from lamina.config import Configured, same
 from lamina.initializers import AnyInitializer
 from lamina.tensor import FLOATS, Parameter, Tensor
 
@@ -126,6 +126,8 @@ class Layer(Configured):
                     f"layer.{name}.value = array, or net.parameters['{where}.{name}'] = array"
                 )
             if name in self.__dict__.get("_arguments", {}) and type(self).__module__.partition(".")[0] == "lamina":
+                if same(value, self.__dict__.get(name, self)):
+                    return
                 raise AttributeError(
                     f"[{where}] expected {name} to stay as the network was built, {self._arguments[name]!r}, got {value!r}; "
                     "make a new network, and give it the weights: new.parameters.update(net.parameters)"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from lamina import checks, names, ops, schedules
-from lamina.config import Configured
+from lamina.config import Configured, same
 from lamina.lift import make
 from lamina.tensor import Parameter, Tensor
 
@@ -62,30 +63,45 @@ class Optimizer(Configured):
     # ---- options that change ----
 
     def _made(self) -> None:
-        self.__dict__["_options"] = frozenset(self.__dict__["_arguments"]) - {"lr"}
+        options = set(self.__dict__["_arguments"])
+        if not self._built_in:  # those of the classes below, which the constructor may set by itself
+            constructors = (inspect.signature(vars(kind)["__init__"]) for kind in type(self).__mro__ if "__init__" in vars(kind))
+            options |= {name for signature in constructors for name in signature.parameters if name in self.__dict__}
+        self.__dict__["_options"] = frozenset(options - {"lr"})
 
     def __setattr__(self, name: str, value: Any) -> None:
         options = self.__dict__.get("_options")
-        if options is None or self.all_data or type(self).__module__.partition(".")[0] != "lamina":
+        if options is None or self.all_data:
             object.__setattr__(self, name, value)
         elif name in options:
-            self._take_option(name, value)
-        elif name in self.__dict__ or hasattr(type(self), name) or name.startswith("_") or name in ("state", "ahead"):
+            if not same(value, self._current_arguments()[name] if self._built_in else getattr(self, name, self)):
+                self._take_option(name, value)
+        elif not self._built_in or name in self.__dict__ or hasattr(type(self), name) or name.startswith("_") or name == "ahead":
             object.__setattr__(self, name, value)
         else:
             guess = "lr" if name == "learning_rate" else names.nearest(name, [*options, "lr"])
             remedy = f"did you mean {guess!r}?" if guess else f"it has {', '.join(sorted({*options, 'lr'}))}"
             raise AttributeError(f"[{self._where}] expected one of its options, got {name!r}; {remedy}")
 
+    @property
+    def _built_in(self) -> bool:
+        return type(self).__module__.partition(".")[0] == "lamina"
+
     def _take_option(self, name: str, value: Any) -> None:
         """As if the optimizer had been made with it; its state stays, and its models plan their steps anew."""
-        fresh = type(self)(**{**self._current_arguments(), name: value})
-        gone = tuple(f".{slot}" for slot in set(self.slots) - set(fresh.slots))
+        before = set(self.slots)
+        if self._built_in:
+            fresh = type(self)(**{**self._current_arguments(), name: value})
+            kept = ("state", "ahead", "_owner", "_lr", "_schedule", "has_constant_rate")
+            self.__dict__.update((k, v) for k, v in vars(fresh).items() if k not in kept)
+        else:  # whose constructor may do anything else as well
+            object.__setattr__(self, name, value)
+            if name in self._arguments:
+                self.__dict__["_arguments"] = {**self._arguments, name: value}
+        gone = tuple(f".{slot}" for slot in before - set(self.slots))
         for key in list(self.state):
-            if key.endswith(gone) or (key.startswith("clock.") and not fresh.slots):
+            if key.endswith(gone) or (key.startswith("clock.") and not self.slots):
                 del self.state[key]
-        kept = ("state", "ahead", "_owner", "_lr", "_schedule", "has_constant_rate")
-        self.__dict__.update((k, v) for k, v in vars(fresh).items() if k not in kept)
         owner = self.__dict__.get("_owner")
         for model in {model for p in owner.now.values() for model in p.models} if owner else ():
             model.drop_training()
