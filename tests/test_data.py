@@ -208,8 +208,11 @@ def test_columns_of_a_frame_keep_their_order(tmp_path):
     twice = pandas.DataFrame(np.ones((2, 3)), columns=["a", "b", "b"])
     other = lm.Sequential(lm.Dense(1), seed=0)
     other.fit(twice, [0.0, 1.0], **options)
-    assert other.predict(twice).shape == (2, 1)
+    for names in (["a", "b", "b"], ["a", "c", "b"]):
+        assert other.predict(twice.set_axis(names, axis=1)).shape == (2, 1)
     same = net.predict(frame)
+    with pytest.raises(ValueError, match=r"got it as number 0; if this order is meant, pass x.to_numpy\(\)"):
+        net.predict(frame.set_axis(["size", "weight"], axis=1))
     for other in (frame.to_numpy(), frame.rename(columns={"age": "years"}), turned[net.columns["x"]]):
         assert np.array_equal(net.predict(other), same)
 

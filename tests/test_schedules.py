@@ -327,8 +327,18 @@ def test_unknown_name():
 def test_a_schedule_of_epochs_warns_that_it_counts_batches(schedule):
     x = np.linspace(-1, 1, 40)[:, None]
     net = lm.Sequential(lm.Dense(1), seed=0)
-    with pytest.warns(UserWarning, match=r"\[fit\] .* of 6 on; its steps are batches, of which an epoch has 4"):
+    with pytest.warns(UserWarning, match=r"\[fit\] .* of 6 on; its steps are batches, of which an epoch has 4: .* 24 steps is"):
         net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(schedule), epochs=6, batch_size=10, verbose=0)
+
+
+def test_a_second_fit_after_the_end_of_its_schedule_warns():
+    x = np.linspace(-1, 1, 40)[:, None]
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(schedules.Cosine(0.1, 8)), epochs=2, batch_size=10, verbose=0)
+    before = net.parameters["dense_1.weight"]
+    with pytest.warns(UserWarning, match=r"gives 0 from epoch 1 of 3 on; .* one of 20 steps, 8 of them done, is as long as this"):
+        net.fit(x, x, epochs=3, batch_size=10, verbose=0)
+    assert np.array_equal(before, net.parameters["dense_1.weight"])
 
 
 def test_a_schedule_as_long_as_the_fit_does_not_warn():

@@ -113,15 +113,16 @@ def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequenc
     Traceback (most recent call last):
     ValueError: [x] expected column 'age' as number 0, as fit was given it, got it as number 1; pass x[['age', 'size']]
     """
-    if where not in known or columns is None or len(set(columns)) < len(columns):  # of a name that is there twice
+    if where not in known or columns is None or any(len(set(c)) < len(c) for c in (known[where], columns)):  # a name twice
         return
     places = {name: i for i, name in enumerate(columns)}
     for i, name in enumerate(known[where]):
         if places.get(name, i) != i:
             order = list(known[where]) if len(columns) <= 8 else f"net.columns[{where!r}]"
+            all_there = places.keys() >= set(known[where])
             raise ValueError(
                 f"[{where}] expected column {name!r} as number {i}, as fit was given it, got it as number {places[name]}; "
-                f"pass {where}[{order}]"
+                + (f"pass {where}[{order}]" if all_there else f"if this order is meant, pass {where}.to_numpy()")
             )
 
 

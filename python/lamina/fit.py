@@ -75,13 +75,16 @@ class Run:
         first = len(self.history)
         if optimizer.has_constant_rate or type(optimizer.lr) not in BUILT_IN or self.epochs - first > MOST_EPOCHS:
             return
-        rates = optimizer.rate(optimizer.steps + batches * np.arange(self.epochs - first)) if batches else np.empty(0)
+        done = optimizer.steps - len(self._part.losses)
+        rates = optimizer.rate(done + batches * np.arange(self.epochs - first)) if batches else np.empty(0)
         ended = rates <= VANISHED * rates.max(initial=0.0)
-        if ended.any() and not ended.all() and ended[-1]:
+        if ended.any() and ended[-1]:
             epoch = int(np.argmax(ended))
+            length = f"{done + batches * len(rates)} steps" + (f", {done} of them done," if done else "")
             warnings.warn(
                 f"[fit] expected a rate to learn with in every epoch, got {optimizer.lr!r}, which gives {rates[epoch]:.3g} from "
-                f"epoch {first + epoch + 1} of {self.epochs} on; its steps are batches, of which an epoch has {batches}",
+                f"epoch {first + epoch + 1} of {self.epochs} on; its steps are batches, of which an epoch has {batches}: "
+                f"one of {length} is as long as this fit",
                 UserWarning,
                 stacklevel=5,
             )
