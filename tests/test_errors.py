@@ -638,8 +638,9 @@ def test_what_a_network_was_built_with_cannot_be_assigned():
 def test_a_loss_of_logits_warns_of_probabilities(activation, loss, y):
     with pytest.warns(
         UserWarning, match=rf"expected logits, got the result of a {activation}, .* take lm.{activation}\(net.predict"
-    ):
+    ) as warned:
         lm.Sequential(lm.Dense(CLASSES, activation)).fit(X, y, loss=loss, optimizer="sgd", verbose=0)
+    assert [w.filename for w in warned] == [__file__]  # the line of the call, not one of ours
 
 
 def test_rows_sorted_by_class_warn_of_the_split():

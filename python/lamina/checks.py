@@ -1,6 +1,6 @@
 """Checks of hyper-parameters: each returns the value, converted, or raises an error that says where, expected, got, remedy.
 
-`where` is what the user wrote, such as "Dense" or "optim.Adam"; `name` is the argument.
+`where` is what the user wrote, such as "Dense" or "optim.Adam"; `name` is the argument. `warn` is how all else warns.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import math
 import operator
 import os
 import reprlib
+import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -162,3 +164,11 @@ def writing(where: str, path: Any) -> Iterator[None]:
         raise type(error)(
             f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}"
         ) from error
+
+
+def warn(message: str) -> None:
+    """A UserWarning at the line of the user's that led here, whichever way: Python shows one once for each such line."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lamina":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -81,12 +80,10 @@ class Run:
         if ended.any() and ended[-1]:
             epoch = int(np.argmax(ended))
             length = f"{done + batches * len(rates)} steps" + (f", {done} of them done," if done else "")
-            warnings.warn(
+            checks.warn(
                 f"[fit] expected a rate to learn with in every epoch, got {optimizer.lr!r}, which gives {rates[epoch]:.3g} from "
                 f"epoch {first + epoch + 1} of {self.epochs} on; its steps are batches, of which an epoch has {batches}: "
                 f"one of {length} is as long as this fit",
-                UserWarning,
-                stacklevel=5,
             )
 
     def train(self) -> History:
@@ -298,11 +295,9 @@ def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
 def _warn_of_single_rows(model: Model, rows: int) -> None:
     """One row has no variance: a BatchNorm would train on its bias alone, and predict by statistics of nothing."""
     if rows == 1 and any(isinstance(layer, BatchNorm) for layer in model.layers) and all(t.ndim <= 2 for t in model.inputs):
-        warnings.warn(
+        checks.warn(
             "[fit] expected batches of several rows for BatchNorm, got batch_size=1: each row is its own mean; "
             "pass a larger batch_size, or take LayerNorm",
-            UserWarning,
-            stacklevel=4,
         )
 
 
@@ -323,11 +318,9 @@ def _warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
             chance = min(chance, _chance(int(both[held > 0][0]), int(held.sum()), rows))
         if chance < IMPROBABLE:
             parts = [str(np.flatnonzero(part).tolist()) for part in (held, seen)]
-            warnings.warn(
+            checks.warn(
                 f"[validation_split] expected all classes in both parts, got {parts[0]:.60} in the last rows and {parts[1]:.60} in "
                 "the others: they seem to be sorted; shuffle them before, by order = np.random.default_rng(0).permutation(len(x))",
-                UserWarning,
-                stacklevel=4,
             )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lamina import _core as core
+from lamina import checks
 from lamina.function import grad
 from lamina.objective import Objective
 from lamina.ops import zeros_like
@@ -162,11 +162,9 @@ class Programs:
         for loss, output in zip(self.objective.losses, self.outputs, strict=True):
             op = output.node.op
             if op in loss.applies:
-                warnings.warn(
+                checks.warn(
                     f"[{loss!r}] expected logits, got the result of a {op}, which is in the loss already; let the network end "
                     f"without it, and take lm.{op}(net.predict(x)) for probabilities",
-                    UserWarning,
-                    stacklevel=2,
                 )
 
     def _outputs(self, losses: Sequence[Tensor], task: Task) -> list[core.Node]:

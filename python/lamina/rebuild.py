@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -343,11 +342,9 @@ def _with_options(name: str, options: Mapping[str, Any]) -> Any:
 def _say_what_is_lost(where: str, names: Any) -> None:
     """The names of metrics of the user's own, which the file cannot hold."""
     if names:
-        warnings.warn(
+        checks.warn(
             f"[{where}] the file has no {', '.join(map(str, names))}: a metric of your own is code, which no file holds; "
             "give it to net.compile or net.fit again",
-            UserWarning,
-            stacklevel=4,
         )
 
 
