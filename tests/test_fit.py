@@ -538,10 +538,11 @@ REFUSED = {  # (what the error says, other arguments of fit, what is changed in 
     "settings": ("batch_size", {"batch_size": 7}, None),
     "optimizer": ("expected the optimizer that the file is of, SGD, got Adam; pass", {"optimizer": lm.optim.Adam(0.2)}, None),
     "options of the optimizer": (
-        "expected the optimizer state of SGD.* got one with .*momentum",
+        r"expected momentum=0.9, which .*, got 0.0; pass optimizer=lm.optim.SGD\(0.1, momentum=0.9\), or .* lm.load",
         {"optimizer": lm.optim.SGD(0.2)},
         None,
     ),
+    "an option without a state": ("expected clip_norm=None, ", {"optimizer": lm.optim.SGD(0.1, momentum=0.9, clip_norm=1.0)}, None),
     "callbacks": ("expected those of the checkpoint", {"callbacks": ()}, None),
     "saved network": ("Checkpoint", {}, ("extra", {})),
     "seed": ("seed", {}, ("seed", "0")),

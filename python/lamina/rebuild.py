@@ -148,13 +148,21 @@ def _check_frozen(model: Model, description: Json) -> None:
 
 
 def _check_optimizer(optimizer: Optimizer | None, description: Json) -> None:
-    """The same class, where the file has it."""
+    """The same class and options, where the file has them; those that are in the state, such as the rate, come from there."""
     given = (description.get("objective") or {}).get("optimizer")
     if given is None or optimizer is None:
         return
-    saved, here = type(optim.get(given)).__name__, type(optimizer).__name__
-    if saved != here:
-        raise Misfit(f"expected the optimizer that the file is of, {saved}, got {here}; pass optimizer=lm.optim.{saved}(...)")
+    saved = optim.get(given)
+    kind, here = type(saved).__name__, type(optimizer).__name__
+    if kind != here:
+        raise Misfit(f"expected the optimizer that the file is of, {kind}, got {here}; pass optimizer=lm.optim.{kind}(...)")
+    own, kept = optimizer.config(), description.get("optimizer_state") or ()
+    for name, value in saved.config().items():
+        if name not in kept and value != own.get(name):
+            raise Misfit(
+                f"expected {name}={value!r}, which the optimizer of the file has, got {own.get(name)!r}; "
+                f"pass optimizer=lm.optim.{saved!r}, or go on otherwise from the network that lm.load gives"
+            )
 
 
 def _check_format(description: Json) -> None:
