@@ -50,7 +50,10 @@ class Part(NamedTuple):
 
         shares: (batches, 1), or with terms (batches, outputs).
         """
-        return mean_loss(self.terms, shares, weights) if self.terms.shape[1] else mean_loss(self.losses[:, None], shares, [1.0])
+        if self.terms.shape[1]:
+            return mean_loss(self.terms, shares, weights)
+        total = float(shares.sum())
+        return float(self.losses @ shares[:, 0]) / total if total else float("nan")  # once an epoch, which may be one small step
 
 
 class Source(Protocol):
@@ -93,6 +96,7 @@ class ArraySource:
 
     def prepare(self) -> None:
         self._amounts = _amounts(self.model, self.samples.data)
+        self._shares = self._shares_of(None)
         self._program()
 
     def _program(self) -> core.Program:
@@ -148,7 +152,9 @@ class ArraySource:
         now = self.so_far()
         if not np.isfinite(now.losses).all():
             return Outcome(now.losses, {})
-        logs: dict[str, Any] = {"loss": now.mean(self._shares()[: self._done], self.model.objective.loss_weights)}
+        alike = order is None or all(amount is None for amount in self._amounts)
+        shares = self._shares if alike else self._shares_of(order)
+        logs: dict[str, Any] = {"loss": now.mean(shares[: self._done], self.model.objective.loss_weights)}
         if self._predictions and self._done == count:
             weight = given.weight if given.weight is None or order is None else given.weight[order]
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
@@ -166,11 +172,11 @@ class ArraySource:
     def _columns(self) -> int:
         return len(self._amounts) if len(self._amounts) > 1 else 0
 
-    def _shares(self) -> Array:
-        """What each batch counts, by columns."""
+    def _shares_of(self, order: Array | None) -> Array:
+        """What each batch counts, by columns, with the samples in that order."""
         starts = np.arange(0, len(self.samples.data), self.batch_size)
         sizes = np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
-        ordered = (a if a is None or self._order is None else a[self._order] for a in self._amounts)
+        ordered = (a if a is None or order is None else a[order] for a in self._amounts)
         return np.stack([sizes if a is None else np.add.reduceat(a.astype(np.float64), starts) for a in ordered], axis=1)
 
     def first_bad_value(self) -> str | None:

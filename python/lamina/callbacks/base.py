@@ -236,24 +236,14 @@ class CallbackList:
 
 
 def check_hooks(callback: Callback) -> None:
-    """TypeError for a method that nothing would call, and for one that cannot be called with what it will get.
-
-    A method that another one of its class calls is the user's own, and so is one beside the hook that it would be: of a class that
-    serves two libraries.
-    """
+    """TypeError for a method that nothing would call, and for one that cannot be called with what it will get."""
     kind, where = type(callback), type(callback).__name__
-    own = [f for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
-    called = {name for f in own for name in f.__code__.co_names if name != f.__name__}
-    for name in dir(kind):
-        if name in HOOKS or name in called or name.startswith("_") or not callable(getattr(kind, name)):
-            continue
-        if name in BEFORE_A_BATCH:
-            raise TypeError(f"[callbacks] expected methods that fit calls, got {where}.{name}; it calls none before a batch")
-        meant = ELSEWHERE.get(name) or next(iter(get_close_matches(name, HOOKS, 1, 0.85)), None)
-        if meant is not None and getattr(kind, meant) is getattr(Callback, meant):
-            raise TypeError(f"[callbacks] expected methods that fit calls, got {where}.{name}; did you mean {meant}?")
+    if not _is_ours(kind):
+        _check_names(kind)
     for name, parameters in HOOKS.items():
         function = callback._function_of(name)
+        if _is_ours(function):
+            continue
         try:
             signature = inspect.signature(function)
             signature.bind(*parameters)
@@ -264,6 +254,31 @@ def check_hooks(callback: Callback) -> None:
             raise TypeError(
                 f"[callbacks] expected {where}'s {name} to take ({takes}), got a function of {signature}; give it these parameters"
             ) from None
+
+
+def _is_ours(definition: Any) -> bool:
+    """Whether a class or a function is of this package: looking at it would cost more than a short fit."""
+    return str(getattr(definition, "__module__", "")).partition(".")[0] == "lamina"
+
+
+def _check_names(kind: type[Callback]) -> None:
+    """TypeError for a method of a class of the user's that nothing would call.
+
+    One that another method calls is the user's own, and so is one beside the hook that it would be: of a class that serves two
+    libraries.
+    """
+    own = [f for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
+    called = {name for f in own for name in f.__code__.co_names if name != f.__name__}
+    for name in dir(kind):
+        if name in HOOKS or name in called or name.startswith("_") or not callable(getattr(kind, name)):
+            continue
+        if name in BEFORE_A_BATCH:
+            raise TypeError(
+                f"[callbacks] expected methods that fit calls, got {kind.__name__}.{name}; it calls none before a batch"
+            )
+        meant = ELSEWHERE.get(name) or next(iter(get_close_matches(name, HOOKS, 1, 0.85)), None)
+        if meant is not None and getattr(kind, meant) is getattr(Callback, meant):
+            raise TypeError(f"[callbacks] expected methods that fit calls, got {kind.__name__}.{name}; did you mean {meant}?")
 
 
 def make_folder_of(path: str) -> None:
