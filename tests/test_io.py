@@ -77,6 +77,21 @@ def test_a_loaded_net_predicts_the_same_bits(name, tmp_path, xy):
     assert equal(lm.load(tmp_path / "again.safetensors").predict(xy[0]), net.predict(xy[0]))
 
 
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_has_the_attributes_that_a_user_gave(copied):
+    """And the history; but a layer that is one of them is a part of the first network: the copy has others."""
+    x, y = np.ones((4, 3)), np.ones((4, 2))
+    net = lm.Sequential(lm.Dense(2), seed=0)
+    stop = lm.callbacks.EarlyStopping("loss")
+    net.fit(x, y, loss="mse", optimizer="sgd", epochs=2, callbacks=stop, verbose=0)
+    net.labels, net._mean, net.stop, net.head = ["cat", "dog"], x.mean(axis=0), stop, [net.layers[0]]  # whose net is this one
+    other = copied(net)
+    assert other.labels == ["cat", "dog"] and np.array_equal(other._mean, net._mean)
+    assert len(other.history) == 2 and not hasattr(other, "head")
+    assert other.stop.net is (net if copied is copy.copy else other)
+    assert other.train_step(x, y) == net.train_step(x, y)
+
+
 @pytest.mark.parametrize("name", ["mlp", "norms", "lambda", "own"])
 @pytest.mark.parametrize("how", ["save", "pickle", "deepcopy"])
 def test_training_goes_on_with_the_same_bits(name, how, tmp_path, xy):

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -23,9 +23,10 @@ from safetensors.numpy import save as tensors_to_bytes
 from lamina import blueprint, checks, rebuild
 from lamina.blueprint import dense
 from lamina.files import replace_file
-
-if TYPE_CHECKING:
-    from lamina.model import Model
+from lamina.layers import Layer
+from lamina.model import Model
+from lamina.sequential import Sequential
+from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 
@@ -197,14 +198,30 @@ def _dumps(description: Mapping[str, Any]) -> str:
 
 
 def state_of(model: Model) -> dict[str, Any]:
-    """What pickle and copy.deepcopy carry: the bytes of a file, and the arguments of `compile` as they are."""
+    """What pickle and copy.deepcopy carry: the bytes of a file, the arguments of `compile` as they are, and attributes of the
+    user's, such as the names of classes, with the history of the last fit.
+    """
     given = None
     if model.compiled:
         loss, _, metrics, loss_weights = model.objective.given
         given = (loss, copy.copy(model.objective.optimizer), metrics, loss_weights)  # the optimizer's state is in the bytes
-    return {"bytes": to_bytes(model), "given": given}
+    bare = Sequential.__new__(Sequential)
+    bare._start(model.seed, model.dtype)
+    ours = {*vars(bare), "_stacked", "_before"}
+    own = {name: value for name, value in vars(model).items() if name not in ours and not _has_parts(value)}
+    return {"bytes": to_bytes(model), "given": given, "own": own}
+
+
+def _has_parts(value: Any) -> bool:
+    """Whether it is, or holds, a part of a network: a copy has others."""
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(map(_has_parts, value))
+    if isinstance(value, Mapping):
+        return any(map(_has_parts, value.values()))
+    return isinstance(value, (Model, Layer, Tensor))
 
 
 def set_state(model: Model, state: Mapping[str, Any]) -> None:
     """The reverse, into a new object."""
     from_bytes(state["bytes"], model, state["given"])
+    vars(model).update(state.get("own", {}))
