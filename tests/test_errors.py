@@ -696,3 +696,7 @@ def test_batches_of_one_row_warn_of_batch_norm():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(N - 1)  # the last batch has one row, the others steady the statistics
+        words = lm.Sequential(lm.Embedding(9, 2), lm.BatchNorm(), lm.Flatten(), lm.Dense(1), seed=0)  # a row has many words
+        words.fit(np.arange(12).reshape(3, 4) % 9, np.ones(3), loss="mse", optimizer="sgd", batch_size=1, verbose=0)
+        whole = lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0)
+        whole.fit(X, X[:, :1], loss="mse", optimizer="lbfgs", batch_size=1, verbose=0)  # which takes all rows at once

@@ -31,6 +31,7 @@ from lamina.sources import (
     with_finite_targets,
 )
 from lamina.steps import CHUNK, evaluate_checked, example_figures
+from lamina.wiring import calls_of, nodes_of
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -294,10 +295,13 @@ def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
 
 def _warn_of_single_rows(model: Model, rows: int) -> None:
     """One row has no variance: a BatchNorm would train on its bias alone, and predict by statistics of nothing."""
-    if rows == 1 and any(isinstance(layer, BatchNorm) for layer in model.layers) and all(t.ndim <= 2 for t in model.inputs):
+    if rows > 1 or model.objective.optimizer.all_data:
+        return
+    calls = calls_of(nodes_of(model.outputs))
+    if any(isinstance(call.layer, BatchNorm) and call.inputs[0].ndim == 2 for call in calls):
         checks.warn(
             "[fit] expected batches of several rows for BatchNorm, got batch_size=1: each row is its own mean; "
-            "pass a larger batch_size, or take LayerNorm",
+            "pass a larger batch_size, or take LayerNorm"
         )
 
 
