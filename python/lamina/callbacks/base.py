@@ -40,7 +40,9 @@ class Callback:
 
     `self.net` is the model. `self.net.stop_training = True` ends the fit after this epoch; `self.net.optimizer.lr = ...` sets the
     learning rate; `self.net.parameters` reads and writes weights. `logs` are the epoch's figures: "loss", the metrics, and both
-    with "val_" before them where there are validation data. Overriding `on_batch_end` costs a call into Python at every batch.
+    with "val_" before them where there are validation data. Overriding `on_batch_end` costs a call into Python at every batch. A
+    method of a hook's name in another library, or of one misspelt, is a TypeError unless your class calls it itself: nobody else
+    would.
 
     >>> import lamina as lm
     >>> class StopAt(lm.callbacks.Callback):

@@ -15,9 +15,9 @@ class BatchNorm(Layer):
     While training, mean and (biased) variance are the batch's, over all axes but the last, and the running statistics follow:
     running = (1 - momentum) running + momentum batch, with the unbiased variance. Predicting uses the running statistics.
     x: (batch, ..., features). Parameters, all (features,): "weight" w (1 at first) and "bias" b (0) unless `affine=False`;
-    "running_mean" (0) and "running_var" (1), not trained. eps >= 0: keeps a constant feature from dividing by 0. momentum in [0,
-    1]. Source: Ioffe and Szegedy 2015. Errors: ValueError for a value out of its bounds, an input of another size than the first;
-    TypeError for one that is not floating-point.
+    "running_mean" (0) and "running_var" (1), not trained; they follow in a frozen layer, too. eps >= 0: keeps a constant feature
+    from dividing by 0. momentum in [0, 1]. Source: Ioffe and Szegedy 2015. Errors: ValueError for a value out of its bounds, an
+    input of another size than the first; TypeError for one that is not floating-point.
 
     >>> net = lm.Sequential(lm.BatchNorm(momentum=0.5)).compile("mse", "sgd")
     >>> loss = net.train_step([[1.0], [3.0]], [[0.0], [0.0]])
