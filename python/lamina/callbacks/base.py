@@ -272,7 +272,7 @@ def _check_names(kind: type[Callback]) -> None:
     own = [f for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
     called = {name for f in own for name in f.__code__.co_names if name != f.__name__}
     for name in dir(kind):
-        if name in HOOKS or name in called or name.startswith("_") or not callable(getattr(kind, name)):
+        if name in HOOKS or name in called or name.startswith("_") or not callable(getattr(kind, name, None)):
             continue
         if name in BEFORE_A_BATCH:
             raise TypeError(
