@@ -220,3 +220,27 @@ def test_builds_fits_and_predicts_leave_nothing_behind():
     # sixty would show, in the long run one in three hundred.
     assert after - before < 3000, f"{before} KB before, {after} KB after {times} more"
     print(f"{before} KB before, {after} KB after {times} more")
+
+
+SHAPES = """
+import sys
+import numpy as np, lamina as lm
+lm.set_num_threads(1)
+x = np.ones((1_000_000, 10), np.float32)
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4
+
+before = resident()
+for k in range(24): lm.softmax(x[k:], axis=0)
+print(before, resident())
+"""
+
+
+def test_operations_of_arrays_of_many_shapes_hold_little_memory():
+    """The program of an operation is kept, with a place for what lies in between: of 24 shapes that would be 960 MB."""
+    done = subprocess.run([sys.executable, "-c", SHAPES], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    before, after = map(int, done.stdout.split())  # KB
+    assert after - before < 500_000, f"{before} KB before, {after} KB after"

@@ -184,6 +184,7 @@ void register_program(py::module_& m) {
                              })
       .def_property_readonly("stages", stages)
       .def_property_readonly("arena_bytes", &Program::arena_bytes)
+      .def_property_readonly("held_bytes", &Program::held_bytes)
       .def_property_readonly("flops_per_row", [](Program& p) {
         const Lock lock(p);
         return p.flops_per_row();

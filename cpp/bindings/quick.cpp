@@ -204,7 +204,8 @@ bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, boo
 
 void Recall::keep(const py::object& program, const py::tuple& args, const py::dict& named) {
   Known known{program, {}, {}, {}};
-  if (args.size() < operands_ || program.cast<Program&>().output_count() != 1) return;
+  const auto& core = program.cast<Program&>();
+  if (args.size() < operands_ || core.output_count() != 1 || core.held_bytes() > kMostBytes) return;
   for (size_t i = 0; i < operands_; ++i) {
     const py::object value = args[i];
     const auto* array = exact(value.ptr());

@@ -13,8 +13,8 @@ class Recall {
   // The first `operands` arguments of a call are arrays. `turns`: a matrix whose columns are dense is given to its program transposed.
   Recall(size_t operands, bool turns) : operands_(operands), turns_(turns) {}
 
-  // From now on this program computes such calls: of arrays of these dtypes, shapes and layouts, with these options. Options that are
-  // no numbers, strings, None or tuples of integers are not remembered.
+  // From now on this program, which has run, computes such calls: of arrays of these dtypes, shapes and layouts, with these options.
+  // Options that are no numbers, strings, None or tuples of integers are not remembered, nor are programs that hold much memory.
   void keep(const py::object& program, const py::tuple& args, const py::dict& named);
 
   // The program's only output; None, and nothing was done, for a call that is not known.
@@ -35,6 +35,7 @@ class Recall {
     bool is(PyObject* const* values, size_t n, PyObject* names, bool turns) const;
   };
   static constexpr size_t kMost = 64;
+  static constexpr size_t kMostBytes = 1 << 20;  // whoever works through more takes no notice of how it was found
 
   size_t operands_;
   bool turns_;

@@ -254,10 +254,10 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
     if (buffers_[i].kind == Buffer::input) bases_[i] = const_cast<char*>(static_cast<const char*>(inputs[buffers_[i].index]));
     if (buffers_[i].kind == Buffer::output) bases_[i] = static_cast<char*>(outputs[buffers_[i].index]);
   }
-  const int threads = num_threads();  // of this run: another thread may change it meanwhile
+  const int threads = is_parallel_ ? num_threads() : 1;  // of this run: another thread may change it meanwhile
   grow_scratch(threads);
 
-  if (!is_paced_ || options.seconds) return run_stages(threads, outputs, options);
+  if (!is_parallel_ || work_ > kPaced || options.seconds) return run_stages(threads, outputs, options);
   if (!pace_.trying()) {
     pace_.ran();
     return run_stages(pace_.together() ? threads : 1, outputs, options);

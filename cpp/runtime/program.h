@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <unordered_map>
@@ -64,6 +65,7 @@ class Program {
   const std::vector<StepPtr>& steps() const { return steps_; }
   const std::vector<Stage>& stages() const { return stages_; }  // as last bound
   size_t arena_bytes() const { return arena_.size(); }
+  size_t held_bytes() const { return held_bytes_.load(std::memory_order_relaxed); }  // of all memory that waits for the next run
   double flops_per_row() const;  // of a run as last bound, over the rows of the first input; 0 before
 
  private:
@@ -120,13 +122,14 @@ class Program {
   int threads_ = 0;  // that the steps were cut for
   std::vector<Stage> stages_;
   Pace pace_;
-  bool is_paced_ = false;  // several threads, and so short that what they wait for counts
+  bool is_parallel_ = false;  // on several threads, if only for a stage
   size_t loss_stage_ = SIZE_MAX;
   uint64_t layout_ = 0;
   AlignedBuffer arena_;
   AlignedBuffer scalars_;
   std::vector<AlignedBuffer> scratch_;
   size_t scratch_bytes_ = 0;
+  std::atomic<size_t> held_bytes_{0};
   std::vector<char*> bases_;
 };
 

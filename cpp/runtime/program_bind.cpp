@@ -125,7 +125,7 @@ void Program::lay_out_stages() {
     return Held{id, count(symbols_.eval(node->shape()))};
   };
   stages_ = make_stages({steps_, needs_, held, threads_, loss_step_});
-  is_paced_ = work_ <= kPaced && std::any_of(stages_.begin(), stages_.end(), [](const Stage& stage) { return stage.parallel; });
+  is_parallel_ = std::any_of(stages_.begin(), stages_.end(), [](const Stage& stage) { return stage.parallel; });
   scratch_bytes_ = 0;
   for (const auto* list : {&settled_, &steps_})
     for (const StepPtr& step : *list) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
@@ -211,6 +211,9 @@ void Program::set_bases() {
       default: break;  // inputs and outputs: given to run()
     }
   }
+  size_t held = arena_.size() + scratch_bytes_ * static_cast<size_t>(is_parallel_ ? threads_ : 1);
+  for (const Buffer& b : buffers_) held += b.own ? b.own->size() : 0;
+  held_bytes_.store(held, std::memory_order_relaxed);
   run_settled();
 }
 

@@ -7,6 +7,7 @@ import inspect
 import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +126,7 @@ class _Computation(NamedTuple):
 
 _computations: OrderedDict[Any, _Computation] = OrderedDict()
 _MOST_PROGRAMS = 512
+_MOST_BYTES = 256 << 20  # of memory that they hold for their next runs; that of the newest is not known yet
 
 
 def _computation(build: _Build, arrays: Sequence[Array], rebuild: Callable[[list[Tensor]], Tensor], *options: Any) -> _Computation:
@@ -136,10 +138,17 @@ def _computation(build: _Build, arrays: Sequence[Array], rebuild: Callable[[list
         result: Any = rebuild(inputs)
         several, pack = ((result,), None) if isinstance(result, Tensor) else (result, result._make)
         found = _Computation(_core.Program([t.node for t in inputs], [t.node for t in several]), pack)
+        _forget_some()
         _computations[key] = found
-        if len(_computations) > _MOST_PROGRAMS:
-            _computations.popitem(last=False)
     return found
+
+
+def _forget_some() -> None:
+    """Room for one more program: the oldest go where there are too many, or where all together hold too much."""
+    held = sum([c.program.held_bytes for c in list(_computations.values())])
+    with suppress(KeyError):  # another thread has forgotten the rest
+        while len(_computations) >= _MOST_PROGRAMS or held > _MOST_BYTES:
+            held -= _computations.popitem(last=False)[1].program.held_bytes
 
 
 def _hashable(value: Any) -> Any:
@@ -191,9 +200,10 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
         arrays = _turned(given, which)
         options = rest, sorted(named.items()), which
         compute = _computation(build, arrays, lambda inputs: build(*_turned(inputs, which), *rest, **named), *options)
+        result = compute(arrays)
         if compute.pack is None and all(a is b for a, b in zip(args, given, strict=False)):
             recall.keep(compute.program, args, kwargs)
-        return compute(arrays)
+        return result
 
     return call
 
