@@ -722,6 +722,8 @@ def test_a_call_that_was_seen_before_is_told_from_others(rng):
         np.testing.assert_allclose(lm.sum(a, keepdims=True, axis=0), a.sum(0, keepdims=True))
     for slope in (0.0, -0.0, 0.0, -0.0):
         assert np.signbit(lm.activations.leaky_relu(np.array([-1.0]), slope)) != np.signbit(slope)
+    for slope in (np.float32(0.0), np.float32(-0.0)):
+        assert np.signbit(lm.activation("leaky_relu", [-1.0], slope)) != np.signbit(slope)
 
 
 def test_an_option_that_changes_after_a_call_counts_as_it_is_now(rng):

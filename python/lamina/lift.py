@@ -159,7 +159,7 @@ def _hashable(value: Any) -> Any:
         return tuple(_hashable(v) for v in value)
     if isinstance(value, slice):
         return ("slice", value.start, value.stop, value.step)
-    return type(value), value.hex() if isinstance(value, float) else value
+    return type(value), float(value).hex() if isinstance(value, (float, np.floating)) else value
 
 
 def operation(count: int | None, *, turns: bool = False) -> Callable[[_Build], Any]:
