@@ -230,13 +230,13 @@ PyObject* Recall::look(PyObject* const* values, size_t n, PyObject* names) {
     const size_t at = (last_ + i) % known_.size();
     if (!known_[at].is(values, n, names, turns_)) continue;
     last_ = at;
-    const py::object program = known_[at].program;  // another thread may forget it meanwhile
+    const py::object program = known_[at].program;  // from here on another thread, or a finalizer, may forget it
     Few<py::object> turned(operands_);
     Few<PyObject*> given(operands_);
     static PyObject* const transposed = PyUnicode_InternFromString("T");
     for (size_t k = 0; k < operands_; ++k) {
       given[k] = values[k];
-      if (!known_[at].operands[k].turned) continue;
+      if (!turns_ || !is_turned(exact(values[k]))) continue;
       turned[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], transposed));
       given[k] = turned[k].ptr();
     }
