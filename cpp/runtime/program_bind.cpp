@@ -210,6 +210,7 @@ void Program::set_bases() {
       }
       default: break;  // inputs and outputs: given to run()
     }
+    if (b.kind != Buffer::input && b.kind != Buffer::output && bases_[i] == nullptr) bases_[i] = scalars_.data();  // of no elements
   }
   size_t held = arena_.size() + scratch_bytes_ * static_cast<size_t>(is_parallel_ ? threads_ : 1);
   for (const Buffer& b : buffers_) held += b.own ? b.own->size() : 0;
