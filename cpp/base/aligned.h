@@ -29,12 +29,11 @@ void prefer_large_pages(void* memory, size_t bytes);
 
 class AlignedBuffer {
  public:
-  // Room for `bytes`, zeroed; what was there is gone. Where there is none: MemoryError, which names what `purpose()` says.
+  // Room for `bytes`, zeroed and never null; what was there is gone. Where there is none: MemoryError, which names what `purpose()` says.
   template <class Purpose>
   void reset(size_t bytes, const Purpose& purpose) {
     data_.reset();
     size_ = 0;
-    if (bytes == 0) return;
     // Not aligned_alloc: Windows has none.
     const bool possible = bytes <= static_cast<size_t>(PTRDIFF_MAX) - kLargePage, large = bytes >= kLargePage;
     void* memory = possible ? ::operator new(align_up(bytes), alignment(large), std::nothrow) : nullptr;

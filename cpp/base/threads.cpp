@@ -101,7 +101,7 @@ class Patience {
  private:
   const Clock::duration spin_;
   const Clock::time_point start_;
-  int waits_ = 0;
+  unsigned waits_ = 0;
 };
 
 // ---- The pool ----

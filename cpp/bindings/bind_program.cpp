@@ -35,7 +35,7 @@ py::list profile(Program& program, const py::sequence& arrays, int repeats) {
   std::vector<AlignedBuffer> memory(program.output_count());
   std::vector<void*> outputs;
   for (size_t i = 0; i < memory.size(); ++i) {
-    memory[i].reset(std::max<size_t>(8, static_cast<size_t>(count(program.output_sizes(i))) * size_of(program.output_dtype(i))),
+    memory[i].reset(static_cast<size_t>(count(program.output_sizes(i))) * size_of(program.output_dtype(i)),
                     [&] { return program.describe_output(i); });
     outputs.push_back(memory[i].data());
   }

@@ -264,7 +264,7 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
   }
   const auto start = Clock::now();
   const bool done = run_stages(pace_.together() ? threads : 1, outputs, options);
-  pace_.took(seconds_since(start) / work_);
+  if (done) pace_.took(seconds_since(start) / work_);
   return done;
 }
 

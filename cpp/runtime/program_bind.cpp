@@ -196,13 +196,13 @@ void Program::set_bases() {
       case Buffer::settled:
         if (b.own == nullptr || fixed_.count(b.node) == 0) {
           b.own = std::make_unique<AlignedBuffer>();
-          b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
+          b.own->reset(b.bytes, [&] { return describe(b.node); });
         }
         bases_[i] = b.own->data();
         break;
       case Buffer::iota: {
         b.own = std::make_unique<AlignedBuffer>();
-        b.own->reset(std::max(b.bytes, kScalar), [&] { return describe(b.node); });
+        b.own->reset(b.bytes, [&] { return describe(b.node); });
         bases_[i] = b.own->data();
         const size_t element = size_of(b.node->dtype());
         for (size_t k = 0; k * element < b.bytes; ++k) put_scalar(bases_[i] + k * element, b.node->dtype(), static_cast<double>(k));
@@ -210,7 +210,6 @@ void Program::set_bases() {
       }
       default: break;  // inputs and outputs: given to run()
     }
-    if (b.kind != Buffer::input && b.kind != Buffer::output && bases_[i] == nullptr) bases_[i] = scalars_.data();  // of no elements
   }
   size_t held = arena_.size() + scratch_bytes_ * static_cast<size_t>(is_parallel_ ? threads_ : 1);
   for (const Buffer& b : buffers_) held += b.own ? b.own->size() : 0;

@@ -219,7 +219,7 @@ def _all_built_in(value: Any) -> bool:
         return all(map(_all_built_in, value))
     if not isinstance(value, Configured):
         return True
-    return type(value).__module__.partition(".")[0] == "lamina" and all(map(_all_built_in, value._current_arguments().values()))
+    return value._built_in and all(map(_all_built_in, value._current_arguments().values()))
 
 
 def _is_json(value: Any) -> bool:

@@ -52,6 +52,11 @@ class Configured:
                 args.append(keywords.pop(p.name))
         return cls(*args, **keywords)
 
+    @property
+    def _built_in(self) -> bool:
+        """Whether its class is one of Lamina's, which `load` has."""
+        return type(self).__module__.partition(".")[0] == "lamina"
+
     def _made(self) -> None:
         """Called once the constructor is through."""
 

@@ -125,7 +125,7 @@ class Layer(Configured):
                     f"[{where}] expected the parameter {name!r} to stay, got another value; write values into it: "
                     f"layer.{name}.value = array, or net.parameters['{where}.{name}'] = array"
                 )
-            if name in self.__dict__.get("_arguments", {}) and type(self).__module__.partition(".")[0] == "lamina":
+            if name in self.__dict__.get("_arguments", {}) and self._built_in:
                 if same(value, self.__dict__.get(name, self)):
                     return
                 raise AttributeError(

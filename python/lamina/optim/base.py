@@ -83,10 +83,6 @@ class Optimizer(Configured):
             remedy = f"did you mean {guess!r}?" if guess else f"it has {', '.join(sorted({*options, 'lr'}))}"
             raise AttributeError(f"[{self._where}] expected one of its options, got {name!r}; {remedy}")
 
-    @property
-    def _built_in(self) -> bool:
-        return type(self).__module__.partition(".")[0] == "lamina"
-
     def _take_option(self, name: str, value: Any) -> None:
         """As if the optimizer had been made with it; its state stays, and its models plan their steps anew."""
         before = set(self.slots)
