@@ -139,18 +139,34 @@ def test_samples_that_mix_are_seen():
 
 @pytest.mark.parametrize("n", [1, 7, 8, 33, 100, 256, 257, 290])
 def test_the_solver(n, rng):
-    from lamina.optim.least_squares import Solver
-
     j, b, shift = rng.normal(size=(2 * n, n)), rng.normal(size=n), rng.uniform(0.1, 1, n)
-    h, solve = j.T @ j, Solver(n)
-    first = solve(h, shift, b)
-    with pytest.raises(np.linalg.LinAlgError):
-        solve(h, -2 * np.trace(h), b)
-    second = solve(h, 0.5, b, 3.0)  # in the same memory
+    h, system = j.T @ j, core.PositiveSystem(n)
+    first = system.solve(h, shift, b)
+    assert system.solve(h, -2 * np.trace(h), b) is None  # not positive definite
+    assert system.solve(h, shift, np.where(np.arange(n) == 0, np.inf, b)) is None
+    with pytest.raises(ValueError, match=f"diagonal for {n} unknowns"):
+        system.solve(h, np.ones(n + 1), b)
+    third = system.solve(h, shift, b, 2.0, more=h.T)
+    second = system.solve(h, 0.5, b, 3.0)  # in the same memory
     other = rng.normal(size=n)
-    np.testing.assert_allclose(solve.again(other), np.linalg.solve(3 * h + 0.5 * np.eye(n), other), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(system.again(other), np.linalg.solve(3 * h + 0.5 * np.eye(n), other), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(first, np.linalg.solve(h + np.diag(shift), b), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(second, np.linalg.solve(3 * h + 0.5 * np.eye(n), b), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(third, np.linalg.solve(4 * h + np.diag(shift), b), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 5, 8, 40])
+def test_the_curvature_that_a_step_shows(n, rng):
+    """(H + S) s = y after it, with as little of a change as can be, S symmetric."""
+    a, b = rng.normal(size=(2, n, n))
+    h, before, step = a @ a.T, b + b.T, rng.normal(size=n)
+    y = h @ step + 0.3 * rng.normal(size=n)
+    y *= np.sign(step @ y)
+    s = before.copy()
+    core.secant(s, h, step, y)
+    np.testing.assert_allclose((h + s) @ step, y, rtol=0, atol=1e-12 * np.abs(y).max() * n)
+    np.testing.assert_allclose(s, s.T, rtol=0, atol=1e-13 * np.abs(s).max())
+    np.testing.assert_allclose(s, change_of_gradient(before, step, y, h), rtol=1e-9, atol=1e-11 * np.abs(s).max())
 
 
 def damping_factor(before, after, promised):
@@ -506,15 +522,15 @@ def test_more_weights_than_there_is_room_for_are_refused_before_anything_is_made
     resource = pytest.importorskip("resource")
     net = lm.Sequential(lm.Dense(200, "tanh"), lm.Dense(200, "tanh"), lm.Dense(1), seed=0)
     x = np.ones((50_000, 1))
-    with pytest.raises(ValueError, match=r"expected at most 32768 weights, got 40801: it keeps 3 times P\^2 numbers .* 40 GB"):
+    with pytest.raises(ValueError, match=r"expected at most 32768 weights, got 40801: it keeps 4 times P\^2 numbers .* 53.3 GB"):
         net.fit(x, x, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
     net = lm.Sequential(lm.Dense(100, "tanh"), lm.Dense(100, "tanh"), lm.Dense(1), seed=0).build(1)
     before = resource.getrlimit(resource.RLIMIT_AS)
     try:
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + (1 << 31), before[1]))  # less than the 2.6 GB wanted
-        with pytest.raises(MemoryError, match=r"\[optim.LevenbergMarquardt\] .* 2.6 GB, got none; use LBFGS or Adam"):
+        resource.setrlimit(resource.RLIMIT_AS, (taken + (1 << 31), before[1]))  # less than the 3.46 GB wanted
+        with pytest.raises(MemoryError, match=r"\[optim.LevenbergMarquardt\] .* 3.46 GB, got none; use LBFGS or Adam"):
             net.fit(x, x, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
@@ -816,9 +832,9 @@ def test_configurations_make_equal_optimizers():
 def test_a_step_far_better_than_promised_is_no_overflow():
     """L falls by 1 where the model promised 1e-150."""
     from lamina.optim.damped_steps import factor_of_mu
-    from lamina.optim.least_squares import Primal, Solver
+    from lamina.optim.least_squares import Primal
 
-    model = Primal(np.zeros((1, 1)), np.array([-1.0]), 1.0, lambda z: z, Solver(1))
+    model = Primal(np.zeros((1, 1)), np.array([-1.0]), 1.0, lambda z: z, core.PositiveSystem(1))
     assert factor_of_mu(1.0, np.array([1e-150]), 1.0, 1.0, model) == 0.0
 
 

@@ -40,5 +40,6 @@ py::array new_array(const py::dtype& dtype, const Sizes& sizes, const Purpose& p
 
 void register_graph(py::module_& module);
 void register_program(py::module_& module);
+void register_systems(py::module_& module);
 
 }  // namespace lamina::bindings

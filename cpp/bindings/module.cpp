@@ -5,18 +5,6 @@
 
 namespace py = pybind11;
 
-namespace {
-
-using Numbers = py::array_t<double, py::array::c_style>;
-
-int64_t rows_of_system(const char* where, const Numbers& a, const Numbers& x) {
-  lamina::check(a.ndim() == 2 && a.shape(1) == a.shape(0) + 1 && x.ndim() == 1 && x.shape(0) == a.shape(0), where,
-                ": expected (n, n + 1) and (n,)");
-  return a.shape(0);
-}
-
-}  // namespace
-
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The C++ core of lamina: graph, gradients, programs, kernels. Private: use the lamina package.";
   py::register_exception_translator([](std::exception_ptr error) {
@@ -35,6 +23,7 @@ PYBIND11_MODULE(_core, m) {
   lamina::kernels::table();  // a wrong LAMINA_ISA is an error of the import
   lamina::bindings::register_graph(m);
   lamina::bindings::register_program(m);
+  lamina::bindings::register_systems(m);
 
   m.def("isa", [] { return std::string(lamina::kernels::table().isa); });
   m.def("supported_isas", [] {
@@ -57,25 +46,6 @@ PYBIND11_MODULE(_core, m) {
                               std::vector<std::string>(rule->hyper_names, rule->hyper_names + rule->hypers));
       },
       py::arg("name"));
-  m.def(
-      "solve_positive",
-      [](Numbers a, Numbers x) {
-        const int64_t n = rows_of_system("solve_positive", a, x);
-        double *system = a.mutable_data(), *solution = x.mutable_data();
-        py::gil_scoped_release release;
-        return lamina::kernels::table().solve_positive(system, solution, n);
-      },
-      py::arg("a").noconvert(), py::arg("x").noconvert());
-  m.def(
-      "solve_again",
-      [](const Numbers& a, Numbers x) {
-        const int64_t n = rows_of_system("solve_again", a, x);
-        const double* system = a.data();
-        double* solution = x.mutable_data();
-        py::gil_scoped_release release;
-        lamina::kernels::table().solve_again(system, solution, n);
-      },
-      py::arg("a").noconvert(), py::arg("x").noconvert());
   m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));
   m.def("get_num_threads", &lamina::num_threads);
   m.def("cpu_quota", &lamina::cpu_quota, py::arg("root") = "");

@@ -2,12 +2,12 @@
 #pragma once
 
 #include "kernels/activations.inl"
-#include "kernels/cholesky.inl"
 #include "kernels/convert.inl"
 #include "kernels/gemm.inl"
 #include "kernels/outer.inl"
 #include "kernels/random.inl"
 #include "kernels/rows.inl"
+#include "kernels/secant.inl"
 #include "kernels/softmax.inl"
 #include "kernels/transpose.inl"
 #include "kernels/update_rules.inl"
@@ -112,6 +112,7 @@ constinit const Table table = {
     {outer<float>, outer<double>},
     solve_positive,
     solve_again,
+    secant,
     {uniform<float>, uniform<double>},
 };
 

@@ -114,13 +114,13 @@ def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    signature = inspect.signature(init)
+    bind = _binding(inspect.signature(init))
 
     @functools.wraps(init)
     def wrapper(self: Configured, *args: Any, **kwargs: Any) -> None:
         outermost = "_arguments" not in self.__dict__
         if outermost:
-            self.__dict__["_arguments"] = _bind(signature, self, args, kwargs)
+            self.__dict__["_arguments"] = bind(args, kwargs)
         init(self, *args, **kwargs)
         if outermost:
             self._made()
@@ -128,17 +128,34 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def _bind(signature: inspect.Signature, self: Configured, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    try:
-        bound = signature.bind(self, *args, **kwargs)
-    except TypeError:
-        return {}  # a wrong call: the constructor itself says so next, in Python's usual words
-    bound.apply_defaults()
-    arguments = dict(list(bound.arguments.items())[1:])
-    for p in signature.parameters.values():
-        if p.kind is p.VAR_KEYWORD:
-            arguments.update(arguments.pop(p.name))
-    return arguments
+def _binding(signature: inspect.Signature) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
+    """Arguments by name, in the constructor's order and with its defaults, from those of a call after `self`; {} for a wrong call:
+    the constructor itself says so next, in Python's usual words.
+    """
+    parameters = list(signature.parameters.values())[1:]
+    variadic = [p for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    every = {p.name: p.default for p in parameters}
+    required = {p.name for p in parameters if p.default is p.empty}
+    positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+
+    def quick(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        given = dict(zip(positional, args, strict=False)) | kwargs
+        wrong = len(args) > len(positional) or not given.keys() <= every.keys() or not required <= given.keys()
+        return {} if wrong else every | given
+
+    def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            bound = signature.bind(None, *args, **kwargs)
+        except TypeError:
+            return {}
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        for p in variadic:
+            if p.kind is p.VAR_KEYWORD:
+                arguments.update(arguments.pop(p.name))
+        return arguments
+
+    return general if variadic else quick
 
 
 def same(a: Any, b: Any) -> bool:

@@ -36,7 +36,7 @@ class FlatNetwork:
         self.weights: list[Tensor] = []
         self._variables = [p.variable for p in self.parameters]
         self._places: list[tuple[slice, tuple[int, ...], str]] = []  # of each parameter in theta, its shape and dtype
-        self._last: tuple[Array, Array] | None = None  # theta, and with the digits that the parameters keep
+        self._last: tuple[Array, list[Array]] | None = None  # theta, and the parameters' values there
         start = 0
         for p in self.parameters:
             shape = tuple(int(n) for n in p.shape)
@@ -67,15 +67,19 @@ class FlatNetwork:
             attrs["dtype"] = "float64"
         return core.make(node.op, below, attrs)
 
+    def place(self, theta: Array) -> None:
+        """Where the network computes next; its weights stay."""
+        self.theta.variable.write(theta)
+
     def load(self) -> Array:
         """`theta` as the network has it: with its own digits where only rounding lies between, else the weights; the same array as
         long as they stay.
         """
-        weights = _joined(core.read(self._variables))
-        if self._last is None or not np.array_equal(weights, self._last[1]):
+        weights = core.read(self._variables)
+        if self._last is None or not _equal(weights, self._last[1]):
             theta = self.theta.value
-            if not np.array_equal(weights, _joined(self._parts(theta))):
-                theta = self.theta.value = weights
+            if not _equal(weights, self._parts(theta)):
+                theta = self.theta.value = _joined(weights)
             self._last = theta, weights
         return self._last[0]
 
@@ -83,13 +87,23 @@ class FlatNetwork:
         """Makes `theta` the network's weights, with other values: all at once, whatever thread or Ctrl-C comes in between."""
         parts, clock = self._parts(theta), self._clock.value
         clock[0] += 1
-        several = [*self._variables, *(p.variable for p in (self.theta, self._clock, *others))]
+        several = [*self._variables, self.theta.variable, self._clock.variable, *[p.variable for p in others]]
         core.write(several, [*parts, theta, clock, *others.values()])
-        self._last = theta, _joined(parts)
+        self._last = theta, parts
 
     def _parts(self, theta: Array) -> list[Array]:
         """The parameters' values where theta has these."""
-        return [theta[place].reshape(shape).astype(dtype, copy=False) for place, shape, dtype in self._places]
+        kept: dict[str, Array] = {}  # theta in each of the types that they have, once
+        parts = []
+        for place, shape, dtype in self._places:
+            if dtype not in kept:
+                kept[dtype] = theta.astype(dtype, copy=False)
+            parts.append(kept[dtype][place].reshape(shape))
+        return parts
+
+
+def _equal(some: Sequence[Array], others: Sequence[Array]) -> bool:
+    return all((a == b).all() for a, b in zip(some, others, strict=True))
 
 
 def _joined(parts: Sequence[Array]) -> Array:

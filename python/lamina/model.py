@@ -96,7 +96,7 @@ class Model:
         parameters = self._wiring.parameters.values()
         for parameter in list(parameters)[self._filled :]:
             parameter.initialize(self._rng)
-            parameter.variable.note["models"].add(self)
+            parameter.adopted_by(self)
         if len(parameters) > self._filled:
             core.pack([p.variable for p in sorted(parameters, key=lambda p: not p.trainable)])
         self._filled = len(parameters)

@@ -118,9 +118,12 @@ def sample_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
     """dy_b/dw for each weight, from y: (B,), one number a sample. None where samples mix, or a weight is used in a way that has no
     rule here.
     """
+    return rows_by_use(y, weights) if is_samplewise(resolved([y])) else None
+
+
+def rows_by_use(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
+    """The same for a y that is known to be samplewise."""
     nodes = resolved([y])
-    if not is_samplewise(nodes):
-        return None
     uses: dict[int, list[core.Node]] = {w.node.serial: [] for w in weights}
     for node in nodes:
         for serial in {n.serial for n in children(node)} & uses.keys():

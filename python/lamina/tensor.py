@@ -306,7 +306,7 @@ class Parameter(Tensor):
                 "where the numbers are a shape, or trainable=False"
             )
         self.variable = _core.Variable(name or "", dtype, list(shape), trainable)
-        self.variable.note = {"init": init, "initialized": given, "weight": trainable, "models": weakref.WeakSet()}
+        self.variable.note = {"init": init, "initialized": given, "weight": trainable, "models": ()}
         if given:
             self.variable.write(value)
         super().__init__(_core.make("variable", [], {"variable": self.variable}))
@@ -375,6 +375,12 @@ class Parameter(Tensor):
     def models(self) -> list[Any]:
         """The models that hold it and are alive."""
         return list(self.variable.note["models"])
+
+    def adopted_by(self, model: Any) -> None:
+        """`model` is one more of `models`."""
+        note = self.variable.note
+        note["models"] = note["models"] or weakref.WeakSet()
+        note["models"].add(model)
 
     @property
     def value(self) -> np.ndarray[Any, Any]:

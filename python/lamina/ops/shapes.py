@@ -19,10 +19,10 @@ def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
     unknown = [i for i, length in enumerate(target) if isinstance(length, (int, np.integer)) and length == -1]
     if len(unknown) > 1:
         raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}")
-    total: Any = 1
-    for length in x.shape:
-        total = length * total
     if unknown:
+        total: Any = 1
+        for length in x.shape:
+            total = length * total
         rest: Any = 1
         for i, length in enumerate(target):
             if i != unknown[0]:

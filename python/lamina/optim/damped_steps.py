@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lamina import _core as core
 from lamina.flat import FlatNetwork
 from lamina.optim.full_batch import Descent, FullBatch
 from lamina.optim.least_squares import LeastSquares, Primal, System
@@ -94,7 +95,7 @@ class DampedSteps(Descent[Damped]):
         """Why there is no step from here, if there is none."""
         if self._reached(loss):
             return "goal"
-        if np.linalg.norm(gradient) < least:
+        if math.sqrt(gradient @ gradient) < least:
             return "gradient"
         return "time" if self._late() else None
 
@@ -133,7 +134,7 @@ class DampedSteps(Descent[Damped]):
         options = self.optimizer
         mu = float(options.state[name].value)
         while mu <= options.mu_max:
-            step = _step(model, mu * here.d)
+            step = model.step(mu * here.d)
             if step is not None:
                 straight = model is not here.model or not options.acceleration
                 end = self._try(here.theta + step, here, here.objective) if straight else self._accelerated(mu, step, here)
@@ -170,20 +171,12 @@ class DampedSteps(Descent[Damped]):
         """S = sum e_r d^2 e_r / dtheta^2 as far as it shows: (J^T J + S) s is the change of g over s, the way since it was taken up
         last.
         """
-        last: Array = self.optimizer.state["curvature"].value
+        curvature: Array = self.optimizer.state["curvature"].value
         before, g = self.optimizer.state["before"].value
         s, y = theta - before, model.g - g
-        along, known = float(s @ y), last @ s
-        if not g.any() or along <= FLAT * float(np.linalg.norm(s) * np.linalg.norm(y)):
-            return last
-        missing = y - model.h @ s
-        kept = min(1.0, abs(float(s @ missing)) / max(abs(float(s @ known)), 1e-300))
-        missing -= kept * known
-        other = missing / along - (float(s @ missing) / (2 * along * along)) * y
-        last *= kept
-        pair = np.array([other, y])
-        last += pair.T @ pair[::-1]
-        return last
+        if g.any() and s @ y > FLAT * math.sqrt((s @ s) * (y @ y)):
+            core.secant(curvature, model.h, s, y)
+        return curvature
 
     def _scale(self, model: System, state: State) -> Array | float:
         """D's diagonal."""
@@ -214,14 +207,6 @@ class DampedSteps(Descent[Damped]):
 
 def _penalty(theta: Array, here: Here) -> float:
     return here.alpha * float(theta @ theta) if here.alpha else 0.0
-
-
-def _step(model: System, damping: Array | float) -> Array | None:
-    try:
-        step = model.step(damping)
-    except np.linalg.LinAlgError:  # not positive definite in float64: more damping
-        return None
-    return step if np.isfinite(step).all() else None
 
 
 def factor_of_mu(drop: float, step: Array, mu: float, d: Array | float, model: System) -> float:

@@ -29,8 +29,8 @@ Pull = Callable[[Array], Array]  # J^T z for z: (n, k)
 ROWS = 1024  # at once, at most, where only errors and J^T z are wanted
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
-MATRICES = 3  # of P^2 numbers: what J^T J is summed in, J^T J, and its factor
-MOST_WEIGHTS = 1 << 15  # P: those are 26 GB then, and P^3 / 3 multiply-adds minutes
+MATRICES = 4  # of P^2 numbers: what J^T J is summed in and where it stands there, J^T J, and its factor
+MOST_WEIGHTS = 1 << 15  # P: those are 34 GB then, and P^3 / 3 multiply-adds minutes
 
 
 class Squares(NamedTuple):
@@ -66,8 +66,11 @@ class LeastSquares:
             )
         self._inputs = [*network.inputs, self._target, self._scale]
         self._rows = even_part(len(self._sources[0]), ROWS)  # at once where only errors and J^T z are wanted
+        n = len(self._sources[0])
+        piece = self._rows * max(1, -(-n // (PIECES * self._rows)))
+        self._pieces = [[a[start : start + piece] for a in self._sources] for start in range(0, n, piece)]
         self._value = self._program([ops.sum(ops.square(self._error)), self._error])
-        self._solver = Solver(self.residuals if self.dual else self.size)
+        self._solver = core.PositiveSystem(self.residuals if self.dual else self.size)
         self._prepare()
 
     def _program(self, outputs: Sequence[Tensor], effects: Sequence[core.Node] = (), more: Sequence[Tensor] = ()) -> core.Program:
@@ -133,18 +136,17 @@ class LeastSquares:
 
     def value(self, theta: Array, limit: float = float("inf")) -> float:
         """F(theta); inf where it is not finite or not below `limit`, which a part of the data may show."""
-        self.network.theta.value = theta
-        total, n = 0.0, len(self._sources[0])
-        piece = self._rows * -(-n // (PIECES * self._rows))
-        for start in range(0, n, piece):
-            total += float(self._value.epoch([a[start : start + piece] for a in self._sources], None, self._rows).sum())
+        self.network.place(theta)
+        total = 0.0
+        for piece in self._pieces:
+            total += float(self._value.epoch(piece, None, self._rows).sum())
             if not total < limit:
                 return float("inf")
         return total
 
     def errors(self, theta: Array) -> tuple[float, Array]:
         """F(theta), inf where it is not finite, and e: (n, k)."""
-        self.network.theta.value = theta
+        self.network.place(theta)
         e = np.empty((len(self._sources[0]), int(self._error.shape[1])))
         total = float(self._value.epoch(self._sources, None, self._rows, collect=[e]).sum())
         return total if np.isfinite(total) else float("inf"), e
@@ -152,19 +154,19 @@ class LeastSquares:
     def pull(self, theta: Array, z: Array) -> Array:
         """J^T z at theta, z: (n, k)."""
         program, pulled = self._pulling
-        self.network.theta.value = theta
-        pulled.value = np.zeros(self.size)
+        self.network.place(theta)
+        pulled.variable.write(np.zeros(self.size))
         program.epoch([*self._sources, z], None, self._rows)
         total: Array = pulled.value
         return total
 
     def linearize(self, theta: Array) -> System:
         """H and g, or J J^T and e, at theta."""
-        self.network.theta.value = theta
+        self.network.place(theta)
         if self.dual:
             return self._linearize_dual(theta)
         self._normal.clear()
-        self._gradient.value = np.zeros(self.size)
+        self._gradient.variable.write(np.zeros(self.size))
         halves = self._accumulate.epoch(self._sources, None, self._chunk)
         pull = partial(self.pull, theta)
         return Primal(self._normal.value, self._gradient.value, 2 * float(halves.sum()), pull, self._solver)
@@ -210,30 +212,6 @@ def _gram(x: Tensor) -> Tensor:
     return ops.matmul(x, ops.transpose(x))  # type: ignore[no-any-return]
 
 
-class Solver:
-    """Solves n equations with a positive definite matrix by Cholesky, on one thread, one system after the other in one memory."""
-
-    def __init__(self, n: int):
-        self._memory: Array = np.empty((n, n + 1))  # the last system: its factor, once it is solved
-
-    def __call__(self, h: Array, shift: Array | float, b: Array, scale: float = 1.0) -> Array:
-        """(scale H + diag(shift))^-1 b; LinAlgError where that is not positive definite in float64."""
-        a, n = self._memory, len(b)
-        np.multiply(h, scale, out=a[:, :n])
-        a[:, n] = b
-        a.ravel()[:: n + 2] += shift
-        x: Array = np.empty(n)
-        if not core.solve_positive(a, x):
-            raise np.linalg.LinAlgError("not positive definite")
-        return x
-
-    def again(self, b: Array) -> Array:
-        """The solution for another b, with the matrix of the last call."""
-        x = np.array(b)
-        core.solve_again(self._memory, x)
-        return x
-
-
 class System(ABC):
     """(J^T J + damping) d = -J^T e at one place: `value` is |e|^2, `g` the right-hand side J^T e."""
 
@@ -241,8 +219,8 @@ class System(ABC):
     g: Array
 
     @abstractmethod
-    def step(self, damping: Array | float) -> Array:
-        """d; LinAlgError where it cannot be had in float64. The damping is a diagonal where J^T J has one, else a number."""
+    def step(self, damping: Array | float) -> Array | None:
+        """d; None where it cannot be had in float64. The damping is a diagonal where J^T J has one, else a number."""
 
     @abstractmethod
     def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
@@ -258,13 +236,25 @@ class System(ABC):
 
 
 class Primal(System):
-    """(scale H + diag(ridge + damping)) d = -g, H = J^T J; scale and ridge are 1 and 0 but for a regularized objective."""
+    """(scale (H + more) + diag(ridge + damping)) d = -g, H = J^T J; scale and ridge are 1 and 0 but for a regularized objective."""
 
-    def __init__(self, h: Array, g: Array, value: float, pull: Pull, solver: Solver, scale: float = 1.0, ridge: float = 0.0):
-        self.h, self.g, self.value, self._pull, self._solver, self._scale, self._ridge = h, g, value, pull, solver, scale, ridge
+    def __init__(
+        self,
+        h: Array,
+        g: Array,
+        value: float,
+        pull: Pull,
+        solver: core.PositiveSystem,
+        *,
+        more: Array | None = None,
+        scale: float = 1.0,
+        ridge: float = 0.0,
+    ):
+        self.h, self.g, self.value, self._pull, self._solver = h, g, value, pull, solver
+        self._more, self._scale, self._ridge = more, scale, ridge
 
-    def step(self, damping: Array | float) -> Array:
-        return self._solver(self.h, damping + self._ridge, -self.g, self._scale)
+    def step(self, damping: Array | float) -> Array | None:
+        return self._solver.solve(self.h, damping + self._ridge, -self.g, self._scale, self._more)
 
     def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
         # scale J^T (e + J d) = -(damping d + ridge there), by which `step` found d
@@ -272,11 +262,11 @@ class Primal(System):
 
     def plus(self, more: Array) -> Primal:
         """The same with H + `more`."""
-        return Primal(self.h + more, self.g, self.value, self._pull, self._solver)
+        return Primal(self.h, self.g, self.value, self._pull, self._solver, more=more)
 
     def penalized(self, alpha: float, beta: float, theta: Array) -> Primal:
         """That of beta |e|^2 + alpha |theta|^2."""
-        return Primal(self.h, beta * self.g + alpha * theta, self.value, self._pull, self._solver, beta, alpha)
+        return Primal(self.h, beta * self.g + alpha * theta, self.value, self._pull, self._solver, scale=beta, ridge=alpha)
 
     @property
     def diagonal(self) -> Array:
@@ -291,15 +281,18 @@ class Primal(System):
 class Dual(System):
     """(K + damping I) z = -e, d = J^T z, K = J J^T."""
 
-    def __init__(self, kernel: Array, e: Array, pull: Pull, solver: Solver):
+    def __init__(self, kernel: Array, e: Array, pull: Pull, solver: core.PositiveSystem):
         self.kernel, self._samples, self._pull, self._solver = kernel, len(e), pull, solver
         self.e: Array = e.T.ravel()  # all samples of an output in turn, as the kernel's rows are
         self.g = pull(e)
         self.value = float(self.e @ self.e)
 
-    def step(self, damping: Array | float) -> Array:
-        self._z = self._solver(self.kernel, damping, -self.e)
-        return self._back(self._z)
+    def step(self, damping: Array | float) -> Array | None:
+        z = self._solver.solve(self.kernel, damping, -self.e)
+        if z is None:
+            return None
+        self._z, d = z, self._back(z)
+        return d if np.isfinite(d).all() else None
 
     def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
         # e + J d = e + K z = -damping z

@@ -21,7 +21,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
-from lamina.samplewise import Outer, Rows, flattened, sample_rows
+from lamina.samplewise import Outer, Rows, flattened, rows_by_use
 from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
@@ -45,8 +45,8 @@ class Columns(NamedTuple):
 
 
 def columns_of(errors: Sequence[Tensor], weights: Sequence[Tensor]) -> list[Columns] | None:
-    """J's columns for errors (B,), one for each output. None where samples mix, or a weight is used in a way without a rule."""
-    several = [sample_rows(e, weights) for e in errors]
+    """J's columns for samplewise errors (B,), one for each output. None where a weight is used in a way without a rule."""
+    several = [rows_by_use(e, weights) for e in errors]
     known = [rows for rows in several if rows is not None]
     if len(known) < len(several):
         return None
@@ -88,21 +88,23 @@ class NormalMatrix:
             for j, right in enumerate(columns[i:], start=i)
         ]
         self.effects = [core.make("assign", [b.sum.node, (b.sum + b.term).node], {}) for b in self._blocks]
+        self._sums = [b.sum.variable for b in self._blocks]
+        self._index = np.empty((self.size, self.size), np.intp)  # where each element stands in the sums, one after the other
+        first = 0
+        for block in self._blocks:
+            block.place(self._index, first)
+            first += math.prod(block.sum.shape)
         sample = 8 * max(1, sum(b.width for b in self._blocks))
         self.chunk = max(1, min(max(SAMPLES, CHUNK_BYTES // sample), MOST_BYTES // sample))
 
     def clear(self) -> None:
         """Back to zero."""
-        sums = [block.sum.variable for block in self._blocks]
-        core.write(sums, [np.zeros(s.shape) for s in sums])
+        core.write(self._sums, [np.zeros(s.shape) for s in self._sums])
 
     @property
     def value(self) -> Array:
         """H: (P, P)."""
-        whole = np.empty((self.size, self.size))
-        for block in self._blocks:
-            block.read_into(whole)
-        return whole
+        return np.concatenate([np.empty(0), *core.read(self._sums)], axis=None).take(self._index)
 
 
 class Block:
@@ -115,11 +117,11 @@ class Block:
         self._rows = slice(row, row + math.prod(left.shape))
         self._columns = slice(column, column + math.prod(right.shape))
         self._order: tuple[int, ...] = ()  # of the sum's axes: 0 and 1 are n and m of the left columns, 2 and 3 of the right ones
-        self._index: Array | None = None  # where the elements of the block stand in the sum of two triangles
+        self._halves = False  # the sum is one of two triangles
         if factored_cost(left, right) > direct_cost(left, right):
             self.term = self._direct(left, right)
         elif self._own:
-            self.term = self._triangles(left)
+            self.term = self._halved(left)
         else:
             self.term = self._factored(left, right)
         self.sum = Parameter(np.zeros(tuple(self.term.shape)), trainable=False, dtype="float64")
@@ -127,9 +129,11 @@ class Block:
     def _direct(self, left: Columns, right: Columns) -> Tensor:
         rows, order = _outer([[left.a, d] for d in left.d], (0, 1))
         others, more = _outer([[right.a, d] for d in right.d], (2, 3))
-        self._order = (*order, *more)
         if self._own:
             others = rows
+        elif rows[0].shape[1] > others[0].shape[1]:  # a product with few columns leaves its vectors half empty
+            rows, others, order, more = others, rows, more, order
+        self._order = (*order, *more)
         self.width = len(rows) * sum(int(r.shape[1]) for r in (rows[0], others[0]))
         total: Tensor = reduce(operator.add, (ops.matmul(ops.transpose(r), o) for r, o in zip(rows, others, strict=True)))
         return total
@@ -140,10 +144,8 @@ class Block:
         self._order = (*order, *more)
         return self._product(products, deltas)
 
-    def _triangles(self, columns: Columns) -> Tensor:
-        n, m = columns.shape
-        index = _mirrored(n)[:, None, :, None] * (m * (m + 1) // 2) + _mirrored(m)[None, :, None, :]
-        self._index = index.reshape(n * m, n * m)
+    def _halved(self, columns: Columns) -> Tensor:
+        self._halves = True
         products, deltas = (
             Tensor(core.make("row_outer_upper", [t.node for t in several], {})) for several in ([columns.a], columns.d)
         )
@@ -153,16 +155,19 @@ class Block:
         self.width = int(products.shape[1]) + int(deltas.shape[1])
         return ops.matmul(ops.transpose(products), deltas)  # type: ignore[no-any-return]
 
-    def read_into(self, whole: Array) -> None:
-        """Writes the sum where it belongs, and its mirror image."""
-        total = self.sum.value
-        if self._index is not None:
-            whole[self._rows, self._columns] = total.ravel().take(self._index)
+    def place(self, index: Array, first: int) -> None:
+        """Writes where the elements of the block, and of its mirror image, stand in the sums, if its own begins at `first`."""
+        place = index[self._rows, self._columns]  # a view, as are those made of it
+        if self._halves:
+            n, m = self._shape[:2]
+            elements = _mirrored(n)[:, None, :, None] * (m * (m + 1) // 2) + _mirrored(m)[None, :, None, :]
+            np.add(elements, first, out=place.reshape(self._shape))
             return
-        place = whole[self._rows, self._columns].reshape(self._shape)  # a view
-        place.transpose(self._order)[:] = total.reshape([self._shape[axis] for axis in self._order])
+        order = self._order
+        sums = np.arange(first, first + place.size).reshape([self._shape[axis] for axis in order])
+        place.reshape(self._shape).transpose(order)[:] = sums
         if not self._own:
-            whole[self._columns, self._rows] = whole[self._rows, self._columns].T
+            index[self._columns, self._rows] = place.T
 
 
 def direct_cost(left: Columns, right: Columns) -> float:
@@ -200,8 +205,7 @@ def _flat_outer(factors: Sequence[Tensor]) -> Tensor:
 
 def _mirrored(n: int) -> Array:
     """(n, n): where each element of a symmetric matrix stands in its upper triangle, row after row."""
-    index = np.zeros((n, n), np.intp)
-    upper = np.triu_indices(n)
-    index[upper] = np.arange(len(upper[0]))
-    index.T[upper] = index[upper]
+    at = np.arange(n, dtype=np.intp)
+    row, column = np.minimum(at[:, None], at), np.maximum(at[:, None], at)
+    index: Array = row * (2 * n - 1 - row) // 2 + column
     return index
