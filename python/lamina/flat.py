@@ -76,9 +76,9 @@ class FlatNetwork:
         long as they stay.
         """
         weights = core.read(self._variables)
-        if self._last is None or not _equal(weights, self._last[1]):
+        if self._last is None or not _same_bits(weights, self._last[1]):
             theta = self.theta.value
-            if not _equal(weights, self._parts(theta)):
+            if not _same_bits(weights, self._parts(theta)):
                 theta = self.theta.value = _joined(weights)
             self._last = theta, weights
         return self._last[0]
@@ -102,8 +102,8 @@ class FlatNetwork:
         return parts
 
 
-def _equal(some: Sequence[Array], others: Sequence[Array]) -> bool:
-    return all((a == b).all() for a, b in zip(some, others, strict=True))
+def _same_bits(some: Sequence[Array], others: Sequence[Array]) -> bool:
+    return [a.tobytes() for a in some] == [b.tobytes() for b in others]
 
 
 def _joined(parts: Sequence[Array]) -> Array:

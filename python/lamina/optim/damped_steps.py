@@ -109,7 +109,7 @@ class DampedSteps(Descent[Damped]):
 
         The other one leads once it is worth it; as long as it is not, its pauses double. Long steps are those of J^T J.
         """
-        leads, left, pause = (int(n) for n in self.optimizer.state["turns"].value)
+        leads, left, pause = (int(n) for n in self.optimizer.state["turns"].value.tolist())
         state["turns"] = np.array([leads, max(left - 1, 0), pause])
         first = self._descend(self._model(leads, here, state), MU[leads], here, state)
         if first is not None and first.loss <= (1 - SLOW) * here.loss:

@@ -8,6 +8,7 @@ Fewer: (J J^T + mu I) z = -e, d = J^T z, where J J^T is made from products of ac
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
@@ -134,29 +135,33 @@ class LeastSquares:
 
     # ---- numbers ----
 
-    def value(self, theta: Array, limit: float = float("inf")) -> float:
+    def value(self, theta: Array, limit: float = math.inf) -> float:
         """F(theta); inf where it is not finite or not below `limit`, which a part of the data may show."""
         self.network.place(theta)
         total = 0.0
         for piece in self._pieces:
-            total += float(self._value.epoch(piece, None, self._rows).sum())
+            total += _sum(self._value, piece, self._rows)
             if not total < limit:
-                return float("inf")
+                return math.inf
         return total
 
     def errors(self, theta: Array) -> tuple[float, Array]:
         """F(theta), inf where it is not finite, and e: (n, k)."""
         self.network.place(theta)
-        e = np.empty((len(self._sources[0]), int(self._error.shape[1])))
-        total = float(self._value.epoch(self._sources, None, self._rows, collect=[e]).sum())
-        return total if np.isfinite(total) else float("inf"), e
+        if len(self._sources[0]) <= self._rows:
+            squares, e = self._value.run(self._sources)
+        else:
+            e = np.empty((len(self._sources[0]), int(self._error.shape[1])))
+            squares = self._value.epoch(self._sources, None, self._rows, collect=[e]).sum()
+        total = float(squares)
+        return total if math.isfinite(total) else math.inf, e
 
     def pull(self, theta: Array, z: Array) -> Array:
         """J^T z at theta, z: (n, k)."""
         program, pulled = self._pulling
         self.network.place(theta)
         pulled.variable.write(np.zeros(self.size))
-        program.epoch([*self._sources, z], None, self._rows)
+        _sum(program, [*self._sources, z], self._rows)
         total: Array = pulled.value
         return total
 
@@ -167,9 +172,9 @@ class LeastSquares:
             return self._linearize_dual(theta)
         self._normal.clear()
         self._gradient.variable.write(np.zeros(self.size))
-        halves = self._accumulate.epoch(self._sources, None, self._chunk)
+        half = _sum(self._accumulate, self._sources, self._chunk)
         pull = partial(self.pull, theta)
-        return Primal(self._normal.value, self._gradient.value, 2 * float(halves.sum()), pull, self._solver)
+        return Primal(self._normal.value, self._gradient.value, 2 * half, pull, self._solver)
 
     def _linearize_dual(self, theta: Array) -> Dual:
         error, *rest = self._kernel_program.run(self._sources)
@@ -206,6 +211,14 @@ def even_part(n: int, most: int) -> int:
     fewest = -(-n // most)
     parts = next((p for p in range(fewest, 2 * fewest + 1) if n % p == 0), fewest)
     return -(-n // parts)
+
+
+def _sum(program: core.Program, sources: Sequence[Array], rows: int) -> float:
+    """A program's first result, summed over the samples, so many at once; where there are no more, by the shorter way."""
+    if len(sources[0]) > rows:
+        return float(program.epoch(sources, None, rows).sum())
+    results = program.run(sources)
+    return float(results[0]) if results else 0.0
 
 
 def _gram(x: Tensor) -> Tensor:
@@ -270,7 +283,7 @@ class Primal(System):
 
     @property
     def diagonal(self) -> Array:
-        return self._scale * np.diagonal(self.h)
+        return self._scale * self.h.ravel()[:: len(self.h) + 1]
 
     def effective(self, scale: float, alpha: float) -> float:
         """How many weights the data determine: tr(scale H (scale H + alpha I)^-1)."""
