@@ -71,11 +71,12 @@ def time_to_goal(seeds: int, patience: float) -> dict:
         net = lm.Sequential(lm.Dense(20, "tanh"), lm.Dense(1), seed=seed).build(1)
         start = start_of(net)
         begun = time.perf_counter()
-        history = net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(goal=GOAL), epochs=1000, verbose=0)
+        optimizer = lm.optim.LevenbergMarquardt(goal=GOAL, min_grad=1e-15)  # as SciPy's gtol
+        history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=1000, verbose=0)
         ours = {"seconds": time.perf_counter() - begun, "mse": float(history.history["loss"][-1]), "steps": len(history)}
         theirs = {m: scipy_least_squares(x, y, start, 20, m, patience * ours["seconds"]) for m in ("lm", "trf")}
         reached = [t["seconds"] for t in theirs.values() if t["mse"] <= GOAL]
-        ratio = min(reached) / ours["seconds"] if reached else patience
+        ratio = 0.0 if ours["mse"] > GOAL else min(reached) / ours["seconds"] if reached else patience
         rows.append({"seed": seed, "ours": ours, **theirs, "ratio": ratio})
         print(f"  seed {seed}: ours {ours['seconds']:.2f} s ({ours['steps']} steps, mse {ours['mse']:.1e}),", end=" ")
         print(", ".join(f"{m} {t['seconds']:.2f} s ({t['mse']:.1e})" for m, t in theirs.items()), f"-> {ratio:.1f}x", flush=True)
