@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -257,6 +258,29 @@ FREE = {
     "a layer that was not called": (lambda: lm.Model(lm.Input(3), lm.Dense(3)), ["as output", "lm.Dense(3)(x)"]),
     # what comes from other libraries
     "Keras's cross-entropy": (lambda: fit_with("sparse_categorical_crossentropy"), ["did you mean 'cross_entropy'"]),
+    "Keras's order of compile": (
+        lambda: lm.Sequential(lm.Dense(1)).compile("adam", "mse"),
+        ["[compile] expected a loss first, got the optimizer 'adam'", "compile(loss, optimizer)"],
+    ),
+    "PyTorch's sizes of a layer": (lambda: lm.Dense(4, 8), ["[Dense] expected an activation after units, got 8", "from the data"]),
+    "PyTorch's parameters": (lambda: classifier().parameters(), ["[parameters]", "without parentheses", "optimizer"]),
+    "an activation as a layer": (lambda: lm.Sequential(lm.activations.relu), ["write Activation('relu')"]),
+    "Keras's size of the input": (lambda: lm.Dense(8, input_shape=(4,)), ["got an unexpected keyword argument", "from the data"]),
+    "Keras's bias": (
+        lambda: lm.Dense(8, use_bias=False),
+        ["[Dense] expected Dense(units, activation=None", "did you mean 'bias'?"],
+    ),
+    "Keras's rate of dropout": (lambda: lm.Dropout(rate=0.2), ["[Dropout] expected Dropout(p=0.5)", "did you mean 'p'?"]),
+    "Keras's learning rate": (lambda: lm.optim.Adam(learning_rate=0.1), ["[Adam] expected Adam(lr=0.001", "did you mean 'lr'?"]),
+    "Keras's rest of the best": (
+        lambda: lm.callbacks.EarlyStopping(restore_best_weights=True),
+        ["[EarlyStopping] expected EarlyStopping(monitor='val_loss'", "did you mean 'restore_best'?"],
+    ),
+    "an option by its place": (
+        lambda: lm.optim.SGD(0.1, 0.9),
+        ["[SGD] expected SGD(lr=0.001, *, momentum=0.0", "got too many positional arguments; name what stands after the star"],
+    ),
+    "no units": (lambda: lm.Dense(), ["[Dense] expected Dense(units, ", "missing a required argument: 'units'"]),
     "Keras's square": (lambda: fit_with("mean_squared_error"), ["did you mean 'mse'"]),
     "PyTorch's initializer": (lambda: lm.Dense(1, weight_init="kaiming_normal")(lm.Input(2)), ["did you mean 'he_normal'"]),
     "a number to begin with": (lambda: lm.Dense(1, weight_init=0.5)(lm.Input(2)), ["lm.initializers.constant(0.5)"]),
@@ -700,3 +724,31 @@ def test_batches_of_one_row_warn_of_batch_norm():
         words.fit(np.arange(12).reshape(3, 4) % 9, np.ones(3), loss="mse", optimizer="sgd", batch_size=1, verbose=0)
         whole = lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0)
         whole.fit(X, X[:, :1], loss="mse", optimizer="lbfgs", batch_size=1, verbose=0)  # which takes all rows at once
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "remedy"),
+    [
+        (lm, "ReLU", "write lm.Activation('relu')"),
+        (lm, "Linear", "write lm.Dense(units)"),
+        (lm, "set_seed", "each network has a seed of its own"),
+        (lm, "BatchNorm1d", "did you mean 'BatchNorm'?"),
+        (lm.optim, "RMSprop", "did you mean 'RMSProp'?"),
+        (lm.losses, "MSELoss", "did you mean 'MSE'?"),
+        (lm.metrics, "Accuracy", "did you mean 'accuracy'?"),
+        (lm.callbacks, "ModelCheckpoint", "did you mean 'Checkpoint'?"),
+        (lm.callbacks, "LearningRateScheduler", "a schedule stands where a learning rate does"),
+        (lm.schedules, "StepLR", "did you mean 'Step'?"),
+        (lm.initializers, "HeNormal", "did you mean 'he_normal'?"),
+        (lm.activations, "LeakyReLU", "did you mean 'leaky_relu'?"),
+    ],
+)
+def test_a_name_of_another_library_tells_ours(module, name, remedy):
+    with pytest.raises(AttributeError, match=re.escape(f"has no attribute {name!r}; {remedy}")):
+        getattr(module, name)
+
+
+@pytest.mark.parametrize("name", ["zero_grad", "trainable_variables", "predict_classes", "count_params", "get_params"])
+def test_a_method_of_another_library_tells_ours(name):
+    with pytest.raises(AttributeError, match="'Sequential' object has no attribute .*; .*net"):
+        getattr(classifier(), name)

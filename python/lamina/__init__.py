@@ -70,10 +70,9 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"lamina.{_LATER[name]}"), name)
         globals()[name] = value
         return value
-    import difflib
+    from lamina import names
 
-    near = difflib.get_close_matches(name, __all__, 1)
-    raise AttributeError(f"module 'lamina' has no attribute '{name}'" + (f"; did you mean '{near[0]}'?" if near else ""))
+    raise names.no_attribute(__name__, name, __all__)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ the flat side: relu'(0) = 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina import checks, ops
 from lamina import names as _names
@@ -297,3 +297,7 @@ def get(activation: str | Activation | None) -> Activation:
     raise TypeError(
         f"[activations] expected a name or a function of a tensor, got {activation!r}; pass e.g. 'relu' or lm.activations.relu"
     )
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, FUNCTIONS)

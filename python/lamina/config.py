@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
 from lamina import names
 
 T = TypeVar("T", bound="Configured")
+P = ParamSpec("P")
 
 
 class Configured:
@@ -120,7 +121,7 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
     def wrapper(self: Configured, *args: Any, **kwargs: Any) -> None:
         outermost = "_arguments" not in self.__dict__
         if outermost:
-            self.__dict__["_arguments"] = bind(args, kwargs)
+            self.__dict__["_arguments"] = bind(self, args, kwargs)
         init(self, *args, **kwargs)
         if outermost:
             self._made()
@@ -128,34 +129,47 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
-def _binding(signature: inspect.Signature) -> Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
-    """Arguments by name, in the constructor's order and with its defaults, from those of a call after `self`; {} for a wrong call:
-    the constructor itself says so next, in Python's usual words.
-    """
+def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
+    """Arguments by name, in the constructor's order and with its defaults, from those of a call; TypeError for a wrong call."""
     parameters = list(signature.parameters.values())[1:]
-    variadic = [p for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    variadic = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
     every = {p.name: p.default for p in parameters}
     required = {p.name for p in parameters if p.default is p.empty}
     positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
-    def quick(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def quick(self: Configured, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         given = dict(zip(positional, args, strict=False)) | kwargs
-        wrong = len(args) > len(positional) or not given.keys() <= every.keys() or not required <= given.keys()
-        return {} if wrong else every | given
+        right = len(given) == len(args) + len(kwargs) and required <= given.keys() <= every.keys()
+        return every | given if right else general(self, args, kwargs)
 
-    def general(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    def general(self: Configured, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         try:
-            bound = signature.bind(None, *args, **kwargs)
-        except TypeError:
-            return {}
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise names.wrong_call(type(self).__name__, signature, error, kwargs) from None
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[1:])
-        for p in variadic:
+        for p in signature.parameters.values():
             if p.kind is p.VAR_KEYWORD:
                 arguments.update(arguments.pop(p.name))
         return arguments
 
     return general if variadic else quick
+
+
+def explained(init: Callable[P, None]) -> Callable[P, None]:
+    """A constructor whose wrong calls say what a right one is, for classes that are not `Configured`."""
+    signature = inspect.signature(init)
+
+    @functools.wraps(init)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise names.wrong_call(type(args[0]).__name__, signature, error, kwargs) from None
+        init(*args, **kwargs)
+
+    return wrapper
 
 
 def same(a: Any, b: Any) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -306,3 +306,7 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
     elif isinstance(init, (np.ndarray, list, tuple)):
         remedy = "write an array into the built network: net.parameters['dense_1.weight'] = array"
     raise TypeError(f"[initializers] expected a name or an initializer, got {init!r:.80}; {remedy}")
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, CLASSES)

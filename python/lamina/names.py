@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -13,12 +14,23 @@ OTHERS = {
     "sparse_categorical_crossentropy": "cross_entropy",
     "categorical_crossentropy": "cross_entropy",
     "crossentropyloss": "cross_entropy",
+    "nll": "cross_entropy",
+    "nllloss": "cross_entropy",
     "log_loss": "cross_entropy",
     "bcewithlogitsloss": "binary_cross_entropy",
     "bce": "binary_cross_entropy",
+    "bce_with_logits": "binary_cross_entropy",
     "mean_squared_error": "mse",
+    "meansquarederror": "mse",
+    "mseloss": "mse",
+    "rmse": "mse",
     "mean_absolute_error": "mae",
+    "meanabsoluteerror": "mae",
     "l1": "mae",
+    "l1loss": "mae",
+    "pinball": "quantile",
+    "f1_score": "f1",
+    "r2_score": "r2",
     "trainlm": "levenbergmarquardt",
     "lm": "levenbergmarquardt",
     "logistic": "sigmoid",
@@ -31,6 +43,56 @@ OTHERS = {
     "kaiming_uniform": "he_uniform",
     "kaiming_normal": "he_normal",
 }
+ARGUMENTS = {  # what they call our arguments; a text where there is another way
+    "use_bias": "bias",
+    "kernel_initializer": "weight_init",
+    "bias_initializer": "bias_init",
+    **dict.fromkeys(("learning_rate", "initial_learning_rate", "learning_rate_init"), "lr"),
+    **dict.fromkeys(("beta_1", "beta_2"), "betas"),
+    "epsilon": "eps",
+    "decay": "weight_decay",
+    "rho": "alpha",
+    **dict.fromkeys(("clipnorm", "global_clipnorm", "max_norm"), "clip_norm"),
+    "clipvalue": "clip_value",
+    "rate": "p",
+    "filepath": "path",
+    "save_freq": "every",
+    "save_best_only": "with monitor='val_loss' only an epoch that is better than all before is saved",
+    "restore_best_weights": "restore_best",
+    **dict.fromkeys(("decay_steps", "T_max", "total_steps"), "steps"),
+    "input_shape": "the shape of the inputs comes from the data, or from an lm.Input(...) before the first layer",
+    **dict.fromkeys(("input_dim", "in_features", "num_features"), "the number of inputs comes from the data"),
+    **dict.fromkeys(
+        ("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+        "the optimizer's weight_decay holds weights back; any other penalty is a term in a loss of your own",
+    ),
+    "name": "a layer's name is given by layer.named('head')",
+    "from_logits": "this library's losses take logits",
+    "reduction": "a loss is the mean over what counts; another one is a function of (pred, target)",
+    "params": "the network hands its parameters to the optimizer: net.fit(..., optimizer=...)",
+}
+_SEEDS = "each network has a seed of its own: lm.Sequential(..., seed=0)"
+_LAYERS = "layers are lm.Dense and so on, networks lm.Sequential and lm.Model"
+_NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer with math in it"
+_RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
+OF_MODULES = {  # what one writes here instead of names in their modules
+    "Linear": "write lm.Dense(units): the number of inputs comes from the data",
+    **{name: f"write lm.Activation({name.lower()!r})" for name in ("ReLU", "Tanh", "Sigmoid", "Softmax", "GELU", "SiLU", "ELU")},
+    **dict.fromkeys(("nn", "keras"), _LAYERS),
+    "models": "networks are lm.Sequential and lm.Model, files are read by lm.load(path)",
+    "Module": "a network is lm.Sequential or lm.Model, a layer of your own a subclass of lm.Layer",
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv1d", "Conv2d", "LSTM", "GRU", "RNN", "MultiheadAttention"), _NO_LAYER),
+    **dict.fromkeys(("set_seed", "manual_seed", "random", "set_random_seed"), _SEEDS),
+    "no_grad": "predict computes no gradients",
+    "device": "Lamina computes on CPUs alone",
+    **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
+    "to_categorical": "write lm.one_hot(y, classes), or leave the class numbers: losses take them as they are",
+    "train_test_split": "fit has validation_split, and scikit-learn's function takes arrays as ever",
+    "clone_model": "write copy.deepcopy(net)",
+    "load_model": "write lm.load(path)",
+    **dict.fromkeys(("LearningRateScheduler", "LRScheduler"), _RATES),
+    "TensorBoard": "CSVLogger writes the figures of each epoch",
+}
 _READ, _WRITE = "its weights are dict(net.parameters)", "write weights by net.parameters.update({name: array})"
 _MODE = "there is no mode to set: fit and train_step train, predict and evaluate do not"
 _ANEW = "layers are given at once: lm.Sequential(*net.layers, lm.Dense(1))"
@@ -40,6 +102,7 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     "pop": "make a network of the layers that stay: lm.Sequential(*net.layers[:-1])",
     "get_layer": "its layers are net.layers, a list",
     **dict.fromkeys(("state_dict", "get_weights", "weights", "named_parameters", "coefs_"), _READ),
+    **dict.fromkeys(("variables", "trainable_variables", "trainable_weights"), _READ),
     **dict.fromkeys(("load_state_dict", "set_weights"), _WRITE),
     **dict.fromkeys(("train", "eval"), _MODE),
     **dict.fromkeys(("train_on_batch", "partial_fit"), "net.train_step(x, y) is one update from one batch"),
@@ -48,6 +111,17 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     "score": "net.evaluate(x, y, metrics=['accuracy']) gives a dict of figures",
     "predict_proba": "apply the softmax: lm.softmax(net.predict(x))",
     "forward": "net.predict(array) computes, net(tensor) builds its math on a tensor",
+    "predict_classes": "net.predict(x).argmax(axis=1) gives the classes",
+    "zero_grad": "net.train_step(x, y) takes the gradients of one batch and updates; nothing adds up between steps",
+    "count_params": "net.summary() counts them; as a number: sum(p.size for p in net.parameters.values())",
+    "input_shape": "net.inputs[0].shape has the batch axis as B",
+    "output_shape": "net.outputs[0].shape has the batch axis as B",
+    **dict.fromkeys(("modules", "children"), "its layers are net.layers, a list"),
+    **dict.fromkeys(("get_config", "to_json", "export"), "net.save(path) writes structure and weights, as safetensors"),
+    **dict.fromkeys(
+        ("get_params", "set_params", "clone"), "copy.deepcopy(net) copies it; a fresh one comes from a function of yours"
+    ),
+    **dict.fromkeys(("cuda", "cpu"), "Lamina computes on CPUs alone"),
     "fit_generator": "net.fit takes an iterable of batches as x",
     **dict.fromkeys(("freeze", "requires_grad_"), _FROZEN),
     **dict.fromkeys(("to", "half", "double", "astype"), "the type is chosen when it is made: lm.Sequential(..., dtype='float64')"),
@@ -81,6 +155,53 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> ValueError:
     guess = nearest(name, known)
     hint = f"did you mean '{guess}'? Known: " if guess else "known: "
     return ValueError(f"[{where}] unknown name {name!r:.120}; {hint}{', '.join(known)}")
+
+
+def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:
+    """The error for a name that a module has not: what one writes here instead, or the nearest of its names.
+
+    >>> str(no_attribute("lamina.optim", "RMSprop", ["RMSProp", "Adam"]))
+    "module 'lamina.optim' has no attribute 'RMSprop'; did you mean 'RMSProp'?"
+    """
+    remedy = OF_MODULES.get(name)
+    if remedy is None and not name.startswith("_"):
+        guess = nearest(name, sorted(known, reverse=True))  # a class rather than the function of that name
+        remedy = f"did you mean {guess!r}?" if guess else None
+    return AttributeError(f"module {module!r} has no attribute {name!r}" + (f"; {remedy}" if remedy else ""), name=name)
+
+
+def attributes(module: str, known: Iterable[str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a module, which has no more than it has: it raises the error of `no_attribute`."""
+
+    def fails(name: str) -> Any:
+        raise no_attribute(module, name, known)
+
+    return fails
+
+
+def wrong_call(where: str, signature: inspect.Signature, error: TypeError, given: Mapping[str, Any]) -> TypeError:
+    """The error for a constructor that is called with arguments that it does not have: the call as it is, and what is meant.
+
+    >>> def init(self, units, *, bias=True): ...
+    >>> str(wrong_call("Dense", inspect.signature(init), TypeError("got an unexpected keyword argument"), {"use_bias": False}))
+    "[Dense] expected Dense(units, *, bias=True), got an unexpected keyword argument; did you mean 'bias'?"
+    """
+    own = [p.replace(annotation=p.empty) for p in signature.parameters.values()][1:]  # without self
+    known = [p.name for p in own]
+    strange = next((name for name in given if name not in known), None)
+    remedy = ARGUMENTS.get(strange or "", "")
+    if " " not in remedy:
+        guess = remedy if remedy in known else strange and nearest(strange, known)
+        named = next((p.name for p in own if p.kind is p.KEYWORD_ONLY), None)
+        remedy = (
+            f"did you mean {guess!r}?"
+            if guess
+            else "give it those arguments"
+            if strange or not named
+            else f"name what stands after the star: {named}=..."
+        )
+    got = str(error) if str(error).startswith(("got", "missing")) else f"got {error}"
+    return TypeError(f"[{where}] expected {where}{inspect.Signature(own)}, {got}; {remedy}")
 
 
 def lookup(where: str, name: Any, table: Mapping[str, T]) -> T:

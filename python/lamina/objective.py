@@ -34,6 +34,8 @@ class Objective:
     @classmethod
     def of(cls, outputs: Sequence[str], loss: Any, optimizer: Any, metrics_: Any = (), loss_weights: Any = None) -> Objective:
         """Checks and resolves the arguments of `compile` for outputs of these names."""
+        if isinstance(loss, optim.Optimizer) or (isinstance(loss, str) and loss.lower() in optim.OPTIMIZERS):
+            raise TypeError(f"[compile] expected a loss first, got the optimizer {loss!r}; write compile(loss, optimizer)")
         return cls(
             per_output("loss", loss, outputs, losses.get),
             per_output("loss_weights", 1.0 if loss_weights is None else loss_weights, outputs, _weight),

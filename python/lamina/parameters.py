@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -41,6 +41,12 @@ class Parameters(names.Named[Array]):
     def __repr__(self) -> str:
         rows = [f"  {name}: {p.dtype} {tuple(p.shape)}{'' if p.trainable else ', not trained'}" for name, p in self._table.items()]
         return "\n".join([f"Parameters of {len(rows)} arrays", *rows])
+
+    def __call__(self) -> NoReturn:
+        raise TypeError(
+            "[parameters] expected net.parameters without parentheses, got a call; it is a mapping from names to arrays, and "
+            "an optimizer gets the parameters from the network: net.fit(..., optimizer=lm.optim.Adam(1e-3))"
+        )
 
     def tensor(self, name: str) -> Parameter:
         """The parameter itself, to build math with."""

@@ -13,7 +13,7 @@ the step alone: with an array it is asked ahead of training, for a whole epoch o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -356,3 +356,7 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
 
 def _rate(name: str, lr: Any) -> float:
     return checks.number(f"schedules.{name}", "lr", lr, 0)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, CLASSES)

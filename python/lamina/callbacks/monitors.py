@@ -11,6 +11,7 @@ import numpy as np
 
 from lamina import checks, metrics, names
 from lamina.callbacks.base import Callback, Logs, make_folder_of
+from lamina.config import explained
 from lamina.optim.full_batch import FullBatch
 
 
@@ -80,6 +81,7 @@ class EarlyStopping(Monitor):
     (0, 2, 3)
     """
 
+    @explained
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -154,6 +156,7 @@ class ReduceLROnPlateau(Monitor):
     0.025
     """
 
+    @explained
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -246,6 +249,7 @@ class Checkpoint(Monitor):
     saves = True
     write: Callable[[str], None] | None = None  # how a file is written, state of the training included; `fit` sets it
 
+    @explained
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -42,6 +42,11 @@ class Dense(Layer):
         bias_init: AnyInitializer | None = None,
     ) -> None:
         self.units = checks.integer("Dense", "units", units)
+        if isinstance(activation, int):
+            raise TypeError(
+                f"[Dense] expected an activation after units, got {activation!r}; write Dense(units), the number of units of this "
+                "layer: that of its inputs comes from the data"
+            )
         self.activation = activations.get(activation)
         self.use_bias = checks.flag("Dense", "bias", bias)
         self.weight_init = None if weight_init is None else initializers.get(weight_init)

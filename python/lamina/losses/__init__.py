@@ -7,7 +7,7 @@ The formulas and defaults are PyTorch's. A loss of one's own is a function of (p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina import names as _names
 from lamina.config import from_plain
@@ -100,3 +100,7 @@ def get(loss: AnyLoss) -> Loss:
     if callable(loss):
         return FunctionLoss(loss)
     raise TypeError(f"[losses] expected a name, a loss or a function of (pred, target), got {loss!r}; pass e.g. 'mse'")
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, __all__)

@@ -21,8 +21,9 @@ for NaN predictions, while in the regression metrics a NaN gives NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lamina import names as _names
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
 from lamina.metrics.regression import mae, mse, r2
 from lamina.names import anycase, canonical
@@ -106,3 +107,7 @@ def direction(name: str) -> str | None:
         if known != "confusion_matrix" and (name == known or name.endswith(f"_{known}")):
             return "min" if known in _SMALLER_IS_BETTER else "max"
     return None
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, __all__)

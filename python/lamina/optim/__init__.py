@@ -6,7 +6,7 @@ math.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lamina import names as _names
 from lamina.config import from_plain
@@ -67,3 +67,7 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
     if isinstance(optimizer, Optimizer):
         return optimizer
     raise TypeError(f"[optim] expected a name or an optimizer, got {optimizer!r}; pass e.g. 'adam' or lm.optim.Adam(1e-3)")
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, __all__)
