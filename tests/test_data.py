@@ -150,8 +150,12 @@ def test_pandas():
     assert np.isnan(as_array(missing, "x")[1, 0])
     with pytest.raises(TypeError, match="got 'Paris' at row 0, column 'city'; leave that column out, or number its categories"):
         as_array(pandas.DataFrame({"age": [3.0, 4.0], "city": ["Paris", "Rome"]}), "x")
-    with pytest.raises(TypeError, match="expected numbers"):
+    with pytest.raises(TypeError, match=r"got Timestamp.* at row 0, column 't'; pass a difference in days: .*\.dt\.days"):
         as_array(pandas.DataFrame({"t": pandas.to_datetime(["2020-01-01"]), "v": [1.0]}), "x")
+    with pytest.raises(TypeError, match=r"got Timedelta.* at row 0, column 't'; pass seconds: column\.dt\.total_seconds"):
+        as_array(pandas.DataFrame({"t": pandas.to_timedelta([1]), "v": [1.0]}), "x")
+    with pytest.raises(TypeError, match=r"got \{'a': 1.0.* at row 0; pass the values of each row as a list, .*DataFrame\(rows\)"):
+        as_array([{"a": 1.0, "b": 2.0}], "x")
     assert as_array(pandas.Series([2, 0], dtype="category"), "y").tolist() == [2, 0]
 
 
@@ -260,7 +264,7 @@ def test_the_batch_axis_is_free(batch):
 @pytest.mark.parametrize(
     ("got", "features", "remedy"),
     [
-        ((4,), (4,), r"pass x\[None\]"),
+        ((4,), (4,), r"pass np\.asarray\(x\)\[None\]"),
         ((9,), (1,), r"pass x\.reshape\(len\(x\), 1\)"),
         ((9, 1), (), r"pass x\.reshape\(len\(x\)\)"),
         ((9, 8, 8), (64,), r"pass x\.reshape\(len\(x\), 64\), or put Flatten\(\)"),

@@ -63,7 +63,7 @@ CLASSIFIER = {
     # shapes
     "too many features": (lambda n: n.train_step(np.zeros((N, 7)), Y), ["4", "7"]),
     "too few features": (lambda n: n.predict(np.zeros((N, 3))), ["4", "3"]),
-    "predict a vector": (lambda n: n.predict(np.zeros(FEATURES)), ["4"]),
+    "predict a vector": (lambda n: n.predict(np.zeros(FEATURES)), ["4", "pass np.asarray(x)[None]"]),
     "predict three axes": (lambda n: n.predict(np.zeros((2, FEATURES, 1))), ["4"]),
     "predict a number": (lambda n: n.predict(3.0), ["4"]),
     "fit with other features": (lambda n: n.fit(np.zeros((N, 7)), Y, verbose=0), ["4", "7"]),

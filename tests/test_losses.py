@@ -416,6 +416,7 @@ REFUSED = {
     "class negative": ("cross_entropy", np.array([0, -1]), (B, 3), "got -1 at sample 1"),
     "class not the ignored": (losses.CrossEntropy(ignore_index=-1), np.array([-1, -2]), (B, 3), "got -2 at sample 1"),
     "classes in floats": ("cross_entropy", np.array([0.0, 1.0]), (B, 3), "pass y.astype('int64')"),
+    "a missing class": ("cross_entropy", np.array([0.0, np.nan]), (B, 3), "float64 with NaN; drop the rows without a class"),
     "one logit": ("cross_entropy", np.array([0, 1]), (B, 1), "use binary_cross_entropy for one logit"),
     "negative probability": (
         "cross_entropy",

@@ -8,6 +8,7 @@ place.
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -102,10 +103,22 @@ def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
             numbers[i] = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
         except (TypeError, ValueError):
             place = position(np.unravel_index(i, array.shape), columns)
-            codes = f"np.unique({where}, return_inverse=True)[1]"
-            remedy = f"number the classes: {codes}" if where == "y" else "leave that column out, or number its categories"
-            raise TypeError(f"[{where}] expected numbers, got {value!r:.40} at {place}; {remedy}") from None
+            raise TypeError(f"[{where}] expected numbers, got {value!r:.40} at {place}; {_object_remedy(value, where)}") from None
     return numbers.reshape(array.shape)
+
+
+def _object_remedy(value: Any, where: str) -> str:
+    if isinstance(value, dict):
+        return "pass the values of each row as a list, in the order of the columns, or a frame: pandas.DataFrame(rows)[columns]"
+    if isinstance(value, datetime.date):
+        return "pass a difference in days: (column - column.min()).dt.days"
+    if isinstance(value, datetime.timedelta):
+        return "pass seconds: column.dt.total_seconds()"
+    return (
+        f"number the classes: np.unique({where}, return_inverse=True)[1]"
+        if where == "y"
+        else ("leave that column out, or number its categories")
+    )
 
 
 def column_names(data: Any) -> list[str] | None:
@@ -167,7 +180,7 @@ def check_shape(array: Array, where: str, shape: Sequence[Any]) -> None:
 def _shape_remedy(where: str, features: tuple[Any, ...], got: tuple[int, ...]) -> str:
     size = math.prod(int(f) for f in features if isinstance(f, (int, np.integer)))
     if got == features:
-        return f"one sample is a batch of 1: pass {where}[None]"
+        return f"one sample is a batch of 1: pass np.asarray({where})[None]"
     if math.prod(got[1:]) == size:
         shape = "".join(f", {f}" for f in features)
         return f"pass {where}.reshape(len({where}){shape}), or put Flatten() or Reshape() first"

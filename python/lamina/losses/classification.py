@@ -44,9 +44,15 @@ class ClassLoss(Loss):
             array = array[..., 0]  # a column of classes, as a table gives it
         classes = self.is_classes(pred_shape, array.shape)
         if classes and array.dtype.kind not in "iub":
+            missing = array.dtype.kind == "f" and bool(np.isnan(array).any())
+            remedy = (
+                "drop the rows without a class, or give them the number that ignore_index leaves out"
+                if missing
+                else ("pass y.astype('int64')")
+            )
             raise TypeError(
                 f"[{self!r}] expected integer classes {shown(pred_shape[:-1])} or probabilities {shown(pred_shape)}, "
-                f"got shape {shown(array.shape)} of dtype {array.dtype}; pass y.astype('int64')"
+                f"got shape {shown(array.shape)} of dtype {array.dtype}{' with NaN' if missing else ''}; {remedy}"
             )
         array = super().check_target(array, pred_shape)
         if not classes and array.dtype.kind != "f":
