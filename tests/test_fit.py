@@ -98,6 +98,27 @@ def test_two_fits_are_one_longer_fit(data):
     assert_same(a, b)
 
 
+def test_fits_with_the_same_words_for_several_outputs_are_one_longer_fit():
+    def two():
+        x = lm.Input(3)
+        return lm.Model(x, {"a": lm.Dense(2)(x), "b": lm.Dense(1)(x)}, seed=0)
+
+    x = np.sin(np.arange(60.0)).reshape(20, 3)
+    y = {"a": x[:, :2], "b": x[:, 2:]}
+
+    def fit(model, epochs, weight=0.3):
+        loss, weights = {"a": "mse", "b": "huber"}, {"a": 1.0, "b": weight}
+        return model.fit(x, y, loss=loss, optimizer="adam", loss_weights=weights, epochs=epochs, verbose=0).history["loss"]
+
+    whole, parted, compiled = two(), two(), two()
+    compiled.compile({"a": "mse", "b": "huber"}, "adam", loss_weights={"a": 1.0, "b": 0.3})
+    losses = fit(whole, 4)
+    assert np.array_equal(losses, np.concatenate([fit(parted, 2), fit(parted, 2)]))
+    assert np.array_equal(losses, compiled.fit(x, y, epochs=4, verbose=0).history["loss"])
+    assert_same(whole, parted)
+    assert fit(parted, 1, weight=3.0)[0] > fit(whole, 1)[0]
+
+
 def test_training_metrics_are_those_of_the_batches(data):
     x, y = data
     model = net(optimizer=lm.optim.SGD(0.0))

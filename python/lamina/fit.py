@@ -219,6 +219,7 @@ def fit(
     *,
     loss: Any,
     optimizer: Any,
+    loss_weights: Any,
     epochs: int,
     batch_size: int,
     validation_data: Any,
@@ -237,7 +238,7 @@ def fit(
     shuffle = checks.flag("fit", "shuffle", shuffle)
     resume = None if resume is None else checks.path("fit", "resume", resume)
     with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
-        _compile(model, loss, optimizer)
+        _compile(model, loss, optimizer, loss_weights)
         chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
         settings = {"batch_size": batch_size, "shuffle": shuffle}
         if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
@@ -342,22 +343,27 @@ def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], ba
     return AllData(model, samples, metrics)
 
 
-def _compile(model: Model, loss: Any, optimizer: Any) -> None:
+def _compile(model: Model, loss: Any, optimizer: Any, loss_weights: Any) -> None:
     """Compiles with what was given; the same words again keep the optimizer and its state."""
-    if loss is None and optimizer is None and model.compiled:
+    if loss is None and optimizer is None and loss_weights is None and model.compiled:
         return
     before = model.objective.given if model.compiled else (None, model.optimizer, (), None)
-    loss, optimizer = (b if a is None else a for a, b in zip((loss, optimizer), before, strict=False))
+    given = (loss, optimizer, None, loss_weights)
+    loss, optimizer, metrics_, weights = (b if a is None else a for a, b in zip(given, before, strict=True))
     for name, value in (("loss", loss), ("optimizer", optimizer)):
         if value is None:
             a, example = {"loss": ("a", "'mse'"), "optimizer": ("an", "'adam'")}[name]
             raise ValueError(f"[fit] expected {a} {name}, got none; pass {name}={example}, for example, or call compile first")
-    if not model.compiled or not (_same(loss, before[0]) and _same(optimizer, before[1])):
-        model.compile(loss, optimizer, before[2], loss_weights=before[3])
+    if not model.compiled or not all(map(_same, (loss, optimizer, weights), (before[0], before[1], before[3]))):
+        model.compile(loss, optimizer, metrics_, loss_weights=weights)
 
 
 def _same(a: Any, b: Any) -> bool:
-    return a is b or (isinstance(a, str) and isinstance(b, str) and a == b)
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return a is b or (isinstance(a, (str, int, float)) and isinstance(b, (str, int, float)) and a == b)
 
 
 def _split(given: Data, fraction: float, validation_data: Any) -> tuple[Data, Data | None]:

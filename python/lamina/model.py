@@ -407,6 +407,7 @@ class Model:
         *,
         loss: Any = None,
         optimizer: Any = None,
+        loss_weights: Any = None,
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: Any = None,
@@ -422,8 +423,9 @@ class Model:
         """Trains for some epochs; returns what was logged.
 
         `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone; what frames call their columns is
-        kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `metrics` as in `compile`, which they stand
-        in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of rows held out, the last ones.
+        kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `loss_weights`, `metrics` as in `compile`,
+        which they stand in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of rows held
+        out, the last ones.
         `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of the class).
         `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
         training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
@@ -445,6 +447,7 @@ class Model:
             y,
             loss=loss,
             optimizer=optimizer,
+            loss_weights=loss_weights,
             epochs=epochs,
             batch_size=batch_size,
             validation_data=validation_data,
