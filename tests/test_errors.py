@@ -265,7 +265,7 @@ FREE = {
     "PyTorch's sizes of a layer": (lambda: lm.Dense(4, 8), ["[Dense] expected an activation after units, got 8", "from the data"]),
     "PyTorch's parameters": (lambda: classifier().parameters(), ["[parameters]", "without parentheses", "optimizer"]),
     "an activation as a layer": (lambda: lm.Sequential(lm.activations.relu), ["write Activation('relu')"]),
-    "Keras's size of the input": (lambda: lm.Dense(8, input_shape=(4,)), ["got an unexpected keyword argument", "from the data"]),
+    "Keras's size of the input": (lambda: lm.Dense(8, input_shape=(4,)), ["got the argument 'input_shape'", "from the data"]),
     "Keras's bias": (
         lambda: lm.Dense(8, use_bias=False),
         ["[Dense] expected Dense(units, activation=None", "did you mean 'bias'?"],
@@ -275,6 +275,19 @@ FREE = {
     "Keras's rest of the best": (
         lambda: lm.callbacks.EarlyStopping(restore_best_weights=True),
         ["[EarlyStopping] expected EarlyStopping(monitor='val_loss'", "did you mean 'restore_best'?"],
+    ),
+    "Keras's shape of an input": (lambda: lm.Input(shape=(4,)), ["[Input] expected Input(*shape", "lm.Input(8), lm.Input(28, 28)"]),
+    "Keras's sizes of an Embedding": (
+        lambda: lm.Embedding(input_dim=9, output_dim=4),
+        ["got the argument 'input_dim'; did you mean 'num_embeddings'?"],
+    ),
+    "PyTorch's length of a schedule": (
+        lambda: lm.schedules.Cosine(1e-3, T_max=30),
+        ["[Cosine] expected Cosine(lr, steps, ", "got the argument 'T_max'; did you mean 'steps'?"],
+    ),
+    "an argument that nothing is like": (
+        lambda: lm.Lambda(lm.relu, output_shape=(4,)),
+        ["got the argument 'output_shape'; leave it"],
     ),
     "an option by its place": (
         lambda: lm.optim.SGD(0.1, 0.9),
@@ -739,6 +752,7 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm.callbacks, "ModelCheckpoint", "did you mean 'Checkpoint'?"),
         (lm.callbacks, "LearningRateScheduler", "a schedule stands where a learning rate does"),
         (lm.schedules, "StepLR", "did you mean 'Step'?"),
+        (lm.datasets, "load_iris", "did you mean 'iris'?"),
         (lm.initializers, "HeNormal", "did you mean 'he_normal'?"),
         (lm.activations, "LeakyReLU", "did you mean 'leaky_relu'?"),
     ],

@@ -84,6 +84,7 @@ ORACLES: dict[str, list] = {
     ],
     "Reshape": [
         lambda: Case(lm.Reshape(4, 3), ((12,),), lambda p, x: x.reshape(-1, 4, 3)),
+        lambda: Case(lm.Reshape((4, 3)), ((12,),), lambda p, x: x.reshape(-1, 4, 3)),
         lambda: Case(lm.Reshape(2, -1), ((3, 4),), lambda p, x: x.reshape(-1, 2, 6)),
     ],
     "Embedding": [
@@ -382,7 +383,7 @@ MISTAKES = {
     "units of float": (lambda: lm.Dense(3.0), TypeError, "[Dense] expected units to be a whole number >= 1, got 3.0"),
     "bias": (lambda: lm.Dense(3, bias=0.5), TypeError, "[Dense] expected bias to be True or False, got 0.5"),
     "activation": (lambda: lm.Dense(3, "rellu"), ValueError, "[activations] unknown name 'rellu'; did you mean 'relu'?"),
-    "activation type": (lambda: lm.Dense(3, 7), TypeError, "[activations] expected a name or a function of a tensor, got 7"),
+    "activation type": (lambda: lm.Dense(3, 7), TypeError, "[Dense] expected an activation after units, got 7"),
     "dropout": (lambda: lm.Dropout(1.0), ValueError, "[Dropout] expected p to be a number in [0, 1), got 1.0"),
     "momentum": (lambda: lm.BatchNorm(momentum=2), ValueError, "[BatchNorm] expected momentum to be a number in [0, 1], got 2"),
     "eps": (lambda: lm.LayerNorm(eps=-1), ValueError, "[LayerNorm] expected eps to be a number >= 0, got -1"),

@@ -13,6 +13,7 @@ from lamina import names
 
 T = TypeVar("T", bound="Configured")
 P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Configured:
@@ -157,17 +158,18 @@ def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, .
     return general if variadic else quick
 
 
-def explained(init: Callable[P, None]) -> Callable[P, None]:
-    """A constructor whose wrong calls say what a right one is, for classes that are not `Configured`."""
-    signature = inspect.signature(init)
+def explained(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose wrong calls say what a right one is; a constructor of a class that is not `Configured`."""
+    signature = inspect.signature(function)
 
-    @functools.wraps(init)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise names.wrong_call(type(args[0]).__name__, signature, error, kwargs) from None
-        init(*args, **kwargs)
+            where = function.__qualname__.partition(".")[0]
+            raise names.wrong_call(where, signature, error, kwargs) from None
+        return function(*args, **kwargs)
 
     return wrapper
 

@@ -69,6 +69,10 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     "name": "a layer's name is given by layer.named('head')",
     "from_logits": "this library's losses take logits",
     "reduction": "a loss is the mean over what counts; another one is a function of (pred, target)",
+    "Embedding.input_dim": "num_embeddings",
+    "Embedding.output_dim": "embedding_dim",
+    "Step.step_size": "every",
+    "Input.shape": "write the lengths themselves: lm.Input(8), lm.Input(28, 28)",
     "params": "the network hands its parameters to the optimizer: net.fit(..., optimizer=...)",
 }
 _SEEDS = "each network has a seed of its own: lm.Sequential(..., seed=0)"
@@ -180,28 +184,28 @@ def attributes(module: str, known: Iterable[str]) -> Callable[[str], Any]:
 
 
 def wrong_call(where: str, signature: inspect.Signature, error: TypeError, given: Mapping[str, Any]) -> TypeError:
-    """The error for a constructor that is called with arguments that it does not have: the call as it is, and what is meant.
+    """The error for a constructor or a function that is called with arguments that it does not have: the call, and what is meant.
 
     >>> def init(self, units, *, bias=True): ...
     >>> str(wrong_call("Dense", inspect.signature(init), TypeError("got an unexpected keyword argument"), {"use_bias": False}))
-    "[Dense] expected Dense(units, *, bias=True), got an unexpected keyword argument; did you mean 'bias'?"
+    "[Dense] expected Dense(units, *, bias=True), got the argument 'use_bias'; did you mean 'bias'?"
     """
-    own = [p.replace(annotation=p.empty) for p in signature.parameters.values()][1:]  # without self
-    known = [p.name for p in own]
+    own = [p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name != "self"]
+    known = [p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     strange = next((name for name in given if name not in known), None)
-    remedy = ARGUMENTS.get(strange or "", "")
-    if " " not in remedy:
-        guess = remedy if remedy in known else strange and nearest(strange, known)
+    if strange is not None:
+        theirs = ARGUMENTS.get(f"{where}.{strange}", ARGUMENTS.get(strange, strange))
+        guess = theirs if theirs in known else nearest(strange, known)
+        got = f"got the argument {strange!r}"
+        remedy = theirs if " " in theirs else f"did you mean {guess!r}?" if guess else "leave it out"
+    else:
         named = next((p.name for p in own if p.kind is p.KEYWORD_ONLY), None)
-        remedy = (
-            f"did you mean {guess!r}?"
-            if guess
-            else "give it those arguments"
-            if strange or not named
-            else f"name what stands after the star: {named}=..."
-        )
-    got = str(error) if str(error).startswith(("got", "missing")) else f"got {error}"
-    return TypeError(f"[{where}] expected {where}{inspect.Signature(own)}, {got}; {remedy}")
+        got = str(error) if str(error).startswith("missing") else f"got {error}"
+        many = named and not got.startswith("missing")
+        remedy = f"name what stands after the star: {named}=..." if many else "call it with those arguments"
+    return TypeError(
+        f"[{where}] expected {where}{inspect.Signature(own, return_annotation=inspect.Signature.empty)}, {got}; {remedy}"
+    )
 
 
 def lookup(where: str, name: Any, table: Mapping[str, T]) -> T:

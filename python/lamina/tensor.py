@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core, checks
+from lamina.config import explained
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -255,6 +256,7 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
     return Tensor(_core.make("input", [], attrs))
 
 
+@explained
 def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
     """The input of a network: samples of the given shape, as many as there are in a batch.
 

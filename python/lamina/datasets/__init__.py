@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lamina import checks
+from lamina import names as _names
 
 __all__ = ["digits", "iris", "sine", "spirals"]
 
@@ -92,3 +94,7 @@ def sine(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[NDArray[np
     x = np.linspace(-np.pi, np.pi, n)[:, None]
     y = np.sin(x) + noise * np.random.default_rng(seed).standard_normal((n, 1))
     return x.astype(np.float32), y.astype(np.float32)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, __all__)

@@ -24,6 +24,8 @@ class Flatten(Layer):
 class Reshape(Layer):
     """Each sample in another shape: (batch, ...) -> (batch, *shape). One size may be -1: what remains.
 
+    The sizes may come as a tuple.
+
     Errors: ValueError where the number of elements does not fit, and for a size of 0 or a second -1.
 
     >>> lm.Sequential(lm.Reshape(2, -1)).predict([[1.0, 2.0, 3.0, 4.0]])
@@ -31,7 +33,9 @@ class Reshape(Layer):
             [3., 4.]]], dtype=float32)
     """
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *shape: Any) -> None:
+        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+            shape = tuple(shape[0])
         self.shape = tuple(checks.integer("Reshape", f"shape[{i}]", n, -1) for i, n in enumerate(shape))
         if 0 in self.shape or self.shape.count(-1) > 1:
             raise ValueError(f"[Reshape] expected sizes > 0 and at most one -1, got {self.shape}; leave the batch axis out")
