@@ -1,4 +1,4 @@
-"""The examples run: those of every docstring of the package, and the Python of README.md."""
+"""The examples run: those of every docstring of the package, and the Python of README.md and docs/coming_from.md."""
 
 from __future__ import annotations
 
@@ -50,15 +50,30 @@ def test_every_operation_shows_a_value():
     assert [name for name in lm.ops.__all__ if ">>> " not in getattr(lm.ops, name).__doc__] == []
 
 
-def readme_blocks() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+def blocks_of(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
 def test_the_readme_runs(tmp_path, monkeypatch, capsys):
     """Every Python block, in order, in one namespace."""
     monkeypatch.chdir(tmp_path)
-    blocks = readme_blocks()
+    blocks = blocks_of("README.md")
     assert blocks
     names = {"np": np, "scores": np.zeros((2, 3))}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
+
+
+def test_coming_from_another_library_runs():
+    names = {"np": np, "lm": lm}
+    assert len(blocks := blocks_of("docs/coming_from.md")) == 2
+    for block in blocks:
+        exec(compile(block, "docs/coming_from.md", "exec"), names)
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in sorted((ROOT / "docs").glob("*.md")))]
+)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", (ROOT / page).read_text())
+    assert [target for target in targets if "://" not in target and not ((ROOT / page).parent / target).exists()] == []
