@@ -124,6 +124,7 @@ def test_the_table_of_a_notebook_says_the_updates_rule():
         and ">values<" not in small("float32").build(4)._repr_html_()
         and ">values<" in small().trace(X, Y)._repr_html_()
     )
+    assert " = 1<sup>T</sup> d" in page and "ᵀ" not in page
     net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "levenbergmarquardt").build(4)
     assert "update by LevenbergMarquardt" in net._repr_html_() and "solves (Jᵀ J + μ D) d" in net._repr_html_()
 

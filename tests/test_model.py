@@ -160,6 +160,7 @@ def test_an_embedding_refuses_what_it_does_not_have(wrong):
 def test_repr_and_summary_before_and_after():
     net = lm.Sequential(lm.Dense(8, "relu"), lm.Activation("linear"), lm.BatchNorm(), lm.Dense(3), seed=0)
     assert "not built" in net.summary() and "not built" in repr(net)
+    assert "float32, 1 layer, seed" in repr(lm.Sequential(lm.Dense(1)).build(2))
     text = net.build(4).summary()
     assert "dense_1" in text and "(B, 8)" in text and "40" in text
     assert "99 parameters (396 B), 83 trained, 16 not" in text

@@ -233,7 +233,8 @@ class Model:
         return summary(self)
 
     def __repr__(self) -> str:
-        state = f"{len(self._wiring.layers)} layers" if self.built else "not built"
+        layers = len(self._wiring.layers)
+        state = f"{layers} layer{'s' * (layers != 1)}" if self.built else "not built"
         return f"<{type(self).__name__} {self.dtype}, {state}, seed {self.seed}>"
 
     # ---- building ----

@@ -118,8 +118,10 @@ class Profile:
         aligns = ["left", *["right"] * (len(HEADS) - 1), "left"]
         heads = ["step", *(head for head, _ in HEADS)]
         rows = ["".join(f'<th style="{style.format(a)}">{h}</th>' for h, a in zip(heads, aligns, strict=True))]
-        for row in self._rows():
-            rows.append("".join(f'<td style="{style.format(a)}">{escape(cell)}</td>' for cell, a in zip(row, aligns, strict=True)))
+        for name, *figures in self._rows():
+            cells = [f'<td style="text-align:left;padding:2px 10px">{escape(name).replace("+", "+<wbr>")}</td>']  # a long one wraps
+            cells += [f'<td style="{style.format(a)}">{escape(cell)}</td>' for cell, a in zip(figures, aligns[1:], strict=True)]
+            rows.append("".join(cells))
         caption = "<br>".join(escape(line) for line in self._heading())
         return f"<table><caption>{caption}</caption>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 

@@ -14,17 +14,18 @@ if TYPE_CHECKING:
 
 HEADS = ("", "equation", "shapes", "FLOP", "values")
 CELL = "text-align:left;padding:2px 10px;white-space:nowrap"
+TRANSPOSED = "<sup>T</sup>"
 NUMBER = CELL.replace("left", "right")
 
 
 def equation_html(equation: Equation) -> str:
     """The equation with subscripts and the transpose sign."""
-    return "".join(_symbol(part) if isinstance(part, Sym) else escape(part) for part in equation)
+    return "".join(_symbol(part) if isinstance(part, Sym) else escape(part).replace("ᵀ", TRANSPOSED) for part in equation)
 
 
 def _symbol(symbol: Sym) -> str:
     sub = f"<sub>{escape(symbol.sub)}</sub>" if symbol.sub else ""
-    return f"{symbol.prefix}<i>{escape(symbol.name)}</i>{sub}{'<sup>T</sup>' if symbol.transposed else ''}"
+    return f"{symbol.prefix}<i>{escape(symbol.name)}</i>{sub}{TRANSPOSED if symbol.transposed else ''}"
 
 
 def table(trace: Trace) -> str:
@@ -46,7 +47,7 @@ def table(trace: Trace) -> str:
                 equation_html(step.equation) + (f"<br>{equation_html(step.where)}" if step.where else ""),
                 escape(shapes_of(step)),
                 f"{step.flops:,}",
-                escape(note(trace, step)),
+                escape(note(trace, step)).replace("  ", " &#160;"),
             )
             rows.append("".join(f'<td style="{style}">{cell}</td>' for cell, style in zip(cells, styles, strict=False)))
     title = escape(trace.about["title"])
