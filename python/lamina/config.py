@@ -5,15 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lamina import names
 
 T = TypeVar("T", bound="Configured")
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Configured:
@@ -156,22 +154,6 @@ def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, .
         return arguments
 
     return general if variadic else quick
-
-
-def explained(function: Callable[P, R]) -> Callable[P, R]:
-    """A function whose wrong calls say what a right one is; a constructor of a class that is not `Configured`."""
-    signature = inspect.signature(function)
-
-    @functools.wraps(function)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            where = function.__qualname__.partition(".")[0]
-            raise names.wrong_call(where, signature, error, kwargs) from None
-        return function(*args, **kwargs)
-
-    return wrapper
 
 
 def same(a: Any, b: Any) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # What Keras, PyTorch, scikit-learn and MATLAB call otherwise.
 OTHERS = {
@@ -206,6 +209,22 @@ def wrong_call(where: str, signature: inspect.Signature, error: TypeError, given
     return TypeError(
         f"[{where}] expected {where}{inspect.Signature(own, return_annotation=inspect.Signature.empty)}, {got}; {remedy}"
     )
+
+
+def explained(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose wrong calls say what a right one is; a constructor of a class that is not `Configured`."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            where = function.__qualname__.partition(".")[0]
+            raise wrong_call(where, signature, error, kwargs) from None
+        return function(*args, **kwargs)
+
+    return wrapper
 
 
 def lookup(where: str, name: Any, table: Mapping[str, T]) -> T:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core, checks
-from lamina.config import explained
+from lamina.names import explained
 
 if TYPE_CHECKING:
     from lamina._core import Node

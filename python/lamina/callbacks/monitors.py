@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina import checks, metrics, names
 from lamina.callbacks.base import Callback, Logs, make_folder_of
-from lamina.config import explained
+from lamina.names import explained
 from lamina.optim.full_batch import FullBatch
 
 
