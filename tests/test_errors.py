@@ -336,6 +336,7 @@ FREE = {
     "clip_value zero": (lambda: lm.optim.SGD(clip_value=0), ["SGD", "clip_value", "0"]),
     "label smoothing of two": (lambda: lm.losses.CrossEntropy(label_smoothing=2), ["CrossEntropy", "label_smoothing", "2"]),
     "huber delta zero": (lambda: lm.losses.Huber(0), ["Huber", "delta", "0"]),
+    "several quantiles": (lambda: lm.losses.Quantile([0.1, 0.9]), ["[losses.Quantile]", "one number", "an output for each"]),
     "quantile of two": (lambda: lm.losses.Quantile(2), ["Quantile", "q", "2"]),
     "schedule of zero steps": (lambda: lm.schedules.Cosine(0.1, 0), ["Cosine", "steps", "0"]),
     "unknown keyword": (lambda: lm.Dense(3, activaton="relu"), ["activaton"]),

@@ -288,6 +288,18 @@ def test_soft_binary_targets_and_threshold():
     assert metrics.accuracy([1, 0], [0.0, 0.0]) == 0.5  # 0 is not above the threshold
 
 
+def test_signs_are_the_classes_of_one_column():
+    x = np.linspace(-1, 1, 12)[:, None]
+    bits, signs = (x[:, 0] > 0.2).astype(int), np.where(x[:, 0] > 0.2, 1, -1)
+    for name in ("accuracy", "precision", "recall", "f1", "roc_auc", "confusion_matrix"):
+        metric = metrics.get(name)
+        assert np.array_equal(metric(signs, x), metric(bits, x))
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("hinge", "sgd", metrics=["accuracy"])
+    assert 0 <= net.fit(x, signs, verbose=0).history["accuracy"][0] <= 1
+    with pytest.raises(ValueError, match="expected classes 0..1 in y_true"):
+        metrics.accuracy([-1, 0, 1], x[:3])
+
+
 def test_sequences_count_every_step(rng):
     logits, labels, weight = rng.standard_normal((5, 7, 3)), rng.integers(0, 3, (5, 7)), rng.random(5)
     flat = logits.reshape(35, 3), labels.reshape(35)

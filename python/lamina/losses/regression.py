@@ -92,7 +92,8 @@ class LogCosh(MaskedLoss):
 class Quantile(MaskedLoss):
     """Pinball loss, whose minimum is the q-quantile: mean(max(q e, (q - 1) e)), e = y - p. Source: Koenker and Bassett 1978.
 
-    `q`: the quantile, in (0, 1).
+    `q`: the quantile, in (0, 1). Several quantiles are several outputs, each with its loss and the same target:
+    `lm.Model(x, [low, high]).compile([Quantile(0.1), Quantile(0.9)], "adam").fit(x, [y, y])`.
 
     >>> round(float(Quantile(0.9)(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))), 4)
     0.9
@@ -100,6 +101,11 @@ class Quantile(MaskedLoss):
 
     def __init__(self, q: float = 0.5, *, mask_nan: bool = False) -> None:
         super().__init__(mask_nan=mask_nan)
+        if isinstance(q, (list, tuple)):
+            raise TypeError(
+                f"[losses.Quantile] expected q to be one number in (0, 1), got {q!r}; give the network an output for each, and "
+                "compile([Quantile(0.1), Quantile(0.9)], ...)"
+            )
         self.q = checks.number("losses.Quantile", "q", q, 0, 1, open_low=True, open_high=True)
 
     def elements(self, pred: Any, target: Any) -> Any:

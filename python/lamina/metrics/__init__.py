@@ -4,8 +4,8 @@ Predictions are taken as a network gives them. Classification: logits or probabi
 first one of equals, as in argmax); one column (n, 1) or (n,) for two classes, class 1 where it is above `threshold`, which is 0
 because a network gives logits (pass 0.5 for probabilities; `fit` and `evaluate` do where the network ends in a sigmoid); integers
 and bools (n,) are classes already. Axes between the first and the last count as samples. The truth: integer classes (n,) or (n, 1),
-or one-hot rows / probabilities (n, C), of which the largest counts; for one column 0 and 1, or the probability of class 1, above
-1/2. Regression: two arrays of the same size and rows.
+or one-hot rows / probabilities (n, C), of which the largest counts; for one column 0 and 1, -1 and 1, or the probability of class
+1, above 1/2. Regression: two arrays of the same size and rows.
 
 Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given; the regression metrics also
 take one weight for each element, in the shape of the truth. Arithmetic is in float64.

@@ -217,6 +217,8 @@ def _true_classes(where: str, y_true: ArrayLike, scores: Floats, classes: int) -
     if columns == 1 and ((flat > 0) & (flat < 1)).any():
         return _from_probabilities(where, flat)
     labels = whole(where, "y_true", flat)
+    if columns == 1 and (abs(labels) == 1).all():
+        labels = (labels > 0).astype(np.int64)  # the signs that a hinge loss takes
     if labels.min() < 0 or labels.max() >= classes:
         outside = int(np.argmax((labels < 0) | (labels >= classes)))
         raise ValueError(
