@@ -41,6 +41,16 @@ class ToZeros(lm.optim.Optimizer):
         return np.zeros(tuple(w.shape)), {}
 
 
+class KerasLayer(lm.Layer):
+    def build(self, x):
+        self.weight = self.add_weight(shape=(4, 3))
+
+
+class KerasCallback(lm.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs):
+        self.model.stop_training = True
+
+
 def fit_with(loss, optimizer="sgd", **options) -> None:
     lm.Sequential(lm.Dense(CLASSES), seed=0).fit(X, Y, loss=loss, optimizer=optimizer, verbose=0, **options)
 
@@ -288,6 +298,10 @@ FREE = {
     "an argument that nothing is like": (
         lambda: lm.Lambda(lm.relu, output_shape=(4,)),
         ["got the argument 'output_shape'; leave it"],
+    ),
+    "an array as a batch size": (
+        lambda: classifier().predict(X, np.zeros((99, 9))),
+        ["got array([[0., 0., 0.", "...; pass an int"],
     ),
     "an option by its place": (
         lambda: lm.optim.SGD(0.1, 0.9),
@@ -767,3 +781,18 @@ def test_a_name_of_another_library_tells_ours(module, name, remedy):
 def test_a_method_of_another_library_tells_ours(name):
     with pytest.raises(AttributeError, match="'Sequential' object has no attribute .*; .*net"):
         getattr(classifier(), name)
+    shown = [*dir(classifier()), *dir(lm.Dense(1)), *dir(lm.callbacks.Callback())]  # what an editor offers
+    assert not {name, "get_weights", "model"} & set(shown)
+
+
+@pytest.mark.parametrize(
+    ("call", "remedy"),
+    [
+        (lambda: lm.Sequential(KerasLayer()).predict(X), "'add_weight'; self.parameter('weight', "),
+        (lambda: lm.Dense(1).get_weights(), "'get_weights'; its parameters are layer.parameters"),
+        (lambda: fit_with("cross_entropy", callbacks=KerasCallback()), "'model'; the network is self.net"),
+    ],
+)
+def test_an_attribute_of_another_librarys_layer_or_callback_tells_ours(call, remedy):
+    with pytest.raises(AttributeError, match=re.escape(f"object has no attribute {remedy}")):
+        call()

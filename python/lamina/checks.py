@@ -29,17 +29,23 @@ def number(
     """
     expected = _interval(low, high, open_low, open_high)
     if isinstance(value, (bool, str, bytes)):
-        raise TypeError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass a plain number")
+        raise TypeError(f"[{where}] expected {name} to be {expected}, got {_brief(value)}; pass a plain number")
     try:
         x = float(value)
     except OverflowError:  # an int beyond float64
         x = INF
     except (TypeError, ValueError):
-        raise TypeError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass a plain number") from None
+        raise TypeError(f"[{where}] expected {name} to be {expected}, got {_brief(value)}; pass a plain number") from None
     inside = (low < x if open_low else low <= x) and (x < high if open_high else x <= high) and math.isfinite(x)
     if not inside:
-        raise ValueError(f"[{where}] expected {name} to be {expected}, got {value!r}; pass such a number")
+        raise ValueError(f"[{where}] expected {name} to be {expected}, got {_brief(value)}; pass such a number")
     return x
+
+
+def _brief(value: Any) -> str:
+    """`value` on one line of bounded length: it may be an array."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def optional_number(where: str, name: str, value: Any, low: float = -INF, *, open_low: bool = False) -> float | None:
@@ -62,7 +68,7 @@ def integer(where: str, name: str, value: Any, low: int = 1, high: int | None = 
             raise TypeError
         n = operator.index(value)
     except TypeError:
-        raise TypeError(f"[{where}] expected {name} to be a whole number >= {low}, got {value!r}; pass an int") from None
+        raise TypeError(f"[{where}] expected {name} to be a whole number >= {low}, got {_brief(value)}; pass an int") from None
     if n < low:
         raise ValueError(f"[{where}] expected {name} >= {low}, got {n}; pass a larger whole number")
     if high is not None and n > high:
@@ -88,7 +94,7 @@ def flag(where: str, name: str, value: Any) -> bool:
     True
     """
     if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"[{where}] expected {name} to be True or False, got {value!r}")
+        raise TypeError(f"[{where}] expected {name} to be True or False, got {_brief(value)}")
     return bool(value)
 
 
@@ -99,7 +105,7 @@ def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
     'keras'
     """
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {_brief(value)}")
     return str(value)
 
 

@@ -179,7 +179,10 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _description(where: str, metadata: Any) -> dict[str, Any]:
     text = (metadata or {}).get(KEY)
     if text is None:
-        raise ValueError(f"[{where}] expected a file that net.save wrote, got safetensors of another kind (no metadata {KEY!r})")
+        raise ValueError(
+            f"[{where}] expected a file that net.save wrote, got safetensors of another kind (no metadata {KEY!r}); read its "
+            "arrays with the package safetensors, and write them by net.parameters.update({name: array})"
+        )
     try:
         description = json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:

@@ -574,5 +574,4 @@ class Model:
         set_state(self, state)
 
 
-for _name, _remedy in names.OF_NETWORKS.items():
-    setattr(Model, _name, names.Elsewhere(_name, _remedy))
+names.Elsewhere.put(Model, names.OF_NETWORKS)

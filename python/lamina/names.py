@@ -134,6 +134,13 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     **dict.fromkeys(("to", "half", "double", "astype"), "the type is chosen when it is made: lm.Sequential(..., dtype='float64')"),
 }
 
+OF_LAYERS = {
+    "add_weight": "self.parameter('weight', (n, m), 'zeros') makes one",
+    **dict.fromkeys(("get_weights", "trainable_weights"), "its parameters are layer.parameters, the array of one is its .value"),
+    "set_weights": "write an array by layer.parameters['weight'].value = array",
+}
+OF_CALLBACKS = {"model": "the network is self.net"}
+
 _MOST_LETTERS = 100  # of a name that is worth comparing
 
 
@@ -279,6 +286,12 @@ class Elsewhere:
     def __init__(self, name: str, remedy: str) -> None:
         self._name, self._remedy = name, remedy
         self.__doc__ = f"Not here: {remedy}."
+
+    @classmethod
+    def put(cls, kind: type, remedies: Mapping[str, str]) -> None:
+        """Gives the class these attributes that it has not."""
+        for name, remedy in remedies.items():
+            setattr(kind, name, cls(name, remedy))
 
     def __get__(self, owner: Any, kind: type) -> Any:
         raise AttributeError(

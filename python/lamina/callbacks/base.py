@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamina import names
 from lamina.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class Callback:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes up what `state` returned; called before `on_fit_begin`, which must then not start anew."""
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in names.OF_CALLBACKS or name in vars(self)]
+
     def _function_of(self, hook: str) -> Callable[..., Any]:
         """What `fit` calls in the end where it calls the hook of this name."""
         return getattr(self, hook)  # type: ignore[no-any-return]
@@ -94,6 +98,9 @@ class Callback:
     def needs_batches(self) -> bool:
         """Whether `on_batch_end` does anything."""
         return type(self).on_batch_end is not Callback.on_batch_end
+
+
+names.Elsewhere.put(Callback, names.OF_CALLBACKS)
 
 
 class LambdaCallback(Callback):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina import _core as core
-from lamina import checks, initializers
+from lamina import checks, initializers, names
 from lamina.config import Configured, same
 from lamina.initializers import AnyInitializer
 from lamina.tensor import FLOATS, Parameter, Tensor
@@ -134,6 +134,9 @@ class Layer(Configured):
                 )
         object.__setattr__(self, name, value)
 
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name not in names.OF_LAYERS or name in vars(self)]
+
     def named(self, name: str) -> Layer:
         """Gives the layer a name, which a model then keeps; returns the layer.
 
@@ -211,6 +214,9 @@ class Layer(Configured):
             self.__dict__.pop("_parameters", None)
             raise
         self.built = True
+
+
+names.Elsewhere.put(Layer, names.OF_LAYERS)
 
 
 def features(x: Tensor) -> int:
