@@ -225,11 +225,13 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            where = function.__qualname__.partition(".")[0]
-            raise wrong_call(where, signature, error, kwargs) from None
-        return function(*args, **kwargs)
+            return function(*args, **kwargs)
+        except TypeError:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise wrong_call(function.__qualname__.partition(".")[0], signature, error, kwargs) from None
+            raise
 
     return wrapper
 
