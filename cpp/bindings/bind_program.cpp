@@ -1,6 +1,8 @@
 // Programs and epochs for Python.
+#include "bindings/c_function.h"
 #include "bindings/calls.h"
 #include "bindings/quick.h"
+#include "bindings/recall.h"
 #include "runtime/trainer.h"
 
 namespace lamina::bindings {
@@ -144,7 +146,7 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
 }  // namespace
 
 void register_program(py::module_& m) {
-  register_quick();
+  register_c_functions();
   py::class_<Recall>(m, "Recall")
       .def(py::init<size_t, bool>(), py::arg("operands"), py::arg("turns"))
       .def("keep", &Recall::keep, py::arg("program"), py::arg("args"), py::arg("named"))

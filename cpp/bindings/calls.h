@@ -62,4 +62,7 @@ py::array new_output(const runtime::Program& program, size_t i);
 // Runs the program and gives the turn back; without the GIL, unless it is short.
 void run_freely(runtime::Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded);
 
+// The only output of a program for these arrays.
+py::array only_output(runtime::Program& program, PyObject* const* values, size_t n);
+
 }  // namespace lamina::bindings

@@ -1,0 +1,111 @@
+#include "bindings/recall.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "bindings/c_function.h"
+#include "bindings/calls.h"
+
+namespace lamina::bindings {
+
+namespace {
+
+// Whether equal values of this type mean the same, now and later.
+bool is_plain(PyObject* value) {
+  if (PyTuple_CheckExact(value)) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value); ++i)
+      if (!PyLong_CheckExact(PyTuple_GET_ITEM(value, i))) return false;
+    return true;
+  }
+  return value == Py_None || PyBool_Check(value) || PyLong_CheckExact(value) || PyFloat_CheckExact(value) ||
+         PyUnicode_CheckExact(value);
+}
+
+// 1, 1.0 and True are three, 0.0 and -0.0 two.
+bool is_same(PyObject* a, PyObject* b) {
+  if (Py_TYPE(a) != Py_TYPE(b) || !is_plain(b)) return false;
+  if (PyFloat_CheckExact(a)) {
+    const double x = PyFloat_AS_DOUBLE(a), y = PyFloat_AS_DOUBLE(b);
+    return std::memcmp(&x, &y, sizeof x) == 0;
+  }
+  return PyObject_RichCompareBool(a, b, Py_EQ) == 1;
+}
+
+constexpr int kRows = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_, kColumns = py::detail::npy_api::NPY_ARRAY_F_CONTIGUOUS_;
+
+bool is_turned(const py::detail::PyArray_Proxy* array) {
+  return array->nd == 2 && (array->flags & kColumns) != 0 && (array->flags & kRows) == 0;
+}
+
+PyObject* look(PyObject* self, PyObject* const* values, Py_ssize_t n, PyObject* names) {
+  return translated([&] { return held_by<py::object>(self).cast<Recall&>().look(values, static_cast<size_t>(n), names); });
+}
+
+}  // namespace
+
+bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, bool turns) const {
+  const auto count = by_name == nullptr ? size_t{0} : static_cast<size_t>(PyTuple_GET_SIZE(by_name));
+  if (count != names.size() || n + count != operands.size() + options.size()) return false;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const auto* array = exact(values[i]);
+    const Operand& known = operands[i];
+    if (array == nullptr || array->descr != known.dtype.ptr() || static_cast<size_t>(array->nd) != known.sizes.size() ||
+        !std::equal(known.sizes.begin(), known.sizes.end(), array->dimensions) || (turns && is_turned(array) != known.turned))
+      return false;
+  }
+  for (size_t i = 0; i < count; ++i)
+    if (!is_same(names[i].ptr(), PyTuple_GET_ITEM(by_name, static_cast<Py_ssize_t>(i)))) return false;
+  for (size_t i = 0; i < options.size(); ++i)
+    if (!is_same(options[i].ptr(), values[operands.size() + i])) return false;
+  return true;
+}
+
+void Recall::keep(const py::object& program, const py::tuple& args, const py::dict& named) {
+  Known known{program, {}, {}, {}};
+  const auto& core = program.cast<runtime::Program&>();
+  if (args.size() < operands_ || core.output_count() != 1 || core.held_bytes() > kMostBytes) return;
+  for (size_t i = 0; i < operands_; ++i) {
+    const py::object value = args[i];
+    const auto* array = exact(value.ptr());
+    if (array == nullptr) return;
+    known.operands.push_back({py::reinterpret_borrow<py::object>(array->descr),
+                              Sizes(array->dimensions, array->dimensions + array->nd), turns_ && is_turned(array)});
+  }
+  for (size_t i = operands_; i < args.size(); ++i) known.options.push_back(args[i]);
+  for (const auto& [name, value] : named) {
+    known.names.push_back(py::reinterpret_borrow<py::object>(name));
+    known.options.push_back(py::reinterpret_borrow<py::object>(value));
+  }
+  for (const py::object& option : known.options)
+    if (!is_plain(option.ptr())) return;
+  if (known_.size() == kMost) known_.erase(known_.begin());
+  known_.push_back(std::move(known));
+}
+
+PyObject* Recall::look(PyObject* const* values, size_t n, PyObject* names) {
+  if (n < operands_) Py_RETURN_NONE;
+  for (size_t i = 0; i < known_.size(); ++i) {
+    const size_t at = (last_ + i) % known_.size();
+    if (!known_[at].is(values, n, names, turns_)) continue;
+    last_ = at;
+    const py::object program = known_[at].program;  // from here on another thread, or a finalizer, may forget it
+    Few<py::object> turned(operands_);
+    Few<PyObject*> given(operands_);
+    static PyObject* const transposed = PyUnicode_InternFromString("T");
+    for (size_t k = 0; k < operands_; ++k) {
+      given[k] = values[k];
+      if (!turns_ || !is_turned(exact(values[k]))) continue;
+      turned[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], transposed));
+      given[k] = turned[k].ptr();
+    }
+    return only_output(program.cast<runtime::Program&>(), given.data(), operands_).release().ptr();
+  }
+  Py_RETURN_NONE;
+}
+
+py::object quick_look(const py::object& recall) {
+  static PyMethodDef definition = method("look", look, "look(*args, **named) -> the result, or None for a call that is not known.");
+  return c_function(definition, recall);
+}
+
+}  // namespace lamina::bindings
