@@ -11,6 +11,7 @@ import pytest
 import lamina as lm
 import reference
 from lamina import linalg as la
+from lamina.linalg import host
 from lamina.linalg.host import RULES
 from projection import check_gradient, check_second
 
@@ -709,3 +710,34 @@ def test_what_overflows_does_so_without_warnings(name, dtype):
                     program(a)
                 except la.LinAlgError:
                     continue
+
+
+# ---- one call for all results ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lu", "qr", "svd", "eigh", "slogdet"])
+def test_a_function_of_several_results_is_computed_once(name, monkeypatch):
+    a, kept = spd(6, 6), host._kept
+    kept.clear()
+    getattr(la, name)(a)
+    assert len(kept) == 1
+    monkeypatch.setattr(np.linalg, name, None, raising=False)  # a second call would fail
+    getattr(la, name)(a)
+
+
+def test_results_are_kept_and_forgotten_by_several_threads():
+    """The other thread's call came while one counted what is kept: "mutated during iteration"."""
+
+    class Result:
+        @property
+        def nbytes(self):
+            if self.others:
+                self.others = False
+                host.shared(lambda a: (a,), rng.normal(size=(3, 3)))
+            return 8
+
+        others = True
+
+    host._kept.clear()
+    host.shared(lambda _: (Result(), Result()), rng.normal(size=(3, 3)))
+    assert len(host._kept) == 3

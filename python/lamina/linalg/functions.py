@@ -16,7 +16,7 @@ from lamina.lift import operation
 from lamina.linalg.basic import matrix_norm, order_of
 from lamina.linalg.errors import LinAlgError, check_finite, check_overflow
 from lamina.linalg.factors import values
-from lamina.linalg.host import define, host, operands
+from lamina.linalg.host import define, host, operands, shared
 from lamina.linalg.shapes import cutoff, identity, matrix, square, swap
 from lamina.linalg.solving import inverse
 from lamina.tensor import Tensor
@@ -99,8 +99,8 @@ def _slogdet(a: Array) -> tuple[Array, Array]:
     return sign, size
 
 
-define("slogdet_sign", lambda a: _slogdet(a)[0], None)
-define("slogdet", lambda a: _slogdet(a)[1], _slogdet_gradient)
+define("slogdet_sign", lambda a: shared(_slogdet, a)[0], None)
+define("slogdet", lambda a: shared(_slogdet, a)[1], _slogdet_gradient)
 
 
 @operation(1)

@@ -1,16 +1,16 @@
 """Nodes that NumPy's LAPACK computes: a table of functions by name, each with its gradient as math over tensors.
 
 A rule's `compute(*arrays, **options)` returns an array, its `gradient(y, dy, i)` the tensor dL/d(input i), made of other
-operations, so that it can be differentiated again. A node has one result: the factors of a decomposition are nodes of their own
-that share one call of LAPACK (`shared`).
+operations, so that it can be differentiated again. A node has one result: where a function has several, as a decomposition its
+factors, they are nodes of their own that share one call of LAPACK (`shared`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,21 +72,30 @@ def _gradient(y: core.Node, dy: core.Node, i: int) -> core.Node | None:
 
 core.set_host(_compute, _gradient)
 
-# ---- One call of LAPACK for all factors of a decomposition ----
+# ---- One call of LAPACK for all results of a function ----
 
-_MOST_KEPT = 8
+Kept = tuple[Any, tuple[Array, ...]]  # function and matrix, with every bit of it; and the results
+
 _MOST_BYTES = 16 << 20  # a larger matrix takes long enough to decompose that its factors are better computed twice than kept
-_kept: OrderedDict[Any, tuple[Array, ...]] = OrderedDict()
+_kept: deque[Kept] = deque(maxlen=8)
 
 
 def shared(decompose: Callable[[Array], tuple[Array, ...]], a: Array) -> tuple[Array, ...]:
-    """decompose(a), remembered for the nodes of the other factors, which ask for the same matrix next."""
+    """decompose(a), remembered for the nodes of the other results, which ask for the same matrix next."""
     if a.nbytes > _MOST_BYTES:
         return decompose(a)
-    key = (decompose, a.shape, a.dtype.char, hashlib.blake2b(np.ascontiguousarray(a).data, digest_size=16).digest())
-    factors = _kept.get(key)
-    if factors is None:
-        factors = _kept[key] = decompose(a)
-        while len(_kept) > _MOST_KEPT or sum(f.nbytes for several in _kept.values() for f in several) > 4 * _MOST_BYTES:
-            _kept.popitem(last=False)
-    return factors
+    asked = decompose, a.shape, a.dtype.char, a.tobytes()  # compared, not hashed: that takes as long as LAPACK
+    for known, results in reversed(list(_kept)):
+        if known == asked:
+            return results
+    results = decompose(a)
+    _kept.append((asked, results))
+    with suppress(IndexError):  # another thread has forgotten the rest
+        while sum(map(_bytes_of, list(_kept))) > 4 * _MOST_BYTES:
+            _kept.popleft()
+    return results
+
+
+def _bytes_of(kept: Kept) -> int:
+    (*_, matrix), results = kept
+    return len(matrix) + sum(array.nbytes for array in results)
