@@ -49,6 +49,16 @@ def test_build_makes_whole_numbers_for_an_embedding():
     assert net.inputs[0].dtype == "int64" and net.predict(np.array([[0, 8, 3]])).shape == (1, 2)
 
 
+def test_what_a_network_has_later_is_missing_to_hasattr_and_a_mistake_to_who_asks():
+    net = lm.Sequential(lm.Dense(2))
+    for name in ("parameters", "programs", "objective"):
+        assert not hasattr(net, name)
+        with pytest.raises(ValueError, match=r"\[Sequential\] expected .*; call net\."):
+            getattr(net, name)
+    net.build(3).compile("mse", "sgd")
+    assert len(net.parameters) == 2 and hasattr(net, "objective")
+
+
 def test_build_twice_is_harmless_and_for_another_shape_an_error():
     net = mlp().build(4)
     before = dict(net.parameters)

@@ -148,7 +148,7 @@ class Model:
     def programs(self) -> Programs:
         """The programs of the built network."""
         if self._programs is None:
-            raise ValueError(
+            raise names.NotYet(
                 f"[{type(self).__name__}] expected a built network, got one that has seen no data; "
                 "call net.build((features,)) or show it data"
             )
@@ -158,7 +158,7 @@ class Model:
     def objective(self) -> Objective:
         """Loss, optimizer and metrics, resolved."""
         if self._objective is None:
-            raise ValueError(
+            raise names.NotYet(
                 f"[{type(self).__name__}] expected a loss and an optimizer, got none; "
                 "call net.compile('mse', 'adam') first, for example"
             )

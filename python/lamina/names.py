@@ -279,6 +279,15 @@ class Named(Mapping[str, T]):
         return self[name]
 
 
+class NotYet(ValueError, AttributeError):
+    """What an object has later was asked for: the user's mistake, and to `hasattr` an attribute that is not there.
+
+    >>> import lamina as lm
+    >>> hasattr(lm.Sequential(lm.Dense(1)), "parameters")
+    False
+    """
+
+
 class Elsewhere:
     """An attribute that a class has not, though its like in other libraries has: asking for it says what to write instead.
 
