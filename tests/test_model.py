@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina import programs
 
 
 @pytest.fixture
@@ -686,6 +687,42 @@ def test_a_whole_network_is_frozen_and_thaws(rng):
     before = dict(net.parameters)
     net.train_step(x, y)
     assert not any(np.array_equal(value, before[name]) for name, value in net.parameters.items())
+
+
+@pytest.mark.parametrize("optimizer", [lm.optim.Adam, lm.optim.SGD, lambda: lm.optim.NAdam(lm.schedules.Cosine(1e-2, 50))])
+def test_layers_that_are_trained_in_turns_take_the_programs_of_before(rng, optimizer, monkeypatch):
+    """With the bits of programs that are made anew each time."""
+    x, y = rng.normal(size=(8, 3)).astype("f"), rng.normal(size=(8, 1)).astype("f")
+    kept, anew = (lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=0).compile("mse", optimizer()) for _ in range(2))
+    kept.build(3), anew.build(3)
+    made, plan = [], programs.Programs._plan_train
+    monkeypatch.setattr(programs.Programs, "_plan_train", lambda self, *of: made.append(self) or plan(self, *of))
+    for step, trained in enumerate((True, False, True, False, True, False, False, True, True, False)):
+        for net in (kept, anew):
+            net.layers[0].trainable = trained
+            net.layers[1].trainable = not trained or step % 4 == 2
+            if step == 7:
+                net.optimizer.lr = 1e-3
+            if net is anew:
+                net.drop_training()
+        for _ in range(1 + step % 2):
+            assert kept.train_step(x, y) == anew.train_step(x, y)
+        assert kept.gradients(x, y).keys() == anew.gradients(x, y).keys()
+    assert all(np.array_equal(value, anew.parameters[name]) for name, value in kept.parameters.items())
+    assert kept.optimizer.steps == anew.optimizer.steps
+    assert made.count(anew.programs) == 10
+    assert made.count(kept.programs) <= 6  # one more for each set of clocks: what has rested has its own
+
+
+def test_programs_of_what_is_trained_no_more_are_few(rng):
+    x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
+    net = lm.Sequential(*(lm.Dense(3) for _ in range(7)), lm.Dense(1), seed=0).build(3).compile("mse", "sgd")
+    for layer in net.layers[:-1]:
+        layer.trainable = False
+        net.train_step(x, y)
+    assert len(net.programs._planned) == programs.MOST_PLANNED
+    net.optimizer.momentum = 0.9
+    assert not net.programs._planned
 
 
 def test_types_by_numpys_names():

@@ -286,6 +286,13 @@ class Model:
             if self._programs is not None and self._objective is not None:
                 self._programs.set_objective(self._objective)
 
+    def train_others(self) -> None:
+        """Some layers were frozen or thawed: the next step runs the program of those that are trained now."""
+        with building:
+            self._fast_step = None
+            if self._programs is not None:
+                self._programs.train_others()
+
     # ---- using ----
 
     def __call__(self, *inputs: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +19,10 @@ from lamina.turns import building
 from lamina.wiring import Wiring, check_closed
 
 Array = np.ndarray[Any, Any]
+
+# Training programs of one model that are kept until what they train is trained again; and what they hold for their next runs.
+MOST_PLANNED = 4
+MOST_BYTES = 64 << 20
 
 
 class Target(NamedTuple):
@@ -48,6 +53,13 @@ class LossGraph(NamedTuple):
         return [tensor.node for tensor in (*model_inputs, *self.targets, *self.weight)]
 
 
+class Planned(NamedTuple):
+    """A training program, and the numbers of the nodes of the optimizer's state when it was made: it serves that state alone."""
+
+    program: core.Program
+    state: dict[str, int]
+
+
 class Programs:
     """Builds and keeps the programs of one model. `adopt` is called with each loss, which may bring parameters of its own."""
 
@@ -58,6 +70,7 @@ class Programs:
         self._objective: Objective | None = None
         self._losses: dict[tuple[tuple[Target, ...], bool], LossGraph] = {}
         self._programs: dict[tuple[str, Task], core.Program] = {}
+        self._planned: OrderedDict[tuple[Task, tuple[int, ...]], Planned] = OrderedDict()  # by what they train
         self.others: dict[Any, Any] = {}  # programs of other modules, for the same objective
 
     def set_objective(self, objective: Objective) -> None:
@@ -65,6 +78,12 @@ class Programs:
         self._objective = objective
         self._losses.clear()
         self._programs.clear()
+        self._planned.clear()
+        self.others.clear()
+
+    def train_others(self) -> None:
+        """Other parameters are trained: of all programs, those that evaluate go on; what trains these is found again, or made."""
+        self._programs = {key: program for key, program in self._programs.items() if key[0] == "evaluate"}
         self.others.clear()
 
     @property
@@ -171,14 +190,25 @@ class Programs:
         return [t.node for t in (*losses, *(self.outputs if task.collect else ()))]
 
     def _build_train(self, task: Task) -> core.Program:
-        graph, parameters = self.loss(task), self.trainable
+        graph = self.loss(task)
         self.check_thawed()
-        if not parameters:
+        if not self.trainable:
             raise ValueError(
                 "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
             )
+        key = task, tuple(p.node.serial for p in self.trainable)
+        planned = self._planned.pop(key, None)
+        if planned is None or planned.state != _serials(self.bind_optimizer()):
+            program = self._plan_train(graph, task)
+            planned = Planned(program, _serials(self.objective.optimizer))
+        while len(self._planned) >= MOST_PLANNED or sum(p.program.held_bytes for p in self._planned.values()) > MOST_BYTES:
+            self._planned.popitem(last=False)
+        self._planned[key] = planned
+        return planned.program
+
+    def _plan_train(self, graph: LossGraph, task: Task) -> core.Program:
         slopes = self.slopes(graph)  # before the optimizer takes its place
-        effects = self.bind_optimizer().effects(parameters, slopes)
+        effects = self.bind_optimizer().effects(self.trainable, slopes)
         losses = [graph.loss, *(graph.terms if task.apart else ())]
         return core.Program(graph.inputs(self.inputs), self._outputs(losses, task), [e.node for e in effects], True)
 
@@ -202,3 +232,7 @@ class Programs:
         graph = self.loss(task)
         gradients = grad(graph.loss, self.trainable)
         return core.Program(graph.inputs(self.inputs), [g.node for g in gradients], [], True)
+
+
+def _serials(optimizer: Optimizer) -> dict[str, int]:
+    return {name: parameter.node.serial for name, parameter in optimizer.state.items()}

@@ -366,7 +366,7 @@ class Parameter(Tensor):
         if value != self.variable.trainable:
             self.variable.trainable = value
             for model in self.models:
-                model.drop_training()
+                model.train_others()
 
     @property
     def is_weight(self) -> bool:
