@@ -1,4 +1,5 @@
-// Threads that share memory touch it in turns. One group of variables (those that ever stood in one program) has one Turns.
+// Threads that share memory touch it in turns. One group of variables (those that ever stood in one program) has one Turns. Whoever has
+// one waits for no other: two threads that did so, each for the other's, would wait for ever.
 #pragma once
 
 #include <atomic>

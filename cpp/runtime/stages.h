@@ -1,5 +1,6 @@
 // Steps that run side by side. A stage is a list of tasks that are begun in order and wait for none behind them; the threads share them,
-// and meet when all are done. Only the second half of a relayed product waits, for its first (step_gemm.cpp). A task is some units of one step or of several, one after the other:
+// and meet when all are done. Only the second half of a relayed product waits, for its first (step_gemm.cpp). A task is some units of
+// one step or of several, one after the other:
 //
 // - a run of steps that follow each other row by row (the layers of a network, forward and back, whose weights are small) is one task
 //   for each block of rows: nobody waits between them, and what a thread has made it reads itself;

@@ -1,6 +1,5 @@
 // Tile programs, bound: how the domain is laid out for a batch size, in what tiles, and what the steps around are told of it.
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "runtime/strided_copy.h"
@@ -32,35 +31,53 @@ int64_t chunk_of(int64_t rows, int64_t cols) {
 
 void TileProgram::bind(const Binder& binder, size_t keep) {
   const Sizes domain = binder.symbols.eval(cluster_.domain);
-  const DType computed = precision_ == kernels::kF64 ? DType::float64 : DType::float32;
   check(registers_.size() <= kMaxRegisters, "an expression of ", registers_.size(), " values is too large for one step");
-
-  // Everyone's strides over the domain, walked together.
-  std::vector<Strided> views;
   traffic_ = 0;
-  for (External& e : externals_) {
-    Strided v = binder.locate(e.node);
+  std::vector<Strided> views = views_over(domain, binder);
+  lay_out(domain, views, keep);
+  for (size_t i = 0; i < externals_.size(); ++i) bind_external(externals_[i], views[i]);
+  for (size_t i = 0; i < outputs_.size(); ++i) bind_output(outputs_[i], views[externals_.size() + i]);
+  grain_ = 1;
+  for (Partial& p : partials_) bind_partial(p, binder);
+  for (Rule& rule : rules_) bind_rule(rule, binder, count(domain));
+  bind_far();
+  bind_views();
+  estimate();
+  cut_tiles();
+}
+
+// How the externals, and after them the outputs, lie over the domain.
+std::vector<Strided> TileProgram::views_over(const Sizes& domain, const Binder& binder) {
+  std::vector<Strided> views;
+  const Sizes without_last(domain.begin(), domain.end() - (domain.empty() ? 0 : 1));
+  const auto locate = [&](const graph::Node* node) {
+    Strided v = binder.locate(node);
     traffic_ += static_cast<double>(count(v.sizes)) * static_cast<double>(size_of(v.dtype));
-    if (e.row_form && !e.kept) {
-      v = v.broadcast(Sizes(domain.begin(), domain.end() - 1));
+    return v;
+  };
+  for (const External& e : externals_) {
+    const bool shorter = e.row_form && !e.kept;
+    Strided v = locate(e.node).broadcast(shorter ? without_last : domain);
+    if (shorter) {
       v.sizes.push_back(domain.back());
       v.strides.push_back(0);
-    } else {
-      v = v.broadcast(domain);
     }
     views.push_back(v);
   }
-  for (Output& o : outputs_) {
-    Strided v = binder.locate(o.node);
-    traffic_ += static_cast<double>(count(v.sizes)) * static_cast<double>(size_of(v.dtype));
+  for (const Output& o : outputs_) {
+    Strided v = locate(o.node);
     v.sizes = domain;
-    v.strides = dense_strides(o.row_form ? Sizes(domain.begin(), domain.end() - 1) : domain);
+    v.strides = dense_strides(o.row_form ? without_last : domain);
     if (o.row_form) v.strides.push_back(0);
     for (size_t i = 0; i < domain.size(); ++i)
       if (domain[i] == 1) v.strides[i] = 0;
     views.push_back(v);
   }
+  return views;
+}
 
+// The domain, and the views of it, as a stack of matrices with as few axes as will do.
+void TileProgram::lay_out(const Sizes& domain, std::vector<Strided>& views, size_t keep) {
   Sizes sizes = domain;
   std::vector<Sizes*> strides;
   for (Strided& v : views) strides.push_back(&v.strides);
@@ -74,43 +91,40 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   rows_ = sizes[sizes.size() - 2];
   outer_sizes_.assign(sizes.begin(), sizes.end() - 2);
   outer_ = count(outer_sizes_);
+}
 
-  for (size_t i = 0; i < externals_.size(); ++i) {
-    External& e = externals_[i];
-    const Strided& v = views[i];
-    e.buffer = v.buffer;
-    e.dtype = v.dtype;
-    e.offset = v.offset;
-    e.col = cols_ == 1 ? 0 : v.strides[v.strides.size() - 1];
-    e.row = rows_ == 1 ? 0 : v.strides[v.strides.size() - 2];
-    e.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
-    const int64_t along = e.row_form ? e.row : e.col;  // row values are walked as one row
-    const bool walkable = along == 0 || along == 1;
-    e.direct = walkable && e.dtype == computed && (!e.written_out || along == 1 || cols_ == 1);
-  }
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    Output& o = outputs_[i];
-    const Strided& v = views[externals_.size() + i];
-    o.buffer = v.buffer;
-    o.dtype = v.dtype;
-    o.row = o.row_form && rows_ == 1 ? 1 : v.strides[v.strides.size() - 2];
-    o.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
-  }
-  grain_ = 1;
-  for (Partial& p : partials_) bind_partial(p, binder);
-  for (Rule& rule : rules_) {
-    rule.constants_buffer = binder.locate(rule.tensors[2]).buffer;
-    rule.buffers.clear();
-    for (size_t i = 0; i < rule.tensors.size(); ++i)
-      if (i != 1 && i != 2) rule.buffers.push_back(binder.locate(rule.tensors[i]).buffer);
-    const double bytes = static_cast<double>(count(domain)) * static_cast<double>(rule.buffers.size() * element_);
-    rule.far = bytes > kFarBytes;
-    traffic_ += 2.0 * bytes;
-  }
+void TileProgram::bind_external(External& e, const Strided& v) const {
+  const DType computed = precision_ == kernels::kF64 ? DType::float64 : DType::float32;
+  e.buffer = v.buffer;
+  e.dtype = v.dtype;
+  e.offset = v.offset;
+  e.col = cols_ == 1 ? 0 : v.strides[v.strides.size() - 1];
+  e.row = rows_ == 1 ? 0 : v.strides[v.strides.size() - 2];
+  e.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
+  const int64_t along = e.row_form ? e.row : e.col;  // row values are walked as one row
+  const bool walkable = along == 0 || along == 1;
+  e.direct = walkable && e.dtype == computed && (!e.written_out || along == 1 || cols_ == 1);
+}
 
-  bind_far();
-  bind_views();
+void TileProgram::bind_output(Output& o, const Strided& v) const {
+  o.buffer = v.buffer;
+  o.dtype = v.dtype;
+  o.row = o.row_form && rows_ == 1 ? 1 : v.strides[v.strides.size() - 2];
+  o.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
+}
 
+void TileProgram::bind_rule(Rule& rule, const Binder& binder, int64_t elements) {
+  rule.constants_buffer = binder.locate(rule.tensors[2]).buffer;
+  rule.buffers.clear();
+  for (size_t i = 0; i < rule.tensors.size(); ++i)
+    if (i != 1 && i != 2) rule.buffers.push_back(binder.locate(rule.tensors[i]).buffer);
+  const double bytes = static_cast<double>(elements) * static_cast<double>(rule.buffers.size() * element_);
+  rule.far = bytes > kFarBytes;
+  traffic_ += 2.0 * bytes;
+}
+
+// FLOP and time, from what an element takes.
+void TileProgram::estimate() {
   const auto all_rows = static_cast<double>(outer_ * rows_), elements = all_rows * static_cast<double>(cols_);
   const auto rules = static_cast<double>(rules_.size()), sums = static_cast<double>(partials_.size());
   flops_ = elements * (rules + sums);
@@ -119,7 +133,9 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
     flops_ += (i.row_domain ? all_rows : elements) * i.flops;
     work_ += (i.row_domain ? all_rows : elements) * i.work;
   }
+}
 
+void TileProgram::cut_tiles() {
   const int64_t tile = tile_elements();
   tile_cols_ = cluster_.has_rows ? std::max<int64_t>(cols_, 1) : std::clamp<int64_t>(cols_, 1, tile);
   tile_rows_ = std::clamp<int64_t>(tile / tile_cols_, 1, std::max<int64_t>(rows_, 1));

@@ -186,9 +186,16 @@ class TileProgram {
   void run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;
   void update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const;
   void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
+  std::vector<Strided> views_over(const Sizes& domain, const Binder& binder);
+  void lay_out(const Sizes& domain, std::vector<Strided>& views, size_t keep);
+  void bind_external(External& e, const Strided& v) const;
+  void bind_output(Output& o, const Strided& v) const;
   void bind_partial(Partial& p, const Binder& binder);
+  void bind_rule(Rule& rule, const Binder& binder, int64_t elements);
   void bind_far();
   void bind_views();
+  void estimate();
+  void cut_tiles();
   void keep(const Partial& p, const View& view, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
   void add_partial(const Partial& p, const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
   void add_pieces(const Partial& p, const kernels::Operand& x, int64_t first, int64_t count) const;

@@ -1,6 +1,5 @@
 // Tile programs at work: run_block() walks the tiles, finish() merges what they have summed.
 #include <algorithm>
-#include <cstring>
 
 #include "runtime/strided_copy.h"
 #include "runtime/tile_program.h"

@@ -29,80 +29,112 @@ void gather_batch(char* to, DType type, const Rows& rows, const int64_t* order, 
   });
 }
 
+// The program on one batch after the other, and the memory for that.
+class Batches {
+ public:
+  Batches(Program& program, const Epoch& epoch)
+      : program_(program),
+        epoch_(epoch),
+        gathered_(program.input_count()),
+        spare_(program.output_count()),
+        in_(program.input_count()),
+        out_(program.output_count()),
+        collected_(program.output_count(), nullptr),
+        row_bytes_(program.output_count(), 0),
+        scalar_(epoch.scalars) {
+    for (size_t k = 0; k < epoch.collect.size(); ++k) {
+      collected_[k] = static_cast<char*>(epoch.collect[k].data);
+      row_bytes_[k] = epoch.collect[k].row_bytes;
+    }
+    options_.guarded = epoch.guarded;
+  }
+
+  // Others may have run the program on other sizes.
+  void forget_sizes() { bound_rows_ = -1; }
+
+  // Leaves scalars and outputs of batch b where the epoch wants them; false where the guard ended it. The caller has the turn.
+  bool run(int64_t b) {
+    const int64_t first = b * epoch_.batch_size, rows = std::min(epoch_.batch_size, epoch_.rows - first);
+    if (rows != bound_rows_) bind(rows);
+    for (size_t i = 0; i < in_.size(); ++i) in_[i] = rows_of(i, first, rows);
+    for (size_t k = 0; k < out_.size(); ++k) out_[k] = collected_[k] ? collected_[k] : spare_[k].data();
+    if (epoch_.rate != nullptr) *reinterpret_cast<double*>(epoch_.rate->data()) = epoch_.rates[b];
+    program_.run(in_.data(), out_.data(), options_);
+    const double* loss = scalar_;
+    for (size_t k = 0; k < out_.size(); ++k) {
+      const Sizes& sizes = program_.output_sizes(k);
+      if (sizes.empty()) *scalar_++ = read_scalar(out_[k], program_.output_dtype(k));
+      if (collected_[k]) collected_[k] += bytes_of(sizes, program_.output_dtype(k));
+    }
+    return !epoch_.guarded || std::isfinite(*loss);
+  }
+
+ private:
+  void bind(int64_t rows) {
+    std::vector<Sizes> sizes;
+    for (const Rows& source : epoch_.sources) {
+      sizes.push_back(source.sizes);
+      sizes.back()[0] = rows;
+    }
+    program_.bind(sizes);
+    for (size_t i = 0; i < in_.size(); ++i)
+      gathered_[i].grow(bytes_of(sizes[i], program_.input_type(i).dtype), [&] { return program_.describe_input(i); });
+    for (size_t k = 0; k < out_.size(); ++k) {
+      const Sizes& made = program_.output_sizes(k);
+      const size_t bytes = bytes_of(made, program_.output_dtype(k));
+      if (collected_[k] && (made[0] != rows || bytes != static_cast<size_t>(rows) * row_bytes_[k]))
+        fail("[fit] metrics expect outputs with one row for each sample, got ", Shape(made.begin(), made.end()), " for ", rows,
+             " samples; use outputs whose first axis is the batch");
+      spare_[k].grow(std::max<size_t>(8, bytes), [&] { return program_.describe_output(k); });
+    }
+    bound_rows_ = rows;
+  }
+
+  // The batch's rows of input i: where they lie, or gathered.
+  const void* rows_of(size_t i, int64_t first, int64_t rows) {
+    const DType type = program_.input_type(i).dtype;
+    const int64_t* order = epoch_.order ? epoch_.order + first : nullptr;
+    const void* there = order ? nullptr : epoch_.sources[i].in_place(type, first);
+    if (there != nullptr) return there;
+    gather_batch(gathered_[i].data(), type, epoch_.sources[i], order, first, rows);
+    return gathered_[i].data();
+  }
+
+  Program& program_;
+  const Epoch& epoch_;
+  std::vector<AlignedBuffer> gathered_, spare_;
+  std::vector<const void*> in_;
+  std::vector<void*> out_;
+  std::vector<char*> collected_;  // where the next batch's rows of an output go
+  std::vector<size_t> row_bytes_;
+  double* scalar_;
+  Program::Options options_;
+  int64_t bound_rows_ = -1;
+};
+
 }  // namespace
 
 int64_t batches_of(const Epoch& epoch) { return epoch.rows == 0 ? 0 : (epoch.rows - 1) / epoch.batch_size + 1; }
 
 int64_t run_epoch(Program& program, const Epoch& epoch) {
-  const size_t inputs = program.input_count(), outputs = program.output_count();
-  std::vector<AlignedBuffer> batch(inputs), spare(outputs);
-  std::vector<const void*> in(inputs);
-  std::vector<void*> out(outputs);
-  std::vector<char*> collected(outputs, nullptr);
-  std::vector<size_t> row_bytes(outputs, 0);
-  for (size_t k = 0; k < epoch.collect.size(); ++k) {
-    collected[k] = static_cast<char*>(epoch.collect[k].data);
-    row_bytes[k] = epoch.collect[k].row_bytes;
-  }
-
   using Clock = std::chrono::steady_clock;
   auto last_poll = Clock::now();
   const int64_t batches = batches_of(epoch);
-  int64_t bound_rows = -1;
-  double* scalar = epoch.scalars;
-  Program::Options options;
-  options.guarded = epoch.guarded;
+  Batches batch(program, epoch);
   std::optional<Turn> turn(program.turns());
   for (int64_t b = 0; b < batches; ++b) {
-    const int64_t first = b * epoch.batch_size, rows = std::min(epoch.batch_size, epoch.rows - first);
-    if (turn->pass()) bound_rows = -1;  // others may have run it on other sizes
-    if (rows != bound_rows) {
-      std::vector<Sizes> sizes;
-      for (size_t i = 0; i < inputs; ++i) {
-        sizes.push_back(epoch.sources[i].sizes);
-        sizes.back()[0] = rows;
-      }
-      program.bind(sizes);
-      for (size_t i = 0; i < inputs; ++i)
-        batch[i].grow(bytes_of(sizes[i], program.input_type(i).dtype), [&] { return program.describe_input(i); });
-      for (size_t k = 0; k < outputs; ++k) {
-        const Sizes& made = program.output_sizes(k);
-        if (collected[k] &&
-            (made[0] != rows || bytes_of(made, program.output_dtype(k)) != static_cast<size_t>(rows) * row_bytes[k]))
-          fail("[fit] metrics expect outputs with one row for each sample, got ", Shape(made.begin(), made.end()), " for ", rows,
-               " samples; use outputs whose first axis is the batch");
-        spare[k].grow(std::max<size_t>(8, bytes_of(program.output_sizes(k), program.output_dtype(k))),
-                      [&] { return program.describe_output(k); });
-      }
-      bound_rows = rows;
-    }
-    for (size_t i = 0; i < inputs; ++i) {
-      const DType type = program.input_type(i).dtype;
-      in[i] = epoch.order ? nullptr : epoch.sources[i].in_place(type, first);
-      if (in[i] != nullptr) continue;
-      gather_batch(batch[i].data(), type, epoch.sources[i], epoch.order ? epoch.order + first : nullptr, first, rows);
-      in[i] = batch[i].data();
-    }
-    for (size_t k = 0; k < outputs; ++k) out[k] = collected[k] ? collected[k] : spare[k].data();
-    if (epoch.rate != nullptr) *reinterpret_cast<double*>(epoch.rate->data()) = epoch.rates[b];
-    program.run(in.data(), out.data(), options);
-    const double* loss = scalar;
-    for (size_t k = 0; k < outputs; ++k) {
-      const Sizes& sizes = program.output_sizes(k);
-      if (sizes.empty()) *scalar++ = read_scalar(out[k], program.output_dtype(k));
-      if (collected[k]) collected[k] += bytes_of(sizes, program.output_dtype(k));
-    }
-    const bool bad = epoch.guarded && !std::isfinite(*loss), last = bad || b + 1 == batches;
+    if (turn->pass()) batch.forget_sizes();
+    const bool good = batch.run(b), last = !good || b + 1 == batches;
     const bool due = last || std::chrono::duration<double>(Clock::now() - last_poll).count() >= epoch.poll_seconds;
     if (due && epoch.poll) {
       turn.reset();
       const bool stop = epoch.poll(b + 1);
       turn.emplace(program.turns());
-      bound_rows = -1;
+      batch.forget_sizes();
       if (stop) return b + 1;
       last_poll = Clock::now();
     }
-    if (bad) return b + 1;
+    if (!good) return b + 1;
   }
   return batches;
 }
