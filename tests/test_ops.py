@@ -560,6 +560,18 @@ def test_arrays_may_lie_in_any_way(operation, n, rng):
         operation(np.ones((n, n)).T, np.ones((n, n + 1)).T)
 
 
+@pytest.mark.parametrize("kind", ["int64", "uint8", "bool"])
+def test_products_of_whole_numbers_are_float64(kind, rng):
+    a, b = (rng.integers(0, 2 if kind == "bool" else 200, size=shape).astype(kind) for shape in [(3, 4), (4, 5)])
+    want = a.astype(np.float64) @ b.astype(np.float64)
+    p, q = (lm.placeholder(x.shape, "int64") for x in (a, b))
+    built = lm.function([p, q], p @ q)(a.astype(np.int64), b.astype(np.int64))
+    for got in (lm.matmul(a, b), lm.matmul(a, b), lm.dot(a, b), lm.linalg.matmul(a.tolist(), b.tolist()), built):
+        assert got.dtype == np.float64 and np.array_equal(got, want)
+    assert np.array_equal(lm.linalg.matvec(a, b[:, 0]), want[:, 0])
+    assert lm.matmul(a, b.astype(np.float32)).dtype == np.float32
+
+
 def test_nan_and_infinity_pass_through_matmul():
     a = np.array([[0.0, 1.0], [0.0, 0.0]])
     b = np.array([[np.nan, np.inf], [1.0, 2.0]])

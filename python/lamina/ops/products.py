@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from lamina.lift import make, operation
 from lamina.ops.shapes import reshape
-from lamina.tensor import Tensor
+from lamina.tensor import FLOATS, Tensor
 
 
 @operation(2, turns=True)
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product c[.., i, j] = sum_k a[.., i, k] b[.., k, j]; leading axes broadcast, a vector is a row or a column.
 
-    a: (.., m, k), b: (.., k, n). Errors: ValueError for numbers, and where the two k, or the leading axes, do not fit; TypeError
-    for what is not floating-point.
+    a: (.., m, k), b: (.., k, n). Where both hold whole numbers the product is float64, exact up to 2^53. Errors: ValueError for
+    numbers, and where the two k, or the leading axes, do not fit.
 
     >>> lm.matmul([[1.0, 2.0], [3.0, 4.0]], [[10.0], [1.0]])
     array([[12.],
@@ -20,6 +20,8 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     """
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"[matmul] {a.shape}, {b.shape}: expected vectors or matrices; use * for numbers")
+    if a.dtype not in FLOATS and b.dtype not in FLOATS:
+        a, b = make("cast", [a], dtype="float64"), make("cast", [b], dtype="float64")
     left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
     right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
     c = make("matmul", [left, right])
@@ -37,7 +39,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """NumPy's dot of vectors and matrices: sum_k a[.., k] b[k, ..]; a number scales.
 
-    Errors: ValueError for a stack of matrices as b, and where the two k differ; TypeError for what is not floating-point.
+    Products of whole numbers as in `matmul`. Errors: ValueError for a stack of matrices as b, and where the two k differ.
 
     >>> lm.dot([1.0, 2.0], [3.0, 4.0])
     array(11.)
