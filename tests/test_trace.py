@@ -172,7 +172,18 @@ def test_bad_input(call, words):
 
 def test_lengths_of_any_batch():
     b = lm.Input(3).shape[0]
-    assert [known_as(n, 4) for n in (b, b * 2, b * 2 + 1, b - 1, 7)] == [4, 8, 9, 3, 7]
+    t = lm.placeholder(("B", "T")).shape[1]
+    assert [known_as(n, 4) for n in (b, b * 2, b * 2 + 1, b - 1, 7, b * t, b * t * 2 + 1)] == [4, 8, 9, 3, 7, 16, 33]
+
+
+def test_without_data_sequences_whose_positions_lie_in_rows_are_shown():
+    """Attention: its products lay B samples of T positions in B*T rows."""
+    x = lm.placeholder((None, "T", 4))
+    h = lm.Dense(3, "tanh")(x)
+    pooled = lm.sum(lm.softmax(lm.Dense(1)(h), 1) * h, 1)
+    net = lm.Model(x, lm.Dense(2)(pooled), seed=0)
+    for model in (net, lm.Model(x, lm.sum(lm.reshape(h, (-1, 3)), 0, keepdims=True), seed=0)):
+        assert "BxTx3" in model.explain(ascii=True) and "(B, T, 3)" in model.summary() and "tanh" in model._repr_html_()
 
 
 # ---- the program's steps ----
