@@ -399,6 +399,7 @@ FREE = {
     ),
     "a fraction as a length": (lambda: lm.reshape(P, (2, 1.5)), ["[reshape] expected whole numbers", "1.5"]),
     "a number as a shape": (lambda: lm.placeholder(3), ["[placeholder] expected the length of each axis, got 3", "(2, 3)"]),
+    "no word as a length": (lambda: lm.placeholder((None, "T+1")), ["[placeholder]", "expected a word", "'T+1'", "'T'"]),
     "text as a shape": (lambda: lm.placeholder("ab"), ["[placeholder] expected the length of each axis, got 'ab'"]),
     "a number to broadcast to": (lambda: lm.broadcast_to(P, 3), ["[broadcast_to] expected the length of each axis, got 3"]),
     "nothing as a shape": (lambda: lm.full(None, 1.0), ["[full] expected the length of each axis, got None"]),

@@ -462,3 +462,13 @@ def test_numbers_of_any_kind_are_in_the_file(tmp_path):
     net.save(tmp_path / "net.safetensors", optimizer=True)
     loaded = lm.load(tmp_path / "net.safetensors")
     assert (loaded.optimizer.lr, loaded.optimizer.weight_decay, loaded.layers[0].p) == (0.25, 0.5, 0.25)
+
+
+def test_lengths_that_multiply_are_read_again(tmp_path, rng):
+    """A reshape to (B*T, 4): the file could be written, and not be read."""
+    x = lm.placeholder((None, "T", 3))
+    h = lm.Dense(4, "tanh")(x)
+    net = lm.Model(x, lm.reshape(lm.reshape(h, (-1, 4)) @ np.ones((4, 4), np.float32), h.shape), seed=0)
+    net.save(tmp_path / "net.safetensors")
+    data = rng.normal(size=(5, 7, 3))
+    assert np.array_equal(lm.load(tmp_path / "net.safetensors").predict(data), net.predict(data))

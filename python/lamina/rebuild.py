@@ -21,7 +21,7 @@ from lamina.linalg.host import RULES
 from lamina.model import Model
 from lamina.optim import Optimizer
 from lamina.sequential import Sequential
-from lamina.tensor import Parameter, Tensor, placeholder
+from lamina.tensor import FREE, Parameter, Tensor, placeholder
 
 if TYPE_CHECKING:
     from lamina.io import Source
@@ -317,8 +317,8 @@ def _decode(value: Any) -> Any:
 
 
 def _dim(text: str) -> Any:
-    """A symbolic size as it prints: `B`, `2*B`, `2*B+1`."""
-    parts = re.fullmatch(r"(?:(-?\d{1,18})\*)?([A-Za-z_]\w{0,63})([+-]\d{1,18})?", text)
+    """A symbolic size as it prints: `B`, `2*B`, `2*B*T+1`."""
+    parts = re.fullmatch(rf"(?:(-?\d{{1,18}})\*)?({FREE}(?:\*{FREE}){{0,7}})([+-]\d{{1,18}})?", text)
     if parts is None:
         raise ValueError(f"expected a size such as 2*B+1, got {text!r}")
     factor, name, offset = parts.groups()

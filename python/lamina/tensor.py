@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import reprlib
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -235,10 +236,13 @@ def dtype_name(dtype: Any) -> str:
     return name
 
 
+FREE = r"[^\W\d]\w{0,63}"  # the name of a free length: 2*B*T+1 is made of such
+
+
 def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name: str | None = None) -> Tensor:
     """A value that is given when a program runs.
 
-    shape: the length of each axis; None is the batch axis B, another string names a length that is free as well.
+    shape: the length of each axis; None is the batch axis B, a word such as "T" names another length that is free.
     dtype: float32, float64, int64 or bool.
 
     >>> import lamina as lm
@@ -250,6 +254,10 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
     for size in sizes:
         if isinstance(size, (int, np.integer)) and size < 0:
             raise ValueError(f"[placeholder] expected lengths of 0 or more, None or a name, got {size} in {sizes}")
+        if isinstance(size, str) and not re.fullmatch(FREE, size):
+            raise ValueError(
+                f"[placeholder] expected a word as the name of a free length, got {size!r}; call it 'T', or 'length_2'"
+            )
     attrs: dict[str, Any] = {"shape": sizes, "dtype": dtype_name(dtype)}
     if name is not None:
         attrs["name"] = name
