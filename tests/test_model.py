@@ -778,3 +778,21 @@ def test_a_later_call_takes_and_refuses_what_the_first_one_does(kind, rng):
         net.predict(x)
         net.train_step(x, y)
     assert first == (outcome(lambda: net.predict(odd)), outcome(lambda: net.train_step(odd, y[: len(odd)])))
+
+
+OTHER_SIZES = [(None, 5, 3), (None, "S", 3), (6, 5, 3), (6, "T", 3), ("T", "B", 3)]
+
+
+@pytest.mark.parametrize("shape", OTHER_SIZES, ids=str)
+def test_a_network_may_be_called_on_tensors_of_other_sizes(shape, rng):
+    """What single operations keep of the old sizes, as the (B*T, 3) of a reshape, follows."""
+    x = lm.placeholder((None, "T", 3))
+    h = lm.Dense(3, "tanh")(x)
+    rows = lm.reshape(lm.reshape(h, (-1, 3)) * 2.0, h.shape)
+    gram = lm.matmul(lm.transpose(h, (0, 2, 1)), h) + np.eye(3, dtype=np.float32)
+    outputs = [rows, h[:, -1], h[:, ::-1] * lm.ones_like(h), lm.linalg.inv(gram)]
+    net = lm.Model(x, outputs, seed=0)
+    data = rng.normal(size=(6, 5, 3))
+    new = lm.placeholder(shape)
+    for got, want in zip(lm.function([new], net(new))(data), net.predict(data), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)

@@ -869,3 +869,21 @@ def test_after_a_fit_nothing_holds_its_data(optimizer):
     del x
     gc.collect()
     assert data() is None
+
+
+def test_levenberg_marquardt_takes_sequences_of_the_length_that_the_data_have(rng):
+    """Its errors are those of all positions, as of a network for this length alone."""
+
+    def fitted(length):
+        x = lm.placeholder((None, length, 3))
+        h = lm.Dense(4, "tanh")(x)
+        net = lm.Model(x, [lm.Dense(2)(h), h[:, -1]], seed=0)
+        y = [rng.normal(size=(30, 5, 2)), rng.normal(size=(30, 4))]
+        return net.fit(X, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=4, verbose=0).history["loss"]
+
+    X = rng.normal(size=(30, 5, 3))
+    state = rng.bit_generator.state
+    free = fitted("T")
+    rng.bit_generator.state = state
+    np.testing.assert_allclose(free, fitted(5), rtol=1e-10)
+    assert free[-1] < free[0]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lamina import _core as core
-from lamina import ops
+from lamina import lengths, ops
 from lamina.lift import constant
 from lamina.samplewise import children, resolved
 from lamina.tensor import Parameter, Tensor
@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 class FlatNetwork:
     """The outputs' math on new inputs, in float64, each weight a part of `theta`; as an inference program computes it.
 
-    The first number of `clock` counts the commits.
+    The first number of `clock` counts the commits. `sizes`: what free sizes, by name, are in all data.
     """
 
     def __init__(
@@ -30,9 +30,11 @@ class FlatNetwork:
         parameters: Sequence[Parameter],
         theta: Parameter,
         clock: Parameter,
+        sizes: Mapping[str, int] | None = None,
     ):
+        self._sizes = sizes or {}
         self.parameters, self.theta, self._clock = list(parameters), theta, clock
-        self.inputs = [_like(t) for t in inputs]
+        self.inputs = [self._like(t) for t in inputs]
         self.weights: list[Tensor] = []
         self._variables = [p.variable for p in self.parameters]
         self._places: list[tuple[slice, tuple[int, ...], str]] = []  # of each parameter in theta, its shape and dtype
@@ -60,12 +62,20 @@ class FlatNetwork:
             return known if known is not None else ops.cast(Tensor(node), "float64").node if node.dtype == "float32" else node
         if node.op == "constant":
             return constant(node.attrs["value"], "float64").node if node.dtype == "float32" else node
-        attrs = dict(node.attrs)
+        attrs = lengths.replaced(node.attrs, self._sizes)
         if attrs.get("dtype") == "float32":
             attrs["dtype"] = "float64"
         if node.op in ("fill", "iota", "size", "random_uniform") and node.dtype == "float32":
             attrs["dtype"] = "float64"
         return core.make(node.op, below, attrs)
+
+    def _like(self, tensor: Tensor) -> Tensor:
+        """An input of the same shape, float64 where it was float32."""
+        attrs: dict[str, Any] = lengths.replaced({"shape": tuple(tensor.shape)}, self._sizes)
+        attrs["dtype"] = "float64" if tensor.dtype == "float32" else tensor.dtype
+        if tensor.name:
+            attrs["name"] = tensor.name
+        return Tensor(core.make("input", [], attrs))
 
     def place(self, theta: Array) -> None:
         """Where the network computes next; its weights stay."""
@@ -108,11 +118,3 @@ def _same_bits(some: Sequence[Array], others: Sequence[Array]) -> bool:
 
 def _joined(parts: Sequence[Array]) -> Array:
     return np.concatenate(parts, axis=None, dtype=np.float64) if parts else np.empty(0)
-
-
-def _like(tensor: Tensor) -> Tensor:
-    """An input of the same shape, float64 where it was float32."""
-    attrs: dict[str, Any] = {"shape": tuple(tensor.shape), "dtype": "float64" if tensor.dtype == "float32" else tensor.dtype}
-    if tensor.name:
-        attrs["name"] = tensor.name
-    return Tensor(core.make("input", [], attrs))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamina import _core as core
+from lamina import lengths
 from lamina.flat import FlatNetwork
 from lamina.function import grad
 from lamina.optim import Optimizer
@@ -29,7 +30,10 @@ def squared_errors(model: Model, samples: Samples, optimizer: Optimizer) -> tupl
     given, objective = samples.data, model.objective
     where = f"optim.{type(optimizer).__name__}"
     targets, scales = mean_squares(where, objective.losses, objective.loss_weights, given.y, given.weight)
-    return _network(model, optimizer, model.inputs, model.outputs), Squares(given.x, targets, scales)
+    sizes: dict[str, int] = {}  # of sequences: each position of an output is an error of its own, so there is a number of them
+    for t, a in zip(model.inputs, given.x, strict=True):
+        sizes |= lengths.between(t.shape[1:], a.shape[1:])
+    return _network(model, optimizer, model.inputs, model.outputs, sizes), Squares(given.x, targets, scales)
 
 
 def loss_and_gradient(model: Model, samples: Samples, optimizer: Optimizer) -> tuple[FlatNetwork, Value]:
@@ -52,5 +56,7 @@ def loss_and_gradient(model: Model, samples: Samples, optimizer: Optimizer) -> t
     return network, value
 
 
-def _network(model: Model, optimizer: Optimizer, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> FlatNetwork:
-    return FlatNetwork(inputs, outputs, model.programs.trainable, optimizer.state["theta"], optimizer.state["clock"])
+def _network(
+    model: Model, optimizer: Optimizer, inputs: Sequence[Tensor], outputs: Sequence[Tensor], sizes: Mapping[str, int] | None = None
+) -> FlatNetwork:
+    return FlatNetwork(inputs, outputs, model.programs.trainable, optimizer.state["theta"], optimizer.state["clock"], sizes)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lamina import _core as core
+from lamina import lengths
 from lamina.layers import Layer
 from lamina.tensor import Parameter, Tensor
 
@@ -148,6 +149,9 @@ def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Seque
     if len(new_inputs) != len(inputs):
         raise ValueError(f"[Model] expected {len(inputs)} tensors, got {len(new_inputs)}; pass one for each input")
     new = {old.node.serial: tensor for old, tensor in zip(inputs, new_inputs, strict=True)}
+    sizes: dict[str, Any] = {}  # that single operations have in their attributes: reshape to (B*T, 3)
+    for old, tensor in zip(inputs, new_inputs, strict=True):
+        sizes |= lengths.between(old.shape, tensor.shape)
     waiting = [tensor.node for tensor in outputs]
     while waiting:
         node = waiting[-1]
@@ -166,7 +170,11 @@ def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Seque
         else:
             below = [new[child.serial].node for child in node.inputs]
             same = all(a.serial == b.serial for a, b in zip(below, node.inputs, strict=True))
-            new[node.serial] = Tensor(node if same else core.make(node.op, below, node.attrs))
+            attrs = node.attrs
+            if sizes:
+                attrs, before = lengths.replaced(attrs, sizes), attrs
+                same = same and all(attrs[name] is before[name] for name in before)
+            new[node.serial] = Tensor(node if same else core.make(node.op, below, attrs))
     return [new[tensor.node.serial] for tensor in outputs]
 
 

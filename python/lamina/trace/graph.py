@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamina import _core as core
+from lamina.lengths import known
 from lamina.ops import zeros_like
 from lamina.programs import LossGraph, Task
 from lamina.tensor import FLOATS, Parameter, Tensor
@@ -159,19 +159,11 @@ def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]
     return [zeros_like(p) if g is None else Tensor(g) for p, g in zip(trainable, found, strict=False)]
 
 
-_DIM = re.compile(r"(?:(\d+)\*)?(.+?)([+-]\d+)?")  # 2*B*T+1, as the core writes it: a factor, sizes, an offset
-
-
 def known_as(dim: Any, batch: int) -> int:
     """A length with every free size set to `batch`.
 
     >>> known_as(core.dim("B") * 2 + 1, 3), known_as(core.dim("B") * core.dim("T"), 3)
     (7, 9)
     """
-    if isinstance(dim, int):
-        return dim
-    found = _DIM.fullmatch(str(dim))
-    assert found is not None
-    factor, sizes, offset = found.groups()
-    size: int = batch ** len(sizes.split("*"))
-    return int(factor or 1) * size + int(offset or 0)
+    length: int = known(dim, lambda _: batch)
+    return length

@@ -1,0 +1,48 @@
+"""Lengths that are free: what they are made of, and what they are once sizes are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lamina._core import Dim, dim
+
+_DIM = re.compile(r"(?:(\d+)\*)?(.+?)([+-]\d+)?")  # 2*B*T+1, as the core writes it: a factor, sizes, an offset
+
+
+def known(length: Any, size: Callable[[str], Any]) -> Any:
+    """A length with `size(name)` for each free size in it.
+
+    >>> from lamina._core import dim
+    >>> known(dim("B") * dim("T") * 2 + 1, {"B": 3, "T": 5}.get)
+    31
+    """
+    if not isinstance(length, Dim):
+        return length
+    found = _DIM.fullmatch(str(length))
+    assert found is not None
+    factor, names, offset = found.groups()
+    product: Any = int(factor or 1)
+    for name in names.split("*"):
+        product = size(name) * product
+    return product + int(offset or 0)
+
+
+def between(old: Sequence[Any], new: Sequence[Any]) -> dict[str, Any]:
+    """The free sizes of one shape, by name, as another one has them; those that stay are not among them."""
+    pairs = ((str(i), j) for i, j in zip(old, new, strict=False) if isinstance(i, Dim))
+    return {name: j for name, j in pairs if name.isidentifier() and str(j) != name}
+
+
+def replaced(attrs: Mapping[str, Any], sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """A node's attributes with other sizes for free ones of these names; those without free sizes are the same objects."""
+
+    def size(name: str) -> Any:
+        return sizes[name] if name in sizes else dim(name)
+
+    def at(value: Any) -> Any:
+        several = isinstance(value, (tuple, list)) and any(isinstance(n, Dim) for n in value)
+        return tuple(known(n, size) for n in value) if several else known(value, size)
+
+    return {key: at(value) for key, value in attrs.items()}
