@@ -147,7 +147,7 @@ def test_a_kernel_object_exports_its_table_alone(unit, tmp_path):
 # ---- Python ----------------------------------------------------------------------------------------------------------------------
 
 LEVELS = [
-    {"_core", "_version", "checks", "names", "config", "plots", "files", "threads", "turns"},
+    {"_core", "_version", "checks", "names", "config", "plots", "files", "threads", "turns", "lengths"},
     {"tensor", "from_numpy", "lift", "indexing", "ops", "function", "linalg", "initializers", "samplewise", "flat", "derivatives"},
     {"activations", "layers", "losses", "optim", "schedules", "metrics"},
     {
