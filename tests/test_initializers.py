@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+import lamina as lm
 from lamina import initializers
 from lamina.config import plain
 
@@ -148,3 +149,10 @@ def test_mistake(text):
     with pytest.raises((ValueError, TypeError)) as caught:
         MISTAKES[text]()
     assert text in str(caught.value) and str(caught.value).startswith("[initializers")
+
+
+def test_a_parameter_takes_an_initializer_by_name():
+    """As a layer's does: it was called, a text, where the network was built."""
+    x = lm.Input(3)
+    net = lm.Model(x, x * lm.Parameter((3,), init="ones", name="scale"), seed=0)
+    assert np.array_equal(net.parameters["scale"], np.ones(3))

@@ -289,7 +289,7 @@ class Parameter(Tensor):
     """A tensor with memory: a weight that training changes, or (trainable=False) a statistic that it keeps.
 
     value_or_shape: an array with the values, or a shape; a shape is filled by `init` when the network is built.
-    init: called as init(shape, rng, dtype) -> array.
+    init: the name of one of `lm.initializers`, or called as init(shape, rng, dtype) -> array.
     Errors: ValueError where a value assigned later has another shape; TypeError for whole numbers that are to be trained.
 
     >>> import lamina as lm, numpy as np
@@ -304,6 +304,10 @@ class Parameter(Tensor):
         self, value_or_shape: Any, *, init: Any = None, name: str | None = None, trainable: bool = True, dtype: Any = None
     ) -> None:
         given, trainable = init is None, checks.flag("Parameter", "trainable", trainable)
+        if not given and not callable(init):
+            from lamina import initializers
+
+            init = initializers.get(init)
         if given:
             value = numbers(value_or_shape, name or "Parameter")
             dtype = dtype_name(dtype or _NAMES.get(value.dtype.newbyteorder("="), "float32"))
