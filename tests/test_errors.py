@@ -411,6 +411,8 @@ FREE = {
     "an axis instead of an order": (lambda: lm.transpose(P, 7), ["[transpose] expected an axis", "7"]),
     "no dtype": (lambda: lm.cast(P, None), ["[dtype] expected bool, int64, float32 or float64, got None"]),
     # parameters
+    "a bound that is nothing": (lambda: lm.clip(X, 0, None), ["[clip] expected a number or an array, got None", "np.inf"]),
+    "an initializer by a wrong name": (lambda: lm.Parameter((2,), init="one"), ["[initializers]", "'one'", "'ones'"]),
     "a parameter of nothing": (lambda: lm.Parameter(None), ["[Parameter] expected numbers, got None"]),
     "a parameter of complex numbers": (lambda: lm.Parameter(1j, name="w"), ["[w] expected numbers, got 1j"]),
     "a parameter of a negative size": (lambda: lm.Parameter((2, -1), init="zeros"), ["[Parameter]", "(2, -1)"]),

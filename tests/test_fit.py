@@ -719,3 +719,13 @@ def test_metrics_of_sequences_count_each_position(rng):
     found = net.fit(batches, epochs=1, verbose=0, metrics=["mae"]).history["mae"][0]
     errors, weights = zip(*((np.abs(net.predict(a) - b).ravel(), np.repeat(w, a.shape[1])) for a, b, w in batches), strict=True)
     assert found == pytest.approx(np.average(np.concatenate(errors), weights=np.concatenate(weights)), rel=1e-5)
+
+
+def test_class_weights_are_of_one_target():
+    """The error is that of several targets, not of the classes that the first one has."""
+    x = lm.Input(3)
+    net = lm.Model(x, [lm.Dense(1)(x), lm.Dense(3)(x)], seed=0).compile(["mse", "cross_entropy"], "sgd")
+    data, y = np.ones((6, 3)), [np.ones((6, 1)), np.arange(6) % 3]
+    for given in ((data, y), ([(data, y)],)):
+        with pytest.raises(ValueError, match="expected one target, got 2; pass sample_weight"):
+            net.fit(*given, class_weight={0: 1.0, 1: 2.0, 2: 3.0}, verbose=0)

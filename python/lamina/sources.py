@@ -306,6 +306,8 @@ def _rows(array: Array, output: Tensor) -> Array:
 
 def check_classes(model: Model, class_weight: Any) -> None:
     """A weight for a class that the network cannot predict is a mistake."""
+    if len(model.outputs) > 1:
+        return  # of one target alone: `data.weights` says so
     units = model.outputs[0].shape[-1] if model.outputs[0].ndim > 1 else 1
     if not isinstance(units, int) or not isinstance(class_weight, Mapping):
         return

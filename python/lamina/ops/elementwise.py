@@ -115,7 +115,7 @@ def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """x held within [low, high]; the gradient passes inside the bounds, both included, and goes to the bound outside.
 
-    x, low, high: shapes that broadcast (else ValueError).
+    x, low, high: shapes that broadcast (else ValueError); -inf and inf bound nothing.
 
     >>> lm.clip([-1, 2, 5], 0, 3)
     array([0, 2, 3])
