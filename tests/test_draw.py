@@ -481,9 +481,24 @@ def test_bad_input(tmp_path):
             call(*first, x, np.ones((2, 5)))
     with pytest.raises(ValueError, match="net.compile"):
         lm.Sequential(lm.Dense(1)).draw(tmp_path / "net.svg", x, y)
-    for nothing in (None, x[:0]):
+    for nothing in ((None, y), (x[:0],)):
         with pytest.raises(ValueError, match="rows"):
-            net.draw(tmp_path / "net.svg", nothing)
+            net.draw(tmp_path / "net.svg", *nothing)
+    with pytest.raises(ValueError, match="has seen no data"):
+        lm.Sequential(lm.Dense(1)).draw(tmp_path / "net.svg")
+
+
+def test_without_data_it_is_one_sample_of_ones(tmp_path):
+    words, a, b = lm.Input(4, dtype="int64"), lm.Input(2), lm.placeholder((None, "T", 3))
+    several = lm.Concatenate()(lm.Flatten()(lm.Embedding(5, 2)(words)), lm.Dense(2)(a), lm.sum(lm.Dense(2, "tanh")(b), 1))
+    for net in (narrow()[0], wide()[0].build(784), lm.Model([words, a, b], lm.Dense(1)(several), seed=0)):
+        net.draw(tmp_path / "net.svg")
+        text = (tmp_path / "net.svg").read_text(encoding="utf-8")
+        assert "no data: an input of ones" in text and "net.draw(&quot;net.svg&quot;)" in text.replace(
+            '"net.svg"', "&quot;net.svg&quot;"
+        )
+    ones = lm.Sequential(lm.Dense(1), seed=0).build(3)
+    assert np.array_equal(picture(ones)[1]["X"], np.ones((1, 3)))
 
 
 def test_a_missing_renderer_names_the_extra(tmp_path, monkeypatch):

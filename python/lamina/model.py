@@ -503,10 +503,11 @@ class Model:
 
         return explain(self, x, y, level=level, ascii=ascii, format=format)
 
-    def draw(self, path: str | os.PathLike[str], x: Any, y: Any = None, *, theme: str = "light") -> None:
+    def draw(self, path: str | os.PathLike[str], x: Any = None, y: Any = None, *, theme: str = "light") -> None:
         """Draws the network, its forward and backward pass and its update, with the numbers of one step on these data.
 
-        `path`: .svg, or .png and .pdf with the extra `lamina[draw]`. `x`, `y`: a few rows, of which the first colours the neurons.
+        `path`: .svg, or .png and .pdf with the extra `lamina[draw]`. `x`, `y`: a few rows, of which the first colours the neurons;
+        without them, the forward pass of one sample of ones.
         `theme`: "light" or "dark". It changes nothing. Raises ValueError for another suffix or without a renderer, OSError where
         the path cannot be written.
 

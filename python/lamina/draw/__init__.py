@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lamina import checks
 from lamina.draw import footer, render
 from lamina.draw.canvas import Box, Canvas, cut
@@ -29,13 +31,13 @@ SQUEEZES = 8  # the last gradient moves by less than the row gets shorter
 LABELS = 34.0  # under a row of heatmaps: shape and scale
 
 
-def draw(model: Model, path: Any, x: Any, y: Any = None, *, theme: str = "light") -> None:
+def draw(model: Model, path: Any, x: Any = None, y: Any = None, *, theme: str = "light") -> None:
     """See `Model.draw`."""
     target = Path(checks.path("draw", "path", path))
     render.check_suffix(target)
     lookup("draw: theme", theme, THEMES)
-    if x is None:
-        raise ValueError("[draw] expected data to show, got None; pass some rows: net.draw('net.svg', X[:2], y[:2])")
+    if x is None and y is not None:
+        raise ValueError("[draw] expected data beside y, got None; pass some rows: net.draw('net.svg', X[:2], y[:2])")
     canvas, made = picture(model, x, y, theme=theme, path=target.name)
     shown = [item.symbol.unicode() for item in _shown(made) if isinstance(item, Block)]
     render.save(canvas.svg(title(made), footer.description(made, shown)), target)
@@ -51,13 +53,13 @@ def title(made: Trace) -> str:
     return f"{made.about['title']}: forward, backward and update as linear algebra"
 
 
-def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: str = "net.svg") -> tuple[Canvas, Trace]:
+def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light", path: str = "net.svg") -> tuple[Canvas, Trace]:
     """The picture before it is written, with the labels it holds; and the trace that it shows."""
-    made = trace(model, x, y)
+    made = trace(model, _example(model) if x is None else x, y)
     if not made.about["batch"]:
         raise ValueError("[draw] expected at least one row to show, got none; pass some rows: net.draw('net.svg', X[:2], y[:2])")
     canvas = Canvas(WIDTH, HEIGHT, THEMES[theme])
-    _header(canvas, made)
+    _header(canvas, made, f"batch of {made.about['batch']}" if x is not None else "no data: an input of ones")
     items = _shown(made)
     wide = WIDTH - 2 * MARGIN
     trained = bool(made.backward)
@@ -89,7 +91,7 @@ def picture(model: Model, x: Any, y: Any = None, *, theme: str = "light", path: 
         which = ", ".join(small) if len(small) <= 4 else f"{len(small)} tensors"
         note = f"{which} shrunk: a cell shows the value of largest size in its block"
         canvas.text(WIDTH - MARGIN, top + 4, note, 12, anchor="end", fill=canvas.theme.muted)
-    _footer(canvas, made, model, path)
+    _footer(canvas, made, model, path, shown="" if x is None else ", x, y" if made.loss else ", x")
     return canvas, made
 
 
@@ -111,7 +113,16 @@ def _fitted(items: list[Item], made: Trace, wide: float) -> float:
     return layout(items, MARGIN, wide, TALLEST)
 
 
-def _header(canvas: Canvas, made: Trace) -> None:
+def _example(model: Model) -> Any:
+    """What is shown where no data are given: a sample of ones for each input; class 0 where it takes whole numbers."""
+    several = []
+    for t in model.programs.inputs:
+        shape = [1, *(n if isinstance(n, int) else 1 for n in t.shape[1:])]
+        several.append(np.full(shape, t.dtype != "int64", t.dtype))
+    return several if len(several) > 1 else several[0]
+
+
+def _header(canvas: Canvas, made: Trace, batch: str) -> None:
     about = made.about
     heading = cut(about["title"], 26, WIDTH - 2 * MARGIN - 420, bold=True)  # left of the legend
     canvas.text(MARGIN, 44, heading, 26, bold=True)
@@ -119,7 +130,7 @@ def _header(canvas: Canvas, made: Trace) -> None:
         f"{about['parameters']:,} parameters",
         *([about["loss"].replace("()", "")] if about["loss"] else []),
         *([about["optimizer"]] if about["optimizer"] else []),
-        f"batch of {about['batch']}",
+        batch,
     ]
     line = cut("  ·  ".join(facts), 13, WIDTH - 2 * MARGIN - 200)  # left of the legend
     canvas.text(MARGIN, 64, line, 13, fill=canvas.theme.muted)
@@ -130,9 +141,9 @@ def _rule(canvas: Canvas, y: float) -> None:
     canvas.path(f"M{MARGIN} {y:.1f}H{WIDTH - MARGIN}", canvas.theme.rule)
 
 
-def _footer(canvas: Canvas, made: Trace, model: Any, path: str) -> None:
+def _footer(canvas: Canvas, made: Trace, model: Any, path: str, shown: str) -> None:
     top = HEIGHT - FOOT
     _rule(canvas, top - 14)
     footer.update(canvas, Box(MARGIN, top + 4, 560, FOOT - 20), made)
     footer.curve(canvas, Box(620, top + 4, 470, FOOT - 20), getattr(model, "history", None))
-    footer.provenance(canvas, Box(1150, top + 4, WIDTH - MARGIN - 1150, FOOT - 20), made, path)
+    footer.provenance(canvas, Box(1150, top + 4, WIDTH - MARGIN - 1150, FOOT - 20), made, path, shown)
