@@ -334,3 +334,37 @@ def test_the_jacobian_through_a_batch_norm_is_that_of_prediction(rng):
     for training in (False, True):
         got = lm.function([x], j, training=training)(values)
         np.testing.assert_allclose(got, np.broadcast_to(np.eye(2) / np.sqrt(1 + 1e-5), (3, 2, 2)), rtol=1e-12)
+
+
+POOLED = {
+    "sum": lambda x: lm.sum(lm.Dense(2, "tanh")(x), 1),
+    "mean": lambda x: lm.mean(lm.Dense(2, "tanh")(x), 1),
+    "attention": lambda x: lm.sum(lm.softmax(x @ lm.transpose(x, (0, 2, 1)), -1) @ lm.Dense(2)(x), 1),
+    "last": lambda x: lm.Dense(2, "tanh")(x)[:, -1],
+    "batch norm": lambda x: lm.mean(lm.BatchNorm()(lm.Dense(2)(x)), 1),
+    "turned": lambda x: lm.sum(x[:, ::-1] * lm.Dense(3)(x), 1),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_a_jacobian_by_sequences_of_free_length(name, rng):
+    x = lm.placeholder((None, "T", 3), "float64")
+    y = POOLED[name](x)
+    net = lm.Model(x, y, seed=0)
+    data, step = rng.normal(size=(4, 5, 3)), 1e-6
+    found = lm.function([x], lm.jacobian(y, x))(data)
+    assert found.shape == (4, y.shape[-1], 5, 3)
+    for place in np.ndindex(5, 3):
+        moved = np.zeros((5, 3))
+        moved[place] = step
+        slope = (net.predict(data + moved) - net.predict(data - moved)) / (2 * step)
+        np.testing.assert_allclose(found[(..., *place)], slope, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "mix", [lambda x: x - lm.mean(x, 0), lambda x: x * lm.size(x, 0), lambda x: lm.reshape(x, (-1, 3))[:, None]]
+)
+def test_sequences_whose_samples_mix_have_no_jacobian_by_sample(mix):
+    x = lm.placeholder((None, "T", 3), "float64")
+    with pytest.raises(ValueError, match="samples that do not mix"):
+        lm.jacobian(lm.sum(mix(x), 1), x)

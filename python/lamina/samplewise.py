@@ -74,7 +74,8 @@ def _varies(shape: Sequence[Any]) -> bool:
 
 def is_samplewise(nodes: Sequence[core.Node]) -> bool:
     """Whether row b of each node depends on row b of the inputs alone. Says no where it does not know."""
-    return all(_keeps_rows(node) for node in nodes)
+    rows = {node.shape[0] for node in nodes if _varies(node.shape)}
+    return all(_keeps_rows(node) or (node.op == "size" and rows.isdisjoint(node.attrs["shape"])) for node in nodes)
 
 
 def _keeps_rows(node: core.Node) -> bool:
@@ -82,7 +83,7 @@ def _keeps_rows(node: core.Node) -> bool:
     below = [s for s in (n.shape for n in children(node)) if _varies(s)]  # the shapes of those with a row for each sample
     if not _varies(shape):
         return not below and op != "size"
-    if isinstance(shape[0], int) or _varies(shape[1:]):
+    if isinstance(shape[0], int):
         return False
     if any(s[0] != shape[0] for s in below):
         return False
