@@ -1,0 +1,43 @@
+#include "runtime/positive_system.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/check.h"
+#include "kernels/dispatch.h"
+
+namespace lamina::runtime {
+
+PositiveSystem::PositiveSystem(int64_t n) : n_(n) {
+  check(n >= 0 && n < (int64_t{1} << 28), "expected a number of equations, got ", n);
+  const auto bytes = static_cast<size_t>(n * (n + 1)) * sizeof(double);
+  memory_.reset(bytes, [&] { return "a system of " + std::to_string(n) + " equations"; });
+}
+
+bool PositiveSystem::solve(const PositiveTerms& terms, double* x) {
+  fill(terms);
+  if (!kernels::table().solve_positive(reinterpret_cast<double*>(memory_.data()), x, n_)) return false;
+  return std::all_of(x, x + n_, [](double number) { return number - number == 0; });
+}
+
+void PositiveSystem::again(const double* b, double* x) const {
+  std::copy(b, b + n_, x);
+  kernels::table().solve_again(reinterpret_cast<const double*>(memory_.data()), x, n_);
+}
+
+void PositiveSystem::fill(const PositiveTerms& terms) {
+  auto* a = reinterpret_cast<double*>(memory_.data());
+  for (int64_t i = 0; i < n_; ++i, a += n_ + 1) {
+    const double* h = terms.h + i * n_;
+    if (terms.more == nullptr) {
+      for (int64_t j = i; j < n_; ++j) a[j] = terms.scale * h[j];
+    } else {
+      const double* more = terms.more + i * n_;
+      for (int64_t j = i; j < n_; ++j) a[j] = terms.scale * (h[j] + more[j]);
+    }
+    a[i] += terms.shift[terms.uniform ? 0 : i];
+    a[n_] = terms.b[i];
+  }
+}
+
+}  // namespace lamina::runtime
