@@ -790,7 +790,8 @@ def test_a_network_may_be_called_on_tensors_of_other_sizes(shape, rng):
     h = lm.Dense(3, "tanh")(x)
     rows = lm.reshape(lm.reshape(h, (-1, 3)) * 2.0, h.shape)
     gram = lm.matmul(lm.transpose(h, (0, 2, 1)), h) + np.eye(3, dtype=np.float32)
-    outputs = [rows, h[:, -1], h[:, ::-1] * lm.ones_like(h), lm.linalg.inv(gram)]
+    filled = lm.concatenate([h, lm.full((h.shape[0], 8 - h.shape[1], 3), 0.5)], 1)  # to 8 positions
+    outputs = [rows, h[:, -1], h[:, ::-1] * lm.ones_like(h), lm.linalg.inv(gram), filled]
     net = lm.Model(x, outputs, seed=0)
     data = rng.normal(size=(6, 5, 3))
     new = lm.placeholder(shape)

@@ -173,7 +173,7 @@ def test_bad_input(call, words):
 def test_lengths_of_any_batch():
     b = lm.Input(3).shape[0]
     t = lm.placeholder(("B", "T")).shape[1]
-    assert [known_as(n, 4) for n in (b, b * 2, b * 2 + 1, b - 1, 7, b * t, b * t * 2 + 1)] == [4, 8, 9, 3, 7, 16, 33]
+    assert [known_as(n, 4) for n in (b, b * 2, b * 2 + 1, b - 1, 7, b * t, b * t * 2 + 1, 9 - b)] == [4, 8, 9, 3, 7, 16, 33, 5]
 
 
 def test_without_data_sequences_whose_positions_lie_in_rows_are_shown():

@@ -8,7 +8,7 @@ from typing import Any
 
 from lamina._core import Dim, dim
 
-_DIM = re.compile(r"(?:(\d+)\*)?(.+?)([+-]\d+)?")  # 2*B*T+1, as the core writes it: a factor, sizes, an offset
+_DIM = re.compile(r"(?:(-?\d+)\*)?(.+?)([+-]\d+)?")  # 2*B*T+1, as the core writes it: a factor, sizes, an offset
 
 
 def known(length: Any, size: Callable[[str], Any]) -> Any:
@@ -17,6 +17,8 @@ def known(length: Any, size: Callable[[str], Any]) -> Any:
     >>> from lamina._core import dim
     >>> known(dim("B") * dim("T") * 2 + 1, {"B": 3, "T": 5}.get)
     31
+    >>> known(8 - dim("T"), {"T": 5}.get)
+    3
     """
     if not isinstance(length, Dim):
         return length
