@@ -499,6 +499,8 @@ def test_without_data_it_is_one_sample_of_ones(tmp_path):
         )
     ones = lm.Sequential(lm.Dense(1), seed=0).build(3)
     assert np.array_equal(picture(ones)[1]["X"], np.ones((1, 3)))
+    fixed = lm.placeholder((4, 3))  # as many as it takes
+    assert np.array_equal(picture(lm.Model(fixed, lm.Dense(1)(fixed)))[1]["X"], np.ones((4, 3)))
 
 
 def test_a_missing_renderer_names_the_extra(tmp_path, monkeypatch):

@@ -117,7 +117,7 @@ def _example(model: Model) -> Any:
     """What is shown where no data are given: a sample of ones for each input; class 0 where it takes whole numbers."""
     several = []
     for t in model.programs.inputs:
-        shape = [1, *(n if isinstance(n, int) else 1 for n in t.shape[1:])]
+        shape = [n if isinstance(n, int) else 1 for n in t.shape]
         several.append(np.full(shape, t.dtype != "int64", t.dtype))
     return several if len(several) > 1 else several[0]
 
