@@ -117,6 +117,21 @@ def test_fits_with_the_same_words_for_several_outputs_are_one_longer_fit():
     assert np.array_equal(losses, compiled.fit(x, y, epochs=4, verbose=0).history["loss"])
     assert_same(whole, parted)
     assert fit(parted, 1, weight=3.0)[0] > fit(whole, 1)[0]
+    fit(parted, 1, np.float32(0.5)), fit(parted, 1, np.float32(0.5))
+    assert parted.optimizer.steps == 2
+
+
+def test_losses_and_weights_that_change_in_their_dict_or_list_are_others():
+    """The network kept the caller's own dict, and compared it with itself."""
+    x = lm.Input(3)
+    net = lm.Model(x, {"a": lm.Dense(2)(x), "b": lm.Dense(1)(x)}, seed=0)
+    data, y = np.ones((4, 3)), {"a": np.ones((4, 2)), "b": np.ones((4, 1))}
+    loss, weights = {"a": "mse", "b": "mse"}, [1.0, 1.0]
+    for name, weight in (("mse", 1.0), ("mae", 1.0), ("mae", 0.5)):
+        loss["b"], weights[1] = name, weight
+        net.fit(data, y, loss=loss, optimizer="sgd", loss_weights=weights, verbose=0)
+        assert repr(net.objective.losses[1]) == repr(lm.losses.get(name))
+        assert net.objective.loss_weights == weights
 
 
 def test_training_metrics_are_those_of_the_batches(data):

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -363,7 +364,7 @@ def _same(a: Any, b: Any) -> bool:
         return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
     if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
         return len(a) == len(b) and all(map(_same, a, b))
-    return a is b or (isinstance(a, (str, int, float)) and isinstance(b, (str, int, float)) and a == b)
+    return a is b or (isinstance(a, (str, Real)) and isinstance(b, (str, Real)) and a == b)
 
 
 def _split(given: Data, fraction: float, validation_data: Any) -> tuple[Data, Data | None]:

@@ -34,14 +34,15 @@ class Objective:
     @classmethod
     def of(cls, outputs: Sequence[str], loss: Any, optimizer: Any, metrics_: Any = (), loss_weights: Any = None) -> Objective:
         """Checks and resolves the arguments of `compile` for outputs of these names."""
-        if isinstance(loss, optim.Optimizer) or (isinstance(loss, str) and loss.lower() in optim.OPTIMIZERS):
+        kind = loss if isinstance(loss, type) else type(loss)
+        if issubclass(kind, optim.Optimizer) or (isinstance(loss, str) and loss.lower() in optim.OPTIMIZERS):
             raise TypeError(f"[compile] expected a loss first, got the optimizer {loss!r}; write compile(loss, optimizer)")
         return cls(
             per_output("loss", loss, outputs, losses.get),
             per_output("loss_weights", 1.0 if loss_weights is None else loss_weights, outputs, _weight),
             optim.get(optimizer),
             named_metrics(metrics_, outputs),
-            (loss, optimizer, metrics_, loss_weights),
+            (_own(loss), optimizer, metrics_, _own(loss_weights)),
         )
 
     def total(self, outputs: Sequence[str]) -> str:
@@ -56,6 +57,11 @@ class Objective:
         made = Objective.of(outputs, loss, self.optimizer, metrics_, loss_weights)
         made.given = self.given
         return made
+
+
+def _own(given: Any) -> Any:
+    """A list or a dict of the caller's, who may change it for the next fit, as it is now."""
+    return dict(given) if isinstance(given, Mapping) else list(given) if isinstance(given, list) else given
 
 
 def per_output(what: str, value: Any, outputs: Sequence[str], convert: Callable[[Any], T]) -> list[T]:
