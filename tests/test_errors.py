@@ -9,6 +9,7 @@ import copy
 import pickle
 import re
 import warnings
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -44,6 +45,21 @@ class ToZeros(lm.optim.Optimizer):
 class KerasLayer(lm.Layer):
     def build(self, x):
         self.weight = self.add_weight(shape=(4, 3))
+
+
+class ByPlace(lm.Layer):
+    def __init__(self, units, /):
+        self.units = units
+
+
+class WithOptions(lm.Layer):
+    def __init__(self, units, **options):
+        self.units = units
+
+
+class Scorer(lm.Sequential):
+    def score(self, x):
+        return 1.0
 
 
 class KerasCallback(lm.callbacks.Callback):
@@ -307,6 +323,14 @@ FREE = {
         lambda: lm.optim.SGD(0.1, 0.9),
         ["[SGD] expected SGD(lr=0.001, *, momentum=0.0", "got too many positional arguments; name what stands after the star"],
     ),
+    "an option twice": (lambda: lm.optim.Adam(0.1, lr=0.2), ["got multiple values for argument 'lr'", "each once"]),
+    "Keras's decay of a rate": (lambda: lm.optim.Adam(decay=1e-6), ["got the argument 'decay'; a rate that decays is a schedule"]),
+    "a place by its name": (lambda: ByPlace(units=3), ["[ByPlace] expected ByPlace(units, /), got 'units' by its name;"]),
+    "options alone": (lambda: WithOptions(size=3), ["WithOptions(units, **options), missing a required argument: 'units'"]),
+    "PyTorch's class as a loss": (
+        lambda: lm.Sequential(lm.Dense(1)).compile(lm.optim.Adam, "mse"),
+        ["[compile] expected a loss first, got the optimizer"],
+    ),
     "no units": (lambda: lm.Dense(), ["[Dense] expected Dense(units, ", "missing a required argument: 'units'"]),
     "Keras's square": (lambda: fit_with("mean_squared_error"), ["did you mean 'mse'"]),
     "PyTorch's initializer": (lambda: lm.Dense(1, weight_init="kaiming_normal")(lm.Input(2)), ["did you mean 'he_normal'"]),
@@ -412,6 +436,7 @@ FREE = {
     "no dtype": (lambda: lm.cast(P, None), ["[dtype] expected bool, int64, float32 or float64, got None"]),
     # parameters
     "a bound that is nothing": (lambda: lm.clip(X, 0, None), ["[clip] expected a number or an array, got None", "np.inf"]),
+    "nothing": (lambda: lm.exp(None), ["[exp] expected a number or an array, got None; a function without `return`"]),
     "an initializer by a wrong name": (lambda: lm.Parameter((2,), init="one"), ["[initializers]", "'one'", "'ones'"]),
     "a parameter of nothing": (lambda: lm.Parameter(None), ["[Parameter] expected numbers, got None"]),
     "a parameter of complex numbers": (lambda: lm.Parameter(1j, name="w"), ["[w] expected numbers, got 1j"]),
@@ -786,6 +811,11 @@ def test_a_method_of_another_library_tells_ours(name):
         getattr(classifier(), name)
     shown = [*dir(classifier()), *dir(lm.Dense(1)), *dir(lm.callbacks.Callback())]  # what an editor offers
     assert not {name, "get_weights", "model"} & set(shown)
+
+
+def test_what_a_subclass_has_of_these_names_is_listed():
+    """`Mock(spec=net)` takes what `dir` lists."""
+    assert "score" in dir(Scorer()) and Mock(spec=Scorer()).score is not None
 
 
 @pytest.mark.parametrize(

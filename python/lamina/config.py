@@ -131,7 +131,7 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
 def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
     """Arguments by name, in the constructor's order and with its defaults, from those of a call; TypeError for a wrong call."""
     parameters = list(signature.parameters.values())[1:]
-    variadic = any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters)
+    plain = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
     every = {p.name: p.default for p in parameters}
     required = {p.name for p in parameters if p.default is p.empty}
     positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
@@ -153,7 +153,7 @@ def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, .
                 arguments.update(arguments.pop(p.name))
         return arguments
 
-    return general if variadic else quick
+    return quick if plain else general
 
 
 def same(a: Any, b: Any) -> bool:

@@ -54,7 +54,8 @@ def as_array(value: Any, where: str) -> Array:
         return array
     name = _WIDER.get(array.dtype.name, array.dtype.name)
     if value is None:
-        raise TypeError(f"[{where}] expected a number or an array, got None; where there is no bound pass np.inf")
+        remedy = "where there is no bound pass np.inf" if where == "clip" else "a function without `return` gives None, for example"
+        raise TypeError(f"[{where}] expected a number or an array, got None; {remedy}")
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")
     return array.astype(name, copy=False)

@@ -206,7 +206,7 @@ class Model:
             layer.trainable = value
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in names.OF_NETWORKS]
+        return names.Elsewhere.left_out(self, super().__dir__())
 
     def summary(self) -> str:
         """A table of the layers: name, type, output shape, parameters; and the totals.

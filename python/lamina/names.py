@@ -53,7 +53,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     **dict.fromkeys(("learning_rate", "initial_learning_rate", "learning_rate_init"), "lr"),
     **dict.fromkeys(("beta_1", "beta_2"), "betas"),
     "epsilon": "eps",
-    "decay": "weight_decay",
+    "decay": "a rate that decays is a schedule in place of lr; what holds weights back is weight_decay",
     "rho": "alpha",
     **dict.fromkeys(("clipnorm", "global_clipnorm", "max_norm"), "clip_norm"),
     "clipvalue": "clip_value",
@@ -69,7 +69,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
         ("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
         "the optimizer's weight_decay holds weights back; any other penalty is a term in a loss of your own",
     ),
-    "name": "a layer's name is given by layer.named('head')",
+    "name": "only layers have names: layer.named('head')",
     "from_logits": "this library's losses take logits",
     "reduction": "a loss is the mean over what counts; another one is a function of (pred, target)",
     "Embedding.input_dim": "num_embeddings",
@@ -202,8 +202,11 @@ def wrong_call(where: str, signature: inspect.Signature, error: TypeError, given
     """
     own = [p.replace(annotation=p.empty) for p in signature.parameters.values() if p.name != "self"]
     known = [p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    strange = next((name for name in given if name not in known), None)
-    if strange is not None:
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in own)
+    strange = None if takes_any else next((name for name in given if name not in known), None)
+    if any(p.name == strange and p.kind is p.POSITIONAL_ONLY for p in own):
+        got, remedy = f"got {strange!r} by its name", "pass it by its place"
+    elif strange is not None:
         theirs = ARGUMENTS.get(f"{where}.{strange}", ARGUMENTS.get(strange, strange))
         guess = theirs if theirs in known else nearest(strange, known)
         got = f"got the argument {strange!r}"
@@ -211,8 +214,8 @@ def wrong_call(where: str, signature: inspect.Signature, error: TypeError, given
     else:
         named = next((p.name for p in own if p.kind is p.KEYWORD_ONLY), None)
         got = str(error) if str(error).startswith("missing") else f"got {error}"
-        many = named and not got.startswith("missing")
-        remedy = f"name what stands after the star: {named}=..." if many else "call it with those arguments"
+        many = named and got.startswith("got too many")
+        remedy = f"name what stands after the star: {named}=..." if many else "call it with those arguments, each once"
     return TypeError(
         f"[{where}] expected {where}{inspect.Signature(own, return_annotation=inspect.Signature.empty)}, {got}; {remedy}"
     )
@@ -303,6 +306,11 @@ class Elsewhere:
         """Gives the class these attributes that it has not."""
         for name, remedy in remedies.items():
             setattr(kind, name, cls(name, remedy))
+
+    @classmethod
+    def left_out(cls, owner: Any, listed: Iterable[str]) -> list[str]:
+        """What `dir` lists, without the attributes that are not there; those of a subclass are."""
+        return [name for name in listed if not isinstance(inspect.getattr_static(owner, name, None), cls)]
 
     def __get__(self, owner: Any, kind: type) -> Any:
         raise AttributeError(

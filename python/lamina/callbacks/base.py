@@ -88,7 +88,7 @@ class Callback:
         """Takes up what `state` returned; called before `on_fit_begin`, which must then not start anew."""
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in names.OF_CALLBACKS or name in vars(self)]
+        return names.Elsewhere.left_out(self, super().__dir__())
 
     def _function_of(self, hook: str) -> Callable[..., Any]:
         """What `fit` calls in the end where it calls the hook of this name."""

@@ -135,7 +135,7 @@ class Layer(Configured):
         object.__setattr__(self, name, value)
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if name not in names.OF_LAYERS or name in vars(self)]
+        return names.Elsewhere.left_out(self, super().__dir__())
 
     def named(self, name: str) -> Layer:
         """Gives the layer a name, which a model then keeps; returns the layer.
