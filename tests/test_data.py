@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import decimal
 import doctest
 import re
@@ -150,13 +151,31 @@ def test_pandas():
     assert np.isnan(as_array(missing, "x")[1, 0])
     with pytest.raises(TypeError, match="got 'Paris' at row 0, column 'city'; leave that column out, or number its categories"):
         as_array(pandas.DataFrame({"age": [3.0, 4.0], "city": ["Paris", "Rome"]}), "x")
-    with pytest.raises(TypeError, match=r"got Timestamp.* at row 0, column 't'; pass a difference in days: .*\.dt\.days"):
-        as_array(pandas.DataFrame({"t": pandas.to_datetime(["2020-01-01"]), "v": [1.0]}), "x")
-    with pytest.raises(TypeError, match=r"got Timedelta.* at row 0, column 't'; pass seconds: column\.dt\.total_seconds"):
-        as_array(pandas.DataFrame({"t": pandas.to_timedelta([1]), "v": [1.0]}), "x")
     with pytest.raises(TypeError, match=r"got \{'a': 1.0.* at row 0; pass the values of each row as a list, .*DataFrame\(rows\)"):
         as_array([{"a": 1.0, "b": 2.0}], "x")
     assert as_array(pandas.Series([2, 0], dtype="category"), "y").tolist() == [2, 0]
+
+
+DAYS = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 4)]
+TIMES = {
+    "dates": (lambda pandas: pandas.Series(DAYS), "a difference in days"),
+    "timestamps": (lambda pandas: pandas.Series(pandas.to_datetime(DAYS)), "a difference in days"),
+    "of a zone": (lambda pandas: pandas.Series(pandas.to_datetime(DAYS).tz_localize("UTC")), "a difference in days"),
+    "differences": (lambda pandas: pandas.Series(pandas.to_timedelta([0, 3], unit="s")), "seconds"),
+    "of Python": (lambda pandas: pandas.Series([datetime.timedelta(seconds=n) for n in (0, 3)], dtype=object), "seconds"),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_the_remedy_for_a_column_of_times_gives_numbers(name):
+    pandas = pytest.importorskip("pandas")
+    column, what = TIMES[name]
+    times = column(pandas)
+    with pytest.raises(TypeError, match=f"at row 0, column 't'; pass {what}: ") as error:
+        as_array(pandas.DataFrame({"t": times, "v": [1.0, 2.0]}), "x")
+    expression, how = str(error.value).partition(f"{what}: ")[2].split(", t = ")
+    t = eval(how, {"pandas": pandas, "column": times})
+    assert eval(expression, {"t": t}).tolist() == [0, 3]
 
 
 class Frame:

@@ -111,14 +111,12 @@ def _object_remedy(value: Any, where: str) -> str:
     if isinstance(value, dict):
         return "pass the values of each row as a list, in the order of the columns, or a frame: pandas.DataFrame(rows)[columns]"
     if isinstance(value, datetime.date):
-        return "pass a difference in days: (column - column.min()).dt.days"
+        return "pass a difference in days: (t - t.min()).dt.days, t = pandas.to_datetime(column)"
     if isinstance(value, datetime.timedelta):
-        return "pass seconds: column.dt.total_seconds()"
-    return (
-        f"number the classes: np.unique({where}, return_inverse=True)[1]"
-        if where == "y"
-        else ("leave that column out, or number its categories")
-    )
+        return "pass seconds: t.dt.total_seconds(), t = pandas.to_timedelta(column)"
+    if where == "y":
+        return "number the classes: np.unique(y, return_inverse=True)[1]"
+    return "leave that column out, or number its categories"
 
 
 def column_names(data: Any) -> list[str] | None:
