@@ -1,6 +1,7 @@
 #include "runtime/positive_system.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 
 #include "base/check.h"
@@ -17,7 +18,7 @@ PositiveSystem::PositiveSystem(int64_t n) : n_(n) {
 bool PositiveSystem::solve(const PositiveTerms& terms, double* x) {
   fill(terms);
   if (!kernels::table().solve_positive(reinterpret_cast<double*>(memory_.data()), x, n_)) return false;
-  return std::all_of(x, x + n_, [](double number) { return number - number == 0; });
+  return std::all_of(x, x + n_, [](double number) { return std::isfinite(number); });
 }
 
 void PositiveSystem::again(const double* b, double* x) const {

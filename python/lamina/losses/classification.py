@@ -45,11 +45,9 @@ class ClassLoss(Loss):
         classes = self.is_classes(pred_shape, array.shape)
         if classes and array.dtype.kind not in "iub":
             missing = array.dtype.kind == "f" and bool(np.isnan(array).any())
-            remedy = (
-                "drop the rows without a class, or give them the number that ignore_index leaves out"
-                if missing
-                else ("pass y.astype('int64')")
-            )
+            remedy = "pass y.astype('int64')"
+            if missing:
+                remedy = "drop the rows without a class, or give them the number that ignore_index leaves out"
             raise TypeError(
                 f"[{self!r}] expected integer classes {shown(pred_shape[:-1])} or probabilities {shown(pred_shape)}, "
                 f"got shape {shown(array.shape)} of dtype {array.dtype}{' with NaN' if missing else ''}; {remedy}"
