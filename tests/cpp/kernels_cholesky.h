@@ -1,4 +1,4 @@
-// Positive definite systems: the residual of the solution, and no solution where there is none.
+// Positive definite systems: the residual of the solution, and no solution where there is none. The curvature that a step shows.
 #pragma once
 
 #include "kernels_common.h"
@@ -25,9 +25,36 @@ inline void check_wide_cholesky(const Table& table) {
     }
 }
 
+// (H + S) step = change, and S stays symmetric.
+inline void check_secant(const Table& table) {
+  for (ptrdiff_t n : {1, 2, 7, 8, 9, 15, 16, 17, 33}) {
+    const auto size = size_t(n);
+    std::vector<double> s(size * size), h(size * size), scratch(2 * size + 1, 77.0);
+    std::vector<double> step = normal_values<double>(size), change = step;
+    const std::vector<double> some = normal_values<double>(2 * size * size);
+    for (size_t i = 0; i < size; ++i)
+      for (size_t j = 0; j < size; ++j) {
+        s[i * size + j] = some[i * size + j] + some[j * size + i];
+        h[i * size + j] = some[(size + i) * size + j] + some[(size + j) * size + i];
+        if (i == j) change[i] += 0.1 * some[i];  // step . change > 0
+      }
+    table.secant(s.data(), h.data(), step.data(), change.data(), n, scratch.data());
+    for (size_t i = 0; i < size; ++i) {
+      double rest = change[i];
+      for (size_t j = 0; j < size; ++j) {
+        rest -= (h[i * size + j] + s[i * size + j]) * step[j];
+        CHECK(std::fabs(s[i * size + j] - s[j * size + i]) <= 1e-11, table.isa << " secant of " << n << " is not symmetric");
+      }
+      CHECK(std::fabs(rest) <= 1e-11 * double(n), table.isa << " secant of " << n << " rows, residual " << rest << " at " << i);
+    }
+    CHECK(scratch.back() == 77.0, table.isa << " secant wrote beyond");
+  }
+}
+
 inline void check_cholesky(const Table& table) {
   section(std::string("cholesky ") + table.isa);
   check_wide_cholesky(table);
+  check_secant(table);
   for (ptrdiff_t n : {1, 2, 3, 5, 6, 7, 8, 12, 13, 31, 64, 65, 150, 300, 520}) {
     const std::vector<double> root = normal_values<double>(size_t(n * n)), b = normal_values<double>(size_t(n));
     std::vector<double> matrix(size_t(n * n)), a(size_t(n * (n + 1) + 1), 77.0);
