@@ -85,7 +85,7 @@ _RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedul
 OF_MODULES = {  # what one writes here instead of names in their modules
     "Linear": "write lm.Dense(units): the number of inputs comes from the data",
     **{name: f"write lm.Activation({name.lower()!r})" for name in ("ReLU", "Tanh", "Sigmoid", "Softmax", "GELU", "SiLU", "ELU")},
-    **dict.fromkeys(("nn", "keras"), _LAYERS),
+    **dict.fromkeys(("nn", "keras", "layers"), _LAYERS),
     "models": "networks are lm.Sequential and lm.Model, files are read by lm.load(path)",
     "Module": "a network is lm.Sequential or lm.Model, a layer of your own a subclass of lm.Layer",
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv1d", "Conv2d", "LSTM", "GRU", "RNN", "MultiheadAttention"), _NO_LAYER),
@@ -187,8 +187,10 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError
 def attributes(module: str, known: Iterable[str]) -> Callable[[str], Any]:
     """The `__getattr__` of a module, which has no more than it has: it raises the error of `no_attribute`."""
 
+    several = list(known)
+
     def fails(name: str) -> Any:
-        raise no_attribute(module, name, known)
+        raise no_attribute(module, name, several)
 
     return fails
 

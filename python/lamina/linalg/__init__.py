@@ -15,6 +15,9 @@ array([[ 4., -3.],
        [-2.,  1.]])
 """
 
+from typing import TYPE_CHECKING
+
+from lamina import names as _names
 from lamina.linalg.basic import add, dot, kron, matmul, matvec, norm, outer, scale, subtract, trace, transpose
 from lamina.linalg.errors import LinAlgError
 from lamina.linalg.factors import LU, QR, SVD, Eigh, cholesky, eigh, lu, qr, singular_values, svd
@@ -58,3 +61,6 @@ __all__ = [
     "trace",
     "transpose",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = _names.attributes(__name__, filter(str.islower, __all__))  # eigh, not the Eigh that it returns
