@@ -30,7 +30,8 @@ Pull = Callable[[Array], Array]  # J^T z for z: (n, k)
 ROWS = 1024  # at once, at most, where only errors and J^T z are wanted
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
-MATRICES = 4  # of P^2 numbers: what J^T J is summed in and where it stands there, J^T J, and its factor
+# Of P^2 numbers: what J^T J is summed in and where it stands there, J^T J, and its factor. (Two copies of the sums come and go.)
+MATRICES = 4
 MOST_WEIGHTS = 1 << 15  # P: those are 34 GB then, and P^3 / 3 multiply-adds minutes
 
 
