@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -712,6 +714,29 @@ def test_layers_that_are_trained_in_turns_take_the_programs_of_before(rng, optim
     assert kept.optimizer.steps == anew.optimizer.steps
     assert made.count(anew.programs) == 10
     assert made.count(kept.programs) <= 6  # one more for each set of clocks: what has rested has its own
+
+
+def test_a_layer_frozen_by_another_thread_while_a_program_is_planned(monkeypatch):
+    """The program of the other layers would be kept as that of all."""
+    x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
+    net = lm.Sequential(lm.Dense(4), lm.Dense(1), seed=0).build(3).compile("mse", "sgd")
+    plan = programs.Programs._plan_train
+    freezes = threading.Thread(target=setattr, args=(net.layers[0], "trainable", False))
+
+    def plan_late(*of):
+        freezes.start()
+        freezes.join(0.3)
+        return plan(*of)
+
+    monkeypatch.setattr(programs.Programs, "_plan_train", plan_late)
+    net.train_step(x, y)
+    freezes.join()
+    monkeypatch.undo()
+    assert not net.layers[0].trainable
+    net.layers[0].trainable = True
+    before = net.parameters["dense_1.weight"]
+    net.train_step(x, y)
+    assert (net.parameters["dense_1.weight"] != before).all()
 
 
 def test_programs_of_what_is_trained_no_more_are_few(rng):

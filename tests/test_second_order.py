@@ -6,6 +6,7 @@ import contextlib
 import copy
 import gc
 import pickle
+import threading
 import weakref
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
-from lamina import feed
+from lamina import feed, problems
 from lamina.all_data import AllData
 from lamina.flat import FlatNetwork
 from lamina.optim.least_squares import LeastSquares, Squares, even_part
@@ -887,3 +888,22 @@ def test_levenberg_marquardt_takes_sequences_of_the_length_that_the_data_have(rn
     rng.bit_generator.state = state
     np.testing.assert_allclose(free, fitted(5), rtol=1e-10)
     assert free[-1] < free[0]
+
+
+def test_a_layer_frozen_by_another_thread_as_a_fit_begins(monkeypatch):
+    """The state had room for all weights, the network's math for those of the other layer: "do not fill"."""
+    net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=0).build(2)
+    build = problems.squared_errors
+    freezes = threading.Thread(target=setattr, args=(net.layers[0], "trainable", False))
+
+    def late(*of):
+        if not freezes.ident:
+            freezes.start()
+            freezes.join(0.3)
+        return build(*of)
+
+    monkeypatch.setattr(problems, "squared_errors", late)
+    x = np.linspace(-1, 1, 40).reshape(20, 2)
+    losses = net.fit(x, x[:, :1], loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=3, verbose=0).history["loss"]
+    freezes.join()
+    assert losses[-1] < losses[0] and not net.layers[0].trainable

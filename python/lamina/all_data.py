@@ -14,6 +14,7 @@ from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
 from lamina.sources import BatchDone, Outcome, Part, Samples
 from lamina.steps import CHUNK, evaluate_checked, parts
+from lamina.turns import building
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -26,11 +27,13 @@ class AllData:
         self.model, self.samples, self.metrics = model, samples, metrics
 
     def prepare(self) -> None:
-        self.model.programs.check_thawed()
-        optimizer = self.model.programs.bind_optimizer()
-        assert isinstance(optimizer, FullBatch)
-        build = problems.squared_errors if optimizer.needs_residuals else problems.loss_and_gradient
-        self.descent = optimizer.begin(*build(self.model, self.samples, optimizer))
+        with building:  # state and network are those of the same weights
+            self.model.programs.check_thawed()
+            optimizer = self.model.programs.bind_optimizer()
+            assert isinstance(optimizer, FullBatch)
+            build = problems.squared_errors if optimizer.needs_residuals else problems.loss_and_gradient
+            network, problem = build(self.model, self.samples, optimizer)
+        self.descent = optimizer.begin(network, problem)
 
     def batches(self) -> int:
         return 1

@@ -13,6 +13,7 @@ import numpy as np
 
 from lamina import _core, checks
 from lamina.names import explained
+from lamina.turns import building
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -376,9 +377,10 @@ class Parameter(Tensor):
                 f"[{self.name or 'Parameter'}] expected a weight to train, got one made with trainable=False; make a new one"
             )
         if value != self.variable.trainable:
-            self.variable.trainable = value
-            for model in self.models:
-                model.train_others()
+            with building:  # a program is planned for what is trained from its first node to its last
+                self.variable.trainable = value
+                for model in self.models:
+                    model.train_others()
 
     @property
     def is_weight(self) -> bool:
