@@ -58,8 +58,25 @@ def test_a_jacobian_for_each_sample(rng):
     for b in range(5):
         alone = f(points[b : b + 1])[1][0]
         np.testing.assert_allclose(f(points)[1][b], alone, rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="do not mix"):
+    with pytest.raises(ValueError, match="do not mix.* could not be shown to treat each sample apart"):
         lm.jacobian(x - lm.mean(x, axis=0), x)
+
+
+def test_derivatives_by_sample_through_the_rows_of_all_samples(rng):
+    """(B, T, 3) as (B*T, 3) and back keeps samples apart, also where T is free."""
+    x = lm.placeholder(("B", "T", 3))
+    rows = lm.Dense(2, "tanh")(lm.reshape(x, (-1, 3)))
+    net = lm.Model(x, lm.mean(lm.reshape(rows, (-1, x.shape[1], 2)), axis=1), seed=0).compile("mse", "sgd")
+    data, y = rng.normal(size=(4, 5, 3)), rng.normal(size=(4, 2))
+    found = lm.function([x], lm.jacobian(net.outputs[0], x))(data)
+    w = net.parameters["dense_1.weight"]
+    slopes = 1 - np.tanh(data @ w + net.parameters["dense_1.bias"]) ** 2
+    np.testing.assert_allclose(found, np.einsum("bto,io->boti", slopes, w) / 5, rtol=1e-4, atol=1e-6)
+    got = net.per_sample_gradients(data, y)
+    assert next(found for key, found in net.programs.others.items() if key[0] == "per_sample")[1]  # of one pass for all
+    for i in range(4):
+        for key, value in net.gradients(data[i : i + 1], y[i : i + 1]).items():
+            np.testing.assert_allclose(got[key][i], value, rtol=1e-4, atol=1e-6)
 
 
 NETWORKS = {

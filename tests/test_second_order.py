@@ -40,6 +40,11 @@ def networks():
     x = lm.Input(3)
     w = lm.Parameter(np.arange(6.0, dtype="float32").reshape(2, 3) / 5, name="w")
     yield "transposed", x, lm.tanh(x @ w.T)
+    x = lm.Input(4, 3)
+    scale = lm.Parameter(np.array([0.5, -1.0, 2.0], "float32"), name="scale")
+    turn = lm.Parameter(np.array([[0.5, -1.0], [0.3, 0.8]], "float32"), name="turn")
+    h = lm.reshape(turn @ lm.reshape(x, (-1, 2, 1)), (-1, 3))  # of the rows of all samples, two by two
+    yield "rows", x, lm.sum(lm.reshape(lm.Dense(2, "tanh")(h * scale), (-1, 4, 2)), axis=1)
     x = lm.Input(3)
     yield "dropout and batch norm", x, lm.Dense(1)(lm.Dropout(0.5)(lm.BatchNorm()(lm.Dense(3, "relu")(x))))
 
@@ -128,13 +133,16 @@ def test_a_network_without_weights_is_at_its_minimum(optimizer):
 
 def test_samples_that_mix_are_seen():
     x = lm.Input(3)
-    for y in (x - lm.mean(x, axis=0), lm.flip(x, 0), x @ (x.T @ x), lm.softmax(x, axis=0), x * lm.size(x, 0)):
+    rows = lm.reshape(x, (-1, 1))
+    mixed = [x - lm.mean(x, axis=0), lm.flip(x, 0), x @ (x.T @ x), lm.softmax(x, axis=0), x * lm.size(x, 0), x * lm.size(rows, 0)]
+    mixed += [lm.take(x, lm.argmax(x, 1), 0), lm.reshape(lm.flip(rows, 0), (-1, 3)), lm.reshape(lm.reshape(x, (3, -1)), (-1, 3))]
+    for y in mixed:
         assert not is_samplewise(resolved([y]))
     pairs = lm.Tensor(core.make("row_outer", [x.node, x.node], {}))
     for y in (pairs, lm.softmax(x), x[:, ::-1], lm.concatenate([x, x * 2], 1), x.reshape(-1, 3) * 2, lm.max(x, axis=1)):
         assert is_samplewise(resolved([y]))
     net = lm.Model(x, lm.Dense(1)(x - lm.mean(x, axis=0)))
-    with pytest.raises(ValueError, match="mixes those of a batch"):
+    with pytest.raises(ValueError, match="sum of shape .* may mix those of a batch"):
         net.fit(np.ones((4, 3)), np.ones(4), loss="mse", optimizer=lm.optim.LevenbergMarquardt(), verbose=0)
 
 

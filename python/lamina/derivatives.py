@@ -9,7 +9,7 @@ from lamina import ops
 from lamina._core import topological
 from lamina.function import grad
 from lamina.lift import lift
-from lamina.samplewise import in_inference, is_samplewise, resolved
+from lamina.samplewise import in_inference, is_samplewise, mixing, resolved
 from lamina.tensor import Tensor
 
 __all__ = ["gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"]
@@ -117,10 +117,14 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
     _check_single("jacobian", y=y, x=x)
     sizes = list(y.shape)
     batch = bool(sizes) and not isinstance(sizes[0], int)
-    if batch and (not x.shape or x.shape[0] != sizes[0] or not is_samplewise(resolved([y]))):
+    mixed = mixing(resolved([y])) if batch else None
+    if batch and (not x.shape or x.shape[0] != sizes[0] or mixed):
+        why = (
+            f" from {mixed.op} of shape {Tensor(mixed).shape}, which could not be shown to treat each sample apart" if mixed else ""
+        )
         raise ValueError(
             f"[jacobian] expected y of a known shape, or y and x with a batch axis of samples that do not mix, got {y.shape} and "
-            f"{x.shape}; sum over the batch, or use grad with a seed"
+            f"{x.shape}{why}; sum over the batch, or use grad with a seed"
         )
     if batch and not is_samplewise(topological([y.node])):
         (y,), x = in_inference([y], x)

@@ -22,13 +22,28 @@ def known(length: Any, size: Callable[[str], Any]) -> Any:
     """
     if not isinstance(length, Dim):
         return length
+    product, names, offset = _read(length)
+    for name in names:
+        product = size(name) * product
+    return product + offset
+
+
+def free(length: Any) -> set[str]:
+    """The names of the free sizes in a length.
+
+    >>> from lamina._core import dim
+    >>> sorted(free(dim("B") * dim("T") * 2 + 1)), free(3)
+    (['B', 'T'], set())
+    """
+    return set(_read(length)[1]) if isinstance(length, Dim) else set()
+
+
+def _read(length: Dim) -> tuple[Any, list[str], int]:
+    """Its factor, names and offset."""
     found = _DIM.fullmatch(str(length))
     assert found is not None
     factor, names, offset = found.groups()
-    product: Any = int(factor or 1)
-    for name in names.split("*"):
-        product = size(name) * product
-    return product + int(offset or 0)
+    return int(factor or 1), names.split("*"), int(offset or 0)
 
 
 def between(old: Sequence[Any], new: Sequence[Any]) -> dict[str, Any]:

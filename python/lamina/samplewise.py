@@ -1,7 +1,9 @@
 """Derivatives of each sample apart, from one pass over the batch: per-sample gradients, and the rows of a Jacobian.
 
-A graph is samplewise where no node mixes rows of the batch. Then dL/dz of L = sum_b y_b holds in row b what sample b gives alone,
-and the derivative of y_b by a weight follows from where the weight is used: z = a W gives the outer product of a_b and dz_b.
+A graph is samplewise where no node mixes samples of the batch. Then dL/dz of L = sum_b y_b holds in sample b's rows what it gives
+alone, and the derivative of y_b by a weight follows from where the weight is used: z = a W gives the outer product of a_b and dz_b.
+
+A sample has one row of each node, or as many as another, one after the other: of (B*T, k) sample b has the rows b T to b T + T - 1.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from lamina import _core as core
-from lamina import ops
+from lamina import lengths, ops
 from lamina.function import grad
 from lamina.tensor import Tensor
 
@@ -73,16 +75,42 @@ def _varies(shape: Sequence[Any]) -> bool:
 
 
 def is_samplewise(nodes: Sequence[core.Node]) -> bool:
-    """Whether row b of each node depends on row b of the inputs alone. Says no where it does not know."""
-    rows = {node.shape[0] for node in nodes if _varies(node.shape)}
-    return all(_keeps_rows(node) or (node.op == "size" and rows.isdisjoint(node.attrs["shape"])) for node in nodes)
+    """Whether each node's rows of sample b depend on that sample of the inputs alone. Says no where it does not know."""
+    return mixing(nodes) is None
+
+
+def mixing(nodes: Sequence[core.Node]) -> core.Node | None:
+    """The first node that could not be shown to keep samples apart: those that the last one has along its first axis."""
+    batch = next(iter(nodes[-1].shape), 1)
+    sizes = lengths.free(batch)
+    return next((node for node in nodes if not (_of_others(node, sizes) if node.op == "size" else _keeps_apart(node, batch))), None)
+
+
+def _of_others(node: core.Node, sizes: set[str]) -> bool:
+    """Whether a number of elements has nothing to do with how many samples there are."""
+    return all(sizes.isdisjoint(lengths.free(n)) for n in node.attrs["shape"])
+
+
+def _keeps_apart(node: core.Node, batch: Any) -> bool:
+    if node.op == "reshape" and all(_are_parts(s[:1], batch) for s in (node.shape, node.inputs[0].shape)):
+        return True  # each sample's elements stay together, and in their order
+    return _keeps_rows(node)
+
+
+def _are_parts(first: Sequence[Any], batch: Any) -> bool:
+    """Whether a first axis of this length has as many rows of each sample."""
+    try:
+        return bool(first) and _varies(first) and bool(core.split_size(first[0], batch))
+    except ValueError:
+        return False
 
 
 def _keeps_rows(node: core.Node) -> bool:
+    """Whether row r depends on row r of the operands alone."""
     op, shape = node.op, node.shape
     below = [s for s in (n.shape for n in children(node)) if _varies(s)]  # the shapes of those with a row for each sample
     if not _varies(shape):
-        return not below and op != "size"
+        return not below
     if isinstance(shape[0], int):
         return False
     if any(s[0] != shape[0] for s in below):
@@ -111,7 +139,7 @@ def _keeps_rows(node: core.Node) -> bool:
     if op == "concatenate":
         return bool(attrs["axis"] != 0) and len(below) == len(node.inputs)
     if op == "take":
-        return bool(attrs["axis"] != 0) != batched(node.inputs[1])
+        return not batched(node.inputs[1 if attrs["axis"] else 0])
     return op == "reshape"
 
 
@@ -136,7 +164,7 @@ def rows_by_use(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
     delta = {node.serial: d for node, d in zip(users, deltas, strict=True)}
     result: list[Rows] = []
     for w in weights:
-        parts = [_by_use(w, node, delta[node.serial]) for node in uses[w.node.serial]]
+        parts = [_of_samples(_by_use(w, node, delta[node.serial]), y.shape[0]) for node in uses[w.node.serial]]
         if any(part is None for part in parts):
             return None
         known = [part for part in parts if part is not None]
@@ -159,8 +187,25 @@ def multiplied(rows: Rows) -> Tensor:
     return Tensor(core.make("row_outer", [rows.a.node, rows.d.node], {}))
 
 
+def _of_samples(rows: Rows | None, batch: Any) -> Rows | None:
+    """The sum over each sample's rows, where it has several."""
+    if rows is None:
+        return None
+    if isinstance(rows, Outer):
+        return rows if rows.a.shape[0] == batch else _summed(rows, batch)
+    if rows.shape[0] == batch:
+        return rows
+    return ops.sum(ops.reshape(rows, (batch, -1, *rows.shape[1:])), 1)  # type: ignore[no-any-return]
+
+
+def _summed(rows: Outer, batch: Any) -> Tensor:
+    """a_b^T d_b for the matrices of each sample's rows."""
+    a, d = (ops.reshape(t, (batch, -1, t.shape[-1])) for t in rows)
+    return ops.matmul(ops.transpose(a, (0, 2, 1)), d)  # type: ignore[no-any-return]
+
+
 def _by_use(w: Tensor, node: core.Node, delta: Tensor) -> Rows | None:
-    """What one use of a weight gives."""
+    """What one use of a weight gives, for each row of the node."""
     places = [i for i, n in enumerate(node.inputs) if n.serial == w.node.serial]
     if len(places) != 1:
         return None
@@ -177,11 +222,7 @@ def _by_product(w: Tensor, factors: list[Tensor], place: int, delta: Tensor) -> 
     if w.ndim != 2 or not batched(other.node):
         return None
     if place == 1:
-        if other.ndim == 2:
-            return Outer(other, delta)
-        flat = (other.shape[0], -1, other.shape[-1])
-        a, d = ops.reshape(other, flat), ops.reshape(delta, (other.shape[0], -1, delta.shape[-1]))
-        return ops.matmul(ops.transpose(a, (0, 2, 1)), d)  # type: ignore[no-any-return]
+        return Outer(other, delta) if other.ndim == 2 else _summed(Outer(other, delta), other.shape[0])
     return ops.matmul(delta, ops.transpose(other, (0, 2, 1))) if other.ndim == 3 else None
 
 

@@ -21,7 +21,7 @@ from lamina import ops
 from lamina.flat import FlatNetwork
 from lamina.function import grad
 from lamina.optim.normal_matrix import NormalMatrix, columns_of, plain
-from lamina.samplewise import Outer, flattened, is_samplewise, jacobian_rows, resolved, sample_rows
+from lamina.samplewise import Outer, flattened, jacobian_rows, mixing, resolved, sample_rows
 from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
@@ -61,10 +61,11 @@ class LeastSquares:
         flat = [ops.reshape(out, (out.shape[0], -1)) for out in network.outputs]
         self._error = (ops.concatenate(flat, 1) if len(flat) > 1 else flat[0]) - self._target
         self._error = self._error * self._scale
-        if not is_samplewise(resolved([self._error])):
+        mixed = mixing(resolved([self._error]))
+        if mixed:
             raise ValueError(
-                "[optim.LevenbergMarquardt] expected a network that treats each sample apart, got one that mixes those of a batch; "
-                "train it with LBFGS or Adam"
+                "[optim.LevenbergMarquardt] expected a network that treats each sample apart, got one of which that could not be "
+                f"shown: {mixed.op} of shape {Tensor(mixed).shape} may mix those of a batch; train it with LBFGS or Adam"
             )
         self._inputs = [*network.inputs, self._target, self._scale]
         self._rows = even_part(len(self._sources[0]), ROWS)  # at once where only errors and J^T z are wanted
