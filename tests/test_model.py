@@ -822,3 +822,7 @@ def test_a_network_may_be_called_on_tensors_of_other_sizes(shape, rng):
     new = lm.placeholder(shape)
     for got, want in zip(lm.function([new], net(new))(data), net.predict(data), strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"built on, \(B, T, 3\), got \(B, 3\): \[reshape\].* do not fill .*; reshape them, or put .*Lambda"
+    ):
+        lm.Model(x, rows)(lm.Input(3))

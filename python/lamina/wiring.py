@@ -174,7 +174,14 @@ def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Seque
             if sizes:
                 attrs, before = lengths.replaced(attrs, sizes), attrs
                 same = same and all(attrs[name] is before[name] for name in before)
-            new[node.serial] = Tensor(node if same else core.make(node.op, below, attrs))
+            try:
+                new[node.serial] = Tensor(node if same else core.make(node.op, below, attrs))
+            except ValueError as error:  # the shapes of before are in its attributes
+                had, got = (", ".join(str(tensor.shape) for tensor in several) for several in (inputs, new_inputs))
+                raise ValueError(
+                    f"[Model] expected tensors like those that it was built on, {had}, got {got}: {error}; reshape them, or put "
+                    "what depends on shapes into lm.Lambda, which is called again"
+                ) from error
     return [new[tensor.node.serial] for tensor in outputs]
 
 
