@@ -17,7 +17,7 @@ from nets import CASES, FEATURES, B, Case, data, heads, target, with_loss
 FUNCTIONS = {
     "tanh": np.tanh, "σ": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "sign": np.sign, "√": np.sqrt, "clip": np.clip,
     "max": np.maximum, "maximum": np.maximum, "min": np.minimum, "minimum": np.minimum, "ln": np.log,
-    "rows": lambda x: x.reshape(-1, x.shape[-1]),
+    "broadcast": np.expand_dims, "rows": lambda x: x.reshape(-1, x.shape[-1]),
     "cosh": np.cosh, "mean": np.mean, "sum": np.sum, "softmax": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),
 }  # fmt: skip
 TOKEN = re.compile(r"\s*(1ᵀ|\d*\.?\d+(?:e[+−-]?\d+)?|[A-Za-zσμ]+|[^\s])")
@@ -158,6 +158,8 @@ class Reader:
         if self.is_("("):
             self.take()
             arguments = [self.expr()]
+            if name == "broadcast":
+                return self.spread(arguments[0])
             while self.is_(","):
                 self.take()
                 if self.is_("axis", "axes"):
@@ -170,6 +172,16 @@ class Reader:
             return np.mean(*arguments, axis=self.axis, keepdims=True)
         arguments = [float(a) if isinstance(a, str) else a for a in arguments]
         return FUNCTIONS[name](*arguments)
+
+    def spread(self, value):
+        self.take(",")
+        self.take()
+        axes = []
+        while not self.is_(")"):
+            axes.append(int(self.take()) - 1)
+        self.take(")")
+        missing = [axis for axis in axes if axis >= np.ndim(value) or np.shape(value)[axis] != 1]
+        return np.expand_dims(value, missing)
 
     def closed(self, sign):
         value = self.expr()
@@ -545,3 +557,27 @@ def test_a_gradient_that_is_the_same_along_an_axis_has_its_line():
     ):
         assert line in [str(step) for step in made]
         assert {name for step in made for name in step.operands} <= {*made.names}
+
+
+def test_what_is_repeated_along_an_axis_inside_is_said_in_an_expression_too():
+    """dZ₁ = d_output ⊙ (1 − T₁ ⊙ T₁), B x 5 and B x 4 x 5, is true for no rule of broadcasting."""
+    a = lm.Input(4, 3)
+    z = lm.Dense(5)(a)
+    x, y = np.random.default_rng(0).normal(size=(2, B, 4, 5))
+    for output, target_, lines in (
+        (lm.sum(lm.tanh(z), axis=1), y[:, 0], ["dZ₁ = broadcast(d_output, axis 2) ⊙ (1 − T₁ ⊙ T₁)"]),
+        (lm.sum(z * z, axis=2), y[..., 0], ["dZ₁ = 2 broadcast(d_output, axis 3) ⊙ Z₁"]),
+        (
+            z * lm.sum(z, axis=1)[:, None],
+            y,
+            [
+                "output = Z₁ ⊙ broadcast(T₁, axis 2)",
+                "dZ₁ = d_output ⊙ broadcast(T₁, axis 2) + broadcast(sum(d_output ⊙ Z₁, axis 2), axis 2)",
+            ],
+        ),
+        (z * lm.sum(z, axis=1, keepdims=True), y, ["output = Z₁ ⊙ T₁"]),
+    ):
+        net = lm.Model(a, output, seed=0).compile("mse", "sgd")
+        made = net.trace(x[..., :3], target_)
+        read, unread = lines_that_are_true(made, net)
+        assert set(lines) <= {*read, *(line for line, why in unread if "sum(" in line)}, (read, unread)

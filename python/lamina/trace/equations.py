@@ -144,10 +144,24 @@ class Writing:
         return self._terms[node.serial]
 
     def _term(self, node: core.Node) -> Term:
-        args = [self.operand(n) for n in node.inputs]
+        args = [self._spread(self.operand(n), n, node) for n in node.inputs]
         parts, rank = self._written(node, args)
         held = {n.serial: n for arg in args for n in arg.nodes}
         return Term(parts, rank, (*held.values(), node))
+
+    def _spread(self, term: Term, operand: core.Node, reader: core.Node) -> Term:
+        """An operand that is repeated along an axis which it is written without, and which is not in front: this must be said.
+
+        (Of matrices it is a column, that of Z 1 for example, and goes without saying.)
+        """
+        kept = operand = self.symbols.graph.real(operand)
+        while kept.op == "broadcast_to" and kept.serial not in self.symbols.of:
+            kept = self.symbols.graph.real(kept.inputs[0])
+        full = list(operand.shape if kept is not operand or core.op_kind(reader.op) != "elementwise" else reader.shape)
+        if len(full) < 3 or _is_number(term) or _inner(kept.shape) == _inner(self.symbols.behind(kept).shape):
+            return term
+        axes = _repeated(list(kept.shape), full)
+        return Term(("broadcast(", *term.parts, f", {_axes(axes)})"), ATOM, term.nodes) if axes else term
 
     def _written(self, node: core.Node, args: list[Term]) -> tuple[Equation, int]:
         op = node.op
@@ -274,9 +288,19 @@ def _axes(axes: Iterable[int]) -> str:
 
 def _new_axes(node: core.Node) -> list[int]:
     """Those along which a broadcast repeats its operand."""
-    old, new = list(node.inputs[0].shape), list(node.shape)
+    return _repeated(list(node.inputs[0].shape), list(node.shape))
+
+
+def _repeated(old: list[Any], new: list[Any]) -> list[int]:
+    """The axes of `new` along which `old` is broadcast."""
     old = [1] * (len(new) - len(old)) + old
     return [k for k, (a, b) in enumerate(zip(old, new, strict=True)) if a != b]
+
+
+def _inner(shape: Sequence[Any]) -> list[Any]:
+    """A shape without the ones in front."""
+    lengths = list(shape)
+    return lengths[next((k for k, n in enumerate(lengths) if n != 1), len(lengths)) :]
 
 
 def _ranges(node: core.Node) -> str:
