@@ -302,6 +302,32 @@ FREE = {
         lambda: lm.callbacks.EarlyStopping(restore_best_weights=True),
         ["[EarlyStopping] expected EarlyStopping(monitor='val_loss'", "did you mean 'restore_best'?"],
     ),
+    "a loss's option, given to the loss": (
+        lambda: lm.losses.huber(delta=2),
+        ["[Huber()] expected Huber()(pred, target, weight=None), got the argument 'delta'", "lm.losses.Huber(delta=...)"],
+    ),
+    "PyTorch's reduction": (lambda: lm.losses.mse(reduction="sum"), ["'reduction'; a loss is the mean over what counts"]),
+    "a loss without a target": (lambda: lm.losses.mse(X), ["[MSE()] expected MSE()(pred, target", "required argument: 'target'"]),
+    "PyTorch's dim": (lambda: lm.sum(X, dim=1), ["[sum] expected sum(x, axis=None, keepdims=False)", "did you mean 'axis'?"]),
+    "PyTorch's dim, of a tensor": (lambda: lm.softmax(P, dim=1), ["expected softmax(x, axis=-1)", "did you mean 'axis'?"]),
+    "PyTorch's keepdim": (lambda: lm.mean(X, 0, keepdim=True), ["[mean] expected mean(x, ", "did you mean 'keepdims'?"]),
+    "PyTorch's dim of a list": (lambda: lm.concatenate([X, X], dim=1), ["expected concatenate(tensors, axis=0)", "mean 'axis'?"]),
+    "an operand too few": (lambda: lm.add(X), ["[add] expected add(a, b), missing a required argument: 'b'"]),
+    "an operand too many": (lambda: lm.add(X, X, X), ["[add] expected add(a, b), got too many positional arguments"]),
+    "a rate for fit": (
+        lambda: lm.Sequential(lm.Dense(1)).fit(X, Y, lr=0.1),
+        [
+            "[fit] expected fit(x, y=None, *, loss=None",
+            "got the argument 'lr'; it is the optimizer's: optimizer=lm.optim.Adam(lr=1e-3)",
+        ],
+    ),
+    "scikit-learn's epochs": (lambda: fit_with("mse", max_iter=3), ["got the argument 'max_iter'; did you mean 'epochs'?"]),
+    "compile without an optimizer": (
+        lambda: lm.Sequential(lm.Dense(1)).compile("mse"),
+        ["[compile] expected compile(loss, optimizer, metrics=(), *, loss_weights=None), missing", "'optimizer'"],
+    ),
+    "Keras's verbose": (lambda: classifier().evaluate(X, Y, verbose=0), ["[evaluate] expected evaluate(x, y=None", "'verbose'"]),
+    "grad of nothing": (lambda: lm.grad(P), ["[grad] expected grad(y, xs, seed=None), missing a required argument: 'xs'"]),
     "Keras's shape of an input": (lambda: lm.Input(shape=(4,)), ["[Input] expected Input(*shape", "lm.Input(8), lm.Input(28, 28)"]),
     "Keras's sizes of an Embedding": (
         lambda: lm.Embedding(input_dim=9, output_dim=4),

@@ -7,6 +7,7 @@ from typing import Any
 
 from lamina import _core
 from lamina.lift import lift
+from lamina.names import explained
 from lamina.ops import zeros_like
 from lamina.tensor import Parameter, Tensor, check_once
 
@@ -25,6 +26,7 @@ class Function:
         return results[0] if self._single else results
 
 
+@explained
 def function(
     inputs: Tensor | Sequence[Tensor],
     outputs: Tensor | Sequence[Any],
@@ -68,6 +70,7 @@ def _tensor(value: Any, where: str) -> Tensor:
     return value
 
 
+@explained
 def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -> Any:
     """dy/dx, as tensors that can be used and differentiated like any other.
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import _core
+from lamina.names import check_call
 from lamina.tensor import Tensor, dtype_name, placeholder
 
 __all__ = ["constant", "lift", "make", "operation"]
@@ -183,7 +184,8 @@ def _turned(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
 
 
 def _of_operands(count: int, turns: bool, build: _Build) -> Any:
-    names = list(inspect.signature(build).parameters)[:count]
+    signature = inspect.signature(build)
+    names = list(signature.parameters)[:count]
     where = build.__name__
     recall = _core.Recall(count, turns)
     look = recall.look
@@ -193,9 +195,16 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
         known = look(*args, **kwargs)
         if known is not None:
             return known
-        if len(args) >= count and not [v for v in args[:count] if not isinstance(v, Tensor)]:
-            return build(*args, **kwargs)
-        operands, rest, named = _split(names, args, kwargs, where)
+        try:
+            if len(args) >= count and not [v for v in args[:count] if not isinstance(v, Tensor)]:
+                return build(*args, **kwargs)
+            return computed(args, kwargs)
+        except TypeError:
+            check_call(where, signature, args, kwargs)
+            raise
+
+    def computed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        operands, rest, named = _split(names, args, kwargs)
         if any(isinstance(v, Tensor) for v in operands):
             return build(*lift(operands, where), *rest, **named)
         given = _weak(operands, where)
@@ -212,30 +221,34 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
 
 
 def _of_a_list(build: _Build) -> Any:
-    where = build.__name__
+    where, signature = build.__name__, inspect.signature(build)
 
     @functools.wraps(build)
     def call(tensors: Iterable[Any], *rest: Any, **named: Any) -> Any:
         if not isinstance(tensors, Iterable):
             raise TypeError(f"[{where}] expected several tensors or arrays, got {tensors!r:.60}; pass a list of them")
         operands = list(tensors)
-        if any(isinstance(v, Tensor) for v in operands):
-            return build(lift(operands, where), *rest, **named)
-        if not operands:
-            raise ValueError(f"[{where}] expected at least one array, got none")
-        arrays = _weak(operands, where)
-        return _computation(build, arrays, lambda inputs: build(inputs, *rest, **named), rest, sorted(named.items()))(arrays)
+        try:
+            if any(isinstance(v, Tensor) for v in operands):
+                return build(lift(operands, where), *rest, **named)
+            if not operands:
+                raise ValueError(f"[{where}] expected at least one array, got none")
+            arrays = _weak(operands, where)
+            return _computation(build, arrays, lambda inputs: build(inputs, *rest, **named), rest, sorted(named.items()))(arrays)
+        except TypeError:
+            check_call(where, signature, (tensors, *rest), named)
+            raise
 
     return call
 
 
 def _split(
-    names: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any], where: str
+    names: Sequence[str], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[list[Any], tuple[Any, ...], dict[str, Any]]:
     operands = list(args[: len(names)])
     named = dict(kwargs)
     for name in names[len(operands) :]:
         if name not in named:
-            raise TypeError(f"[{where}] expected {len(names)} operands ({', '.join(names)}), got {len(operands)}")
+            raise TypeError(f"missing {name}")  # as `check_call` finds, too, which says what was expected
         operands.append(named.pop(name))
     return operands, args[len(names) :], named

@@ -259,6 +259,7 @@ class Model:
                     self.drop_training()
             raise
 
+    @names.explained
     def compile(self, loss: Any, optimizer: Any, metrics: Any = (), *, loss_weights: Any = None) -> Model:
         """Sets what training minimizes and how.
 
@@ -356,6 +357,7 @@ class Model:
         """
         return steps.gradients(self, x, y, sample_weight)
 
+    @names.explained
     def per_sample_gradients(self, x: Any, y: Any) -> dict[str, Array]:
         """dl_i/dp of each sample's own loss l_i, for each trainable parameter p by its name, of shape (n, *p.shape).
 
@@ -371,6 +373,7 @@ class Model:
 
         return per_sample_gradients(self, x, y)
 
+    @names.explained
     def fit_readout(self, x: Any, y: Any, l2: float | None = None, *, sample_weight: Any = None) -> float:
         """Solves the last layer exactly, a Readout or a Dense without activation, on the features that the layers before it make.
 
@@ -394,6 +397,7 @@ class Model:
 
         return fit_readout(self, x, y, l2, sample_weight)
 
+    @names.explained
     def evaluate(
         self, x: Any, y: Any = None, *, metrics: Any = (), sample_weight: Any = None, batch_size: int | None = None
     ) -> dict[str, Any]:
@@ -408,6 +412,7 @@ class Model:
         """
         return steps.evaluate(self, x, y, metrics=metrics, sample_weight=sample_weight, batch_size=batch_size)
 
+    @names.explained
     def fit(
         self,
         x: Any,
@@ -471,6 +476,7 @@ class Model:
 
     # ---- seeing ----
 
+    @names.explained
     def trace(self, x: Any, y: Any = None, sample_weight: Any = None) -> Trace:
         """The next training step on these data, line by line, with every value that the core computes; it changes nothing.
 
@@ -486,6 +492,7 @@ class Model:
 
         return trace(self, x, y, sample_weight)
 
+    @names.explained
     def explain(
         self, x: Any = None, y: Any = None, *, level: str = "shapes", ascii: bool | None = None, format: str = "text"
     ) -> str:
@@ -503,6 +510,7 @@ class Model:
 
         return explain(self, x, y, level=level, ascii=ascii, format=format)
 
+    @names.explained
     def draw(self, path: str | os.PathLike[str], x: Any = None, y: Any = None, *, theme: str = "light") -> None:
         """Draws the network, its forward and backward pass and its update, with the numbers of one step on these data.
 
@@ -518,6 +526,7 @@ class Model:
 
         draw(self, path, x, y, theme=theme)
 
+    @names.explained
     def profile(self, x: Any, y: Any = None, sample_weight: Any = None, *, repeats: int | None = None) -> Profile:
         """Where the time of a training step on these data goes (without `y`: of a prediction), step by step of the program.
 
@@ -538,6 +547,7 @@ class Model:
 
         return profile(self, x, y, sample_weight, repeats=repeats)
 
+    @names.explained
     def inspect(self, x: Any, y: Any = None) -> Inspection:
         """Values, gradients and weights by name for these data, with figures that show what ails a training; it changes nothing.
 
@@ -559,6 +569,7 @@ class Model:
 
     # ---- storing ----
 
+    @names.explained
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
         """Writes architecture and weights to a safetensors file, whole or not at all; `lamina.load` reads it.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from lamina import checks, ops
+from lamina import checks, names, ops
 from lamina.config import Configured
 from lamina.lift import as_array
 from lamina.tensor import Tensor, shown
@@ -16,6 +18,23 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place
 
 ROWS = 1 << 16  # rows that a check of values looks at at once, so that a target larger than memory is only streamed
+
+
+def _explained(call: Callable[..., Any]) -> Callable[..., Any]:
+    """As `names.explained`: losses.huber is a loss, and not its class, so that huber(delta=2) calls it."""
+    signature = inspect.signature(call)
+
+    @functools.wraps(call)
+    def wrapper(self: Loss, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return call(self, *args, **kwargs)
+        except TypeError:
+            made = f"a loss with options is made by its class: lm.losses.{type(self).__name__}"
+            options = {name: f"{made}({name}=...)" for name in inspect.signature(type(self)).parameters}
+            names.check_call(repr(self), signature, (self, *args), kwargs, options)
+            raise
+
+    return wrapper
 
 
 class Loss(Configured):
@@ -67,6 +86,7 @@ class Loss(Configured):
         """The shape that a target must have for predictions of this shape."""
         return pred_shape
 
+    @_explained
     def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
         if not isinstance(pred, Tensor):
             pred = self._predictions(pred)
