@@ -472,3 +472,40 @@ def test_lengths_that_multiply_are_read_again(tmp_path, rng):
     net.save(tmp_path / "net.safetensors")
     data = rng.normal(size=(5, 7, 3))
     assert np.array_equal(lm.load(tmp_path / "net.safetensors").predict(data), net.predict(data))
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "pickle", "HDF5"])
+def test_another_kind_of_file_is_called_what_it_is(kind, tmp_path):
+    path, arrays = tmp_path / "weights", {"a": np.ones((3, 2))}
+    with open(path, "wb") as file:
+        if kind == "npz":
+            np.savez(file, **arrays)
+        elif kind == "npy":
+            np.save(file, arrays["a"])
+        elif kind == "pickle":
+            pickle.dump(arrays, file)
+        else:
+            file.write(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    said = {"npz": "a zip archive, as np.savez", "npy": "an array of np.save", "pickle": "a pickle;", "HDF5": "HDF5, as Keras"}[
+        kind
+    ]
+    with pytest.raises(ValueError, match=rf"weights\] expected safetensors, .* got {said}.*net\.parameters\.update"):
+        lm.load(path)
+
+
+def test_a_network_too_large_for_a_file_is_not_called_a_pickle():
+    for header in (0x950480, 0x1000280):
+        with pytest.raises(ValueError, match=f"got one of {header};"):
+            lm.io._check_header("save", header.to_bytes(8, "little") + b"{")
+
+
+@pytest.mark.parametrize("name", ["m.h5", "m.PT", "m.npz", "m.onnx"])
+def test_a_name_of_another_kind_of_file_is_written_and_said(name, tmp_path):
+    net = lm.Sequential(lm.Dense(2), seed=0).build(3)
+    with pytest.warns(UserWarning, match=rf"{name}\] wrote safetensors, as always, .* call it \.safetensors"):
+        net.save(tmp_path / name)
+    np.testing.assert_array_equal(lm.load(tmp_path / name).predict(np.ones((1, 3))), net.predict(np.ones((1, 3))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for usual in ("m", "m.safetensors", "m.lamina", "m.2", "m.bin"):
+            net.save(tmp_path / usual)

@@ -31,6 +31,25 @@ from lamina.tensor import Tensor
 Array = np.ndarray[Any, Any]
 
 KEY = "lamina"
+BEGINNINGS = {  # of files that people have weights in
+    b"PK\x03\x04": "a zip archive, as np.savez, torch.save and Keras write it",
+    b"\x89HDF": "HDF5, as Keras wrote it",
+    b"\x93NUMPY": "an array of np.save",
+    **{bytes([0x80, protocol]): "a pickle" for protocol in range(2, 6)},
+}
+ENDINGS = (
+    ".h5",
+    ".hdf5",
+    ".keras",
+    ".pt",
+    ".pth",
+    ".onnx",
+    ".npz",
+    ".npy",
+    ".pkl",
+    ".pickle",
+    ".joblib",
+)  # of other kinds of files
 MOST_HEADER = 8 << 20  # bytes: some 100,000 operations; reading more takes seconds before anything can be said about it
 
 
@@ -53,7 +72,8 @@ def save(
     """Writes `model` to `path`, whole or not at all.
 
     `optimizer=True` adds the optimizer's state. `extra`, which JSON can hold, and `extra_tensors`, groups of named arrays, are more
-    that `restored` gives back. Raises OSError where the file cannot be written; the earlier file is then untouched.
+    that `restored` gives back. Raises OSError where the file cannot be written; the earlier file is then untouched. Warns where the
+    path ends as those of other kinds of files do.
     """
     path = checks.path("save", "path", path)
     description, tensors = blueprint.describe(model, optimizer=optimizer)
@@ -65,6 +85,14 @@ def save(
     data = tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
     _check_header(f"save {path}", data)
     replace_file(path, data)
+    ending = os.path.splitext(path)[1]
+    if (
+        ending.lower() in ENDINGS
+    ):  # a warning, and behind the writing: a network that was trained for hours is not lost for its name
+        checks.warn(
+            f"[save {path}] wrote safetensors, as always, which programs that read {ending} do not know; lm.load reads it by any "
+            "name, but call it .safetensors"
+        )
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -146,7 +174,7 @@ def _opened(path: str, where: str) -> Iterator[tuple[dict[str, Any], Source]]:
     if not stat.S_ISREG(mode):
         raise ValueError(f"[{where}] expected a file, got a device or a pipe")
     with checks.reading(where), open(path, "rb") as start:
-        _check_header(where, start.read(8))
+        _check_header(where, start.read(9))
     try:
         with safe_open(path, framework="numpy") as file:
             yield _description(where, file.metadata()), FileSource(file)
@@ -159,9 +187,15 @@ def _opened(path: str, where: str) -> Iterator[tuple[dict[str, Any], Source]]:
 
 
 def _check_header(where: str, start: bytes) -> None:
-    """The first 8 bytes are the length of the header."""
+    """The first 8 bytes are the length of the header, which begins with the ninth."""
     length = int.from_bytes(start[:8], "little")
     if length > MOST_HEADER:
+        kind = next((kind for first, kind in BEGINNINGS.items() if start.startswith(first)), None)
+        if kind and start[8:9] != b"{":
+            raise ValueError(
+                f"[{where}] expected safetensors, which net.save wrote, got {kind}; read its arrays with what wrote them, and "
+                "write them by net.parameters.update({name: array}), matrices as (inputs, outputs)"
+            )
         raise ValueError(
             f"[{where}] expected a safetensors file with a header of at most {MOST_HEADER} bytes, got one of {length}; "
             "the file is another one or damaged, or the network has too many operations"
