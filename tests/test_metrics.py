@@ -514,6 +514,23 @@ def test_a_metric_that_does_not_fit_its_target_is_found_before_the_first_step(rn
     assert net.optimizer.steps == 0
 
 
+def test_a_metric_that_raises_is_named_with_the_order_of_its_arguments(rng):
+    def likeness(y_pred, y_true):  # as PyTorch's are
+        return y_pred.softmax(1)
+
+    def alone(y_true):
+        return 0.0
+
+    x, y = rng.standard_normal((8, 3)), rng.standard_normal((8, 2))
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", "sgd")
+    order = r"; it is called with y_true \(8, 2\) and y_pred \(8, 2\), NumPy arrays, in this order"
+    for metric, kind, cause in ((likeness, ValueError, AttributeError), (alone, TypeError, TypeError)):
+        for run in (net.evaluate, functools.partial(net.fit, verbose=0)):
+            with pytest.raises(kind, match=rf"\[metrics\] .* from '{metric.__name__}', got {cause.__name__}: .*{order}") as raised:
+                run(x, y, metrics=[metric])
+            assert type(raised.value.__cause__) is cause
+
+
 def test_each_figure_has_a_name_of_its_own():
     """A metric never takes the place of another figure of the logs: it is an error before anything runs."""
     x, y = np.linspace(-1, 1, 24).reshape(8, 3), np.arange(8) % 3

@@ -211,10 +211,22 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
             check_takes_weights(name, metric)
         options = _by_half(metric, model.outputs[k]) | ({} if weight is None else {"sample_weight": weight})
         with data.within(name) if len(predictions) > 1 and built_in(metric) else nullcontext():
-            named[name] = metric(y, prediction, **options)
+            named[name] = _figure(name, metric, y, prediction, options)
         if not isinstance(named[name], (float, int)) and np.asarray(named[name]).dtype.kind not in "biuf":
             raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {named[name]!r}; return one")
     return named
+
+
+def _figure(name: str, metric: Metric, y: Array, prediction: Array, options: dict[str, Any]) -> Any:
+    try:
+        return metric(y, prediction, **options)
+    except Exception as error:
+        if built_in(metric):
+            raise
+        raise (TypeError if isinstance(error, TypeError) else ValueError)(
+            f"[metrics] expected a number or an array from {name!r}, got {type(error).__name__}: {error}; it is called with y_true "
+            f"{y.shape} and y_pred {prediction.shape}, NumPy arrays, in this order"
+        ) from error
 
 
 def _by_half(metric: Metric, output: Tensor) -> dict[str, Any]:
