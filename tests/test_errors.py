@@ -327,6 +327,26 @@ FREE = {
         ["[compile] expected compile(loss, optimizer, metrics=(), *, loss_weights=None), missing", "'optimizer'"],
     ),
     "Keras's verbose": (lambda: classifier().evaluate(X, Y, verbose=0), ["[evaluate] expected evaluate(x, y=None", "'verbose'"]),
+    "PyTorch's weight that stays": (
+        lambda: lm.Parameter((2, 2), requires_grad=False),
+        ["[Parameter] expected Parameter(value_or_shape", "did you mean 'trainable'?"],
+    ),
+    "a placeholder's type": (lambda: lm.placeholder((2,), type="int64"), ["[placeholder] expected placeholder(shape, dtype="]),
+    "NumPy's clip": (lambda: lm.clip(X, a_min=0, a_max=1), ["[clip] expected clip(x, low, high)", "did you mean 'low'?"]),
+    "Keras's model": (lambda: lm.Model(input=P, output=P), ["[Model] expected Model(inputs, outputs, *", "did you mean 'inputs'?"]),
+    "Keras's name of a net": (
+        lambda: lm.Sequential(name="a"),
+        ["[Sequential] expected Sequential(*layers, seed=None", "'name'; a network has no name"],
+    ),
+    "Keras's build": (
+        lambda: lm.Sequential(lm.Dense(1)).build(input_dim=3),
+        ["[build] expected build(input_shape=None, *, dtype=None)", "did you mean 'input_shape'?"],
+    ),
+    "load without a path": (lambda: lm.load(), ["[load] expected load(path), missing a required argument: 'path'"]),
+    "scikit-learn's accuracy": (
+        lambda: lm.metrics.accuracy(Y, Y, normalize=False),
+        ["[accuracy] expected accuracy(y_true, y_pred, sample_weight=None, *, threshold=0.0), got the argument 'normalize'"],
+    ),
     "grad of nothing": (lambda: lm.grad(P), ["[grad] expected grad(y, xs, seed=None), missing a required argument: 'xs'"]),
     "Keras's shape of an input": (lambda: lm.Input(shape=(4,)), ["[Input] expected Input(*shape", "lm.Input(8), lm.Input(28, 28)"]),
     "Keras's sizes of an Embedding": (

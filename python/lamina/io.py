@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as tensors_to_bytes
 
-from lamina import blueprint, checks, rebuild
+from lamina import blueprint, checks, names, rebuild
 from lamina.blueprint import dense
 from lamina.files import replace_file
 from lamina.layers import Layer
@@ -95,6 +95,7 @@ def save(
         )
 
 
+@names.explained
 def load(path: str | os.PathLike[str]) -> Model:
     """The network that `net.save(path)` wrote: equal predictions, bit for bit; compiled where its loss and optimizer were built in.
 

@@ -49,6 +49,7 @@ class Model:
     stop_training: bool = False  # a callback sets it: `fit` stops after the epoch
     history: History | None = None  # of the last fit
 
+    @names.explained
     def __init__(self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str | None = None):
         dtype = feed.type_name(dtype)
         self._start(seed, FLOATS[0] if dtype is None else dtype)
@@ -208,6 +209,7 @@ class Model:
     def __dir__(self) -> list[str]:
         return names.Elsewhere.left_out(self, super().__dir__())
 
+    @names.explained
     def summary(self) -> str:
         """A table of the layers: name, type, output shape, parameters; and the totals.
 
@@ -239,6 +241,7 @@ class Model:
 
     # ---- building ----
 
+    @names.explained
     def build(self, input_shape: Sequence[int] | None = None) -> Model:
         """Nothing to do: the graph was given. (A Sequential builds its own.)"""
         return self

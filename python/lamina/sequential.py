@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import feed
+from lamina import feed, names
 from lamina.feed import INPUT, OUTPUT
 from lamina.layers import Layer
 from lamina.layers.base import Attributes, remembered, unbuild
@@ -32,6 +32,7 @@ class Sequential(Model):
 
     _before: Attributes  # the layers' attributes from before the network was built
 
+    @names.explained
     def __init__(self, *layers: Any, seed: int | None = None, dtype: str | None = None):
         dtype = feed.type_name(dtype)
         if layers and isinstance(layers[0], Tensor):
@@ -54,6 +55,7 @@ class Sequential(Model):
         """The layers that were given, those of models among them included."""
         return list(_flat(self._stacked))
 
+    @names.explained
     def build(self, input_shape: Sequence[int] | None = None, *, dtype: str | None = None) -> Sequential:
         """Makes the parameters for inputs of this shape, which leaves the batch axis out: (4,), (28, 28), an int for (n,).
 

@@ -240,6 +240,7 @@ def dtype_name(dtype: Any) -> str:
 FREE = r"[^\W\d]\w{0,63}"  # the name of a free length: 2*B*T+1 is made of such
 
 
+@explained
 def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name: str | None = None) -> Tensor:
     """A value that is given when a program runs.
 
@@ -301,6 +302,7 @@ class Parameter(Tensor):
 
     __slots__ = ("variable",)
 
+    @explained
     def __init__(
         self, value_or_shape: Any, *, init: Any = None, name: str | None = None, trainable: bool = True, dtype: Any = None
     ) -> None:

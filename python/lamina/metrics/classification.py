@@ -9,10 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from lamina import checks
 from lamina.metrics.values import Array, Floats, Ints, is_column, nonempty, real, same_length, weights, whole
+from lamina.names import explained
 
 AVERAGES = ("binary", "macro", "micro", "weighted", "none")
 
 
+@explained
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *, threshold: float = 0.0) -> float:
     """The share of samples whose class is predicted right.
 
@@ -25,6 +27,7 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | No
     return float(np.average(c.true == c.pred, weights=c.weight))
 
 
+@explained
 def top_k(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *, k: int = 5) -> float:
     """The share of samples whose class is among the k largest predictions.
 
@@ -46,6 +49,7 @@ def top_k(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None 
     return float(np.average(rank < k, weights=weight))
 
 
+@explained
 def precision(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -67,6 +71,7 @@ def precision(
     return _average("precision", average, counts, counts.hits, counts.predicted)
 
 
+@explained
 def recall(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -86,6 +91,7 @@ def recall(
     return _average("recall", average, counts, counts.hits, counts.actual)
 
 
+@explained
 def f1(
     y_true: ArrayLike,
     y_pred: ArrayLike,
@@ -105,6 +111,7 @@ def f1(
     return _average("f1", average, counts, 2 * counts.hits, counts.predicted + counts.actual)
 
 
+@explained
 def confusion_matrix(
     y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *, threshold: float = 0.0
 ) -> Array:
@@ -122,6 +129,7 @@ def confusion_matrix(
     return matrix.astype(np.int64) if sample_weight is None else matrix
 
 
+@explained
 def plot_confusion(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Any = None, normalize: bool = False, ax: Any = None) -> Any:
     """Draws the confusion matrix by matplotlib (the extra `lamina[plot]`): true classes down, predicted ones across.
 
@@ -133,6 +141,7 @@ def plot_confusion(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Any = None, 
     return confusion(confusion_matrix(y_true, y_pred), labels, ax, normalize=normalize)
 
 
+@explained
 def roc_auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """The area under the ROC curve: how likely a sample of the class scores higher than one that is not of it.
 

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lamina.metrics.values import Array, Floats, check_weights, real, weights
+from lamina.names import explained
 
 
+@explained
 def mae(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """The mean absolute error: sum(w_i |y_i - p_i|) / sum(w_i), |.| averaged over the outputs of a sample.
 
@@ -18,6 +20,7 @@ def mae(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = 
     return _mean(np.abs(pred - true), weight)
 
 
+@explained
 def mse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """The mean squared error: sum(w_i (y_i - p_i)^2) / sum(w_i), the square averaged over the outputs of a sample.
 
@@ -28,6 +31,7 @@ def mse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = 
     return _mean(np.square(pred - true), weight)
 
 
+@explained
 def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """The share of the variance that the predictions explain.
 
