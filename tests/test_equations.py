@@ -23,6 +23,11 @@ FUNCTIONS = {
 TOKEN = re.compile(r"\s*(1ᵀ|\d*\.?\d+(?:e[+−-]?\d+)?|[A-Za-zσμ]+|[^\s])")
 
 
+def turned(value):
+    """Each matrix of a stack, as its rows follow the samples."""
+    return np.swapaxes(value, -1, -2) if np.ndim(value) > 2 else value.T
+
+
 class Unread(Exception):
     """Something that this reader does not know: a slope f′, a reshape."""
 
@@ -36,7 +41,7 @@ class Reader:
         for part in equation:
             if isinstance(part, Sym):
                 value = values[part._replace(transposed=False).plain]
-                self.tokens.append(value.T if part.transposed else value)
+                self.tokens.append(turned(value) if part.transposed else value)
             else:
                 self.tokens += TOKEN.findall(part)
         self.values, self.at = values, 0
@@ -107,7 +112,7 @@ class Reader:
         value = self.atom()
         while self.is_("²", "^", "ᵀ"):
             if self.is_("ᵀ") and self.take():
-                value = value.T
+                value = turned(value)
                 continue
             power = 2.0 if self.take() == "²" else self.atom()
             value = value ** (1.0 if isinstance(power, str) else power)
@@ -581,3 +586,15 @@ def test_what_is_repeated_along_an_axis_inside_is_said_in_an_expression_too():
         made = net.trace(x[..., :3], target_)
         read, unread = lines_that_are_true(made, net)
         assert set(lines) <= {*read, *(line for line, why in unread if "sum(" in line)}, (read, unread)
+
+
+@pytest.mark.parametrize("name", [n for n in lm.activations.FUNCTIONS if n not in ("linear", "softmax", "log_softmax")])
+def test_the_slopes_of_an_activation_twice_are_those_of_their_own_values(name):
+    """tanh(tanh(Z)): the first one's slope was written over the second one's value, which is another number."""
+    layers = lm.Dense(3, name), lm.Activation(name).named("again"), lm.Dense(2)
+    net = lm.Sequential(*layers, seed=0, dtype="float64").compile("mse", "sgd")
+    made = net.trace(data(), data()[:, :2])
+    read, _ = lines_that_are_true(made, net)
+    (first,), (second,) = ([line for line in map(str, made) if line.startswith(start)] for start in ("dZ₁ = ", "dA₁ = "))
+    assert "again" not in first and "Z₁" not in second.removeprefix("dA₁ = d_again")
+    assert name not in ("tanh", "sigmoid", "relu") or {first, second} <= {*read}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from lamina import _core as core
 from lamina.notation import Equation, Part, number, shape_text, text
+from lamina.tensor import placeholder
 from lamina.trace.graph import EFFECTS
 from lamina.trace.symbols import Symbols, flips
 
@@ -333,9 +334,14 @@ def slope(symbols: Symbols, node: core.Node, args: Sequence[Term]) -> Equation:
 def _in_and_out(symbols: Symbols, node: core.Node, name: str) -> tuple[Part | None, Part | None]:
     """(Z, A) of A = f(Z), whichever of the two the backward operation keeps; None for what has no name."""
     kept = symbols.graph.real(node.inputs[1])
-    for other in symbols.graph.nodes.values():
-        if other.op == name and kept in (other, symbols.graph.real(other.inputs[0])):
-            pair = (symbols.graph.real(other.inputs[0]), other)
-            z, a = (symbols.of.get(n.serial) for n in pair)
-            return z, a
-    return None, None
+    if kept.op != name or not _keeps_output(kept):
+        return symbols.of.get(kept.serial), None
+    return symbols.of.get(symbols.graph.real(kept.inputs[0]).serial), symbols.of.get(kept.serial)
+
+
+def _keeps_output(node: core.Node) -> bool:
+    """Whether an activation's gradient is made from its output: asked of the core, as in tanh(tanh(Z)) it could be either."""
+    x = placeholder((1,), node.dtype).node
+    y = core.make(node.op, [x], node.attrs)
+    (slope,) = core.grad(y, [x], placeholder((1,), node.dtype).node)
+    return slope is not None and slope.inputs[1].serial == y.serial
