@@ -598,3 +598,28 @@ def test_the_slopes_of_an_activation_twice_are_those_of_their_own_values(name):
     (first,), (second,) = ([line for line in map(str, made) if line.startswith(start)] for start in ("dZ₁ = ", "dA₁ = "))
     assert "again" not in first and "Z₁" not in second.removeprefix("dA₁ = d_again")
     assert name not in ("tanh", "sigmoid", "relu") or {first, second} <= {*read}
+
+
+def test_what_a_random_walk_through_nets_found():
+    """A number times −T was .3 −T; a vector repeated as a stack was written without that where it is turned, or divided first."""
+    a = lm.Input(4, 3)
+    x, y = np.random.default_rng(0).normal(size=(2, B, 4, 3))
+    z = lm.Dense(3)(a)
+    for output, target_, line in (
+        (a - 0.3 * z**2, y, "T₁ = .3 (−d_output)"),
+        (a - 2 * lm.tanh(z), y, "dZ₁ = 2 (−d_output) ⊙ (1 − T₁ ⊙ T₁)"),
+        (
+            lm.sum(lm.softmax(lm.tanh(lm.Dense(3)(a)), axis=1), axis=1),
+            y[:, 0],
+            "T₄ = T₂ ⊙ (broadcast(d_output, axis 2)ᵀ − T₃)",
+        ),
+        (
+            lm.sum(z - lm.mean(z, axis=1, keepdims=True), axis=2),
+            y[..., 0],
+            "dZ₁ = broadcast(d_output, axis 3) + broadcast(T₁ / 4, axis 2)",
+        ),
+    ):
+        net = lm.Model(a, output, seed=0).compile("mse", "sgd")
+        made = net.trace(x, target_)
+        lines_that_are_true(made, net)
+        assert line in [str(step) for step in made]

@@ -135,6 +135,10 @@ class Writing:
             if self._rows(inner):
                 term = self.term(inner)
                 return Term((*term.parts, "ᵀ"), ATOM, term.nodes)
+            term = self.operand(behind.inputs[0])
+            spread = self._spread(term, behind.inputs[0], behind)
+            if spread is not term:
+                return Term((*spread.parts, "ᵀ"), ATOM, spread.nodes)
         part = self.symbols.ref(node)
         return Term((part,), ATOM)
 
@@ -155,14 +159,29 @@ class Writing:
 
         (Of matrices it is a column, that of Z 1 for example, and goes without saying.)
         """
-        kept = operand = self.symbols.graph.real(operand)
-        while kept.op == "broadcast_to" and kept.serial not in self.symbols.of:
-            kept = self.symbols.graph.real(kept.inputs[0])
+        operand, kept = self.symbols.graph.real(operand), self._kept(operand)
         full = list(operand.shape if kept is not operand or core.op_kind(reader.op) != "elementwise" else reader.shape)
-        if len(full) < 3 or _is_number(term) or _inner(kept.shape) == _inner(self.symbols.behind(kept).shape):
+        if len(full) < 3 or _is_number(term) or not self._lacks_an_axis(kept):
             return term
         axes = _repeated(list(kept.shape), full)
         return Term(("broadcast(", *term.parts, f", {_axes(axes)})"), ATOM, term.nodes) if axes else term
+
+    def _kept(self, node: core.Node) -> core.Node:
+        """What is repeated to become the node."""
+        node = self.symbols.graph.real(node)
+        while node.op == "broadcast_to" and node.serial not in self.symbols.of:
+            node = self.symbols.graph.real(node.inputs[0])
+        return node
+
+    def _lacks_an_axis(self, node: core.Node) -> bool:
+        """Whether it is written without an axis of length 1 that it has behind others."""
+        seen = self.symbols.behind(node)
+        if _inner(node.shape) != _inner(seen.shape):
+            return True
+        if len(seen.shape) < 3 or core.op_kind(seen.op) != "elementwise" or not self.inside(seen):
+            return False
+        below = [self._kept(n) for n in seen.inputs]
+        return any(self._lacks_an_axis(n) and not _repeated(list(n.shape), list(seen.shape)) for n in below)
 
     def _written(self, node: core.Node, args: list[Term]) -> tuple[Equation, int]:
         op = node.op
@@ -201,7 +220,7 @@ class Writing:
         if node.op == "mul" and same:
             return (*a.within(ATOM), "²"), 3
         if node.op == "add" and same:
-            return ("2 ", *a.within(2)), 2
+            return ("2 ", *_behind_a_factor(a)), 2
         if node.op == "add" and _is_number(a):
             a, b = b, a
         if node.op == "mul":
@@ -209,7 +228,7 @@ class Writing:
             if any(small):
                 first = small[0] and (_is_number(a) or not _is_number(b))
                 scalar, other = (a, b) if first else (b, a)
-                return (*_factor(scalar), " ", *other.within(2)), 2
+                return (*_factor(scalar), " ", *_behind_a_factor(other)), 2
         if node.op == "div":
             whole = self._mean(node, a)
             if whole is not None:
@@ -252,6 +271,12 @@ class Writing:
 
 def _is_number(term: Term) -> bool:
     return not term.nodes and all(isinstance(p, str) for p in term.parts)
+
+
+def _behind_a_factor(term: Term) -> Equation:
+    """.3 (−T), which .3 −T is not."""
+    parts = term.within(2)
+    return ("(", *parts, ")") if str(parts[0]).startswith("−") else parts
 
 
 def _factor(term: Term) -> Equation:
