@@ -604,9 +604,14 @@ def test_what_a_random_walk_through_nets_found():
     """A number times −T was .3 −T; a vector repeated as a stack was written without that where it is turned, or divided first."""
     a = lm.Input(4, 3)
     x, y = np.random.default_rng(0).normal(size=(2, B, 4, 3))
-    z = lm.Dense(3)(a)
+    z, n = lm.Dense(3)(a), lm.LayerNorm()(a)
     for output, target_, line in (
         (a - 0.3 * z**2, y, "T₁ = .3 (−d_output)"),
+        (
+            lm.sum(n - lm.LayerNorm()(n), axis=2),
+            y[..., 0],
+            "dN₁ = broadcast(d_output, axis 3) + (dH₂ − mean dH₂ − H₂ ⊙ mean(dH₂ ⊙ H₂)) / s₂",
+        ),
         (a - 2 * lm.tanh(z), y, "dZ₁ = 2 (−d_output) ⊙ (1 − T₁ ⊙ T₁)"),
         (
             lm.sum(lm.softmax(lm.tanh(lm.Dense(3)(a)), axis=1), axis=1),

@@ -149,10 +149,14 @@ class Writing:
         return self._terms[node.serial]
 
     def _term(self, node: core.Node) -> Term:
-        args = [self._spread(self.operand(n), n, node) for n in node.inputs]
+        args = [self.read_by(node, n) for n in node.inputs]
         parts, rank = self._written(node, args)
         held = {n.serial: n for arg in args for n in arg.nodes}
         return Term(parts, rank, (*held.values(), node))
+
+    def read_by(self, reader: core.Node, node: core.Node) -> Term:
+        """How a node is written as an operand of `reader`."""
+        return self._spread(self.operand(node), node, reader)
 
     def _spread(self, term: Term, operand: core.Node, reader: core.Node) -> Term:
         """An operand that is repeated along an axis which it is written without, and which is not in front: this must be said.

@@ -32,7 +32,8 @@ class Norm:
     shape: core.Node  # H
     out: core.Node  # N
     layer: Any
-    line: Equation = ()  # right side of dx
+    past: core.Node | None = None  # what reaches x past the norm, and is added
+    line: Equation = ()  # right side of dx, but for that
     members: list[core.Node] = field(default_factory=list)  # the nodes that this line stands for, dx the last
 
 
@@ -120,9 +121,8 @@ def fold(symbols: Any, norm: Norm) -> bool:
     if others and not _only_added(graph, inside, next(iter(others.values())), result):
         return False
     d, h, s = (symbols.ref(n) for n in (flow, norm.shape, norm.spread))
-    first: Equation = (symbols.ref(next(iter(others.values()))), " + ") if others else ()
     line: tuple[Part, ...] = ("(", d, " − mean ", d, " − ", h, " ⊙ mean(", d, " ⊙ ", h, ")) / ", s)
-    norm.line, norm.members = (*first, *line), members
+    norm.past, norm.line, norm.members = next(iter(others.values()), None), line, members
     return True
 
 

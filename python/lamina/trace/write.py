@@ -102,7 +102,8 @@ class Writer:
             return self._dense(self.products[node.serial], node)
         if node.serial in self.norms:
             norm = self.norms[node.serial]
-            return self._add(section, (symbols.ref(node), " = ", *norm.line), norm.members, "norm gradient")
+            past = () if norm.past is None else (*self.writing.read_by(node, norm.past).parts, " + ")
+            return self._add(section, (symbols.ref(node), " = ", *past, *norm.line), norm.members, "norm gradient")
         if self.clip and node == self.clip[-1]:
             return self._add(section, (Sym("c"), " = ", *self._clip_line()), self.clip, "clipping")
         term = self.writing.term(node)
