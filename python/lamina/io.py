@@ -37,19 +37,8 @@ BEGINNINGS = {  # of files that people have weights in
     b"\x93NUMPY": "an array of np.save",
     **{bytes([0x80, protocol]): "a pickle" for protocol in range(2, 6)},
 }
-ENDINGS = (
-    ".h5",
-    ".hdf5",
-    ".keras",
-    ".pt",
-    ".pth",
-    ".onnx",
-    ".npz",
-    ".npy",
-    ".pkl",
-    ".pickle",
-    ".joblib",
-)  # of other kinds of files
+# Of other kinds of files.
+ENDINGS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".onnx", ".npz", ".npy", ".pkl", ".pickle", ".joblib")
 MOST_HEADER = 8 << 20  # bytes: some 100,000 operations; reading more takes seconds before anything can be said about it
 
 
@@ -86,9 +75,7 @@ def save(
     _check_header(f"save {path}", data)
     replace_file(path, data)
     ending = os.path.splitext(path)[1]
-    if (
-        ending.lower() in ENDINGS
-    ):  # a warning, and behind the writing: a network that was trained for hours is not lost for its name
+    if ending.lower() in ENDINGS:  # a warning, behind the writing: a network that was trained for hours is not lost for its name
         checks.warn(
             f"[save {path}] wrote safetensors, as always, which programs that read {ending} do not know; lm.load reads it by any "
             "name, but call it .safetensors"
