@@ -514,7 +514,9 @@ def test_a_metric_that_does_not_fit_its_target_is_found_before_the_first_step(rn
     assert net.optimizer.steps == 0
 
 
-def test_a_metric_that_raises_is_named_with_the_order_of_its_arguments(rng):
+def test_a_metric_that_raises_says_what_it_was_called_with(rng):
+    """Its exception is the user's own; the note stands below it, where Python has notes."""
+
     def likeness(y_pred, y_true):  # as PyTorch's are
         return y_pred.softmax(1)
 
@@ -523,12 +525,12 @@ def test_a_metric_that_raises_is_named_with_the_order_of_its_arguments(rng):
 
     x, y = rng.standard_normal((8, 3)), rng.standard_normal((8, 2))
     net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", "sgd")
-    order = r"; it is called with y_true \(8, 2\) and y_pred \(8, 2\), NumPy arrays, in this order"
-    for metric, kind, cause in ((likeness, ValueError, AttributeError), (alone, TypeError, TypeError)):
+    for metric, kind in ((likeness, AttributeError), (alone, TypeError)):
+        note = f"[metrics] {metric.__name__!r} was called with y_true (8, 2) and y_pred (8, 2), NumPy arrays, in this order"
         for run in (net.evaluate, functools.partial(net.fit, verbose=0)):
-            with pytest.raises(kind, match=rf"\[metrics\] .* from '{metric.__name__}', got {cause.__name__}: .*{order}") as raised:
+            with pytest.raises(kind) as raised:
                 run(x, y, metrics=[metric])
-            assert type(raised.value.__cause__) is cause
+            assert getattr(raised.value, "__notes__", [note]) == [note]
 
 
 def test_each_figure_has_a_name_of_its_own():

@@ -19,7 +19,7 @@ from lamina.metrics import Metric, built_in, of_elements
 from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
-from lamina.tensor import Tensor
+from lamina.tensor import Tensor, shown
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -221,12 +221,12 @@ def _figure(name: str, metric: Metric, y: Array, prediction: Array, options: dic
     try:
         return metric(y, prediction, **options)
     except Exception as error:
-        if built_in(metric):
-            raise
-        raise (TypeError if isinstance(error, TypeError) else ValueError)(
-            f"[metrics] expected a number or an array from {name!r}, got {type(error).__name__}: {error}; it is called with y_true "
-            f"{y.shape} and y_pred {prediction.shape}, NumPy arrays, in this order"
-        ) from error
+        if not built_in(metric) and hasattr(error, "add_note"):  # from Python 3.11 on; the exception stays the user's own
+            error.add_note(
+                f"[metrics] {name!r} was called with y_true {shown(y.shape)} and y_pred {shown(prediction.shape)}, NumPy arrays, "
+                "in this order"
+            )
+        raise
 
 
 def _by_half(metric: Metric, output: Tensor) -> dict[str, Any]:
