@@ -114,13 +114,13 @@ def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    bind = _binding(inspect.signature(init))
+    binding = functools.cache(lambda: _binding(inspect.signature(init)))  # once it is called: most classes never are
 
     @functools.wraps(init)
     def wrapper(self: Configured, *args: Any, **kwargs: Any) -> None:
         outermost = "_arguments" not in self.__dict__
         if outermost:
-            self.__dict__["_arguments"] = bind(self, args, kwargs)
+            self.__dict__["_arguments"] = binding()(self, args, kwargs)
         init(self, *args, **kwargs)
         if outermost:
             self._made()

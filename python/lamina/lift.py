@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -184,8 +183,7 @@ def _turned(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
 
 
 def _of_operands(count: int, turns: bool, build: _Build) -> Any:
-    signature = inspect.signature(build)
-    names = list(signature.parameters)[:count]
+    names = build.__code__.co_varnames[:count]
     where = build.__name__
     recall = _core.Recall(count, turns)
     look = recall.look
@@ -200,7 +198,7 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
                 return build(*args, **kwargs)
             return computed(args, kwargs)
         except TypeError:
-            check_call(where, signature, args, kwargs)
+            check_call(where, build, args, kwargs)
             raise
 
     def computed(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -221,7 +219,7 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
 
 
 def _of_a_list(build: _Build) -> Any:
-    where, signature = build.__name__, inspect.signature(build)
+    where = build.__name__
 
     @functools.wraps(build)
     def call(tensors: Iterable[Any], *rest: Any, **named: Any) -> Any:
@@ -236,7 +234,7 @@ def _of_a_list(build: _Build) -> Any:
             arrays = _weak(operands, where)
             return _computation(build, arrays, lambda inputs: build(inputs, *rest, **named), rest, sorted(named.items()))(arrays)
         except TypeError:
-            check_call(where, signature, (tensors, *rest), named)
+            check_call(where, build, (tensors, *rest), named)
             raise
 
     return call

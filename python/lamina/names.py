@@ -244,7 +244,6 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
 
     (It costs each call 0.1 us: `predict`, `train_step` and operations do without.)
     """
-    signature = inspect.signature(function)
     where = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
     @functools.wraps(function)
@@ -252,16 +251,20 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            check_call(where, signature, args, kwargs)
+            check_call(where, function, args, kwargs)
             raise
 
     return wrapper
 
 
 def check_call(
-    where: str, signature: inspect.Signature, args: Iterable[Any], kwargs: Mapping[str, Any], remedies: Mapping[str, str] = EMPTY
+    where: str, function: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any], remedies: Mapping[str, str] = EMPTY
 ) -> None:
-    """For a call that has failed: raises the error of `wrong_call` where it was because of the arguments' names or number."""
+    """For a call that has failed: raises the error of `wrong_call` where it was because of the arguments' names or number.
+
+    (Only here is the signature looked at: for all functions that an import decorates, it would be work for nothing.)
+    """
+    signature = inspect.signature(function)
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:

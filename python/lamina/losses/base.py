@@ -22,7 +22,6 @@ ROWS = 1 << 16  # rows that a check of values looks at at once, so that a target
 
 def _explained(call: Callable[..., Any]) -> Callable[..., Any]:
     """As `names.explained`: losses.huber is a loss, and not its class, so that huber(delta=2) calls it."""
-    signature = inspect.signature(call)
 
     @functools.wraps(call)
     def wrapper(self: Loss, *args: Any, **kwargs: Any) -> Any:
@@ -31,7 +30,7 @@ def _explained(call: Callable[..., Any]) -> Callable[..., Any]:
         except TypeError:
             made = f"a loss with options is made by its class: lm.losses.{type(self).__name__}"
             options = {name: f"{made}({name}=...)" for name in inspect.signature(type(self)).parameters}
-            names.check_call(repr(self), signature, (self, *args), kwargs, options)
+            names.check_call(repr(self), call, (self, *args), kwargs, options)
             raise
 
     return wrapper
