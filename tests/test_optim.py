@@ -673,3 +673,19 @@ def test_a_gradient_that_reads_its_own_parameter_elsewhere_sees_the_values_from_
     effects = optimizer.effects([w], [lm.grad(value, w)])
     lm._core.Program([], [value.node], [e.node for e in effects], True).run([])
     np.testing.assert_allclose(w.value, before - 0.1 * gradient(before), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_is_left_of_a_gradient_that_has_ended_becomes_zero(threads, count):
+    """Moments decay below 1.2e-38, where numbers are exact but slow, and where rounding would keep them for ever."""
+    threads(count)
+    net = lm.Sequential(lm.Dense(512, "relu"), lm.Dense(8), seed=0)
+    net.compile(loss="mse", optimizer=optim.Adam(1e-3, betas=(0.8, 0.8)))
+    x, y = np.ones((64, 256), "float32"), np.ones((64, 8), "float32")
+    net.train_step(x, y)
+    moments = [net.optimizer.state[f"dense_1.weight.{slot}"] for slot in ("exp_avg", "exp_avg_sq")]
+    assert all(m.value.any() for m in moments)
+    for _ in range(450):  # .8^450 = 2e-44
+        net.train_step(0 * x, y)
+    assert not any(m.value.any() for m in moments)
+    assert np.float32(1e-38) / np.float32(10) > 0, "what follows a step has its subnormal numbers"

@@ -69,7 +69,7 @@ void multiply(const GemmArgs& g) {
     } else if (plain) {
       run_plain(p, g, panels);
     } else {
-      for (ptrdiff_t block = 0; block < parts_of(g.m, kBlockRows<T>); ++block) {
+      for (ptrdiff_t block = 0; block < parts_of(g.m, block_rows<T>(g)); ++block) {
         const ptrdiff_t row = block_start<T>(g, block), rows = block_start<T>(g, block + 1) - row;
         if (rows > 0) Block<T>(p, g, panels, row, rows, i + 1 == pieces).run();
       }

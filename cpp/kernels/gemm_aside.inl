@@ -44,6 +44,7 @@ struct Aside {
   ptrdiff_t from_row = 0;
   T* to = nullptr;
   ptrdiff_t copies = 0, strips = 0;
+  ptrdiff_t copied_every = 1, resting = 0;  // a row every so many steps; those until the next one
 
   int left = 0;                      // of what finished() wants, one row of a strip every `every` steps
   ptrdiff_t every = 1, waiting = 0;  // steps until the next one
@@ -55,7 +56,8 @@ struct Aside {
 
   template <int kPanels, int kVectors>
   LAMINA_INLINE void step(ptrdiff_t k) {
-    if (copies > 0) {
+    if (copies > 0 && --resting < 0) {
+      resting = copied_every - 1;
       ask_for_strip(from + kCopiedAhead * from_row);
 #pragma GCC unroll 8
       for (int p = 0; p < kPanels; ++p)

@@ -10,22 +10,28 @@ constexpr bool kWide = kTileVectors * kVectorBytes >= kStripBytes;  // a panel i
 
 // A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within an L1 of 32 KB for the narrow tiles
 // (a quarter to three quarters of it were 1 to 2 % slower: C is read and written once a piece), in L2 for the others, which do 24
-// multiply-adds for each 4 loads of B.
+// multiply-adds for each 4 loads of B. Twice as much of it pays where C is too large to be near (2 to 4 % on 2,048 by 2,048).
+constexpr ptrdiff_t kManyRows = 1024;
 constexpr ptrdiff_t kPanelBytes = kWide ? 256 << 10 : kRegisters == 32 ? 128 << 10 : 32 << 10;
 constexpr ptrdiff_t kPiece = kPanelBytes / (kTileVectors * kVectorBytes);
 
-// Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3, of which others want their share.
-constexpr ptrdiff_t kBlockBytes = 4 << 20;
+// Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3, of which others want their share: all of B is
+// copied again for each block of rows. In f64, 2,048 by 2,048, one block is 3 to 7 % faster than four on Emerald Rapids, 3 % slower on
+// Zen 4 (L3 of 32 MB), and where it is to be packed 14 % slower there.
+constexpr ptrdiff_t kPackedBytes = 4 << 20;
 template <class T>
-constexpr ptrdiff_t kBlockRows = kWide ? kBlockBytes / (kPiece * ptrdiff_t(sizeof(T))) : 256;
+constexpr ptrdiff_t kPackedRows = kWide ? kPackedBytes / (kPiece * ptrdiff_t(sizeof(T))) : 256;
+constexpr ptrdiff_t kBlockRows = kWide ? 2048 : 256;
 
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
-// Dense copies of panels pay from about five row tiles on (measured with 6x2 tiles: 91 % of the ceiling instead of 80; at strides
-// under 1 KB they cost 5 %). The wide tiles have four lines of each row, and reached 98 % without at strides up to 2 KB. Where rows do
-// not begin with a line, a vector costs two: 1 % where B is larger than L2.
+// Dense copies of panels pay from about five row tiles on. Measured: with 6x2 tiles 91 % of the ceiling instead of 80, but 5 % less at
+// strides under 1 KB; with the wide tiles, which have four lines of each row and copy meanwhile, nothing on Zen 4 up to 2 KB, on
+// Emerald Rapids 9 % at 2 KB. From 1 KB on they pay there where rows lie on small pages, as an array's from outside do (256 x 256 x 256:
+// 13 to 24 %), or come from beyond L2 (11 %). Where rows do not begin with a line, a vector costs two: 1 % where B is larger than L2.
 constexpr ptrdiff_t kPackRows = 32;
-constexpr ptrdiff_t kPackStride = kRegisters == 32 ? 4096 : 1024;
-constexpr ptrdiff_t kTornBytes = 1 << 20;
+constexpr ptrdiff_t kPackStride = kRegisters == 32 ? 2048 : 1024;
+constexpr ptrdiff_t kPackFarStride = 1024;
+constexpr ptrdiff_t kLargeB = 1 << 20;
 
 // A block of C that is not near any more when the next piece of k comes to it, or whose lines have to be fetched to be written.
 constexpr ptrdiff_t kFarC = 512 << 10;
@@ -56,14 +62,15 @@ bool is_far_b(const GemmArgs& g) {
 
 template <class T>
 ptrdiff_t piece_of(const GemmArgs& g) {
-  return is_far_b<T>(g) ? kPiece / kFarStrips : kPiece;
+  return is_far_b<T>(g) ? kPiece / kFarStrips : kWide && g.m >= kManyRows ? 2 * kPiece : kPiece;
 }
 
 template <class T>
 bool packs_b(const GemmArgs& g) {
   if (g.b_col != 1 || is_far_b<T>(g)) return true;
-  const bool torn = bytes_of<T>(g.b_row) % kLineBytes != 0 && bytes_of<T>(g.k * g.n) >= kTornBytes;
-  return g.m >= kPackRows && (bytes_of<T>(g.b_row) >= kPackStride || torn);
+  const ptrdiff_t apart = bytes_of<T>(g.b_row);
+  const bool large = bytes_of<T>(g.k * g.n) >= kLargeB, torn = large && apart % kLineBytes != 0;
+  return g.m >= kPackRows && (torn || apart >= (large || !g.finished ? kPackFarStride : kPackStride));
 }
 
 template <class T>
@@ -79,20 +86,25 @@ template <class T>
 bool packs_a(const GemmArgs& g) {
   if (g.m < 2 * kTileRows || g.k == 1) return false;
   const ptrdiff_t apart = bytes_of<T>(g.a_row == 1 ? g.a_col : g.a_row);
-  if (kWide) return g.a_row == 1 && apart >= 4096 && g.n >= kStripCols<T>;
+  if (kWide) return g.a_row == 1 && (apart >= 4096 ? g.n >= kStripCols<T> : apart >= 2048 && g.n >= 4 * kStripCols<T>);
   if (g.a_row == 1) return (apart >= 2048 && g.n >= 64) || (apart >= 512 && g.n >= 128 && g.k >= 128);
   return g.a_col == 1 && apart >= 4096 && g.n >= 512;
 }
 
 template <class T>
+ptrdiff_t block_rows(const GemmArgs& g) {
+  return packs_a<T>(g) ? kPackedRows<T> : kBlockRows;
+}
+
+template <class T>
 bool is_far_c(const GemmArgs& g) {
-  return !g.in_parts && bytes_of<T>(least(g.m, kBlockRows<T>) * g.n) >= kFarC;
+  return !g.in_parts && bytes_of<T>(least(g.m, block_rows<T>(g)) * g.n) >= kFarC;
 }
 
 // Whether nothing is to be done but to multiply.
 template <class T>
 bool is_plain(const GemmArgs& g) {
-  return g.m <= kBlockRows<T> && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
+  return g.m <= kBlockRows && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
 }
 
 // Strips of a group: one, where nothing is handed out.
@@ -135,14 +147,15 @@ ptrdiff_t part(const GemmArgs& g) {
 // Where blocks of rows begin.
 template <class T>
 ptrdiff_t block_start(const GemmArgs& g, ptrdiff_t i) {
-  if (g.m <= kBlockRows<T>) return i == 0 ? 0 : g.m;
-  const ptrdiff_t row = g.m * i / parts_of(g.m, kBlockRows<T>);
+  const ptrdiff_t most = block_rows<T>(g);
+  if (g.m <= most) return i == 0 ? 0 : g.m;
+  const ptrdiff_t row = g.m * i / parts_of(g.m, most);
   return g.finished ? least(parts_of(row, g.grain) * g.grain, g.m) : row;
 }
 
 template <class T>
 ptrdiff_t room_of_a(const GemmArgs& g) {
-  const ptrdiff_t rows = kBlockRows<T> + (g.finished ? g.grain - 1 : 0);
+  const ptrdiff_t rows = kPackedRows<T> + (g.finished ? g.grain - 1 : 0);
   return parts_of(least(g.m, rows) * least(g.k, piece_of<T>(g)), kLanes<T>) * kLanes<T>;
 }
 

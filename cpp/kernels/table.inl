@@ -85,7 +85,7 @@ struct RuleTable<List<Rs...>> {
 
 template <class T>
 constexpr GemmKernel gemm_kernel() {
-  return {kTileRows,   kTileVectors * kLanes<T>, kPiece, kBlockRows<T>, block<T>, room<T>, part<T>, packs_a<T>, narrow<T>,
+  return {kTileRows,   kTileVectors * kLanes<T>, kPiece, kPackedRows<T>, block<T>, room<T>, part<T>, packs_a<T>, narrow<T>,
           transpose<T>};
 }
 

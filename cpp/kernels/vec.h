@@ -94,6 +94,8 @@ constexpr typename Shape<T>::Uint kSignBit = typename Shape<T>::Uint(1) << (8 * 
 
 template <class T>
 constexpr T kInfinity = T(__builtin_inf());
+template <class T>
+constexpr T kLargest = sizeof(T) == 4 ? T(__FLT_MAX__) : T(__DBL_MAX__);
 
 template <class T>
 LAMINA_INLINE Vec<T> abs(Vec<T> x) {

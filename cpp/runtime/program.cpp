@@ -6,6 +6,7 @@
 #include <exception>
 #include <set>
 
+#include "base/subnormals.h"
 #include "base/threads.h"
 #include "kernels/dispatch.h"
 #include "runtime/steps.h"
@@ -104,7 +105,7 @@ bool names_no_symbol(const Node* node) {
 }  // namespace
 
 Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options)
-    : inputs_(std::move(inputs)) {
+    : inputs_(std::move(inputs)), trains_(options.training || !effects.empty()) {
   for (const auto& input : inputs_)
     check<TypeError>(input->is("input"), "[function] an input must be a placeholder, got the result of ", input->op->name);
   graph::Roots roots = graph::resolve_modes({std::move(outputs), std::move(effects)}, options.training);
@@ -250,6 +251,7 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
     explicit Running(bool& f) : flag(f) { flag = true; }
     ~Running() { flag = false; }
   } running(running_);
+  const Subnormals state(subnormals());
   for (size_t i = 0; i < buffers_.size(); ++i) {
     if (buffers_[i].kind == Buffer::input) bases_[i] = const_cast<char*>(static_cast<const char*>(inputs[buffers_[i].index]));
     if (buffers_[i].kind == Buffer::output) bases_[i] = static_cast<char*>(outputs[buffers_[i].index]);
@@ -289,6 +291,7 @@ void Program::run_stage(const Stage& stage, const Run& run, int threads) const {
     return stage.single->finish(run);
   }
   const auto task = [&](ptrdiff_t first, ptrdiff_t last, int worker) {
+    const Subnormals state(subnormals());
     run_tasks(stage, first, last, [&](size_t i, int64_t begin, int64_t end) { steps_[i]->run(run, begin, end, worker); });
   };
   parallel_for(static_cast<ptrdiff_t>(stage.size()), stage.parallel ? threads : 1, task);
@@ -301,6 +304,7 @@ void Program::run_timed(const Stage& stage, const Run& run, int threads, double*
   std::vector<double> spent(n * static_cast<size_t>(threads), 0.0);
   const auto start = Clock::now();
   const auto task = [&](ptrdiff_t first, ptrdiff_t last, int worker) {
+    const Subnormals state(subnormals());
     run_tasks(stage, first, last, [&](size_t i, int64_t begin, int64_t end) {
       const auto now = Clock::now();
       steps_[i]->run(run, begin, end, worker);

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/subnormals.h"
 #include "base/threads.h"
 #include "runtime/lower.h"
 #include "runtime/pace.h"
@@ -94,9 +95,11 @@ class Program {
   void plan_arena();
   void set_bases();
   void run_settled();
+  Subnormals::Are subnormals() const { return trains_ ? Subnormals::Are::zero : Subnormals::Are::exact; }
 
   graph::Tensors keep_alive_;  // the graph that the steps point into
   graph::Tensors inputs_, outputs_;
+  bool trains_ = false;           // whether it is a step of training: what is too small for a number is zero there
   std::vector<StepPtr> settled_;  // steps that depend on constants and sizes alone: they run when the program is bound
   std::unordered_set<const graph::Node*> fixed_;  // nodes that no free size touches: those of settled steps are made once
   bool has_settled_ = false;

@@ -1,4 +1,5 @@
 // A node that the host language computes: one unit, on the caller's thread.
+#include "base/subnormals.h"
 #include "graph/host.h"
 #include "runtime/steps.h"
 
@@ -27,6 +28,7 @@ class HostStep final : public Step {
   void run(const Run& run, int64_t, int64_t, int) const override {
     std::vector<graph::HostArray> arrays;
     for (const Strided& s : from_) arrays.push_back(array(run, s));
+    const Subnormals as_there(Subnormals::Are::exact);
     graph::host().compute(name, options_, arrays, array(run, to_));
   }
 

@@ -112,6 +112,13 @@ WIDE_INLINE F scalef_ps(F x, F n) {
     return n[i] != n[i] ? n[i] : float(std::ldexp(double(x[i]), int(std::fmin(std::fmax(floor, -500.0), 500.0))));
   });
 }
+// As bad as they may be.
+WIDE_INLINE F rsqrt14_ps(F x) {
+  return by_lane<F>([&](int i) { return float((1 + std::ldexp(i % 2 ? 1.0 : -1.0, -14)) / std::sqrt(double(x[i]))); });
+}
+WIDE_INLINE F rcp14_ps(F x) {
+  return by_lane<F>([&](int i) { return float((1 + std::ldexp(i % 2 ? 1.0 : -1.0, -14)) / double(x[i])); });
+}
 template <class V>
 WIDE_INLINE V exponents(V x) {
   return by_lane<V>([&](int i) { return std::logb(x[i]); });
@@ -162,6 +169,8 @@ WIDE_INLINE D getmant_pd(D x, int, int) { return mantissas(x); }
 #define _mm512_permutexvar_ps wide_lanes::permutexvar_ps
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps wide_lanes::scalef_ps
+#define _mm512_rsqrt14_ps wide_lanes::rsqrt14_ps
+#define _mm512_rcp14_ps wide_lanes::rcp14_ps
 #undef _mm512_getexp_ps
 #define _mm512_getexp_ps wide_lanes::getexp_ps
 #undef _mm512_getexp_pd
