@@ -6,7 +6,8 @@
 
 namespace lamina {
 
-// A thread's state while this lives; then what it was before.
+// A thread's state while this lives; then what it was before. Threads of the pool and their callers agree on it, so that no bit depends
+// on who does what.
 class Subnormals {
  public:
   enum class Are { exact, zero };

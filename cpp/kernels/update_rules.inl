@@ -25,8 +25,8 @@ LAMINA_INLINE V sign_of(V x) {
   return where(x > 0.0, V(1.0), where(x < 0.0, V(-1.0), x));
 }
 
-// a / (c sqrt(v) + e). A root and a division take 22 cycles a vector on Intel's cores, more than the rest of Adam, and nothing else
-// can begin meanwhile; by estimates and one step of Newton's each, off by less than 2 units in the last place, they take 8.
+// a / (c sqrt(v) + e). With a root and a division it takes 7.5 ns a vector of 64 bytes on Emerald Rapids, longer than the rest of Adam;
+// by estimates and one step of Newton's each, off by less than 2 units in the last place, 3.2.
 template <class V>
 LAMINA_INLINE V over_root(V a, V v, V c, V e) {
   using T = typename V::Number;
