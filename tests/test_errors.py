@@ -311,6 +311,11 @@ FREE = {
     "PyTorch's dim": (lambda: lm.sum(X, dim=1), ["[sum] expected sum(x, axis=None, keepdims=False)", "did you mean 'axis'?"]),
     "PyTorch's dim, of a tensor": (lambda: lm.softmax(P, dim=1), ["expected softmax(x, axis=-1)", "did you mean 'axis'?"]),
     "PyTorch's keepdim": (lambda: lm.mean(X, 0, keepdim=True), ["[mean] expected mean(x, ", "did you mean 'keepdims'?"]),
+    "arrays one by one": (
+        lambda: lm.concatenate(X, X),
+        ["[concatenate] expected all tensors in one list", "write concatenate([a, b])"],
+    ),
+    "tensors one by one": (lambda: lm.stack(lm.Input(3), lm.Input(3)), ["[stack] expected all tensors in one list"]),
     "PyTorch's dim of a list": (lambda: lm.concatenate([X, X], dim=1), ["expected concatenate(tensors, axis=0)", "mean 'axis'?"]),
     "an operand too few": (lambda: lm.add(X), ["[add] expected add(a, b), missing a required argument: 'b'"]),
     "an operand too many": (lambda: lm.add(X, X, X), ["[add] expected add(a, b), got too many positional arguments"]),

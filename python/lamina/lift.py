@@ -225,6 +225,8 @@ def _of_a_list(build: _Build) -> Any:
     def call(tensors: Iterable[Any], *rest: Any, **named: Any) -> Any:
         if not isinstance(tensors, Iterable):
             raise TypeError(f"[{where}] expected several tensors or arrays, got {tensors!r:.60}; pass a list of them")
+        if any(isinstance(option, (Tensor, np.ndarray, list)) for option in rest):
+            raise TypeError(f"[{where}] expected all tensors in one list, got them one by one; write {where}([a, b])")
         operands = list(tensors)
         try:
             if any(isinstance(v, Tensor) for v in operands):
