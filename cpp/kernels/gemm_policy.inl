@@ -29,8 +29,8 @@ constexpr ptrdiff_t kBlockRows = kWide ? 2048 : 256;
 // Emerald Rapids 9 % at 2 KB. From 1 KB on they pay there where rows lie on small pages, as an array's from outside do (256 x 256 x 256:
 // 13 to 24 %), or come from beyond L2 (11 %). Where rows do not begin with a line, a vector costs two: 1 % where B is larger than L2.
 constexpr ptrdiff_t kPackRows = 32;
-constexpr ptrdiff_t kPackStride = kRegisters == 32 ? 2048 : 1024;
-constexpr ptrdiff_t kPackFarStride = 1024;
+constexpr ptrdiff_t kPackStride = kWide ? 2048 : kRegisters == 32 ? 4096 : 1024;
+constexpr ptrdiff_t kPackFarStride = kWide ? 1024 : kPackStride;
 constexpr ptrdiff_t kLargeB = 1 << 20;
 
 // A block of C that is not near any more when the next piece of k comes to it, or whose lines have to be fetched to be written.

@@ -26,7 +26,7 @@ LAMINA_INLINE V sign_of(V x) {
 }
 
 // a / (c sqrt(v) + e). With a root and a division it takes 7.5 ns a vector of 64 bytes on Emerald Rapids, longer than the rest of Adam;
-// by estimates and one step of Newton's each, off by less than 2 units in the last place, 3.2.
+// by estimates and one step of Newton's each 3.2, and is off by 2.3 units in the last place at most (of 32 million tried).
 template <class V>
 LAMINA_INLINE V over_root(V a, V v, V c, V e) {
   using T = typename V::Number;
