@@ -106,6 +106,10 @@ WIDE_INLINE F permutexvar_ps(__m512i index, F x) {
   const auto i = __builtin_bit_cast(Words, index);
   return by_lane<F>([&](int lane) { return x[i.word[lane] & 15]; });
 }
+WIDE_INLINE F permutex2var_ps(F low, __m512i index, F high) {
+  const auto i = __builtin_bit_cast(Words, index);
+  return by_lane<F>([&](int lane) { return (i.word[lane] & 16 ? high : low)[i.word[lane] & 15]; });
+}
 WIDE_INLINE F scalef_ps(F x, F n) {
   return by_lane<F>([&](int i) {
     const double floor = std::floor(double(n[i]));
@@ -167,6 +171,7 @@ WIDE_INLINE D getmant_pd(D x, int, int) { return mantissas(x); }
 #define _mm512_movepi32_mask wide_lanes::movepi32_mask
 #define _mm512_load_ps wide_lanes::load_ps
 #define _mm512_permutexvar_ps wide_lanes::permutexvar_ps
+#define _mm512_permutex2var_ps wide_lanes::permutex2var_ps
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps wide_lanes::scalef_ps
 #define _mm512_rsqrt14_ps wide_lanes::rsqrt14_ps
