@@ -307,6 +307,11 @@ FREE = {
         ["[Huber()] expected Huber()(pred, target, weight=None), got the argument 'delta'", "lm.losses.Huber(delta=...)"],
     ),
     "PyTorch's reduction": (lambda: lm.losses.mse(reduction="sum"), ["'reduction'; a loss is the mean over what counts"]),
+    "a loss that is called to be made": (
+        lambda: lm.losses.mse(),
+        ["[MSE()] expected predictions and targets, got a call of nothing"],
+    ),
+    "a network of nothing": (lambda: lm.Sequential(lm.Dense(1))(), ["[Sequential] expected an input, got none", "net(x)"]),
     "a loss without a target": (lambda: lm.losses.mse(X), ["[MSE()] expected MSE()(pred, target", "required argument: 'target'"]),
     "PyTorch's dim": (lambda: lm.sum(X, dim=1), ["[sum] expected sum(x, axis=None, keepdims=False)", "did you mean 'axis'?"]),
     "PyTorch's dim, of a tensor": (lambda: lm.softmax(P, dim=1), ["expected softmax(x, axis=-1)", "did you mean 'axis'?"]),

@@ -294,6 +294,7 @@ def test_signs_are_the_classes_of_one_column():
     for name in ("accuracy", "precision", "recall", "f1", "roc_auc", "confusion_matrix"):
         metric = metrics.get(name)
         assert np.array_equal(metric(signs, x), metric(bits, x))
+        assert np.array_equal(metric(signs, signs[::-1]), metric(bits, bits[::-1]))
     net = lm.Sequential(lm.Dense(1), seed=0).compile("hinge", "sgd", metrics=["accuracy"])
     assert 0 <= net.fit(x, signs, verbose=0).history["accuracy"][0] <= 1
     with pytest.raises(ValueError, match="expected classes 0..1 in y_true"):

@@ -302,6 +302,8 @@ class Model:
     def __call__(self, *inputs: Any) -> Any:
         """Given tensors, builds the network's math on them, with the same parameters; given arrays, predicts."""
         flat = feed.flat(inputs)
+        if not flat:
+            raise TypeError(f"[{type(self).__name__}] expected an input, got none; call it with arrays or tensors: net(x)")
         if not any(isinstance(value, Tensor) for value in flat):
             return self.predict(inputs[0] if len(inputs) == 1 else inputs)
         if not all(isinstance(value, Tensor) for value in flat):

@@ -28,6 +28,10 @@ def _explained(call: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return call(self, *args, **kwargs)
         except TypeError:
+            if not args and not kwargs:
+                raise TypeError(
+                    f"[{self!r}] expected predictions and targets, got a call of nothing; {self!r} is the loss already"
+                ) from None
             made = f"a loss with options is made by its class: lm.losses.{type(self).__name__}"
             options = {name: f"{made}({name}=...)" for name in inspect.signature(type(self)).parameters}
             names.check_call(repr(self), call, (self, *args), kwargs, options)

@@ -197,6 +197,8 @@ def _given_classes(where: str, y_true: ArrayLike, pred: Array, sample_weight: Ar
     truth = np.asarray(y_true)
     true = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else whole(where, "y_true", truth.reshape(-1))
     same_length(where, true.size, pred.size)
+    if _are_signs(true) and _are_signs(pred):
+        true, pred = _of_signs(true), _of_signs(pred)
     for name, classes in (("y_true", true), ("y_pred", pred)):
         if classes.min() < 0:
             raise ValueError(f"[{where}] expected classes 0, 1, ... in {name}, got {classes.min()}; number the classes from 0")
@@ -226,8 +228,8 @@ def _true_classes(where: str, y_true: ArrayLike, scores: Floats, classes: int) -
     if columns == 1 and ((flat > 0) & (flat < 1)).any():
         return _from_probabilities(where, flat)
     labels = whole(where, "y_true", flat)
-    if columns == 1 and (abs(labels) == 1).all():
-        labels = (labels > 0).astype(np.int64)  # the signs that a hinge loss takes
+    if columns == 1 and _are_signs(labels):
+        labels = _of_signs(labels)
     if labels.min() < 0 or labels.max() >= classes:
         outside = int(np.argmax((labels < 0) | (labels >= classes)))
         raise ValueError(
@@ -235,6 +237,15 @@ def _true_classes(where: str, y_true: ArrayLike, scores: Floats, classes: int) -
             f"got {labels[outside]} in sample {outside}; number the classes from 0, or widen the last layer"
         )
     return labels
+
+
+def _are_signs(labels: Ints) -> bool:
+    """Whether two classes are numbered as a hinge loss takes them, -1 and 1; ones alone may be either's."""
+    return bool((abs(labels) == 1).all())
+
+
+def _of_signs(labels: Ints) -> Ints:
+    return (labels > 0).astype(np.int64)
 
 
 def _from_probabilities(where: str, flat: Floats) -> Ints:
