@@ -64,6 +64,7 @@ typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 //   scaled(x, n)              x 2^floor(n), rounded once
 //   exponent(x), mantissa(x)  of |x| = m 2^e with m in [3/4, 3/2): e, less by one where m < 1; m, NaN for negative x. Subnormals are
 //                             numbers like others; 0, infinity and NaN have exponents -infinity, infinity and NaN.
+//   four_groups(a, b, c, d)   16 bytes each, one behind the other
 //   near_root(x)              1 / sqrt(x), and near_inverse(x), 1 / x, off by at most 2^-14; of an F32
 // and kRegisters, how many vector registers there are; kFused, whether fused() rounds once.
 
@@ -102,6 +103,12 @@ LAMINA_INLINE F64 exponent(F64 x) { return _mm512_getexp_pd(x); }
 LAMINA_INLINE F32 mantissa(F32 x) { return _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
 LAMINA_INLINE F64 mantissa(F64 x) { return _mm512_getmant_pd(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
 LAMINA_INLINE F32 scaled(F32 x, F32 n) { return _mm512_scalef_ps(x, n); }
+// Each group takes a load and half a cycle of any adder, where four shuffles of whole rows take a cycle each of one.
+template <class Group>
+LAMINA_INLINE F32 four_groups(Group a, Group b, Group c, Group d) {
+  const F32 ab = _mm512_mask_broadcast_f32x4(_mm512_castps128_ps512(__m128(a)), 0x00F0, __m128(b));
+  return _mm512_mask_broadcast_f32x4(_mm512_mask_broadcast_f32x4(ab, 0x0F00, __m128(c)), 0xF000, __m128(d));
+}
 LAMINA_INLINE F32 near_root(F32 x) { return _mm512_rsqrt14_ps(x); }
 LAMINA_INLINE F32 near_inverse(F32 x) { return _mm512_rcp14_ps(x); }
 LAMINA_INLINE F32 chosen(const float (&table)[16], U32 i) { return _mm512_permutexvar_ps(__m512i(i), _mm512_load_ps(table)); }

@@ -78,6 +78,13 @@ WIDE_INLINE __m256 castps512_ps256(F x) { return __builtin_bit_cast(HalvesF, x).
 WIDE_INLINE __m256 extractf32x8_ps(F x, int) { return __builtin_bit_cast(HalvesF, x).high; }
 WIDE_INLINE F castps256_ps512(__m256 x) { return __builtin_bit_cast(F, (HalvesF{x, x})); }
 WIDE_INLINE F insertf32x8(F x, __m256 high, int) { return __builtin_bit_cast(F, (HalvesF{castps512_ps256(x), high})); }
+WIDE_INLINE F castps128_ps512(__m128 x) { return castps256_ps512(_mm256_castps128_ps256(x)); }
+WIDE_INLINE F mask_broadcast_f32x4(F old, unsigned mask, __m128 x) {
+  F v = old;
+  for (int i = 0; i < 16; ++i)
+    if (mask >> i & 1) v[i] = x[i % 4];
+  return v;
+}
 WIDE_INLINE D cvtps_pd(__m256 x) {
   return __builtin_bit_cast(D, (HalvesD{_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))}));
 }
@@ -166,6 +173,8 @@ WIDE_INLINE D getmant_pd(D x, int, int) { return mantissas(x); }
 #define _mm512_castps256_ps512 wide_lanes::castps256_ps512
 #undef _mm512_insertf32x8
 #define _mm512_insertf32x8 wide_lanes::insertf32x8
+#define _mm512_castps128_ps512 wide_lanes::castps128_ps512
+#define _mm512_mask_broadcast_f32x4 wide_lanes::mask_broadcast_f32x4
 #define _mm512_cvtps_pd wide_lanes::cvtps_pd
 #define _mm512_cvtpd_ps wide_lanes::cvtpd_ps
 #define _mm512_movepi32_mask wide_lanes::movepi32_mask
