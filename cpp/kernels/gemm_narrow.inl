@@ -8,11 +8,11 @@ LAMINA_KERNELS_BEGIN
 
 constexpr int kNarrowRows = 2;
 constexpr int kNarrowCols = 3;
+constexpr int kTallRows = kRegisters == 32 ? 8 : 4;  // of a single column
 
-// Two lane-wise sums for each of kRows x kCols elements: 12 independent chains at most.
+// The products of kRows x kCols elements, lane by lane in two sums each: 12 independent chains at most.
 template <class T, int kRows, int kCols>
-[[gnu::noinline]] void dot_tile(const Product<T>& product) {
-  const Product<T> p = product;
+LAMINA_INLINE void dot_lanes(const Product<T>& p, Vec<T> (&total)[kRows][kCols]) {
   constexpr int kChains = 2;
   Vec<T> sum[kRows][kCols][kChains];
 #pragma GCC unroll 8
@@ -45,11 +45,38 @@ template <class T, int kRows, int kCols>
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
+    for (int j = 0; j < kCols; ++j) total[r][j] = sum[r][j][0] + sum[r][j][1];
+}
+
+template <class T, int kRows, int kCols>
+[[gnu::noinline]] void dot_tile(const Product<T>& product) {
+  const Product<T> p = product;
+  Vec<T> sum[kRows][kCols];
+  dot_lanes(p, sum);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
     for (int j = 0; j < kCols; ++j) {
-      const T total = merge_lanes<SumOf>(sum[r][j][0] + sum[r][j][1]);
+      const T total = merge_lanes<SumOf>(sum[r][j]);
       T& c = p.c[r * p.c_row + j];
       c = p.start ? p.start[r * p.start_row + j] + total : total;
     }
+}
+
+// Of a single column, a vector's elements that are neighbours: their lanes are merged at once.
+template <class T>
+[[gnu::noinline]] void dot_vector(const Product<T>& product) {
+  constexpr int kRows = kLanes<T> < kTallRows ? kLanes<T> : kTallRows;
+  Product<T> p = product;
+  Vec<T> sum[kLanes<T>];
+  for (int r = 0; r < kLanes<T>; r += kRows, p.a += kRows * p.a_row) {
+    Vec<T> some[kRows][1];
+    dot_lanes(p, some);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) sum[r + i] = some[i][0];
+  }
+  const Vec<T> total = merge_rows<SumOf, T>([&](int i) { return sum[i]; });
+  store(p.c, p.start ? load(p.start) + total : total);
 }
 
 template <class T>
@@ -58,7 +85,7 @@ void narrow(const GemmArgs& g) {
   T* c = static_cast<T*>(g.c);
   const T* start = static_cast<const T*>(g.start);
   Product<T> p = {g.k, a, g.a_row, 1, g.a_row, b, g.b_row, c, g.c_row, 0, 0, start, g.start_row};
-  constexpr int kTall = 4;  // rows at a time for a single column
+  const bool side_by_side = g.c_row == 1 && (!start || g.start_row == 1);
   for (ptrdiff_t j = 0; j < g.n;) {
     const int cols = int(g.n - j < kNarrowCols ? g.n - j : kNarrowCols);
     p.b = b + j * g.b_row;
@@ -68,8 +95,12 @@ void narrow(const GemmArgs& g) {
       if (start) p.start = start + i * g.start_row + j;
       const ptrdiff_t left = g.m - i;
       if (cols == 1) {
-        left >= kTall ? dot_tile<T, kTall, 1>(p) : dot_tile<T, 1, 1>(p);
-        i += left >= kTall ? kTall : 1;
+        const bool vector = side_by_side && left >= kLanes<T>, tall = left >= kTallRows;
+        if (vector)
+          dot_vector<T>(p);
+        else
+          tall ? dot_tile<T, kTallRows, 1>(p) : dot_tile<T, 1, 1>(p);
+        i += vector ? kLanes<T> : tall ? kTallRows : 1;
       } else {
         const bool two = left >= kNarrowRows;
         if (cols == 2) two ? dot_tile<T, 2, 2>(p) : dot_tile<T, 1, 2>(p);
