@@ -105,7 +105,8 @@ def index_of_extreme(f: Callable) -> Callable:
 
 def logsumexp(x, keepdims=False):
     top = x.max(axis=-1, keepdims=True)
-    total = np.log(np.exp(x - top).sum(axis=-1, keepdims=True)) + top
+    with np.errstate(invalid="ignore"):
+        total = np.where(np.isinf(top), top, np.log(np.exp(x - top).sum(axis=-1, keepdims=True)) + top)
     return total if keepdims else total[..., 0]
 
 

@@ -8,7 +8,8 @@ LAMINA_KERNELS_BEGIN
 
 constexpr int kNarrowRows = 2;
 constexpr int kNarrowCols = 3;
-constexpr int kTallRows = kRegisters == 32 ? 8 : 4;  // of a single column
+constexpr int kTallRows = 4;                           // of a single column,
+constexpr int kVectorRows = kRegisters == 32 ? 8 : 4;  // and where the elements of a vector are neighbours
 
 // The products of kRows x kCols elements, lane by lane in two sums each: 12 independent chains at most.
 template <class T, int kRows, int kCols>
@@ -66,7 +67,7 @@ template <class T, int kRows, int kCols>
 // Of a single column, a vector's elements that are neighbours: their lanes are merged at once.
 template <class T>
 [[gnu::noinline]] void dot_vector(const Product<T>& product) {
-  constexpr int kRows = kLanes<T> < kTallRows ? kLanes<T> : kTallRows;
+  constexpr int kRows = kLanes<T> < kVectorRows ? kLanes<T> : kVectorRows;
   Product<T> p = product;
   Vec<T> sum[kLanes<T>];
   for (int r = 0; r < kLanes<T>; r += kRows, p.a += kRows * p.a_row) {

@@ -90,4 +90,18 @@ LAMINA_MIXED [[gnu::flatten]] void softmax(const TileArgs& t) {
   }
 }
 
+// Of one dense row, a value for each row of x: log(sum of e^(x - m)) + m, or an m that is infinite, where e^(x - m) is not a number.
+template <class T>
+void plus_max(const TileArgs& t) {
+  const T *logarithm = static_cast<const T*>(t.in[0].data), *m = static_cast<const T*>(t.in[1].data);
+  T* out = static_cast<T*>(t.out);
+  const auto add = [=](ptrdiff_t c, auto... count) {
+    const Vec<T> top = load(m + c, count...);
+    store(out + c, where(abs(top) < kInfinity<T>, load(logarithm + c, count...) + top, top), count...);
+  };
+  ptrdiff_t c = 0;
+  for (; c + kLanes<T> <= t.cols; c += kLanes<T>) add(c);
+  if (c < t.cols) add(c, t.cols - c);
+}
+
 LAMINA_KERNELS_END

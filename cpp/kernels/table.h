@@ -35,7 +35,7 @@ using TileFn = void (*)(const TileArgs&);
 
 enum class TileKind : int {
   elementwise,   // out[r, c] from in[..][r, c]
-  row,           // out[r, :] from in0[r, :]                        (softmax)
+  row,           // out[r, :] from in0[r, :]                        (softmax; plus_max of one dense row)
   row_reduce,    // out[r * out_row] from in0[r, :]                 (sum, max, min, argmax, argmin over the columns)
   column_reduce  // out[c] = combine(out[c], in0[r, c]) for r = 0.. in order   (sum, max, min); the caller initializes out
 };

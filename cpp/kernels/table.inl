@@ -52,6 +52,7 @@ struct Tiles<List<Fs...>, List<As...>> {
       elementwise_entry<Backward<As>>()...,
       {"one_hot", TileKind::elementwise, 1, 1, kPassWork, {one_hot<float>, one_hot<double>}},
       {"softmax", TileKind::row, 1, 5, kSoftmaxWork, {softmax<float>, softmax<double>}},
+      {"plus_max", TileKind::row, 2, 2, kPassWork, {plus_max<float>, plus_max<double>}},
       row_entry<SumOf>("row_sum"),
       row_entry<MaxOf>("row_max"),
       row_entry<MinOf>("row_min"),

@@ -1,7 +1,8 @@
 // dst[c, r] = src[r, c]
 //
-// In blocks of `lanes` rows: 16-byte groups of four columns (f64: two) are loaded to where they belong, and transposed within themselves,
-// all groups of a vector at once.
+// In blocks of `lanes` rows: 16-byte groups of four columns (f64: two) are loaded from where they belong and transposed within
+// themselves, all groups of a vector at once. Long vectors may take whole lines instead, of which the groups are then transposed: twice
+// as many shuffles, a quarter of the loads.
 #pragma once
 
 #include "kernels/vec.h"
@@ -27,6 +28,16 @@ LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b, Indices<kIndex...>) {
 template <bool kZip, bool kHigh, class T>
 LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b) {
   return merged<kZip, kHigh>(a, b, typename CountUp<kLanes<T>>::Result());
+}
+
+// Every second group of a, then of b, from the first or the second on.
+template <bool kSecond, class T, int... kIndex>
+LAMINA_INLINE Vec<T> every_second(Vec<T> a, Vec<T> b, Indices<kIndex...>) {
+  return __builtin_shufflevector(a.raw, b.raw, ((2 * (kIndex / kGroup<T>)+kSecond) * kGroup<T> + kIndex % kGroup<T>)...);
+}
+template <bool kSecond, class T>
+LAMINA_INLINE Vec<T> every_second(Vec<T> a, Vec<T> b) {
+  return every_second<kSecond>(a, b, typename CountUp<kLanes<T>>::Result());
 }
 
 // Four rows (f64: two), of which vector i then has columns i, i + 4, i + 8, .., a group each.
@@ -60,30 +71,62 @@ LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
 }
 
 template <class T>
-constexpr int kTurned =
-    kVectorBytes == 64 ? kLanes<T> : kGroup<T>;  // columns that turn at once: of long vectors, a line of each row
+constexpr int kTurned = kVectorBytes == 64 ? kLanes<T> : kGroup<T>;  // columns that turn at once
 
-// The first columns of `lanes` rows, as many as turn at once, or `count` of them and zeros.
+// A square of rows becomes one of columns.
+template <class T>
+LAMINA_INLINE void turn_square(Vec<T> (&x)[kLanes<T>]) {
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups<T>; ++g) turn_groups(x + g * kGroup<T>);
+  // Vectors i, i + 4, .. have groups of the same columns: a transposition of groups, by halving the distance of columns.
+#pragma GCC unroll 4
+  for (int step = 1; step < kGroups<T>; step *= 2) {
+    Vec<T> y[kLanes<T>];
+#pragma GCC unroll 4
+    for (int g = 0; g < kGroups<T>; g += 2)
+#pragma GCC unroll 4
+      for (int i = 0; i < kGroup<T>; ++i) {
+        const Vec<T> a = x[g * kGroup<T> + i], b = x[(g + 1) * kGroup<T> + i];
+        y[g / 2 * kGroup<T> + i] = every_second<false>(a, b);
+        y[(g / 2 + kGroups<T> / 2) * kGroup<T> + i] = every_second<true>(a, b);
+      }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i) x[i] = y[i];
+  }
+}
+
+// The first columns of `lanes` rows, as many as turn at once, from groups.
+template <class T>
+LAMINA_INLINE void turn_by_groups(Vec<T> (&columns)[kTurned<T>], const T* from, ptrdiff_t from_row) {
+#pragma GCC unroll 8
+  for (int c = 0; c < kTurned<T>; c += kGroup<T>) {
+#pragma GCC unroll 4
+    for (int r = 0; r < kGroup<T>; ++r) columns[c + r] = load_groups(from + r * from_row + c, kGroup<T> * from_row);
+    turn_groups(columns + c);
+  }
+}
+
+// The same from lines, where vectors are as long, beside so much else to load; or the first `count`, and zeros.
 template <class T, bool kWhole>
 LAMINA_INLINE void turn(Vec<T> (&columns)[kTurned<T>], const T* from, ptrdiff_t from_row, [[maybe_unused]] ptrdiff_t count) {
-  if constexpr (kWhole) {
-#pragma GCC unroll 8
-    for (int c = 0; c < kTurned<T>; c += kGroup<T>) {
-#pragma GCC unroll 4
-      for (int r = 0; r < kGroup<T>; ++r) columns[c + r] = load_groups(from + r * from_row + c, kGroup<T> * from_row);
-      turn_groups(columns + c);
-    }
+  if constexpr (kTurned<T> == kLanes<T>) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes<T>; ++r) columns[r] = kWhole ? load(from + r * from_row) : load(from + r * from_row, count);
+    turn_square(columns);
+  } else if constexpr (kWhole) {
+    turn_by_groups(columns, from, from_row);
   } else {
-    alignas(kVectorBytes) T rows[kLanes<T>][kLanes<T>];
-    for (int r = 0; r < kLanes<T>; ++r) store(rows[r], load(from + r * from_row, count));
-    turn<T, true>(columns, rows[0], kLanes<T>, count);
+    alignas(kVectorBytes) T lanes[kTurned<T>][kLanes<T>] = {};
+    for (ptrdiff_t c = 0; c < count; ++c)
+      for (int r = 0; r < kLanes<T>; ++r) lanes[c][r] = from[r * from_row + c];
+    for (int c = 0; c < kTurned<T>; ++c) columns[c] = load(lanes[c]);
   }
 }
 
 template <class T>
 LAMINA_INLINE void transpose_block(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row) {
   Vec<T> columns[kTurned<T>];
-  turn<T, true>(columns, from, from_row, kTurned<T>);
+  turn_by_groups(columns, from, from_row);
 #pragma GCC unroll 16
   for (int c = 0; c < kTurned<T>; ++c) store(to + c * to_row, columns[c]);
 }

@@ -132,7 +132,7 @@ int TileProgram::emit_softmax_part(const Node* node, const std::string& part) {
   if (part == "softmax") return emit("div", {e, s}, false, false);
   const int log_s = emit("log", {s}, true, true);
   if (part == "log_softmax") return emit("sub", {emit("sub", {x, m}, false, false), log_s}, false, false);
-  return emit("add", {m, log_s}, true, true);
+  return emit("plus_max", {log_s, m}, true, true);
 }
 
 void TileProgram::compile_node(const Node* node) {

@@ -89,6 +89,21 @@ void check_column_reduce(const Table& table, const std::string& op, ptrdiff_t co
   CHECK(out[size_t(cols)] == before[size_t(cols)], table.isa << " column_" << op << " wrote beyond");
 }
 
+template <class T>
+void check_plus_max(const Table& table, ptrdiff_t n) {
+  const T infinity = std::numeric_limits<T>::infinity(), nan = std::numeric_limits<T>::quiet_NaN();
+  std::vector<T> a = normal_values<T>(size_t(n)), m = normal_values<T>(size_t(n), 3.0), out(size_t(n) + 1, T(77));
+  const T tops[] = {infinity, -infinity, nan};
+  for (size_t i = 0; i < size_t(n); ++i)
+    if (i % 5 < 3) m[i] = tops[i % 5], a[i] = nan;
+  run<T>(*find_tile(table, "plus_max"), flat_args<T>(out.data(), n, {a.data(), m.data()}));
+  for (size_t i = 0; i < size_t(n); ++i) {
+    const T right = std::isinf(m[i]) ? m[i] : a[i] + m[i];
+    CHECK(out[i] == right || (right != right && out[i] != out[i]), table.isa << " plus_max at " << i << " of " << n);
+  }
+  CHECK(out[size_t(n)] == T(77), table.isa << " plus_max wrote beyond " << n);
+}
+
 // Softmax has the bits of its parts one after the other, in place too; with a guard behind the last row.
 template <class T>
 void check_softmax(const Table& table, ptrdiff_t rows, ptrdiff_t cols, double scale, int col, bool in_place) {
@@ -145,6 +160,7 @@ void check_rows(const Table& table) {
         check_softmax<T>(table, rows, cols, scale, 1, true);
         check_softmax<T>(table, rows, cols, scale, 0, false);
       }
+  for (ptrdiff_t n : kSizes) check_plus_max<T>(table, n);
   check_softmax<T>(table, 5, 5000, 12.0, 1, false);  // fewer rows at a time than a vector has lanes
 }
 
