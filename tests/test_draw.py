@@ -19,12 +19,14 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina import notation, plots
 from lamina.draw import HEIGHT, WIDTH, picture
 from lamina.draw.canvas import Box, width
 from lamina.draw.chain import Block, Sign, chain
 from lamina.draw.footer import _time
 from lamina.draw.graph import _levels, _placed
 from lamina.draw.heatmap import as_matrix, scale_of, shrunk
+from lamina.draw.network import NOT_A_NUMBER
 from lamina.draw.png import encode
 from lamina.draw.tensors import layout, routes
 from lamina.draw.theme import THEMES
@@ -228,14 +230,15 @@ def test_tensors_without_gradient_and_without_a_value_say_so():
 
 
 def test_an_arrow_comes_from_each_gradient_that_is_added():
-    """Of heads, and of a skip; where a value without a name stands between, the arrow has no equation."""
+    """Of heads, and of a skip; for a value without a name the equation has dots."""
 
     def ways(net, x, y):
         made = trace(net, x, y)
         layout(items := chain(made), 40.0, 1520.0, 136.0)
         found = routes(items, made)
         assert all(len(way.outs) == len(way.sources) for way in found)
-        return {way.target.symbol.d.plain: ({block.symbol.plain for block in way.sources}, way.equation) for way in found}
+        named = {way.target.symbol.d.plain: ({block.symbol.plain for block in way.sources}, way.equation) for way in found}
+        return {name: (sources, notation.text(equation)) for name, (sources, equation) in named.items()}
 
     net, x, y = CASES["heads"]()
     assert ways(net, x, y)["dA1"][0] == {"Z2", "Z3", "Z4"}
@@ -244,7 +247,49 @@ def test_an_arrow_comes_from_each_gradient_that_is_added():
     skip = lm.Model(a, lm.Dense(2)(lm.Add()(h, lm.Dense(4, "tanh")(h))), seed=0).compile("mse", "sgd")
     assert ways(skip, x, y["flags"])["dA1"][0] == {"Z2", "add_1"}
     nested = lm.Model(a, [first, lm.Dense(2)(first)], seed=0).compile("mse", "sgd")
-    assert ways(nested, x, [x[:, :3], y["flags"]])["dZ1"] == ({"Z2"}, ())
+    assert ways(nested, x, [x[:, :3], y["flags"]])["dZ1"] == ({"Z2"}, "dZ₁ = dZ₂ W₂ᵀ + ⋯")
+
+
+def derivative():
+    """As a network informed by physics has it: an output with a derivative of another one in it."""
+    x = lm.Input(1)
+    u = lm.Dense(1)(lm.Dense(16, "tanh")(x))
+    net = lm.Model(x, {"u": u, "residual": lm.grad(lm.sum(u), x) + u}, seed=0).compile("mse", "adam")
+    at = np.linspace(0, 1, 8)[:, None]
+    return net, at, {"u": at, "residual": at}
+
+
+def two_heads():
+    a = lm.Input(6)
+    h = lm.Dense(16, "relu")(a)
+    return lm.Model(a, [lm.Dense(1)(h), lm.Dense(1)(h)], seed=0).compile("mse", "sgd"), data(), [data()[:, :1]] * 2
+
+
+@pytest.mark.parametrize("make", [two_heads, derivative, narrow, wide, CASES["heads"], CASES["gradient in the loss"]])
+def test_no_equation_stands_on_another_arrow(make):
+    """Of narrow layers, nothing but the heads of their arrows was left."""
+    net, x, y = make()
+    made = trace(net, x, y)
+    layout(items := chain(made), 40.0, 1520.0, 136.0)
+    found = routes(items, made)
+    lines = {step.name for step in made.backward} & {i.symbol.d.plain for i in items if isinstance(i, Block)}
+    assert {way.target.symbol.d.plain for way in found} >= {name for name in lines if "W" in name or "b" in name}
+    for way in found:
+        assert way.equation and way.wide
+        covered = [other for other in found if any(abs(end - way.centre) < way.wide / 2 for end in other.ends)]
+        assert not [other.target.symbol for other in covered if other.lane > way.lane], way.equation
+        assert way.lane > 0 or way not in covered
+
+
+def test_dots_stand_for_values_without_a_name():
+    net, x, y = derivative()
+    canvas, made = picture(net, x, y)
+    texts = [t.text for t in canvas.labels]
+    assert str(made.step("residual")) == "residual = T₃ + Z₂" and "residual = ⋯ + Z₂" in texts and ", ⋯" in texts
+    assert {"dW₂ = ⋯ᵀ + A₁ᵀ dZ₂", "dZ₂ = d_residual + ⋯", "n = B, the elements of Y₂;  ⋯: what explain() alone has a line for"} <= {
+        *texts
+    }
+    assert canvas.overlapping() == [] and not [t for t in picture(*two_heads())[0].labels if "⋯" in t.text]
 
 
 def test_no_arrow_leads_from_one_branch_into_another():
@@ -429,6 +474,34 @@ def test_values_that_are_not_finite_are_crossed_out(tmp_path):
     ElementTree.fromstring(canvas.svg("t", "d"))
 
 
+@pytest.mark.parametrize("where", [(0, 0), (slice(None), slice(None))], ids=["one", "all"])
+@pytest.mark.parametrize("size", ["4-8-3", "784-128-10", "784 not an image"])
+def test_weights_that_are_not_numbers_are_seen(size, where):
+    """Their links had a colour of 51 digits, and no width."""
+    net, x, y = SIZES[size]()
+    net.build(x.shape[1])
+    weights = net.parameters["dense_1.weight"].copy()
+    weights[where] = np.nan
+    net.parameters["dense_1.weight"] = weights
+    canvas, _ = picture(net, x, y)
+    assert canvas.overlapping() == []
+    links = [part for part in canvas.parts if part.startswith("<path") and NOT_A_NUMBER in part]
+    assert links and all(f'stroke="{canvas.theme.ink}"' in part for part in links)
+    for part in canvas.parts:
+        if part.startswith("<path"):
+            assert "nan" not in part and re.search('="#[0-9a-f]{6}"', part), part
+
+
+def test_an_image_that_has_no_number_somewhere_is_crossed_out_there():
+    x = np.random.default_rng(0).random((2, 4, 6))
+    net = lm.Sequential(lm.Flatten(), lm.Dense(3), seed=0)
+    crosses = [
+        sum("l8 8m0 -8l-8 8" in part for part in picture(net, given)[0].parts)
+        for given in (x, np.where(x == x[0, 1, 2], np.nan, x))
+    ]
+    assert crosses == [0, 1]
+
+
 def test_png_by_hand():
     indices = np.array([[0, 1], [2, 0], [1, 1]], dtype=np.uint8)
     palette = np.array([[0, 0, 0], [255, 0, 0], [0, 0, 255]], dtype=np.uint8)
@@ -559,3 +632,23 @@ def test_embedded_rasters_are_palette_pngs(tmp_path):
     images = ElementTree.parse(tmp_path / "net.svg").iter(f"{SVG}image")
     for image in images:
         assert base64.b64decode(image.get("href").removeprefix("data:image/png;base64,"))[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("name", ["a long name {}", "{}"])
+def test_names_of_classes_do_not_overlap(own, name):
+    matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed: nothing was plotted")
+    matplotlib.use("Agg")
+    pyplot = plots.pyplot()
+    figure = pyplot.figure(figsize=(8, 8))
+    y, labels = np.arange(12), [name.format(i) for i in range(12)]
+    ax = lm.metrics.plot_confusion(y, y, labels=labels, ax=figure.add_subplot() if own else None)
+    ax.figure.draw_without_rendering()
+    shown = ax.get_xticklabels()
+    turned = {(label.get_rotation(), label.get_ha()) for label in shown}
+    assert turned == ({(45.0, "right")} if name != "{}" else {(0.0, "center")})
+    if name == "{}":
+        boxes = [label.get_window_extent() for label in shown]
+        assert all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+    assert own or ax.xaxis.label.get_window_extent().y0 > 0  # what is below the names is in the picture
+    pyplot.close("all")

@@ -13,6 +13,7 @@ import lamina as lm
 from lamina import losses
 from lamina.notation import Sym, text
 from nets import CASES, FEATURES, B, Case, data, heads, target, with_loss
+from test_trace import X, Y, small
 
 FUNCTIONS = {
     "tanh": np.tanh, "σ": lambda x: 1 / (1 + np.exp(-x)), "exp": np.exp, "sign": np.sign, "√": np.sqrt, "clip": np.clip,
@@ -432,6 +433,28 @@ def test_dropout_and_embedding_and_clipping():
     norm = np.sqrt(sum(np.sum(np.square(g, dtype=float)) for g in net.gradients(x, y).values()))
     clipping = next(s for s in made if s.kind == "clipping")
     np.testing.assert_allclose(clipping.values, min(1, 0.5 / (norm + 1e-6)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", [lm.optim.SGD, lm.optim.Muon])
+@pytest.mark.parametrize("bounds", [{"clip_value": 0.01, "clip_norm": 0.02}, {"clip_value": 0.01}, {"clip_norm": 0.02}])
+def test_clipping_is_said_and_names_nothing_that_has_no_line(optimizer, bounds):
+    """Clipping by value was within the hidden lines of the factor of clip_norm: c T₁, and no line of T₁."""
+    made = small("float64", optimizer(0.1, **bounds)).trace(X, Y)
+    names = [name for name in made.names if name.startswith("d") and made.sources.get(name[1:], {}).get("kind") == "parameter"]
+    clipped = {name: np.clip(made[name], -0.01, 0.01) if "clip_value" in bounds else made[name] for name in names}
+    factor = min(1, 0.02 / (np.sqrt(sum(np.sum(g**2) for g in clipped.values())) + 1e-6)) if "clip_norm" in bounds else 1
+    for step in made.update:
+        assert {*step.operands} <= {*made.names, *(line.name for line in made.update)}
+        if step.kind == "clipping":
+            assert step.values == pytest.approx(factor) and factor < 1
+            which = "all clipped gradients" if "clip_value" in bounds else "all gradients"
+            assert str(step) == f"c = min(1, .02 / (‖{which}‖ + 1e−06))"
+        else:
+            d = Sym(step.symbol.name, step.symbol.sub).d.unicode()
+            d = f"clip({d}, (−.01), .01)" if "clip_value" in bounds else d
+            w, by = step.symbol.unicode(), optimizer.__name__
+            assert str(step) == f"{w} ← {by}({w}, {'c ' if 'clip_norm' in bounds else ''}{d})"
+            np.testing.assert_allclose(step.detail["gradient"], factor * clipped[f"d{step.name}"], rtol=1e-12)
 
 
 def test_the_loss_of_each_of_several_outputs_reads_as_in_a_textbook():

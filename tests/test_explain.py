@@ -15,7 +15,7 @@ import pytest
 import lamina as lm
 from lamina.activations import FUNCTIONS
 from lamina.explain import check
-from lamina.notation import escape_text, latex, number
+from lamina.notation import GREEK, SIGNS, escape_text, latex, number, to_ascii
 from lamina.trace import trace
 from nets import CASES
 from test_trace import X, Y, small
@@ -53,6 +53,31 @@ def test_the_shapes_of_a_product_are_those_of_its_factors():
             assert inner == again and result == f"{left}x{right}", text
         assert re.search(rf"T\d+ = 1\^T \(.*\)\s+\(1x{b}\)\({b}x5\) -> 1x5 ", text)
         assert not re.search(r"-> \S+ = T", text)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "nadam", "radam", "lion"])
+def test_a_name_is_of_one_thing(optimizer):
+    """β₁ was a decay and the shift of a norm; b1, in ASCII, a bias besides; P NAdam's product and probabilities."""
+    assert all(SIGNS[sign][0] == name for sign, name in GREEK.items())
+    for layers in ([], [lm.BatchNorm()]):
+        net = lm.Sequential(lm.Dense(3), *layers, lm.Dense(3), seed=0).compile("cross_entropy", optimizer)
+        made, text, plain = net.trace(X, Y), net.explain(X, Y, level="values"), net.explain(X, Y, level="values", ascii=True)
+        assert made.rule is not None
+        letters = {*made.rule.numbers, *made.rule.slots, *made.rule.now, *(target for target, _ in made.rule.lines)}
+        assert {to_ascii(letter) for letter in letters}.isdisjoint({*made.names} - {"lr"})
+        one, two = ("β₁′", "β₂′") if layers else ("β₁", "β₂")
+        assert f"{one} = .9  {two} = " in text and f"{to_ascii(one)} = .9  {to_ascii(two)} = " in plain
+        assert f"m + (1 − {one}) g" in text and f"m + (1 - {to_ascii(one)}) g" in plain
+        assert re.search(r"  [mw] = .*\.9·0 \+ \(1 − \.9\)", text)  # one weight's numbers are still put in
+        document = net.explain(X, Y, format="latex")
+        assert (r"\beta _{1}'" in document) == bool(layers)
+        compiles(document)
+
+
+def test_a_slot_is_no_weight_of_samples():
+    made = small("float64", "adagrad").trace(X, Y, np.ones(2))
+    assert made.rule is not None and "s" in made.names
+    assert made.rule.written == ["s′ ← s′ + g²", "w ← w − lr g / (√(s′) + ε)"] and [*made.update[0].detail["slots"]] == ["s′"]
 
 
 @pytest.mark.parametrize("layer", [lm.BatchNorm, lm.LayerNorm])

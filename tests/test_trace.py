@@ -272,6 +272,7 @@ def test_the_title_has_the_sizes_in_the_order_in_which_layers_run():
         (lm.Sequential(Pair(), lm.Dense(2), seed=0).build(4), "MLP 4 → 8 → 3 → 2"),
         (lm.Model(x, again(again(x)), seed=0), "MLP 4 → 4 → 4"),
         (lm.Sequential(lm.Reshape(2, 2), lm.Dense(3), seed=0).build(4), "Sequential of 2 layers"),  # reads 2 of the 4
+        (lm.Sequential(lm.LayerNorm(), seed=0).build(4), "Sequential of 1 layer"),
     ):
         assert net.trace(X).about["title"] == title
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lamina import checks
 from lamina.draw import footer, render
-from lamina.draw.canvas import Box, Canvas, cut
+from lamina.draw.canvas import HEIGHT, WIDTH, Box, Canvas, cut
 from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import network
@@ -21,9 +21,8 @@ from lamina.trace import Trace, trace
 if TYPE_CHECKING:
     from lamina.model import Model
 
-__all__ = ["draw", "picture"]
+__all__ = ["HEIGHT", "WIDTH", "draw", "picture"]
 
-WIDTH, HEIGHT = 1600, 1000
 MARGIN = 40.0
 FOOT = 122.0  # row D
 TALLEST = 136.0  # heatmap of a row above another one

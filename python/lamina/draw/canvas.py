@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lamina.draw.theme import SANS, SERIF, Theme
 from lamina.notation import Equation, Sym
 
+WIDTH, HEIGHT = 1600, 1000
 SMALLEST = 11.0  # px: no text is smaller, subscripts included
 WIDE, NARROW = set("MWmw@%—⋯→←½"), set("iljtfrI1.,:;'|!()[]{} -·")
 

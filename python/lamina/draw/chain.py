@@ -20,6 +20,7 @@ Array = NDArray[Any]
 
 INNER = ("μ", "v", "s", "M")  # means, variances, masks
 LONGEST = (6, 4, 2)  # values of a part; shorter ones where two are too many
+DOTS = "⋯"  # for what is left out: layers, and values without a name
 MOST = 3  # dense layers drawn in full; of more, those at the ends of branches
 
 
@@ -111,7 +112,7 @@ def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
             continue
         if left_out:
             count = len({step.layer or step.name for out in left_out for step in out})
-            items.append(Sign(f"⋯ {count} layer{'s' if count > 1 else ''} ⋯"))
+            items.append(Sign(f"{DOTS} {count} layer{'s' if count > 1 else ''} {DOTS}"))
         passed = left_out[-1][-1].name if left_out else ""
         left_out = []
         for step in part:
@@ -134,7 +135,8 @@ def _once(items: list[Item]) -> None:
 
 
 def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item]:
-    """What a step reads and what does not stand there already: other inputs, or a value of an earlier layer.
+    """What a step reads and what does not stand there already: other inputs, or a value of an earlier layer; dots beside named
+    values for those without a name.
 
     `passed`: the value of the last layer that was left out, for which a sign stands.
     """
@@ -143,8 +145,9 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
     shown = {item.symbol.plain for item in items if isinstance(item, Block)}
     last = items[-1] if items else None
     out: list[Item] = []
+    more = [Sign(f", {DOTS}")] if wanted and not all(has_name(trace, name) for name in step.operands) else []
     if passed and passed in wanted:
-        return out
+        return [*more]
     if not items:
         wanted = wanted or _inputs(trace)
     elif isinstance(last, Block) and last.symbol.plain in wanted:
@@ -154,7 +157,7 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
         out = [Sign(";")]
     for name in wanted:
         out += [*([Sign(",")] if name != wanted[0] else []), _value(trace, name)]
-    return out
+    return [*out, *more]
 
 
 def _value(trace: Trace, name: str) -> Block:
@@ -274,12 +277,23 @@ def _nameless(symbol: Sym) -> bool:
     return symbol.name.startswith("T") and bool(symbol.sub)
 
 
-def can_be_read(equation: Equation) -> bool:
-    """Whether the picture shows what the equation names."""
-    return not any(isinstance(part, Sym) and _nameless(part) for part in equation)
+def has_name(trace: Trace, name: str) -> bool:
+    """Whether it is an input, a parameter or a value that the picture may show."""
+    return name in trace.sources or not _nameless(trace.step(name).symbol)
 
 
-def equation_of(trace: Trace, name: str) -> Equation | None:
-    """The equation of a value, where it has one that can be read."""
-    equation = trace.step(name).equation if name in trace and name not in trace.sources else None
-    return equation if equation is not None and can_be_read(equation) else None
+def readable(equation: Equation) -> Equation:
+    """The equation with dots for what the picture has no names for; nothing where it names nothing else.
+
+    >>> readable(("Z = ", Sym("T", "1"), " + ", Sym("X")))
+    ('Z = ', '⋯', ' + ', Sym(name='X', sub='', gradient=False, transposed=False))
+    """
+    named = [not _nameless(part) for part in equation[1:] if isinstance(part, Sym)]
+    if named and not any(named):
+        return ()
+    return tuple(DOTS + "ᵀ" * p.transposed if isinstance(p, Sym) and _nameless(p) else p for p in equation)
+
+
+def equation_of(trace: Trace, name: str) -> Equation:
+    """The equation of a value as far as it can be read."""
+    return readable(trace.step(name).equation) if name in trace and name not in trace.sources else ()

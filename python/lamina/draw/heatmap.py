@@ -109,6 +109,11 @@ def _pixels(canvas: Canvas, box: Box, cells: Array, scale: float, title: str) ->
     level = np.clip(np.nan_to_num(cells / scale, nan=0.0, posinf=1, neginf=-1), -1, 1)
     indices = half + np.rint(level * half).astype(int)
     canvas.image(box, png.uri(indices, ramp), title)
+    _cross(canvas, box, cells)
+
+
+def _cross(canvas: Canvas, box: Box, cells: Array) -> None:
+    """An X where the first value is that is not finite."""
     if not np.isfinite(cells).all():
         i, j = np.argwhere(~np.isfinite(cells))[0]
         x, y = box.x + (j + 0.5) * box.w / cells.shape[1], box.y + (i + 0.5) * box.h / cells.shape[0]
@@ -117,11 +122,13 @@ def _pixels(canvas: Canvas, box: Box, cells: Array, scale: float, title: str) ->
 
 def grey(canvas: Canvas, box: Box, image: Array, title: str) -> None:
     """An image in shades of grey, its smallest value the paper's end."""
-    low, high = float(image.min()), float(image.max())
-    level = (image - low) / ((high - low) or 1.0)
+    finite = image[np.isfinite(image)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    level = (np.clip(np.nan_to_num(image, nan=low), low, high) - low) / ((high - low) or 1.0)
     ends = np.array(
         [[244, 245, 247], [20, 24, 29]] if canvas.theme.name == "light" else [[27, 32, 38], [240, 243, 247]], dtype=float
     )
     palette = np.linspace(ends[0], ends[1], 64).round().astype(np.uint8)
     canvas.image(box, png.uri(np.rint(level * 63), palette), title)
+    _cross(canvas, box, image)
     canvas.rect(box, "none", canvas.theme.edge)

@@ -20,6 +20,7 @@ SHOWN = 8
 TILE = 30.0  # px: the weights of a neuron as an image beside it
 LINKS = 300
 COLUMNS = 14  # lines of neurons: of more, the first and the last ones
+NOT_A_NUMBER = ' stroke-dasharray="2 4"'  # a link without colour, as its weight has no sign and no size
 SQUARE = 64  # a row of so many inputs, a square number, none negative, is taken for an image
 
 
@@ -81,9 +82,10 @@ def network(
 
 
 def _importance(values: Array, weight: Array | None) -> Array:
-    """Sum over the next neurons of |a w|; of outputs, |a| itself."""
+    """Sum over the next neurons of |a w|; of outputs, |a| itself. NaN comes first: it is what has to be seen."""
     size = np.abs(np.asarray(values, np.float64))
-    return size if weight is None else size * np.abs(np.asarray(weight, np.float64)).sum(axis=1)
+    size = size if weight is None else size * np.abs(np.asarray(weight, np.float64)).sum(axis=1)
+    return np.where(np.isnan(size), np.inf, size)
 
 
 def _chosen(importance: Array) -> Array:
@@ -136,11 +138,14 @@ def _links(canvas: Canvas, columns: dict[int, Column], found: list[Layer]) -> tu
             for column, y1 in zip(right.chosen, right.ys, strict=True):
                 level = float(weight[row, column]) / scale
                 x1 = right.x - right.r - (TILE + 10 if left.r == 0 and right.r > 5 else 0)
-                links.append((abs(level), level, f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"))
+                links.append((math.inf if math.isnan(level) else abs(level), level, f"M{x0:.1f} {y0:.1f}L{x1:.1f} {y1:.1f}"))
         strongest += sorted(links, key=lambda link: link[0])[-(LINKS // (len(columns) - 1)) :]
     widest = min(2.8, 28.0 / math.sqrt(max(len(strongest), 1)))  # many lines are thinner, so that single ones can be told apart
     canvas.add('<g class="links">')
     for size, level, d in sorted(strongest, key=lambda link: link[0]):
+        if math.isnan(level):
+            canvas.path(d, canvas.theme.ink, widest, NOT_A_NUMBER)
+            continue
         size = min(size, 1.0) ** 1.5
         canvas.path(
             d,

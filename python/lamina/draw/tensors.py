@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.draw.canvas import Box, Canvas, equation_width, width
-from lamina.draw.chain import Block, Item, Sign, can_be_read, equation_of
+from lamina.draw.canvas import WIDTH, Box, Canvas, equation_width, width
+from lamina.draw.chain import DOTS, Block, Item, Sign, equation_of, has_name, readable
 from lamina.draw.heatmap import heatmap, scale_of
 from lamina.notation import Equation, Sym, number, shape_text, text
 from lamina.trace import Step, Trace
@@ -17,11 +17,13 @@ from lamina.trace.equations import ROWS_SAID, of_rows
 
 GAP = 26.0  # for a sign
 ARROW = 64.0  # for a function's arrow
-EDGE = 20.0  # px: no equation comes nearer to the picture's left side
+EDGE = 20.0  # px: no equation comes nearer to the picture's sides
+NEAR = 30.0  # px: how far from its arrow an equation stands, past the ends of others
 LANE = 23.0  # between the lines that carry the backward equations
 LANES = 5
 HEAD = 44.0  # over row B: names and equations
 UNDER = 36.0  # over row C: names
+DOTS_SAID = f"{DOTS}: what explain() alone has a line for"
 DASHED = ' stroke-dasharray="5 3"'
 LABELLED = 38.0  # px: how wide a tensor's shape and scale are, about
 SMALLEST = 14.0  # px: the side of a block of one row
@@ -107,9 +109,11 @@ def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height:
 
 
 def _scale(values: NDArray[np.float64]) -> str:
-    """±.38, ±970, ±1.2e+06; all 0"""
+    """±.38, ±970, ±1.2e+06; all 0; all NaN"""
     if not values.any():
         return "all 0"
+    if np.isnan(values).all():
+        return "all NaN"
     largest = scale_of(values)
     return f"±{number(largest, 2 if largest < 100 or largest >= 1e5 else 5)}"
 
@@ -137,9 +141,9 @@ def _equations(canvas: Canvas, items: list[Item], top: float) -> None:
     """The equation of each value over the tensors that it names; on a second line where two would touch."""
     taken: list[Box] = []
     for i, item in enumerate(items):
-        if not isinstance(item, Block) or item.step is None or not can_be_read(item.step.equation):
+        equation = readable(item.step.equation) if isinstance(item, Block) and item.step is not None else ()
+        if not isinstance(item, Block) or item.step is None or not equation:
             continue
-        equation = item.step.equation
         wide = equation_width(equation, 16)
         first = items[max(0, i - (4 if len(item.step.operands) > 2 else 2))] if item.step.kind == "dense" else item
         left = first.box.x if isinstance(first, Block) else item.box.x
@@ -192,7 +196,7 @@ def _why_none(block: Block, trace: Trace) -> str:
 class Route:
     """The way of an arrow below row C: from the middle of gradients to that of another one, on a lane, its equation on the way.
 
-    `outs`: where it leaves each of the sources; the equation is empty where it names what the picture does not show.
+    `outs`: where it leaves each of the sources; the equation is empty where it names nothing that the picture shows.
     """
 
     sources: list[Block]
@@ -204,20 +208,48 @@ class Route:
     wide: float
     lane: int
 
+    @property
+    def ends(self) -> list[float]:
+        """Where it comes down and goes up, from the left."""
+        return sorted([self.to, *self.outs])
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """What it takes of its lane."""
+        left, right = self.ends[0], self.ends[-1]
+        return min(left, self.centre - self.wide / 2) - 3, max(right, self.centre + self.wide / 2) + 3
+
 
 def routes(items: list[Item], trace: Trace) -> list[Route]:
-    """An arrow for each gradient that is made from others, short ones first: on the highest lane where nothing is in its way."""
+    """An arrow for each gradient that is made from others, short ones first: on the highest lane where nothing is in its way.
+
+    No equation stands on another arrow, where that can be; those that find no such place beside others come below them.
+    """
+    waiting = _ways(items, trace)
+    found: list[Route] = []
+    for beside in (True, False):
+        for way in [*waiting]:
+            others = [end for other in waiting if other is not way for end in other.ends] if beside else []
+            if _laid(way, found, others, beside):
+                waiting.remove(way)
+                found.append(way)
+    for way in waiting:  # on what is in its way
+        way.centre = _over(way)
+        way.lane = next((k for k in range(LANES) if not any(_meet(way, other) for other in found if other.lane == k)), LANES)
+        found += [way] if way.lane < LANES else []
+    return found
+
+
+def _ways(items: list[Item], trace: Trace) -> list[Route]:
+    """The arrows, short ones first, without their lanes."""
     blocks = {item.symbol.d.plain: item for item in items if isinstance(item, Block) and item.gradient is not None}
     links = []
     for step in trace.backward:
         sources = _made_from(trace, step, blocks) if step.name in blocks else []
         if sources:
-            links.append(
-                ([blocks[name] for name in sources], blocks[step.name], step.equation if can_be_read(step.equation) else ())
-            )
-    taken: list[list[tuple[float, float]]] = []
+            links.append(([blocks[name] for name in sources], blocks[step.name], readable(step.equation)))
     leaving: dict[str, int] = {}
-    found = []
+    ways = []
     for before, target, equation in sorted(links, key=lambda link: max(abs(s.box.cx - link[1].box.cx) for s in link[0])):
         outs = []
         for source in before:
@@ -227,26 +259,58 @@ def routes(items: list[Item], trace: Trace) -> list[Route]:
         far = max(outs, key=lambda out: abs(out - target.box.cx))
         to = target.box.cx + (9 if target.box.cx < far else -9)
         wide = equation_width(equation, 15) + 16 if equation else 0.0
-        left, right = min(to, *outs), max(to, *outs)
-        centre = max(_free(sorted([to, *outs]), wide), EDGE + wide / 2)
-        span = (min(left, centre - wide / 2) - 3, max(right, centre + wide / 2) + 3)
-        lane = next((k for k, used in enumerate(taken) if all(span[1] <= a or span[0] >= b for a, b in used)), len(taken))
-        if lane >= LANES:
-            continue
-        if lane == len(taken):
-            taken.append([])
-        taken[lane].append(span)
-        found.append(Route(before, target, equation, outs, to, centre, wide, lane))
-    return found
+        ways.append(Route(before, target, equation, outs, to, 0.0, wide, LANES))
+    return ways
+
+
+def _laid(way: Route, found: list[Route], others: list[float], beside: bool) -> bool:
+    """Gives the arrow the highest lane where neither it nor its equation stands on those found; `others`: where more will pass.
+
+    The equation stands `beside` the arrow's ends, or on them below the first lane, so that what is under an arrowhead is seen.
+    """
+    for lane in range(0 if beside else 1, LANES):
+        passing = [end for other in found if other.lane > lane for end in other.ends] + others
+        for centre in _places(way, passing) if beside else [_over(way)]:
+            way.lane, way.centre = lane, centre
+            if _is_free(way, found, passing):
+                return True
+    return False
+
+
+def _is_free(way: Route, found: list[Route], passing: list[float]) -> bool:
+    """Whether its equation covers nothing that passes, no equation above it covers its ends, and its lane is free."""
+    on_it = any(abs(end - way.centre) < way.wide / 2 for end in passing)
+    above = [other for other in found if other.lane < way.lane]
+    on_others = any(abs(end - other.centre) < other.wide / 2 for other in above for end in way.ends)
+    return not (on_it or on_others or any(_meet(way, other) for other in found if other.lane == way.lane))
+
+
+def _places(way: Route, passing: list[float]) -> list[float]:
+    """Where its equation has room: between its ends, in the widest gap first; else right or left of them, the nearest first."""
+    ends, half = way.ends, way.wide / 2
+    inside = sorted({*ends, *(end for end in passing if ends[0] < end < ends[-1])})
+    gaps = sorted(zip(inside, inside[1:], strict=False), key=lambda gap: gap[0] - gap[1])
+    places = [(a + b) / 2 for a, b in gaps if way.wide < b - a - 14]
+    right = [end + 4 + half for end in [ends[-1], *passing] if 0 <= end - ends[-1] <= NEAR]
+    left = [end - 4 - half for end in [ends[0], *passing] if 0 <= ends[0] - end <= NEAR]
+    aside = sorted([*right, *left], key=lambda centre: max(centre - ends[-1], ends[0] - centre))
+    return places + [centre for centre in aside if EDGE + half <= centre <= WIDTH - EDGE - half]
+
+
+def _meet(a: Route, b: Route) -> bool:
+    """Whether two arrows on one lane touch."""
+    return a.span[0] < b.span[1] and b.span[0] < a.span[1]
 
 
 def meanings(items: list[Item], ways: list[Route], trace: Trace) -> str:
     """What those letters mean that the equations of row C have beside tensors."""
     _, lines = _start(items, trace)
     written = [way.equation for way in ways if way.equation] + lines[1:]
-    steps = [step for step in trace.backward if step.equation in written]
+    steps = [step for step in trace.backward if readable(step.equation) in written]
     said = [clause for step in steps if step.where for clause in text(step.where).split(";  ")]
-    return ";  ".join(dict.fromkeys([*said, *([ROWS_SAID] if any(map(of_rows, written)) else [])]))
+    shown = [*written, *(readable(item.step.equation) for item in items if isinstance(item, Block) and item.step is not None)]
+    dots = [DOTS_SAID] if any(isinstance(part, str) and DOTS in part for equation in shown for part in equation) else []
+    return ";  ".join(dict.fromkeys([*said, *([ROWS_SAID] if any(map(of_rows, written)) else []), *dots]))
 
 
 def _made_from(trace: Trace, step: Step, blocks: dict[str, Block]) -> list[str]:
@@ -257,15 +321,15 @@ def _made_from(trace: Trace, step: Step, blocks: dict[str, Block]) -> list[str]:
         name = waiting.pop()
         if name in blocks:
             found[name] = None
-        elif name in trace and name not in trace.sources and not can_be_read((trace.step(name).symbol,)):
+        elif name in trace and not has_name(trace, name):
             waiting += [operand for operand in trace.step(name).operands if operand != name]
     return list(found)
 
 
-def _free(ends: list[float], wide: float) -> float:
-    """Where on a line the equation stands: in the widest gap between what leaves and what comes, else left of the last end."""
-    a, b = max(zip(ends, ends[1:], strict=False), key=lambda gap: gap[1] - gap[0])
-    return (a + b) / 2 if wide < b - a - 14 else ends[-1] - wide / 2 - 3
+def _over(way: Route) -> float:
+    """Where its equation stands on the arrow itself: in the widest gap between its ends, else left of the last one."""
+    a, b = max(zip(way.ends, way.ends[1:], strict=False), key=lambda gap: gap[1] - gap[0])
+    return max((a + b) / 2 if way.wide < b - a - 14 else way.ends[-1] - way.wide / 2 - 3, EDGE + way.wide / 2)
 
 
 def _plain_arrows(canvas: Canvas, items: list[Item], ways: list[Route], y: float) -> None:
@@ -289,6 +353,9 @@ def _arrows(canvas: Canvas, ways: list[Route], top: float) -> None:
             last = out == (min(way.outs) if out < way.to else max(way.outs))  # on its side: the others meet its line
             joins = f"H{way.to:.1f}" if last else ""
             canvas.path(f"M{out:.1f} {source.under.bottom + 20:.1f}V{y:.1f}{joins}", canvas.theme.muted, 1.3, DASHED)
+        if not way.ends[0] <= way.centre <= way.ends[-1]:  # its equation stands beside it
+            end = way.ends[-1] if way.centre > way.to else way.ends[0]
+            canvas.path(f"M{end:.1f} {y:.1f}H{way.centre:.1f}", canvas.theme.muted, 1.3, DASHED)
         arrow(canvas, f"M{way.to:.1f} {y:.1f}V{tip + 5:.1f}", (way.to, tip), "up", canvas.theme.muted, dashed=True)
     for way in ways:
         if way.equation:
@@ -303,8 +370,8 @@ def _start(items: list[Item], trace: Trace) -> tuple[Block | None, list[Equation
     if last is None or "L" not in trace:
         return None, []
     lines: list[Equation] = [(Sym("L"), f" = {number(float(trace['L']), 4)}")]
-    first = equation_of(trace, last.symbol.d.plain) if last.kind == "value" else None  # else other ways lead from L to it
-    return last, lines if first is None else [*lines, first]
+    first = equation_of(trace, last.symbol.d.plain) if last.kind == "value" else ()  # else other ways lead from L to it
+    return last, [*lines, first] if first else lines
 
 
 def missing(items: list[Item], trace: Trace, right: float) -> float:

@@ -59,7 +59,8 @@ def _title(trace: Trace) -> str:
     about = trace.about
     size = about["parameter_bytes"]
     kind = {"float32": "f32", "float64": "f64"}[about["dtype"]]
-    batch = "any batch B (FLOP for one sample)" if about["batch"] is None else f"batch B = {about['batch']}"
+    free = dict.fromkeys(f", {n} = 1" for t in trace.model.inputs for n in t.shape[1:] if not isinstance(n, int))
+    batch = f"any batch B (FLOP for one sample{''.join(free)})" if about["batch"] is None else f"batch B = {about['batch']}"
     loss = [about["loss"].replace("()", "")] if about["loss"] else []
     return "   ".join(
         [about["title"], *_activations(trace), *loss, f"{about['parameters']:,} parameters ({size:,} B {kind})", batch]

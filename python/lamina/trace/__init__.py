@@ -101,10 +101,10 @@ def written(model: Model, graph: StepGraph, measured: Measured, batch: int | Non
     if graph.effects and model.optimizer is not None:
         optimizer = model.optimizer
         t = optimizer.steps_of(_full_name(made, made.update[0].name)) + 1  # of the weight whose numbers are shown
-        made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), t)
+        made.rule = rule_of(optimizer, float(optimizer.rate(optimizer.steps)), t, made.names)
         _slots(made, model, measured)
     elif made.backward and model.optimizer is not None and model.optimizer.all_data:
-        made.rule = rule_of(model.optimizer, 0.0, model.optimizer.steps + 1)
+        made.rule = rule_of(model.optimizer, 0.0, model.optimizer.steps + 1, made.names)
     if measured.profile:
         made.program = attribute(measured.profile, made.steps)
     return made

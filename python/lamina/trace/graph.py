@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import _core as core
 from lamina.lengths import known
-from lamina.ops import zeros_like
 from lamina.programs import LossGraph, Task
 from lamina.tensor import FLOATS, Parameter, Tensor
 
@@ -127,12 +126,12 @@ def step_graph(model: Model, task: Task) -> StepGraph:
     trainable = model.programs.trainable
     if not trainable:
         return graph
-    by_parameter = _gradients(graph, model.programs.loss(task).loss.node, trainable)
-    graph.add("backward", [g.node for g in by_parameter])
+    reached = _gradients(graph, model.programs.loss(task).loss.node, trainable)
+    graph.add("backward", [slope.node for _, slope in reached])
     if not steps_by_batch(model):
         return graph
     optimizer = model.programs.bind_optimizer()
-    graph.effects = [e.node for e in optimizer.effects(trainable, by_parameter)]
+    graph.effects = [e.node for e in optimizer.effects([p for p, _ in reached], [slope for _, slope in reached])]
     states = list(graph.states)
     graph.add("update", [*graph.effects, *(node for state in states for node in state[:2])])
     return graph
@@ -143,8 +142,8 @@ def steps_by_batch(model: Model) -> bool:
     return not getattr(model.optimizer, "all_data", False)
 
 
-def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]) -> list[Tensor]:
-    """dL/dp for each parameter; on the way, dL/dv of each value that a parameter has a part in."""
+def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]) -> list[tuple[Parameter, Tensor]]:
+    """dL/dp for each parameter that the loss reaches; on the way, dL/dv of each value that a parameter has a part in."""
     moving = {p.node.serial for p in trainable}
     values = []
     for node in graph.ordered():
@@ -156,7 +155,7 @@ def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]
     for node, gradient in zip([*(p.node for p in trainable), *values], found, strict=True):
         if gradient is not None:
             graph.gradients[node.serial] = graph.real(gradient)
-    return [zeros_like(p) if g is None else Tensor(g) for p, g in zip(trainable, found, strict=False)]
+    return [(p, Tensor(g)) for p, g in zip(trainable, found, strict=False) if g is not None]
 
 
 def known_as(dim: Any, batch: int) -> int:

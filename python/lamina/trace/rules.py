@@ -6,9 +6,10 @@ Letters: w the parameter, g its gradient, lr the rate, t the step from 1; a lett
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Collection, Mapping
 
-from lamina.notation import number
+from lamina.notation import number, to_ascii
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
 from lamina.optim.damped_steps import FADE, KEPT
 from lamina.trace.record import Rule
@@ -24,6 +25,8 @@ HYPERS = {
     "beta1": "β₁", "beta2": "β₂", "eps": "ε", "weight_decay": "wd", "momentum": "μ", "alpha": "α", "rho": "ρ", "lr_decay": "decay",
     "eta_minus": "η₋", "eta_plus": "η₊", "dampening": "τ", "psi": "ψ", "step_min": "smallest", "step_max": "largest",
 }  # fmt: skip
+
+KEPT_LETTERS = {"lr", "t", "wd"}  # which explain looks up, and no tensor has
 
 MOMENTS = [("m", "β₁·m + (1 − β₁)·g"), ("v", "β₂·v + (1 − β₂)·g²")]
 
@@ -106,8 +109,31 @@ FORMULAS: dict[str, Callable[[Mapping[str, float], int], Lines]] = {
 STEP_NUMBERS = {"nadam": _nadam_numbers, "radam": _radam_numbers}  # numbers that a rule makes anew at each step
 
 
-def rule_of(optimizer: Optimizer, lr: float, t: int) -> Rule:
-    """The rule that the next step follows, with its numbers."""
+def rule_of(optimizer: Optimizer, lr: float, t: int, taken: Collection[str] = ()) -> Rule:
+    """The rule that the next step follows, with its numbers; letters that are `taken` by tensors have primes, as in β₁′ and β₂′
+    where β₁ is the shift of a norm.
+    """
+    rule = _rule(optimizer, lr, t)
+    letters = {*rule.numbers, *rule.slots} - KEPT_LETTERS
+    stems = {_stem(letter) for letter in letters if to_ascii(letter) in taken}
+    for letter in letters:
+        if _stem(letter) in stems:
+            _rename(rule, letter, letter + "′")
+    return rule
+
+
+def _stem(letter: str) -> str:
+    return letter.rstrip("₁₂₋₊")
+
+
+def _rename(rule: Rule, old: str, new: str) -> None:
+    whole = re.compile(rf"(?<![A-Za-z]){re.escape(old)}(?![A-Za-z₀-₉′])")
+    rule.lines = [(whole.sub(new, target), whole.sub(new, formula)) for target, formula in rule.lines]
+    rule.numbers = {new if letter == old else letter: value for letter, value in rule.numbers.items()}
+    rule.slots = {new if letter == old else letter: slot for letter, slot in rule.slots.items()}
+
+
+def _rule(optimizer: Optimizer, lr: float, t: int) -> Rule:
     hypers = optimizer.hyper()
     title = type(optimizer).__name__
     if optimizer.rule is None:
@@ -151,7 +177,7 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
     numbers: Numbers = {"lr": lr, "t": t}
     lines: Lines = []
     if type(optimizer) is Muon:
-        numbers |= {"μ": optimizer.momentum, "wd": optimizer.decay}
+        numbers |= {"μ": optimizer.momentum, "wd": optimizer.weight_decay}
         lines = [
             ("b", "μ·b + (1 − μ)·g"),
             ("u", "(1 − μ)·g + μ·b" if optimizer.nesterov else "b"),

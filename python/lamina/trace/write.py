@@ -43,10 +43,11 @@ class Writer:
         self.norms = {norm.members[-1].serial: norm for norm in self.symbols.norms if fold_norm(self.symbols, norm)}
         for norm in self.norms.values():
             self.symbols.hidden |= {n.serial for n in norm.members[:-1]}
+        self.bounded = self._bounded()
         self.clip = self._clip()
         self.muon = type(graph.model.optimizer) is Muon
         self.writing = Writing(self.symbols)
-        self.writing.always |= {norm.centered.serial for norm in self.symbols.norms}
+        self.writing.always |= {norm.centered.serial for norm in self.symbols.norms} | self.bounded
         self.writing.never |= set(self.norms)
 
     def write(self) -> None:
@@ -69,6 +70,13 @@ class Writer:
         self._sources()
         self._say_rows()
 
+    def _bounded(self) -> set[int]:
+        """Serials of the gradients as clip_value leaves them: written out where they are read, by the rule and by clip_norm."""
+        if getattr(self.graph.model.optimizer, "clip_value", None) is None:
+            return set()
+        clips = [n for n in self.graph.ordered("update") if n.op == "clip"]
+        return {n.serial for n in clips if self.graph.section.get(self.graph.real(n.inputs[0]).serial) != "update"}
+
     def _clip(self) -> list[core.Node]:
         """The nodes that make the factor of clip_norm, the factor itself the last; hidden but for that one."""
         if getattr(self.graph.model.optimizer, "clip_norm", None) is None or not self.graph.effects:
@@ -78,13 +86,15 @@ class Writer:
             return []
         self.symbols.give(factor, Sym("c"))
         below = self.graph.below([factor])
-        members = [n for s, n in sorted(below.items()) if self.graph.section[s] == "update" and n.op not in HIDDEN and n != factor]
+        made = [n for s, n in sorted(below.items()) if self.graph.section[s] == "update" and n.op not in HIDDEN]
+        members = [n for n in made if n != factor and n.serial not in self.bounded]
         self.symbols.hidden |= {n.serial for n in members}
         return [*members, factor]
 
     def _clip_line(self) -> Equation:
         bound = number(self.graph.model.optimizer.clip_norm) if self.graph.model.optimizer is not None else ""
-        return (f"min(1, {bound} / (‖all gradients‖ + 1e−06))",)
+        which = "all clipped gradients" if self.bounded else "all gradients"
+        return (f"min(1, {bound} / (‖{which}‖ + 1e−06))",)
 
     # ---- one line ----
 
@@ -150,13 +160,19 @@ class Writer:
             return  # a slot or the clock
         below = self.graph.below([effect.inputs[1]])
         members = [n for s, n in sorted(below.items()) if self.graph.section.get(s) == "update" and n.op not in HIDDEN]
-        w, factor = self.symbols.ref(target), ("c ",) if self.clip else ()
-        equation: Equation = (w, " ← Muon(", w, ", ", *factor, self.symbols.ref(gradient), ")")
-        self._add("update", equation, [*members, effect], "update", target)
-        clipped = self.measured.values.get(gradient.serial)
-        if self.clip and clipped is not None:
-            clipped = clipped * self.measured.values[self.clip[-1].serial]
-        self.trace.steps[-1].detail = {"gradient": clipped}
+        w, given = self.symbols.ref(target), self._clipped(gradient, members)
+        g = self.writing.operand(given) if given == gradient else self.writing.term(given)
+        self._add("update", (w, " ← Muon(", w, ", ", *g.parts, ")"), [*members, effect], "update", target)
+        self.trace.steps[-1].detail = {"gradient": self.measured.values.get(given.serial)}
+
+    def _clipped(self, gradient: core.Node, members: list[core.Node]) -> core.Node:
+        """The gradient as a rule gets it: within clip_value, times the factor of clip_norm."""
+        factor = self.clip[-1] if self.clip else None
+        for node in members:
+            read = [self.symbols.behind(n) for n in node.inputs]
+            if gradient in read and (node.serial in self.bounded or factor in read):
+                gradient = node
+        return gradient
 
     def _state(self, variable: core.Node, value: core.Node, mark: core.Node) -> None:
         new = self._value(value)
@@ -350,4 +366,4 @@ def title_of(model: Any) -> str:
         if len(widths) > MOST_WIDTHS:
             widths = [*widths[:6], f"… {len(widths) - 10} more …", *widths[-4:]]
         return f"MLP {' → '.join(widths)}"
-    return f"{type(model).__name__} of {len(layers)} layers"
+    return f"{type(model).__name__} of {len(layers)} layer{'s' * (len(layers) != 1)}"
