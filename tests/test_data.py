@@ -103,7 +103,8 @@ def test_conversions(given, dtype):
         ([[1, 2], [3]], TypeError, "rows of different lengths; pad them"),
         (["a", "b"], TypeError, r"got dtype <U1; number the categories: np.unique\(x, return_inverse=True\)\[1\]"),
         (np.array([[1.0, "Paris"]], object), TypeError, "got 'Paris' at row 0, column 1; leave that column out"),
-        (np.array(["1.5"], object), TypeError, "got '1.5' at row 0"),
+        (np.array(["1.5"], object), TypeError, r"got '1.5' at row 0; read the text as numbers: np.asarray\(x, float\)"),
+        (["1.5", "2"], TypeError, r"got dtype <U3; read the text as numbers: np.asarray\(x, float\)"),
         (np.array([1j]), TypeError, "dtype complex128; pass x.real and x.imag"),
         (np.array(["2020-01-01"], "M8[D]"), TypeError, r"np.timedelta64\(1, 's'\)"),
         (np.array([5], "m8[s]"), TypeError, "pass seconds"),
@@ -247,6 +248,52 @@ def test_a_target_that_is_not_finite_is_named_by_its_column():
         lm.Sequential(lm.Dense(2)).fit(np.ones((2, 3)), frame, loss="mse", optimizer="adam", verbose=0)
 
 
+def keep(name, **given):
+    """What the remedy of the error calls `keep`."""
+    data = given[name]
+    with pytest.raises(ValueError, match=rf"\[{name}\] .* drop such rows of x and y alike, x\[keep\] and y\[keep\]: ") as error:
+        check_finite(as_array(data, name), name, columns=arrays.column_names(data))
+    return eval(str(error.value).partition("keep = ")[2], {"np": np, **given})
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        [[1.0, 2.0], [np.nan, 2.0], [3.0, 4.0]],
+        np.array([[1, 2], [None, 2], [3, 4]], object),
+        np.array([1.0, np.inf, 3.0]),
+        np.array([np.zeros((2, 2)), np.full((2, 2), np.nan), np.ones((2, 2))]),
+    ],
+    ids=["list", "objects", "one axis", "three axes"],
+)
+def test_the_remedy_for_missing_numbers_finds_their_rows(x):
+    assert keep("x", x=x).tolist() == [True, False, True]
+    assert keep("y", y=x).tolist() == [True, False, True]
+
+
+def test_the_remedy_for_a_frame_with_missing_numbers_drops_its_rows():
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"n": pandas.array([1, None, 3], dtype="Int64"), "v": [0.5, 1.5, 2.5]})
+    rows = keep("x", x=x)
+    assert x[rows].index.tolist() == [0, 2] and np.arange(3)[rows].tolist() == [0, 2]
+    check_finite(as_array(x[rows], "x"), "x")
+
+
+def test_a_missing_target_may_be_left_out_by_the_loss():
+    for bad, masked in ((np.nan, True), (np.inf, False)):
+        with pytest.raises(ValueError) as error:
+            check_finite(np.array([1.0, bad]), "y")
+        assert ("MSE(mask_nan=True)" in str(error.value)) == masked
+
+
+def test_a_column_of_numbers_as_text_is_read_as_numbers():
+    pandas = pytest.importorskip("pandas")
+    x = pandas.DataFrame({"size": [1.0, 2.0], "price": ["1.5", "20"]})
+    with pytest.raises(TypeError, match=r"'1.5' at row 0, column 'price'; read the text as numbers: pandas.to_numeric\(x") as error:
+        as_array(x, "x")
+    assert eval(str(error.value).partition("numbers: ")[2], {"pandas": pandas, "x": x}).tolist() == [1.5, 20.0]
+
+
 def test_pandas_is_not_imported():
     assert "pandas" not in vars(arrays)
     source = sys.modules["lamina.arrays"].__file__
@@ -308,7 +355,7 @@ def test_the_first_number_that_is_not_finite_is_named(rng, dtype, order, bad):
     row = len(array) - 7
     array[row, 3] = array[row + 1, 0] = array[row, 5] = bad
     with pytest.raises(
-        ValueError, match=rf"\[x\] expected finite numbers, got {bad} at row {row}, column 3; .*x\[np.isfinite\(x\).all\(axis=1\)\]"
+        ValueError, match=rf"\[x\] expected finite numbers, got {bad} at row {row}, column 3; .* such rows of x and y alike, "
     ):
         check_finite(array, "x")
 

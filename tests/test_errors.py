@@ -307,6 +307,7 @@ FREE = {
         ["[Huber()] expected Huber()(pred, target, weight=None), got the argument 'delta'", "lm.losses.Huber(delta=...)"],
     ),
     "PyTorch's reduction": (lambda: lm.losses.mse(reduction="sum"), ["'reduction'; a loss is the mean over what counts"]),
+    "complex numbers": (lambda: lm.linalg.inv(np.eye(2) + 1j), ["expected real numbers", "complex128", ".real and .imag"]),
     "a loss that is called to be made": (
         lambda: lm.losses.mse(),
         ["[MSE()] expected predictions and targets, got a call of nothing"],
@@ -330,6 +331,14 @@ FREE = {
             "[fit] expected fit(x, y=None, *, loss=None",
             "got the argument 'lr'; it is the optimizer's: optimizer=lm.optim.Adam(lr=1e-3)",
         ],
+    ),
+    "Keras's steps of an epoch": (
+        lambda: classifier().fit(iter([(X, Y)]), steps_per_epoch=10),
+        ["got the argument 'steps_per_epoch'; an epoch is all that x gives", "itertools.islice(generator, 10)"],
+    ),
+    "an option of other optimizers": (
+        lambda: lm.optim.LevenbergMarquardt(clip_norm=1.0),
+        ["got the argument 'clip_norm'; leave it out"],
     ),
     "scikit-learn's epochs": (lambda: fit_with("mse", max_iter=3), ["got the argument 'max_iter'; did you mean 'epochs'?"]),
     "compile without an optimizer": (
@@ -511,6 +520,39 @@ FREE = {
     ),
     "product by an empty list": (lambda: lm.hessian_vector_product(lm.sum(P), [], []), ["[hessian_vector_product]", "got none"]),
     "a seed that is an array": (lambda: lm.grad(P, P, X), ["[function] grad", "ndarray"]),
+    "gradient by all parameters": (
+        lambda: lm.grad(lm.sum(P), classifier().parameters),
+        ["[function] grad: expected tensors, got Parameters", "pass [net.parameters.tensor(name) for name in net.parameters]"],
+    ),
+    "gradient by the array of a weight": (
+        lambda: lm.grad(lm.sum(P), classifier().parameters["dense_1.weight"]),
+        ["[function] grad: expected tensors, got ndarray", "layer.weight, or net.parameters.tensor(name)"],
+    ),
+    "results by name": (
+        lambda: lm.function([P], {"twice": 2.0 * P}),
+        ["[function] outputs: expected tensors, got dict, which holds names; pass list(d.values())"],
+    ),
+    "arguments by name": (lambda: lm.function({"p": P}, P), ["[function] inputs: expected tensors, got dict"]),
+    # indices
+    "a mask as an index": (lambda: P[P > 1], ["[index]", "dtype=bool) for axis 0; keep the shape: lm.where(mask, x, 0)"]),
+    "a mask of rows": (lambda: P[X[:, 0] > 0], ["[index]", "lm.take(x, np.flatnonzero(mask), axis=0)"]),
+    "a mask to take": (lambda: lm.take(P, P > 1), ["[take] expected whole numbers", "got bool; write lm.where(mask, x, 0)"]),
+    "an integer tensor for the second axis": (
+        lambda: P[:, lm.placeholder((2,), "int64")],
+        ["[index]", "an integer tensor alone, got Tensor", "for axis 1; write lm.take(x, i, axis=1)"],
+    ),
+    "a list for the second axis": (lambda: P[:, [0, 1]], ["got [0, 1] for axis 1; write lm.take(x, i, axis=1)"]),
+    "a fraction as an index": (lambda: P[1.5], ["[index] expected whole numbers", "got 1.5 for axis 0; pass one of these"]),
+    # names of operations
+    **{
+        f"shapes that do not fit in {name}": (
+            lambda name=name: getattr(lm, name)(np.ones((3, 4)), np.ones(3)),
+            [f"[{name}] (3, 4) and (3,) do not broadcast"],
+        )
+        for name in ("subtract", "multiply", "divide", "power", "less", "equal", "logical_and", "logical_or", "maximum")
+    },
+    "an axis of a number": (lambda: lm.max(np.float64(3), axis=0), ["[max] expected an array with an axis 0, got a scalar"]),
+    "rows of a number": (lambda: lm.softmax(3.0), ["[softmax] expected an array with an axis -1, got a scalar"]),
     # schedules, optimizers and layers of one's own
     "a rate that is not finite": (
         lambda: fit_with("cross_entropy", lm.optim.SGD(lambda t: t * np.nan)),
@@ -683,6 +725,20 @@ def test_mistake_without_a_net(name):
     check_message(caught.value, parts)
 
 
+def test_a_folder_where_a_file_is_written(tmp_path):
+    with pytest.raises(IsADirectoryError, match=r"\[save .*\] expected the name of a file, got a folder; name a file in it"):
+        classifier().save(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_remedies_for_gradients_by_weights_work():
+    net = classifier()
+    loss = lm.sum(net(net.inputs[0]))
+    weights = [net.parameters.tensor(name) for name in net.parameters]
+    assert [tuple(g.shape) for g in lm.grad(loss, weights)] == [a.shape for a in net.parameters.values()]
+    assert weights[0] is net.layers[0].weight
+
+
 def test_a_layer_error_names_the_layer():
     net = lm.Sequential(lm.Dense(5), lm.Dense(2), seed=0)
     net.predict(X)
@@ -844,6 +900,7 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm, "ReLU", "write lm.Activation('relu')"),
         (lm, "Linear", "write lm.Dense(units)"),
         (lm, "set_seed", "each network has a seed of its own"),
+        (lm, "prod", "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))"),
         (lm.losses, "layers", "layers are lm.Dense and so on"),
         (lm.linalg, "inverse", "did you mean 'inv'?"),
         (lm.linalg, "eigvalsh", "did you mean 'eigh'?"),

@@ -707,8 +707,8 @@ def test_sequences_of_several_lengths_train(rng):
             one.parameters.update(dict(zip(one.parameters, weights.values(), strict=True)))
             losses.append(one.train_step(inputs, labels))
             weights = dict(zip(weights, one.parameters.values(), strict=True))
-    rows = np.array([len(labels) for _, labels in batches])
-    np.testing.assert_allclose(history.history["loss"], np.array(losses).reshape(2, 3) @ rows / rows.sum(), rtol=1e-5)
+    positions = np.array([labels.size for _, labels in batches])
+    np.testing.assert_allclose(history.history["loss"], np.array(losses).reshape(2, 3) @ positions / positions.sum(), rtol=1e-5)
     for name, value in net.parameters.items():
         np.testing.assert_allclose(value, weights[name], rtol=1e-4, atol=1e-6)
     assert 0 <= history.history["accuracy"][-1] <= 1  # over all positions
@@ -744,3 +744,76 @@ def test_class_weights_are_of_one_target():
     for given in ((data, y), ([(data, y)],)):
         with pytest.raises(ValueError, match="expected one target, got 2; pass sample_weight"):
             net.fit(*given, class_weight={0: 1.0, 1: 2.0, 2: 3.0}, verbose=0)
+
+
+def test_classes_of_sequences_have_no_weights(rng):
+    """A row of class numbers that looks one-hot, (n, T), is none: its 1 is a class, and not at a place."""
+    x = lm.placeholder((None, "T", 4))
+    net = lm.Model(x, lm.Dense(2)(x))
+    given, y = rng.normal(size=(3, 5, 4)), np.eye(5, dtype=int)[:3]
+    with pytest.raises(ValueError, match=r"\[class_weight\] expected a class for each sample.* shape \(3, 5\); pass sample_weight"):
+        net.fit(given, y, loss="cross_entropy", optimizer="sgd", class_weight={0: 1.0, 1: 9.0}, verbose=0)
+
+
+@pytest.mark.parametrize("left_out", [-1, 255])
+@pytest.mark.parametrize("table", [{1: 5.0}, [1, 5, 1], "balanced"])
+def test_class_weights_beside_a_class_that_is_left_out(left_out, table, rng):
+    x, y = rng.normal(size=(8, 4)), np.array([0, 1, 2, -1, 1, -1, 1, 0])
+    there, loss = y >= 0, lm.losses.CrossEntropy(ignore_index=left_out)
+    options = {"optimizer": lm.optim.SGD(0.1), "class_weight": table, "verbose": 0, "shuffle": False}
+    got = lm.Sequential(lm.Dense(3), seed=0).fit(x, np.where(there, y, left_out), loss=loss, **options)
+    right = lm.Sequential(lm.Dense(3), seed=0).fit(x[there], y[there], loss="cross_entropy", **options)
+    np.testing.assert_allclose(got.history["loss"], right.history["loss"], rtol=1e-6)
+
+
+def test_a_last_row_alone_says_nothing_of_the_variance(rng):
+    x = rng.normal(size=(33, 3))
+    runs = []
+    for n in (32, 33):
+        net = lm.Sequential(lm.BatchNorm(), lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(0.0))
+        net.fit(x[:n], x[:n, :1], epochs=60, verbose=0)
+        runs.append(net.parameters["batch_norm_1.running_var"])
+    np.testing.assert_allclose(runs[1], x.var(axis=0, ddof=1), rtol=0.1)
+    np.testing.assert_allclose(runs[0], x[:32].var(axis=0, ddof=1), rtol=0.01)
+
+
+def test_indices_without_an_embedding_are_found_before_the_first_step():
+    x = np.zeros((100, 3), int)
+    x[90, 1] = 10
+    net = lm.Sequential(lm.Embedding(10, 2), lm.Flatten(), lm.Dense(1)).compile("mse", "adam")
+    with pytest.raises(ValueError, match=r"\[x\] expected numbers from 0 to 9 for embedding_1, got 10 in row 90"):
+        net.fit(x, np.ones(100), verbose=0)
+    assert net.optimizer.steps == 0
+
+
+def test_a_layer_that_a_callback_freezes_rests_from_the_next_step_on(rng):
+    x, seen = rng.normal(size=(96, 4)), []
+    net = lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(2), seed=0).compile("mse", "adam")
+
+    def freeze(batch, logs):
+        seen.append(net.parameters["dense_1.weight"])
+        net.layers[0].trainable = False
+
+    net.fit(x, x[:, :2], epochs=2, verbose=0, callbacks=lm.callbacks.LambdaCallback(on_batch_end=freeze))
+    assert len(seen) == 6
+    assert all(np.array_equal(seen[0], w) for w in seen)
+
+
+def test_weights_that_the_loss_does_not_reach_do_not_decay(rng):
+    """As in PyTorch, where they have no gradient."""
+    x, inputs = rng.normal(size=(12, 4)), lm.Input(4)
+    hidden = lm.Dense(3, "tanh")(inputs)
+    net = lm.Model(inputs, lm.Dense(1)(lm.stop_gradient(hidden)), seed=0).compile("mse", lm.optim.AdamW(0.1, weight_decay=0.1))
+    before = net.parameters["dense_1.weight"]
+    net.fit(x, x[:, :1], epochs=3, verbose=0)
+    assert np.array_equal(net.parameters["dense_1.weight"], before)
+    assert net.optimizer.steps == 3
+
+
+def test_probabilities_are_compared_with_a_half_behind_what_leaves_them_so(rng):
+    x = rng.normal(size=(200, 2))
+    y, inputs = (x[:, 0] > 0).astype(int), lm.Input(2)
+    for tail in (lambda p: lm.reshape(p, (-1,)), lambda p: lm.clip(p, 1e-6, 1 - 1e-6)):
+        net = lm.Model(inputs, tail(lm.Dense(1, "sigmoid")(inputs)), seed=0).compile("mse", "adam", metrics=["accuracy"])
+        net.fit(x, y, verbose=0)
+        assert net.evaluate(x, y)["accuracy"] == np.mean((net.predict(x).ravel() > 0.5) == y)

@@ -565,3 +565,9 @@ def test_focal_has_a_slope_where_a_sample_is_sure(gamma):
 @pytest.mark.parametrize("weight", [1e-29, 1e-35, 1e-300, 0.0])
 def test_small_weights_weigh_as_large_ones(weight):
     assert lm.losses.MSE()(np.zeros((3, 1)), np.ones((3, 1)), np.full(3, weight)) == (weight > 0)
+
+
+def test_a_loss_of_ones_own_where_each_sample_meets_all_is_refused():
+    net = lm.Sequential(lm.Dense(1)).compile(lambda pred, target: (pred[:, 0] - target) ** 2, "sgd")
+    with pytest.raises(ValueError, match=r"got \(B, B\) from pred \(B, 1\) and target \(B, 1\)"):
+        net.train_step(np.ones((4, 2)), np.ones(4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import functools
 import math
+import warnings
 from fractions import Fraction
 
 import numpy as np
@@ -355,6 +356,13 @@ def test_errors_of_classification(name):
         metric([[1, 1, 0], [1, 0, 0]], np.zeros((2, 3)))
 
 
+def test_rows_beside_classes_are_checked_as_beside_scores():
+    assert metrics.accuracy([[1, 0, 0], [0, 1, 0]], [0, 2]) == 0.5
+    for pred in ([1, 2], [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]):
+        with pytest.raises(ValueError, match=r"\[accuracy\] expected rows of y_true that sum to 1 .*, got 2 in sample 0"):
+            metrics.accuracy([[1, 1, 0], [0, 1, 1]], pred)
+
+
 def test_other_errors():
     with pytest.raises(ValueError, match=r"\[top_k\] expected k >= 1, got 0"):
         metrics.top_k([0], [[1.0, 0.0]], k=0)
@@ -620,3 +628,13 @@ def test_examples():
     results = [doctest.testmod(m, extraglobs={"lm": lm, "np": np}) for m in (metrics, metrics.classification, metrics.regression)]
     assert sum(result.attempted for result in results) > 10
     assert sum(result.failed for result in results) == 0
+
+
+def test_probabilities_beside_the_threshold_of_logits_warn():
+    with pytest.warns(UserWarning, match=r"\[f1\] expected logits, got numbers from 0 to 1 alone.*threshold=0\.5"):
+        metrics.f1([0, 1, 1], [0.2, 0.7, 0.9])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        metrics.f1([0, 1, 1], [0.2, 0.7, 0.9], threshold=0.5)
+        metrics.f1([0, 1, 1], [-0.2, 0.7, 0.9])
+        metrics.f1([0, 1, 1], [0.0, 1.0, 1.0])

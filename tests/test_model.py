@@ -826,3 +826,11 @@ def test_a_network_may_be_called_on_tensors_of_other_sizes(shape, rng):
         ValueError, match=r"built on, \(B, T, 3\), got \(B, 3\): \[reshape\].* do not fill .*; reshape them, or put .*Lambda"
     ):
         lm.Model(x, rows)(lm.Input(3))
+
+
+def test_rows_that_meet_in_a_network_go_through_it_together():
+    x = lm.Input(1)
+    net, v = lm.Model(x, x - lm.mean(x, axis=0)), np.arange(5000.0)[:, None]
+    np.testing.assert_allclose(net.predict(v), v - 2499.5)
+    assert net.evaluate(v, v - 2499.5, metrics=["mae"])["mae"] == 0
+    assert net.predict(v, batch_size=1000)[0] == -499.5  # where a user wants it so

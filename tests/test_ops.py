@@ -838,3 +838,18 @@ def test_a_factor_may_be_a_broadcast_vector(m, axis):
     x, y = lm.placeholder(a.shape, dtype="float64"), lm.placeholder(v.shape, dtype="float64")
     product = lm.function([x, y], lm.matmul(x, lm.broadcast_to(y, (40, 24))))(a, v)
     np.testing.assert_allclose(product, a @ np.broadcast_to(v, (40, 24)), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logsumexp_of_infinities(dtype):
+    rows = np.array([[-np.inf, -np.inf], [np.inf, 0], [np.inf, -np.inf], [-np.inf, 3], [np.nan, np.inf]], dtype)
+    assert np.array_equal(lm.logsumexp(rows), np.array([-np.inf, np.inf, np.inf, 3, np.nan], dtype), equal_nan=True)
+    assert np.array_equal(lm.logsumexp(rows[:4].T, axis=0), np.array([-np.inf, np.inf, np.inf, 3], dtype))
+
+
+def test_the_gradient_of_a_standard_deviation_of_0_is_0():
+    x = lm.placeholder((2, 3), dtype="float64")
+    values = np.array([[1.0, 1.0, 1.0], [1.0, 2.0, 4.0]])
+    got = lm.function(x, lm.grad(lm.sum(lm.std(x, axis=1)), x))(values)
+    assert np.array_equal(got[0], np.zeros(3))
+    np.testing.assert_allclose(got[1], (values[1] - values[1].mean()) / (3 * values[1].std()))

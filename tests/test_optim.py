@@ -690,3 +690,9 @@ def test_what_is_left_of_a_gradient_that_has_ended_is_not_subnormal(threads, cou
     for m in moments:  # zero; without fused multiply-adds they stop before
         assert not ((m.value != 0) & (np.abs(m.value) < np.finfo("float32").tiny)).any() and np.abs(m.value).max() < 1e-37
     assert np.float32(1e-38) / np.float32(10) > 0, "what follows a step has its subnormal numbers"
+
+
+def test_muons_decay_reads_as_it_was_given():
+    muon = lm.optim.Muon(weight_decay=0.4)
+    muon.weight_decay *= 0.5
+    assert (muon.weight_decay, muon.config()["weight_decay"]) == (0.2, 0.2)

@@ -13,7 +13,7 @@ from lamina.callbacks.base import as_list
 from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
 from lamina.sources import BatchDone, Outcome, Part, Samples
-from lamina.steps import CHUNK, evaluate_checked, parts
+from lamina.steps import evaluate_checked, parts
 from lamina.turns import building
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class AllData:
             poll(1)
         logs: dict[str, Any] = {"loss": float(self._losses[0])}
         if self.metrics and np.isfinite(logs["loss"]):
-            logs = {**evaluate_checked(self.model, *self.samples, self.metrics, CHUNK), **logs}
+            logs = {**evaluate_checked(self.model, *self.samples, self.metrics), **logs}
         return Outcome(self._losses, logs)
 
     def so_far(self) -> Part:
@@ -66,7 +66,8 @@ class AllData:
     def first_bad_value(self) -> str | None:
         from lamina.bad_values import first_bad_value
 
-        for part in parts(self.samples.data, CHUNK):
+        given = self.samples.data
+        for part in map(given.rows, parts(self.model, len(given))):
             found = first_bad_value(self.model, part, self.samples.targets, training=False)
             if found is not None:
                 return found

@@ -86,7 +86,10 @@ def _gathered_type(array: Array, where: str) -> Any:
         "m": f"pass seconds: {where} / np.timedelta64(1, 's')",
         "V": f"take one field, or stack them: np.stack([{where}[name] for name in {where}.dtype.names], axis=1)",
     }
-    remedy = remedies.get(dtype.kind, f"number the categories: np.unique({where}, return_inverse=True)[1]")
+    if dtype.kind not in remedies and _are_numbers(array):
+        remedy = f"read the text as numbers: np.asarray({where}, float)"
+    else:
+        remedy = remedies.get(dtype.kind, f"number the categories: np.unique({where}, return_inverse=True)[1]")
     raise TypeError(f"[{where}] expected numbers, got dtype {dtype}; {remedy}")
 
 
@@ -102,21 +105,36 @@ def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
                 raise TypeError
             numbers[i] = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
         except (TypeError, ValueError):
-            place = position(np.unravel_index(i, array.shape), columns)
-            raise TypeError(f"[{where}] expected numbers, got {value!r:.40} at {place}; {_object_remedy(value, where)}") from None
+            index = np.unravel_index(i, array.shape)
+            part = f"{where}[{columns[index[1]]!r}]" if columns and len(index) == 2 else None
+            raise TypeError(
+                f"[{where}] expected numbers, got {value!r:.40} at {position(index, columns)}; {_object_remedy(value, where, part)}"
+            ) from None
     return numbers.reshape(array.shape)
 
 
-def _object_remedy(value: Any, where: str) -> str:
+def _object_remedy(value: Any, where: str, column: str | None) -> str:
+    """column: how a frame's column is written."""
     if isinstance(value, dict):
         return "pass the values of each row as a list, in the order of the columns, or a frame: pandas.DataFrame(rows)[columns]"
     if isinstance(value, datetime.date):
         return "pass a difference in days: (t - t.min()).dt.days, t = pandas.to_datetime(column)"
     if isinstance(value, datetime.timedelta):
         return "pass seconds: t.dt.total_seconds(), t = pandas.to_timedelta(column)"
+    if isinstance(value, (str, bytes)) and _are_numbers(value):
+        return f"read the text as numbers: {f'pandas.to_numeric({column})' if column else f'np.asarray({where}, float)'}"
     if where == "y":
         return "number the classes: np.unique(y, return_inverse=True)[1]"
     return "leave that column out, or number its categories"
+
+
+def _are_numbers(text: Any) -> bool:
+    """Whether all of the text is of numbers, of which categories would keep the order of their letters alone."""
+    try:
+        np.asarray(text).astype(float)
+    except ValueError:
+        return False
+    return True
 
 
 def column_names(data: Any) -> list[str] | None:
@@ -193,9 +211,9 @@ def check_finite(array: Array, where: str, dtype: str = "float64", columns: list
 
     Integers and bools pass at once. Others are read once; nothing of a large array's size is allocated.
 
-    >>> check_finite(np.array([[0.0, 1.0], [np.nan, 2.0]]), "x")
+    >>> check_finite(np.array([[0.0, 1.0], [np.nan, 2.0]]), "x")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    ValueError: [x] expected finite numbers, got nan at row 1, column 0; fill it in or drop such rows: x[np.isfinite(x).all(axis=1)]
+    ValueError: [x] expected finite numbers, got nan at row 1, column 0; fill it in, or drop such rows of x and y alike, ...
     """
     if array.dtype.kind != "f":
         return
@@ -239,9 +257,17 @@ def _raise_not_finite(block: Array, start: int, where: str, largest: float, colu
         raise ValueError(
             f"[{where}] expected numbers that float32 can hold, got {value:g} at {place}; scale it, or use dtype='float64'"
         )
-    axes = "" if block.ndim == 1 else f".all(axis={1 if block.ndim == 2 else tuple(range(1, block.ndim))})"
-    remedy = f"fill it in or drop such rows: {where}[np.isfinite({where}){axes}]"
-    raise ValueError(f"[{where}] expected finite numbers, got {value} at {place}; {remedy}")
+    raise ValueError(f"[{where}] expected finite numbers, got {value} at {place}; {_missing_remedy(where, value, columns)}")
+
+
+def _missing_remedy(where: str, value: Any, columns: list[str] | None) -> str:
+    """What was given may be a list, objects or a column while the array is none of these: the remedy holds for all."""
+    if columns is not None and np.isnan(value):
+        keep = f"{where}.notna().all(axis=1)"  # NumPy cannot read a frame with pandas.NA
+    else:
+        keep = f"np.isfinite(np.asarray({where}, float)).reshape(len({where}), -1).all(axis=1)"
+    masked = "leave it out by a loss such as MSE(mask_nan=True), " if where.startswith("y") and np.isnan(value) else ""
+    return f"fill it in, {masked}or drop such rows of x and y alike, x[keep] and y[keep]: keep = {keep}"
 
 
 def check_integers(array: Array, where: str, columns: list[str] | None = None) -> None:

@@ -184,8 +184,8 @@ def by_name(data: Any, labels: Sequence[str], known: Sequence[str], where: str) 
 # ---- weights ----
 
 
-def weights(sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: int) -> Array | None:
-    """One weight a sample: the product of both kinds, or None where neither is given."""
+def weights(sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: int, ignored: int | None = None) -> Array | None:
+    """One weight a sample: the product of both kinds, or None where neither is given. `ignored`: see `class_weights`."""
     if sample_weight is None and class_weight is None:
         return None
     weight = np.ones(n) if sample_weight is None else _sample_weights(sample_weight, n)
@@ -193,7 +193,7 @@ def weights(sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: 
         return weight
     if len(targets) != 1:
         raise ValueError(f"[class_weight] expected one target, got {len(targets)}; pass sample_weight instead")
-    return np.asarray(weight * class_weights(class_weight, targets[0]))
+    return np.asarray(weight * class_weights(class_weight, targets[0], ignored))
 
 
 def _sample_weights(sample_weight: Any, n: int) -> Array:
@@ -213,18 +213,24 @@ def _sample_weights(sample_weight: Any, n: int) -> Array:
     return weight
 
 
-def class_weights(class_weight: Any, y: Array) -> NDArray[np.float64]:
+def class_weights(class_weight: Any, y: Array, ignored: int | None = None) -> NDArray[np.float64]:
     """The weight of each sample's class.
 
     `class_weight`: "balanced", n / (number of classes that occur * samples of the class); a dict from class to weight, 1 for those
     that are not in it; or an array with one weight a class. `y`: classes (n,) or (n, 1), or one-hot rows (n, C); ValueError for
-    others, which have no class (values, probabilities, several classes at once).
+    others, which have no class (values, probabilities, several classes at once). `ignored`: the class that a loss leaves out, whose
+    samples weigh 1 and count in nothing.
 
     >>> class_weights("balanced", np.array([0, 0, 0, 1])).tolist()
     [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
     >>> class_weights({1: 5.0}, np.array([0, 1])).tolist()
     [1.0, 5.0]
     """
+    if ignored is not None and len(y) == y.size and (y == ignored).any():
+        weight, kept = np.ones(len(y)), (y != ignored).reshape(-1)
+        if kept.any():
+            weight[kept] = class_weights(class_weight, y[kept])
+        return weight
     labels = _class_labels(y)
     if isinstance(class_weight, str):
         if class_weight != "balanced":

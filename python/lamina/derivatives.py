@@ -35,7 +35,8 @@ def _several(xs: Any, vs: Any, where: str) -> tuple[list[Tensor], list[Tensor], 
 def _check_single(where: str, **tensors: Any) -> None:
     for name, given in tensors.items():
         if not isinstance(given, Tensor):
-            remedy = "call it for each" if isinstance(given, (list, tuple)) else "make one with lm.placeholder(shape)"
+            several = isinstance(given, (list, tuple))
+            remedy = "call it for each" if several else "make one with lm.placeholder(shape); a weight's is layer.weight"
             raise TypeError(f"[{where}] expected one tensor as {name}, got {type(given).__name__}; {remedy}")
 
 

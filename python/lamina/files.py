@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -21,6 +22,8 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"[{where} {target}] expected an existing folder, got {target.parent}; create it first")
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, f"[{where} {target}] expected the name of a file, got a folder; name a file in it")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
     _writing.add(temporary.name)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ from lamina import checks, data, feed, schedules
 from lamina.callbacks import CallbackList
 from lamina.data import Batches, Data
 from lamina.history import History
-from lamina.layers import BatchNorm
+from lamina.layers import BatchNorm, Embedding
+from lamina.losses.base import first_outside
 from lamina.objective import OutputMetric, named_metrics
 from lamina.progress import Progress
 from lamina.sources import (
@@ -27,11 +28,11 @@ from lamina.sources import (
     Part,
     Samples,
     Source,
-    check_classes,
     no_class_counts,
+    with_class_weights,
     with_finite_targets,
 )
-from lamina.steps import CHUNK, evaluate_checked, example_figures
+from lamina.steps import evaluate_checked, example_figures
 from lamina.wiring import calls_of, nodes_of
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Run:
             self.model.epochs_done += 1
             self.history.append(outcome.logs)
             if self.validation is not None:
-                held_out = evaluate_checked(self.model, *self.validation, self.metrics, CHUNK)
+                held_out = evaluate_checked(self.model, *self.validation, self.metrics)
                 self.history.amend({f"val_{name}": value for name, value in held_out.items()})
             logs = self.history.last()
             progress.end_epoch(logs)
@@ -253,6 +254,7 @@ def fit(
             samples = _samples(model, given, class_weight)
             example = example_figures(model, chosen, samples.data)
             source = _source(model, samples, chosen, batch_size, shuffle)
+            _check_indices(model, samples.data)
             _warn_of_single_rows(model, batch_size)
             settings["samples"] = len(given)
         validation = _validation(model, held_out, validation_data, columns)
@@ -288,15 +290,33 @@ def _batches(
 
 def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
     if class_weight is not None:
-        check_classes(model, class_weight)
-        given = replace(given, weight=data.weights(given.weight, class_weight, given.y, len(given)))
+        given = with_class_weights(model, given, class_weight)
         if not np.any(given.weight):
             raise no_class_counts(class_weight)
     return with_finite_targets(model, given)
 
 
+def _check_indices(model: Model, given: Data) -> None:
+    """A number that an Embedding has no row for: else a batch in the middle of an epoch would say so."""
+    names = [repr(name) for name in model.named_inputs]
+    labels = ["x"] if len(names) == 1 else [f"x[{name}]" for name in names]
+    fed = {t.node.serial: (where, array) for t, where, array in zip(model.inputs, labels, given.x, strict=True)}
+    for call in calls_of(nodes_of(model.outputs)):
+        if not isinstance(call.layer, Embedding) or call.inputs[0].node.serial not in fed:
+            continue
+        where, array = fed[call.inputs[0].node.serial]
+        most = call.layer.num_embeddings - 1
+        outside = first_outside(array, 0, most)
+        if outside is not None:
+            row, number = outside
+            raise ValueError(
+                f"[{where}] expected numbers from 0 to {most} for {call.layer.name}, got {number} in row {row}; correct them, or "
+                "give the Embedding more rows"
+            )
+
+
 def _warn_of_single_rows(model: Model, rows: int) -> None:
-    """One row has no variance: a BatchNorm would train on its bias alone, and predict by statistics of nothing."""
+    """One row has no variance: a BatchNorm would train on its bias alone, and predict by the statistics of no data."""
     if rows > 1 or model.objective.optimizer.all_data:
         return
     calls = calls_of(nodes_of(model.outputs))

@@ -47,26 +47,30 @@ def function(
     array(4., dtype=float32)
     """
     single = isinstance(outputs, Tensor)
-    results = _several(outputs)
+    results = _several(outputs, "outputs")
     pairs = list(updates.items() if isinstance(updates, Mapping) else updates or [])
     effects = []
     for parameter, value in pairs:
         if not isinstance(parameter, Parameter):
             raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
         effects.append(_core.make("assign", [t.node for t in lift([parameter, value], "updates")], {}))
-    sources = [_tensor(t, "inputs") for t in _several(inputs)]
+    sources = [_tensor(t, "inputs") for t in _several(inputs, "inputs")]
     check_once("function", sources)
     nodes = [_tensor(t, "outputs").node for t in results]
     return Function(_core.Program([t.node for t in sources], nodes, effects, training), single)
 
 
-def _several(value: Any) -> list[Any]:
+def _several(value: Any, where: str) -> list[Any]:
+    if isinstance(value, Mapping):
+        tensors = "[net.parameters.tensor(name) for name in net.parameters]" if hasattr(value, "tensor") else "list(d.values())"
+        raise TypeError(f"[function] {where}: expected tensors, got {type(value).__name__}, which holds names; pass {tensors}")
     return list(value) if isinstance(value, Iterable) and not isinstance(value, Tensor) else [value]
 
 
 def _tensor(value: Any, where: str) -> Tensor:
     if not isinstance(value, Tensor):
-        raise TypeError(f"[function] {where}: expected tensors, got {type(value).__name__}; make one with lm.placeholder(shape)")
+        remedy = "make one with lm.placeholder(shape); a weight's is layer.weight, or net.parameters.tensor(name)"
+        raise TypeError(f"[function] {where}: expected tensors, got {type(value).__name__}; {remedy}")
     return value
 
 
@@ -84,7 +88,7 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -
     >>> float(lm.function([x], lm.grad(x ** 3, x))(2.0))
     12.0
     """
-    targets = _several(xs)
+    targets = _several(xs, "grad")
     upper = None if seed is None else _tensor(seed, "grad").node
     found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], upper)
     for x in (x for node, x in zip(found, targets, strict=True) if node is None):

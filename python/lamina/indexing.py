@@ -14,11 +14,18 @@ __all__ = ["getitem"]
 
 def getitem(x: Any, index: Any) -> Any:
     """The elements that the index names; see `lamina.ops.getitem`."""
-    if isinstance(index, Tensor) or (isinstance(index, (list, np.ndarray)) and np.asarray(index).dtype.kind in "iu"):
+    if _kind(index) in ("i", "u"):
         from lamina.ops import take
 
         return take(x, index if isinstance(index, Tensor) else np.asarray(index, np.int64))
     return _basic(x, index)
+
+
+def _kind(index: Any) -> str | None:
+    """Of what kind the elements of a tensor, an array or a list are, as NumPy writes it; None for what is none of these."""
+    if isinstance(index, Tensor):
+        return np.dtype(index.dtype).kind
+    return np.asarray(index).dtype.kind if isinstance(index, (list, np.ndarray)) else None
 
 
 @operation(1)
@@ -71,7 +78,10 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
             raise ValueError(f"[index] {item} is outside axis {axis} of {x.shape}")
         return position, position + 1, 1, True
     if not isinstance(item, slice):
-        raise TypeError(f"[index] expected whole numbers, slices, None, ... or an integer tensor, got {item!r}")
+        raise TypeError(
+            f"[index] expected whole numbers, slices, None and ..., or an integer tensor alone, got {item!r:.80} for axis {axis}; "
+            + _remedy(item, axis)
+        )
     if isinstance(length, int):
         first, last, stride = item.indices(length)
         if (last - first) * stride <= 0:
@@ -88,3 +98,14 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
         return bound if not isinstance(bound, (int, np.integer)) or bound >= 0 else length + int(bound)
 
     return place(item.start, ends[0]), place(item.stop, ends[1]), stride, False
+
+
+def _remedy(item: Any, axis: int) -> str:
+    kind = _kind(item)
+    if kind in ("i", "u"):
+        return f"write lm.take(x, i, axis={axis})"
+    if kind != "b":
+        return "pass one of these"
+    if isinstance(item, Tensor):  # shapes are known before anything runs, and what a mask holds is not
+        return "keep the shape: lm.where(mask, x, 0), or x * mask"
+    return f"for a mask along one axis write lm.take(x, np.flatnonzero(mask), axis={axis})"

@@ -56,6 +56,8 @@ def as_array(value: Any, where: str) -> Array:
     if value is None:
         remedy = "where there is no bound pass np.inf" if where == "clip" else "a function without `return` gives None, for example"
         raise TypeError(f"[{where}] expected a number or an array, got None; {remedy}")
+    if array.dtype.kind == "c":
+        raise TypeError(f"[{where}] expected real numbers, got an array of {array.dtype}; pass its .real and .imag apart")
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")
     return array.astype(name, copy=False)

@@ -319,8 +319,9 @@ class Model:
     def predict(self, x: Any, batch_size: int | None = None) -> Any:
         """The outputs for `x`: an array (a list of arrays for several outputs), one row a sample.
 
-        `x`: array-like (n, ...), or a list, tuple or dict of them for several inputs. `batch_size`: rows at once, which bounds the
-        memory; by default 4096. The bits do not depend on it.
+        `x`: array-like (n, ...), or a list, tuple or dict of them for several inputs. NaN in an array go through the network; what
+        is converted first, a list or a frame, must be finite. `batch_size`: rows at once, which bounds the memory; by default 4096,
+        or all where rows meet in the network, as in x - mean(x, axis=0). Elsewhere the bits do not depend on it.
 
         >>> lm.Sequential(lm.Dense(3), seed=0).predict([[1.0, 2.0]]).shape
         (1, 3)
@@ -441,9 +442,9 @@ class Model:
         """Trains for some epochs; returns what was logged.
 
         `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone; what frames call their columns is
-        kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `loss_weights`, `metrics` as in `compile`,
-        which they stand in for. `validation_data`: (x, y[, weight]), array-likes; or `validation_split`: the share of rows held
-        out, the last ones.
+        kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `loss_weights` as in `compile`, which they
+        stand in for; `metrics`: of this training, beside those of `compile`. `validation_data`: (x, y[, weight]), array-likes; or
+        `validation_split`: the share of rows held out, the last ones.
         `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of the class).
         `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
         training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the terminal.

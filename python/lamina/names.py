@@ -34,6 +34,7 @@ OTHERS = {
     "l1": "mae",
     "l1loss": "mae",
     "pinball": "quantile",
+    "acc": "accuracy",
     "f1_score": "f1",
     "r2_score": "r2",
     "trainlm": "levenbergmarquardt",
@@ -72,6 +73,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
         ("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
         "the optimizer's weight_decay holds weights back; any other penalty is a term in a loss of your own",
     ),
+    "steps_per_epoch": "an epoch is all that x gives: of an endless generator cut a part for each, itertools.islice(generator, 10)",
     "name": "only layers have names: layer.named('head')",
     "from_logits": "this library's losses take logits",
     **dict.fromkeys(("dim", "dims"), "axis"),
@@ -105,6 +107,7 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "no_grad": "predict computes no gradients",
     "device": "Lamina computes on CPUs alone",
     **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
+    "prod": "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))",
     "to_categorical": "write lm.one_hot(y, classes), or leave the class numbers: losses take them as they are",
     "train_test_split": "fit has validation_split, and scikit-learn's function takes arrays as ever",
     "clone_model": "write copy.deepcopy(net)",
@@ -167,7 +170,7 @@ def nearest(name: Any, known: Iterable[str]) -> str | None:
     by_lower = {k.lower(): k for k in known}
     if OTHERS.get(name.lower()) in by_lower:
         return by_lower[OTHERS[name.lower()]]
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
 
 

@@ -70,4 +70,15 @@ def confusion(matrix: Array, labels: Sequence[Any] | None = None, ax: Any = None
             shown = f"{share:.2f}" if normalize else f"{counts[i, j]:g}"
             ax.text(j, i, shown, ha="center", va="center", color="white" if share > 0.5 else "black")
     ax.set(xticks=range(n), yticks=range(n), xticklabels=names, yticklabels=names, xlabel="predicted", ylabel="true")
+    _turn_where_too_wide(ax)
     return ax
+
+
+def _turn_where_too_wide(ax: Any) -> None:
+    """Names below the ticks that would run into each other are turned."""
+    turn, labels = pyplot().setp, ax.get_xticklabels()
+    turn(labels, rotation=45, ha="right", rotation_mode="anchor")
+    ax.figure.canvas.figure.draw_without_rendering()  # only then the room is known; from here to level names it becomes no less
+    turn(labels, rotation=0, ha="center")
+    if max(label.get_window_extent().width for label in labels) > ax.get_window_extent().width / len(labels):
+        turn(labels, rotation=45, ha="right")

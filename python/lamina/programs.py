@@ -12,7 +12,6 @@ from lamina import _core as core
 from lamina import checks
 from lamina.function import grad
 from lamina.objective import Objective
-from lamina.ops import zeros_like
 from lamina.optim import Optimizer
 from lamina.tensor import Parameter, Tensor, placeholder
 from lamina.turns import building
@@ -133,15 +132,15 @@ class Programs:
                 self._losses[key] = self._build_loss(task)
             return self._losses[key]
 
-    def slopes(self, graph: LossGraph) -> list[Tensor]:
-        """dL/dp for each p that is trained; ValueError where all are 0, whatever the data."""
+    def slopes(self, graph: LossGraph) -> list[Tensor | None]:
+        """dL/dp for each p that is trained, None where the loss does not reach it; ValueError where it reaches none."""
         nodes = core.grad(graph.loss.node, [p.node for p in self.trainable])
         if nodes and all(node is None for node in nodes):
             raise ValueError(
                 "[loss] expected a loss with a gradient for at least one trainable parameter, got none: nothing would be learned; "
                 "let it depend on the predictions by operations that have a slope, which lm.argmax and comparisons have not"
             )
-        return [zeros_like(p) if node is None else Tensor(node) for p, node in zip(self.trainable, nodes, strict=True)]
+        return [None if node is None else Tensor(node) for node in nodes]
 
     def _cached(self, kind: str, task: Task, build: Callable[[Task], core.Program]) -> core.Program:
         found = self._programs.get((kind, task))
@@ -208,7 +207,8 @@ class Programs:
 
     def _plan_train(self, graph: LossGraph, task: Task) -> core.Program:
         slopes = self.slopes(graph)  # before the optimizer takes its place
-        effects = self.bind_optimizer().effects(self.trainable, slopes)
+        reached = [(p, slope) for p, slope in zip(self.trainable, slopes, strict=True) if slope is not None]  # as in PyTorch
+        effects = self.bind_optimizer().effects([p for p, _ in reached], [slope for _, slope in reached])
         losses = [graph.loss, *(graph.terms if task.apart else ())]
         return core.Program(graph.inputs(self.inputs), self._outputs(losses, task), [e.node for e in effects], True)
 

@@ -34,7 +34,7 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
     weight = np.ones(len(given)) if given.weight is None else np.asarray(given.weight, np.float64)
     weight = weight / weight.sum()
     solvers = [Ridge(int(layer.weight.shape[0]), layer.units, layer.use_bias) for layer in layers]
-    for rows in _parts(given):
+    for rows in steps.parts(model, len(given)):
         for solver, part, target in zip(solvers, program.run([a[rows] for a in given.x]), targets, strict=True):
             solver.add(part, target[rows], weight[rows])
     solved = [s.solve(getattr(layer, "l2", 0.0) if l2 is None else l2) for s, layer in zip(solvers, layers, strict=True)]
@@ -45,10 +45,6 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
         if layer.use_bias:
             layer.bias.value = b
     return _error(model, given, targets, weight)
-
-
-def _parts(given: Data) -> list[slice]:
-    return [slice(start, start + steps.CHUNK) for start in range(0, len(given), steps.CHUNK)]
 
 
 def _features(model: Model) -> tuple[list[Dense], core.Program]:
@@ -111,7 +107,7 @@ def _check_held(layer: Dense, w: Array, b: Array) -> None:
 def _error(model: Model, given: Data, targets: list[Array], weight: Array) -> float:
     """The mean squared error of what the network now predicts, weighted; of several outputs the sum."""
     total, run = 0.0, model.programs.predict().run
-    for rows in _parts(given):
+    for rows in steps.parts(model, len(given)):
         for prediction, target in zip(run([a[rows] for a in given.x]), targets, strict=True):
             total += float((weight[rows] @ np.square(prediction - target[rows])).mean())
     return total

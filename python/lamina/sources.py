@@ -12,6 +12,7 @@ from lamina import _core as core
 from lamina import data, feed
 from lamina.arrays import check_finite, room
 from lamina.data import Batches, Data
+from lamina.losses.base import FunctionLoss
 from lamina.objective import OutputMetric
 from lamina.programs import Target, Task
 from lamina.steps import amounts, check_takes_weights, feed_list, figures, mean_loss, step
@@ -113,7 +114,6 @@ class ArraySource:
         given, size = self.samples.data, self.batch_size
         shuffled = self.shuffle and len(given) > size  # a batch that holds all has no order
         self._order = order = core.permutation(len(given), self.model.seed, number) if shuffled else None
-        program = self._program()
         optimizer = self.model.objective.optimizer
         fixed = optimizer.has_constant_rate
         self._done = len(done.losses)
@@ -127,8 +127,8 @@ class ArraySource:
             whole[: len(part)] = part
 
         def run(stop: int, poll: Callable[[int], bool] | None) -> None:
-            """Trains on the batches up to `stop`."""
-            start = self._done
+            """Trains on the batches up to `stop`, by the program for what is trained now: a callback may have frozen a layer."""
+            start, program = self._done, self._program()
             rows = slice(start * size, min(stop * size, len(given)))
             part = order[rows] if order is not None else None if rows == slice(0, len(given)) else np.arange(rows.start, rows.stop)
             rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
@@ -195,6 +195,19 @@ def _amounts(model: Model, given: Data, apart: bool | None = None) -> list[Array
     return each if apart or len(each) == 1 else [given.weight]
 
 
+def _shares(model: Model, batch: Data, counted: Sequence[Array | None]) -> list[float]:
+    """What a batch counts, by columns: the elements of its samples where the loss is a mean over all; another batch has more or
+    fewer where lengths are free.
+    """
+    shares = [float(len(batch)) if amount is None else float(amount.sum()) for amount in counted]
+    if len(counted) < len(model.outputs):
+        return shares
+    return [
+        share * y.size / len(y) if amount is batch.weight and not isinstance(loss, FunctionLoss) else share
+        for share, amount, loss, y in zip(shares, counted, model.objective.losses, batch.y, strict=True)
+    ]
+
+
 def _room_for_outputs(model: Model, given: Data) -> list[Array]:
     """Memory for what the outputs give for all rows; one row's prediction tells the lengths that are free."""
     sizes: list[Any] = [out.shape[1:] for out in model.outputs]
@@ -237,8 +250,7 @@ class BatchSource:
                 self.model.ensure_built(given.x[0])
                 self.source.inputs = feed.specs(self.model)  # which have a shape now
             if self.class_weight is not None:
-                check_classes(self.model, self.class_weight)
-                given = replace(given, weight=data.weights(given.weight, self.class_weight, given.y, len(given)))
+                given = with_class_weights(self.model, given, self.class_weight)
             with data.within(f"batch {i}"):
                 batch, targets = self._last = with_finite_targets(self.model, given)
             if batch.weight is not None and i == 0:
@@ -247,7 +259,7 @@ class BatchSource:
             if i == 0:
                 self._apart = len(_amounts(self.model, batch)) > 1 and (not self._losses or done.terms.shape[1] > 0)
             counted = _amounts(self.model, batch, self._apart)
-            shares.append([float(len(batch)) if amount is None else float(amount.sum()) for amount in counted])
+            shares.append(_shares(self.model, batch, counted))
             if self.metrics:
                 seen.append(self._by_rows(batch))
             if i < len(done.losses):
@@ -304,7 +316,20 @@ def _rows(array: Array, output: Tensor) -> Array:
 # ---- Checks of the data, before any is used ----
 
 
-def check_classes(model: Model, class_weight: Any) -> None:
+def with_class_weights(model: Model, given: Data, class_weight: Any) -> Data:
+    """Each sample's weight times that of its class."""
+    _check_classes(model, class_weight)
+    loss, output, y = model.objective.losses[0], model.outputs[0], given.y[0]
+    if y.ndim > 1 and loss.is_classes(output.shape, y.shape):
+        raise ValueError(
+            f"[class_weight] expected a class for each sample, got several: classes of shape {y.shape}; pass sample_weight, or "
+            "weigh them in a loss of your own"
+        )
+    weight = data.weights(given.weight, class_weight, given.y, len(given), getattr(loss, "ignore_index", None))
+    return replace(given, weight=weight)
+
+
+def _check_classes(model: Model, class_weight: Any) -> None:
     """A weight for a class that the network cannot predict is a mistake."""
     if len(model.outputs) > 1:
         return  # of one target alone: `data.weights` says so

@@ -19,6 +19,7 @@ from lamina.metrics import Metric, built_in, of_elements
 from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
+from lamina.samplewise import is_samplewise, resolved
 from lamina.tensor import Tensor, shown
 
 if TYPE_CHECKING:
@@ -29,13 +30,26 @@ Array = np.ndarray[Any, Any]
 CHUNK = 4096  # rows at once when nobody says: activations of a few MB at usual widths
 
 
+def rows_at_once(model: Model, n: int) -> int:
+    """How many of n rows go through the network together where nobody says: all, where they meet in it."""
+    return CHUNK if n <= CHUNK or is_samplewise(resolved(model.outputs)) else n
+
+
+def parts(model: Model, n: int, rows: int | None = None) -> Iterator[slice]:
+    """The rows that go through the network together, one part after the other."""
+    rows = rows_at_once(model, n) if rows is None else rows
+    return (slice(start, start + rows) for start in range(0, n, rows))
+
+
 def predict(model: Model, x: Any, batch_size: int | None = None) -> Any:
     """See `Model.predict`."""
-    rows = CHUNK if batch_size is None else checks.integer("predict", "batch_size", batch_size)
+    if batch_size is not None:
+        checks.integer("predict", "batch_size", batch_size)
     model.ensure_built(x)
     arrays = feed.inputs(model, x)
     run = model.programs.predict().run
     n = len(arrays[0])
+    rows = rows_at_once(model, n) if batch_size is None else batch_size
     batch = model.inputs[0].shape[:1]
     by_rows = not isinstance(batch[0], int) and all(t.shape[:1] == batch for t in (*model.inputs, *model.outputs))
     results = _in_chunks(run, arrays, n, rows) if n > rows and by_rows else run(arrays)
@@ -136,7 +150,8 @@ def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[s
 
 def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:
     """See `Model.evaluate`."""
-    rows = CHUNK if batch_size is None else checks.integer("evaluate", "batch_size", batch_size)
+    if batch_size is not None:
+        checks.integer("evaluate", "batch_size", batch_size)
     chosen = named_metrics(metrics, model.output_names, model.objective.metrics if model.compiled else None)
     given = feed.samples(model, x, y, sample_weight)
     model.ensure_built(x)
@@ -145,14 +160,14 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
             raise ValueError(
                 "[evaluate] expected a compiled model or metrics, got neither; call compile(loss, optimizer) or pass metrics"
             )
-        predictions = predict(model, x, rows)
+        predictions = predict(model, x, batch_size)
         return figures(model, chosen, predictions if isinstance(predictions, list) else [predictions], given)
     batch, targets = feed.with_targets(model, given)
-    return evaluate_checked(model, batch, targets, chosen, rows)
+    return evaluate_checked(model, batch, targets, chosen, batch_size)
 
 
 def evaluate_checked(
-    model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, OutputMetric], rows: int
+    model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, OutputMetric], rows: int | None = None
 ) -> dict[str, Any]:
     """The loss, a mean over all that counts in all rows (weighted by their weights), and the metrics."""
     program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
@@ -160,7 +175,7 @@ def evaluate_checked(
     losses: list[list[float]] = []
     shares: list[list[float]] = []
     predictions: list[list[Array]] = []
-    for part in parts(given, rows):
+    for part in map(given.rows, parts(model, len(given), rows)):
         results = program.run(feed_list(part))
         losses.append([float(loss) for loss in results[:outputs]])
         shares.append([float(len(part)) if counts is None else float(counts.sum()) for counts in amounts(model, part)])
@@ -190,12 +205,6 @@ def amounts(model: Model, given: Data) -> list[Array | None]:
         counts = loss.counts(y, tuple(output.shape))
         found.append(given.weight if counts is None else counts if given.weight is None else given.weight * counts)
     return found
-
-
-def parts(given: Data, rows: int) -> Iterator[Data]:
-    """The data in pieces of whole rows."""
-    for start in range(0, len(given), rows):
-        yield given.rows(slice(start, start + rows))
 
 
 def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
@@ -231,7 +240,10 @@ def _figure(name: str, metric: Metric, y: Array, prediction: Array, options: dic
 
 def _by_half(metric: Metric, output: Tensor) -> dict[str, Any]:
     """The threshold 1/2 for a metric that has one, where the network gives probabilities of class 1 and nobody chose another."""
-    if output.node.op not in ("sigmoid", "hard_sigmoid") or not built_in(metric):
+    node = output.node
+    while node.op in ("reshape", "clip", "slice", "contiguous"):  # which leave a probability what it is
+        node = node.inputs[0]
+    if node.op not in ("sigmoid", "hard_sigmoid") or not built_in(metric):
         return {}
     function, chosen = (metric.func, metric.keywords) if isinstance(metric, partial) else (metric, {})
     return {"threshold": 0.5} if "threshold" in inspect.signature(function).parameters.keys() - chosen.keys() else {}

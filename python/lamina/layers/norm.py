@@ -13,7 +13,8 @@ class BatchNorm(Layer):
     """Each feature to mean 0 and variance 1 over the batch: y = w (x - mean) / sqrt(var + eps) + b.
 
     While training, mean and (biased) variance are the batch's, over all axes but the last, and the running statistics follow:
-    running = (1 - momentum) running + momentum batch, with the unbiased variance. Predicting uses the running statistics.
+    running = (1 - momentum) running + momentum batch, with the unbiased variance; one row alone has none, and leaves them as they
+    are. Predicting uses the running statistics.
     x: (batch, ..., features). Parameters, all (features,): "weight" w (1 at first) and "bias" b (0) unless `affine=False`;
     "running_mean" (0) and "running_var" (1), not trained; they follow in a frozen layer, too. eps >= 0: keeps a constant feature
     from dividing by 0. momentum in [0, 1]. Source: Ioffe and Szegedy 2015. Errors: ValueError for a value out of its bounds, an
@@ -55,16 +56,15 @@ class BatchNorm(Layer):
         centered = x - mean
         var = ops.mean(ops.square(centered), axis=rows)
         n = ops.size(x, axis=rows)
-        unbiased = var * ops.cast(n / ops.maximum(n - 1.0, 1.0), x.dtype)  # one row alone: its variance is 0, not 0 / 0
+        unbiased = var * ops.cast(n / ops.maximum(n - 1.0, 1.0), x.dtype)
         y = self._scaled(centered, var)
-        y = ops.update_state(y, self.running_mean, self._blend(self.running_mean, mean))
-        return ops.update_state(y, self.running_var, self._blend(self.running_var, unbiased))
+        for running, batch in ((self.running_mean, mean), (self.running_var, unbiased)):
+            blended = (1 - self.momentum) * running + self.momentum * ops.stop_gradient(batch)
+            y = ops.update_state(y, running, ops.where(n > 1, blended, running))
+        return y
 
     def _scaled(self, centered: Tensor, var: Tensor) -> Any:
         return centered / ops.sqrt(var + self.eps)
-
-    def _blend(self, running: Tensor, batch: Tensor) -> Any:
-        return (1 - self.momentum) * running + self.momentum * ops.stop_gradient(batch)
 
 
 class LayerNorm(Layer):

@@ -179,7 +179,8 @@ class FunctionLoss(Loss):
     Integer targets with one axis less than the prediction reach the function as int64, all others as the prediction's type; a
     target (n,) for predictions (batch, 1) as (batch, 1).
 
-    Errors: TypeError where the function returns no tensor; ValueError for sample weights where it returns a scalar.
+    Errors: TypeError where the function returns no tensor; ValueError for sample weights where it returns a scalar, and for values
+    of each sample beside each other, as p[:, 0] - t gives them.
 
     >>> loss = lm.losses.get(lambda pred, target: lm.abs(pred - target) ** 3)
     >>> float(loss(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
@@ -196,6 +197,12 @@ class FunctionLoss(Loss):
         if not hasattr(losses, "shape"):
             raise TypeError(
                 f"[{self!r}] expected a tensor from the loss function, got {losses!r}; return math over pred and target"
+            )
+        if not isinstance(pred.shape[0], int) and pred.shape[0] in losses.shape[1:]:
+            raise ValueError(
+                f"[{self!r}] expected a scalar or values per sample from the loss function, got {shown(tuple(losses.shape))} from "
+                f"pred {shown(tuple(pred.shape))} and target {shown(tuple(target.shape))}: each sample meets all; take both in one "
+                "shape"
             )
         if len(losses.shape) > 0:
             if weight is not None and losses.shape[0] != pred.shape[0]:

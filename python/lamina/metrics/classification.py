@@ -20,6 +20,9 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | No
 
     sum(w_i [pred_i = true_i]) / sum(w_i)
 
+    threshold: what one column is compared with; the class is 1 above it. 0 is for logits, 0.5 for probabilities, which `fit` and
+    `evaluate` take for a network that ends in a sigmoid.
+
     >>> lm.metrics.accuracy([0, 1, 2], [[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [5.0, 0.0, 4.0]])
     0.6666666666666666
     """
@@ -187,15 +190,29 @@ def _classes(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Ar
     scores = _scores(where, y_pred)
     columns = scores.shape[1]
     true = _true_classes(where, y_true, scores, max(2, columns))
+    if columns == 1 and threshold == 0:
+        _warn_of_probabilities(where, scores)
     chosen = (scores[:, 0] > threshold).astype(np.int64) if columns == 1 else scores.argmax(axis=1)
     return _Classes(true, chosen, weights(where, sample_weight, true.size, len(pred)), max(2, columns))
+
+
+def _warn_of_probabilities(where: str, scores: Floats) -> None:
+    """Scores all of which are probabilities are hardly logits: they would all be of class 1."""
+    if ((scores >= 0) & (scores <= 1)).all() and ((scores > 0) & (scores < 0.5)).any():
+        checks.warn(
+            f"[{where}] expected logits, got numbers from 0 to 1 alone, all of class 1 above the threshold 0; "
+            "for probabilities pass threshold=0.5"
+        )
 
 
 def _given_classes(where: str, y_true: ArrayLike, pred: Array, sample_weight: ArrayLike | None) -> _Classes:
     """Predictions that are classes already."""
     pred = nonempty(where, "y_pred", pred).reshape(-1).astype(np.int64)
     truth = np.asarray(y_true)
-    true = truth.argmax(axis=1) if truth.ndim == 2 and truth.shape[1] > 1 else whole(where, "y_true", truth.reshape(-1))
+    if truth.ndim == 2 and truth.shape[1] > 1:
+        true = _from_rows(where, real(where, "y_true", truth))
+    else:
+        true = whole(where, "y_true", truth.reshape(-1))
     same_length(where, true.size, pred.size)
     if _are_signs(true) and _are_signs(pred):
         true, pred = _of_signs(true), _of_signs(pred)

@@ -21,6 +21,10 @@ def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
 
 def axis_of(axis: int, ndim: int, where: str) -> int:
     """One axis among `ndim`, from 0 up; ValueError for one that there is not."""
+    if ndim == 0:
+        raise ValueError(
+            f"[{where}] expected an array with an axis {axis}, got a scalar, which has none; pass an array, or no axis"
+        )
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
         raise ValueError(f"[{where}] expected an axis from {-ndim} to {ndim - 1}, got {axis}")
     return int(axis) % ndim

@@ -20,12 +20,20 @@ def _unary(op: str, name: str, formula: str, call: str, value: str) -> Any:
 
 def _binary(op: str, name: str, formula: str, call: str, value: str) -> Any:
     def build(a: Tensor, b: Tensor) -> Tensor:
-        return make(op, [a, b])
+        return _called(name, op, a, b)
 
     doc = f"""{formula}, element by element. a, b: shapes that broadcast by NumPy's rule.
 
     Errors: ValueError for shapes that do not, TypeError for no numbers."""
     return _named(build, name, 2, doc, call, value)
+
+
+def _called(name: str, op: str, a: Tensor, b: Tensor) -> Tensor:
+    """The node of `op`; what is wrong with its operands is said in the name of the function that was called."""
+    try:
+        return make(op, [a, b])
+    except ValueError as error:
+        raise ValueError(str(error).replace(f"[{op}]", f"[{name}]")) from None
 
 
 def _named(build: Any, name: str, count: int, doc: str, call: str, value: str) -> Any:
@@ -98,7 +106,7 @@ def power(a: Tensor, b: Tensor) -> Tensor:
         return make("sqrt", [a])
     if exponent == -1:
         return make("div", [like(1.0, a), a])
-    return make("pow", [a, b])
+    return _called("power", "pow", a, b)
 
 
 @operation(3)
@@ -130,7 +138,7 @@ def logical_and(a: Tensor, b: Tensor) -> Tensor:
     >>> lm.logical_and([True, False], True)
     array([ True, False])
     """
-    return make("minimum", [_truth(a), _truth(b)])
+    return _called("logical_and", "minimum", _truth(a), _truth(b))
 
 
 @operation(2)
@@ -140,7 +148,7 @@ def logical_or(a: Tensor, b: Tensor) -> Tensor:
     >>> lm.logical_or([True, False], False)
     array([ True, False])
     """
-    return make("maximum", [_truth(a), _truth(b)])
+    return _called("logical_or", "maximum", _truth(a), _truth(b))
 
 
 @operation(1)

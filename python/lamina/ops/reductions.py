@@ -96,12 +96,16 @@ def _variance(x: Tensor, axes: list[int], keepdims: bool, ddof: float) -> Tensor
 
 @operation(1)
 def std(x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -> Tensor:
-    """The standard deviation over the axes, the square root of `var`. Errors: ValueError for an axis that x lacks.
+    """The standard deviation over the axes, the square root of `var`; where it is 0, so is its gradient.
+
+    Errors: ValueError for an axis that x lacks.
 
     >>> lm.std([[1.0, 3.0], [2.0, 6.0]], axis=1)
     array([1., 2.])
     """
-    return make("sqrt", [_variance(x, axes_of(axis, x.ndim, "std"), keepdims, checks.number("std", "ddof", ddof))])
+    variance = _variance(x, axes_of(axis, x.ndim, "std"), keepdims, checks.number("std", "ddof", ddof))
+    none = make("eq", [variance, like(0.0, variance)])
+    return make("where", [none, variance, make("sqrt", [make("where", [none, like(1.0, variance), variance])])])
 
 
 @operation(1)

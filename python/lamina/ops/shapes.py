@@ -170,7 +170,8 @@ def take(x: Any, indices: Any, axis: int = 0) -> Any:
 @operation(2)
 def _take(x: Tensor, indices: Tensor, axis: int = 0) -> Tensor:
     if indices.dtype != "int64":
-        raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; cast them to int64")
+        remedy = "write lm.where(mask, x, 0) for a mask" if indices.dtype == "bool" else "cast them to int64"
+        raise TypeError(f"[take] expected whole numbers as indices, got {indices.dtype}; {remedy}")
     return make("take", [x, indices], axis=axis_of(axis, x.ndim, "take"))
 
 

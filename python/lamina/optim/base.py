@@ -45,6 +45,7 @@ class Optimizer(Configured):
     rule: str | None = None  # the C++ rule; None: `update` is the rule
     against_overflow: str = "lower the learning rate, or pass clip_norm"  # what helps where the loss is not finite
     all_data: bool = False  # whether an epoch is one step on all data (see `full_batch.FullBatch`)
+    decoupled: bool = False  # whether `update` sees to weight_decay itself
     slots: Sequence[str] = ()  # state of a parameter's shape, 0 at first unless `slot_value` says otherwise
 
     state: dict[str, Parameter]
@@ -273,7 +274,7 @@ class Optimizer(Configured):
         effects = []
         for name, p, g in zip(_names(params), params, grads, strict=True):
             slots = self._slots_of(name)
-            g = g + self.weight_decay * p if self.weight_decay else g
+            g = g + self.weight_decay * p if self.weight_decay and not self.decoupled else g
             clocks[self._clock_of(name)] = None
             t = self.state[self._clock_of(name)][0] + 1.0
             lr, step = ops.cast(self.state["lr"], p.dtype), ops.cast(t, p.dtype)

@@ -32,6 +32,7 @@ class Muon(Optimizer):
     """
 
     slots = ("momentum_buffer",)
+    decoupled = True
 
     def __init__(
         self,
@@ -45,8 +46,7 @@ class Muon(Optimizer):
         clip_norm: float | None = None,
         clip_value: float | None = None,
     ) -> None:
-        super().__init__(lr, clip_norm=clip_norm, clip_value=clip_value)  # the decay is decoupled: the base must not add it
-        self.decay = self._number("weight_decay", weight_decay, 0)
+        super().__init__(lr, weight_decay=weight_decay, clip_norm=clip_norm, clip_value=clip_value)
         self.momentum = self._number("momentum", momentum, 0, 1, open_high=True)
         self.nesterov = checks.flag(self._where, "nesterov", nesterov)
         self.ns_steps = checks.integer(self._where, "ns_steps", ns_steps)
@@ -58,7 +58,7 @@ class Muon(Optimizer):
         if w.ndim == 2:
             rows, columns = w.shape
             u = self._orthogonal(u) * max(1.0, rows / columns) ** 0.5
-        return w * (1 - lr * self.decay) - lr * u, {"momentum_buffer": b}
+        return w * (1 - lr * self.weight_decay) - lr * u, {"momentum_buffer": b}
 
     def _orthogonal(self, u: Tensor) -> Any:
         """With all singular values near 1."""
