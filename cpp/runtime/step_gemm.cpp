@@ -146,7 +146,7 @@ class GemmStep final : public Step, public RowWise {
 
   void run(const Run& run, int64_t first, int64_t last, int worker) const override {
     for (int64_t unit = first; unit < last; ++unit)
-      relays_ ? run_half(run, unit, run.scratch[worker].data()) : run_block(run, block_at(unit), run.scratch[worker].data());
+      relays_ ? run_half(run, unit, run.scratch[worker].data()) : run_block(run, unit, run.scratch[worker].data());
   }
 
   void finish(const Run& run) const override {
@@ -284,14 +284,15 @@ class GemmStep final : public Step, public RowWise {
     }
   };
 
-  TileProgram::Block block_at(int64_t index) const {
-    TileProgram::Block block{};
-    block.outer = index / (row_blocks_ * col_blocks_);
-    block.row0 = index / col_blocks_ % row_blocks_ * block_rows_;
+  void place(TileProgram::Block& block, int64_t index) const {
+    block.outer = block.row0 = block.col0 = 0;
+    if (index > 0) {  // divisions take longer than the rest of a small step
+      block.outer = index / (row_blocks_ * col_blocks_);
+      block.row0 = index / col_blocks_ % row_blocks_ * block_rows_;
+      block.col0 = index % col_blocks_ * block_cols_;
+    }
     block.row1 = std::min(block.row0 + block_rows_, m_);
-    block.col0 = index % col_blocks_ * block_cols_;
     block.col1 = std::min(block.col0 + block_cols_, n_);
-    return block;
   }
 
   // The product of a block but for its C.
@@ -312,7 +313,9 @@ class GemmStep final : public Step, public RowWise {
 
   char* rest_of(char* scratch) const { return scratch + pack_bytes_ + start_bytes_ + block_bytes_; }
 
-  void run_block(const Run& run, TileProgram::Block block, char* scratch) const {
+  void run_block(const Run& run, int64_t index, char* scratch) const {
+    TileProgram::Block block;
+    place(block, index);
     if (symmetric_ && block.col1 <= block.row0) return;
     kernels::GemmArgs args = product_at(run, block, scratch);
     args.c = scratch + pack_bytes_ + start_bytes_;
@@ -334,7 +337,8 @@ class GemmStep final : public Step, public RowWise {
   void run_half(const Run& run, int64_t half, char* scratch) const {
     const int64_t middle = k_ / 2;
     for (int64_t i = 0; i < row_blocks_ * col_blocks_; ++i) {
-      TileProgram::Block block = block_at(i);
+      TileProgram::Block block;
+      place(block, i);
       kernels::GemmArgs args = product_at(run, block, scratch);
       stores_product_ ? put(args, block, run.at(c_.buffer), c_row_) : put(args, block, sums_.data(), n_);
       args.k = half == 0 ? middle : k_ - middle;
@@ -369,7 +373,9 @@ class GemmStep final : public Step, public RowWise {
 
   // The factors of a block of so many rows and columns.
   kernels::GemmArgs factors(int64_t rows, int64_t cols) const {
-    kernels::GemmArgs args{};
+    kernels::GemmArgs args;
+    args.a = args.b = args.c = nullptr;
+    args.c_row = 0;
     args.m = rows;
     args.n = cols;
     args.k = k_;
