@@ -298,6 +298,8 @@ def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
 
 def _check_indices(model: Model, given: Data) -> None:
     """A number that an Embedding has no row for: else a batch in the middle of an epoch would say so."""
+    if all(t.dtype != "int64" for t in model.inputs):
+        return
     names = [repr(name) for name in model.named_inputs]
     labels = ["x"] if len(names) == 1 else [f"x[{name}]" for name in names]
     fed = {t.node.serial: (where, array) for t, where, array in zip(model.inputs, labels, given.x, strict=True)}
