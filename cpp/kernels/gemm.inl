@@ -48,10 +48,32 @@ void run_outer(const GemmArgs& g) {
   }
 }
 
+// The same handed out in parts of a few rows, as it is made faster than it is read again.
+template <class T>
+void hand_out_outer(const GemmArgs& g) {
+  const ptrdiff_t rows = kOuterBytes / bytes_of<T>(g.n);
+  const RowParts parts(g.m, g.grain, rows < 1 ? 1 : rows);
+  GemmArgs part = g;
+  if (g.in_parts) part.c_row = g.n;
+  for (ptrdiff_t i = 0; i < parts.count; ++i) {
+    const ptrdiff_t row = parts.start(i), end = parts.start(i + 1);
+    part.m = end - row;
+    part.a = static_cast<const T*>(g.a) + row * g.a_row;
+    if (!g.in_parts) part.c = static_cast<T*>(g.c) + row * g.c_row;
+    run_outer<T>(part);
+    g.finished(g.context, {row, end, 0, g.n, part.c, part.c_row, false});
+  }
+}
+
+template <class T>
+bool is_outer(const GemmArgs& g) {
+  return g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c;
+}
+
 template <class T>
 void multiply(const GemmArgs& g) {
   if (run_few_rows<T>(g)) return;
-  if (g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c) return run_outer<T>(g);
+  if (is_outer<T>(g)) return run_outer<T>(g);
   const Panels<T> panels(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows)))));
   const bool plain = is_plain<T>(g);
   // In pieces of k, so that a panel of B stays near while the row tiles pass over it. C carries the chains across.
@@ -83,6 +105,7 @@ template <class T>
 void block(const GemmArgs& g) {
   if (g.m == 0 || g.n == 0) return;
   if (!g.finished || has_parts<T>(g)) return multiply<T>(g);
+  if (is_outer<T>(g) && !g.start) return hand_out_outer<T>(g);
   GemmArgs whole = g;
   whole.finished = nullptr;
   whole.in_parts = false;

@@ -250,7 +250,8 @@ class GemmStep final : public Step, public RowWise {
       if (!stores_product_) sums_.grow(static_cast<size_t>(m_ * n_ * element_), [] { return "sums of a product"; });
     }
     const bool panels = way_ == Way::panels;
-    if (panels && epilogue_ && epilogue_->far_count() > 0 && !whole_rows() && !relays_) {
+    const bool in_parts = epilogue_ && (epilogue_->far_count() > 0 || (k_ == 1 && epilogue_->has_rules()));
+    if (panels && in_parts && !whole_rows() && !relays_) {
       block.finished = Parts::finished;
       block.far_count = epilogue_->far_count();
     }
