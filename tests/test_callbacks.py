@@ -488,3 +488,17 @@ def test_examples(module, tmp_path, monkeypatch):
     result = doctest.testmod(module, extraglobs={"lm": lm, "np": np})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_names_with_commas_are_quoted(tmp_path):
+    x = lm.Input(2)
+    net = lm.Model(x, {"a,b": lm.Dense(1)(x), "c": lm.Dense(1)(x)}, seed=0)
+    log = lm.callbacks.CSVLogger(tmp_path / "log.csv")
+    given, y = np.ones((8, 2)), np.ones((8, 1))
+    history = net.fit(given, {"a,b": y, "c": y}, loss="mse", optimizer="sgd", metrics="mae", epochs=2, callbacks=log, verbose=0)
+    history.to_csv(tmp_path / "history.csv")
+    for name in ("log.csv", "history.csv"):
+        with open(tmp_path / name, newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [float(row["a,b_mae"]) for row in rows] == pytest.approx(history["a,b_mae"])
+        assert set(rows[0]) == {"epoch", *history.history}

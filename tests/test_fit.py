@@ -817,3 +817,28 @@ def test_probabilities_are_compared_with_a_half_behind_what_leaves_them_so(rng):
         net = lm.Model(inputs, tail(lm.Dense(1, "sigmoid")(inputs)), seed=0).compile("mse", "adam", metrics=["accuracy"])
         net.fit(x, y, verbose=0)
         assert net.evaluate(x, y)["accuracy"] == np.mean((net.predict(x).ravel() > 0.5) == y)
+
+
+def test_resuming_within_an_epoch_with_metrics_that_were_not_there_is_refused(tmp_path, rng):
+    x = rng.normal(size=(64, 4))
+
+    def net():
+        return lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+
+    class Stop(lm.callbacks.Callback):
+        def on_batch_end(self, batch, logs):
+            if batch == 2:
+                raise RuntimeError
+
+    checkpoint = lm.callbacks.Checkpoint(tmp_path / "c.safetensors", every_batches=1)
+    with pytest.raises(RuntimeError):
+        net().fit(x, x[:, :1], batch_size=16, callbacks=[checkpoint, Stop()], verbose=0)
+    with pytest.raises(ValueError, match=r"\[resume\] expected no metrics.*got mae"):
+        net().fit(x, x[:, :1], batch_size=16, metrics=["mae"], resume=checkpoint.path, verbose=0)
+    with pytest.raises(ValueError, match=r"\[resume\] expected the settings of the checkpoint"):
+        net().compile("mae", "sgd").fit(x, x[:, :1], batch_size=16, resume=checkpoint.path, verbose=0)
+
+
+def test_training_without_a_console(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    lm.Sequential(lm.Dense(1)).fit(np.ones((4, 2)), np.ones((4, 1)), loss="mse", optimizer="sgd")

@@ -509,3 +509,61 @@ def test_a_name_of_another_kind_of_file_is_written_and_said(name, tmp_path):
         warnings.simplefilter("error")
         for usual in ("m", "m.safetensors", "m.lamina", "m.2", "m.bin"):
             net.save(tmp_path / usual)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="got that of a device or a pipe"):
+        lm.Sequential(lm.Dense(1), seed=0).build(2).save(tmp_path / "pipe")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such modes")
+def test_a_file_stays_as_private_as_it_was_and_may_have_a_long_name(tmp_path):
+    path = tmp_path / ("w" * 240 + ".safetensors")
+    net = lm.Sequential(lm.Dense(1), seed=0).build(2)
+    net.save(path)
+    path.chmod(0o600)
+    net.save(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_an_unbuilt_network_cannot_keep_is_refused(tmp_path):
+    base, shared, frozen = lm.Sequential(lm.Dense(4), seed=7).build(4), lm.Dense(4), lm.Dense(4)
+    frozen.trainable = False
+    for layers in ((base, lm.Dense(1)), (shared, lm.Activation("relu"), shared), (frozen, lm.Dense(1))):
+        net = lm.Sequential(*layers, seed=0)
+        for keep in (copy.deepcopy, lambda net: net.save(tmp_path / "net.safetensors")):
+            with pytest.raises(ValueError, match=r"in a network that is not built.*net\.build"):
+                keep(net)
+        x = np.ones((2, 4))
+        net.build(4)
+        assert np.array_equal(copy.deepcopy(net).predict(x), net.predict(x))
+
+
+def test_parameters_of_layers_of_ones_own_have_names_that_can_be_read_again(tmp_path):
+    class Scale(lm.Layer):
+        def build(self, x):
+            self._w = lm.Parameter(np.full(4, 2.0, "f4"))
+
+        def forward(self, x):
+            return x * self._w
+
+    class Wrong(lm.Layer):
+        def __init__(self, name):
+            self.wrong = name
+
+        def build(self, x):
+            self.w = self.parameter(self.wrong, (4,), "ones")
+
+        def forward(self, x):
+            return x * self.w
+
+    net = lm.Sequential(Scale(), lm.Dense(1), seed=0).build(4)
+    net.save(tmp_path / "net.safetensors")
+    assert np.array_equal(lm.load(tmp_path / "net.safetensors").predict(np.ones((2, 4))), net.predict(np.ones((2, 4))))
+    for name in ("w-1", "a.b", "forward", "__w", "parameters", "_trainable"):
+        with pytest.raises(ValueError, match="expected a parameter name that is a word and no attribute"):
+            lm.Sequential(Wrong(name), lm.Dense(1)).build(4)

@@ -741,3 +741,33 @@ def test_results_are_kept_and_forgotten_by_several_threads():
     host._kept.clear()
     host.shared(lambda _: (Result(), Result()), rng.normal(size=(3, 3)))
     assert len(host._kept) == 3
+
+
+@pytest.mark.parametrize("c", [1e9, 1e16, 1e20])
+def test_expm_of_a_matrix_far_from_normal(c):
+    np.testing.assert_allclose(lm.linalg.expm(np.array([[0.0, c], [0.0, 0.0]])), [[1, c], [0, 1]], rtol=1e-14)
+    got = lm.linalg.expm(np.array([[1.0, c], [0.0, -1.0]]))
+    np.testing.assert_allclose(got, [[np.e, c * np.sinh(1)], [0, 1 / np.e]], rtol=1e-13)
+
+
+def test_the_gradient_of_expm_is_linear_in_that_of_the_result():
+    a = lm.placeholder((2, 2), dtype="float64")
+    at = np.array([[0.1, 0.2], [0.3, 0.4]])
+    one, huge = (lm.function(a, lm.grad(s * lm.sum(lm.linalg.expm(a)), a))(at) for s in (1.0, 1e20))
+    np.testing.assert_allclose(huge, 1e20 * one, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dtype, c", [("float64", 1e110), ("float64", 1e-110), ("float32", 1e-13)])
+def test_gradients_of_scaled_matrices(dtype, c):
+    a = lm.placeholder((3, 3), dtype=dtype)
+    at = (c * np.array([[2.0, 1, 0], [0, 3, 1], [1, 0, 1]])).astype(dtype)
+    by_pinv, by_inv = (lm.function(a, lm.grad(lm.sum(f(a)), a))(at) for f in (lm.linalg.pinv, lm.linalg.inv))
+    np.testing.assert_allclose(by_pinv, by_inv, rtol=1e-4 if dtype == "float32" else 1e-9)
+
+
+def test_the_gradient_of_singular_vectors_of_tiny_and_huge_matrices():
+    s = np.array([[2.0, 1, 0], [0, 3, 1], [1, 0, 1]])
+    a = lm.placeholder((3, 3), dtype="float64")
+    gradient = lm.function(a, lm.grad(lm.sum(lm.linalg.svd(a).U[:, 0]), a))
+    for c in (1e-200, 1e200):
+        np.testing.assert_allclose(gradient(c * s) * c, gradient(s), rtol=1e-9, atol=1e-12)

@@ -853,3 +853,29 @@ def test_the_gradient_of_a_standard_deviation_of_0_is_0():
     got = lm.function(x, lm.grad(lm.sum(lm.std(x, axis=1)), x))(values)
     assert np.array_equal(got[0], np.zeros(3))
     np.testing.assert_allclose(got[1], (values[1] - values[1].mean()) / (3 * values[1].std()))
+
+
+def test_streams_and_weights_outside_a_network_have_values_of_their_own():
+    x = lm.placeholder((10000,), dtype="float64")
+    a, b = lm.function(x, [lm.random_uniform(x), lm.random_uniform(x)])(np.zeros(10000))
+    assert abs(np.corrcoef(a, b)[0, 1]) < 0.05
+    y = lm.placeholder((1, 1000))
+    first, second = lm.Dropout(0.5), lm.Dropout(0.5)
+    p, q = lm.function(y, [first(y), second(y)], training=True)(np.ones((1, 1000)))
+    assert 0.4 < np.mean(p == q) < 0.6
+    assert lm.function(y, lm.Dense(3)(y))(np.ones((1, 1000))).all()
+
+
+def test_floor_division_of_whole_numbers_is_whole():
+    t = lm.placeholder((3,), dtype="int64")
+    whole, back, other = lm.function(t, [t // 2, 7 // t, t // 2.5])(np.array([33554435, -7, 3]))
+    assert whole.tolist() == [16777217, -4, 1] and whole.dtype == np.int64
+    assert back.tolist() == [0, -1, 2]
+    assert other.tolist() == [13421774, -3, 1] and other.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_over_nothing_is_0(dtype):
+    for m, n in ((3, 4), (150, 300), (40, 2048)):
+        assert np.array_equal(lm.matmul(np.ones((m, 0), dtype), np.ones((0, n), dtype)), np.zeros((m, n)))
+        assert np.array_equal(lm.matmul(np.ones((0, m), dtype).T, np.ones((n, 0), dtype).T), np.zeros((m, n)))

@@ -457,6 +457,18 @@ def test_several_outputs_weights_and_missing_targets(rng):
     assert after < 0.1 * history.history["loss"][0] or after < 1e-3
 
 
+@pytest.mark.parametrize("hidden", [10, 20])
+def test_bayesian_regularization_does_not_begin_by_holding_all_at_nothing(hidden):
+    """As many weights as data and more: factors estimated from the first weights would make the penalty all there is."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x = rng.uniform(-2, 2, (60, 1))
+        y = np.sin(2 * x) + 0.1 * rng.normal(size=(60, 1))
+        net = lm.Sequential(lm.Dense(hidden, "tanh"), lm.Dense(1), seed=seed, dtype="float64")
+        history = net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(bayesian=True), epochs=100, verbose=0)
+        assert history["loss"][-1] < 0.1 * y.var()
+
+
 def test_bayesian_regularization_keeps_small_what_noise_alone_would_set(rng):
     x = np.linspace(-1, 1, 40)[:, None]
     y = np.sin(3 * x) + 0.2 * rng.normal(size=x.shape)

@@ -69,6 +69,7 @@ ptrdiff_t piece_of(const GemmArgs& g) {
 template <class T>
 bool packs_b(const GemmArgs& g) {
   if (g.b_col != 1 || is_far_b<T>(g)) return true;
+  if (g.k == 0) return false;
   const ptrdiff_t apart = bytes_of<T>(g.b_row);
   const bool large = bytes_of<T>(g.k * g.n) >= kLargeB, torn = large && apart % kLineBytes != 0;
   return g.m >= kPackRows && (torn || apart >= (large || !g.finished ? kPackFarStride : kPackStride));

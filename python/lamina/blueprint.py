@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,7 +60,7 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
     if model.built:
         description |= _describe_graph(model, tensors)
     else:
-        description["layers"] = [_describe_unbuilt(layer) for layer in model.layers]
+        description["layers"] = [_describe_unbuilt(layer) for layer in _once(model.layers)]
     kept = model.optimizer
     if kept is not None:
         description["objective"] = (
@@ -184,7 +184,21 @@ def _describe_unbuilt(layer: Layer) -> Json:
             f"[save] expected built-in layers in a network that is not built, got {layer!r}; "
             "build the network first: its graph is then saved"
         )
+    if getattr(layer, "built", False) or layer.parameters or not layer.trainable:
+        raise ValueError(
+            f"[save] expected layers without weights in a network that is not built, got {layer!r}, which has some or is frozen; "
+            "build the network first: net.build((features,))"
+        )
     return {"name": layer.name, "class": class_name(layer), "config": config}
+
+
+def _once(layers: Sequence[Layer]) -> Sequence[Layer]:
+    if len({id(layer) for layer in layers}) < len(layers):
+        raise ValueError(
+            "[save] expected each layer once in a network that is not built, got one twice, which shares its weights; build the "
+            "network first: net.build((features,))"
+        )
+    return layers
 
 
 def class_name(layer: Layer) -> str:

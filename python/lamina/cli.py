@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
+    except BrokenPipeError:  # whoever reads what is printed has gone, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains as it ends
+        return 128 + 13  # as the shell says it: SIGPIPE
     except (ValueError, TypeError, OSError, ArithmeticError) as error:
         print(f"lamina: error: {error}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
 
 _writing: set[str] = set()  # names of this process's unfinished files
@@ -24,7 +25,9 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
         raise FileNotFoundError(f"[{where} {target}] expected an existing folder, got {target.parent}; create it first")
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, f"[{where} {target}] expected the name of a file, got a folder; name a file in it")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, f"[{where} {target}] expected the name of a file, got that of a device or a pipe; name a file")
+    temporary = target.with_name(f".{_stem(target)}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
     _writing.add(temporary.name)
     try:
         _remove_abandoned(target)
@@ -32,6 +35,8 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))  # as private as the earlier one
         os.replace(temporary, target)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -53,9 +58,14 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
             os.close(handle)
 
 
+def _stem(target: Path) -> str:
+    """What the name of an unfinished file begins with: systems take 255 bytes at most."""
+    return target.name.encode()[:200].decode(errors="ignore")
+
+
 def _remove_abandoned(target: Path) -> None:
     """Removes unfinished files of this name whose process is no more."""
-    form = re.compile(re.escape(f".{target.name}.") + r"(\d+)\.[0-9a-f]{12}\.tmp")
+    form = re.compile(re.escape(f".{_stem(target)}.") + r"(\d+)\.[0-9a-f]{12}\.tmp")
     with contextlib.suppress(OSError):
         for name in os.listdir(target.parent):
             match = form.fullmatch(name)

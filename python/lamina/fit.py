@@ -197,6 +197,11 @@ class Run:
             self._part = _part(state["outputs"], tensors["part"], self.source)
             self.history.load_state(state["history"], tensors.get("history", {}))
             classes = [str(entry["class"]) for entry in state["callbacks"]]
+        if self.metrics and len(self._part.losses) and not self._part.predictions:
+            raise ValueError(
+                f"[resume] expected no metrics, as in the checkpoint, which was written within an epoch, got "
+                f"{', '.join(self.metrics)}; pass them from the next epoch on"
+            )
         self._hooks.check_classes(classes)
         with damage(where):
             self._hooks.load_state(state["callbacks"], tensors.get("callbacks", {}))
@@ -242,7 +247,7 @@ def fit(
     with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
         _compile(model, loss, optimizer, loss_weights)
         chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
-        settings = {"batch_size": batch_size, "shuffle": shuffle}
+        settings = {"batch_size": batch_size, "shuffle": shuffle, "loss": [repr(one) for one in model.objective.losses]}
         if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
             source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
             example: dict[str, Any] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from lamina import _core
 from lamina.lift import lift
 from lamina.names import explained
@@ -39,6 +41,8 @@ def function(
     inputs: placeholders, in the order of the arguments.  outputs: a tensor (the function returns an array) or a sequence (a list).
     updates: parameters and their values after each call; all are computed from the values before it.
     training: whether layers behave as in training (dropout, batch statistics).
+    Weights that have no values yet, as no network holds them, get their first ones, from seeds that follow the order in which they
+    were made; so do streams of random numbers.
     Errors: ValueError where an output needs a placeholder that is not among the inputs, or a parameter is updated twice.
 
     >>> import lamina as lm, numpy as np
@@ -57,6 +61,9 @@ def function(
     sources = [_tensor(t, "inputs") for t in _several(inputs, "inputs")]
     check_once("function", sources)
     nodes = [_tensor(t, "outputs").node for t in results]
+    for node in _core.topological([*nodes, *effects]):
+        if node.op == "variable":  # of a layer that is in no network yet, or of random numbers
+            Parameter.of(node).initialize(np.random.default_rng(node.serial))
     return Function(_core.Program([t.node for t in sources], nodes, effects, training), single)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -104,12 +105,9 @@ class History:
         """
         path = checks.path("history", "path", path)
         names = self._scalars()
-        lines = [",".join(["epoch", *names])]
-        lines += [
-            ",".join([str(i), *(repr(row[name]) if name in row else "" for name in names)]) for i, row in enumerate(self._rows, 1)
-        ]
+        rows = [[str(i), *(repr(row[name]) if name in row else "" for name in names)] for i, row in enumerate(self._rows, 1)]
         with checks.writing("history", path), open(path, "w", encoding="utf-8", newline="") as file:
-            file.write("\n".join(lines) + "\n")
+            csv.writer(file, lineterminator="\n").writerows([["epoch", *names], *rows])
 
     # ---- to be seen ----
 

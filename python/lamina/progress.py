@@ -147,7 +147,7 @@ class Progress:
         return [*shown, *(rate for rate in rates if rate in kept)]
 
 
-def how(verbose: bool | int | None, file: TextIO) -> str:
+def how(verbose: bool | int | None, file: TextIO | None) -> str:
     """ "bar", "lines" or "nothing".
 
     >>> how(False, sys.stderr)
@@ -155,7 +155,7 @@ def how(verbose: bool | int | None, file: TextIO) -> str:
     """
     if verbose is not None and (not isinstance(verbose, (bool, int)) or verbose not in (0, 1)):
         raise ValueError(f"[progress] expected verbose to be 0, 1, True, False or None, got {verbose!r}; pass 0 for silence")
-    if verbose is not None and not verbose:
+    if file is None or (verbose is not None and not verbose):  # a program without a console has no stderr
         return "nothing"
     if any(os.environ.get(name) for name in ("CI", "NO_COLOR")) or os.environ.get("TERM") == "dumb":
         return "lines"

@@ -17,6 +17,7 @@ from lamina import checks, losses, metrics, optim
 from lamina import layers as layer_classes
 from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES, Array, Json, Loaded, extra_name
 from lamina.layers import Layer, LayerCall
+from lamina.layers.base import can_name
 from lamina.linalg.host import RULES
 from lamina.model import Model
 from lamina.optim import Optimizer
@@ -237,7 +238,7 @@ class Rebuild:
     def _layer(self, item: Json) -> Layer:
         layer = _layer(item)
         for local in item["parameters"]:
-            if not local.isidentifier() or local.startswith("_") or hasattr(layer, local):
+            if not can_name(local, layer):
                 raise ValueError(f"expected a parameter's name, got {local!r}")
         layer.restore({local: self.parameters[name] for local, name in item["parameters"].items()})
         return layer

@@ -129,10 +129,10 @@ class Tensor:
         return _ops().divide(other, self)  # type: ignore[no-any-return]
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return _ops().floor(_ops().divide(self, other))  # type: ignore[no-any-return]
+        return _floor_divide(self, other)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return _ops().floor(_ops().divide(other, self))  # type: ignore[no-any-return]
+        return _floor_divide(other, self)
 
     def __pow__(self, other: Any) -> Tensor:
         return _ops().power(self, other)  # type: ignore[no-any-return]
@@ -434,6 +434,15 @@ class RandomState(Parameter):
 
     def __init__(self) -> None:
         super().__init__((2,), init=lambda shape, rng, dtype: [rng.integers(2**52), 0], trainable=False, dtype="int64")
+
+
+def _floor_divide(a: Any, b: Any) -> Tensor:
+    """floor(a / b); of whole numbers a whole one, by a quotient in float64, which is not rounded up before it is rounded down."""
+    ops = _ops()
+    if all(isinstance(v, (int, np.integer)) or (isinstance(v, Tensor) and v.dtype not in FLOATS) for v in (a, b)):
+        a, b = (ops.cast(v, "float64") if isinstance(v, Tensor) else float(v) for v in (a, b))
+        return ops.cast(ops.floor(ops.divide(a, b)), "int64")  # type: ignore[no-any-return]
+    return ops.floor(ops.divide(a, b))  # type: ignore[no-any-return]
 
 
 def check_once(where: str, inputs: Iterable[Tensor]) -> None:

@@ -166,6 +166,25 @@ void check_narrow(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, Sta
   CHECK(same_bits(one.data(), out.data(), ptrdiff_t(out.size())), table.isa << " narrow depends on how it is cut");
 }
 
+// A column whose elements are neighbours, which are merged a vector at a time, is the one whose elements are not.
+template <class T>
+void check_column(const Table& table, ptrdiff_t m, ptrdiff_t k, bool start) {
+  const std::vector<T> a = normal_values<T>(size_t(m * (k + 1))), b = normal_values<T>(size_t(k) + 1);
+  std::vector<T> dense = normal_values<T>(size_t(m) + 1), apart(size_t(2 * m));
+  for (size_t i = 0; i < size_t(m); ++i) apart[2 * i] = dense[i];
+  const T behind = dense.back();
+  GemmArgs g{};
+  g.m = m, g.n = 1, g.k = k, g.a = a.data(), g.a_row = k + 1, g.a_col = 1, g.b = b.data(), g.b_row = k;
+  for (auto [c, row] : {std::pair{dense.data(), 1}, std::pair{apart.data(), 2}}) {
+    g.c = c, g.c_row = g.start_row = row, g.start = start ? c : nullptr;
+    table.gemm[precision<T>()].narrow(g);
+  }
+  for (size_t i = 0; i < size_t(m); ++i)
+    CHECK(same_bits(&dense[i], &apart[2 * i], 1),
+          table.isa << " " << type_name<T>() << " column of " << m << ", k " << k << " at " << i);
+  CHECK(dense.back() == behind, table.isa << " column of " << m << " wrote beyond");
+}
+
 template <class T>
 void check_transpose(const Table& table, ptrdiff_t rows, ptrdiff_t cols) {
   const ptrdiff_t src_row = cols + 3, dst_row = rows + 1;
@@ -275,6 +294,7 @@ void check_gemm(const Table& table) {
   check_block<T>(table, 13, 70, 1500, false, Start::row);  // several pieces of k
   check_block<T>(table, 13, 3, 1500, true, Start::row);
   check_block<T>(table, 20, 300, 33, false, Start::result);
+  check_block<T>(table, 150, 300, 1, false, Start::zero);             // an outer product in parts
   for (Right right : {Right::rows, Right::columns, Right::sparse}) {  // several groups of panels, several pieces of k
     for (ptrdiff_t m : {1, 2, 3, 4, 5})
       for (ptrdiff_t k : {254, 510, 700, 1022})  // columns of B that lie 256, 512 and 1,024 numbers apart, and 702
@@ -297,6 +317,9 @@ void check_gemm(const Table& table) {
   for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
     for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
       for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, start_of(m + k));
+  for (ptrdiff_t m : kSizes)
+    for (ptrdiff_t k : {0, 1, 16, 33, 130})
+      for (bool start : {false, true}) check_column<T>(table, m, k, start);
   for (ptrdiff_t n : kSizes)
     for (ptrdiff_t diagonal : {-70, -9, -1, 0, 1, 8, 70}) {
       check_half<T>(table, n, n, 5, diagonal);

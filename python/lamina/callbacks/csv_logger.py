@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ class CSVLogger(Callback):
         if not self.append:
             self._lines = self._lines if self._resumed else 0
             lines = lines[: self._lines + 1]
-        columns = lines[0].split(",") if lines else []
+        columns = next(csv.reader(lines[:1]), [])
         if columns and columns[0] != "epoch":
             raise ValueError(
                 f"[CSVLogger] expected 'epoch' as the first column of {self.path}, got {columns[0]!r}; pass another path, or begin "
@@ -55,9 +57,9 @@ class CSVLogger(Callback):
         new = [name for name in row if name not in self._columns]
         if new:
             self._columns = [*self._columns, *new]
-            self._replace([",".join(self._columns), *(line + "," * len(new) for line in _lines(self.path)[1:])])
+            self._replace([_line(self._columns), *(line + "," * len(new) for line in _lines(self.path)[1:])])
         with open(self.path, "a", encoding="utf-8", newline="") as file:
-            file.write(",".join(str(row.get(name, "")) for name in self._columns) + "\n")
+            file.write(_line([row.get(name, "") for name in self._columns]) + "\n")
         self._lines += 1
 
     def _replace(self, lines: list[str]) -> None:
@@ -68,6 +70,13 @@ class CSVLogger(Callback):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._lines, self._resumed = state["lines"], True
+
+
+def _line(values: Sequence[Any]) -> str:
+    """The values with commas between them; names that hold some are quoted."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
 
 
 def _lines(path: str) -> list[str]:

@@ -277,17 +277,18 @@ def _values_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
 
 
 def _basis_gradient(u: Tensor, s: Tensor, vh: Tensor, du: Tensor) -> Tensor:
-    """What dU adds: [U (F . (U^T dU - dU^T U)) diag(S) + (I - U U^T) dU diag(1/S)] Vh, F_ij = 1 / (s_j^2 - s_i^2)."""
+    """What dU adds: [U (F . (U^T dU - dU^T U)) + (I - U U^T) dU diag(1/S)] Vh, F_ij = s_j / (s_j^2 - s_i^2)."""
     if 0 in s.shape:  # no largest s
         return u @ vh
     row, column = ops.expand_dims(s, -2), ops.expand_dims(s, -1)
     size = ops.max(s, -1, keepdims=True)
-    f = safe_reciprocal(row - column, ops.expand_dims(size, -1)) * safe_reciprocal(row + column, ops.expand_dims(size, -1))
+    size_of_both = ops.expand_dims(size, -1)
+    f = safe_reciprocal(row - column, size_of_both) * (row * safe_reciprocal(row + column, size_of_both))  # not s / s^2
     product = swap(u) @ du
-    inner = by_columns(u @ (f * (product - swap(product))), s)
+    inner = u @ (f * (product - swap(product)))
     if u.shape[-2] > u.shape[-1]:
         inner = inner + by_columns(du - u @ product, safe_reciprocal(s, size))
-    return inner @ vh
+    return inner @ vh  # type: ignore[no-any-return]
 
 
 def _u_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:

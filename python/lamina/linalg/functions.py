@@ -1,7 +1,7 @@
 """Numbers and matrices that a whole matrix gives: determinants, powers, the exponential, rank, condition number.
 
 Gradient formulas: det and slogdet: M. Giles (2008); expm: A. Al-Mohy and N. Higham, Computing the Frechet derivative of the matrix
-exponential (2009), its value N. Higham, The scaling and squaring method for the matrix exponential revisited (2005).
+exponential (2009), its value by the same, A new scaling and squaring algorithm for the matrix exponential (2009).
 """
 
 from __future__ import annotations
@@ -147,11 +147,13 @@ def expm(a: Tensor) -> Tensor:
 def _expm_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     at = swap(operands(y)[0])
     n = at.shape[-1]
+    size = ops.stop_gradient(ops.max(ops.abs(dy), (-2, -1), keepdims=True))  # it is linear in dL, whose size must not scale A
+    size = ops.where(size > 0, size, ops.ones_like(size))
     block = ops.concatenate(
-        [ops.concatenate([at, dy], -1), ops.concatenate([ops.zeros_like(at), at], -1)],
+        [ops.concatenate([at, dy / size], -1), ops.concatenate([ops.zeros_like(at), at], -1)],
         -2,
     )
-    return expm(block)[..., :n, n:]  # type: ignore[no-any-return]
+    return expm(block)[..., :n, n:] * size  # type: ignore[no-any-return]
 
 
 # Pade's approximation of order 13: (13 + 13 - j)! 13! / ((13 + 13)! j! (13 - j)!), times the last one's inverse
@@ -159,7 +161,8 @@ _PADE = (
     *(64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0, 10559470521600.0),
     *(670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0),
 )
-_PADE_REACH = 5.371920351148152  # up to this 1-norm the approximation is exact to 2^-53 (Higham 2005, table 2.3)
+_PADE_REACH = 4.25  # up to where the approximation is exact to 2^-53 (table 3.1)
+_PADE_REST = 113250775606021113483283660800000000.0  # the inverse of the leading term of its backward error
 
 
 def _expm(a: Array) -> Array:
@@ -177,7 +180,7 @@ def _expm_one(a: Array) -> Array:
     size = np.abs(a).sum(axis=0).max(initial=0)
     if size == np.inf:
         raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
-    squarings = int(np.ceil(np.log2(size / _PADE_REACH))) if size > _PADE_REACH else 0
+    squarings = _squarings(a, size) if size > _PADE_REACH else 0
     a = a * 0.5**squarings
     c, eye = _PADE, np.eye(n)
     a2 = a @ a
@@ -189,6 +192,22 @@ def _expm_one(a: Array) -> Array:
     for _ in range(squarings):
         result = result @ result
     return result
+
+
+def _squarings(a: Array, size: float) -> int:
+    """By ||A^k||^(1/k), which may be far below ||A||: of a matrix far from normal that would scale the diagonal away."""
+    scaled = a / size  # whose powers do not overflow
+    squared = scaled @ scaled
+    fourth = squared @ squared
+    powers = [(np.abs(fourth @ by).sum(axis=0).max(), k) for by, k in ((squared, 6), (fourth, 8), (fourth @ squared, 10))]
+    sixth, eighth, tenth = (size * norm ** (1 / k) for norm, k in powers)
+    reach = min(max(sixth, eighth), max(eighth, tenth))
+    count = max(int(np.ceil(np.log2(reach / _PADE_REACH))), 0) if reach > 0 else 0
+    column, absolute = np.ones(len(a)), np.abs(scaled)
+    for _ in range(27):  # || |A|^27 ||, for the rounding of the approximation
+        column = column @ absolute
+    rest = np.log2(column.max()) + 26 * (np.log2(size) - count) - np.log2(_PADE_REST) if column.max() > 0 else -np.inf
+    return count + (max(int(np.ceil((rest + 53) / 26)), 0) if rest > -np.inf else 0)
 
 
 define("expm", _expm, _expm_gradient)

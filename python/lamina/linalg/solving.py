@@ -96,8 +96,8 @@ def _pinv_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     """-P^T dP P^T + (I - A P) dP^T P P^T + P^T P dP^T (I - P A)"""
     (a,) = operands(y)
     d, pt = swap(dy), swap(y)
-    left, right = d @ y @ pt, pt @ y @ d
-    return left - a @ (y @ left) + right - (right @ y) @ a - pt @ dy @ pt
+    left, right = d @ y @ pt, pt @ y @ d  # each product is of the size of A times the last one's, or of 1 / A times it
+    return left - (a @ y) @ left + right - right @ (y @ a) - pt @ dy @ pt
 
 
 define("pinv", _pinv, _pinv_gradient)

@@ -22,6 +22,7 @@ MOST_CURVED = 512  # weights up to which that curvature is kept: 2 MB
 WORTH = 1.3  # times what the leading model's step gains: so much makes the other one lead; with less it pauses
 LONGEST = 16  # steps: pauses are of 1, 2, 4, .. of them
 MU = ("mu", "mu_curved")
+PLAIN = 6  # steps before the Bayesian factors are estimated (Foresee and Hagan: one; after which some nets still go to nothing)
 FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
 AHEAD = 0.5  # of a step's length, in D's measure: as long at most is half of its acceleration, which far off says little
 LEAST = 0.01  # of D's largest element: a weight that hardly matters here is not free to go anywhere
@@ -191,13 +192,17 @@ class DampedSteps(Descent[Damped]):
     def _objective(self, system: System, theta: Array, state: State) -> tuple[float, float, System]:
         """alpha and beta of the objective beta L + alpha |theta|^2, and its model; 0 and 1 where nothing is regularized.
 
-        MacKay's estimates for L = sum e^2 / n: g = effective weights, alpha = g / (2 |theta|^2), beta = (n - g) / (2 L), and both
-        divided by n / 2, which changes no minimum and keeps mu's scale. n counts residuals of a weight above 0, each as one.
+        After some plain steps MacKay's estimates for L = sum e^2 / n: g = effective weights, alpha = g / (2 |theta|^2),
+        beta = (n - g) / (2 L), and both divided by n / 2, which changes no minimum and keeps mu's scale. n counts residuals of a
+        weight above 0, each as one.
         """
         if not self.optimizer.bayesian:
             return 0.0, 1.0, system
         assert isinstance(system, Primal)
-        n, (alpha, beta, _) = max(self.problem.counted, 1), self.optimizer.state["factors"].value
+        n, (alpha, beta, effective) = max(self.problem.counted, 1), self.optimizer.state["factors"].value
+        if alpha == 0 and effective < PLAIN:  # of weights that have learned nothing, alpha would hold all at 0
+            state["factors"] = np.array([0.0, 1.0, effective + 1])
+            return 0.0, 1.0, system
         effective = float(len(theta)) if alpha == 0 else system.effective(beta, alpha)
         alpha = effective / max(float(theta @ theta), 1e-300) / n
         beta = max(n - effective, 1.0) / max(system.value, 1e-300) / n
