@@ -842,3 +842,20 @@ def test_resuming_within_an_epoch_with_metrics_that_were_not_there_is_refused(tm
 def test_training_without_a_console(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
     lm.Sequential(lm.Dense(1)).fit(np.ones((4, 2)), np.ones((4, 1)), loss="mse", optimizer="sgd")
+
+
+def test_a_bad_loss_says_which_parameters_are_kept(rng):
+    """Those from before the epoch, streams of random numbers included; where the epoch has built it, those before the batch."""
+    x = rng.normal(size=(48, 4))
+    x[40] *= 1e30
+    batches = [(x[i : i + 16], x[i : i + 16, :1]) for i in (0, 16, 32)]
+    net = lm.Sequential(lm.Dropout(0.5), lm.Dense(1), seed=0)
+    with pytest.raises(FloatingPointError, match="the parameters are those before it"):
+        net.fit(batches, loss="mse", optimizer=lm.optim.SGD(0.1), verbose=0)
+    assert net.optimizer.steps == 2
+    twin = copy.deepcopy(net)
+    with pytest.raises(FloatingPointError, match="from before this epoch are back"):
+        net.fit(batches, verbose=0)
+    for one in (net, twin):
+        one.fit(batches[:2], epochs=2, verbose=0)
+    assert_same(net, twin)

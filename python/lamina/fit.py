@@ -59,6 +59,7 @@ class Run:
     settings: dict[str, Any]
     history: History = field(default_factory=History)
     _before: core.Snapshot | None = None
+    _within_epoch: bool = False
 
     def prepare(self, callbacks: Any, resume: str | None) -> None:
         """All that can be refused; nothing has been trained yet."""
@@ -124,8 +125,9 @@ class Run:
             hooks.on_epoch_end(epoch, logs)
 
     def _snapshot(self) -> core.Snapshot:
-        """The values of all parameters and of the optimizer's state, as they are now."""
-        several = (*self.model.wiring.parameters.values(), *self.model.objective.optimizer.state.values())
+        """The values of all parameters, streams of random numbers and of the optimizer's state, as they are now."""
+        wiring = self.model.wiring
+        several = (*wiring.parameters.values(), *wiring.random.values(), *self.model.objective.optimizer.state.values())
         variables = [p.variable for p in several]
         if self._before is None or not self._before.is_of(variables):
             self._before = core.Snapshot(variables)
@@ -134,6 +136,7 @@ class Run:
 
     def _epoch(self, epoch: int, batch_done: BatchDone | None, poll: Callable[[int], bool]) -> Outcome:
         before = None if self.model.objective.optimizer.all_data else self._snapshot()  # those stay where they are
+        built = self.model.built
         done, self._part = self._part, Part()
         outcome = self.source.epoch(self.model.epochs_done, batch_done, poll, done)
         finite = np.isfinite(outcome.losses)
@@ -145,7 +148,9 @@ class Run:
         finally:
             if before is not None:
                 before.restore()
-        kept = "the parameters from before this epoch are back" if before is not None else "the parameters are those before it"
+        kept = "the parameters from before this epoch are back"
+        if before is None or not built:  # an iterable's first batch builds a network
+            kept = "the parameters are those before it"
         raise FloatingPointError(
             f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch + 1} of epoch {epoch + 1}, counted from 1; "
             + (f"first bad value: {bad}; " if bad else "")
