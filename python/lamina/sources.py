@@ -319,12 +319,13 @@ def _rows(array: Array, output: Tensor) -> Array:
 def with_class_weights(model: Model, given: Data, class_weight: Any) -> Data:
     """Each sample's weight times that of its class."""
     _check_classes(model, class_weight)
-    loss, output, y = model.objective.losses[0], model.outputs[0], given.y[0]
-    if y.ndim > 1 and loss.is_classes(output.shape, y.shape):
-        raise ValueError(
-            f"[class_weight] expected a class for each sample, got several: classes of shape {y.shape}; pass sample_weight, or "
-            "weigh them in a loss of your own"
-        )
+    loss, output = model.objective.losses[0], model.outputs[0]
+    for y in given.y[:1]:
+        if y.ndim > 1 and loss.is_classes(output.shape, y.shape):
+            raise ValueError(
+                f"[class_weight] expected a class for each sample, got several: classes of shape {y.shape}; pass sample_weight, or "
+                "weigh them in a loss of your own"
+            )
     weight = data.weights(given.weight, class_weight, given.y, len(given), getattr(loss, "ignore_index", None))
     return replace(given, weight=weight)
 
