@@ -834,3 +834,11 @@ def test_rows_that_meet_in_a_network_go_through_it_together():
     np.testing.assert_allclose(net.predict(v), v - 2499.5)
     assert net.evaluate(v, v - 2499.5, metrics=["mae"])["mae"] == 0
     assert net.predict(v, batch_size=1000)[0] == -499.5  # where a user wants it so
+
+
+def test_an_unknown_name_is_a_key_error_too():
+    net = lm.Sequential(lm.Dense(1), seed=0).build(2)
+    for kind in (KeyError, ValueError):
+        with pytest.raises(kind) as error:
+            net.parameters["dense_1.wieght"]
+        assert str(error.value).startswith("[parameters] unknown name 'dense_1.wieght'; did you mean 'dense_1.weight'?")

@@ -696,3 +696,11 @@ def test_muons_decay_reads_as_it_was_given():
     muon = lm.optim.Muon(weight_decay=0.4)
     muon.weight_decay *= 0.5
     assert (muon.weight_decay, muon.config()["weight_decay"]) == (0.2, 0.2)
+
+
+def test_muon_without_a_gradient_and_without_eps_stays(rng):
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", lm.optim.Muon(0.1, eps=0, weight_decay=0.0))
+    x = rng.normal(size=(4, 3))
+    before = net.build(3).parameters["dense_1.weight"]
+    net.train_step(x, net.predict(x))
+    assert np.array_equal(net.parameters["dense_1.weight"], before)

@@ -174,7 +174,13 @@ def nearest(name: Any, known: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
-def unknown(where: str, name: Any, known: Iterable[str]) -> ValueError:
+class UnknownName(ValueError, KeyError):
+    """A name that nobody knows; a KeyError, too, as those are of mappings."""
+
+    __str__ = Exception.__str__  # KeyError's shows the text in quotes
+
+
+def unknown(where: str, name: Any, known: Iterable[str]) -> UnknownName:
     """The error for a name that nobody knows: what was asked for, the nearest name, and all of them.
 
     >>> str(unknown("optim", "adm", ["sgd", "adam"]))
@@ -183,7 +189,7 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> ValueError:
     known = sorted(known)
     guess = nearest(name, known)
     hint = f"did you mean '{guess}'? Known: " if guess else "known: "
-    return ValueError(f"[{where}] unknown name {name!r:.120}; {hint}{', '.join(known)}")
+    return UnknownName(f"[{where}] unknown name {name!r:.120}; {hint}{', '.join(known)}")
 
 
 def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:

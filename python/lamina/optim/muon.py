@@ -8,6 +8,7 @@ from lamina import checks, ops
 from lamina.optim.base import Optimizer, Rate
 from lamina.tensor import Tensor
 
+SMALLEST = 1e-30  # |u| that is divided by at least, whatever eps: no gradient at all is no direction
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of a x + b x^3 + c x^5, steepest at 0 of those that keep [0, 1] near 1
 
 
@@ -17,8 +18,8 @@ class Muon(Optimizer):
 
     O(u): `ns_steps` Newton-Schulz steps x = a x + (b A + c A^2) x, A = x x^T, from x = u / |u|, which bring all singular values
     near 1. For matrices only; biases and other parameters take the plain momentum step w = (1 - lr wd) w - lr u. Formulas and
-    defaults are PyTorch's; rows and columns are those of W (in, out), which lies the other way round there. Source: Jordan et al.
-    2024.
+    defaults are PyTorch's; but rows and columns are those of W (in, out), which lies the other way round there, so that a step of a
+    W with more rows than columns is the longer one here, of one with fewer there. Source: Jordan et al. 2024.
 
     momentum in [0, 1): how much of b stays. nesterov: see above. ns_steps >= 1: of Newton-Schulz. eps >= 0: the least |u| that is
     divided by. weight_decay wd: decoupled. lr, clip_norm, clip_value: as in `Optimizer`. Errors: ValueError for a value out of its
@@ -65,7 +66,7 @@ class Muon(Optimizer):
         a, b, c = NEWTON_SCHULZ
         tall = u.shape[0] > u.shape[1]
         x = u.T if tall else u
-        x = x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), self.eps)
+        x = x / ops.maximum(ops.sqrt(ops.sum(ops.square(x))), max(self.eps, SMALLEST))
         for _ in range(self.ns_steps):
             square = x @ x.T
             x = a * x + (b * square + c * (square @ square)) @ x
