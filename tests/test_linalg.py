@@ -771,3 +771,8 @@ def test_the_gradient_of_singular_vectors_of_tiny_and_huge_matrices():
     gradient = lm.function(a, lm.grad(lm.sum(lm.linalg.svd(a).U[:, 0]), a))
     for c in (1e-200, 1e200):
         np.testing.assert_allclose(gradient(c * s) * c, gradient(s), rtol=1e-9, atol=1e-12)
+
+
+def test_the_gradient_of_expm_of_an_empty_matrix_is_empty():
+    a = lm.placeholder((2, 0, 0), dtype="float64")
+    assert lm.function(a, lm.grad(lm.sum(lm.linalg.expm(a)), a))(np.zeros((2, 0, 0))).shape == (2, 0, 0)

@@ -103,7 +103,6 @@ LAMINA_INLINE F64 exponent(F64 x) { return _mm512_getexp_pd(x); }
 LAMINA_INLINE F32 mantissa(F32 x) { return _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
 LAMINA_INLINE F64 mantissa(F64 x) { return _mm512_getmant_pd(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
 LAMINA_INLINE F32 scaled(F32 x, F32 n) { return _mm512_scalef_ps(x, n); }
-// Each group takes a load and half a cycle of any adder, where four shuffles of whole rows take a cycle each of one.
 template <class Group>
 LAMINA_INLINE F32 four_groups(Group a, Group b, Group c, Group d) {
   const F32 ab = _mm512_mask_broadcast_f32x4(_mm512_castps128_ps512(__m128(a)), 0x00F0, __m128(b));

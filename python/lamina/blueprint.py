@@ -60,7 +60,7 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
     if model.built:
         description |= _describe_graph(model, tensors)
     else:
-        description["layers"] = [_describe_unbuilt(layer) for layer in _once(model.layers)]
+        description["layers"] = _describe_unbuilt(model.layers)
     kept = model.optimizer
     if kept is not None:
         description["objective"] = (
@@ -177,28 +177,20 @@ def _describe_layer(name: str, layer: Layer, name_of: Any) -> Json:
     }
 
 
-def _describe_unbuilt(layer: Layer) -> Json:
-    config = _portable_config(layer)
-    if config is None:
-        raise ValueError(
-            f"[save] expected built-in layers in a network that is not built, got {layer!r}; "
-            "build the network first: its graph is then saved"
-        )
-    if getattr(layer, "built", False) or layer.parameters or not layer.trainable:
-        raise ValueError(
-            f"[save] expected layers without weights in a network that is not built, got {layer!r}, which has some or is frozen; "
-            "build the network first: net.build((features,))"
-        )
-    return {"name": layer.name, "class": class_name(layer), "config": config}
-
-
-def _once(layers: Sequence[Layer]) -> Sequence[Layer]:
-    if len({id(layer) for layer in layers}) < len(layers):
-        raise ValueError(
-            "[save] expected each layer once in a network that is not built, got one twice, which shares its weights; build the "
-            "network first: net.build((features,))"
-        )
-    return layers
+def _describe_unbuilt(layers: Sequence[Layer]) -> list[Json]:
+    """What makes them anew: nothing that they have beside their constructors' arguments, not even a place in the network twice."""
+    for layer in layers:
+        if _portable_config(layer) is None:
+            raise ValueError(
+                f"[save] expected built-in layers in a network that is not built, got {layer!r}; "
+                "build the network first: its graph is then saved"
+            )
+        if layer.built or layer.parameters or not layer.trainable or sum(other is layer for other in layers) > 1:
+            raise ValueError(
+                f"[save] expected new layers in a network that is not built, got {layer!r}, which has weights, is frozen or is "
+                "there twice; build the network first: net.build((features,))"
+            )
+    return [{"name": layer.name, "class": class_name(layer), "config": _portable_config(layer)} for layer in layers]
 
 
 def class_name(layer: Layer) -> str:

@@ -17,7 +17,17 @@ from lamina import checks, names
 from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape, chunks, column_names
 
 __all__ = ["Batches", "Data", "Spec", "as_array", "by_name", "check_finite", "check_input", "check_integers", "check_lengths"]
-__all__ += ["check_order", "check_shape", "class_number", "class_weights", "is_batches", "prepare", "split_point", "unpack"]
+__all__ += [
+    "check_order",
+    "check_shape",
+    "class_number",
+    "class_weights",
+    "is_batches",
+    "labels",
+    "prepare",
+    "split_point",
+    "unpack",
+]
 __all__ += ["weights", "within"]
 
 
@@ -150,7 +160,16 @@ def check_lengths(lengths: Mapping[str, int]) -> int:
 
 def _labelled(data: Any, known: Sequence[str], argument: str) -> list[tuple[Any, str]]:
     """What is given for each input or target, in their order, and what errors call it: `x`, or `x['left']` of several."""
-    return by_name(data, [argument if len(known) == 1 else f"{argument}[{name!r}]" for name in known], known, argument)
+    return by_name(data, labels(known, argument), known, argument)
+
+
+def labels(known: Sequence[str], argument: str) -> list[str]:
+    """What errors call the inputs or targets of these names.
+
+    >>> labels(["a"], "x"), labels(["a", "b"], "x")
+    (['x'], ["x['a']", "x['b']"])
+    """
+    return [argument if len(known) == 1 else f"{argument}[{name!r}]" for name in known]
 
 
 def by_name(data: Any, labels: Sequence[str], known: Sequence[str], where: str) -> list[tuple[Any, str]]:

@@ -310,8 +310,7 @@ def _check_indices(model: Model, given: Data) -> None:
     """A number that an Embedding has no row for: else a batch in the middle of an epoch would say so."""
     if all(t.dtype != "int64" for t in model.inputs):
         return
-    names = [repr(name) for name in model.named_inputs]
-    labels = ["x"] if len(names) == 1 else [f"x[{name}]" for name in names]
+    labels = data.labels(list(model.named_inputs), "x")
     fed = {t.node.serial: (where, array) for t, where, array in zip(model.inputs, labels, given.x, strict=True)}
     for call in calls_of(nodes_of(model.outputs)):
         if not isinstance(call.layer, Embedding) or call.inputs[0].node.serial not in fed:

@@ -352,8 +352,7 @@ def no_class_counts(class_weight: Any) -> ValueError:
 def with_finite_targets(model: Model, given: Data) -> Samples:
     """The data with targets that their losses have checked, finite unless a loss leaves out what is not."""
     samples = Samples(*feed.with_targets(model, given))
-    for name, loss, y in zip(model.named_outputs, model.objective.losses, samples.data.y, strict=True):
+    for where, loss, y in zip(data.labels(model.output_names, "y"), model.objective.losses, samples.data.y, strict=True):
         if not getattr(loss, "mask_nan", False):
-            where = "y" if len(samples.targets) == 1 else f"y[{name!r}]"
             check_finite(y, where, columns=given.columns.get(where))
     return samples

@@ -145,9 +145,9 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
     shown = {item.symbol.plain for item in items if isinstance(item, Block)}
     last = items[-1] if items else None
     out: list[Item] = []
-    more = [Sign(f", {DOTS}")] if wanted and not all(has_name(trace, name) for name in step.operands) else []
+    more: list[Item] = [Sign(f", {DOTS}")] if wanted and not all(has_name(trace, name) for name in step.operands) else []
     if passed and passed in wanted:
-        return [*more]
+        return more
     if not items:
         wanted = wanted or _inputs(trace)
     elif isinstance(last, Block) and last.symbol.plain in wanted:

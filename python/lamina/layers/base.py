@@ -31,12 +31,12 @@ class LayerCall:
 Attributes = list[tuple["Layer", dict[str, Any]]]  # of layers, as they were once
 
 
+OWN = ("_parameters", "_trainable", "original")  # attributes that a layer gets in its life
+
+
 def can_name(name: str, layer: Layer | type[Layer]) -> bool:
     """Whether a layer can have a parameter of this name beside what it has already."""
     return name.isidentifier() and not name.startswith("__") and name not in OWN and not hasattr(layer, name)
-
-
-OWN = ("_parameters", "_trainable", "original")  # attributes that a layer gets in its life
 
 
 class _Now(threading.local):
@@ -168,9 +168,7 @@ class Layer(Configured):
         if name in table:
             raise ValueError(f"expected a new parameter name, got {name!r} again; choose another")
         if not can_name(name, Layer):
-            raise ValueError(
-                f"expected a parameter name that is a word and no attribute of the layer, got {name!r}; choose another"
-            )
+            raise ValueError(f"expected a parameter name that is a word and no attribute of a Layer, got {name!r}; choose another")
         if not all(isinstance(n, int) for n in shape):
             raise ValueError(f"expected known sizes for the parameter {name!r}, got {shape}; give the input a fixed size there")
         fill = initializers.get(init)

@@ -147,6 +147,8 @@ def expm(a: Tensor) -> Tensor:
 def _expm_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     at = swap(operands(y)[0])
     n = at.shape[-1]
+    if n == 0:
+        return dy
     size = ops.stop_gradient(ops.max(ops.abs(dy), (-2, -1), keepdims=True))  # it is linear in dL, whose size must not scale A
     size = ops.where(size > 0, size, ops.ones_like(size))
     block = ops.concatenate(
@@ -206,8 +208,10 @@ def _squarings(a: Array, size: float) -> int:
     column, absolute = np.ones(len(a)), np.abs(scaled)
     for _ in range(27):  # || |A|^27 ||, for the rounding of the approximation
         column = column @ absolute
-    rest = np.log2(column.max()) + 26 * (np.log2(size) - count) - np.log2(_PADE_REST) if column.max() > 0 else -np.inf
-    return count + (max(int(np.ceil((rest + 53) / 26)), 0) if rest > -np.inf else 0)
+    if column.max() == 0:
+        return count
+    rest = np.log2(column.max()) + 26 * (np.log2(size) - count) - np.log2(_PADE_REST)
+    return count + max(int(np.ceil((rest + 53) / 26)), 0)
 
 
 define("expm", _expm, _expm_gradient)
