@@ -106,34 +106,40 @@ class Patience {
 
 // ---- The pool ----
 
-// A job is claimed unit by unit through `ticket_` = (generation << 32 | next unit). A worker that wakes late reads a ticket of a
-// newer generation, or finds no units left, and does no harm: the caller waits for the units, never for the workers.
+// Each of n threads begins with its own line of units, every n-th one: the same in all jobs that are cut alike, so that it finds in its
+// cache what it left there. A line is claimed unit by unit through its ticket, generation << 32 | how many are taken; whoever is done
+// with his own goes on with the others'. A worker that wakes late reads tickets of a newer generation, or finds no units left, and does
+// no harm: the caller waits for the units, never for the workers.
 class Pool {
  public:
-  explicit Pool(int threads) : spin_(spin_of(threads)) {
+  explicit Pool(int threads) : spin_(spin_of(threads)), tickets_(static_cast<size_t>(threads)) {
     try {
       for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
     } catch (const std::system_error&) {  // no more threads to be had: those there are do the work
     }
+    most_lines_ = static_cast<uint32_t>(threads_.size()) + 1;
   }
 
   ~Pool() {
     stop_.store(true);
-    ticket_.fetch_add(kGeneration);
-    ticket_.notify_all();
+    generation_.fetch_add(1);
+    generation_.notify_all();
     for (std::thread& t : threads_) t.join();
   }
 
   void run(uint32_t units, Work work, void* context) {
-    // Close the last job before its fields change: a worker that still holds its ticket must not claim with the new fields.
-    ticket_.fetch_or(kGeneration - 1, std::memory_order_seq_cst);
+    // Close the last job before its fields change: a worker that still holds a ticket of it must not claim with the new fields.
+    for (uint32_t line = 0; line < lines_of(units_.load(std::memory_order_relaxed)); ++line)
+      tickets_[line].taken.fetch_or(kGeneration - 1, std::memory_order_seq_cst);
     work_.store(work, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
     units_.store(units, std::memory_order_relaxed);
     done_.store(0, std::memory_order_relaxed);
-    const uint64_t ticket = (ticket_.load(std::memory_order_relaxed) / kGeneration + 1) * kGeneration;
-    ticket_.store(ticket, std::memory_order_seq_cst);
-    if (sleepers_.load(std::memory_order_seq_cst) > 0) ticket_.notify_all();
+    const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+    for (uint32_t line = lines_of(units); line-- > 0;)
+      tickets_[line].taken.store(generation * kGeneration, std::memory_order_release);
+    generation_.store(generation, std::memory_order_seq_cst);
+    if (sleepers_.load(std::memory_order_seq_cst) > 0) generation_.notify_all();
     drain(0);
     Patience patience(spin_);
     while (done_.load(std::memory_order_acquire) < units) patience.wait();
@@ -142,15 +148,24 @@ class Pool {
  private:
   static constexpr uint64_t kGeneration = uint64_t{1} << 32;
 
+  uint32_t lines_of(uint32_t units) const { return units < most_lines_ ? units : most_lines_; }
+
   // Runs units of the current job until none is left.
   void drain(int worker) {
-    uint64_t ticket = ticket_.load(std::memory_order_acquire);
+    const uint32_t lines = lines_of(units_.load(std::memory_order_relaxed)), own = static_cast<uint32_t>(worker);
+    for (uint32_t k = 0; k < lines; ++k) drain_line((own + k) % lines, worker);
+  }
+
+  void drain_line(uint32_t line, int worker) {
+    std::atomic<uint64_t>& taken = tickets_[line].taken;
+    uint64_t ticket = taken.load(std::memory_order_acquire);
     while (true) {
       const Work work = work_.load(std::memory_order_relaxed);
       void* context = context_.load(std::memory_order_relaxed);
-      const uint64_t unit = ticket % kGeneration;
-      if (unit >= units_.load(std::memory_order_relaxed)) return;
-      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      const uint32_t units = units_.load(std::memory_order_relaxed);
+      const uint64_t unit = line + ticket % kGeneration * lines_of(units);
+      if (unit >= units) return;
+      if (!taken.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
       work(context, static_cast<ptrdiff_t>(unit), static_cast<ptrdiff_t>(unit) + 1, worker);
       done_.fetch_add(1, std::memory_order_acq_rel);
       ++ticket;
@@ -158,21 +173,19 @@ class Pool {
   }
 
   void serve(int worker) {
-    uint64_t seen = 0;  // of a new pool: one that begins late must not take the call to stop for a job that it has seen
+    uint32_t seen = 0;  // of a new pool: one that begins late must not take the call to stop for a job that it has seen
     while (true) {
       const auto start = Clock::now();
       int spins = 0;
-      while (ticket_.load(std::memory_order_acquire) / kGeneration == seen) {
+      while (generation_.load(std::memory_order_acquire) == seen) {
         pause_cpu();
         if (++spins % 64 == 0 && Clock::now() - start >= spin_) {
-          const uint64_t ticket = ticket_.load(std::memory_order_seq_cst);
-          if (ticket / kGeneration != seen) break;
           sleepers_.fetch_add(1, std::memory_order_seq_cst);
-          ticket_.wait(ticket, std::memory_order_seq_cst);
+          generation_.wait(seen, std::memory_order_seq_cst);
           sleepers_.fetch_sub(1, std::memory_order_seq_cst);
         }
       }
-      seen = ticket_.load(std::memory_order_acquire) / kGeneration;
+      seen = generation_.load(std::memory_order_acquire);
       if (stop_.load()) return;  // asked after `seen`: a generation that came with the call to stop is never waited out
       drain(worker);
     }
@@ -182,10 +195,15 @@ class Pool {
   std::atomic<Work> work_{nullptr};
   std::atomic<void*> context_{nullptr};
   std::atomic<uint32_t> units_{0};
-  alignas(64) std::atomic<uint64_t> ticket_{0};
+  struct alignas(64) Ticket {
+    std::atomic<uint64_t> taken{0};
+  };
+  alignas(64) std::atomic<uint32_t> generation_{0};
   alignas(64) std::atomic<uint32_t> done_{0};
   alignas(64) std::atomic<int> sleepers_{0};
   std::atomic<bool> stop_{false};
+  std::vector<Ticket> tickets_;  // of each line
+  uint32_t most_lines_ = 0;      // as many as threads: each has somebody who begins with it
   std::vector<std::thread> threads_;
 };
 
