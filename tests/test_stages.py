@@ -28,13 +28,16 @@ def lanes(planned, stage):
 
 @pytest.mark.parametrize("batch", [64, 100, 128])
 def test_a_training_step_of_small_layers_meets_twice(batch, threads):
-    """Forward, loss and backward are one lane of row blocks; all updates follow, beside each other."""
+    """Forward, loss, backward, gradients of groups of rows are one lane of row blocks; all updates follow, beside each other."""
     threads(2)
     _, planned, arrays = network((8, 64, 48, 3), batch)
     planned.run(arrays)
     shared = [s for s in planned.stages if s["parallel"]]
     assert len(shared) == 2
     (along,) = lanes(planned, shared[0])
+    gathers = [planned.steps[i] for i in shared[0]["gathers"]]
+    assert gathers == ["matmul+rule_update"] * (3 if batch >= 96 else 0), "shorter batches are not worth groups"
+    along = [step for step in along if step not in gathers]
     assert len(along) == 5 and not any("rule_update" in step for step in along)
     assert along[0] == "matmul+add+tanh" and along[-1] == "matmul+tanh_backward+sum"
     assert shared[0]["tasks"] == 2
@@ -56,11 +59,17 @@ def test_many_threads_are_not_asked_for_what_few_do_faster(threads):
 
 
 def test_every_step_runs_once(threads):
+    """Those that sum over a batch in groups have two parts on several threads, one stage after the other."""
     for n in (1, 2, 5):
         threads(n)
         _, planned, arrays = network((8, 64, 48, 3), 128)
         planned.run(arrays)
-        assert sorted(i for s in planned.stages for lane in s["lanes"] for i in lane) == list(range(len(planned.steps)))
+        stages = [sorted(i for lane in s["lanes"] for i in lane) for s in planned.stages]
+        assert all(len(set(steps)) == len(steps) for steps in stages)
+        ran = sorted(i for steps in stages for i in steps)
+        twice = sorted(i for s in planned.stages for i in s["gathers"])
+        assert sorted(set(ran)) == list(range(len(planned.steps))) and len(ran) == len(planned.steps) + len(twice)
+        assert [planned.steps[i] for i in twice] == ([] if n == 1 else ["matmul+rule_update"] * 3)
 
 
 def test_one_thread_and_little_work_meet_nobody(threads):
@@ -91,7 +100,7 @@ def test_updates_wait_for_the_loss(threads):
         np.testing.assert_array_equal(value, before[name])
     done = set()
     for stage in planned.stages:
-        names = {step for lane in lanes(planned, stage) for step in lane}
+        names = {planned.steps[i] for lane in stage["lanes"] for i in lane if i not in stage["gathers"]}
         if any("rule_update" in name for name in names):
             assert any("matmul+add+sub" in name for name in done), "the loss comes first"
         done |= names
@@ -137,6 +146,31 @@ def test_two_threads_relay_products_of_wide_inputs_without_a_bit_of_difference(s
         net = lm.Sequential(*layers, seed=0, dtype=dtype).build(sizes[0]).compile("mse", "adam")
         losses = [net.train_step(x.astype(dtype), y.astype(dtype)) for _ in range(5)]
         seen.append([np.array(losses), *net.parameters.values()])
+    for other in seen[1:]:
+        for a, b in zip(seen[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [40, 95, 96, 97, 255, 300, 1025, 1100, 4100])
+@pytest.mark.parametrize("sizes", [(3, 24, 3), (40, 70, 1), (2, 300, 7), (130, 130, 130)], ids=str)
+def test_gradients_in_groups_of_rows(sizes, rows, dtype, threads):
+    """However long the batch: right, also clipped by their norm (which needs them whole), and the same bits on any threads."""
+    rng = np.random.default_rng(4)
+    x, y = (rng.standard_normal((rows, n)).astype(dtype) for n in (sizes[0], sizes[-1]))
+    seen = []
+    for n in (1, 2, 3, 9):
+        threads(n)
+        net = lm.Sequential(*(lm.Dense(k, bias=False) for k in sizes[1:]), seed=0, dtype=dtype).build(sizes[0])
+        first, second = (w.astype(np.float64) for w in net.parameters.values())
+        net.compile("mse", lm.optim.Adam(1e-2, clip_norm=0.1))
+        gradients = net.gradients(x, y)
+        hidden = x.astype(np.float64) @ first
+        slope = 2 * (hidden @ second - y) / (rows * sizes[-1])
+        for got, right in zip(gradients.values(), (x.T @ (slope @ second.T), hidden.T @ slope), strict=True):
+            np.testing.assert_allclose(got, right, rtol=0, atol=np.finfo(dtype).eps * 50 * np.abs(right).max())
+        losses = [net.train_step(x, y) for _ in range(2)]
+        seen.append([np.array(losses), *gradients.values(), *net.parameters.values()])
     for other in seen[1:]:
         for a, b in zip(seen[0], other, strict=True):
             np.testing.assert_array_equal(a, b)

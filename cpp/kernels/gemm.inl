@@ -67,12 +67,12 @@ void hand_out_outer(const GemmArgs& g) {
 
 template <class T>
 bool is_outer(const GemmArgs& g) {
-  return g.k == 1 && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c;
+  return g.k == 1 && !g.adds && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c;
 }
 
 template <class T>
 void multiply(const GemmArgs& g) {
-  if (run_few_rows<T>(g)) return;
+  if (!g.adds && run_few_rows<T>(g)) return;
   if (is_outer<T>(g)) return run_outer<T>(g);
   const Panels<T> panels(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows)))));
   const bool plain = is_plain<T>(g);

@@ -57,7 +57,7 @@ constexpr ptrdiff_t kFarStrips = 8;
 constexpr ptrdiff_t kFewestFar = 3, kMostFar = kWide ? 64 : 16;
 template <class T>
 bool is_far_b(const GemmArgs& g) {
-  const bool some = g.m >= kFewestFar && g.m <= kMostFar && !g.finished && g.b_col == 1;
+  const bool some = g.m >= kFewestFar && g.m <= kMostFar && !g.finished && !g.adds && g.b_col == 1;
   return some && bytes_of<T>(g.b_row) >= 4096 && bytes_of<T>(g.k * g.n) >= kFarB;
 }
 

@@ -41,6 +41,7 @@ struct Product {
   ptrdiff_t b_last, c_last;  // the columns of B and of C where the tile's last vector starts
   const T* start;            // where the sums of C begin; nullptr: zero
   ptrdiff_t start_row;
+  bool adds = false;  // the sums are added to C
 
   // The rest of a sum whose first part is in C.
   void go_on() {
@@ -51,9 +52,8 @@ struct Product {
 
 template <class T>
 Product<T> product_of(const GemmArgs& g) {
-  return {g.k,        static_cast<const T*>(g.a), g.a_row, g.a_col, g.a_row, static_cast<const T*>(g.b),
-          g.b_row,    static_cast<T*>(g.c),       g.c_row, 0,       0,       static_cast<const T*>(g.start),
-          g.start_row};
+  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b), *start = static_cast<const T*>(g.start);
+  return {g.k, a, g.a_row, g.a_col, g.a_row, b, g.b_row, static_cast<T*>(g.c), g.c_row, 0, 0, start, g.start_row, g.adds};
 }
 
 // c[tiles * kRows, kVectors vectors], a register tile at a time. The last vector starts at `c_last`, which may overlap the one
@@ -96,6 +96,12 @@ template <class T, int kRows, int kVectors, bool kAside = false>
         for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(factor, row[v], sum[r][v]);
       }
     }
+    if (p.adds) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = sum[r][v] + load(c + r * p.c_row + column(v, p.c_last));
+    }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
@@ -121,6 +127,10 @@ template <class T, int kRows>
     const Vec<T> row = load(b, n);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = fma(Vec<T>(a[r * p.a_row]), row, sum[r]);
+  }
+  if (p.adds) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sum[r] = sum[r] + load(p.c + r * p.c_row, n);
   }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) store(p.c + r * p.c_row, sum[r], n);

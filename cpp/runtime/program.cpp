@@ -59,7 +59,7 @@ void run_tasks(const Stage& stage, ptrdiff_t first, ptrdiff_t last, const F& run
     const Share& share = stage.shares[s];
     const Lane& lane = stage.lanes[share.lane];
     if (lane.steps.size() == 1)
-      run(lane.steps[0], share.first, share.last);
+      run(lane.steps[0], lane.gathered + share.first, lane.gathered + share.last);
     else
       for (int64_t block = share.first; block < share.last; ++block)
         for (size_t k = 0; k < lane.steps.size(); ++k) run(lane.steps[k], block * lane.units[k], (block + 1) * lane.units[k]);
@@ -271,7 +271,8 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
 }
 
 bool Program::run_stages(int threads, void* const* outputs, const Options& options) const {
-  const Run run{bases_.data(), scratch_.data()};
+  const Run run{bases_.data(), scratch_.data(), threads > 1};
+  if (options.seconds) std::fill_n(options.seconds, steps_.size(), 0.0);
   for (const Stage& stage : stages_) {
     if (options.seconds)
       run_timed(stage, run, threads, options.seconds);
@@ -315,9 +316,8 @@ void Program::run_timed(const Stage& stage, const Run& run, int threads, double*
   const double whole = seconds_since(start);
   double total = 1e-12;
   for (const double s : spent) total += s;
+  for (size_t k = 0; k < spent.size(); ++k) seconds[k % n] += spent[k] / total * whole;
   finish_steps(stage, [&](size_t i) {
-    seconds[i] = 0;
-    for (size_t worker = 0; worker < static_cast<size_t>(threads); ++worker) seconds[i] += spent[worker * n + i] / total * whole;
     const auto now = Clock::now();
     steps_[i]->finish(run);
     seconds[i] += seconds_since(now);

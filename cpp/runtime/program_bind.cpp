@@ -133,16 +133,21 @@ void Program::lay_out_stages() {
     b.first = stages_.size();
     b.last = 0;
   }
-  for (size_t s = 0; s < stages_.size(); ++s)
+  const auto in_use = [&](const std::vector<const Node*>& nodes, size_t stage) {
+    for (const Node* node : nodes) {
+      Buffer& b = buffers_[static_cast<size_t>(buffer_of_.at(memory_of(node)))];
+      b.first = std::min(b.first, stage);
+      b.last = std::max(b.last, stage);
+    }
+  };
+  for (size_t s = 0; s < stages_.size(); ++s) {
+    for (const size_t i : stages_[s].gathered) in_use(steps_[i]->inputs, s);
     for (const size_t i : stages_[s].steps) {
       if (i == loss_step_) loss_stage_ = s;
-      for (const auto* list : {&steps_[i]->inputs, &steps_[i]->outputs})
-        for (const Node* node : *list) {
-          Buffer& b = buffers_[static_cast<size_t>(buffer_of_.at(memory_of(node)))];
-          b.first = std::min(b.first, s);
-          b.last = std::max(b.last, s);
-        }
+      in_use(steps_[i]->inputs, s);
+      in_use(steps_[i]->outputs, s);
     }
+  }
 }
 
 // Buffers whose lifetimes touch must not overlap: the largest first, each at the lowest place that is free.

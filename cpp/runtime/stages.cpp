@@ -21,67 +21,113 @@ constexpr double kTask = 40e3;       // of a task, at least: claiming one costs 
 constexpr int64_t kMostTasks = 64;   // of a lane, for each thread
 constexpr int64_t kFewestRows = 24;  // of a block, else each reads a matrix for too little
 constexpr int64_t kMostRows = 256;
-constexpr double kSharedBytes = 128e3;  // of a matrix that every block reads as a whole: it stays in L2
-constexpr double kKeptBytes = 8e6;      // of what only steps of one lane need: its memory serves nobody else meanwhile
-constexpr double kLongStage = 10e9;     // work after which a stage ends, so that a run can be interrupted: some 100 ms
+constexpr double kSharedBytes =
+    128e3;                             // of a matrix that every block reads as a whole; or, where the rows are worth it, as much as
+constexpr double kMostShared = 700e3;  // stays in L2: as many that what the threads would need of each other's rows is more than
+constexpr double kSharedRows = 0.9;    // this part of the matrix (400 x 400: 256 rows gain 6 %, 64 lose 27)
+constexpr double kKeptBytes = 8e6;     // of what only steps of one lane need: its memory serves nobody else meanwhile
+constexpr double kLongStage = 10e9;    // work after which a stage ends, so that a run can be interrupted: some 100 ms
 
 struct Cut {
   int64_t rows = 0, grain = 1;  // 0: a step by itself
 };
 
 struct Draft {
-  std::vector<size_t> steps;
+  std::vector<size_t> items;
   Cut cut;
   double work = 0;
 };
 
+// A step, or one of its two parts where it gathers first: that, or the rest.
+struct Item {
+  size_t step;
+  Gathering* gathers = nullptr;
+  Gathering* gathered = nullptr;
+};
+
 class Planner {
  public:
-  explicit Planner(const Plan& plan) : plan_(plan), done_(plan.steps.size(), false), users_(plan.steps.size()) {
-    for (size_t i = 0; i < plan.needs.size(); ++i)
-      for (const Need& need : plan.needs[i]) users_[need.maker].push_back(i);
+  explicit Planner(const Plan& plan) : plan_(plan) {
+    double work = 0;
+    for (const StepPtr& step : plan_.steps) work += step->work();
+    alone_ = plan_.threads == 1 || work < kAlone;
+    list_items();
+    done_.assign(items_.size(), false);
+    users_.resize(items_.size());
+    for (size_t i = 0; i < items_.size(); ++i)
+      for (const Need& need : needs_[i]) users_[need.maker].push_back(i);
   }
 
   std::vector<Stage> run() {
-    const size_t n = plan_.steps.size();
-    double work = 0;
-    for (const StepPtr& step : plan_.steps) work += step->work();
-    if (plan_.threads == 1 || work < kAlone) {
-      for (size_t i = 0; i < n; ++i) add_serial(i);
+    if (alone_) {
+      for (size_t i = 0; i < items_.size(); ++i) add_serial(i);
       return std::move(stages_);
     }
-    for (size_t left = n; left > 0;) {
+    while (std::find(done_.begin(), done_.end(), false) != done_.end()) {
       const size_t before = stages_.size();
-      const std::vector<size_t> ready = ready_steps();
+      const std::vector<size_t> ready = ready_items();
       for (const size_t i : ready)
         if (is_first(i)) add_serial(i);
       if (stages_.size() == before) add_parallel(ready);
-      for (size_t s = before; s < stages_.size(); ++s) left -= stages_[s].steps.size();
     }
     return std::move(stages_);
   }
 
  private:
-  Step& step(size_t i) const { return *plan_.steps[i]; }
+  void list_items() {
+    std::vector<size_t> last(plan_.steps.size());  // item of each step
+    for (size_t i = 0; i < plan_.steps.size(); ++i) {
+      Gathering* gathering = alone_ ? nullptr : plan_.steps[i]->gathering();
+      if (gathering) {
+        items_.push_back({i, gathering, nullptr});
+        needs_.emplace_back();
+        for (const Need& need : plan_.needs[i])
+          if (std::find(gathering->reads.begin(), gathering->reads.end(), need.through) != gathering->reads.end())
+            needs_.back().push_back(need);
+      }
+      last[i] = items_.size();
+      items_.push_back({i, nullptr, gathering});
+      needs_.push_back(plan_.needs[i]);
+    }
+    for (std::vector<Need>& needs : needs_)
+      for (Need& need : needs) need.maker = last[need.maker];
+    for (size_t i = 0; i < items_.size(); ++i)
+      if (items_[i].gathered) needs_[i].push_back({i - 1, nullptr});
+    loss_ = plan_.loss < last.size() ? last[plan_.loss] : items_.size();
+  }
+
+  Step& step(size_t i) const { return *plan_.steps[items_[i].step]; }
+  RowWise* row_wise(size_t i) const {
+    const Item& item = items_[i];
+    return item.gathers ? item.gathers : item.gathered ? nullptr : step(i).row_wise();
+  }
+  double work(size_t i) const {
+    const Item& item = items_[i];
+    return item.gathers ? item.gathers->work() : step(i).work() - (item.gathered ? item.gathered->work() : 0);
+  }
+  bool changes(size_t i) const { return !items_[i].gathers && !step(i).changes.empty(); }
 
   bool may_run(size_t i) const {
-    const auto& needs = plan_.needs[i];
+    const auto& needs = needs_[i];
     return !waits_for_loss(i) && std::all_of(needs.begin(), needs.end(), [&](const Need& need) { return done_[need.maker]; });
   }
-  bool waits_for_loss(size_t i) const {
-    return plan_.loss < i && plan_.loss < plan_.steps.size() && !done_[plan_.loss] && !step(i).changes.empty();
-  }
-  std::vector<size_t> ready_steps() const {
+  bool waits_for_loss(size_t i) const { return loss_ < i && !done_[loss_] && changes(i); }
+  std::vector<size_t> ready_items() const {
     std::vector<size_t> ready;
-    for (size_t i = 0; i < plan_.steps.size(); ++i)
+    for (size_t i = 0; i < items_.size(); ++i)
       if (!done_[i] && may_run(i)) ready.push_back(i);
     return ready;
   }
-  bool is_first(size_t i) const { return step(i).alone() || (!users_[i].empty() && step(i).work() < kSmall); }
+  bool is_first(size_t i) const { return step(i).alone() || (!users_[i].empty() && !items_[i].gathers && work(i) < kSmall); }
 
   void add_serial(size_t i) {
-    step(i).cut(1, 1);
-    stages_.push_back({{i}, {{{i}, {1}, step(i).units()}}, {{0, 0, step(i).units()}}, {0, 1}, false, &step(i)});
+    Stage stage;
+    stage.steps = {items_[i].step};
+    stage.lanes = {cut({{i}, {}, work(i)}, 1)};
+    stage.shares = {{0, 0, stage.lanes[0].blocks}};
+    stage.tasks = {0, 1};
+    stage.single = items_[i].gathered ? nullptr : &step(i);
+    stages_.push_back(std::move(stage));
     done_[i] = true;
   }
 
@@ -96,8 +142,10 @@ class Planner {
     Stage stage;
     double gathered = kTask;  // in the last task
     for (const Draft& draft : drafts) {
-      for (const size_t i : draft.steps) done_[i] = true;
-      stage.steps.insert(stage.steps.end(), draft.steps.begin(), draft.steps.end());
+      for (const size_t i : draft.items) {
+        done_[i] = true;
+        (items_[i].gathers ? stage.gathered : stage.steps).push_back(items_[i].step);
+      }
       stage.lanes.push_back(cut(draft, parts_of(draft.work, work)));
       const int64_t blocks = stage.lanes.back().blocks, tasks = std::min(blocks, kMostTasks * plan_.threads);
       for (int64_t t = 0; t < tasks; ++t) {
@@ -127,16 +175,27 @@ class Planner {
 
   Lane cut(const Draft& draft, int64_t parts) {
     const int64_t rows = draft.cut.rows, block = rows > 0 ? rows_of_block(draft.cut, draft.work) : 0;
-    Lane lane{draft.steps, {}, rows > 0 ? (rows + block - 1) / block : 0};
-    for (const size_t i : draft.steps) {
-      if (rows > 0)
-        step(i).row_wise()->cut_rows(rows, block);
-      else
-        step(i).cut(parts, plan_.threads);
-      if (rows == 0) lane.blocks = step(i).units();
-      lane.units.push_back(rows > 0 ? step(i).units() / lane.blocks : 1);
+    Lane lane;
+    if (rows > 0) lane.blocks = (rows + block - 1) / block;
+    for (const size_t i : draft.items) {
+      const Item& item = items_[i];
+      lane.steps.push_back(item.step);
+      if (rows > 0) {
+        row_wise(i)->cut_rows(rows, block);
+        lane.units.push_back(units(i) / lane.blocks);
+        continue;
+      }
+      item.gathers ? item.gathers->cut(parts) : step(i).cut(parts, plan_.threads);
+      lane.blocks = units(i);
+      lane.units.push_back(1);
+      lane.gathered = item.gathered ? item.gathered->units() : 0;
     }
     return lane;
+  }
+
+  int64_t units(size_t i) const {
+    const Item& item = items_[i];
+    return item.gathers ? item.gathers->units() : step(i).units() - (item.gathered ? item.gathered->units() : 0);
   }
 
   // As many blocks as threads that they are worth, or a multiple; in grains until the end.
@@ -149,36 +208,42 @@ class Planner {
     return (all + blocks - 1) / blocks * cut.grain;
   }
 
+  // How many threads have blocks of rows.
+  int64_t threads_of(const Cut& cut, double work) const {
+    const int64_t block = rows_of_block(cut, work);
+    return std::min<int64_t>((cut.rows + block - 1) / block, plan_.threads);
+  }
+
   // Whether fewer meetings are worth more than all threads at each step: where there are more of them than blocks of rows.
   bool pays(const Draft& draft, const Cut& cut) const {
-    const int64_t block = rows_of_block(cut, draft.work);
     const double threads = plan_.threads, meeting = kMeeting * threads;
-    const double along = draft.work / std::min(std::ceil(static_cast<double>(cut.rows) / static_cast<double>(block)), threads);
+    const double along = draft.work / static_cast<double>(threads_of(cut, draft.work));
     double apart = -meeting;
-    for (const size_t i : draft.steps) apart += step(i).work() / std::min(worth(step(i).work()), threads) + meeting;
+    for (const size_t i : draft.items) apart += work(i) / std::min(worth(work(i)), threads) + meeting;
     return along <= apart;
   }
 
-  // Step i and those that follow it row by row.
+  // Item i and those that follow it row by row.
   Draft draft_from(size_t i) {
-    Draft draft{{i}, {}, step(i).work()};
-    RowWise* first = step(i).row_wise();
+    Draft draft{{i}, {}, work(i)};
+    RowWise* first = row_wise(i);
     Cut cut{first ? first->rows() : 0, 1};
     if (!can_follow(i, cut.rows)) return draft;
     cut.grain = first->grain(cut.rows);
     double kept = 0;
-    for (size_t j = i + 1; j < plan_.steps.size() && draft.work < kLongStage; ++j) {
-      if (done_[j] || !can_follow(j, cut.rows) || !follows(j, draft.steps, cut.rows)) continue;
-      const Cut both{cut.rows, std::lcm(cut.grain, step(j).row_wise()->grain(cut.rows))};
-      const double more = kept_by(j, draft.steps);
+    for (size_t j = i + 1; j < items_.size() && draft.work < kLongStage; ++j) {
+      if (done_[j] || !can_follow(j, cut.rows) || !follows(j, draft.items, cut.rows)) continue;
+      const Cut both{cut.rows, std::lcm(cut.grain, row_wise(j)->grain(cut.rows))};
+      const double more = kept_by(j, draft.items);
       if (both.rows <= both.grain || kept + more > kKeptBytes) continue;
+      if (items_[j].gathers && threads_of(both, draft.work) < threads_of(cut, draft.work)) continue;  // groups are long
       cut = both;
       kept += more;
-      draft.steps.push_back(j);
-      draft.work += step(j).work();
+      draft.items.push_back(j);
+      draft.work += work(j);
     }
-    if (draft.steps.size() < 2) return draft;
-    if (!pays(draft, cut)) return Draft{{i}, {}, step(i).work()};
+    if (draft.items.size() < 2) return draft;
+    if (!pays(draft, cut)) return Draft{{i}, {}, work(i)};
     draft.cut = cut;
     return draft;
   }
@@ -187,7 +252,7 @@ class Planner {
   double kept_by(size_t j, const std::vector<size_t>& lane) const {
     const auto here = [&](size_t i) { return i == j || std::find(lane.begin(), lane.end(), i) != lane.end(); };
     double bytes = 0;
-    for (const Need& need : plan_.needs[j]) {
+    for (const Need& need : needs_[j]) {
       const auto& users = users_[need.maker];
       if (need.through && here(need.maker) && std::all_of(users.begin(), users.end(), here))
         bytes += static_cast<double>(plan_.held(need.through).elements) * static_cast<double>(size_of(need.through->dtype()));
@@ -196,30 +261,39 @@ class Planner {
   }
 
   bool can_follow(size_t i, int64_t rows) const {
-    RowWise* step = this->step(i).row_wise();
-    return step && this->step(i).changes.empty() && rows >= 2 * kFewestRows && step->splits(rows) &&
-           step->shared_bytes() <= kSharedBytes;
+    RowWise* step = row_wise(i);
+    return step && !changes(i) && rows >= 2 * kFewestRows && step->splits(rows) && can_share(step->shared(), rows);
+  }
+
+  static bool can_share(const RowWise::Shared& matrix, int64_t rows) {
+    const auto bytes = static_cast<double>(matrix.bytes);
+    return bytes <= kSharedBytes || (bytes <= kMostShared && static_cast<double>(rows * (matrix.rows + matrix.cols)) >=
+                                                                 kSharedRows * static_cast<double>(matrix.rows * matrix.cols));
   }
 
   // Whether j needs nothing but what is there, and the same rows of what `lane` makes.
   bool follows(size_t j, const std::vector<size_t>& lane, int64_t rows) const {
     if (waits_for_loss(j)) return false;
     bool any = false;
-    for (const Need& need : plan_.needs[j]) {
+    for (const Need& need : needs_[j]) {
       if (done_[need.maker]) continue;
       if (std::find(lane.begin(), lane.end(), need.maker) == lane.end() || need.through == nullptr) return false;
       const Held held = plan_.held(need.through);
       any = true;
-      if (held.elements % rows != 0 || !step(need.maker).row_wise()->leaves_rows(held.buffer) ||
-          !step(j).row_wise()->reads_rows(held.buffer, rows, held.elements / rows))
+      if (held.elements % rows != 0 || !row_wise(need.maker)->leaves_rows(held.buffer) ||
+          !row_wise(j)->reads_rows(held.buffer, rows, held.elements / rows))
         return false;
     }
     return any;
   }
 
   const Plan& plan_;
+  bool alone_ = false;
+  std::vector<Item> items_;  // the parts of a step beside each other
+  Needs needs_;              // of each item, by items
+  size_t loss_ = 0;
   std::vector<bool> done_;
-  std::vector<std::vector<size_t>> users_;  // of each step
+  std::vector<std::vector<size_t>> users_;  // of each item
   std::vector<Stage> stages_;
 };
 

@@ -27,6 +27,7 @@ struct Lane {
   std::vector<size_t> steps;
   std::vector<int64_t> units;  // of each step, in one block
   int64_t blocks = 0;
+  int64_t gathered = 0;  // units of its one step that ran before
 };
 
 struct Share {
@@ -35,7 +36,8 @@ struct Share {
 };
 
 struct Stage {
-  std::vector<size_t> steps;  // all of them, in an order in which they may run one after the other
+  std::vector<size_t> steps;     // all that end here, in an order in which they may run one after the other
+  std::vector<size_t> gathered;  // those that only gather here
   std::vector<Lane> lanes;
   std::vector<Share> shares;
   std::vector<size_t> tasks;  // where each begins in `shares`, and where the last one ends

@@ -27,6 +27,7 @@ struct Binder {
 struct Run {
   char* const* bases;            // start of each buffer
   const AlignedBuffer* scratch;  // one for each worker
+  bool shared = false;           // by several threads
 
   char* at(int buffer) const { return bases[buffer]; }
 };
@@ -43,9 +44,24 @@ class RowWise {
   // Whether a block needs no rows but its own of a buffer of rows * width elements; whether it leaves its own rows in one.
   virtual bool reads_rows(int buffer, int64_t rows, int64_t width) const = 0;
   virtual bool leaves_rows(int buffer) const = 0;
-  virtual double shared_bytes() const = 0;  // of a matrix that each block reads as a whole
+  // Of a matrix that each block reads, or writes, as a whole.
+  struct Shared {
+    int64_t rows = 0, cols = 0, bytes = 0;
+  };
+  virtual Shared shared() const { return {}; }
   // Instead of Step::cut: into blocks of `block` rows, each of equally many units.
   virtual void cut_rows(int64_t rows, int64_t block) = 0;
+};
+
+// The first part of a step that sums over the rows of a batch: the sums of each group of rows. It needs no more than `reads`, changes
+// no variable, and its units are the step's first ones; the others wait for all of them.
+class Gathering : public RowWise {
+ public:
+  std::vector<const graph::Node*> reads;
+
+  virtual int64_t units() const = 0;
+  virtual double work() const = 0;      // as Step::work, of which it is a part
+  virtual void cut(int64_t parts) = 0;  // as Step::cut
 };
 
 class Step {
@@ -66,8 +82,9 @@ class Step {
   double bytes() const { return bytes_; }
   double work() const { return work_ + bytes_; }
   virtual RowWise* row_wise() { return nullptr; }
-  virtual bool alone() const { return false; }       // calls the host: on the caller's thread, with nothing beside it
-  virtual bool may_fail() const { return alone(); }  // by what the values are: no variable is written before it has run
+  virtual Gathering* gathering() { return nullptr; }  // as last bound
+  virtual bool alone() const { return false; }        // calls the host: on the caller's thread, with nothing beside it
+  virtual bool may_fail() const { return alone(); }   // by what the values are: no variable is written before it has run
 
   std::string name;                         // e.g. "matmul+relu"
   std::vector<const graph::Node*> nodes;    // what it computes

@@ -7,12 +7,16 @@
 // Two threads relay a product with weights that are trained: one multiplies the first half of k, block by block, the other one goes on
 // with its sums. An update behind a product is cut by rows, so each thread keeps a half of the weights to itself: a line that both have
 // read has to leave the other's cache before it can be written, some 6 ns each, as long as half of the product of a small batch.
+//
+// Sums over a batch may be those of groups of its rows (multiply.h). On one thread they are added to C one after the other; threads
+// gather them first, beside the steps that make the rows (batch_sums.h), and the rest of the step adds them up.
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <memory>
 
 #include "base/threads.h"
+#include "runtime/batch_sums.h"
 #include "runtime/cluster.h"
 #include "runtime/steps.h"
 
@@ -25,6 +29,7 @@ constexpr int64_t kRowCols = 4096;    // and where it has one row: B is read onc
 constexpr int64_t kTallRows = 2048;   // rows of a block that no epilogue waits for: B is packed once for all of them (3 to 10 %)
 constexpr int64_t kHalves = 4;        // times as many blocks of a symmetric product, most of which have half the work, or none
 constexpr int64_t kMirrored = 32;     // rows and columns that are mirrored at once
+constexpr int64_t kAddedUp = 2048;    // elements of the sums of groups that are added up at once, so that they stay in L1
 
 // Of a relay: B's bytes, more than which do not stay in a cache until they are updated, and fewer are soon there again; how many times
 // the rows of C go into k at least, as its sums are passed on; and into about how many blocks C is cut: the second thread is idle for
@@ -45,10 +50,12 @@ class GemmStep final : public Step, public RowWise {
         product_(product),
         stores_product_(stores_product),
         is_gram_(is_gram(product.matmul)),
-        is_one_row_(is_one_row(value->shape())) {
-    precision_ = value->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32;
-    element_ = static_cast<int64_t>(size_of(value->dtype()));
-    kernel_ = kernels.gemm[precision_];
+        is_one_row_(is_one_row(value->shape())),
+        precision_(value->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32),
+        element_(static_cast<int64_t>(size_of(value->dtype()))),
+        kernel_(kernels.gemm[precision_]),
+        multiplication_(kernel_, element_),
+        sums_over_batch_(multiplication_, memory_of_factors(product)) {
     name = "matmul";
     nodes = {product.matmul};
     inputs = {product.matmul->inputs[0].get(), product.matmul->inputs[1].get()};
@@ -86,7 +93,10 @@ class GemmStep final : public Step, public RowWise {
     if (product_.start != nullptr) start_ = binder.locate(product_.start);
     bind_stack(binder, stack, a, b);
     lanes_ = binder.kernels.vector_bytes / element_;
-    choose_way();
+    const bool over_batch = is_over_batch() && stacks_ == 1;
+    multiplication_.bind({m_, n_, k_, a_row_, a_col_, b_row_, b_col_, is_one_row_, over_batch}, lanes_);
+    if (in_groups())
+      sums_over_batch_.bind({a_buffer_, a_at_[0], a_col_, m_}, {b_buffer_, b_at_[0], b_row_, n_}, k_, binder, precision_);
     const double matrices = static_cast<double>(stacks_);
     symmetric_ = is_gram_ && n_ >= lanes_;
     const double elements = symmetric_ ? 0.5 * static_cast<double>(n_ * (n_ + 1)) : static_cast<double>(m_ * n_);
@@ -94,11 +104,13 @@ class GemmStep final : public Step, public RowWise {
     work_ = flops_ + (epilogue_ ? epilogue_->work() : 0);
     bytes_ = static_cast<double>((m_ * k_ + k_ * n_ + (stores_product_ ? m_ * n_ : 0)) * element_) * matrices +
              (epilogue_ ? epilogue_->traffic() : 0);
+    if (in_groups()) work_ += sums_over_batch_.passed_on();
   }
 
   // As few blocks as there are threads to be served: each reads all of A's rows, or B's columns, and packs them. Columns are cut
   // first; rows where A is packed, where an update follows, which likes them long, or where each thread has many.
   void cut(int64_t parts, int threads) override {
+    if (gathers()) return cut_rest(parts);
     const int64_t stacks = std::max<int64_t>(stacks_, 1), rows = std::max<int64_t>(m_, 1), cols = std::max<int64_t>(n_, 1);
     const int64_t nr = kernel_.nr, grain = std::max<int64_t>(this->grain(m_), kernel_.mr);
     relays_ = parts == 2 && threads == 2 && can_relay();
@@ -115,7 +127,7 @@ class GemmStep final : public Step, public RowWise {
     const int64_t wanted = symmetric_ && parts > 1 ? kHalves * parts : parts;
     const auto more_rows = [&] { by_rows = std::clamp(ceil_div(wanted, stacks * by_cols), by_rows, std::max(by_rows, most_rows)); };
     const auto more_cols = [&] { by_cols = std::clamp(ceil_div(wanted, stacks * by_rows), by_cols, std::max(by_cols, most_cols)); };
-    const bool tall = 2 * rows >= parts * kernel_.rows || kernel_.packs_a(factors(m_, n_));
+    const bool tall = 2 * rows >= parts * kernel_.rows || kernel_.packs_a(multiplication_.factors(m_, n_, 1));
     if (epilogue_ ? epilogue_->has_rules() : tall) more_rows();
     more_cols();
     more_rows();
@@ -125,7 +137,8 @@ class GemmStep final : public Step, public RowWise {
     place_blocks();
   }
 
-  RowWise* row_wise() override { return this; }
+  Gathering* gathering() override { return in_groups() ? &sums_over_batch_ : nullptr; }
+  RowWise* row_wise() override { return in_groups() ? nullptr : this; }
   int64_t rows() const override { return stacks_ == 1 && !symmetric_ ? m_ : 0; }
   bool splits(int64_t rows) const override { return rows == this->rows(); }
   int64_t grain(int64_t) const override { return epilogue_ ? epilogue_->grain() : 1; }
@@ -135,7 +148,7 @@ class GemmStep final : public Step, public RowWise {
     return (rows <= 1 || a_row_ == width) && a_at_[0] >= 0 && a_col_ >= 0 && a_at_[0] + (k_ - 1) * a_col_ < width;
   }
   bool leaves_rows(int buffer) const override { return !epilogue_ || epilogue_->leaves_rows(buffer); }
-  double shared_bytes() const override { return static_cast<double>(k_ * n_ * element_); }
+  Shared shared() const override { return {k_, n_, k_ * n_ * element_}; }
   void cut_rows(int64_t, int64_t block) override {
     block_rows_ = std::min(block, std::max<int64_t>(m_, 1));
     const int64_t cols = std::max<int64_t>(n_, 1), strips = whole_rows() ? 1 : ceil_div(cols, kBlockCols);
@@ -145,8 +158,9 @@ class GemmStep final : public Step, public RowWise {
   }
 
   void run(const Run& run, int64_t first, int64_t last, int worker) const override {
+    char* scratch = run.scratch[worker].data();
     for (int64_t unit = first; unit < last; ++unit)
-      relays_ ? run_half(run, unit, run.scratch[worker].data()) : run_block(run, unit, run.scratch[worker].data());
+      gathers() ? run_part(run, unit, scratch) : relays_ ? run_half(run, unit, scratch) : run_block(run, unit, scratch);
   }
 
   void finish(const Run& run) const override {
@@ -155,6 +169,19 @@ class GemmStep final : public Step, public RowWise {
   }
 
  private:
+  static std::vector<const graph::Node*> memory_of_factors(const Product& product) {
+    return {memory_of(product.matmul->inputs[0].get()), memory_of(product.matmul->inputs[1].get())};
+  }
+
+  // Whether k is a free size, as only a batch's is, and the product is none of those with an order of their own.
+  bool is_over_batch() const {
+    const Shape& b = product_.matmul->inputs[1]->shape();
+    return !b[b.size() - 2].constant() && !is_gram_ && product_.start == nullptr;
+  }
+
+  bool in_groups() const { return multiplication_.groups() > 1; }
+  bool gathers() const { return in_groups() && sums_over_batch_.is_cut(); }
+
   // A factor with the stack's axes in front: stride 0 where one matrix serves all.
   static Strided over_stack(const Strided& x, const Sizes& stack) {
     Sizes to = stack;
@@ -205,32 +232,11 @@ class GemmStep final : public Step, public RowWise {
     }
   }
 
-  // How B is read, by its strides and by the shape of C.
-  enum class Way {
-    panels,       // a panel of B at a time, which is packed where that pays
-    dots,         // few columns, A's rows and B's columns dense: dot products
-    dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
-    upright,      // few columns, A's columns dense: C^T = B^T A^T, where the dense rows of A^T fill the vectors
-    row_of_dots,  // one row in any batch, B's columns dense: each of them times the row
-  };
-
-  void choose_way() {
-    // Dot products add in another order than chains do: a batch of one must not decide, or a row's bits would depend on its batch.
-    const bool few = n_ <= lanes_ / 2;
-    way_ = Way::panels;
-    if (is_one_row_ && a_col_ == 1 && b_row_ == 1)
-      way_ = Way::row_of_dots;
-    else if (few && a_col_ == 1 && (b_row_ == 1 || b_col_ == 1 || n_ == 1))
-      way_ = b_row_ == 1 ? Way::dots : Way::dots_turned;
-    else if (few && a_row_ == 1 && m_ >= lanes_)
-      way_ = Way::upright;
-  }
-
   bool whole_rows() const { return epilogue_ && epilogue_->cluster().has_rows; }
 
   bool can_relay() const {
-    const double bytes = shared_bytes();
-    return b_changes_ && way_ == Way::panels && stacks_ == 1 && !whole_rows() && b_col_ == 1 && bytes >= kLeastRelayed &&
+    const auto bytes = static_cast<double>(shared().bytes);
+    return b_changes_ && multiplication_.is_in_panels() && stacks_ == 1 && !whole_rows() && b_col_ == 1 && bytes >= kLeastRelayed &&
            bytes <= kMostRelayed && m_ > 2 * kernel_.mr && k_ >= kLongRelay * m_;
   }
 
@@ -249,19 +255,15 @@ class GemmStep final : public Step, public RowWise {
       block.k = k_ - k_ / 2;
       if (!stores_product_) sums_.grow(static_cast<size_t>(m_ * n_ * element_), [] { return "sums of a product"; });
     }
-    const bool panels = way_ == Way::panels;
+    const bool panels = multiplication_.is_in_panels();
     const bool in_parts = epilogue_ && (epilogue_->far_count() > 0 || (k_ == 1 && epilogue_->has_rules()));
     if (panels && in_parts && !whole_rows() && !relays_) {
       block.finished = Parts::finished;
       block.far_count = epilogue_->far_count();
     }
     hands_out_ = block.finished != nullptr;
-    in_parts_ = hands_out_ && !stores_product_ && k_ <= kernel_.piece;
-    int64_t elements = 0;  // of scratch for what is packed or transposed
-    if (panels) elements = kernel_.room(block);
-    if (way_ == Way::dots_turned) elements = k_ * block_cols_;
-    if (way_ == Way::upright) elements = block_rows_ * block_cols_ + kernel_.room(turned(block, nullptr));
-    pack_bytes_ = align_up(static_cast<size_t>(elements * element_));
+    in_parts_ = hands_out_ && !stores_product_ && k_ <= kernel_.piece && !in_groups();
+    pack_bytes_ = align_up(static_cast<size_t>(multiplication_.room(block) * element_));
     start_bytes_ = has_dense_start() ? 0 : align_up(static_cast<size_t>(block_cols_ * element_));
     const int64_t kept = in_parts_ ? kernel_.part(block) : block_rows_ * block_cols_;
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(kept * element_));
@@ -324,7 +326,7 @@ class GemmStep final : public Step, public RowWise {
     if (symmetric_) args.diagonal = block.col0 - block.row0;
     if (stores_product_) put(args, block, run.at(c_.buffer), c_row_);
     if (hands_out_) return multiply_in_parts(args, {*this, run, block, rest_of(scratch)});
-    multiply(args, scratch);
+    multiplication_.run(args, scratch);
     if (epilogue_) run_epilogue(run, block, args, scratch);
   }
 
@@ -372,21 +374,7 @@ class GemmStep final : public Step, public RowWise {
     return scratch;
   }
 
-  // The factors of a block of so many rows and columns.
-  kernels::GemmArgs factors(int64_t rows, int64_t cols) const {
-    kernels::GemmArgs args;  // one by one: all at once are cleared by a loop that takes longer
-    args.a = args.b = args.c = nullptr;
-    args.c_row = 0;
-    args.m = rows;
-    args.n = cols;
-    args.k = k_;
-    args.a_row = a_row_;
-    args.a_col = a_col_;
-    args.b_row = b_row_;
-    args.b_col = n_ > 1 ? b_col_ : 1;
-    args.grain = grain(m_);
-    return args;
-  }
+  kernels::GemmArgs factors(int64_t rows, int64_t cols) const { return multiplication_.factors(rows, cols, grain(m_)); }
 
   void multiply_in_parts(kernels::GemmArgs& args, Parts parts) const {
     const TileProgram::Block& block = parts.block;
@@ -396,63 +384,29 @@ class GemmStep final : public Step, public RowWise {
     kernels::GemmArgs::Far far[kernels::kMaxFar];
     args.far = far;
     args.far_count = epilogue_->find_far(parts.run, block, far);
-    kernel_.block(args);
+    multiplication_.run_panels(args);
   }
 
-  void multiply(kernels::GemmArgs& args, char* scratch) const {
-    switch (way_) {
-      case Way::panels: return kernel_.block(args);
-      case Way::dots: args.b_row = b_col_; return kernel_.narrow(args);
-      case Way::dots_turned: return multiply_dots_turned(args, scratch);
-      case Way::upright: return multiply_upright(args, scratch);
-      case Way::row_of_dots: return multiply_row_of_dots(args);
+  // Where the groups' sums are gathered first: they are added up and finished, some rows of C at a time.
+  void cut_rest(int64_t parts) {
+    block_rows_ = std::min(m_, round_up(ceil_div(m_, parts), grain(m_)));
+    units_ = sums_over_batch_.units() + ceil_div(m_, block_rows_);
+    added_rows_ = std::min(round_up(std::max<int64_t>(kAddedUp / n_, 1), grain(m_)), block_rows_);
+    pack_bytes_ = align_up(static_cast<size_t>(sums_over_batch_.scratch_elements() * element_));
+    start_bytes_ = 0;
+    block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(added_rows_ * n_ * element_));
+    scratch_bytes_ = std::max(pack_bytes_, block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0));
+  }
+
+  void run_part(const Run& run, int64_t unit, char* scratch) const {
+    if (unit < sums_over_batch_.units()) return sums_over_batch_.gather(run, unit, scratch);
+    const int64_t first = (unit - sums_over_batch_.units()) * block_rows_, last = std::min(first + block_rows_, m_);
+    for (int64_t row = first; row < last; row += added_rows_) {
+      const int64_t end = std::min(row + added_rows_, last);
+      char* c = stores_product_ ? run.at(c_.buffer) + row * n_ * element_ : scratch;
+      sums_over_batch_.add_up(c, row, end);
+      if (epilogue_) epilogue_->run_block(run, {0, row, end, 0, n_, c, n_}, scratch + block_bytes_);
     }
-  }
-
-  void multiply_dots_turned(kernels::GemmArgs args, char* turned) const {
-    kernel_.transpose(turned, k_, args.b, b_row_, k_, args.n);
-    args.b = turned;
-    args.b_row = k_;
-    kernel_.narrow(args);
-  }
-
-  // C^T = B^T A^T; a column of C lies like a row.
-  kernels::GemmArgs turned(const kernels::GemmArgs& args, void* c) const {
-    kernels::GemmArgs t{};
-    t.m = args.n;
-    t.n = args.m;
-    t.k = k_;
-    t.a = args.b;
-    t.a_row = b_col_;
-    t.a_col = b_row_;
-    t.b = args.a;
-    t.b_row = a_col_;
-    t.b_col = 1;
-    t.c = c;
-    t.c_row = args.m;
-    return t;
-  }
-
-  void multiply_upright(const kernels::GemmArgs& args, char* scratch) const {
-    const bool column = args.n == 1 && args.c_row == 1;
-    kernels::GemmArgs t = turned(args, column ? args.c : scratch);
-    t.room = scratch + block_rows_ * block_cols_ * element_;
-    if (args.start != nullptr) {
-      kernel_.transpose(t.c, t.c_row, args.start, 0, args.m, args.n);
-      t.start = t.c;
-      t.start_row = t.c_row;
-    }
-    kernel_.block(t);
-    if (!column) kernel_.transpose(args.c, args.c_row, scratch, args.m, args.n, args.m);
-  }
-
-  void multiply_row_of_dots(const kernels::GemmArgs& args) const {
-    kernels::GemmArgs t = turned(args, args.c);
-    t.b_row = k_;
-    t.c_row = 1;
-    t.start = args.start;
-    t.start_row = 1;
-    kernel_.narrow(t);
   }
 
   // What lies below the diagonal, from above it.
@@ -475,10 +429,12 @@ class GemmStep final : public Step, public RowWise {
   const bool stores_product_;
   const bool is_gram_;
   const bool is_one_row_;
+  const int precision_;
+  const int64_t element_;
+  const kernels::GemmKernel kernel_;
+  Multiplication multiplication_;
+  BatchSums sums_over_batch_;
   std::unique_ptr<TileProgram> epilogue_;
-  kernels::GemmKernel kernel_;
-  int precision_;
-  int64_t element_;
 
   int64_t m_ = 0, n_ = 0, k_ = 0, stacks_ = 1, lanes_ = 1;
   int64_t a_row_ = 0, a_col_ = 0, b_row_ = 0, b_col_ = 0, c_row_ = 0;
@@ -486,11 +442,11 @@ class GemmStep final : public Step, public RowWise {
   std::vector<int64_t> a_at_, b_at_;  // first element of each matrix of the stack
   Strided c_, start_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
-  Way way_ = Way::panels;
   bool hands_out_ = false;                      // the epilogue runs behind parts of a block, strip by strip where it has some,
   bool in_parts_ = false;                       // and of C there is one part at a time
   bool symmetric_ = false;                      // A = B^T: only what is on and above the diagonal is multiplied
   bool b_changes_ = false;                      // the program trains B
+  int64_t added_rows_ = 1;                      // at once, of the sums over groups
   bool relays_ = false;                         // its two units are the halves of k
   AlignedBuffer sums_;                          // C between them, where it is not stored
   std::unique_ptr<std::atomic<bool>[]> ready_;  // of each block: its first half

@@ -65,7 +65,6 @@ class TileStep final : public Step, public RowWise {
   int64_t grain(int64_t rows) const override { return rows == rows_ ? program_.grain() : program_.grain_along(rows); }
   bool reads_rows(int buffer, int64_t rows, int64_t width) const override { return program_.reads_rows(buffer, rows, width); }
   bool leaves_rows(int buffer) const override { return program_.leaves_rows(buffer); }
-  double shared_bytes() const override { return 0; }
   void cut_rows(int64_t rows, int64_t block) override {
     const int64_t cols = program_.cols();
     unit_rows_ = rows == rows_ ? block : 1;

@@ -21,13 +21,17 @@ constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer l
 // Rows of a partial sum. They follow from the number of rows alone, or are twice, four times, .. that: steps of one batch can be cut
 // alike.
 int64_t chunk_of(int64_t rows, int64_t cols) {
-  const int64_t chunks = rows >= 3 * kChunkRows ? 4 * ceil_div(rows, 4 * kChunkRows) : rows >= kChunkRows * 3 / 2 ? 2 : 1;
-  int64_t chunk = std::max<int64_t>(ceil_div(rows, chunks), 1);
+  int64_t chunk = chunk_of_rows(rows);
   while (chunk * std::max<int64_t>(cols, 1) < kTile && rows > kChunks * chunk) chunk *= 2;
   return chunk;
 }
 
 }  // namespace
+
+int64_t chunk_of_rows(int64_t rows) {
+  const int64_t chunks = rows >= 3 * kChunkRows ? 4 * ceil_div(rows, 4 * kChunkRows) : rows >= kChunkRows * 3 / 2 ? 2 : 1;
+  return std::max<int64_t>(ceil_div(rows, chunks), 1);
+}
 
 void TileProgram::bind(const Binder& binder, size_t keep) {
   const Sizes domain = binder.symbols.eval(cluster_.domain);

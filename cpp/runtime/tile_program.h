@@ -30,6 +30,9 @@ constexpr int kMaxRegisters = 256;
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
+// Rows that a partial sum of so many goes over, at most: steps of one batch can be cut alike.
+int64_t chunk_of_rows(int64_t rows);
+
 enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
 
 struct Cluster {

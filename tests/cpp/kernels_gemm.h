@@ -101,6 +101,19 @@ void check_parts(const Table& table, const Matrices<T>& x, const std::vector<T>&
         table.isa << " " << type_name<T>() << " parts of " << x.m << "x" << x.n << "x" << x.k << " grain " << grain);
 }
 
+// Added to C: one addition for each element.
+template <class T>
+void check_added(const Table& table, const Matrices<T>& x, const std::vector<T>& whole, Start start) {
+  std::vector<T> sums = x.c, right = x.c;
+  GemmArgs g = x.args(sums, start);
+  g.adds = true;
+  multiply<T>(table, g);
+  for (ptrdiff_t i = 0; i < x.m; ++i)
+    for (ptrdiff_t j = 0; j < x.n; ++j) right[size_t(i * x.c_row + j)] += whole[size_t(i * x.c_row + j)];
+  CHECK(same_bits(sums.data(), right.data(), ptrdiff_t(sums.size())),
+        table.isa << " " << type_name<T>() << " block " << x.m << "x" << x.n << "x" << x.k << " added to C");
+}
+
 template <class T>
 void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool transposed, Start start,
                  Right right = Right::rows) {
@@ -133,6 +146,7 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
   CHECK(same_bits(cut.data(), whole.data(), ptrdiff_t(cut.size())),
         table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on how it is cut");
 
+  if (k <= table.gemm[precision<T>()].piece && start != Start::result) check_added(table, x, whole, start);
   if (n * k > 1 << 20) return;  // of the largest, nothing is handed out
   for (ptrdiff_t grain : {1, 5, 32, 150}) {
     check_parts(table, x, whole, start, grain, false);

@@ -1,0 +1,156 @@
+#include "runtime/multiply.h"
+
+#include <algorithm>
+
+#include "runtime/tile_program.h"
+
+namespace lamina::runtime {
+
+namespace {
+
+// Rows of a group: fewer are multiplied at a loss (48: 1 to 2 % of a step on one thread), and of more C would be read and written
+// several times. A group is long for C where its rows of A and B are more than C itself, which is what threads pass to each other.
+constexpr int64_t kLeastGroup = 48, kMostGroup = 512;
+constexpr int64_t kFewRows = 256, kSomeRows = 1024;  // of a batch: less are two groups, four; more eight, or as many as it takes
+
+// Multiply-adds that take as long as the lanes of a dot product do to become one number. Short ones are faster as columns of vectors
+// that are not full: 400 x 53 x 7 in f32 10.3 -> 5.7 us, 400 x 32 x 4 4.6 -> 3.8 (x 2: 2.7, otherwise 3.9).
+constexpr int64_t kMerging = 8;
+
+}  // namespace
+
+void Multiplication::bind(const Layout& layout, int64_t lanes) {
+  at_ = layout;
+  if (at_.n <= 1) at_.b_col = 1;
+  way_ = choose_way(lanes);
+  groups_ = 1;
+  group_ = at_.k;
+  if (at_.over_batch) choose_groups();
+}
+
+Multiplication::Way Multiplication::choose_way(int64_t lanes) const {
+  // Dot products add in another order than chains do: a batch of one must not decide, or a row's bits would depend on its batch.
+  const bool few = at_.n <= lanes / 2, long_enough = at_.k * (lanes - at_.n) >= kMerging * at_.n * lanes;
+  if (at_.one_row && at_.a_col == 1 && at_.b_row == 1) return Way::row_of_dots;
+  if (few && long_enough && at_.a_col == 1 && (at_.b_row == 1 || at_.b_col == 1))
+    return at_.b_row == 1 ? Way::dots : Way::dots_turned;
+  if (few && at_.a_row == 1 && at_.m >= lanes) return Way::upright;
+  return Way::panels;
+}
+
+void Multiplication::choose_groups() {
+  const bool in_rows = at_.a_row == 1 && at_.b_col == 1 && (way_ == Way::panels || way_ == Way::upright);
+  if (!in_rows || at_.m < 1 || at_.n < 1) return;
+  const auto is_long = [&](int64_t rows) { return rows >= kLeastGroup && rows * (at_.m + at_.n) >= at_.m * at_.n; };
+  const int64_t most = at_.k < kFewRows ? 2 : at_.k < kSomeRows ? 4 : std::max<int64_t>(8, ceil_div(at_.k, kMostGroup));
+  int64_t groups = most;
+  while (groups > 1 && !is_long(at_.k / groups)) groups /= 2;
+  const int64_t chunk = chunk_of_rows(at_.k), rows = ceil_div(ceil_div(at_.k, chunk), groups) * chunk;
+  if (groups == 1 || rows > kMostGroup) return;
+  group_ = rows;
+  groups_ = ceil_div(at_.k, rows);
+}
+
+kernels::GemmArgs Multiplication::factors(int64_t rows, int64_t cols, int64_t grain) const {
+  kernels::GemmArgs args;  // one by one: all at once are cleared by a loop that takes longer
+  args.a = args.b = args.c = nullptr;
+  args.c_row = 0;
+  args.m = rows;
+  args.n = cols;
+  args.k = at_.k;
+  args.a_row = at_.a_row;
+  args.a_col = at_.a_col;
+  args.b_row = at_.b_row;
+  args.b_col = at_.b_col;
+  args.grain = grain;
+  return args;
+}
+
+kernels::GemmArgs Multiplication::group_of(const kernels::GemmArgs& all, int64_t g) const {
+  kernels::GemmArgs args = all;
+  const int64_t first = g * group_;
+  args.k = std::min(group_, at_.k - first);
+  args.a = static_cast<const char*>(all.a) + first * all.a_col * element_;
+  args.b = static_cast<const char*>(all.b) + first * all.b_row * element_;
+  return args;
+}
+
+int64_t Multiplication::room(const kernels::GemmArgs& block) const {
+  if (way_ == Way::dots_turned) return at_.k * block.n;
+  if (way_ != Way::panels && way_ != Way::upright) return 0;
+  kernels::GemmArgs args = block;
+  args.k = std::min(block.k, group_);
+  if (way_ == Way::upright) return block.m * block.n + kernel_.room(turned(args, nullptr));
+  const int64_t in_parts = kernel_.room(args);
+  args.finished = nullptr;  // as of all groups but the last
+  return groups_ > 1 ? std::max<int64_t>(in_parts, kernel_.room(args)) : in_parts;
+}
+
+void Multiplication::run(kernels::GemmArgs& block, char* scratch) const {
+  switch (way_) {
+    case Way::panels: return run_panels(block);
+    case Way::dots: block.b_row = at_.b_col; return kernel_.narrow(block);
+    case Way::dots_turned: return run_dots_turned(block, scratch);
+    case Way::upright: return run_upright(block, scratch);
+    case Way::row_of_dots: return run_row_of_dots(block);
+  }
+}
+
+// Group by group, where the block has more than one.
+void Multiplication::run_panels(const kernels::GemmArgs& block) const {
+  if (block.k <= group_) return kernel_.block(block);
+  for (int64_t g = 0; g < groups_; ++g) {
+    kernels::GemmArgs part = group_of(block, g);
+    part.adds = g > 0;
+    if (g + 1 < groups_) part.finished = nullptr;
+    kernel_.block(part);
+  }
+}
+
+void Multiplication::run_dots_turned(kernels::GemmArgs args, char* turned) const {
+  kernel_.transpose(turned, at_.k, args.b, at_.b_row, at_.k, args.n);
+  args.b = turned;
+  args.b_row = at_.k;
+  kernel_.narrow(args);
+}
+
+// C^T = B^T A^T; a column of C lies like a row.
+kernels::GemmArgs Multiplication::turned(const kernels::GemmArgs& args, void* c) const {
+  kernels::GemmArgs t{};
+  t.m = args.n;
+  t.n = args.m;
+  t.k = args.k;
+  t.a = args.b;
+  t.a_row = at_.b_col;
+  t.a_col = at_.b_row;
+  t.b = args.a;
+  t.b_row = at_.a_col;
+  t.b_col = 1;
+  t.c = c;
+  t.c_row = args.m;
+  return t;
+}
+
+void Multiplication::run_upright(const kernels::GemmArgs& args, char* scratch) const {
+  const bool column = args.n == 1 && args.c_row == 1;
+  kernels::GemmArgs t = turned(args, column ? args.c : scratch);
+  t.room = scratch + args.m * args.n * element_;
+  if (args.start != nullptr) {
+    kernel_.transpose(t.c, t.c_row, args.start, 0, args.m, args.n);
+    t.start = t.c;
+    t.start_row = t.c_row;
+  }
+  run_panels(t);
+  if (!column) kernel_.transpose(args.c, args.c_row, scratch, args.m, args.n, args.m);
+}
+
+void Multiplication::run_row_of_dots(const kernels::GemmArgs& args) const {
+  kernels::GemmArgs t = turned(args, args.c);
+  t.b_row = at_.k;
+  t.c_row = 1;
+  t.start = args.start;
+  t.start_row = 1;
+  kernel_.narrow(t);
+}
+
+}  // namespace lamina::runtime
