@@ -34,7 +34,7 @@ Multiplication::Way Multiplication::choose_way(int64_t lanes) const {
   if (at_.one_row && at_.a_col == 1 && at_.b_row == 1) return Way::row_of_dots;
   if (few && long_enough && at_.a_col == 1 && (at_.b_row == 1 || at_.b_col == 1))
     return at_.b_row == 1 ? Way::dots : Way::dots_turned;
-  if (few && at_.a_row == 1 && at_.m >= lanes) return Way::upright;
+  if (at_.n < lanes && at_.a_row == 1 && at_.m >= lanes) return Way::upright;
   return Way::panels;
 }
 

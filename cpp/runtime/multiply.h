@@ -41,7 +41,7 @@ class Multiplication {
     panels,       // a panel of B at a time, which is packed where that pays
     dots,         // few columns, A's rows and B's columns dense: dot products
     dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
-    upright,      // few columns, A's columns dense: C^T = B^T A^T, where the dense rows of A^T fill the vectors
+    upright,      // fewer columns than a vector has lanes, A's columns dense: C^T = B^T A^T, whose rows fill the vectors
     row_of_dots,  // one row in any batch, B's columns dense: each of them times the row
   };
 
