@@ -100,6 +100,18 @@ def test_a_row_does_not_depend_on_its_batch(kind):
     assert np.array_equal(net.predict(x, batch_size=5), whole)
 
 
+@pytest.mark.parametrize("columns", [1, 3, 8, 10, 40])
+def test_a_column_of_a_batch_lying_on_its_side_does_not_depend_on_the_others(columns, rng):
+    """The only row of a transposed batch looks as rows that lie side by side do."""
+    x, w, row = lm.placeholder((256, None)), lm.placeholder((256, columns)), lm.placeholder((columns,))
+    run = lm.function([x, w, row], [lm.transpose(x) @ w, lm.transpose(x) @ w + row])
+    batch, weights, bias = (rng.normal(size=shape).astype(np.float32) for shape in ((256, 70), (256, columns), columns))
+    whole = run(batch, weights, bias)
+    for n in (1, 2, 15, 16, 17, 69):
+        for some, all_rows in zip(run(np.ascontiguousarray(batch[:, :n]), weights, bias), whole, strict=True):
+            assert np.array_equal(some, all_rows[:n])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_row_by_a_transposed_matrix(dtype, rng, threads):
     """Where the graph has one row the product is dot products; in a batch of any size a row is summed as beside others."""

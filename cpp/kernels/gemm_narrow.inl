@@ -64,7 +64,7 @@ template <class T, int kRows, int kCols>
     }
 }
 
-// Of as many rows as a vector has lanes, whose sums are merged at once: 4 cycles an element instead of 15 (AVX-512).
+// Of as many rows as a vector has lanes, whose sums are merged at once.
 template <class T, int kCols>
 [[gnu::noinline]] void dot_vectors(const Product<T>& product) {
   constexpr int kMost = kCols == 1 ? kVectorRows : kNarrowRows, kRows = kLanes<T> < kMost ? kLanes<T> : kMost;

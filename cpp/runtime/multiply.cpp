@@ -32,7 +32,8 @@ Multiplication::Way Multiplication::choose_way(int64_t lanes) const {
   // Dot products add in another order than chains do: a batch of one must not decide, or a row's bits would depend on its batch.
   const bool few = at_.n <= lanes / 2, long_enough = at_.k * (lanes - at_.n) >= kMerging * at_.n * lanes;
   if (at_.one_row && at_.a_col == 1 && at_.b_row == 1) return Way::row_of_dots;
-  if (few && long_enough && at_.a_col == 1 && (at_.b_row == 1 || at_.b_col == 1))
+  const bool rows_are_dense = at_.a_col == 1 && at_.a_row >= at_.k;  // the only row of an A^T looks dense, too
+  if (few && long_enough && rows_are_dense && (at_.b_row == 1 || at_.b_col == 1))
     return at_.b_row == 1 ? Way::dots : Way::dots_turned;
   if (at_.n < lanes && at_.a_row == 1 && at_.m >= lanes) return Way::upright;
   return Way::panels;

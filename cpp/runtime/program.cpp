@@ -271,7 +271,7 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
 }
 
 bool Program::run_stages(int threads, void* const* outputs, const Options& options) const {
-  const Run run{bases_.data(), scratch_.data(), threads > 1};
+  const Run run{bases_.data(), scratch_.data()};
   if (options.seconds) std::fill_n(options.seconds, steps_.size(), 0.0);
   for (const Stage& stage : stages_) {
     if (options.seconds)

@@ -27,7 +27,6 @@ struct Binder {
 struct Run {
   char* const* bases;            // start of each buffer
   const AlignedBuffer* scratch;  // one for each worker
-  bool shared = false;           // by several threads
 
   char* at(int buffer) const { return bases[buffer]; }
 };
