@@ -17,7 +17,6 @@ void BatchSums::bind(const Factor& a, const Factor& b, int64_t rows, const Binde
   b_ = b;
   rows_ = rows;
   element_ = precision == kernels::kF64 ? 8 : 4;
-  kernel_ = binder.kernels.gemm[precision];
   add_ = kernels::find_tile(binder.kernels, "add")->fn[precision];
   units_ = 0;
 }
@@ -41,7 +40,7 @@ void BatchSums::cut(int64_t parts) {
   const int64_t groups = multiplication_.groups();
   unit_groups_ = std::max<int64_t>(groups / std::max<int64_t>(parts, 1), 1);
   const int64_t by_groups = ceil_div(groups, unit_groups_), by_rows = ceil_div(parts, by_groups);
-  unit_rows_ = std::min(a_.cols, round_up(ceil_div(a_.cols, by_rows), kernel_.mr));
+  unit_rows_ = std::min(a_.cols, round_up(ceil_div(a_.cols, by_rows), multiplication_.tile_rows()));
   units_ = by_groups * ceil_div(a_.cols, unit_rows_);
   make_room();
 }

@@ -45,7 +45,6 @@ class BatchSums final : public Gathering {
   Factor a_{}, b_{};
   int64_t rows_ = 0, element_ = 0, units_ = 0;
   int64_t unit_groups_ = 1, unit_rows_ = 1;  // groups, and rows of C, of a unit
-  kernels::GemmKernel kernel_{};
   kernels::TileFn add_ = nullptr;
   AlignedBuffer sums_;
 };

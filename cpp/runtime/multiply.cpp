@@ -8,8 +8,8 @@ namespace lamina::runtime {
 
 namespace {
 
-// Rows of a group: fewer are multiplied at a loss (48: 1 to 2 % of a step on one thread), and of more C would be read and written
-// several times. A group is long for C where its rows of A and B are more than C itself, which is what threads pass to each other.
+// Rows of a group: fewer are multiplied at a loss (32: 2 % of a step of 4-64-64-2 on one thread), and more would be several pieces of k.
+// A group is long for C where its rows of A and B are more than C itself, which is what threads pass to each other.
 constexpr int64_t kLeastGroup = 48, kMostGroup = 512;
 constexpr int64_t kFewRows = 256, kSomeRows = 1024;  // of a batch: less are two groups, four; more eight, or as many as it takes
 

@@ -23,6 +23,7 @@ class Multiplication {
   int64_t groups() const { return groups_; }
   int64_t group() const { return group_; }  // rows of one, but for the last; k where there are none
   bool is_in_panels() const { return way_ == Way::panels; }
+  int64_t tile_rows() const { return kernel_.mr; }
 
   // The factors of a block of so many rows and columns.
   kernels::GemmArgs factors(int64_t rows, int64_t cols, int64_t grain) const;

@@ -21,12 +21,13 @@ constexpr double kTask = 40e3;       // of a task, at least: claiming one costs 
 constexpr int64_t kMostTasks = 64;   // of a lane, for each thread
 constexpr int64_t kFewestRows = 24;  // of a block, else each reads a matrix for too little
 constexpr int64_t kMostRows = 256;
-constexpr double kSharedBytes =
-    128e3;                             // of a matrix that every block reads as a whole; or, where the rows are worth it, as much as
-constexpr double kMostShared = 700e3;  // stays in L2: as many that what the threads would need of each other's rows is more than
-constexpr double kSharedRows = 0.9;    // this part of the matrix (400 x 400: 256 rows gain 6 %, 64 lose 27)
-constexpr double kKeptBytes = 8e6;     // of what only steps of one lane need: its memory serves nobody else meanwhile
-constexpr double kLongStage = 10e9;    // work after which a stage ends, so that a run can be interrupted: some 100 ms
+constexpr double kKeptBytes = 8e6;   // of what only steps of one lane need: its memory serves nobody else meanwhile
+constexpr double kLongStage = 10e9;  // work after which a stage ends, so that a run can be interrupted: some 100 ms
+
+// Of a matrix that every block reads as a whole: it is to stay in L2. A larger one is to be worth it: what threads would read of each
+// other's rows is more than this part of it (400 x 400: 256 rows gain 6 %, 64 lose 27).
+constexpr double kSharedBytes = 128e3, kMostShared = 700e3;
+constexpr double kSharedRows = 0.9;
 
 struct Cut {
   int64_t rows = 0, grain = 1;  // 0: a step by itself

@@ -1,10 +1,12 @@
-// Steps that run side by side. A stage is a list of tasks that are begun in order and wait for none behind them; the threads share them,
-// and meet when all are done. Only the second half of a relayed product waits, for its first (step_gemm.cpp). A task is some units of
-// one step or of several, one after the other:
+// Steps that run side by side. A stage is a list of tasks that wait for none behind them; the threads share them, and meet when all are
+// done. Only the second half of a relayed product waits, for its first (step_gemm.cpp). A task is some units of one step or of several,
+// one after the other:
 //
 // - a run of steps that follow each other row by row (the layers of a network, forward and back, whose weights are small) is one task
 //   for each block of rows: nobody waits between them, and what a thread has made it reads itself;
 // - steps that wait for nothing (the updates of all layers) are tasks beside each other, the small ones together.
+//
+// A step that gathers first (step.h) has two parts, in two stages.
 //
 // How the work is cut changes no bit of the results: see Step.
 #pragma once

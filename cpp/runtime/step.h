@@ -70,7 +70,7 @@ class Step {
   virtual void bind(const Binder& binder) = 0;
   // After bind(): into about so many units, where the step has the choice, to be shared by so many threads.
   virtual void cut(int64_t, int) {}
-  // Units [first, last) of units(); they are begun in this order, and none waits for one behind it.
+  // Units [first, last) of units(); none waits for one behind it.
   virtual void run(const Run& run, int64_t first, int64_t last, int worker) const = 0;
   // After all units: merges partial sums in index order.
   virtual void finish(const Run&) const {}
