@@ -250,8 +250,7 @@ LAMINA_INLINE Vec<T> expm1(Vec<T> x) {
 // from 2 |x| = .347 on, and 2 (e^r - 1) + 1 loses a bit where the result is small. There too, H - H^2 / (H + 1) rounds better.
 template <class T>
 LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
-  if constexpr (kRicher && sizeof(T) == 4)
-    return odd_by_intervals(Intervals::kTanh, Intervals::kTanhWidth, Intervals::kTanhMost, 0, x);
+  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kTanh, x);
   const Vec<T> bounded = lesser(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw);
   const Powers<T> p = powers(bounded + bounded, fma(bounded, Vec<T>(2.0), Vec<T>(-0.2077)));
   const Vec<T> half = two_to<T>(p.n, T(2));
@@ -271,8 +270,7 @@ LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
 // |x| small: x + x P(x^2).  Else 1 - e^P(|x|), P a fit of the logarithm of 1 - erf.
 template <class T>
 LAMINA_INLINE Vec<T> erf(Vec<T> x) {
-  if constexpr (kRicher && sizeof(T) == 4)
-    return odd_by_intervals(Intervals::kErf, Intervals::kErfWidth, Intervals::kErfMost, Intervals::kErfSlope, x);
+  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kErf, x);
   const Vec<T> size = lesser(Vec<T>(Fit<T>::kErfMost).raw, abs(x).raw);
   const Vec<T> small = fma(size, polynomial(Fit<T>::kErf, size * size), size);
   const Vec<T> logarithm = polynomial(Fit<T>::kErfc, size - Fit<T>::kErfCenter);
@@ -288,7 +286,7 @@ LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {
   if constexpr (sizeof(T) == 8) {
     return 0.5 + 0.5 * erf(x * 0.70710678118654752440);
   } else if constexpr (kRicher) {
-    return odd_by_intervals(Intervals::kNormal, Intervals::kNormalWidth, Intervals::kNormalMost, 0, x) + 0.5;
+    return odd_by_intervals(Intervals::kNormal, x) + 0.5;
   } else {
     using F = Fit<float>;
     const Vec<float> square = lesser(Vec<float>(F::kNormalMost).raw, (x * x).raw);
