@@ -1,4 +1,7 @@
-// Products of few columns, or of one row, as dot products: c[i, j] = start[i, j] + sum over k of a[i, k] bt[j, k], both rows dense.
+// Products of few columns, or few rows, as dot products: c[i, j] = start[i, j] + sum over k of a[i, k] bt[j, k], both rows dense.
+//
+// A tile's sums stay in registers, lane by lane and one chain each, and are merged a vector at a time: every element is added up in an
+// order that k alone decides, whichever tile it is in.
 #pragma once
 
 #include "kernels/gemm_tiles.inl"
@@ -6,128 +9,149 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr int kNarrowRows = 2;
-constexpr int kNarrowCols = kRegisters == 32 ? 4 : 3;
-constexpr int kTallRows = 4;                           // of a single column,
-constexpr int kVectorRows = kRegisters == 32 ? 8 : 4;  // and of many rows
+constexpr int kDotSums = kRegisters == 32 ? 16 : 8;  // of a tile: two multiply-adds a cycle wait for each other some four cycles
+constexpr int kDotCols = 4, kDotRows = kDotSums / kDotCols;
+constexpr int kWideCols = 8;    // of two rows, or one where there are 16 registers
+constexpr int kColumnRows = 8;  // of a single column, at once
 
-// The products of kRows x kCols elements, lane by lane in two sums each.
+// Chains of an element: the rows of a single column come from far.
+constexpr int chains_of(int cols) { return cols == 1 ? 2 : 1; }
+
+// sum[r * kCols + j] = the products of row r and column j, lane by lane.
 template <class T, int kRows, int kCols>
-LAMINA_INLINE void dot_lanes(const Product<T>& p, Vec<T> (&total)[kRows][kCols]) {
-  constexpr int kChains = 2;
-  Vec<T> sum[kRows][kCols][kChains];
+LAMINA_INLINE void dot_lanes(const Product<T>& p, Vec<T>* sum) {
+  constexpr int kChains = chains_of(kCols);
+  Vec<T> at[kRows][kCols][kChains];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-    for (int j = 0; j < kCols; ++j) sum[r][j][0] = sum[r][j][1] = Vec<T>(0.0);
-  const T *a = p.a, *b = p.b;
-  const auto multiply = [&](ptrdiff_t at, int chain, auto read) {
+    for (int j = 0; j < kCols; ++j)
+      for (Vec<T>& chain : at[r][j]) chain = Vec<T>(0.0);
+  const auto multiply = [&](ptrdiff_t i, int chain, auto read) {
     Vec<T> column[kCols];
 #pragma GCC unroll 8
-    for (int j = 0; j < kCols; ++j) column[j] = read(b + j * p.b_row + at);
+    for (int j = 0; j < kCols; ++j) column[j] = read(p.b + j * p.b_row + i);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const Vec<T> row = read(a + r * p.a_row + at);
+      const Vec<T> row = read(p.a + r * p.a_row + i);
 #pragma GCC unroll 8
-      for (int j = 0; j < kCols; ++j) sum[r][j][chain] = fma(row, column[j], sum[r][j][chain]);
+      for (int j = 0; j < kCols; ++j) at[r][j][chain] = fma(row, column[j], at[r][j][chain]);
     }
   };
-  const auto full = [](const T* x) { return load(x); };
+  const auto full = [](const T* x) { return kCols == 1 ? load(x) : load_once(x); };
   ptrdiff_t i = 0;
   for (; i + kChains * kLanes<T> <= p.k; i += kChains * kLanes<T>) {
     multiply(i, 0, full);
-    multiply(i + kLanes<T>, 1, full);
+    if constexpr (kChains == 2) multiply(i + kLanes<T>, 1, full);
   }
-  if (i + kLanes<T> <= p.k) {
+  if (kChains == 2 && i + kLanes<T> <= p.k) {
     multiply(i, 0, full);
     i += kLanes<T>;
   }
-  if (i < p.k) multiply(i, 1, [n = p.k - i](const T* x) { return load(x, n); });
+  if (i < p.k) multiply(i, kChains - 1, [n = p.k - i](const T* x) { return load(x, n); });
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-    for (int j = 0; j < kCols; ++j) total[r][j] = sum[r][j][0] + sum[r][j][1];
+    for (int j = 0; j < kCols; ++j) sum[r * kCols + j] = kChains == 2 ? at[r][j][0] + at[r][j][1] : at[r][j][0];
 }
 
-template <class T, int kRows, int kCols>
+// to[i] = the merged lanes of sum[i]: a vector of sums at once, or one by one where less than a third of it would be wanted.
+template <class T, int kCount>
+LAMINA_INLINE void merge_sums(const Vec<T>* sum, T* to) {
+  constexpr int kRest = kCount % kLanes<T>, kMerged = kRest * 3 < kLanes<T> ? kCount - kRest : kCount;
+#pragma GCC unroll 8
+  for (int i = 0; i < kMerged; i += kLanes<T>)
+    store(to + i, merge_rows<SumOf, T>([&](int r) { return sum[i + r < kCount ? i + r : kCount - 1]; }));
+#pragma GCC unroll 8
+  for (int i = kMerged; i < kCount; ++i) to[i] = merge_lanes<SumOf>(sum[i]);
+}
+
+// A row of C: start + total, or total alone.
+template <int kCols, class T>
+LAMINA_INLINE void put_row(T* c, const T* start, const T* total) {
+  if constexpr (kCols & (kCols - 1)) {
+    for (int j = 0; j < kCols; ++j) c[j] = start ? start[j] + total[j] : total[j];
+  } else {
+    typedef T Row __attribute__((vector_size(kCols * sizeof(T)), aligned(sizeof(T)), may_alias));
+    const auto at = [](const T* x) { return reinterpret_cast<const Row*>(x); };
+    *reinterpret_cast<Row*>(c) = start ? *at(start) + *at(total) : *at(total);
+  }
+}
+
+template <class T, int kRows, int kCols, int kAtOnce = kRows>
 [[gnu::noinline]] void dot_tile(const Product<T>& product) {
-  const Product<T> p = product;
-  Vec<T> sum[kRows][kCols];
-  dot_lanes(p, sum);
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-    for (int j = 0; j < kCols; ++j) {
-      const T total = merge_lanes<SumOf>(sum[r][j]);
-      T& c = p.c[r * p.c_row + j];
-      c = p.start ? p.start[r * p.start_row + j] + total : total;
-    }
-}
-
-// Of as many rows as a vector has lanes, whose sums are merged at once.
-template <class T, int kCols>
-[[gnu::noinline]] void dot_vectors(const Product<T>& product) {
-  constexpr int kMost = kCols == 1 ? kVectorRows : kNarrowRows, kRows = kLanes<T> < kMost ? kLanes<T> : kMost;
+  constexpr int kCount = kRows * kCols;
   Product<T> p = product;
-  Vec<T> sum[kCols][kLanes<T>];
-  for (int r = 0; r < kLanes<T>; r += kRows, p.a += kRows * p.a_row) {
-    Vec<T> some[kRows][kCols];
-    dot_lanes(p, some);
+  Vec<T> sum[kCount];
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; r += kAtOnce, p.a += kAtOnce * p.a_row) dot_lanes<T, kAtOnce, kCols>(p, sum + r * kCols);
+  alignas(kVectorBytes) T total[(kCount + kLanes<T> - 1) / kLanes<T> * kLanes<T>];
+  merge_sums<T, kCount>(sum, total);
+  if (kCols == 1 && p.c_row == 1 && (!p.start || p.start_row == 1)) return put_row<kRows>(p.c, p.start, total);
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 8
-      for (int j = 0; j < kCols; ++j) sum[j][r + i] = some[i][j];
-  }
-  for (int j = 0; j < kCols; ++j) {
-    const Vec<T> total = merge_rows<SumOf, T>([s = sum[j]](int i) { return s[i]; });
-    if constexpr (kCols == 1)
-      if (p.c_row == 1 && (!p.start || p.start_row == 1)) return store(p.c, p.start ? load(p.start) + total : total);
-    alignas(kVectorBytes) T rows[kLanes<T>];
-    store(rows, total);
-    for (int r = 0; r < kLanes<T>; ++r) p.c[r * p.c_row + j] = p.start ? p.start[r * p.start_row + j] + rows[r] : rows[r];
-  }
+  for (int r = 0; r < kRows; ++r, p.c += p.c_row, p.start += p.start ? p.start_row : 0)
+    put_row<kCols>(p.c, p.start, total + r * kCols);
 }
 
 // The first of `rows` rows; how many that were.
 template <class T, int kCols>
-int run_dots(const Product<T>& p, ptrdiff_t rows) {
-  constexpr int kSome = kCols == 1 ? kTallRows : kNarrowRows;
-  if (rows >= kLanes<T>) return dot_vectors<T, kCols>(p), kLanes<T>;
-  if (rows >= kSome) return dot_tile<T, kSome, kCols>(p), kSome;
+ptrdiff_t dot_rows(const Product<T>& p, [[maybe_unused]] ptrdiff_t rows) {
+  constexpr int kAtOnce = kCols == 1 ? kColumnRows : kDotSums / (kCols == 3 ? 4 : kCols);
+  constexpr int kMost = kCols == 1 && kAtOnce < kLanes<T> ? kLanes<T> : kAtOnce;
+  if (rows >= kMost) return dot_tile<T, kMost, kCols, kAtOnce>(p), kMost;
+  if constexpr (kMost > 4)
+    if (rows >= 4) return dot_tile<T, 4, kCols>(p), 4;
+  if constexpr (kMost > 3)
+    if (rows == 3) return dot_tile<T, 3, kCols>(p), 3;
+  if constexpr (kMost > 2)
+    if (rows == 2) return dot_tile<T, 2, kCols>(p), 2;
   return dot_tile<T, 1, kCols>(p), 1;
 }
 
 template <class T>
-int run_dots(const Product<T>& p, ptrdiff_t rows, ptrdiff_t cols) {
-  switch (cols) {
-    case 1: return run_dots<T, 1>(p, rows);
-    case 2: return run_dots<T, 2>(p, rows);
-    case 3: return run_dots<T, 3>(p, rows);
-    default: return run_dots<T, kNarrowCols>(p, rows);
+void dot_block(Product<T> p, ptrdiff_t rows, ptrdiff_t cols) {
+  for (ptrdiff_t i = 0, done; i < rows; i += done) {
+    switch (cols) {
+      case 1: done = dot_rows<T, 1>(p, rows - i); break;
+      case 2: done = dot_rows<T, 2>(p, rows - i); break;
+      case 3: done = dot_rows<T, 3>(p, rows - i); break;
+      case 4: done = dot_rows<T, 4>(p, rows - i); break;
+      default: done = dot_rows<T, kWideCols>(p, rows - i);
+    }
+    p.a += done * p.a_row;
+    p.c += done * p.c_row;
+    if (p.start) p.start += done * p.start_row;
   }
 }
 
-// Some rows at a time, so that they are near for all columns.
+// Whichever of A and B has more rows passes by once, a tile's at a time, so that they are near for all of the other's.
 template <class T>
 void narrow(const GemmArgs& g) {
-  const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
-  T* c = static_cast<T*>(g.c);
-  const T* start = static_cast<const T*>(g.start);
-  Product<T> p = {g.k, a, g.a_row, 1, g.a_row, b, g.b_row, c, g.c_row, 0, 0, start, g.start_row};
-  const ptrdiff_t parts = parts_of(g.n, kNarrowCols), fewer = g.n > 0 ? g.n / parts : 0;
-  for (ptrdiff_t first = 0; first < g.m; first += kLanes<T>) {
-    const ptrdiff_t last = least(first + kLanes<T>, g.m);
-    for (ptrdiff_t j = 0, part = 0, cols; j < g.n; j += cols, ++part) {
-      cols = fewer + (part < g.n - fewer * parts);
-      p.b = b + j * g.b_row;
-      for (ptrdiff_t i = first; i < last;) {
-        p.a = a + i * g.a_row;
-        p.c = c + i * g.c_row + j;
-        if (start) p.start = start + i * g.start_row + j;
-        i += run_dots(p, last - i, cols);
-      }
+  const Product<T> whole = product_of<T>(g);
+  const auto block = [&](ptrdiff_t i, ptrdiff_t j, ptrdiff_t rows, ptrdiff_t cols) {
+    Product<T> p = whole;
+    p.a += i * p.a_row;
+    p.b += j * p.b_row;
+    p.c += i * p.c_row + j;
+    if (p.start) p.start += i * p.start_row + j;
+    dot_block(p, rows, cols);
+  };
+  if (g.m < g.n) {
+    const ptrdiff_t most = g.m == kDotSums / kWideCols ? kWideCols : kDotCols;
+    for (ptrdiff_t j = 0, cols, rest; j < g.n; j += cols) {
+      rest = g.n - j;
+      cols = rest >= most + 2 || rest == most ? most : rest == kDotCols + 1 ? kDotCols - 1 : least(rest, kDotCols);
+      block(0, j, g.m, cols);
     }
+    return;
   }
+  const ptrdiff_t parts = parts_of(g.n, kDotCols), fewer = g.n > 0 ? g.n / parts : 0, more = g.n - fewer * parts;
+  const ptrdiff_t most = g.n <= 2 ? kDotSums : kDotRows;
+  for (ptrdiff_t i = 0; i < g.m; i += most)
+    for (ptrdiff_t part = 0, j = 0, cols; part < parts; ++part, j += cols) {
+      cols = fewer + (part < more);
+      block(i, j, least(g.m - i, most), cols);
+    }
 }
 
 LAMINA_KERNELS_END

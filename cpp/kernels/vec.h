@@ -130,6 +130,18 @@ LAMINA_INLINE Vec<T> load(const T* p) {
   return typename Shape<T>::Raw(*reinterpret_cast<const typename Shape<T>::Loose*>(p));
 }
 
+// The same, for several uses: GCC would as soon read it again for each of them.
+template <class T>
+LAMINA_INLINE Vec<T> load_once(const T* p) {
+  typename Shape<T>::Raw x = load(p).raw;
+#if LAMINA_VECTOR_BYTES == 64
+  asm("" : "+v"(x));
+#elif defined(__x86_64__)
+  asm("" : "+x"(x));
+#endif
+  return x;
+}
+
 template <class T>
 LAMINA_INLINE void store(T* p, Vec<T> x) {
   *reinterpret_cast<typename Shape<T>::Loose*>(p) = x.raw;

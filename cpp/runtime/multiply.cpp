@@ -11,11 +11,17 @@ namespace {
 // Rows of a group: fewer are multiplied at a loss (32: 2 % of a step of 4-64-64-2 on one thread), and more would be several pieces of k.
 // A group is long for C where its rows of A and B are more than C itself, which is what threads pass to each other.
 constexpr int64_t kLeastGroup = 48, kMostGroup = 512;
-constexpr int64_t kFewRows = 256, kSomeRows = 1024;  // of a batch: less are two groups, four; more eight, or as many as it takes
+constexpr int64_t kShortBatch = 256, kLongBatch = 1024;  // fewer rows are two groups, four; more eight, or as many as it takes
 
 // Multiply-adds that take as long as the lanes of a dot product do to become one number. Short ones are faster as columns of vectors
-// that are not full: 400 x 53 x 7 in f32 10.3 -> 5.7 us, 400 x 32 x 4 4.6 -> 3.8 (x 2: 2.7, otherwise 3.9).
-constexpr int64_t kMerging = 8;
+// that are not full: 400 x 16 x 4 in f32 2.2 us (dot products 2.3), 400 x 32 x 4 3.9 -> 2.9.
+constexpr int64_t kMerging = 4;
+
+// Rows in any batch, up to which B's dense columns are better multiplied as they are than turned, where they are long enough; more of
+// them, where A stays near. In f32 8 x 256 x 256 15.3 -> 11.2 us, 16 x 512 x 512 89 -> 80; 16 x 1024 x 1024 404 (dot products 461), 32 x
+// 128 x 128 9.2 (10.2).
+constexpr int64_t kFewRows = 8, kSomeRows = 16, kNear = 8192;
+constexpr int64_t kLeastVectors = 4;
 
 }  // namespace
 
@@ -30,11 +36,16 @@ void Multiplication::bind(const Layout& layout, int64_t lanes) {
 
 Multiplication::Way Multiplication::choose_way(int64_t lanes) const {
   // Dot products add in another order than chains do: a batch of one must not decide, or a row's bits would depend on its batch.
-  const bool few = at_.n <= lanes / 2, long_enough = at_.k * (lanes - at_.n) >= kMerging * at_.n * lanes;
-  if (at_.one_row && at_.a_col == 1 && at_.b_row == 1) return Way::row_of_dots;
   const bool rows_are_dense = at_.a_col == 1 && at_.a_row >= at_.k;  // the only row of an A^T looks dense, too
-  if (few && long_enough && rows_are_dense && (at_.b_row == 1 || at_.b_col == 1))
-    return at_.b_row == 1 ? Way::dots : Way::dots_turned;
+  const bool columns_are_dense = at_.b_row == 1;
+  if (at_.fixed_rows && columns_are_dense) {
+    if (at_.m == 1 && at_.a_col == 1) return Way::row_of_dots;
+    const bool few_rows = at_.m > 1 && (at_.m <= kFewRows || (at_.m <= kSomeRows && at_.m * at_.k <= kNear));
+    if (few_rows && rows_are_dense && at_.k >= std::max(kLeastVectors, at_.m / 2) * lanes) return Way::dots;
+  }
+  const bool few = columns_are_dense ? at_.n < lanes : at_.b_col == 1 && at_.n <= lanes / 2;
+  if (few && rows_are_dense && at_.k * (lanes - at_.n) >= kMerging * at_.n * lanes)
+    return columns_are_dense ? Way::dots : Way::dots_turned;
   if (at_.n < lanes && at_.a_row == 1 && at_.m >= lanes) return Way::upright;
   return Way::panels;
 }
@@ -43,7 +54,7 @@ void Multiplication::choose_groups() {
   const bool in_rows = at_.a_row == 1 && at_.b_col == 1 && (way_ == Way::panels || way_ == Way::upright);
   if (!in_rows || at_.m < 1 || at_.n < 1) return;
   const auto is_long = [&](int64_t rows) { return rows >= kLeastGroup && rows * (at_.m + at_.n) >= at_.m * at_.n; };
-  const int64_t most = at_.k < kFewRows ? 2 : at_.k < kSomeRows ? 4 : std::max<int64_t>(8, ceil_div(at_.k, kMostGroup));
+  const int64_t most = at_.k < kShortBatch ? 2 : at_.k < kLongBatch ? 4 : std::max<int64_t>(8, ceil_div(at_.k, kMostGroup));
   int64_t groups = most;
   while (groups > 1 && !is_long(at_.k / groups)) groups /= 2;
   const int64_t chunk = chunk_of_rows(at_.k), rows = ceil_div(ceil_div(at_.k, chunk), groups) * chunk;

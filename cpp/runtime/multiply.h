@@ -11,11 +11,11 @@ class Multiplication {
  public:
   Multiplication(const kernels::GemmKernel& kernel, int64_t element) : kernel_(kernel), element_(element) {}
 
-  // C: m x n, and how far apart the elements of A's rows and columns lie, and of B's. `one_row`: whether C has one row in any batch;
-  // `over_batch`: whether the sums go over a batch.
+  // C: m x n, and how far apart the elements of A's rows and columns lie, and of B's. `fixed_rows`: whether C has as many rows
+  // in any batch; `over_batch`: whether the sums go over a batch.
   struct Layout {
     int64_t m, n, k, a_row, a_col, b_row, b_col;
-    bool one_row, over_batch;
+    bool fixed_rows, over_batch;
   };
   void bind(const Layout& layout, int64_t lanes);
 
@@ -40,7 +40,7 @@ class Multiplication {
   // How B is read, by its strides and by the shape of C.
   enum class Way {
     panels,       // a panel of B at a time, which is packed where that pays
-    dots,         // few columns, A's rows and B's columns dense: dot products
+    dots,         // few columns, or few rows in any batch, A's rows and B's columns dense: dot products
     dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
     upright,      // fewer columns than a vector has lanes, A's columns dense: C^T = B^T A^T, whose rows fill the vectors
     row_of_dots,  // one row in any batch, B's columns dense: each of them times the row

@@ -38,9 +38,9 @@ constexpr double kLeastRelayed = 64e3, kMostRelayed = 512e3;
 constexpr int64_t kLongRelay = 6;
 constexpr int64_t kRelayBlocks = 16;
 
-// Whether there is one row in any batch.
-bool is_one_row(const Shape& shape) {
-  return std::all_of(shape.begin(), shape.end() - 1, [](const Dim& size) { return size == Dim(1); });
+// Whether there are as many rows in any batch.
+bool has_fixed_rows(const Shape& shape) {
+  return std::all_of(shape.begin(), shape.end() - 1, [](const Dim& size) { return size.constant(); });
 }
 
 class GemmStep final : public Step, public RowWise {
@@ -50,7 +50,7 @@ class GemmStep final : public Step, public RowWise {
         product_(product),
         stores_product_(stores_product),
         is_gram_(is_gram(product.matmul)),
-        is_one_row_(is_one_row(value->shape())),
+        has_fixed_rows_(has_fixed_rows(value->shape())),
         precision_(value->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32),
         element_(static_cast<int64_t>(size_of(value->dtype()))),
         kernel_(kernels.gemm[precision_]),
@@ -94,7 +94,7 @@ class GemmStep final : public Step, public RowWise {
     bind_stack(binder, stack, a, b);
     lanes_ = binder.kernels.vector_bytes / element_;
     const bool over_batch = is_over_batch() && stacks_ == 1;
-    multiplication_.bind({m_, n_, k_, a_row_, a_col_, b_row_, b_col_, is_one_row_, over_batch}, lanes_);
+    multiplication_.bind({m_, n_, k_, a_row_, a_col_, b_row_, b_col_, has_fixed_rows_, over_batch}, lanes_);
     if (in_groups())
       sums_over_batch_.bind({a_buffer_, a_at_[0], a_col_, m_}, {b_buffer_, b_at_[0], b_row_, n_}, k_, binder, precision_);
     const double matrices = static_cast<double>(stacks_);
@@ -428,7 +428,7 @@ class GemmStep final : public Step, public RowWise {
   const Product product_;
   const bool stores_product_;
   const bool is_gram_;
-  const bool is_one_row_;
+  const bool has_fixed_rows_;
   const int precision_;
   const int64_t element_;
   const kernels::GemmKernel kernel_;
