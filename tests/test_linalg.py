@@ -224,6 +224,22 @@ def test_tall_products(form, dtype, rng, threads):
         np.testing.assert_array_equal(la.matmul(a[250:500], b), whole[250:500])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["nn", "nt"])
+def test_few_rows(form, dtype, rng, threads):
+    """As one tile that reads B once, or as dot products: the same bits however columns are shared out."""
+    for m in (1, 2, 3, 5, 7, 8, 9, 12, 16, 17):
+        for n, k in [(5, 64), (33, 130), (333, 300), (70, 1100)]:
+            a, b = rng.normal(size=(m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+            b = np.asfortranarray(b) if form[1] == "t" else b
+            threads(1)
+            whole = la.matmul(a, b)
+            np.testing.assert_allclose(whole, a.astype(float) @ b, rtol=0, atol=4 * k * np.finfo(dtype).eps)
+            for count in (2, 3):
+                threads(count)
+                np.testing.assert_array_equal(la.matmul(a, b), whole)
+
+
 def test_whole_numbers_become_float64():
     assert la.inv([[2, 0], [0, 4]]).tolist() == [[0.5, 0], [0, 0.25]]
     assert la.det(np.array([[1, 2], [3, 4]])).dtype == np.float64

@@ -74,11 +74,13 @@ template <class T>
 void multiply(const GemmArgs& g) {
   if (!g.adds && run_few_rows<T>(g)) return;
   if (is_outer<T>(g)) return run_outer<T>(g);
-  const Panels<T> panels(g.n, widest(int(parts_of(g.m, parts_of(g.m, kTileRows)))));
+  const RowTiles tiles(g.m, most_rows(g.m));
+  const Panels<T> panels(g.n, widest(int(tiles.rows + (tiles.taller > 0))));
   const bool plain = is_plain<T>(g);
   // In pieces of k, so that a panel of B stays near while the row tiles pass over it. C carries the chains across.
   const ptrdiff_t pieces = pieces_of<T>(g);
-  const Product<T> whole = product_of<T>(g);
+  Product<T> whole = product_of<T>(g);
+  if (asks_ahead<T>(g)) whole.ahead = kAskedRows * whole.b_row;
   for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
     const ptrdiff_t next = pieces == 1 ? g.k : g.k * (i + 1) / pieces;
     Product<T> p = whole;

@@ -11,8 +11,7 @@ LAMINA_KERNELS_BEGIN
 
 // The tiles of one panel of columns, as far as they have some of the first `wanted` rows.
 template <class T>
-void run_panel(Product<T> p, ptrdiff_t m, ptrdiff_t wanted, ptrdiff_t vectors, Aside<T>* aside) {
-  const RowTiles tiles(m, kTileRows);
+void run_panel(Product<T> p, const RowTiles& tiles, ptrdiff_t wanted, ptrdiff_t vectors, Aside<T>* aside) {
   const bool packed = p.a_step != p.a_row;
   const auto run = [&](ptrdiff_t rows, ptrdiff_t count) {
     const ptrdiff_t some = least(parts_of(wanted, rows), count);
@@ -43,6 +42,7 @@ struct RowParts {
 // The product as it is: nothing is packed, handed out or far.
 template <class T>
 void run_plain(Product<T> p, const GemmArgs& g, const Panels<T>& panels) {
+  const RowTiles tiles(g.m, most_rows(g.m));
   const T *b = p.b, *start = p.start;
   T* c = p.c;
   for (ptrdiff_t i = 0; i < panels.count; ++i) {
@@ -51,7 +51,7 @@ void run_plain(Product<T> p, const GemmArgs& g, const Panels<T>& panels) {
     p.c = c + at.column;
     if (start) p.start = start + at.column;
     p.b_last = p.c_last = at.last;
-    run_panel<T>(p, g.m, least(at.end + g.diagonal, g.m), at.vectors, nullptr);
+    run_panel<T>(p, tiles, least(at.end + g.diagonal, g.m), at.vectors, nullptr);
   }
 }
 
@@ -169,6 +169,7 @@ class Block {
     T* const c = g_.in_parts ? whole_.c : whole_.c + row * p.c_row + left;
     const T* const start = whole_.start ? whole_.start + row * p.start_row : nullptr;
     const bool asked = hands_out_ && ask_for_far(left, right, row, end - row);
+    const RowTiles tiles(end - row, most_rows(g_.m));
     const T* packed = room_;
     for (ptrdiff_t i = first; i < last; ++i) {
       const auto at = panels_[i];
@@ -185,7 +186,7 @@ class Block {
         p.b_last = at.last;
       }
       const ptrdiff_t wanted = at.end + g_.diagonal - row0_ - row;  // rows that have an element in these columns
-      run_panel(p, end - row, least(wanted, end - row), at.vectors, &aside_);
+      run_panel(p, tiles, least(wanted, end - row), at.vectors, &aside_);
     }
     if (hands_out_) g_.finished(g_.context, {row0_ + row, row0_ + end, left, right, c, p.c_row, asked});
   }

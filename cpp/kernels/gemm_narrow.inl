@@ -14,20 +14,15 @@ constexpr int kDotCols = 4, kDotRows = kDotSums / kDotCols;
 constexpr int kWideCols = 8;    // of two rows, or one where there are 16 registers
 constexpr int kColumnRows = 8;  // of a single column, at once
 
-// Chains of an element: the rows of a single column come from far.
-constexpr int chains_of(int cols) { return cols == 1 ? 2 : 1; }
-
 // sum[r * kCols + j] = the products of row r and column j, lane by lane.
 template <class T, int kRows, int kCols>
 LAMINA_INLINE void dot_lanes(const Product<T>& p, Vec<T>* sum) {
-  constexpr int kChains = chains_of(kCols);
-  Vec<T> at[kRows][kCols][kChains];
+  Vec<T> at[kRows][kCols];
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-    for (int j = 0; j < kCols; ++j)
-      for (Vec<T>& chain : at[r][j]) chain = Vec<T>(0.0);
-  const auto multiply = [&](ptrdiff_t i, int chain, auto read) {
+    for (int j = 0; j < kCols; ++j) at[r][j] = Vec<T>(0.0);
+  const auto multiply = [&](ptrdiff_t i, auto read) {
     Vec<T> column[kCols];
 #pragma GCC unroll 8
     for (int j = 0; j < kCols; ++j) column[j] = read(p.b + j * p.b_row + i);
@@ -35,24 +30,16 @@ LAMINA_INLINE void dot_lanes(const Product<T>& p, Vec<T>* sum) {
     for (int r = 0; r < kRows; ++r) {
       const Vec<T> row = read(p.a + r * p.a_row + i);
 #pragma GCC unroll 8
-      for (int j = 0; j < kCols; ++j) at[r][j][chain] = fma(row, column[j], at[r][j][chain]);
+      for (int j = 0; j < kCols; ++j) at[r][j] = fma(row, column[j], at[r][j]);
     }
   };
-  const auto full = [](const T* x) { return kCols == 1 ? load(x) : load_once(x); };
   ptrdiff_t i = 0;
-  for (; i + kChains * kLanes<T> <= p.k; i += kChains * kLanes<T>) {
-    multiply(i, 0, full);
-    if constexpr (kChains == 2) multiply(i + kLanes<T>, 1, full);
-  }
-  if (kChains == 2 && i + kLanes<T> <= p.k) {
-    multiply(i, 0, full);
-    i += kLanes<T>;
-  }
-  if (i < p.k) multiply(i, kChains - 1, [n = p.k - i](const T* x) { return load(x, n); });
+  for (; i + kLanes<T> <= p.k; i += kLanes<T>) multiply(i, [](const T* x) { return kCols == 1 ? load(x) : load_once(x); });
+  if (i < p.k) multiply(i, [n = p.k - i](const T* x) { return load(x, n); });
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8
-    for (int j = 0; j < kCols; ++j) sum[r * kCols + j] = kChains == 2 ? at[r][j][0] + at[r][j][1] : at[r][j][0];
+    for (int j = 0; j < kCols; ++j) sum[r * kCols + j] = at[r][j];
 }
 
 // to[i] = the merged lanes of sum[i]: a vector of sums at once, or one by one where less than a third of it would be wanted.
@@ -140,7 +127,7 @@ void narrow(const GemmArgs& g) {
     const ptrdiff_t most = g.m == kDotSums / kWideCols ? kWideCols : kDotCols;
     for (ptrdiff_t j = 0, cols, rest; j < g.n; j += cols) {
       rest = g.n - j;
-      cols = rest >= most + 2 || rest == most ? most : rest == kDotCols + 1 ? kDotCols - 1 : least(rest, kDotCols);
+      cols = rest == kDotCols + 1 ? kDotCols - 1 : rest >= most ? most : least(rest, kDotCols);
       block(0, j, g.m, cols);
     }
     return;

@@ -50,15 +50,17 @@ ptrdiff_t bytes_of(ptrdiff_t elements) {
 }
 
 // Some rows of C and a B that comes from memory, with rows on pages of their own: reading it takes longest, and memory likes long runs.
-// Many strips are packed at once, from pieces of k so short that they stay near. (Fewer rows read it as it is, see gemm_few_rows.inl;
-// more spend their time otherwise, and would read C too often.)
-constexpr ptrdiff_t kFarB = 8 << 20;
+// Many strips are packed at once, from pieces of k so short that they stay near. One tile of rows reads it as it is, asking ahead, up to
+// where that takes longer (8 x 2048 x 2048 in f64 2.9 -> 1.7 ms, 8 x 3072 x 3072 7.3 -> 8.2); more than these spend their time otherwise,
+// and would read C too often.
+constexpr ptrdiff_t kFarB = 8 << 20, kFarthestB = 64 << 20;
 constexpr ptrdiff_t kFarStrips = 8;
 constexpr ptrdiff_t kFewestFar = 3, kMostFar = kWide ? 64 : 16;
 template <class T>
 bool is_far_b(const GemmArgs& g) {
   const bool some = g.m >= kFewestFar && g.m <= kMostFar && !g.finished && !g.adds && g.b_col == 1;
-  return some && bytes_of<T>(g.b_row) >= 4096 && bytes_of<T>(g.k * g.n) >= kFarB;
+  const ptrdiff_t bytes = bytes_of<T>(g.k * g.n), far = kRegisters == 32 && g.m <= kOneTileRows ? kFarthestB + 1 : kFarB;
+  return some && bytes_of<T>(g.b_row) >= 4096 && bytes >= far;
 }
 
 template <class T>
@@ -75,11 +77,22 @@ bool packs_b(const GemmArgs& g) {
   return g.m >= kPackRows && (torn || apart >= (large || !g.finished ? kPackFarStride : kPackStride));
 }
 
+// A B that no more than a few tiles read, and not from near: its next rows are asked for, as no processor guesses them where they lie on
+// pages of their own. In f64 8 x 512 x 512 102 -> 83 us, 16 x 256 x 256 33 -> 24, 8 x 1000 x 1000 490 -> 330.
+constexpr ptrdiff_t kAskedBytes = 64 << 10;
+constexpr ptrdiff_t kAskedRows = 6;
+constexpr ptrdiff_t kAskedPages = 512;  // that may be passed by before the next panel comes to them: as many are translated quickly
+template <class T>
+bool asks_ahead(const GemmArgs& g) {
+  return kRegisters == 32 && g.m <= 2 * kOneTileRows && g.b_col == 1 && bytes_of<T>(g.k * g.n) >= kAskedBytes && !packs_b<T>(g);
+}
+
 template <class T>
 ptrdiff_t pieces_of(const GemmArgs& g) {
-  const ptrdiff_t most = piece_of<T>(g);
-  const bool twice = g.m > kTileRows || packs_b<T>(g);  // whether anything is used more than once
-  return g.k > most && twice ? parts_of(g.k, most) : 1;
+  const bool on_pages = asks_ahead<T>(g) && bytes_of<T>(g.b_row) >= 4096 && !g.adds;
+  const bool twice = g.m > kOneTileRows || packs_b<T>(g);  // whether anything is used more than once
+  const ptrdiff_t most = twice ? piece_of<T>(g) : on_pages ? kAskedPages : g.k;
+  return g.k > most ? parts_of(g.k, most) : 1;
 }
 
 // A is packed where neighbours of a row of A^T lie kilobytes apart (they meet in few lines of L1, and need a page each), or half a

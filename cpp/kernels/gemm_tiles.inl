@@ -13,6 +13,8 @@ constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
 constexpr int kAccumulators = kTileRows * kTileVectors;
+constexpr int kOneTileRows = kRegisters == 32 ? 8 : kTileRows;  // of a tile that is the only one, so that B passes by once
+constexpr ptrdiff_t most_rows(ptrdiff_t m) { return m <= kOneTileRows ? kOneTileRows : kTileRows; }  // of a tile, for C's m
 constexpr int kStripPanels =
     int(kStripBytes) / (kTileVectors * kVectorBytes) < 1 ? 1 : int(kStripBytes) / (kTileVectors * kVectorBytes);
 constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
@@ -41,7 +43,8 @@ struct Product {
   ptrdiff_t b_last, c_last;  // the columns of B and of C where the tile's last vector starts
   const T* start;            // where the sums of C begin; nullptr: zero
   ptrdiff_t start_row;
-  bool adds = false;  // the sums are added to C
+  bool adds = false;    // the sums are added to C
+  ptrdiff_t ahead = 0;  // how far behind an element of B lies the one to be asked for with it
 
   // The rest of a sum whose first part is in C.
   void go_on() {
@@ -61,7 +64,8 @@ Product<T> product_of(const GemmArgs& g) {
 // bits) and the loop knows no tails. With `aside`, other memory is moved meanwhile.
 template <class T, int kRows, int kVectors, bool kAside = false>
 [[gnu::noinline]] void tile(const Product<T>& product, ptrdiff_t tiles, [[maybe_unused]] Aside<T>* aside = nullptr) {
-  const Product<T> p = product;  // a copy: the stores to C cannot change it
+  const Product<T> p = product;                                      // a copy: the stores to C cannot change it
+  constexpr bool kAsks = kRegisters == 32 && kRows >= 3 && !kAside;  // of fewer rows, loads take longest
   const auto column = [](int v, ptrdiff_t last) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
   const T *top = p.a, *start = p.start;
   T* c = p.c;
@@ -78,8 +82,8 @@ template <class T, int kRows, int kVectors, bool kAside = false>
         for (int v = 0; v < kVectors; ++v) sum[r][v] = load(start + r * p.start_row + column(v, p.c_last));
       start += kRows * p.start_row;
     }
-    const T *a = top, *b = p.b;
-    for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+    const T *a = top, *b = p.b, *next = p.b + p.ahead;
+    for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row, next += p.b_row) {
       if constexpr (kAside) {
         if (i % kAsideEvery == 0) {
           if (i <= kAsideEvery * kRows && aside->far_c) ask_for_strip(c + (kRows - 1 + i / kAsideEvery) * p.c_row);
@@ -88,7 +92,10 @@ template <class T, int kRows, int kVectors, bool kAside = false>
       }
       Vec<T> row[kVectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) row[v] = load(b + column(v, p.b_last));
+      for (int v = 0; v < kVectors; ++v) {
+        row[v] = load(b + column(v, p.b_last));
+        if (kAsks) __builtin_prefetch(next + column(v, p.b_last));
+      }
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         const Vec<T> factor(a[r * p.a_row]);
@@ -139,7 +146,7 @@ template <class T, int kRows>
 template <class T, int kRows>
 void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles, Aside<T>* aside) {
   constexpr int kMost = widest(kRows);
-  if constexpr (kRows >= kTileRows - 1)
+  if constexpr (kRows == kTileRows || kRows == kTileRows - 1)
     if (vectors == kTileVectors && aside && aside->busy()) return tile<T, kRows, kTileVectors, true>(p, tiles, aside);
   switch (vectors) {
     case 1: return tile<T, kRows, 1>(p, tiles);
@@ -161,7 +168,9 @@ void run_rows(const Product<T>& p, int rows, int vectors, ptrdiff_t tiles, Aside
     case 3: return run_tile<T, 3>(p, vectors, tiles, aside);
     case 4: return run_tile<T, 4>(p, vectors, tiles, aside);
     case 5: return run_tile<T, 5>(p, vectors, tiles, aside);
-    default: return run_tile<T, 6>(p, vectors, tiles, aside);
+    case 6: return run_tile<T, 6>(p, vectors, tiles, aside);
+    case 7: return run_tile < T, kOneTileRows<7 ? 6 : 7>(p, vectors, tiles, aside);
+    default: return run_tile < T, kOneTileRows<8 ? 6 : 8>(p, vectors, tiles, aside);
   }
 }
 

@@ -134,10 +134,10 @@ LAMINA_INLINE Vec<T> load(const T* p) {
 template <class T>
 LAMINA_INLINE Vec<T> load_once(const T* p) {
   typename Shape<T>::Raw x = load(p).raw;
-#if LAMINA_VECTOR_BYTES == 64
+#if defined(__AVX512F__)
   asm("" : "+v"(x));
-#elif defined(__x86_64__)
-  asm("" : "+x"(x));
+#elif defined(__x86_64__) && (LAMINA_VECTOR_BYTES == 16 || defined(__AVX__))
+  if (kVectorBytes <= 32) asm("" : "+x"(x));
 #endif
   return x;
 }

@@ -327,9 +327,9 @@ void check_gemm(const Table& table) {
     check_block<T>(table, 150, 1100, 20, true, Start::zero, right);  // several groups of strips
   }
   const ptrdiff_t far = (8 << 20) / 1100 / ptrdiff_t(sizeof(T)) + 2;  // columns of a B that comes from memory
-  check_block<T>(table, 7, far, 1100, true, Start::row);
-  for (ptrdiff_t m : {1, 2, 3, 4, 5, 9})
-    for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10})
+  for (ptrdiff_t m : {7, 8, 9}) check_block<T>(table, m, far, 1100, m == 7, Start::row);
+  for (ptrdiff_t m : {1, 2, 3, 4, 5, 9, 18})
+    for (ptrdiff_t n : {1, 2, 3, 4, 5, 8, 10, 13, 21})
       for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, start_of(m + k));
   for (ptrdiff_t m : kSizes)
     for (ptrdiff_t k : {0, 1, 16, 33, 130})
