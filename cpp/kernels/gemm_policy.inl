@@ -11,7 +11,7 @@ constexpr bool kWide = kTileVectors * kVectorBytes >= kStripBytes;  // a panel i
 // A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within an L1 of 32 KB for the narrow tiles
 // (a quarter to three quarters of it were 1 to 2 % slower: C is read and written once a piece), in L2 for the others, which do 24
 // multiply-adds for each 4 loads of B. Twice as much of it pays where C is too large to be near (2 to 4 % on 2,048 by 2,048), and half
-// of it where rows are few, if nothing waits for the whole sums (32 x 1024 x 1024 in f32 640 -> 530 us, 100 x 2048 x 2048 4 to 7 %).
+// of it where rows are few, if nothing waits for the whole sums (32 x 1024 x 1024 in f32 820 -> 620 us, 100 x 2048 x 2048 2 to 5 %).
 constexpr ptrdiff_t kSomeRows = 256, kManyRows = 1024;
 constexpr ptrdiff_t kPanelBytes = kWide ? 256 << 10 : kRegisters == 32 ? 128 << 10 : 32 << 10;
 constexpr ptrdiff_t kPiece = kPanelBytes / (kTileVectors * kVectorBytes);
@@ -60,7 +60,7 @@ constexpr ptrdiff_t kFewestFar = 3, kMostFar = kWide ? 64 : 16;
 template <class T>
 bool is_far_b(const GemmArgs& g) {
   const bool some = g.m >= kFewestFar && g.m <= kMostFar && !g.finished && !g.adds && g.b_col == 1;
-  const ptrdiff_t bytes = bytes_of<T>(g.k * g.n), far = kRegisters == 32 && g.m <= kOneTileRows ? kFarthestB + 1 : kFarB;
+  const ptrdiff_t bytes = bytes_of<T>(g.k * g.n), far = kWholeLines && g.m <= kOneTileRows ? kFarthestB + 1 : kFarB;
   return some && bytes_of<T>(g.b_row) >= 4096 && bytes >= far;
 }
 
@@ -88,7 +88,7 @@ constexpr ptrdiff_t kAskedRows = 6;
 constexpr ptrdiff_t kAskedPages = 512;  // that may be passed by before the next panel comes to them: as many are translated quickly
 template <class T>
 bool asks_ahead(const GemmArgs& g) {
-  return kRegisters == 32 && g.m <= 2 * kOneTileRows && g.b_col == 1 && bytes_of<T>(g.k * g.n) >= kAskedBytes && !packs_b<T>(g);
+  return kWholeLines && g.m <= 2 * kOneTileRows && g.b_col == 1 && bytes_of<T>(g.k * g.n) >= kAskedBytes && !packs_b<T>(g);
 }
 
 template <class T>
@@ -101,7 +101,7 @@ ptrdiff_t pieces_of(const GemmArgs& g) {
 
 // A is packed where neighbours of a row of A^T lie kilobytes apart (they meet in few lines of L1, and need a page each), or half a
 // kilobyte where a column has as many lines as L1 has ways; for narrow tiles, which read it often, also where its rows are as long. Wide
-// tiles, half a kilobyte apart: a^T b of 100 x 1024 x 1024 in f64 3.6 -> 3.1 ms, 256 x 784 x 1000 in f32 2.8 -> 2.5; with a finished
+// tiles from half a kilobyte on: a^T b of 100 x 1024 x 1024 in f64 3.6 -> 3.1 ms, 256 x 784 x 1000 in f32 2.8 -> 2.5; with a finished
 // part, a step of 30-256-256-1 would take 1 to 4 % longer.
 template <class T>
 bool packs_a(const GemmArgs& g) {

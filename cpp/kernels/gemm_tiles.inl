@@ -13,7 +13,8 @@ constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
 constexpr int kAccumulators = kTileRows * kTileVectors;
-constexpr int kOneTileRows = kRegisters == 32 ? 8 : kTileRows;  // of a tile that is the only one, so that B passes by once
+constexpr bool kWholeLines = kVectorBytes == 64;           // as vectors
+constexpr int kOneTileRows = kWholeLines ? 8 : kTileRows;  // of a tile that is the only one, so that B passes by once
 constexpr ptrdiff_t most_rows(ptrdiff_t m) { return m <= kOneTileRows ? kOneTileRows : kTileRows; }  // of a tile, for C's m
 constexpr int kStripPanels =
     int(kStripBytes) / (kTileVectors * kVectorBytes) < 1 ? 1 : int(kStripBytes) / (kTileVectors * kVectorBytes);
@@ -64,8 +65,8 @@ Product<T> product_of(const GemmArgs& g) {
 // bits) and the loop knows no tails. With `aside`, other memory is moved meanwhile.
 template <class T, int kRows, int kVectors, bool kAside = false>
 [[gnu::noinline]] void tile(const Product<T>& product, ptrdiff_t tiles, [[maybe_unused]] Aside<T>* aside = nullptr) {
-  const Product<T> p = product;                                      // a copy: the stores to C cannot change it
-  constexpr bool kAsks = kRegisters == 32 && kRows >= 3 && !kAside;  // of fewer rows, loads take longest
+  const Product<T> p = product;                                 // a copy: the stores to C cannot change it
+  constexpr bool kAsks = kWholeLines && kRows >= 3 && !kAside;  // of fewer rows, loads take longest
   const auto column = [](int v, ptrdiff_t last) { return v == kVectors - 1 ? last : ptrdiff_t(v * kLanes<T>); };
   const T *top = p.a, *start = p.start;
   T* c = p.c;
