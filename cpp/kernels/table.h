@@ -139,7 +139,7 @@ struct GemmKernel {
   ptrdiff_t (*room)(const GemmArgs&);  // elements that it needs for factors that are packed
   ptrdiff_t (*part)(const GemmArgs&);  // elements of the largest part of C that it hands out, of so many rows and columns or fewer
   bool (*packs_a)(const GemmArgs&);    // whether A is packed, once for all columns
-  // The same product for narrow C, with B given transposed: c[i, j] = start[i, j] + sum_k a[i * a_row + k] bt[j * b_row + k]; a_col
+  // The same product for few columns or rows, B given transposed: c[i, j] = start[i, j] + sum_k a[i * a_row + k] bt[j * b_row + k]; a_col
   // is 1. Partial sums in lanes, merged in a fixed order that depends on k alone.
   void (*narrow)(const GemmArgs&);
   // dst[c * dst_row + r] = src[r * src_row + c] for r < rows, c < cols.
