@@ -195,19 +195,21 @@ ptrdiff_t room_for_packing(const GemmArgs& g) {
   return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + (packs_b<T>(g) ? 2 * room_of_group<T>(g) : 0);
 }
 
-// Enough for a last block too, which has fewer rows or columns and may go another way: its B may be far, or far no more, or its columns
-// fewer than a vector has lanes.
+// Enough for a product that is not handed out, and for a last block, which has fewer rows or columns and may go another way: its B may be
+// far, or far no more, or its columns fewer than a vector has lanes.
 template <class T>
 ptrdiff_t room(const GemmArgs& g) {
   const ptrdiff_t thin = g.b_col == 1 ? 0 : g.k * least(g.n, kLanes<T> - 1);
   if (g.n < kLanes<T>) return thin;
-  GemmArgs fewer = g;
+  GemmArgs alone = g;
+  alone.finished = nullptr;
+  GemmArgs fewer = alone;
   fewer.m = least(g.m, kMostFar);
-  fewer.finished = nullptr;
   GemmArgs narrower = fewer;
   narrower.n = least(g.n, (kFarB - 1) / bytes_of<T>(g.k < 1 ? 1 : g.k));
   const auto larger = [](ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; };
-  return larger(larger(thin, room_for_packing<T>(g)), larger(room_for_packing<T>(fewer), room_for_packing<T>(narrower)));
+  const ptrdiff_t whole = larger(room_for_packing<T>(g), room_for_packing<T>(alone));
+  return larger(larger(thin, whole), larger(room_for_packing<T>(fewer), room_for_packing<T>(narrower)));
 }
 
 LAMINA_KERNELS_END

@@ -13,7 +13,7 @@ constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
 constexpr int kAccumulators = kTileRows * kTileVectors;
-constexpr bool kWholeLines = kVectorBytes == 64;           // as vectors
+constexpr bool kWholeLines = kVectorBytes == 64;           // in a vector
 constexpr int kOneTileRows = kWholeLines ? 8 : kTileRows;  // of a tile that is the only one, so that B passes by once
 constexpr ptrdiff_t most_rows(ptrdiff_t m) { return m <= kOneTileRows ? kOneTileRows : kTileRows; }  // of a tile, for C's m
 constexpr int kStripPanels =

@@ -136,7 +136,7 @@ struct GemmKernel {
   // c[m, n] = start[m, n] + a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n
   // and the place in the tile), so results do not depend on how C is cut, and a second piece of k that begins with C equals one pass.
   void (*block)(const GemmArgs&);
-  ptrdiff_t (*room)(const GemmArgs&);  // elements that it needs for factors that are packed
+  ptrdiff_t (*room)(const GemmArgs&);  // elements for factors that are packed, whether C is handed out or not
   ptrdiff_t (*part)(const GemmArgs&);  // elements of the largest part of C that it hands out, of so many rows and columns or fewer
   bool (*packs_a)(const GemmArgs&);    // whether A is packed, once for all columns
   // The same product for few columns or rows, B given transposed: c[i, j] = start[i, j] + sum_k a[i * a_row + k] bt[j * b_row + k]; a_col

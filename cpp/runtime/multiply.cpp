@@ -93,9 +93,7 @@ int64_t Multiplication::room(const kernels::GemmArgs& block) const {
   kernels::GemmArgs args = block;
   args.k = std::min(block.k, group_);
   if (way_ == Way::upright) return block.m * block.n + kernel_.room(turned(args, nullptr));
-  const int64_t in_parts = kernel_.room(args);
-  args.finished = nullptr;  // as of all groups but the last
-  return groups_ > 1 ? std::max<int64_t>(in_parts, kernel_.room(args)) : in_parts;
+  return kernel_.room(args);
 }
 
 void Multiplication::run(kernels::GemmArgs& block, char* scratch) const {

@@ -260,8 +260,7 @@ void check_outer(const Table& table, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t m, p
   CHECK(*at == T(77), table.isa << " outer wrote beyond");
 }
 
-// A step asks for the room of its largest block; the last one may have any number of rows and columns, and few of them are handed out
-// as a whole.
+// A step asks for the room of its largest block; the last one may have any number of rows and columns, and be handed out whole.
 template <class T>
 void check_room(const Table& table) {
   const GemmKernel& gemm = table.gemm[precision<T>()];
@@ -278,20 +277,16 @@ void check_room(const Table& table) {
             g.a_col = transposed ? most : 1;
             g.b_row = columns ? 1 : n;
             g.b_col = columns ? k : 1;
-            const auto finished = [](void*, const GemmPart&) {};
-            if (parts) g.finished = finished;
+            if (parts) g.finished = [](void*, const GemmPart&) {};
             g.m = most;
-            const ptrdiff_t room = gemm.room(g), part = gemm.part(g), lanes = table.vector_bytes / ptrdiff_t(sizeof(T));
+            const ptrdiff_t room = gemm.room(g), part = gemm.part(g);
+            g.finished = nullptr;
             for (ptrdiff_t left :
                  {n, n - 52, n * 3 / 4, n / 2, n / 4, ptrdiff_t(130), ptrdiff_t(70), ptrdiff_t(15), ptrdiff_t(7), ptrdiff_t(3)})
-              for (g.n = left, g.m = 1; g.m <= most; ++g.m) {
-                const bool whole = g.m <= 2 * gemm.mr || left < lanes;
-                g.finished = nullptr;
-                if (parts && !whole) g.finished = finished;
+              for (g.n = left, g.m = 1; g.m <= most; ++g.m)
                 CHECK(gemm.room(g) <= room && (!parts || gemm.part(g) <= part),
                       table.isa << " " << type_name<T>() << " room of " << g.m << " rows of " << most << ", " << left
                                 << " columns of " << n << ", k " << k);
-              }
           }
 }
 
