@@ -13,28 +13,26 @@ struct Bool {
   uint8_t byte;
 };
 
-template <class From>
-LAMINA_INLINE From number(From x) {
-  return x;
-}
-LAMINA_INLINE bool number(Bool x) { return x.byte != 0; }
-
 template <class To, class From>
 LAMINA_INLINE To converted(From x) {
-  if constexpr (std::is_same_v<To, Bool>)
-    return {uint8_t(number(x) != 0)};
+  if constexpr (std::is_same_v<To, Bool> && std::is_same_v<From, Bool>)
+    return {uint8_t(x.byte != 0)};
+  else if constexpr (std::is_same_v<To, Bool>)
+    return {uint8_t(x != 0)};
+  else if constexpr (std::is_same_v<From, Bool>)
+    return x.byte != 0 ? To(1) : To(0);  // a choice: from bool itself GCC converts one by one
   else if constexpr (std::is_same_v<To, int64_t> && std::is_floating_point_v<From>)
     return whole_number(double(x));
   else
-    return To(number(x));
+    return To(x);
 }
 
 // Exact or rounded once element by element, so the compiler's own loops do.
 template <class From, class To>
 void convert(const TileArgs& t) {
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
-    const From* in = static_cast<const From*>(t.in[0].data) + r * t.in[0].row;
-    To* out = static_cast<To*>(t.out) + r * t.out_row;
+    const From* __restrict in = static_cast<const From*>(t.in[0].data) + r * t.in[0].row;
+    To* __restrict out = static_cast<To*>(t.out) + r * t.out_row;
     if (t.in[0].col)
       for (ptrdiff_t c = 0; c < t.cols; ++c) out[c] = converted<To>(in[c]);
     else
