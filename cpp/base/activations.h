@@ -7,7 +7,8 @@
 //   params           hyper-parameters: count and defaults
 //
 // V gives: + - * / with V and double, unary -, comparisons (> < >= <=) with V and double that give a mask, & and | of masks,
-// where(mask, V, V), exp, exp_of_negative, log1p, expm1, tanh, sigmoid, normal_below, abs, max, min. Literals convert from double.
+// where(mask, V, V), exp, exp_of_negative, log1p, expm1, tanh, sigmoid, normal_below, gelu, abs, max, min. Literals convert from
+// double.
 //
 // The output is kept where it determines the slope for every value of the parameters (it is at hand anyway, as the next layer's
 // input), otherwise the input. An exponential inside where() gets a clamped argument: the branch that is not taken must stay
@@ -139,7 +140,7 @@ struct Gelu : NoParams {
   static constexpr double kDensityAtZero = 0.39894228040143267794;  // 1 / sqrt(2 pi)
   template <class V>
   static constexpr V value(V x, const double*) {
-    return x * normal_below(x);
+    return gelu(x);
   }
   template <class V>
   static constexpr V slope(V x, const double*) {

@@ -23,15 +23,13 @@ const py::dtype& numpy_dtype(DType type);
 DType dtype_of_array(const py::array& array);  // TypeError for what a graph cannot hold
 Sizes sizes_of(const py::array& array);
 
+// A new array, or null with NumPy's error set.
+PyObject* find_room(const py::dtype& dtype, const Sizes& sizes);
+
 // A new array. Where there is no room for it: MemoryError, which names what `purpose()` says.
 template <class Purpose>
 py::array new_array(const py::dtype& dtype, const Sizes& sizes, const Purpose& purpose) {
-  // Straight from NumPy: pybind11's constructor makes three vectors of strides and sizes on the way.
-  static_assert(sizeof(Py_intptr_t) == sizeof(int64_t));
-  const auto& numpy = py::detail::npy_api::get();
-  const auto* dims = reinterpret_cast<const Py_intptr_t*>(sizes.data());
-  PyObject* array = numpy.PyArray_NewFromDescr_(numpy.PyArray_Type_, py::dtype(dtype).release().ptr(),
-                                                static_cast<int>(sizes.size()), dims, nullptr, nullptr, 0, nullptr);
+  PyObject* array = find_room(dtype, sizes);
   if (array != nullptr) return py::reinterpret_steal<py::array>(array);
   if (!PyErr_ExceptionMatches(PyExc_MemoryError)) throw py::error_already_set();
   PyErr_Clear();

@@ -19,22 +19,6 @@ Tensors tensors_of(const std::vector<NodeHandle>& handles) {
   return tensors;
 }
 
-const py::dtype& numpy_dtype(DType type) {
-  static const auto* types =
-      new std::array<py::dtype, 4>{py::dtype("bool"), py::dtype("int64"), py::dtype("float32"), py::dtype("float64")};
-  return (*types)[static_cast<size_t>(type)];
-}
-
-DType dtype_of_array(const py::array& array) {
-  const py::dtype dtype = array.dtype();
-  for (DType type : {DType::boolean, DType::int64, DType::float32, DType::float64})
-    if (dtype.is(numpy_dtype(type)) || dtype.equal(numpy_dtype(type))) return type;
-  fail<TypeError>("[constant] expected an array of bool, int64, float32 or float64, got ", py::cast<std::string>(py::str(dtype)),
-                  "; convert it with astype");
-}
-
-Sizes sizes_of(const py::array& array) { return Sizes(array.shape(), array.shape() + array.ndim()); }
-
 namespace {
 
 // ---- Dims: a number where it is one, a Dim otherwise ----

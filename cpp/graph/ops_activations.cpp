@@ -45,6 +45,7 @@ struct Mask {
 [[maybe_unused]] Sym sqrt(const Sym& x) { return unary("sqrt", x.t); }
 [[maybe_unused]] Sym abs(const Sym& x) { return unary("abs", x.t); }
 [[maybe_unused]] Sym normal_below(const Sym& x) { return Sym(0.5) * (Sym(1.0) + Sym(unary("erf", (x * Sym(std::sqrt(0.5))).t))); }
+[[maybe_unused]] Sym gelu(const Sym& x) { return x * normal_below(x); }
 [[maybe_unused]] Sym tanh(const Sym& x) { return unary("tanh", x.t); }
 [[maybe_unused]] Sym sigmoid(const Sym& x) { return unary("sigmoid", x.t); }
 

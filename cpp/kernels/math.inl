@@ -295,6 +295,13 @@ LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {
   }
 }
 
+// x normal_below(x)
+template <class T>
+LAMINA_INLINE Vec<T> gelu(Vec<T> x) {
+  if constexpr (kRicher && sizeof(T) == 4) return fma(abs(x), by_intervals(Intervals::kNormal, x), 0.5 * x);
+  return x * normal_below(x);
+}
+
 // ---- The logarithm and its kin ----
 
 // u = 2^k (1 + f), for normal u

@@ -105,9 +105,9 @@ struct Intervals {
   // clang-format on
 };
 
-// The results are positive, or 0, where x is: its sign is all that is missing.
+// Of |x|.
 template <class V, int kDegree, int kFirst>
-LAMINA_INLINE V odd_by_intervals(const OddIntervals<kDegree, kFirst>& f, V x) {
+LAMINA_INLINE V by_intervals(const OddIntervals<kDegree, kFirst>& f, V x) {
   const V size = lesser(V(f.most).raw, abs(x).raw);
   const auto index = bits(fma(size, V(f.scale), V(f.start))) >> kFirst;
   const V t = size - V(chosen(f.place, index));
@@ -116,7 +116,13 @@ LAMINA_INLINE V odd_by_intervals(const OddIntervals<kDegree, kFirst>& f, V x) {
   for (int i = kDegree - 1; i > 0; --i) sum = fma(sum, t, V(chosen(f.c[i], index)));
   V first = chosen(f.c[0], index);
   if (f.slope != 0) first = fma(t, V(f.slope), first);
-  return from_bits<float>(bits(fma(sum, t, first)) | (bits(x) & kSignBit<float>));
+  return fma(sum, t, first);
+}
+
+// What it gives is positive, or 0: the sign of x is all that is missing.
+template <class V, int kDegree, int kFirst>
+LAMINA_INLINE V odd_by_intervals(const OddIntervals<kDegree, kFirst>& f, V x) {
+  return from_bits<float>(bits(by_intervals(f, x)) | (bits(x) & kSignBit<float>));
 }
 
 // 2^(i/16 + kUp), rounded, at i
