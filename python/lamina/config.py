@@ -71,7 +71,7 @@ class Configured:
 
     def __repr__(self) -> str:
         shown = []
-        parameters = inspect.signature(type(self).__init__).parameters
+        parameters = _signature(type(self).__init__).parameters
         for name, value in self._current_arguments().items():
             p = parameters.get(name)
             kind, default = (p.kind, p.default) if p else (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty)
@@ -80,6 +80,9 @@ class Configured:
             elif default is inspect.Parameter.empty or (value is not default and not same(value, default)):
                 shown.append(f"{name}={_short(value)}" if kind is inspect.Parameter.KEYWORD_ONLY else _short(value))
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_signature = functools.lru_cache(maxsize=256)(inspect.signature)
 
 
 def plain(value: Any) -> Any:

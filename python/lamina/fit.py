@@ -28,6 +28,7 @@ from lamina.sources import (
     Part,
     Samples,
     Source,
+    is_finite,
     no_class_counts,
     with_class_weights,
     with_finite_targets,
@@ -139,10 +140,9 @@ class Run:
         built = self.model.built
         done, self._part = self._part, Part()
         outcome = self.source.epoch(self.model.epochs_done, batch_done, poll, done)
-        finite = np.isfinite(outcome.losses)
-        if finite.all():
+        if is_finite(outcome.losses):
             return outcome
-        batch = int(np.argmin(finite))
+        batch = len(outcome.losses) - 1
         try:
             bad = self.source.first_bad_value()
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -37,6 +38,11 @@ class Outcome(NamedTuple):
 
     losses: Array
     logs: dict[str, Any]
+
+
+def is_finite(losses: Array) -> bool:
+    """Whether all losses of an epoch are finite: the first one that is not ends it."""
+    return not len(losses) or math.isfinite(losses[-1])
 
 
 class Part(NamedTuple):
@@ -145,12 +151,12 @@ class ArraySource:
         while batch_done is not None and self._done < count:
             run(self._done + 1, None)
             loss = float(self._losses[self._done - 1])
-            if not np.isfinite(loss):
+            if not math.isfinite(loss):
                 break
             batch_done(self._done - 1, loss)
             poll(self._done)
         now = self.so_far()
-        if not np.isfinite(now.losses).all():
+        if not is_finite(now.losses):
             return Outcome(now.losses, {})
         alike = order is None or all(amount is None for amount in self._amounts)
         shares = self._shares if alike else self._shares_of(order)
@@ -266,7 +272,7 @@ class BatchSource:
                 continue
             loss, *rest = step(self.model, batch, targets, collect=bool(self.metrics), apart=self._apart, guarded=True)
             self._losses.append(float(loss))
-            if not np.isfinite(self._losses[-1]):
+            if not math.isfinite(self._losses[-1]):
                 return Outcome(np.array(self._losses), {})
             outputs = rest[len(self.model.outputs) if self._apart else 0 :]
             self._terms.append(np.array([float(term) for term in rest[: len(rest) - len(outputs)]]))

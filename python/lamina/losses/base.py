@@ -75,15 +75,15 @@ class Loss(Configured):
     def counts(self, y: Array, pred_shape: Sequence[Any]) -> Array | None:
         """How many elements of each sample of a checked target count, (n,); None where all do."""
         sizes = tuple(n if isinstance(n, int) else 1 for n in pred_shape[1:])
-        found = []
-        for start in range(0, len(y), ROWS):
-            block = y[start : start + ROWS]
-            pred = np.zeros((len(block), *sizes))
-            keep = self.keep(pred, block if self.is_classes(pred_shape, y.shape) else block.astype(np.float64, copy=False))
-            if keep is None:
-                return None
-            found.append(np.asarray(keep).reshape(len(block), -1).sum(axis=1))
-        return np.concatenate(found)
+        classes = self.is_classes(pred_shape, y.shape)
+
+        def kept(block: Array) -> Array | None:
+            keep = self.keep(np.zeros((len(block), *sizes)), block if classes else block.astype(np.float64, copy=False))
+            return None if keep is None else np.asarray(keep).reshape(len(block), -1).sum(axis=1)
+
+        if kept(y[:1]) is None:
+            return None
+        return np.concatenate([np.asarray(kept(y[start : start + ROWS])) for start in range(0, len(y), ROWS)])
 
     def target_shape(self, pred_shape: Shape) -> Shape:
         """The shape that a target must have for predictions of this shape."""
