@@ -115,7 +115,7 @@ std::vector<std::string> op_names() {
 // ---- Nodes ----
 
 namespace {
-std::atomic<uint64_t> next_serial{1};
+std::atomic<uint64_t> serials{1};
 thread_local ScopeRef current_scope;
 }  // namespace
 
@@ -135,6 +135,8 @@ Node::~Node() {
     }
   }
 }
+
+uint64_t next_serial() { return serials.load(std::memory_order_relaxed); }
 
 std::ostream& operator<<(std::ostream& out, const Described& call) {
   out << "[" << call.op.name << "]";
@@ -157,7 +159,7 @@ Tensor make(const Op& op, Tensors inputs, Attrs attrs) {
   node->inputs = std::move(inputs);
   node->attrs = std::move(attrs);
   node->scope = current_scope;
-  node->serial = next_serial.fetch_add(1, std::memory_order_relaxed);
+  node->serial = serials.fetch_add(1, std::memory_order_relaxed);
   return node;
 }
 

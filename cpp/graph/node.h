@@ -124,6 +124,9 @@ struct Node : std::enable_shared_from_this<Node> {
   bool is(const char* name) const { return op->name == name; }
 };
 
+// No node has this serial or a greater one yet.
+uint64_t next_serial();
+
 // Makes a node. The one way in for every operation.
 Tensor make(const Op& op, Tensors inputs, Attrs attrs = {});
 Tensor make(const std::string& op, Tensors inputs, Attrs attrs = {});

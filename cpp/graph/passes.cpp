@@ -31,12 +31,14 @@ std::vector<uint64_t> origin_of(const Node* node, const Origins& origins) {
   return found == origins.end() ? std::vector<uint64_t>{node->serial} : found->second;
 }
 
-// What was made for a node stands for what the node stood for: all that is new below its replacement, or, where that was there before,
-// the replacement as well.
-void pass_on(const Node& node, const Tensor& replaced, const Origins& before, Origins& after) {
-  if (node.op->kind == Kind::mode && after.count(replaced.get()) > 0) return;  // a mark computes nothing
+// What was made for a node, from the serial `born` on, stands for what the node stood for: all that is new below its replacement, or,
+// where that was there before, the replacement as well.
+void pass_on(const Node& node, const Tensor& replaced, uint64_t born, const Origins& before, Origins& after) {
+  const bool there = replaced->serial < born;
+  if (there && node.op->kind == Kind::mode) return;  // a mark computes nothing
   const std::vector<uint64_t> origin = origin_of(&node, before);
-  const auto known = after.find(replaced.get());
+  const auto known =
+      there ? after.try_emplace(replaced.get(), origin_of(replaced.get(), before)).first : after.find(replaced.get());
   if (known != after.end()) {
     known->second.insert(known->second.end(), origin.begin(), origin.end());
     return;
@@ -45,31 +47,41 @@ void pass_on(const Node& node, const Tensor& replaced, const Origins& before, Or
   while (!fresh.empty()) {
     const Node* made = fresh.back();
     fresh.pop_back();
-    if (!after.emplace(made, origin).second) continue;
+    if (made->serial < born || !after.emplace(made, origin).second) continue;
     for (const Tensor& input : made->inputs) fresh.push_back(input.get());
   }
 }
 
-// Replaces nodes from the sources up; a rule answers null to leave a node as it is.
+// Replaces nodes from the sources up; a rule answers null to leave a node as it is. What stays as it is costs next to nothing.
 Roots rewrite(const Roots& roots, const Rule& rule) {
   Tensors all = roots.outputs;
   all.insert(all.end(), roots.effects.begin(), roots.effects.end());
-  const auto order = topological(all);
-  std::unordered_map<const Node*, Tensor> done(order.size());
+  const uint64_t born = next_serial();
+  std::unordered_map<const Node*, Tensor> done;  // those that did not stay
+  const auto now = [&](const Tensor& t) -> const Tensor& {
+    const auto found = done.find(t.get());
+    return found == done.end() ? t : found->second;
+  };
   Roots result;
-  result.origins.reserve(order.size());
-  for (const Node* node : order) {
+  result.origins.reserve(roots.origins.size());
+  for (const Node* node : topological(all)) {
+    const bool moved =
+        std::any_of(node->inputs.begin(), node->inputs.end(), [&](const Tensor& t) { return done.count(t.get()) > 0; });
     Tensors inputs;
-    inputs.reserve(node->inputs.size());
-    for (const Tensor& input : node->inputs) inputs.push_back(done[input.get()]);
+    if (moved)
+      for (const Tensor& input : node->inputs) inputs.push_back(now(input));
     const ScopeGuard scope(node->scope);
-    Tensor replaced = rule(*node, inputs);
-    if (!replaced) replaced = rebuild(*node, std::move(inputs));
-    pass_on(*node, replaced, roots.origins, result.origins);
-    done[node] = std::move(replaced);
+    Tensor replaced = rule(*node, moved ? inputs : node->inputs);
+    if (!replaced && moved) replaced = rebuild(*node, std::move(inputs));
+    if (replaced && replaced.get() != node) {
+      pass_on(*node, replaced, born, roots.origins, result.origins);
+      done.emplace(node, std::move(replaced));
+    } else if (const auto known = roots.origins.find(node); known != roots.origins.end()) {
+      result.origins.insert(*known);
+    }
   }
-  for (const Tensor& t : roots.outputs) result.outputs.push_back(done[t.get()]);
-  for (const Tensor& t : roots.effects) result.effects.push_back(done[t.get()]);
+  for (const Tensor& t : roots.outputs) result.outputs.push_back(now(t));
+  for (const Tensor& t : roots.effects) result.effects.push_back(now(t));
   return result;
 }
 
@@ -120,12 +132,14 @@ void assign_states(const std::vector<State>& states, Roots& roots) {
     if (i == all.size()) {
       all.push_back({state.variable, nullptr, {}});
     } else {
+      const uint64_t born = next_serial();
       const Roots later = rewrite({{value}, {}, roots.origins}, [&](const Node& node, const Tensors&) {
         if (node.is("variable") && variable_of(node) == variable) return all[i].value;
         return passed.count(&node) > 0 ? node.shared_from_this() : nullptr;
       });
       value = later.outputs[0];
-      for (const auto& [node, serials] : later.origins) roots.origins.emplace(node, serials);
+      for (const auto& [node, serials] : later.origins)
+        if (node->serial >= born) roots.origins.emplace(node, serials);
     }
     all[i].value = cast(value, state.variable->dtype());
     all[i].serials.push_back(state.serial);

@@ -46,7 +46,10 @@ std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins
   std::set<uint64_t> serials;
   for (const Node* node : step.nodes) {
     const auto found = origins.find(node);
-    if (found != origins.end()) serials.insert(found->second.begin(), found->second.end());
+    if (found == origins.end())
+      serials.insert(node->serial);
+    else
+      serials.insert(found->second.begin(), found->second.end());
   }
   return {serials.begin(), serials.end()};
 }
