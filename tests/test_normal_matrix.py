@@ -127,7 +127,9 @@ def test_j_t_j(name, way, rng, monkeypatch):
     for chunk in (50, 16, 1):
         normal.clear()
         program.epoch([data], None, chunk)
-        np.testing.assert_allclose(normal.value, j.T @ j, rtol=0, atol=1e-13 * np.abs(j.T @ j).max())
+        np.testing.assert_allclose(normal.matrix(normal.sums()), j.T @ j, rtol=0, atol=1e-13 * np.abs(j.T @ j).max())
+    at_once = run(normal.terms, net.inputs).run([data])
+    np.testing.assert_allclose(normal.matrix(at_once), j.T @ j, rtol=0, atol=1e-13 * np.abs(j.T @ j).max())
 
 
 def test_a_bias_is_the_weight_of_a_one():

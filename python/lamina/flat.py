@@ -10,6 +10,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import lengths, ops
+from lamina.function import grad
 from lamina.lift import constant
 from lamina.samplewise import children, resolved
 from lamina.tensor import Parameter, Tensor
@@ -76,6 +77,11 @@ class FlatNetwork:
         if tensor.name:
             attrs["name"] = tensor.name
         return Tensor(core.make("input", [], attrs))
+
+    def gradient(self, y: Tensor) -> Tensor:
+        """dy/dtheta: that by each weight, one behind the other. (By theta itself each would be padded to its length.)"""
+        slopes = [ops.reshape(slope, (-1,)) for slope in grad(y, self.weights)]
+        return ops.concatenate(slopes) if slopes else grad(y, self.theta)  # type: ignore[no-any-return]
 
     def place(self, theta: Array) -> None:
         """Where the network computes next; its weights stay."""

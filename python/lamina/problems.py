@@ -10,7 +10,6 @@ import numpy as np
 from lamina import _core as core
 from lamina import lengths
 from lamina.flat import FlatNetwork
-from lamina.function import grad
 from lamina.optim import Optimizer
 from lamina.optim.least_squares import Squares
 from lamina.optim.mean_squares import mean_squares
@@ -43,7 +42,7 @@ def loss_and_gradient(model: Model, samples: Samples, optimizer: Optimizer) -> t
     model.programs.slopes(graph)  # which refuses a loss that nothing could be learned from
     network = _network(model, optimizer, [*model.inputs, *graph.targets, *graph.weight], [graph.loss])
     total, theta = network.outputs[0], network.theta
-    program = core.Program([t.node for t in network.inputs], [total.node, grad(total, theta).node])
+    program = core.Program([t.node for t in network.inputs], [total.node, network.gradient(total).node])
     sources = [np.ascontiguousarray(a, np.dtype(t.dtype)) for a, t in zip((*given.x, *given.y), network.inputs, strict=False)]
     if given.weight is not None:
         sources.append(np.asarray(given.weight, np.float64))

@@ -84,7 +84,7 @@ class LeastSquares:
         """J^T z, summed over parts of the samples. Made at its first use: not all ask for it."""
         z = placeholder((None, self._error.shape[1]), "float64", "z")
         pulled = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
-        total = pulled + grad(ops.sum(self._error * z), self.network.theta)
+        total = pulled + self.network.gradient(ops.sum(self._error * z))
         return self._program([], [core.make("assign", [pulled.node, total.node], {})], more=[z]), pulled
 
     def _prepare(self) -> None:
@@ -101,9 +101,13 @@ class LeastSquares:
             self._normal = NormalMatrix(found)
             self._chunk = even_part(len(self._sources[0]), self._normal.chunk)
         half = ops.sum(ops.square(self._error)) * 0.5
+        slope = self.network.gradient(half)
+        self._at_once = self._chunk >= len(self._sources[0])
+        if self._at_once:
+            self._terms = self._program([half, slope, *self._normal.terms])
+            return
         self._gradient = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
-        total = self._gradient + grad(half, self.network.theta)
-        summed = core.make("assign", [self._gradient.node, total.node], {})
+        summed = core.make("assign", [self._gradient.node, (self._gradient + slope).node], {})
         self._accumulate = self._program([half], [*self._normal.effects, summed])
 
     def _prepare_dual(self, columns: list[Tensor]) -> None:
@@ -172,11 +176,15 @@ class LeastSquares:
         self.network.place(theta)
         if self.dual:
             return self._linearize_dual(theta)
-        self._normal.clear()
-        self._gradient.variable.write(np.zeros(self.size))
-        half = _sum(self._accumulate, self._sources, self._chunk)
-        pull = partial(self.pull, theta)
-        return Primal(self._normal.value, self._gradient.value, 2 * half, pull, self._solver)
+        if self._at_once:
+            value, g, *terms = self._terms.run(self._sources)
+            half = float(value)
+        else:
+            self._normal.clear()
+            self._gradient.variable.write(np.zeros(self.size))
+            half = _sum(self._accumulate, self._sources, self._chunk)
+            g, terms = self._gradient.value, self._normal.sums()
+        return Primal(self._normal.matrix(terms), g, 2 * half, partial(self.pull, theta), self._solver)
 
     def _linearize_dual(self, theta: Array) -> Dual:
         error, *rest = self._kernel_program.run(self._sources)

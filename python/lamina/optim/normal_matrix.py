@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +77,7 @@ def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 
 class NormalMatrix:
-    """H = J^T J as sums that a program adds to, `chunk` samples at a time; `effects` are their updates."""
+    """H = J^T J of the `terms` that it is put together from: those of all samples, or of `chunk` at a time, which `effects` sum."""
 
     def __init__(self, columns: Sequence[Columns]):
         starts = np.cumsum([0, *(math.prod(c.shape) for c in columns)])
@@ -87,24 +87,35 @@ class NormalMatrix:
             for i, left in enumerate(columns)
             for j, right in enumerate(columns[i:], start=i)
         ]
-        self.effects = [core.make("assign", [b.sum.node, (b.sum + b.term).node], {}) for b in self._blocks]
-        self._sums = [b.sum.variable for b in self._blocks]
-        self._index = np.empty((self.size, self.size), np.intp)  # where each element stands in the sums, one after the other
+        self.terms = [b.term for b in self._blocks]
+        self._index = np.empty((self.size, self.size), np.intp)  # where each element stands in the terms, one after the other
         first = 0
         for block in self._blocks:
             block.place(self._index, first)
-            first += math.prod(block.sum.shape)
+            first += math.prod(block.term.shape)
         sample = 8 * max(1, sum(b.width for b in self._blocks))
         self.chunk = max(1, min(max(SAMPLES, CHUNK_BYTES // sample), MOST_BYTES // sample))
 
-    def clear(self) -> None:
-        """Back to zero."""
-        core.write(self._sums, [np.zeros(s.shape) for s in self._sums])
+    @cached_property
+    def _sums(self) -> list[Parameter]:
+        return [Parameter(np.zeros(tuple(t.shape)), trainable=False, dtype="float64") for t in self.terms]
 
     @property
-    def value(self) -> Array:
-        """H: (P, P)."""
-        return np.concatenate([np.empty(0), *core.read(self._sums)], axis=None).take(self._index)
+    def effects(self) -> list[core.Node]:
+        """What adds the terms to their sums."""
+        return [core.make("assign", [s.node, (s + t).node], {}) for s, t in zip(self._sums, self.terms, strict=True)]
+
+    def clear(self) -> None:
+        """The sums back to zero."""
+        core.write([s.variable for s in self._sums], [np.zeros(tuple(s.shape)) for s in self._sums])
+
+    def sums(self) -> list[Array]:
+        """The terms of all samples since they were cleared."""
+        return core.read([s.variable for s in self._sums])
+
+    def matrix(self, terms: Sequence[Array]) -> Array:
+        """H: (P, P), of these values of the terms."""
+        return np.concatenate([np.empty(0), *terms], axis=None).take(self._index)
 
 
 class Block:
@@ -124,7 +135,6 @@ class Block:
             self.term = self._halved(left)
         else:
             self.term = self._factored(left, right)
-        self.sum = Parameter(np.zeros(tuple(self.term.shape)), trainable=False, dtype="float64")
 
     def _direct(self, left: Columns, right: Columns) -> Tensor:
         rows, order = _outer([[left.a, d] for d in left.d], (0, 1))
