@@ -280,6 +280,16 @@ def test_folding_does_not_hide_nan():
     assert np.array_equal(got[3], [np.inf, np.nan, 2], equal_nan=True)
 
 
+@pytest.mark.parametrize("axis", [0, 1, None, (0, 2)])
+def test_a_sum_of_negated_numbers_has_their_sign_changed_behind_it(axis, rng):
+    x = lm.placeholder((None, 40, 3), "float32")
+    f = lm.function([x], [lm.sum(-x, axis), lm.sum(x, axis), lm.sum(-x, axis, keepdims=True)])
+    negated, plain, kept = f(rng.normal(size=(7, 40, 3)).astype(np.float32))
+    assert np.array_equal(negated, -plain) and np.array_equal(kept.ravel(), negated.ravel())
+    whole = lm.placeholder((None, 3), "int64")
+    assert lm.function([whole], lm.sum(-whole))(np.array([[1, 2, 3]])) == -6
+
+
 def test_zeros_of_either_sign_are_two_constants():
     x = lm.placeholder((2,), "float64")
     above, below = lm.function([x], [1 / (x * 0.0), 1 / (x * -0.0)])(np.ones(2))
@@ -329,6 +339,32 @@ def test_results_of_one_call_survive_the_next(rng):
     first = f(first_at)
     f(rng.normal(size=(4, 3)))
     assert np.array_equal(first, lm.exp(first_at))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", "float32", "float64"])
+@pytest.mark.parametrize("elements", [1000, 1 << 16, 300_000, 5 << 20])
+def test_results_of_some_size_begin_at_a_page_and_are_the_callers(elements, dtype):
+    x = np.arange(elements).astype(dtype)
+    y, z = lm.ops.where(lm.ops.greater_equal(x, 1), x, x), lm.ops.where(lm.ops.greater_equal(x, 1), x, x)
+    assert y.dtype == dtype and np.array_equal(y, x) and y.flags.c_contiguous and y.flags.writeable and y.flags.aligned
+    if 64 << 10 <= y.nbytes < 4 << 20:
+        assert y.ctypes.data % 4096 == 0
+    y[:] = 0
+    assert np.array_equal(z, x)
+    del z
+    assert not y.any()  # its memory is its own
+
+
+@pytest.mark.parametrize("columns", [1, 7, 16, 31, 33, 64, 100, 200])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bools_become_numbers_in_rows_of_any_length(columns, dtype, rng):
+    mask = rng.random((9, 2 * columns)) < 0.5
+    m, x = lm.placeholder((None, columns), "bool"), lm.placeholder((None, columns), dtype)
+    f = lm.function([m, x], [lm.where(m, x, -x), m * x, lm.sum(lm.cast(m, "int64"))])
+    at = rng.normal(size=(9, columns)).astype(dtype)
+    for given in (mask[:, :columns], mask[::-1, ::2], np.broadcast_to(mask[:, :1], (9, columns)), mask[:, :columns].copy()):
+        chosen, times, count = f(given, at)
+        assert np.array_equal(chosen, np.where(given, at, -at)) and np.array_equal(times, given * at) and count == given.sum()
 
 
 def test_inputs_of_any_layout_and_type(rng):
