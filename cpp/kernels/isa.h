@@ -103,6 +103,7 @@ LAMINA_INLINE F64 exponent(F64 x) { return _mm512_getexp_pd(x); }
 LAMINA_INLINE F32 mantissa(F32 x) { return _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
 LAMINA_INLINE F64 mantissa(F64 x) { return _mm512_getmant_pd(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan); }
 LAMINA_INLINE F32 scaled(F32 x, F32 n) { return _mm512_scalef_ps(x, n); }
+LAMINA_INLINE F64 scaled(F64 x, F64 n) { return _mm512_scalef_pd(x, n); }
 template <class Group>
 LAMINA_INLINE F32 four_groups(Group a, Group b, Group c, Group d) {
   const F32 ab = _mm512_mask_broadcast_f32x4(_mm512_castps128_ps512(__m128(a)), 0x00F0, __m128(b));
@@ -111,6 +112,9 @@ LAMINA_INLINE F32 four_groups(Group a, Group b, Group c, Group d) {
 LAMINA_INLINE F32 near_root(F32 x) { return _mm512_rsqrt14_ps(x); }
 LAMINA_INLINE F32 near_inverse(F32 x) { return _mm512_rcp14_ps(x); }
 LAMINA_INLINE F32 chosen(const float (&table)[16], U32 i) { return _mm512_permutexvar_ps(__m512i(i), _mm512_load_ps(table)); }
+LAMINA_INLINE F64 chosen(const double (&table)[16], U64 i) {
+  return _mm512_permutex2var_pd(_mm512_load_pd(table), __m512i(i), _mm512_load_pd(table + 8));
+}
 LAMINA_INLINE F32 chosen(const float (&table)[32], U32 i) {
   return _mm512_permutex2var_ps(_mm512_load_ps(table), __m512i(i), _mm512_load_ps(table + 16));
 }

@@ -208,7 +208,7 @@ constexpr T two_to_the(int n) {
 // (2^1024) is not needed.
 template <class T>
 LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
-  if constexpr (kRicher && sizeof(T) == 4) {
+  if constexpr (kRicher) {
     const auto p = sixteenths<0>(x);
     return scaled(fma(p.power, p.rest, p.power).raw, p.n.raw);
   }
@@ -227,9 +227,10 @@ LAMINA_INLINE Vec<T> exp(Vec<T> x) {
 // e^x 2^kUp for x <= 0, where e^x is a normal number, else 0: one factor is enough.
 template <int kUp = 0, class T>
 LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
-  if constexpr (kRicher && sizeof(T) == 4) {
+  if constexpr (kRicher) {
     const auto p = sixteenths<kUp>(x);
-    return where(x < T(-87.3365), Vec<T>(0.0), Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
+    return where(x < T(sizeof(T) == 4 ? -87.3365 : -708.3964), Vec<T>(0.0),
+                 Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
   }
   const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
   const Powers<T> p = powers(bounded, bounded);
@@ -274,8 +275,7 @@ LAMINA_INLINE Vec<T> erf(Vec<T> x) {
   const Vec<T> size = lesser(Vec<T>(Fit<T>::kErfMost).raw, abs(x).raw);
   const Vec<T> small = fma(size, polynomial(Fit<T>::kErf, size * size), size);
   const Vec<T> logarithm = polynomial(Fit<T>::kErfc, size - Fit<T>::kErfCenter);
-  const Powers<T> p = powers(logarithm, logarithm);
-  const Vec<T> large = fma(-exp_of_rest(p.r), two_to<T>(p.n, T(1)), Vec<T>(1.0));
+  const Vec<T> large = 1.0 - exp_of_negative(logarithm);
   return copysign(where(size < Fit<T>::kErfSplit, small, large), x);
 }
 

@@ -125,28 +125,16 @@ LAMINA_INLINE V odd_by_intervals(const OddIntervals<kDegree, kFirst>& f, V x) {
   return from_bits<float>(bits(by_intervals(f, x)) | (bits(x) & kSignBit<float>));
 }
 
-// 2^(i/16 + kUp), rounded, at i
-template <int kUp>
-struct SixteenthPowers {
-  alignas(64) float at[16] = {1,           1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
-                              1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
-                              1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
-  constexpr SixteenthPowers() {
-    for (float& power : at)
-      for (int i = 0; i < kUp; ++i) power *= 2;
-  }
-};
+// What e^x takes in sixteenths of the exponent: 2^(i/16) and what is missing of it, of itself; ln 2 as a sum of which n times the first
+// is exact, or fused; (e^r - 1 - r) / r^2 for |r| <= ln(2)/32.
+template <class T>
+struct SixteenthFit;
 
-// e^x 2^kUp = 2^floor(n) power (1 + rest): n counts sixteenths, power is 2^(n - floor(n) + kUp) as a number, rest is what is missing of
-// it and of e^r, |r| <= ln(2)/32.
-template <class V>
-struct Sixteenths {
-  V n, power, rest;
-};
-
-template <int kUp, class V>
-LAMINA_INLINE Sixteenths<V> sixteenths(V x) {
-  static constexpr SixteenthPowers<kUp> kPowers;
+template <>
+struct SixteenthFit<float> {
+  static constexpr float kPower[16] = {1,           1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
+                                       1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
+                                       1.68179286f, 1.75625217f, 1.8340081f,  1.91520655f};
   alignas(64) static constexpr float kMissing[16] = {0,
                                                      4.62854715e-08f,
                                                      -1.19921575e-08f,
@@ -163,14 +151,80 @@ LAMINA_INLINE Sixteenths<V> sixteenths(V x) {
                                                      -5.25879518e-09f,
                                                      -6.12825968e-09f,
                                                      5.14060927e-09f};
-  constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
-  constexpr float kRounder = 0x1.8p19f;                         // sixteenths are its last bits
-  constexpr float kHalf = 0.500016272f, kSixth = 0.166666672f;  // (e^r - 1 - r) / r^2; 2^-29 of e^r
-  const V rounded = fma(x, V(1.44269502f), V(kRounder));
-  const V n = rounded - kRounder;
-  const V r = fma(n, V(-kLn2Low), fma(n, V(-kLn2High), x));
-  const V missing(chosen(kMissing, bits(rounded)));
-  return {n, V(chosen(kPowers.at, bits(rounded))), fma(r * r, fma(V(kSixth), r, V(kHalf)), r + missing)};
+  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  static constexpr float kRounder = 0x1.8p19f;                    // sixteenths are its last bits
+  static constexpr float kRest[] = {0.500016272f, 0.166666672f};  // 2^-29 of e^r
+};
+
+template <>
+struct SixteenthFit<double> {
+  static constexpr double kPower[16] = {1,
+                                        1.0442737824274138,
+                                        1.0905077326652577,
+                                        1.1387886347566916,
+                                        1.189207115002721,
+                                        1.241857812073484,
+                                        1.2968395546510096,
+                                        1.3542555469368927,
+                                        1.4142135623730951,
+                                        1.4768261459394993,
+                                        1.5422108254079407,
+                                        1.6104903319492543,
+                                        1.681792830507429,
+                                        1.7562521603732995,
+                                        1.8340080864093424,
+                                        1.9152065613971474};
+  alignas(64) static constexpr double kMissing[16] = {0,
+                                                      8.189317638195515e-17,
+                                                      -2.7939114859515733e-17,
+                                                      7.826573258636076e-17,
+                                                      3.3484623336251524e-17,
+                                                      3.750854201303127e-17,
+                                                      1.9572585293112036e-17,
+                                                      5.68648095791174e-17,
+                                                      -6.835808657661922e-17,
+                                                      -2.3591094770850053e-17,
+                                                      5.1548301170786783e-17,
+                                                      1.5341410053603723e-17,
+                                                      4.875160526227062e-17,
+                                                      1.685487290628973e-17,
+                                                      1.790126907604513e-17,
+                                                      -5.545065618639427e-17};
+  static constexpr double kLn2High = 0.6931471805599453, kLn2Low = 2.3190468138462996e-17;
+  static constexpr double kRounder = 0x1.8p48;
+  static constexpr double kRest[] = {0.5000000000000006, 0.1666666666441897, 0.04166666665982188, 0.008333471882454146,
+                                     0.0013889125860732032};  // 2^-56.2
+};
+
+// 2^(i/16 + kUp), rounded, at i
+template <class T, int kUp>
+struct SixteenthPowers {
+  alignas(64) T at[16] = {};
+  constexpr SixteenthPowers() {
+    for (int i = 0; i < 16; ++i) {
+      at[i] = SixteenthFit<T>::kPower[i];
+      for (int k = 0; k < kUp; ++k) at[i] *= 2;
+    }
+  }
+};
+
+// e^x 2^kUp = 2^floor(n) power (1 + rest): n counts sixteenths, power is 2^(n - floor(n) + kUp) as a number, rest is what is missing of
+// it and of e^r, |r| <= ln(2)/32.
+template <class V>
+struct Sixteenths {
+  V n, power, rest;
+};
+
+template <int kUp, class V>
+LAMINA_INLINE Sixteenths<V> sixteenths(V x) {
+  using T = typename V::Number;
+  using Fit = SixteenthFit<T>;
+  static constexpr SixteenthPowers<T, kUp> kPowers;
+  const V rounded = fma(x, V(1.4426950408889634), V(Fit::kRounder));
+  const V n = rounded - Fit::kRounder;
+  const V r = fma(n, V(-Fit::kLn2Low), fma(n, V(-Fit::kLn2High), x));
+  const V missing(chosen(Fit::kMissing, bits(rounded)));
+  return {n, V(chosen(kPowers.at, bits(rounded))), fma(r * r, polynomial(Fit::kRest, r), r + missing)};
 }
 
 // log x = k ln 2 + log m with m in [3/4, 3/2): k is a whole number, infinite for 0 and infinity, NaN where the logarithm is.
