@@ -280,16 +280,6 @@ def test_folding_does_not_hide_nan():
     assert np.array_equal(got[3], [np.inf, np.nan, 2], equal_nan=True)
 
 
-@pytest.mark.parametrize("axis", [0, 1, None, (0, 2)])
-def test_a_sum_of_negated_numbers_has_their_sign_changed_behind_it(axis, rng):
-    x = lm.placeholder((None, 40, 3), "float32")
-    f = lm.function([x], [lm.sum(-x, axis), lm.sum(x, axis), lm.sum(-x, axis, keepdims=True)])
-    negated, plain, kept = f(rng.normal(size=(7, 40, 3)).astype(np.float32))
-    assert np.array_equal(negated, -plain) and np.array_equal(kept.ravel(), negated.ravel())
-    whole = lm.placeholder((None, 3), "int64")
-    assert lm.function([whole], lm.sum(-whole))(np.array([[1, 2, 3]])) == -6
-
-
 def test_zeros_of_either_sign_are_two_constants():
     x = lm.placeholder((2,), "float64")
     above, below = lm.function([x], [1 / (x * 0.0), 1 / (x * -0.0)])(np.ones(2))

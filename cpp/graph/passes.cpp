@@ -227,12 +227,6 @@ double rounded(double value, DType dtype) {
 // Two in a row are one, often none.
 Tensor fold_neg(const Tensor& x) { return x->is("neg") && x->inputs[0]->dtype() == x->dtype() ? x->inputs[0] : neg(x); }
 
-// Of numbers that have changed their sign: that of the sum changes, with the same bits.
-Tensor fold_sum(const Node& node, const Tensor& x) {
-  if (!x->is("neg") || !is_float(x->dtype()) || x->inputs[0]->dtype() != x->dtype()) return nullptr;
-  return neg(reduce("sum", x->inputs[0], node.attrs.get<std::vector<int64_t>>("axes"), node.attrs.get<bool>("keepdims")));
-}
-
 Tensor fold_transpose(const Tensor& x, std::vector<int64_t> axes) {
   if (!x->is("transpose")) return transpose(x, std::move(axes));
   const auto& inner = x->attrs.get<std::vector<int64_t>>("axes");
@@ -294,7 +288,6 @@ Tensor fold_node(const Node& node, const Tensors& in) {
   }
   if (op == "pow") return fold_pow(node, in[0], in[1]);
   if (op == "neg") return fold_neg(in[0]);
-  if (op == "sum") return fold_sum(node, in[0]);
   if (op == "cast") return cast(in[0], node.dtype());
   if (op == "transpose") return fold_transpose(in[0], node.attrs.get<std::vector<int64_t>>("axes"));
   if (op == "reshape") return fold_reshape(in[0], node.shape());
