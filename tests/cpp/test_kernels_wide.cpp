@@ -117,12 +117,22 @@ WIDE_INLINE F permutex2var_ps(F low, __m512i index, F high) {
   const auto i = __builtin_bit_cast(Words, index);
   return by_lane<F>([&](int lane) { return (i.word[lane] & 16 ? high : low)[i.word[lane] & 15]; });
 }
-WIDE_INLINE F scalef_ps(F x, F n) {
-  return by_lane<F>([&](int i) {
+WIDE_INLINE D load_pd(const double* p) {
+  return by_lane<D>([p](int i) { return p[i]; });
+}
+WIDE_INLINE D permutex2var_pd(D low, __m512i index, D high) {
+  const auto i = __builtin_bit_cast(Words, index);
+  return by_lane<D>([&](int lane) { return (i.word[2 * lane] & 8 ? high : low)[i.word[2 * lane] & 7]; });
+}
+template <class V>
+WIDE_INLINE V scaled(V x, V n) {
+  return by_lane<V>([&](int i) {
     const double floor = std::floor(double(n[i]));
-    return n[i] != n[i] ? n[i] : float(std::ldexp(double(x[i]), int(std::fmin(std::fmax(floor, -500.0), 500.0))));
+    return n[i] != n[i] ? n[i] : decltype(n[i] + 0)(std::ldexp(double(x[i]), int(std::fmin(std::fmax(floor, -3000.0), 3000.0))));
   });
 }
+WIDE_INLINE F scalef_ps(F x, F n) { return scaled(x, n); }
+WIDE_INLINE D scalef_pd(D x, D n) { return scaled(x, n); }
 // As bad as they may be.
 WIDE_INLINE F rsqrt14_ps(F x) {
   return by_lane<F>([&](int i) { return float((1 + std::ldexp(i % 2 ? 1.0 : -1.0, -14)) / std::sqrt(double(x[i]))); });
@@ -179,10 +189,14 @@ WIDE_INLINE D getmant_pd(D x, int, int) { return mantissas(x); }
 #define _mm512_cvtpd_ps wide_lanes::cvtpd_ps
 #define _mm512_movepi32_mask wide_lanes::movepi32_mask
 #define _mm512_load_ps wide_lanes::load_ps
+#define _mm512_load_pd wide_lanes::load_pd
 #define _mm512_permutexvar_ps wide_lanes::permutexvar_ps
 #define _mm512_permutex2var_ps wide_lanes::permutex2var_ps
+#define _mm512_permutex2var_pd wide_lanes::permutex2var_pd
 #undef _mm512_scalef_ps
 #define _mm512_scalef_ps wide_lanes::scalef_ps
+#undef _mm512_scalef_pd
+#define _mm512_scalef_pd wide_lanes::scalef_pd
 #define _mm512_rsqrt14_ps wide_lanes::rsqrt14_ps
 #define _mm512_rcp14_ps wide_lanes::rcp14_ps
 #undef _mm512_getexp_ps

@@ -119,9 +119,7 @@ class NormalMatrix:
 
 
 class Block:
-    """The part of H where some columns meet others, or themselves. `term`: of one chunk, of `width` numbers made
-    for a sample; `sum`: over the chunks so far.
-    """
+    """The part of H where some columns meet others, or themselves: `term`, of `width` numbers made for a sample."""
 
     def __init__(self, left: Columns, right: Columns, row: int, column: int):
         self._shape, self._own = (*left.shape, *right.shape), left is right
@@ -166,7 +164,7 @@ class Block:
         return ops.matmul(ops.transpose(products), deltas)  # type: ignore[no-any-return]
 
     def place(self, index: Array, first: int) -> None:
-        """Writes where the elements of the block, and of its mirror image, stand in the sums, if its own begins at `first`."""
+        """Writes where the elements of the block, and of its mirror image, stand in the terms, if its own begins at `first`."""
         place = index[self._rows, self._columns]  # a view, as are those made of it
         if self._halves:
             n, m = self._shape[:2]
