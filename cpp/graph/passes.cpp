@@ -11,6 +11,11 @@
 
 namespace lamina::graph {
 
+std::vector<uint64_t> origin_of(const Node* node, const Origins& origins) {
+  const auto found = origins.find(node);
+  return found == origins.end() ? std::vector<uint64_t>{node->serial} : found->second;
+}
+
 namespace {
 
 using Rule = std::function<Tensor(const Node& node, const Tensors& inputs)>;
@@ -24,11 +29,6 @@ Tensor rebuild(const Node& node, Tensors inputs) {
 
 bool is_like(const Node& a, const Node& b) {
   return a.op == b.op && a.inputs == b.inputs && a.type == b.type && a.attrs == b.attrs && a.literal == b.literal;
-}
-
-std::vector<uint64_t> origin_of(const Node* node, const Origins& origins) {
-  const auto found = origins.find(node);
-  return found == origins.end() ? std::vector<uint64_t>{node->serial} : found->second;
 }
 
 // What was made for a node, from the serial `born` on, stands for what the node stood for: all that is new below its replacement, or,

@@ -10,6 +10,8 @@ namespace lamina::graph {
 // For each node the serials of the nodes of the user's graph that it carries out; one that no pass touched stands for itself alone.
 using Origins = std::unordered_map<const Node*, std::vector<uint64_t>>;
 
+std::vector<uint64_t> origin_of(const Node* node, const Origins& origins);
+
 struct Roots {
   Tensors outputs;
   Tensors effects;

@@ -45,11 +45,8 @@ class OutputCopy final : public Step {
 std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins) {
   std::set<uint64_t> serials;
   for (const Node* node : step.nodes) {
-    const auto found = origins.find(node);
-    if (found == origins.end())
-      serials.insert(node->serial);
-    else
-      serials.insert(found->second.begin(), found->second.end());
+    const std::vector<uint64_t> origin = graph::origin_of(node, origins);
+    serials.insert(origin.begin(), origin.end());
   }
   return {serials.begin(), serials.end()};
 }

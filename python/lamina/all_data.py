@@ -12,7 +12,7 @@ from lamina.callbacks import EarlyStopping
 from lamina.callbacks.base import as_list
 from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
-from lamina.sources import BatchDone, Outcome, Part, Samples
+from lamina.sources import BatchDone, Outcome, Part, Samples, is_finite
 from lamina.steps import evaluate_checked, parts
 from lamina.turns import building
 
@@ -49,7 +49,7 @@ class AllData:
             self._losses = np.array([self.descent.advance()])
             if self.descent.optimizer.stop_reason is not None:
                 self.model.stop_training = True
-            if batch_done is not None and np.isfinite(self._losses).all():
+            if batch_done is not None and is_finite(self._losses):
                 batch_done(0, float(self._losses[0]))
             poll(1)
         logs: dict[str, Any] = {"loss": float(self._losses[0])}
