@@ -662,6 +662,7 @@ def test_unknown_name():
         (lambda w: lm.sum(w * lm.stop_gradient(lm.broadcast_to(w[0:1], w.shape))), lambda w: np.broadcast_to(w[0:1], w.shape)),
         (lambda w: lm.sum(w * lm.stop_gradient(w[::-1])), lambda w: w[::-1]),
         (lambda w: lm.sum(w * lm.stop_gradient(w @ np.full(w.shape, 0.01, "float32"))), lambda w: w @ np.full_like(w, 0.01)),
+        (lambda w: lm.sum(w * lm.stop_gradient(w[:, 3:4] @ w[1:2])), lambda w: w[:, 3:4] @ w[1:2]),
     ],
 )
 def test_a_gradient_that_reads_its_own_parameter_elsewhere_sees_the_values_from_before(n, loss, gradient):
@@ -673,6 +674,22 @@ def test_a_gradient_that_reads_its_own_parameter_elsewhere_sees_the_values_from_
     effects = optimizer.effects([w], [lm.grad(value, w)])
     lm._core.Program([], [value.node], [e.node for e in effects], True).run([])
     np.testing.assert_allclose(w.value, before - 0.1 * gradient(before), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", BY_BATCH)
+def test_the_step_of_one_sample_is_that_of_two_like_it(name, count, rng, threads):
+    """The gradient of one is of rank one, and is never written out."""
+    threads(count)
+    x, y = rng.normal(size=(1, 21)), rng.normal(size=(1, 40))
+    after = []
+    for copies in (1, 2):
+        net = lm.Sequential(lm.Dense(70, "tanh"), lm.Dense(40), seed=0, dtype="float64").build(21)
+        net.compile("mse", optim.get(name))
+        for _ in range(3):
+            net.train_step(x.repeat(copies, 0), y.repeat(copies, 0))
+        after.append(net.parameters)
+    close(after[0], after[1], 1e-9)
 
 
 @pytest.mark.parametrize("count", [1, 2])

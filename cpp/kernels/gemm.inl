@@ -48,32 +48,10 @@ void run_outer(const GemmArgs& g) {
   }
 }
 
-// The same handed out in parts of a few rows, as it is made faster than it is read again.
-template <class T>
-void hand_out_outer(const GemmArgs& g) {
-  const ptrdiff_t rows = kOuterBytes / bytes_of<T>(g.n);
-  const RowParts parts(g.m, g.grain, rows < 1 ? 1 : rows);
-  GemmArgs part = g;
-  if (g.in_parts) part.c_row = g.n;
-  for (ptrdiff_t i = 0; i < parts.count; ++i) {
-    const ptrdiff_t row = parts.start(i), end = parts.start(i + 1);
-    part.m = end - row;
-    part.a = static_cast<const T*>(g.a) + row * g.a_row;
-    if (!g.in_parts) part.c = static_cast<T*>(g.c) + row * g.c_row;
-    run_outer<T>(part);
-    g.finished(g.context, {row, end, 0, g.n, part.c, part.c_row, false});
-  }
-}
-
-template <class T>
-bool is_outer(const GemmArgs& g) {
-  return g.k == 1 && !g.adds && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c;
-}
-
 template <class T>
 void multiply(const GemmArgs& g) {
   if (!g.adds && run_few_rows<T>(g)) return;
-  if (is_outer<T>(g)) return run_outer<T>(g);
+  if (g.k == 1 && !g.adds && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c) return run_outer<T>(g);
   const RowTiles tiles(g.m, most_rows(g.m));
   const Panels<T> panels(g.n, widest(int(tiles.rows + (tiles.taller > 0))));
   const bool plain = is_plain<T>(g);
@@ -107,7 +85,6 @@ template <class T>
 void block(const GemmArgs& g) {
   if (g.m == 0 || g.n == 0) return;
   if (!g.finished || has_parts<T>(g)) return multiply<T>(g);
-  if (is_outer<T>(g) && !g.start) return hand_out_outer<T>(g);
   GemmArgs whole = g;
   whole.finished = nullptr;
   whole.in_parts = false;

@@ -42,7 +42,6 @@ constexpr ptrdiff_t kFarC = 512 << 10;
 constexpr ptrdiff_t kGroupStrips = 4;
 constexpr ptrdiff_t kGroupBytes = 384 << 10;
 constexpr ptrdiff_t kPartBytes = 24 << 10;
-constexpr ptrdiff_t kOuterBytes = 8 << 10;            // where k is 1: beside the weights and the moments of the same rows
 constexpr ptrdiff_t kFewRowsInParts = 2 * kTileRows;  // no more are one block: their tiles have other shapes
 
 template <class T>

@@ -125,13 +125,17 @@ template <class T, class Op>
   }
 }
 
-// Columns [c, c + kVectors vectors) of out, merged with every row.
+// Columns [c, c + kVectors vectors) of out, merged with every row. Where the rows are the first, out is not read: what has just been
+// written there in smaller pieces would be waited for.
 template <class T, class Op, int kVectors, bool kDense, class Load>
 LAMINA_INLINE void column_block(const TileArgs& t, ptrdiff_t c, Vec<T>* sum, Load load_at) {
   const T* out = static_cast<const T*>(t.out) + c;
   const T* x = static_cast<const T*>(t.in[0].data) + (kDense ? c : 0);
 #pragma GCC unroll 4
-  for (int v = 0; v < kVectors; ++v) sum[v] = load_at(out + v * kLanes<T>);
+  for (int v = 0; v < kVectors; ++v) sum[v] = Vec<T>(Op::kEmpty);
+  if (!t.fresh)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[v] = load_at(out + v * kLanes<T>);
   for (ptrdiff_t r = 0; r < t.rows; ++r, x += t.in[0].row)
 #pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sum[v] = Op::merge(sum[v], kDense ? load_at(x + v * kLanes<T>) : Vec<T>(*x));

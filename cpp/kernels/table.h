@@ -29,6 +29,7 @@ struct TileArgs {
   ptrdiff_t rows, cols;
   ptrdiff_t first_col;   // of this tile in the whole tensor (one_hot)
   const double* params;  // hyper-parameters of the instruction, in the order of its definition
+  bool fresh;            // column_reduce: whether the rows are the first, and what out holds means nothing
 };
 
 using TileFn = void (*)(const TileArgs&);
@@ -37,7 +38,7 @@ enum class TileKind : int {
   elementwise,   // out[r, c] from in[..][r, c]
   row,           // out[r, :] from in0[r, :]                        (softmax; plus_max of one dense row)
   row_reduce,    // out[r * out_row] from in0[r, :]                 (sum, max, min, argmax, argmin over the columns)
-  column_reduce  // out[c] = combine(out[c], in0[r, c]) for r = 0.. in order   (sum, max, min); the caller initializes out
+  column_reduce  // out[c] = combine(out[c], in0[r, c]) for r = 0.. in order           (sum, max, min)
 };
 
 struct TileEntry {
@@ -72,6 +73,9 @@ struct RuleArgs {
   ptrdiff_t rows, cols;
   const double* constants;  // what prepare() wrote for this step
   bool far;                 // whether w and the slots come from beyond the caches, and are better asked for ahead
+  // Of rank one, where there is `left`: its row r is left[r * left_row] times the row at g.
+  const void* left = nullptr;
+  ptrdiff_t left_row = 0;
 };
 
 // `clock` persists: clock[0] = t, the steps taken; clock[1..3] belong to the rule. prepare() advances it by one step and writes the

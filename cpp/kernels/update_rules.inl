@@ -338,13 +338,16 @@ void prepare_rule(const double* hyper, double lr, double* clock, double* constan
   Rule::prepare(hyper, lr, clock[0], clock, constants);
 }
 
-// `n` is a full vector, or the tail's length: then loads pad with zeros and stores stop in time.
+// `n` is a full vector, or the tail's length: then loads pad with zeros and stores stop in time. `left`: of a gradient of rank one, the
+// product as the sum over k = 1 that it is.
 template <class Rule, class T, bool kTail>
-LAMINA_INLINE void update_at(const Vec<T>* constants, T* w, T* const* slot, const T* g, ptrdiff_t c, ptrdiff_t n) {
+LAMINA_INLINE void update_at(const Vec<T>* constants, T* w, T* const* slot, const T* g, const Vec<T>* left, ptrdiff_t c,
+                             ptrdiff_t n) {
   Vec<T> s[Rule::slots + 1];
   for (int i = 0; i < Rule::slots; ++i) s[i] = kTail ? load(slot[i] + c, n) : load(slot[i] + c);
   Vec<T> weight = kTail ? load(w + c, n) : load(w + c);
-  Rule::step(constants, weight, kTail ? load(g + c, n) : load(g + c), s);
+  const Vec<T> right = kTail ? load(g + c, n) : load(g + c);
+  Rule::step(constants, weight, left ? fma(*left, right, Vec<T>(0.0)) : right, s);
   kTail ? store(w + c, weight, n) : store(w + c, weight);
   for (int i = 0; i < Rule::slots; ++i) kTail ? store(slot[i] + c, s[i], n) : store(slot[i] + c, s[i]);
 }
@@ -355,12 +358,12 @@ constexpr ptrdiff_t kAhead = 1024 / sizeof(T);
 template <class T>
 constexpr ptrdiff_t kLine = 64 / sizeof(T);
 
-template <class T, class Rule>
-[[gnu::flatten]] void apply_rule(const RuleArgs& u) {
+template <class T, class Rule, bool kOuter>
+LAMINA_INLINE void sweep(const RuleArgs& u) {
   Vec<T> constants[Rule::constants];
   for (int i = 0; i < Rule::constants; ++i) constants[i] = Vec<T>(u.constants[i]);
-  const bool far = u.far;
-  const bool collapse = u.rows == 1 || (u.w_row == u.cols && u.g_row == u.cols);
+  bool far = u.far;
+  const bool collapse = !kOuter && (u.rows == 1 || (u.w_row == u.cols && u.g_row == u.cols));
   const ptrdiff_t rows = collapse ? 1 : u.rows;
   const ptrdiff_t cols = collapse ? u.rows * u.cols : u.cols;
   for (ptrdiff_t r = 0; r < rows; ++r) {
@@ -368,16 +371,24 @@ template <class T, class Rule>
     const T* g = static_cast<const T*>(u.g) + r * u.g_row;
     T* slot[Rule::slots + 1];
     for (int i = 0; i < Rule::slots; ++i) slot[i] = static_cast<T*>(u.slot[i]) + r * u.w_row;
+    const Vec<T> factor = kOuter ? Vec<T>(static_cast<const T*>(u.left)[r * u.left_row]) : Vec<T>(0.0);
+    const Vec<T>* left = kOuter ? &factor : nullptr;
     ptrdiff_t c = 0;
     for (; c + kLanes<T> <= cols; c += kLanes<T>) {
+      if (Rule::slots > 0) asm("" : "+r"(far));  // one loop, not two: there are many rules, and this is little beside them
       if (far && c % kLine<T> == 0) {
         __builtin_prefetch(w + c + kAhead<T>, 1);
         for (int i = 0; i < Rule::slots; ++i) __builtin_prefetch(slot[i] + c + kAhead<T>, 1);
       }
-      update_at<Rule, T, false>(constants, w, slot, g, c, kLanes<T>);
+      update_at<Rule, T, false>(constants, w, slot, g, left, c, kLanes<T>);
     }
-    if (c < cols) update_at<Rule, T, true>(constants, w, slot, g, c, cols - c);
+    if (c < cols) update_at<Rule, T, true>(constants, w, slot, g, left, c, cols - c);
   }
+}
+
+template <class T, class Rule>
+[[gnu::flatten]] void apply_rule(const RuleArgs& u) {
+  u.left ? sweep<T, Rule, true>(u) : sweep<T, Rule, false>(u);
 }
 
 LAMINA_KERNELS_END

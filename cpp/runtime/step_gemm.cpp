@@ -256,8 +256,9 @@ class GemmStep final : public Step, public RowWise {
       if (!stores_product_) sums_.grow(static_cast<size_t>(m_ * n_ * element_), [] { return "sums of a product"; });
     }
     const bool panels = multiplication_.is_in_panels();
-    const bool in_parts = epilogue_ && (epilogue_->far_count() > 0 || (k_ == 1 && epilogue_->has_rules()));
-    if (panels && in_parts && !whole_rows() && !relays_) {
+    updates_by_outer_ = k_ == 1 && n_ >= lanes_ && b_col_ == 1 && !stores_product_ && product_.start == nullptr && !symmetric_ &&
+                        epilogue_ && epilogue_->is_update();
+    if (panels && epilogue_ && epilogue_->far_count() > 0 && !whole_rows() && !relays_) {
       block.finished = Parts::finished;
       block.far_count = epilogue_->far_count();
     }
@@ -265,7 +266,7 @@ class GemmStep final : public Step, public RowWise {
     in_parts_ = hands_out_ && !stores_product_ && k_ <= kernel_.piece && !in_groups();
     pack_bytes_ = align_up(static_cast<size_t>(multiplication_.room(block) * element_));
     start_bytes_ = has_dense_start() ? 0 : align_up(static_cast<size_t>(block_cols_ * element_));
-    const int64_t kept = in_parts_ ? kernel_.part(block) : block_rows_ * block_cols_;
+    const int64_t kept = updates_by_outer_ ? 0 : in_parts_ ? kernel_.part(block) : block_rows_ * block_cols_;
     block_bytes_ = stores_product_ ? 0 : align_up(static_cast<size_t>(kept * element_));
     scratch_bytes_ = pack_bytes_ + start_bytes_ + block_bytes_ + (epilogue_ ? epilogue_->scratch_bytes() : 0);
   }
@@ -321,6 +322,7 @@ class GemmStep final : public Step, public RowWise {
     place(block, index);
     if (symmetric_ && block.col1 <= block.row0) return;
     kernels::GemmArgs args = product_at(run, block, scratch);
+    if (updates_by_outer_) return epilogue_->update_by_outer(run, block, args.a, a_row_, args.b);
     args.c = scratch + pack_bytes_ + start_bytes_;
     args.c_row = args.n;
     if (symmetric_) args.diagonal = block.col0 - block.row0;
@@ -444,6 +446,7 @@ class GemmStep final : public Step, public RowWise {
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
   bool hands_out_ = false;                      // the epilogue runs behind parts of a block, strip by strip where it has some,
   bool in_parts_ = false;                       // and of C there is one part at a time
+  bool updates_by_outer_ = false;               // C is the gradient of one sample, and only its update wants it
   bool symmetric_ = false;                      // A = B^T: only what is on and above the diagonal is multiplied
   bool b_changes_ = false;                      // the program trains B
   int64_t added_rows_ = 1;                      // at once, of the sums over groups

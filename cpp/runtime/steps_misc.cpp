@@ -1,6 +1,5 @@
 // The middle of three axes, random numbers, and the constants of an update rule.
 #include <algorithm>
-#include <limits>
 
 #include "kernels/dispatch.h"
 #include "runtime/steps.h"
@@ -24,8 +23,6 @@ class MiddleReduceStep final : public NodeStep {
                      name_of(from_.dtype), "; cast first");
     const std::string& op = node_->op->name;
     combine_ = kernels::find_tile(binder.kernels, ("column_" + op).c_str())->fn[precision_];
-    const double infinity = std::numeric_limits<double>::infinity();
-    start_ = op == "sum" ? 0 : op == "max" ? -infinity : infinity;
     units_ = from_.sizes[0];
     flops_ = static_cast<double>(count(from_.sizes));
     work_ = flops_;
@@ -41,10 +38,7 @@ class MiddleReduceStep final : public NodeStep {
       args.in[0] = {run.at(from_.buffer) + (from_.offset + o * rows * cols) * element, cols, 1};
       args.rows = rows;
       args.cols = cols;
-      if (precision_ == kernels::kF64)
-        std::fill_n(static_cast<double*>(args.out), cols, start_);
-      else
-        std::fill_n(static_cast<float*>(args.out), cols, static_cast<float>(start_));
+      args.fresh = true;
       combine_(args);
     }
   }
@@ -53,7 +47,6 @@ class MiddleReduceStep final : public NodeStep {
   Strided from_, to_;
   int precision_ = 0;
   kernels::TileFn combine_ = nullptr;
-  double start_ = 0;
 };
 
 // Element i of stream (seed, stream, step): the same for any number of threads.

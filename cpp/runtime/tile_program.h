@@ -80,6 +80,10 @@ class TileProgram {
   bool leaves_rows(int buffer) const;
   size_t scratch_bytes() const { return scratch_bytes_; }
   bool has_rules() const { return !rules_.empty(); }
+  // Whether it is one update by the product and nothing else; then the product may be of a column, every `left_row` elements one of
+  // its numbers, and a row, and is not to be made first.
+  bool is_update() const;
+  void update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const;
   double traffic() const { return traffic_; }
   double flops() const { return flops_; }
   double work() const { return work_; }  // see TileEntry
@@ -187,6 +191,7 @@ class TileProgram {
   void begin(Walk& walk, const Run& run, const Block& block, char* scratch) const;
   void place_tile(Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   void run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;
+  kernels::RuleArgs args_of(const Rule& rule, const Run& run, int64_t first, int64_t rows, int64_t cols) const;
   void update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const;
   void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   std::vector<Strided> views_over(const Sizes& domain, const Binder& binder);

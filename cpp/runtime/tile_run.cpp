@@ -145,21 +145,42 @@ void TileProgram::run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64
   for (const size_t k : converted_) convert(outputs_[k], walk, r0, rows, c0, cols);
 }
 
-void TileProgram::update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const {
-  const Run& run = *walk.run;
-  const View& gradient = walk.views[rule.gradient];
+// An update of the elements from the first one on, but for its gradient.
+kernels::RuleArgs TileProgram::args_of(const Rule& rule, const Run& run, int64_t first, int64_t rows, int64_t cols) const {
   const int64_t at = first * static_cast<int64_t>(element_);
   kernels::RuleArgs a;
   a.w = run.at(rule.buffers[0]) + at;
   a.w_row = cols_;
   for (size_t s = 1; s < rule.buffers.size(); ++s) a.slot[s - 1] = run.at(rule.buffers[s]) + at;
-  a.g = gradient.data;
-  a.g_row = gradient.row;
   a.rows = rows;
   a.cols = cols;
   a.constants = reinterpret_cast<const double*>(run.at(rule.constants_buffer));
-  a.far = rule.far && !walk.block->asked;
+  a.far = rule.far;
+  return a;
+}
+
+void TileProgram::update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const {
+  const View& gradient = walk.views[rule.gradient];
+  kernels::RuleArgs a = args_of(rule, *walk.run, first, rows, cols);
+  a.g = gradient.data;
+  a.g_row = gradient.row;
+  a.far = a.far && !walk.block->asked;
   rule.entry->apply[precision_](a);
+}
+
+bool TileProgram::is_update() const {
+  return rules_.size() == 1 && registers_[static_cast<size_t>(rules_[0].gradient)].product && instructions_.empty() &&
+         partials_.empty() && outputs_.empty();
+}
+
+void TileProgram::update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const {
+  const int64_t first = (block.outer * rows_ + block.row0) * cols_ + block.col0;
+  kernels::RuleArgs a = args_of(rules_[0], run, first, block.row1 - block.row0, block.col1 - block.col0);
+  a.g = right;
+  a.g_row = 0;
+  a.left = left;
+  a.left_row = left_row;
+  rules_[0].entry->apply[precision_](a);
 }
 
 // An output that is stored as another type.
@@ -204,12 +225,7 @@ void TileProgram::add_partial(const Partial& p, const kernels::Operand& x, int64
     args.rows = std::min(last - r, p.chunk - r % p.chunk);
     args.out = p.slots.data() + (r / p.chunk * p.width + c) * static_cast<int64_t>(element_);
     args.in[0] = {data, x.row, x.col};
-    if (r % p.chunk == 0) {
-      if (precision_ == kernels::kF64)
-        std::fill_n(static_cast<double*>(args.out), cols, p.start);
-      else
-        std::fill_n(static_cast<float*>(args.out), cols, static_cast<float>(p.start));
-    }
+    args.fresh = r % p.chunk == 0;
     p.combine(args);
   }
 }

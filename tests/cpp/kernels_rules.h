@@ -235,6 +235,46 @@ void check_rule_tails(const Table& table, const RuleEntry& rule) {
   }
 }
 
+// A gradient of rank one gives the bits of the same one written out.
+template <class T>
+void check_rule_outer(const Table& table, const RuleEntry& rule, ptrdiff_t cols) {
+  constexpr ptrdiff_t kRows = 3, kApart = 2;
+  const Hypers named = test_hypers(rule, 3);
+  double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
+  for (int i = 0; i < rule.hypers; ++i) hyper[i] = named.at(rule.hyper_names[i]);
+  rule.prepare(hyper, 0.01, clock, constants);
+  const ptrdiff_t row = cols + 3;
+  const auto size = size_t(kRows * row);
+  const std::vector<T> w = normal_values<T>(size), left = normal_values<T>(kRows * kApart), right = normal_values<T>(size_t(cols));
+  std::vector<std::vector<T>> slots(kMaxSlots);
+  for (auto& s : slots) {
+    s = normal_values<T>(size);
+    for (T& x : s) x = std::fabs(x);
+  }
+  std::vector<T> g(size);
+  for (ptrdiff_t r = 0; r < kRows; ++r)
+    for (ptrdiff_t c = 0; c < cols; ++c) g[size_t(r * row + c)] = left[size_t(r * kApart)] * right[size_t(c)];
+  const auto run = [&](bool outer) {
+    std::vector<T> out = w;
+    auto own = slots;
+    RuleArgs u = {out.data(), row,       {own[0].data(), own[1].data(), own[2].data(), own[3].data()},
+                  g.data(),   row,       kRows,
+                  cols,       constants, cols % 2 == 0};
+    if (outer) {
+      u.g = right.data();
+      u.g_row = 0;
+      u.left = left.data();
+      u.left_row = kApart;
+    }
+    rule.apply[precision<T>()](u);
+    for (const auto& s : own) out.insert(out.end(), s.begin(), s.end());
+    return out;
+  };
+  const std::vector<T> once = run(true), written_out = run(false);
+  CHECK(same_bits(once.data(), written_out.data(), ptrdiff_t(once.size())),
+        table.isa << " " << type_name<T>() << " " << rule.name << " of rank one, " << cols << " columns");
+}
+
 template <class T>
 void check_rules(const Table& table) {
   for (int i = 0; i < table.rule_count; ++i) {
@@ -245,6 +285,7 @@ void check_rules(const Table& table) {
       check_rule<T>(table, rule, 2, 19, 5, variant);
     }
     check_rule_tails<T>(table, rule);
+    for (ptrdiff_t cols : {1, 15, 16, 33, 100}) check_rule_outer<T>(table, rule, cols);
   }
 }
 
