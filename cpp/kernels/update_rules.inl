@@ -3,6 +3,7 @@
 // A rule states its slots and hyper-parameters by name, how many constants a step has, and two functions:
 //   prepare(h, lr, t, clock, c)   once a step: hyper-parameters h and the step's number t (1, 2, ...) -> constants c, in double
 //   step(c, w, g, s)              for one vector: gradient g -> weight w and slots s, in place
+// It may name another rule, Short, whose step gives the same with less where is_short(c).
 // Adding one: write its struct, add it to Rules at the end, and its Python class; tests/ want a plain formula to compare with.
 #pragma once
 
@@ -82,7 +83,7 @@ struct Sgd {
 
 // m = lerp(m, g, 1 - b1);  v = b2 v + (1 - b2) g^2;  w -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)
 // decoupled: w *= 1 - lr wd first, else g += wd w.  eps_keras: eps is added to sqrt(v) before the bias correction.
-template <bool kAmsgrad>
+template <bool kAmsgrad, bool kDecays = true>
 struct AdamRule {
   static constexpr int slots = kAmsgrad ? 3 : 2, hypers = 6, constants = 8;
   static constexpr const char* slot_names[] = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"};
@@ -101,17 +102,19 @@ struct AdamRule {
   }
   template <class V>
   static void step(const V* c, V& w, V g, V* s) {
-    g = fma(c[0], w, g);
+    if constexpr (kDecays) g = fma(c[0], w, g);
     s[0] = lerp(s[0], g, c[2]);
     s[1] = fma(c[4] * g, g, c[3] * s[1]);
     V largest = s[1];
     if constexpr (kAmsgrad) largest = s[2] = max(s[2], s[1]);
-    w = fma(c[7], over_root(s[0], largest, c[5], c[6]), c[1] * w);
+    w = fma(c[7], over_root(s[0], largest, c[5], c[6]), kDecays ? c[1] * w : w);
   }
 };
 
 struct Adam : AdamRule<false> {
   static constexpr const char* name = "adam";
+  using Short = AdamRule<false, false>;
+  static bool is_short(const double* c) { return c[0] == 0 && c[1] == 1; }
 };
 struct AdamAmsgrad : AdamRule<true> {
   static constexpr const char* name = "adam_amsgrad";
@@ -388,6 +391,8 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
 
 template <class T, class Rule>
 [[gnu::flatten]] void apply_rule(const RuleArgs& u) {
+  if constexpr (requires { typename Rule::Short; })
+    if (Rule::is_short(u.constants)) return apply_rule<T, typename Rule::Short>(u);
   u.left ? sweep<T, Rule, true>(u) : sweep<T, Rule, false>(u);
 }
 
