@@ -657,13 +657,11 @@ def two_loops(pairs, g):
 @pytest.mark.parametrize("unit", [1e-25, 1.0, 1e25, 1e38, 1e45])  # of the gradient: it, or products of two are beyond float32
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_directions_are_those_of_the_two_loops(most, unit, rng):
-    from lamina.optim.pairs import Pairs
-
     def compare():
         want = two_loops(kept, g)
         np.testing.assert_allclose(pairs.direction(), want, rtol=0, atol=2e-5 * np.abs(want).max())  # the pairs are in float32
 
-    pairs, kept, g = Pairs(most, 8), [], unit * rng.normal(size=8)
+    pairs, kept, g = core.CurvaturePairs(most, 8), [], unit * rng.normal(size=8)
     curvature = unit * np.diag(rng.uniform(0.1, 10, 8))
     pairs.look(g)
     np.testing.assert_array_equal(pairs.direction(), -g)
@@ -682,9 +680,7 @@ def test_directions_are_those_of_the_two_loops(most, unit, rng):
 
 @pytest.mark.parametrize("unit, step", [(1e60, 1.0), (1e40, 1e-20), (1e30, 1e39), (1e-30, 1e39), (1e154, 1.0), (1e200, 1e20)])
 def test_pairs_that_float32_cannot_hold_are_left_out(unit, step, rng):
-    from lamina.optim.pairs import Pairs
-
-    pairs, g, curvature = Pairs(3, 8), unit * rng.normal(size=8), unit / step * rng.uniform(0.1, 10, 8)
+    pairs, g, curvature = core.CurvaturePairs(3, 8), unit * rng.normal(size=8), unit / step * rng.uniform(0.1, 10, 8)
     pairs.look(g)
     for _ in range(7):
         s = step * rng.normal(size=8)
@@ -693,6 +689,47 @@ def test_pairs_that_float32_cannot_hold_are_left_out(unit, step, rng):
         d = pairs.direction()
         assert np.isfinite(d).all() and all(np.isfinite(a).all() for a in pairs.arrays())
         assert float((d / np.abs(d).max()) @ (g / np.abs(g).max())) < 0
+
+
+def test_pairs_are_the_same_on_any_number_of_threads_and_taken_up_again(rng, threads):
+    """Of so many weights that their rows are shared out."""
+    size, most = 20_011, 20
+    steps, curvature = rng.normal(size=(2 * most + 3, size)), rng.uniform(0.1, 10, size)
+    directions = []
+    for count in (1, 2, 5):
+        threads(count)
+        pairs, g = core.CurvaturePairs(most, size), np.ones(size)
+        pairs.look(g)
+        for s in steps:  # so many that they are moved to the front
+            g = g + curvature * s
+            pairs.add(s, g)
+        again = core.CurvaturePairs(most, size)
+        again.take(*pairs.arrays())
+        again.look(g)
+        assert len(again) == most and again.largest == np.abs(g).max()
+        np.testing.assert_allclose(again.direction(), pairs.direction(), rtol=1e-4, atol=1e-5)
+        directions.append(pairs.direction())
+    kept = [(s, curvature * s) for s in steps[-most:]]
+    np.testing.assert_allclose(directions[0], two_loops(kept, g), rtol=0, atol=1e-4 * np.abs(directions[0]).max())
+    assert all(np.array_equal(d, directions[0]) for d in directions)
+
+
+def test_pairs_refuse_what_is_of_another_size():
+    pairs, g = core.CurvaturePairs(2, 3), np.ones(3)
+    pairs.look(g)
+    for call in (
+        lambda: pairs.look(np.ones(2)),
+        lambda: pairs.add(np.ones(2), g),
+        lambda: pairs.add(g, np.ones(4)),
+        lambda: pairs.take(np.ones((2, 1, 4), "float32"), np.ones((2, 1, 1))),
+        lambda: pairs.take(np.ones((2, 3, 3), "float32"), np.ones((2, 3, 3))),
+        lambda: core.CurvaturePairs(0, 3),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            call()
+    np.testing.assert_array_equal(pairs.direction(), -g)
+    pairs.look(np.array([1.0, np.nan, 2.0]))
+    assert np.isnan(pairs.largest)
 
 
 def test_lbfgs_takes_gradients_beyond_float32():
@@ -712,7 +749,15 @@ def test_where_rounding_has_spoilt_the_pairs_a_step_goes_along_minus_g():
     descent.advance()
     theta, f, g = descent.at
     assert len(descent.pairs) == 10
-    descent.pairs.direction = lambda: g
+
+    class Spoilt(core.CurvaturePairs):
+        def direction(self):
+            return g
+
+    spoilt = Spoilt(100, len(g))
+    spoilt.take(*descent.pairs.arrays())
+    spoilt.look(g)
+    descent.pairs = spoilt
     assert descent.advance() < f
     step = descent.at[0] - theta
     np.testing.assert_allclose(step @ g, -np.linalg.norm(step) * np.linalg.norm(g))

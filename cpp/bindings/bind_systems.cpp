@@ -1,14 +1,16 @@
-// The dense linear algebra of damped least-squares steps for Python, on the caller's thread.
+// The dense linear algebra of second-order steps for Python.
 #include <vector>
 
 #include "bindings/bind.h"
 #include "kernels/dispatch.h"
+#include "runtime/curvature_pairs.h"
 #include "runtime/positive_system.h"
 
 namespace lamina::bindings {
 
 namespace {
 
+using runtime::CurvaturePairs;
 using runtime::PositiveSystem;
 using runtime::PositiveTerms;
 using Numbers = py::array_t<double, py::array::c_style>;
@@ -60,9 +62,54 @@ void secant(Numbers s, const Numbers& h, const Numbers& step, const Numbers& cha
   kernels::table().secant(curvature, matrix, way, found, n, scratch.data());
 }
 
+// The calls of pairs keep the GIL: they are short, and two at once would not do.
+
+void look(CurvaturePairs& pairs, const Numbers& g) {
+  check_size("gradient", g, {pairs.size()});
+  pairs.look(g.data());
+}
+
+void add(CurvaturePairs& pairs, const Numbers& s, const Numbers& g) {
+  check_size("step", s, {pairs.size()});
+  check_size("gradient", g, {pairs.size()});
+  pairs.add(s.data(), g.data());
+}
+
+Numbers direction(const CurvaturePairs& pairs) {
+  Numbers d(pairs.size());
+  pairs.direction(d.mutable_data());
+  return d;
+}
+
+using Floats = py::array_t<float, py::array::c_style>;
+
+py::tuple arrays(const CurvaturePairs& pairs) {
+  const int64_t n = pairs.count();
+  Floats rows({int64_t{2}, n, pairs.size()});
+  Numbers products({int64_t{2}, n, n});
+  pairs.copy_to(rows.mutable_data(), products.mutable_data());
+  return py::make_tuple(rows, products);
+}
+
+void take(CurvaturePairs& pairs, const Floats& rows, const Numbers& products) {
+  const int64_t n = rows.ndim() == 3 ? rows.shape(1) : 0;
+  check(sizes_of(rows) == Sizes{2, n, pairs.size()} && sizes_of(products) == Sizes{2, n, n}, "[core] expected pairs of ",
+        pairs.size(), " numbers and their products");
+  pairs.take(rows.data(), products.data(), n);
+}
+
 }  // namespace
 
 void register_systems(py::module_& m) {
+  py::class_<CurvaturePairs>(m, "CurvaturePairs")
+      .def(py::init<int64_t, int64_t>(), py::arg("most"), py::arg("size"))
+      .def("__len__", &CurvaturePairs::count)
+      .def_property_readonly("largest", &CurvaturePairs::largest)
+      .def("look", look, py::arg("g").noconvert())
+      .def("add", add, py::arg("s").noconvert(), py::arg("g").noconvert())
+      .def("direction", direction)
+      .def("arrays", arrays)
+      .def("take", take, py::arg("pairs"), py::arg("products"));
   py::class_<PositiveSystem>(m, "PositiveSystem")
       .def(py::init<int64_t>(), py::arg("n"))
       .def("solve", solve, py::arg("h").noconvert(), py::arg("shift"), py::arg("b").noconvert(), py::arg("scale") = 1.0,

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lamina import _core as core
 from lamina import checks
 from lamina.flat import FlatNetwork
 from lamina.optim.full_batch import Descent, FullBatch
-from lamina.optim.pairs import Pairs
 from lamina.optim.wolfe import Point, search
 
 Array = np.ndarray[Any, Any]
@@ -59,7 +59,8 @@ class LBFGS(FullBatch):
         self.tol_change = self._number("tol_change", tol_change, 0)
         self.max_evaluations = checks.integer(self._where, "max_evaluations", max_evaluations)
         self.evaluations = 0
-        self._newer: Pairs | None = None  # than the state's, which is what a checkpoint holds; they work in memory of their own
+        # Pairs newer than the state's, which is what a checkpoint holds; they work in memory of their own.
+        self._newer: core.CurvaturePairs | None = None
 
     def check_state(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         expected = (2, self.history, self.history)
@@ -84,14 +85,14 @@ class LBFGS(FullBatch):
     def begin(self, network: FlatNetwork, problem: Value) -> QuasiNewton:
         return QuasiNewton(self, network, problem)
 
-    def pairs(self) -> Pairs:
+    def pairs(self) -> core.CurvaturePairs:
         """Those of the state."""
         count = int(self.state["count"].value)
-        pairs = Pairs(self.history, int(self.state["theta"].shape[0]))
-        pairs.load(self.state["pairs"].value[:, :count], self.state["products"].value[:, :count, :count])
+        pairs = core.CurvaturePairs(self.history, int(self.state["theta"].shape[0]))
+        pairs.take(self.state["pairs"].value[:, :count], self.state["products"].value[:, :count, :count])
         return pairs
 
-    def keep(self, pairs: Pairs) -> None:
+    def keep(self, pairs: core.CurvaturePairs) -> None:
         """Takes pairs that have changed."""
         self._newer = pairs
 
@@ -147,7 +148,7 @@ class QuasiNewton(Descent[LBFGS]):
         first = 1.0 if len(self.pairs) else min(1.0, 1.0 / max(float(np.abs(g).sum()), 1e-300))
         found = self._search(d, Point(0.0, f, slope, g, theta), first) if slope < 0 else None
         if found is None and len(self.pairs):  # rounding has spoilt H: along -g
-            self.pairs = Pairs(self.optimizer.history, len(g))
+            self.pairs = core.CurvaturePairs(self.optimizer.history, len(g))
             self.optimizer.keep(self.pairs)
             self.pairs.look(g)
             return self._move(theta, f, g)
