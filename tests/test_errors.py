@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina import names
 
 N, FEATURES, CLASSES = 12, 4, 3
 X = np.linspace(-1, 1, N * FEATURES).reshape(N, FEATURES).astype(np.float32)
@@ -802,6 +803,20 @@ def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
     for name, remedy in {"add": r"lm.Sequential\(\*net.layers", "state_dict": r"dict\(net.parameters\)", "eval": "no mode"}.items():
         with pytest.raises(AttributeError, match=f"'Sequential' object has no attribute '{name}'; .*{remedy}"):
             getattr(net, name)
+    optimizer, x = lm.optim.Adam(), lm.Input(3)
+    for owner, name, remedy in (
+        (optimizer, "step", r"net.train_step\(x, y\)"),
+        (optimizer, "learning_rate", "optimizer.lr"),
+        (x, "backward", r"lm.grad\(loss"),
+        (x, "numpy", r"lm.function\(inputs, outputs\)"),
+        (lm.Parameter(np.zeros(2)), "data", "are its .value"),
+        (x, "sqrt", r"write lm.sqrt\(x\)"),
+    ):
+        with pytest.raises(AttributeError, match=f"'{type(owner).__name__}' object has no attribute '{name}'; .*{remedy}"):
+            getattr(owner, name)
+        assert not hasattr(owner, name) and name not in dir(owner)
+    assert "lr" in dir(optimizer) and "reshape" in dir(x)
+    assert all(hasattr(lm, text.split()[1][3:-3]) for text in names.OF_TENSORS.values() if text.endswith("(x)"))
     assert not hasattr(net, "add") and "add" not in dir(net) and "fit" in dir(net)
     assert not hasattr(lm.Model, "__getattr__")  # it would make each attribute slower, and so each step of a small network
 

@@ -334,6 +334,18 @@ struct Lion {
 
 using Rules = List<SgdPlain, Sgd, Adam, AdamAmsgrad, RmsProp, RmsPropFull, Adagrad, Adadelta, Adamax, NAdam, RAdam, RProp, Lion>;
 
+// Of the steps of one sample: for each rule that takes gradients of rank one there is another loop.
+template <class Rule>
+constexpr bool kTakesOuter = false;
+template <>
+constexpr bool kTakesOuter<SgdPlain> = true;
+template <>
+constexpr bool kTakesOuter<Sgd> = true;
+template <>
+constexpr bool kTakesOuter<Adam> = true;
+template <>
+constexpr bool kTakesOuter<RmsProp> = true;
+
 template <class Rule>
 void prepare_rule(const double* hyper, double lr, double* clock, double* constants) {
   static_assert(Rule::slots <= kMaxSlots && Rule::constants <= kMaxRuleConstants);
@@ -392,8 +404,10 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
 template <class T, class Rule>
 [[gnu::flatten]] void apply_rule(const RuleArgs& u) {
   if constexpr (requires { typename Rule::Short; })
-    if (Rule::is_short(u.constants)) return apply_rule<T, typename Rule::Short>(u);
-  u.left ? sweep<T, Rule, true>(u) : sweep<T, Rule, false>(u);
+    if (!u.left && Rule::is_short(u.constants)) return sweep<T, typename Rule::Short, false>(u);
+  if constexpr (kTakesOuter<Rule>)
+    if (u.left) return sweep<T, Rule, true>(u);
+  sweep<T, Rule, false>(u);
 }
 
 LAMINA_KERNELS_END

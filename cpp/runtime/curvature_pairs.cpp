@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <functional>
 #include <limits>
 #include <new>
 #include <numeric>
@@ -72,7 +72,8 @@ CurvaturePairs::CurvaturePairs(int64_t most, int64_t size) : most_(most), size_(
   memory_.reset(new (std::nothrow) float[2 * places * static_cast<size_t>(size)]);  // not cleared: pages come as pairs do
   products_.reset(new (std::nothrow) double[2 * places * places]);
   if (!memory_ || !products_)
-    throw MemoryError(text("no room for ", most, " pairs of differences of ", size, " weights; use fewer"));
+    throw MemoryError(text("[optim.LBFGS] expected room for ", most, " pairs of differences of ", size,
+                           " weights, got none; use a smaller history"));
   g_.resize(static_cast<size_t>(size));
   y_.resize(g_.size());
   narrow_.resize(g_.size());
@@ -148,8 +149,8 @@ void CurvaturePairs::add(const double* s, const double* g) {
 
 void CurvaturePairs::direction(double* d) const {
   const auto n = static_cast<size_t>(count());
-  const auto downhill = [&](double length) { std::transform(g_.begin(), g_.end(), d, [=](double x) { return -length * x; }); };
-  if (n == 0) return downhill(1);
+  const auto downhill = [&] { std::transform(g_.begin(), g_.end(), d, std::negate<>()); };
+  if (n == 0) return downhill();
   const double gamma = 1 / (inverse(last_ - 1)[last_ - 1] * products_of_y(last_ - 1)[last_ - 1]);
   std::vector<double> sg(n), u(n), v(n), p(n);
   for (size_t i = 0; i < n; ++i) sg[i] = wg_[2 * i];
@@ -163,7 +164,7 @@ void CurvaturePairs::direction(double* d) const {
   double length = 0;
   for (size_t i = 0; i < n; ++i) length += p[i] * p[i] + gamma * u[i] * gamma * u[i];
   length = std::sqrt(length);
-  if (!std::isfinite(length)) return downhill(1);
+  if (!std::isfinite(length)) return downhill();
   const double excess = excess_of(length, kLarge);
   std::vector<float> factors(2 * n), sums(g_.size());
   for (size_t i = 0; i < n; ++i) {

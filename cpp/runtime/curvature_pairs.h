@@ -19,7 +19,6 @@ class CurvaturePairs {
  public:
   CurvaturePairs(int64_t most, int64_t size);
 
-  int64_t most() const { return most_; }
   int64_t size() const { return size_; }
   int64_t count() const { return last_ - first_; }
   double largest() const { return largest_; }  // max |g|; not a number where g is none

@@ -257,7 +257,7 @@ class GemmStep final : public Step, public RowWise {
     }
     const bool panels = multiplication_.is_in_panels();
     updates_by_outer_ = k_ == 1 && n_ >= lanes_ && b_col_ == 1 && !stores_product_ && product_.start == nullptr && !symmetric_ &&
-                        epilogue_ && epilogue_->is_update();
+                        epilogue_ && epilogue_->updates_by_outer();
     if (panels && epilogue_ && epilogue_->far_count() > 0 && !whole_rows() && !relays_) {
       block.finished = Parts::finished;
       block.far_count = epilogue_->far_count();

@@ -80,9 +80,9 @@ class TileProgram {
   bool leaves_rows(int buffer) const;
   size_t scratch_bytes() const { return scratch_bytes_; }
   bool has_rules() const { return !rules_.empty(); }
-  // Whether it is one update by the product and nothing else; then the product may be of a column, every `left_row` elements one of
-  // its numbers, and a row, and is not to be made first.
-  bool is_update() const;
+  // Whether it is an update by the product and nothing else, and the product may be of a column, every `left_row` elements one of its
+  // numbers, and a row, which is not to be made first.
+  bool updates_by_outer() const;
   void update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const;
   double traffic() const { return traffic_; }
   double flops() const { return flops_; }

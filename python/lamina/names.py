@@ -155,6 +155,53 @@ OF_LAYERS = {
     "set_weights": "write an array by layer.parameters['weight'].value = array",
 }
 OF_CALLBACKS = {"model": "the network is self.net"}
+_STEP = "net.train_step(x, y) takes the gradients of one batch and updates, net.fit many"
+OF_OPTIMIZERS = {
+    **dict.fromkeys(("step", "zero_grad", "minimize", "apply", "apply_gradients"), _STEP),
+    "param_groups": "its options are its attributes: optimizer.lr = 1e-4",
+    "learning_rate": "it is optimizer.lr, for reading and writing",
+    "get_config": "write optimizer.config()",
+    **dict.fromkeys(("state_dict", "load_state_dict"), "net.save(path, optimizer=True) keeps it; its arrays are optimizer.state"),
+}
+_MATH = "a tensor is math without numbers: compute it with lm.function(inputs, outputs)(arrays); a parameter's are its .value"
+_GRADIENT = "write lm.grad(loss, [w, ...]), which gives the gradients as tensors; net.train_step takes and applies them"
+OF_TENSORS = {
+    **dict.fromkeys(("backward", "grad"), _GRADIENT),
+    "detach": "write lm.stop_gradient(x)",
+    **dict.fromkeys(("numpy", "item", "tolist", "data", "eval"), _MATH),
+    **dict.fromkeys(("cpu", "cuda"), "Lamina computes on CPUs alone"),
+    **dict.fromkeys(("to", "float", "double", "type", "cast"), "write x.astype('float64')"),
+    **dict.fromkeys(("view", "flatten", "ravel"), "write x.reshape(...): -1 stands for what is left"),
+    **dict.fromkeys(("permute", "swapaxes"), "write x.transpose(...), or x.T"),
+    "t": "write x.T",
+    "unsqueeze": "write lm.expand_dims(x, axis)",
+    "squeeze": "write lm.squeeze(x, axis)",
+    **dict.fromkeys(("expand", "expand_as"), "write lm.broadcast_to(x, shape)"),
+    **dict.fromkeys(("size", "dim"), "its shape is x.shape, the number of its axes x.ndim; lm.size(x) counts when it runs"),
+    **dict.fromkeys(("matmul", "mm", "dot"), "write x @ y"),
+    "pow": "write x ** n",
+    "requires_grad": "lm.Parameter(value, trainable=False) makes one that stays",
+    **dict.fromkeys(("clone", "copy"), "a tensor never changes: use it as often as you like"),
+    **{
+        name: f"write lm.{name}(x)"
+        for name in (
+            "abs",
+            "exp",
+            "log",
+            "sqrt",
+            "square",
+            "sign",
+            "clip",
+            "sigmoid",
+            "tanh",
+            "relu",
+            "softmax",
+            "argmax",
+            "std",
+            "var",
+        )
+    },
+}
 
 _MOST_LETTERS = 100  # of a name that is worth comparing
 

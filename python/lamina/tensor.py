@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core, checks
-from lamina.names import explained
+from lamina.names import OF_TENSORS, Elsewhere, explained
 from lamina.turns import building
 
 if TYPE_CHECKING:
@@ -215,6 +215,12 @@ class Tensor:
     def astype(self, dtype: Any) -> Tensor:
         """See `lamina.cast`."""
         return _ops().cast(self, dtype)  # type: ignore[no-any-return]
+
+    def __dir__(self) -> list[str]:
+        return Elsewhere.left_out(self, super().__dir__())
+
+
+Elsewhere.put(Tensor, OF_TENSORS)
 
 
 def _ops() -> Any:

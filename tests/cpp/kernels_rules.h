@@ -285,7 +285,8 @@ void check_rules(const Table& table) {
       check_rule<T>(table, rule, 2, 19, 5, variant);
     }
     check_rule_tails<T>(table, rule);
-    for (ptrdiff_t cols : {1, 15, 16, 33, 100}) check_rule_outer<T>(table, rule, cols);
+    if (rule.outer)
+      for (ptrdiff_t cols : {1, 15, 16, 33, 100}) check_rule_outer<T>(table, rule, cols);
   }
 }
 

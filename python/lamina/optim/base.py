@@ -103,6 +103,9 @@ class Optimizer(Configured):
         for model in {model for p in owner.now.values() for model in p.models} if owner else ():
             model.drop_training()
 
+    def __dir__(self) -> list[str]:
+        return names.Elsewhere.left_out(self, super().__dir__())
+
     # ---- the learning rate ----
 
     @property
@@ -337,6 +340,9 @@ class Optimizer(Configured):
     def _betas(self, betas: Any) -> tuple[float, float]:
         beta1, beta2 = checks.numbers(self._where, "betas", betas, 2, 0, 1, open_high=True)
         return beta1, beta2
+
+
+names.Elsewhere.put(Optimizer, names.OF_OPTIMIZERS)
 
 
 class Owner:
