@@ -45,9 +45,9 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   for (Partial& p : partials_) bind_partial(p, binder);
   for (Rule& rule : rules_) bind_rule(rule, binder, count(domain));
   bind_far();
-  bind_views();
   estimate();
   cut_tiles();
+  bind_views();
 }
 
 // How the externals, and after them the outputs, lie over the domain.
@@ -203,6 +203,8 @@ int64_t TileProgram::tile_elements() const {
 }
 
 void TileProgram::bind_views() {
+  const auto element = static_cast<int64_t>(element_);
+  places_.clear();
   dense_.clear();
   brought_.clear();
   converted_.clear();
@@ -210,6 +212,22 @@ void TileProgram::bind_views() {
     const Register& reg = registers_[i];
     const bool brought = reg.external >= 0 && !externals_[static_cast<size_t>(reg.external)].direct;
     const bool dense = reg.external < 0 && (reg.output >= 0 ? outputs_[static_cast<size_t>(reg.output)].row == 0 : reg.slot >= 0);
+    if (brought || (reg.external < 0 && !reg.product && reg.output < 0)) {
+      const int64_t at = (reg.slot + 1) * static_cast<int64_t>(slot_bytes_);
+      places_.push_back({Place::scratch, -1, at, 0, 0, 1, reg.row_form ? 0 : 1, nullptr});
+    } else if (reg.external >= 0) {
+      const External& e = externals_[static_cast<size_t>(reg.external)];
+      const int64_t col = e.row_form ? 0 : e.col;
+      places_.push_back(
+          {Place::memory, e.buffer, e.offset * element, e.row * element, col * element, e.row, col, &e.outer_strides});
+    } else if (reg.product) {
+      places_.push_back({Place::product, -1, 0, 0, 0, 0, 1, nullptr});
+    } else {
+      const Output& o = outputs_[static_cast<size_t>(reg.output)];
+      const int64_t col = o.row_form ? 0 : 1;
+      places_.push_back(
+          {Place::memory, o.buffer, 0, o.row * element, col * element, o.row_form ? 1 : o.row, col, &o.outer_strides});
+    }
     if (brought) brought_.push_back(i);
     if (dense && !reg.row_form) dense_.push_back(i);
   }

@@ -159,6 +159,13 @@ class TileProgram {
     int output = -1;
     bool product = false;
   };
+  struct Place {  // where a register's values of any block are; in bytes, but for the view
+    enum From { scratch, product, memory } from;
+    int buffer;
+    int64_t offset, row, col;
+    int64_t view_row, view_col;
+    const Sizes* outer_strides;
+  };
   struct View {  // a register while a tile is worked on
     char* data;
     int64_t row, col;
@@ -232,6 +239,7 @@ class TileProgram {
   int64_t grain_ = 1;
   size_t slot_bytes_ = 0, scratch_bytes_ = 0;
   double traffic_ = 0, flops_ = 0, work_ = 0;
+  std::vector<Place> places_;
   std::vector<Far> far_;
   std::vector<size_t> dense_, brought_;  // registers whose rows are as long as the tile's; that are gathered or converted first
   std::vector<size_t> converted_;        // outputs that are stored as another type

@@ -68,33 +68,20 @@ void TileProgram::begin(Walk& walk, const Run& run, const Block& block, char* sc
   walk.block = &block;
   walk.scratch = scratch;
   walk.cols = -1;
-  for (size_t i = 0; i < registers_.size(); ++i) {
-    const Register& reg = registers_[i];
+  for (size_t i = 0; i < places_.size(); ++i) {
+    const Place& place = places_[i];
     View& view = walk.views[i];
-    Anchor& anchor = walk.anchors[i];
-    const auto at = [&](int buffer, int64_t offset, int64_t row, int64_t col) {
-      anchor = {run.at(buffer) + (offset + block.row0 * row + block.col0 * col) * element, row * element, col * element};
-    };
-    if (reg.slot >= 0) {
-      anchor = {scratch + static_cast<size_t>(reg.slot + 1) * slot_bytes_, 0, 0};
-      view.row = 1;
-      view.col = reg.row_form ? 0 : 1;
-    }
-    if (reg.external >= 0) {
-      const External& e = externals_[static_cast<size_t>(reg.external)];
-      if (!e.direct) continue;
-      view.row = e.row;
-      view.col = e.row_form ? 0 : e.col;
-      at(e.buffer, e.offset + outer_offset(block.outer, e.outer_strides), e.row, view.col);
-    } else if (reg.product) {
+    view.row = place.view_row;
+    view.col = place.view_col;
+    if (place.from == Place::memory) {
+      int64_t offset = place.offset + block.row0 * place.row + block.col0 * place.col;
+      if (block.outer > 0) offset += outer_offset(block.outer, *place.outer_strides) * element;
+      walk.anchors[i] = {run.at(place.buffer) + offset, place.row, place.col};
+    } else if (place.from == Place::scratch) {
+      walk.anchors[i] = {scratch + place.offset, 0, 0};
+    } else {
       view.row = block.product_row;
-      view.col = 1;
-      anchor = {static_cast<char*>(const_cast<void*>(block.product)), block.product_row * element, element};
-    } else if (reg.output >= 0) {
-      const Output& o = outputs_[static_cast<size_t>(reg.output)];
-      view.row = o.row_form ? 1 : o.row;
-      view.col = o.row_form ? 0 : 1;
-      at(o.buffer, outer_offset(block.outer, o.outer_strides), o.row, view.col);
+      walk.anchors[i] = {static_cast<char*>(const_cast<void*>(block.product)), block.product_row * element, element};
     }
   }
 }
@@ -271,10 +258,10 @@ constexpr int64_t kMerged = 64;  // columns at once
 template <class T>
 void merge(const char* data, int64_t slots, int64_t width, int64_t cols, double start, double* total) {
   const T* row = reinterpret_cast<const T*>(data);
-  std::fill_n(total, cols, start);
+  if (start != 0 || slots == 0) std::fill_n(total, cols, start);
   for (int64_t s = 0; s < slots; ++s, row += width) {
     if (start == 0)
-      for (int64_t c = 0; c < cols; ++c) total[c] += static_cast<double>(row[c]);
+      for (int64_t c = 0; c < cols; ++c) total[c] = (s == 0 ? 0.0 : total[c]) + static_cast<double>(row[c]);
     else
       for (int64_t c = 0; c < cols; ++c) {
         const double t = total[c], v = static_cast<double>(row[c]);
