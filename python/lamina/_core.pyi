@@ -92,7 +92,6 @@ class Recall:
     @property
     def look(self) -> Callable[..., NDArray[Any] | None]: ...
 
-@final
 class CurvaturePairs:
     """The last pairs (s, y) of differences of weights and gradients, and H g from them: the inverse Hessian of L-BFGS."""
 
@@ -106,6 +105,7 @@ class CurvaturePairs:
     def arrays(self) -> tuple[NDArray[Any], NDArray[Any]]: ...
     def take(self, pairs: NDArray[np.float32], products: NDArray[np.float64]) -> None: ...
 
+@final
 class PositiveSystem:
     """n equations with a positive definite matrix, one system after the other in one memory."""
 

@@ -165,6 +165,7 @@ OF_OPTIMIZERS = {
 }
 _MATH = "a tensor is math without numbers: compute it with lm.function(inputs, outputs)(arrays); a parameter's are its .value"
 _GRADIENT = "write lm.grad(loss, [w, ...]), which gives the gradients as tensors; net.train_step takes and applies them"
+_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax argmax std var"
 OF_TENSORS = {
     **dict.fromkeys(("backward", "grad"), _GRADIENT),
     "detach": "write lm.stop_gradient(x)",
@@ -182,25 +183,7 @@ OF_TENSORS = {
     "pow": "write x ** n",
     "requires_grad": "lm.Parameter(value, trainable=False) makes one that stays",
     **dict.fromkeys(("clone", "copy"), "a tensor never changes: use it as often as you like"),
-    **{
-        name: f"write lm.{name}(x)"
-        for name in (
-            "abs",
-            "exp",
-            "log",
-            "sqrt",
-            "square",
-            "sign",
-            "clip",
-            "sigmoid",
-            "tanh",
-            "relu",
-            "softmax",
-            "argmax",
-            "std",
-            "var",
-        )
-    },
+    **{name: f"write lm.{name}(x)" for name in _FUNCTIONS.split()},
 }
 
 _MOST_LETTERS = 100  # of a name that is worth comparing
