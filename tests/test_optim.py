@@ -679,7 +679,7 @@ def test_a_gradient_that_reads_its_own_parameter_elsewhere_sees_the_values_from_
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", BY_BATCH)
 def test_the_step_of_one_sample_is_that_of_two_like_it(name, count, rng, threads):
-    """The gradient of one is of rank one, and is never written out."""
+    """The gradient of one is of rank one; updates that take it as such never have it written out."""
     threads(count)
     x, y = rng.normal(size=(1, 21)), rng.normal(size=(1, 40))
     after = []
