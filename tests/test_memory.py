@@ -51,7 +51,7 @@ CASES = {  # name: what is made, what is asked for, parts of the message
         ["add", "(40000, 40000)", "6400000000 bytes"],
     ),
     "the arena": (WIDE, "net.predict(x)", ["wide", "(3000, 200000)", "bytes"]),
-    "a training step": (WIDE, "net.train_step(x, np.ones((3_000, 1), 'f4'))", ["wide", "(3000, 200000)", "4800812224 bytes"]),
+    "a training step": (WIDE, "net.train_step(x, np.ones((3_000, 1), 'f4'))", ["wide", "(3000, 200000)", "4800812288 bytes"]),
     "an output": (
         "a = lm.Input(1)\nnet = lm.Model(a, lm.broadcast_to(a, (a.shape[0], 10**9)) + 1)\nx = np.ones((2, 1), 'f4')",
         "net.predict(x)",

@@ -41,6 +41,7 @@ std::vector<StepPtr> lower(const std::vector<const Node*>& order, const std::uno
   Clustering clustering = make_clusters(order, wanted, fusion);
   std::vector<bool> made(clustering.clusters.size(), false);
   std::vector<StepPtr> steps;
+  std::vector<const Node*> small_updates;
   for (const Node* node : order) {
     const auto found = clustering.of.find(node);
     if (found != clustering.of.end()) {
@@ -48,6 +49,10 @@ std::vector<StepPtr> lower(const std::vector<const Node*>& order, const std::uno
       made[found->second] = true;
       Cluster& cluster = clustering.clusters[found->second];
       const Node* value = cluster.product;
+      if (fusion.updates && value == nullptr && cluster.nodes.size() == 1 && is_small_update(node)) {
+        small_updates.push_back(node);
+        continue;
+      }
       steps.push_back(value == nullptr ? make_tile_step(std::move(cluster), kernels)
                                        : make_gemm_step(value, clustering.products.at(value), std::move(cluster),
                                                         wanted.count(value) > 0, kernels));
@@ -60,6 +65,7 @@ std::vector<StepPtr> lower(const std::vector<const Node*>& order, const std::uno
       steps.back()->nodes = {node};
     }
   }
+  if (!small_updates.empty()) steps.push_back(make_updates_step(small_updates, kernels));
   return steps;
 }
 

@@ -16,6 +16,10 @@ StepPtr make_tile_step(Cluster cluster, const kernels::Table& kernels);
 StepPtr make_gemm_step(const graph::Node* value, const Product& product, Cluster epilogue, bool stores_product,
                        const kernels::Table& kernels);
 
+// Updates that are small and have nothing to do with each other; which ones are.
+StepPtr make_updates_step(const std::vector<const graph::Node*>& updates, const kernels::Table& kernels);
+bool is_small_update(const graph::Node* node);
+
 // y = x in another place, order or type; for assign, into the variable.
 StepPtr make_copy_step(const graph::Node* from, const graph::Node* to);
 

@@ -12,10 +12,9 @@ namespace {
 // A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 24576;
-constexpr int64_t kChunkRows = 32;  // rows of a partial sum, about: so few that a small batch has work for several threads
-constexpr int64_t kChunks = 128;    // more than so many of short rows are made longer instead
-constexpr double kRuleWork = 30;    // of an element of an update, and of a sum; as TileEntry::work
-constexpr double kSumWork = 3;
+constexpr int64_t kChunkRows = 32;      // rows of a partial sum, about: so few that a small batch has work for several threads
+constexpr int64_t kChunks = 128;        // more than so many of short rows are made longer instead
+constexpr double kSumWork = 3;          // of an element; as TileEntry::work
 constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
 
 // Rows of a partial sum. They follow from the number of rows alone, or are twice, four times, .. that: steps of one batch can be cut
@@ -118,10 +117,7 @@ void TileProgram::bind_output(Output& o, const Strided& v) const {
 }
 
 void TileProgram::bind_rule(Rule& rule, const Binder& binder, int64_t elements) {
-  rule.constants_buffer = binder.locate(rule.tensors[2]).buffer;
-  rule.buffers.clear();
-  for (size_t i = 0; i < rule.tensors.size(); ++i)
-    if (i != 1 && i != 2) rule.buffers.push_back(binder.locate(rule.tensors[i]).buffer);
+  rule.bind(binder);
   const double bytes = static_cast<double>(elements) * static_cast<double>(rule.buffers.size() * element_);
   rule.far = bytes > kFarBytes;
   traffic_ += 2.0 * bytes;

@@ -177,13 +177,9 @@ void TileProgram::compile_partial(const Node* node) {
 }
 
 void TileProgram::compile_rule(const Node* node) {
-  Rule rule;
-  rule.entry = kernels::find_rule(kernels_, node->attrs.get<std::string>("rule").c_str());
-  for (const auto& input : node->inputs) rule.tensors.push_back(input.get());
-  rule.gradient = operand(node->inputs[1].get(), false);
-  const Register& reg = registers_[static_cast<size_t>(rule.gradient)];
+  rules_.emplace_back(node, kernels_, operand(node->inputs[1].get(), false));
+  const Register& reg = registers_[static_cast<size_t>(rules_.back().gradient)];
   if (reg.external >= 0) externals_[static_cast<size_t>(reg.external)].written_out = true;
-  rules_.push_back(std::move(rule));
 }
 
 // Gives each result a place: the output's own memory, or a scratch slot that is free again after the last use.

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "runtime/bound_rule.h"
 #include "runtime/step.h"
 
 namespace lamina::runtime {
@@ -140,13 +141,11 @@ class TileProgram {
 
     bool vector() const { return total && rows == 1; }
   };
-  struct Rule {
-    const kernels::RuleEntry* entry;
-    std::vector<const graph::Node*> tensors;  // parameter, gradient, constants, slots
-    int gradient;                             // register
-    int constants_buffer = -1;
-    std::vector<int> buffers;  // parameter, slots
-    bool far = false;          // they are larger than what stays near
+  struct Rule : BoundRule {
+    int gradient;      // register
+    bool far = false;  // they are larger than what stays near
+
+    Rule(const graph::Node* node, const kernels::Table& kernels, int reg) : BoundRule(node, kernels), gradient(reg) {}
   };
   struct Far {
     int buffer;

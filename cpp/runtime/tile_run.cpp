@@ -134,14 +134,7 @@ void TileProgram::run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64
 
 // An update of the elements from the first one on, but for its gradient.
 kernels::RuleArgs TileProgram::args_of(const Rule& rule, const Run& run, int64_t first, int64_t rows, int64_t cols) const {
-  const int64_t at = first * static_cast<int64_t>(element_);
-  kernels::RuleArgs a;
-  a.w = run.at(rule.buffers[0]) + at;
-  a.w_row = cols_;
-  for (size_t s = 1; s < rule.buffers.size(); ++s) a.slot[s - 1] = run.at(rule.buffers[s]) + at;
-  a.rows = rows;
-  a.cols = cols;
-  a.constants = reinterpret_cast<const double*>(run.at(rule.constants_buffer));
+  kernels::RuleArgs a = rule.args(run, first * static_cast<int64_t>(element_), cols_, rows, cols);
   a.far = rule.far;
   return a;
 }
@@ -270,6 +263,18 @@ void merge(const char* data, int64_t slots, int64_t width, int64_t cols, double 
   }
 }
 
+// The sum of two numbers, or of one, has the same bits in their own type: double has more than twice their digits, and so is rounded
+// to the same number.
+template <class T>
+void add_two(char* to, const char* data, int64_t slots, int64_t width) {
+  T* total = reinterpret_cast<T*>(to);
+  const T *first = reinterpret_cast<const T*>(data), *second = first + width;
+  if (slots == 1)
+    for (int64_t c = 0; c < width; ++c) total[c] = T(0) + first[c];
+  else
+    for (int64_t c = 0; c < width; ++c) total[c] = (T(0) + first[c]) + second[c];
+}
+
 template <class T>
 void put(char* to, const double* values, int64_t count) {
   for (int64_t i = 0; i < count; ++i)
@@ -298,6 +303,12 @@ void TileProgram::finish(const Run& run) const {
       if (!p.vector()) add_pieces(p, {p.slots.data(), 0, 1}, 0, slots * width);
       slots = ceil_div(p.vector() ? width : slots * width, kTile);
       width = 1;
+    }
+    if (p.start == 0 && (slots == 1 || slots == 2) && p.dtype == cluster_.compute) {
+      char* to = run.at(p.buffer);
+      precision_ == kernels::kF64 ? add_two<double>(to, p.slots.data(), slots, width)
+                                  : add_two<float>(to, p.slots.data(), slots, width);
+      continue;
     }
     double merged[kMerged];
     for (int64_t c = 0; c < width; c += kMerged) {

@@ -1,0 +1,47 @@
+// An update of one parameter, w' = rule(w, g, slots), and where its tensors lie.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kernels/dispatch.h"
+#include "runtime/step.h"
+
+namespace lamina::runtime {
+
+constexpr double kRuleWork = 30;  // of an element; as TileEntry::work
+
+struct BoundRule {
+  const kernels::RuleEntry* entry;
+  std::vector<const graph::Node*> tensors;  // parameter, gradient, constants, slots
+  // bound
+  int constants_buffer = -1;
+  std::vector<int> buffers;  // parameter, slots: all alike
+
+  BoundRule(const graph::Node* node, const kernels::Table& kernels)
+      : entry(kernels::find_rule(kernels, node->attrs.get<std::string>("rule").c_str())) {
+    for (const auto& input : node->inputs) tensors.push_back(input.get());
+  }
+
+  void bind(const Binder& binder) {
+    constants_buffer = binder.locate(tensors[2]).buffer;
+    buffers.clear();
+    for (size_t i = 0; i < tensors.size(); ++i)
+      if (i != 1 && i != 2) buffers.push_back(binder.locate(tensors[i]).buffer);
+  }
+
+  // The update of a part of the parameter that begins `at` bytes behind it, but for its gradient; its rows are `row` elements apart.
+  kernels::RuleArgs args(const Run& run, int64_t at, int64_t row, int64_t rows, int64_t cols) const {
+    kernels::RuleArgs a;
+    a.w = run.at(buffers[0]) + at;
+    a.w_row = row;
+    for (size_t s = 1; s < buffers.size(); ++s) a.slot[s - 1] = run.at(buffers[s]) + at;
+    a.rows = rows;
+    a.cols = cols;
+    a.constants = reinterpret_cast<const double*>(run.at(constants_buffer));
+    a.far = false;
+    return a;
+  }
+};
+
+}  // namespace lamina::runtime
