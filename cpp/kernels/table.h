@@ -73,7 +73,7 @@ struct RuleArgs {
   ptrdiff_t rows, cols;
   const double* constants;  // what prepare() wrote for this step
   bool far;                 // whether w and the slots come from beyond the caches, and are better asked for ahead
-  // Of rank one, where there is `left`: its row r is left[r * left_row] times the row at g. Not every rule takes it.
+  // Of rank one, where there is `left`: its row r is left[r * left_row] times the row at g.
   const void* left = nullptr;
   ptrdiff_t left_row = 0;
 };
@@ -86,7 +86,6 @@ struct RuleEntry {
   const char* name;
   int slots;
   int hypers;
-  bool outer;                      // whether it takes gradients of rank one: see RuleArgs
   const char* const* slot_names;   // [slots], e.g. "exp_avg"
   const char* const* hyper_names;  // [hypers], the order of `hyper` in prepare()
   PrepareFn prepare;

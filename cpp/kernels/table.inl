@@ -67,8 +67,13 @@ struct Tiles<List<Fs...>, List<As...>> {
 
 template <class Rule>
 constexpr RuleEntry rule_entry() {
-  return {Rule::name,       Rule::slots,       Rule::hypers,       kTakesOuter<Rule>,
-          Rule::slot_names, Rule::hyper_names, prepare_rule<Rule>, {apply_rule<float, Rule>, apply_rule<double, Rule>}};
+  return {Rule::name,
+          Rule::slots,
+          Rule::hypers,
+          Rule::slot_names,
+          Rule::hyper_names,
+          prepare_rule<Rule>,
+          {apply_rule<float, Rule>, apply_rule<double, Rule>}};
 }
 
 template <class List>

@@ -336,18 +336,6 @@ struct Lion {
 
 using Rules = List<SgdPlain, Sgd, Adam, AdamAmsgrad, RmsProp, RmsPropFull, Adagrad, Adadelta, Adamax, NAdam, RAdam, RProp, Lion>;
 
-// Of the steps of one sample: for each rule that takes gradients of rank one there is another loop.
-template <class Rule>
-constexpr bool kTakesOuter = false;
-template <>
-constexpr bool kTakesOuter<SgdPlain> = true;
-template <>
-constexpr bool kTakesOuter<Sgd> = true;
-template <>
-constexpr bool kTakesOuter<Adam> = true;
-template <>
-constexpr bool kTakesOuter<RmsProp> = true;
-
 template <class Rule>
 void prepare_rule(const double* hyper, double lr, double* clock, double* constants) {
   static_assert(Rule::slots <= kMaxSlots && Rule::constants <= kMaxRuleConstants);
@@ -406,7 +394,7 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
   constexpr int kMixed = kOuter ? 1 : kMixedVectors<T, Rule>;
   Vec<T> constants[Rule::constants];
   for (int i = 0; i < Rule::constants; ++i) constants[i] = Vec<T>(u.constants[i]);
-  bool far = u.far;
+  const bool far = u.far;
   const bool collapse = !kOuter && (u.rows == 1 || (u.w_row == u.cols && u.g_row == u.cols));
   const ptrdiff_t rows = collapse ? 1 : u.rows;
   const ptrdiff_t cols = collapse ? u.rows * u.cols : u.cols;
@@ -417,7 +405,6 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
     ptrdiff_t c = 0;
     const auto update = [&]<int kCount>(std::integral_constant<int, kCount>) {
       for (; c + kCount * kLanes<T> <= cols; c += kCount * kLanes<T>) {
-        if (Rule::slots > 0) asm("" : "+r"(far));  // one loop, not two: there are many rules, and this is little beside them
         for (ptrdiff_t at = c; far && at < c + kCount * kLanes<T>; at += kLanes<T>) {
           if (at % kLine<T> != 0) continue;
           __builtin_prefetch(row.w + at + kAhead<T>, 1);
@@ -444,8 +431,7 @@ template <class T, class Rule>
       if constexpr (kMixedVectors<T, typename Rule::Short> > 1) return sweep_mixed<T, typename Rule::Short>(u);
       return sweep<T, typename Rule::Short, false>(u);
     }
-  if constexpr (kTakesOuter<Rule>)
-    if (u.left) return sweep<T, Rule, true>(u);
+  if (u.left) return sweep<T, Rule, true>(u);
   sweep<T, Rule, false>(u);
 }
 

@@ -149,8 +149,8 @@ void TileProgram::update(const Rule& rule, const Walk& walk, int64_t first, int6
 }
 
 bool TileProgram::updates_by_outer() const {
-  return rules_.size() == 1 && rules_[0].entry->outer && registers_[static_cast<size_t>(rules_[0].gradient)].product &&
-         instructions_.empty() && partials_.empty() && outputs_.empty();
+  return rules_.size() == 1 && registers_[static_cast<size_t>(rules_[0].gradient)].product && instructions_.empty() &&
+         partials_.empty() && outputs_.empty();
 }
 
 void TileProgram::update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const {

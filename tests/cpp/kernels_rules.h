@@ -285,8 +285,7 @@ void check_rules(const Table& table) {
       check_rule<T>(table, rule, 2, 19, 5, variant);
     }
     check_rule_tails<T>(table, rule);
-    if (rule.outer)
-      for (ptrdiff_t cols : {1, 15, 16, 33, 100}) check_rule_outer<T>(table, rule, cols);
+    for (ptrdiff_t cols : {1, 15, 16, 33, 100}) check_rule_outer<T>(table, rule, cols);
   }
 }
 
