@@ -66,6 +66,19 @@ def test_the_steps_of_a_training_program(activation, loss, optimizer, hidden):
     assert sorted(rest) == sorted(["rule_constants", "+".join(["rule_update"] * (n + 1)), "div"])
 
 
+def test_what_a_layer_norm_gives_back_is_one_step():
+    """Its rows' means and variances stay in the tile, in both directions: nothing but the products and what ends a step is left."""
+    net = lm.Sequential(lm.Dense(8, "relu"), lm.LayerNorm(), lm.Dense(3), seed=1).build(5).compile("mse", "adam")
+    steps = program(net, "mse").steps
+    products = [s.split("+") for s in steps if s.startswith("matmul")]
+    assert len(products) == 2 + 1 + 2, steps
+    assert products[0][:4] == ["matmul", "add", "relu", "sum"] and "sqrt" in products[0]
+    backward = [p for p in products if "relu_backward" in p]
+    assert len(backward) == 1 and backward[0].count("sum") == 5, "of two rows' sums, and of the gradients of a bias and the norm's two"
+    rest = [s for s in steps if not s.startswith("matmul")]
+    assert sorted(rest) == sorted(["rule_constants", "+".join(["rule_update"] * 4), "div"])
+
+
 def test_a_prediction_is_one_step_a_layer():
     net = network("relu", "cross_entropy", "adam")
     assert net.programs.predict().steps == ["matmul+add+relu", "matmul+add+relu", "matmul+add"]

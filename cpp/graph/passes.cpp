@@ -6,6 +6,7 @@
 #include <functional>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "graph/build.h"
 
@@ -257,6 +258,19 @@ Tensor fold_pow(const Node& node, const Tensor& x, const Tensor& exponent) {
   return nullptr;
 }
 
+// Elementwise operations repeat what is shorter by themselves, even what is still in a tile; a view of it would wait for the memory.
+Tensor fold_repeats(const Node& node, const Tensors& in) {
+  Tensors inputs = in;
+  for (Tensor& x : inputs) {
+    if (!x->is("broadcast_to")) continue;
+    const Tensor repeated = std::exchange(x, x->inputs[0]);
+    Shape whole = inputs[0]->shape();
+    for (const Tensor& other : inputs) whole = broadcast(whole, other->shape(), "");
+    if (whole != node.shape()) x = repeated;  // nothing else is as long
+  }
+  return inputs == in ? nullptr : rebuild(node, std::move(inputs));
+}
+
 // Whether a slice may name elements that an axis without a known length turns out not to have, which is found when it is bound.
 bool may_reach_out(const Node& node, const Tensors& in) {
   if (!node.is("slice")) return false;
@@ -292,6 +306,7 @@ Tensor fold_node(const Node& node, const Tensors& in) {
   if (op == "transpose") return fold_transpose(in[0], node.attrs.get<std::vector<int64_t>>("axes"));
   if (op == "reshape") return fold_reshape(in[0], node.shape());
   if (op == "broadcast_to") return broadcast_to(in[0], node.shape());
+  if (node.op->kind == Kind::elementwise && in.size() > 1) return fold_repeats(node, in);
   return nullptr;
 }
 
