@@ -64,7 +64,7 @@ class BatchNorm(Layer):
         return y
 
     def _scaled(self, centered: Tensor, var: Tensor) -> Any:
-        return centered / ops.sqrt(var + self.eps)
+        return centered * (1 / ops.sqrt(var + self.eps))
 
 
 class LayerNorm(Layer):
@@ -96,7 +96,7 @@ class LayerNorm(Layer):
         same_features(x, int(self.weight.shape[0]) if self.affine else features(x))
         centered = x - ops.mean(x, axis=-1, keepdims=True)
         var = ops.mean(ops.square(centered), axis=-1, keepdims=True)
-        y = centered / ops.sqrt(var + self.eps)
+        y = centered * (1 / ops.sqrt(var + self.eps))
         return y * self.weight + self.bias if self.affine else y
 
 

@@ -233,6 +233,9 @@ class Writing:
                 first = small[0] and (_is_number(a) or not _is_number(b))
                 scalar, other = (a, b) if first else (b, a)
                 return (*_factor(scalar), " ", *_behind_a_factor(other)), 2
+            below = self._inverted(node.inputs[1])
+            if below is not None:
+                return (*a.within(2), INFIX["div"][0], *below.within(3)), 2
         if node.op == "div":
             whole = self._mean(node, a)
             if whole is not None:
@@ -250,6 +253,13 @@ class Writing:
         if node.op == "mul":
             return (*_factor(a), sign, *_factor(b)), 2
         return (*a.within(rank), sign, *b.within(rank + (node.op == "sub"))), rank
+
+    def _inverted(self, node: core.Node) -> Term | None:
+        """y, where the node is 1 / y and is written out: x (1 / y) reads x / y."""
+        seen = self.symbols.behind(node)
+        if seen.op != "div" or not self.inside(seen) or self.operand(seen.inputs[0]).parts != ("1",):
+            return None
+        return self.read_by(seen, seen.inputs[1])
 
     def _mean(self, node: core.Node, above: Term) -> Equation | None:
         """sum(x) / n, of all elements."""

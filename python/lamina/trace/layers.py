@@ -29,6 +29,7 @@ class Norm:
     x: core.Node
     centered: core.Node
     spread: core.Node  # s
+    inverse: core.Node  # 1 / s
     shape: core.Node  # H
     out: core.Node  # N
     layer: Any
@@ -69,16 +70,17 @@ def _made(graph: StepGraph) -> list[core.Node]:
 
 
 def _norm(symbols: Any, call: Any, out: core.Node, index: str) -> Norm | None:
-    """Recognizes y = (x - mean) / sqrt(var + eps), then w y + b."""
+    """Recognizes y = (x - mean) (1 / sqrt(var + eps)), then w y + b."""
     seen = symbols.behind
     y = out
     if call.layer.affine:
         if out.op != "add" or seen(out.inputs[0]).op != "mul":
             return None
         y = seen(seen(out.inputs[0]).inputs[0])
-    if y.op != "div":
+    if y.op != "mul" or seen(y.inputs[1]).op != "div":
         return None
-    centered, spread = seen(y.inputs[0]), seen(y.inputs[1])
+    centered, inverse = (seen(n) for n in y.inputs)
+    spread = seen(inverse.inputs[1])
     if centered.op != "sub" or spread.op != "sqrt" or seen(spread.inputs[0]).op != "add":
         return None
     mean, variance = seen(centered.inputs[1]), seen(seen(spread.inputs[0]).inputs[0])
@@ -91,7 +93,7 @@ def _norm(symbols: Any, call: Any, out: core.Node, index: str) -> Norm | None:
             symbols.give(node, Sym(letter, index))
     symbols.give(y, Sym("H" if y is not out else "N", index))
     symbols.give(out, Sym("N", index))
-    return Norm(symbols.graph.real(centered.inputs[0]), centered, spread, y, out, call.layer)
+    return Norm(symbols.graph.real(centered.inputs[0]), centered, spread, inverse, y, out, call.layer)
 
 
 def fold(symbols: Any, norm: Norm) -> bool:

@@ -47,7 +47,7 @@ class Writer:
         self.clip = self._clip()
         self.muon = type(graph.model.optimizer) is Muon
         self.writing = Writing(self.symbols)
-        self.writing.always |= {norm.centered.serial for norm in self.symbols.norms} | self.bounded
+        self.writing.always |= {n.serial for norm in self.symbols.norms for n in (norm.centered, norm.inverse)} | self.bounded
         self.writing.never |= set(self.norms)
 
     def write(self) -> None:
