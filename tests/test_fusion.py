@@ -74,7 +74,7 @@ def test_what_a_layer_norm_gives_back_is_one_step():
     assert len(products) == 2 + 1 + 2, steps
     assert products[0][:4] == ["matmul", "add", "relu", "sum"] and "sqrt" in products[0]
     backward = [p for p in products if "relu_backward" in p]
-    assert len(backward) == 1 and backward[0].count("sum") == 5, "of two rows' sums, and of the gradients of a bias and the norm's two"
+    assert len(backward) == 1 and backward[0].count("sum") == 5, "two of rows, and the gradients of a bias and of the norm's two"
     rest = [s for s in steps if not s.startswith("matmul")]
     assert sorted(rest) == sorted(["rule_constants", "+".join(["rule_update"] * 4), "div"])
 
