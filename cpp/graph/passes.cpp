@@ -258,8 +258,9 @@ Tensor fold_pow(const Node& node, const Tensor& x, const Tensor& exponent) {
   return nullptr;
 }
 
-// Elementwise operations repeat what is shorter by themselves, even what is still in a tile; a view of it would wait for the memory.
+// Elementwise operations repeat what is shorter by themselves, even what is still in a tile; a view needs it in memory.
 Tensor fold_repeats(const Node& node, const Tensors& in) {
+  if (std::none_of(in.begin(), in.end(), [](const Tensor& x) { return x->is("broadcast_to"); })) return nullptr;
   Tensors inputs = in;
   for (Tensor& x : inputs) {
     if (!x->is("broadcast_to")) continue;

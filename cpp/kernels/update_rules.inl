@@ -419,6 +419,7 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
   }
 }
 
+// A function of its own: how instructions are mixed is said of whole functions.
 template <class T, class Rule>
 LAMINA_MIXED [[gnu::flatten, gnu::noinline]] void sweep_mixed(const RuleArgs& u) {
   sweep<T, Rule, false>(u);

@@ -17,6 +17,7 @@ struct BoundRule {
   // bound
   int constants_buffer = -1;
   std::vector<int> buffers;  // parameter, slots: all alike
+  bool far = false;          // they are larger than what stays near
 
   BoundRule(const graph::Node* node, const kernels::Table& kernels)
       : entry(kernels::find_rule(kernels, node->attrs.get<std::string>("rule").c_str())) {
@@ -39,7 +40,7 @@ struct BoundRule {
     a.rows = rows;
     a.cols = cols;
     a.constants = reinterpret_cast<const double*>(run.at(constants_buffer));
-    a.far = false;
+    a.far = far;
     return a;
   }
 };

@@ -1,7 +1,5 @@
 // Updates of small parameters, biases above all, whose gradients lie in memory: one step for all of a program. Each by itself would take
 // less time than the way to it.
-#include <algorithm>
-
 #include "runtime/bound_rule.h"
 #include "runtime/steps.h"
 
@@ -64,15 +62,13 @@ class UpdatesStep final : public Step {
 
 }  // namespace
 
-// Not where the gradient is a variable, which another update of the step may write.
+// Whose gradient lies in memory as the parameter does: it is no view, and no number that stands for all elements.
 bool is_small_update(const Node* node) {
   if (!node->is("rule_update")) return false;
   const Node *parameter = node->inputs[0].get(), *gradient = node->inputs[1].get();
-  int64_t elements = 1;
-  for (const Dim& length : parameter->shape())
-    elements *= length.constant() ? std::min(length.offset, kMostElements + 1) : kMostElements + 1;
+  const Dim elements = product(parameter->shape(), 0, parameter->shape().size());
   const bool dense = gradient->op->kind != Kind::view && gradient->op->kind != Kind::source;
-  return dense && elements <= kMostElements && gradient->dtype() == parameter->dtype() && gradient->shape() == parameter->shape();
+  return dense && elements.constant() && elements.offset <= kMostElements && gradient->type == parameter->type;
 }
 
 StepPtr make_updates_step(const std::vector<const Node*>& updates, const kernels::Table& kernels) {

@@ -142,8 +142,7 @@ class TileProgram {
     bool vector() const { return total && rows == 1; }
   };
   struct Rule : BoundRule {
-    int gradient;      // register
-    bool far = false;  // they are larger than what stays near
+    int gradient;  // register
 
     Rule(const graph::Node* node, const kernels::Table& kernels, int reg) : BoundRule(node, kernels), gradient(reg) {}
   };
@@ -197,7 +196,6 @@ class TileProgram {
   void begin(Walk& walk, const Run& run, const Block& block, char* scratch) const;
   void place_tile(Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   void run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;
-  kernels::RuleArgs args_of(const Rule& rule, const Run& run, int64_t first, int64_t rows, int64_t cols) const;
   void update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const;
   void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   std::vector<Strided> views_over(const Sizes& domain, const Binder& binder);

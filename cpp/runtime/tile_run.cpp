@@ -132,16 +132,10 @@ void TileProgram::run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64
   for (const size_t k : converted_) convert(outputs_[k], walk, r0, rows, c0, cols);
 }
 
-// An update of the elements from the first one on, but for its gradient.
-kernels::RuleArgs TileProgram::args_of(const Rule& rule, const Run& run, int64_t first, int64_t rows, int64_t cols) const {
-  kernels::RuleArgs a = rule.args(run, first * static_cast<int64_t>(element_), cols_, rows, cols);
-  a.far = rule.far;
-  return a;
-}
-
+// Of the elements from the first one on.
 void TileProgram::update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const {
   const View& gradient = walk.views[rule.gradient];
-  kernels::RuleArgs a = args_of(rule, *walk.run, first, rows, cols);
+  kernels::RuleArgs a = rule.args(*walk.run, first * static_cast<int64_t>(element_), cols_, rows, cols);
   a.g = gradient.data;
   a.g_row = gradient.row;
   a.far = a.far && !walk.block->asked;
@@ -154,8 +148,8 @@ bool TileProgram::updates_by_outer() const {
 }
 
 void TileProgram::update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const {
-  const int64_t first = (block.outer * rows_ + block.row0) * cols_ + block.col0;
-  kernels::RuleArgs a = args_of(rules_[0], run, first, block.row1 - block.row0, block.col1 - block.col0);
+  const int64_t at = ((block.outer * rows_ + block.row0) * cols_ + block.col0) * static_cast<int64_t>(element_);
+  kernels::RuleArgs a = rules_[0].args(run, at, cols_, block.row1 - block.row0, block.col1 - block.col0);
   a.g = right;
   a.g_row = 0;
   a.left = left;

@@ -9,6 +9,11 @@ from lamina.layers.base import Layer, features, floating, same_features
 from lamina.tensor import Parameter, Tensor
 
 
+def _scaled(centered: Tensor, var: Tensor, eps: float) -> Any:
+    """centered / sqrt(var + eps), with one division for each variance instead of each element."""
+    return centered * (1 / ops.sqrt(var + eps))
+
+
 class BatchNorm(Layer):
     """Each feature to mean 0 and variance 1 over the batch: y = w (x - mean) / sqrt(var + eps) + b.
 
@@ -47,7 +52,7 @@ class BatchNorm(Layer):
 
     def forward(self, x: Tensor) -> Any:
         same_features(x, int(self.running_mean.shape[0]))
-        y = ops.in_training(self._by_batch(x), self._scaled(x - self.running_mean, self.running_var))
+        y = ops.in_training(self._by_batch(x), _scaled(x - self.running_mean, self.running_var, self.eps))
         return y * self.weight + self.bias if self.affine else y
 
     def _by_batch(self, x: Tensor) -> Any:
@@ -57,14 +62,11 @@ class BatchNorm(Layer):
         var = ops.mean(ops.square(centered), axis=rows)
         n = ops.size(x, axis=rows)
         unbiased = var * ops.cast(n / ops.maximum(n - 1.0, 1.0), x.dtype)
-        y = self._scaled(centered, var)
+        y = _scaled(centered, var, self.eps)
         for running, batch in ((self.running_mean, mean), (self.running_var, unbiased)):
             blended = (1 - self.momentum) * running + self.momentum * ops.stop_gradient(batch)
             y = ops.update_state(y, running, ops.where(n > 1, blended, running))
         return y
-
-    def _scaled(self, centered: Tensor, var: Tensor) -> Any:
-        return centered * (1 / ops.sqrt(var + self.eps))
 
 
 class LayerNorm(Layer):
@@ -96,7 +98,7 @@ class LayerNorm(Layer):
         same_features(x, int(self.weight.shape[0]) if self.affine else features(x))
         centered = x - ops.mean(x, axis=-1, keepdims=True)
         var = ops.mean(ops.square(centered), axis=-1, keepdims=True)
-        y = centered * (1 / ops.sqrt(var + self.eps))
+        y = _scaled(centered, var, self.eps)
         return y * self.weight + self.bias if self.affine else y
 
 
