@@ -34,7 +34,7 @@ LAMINA_INLINE void dot_lanes(const Product<T>& p, Vec<T>* sum) {
     }
   };
   ptrdiff_t i = 0;
-  for (; i + kLanes<T> <= p.k; i += kLanes<T>) multiply(i, [](const T* x) { return kCols == 1 ? load(x) : load_once(x); });
+  for (; i + kLanes<T> <= p.k; i += kLanes<T>) multiply(i, [](const T* x) { return kCols == 1 ? load(x) : held(load(x)); });
   if (i < p.k) multiply(i, [n = p.k - i](const T* x) { return load(x, n); });
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)

@@ -60,7 +60,7 @@ typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 // and for U32, of lanes that are all ones or all zeros:
 //   every(m)                  whether no lane is zero
 // and where kRicher says so:
-//   chosen(table, i)          lane by lane table[i % 16], or % 32 where there are as many
+//   chosen(table, i)          lane by lane the number at i % 16, or % 32, of so many in one or two vectors
 //   scaled(x, n)              x 2^floor(n), rounded once
 //   exponent(x), mantissa(x)  of |x| = m 2^e with m in [3/4, 3/2): e, less by one where m < 1; m, NaN for negative x. Subnormals are
 //                             numbers like others; 0, infinity and NaN have exponents -infinity, infinity and NaN.
@@ -111,13 +111,9 @@ LAMINA_INLINE F32 four_groups(Group a, Group b, Group c, Group d) {
 }
 LAMINA_INLINE F32 near_root(F32 x) { return _mm512_rsqrt14_ps(x); }
 LAMINA_INLINE F32 near_inverse(F32 x) { return _mm512_rcp14_ps(x); }
-LAMINA_INLINE F32 chosen(const float (&table)[16], U32 i) { return _mm512_permutexvar_ps(__m512i(i), _mm512_load_ps(table)); }
-LAMINA_INLINE F64 chosen(const double (&table)[16], U64 i) {
-  return _mm512_permutex2var_pd(_mm512_load_pd(table), __m512i(i), _mm512_load_pd(table + 8));
-}
-LAMINA_INLINE F32 chosen(const float (&table)[32], U32 i) {
-  return _mm512_permutex2var_ps(_mm512_load_ps(table), __m512i(i), _mm512_load_ps(table + 16));
-}
+LAMINA_INLINE F32 chosen(const F32 (&table)[1], U32 i) { return _mm512_permutexvar_ps(__m512i(i), table[0]); }
+LAMINA_INLINE F32 chosen(const F32 (&table)[2], U32 i) { return _mm512_permutex2var_ps(table[0], __m512i(i), table[1]); }
+LAMINA_INLINE F64 chosen(const F64 (&table)[2], U64 i) { return _mm512_permutex2var_pd(table[0], __m512i(i), table[1]); }
 
 #elif LAMINA_VECTOR_BYTES == 32
 

@@ -209,7 +209,7 @@ constexpr T two_to_the(int n) {
 template <class T>
 LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
   if constexpr (kRicher) {
-    const auto p = sixteenths<0>(x);
+    const auto p = sixteenths(SixteenthConstants<T, 0>([](Vec<T> c) { return c; }), x);
     return scaled(fma(p.power, p.rest, p.power).raw, p.n.raw);
   }
   constexpr int kMantissa = Shape<T>::kMantissaBits;
@@ -224,18 +224,29 @@ LAMINA_INLINE Vec<T> exp(Vec<T> x) {
   return exp_above_least(clamp(x, Vec<T>(Fit<T>::kExpLeast), Vec<T>(Fit<T>::kExpMost)));
 }
 
-// e^x 2^kUp for x <= 0, where e^x is a normal number, else 0: one factor is enough.
-template <int kUp = 0, class T>
-LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
+// A function: e^x 2^kUp for x <= 0, where e^x is a normal number, else 0: one factor is enough. keep() of each constant where there
+// are registers for them.
+template <class T, int kUp, class Keep>
+LAMINA_INLINE auto exp_of_negatives(Keep keep) {
   if constexpr (kRicher) {
-    const auto p = sixteenths<kUp>(x);
-    return where(x < T(sizeof(T) == 4 ? -87.3365 : -708.3964), Vec<T>(0.0),
-                 Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
+    return [constants = SixteenthConstants<T, kUp>(keep)](Vec<T> x) {
+      const auto p = sixteenths(constants, x);
+      return where(x < T(sizeof(T) == 4 ? -87.3365 : -708.3964), Vec<T>(0.0),
+                   Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
+    };
+  } else {
+    return [](Vec<T> x) {
+      const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
+      const Powers<T> p = powers(bounded, bounded);
+      const Vec<T> e = exp_of_rest(p.r) * two_to<T>(p.n, T(1));
+      return kUp == 0 ? e : e * two_to_the<T>(kUp);
+    };
   }
-  const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
-  const Powers<T> p = powers(bounded, bounded);
-  const Vec<T> e = exp_of_rest(p.r) * two_to<T>(p.n, T(1));
-  return kUp == 0 ? e : e * two_to_the<T>(kUp);
+}
+
+template <class T>
+LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
+  return exp_of_negatives<T, 0>([](Vec<T> c) { return c; })(x);
 }
 
 // 2^n (1 + q) - 1, q = e^r - 1, with 2^(n - 1) as the factor, so that n = 128 (1024) fits.

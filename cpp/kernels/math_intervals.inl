@@ -105,15 +105,22 @@ struct Intervals {
   // clang-format on
 };
 
+template <class T, int kCount>
+LAMINA_INLINE Vec<T> chosen(const T (&table)[kCount], typename Shape<T>::Bits i) {
+  typename Shape<T>::Raw all[kCount / kLanes<T>];
+  for (int k = 0; k < kCount / kLanes<T>; ++k) all[k] = load(table + k * kLanes<T>).raw;
+  return chosen(all, i);
+}
+
 // Of |x|.
 template <class V, int kDegree, int kFirst>
 LAMINA_INLINE V by_intervals(const OddIntervals<kDegree, kFirst>& f, V x) {
   const V size = lesser(V(f.most).raw, abs(x).raw);
   const auto index = bits(fma(size, V(f.scale), V(f.start))) >> kFirst;
-  const V t = size - V(chosen(f.place, index));
+  const V t = size - chosen(f.place, index);
   V sum = chosen(f.c[kDegree], index);
 #pragma GCC unroll 8
-  for (int i = kDegree - 1; i > 0; --i) sum = fma(sum, t, V(chosen(f.c[i], index)));
+  for (int i = kDegree - 1; i > 0; --i) sum = fma(sum, t, chosen(f.c[i], index));
   V first = chosen(f.c[0], index);
   if (f.slope != 0) first = fma(t, V(f.slope), first);
   return fma(sum, t, first);
@@ -215,16 +222,36 @@ struct Sixteenths {
   V n, power, rest;
 };
 
-template <int kUp, class V>
-LAMINA_INLINE Sixteenths<V> sixteenths(V x) {
-  using T = typename V::Number;
+// The constants of sixteenths(), each as keep() returns it.
+template <class T, int kUp>
+struct SixteenthConstants {
+  using V = Vec<T>;
   using Fit = SixteenthFit<T>;
-  static constexpr SixteenthPowers<T, kUp> kPowers;
-  const V rounded = fma(x, V(1.4426950408889634), V(Fit::kRounder));
-  const V n = rounded - Fit::kRounder;
-  const V r = fma(n, V(-Fit::kLn2Low), fma(n, V(-Fit::kLn2High), x));
-  const V missing(chosen(Fit::kMissing, bits(rounded)));
-  return {n, V(chosen(kPowers.at, bits(rounded))), fma(r * r, polynomial(Fit::kRest, r), r + missing)};
+  static constexpr SixteenthPowers<T, kUp> kPowers{};
+  static constexpr int kTerms = sizeof(Fit::kRest) / sizeof(T), kVectors = 16 / kLanes<T>;
+
+  V per_ln2, rounder, ln2_high, ln2_low, rest[kTerms];
+  typename V::Raw power[kVectors], missing[kVectors];
+
+  template <class Keep>
+  LAMINA_INLINE explicit SixteenthConstants(Keep keep)
+      : per_ln2(keep(V(1.4426950408889634))),
+        rounder(keep(V(Fit::kRounder))),
+        ln2_high(keep(V(-Fit::kLn2High))),
+        ln2_low(keep(V(-Fit::kLn2Low))) {
+    for (int i = 0; i < kTerms; ++i) rest[i] = keep(V(Fit::kRest[i]));
+    for (int i = 0; i < kVectors; ++i) power[i] = keep(load(kPowers.at + i * kLanes<T>)).raw;
+    for (int i = 0; i < kVectors; ++i) missing[i] = keep(load(Fit::kMissing + i * kLanes<T>)).raw;
+  }
+};
+
+template <class T, int kUp>
+LAMINA_INLINE Sixteenths<Vec<T>> sixteenths(const SixteenthConstants<T, kUp>& c, Vec<T> x) {
+  using V = Vec<T>;
+  const V rounded = fma(x, c.per_ln2, c.rounder);
+  const V n = rounded - c.rounder;
+  const V r = fma(n, c.ln2_low, fma(n, c.ln2_high, x));
+  return {n, V(chosen(c.power, bits(rounded))), fma(r * r, polynomial(c.rest, r), r + V(chosen(c.missing, bits(rounded))))};
 }
 
 // log x = k ln 2 + log m with m in [3/4, 3/2): k is a whole number, infinite for 0 and infinity, NaN where the logarithm is.
@@ -269,12 +296,12 @@ LAMINA_INLINE V log_by_intervals(V x) {
   constexpr int kIndex = 19;
   const Dissected<V> d = dissected(x);
   const auto index = bits(d.m) >> kIndex;
-  const V r = fma(d.m, V(chosen(kInverse, index)), V(-1.0));
+  const V r = fma(d.m, chosen(kInverse, index), V(-1.0));
   V rest(kRest[3]);
 #pragma GCC unroll 4
   for (int i = 2; i >= 0; --i) rest = fma(rest, r, V(kRest[i]));
   const V small = fma(d.k, V(kLn2Low), fma(r * r, rest, r));
-  return fma(d.k, V(kLn2High), V(chosen(kLog, index)) + small);
+  return fma(d.k, V(kLn2High), chosen(kLog, index) + small);
 }
 
 LAMINA_KERNELS_END

@@ -48,20 +48,31 @@ LAMINA_INLINE Vec<T> rest_of_row(const T* x, ptrdiff_t c, ptrdiff_t cols) {
   return first_lanes(load(x, cols), cols, Vec<T>(Op::kEmpty));
 }
 
+// kCount vectors of a row from column c on; vector i is merged with chain[i].
+template <class Op, int kCount, class T, class At, class Done>
+LAMINA_INLINE void vectors_of_row(Vec<T>* chain, ptrdiff_t c, At at, Done done) {
+  Vec<T> x[kCount];
+#pragma GCC unroll 4
+  for (int i = 0; i < kCount; ++i) x[i] = at(c + i * kLanes<T>);
+#pragma GCC unroll 4
+  for (int i = 0; i < kCount; ++i) chain[i] = Op::merge(chain[i], x[i]);
+#pragma GCC unroll 4
+  for (int i = 0; i < kCount; ++i) done(c + i * kLanes<T>, x[i]);
+}
+
 // A row in one vector, whose lanes are still to be merged; it is read by at(c), and by rest(c) the columns from c on, fewer than a
-// vector. Four accumulators: one addition waits 3 to 5 cycles for the one before.
-template <class Op, class T, class At, class Rest>
-LAMINA_INLINE Vec<T> in_lanes(ptrdiff_t cols, At at, Rest rest) {
+// vector. Four accumulators: one addition waits 3 to 5 cycles for the one before. What at() gave for some vectors goes to done(c, it)
+// afterwards: between them it would keep the compiler from mixing what they take.
+template <class Op, class T, class At, class Rest, class Done>
+LAMINA_INLINE Vec<T> in_lanes(ptrdiff_t cols, At at, Rest rest, Done done) {
   constexpr int kChains = 4;
   constexpr ptrdiff_t kStep = kChains * kLanes<T>;
   if (cols > 0 && cols < kLanes<T>) return rest(0);
   Vec<T> chain[kChains];
   for (Vec<T>& a : chain) a = Vec<T>(Op::kEmpty);
   ptrdiff_t c = 0;
-  for (; c + kStep <= cols; c += kStep)
-#pragma GCC unroll 4
-    for (int i = 0; i < kChains; ++i) chain[i] = Op::merge(chain[i], at(c + i * kLanes<T>));
-  for (; c + kLanes<T> <= cols; c += kLanes<T>) chain[0] = Op::merge(chain[0], at(c));
+  for (; c + kStep <= cols; c += kStep) vectors_of_row<Op, kChains>(chain, c, at, done);
+  for (; c + kLanes<T> <= cols; c += kLanes<T>) vectors_of_row<Op, 1>(chain, c, at, done);
   if (c < cols) chain[1] = Op::merge(chain[1], rest(c));
   const Vec<T> first = Op::merge(chain[0], chain[1]);
   return cols < kStep ? first : Op::merge(first, Op::merge(chain[2], chain[3]));
@@ -72,7 +83,7 @@ template <class Op, bool kDense, class T>
 LAMINA_INLINE Vec<T> row_in_lanes(const T* x, ptrdiff_t cols) {
   return in_lanes<Op, T>(
       cols, [x](ptrdiff_t c) { return kDense ? load(x + c) : Vec<T>(*x); },
-      [x, cols](ptrdiff_t c) { return rest_of_row<Op, kDense>(x, c, cols); });
+      [x, cols](ptrdiff_t c) { return rest_of_row<Op, kDense>(x, c, cols); }, [](ptrdiff_t, Vec<T>) {});
 }
 
 // Each half of every group of 2 kHalf lanes of x, and then of y, merged with the other half: groups of kHalf, of x and y by turns.

@@ -41,28 +41,26 @@ constexpr int kUp = sizeof(T) == 4 ? 64 : 128;
 template <class T, bool kDense>
 LAMINA_INLINE void softmax_rows(const T* x, ptrdiff_t x_row, T* out, ptrdiff_t out_row, ptrdiff_t rows, ptrdiff_t cols) {
   constexpr ptrdiff_t kLane = kLanes<T>;
-  alignas(kVectorBytes) T most[kLane], sum[kLane], inverse[kLane];
+  alignas(kVectorBytes) T most[kLane], sum[kLane] = {}, inverse[kLane];
   alignas(kVectorBytes) T sums[kLane][kLane];
   const auto read = [](const T* from) { return kDense ? load(from) : Vec<T>(*from); };
   merge_some<MaxOfNumbers>(most, rows, [&](ptrdiff_t r) { return row_in_lanes<MaxOfNumbers, kDense>(x + r * x_row, cols); });
+  const auto exp = exp_of_negatives<T, kUp<T>>([](Vec<T> c) { return held(c); });
   for (ptrdiff_t r = 0; r < rows; ++r) {
     const T* from = x + r * x_row;
     T* to = out + r * out_row;
     const Vec<T> m(most[r]);
-    const auto exp_at = [&](ptrdiff_t c) {
-      const Vec<T> e = exp_of_negative<kUp<T>>(read(from + (kDense ? c : 0)) - m);
-      store(to + c, e);
-      return e;
-    };
+    const auto exp_at = [&](ptrdiff_t c) { return exp(read(from + (kDense ? c : 0)) - m); };
+    const auto put = [&](ptrdiff_t c, Vec<T> e) { store(to + c, e); };
     const auto exp_rest = [&](ptrdiff_t c) {
-      const Vec<T> e = exp_of_negative<kUp<T>>((kDense ? load(from + c, cols - c) : Vec<T>(*from)) - m);
+      const Vec<T> e = exp((kDense ? load(from + c, cols - c) : Vec<T>(*from)) - m);
       store(to + c, e, cols - c);
       return first_lanes(e, cols - c, Vec<T>(0.0));
     };
-    store(sums[r], in_lanes<SumOf, T>(cols, exp_at, exp_rest));
+    store(sums[r], in_lanes<SumOf, T>(cols, exp_at, exp_rest, put));
   }
   merge_some<SumOf>(sum, rows, [&](ptrdiff_t r) { return load(sums[r]); });
-  for (ptrdiff_t r = 0; r < rows; ++r) inverse[r] = T(1) / sum[r];
+  store(inverse, 1.0 / load(sum));
   const ptrdiff_t full = cols - cols % kLane;
   for (ptrdiff_t r = 0; r < rows; ++r) {
     const Vec<T> s(sum[r]), i(inverse[r]);

@@ -130,14 +130,13 @@ LAMINA_INLINE Vec<T> load(const T* p) {
   return typename Shape<T>::Raw(*reinterpret_cast<const typename Shape<T>::Loose*>(p));
 }
 
-// The same, for several uses: GCC would as soon read it again for each of them.
+// x in a register, for several uses: GCC would as soon read it again for each of them, and a constant wherever a loop begins.
 template <class T>
-LAMINA_INLINE Vec<T> load_once(const T* p) {
-  typename Shape<T>::Raw x = load(p).raw;
+LAMINA_INLINE Vec<T> held(Vec<T> x) {
 #if defined(__AVX512F__)
-  asm("" : "+v"(x));
+  asm("" : "+v"(x.raw));
 #elif defined(__x86_64__) && (LAMINA_VECTOR_BYTES == 16 || defined(__AVX__))
-  if (kVectorBytes <= 32) asm("" : "+x"(x));
+  if (kVectorBytes <= 32) asm("" : "+x"(x.raw));
 #endif
   return x;
 }
