@@ -1,5 +1,6 @@
 #include "base/cpu.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #if defined(__x86_64__)
@@ -16,10 +17,23 @@ struct Answer {
   unsigned a = 0, b = 0, c = 0, d = 0;
 };
 
-Answer cpuid(unsigned leaf) {
+Answer cpuid(unsigned leaf, unsigned part = 0) {
   Answer r;
-  __get_cpuid_count(leaf, 0, &r.a, &r.b, &r.c, &r.d);  // stays zero where there is no such leaf
+  __get_cpuid_count(leaf, part, &r.a, &r.b, &r.c, &r.d);  // stays zero where there is no such leaf
   return r;
+}
+
+// Intel and AMD describe their caches alike, one a part, but in leaves of their own, of which the other's is empty.
+ptrdiff_t last_cache() {
+  ptrdiff_t largest = 0;
+  for (const unsigned leaf : {0x4u, 0x8000001Du})
+    for (unsigned part = 0; part < 16; ++part) {
+      const Answer cache = cpuid(leaf, part);
+      if ((cache.a & 0x1F) == 0) break;  // its type: none
+      const ptrdiff_t ways = (cache.b >> 22) + 1, lines = (cache.b >> 12 & 0x3FF) + 1, line = (cache.b & 0xFFF) + 1;
+      largest = std::max(largest, ways * lines * line * (ptrdiff_t{cache.c} + 1));
+    }
+  return largest;
 }
 
 // Which registers the system saves when it changes threads: bits 1 and 2 the 32-byte ones, 5 to 7 masks and the 64-byte ones.
@@ -41,6 +55,7 @@ CpuFeatures detect() {
   const uint64_t saved = all(basic, kXsave) ? saved_registers() : 0;
   cpu.x86_64_v2 = all(basic, kSse42 | kPopcnt);
   cpu.avx2 = cpu.x86_64_v2 && all(saved, kYmm) && all(basic, kAvx | kFma) && all(extended, kAvx2);
+  cpu.last_cache = last_cache();
   cpu.avx512 = cpu.avx2 && all(saved, kZmm) && all(extended, kF | kDq | kBw | kVl);
 #elif defined(__aarch64__)
   cpu.neon = true;  // part of the architecture

@@ -1,6 +1,8 @@
 // What this processor (and the operating system, which must save the registers) can run.
 #pragma once
 
+#include <cstddef>
+
 namespace lamina {
 
 struct CpuFeatures {
@@ -8,6 +10,7 @@ struct CpuFeatures {
   bool avx2 = false;       // AVX2 and FMA
   bool avx512 = false;     // AVX-512 F, BW, DQ, VL
   bool neon = false;
+  ptrdiff_t last_cache = 0;  // bytes of the largest cache; 0 where nobody says (none is asked about on ARM)
 };
 
 // Asked once, at the first call.

@@ -1,6 +1,7 @@
 // How a product is cut and what of it is packed: all that follows from its sizes and strides.
 #pragma once
 
+#include "base/cpu.h"
 #include "kernels/gemm_tiles.inl"
 #include "kernels/table.h"
 
@@ -16,13 +17,14 @@ constexpr ptrdiff_t kSomeRows = 256, kManyRows = 1024;
 constexpr ptrdiff_t kPanelBytes = kWide ? 256 << 10 : kRegisters == 32 ? 128 << 10 : 32 << 10;
 constexpr ptrdiff_t kPiece = kPanelBytes / (kTileVectors * kVectorBytes);
 
-// Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3, of which others want their share: all of B is
-// copied again for each block of rows. In f64, 2,048 by 2,048, one block is 3 to 7 % faster than four on Emerald Rapids, 3 % slower on
-// Zen 4 (L3 of 32 MB), and where it is to be packed 14 % slower there.
+// Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3, of which others want their share: an eighth, and
+// no fewer rows than pay for B, all of which is copied again for each block. 2,048 by 2,048 in f64, eight blocks instead of one: 5 %
+// faster on Zen 4 (L3 of 32 MB, all of which A is; f32 4 %), while on Emerald Rapids, whose L3 is far larger, four were 3 to 7 % slower.
 constexpr ptrdiff_t kPackedBytes = 4 << 20;
 template <class T>
 constexpr ptrdiff_t kPackedRows = kWide ? kPackedBytes / (kPiece * ptrdiff_t(sizeof(T))) : 256;
-constexpr ptrdiff_t kBlockRows = kWide ? 2048 : 256;
+constexpr ptrdiff_t kBlockRows = kWide ? 2048 : 256, kFewestBlockRows = 256;
+constexpr ptrdiff_t kShareOfCache = 8;
 
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
 // Dense copies of panels pay from about five row tiles on. Measured: with 6x2 tiles 91 % of the ceiling instead of 80, but 5 % less at
@@ -116,7 +118,11 @@ bool packs_a(const GemmArgs& g) {
 
 template <class T>
 ptrdiff_t block_rows(const GemmArgs& g) {
-  return packs_a<T>(g) ? kPackedRows<T> : kBlockRows;
+  if (packs_a<T>(g)) return kPackedRows<T>;
+  const ptrdiff_t share = kWide && g.m > kFewestBlockRows && g.k > 0 ? cpu_features().last_cache / kShareOfCache : 0;
+  if (share == 0) return kBlockRows;
+  const ptrdiff_t rows = share / bytes_of<T>(least(g.k, piece_of<T>(g)));
+  return rows < kFewestBlockRows ? kFewestBlockRows : least(rows, kBlockRows);
 }
 
 template <class T>
@@ -127,7 +133,7 @@ bool is_far_c(const GemmArgs& g) {
 // Whether nothing is to be done but to multiply.
 template <class T>
 bool is_plain(const GemmArgs& g) {
-  return g.m <= kBlockRows && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
+  return g.m <= block_rows<T>(g) && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
 }
 
 // Strips of a group: one, where nothing is handed out.
