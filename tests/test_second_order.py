@@ -113,6 +113,21 @@ def test_what_a_step_needs(name, dual):
     assert known == (name not in UNKNOWN)
 
 
+@pytest.mark.parametrize("samples", [37, 3000])  # at once, and in chunks
+@pytest.mark.parametrize("name", sorted(CASES.keys() - UNKNOWN))
+def test_what_hangs_on_data_alone_is_computed_once(name, samples, monkeypatch):
+    first, *_ = flat_problem(*CASES[name], samples)
+    monkeypatch.setattr("lamina.optim.least_squares.ONCE_BYTES", 0)
+    second, *_ = flat_problem(*CASES[name], samples)
+    made = {"dense": 2, "shared": 0, "elements": 0, "sequence": 0, "rows": 0, "dropout and batch norm": 3}[name]
+    assert (len(first._once.values), len(second._once.values)) == (made, 0)
+    for shift in (0.0, 0.25):
+        theta = first.network.theta.value + shift
+        some, others = first.linearize(theta), second.linearize(theta)
+        for a, b in ((some.h, others.h), (some.g, others.g), (some.value, others.value)):
+            np.testing.assert_array_equal(a, b)
+
+
 @pytest.mark.parametrize("n", [1, 2, 442, 500, 511, 512, 513, 1021, 2000, 2001, 10_000, 104_729])
 def test_samples_are_taken_in_equal_parts_where_they_can_be(n):
     part = even_part(n, 512)

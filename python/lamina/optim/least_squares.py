@@ -32,6 +32,7 @@ PIECES = 8  # of the data, after each of which a sum of squares that is too larg
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 # Of P^2 numbers: what J^T J is summed in and where it stands there, J^T J, and its factor. (Two copies of the sums come and go.)
 MATRICES = 4
+ONCE_BYTES = 1 << 23  # of a value that is computed once and read at every step: from near, or else it were as soon computed again
 MOST_WEIGHTS = 1 << 15  # P: those are 34 GB then, and P^3 / 3 multiply-adds minutes
 
 
@@ -68,6 +69,7 @@ class LeastSquares:
                 f"shown: {mixed.op} of shape {Tensor(mixed).shape} may mix those of a batch; train it with LBFGS or Adam"
             )
         self._inputs = [*network.inputs, self._target, self._scale]
+        self._once = Once(self._inputs, self._sources)
         self._rows = even_part(len(self._sources[0]), ROWS)  # at once where only errors and J^T z are wanted
         n = len(self._sources[0])
         piece = self._rows * max(1, -(-n // (PIECES * self._rows)))
@@ -98,17 +100,17 @@ class LeastSquares:
             row = [ops.reshape(grad(ops.sum(e), self.network.theta), (1, self.size)) for e in columns]
             self._normal, self._chunk = NormalMatrix([plain(row)]), 1
         else:
-            self._normal = NormalMatrix(found)
+            self._normal = NormalMatrix(found, self._once)
             self._chunk = even_part(len(self._sources[0]), self._normal.chunk)
         half = ops.sum(ops.square(self._error)) * 0.5
         slope = self.network.gradient(half)
         self._at_once = self._chunk >= len(self._sources[0])
         if self._at_once:
-            self._terms = self._program([half, slope, *self._normal.terms])
+            self._terms = self._program([half, slope, *self._normal.terms], more=self._once.values)
             return
         self._gradient = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
         summed = core.make("assign", [self._gradient.node, (self._gradient + slope).node], {})
-        self._accumulate = self._program([half], [*self._normal.effects, summed])
+        self._accumulate = self._program([half], [*self._normal.effects, summed], self._once.values)
 
     def _prepare_dual(self, columns: list[Tensor]) -> None:
         kernel = self._kernel(columns)
@@ -177,12 +179,12 @@ class LeastSquares:
         if self.dual:
             return self._linearize_dual(theta)
         if self._at_once:
-            value, g, *terms = self._terms.run(self._sources)
+            value, g, *terms = self._terms.run(self._once.sources)
             half = float(value)
         else:
             self._normal.clear()
             self._gradient.variable.write(np.zeros(self.size))
-            half = _sum(self._accumulate, self._sources, self._chunk)
+            half = _sum(self._accumulate, self._once.sources, self._chunk)
             g, terms = self._gradient.value, self._normal.sums()
         return Primal(self._normal.matrix(terms), g, 2 * half, partial(self.pull, theta), self._solver)
 
@@ -198,6 +200,27 @@ class LeastSquares:
             whole = np.concatenate(rows)
             kernel = whole @ whole.T
         return Dual(kernel, error, partial(self.pull, theta), self._solver)
+
+
+class Once:
+    """What hangs on data alone, computed once and from then on data itself: `values`, whose numbers follow those of the inputs in
+    `sources`.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor], sources: Sequence[Array]):
+        self._inputs, self.sources, self.values = list(inputs), list(sources), list[Tensor]()
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """In place of t, (B, n): a value, or t itself where it is data already, or none, hangs on a variable, or is too large."""
+        ops_below = {node.op for node in resolved([t])[:-1]}
+        n, size = len(self.sources[0]), int(t.shape[1])
+        if "input" not in ops_below or "variable" in ops_below or 8 * n * size > ONCE_BYTES:
+            return t
+        program, value = core.Program([v.node for v in (*self._inputs, *self.values)], [t.node], []), np.empty((n, size))
+        program.epoch(self.sources, None, even_part(n, ROWS), collect=[value])
+        self.sources.append(value)
+        self.values.append(placeholder((None, size), "float64", "once"))
+        return self.values[-1]
 
 
 def check_room(weights: int) -> None:

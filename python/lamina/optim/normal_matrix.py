@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, reduce
 from typing import Any, NamedTuple
 
@@ -77,13 +77,17 @@ def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 
 
 class NormalMatrix:
-    """H = J^T J of the `terms` that it is put together from: those of all samples, or of `chunk` at a time, which `effects` sum."""
+    """H = J^T J of the `terms` that it is put together from: those of all samples, or of `chunk` at a time, which `effects` sum.
 
-    def __init__(self, columns: Sequence[Columns]):
+    `once` may replace what hangs on no weight by an input of that value.
+    """
+
+    def __init__(self, columns: Sequence[Columns], once: Callable[[Tensor], Tensor] = lambda t: t):
+        columns = [Columns(once(c.a), c.d) for c in columns]
         starts = np.cumsum([0, *(math.prod(c.shape) for c in columns)])
         self.size = int(starts[-1])
         self._blocks = [
-            Block(left, right, int(starts[i]), int(starts[j]))
+            Block(left, right, int(starts[i]), int(starts[j]), once)
             for i, left in enumerate(columns)
             for j, right in enumerate(columns[i:], start=i)
         ]
@@ -121,7 +125,8 @@ class NormalMatrix:
 class Block:
     """The part of H where some columns meet others, or themselves: `term`, of `width` numbers made for a sample."""
 
-    def __init__(self, left: Columns, right: Columns, row: int, column: int):
+    def __init__(self, left: Columns, right: Columns, row: int, column: int, once: Callable[[Tensor], Tensor]):
+        self._once = once
         self._shape, self._own = (*left.shape, *right.shape), left is right
         self._rows = slice(row, row + math.prod(left.shape))
         self._columns = slice(column, column + math.prod(right.shape))
@@ -161,7 +166,7 @@ class Block:
 
     def _product(self, products: Tensor, deltas: Tensor) -> Tensor:
         self.width = int(products.shape[1]) + int(deltas.shape[1])
-        return ops.matmul(ops.transpose(products), deltas)  # type: ignore[no-any-return]
+        return ops.matmul(ops.transpose(self._once(products)), deltas)  # type: ignore[no-any-return]
 
     def place(self, index: Array, first: int) -> None:
         """Writes where the elements of the block, and of its mirror image, stand in the terms, if its own begins at `first`."""
