@@ -41,7 +41,7 @@ constexpr int kUp = sizeof(T) == 4 ? 64 : 128;
 template <class T, bool kDense>
 LAMINA_INLINE void softmax_rows(const T* x, ptrdiff_t x_row, T* out, ptrdiff_t out_row, ptrdiff_t rows, ptrdiff_t cols) {
   constexpr ptrdiff_t kLane = kLanes<T>;
-  alignas(kVectorBytes) T most[kLane], sum[kLane] = {}, inverse[kLane];
+  alignas(kVectorBytes) T most[kLane], sum[kLane], inverse[kLane];
   alignas(kVectorBytes) T sums[kLane][kLane];
   const auto read = [](const T* from) { return kDense ? load(from) : Vec<T>(*from); };
   merge_some<MaxOfNumbers>(most, rows, [&](ptrdiff_t r) { return row_in_lanes<MaxOfNumbers, kDense>(x + r * x_row, cols); });
@@ -59,6 +59,7 @@ LAMINA_INLINE void softmax_rows(const T* x, ptrdiff_t x_row, T* out, ptrdiff_t o
     };
     store(sums[r], in_lanes<SumOf, T>(cols, exp_at, exp_rest, put));
   }
+  store(sum, Vec<T>(1.0));  // behind the last row
   merge_some<SumOf>(sum, rows, [&](ptrdiff_t r) { return load(sums[r]); });
   store(inverse, 1.0 / load(sum));
   const ptrdiff_t full = cols - cols % kLane;

@@ -323,7 +323,8 @@ void check_gemm(const Table& table) {
     check_block<T>(table, 300, 21, 70, true, Start::row, right);  // several blocks of rows
     check_block<T>(table, 2100, 37, 40, false, Start::row, right);
     check_block<T>(table, 1100, 70, 1020, true, Start::row, right);
-    check_block<T>(table, 1040, 21, 2100, true, Start::row, right);  // so many rows that pieces of k are longer
+    for (bool transposed : {false, true})  // so many rows that pieces of k are longer, and blocks an eighth of some caches
+      check_block<T>(table, 1040, 21, 2100, transposed, Start::row, right);
     check_block<T>(table, 150, 1100, 20, true, Start::zero, right);  // several groups of strips
   }
   const ptrdiff_t far = (8 << 20) / 1100 / ptrdiff_t(sizeof(T)) + 2;  // columns of a B that comes from memory

@@ -1,6 +1,9 @@
 // Every kernel of every instruction set that this machine runs. An argument names the only one to test.
+#include <algorithm>
+#include <fstream>
 #include <stdexcept>
 
+#include "base/cpu.h"
 #include "kernels_all.h"
 
 namespace kernels_test {
@@ -22,11 +25,29 @@ void check_dispatch() {
   }
 }
 
+// The largest cache as the system describes it, where it does.
+void check_cache() {
+  section("cache");
+  ptrdiff_t largest = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/size");
+    ptrdiff_t size = 0;
+    char unit = 0;
+    if (file >> size >> unit && unit == 'K') largest = std::max(largest, size << 10);
+  }
+#if defined(__x86_64__)
+  if (largest > 0) CHECK(lamina::cpu_features().last_cache == largest, lamina::cpu_features().last_cache << ", not " << largest);
+#else
+  CHECK(lamina::cpu_features().last_cache == 0, "not asked");
+#endif
+}
+
 }  // namespace kernels_test
 
 int main(int argc, char** argv) {
   using namespace kernels_test;
   check_dispatch();
+  check_cache();
   check_philox();
   for (const Table* t : supported_tables())
     if (argc == 1 || std::string(argv[1]) == t->isa) check_table(*t);
