@@ -19,7 +19,7 @@ constexpr ptrdiff_t kPiece = kPanelBytes / (kTileVectors * kVectorBytes);
 
 // Rows of A, a piece of k of which stays in L2. Wide tiles read it as fast from L3, of which others want their share: an eighth, and
 // no fewer rows than pay for B, all of which is copied again for each block. 2,048 by 2,048 in f64, eight blocks: on Zen 4 (L3 of 32 MB,
-// all of which A is) 5 % faster than one (f32: 4 %), of an A that is packed 10 to 17 % faster than four; on Emerald Rapids, whose L3 is
+// all of which A is) 5 % faster than one (f32: 4 %), of an A that is packed 5 to 20 % faster than four; on Emerald Rapids, whose L3 is
 // far larger, four were 3 to 7 % slower than one.
 constexpr ptrdiff_t kPackedBytes = 4 << 20;
 template <class T>
