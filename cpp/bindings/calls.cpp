@@ -74,7 +74,7 @@ py::object fitted(const Program& program, size_t i, PyObject* value) {
   const runtime::Rows rows = rows_of(array);
   if (rows.sizes.empty()) return array.attr("astype")(numpy_dtype(type));
   py::array out = new_array(numpy_dtype(type), rows.sizes, [&] { return program.describe_input(i); });
-  runtime::gather_rows(out.mutable_data(), type, rows, nullptr, 0, rows.sizes[0]);
+  runtime::gather_rows(out.mutable_data(), type, rows, {}, rows.sizes[0]);
   return out;
 }
 

@@ -10,23 +10,6 @@ namespace lamina::runtime {
 
 namespace {
 
-// Rows in any order come from anywhere in memory: the start of one is asked for while those before it are copied.
-constexpr int64_t kAhead = 2;
-constexpr size_t kAheadBytes = 1024;  // the processor itself goes on from there
-
-void ask_for(const char* row, size_t bytes) {
-  for (size_t at = 0; at < std::min(bytes, kAheadBytes); at += 64) __builtin_prefetch(row + at);
-}
-
-template <size_t kBytes>
-void copy_rows(char* to, const Rows& rows, const int64_t* order, int64_t first, int64_t count, size_t bytes = kBytes) {
-  const auto row = [&](int64_t i) { return rows.data + (order ? order[i] : first + i) * rows.byte_strides[0]; };
-  for (int64_t i = 0; i < count; ++i, to += bytes) {
-    if (kBytes == 0 && order && i + kAhead < count) ask_for(row(i + kAhead), bytes);
-    std::memcpy(to, row(i), kBytes ? kBytes : bytes);
-  }
-}
-
 size_t bytes_of(Source type) {
   switch (type) {
     case Source::boolean:
@@ -65,6 +48,44 @@ int64_t row_elements(const Rows& rows) {
   return n;
 }
 
+// Rows in any order come from anywhere in memory: while one is read, the one so many bytes behind it, and at least two rows, is
+// asked for. Into L2 only: in L1 it would be in the way of what is being read.
+constexpr int64_t kAheadBytes = 4096;
+constexpr int64_t kAheadRows = 2;
+constexpr int64_t kMostBytes = 16384;  // of a row: from there the processor itself goes on
+
+class Ahead {
+ public:
+  Ahead(const Rows& rows, const Which& which)
+      : rows_(rows),
+        which_(which),
+        bytes_(row_is_dense(rows) ? std::min(row_elements(rows) * static_cast<int64_t>(bytes_of(rows.type)), kMostBytes) : 0),
+        distance_(std::max(kAheadRows, kAheadBytes / std::max<int64_t>(bytes_, 1))) {}
+
+  // While row i is read. Inline, as GCC takes away the calls of a function that does nothing but ask.
+  [[gnu::always_inline]] void ask(int64_t i) const {
+    if (which_.order == nullptr || i + distance_ >= which_.known) return;
+    const char* row = rows_.data + which_.row(i + distance_) * rows_.byte_strides[0];
+    const char* line = row - reinterpret_cast<uintptr_t>(row) % kLine;
+    for (; line < row + bytes_; line += kLine) __builtin_prefetch(line, 0, 2);
+  }
+
+ private:
+  static constexpr int64_t kLine = 64;
+  const Rows& rows_;
+  const Which& which_;
+  const int64_t bytes_, distance_;
+};
+
+template <size_t kBytes>
+void copy_rows(char* to, const Rows& rows, const Which& which, int64_t count, size_t bytes = kBytes) {
+  const Ahead ahead(rows, which);
+  for (int64_t i = 0; i < count; ++i, to += bytes) {
+    ahead.ask(i);
+    std::memcpy(to, rows.data + which.row(i) * rows.byte_strides[0], kBytes ? kBytes : bytes);
+  }
+}
+
 template <class To, class From>
 To converted(From value) {
   if constexpr (std::is_same_v<To, int64_t> && std::is_floating_point_v<From>)
@@ -99,27 +120,28 @@ To* convert_axes(To* to, const char* from, const Rows& rows, size_t axis) {
 }
 
 template <class From, class To>
-void gather_as(To* to, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+void gather_as(To* to, const Rows& rows, const Which& which, int64_t count) {
+  const Ahead ahead(rows, which);
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t row = order ? order[i] : first + i;
-    to = convert_axes<From>(to, rows.data + row * rows.byte_strides[0], rows, 1);
+    ahead.ask(i);
+    to = convert_axes<From>(to, rows.data + which.row(i) * rows.byte_strides[0], rows, 1);
   }
 }
 
 template <class To>
-void gather_to(To* to, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+void gather_to(To* to, const Rows& rows, const Which& which, int64_t count) {
   switch (rows.type) {
     case Source::boolean:
-    case Source::uint8: return gather_as<uint8_t>(to, rows, order, first, count);
-    case Source::int8: return gather_as<int8_t>(to, rows, order, first, count);
-    case Source::int16: return gather_as<int16_t>(to, rows, order, first, count);
-    case Source::uint16: return gather_as<uint16_t>(to, rows, order, first, count);
-    case Source::int32: return gather_as<int32_t>(to, rows, order, first, count);
-    case Source::uint32: return gather_as<uint32_t>(to, rows, order, first, count);
-    case Source::int64: return gather_as<int64_t>(to, rows, order, first, count);
-    case Source::uint64: return gather_as<uint64_t>(to, rows, order, first, count);
-    case Source::float32: return gather_as<float>(to, rows, order, first, count);
-    case Source::float64: return gather_as<double>(to, rows, order, first, count);
+    case Source::uint8: return gather_as<uint8_t>(to, rows, which, count);
+    case Source::int8: return gather_as<int8_t>(to, rows, which, count);
+    case Source::int16: return gather_as<int16_t>(to, rows, which, count);
+    case Source::uint16: return gather_as<uint16_t>(to, rows, which, count);
+    case Source::int32: return gather_as<int32_t>(to, rows, which, count);
+    case Source::uint32: return gather_as<uint32_t>(to, rows, which, count);
+    case Source::int64: return gather_as<int64_t>(to, rows, which, count);
+    case Source::uint64: return gather_as<uint64_t>(to, rows, which, count);
+    case Source::float32: return gather_as<float>(to, rows, which, count);
+    case Source::float64: return gather_as<double>(to, rows, which, count);
   }
 }
 
@@ -140,22 +162,22 @@ const void* Rows::in_place(DType wanted, int64_t first) const {
   return dense ? data + first * byte_strides[0] : nullptr;
 }
 
-void gather_rows(void* to, DType type, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+void gather_rows(void* to, DType type, const Rows& rows, const Which& which, int64_t count) {
   if (same(rows.type, type) && row_is_dense(rows)) {
     const size_t bytes = static_cast<size_t>(row_elements(rows)) * bytes_of(rows.type);
     auto* dense = static_cast<char*>(to);
     switch (bytes) {  // of a known size there is no call
-      case 4: return copy_rows<4>(dense, rows, order, first, count);
-      case 8: return copy_rows<8>(dense, rows, order, first, count);
-      case 16: return copy_rows<16>(dense, rows, order, first, count);
-      default: return copy_rows<0>(dense, rows, order, first, count, bytes);
+      case 4: return copy_rows<4>(dense, rows, which, count);
+      case 8: return copy_rows<8>(dense, rows, which, count);
+      case 16: return copy_rows<16>(dense, rows, which, count);
+      default: return copy_rows<0>(dense, rows, which, count, bytes);
     }
   }
   switch (type) {
-    case DType::boolean: return gather_to(static_cast<Truth*>(to), rows, order, first, count);
-    case DType::int64: return gather_to(static_cast<int64_t*>(to), rows, order, first, count);
-    case DType::float32: return gather_to(static_cast<float*>(to), rows, order, first, count);
-    case DType::float64: return gather_to(static_cast<double*>(to), rows, order, first, count);
+    case DType::boolean: return gather_to(static_cast<Truth*>(to), rows, which, count);
+    case DType::int64: return gather_to(static_cast<int64_t*>(to), rows, which, count);
+    case DType::float32: return gather_to(static_cast<float*>(to), rows, which, count);
+    case DType::float64: return gather_to(static_cast<double*>(to), rows, which, count);
   }
 }
 

@@ -20,7 +20,16 @@ struct Rows {
   const void* in_place(DType type, int64_t first) const;
 };
 
-// to[i, ..] = rows[order[i], ..], converted. Without an order: rows first, first + 1, ..
-void gather_rows(void* to, DType type, const Rows& rows, const int64_t* order, int64_t first, int64_t count);
+// Rows order[0], order[1], .. of an array, or without an order first, first + 1, ..
+struct Which {
+  const int64_t* order = nullptr;
+  int64_t known = 0;  // numbers in the order: those behind the ones that are gathered will be wanted next
+  int64_t first = 0;
+
+  int64_t row(int64_t i) const { return order ? order[i] : first + i; }
+};
+
+// to[i, ..] = rows[which.row(i), ..], converted, for i of 0 to count - 1.
+void gather_rows(void* to, DType type, const Rows& rows, const Which& which, int64_t count);
 
 }  // namespace lamina::runtime

@@ -16,7 +16,7 @@ size_t bytes_of(const Sizes& sizes, DType type) { return static_cast<size_t>(cou
 constexpr size_t kPieceBytes = 16384;  // of a batch that each thread gathers at least: rows in any order come from far
 
 // As gather_rows(), by all threads.
-void gather_batch(char* to, DType type, const Rows& rows, const int64_t* order, int64_t first, int64_t count) {
+void gather_batch(char* to, DType type, const Rows& rows, const Which& which, int64_t count) {
   Sizes row = rows.sizes;
   row[0] = 1;
   const size_t bytes = bytes_of(row, type);
@@ -25,7 +25,11 @@ void gather_batch(char* to, DType type, const Rows& rows, const int64_t* order, 
   const int64_t pieces = threads > 1 ? std::clamp<int64_t>(many, 1, std::max<int64_t>(count, 1)) : 1;
   parallel_for(pieces, threads, [&](ptrdiff_t begin, ptrdiff_t end, int) {
     const int64_t a = begin * count / pieces, b = end * count / pieces;
-    gather_rows(to + static_cast<size_t>(a) * bytes, type, rows, order ? order + a : nullptr, first + a, b - a);
+    Which part = which;
+    part.first += a;
+    if (part.order) part.order += a;
+    part.known = pieces > 1 ? b - a : which.known;  // the rest may be another thread's
+    gather_rows(to + static_cast<size_t>(a) * bytes, type, rows, part, b - a);
   });
 }
 
@@ -93,10 +97,10 @@ class Batches {
   // The batch's rows of input i: where they lie, or gathered.
   const void* rows_of(size_t i, int64_t first, int64_t rows) {
     const DType type = program_.input_type(i).dtype;
-    const int64_t* order = epoch_.order ? epoch_.order + first : nullptr;
-    const void* there = order ? nullptr : epoch_.sources[i].in_place(type, first);
+    const void* there = epoch_.order ? nullptr : epoch_.sources[i].in_place(type, first);
     if (there != nullptr) return there;
-    gather_batch(gathered_[i].data(), type, epoch_.sources[i], order, first, rows);
+    const Which which{epoch_.order ? epoch_.order + first : nullptr, epoch_.rows - first, first};
+    gather_batch(gathered_[i].data(), type, epoch_.sources[i], which, rows);
     return gathered_[i].data();
   }
 
