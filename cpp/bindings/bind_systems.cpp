@@ -15,21 +15,29 @@ using runtime::PositiveSystem;
 using runtime::PositiveTerms;
 using Numbers = py::array_t<double, py::array::c_style>;
 
-void check_size(const char* what, const Numbers& a, const Sizes& sizes) {
-  check(sizes_of(a) == sizes, "[core] expected a ", what, " for ", sizes[0], " unknowns, got ", a.ndim(), " axes and ", a.size(),
+void check_size(const char* what, const Numbers& a, const Sizes& sizes, int64_t n) {
+  check(sizes_of(a) == sizes, "[core] expected a ", what, " for ", n, " unknowns, got ", a.ndim(), " axes and ", a.size(),
         " numbers");
+}
+
+void check_size(const char* what, const Numbers& a, const Sizes& sizes) { check_size(what, a, sizes, sizes[0]); }
+
+// Of n rows and columns, or the rows of its upper triangle, one after the other.
+void check_matrix(const char* what, const Numbers& a, int64_t n, bool packed) {
+  check_size(what, a, packed ? Sizes{n * (n + 1) / 2} : Sizes{n, n}, n);
 }
 
 // x, or None where there is none.
 py::object solve(PositiveSystem& system, const Numbers& h, const Numbers& shift, const Numbers& b, double scale,
                  const std::optional<Numbers>& more) {
   const int64_t n = system.size();
-  check_size("matrix", h, {n, n});
+  const bool packed = h.ndim() == 1;
+  check_matrix("matrix", h, n, packed);
   check_size("right side", b, {n});
   if (shift.ndim() > 0) check_size("diagonal", shift, {n});
-  if (more) check_size("second matrix", *more, {n, n});
+  if (more) check_matrix("second matrix", *more, n, packed);
   Numbers x(n);
-  const PositiveTerms terms{h.data(), more ? more->data() : nullptr, scale, shift.data(), shift.ndim() == 0, b.data()};
+  const PositiveTerms terms{h.data(), more ? more->data() : nullptr, packed, scale, shift.data(), shift.ndim() == 0, b.data()};
   double* solution = x.mutable_data();
   bool solved = false;
   {
@@ -53,8 +61,8 @@ void secant(Numbers s, const Numbers& h, const Numbers& step, const Numbers& cha
   const int64_t n = step.size();
   check_size("step", step, {n});
   check_size("change of the gradient", change, {n});
-  check_size("matrix", h, {n, n});
-  check_size("curvature", s, {n, n});
+  check_matrix("matrix", h, n, true);
+  check_matrix("curvature", s, n, true);
   double* curvature = s.mutable_data();
   const double *matrix = h.data(), *way = step.data(), *found = change.data();
   const GilRelease release;

@@ -175,7 +175,7 @@ struct Table {
   // The same A with another b, which x holds and A^-1 b replaces; a as solve_positive left it.
   void (*solve_again)(const double* a, double* x, ptrdiff_t n);
   // S = kept S + w y^T + y w^T, so that (H + S) step = y, the change of the gradient; `kept`, at most 1, is as much of S as that
-  // change shows. S and H: (n, n), symmetric; step^T y > 0; scratch: 2 n numbers.
+  // change shows. S and H: the rows of their upper triangles, one after the other; step^T y > 0; scratch: 2 n numbers.
   void (*secant)(double* s, const double* h, const double* step, const double* change, ptrdiff_t n, double* scratch);
   // out[i] = uniform in [0, 1) from the counter-based generator: element first + i of the stream (seed, stream).
   void (*uniform[2])(void* out, ptrdiff_t count, uint64_t seed, uint64_t stream, uint64_t first);

@@ -27,17 +27,18 @@ void PositiveSystem::again(const double* b, double* x) const {
 }
 
 void PositiveSystem::fill(const PositiveTerms& terms) {
-  auto* a = reinterpret_cast<double*>(memory_.data());
-  for (int64_t i = 0; i < n_; ++i, a += n_ + 1) {
-    const double* h = terms.h + i * n_;
+  auto* a = reinterpret_cast<double*>(memory_.data());  // from the diagonal on
+  int64_t at = 0;
+  for (int64_t i = 0; i < n_; ++i, a += n_ + 2) {
+    const int64_t rest = n_ - i;
     if (terms.more == nullptr) {
-      for (int64_t j = i; j < n_; ++j) a[j] = terms.scale * h[j];
+      for (int64_t j = 0; j < rest; ++j) a[j] = terms.scale * terms.h[at + j];
     } else {
-      const double* more = terms.more + i * n_;
-      for (int64_t j = i; j < n_; ++j) a[j] = terms.scale * (h[j] + more[j]);
+      for (int64_t j = 0; j < rest; ++j) a[j] = terms.scale * (terms.h[at + j] + terms.more[at + j]);
     }
-    a[i] += terms.shift[terms.uniform ? 0 : i];
-    a[n_] = terms.b[i];
+    a[0] += terms.shift[terms.uniform ? 0 : i];
+    a[rest] = terms.b[i];
+    at += terms.packed ? rest : n_ + 1;
   }
 }
 

@@ -7,10 +7,11 @@
 
 namespace lamina::runtime {
 
-// (scale (h + more) + D) x = b, h and more: (n, n), symmetric, their upper triangles are read.
+// (scale (h + more) + D) x = b, h and more symmetric: their upper triangles are read.
 struct PositiveTerms {
   const double* h;
   const double* more;  // null for none
+  bool packed;         // the rows of the triangles alone, one after the other; else (n, n)
   double scale;
   const double* shift;  // D's diagonal: n numbers, or one for all
   bool uniform;

@@ -20,7 +20,7 @@ from lamina import _core as core
 from lamina import ops
 from lamina.flat import FlatNetwork
 from lamina.function import grad
-from lamina.optim.normal_matrix import NormalMatrix, columns_of, plain
+from lamina.optim.normal_matrix import NormalMatrix, columns_of, diagonal_places, plain
 from lamina.samplewise import Outer, flattened, jacobian_rows, mixing, resolved, sample_rows
 from lamina.tensor import Parameter, Tensor, placeholder
 
@@ -30,7 +30,8 @@ Pull = Callable[[Array], Array]  # J^T z for z: (n, k)
 ROWS = 1024  # at once, at most, where only errors and J^T z are wanted
 PIECES = 8  # of the data, after each of which a sum of squares that is too large already is given up
 MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
-# Of P^2 numbers: what J^T J is summed in and where it stands there, J^T J, and its factor. (Two copies of the sums come and go.)
+# Of P^2 numbers: what J^T J is summed in and where it stands there, J^T J, and its factor, of which the first three are halves; and
+# two copies of the sums, which come and go.
 MATRICES = 4
 ONCE_BYTES = 1 << 23  # of a value that is computed once and read at every step: from near, or else it were as soon computed again
 MOST_WEIGHTS = 1 << 15  # P: those are 34 GB then, and P^3 / 3 multiply-adds minutes
@@ -282,7 +283,10 @@ class System(ABC):
 
 
 class Primal(System):
-    """(scale (H + more) + diag(ridge + damping)) d = -g, H = J^T J; scale and ridge are 1 and 0 but for a regularized objective."""
+    """(scale (H + more) + diag(ridge + damping)) d = -g, H = J^T J; scale and ridge are 1 and 0 but for a regularized objective.
+
+    h and more: the rows of the upper triangles, one after the other.
+    """
 
     def __init__(
         self,
@@ -316,11 +320,14 @@ class Primal(System):
 
     @property
     def diagonal(self) -> Array:
-        return self._scale * self.h.ravel()[:: len(self.h) + 1]
+        return self._scale * self.h.take(diagonal_places(len(self.g)))
 
     def effective(self, scale: float, alpha: float) -> float:
         """How many weights the data determine: tr(scale H (scale H + alpha I)^-1)."""
-        spectrum = np.maximum(np.linalg.eigvalsh(self.h), 0) * scale
+        n = len(self.g)
+        h = np.zeros((n, n))
+        h[np.tri(n, dtype=bool).T] = self.h
+        spectrum = np.maximum(np.linalg.eigvalsh(h, "U"), 0) * scale
         return float((spectrum / (spectrum + alpha)).sum())
 
 

@@ -118,7 +118,7 @@ class LevenbergMarquardt(Damped):
         self._vector("mu", self.mu)
         if self.curvature and not self.bayesian and size <= MOST_CURVED:
             self._vector("mu_curved", self.mu)
-            self._vector("curvature", np.zeros((size, size)))
+            self._vector("curvature", np.zeros(size * (size + 1) // 2))  # the rows of S's upper triangle
             self._vector("before", np.zeros((2, size)))  # theta and g where it was taken up last
             self._vector("turns", [0.0, 0.0, 1.0])  # 1: the curved model leads; the other one's pause now, and its next one
         self._vector("scale", np.zeros_like(self.state["theta"].value))  # D's diagonal; 0: no step yet

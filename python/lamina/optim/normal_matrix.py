@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from functools import cached_property, reduce
+from functools import cache, cached_property, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,11 +92,12 @@ class NormalMatrix:
             for j, right in enumerate(columns[i:], start=i)
         ]
         self.terms = [b.term for b in self._blocks]
-        self._index = np.empty((self.size, self.size), np.intp)  # where each element stands in the terms, one after the other
+        index = np.empty((self.size, self.size), np.intp)  # where each element stands in the terms, one after the other
         first = 0
         for block in self._blocks:
-            block.place(self._index, first)
+            block.place(index, first)
             first += math.prod(block.term.shape)
+        self._index = index[np.tri(self.size, dtype=bool).T]
         sample = 8 * max(1, sum(b.width for b in self._blocks))
         self.chunk = max(1, min(max(SAMPLES, CHUNK_BYTES // sample), MOST_BYTES // sample))
 
@@ -118,7 +119,7 @@ class NormalMatrix:
         return core.read([s.variable for s in self._sums])
 
     def matrix(self, terms: Sequence[Array]) -> Array:
-        """H: (P, P), of these values of the terms."""
+        """H of these values of the terms: the rows of its upper triangle, one after the other, P (P + 1) / 2 numbers."""
         return np.concatenate([np.empty(0), *terms], axis=None).take(self._index)
 
 
@@ -127,14 +128,14 @@ class Block:
 
     def __init__(self, left: Columns, right: Columns, row: int, column: int, once: Callable[[Tensor], Tensor]):
         self._once = once
-        self._shape, self._own = (*left.shape, *right.shape), left is right
+        self._shape = (*left.shape, *right.shape)
         self._rows = slice(row, row + math.prod(left.shape))
         self._columns = slice(column, column + math.prod(right.shape))
         self._order: tuple[int, ...] = ()  # of the sum's axes: 0 and 1 are n and m of the left columns, 2 and 3 of the right ones
         self._halves = False  # the sum is one of two triangles
         if factored_cost(left, right) > direct_cost(left, right):
             self.term = self._direct(left, right)
-        elif self._own:
+        elif left is right:
             self.term = self._halved(left)
         else:
             self.term = self._factored(left, right)
@@ -142,7 +143,7 @@ class Block:
     def _direct(self, left: Columns, right: Columns) -> Tensor:
         rows, order = _outer([[left.a, d] for d in left.d], (0, 1))
         others, more = _outer([[right.a, d] for d in right.d], (2, 3))
-        if self._own:
+        if left is right:
             others = rows
         elif rows[0].shape[1] > others[0].shape[1]:  # a product with few columns leaves its vectors half empty
             rows, others, order, more = others, rows, more, order
@@ -169,7 +170,7 @@ class Block:
         return ops.matmul(ops.transpose(self._once(products)), deltas)  # type: ignore[no-any-return]
 
     def place(self, index: Array, first: int) -> None:
-        """Writes where the elements of the block, and of its mirror image, stand in the terms, if its own begins at `first`."""
+        """Writes where the elements of the block stand in the terms, if its own begins at `first`."""
         place = index[self._rows, self._columns]  # a view, as are those made of it
         if self._halves:
             n, m = self._shape[:2]
@@ -179,8 +180,6 @@ class Block:
         order = self._order
         sums = np.arange(first, first + place.size).reshape([self._shape[axis] for axis in order])
         place.reshape(self._shape).transpose(order)[:] = sums
-        if not self._own:
-            index[self._columns, self._rows] = place.T
 
 
 def direct_cost(left: Columns, right: Columns) -> float:
@@ -214,6 +213,14 @@ def _flat_outer(factors: Sequence[Tensor]) -> Tensor:
         return total
     product = Tensor(core.make("row_outer", [t.node for t in factors], {}))
     return ops.reshape(product, (product.shape[0], -1))  # type: ignore[no-any-return]
+
+
+@cache
+def diagonal_places(n: int) -> Array:
+    """(n,): where the diagonal stands in the upper triangle of n rows, row after row."""
+    at = np.arange(n, dtype=np.intp)
+    places: Array = at * (2 * n + 1 - at) // 2
+    return places
 
 
 def _mirrored(n: int) -> Array:
