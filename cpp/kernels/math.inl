@@ -209,7 +209,7 @@ constexpr T two_to_the(int n) {
 template <class T>
 LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
   if constexpr (kRicher) {
-    const auto p = sixteenths(SixteenthConstants<T, 0>([](Vec<T> c) { return c; }), x);
+    const auto p = sixteenths(SixteenthConstants<T, 0>(kAsTheyAre), x);
     return scaled(fma(p.power, p.rest, p.power).raw, p.n.raw);
   }
   constexpr int kMantissa = Shape<T>::kMantissaBits;
@@ -246,7 +246,7 @@ LAMINA_INLINE auto exp_of_negatives(Keep keep) {
 
 template <class T>
 LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
-  return exp_of_negatives<T, 0>([](Vec<T> c) { return c; })(x);
+  return exp_of_negatives<T, 0>(kAsTheyAre)(x);
 }
 
 // 2^n (1 + q) - 1, q = e^r - 1, with 2^(n - 1) as the factor, so that n = 128 (1024) fits.

@@ -222,6 +222,8 @@ struct Sixteenths {
   V n, power, rest;
 };
 
+constexpr auto kAsTheyAre = [](auto constant) { return constant; };
+
 // The constants of sixteenths(), each as keep() returns it.
 template <class T, int kUp>
 struct SixteenthConstants {
