@@ -74,6 +74,39 @@ def test_an_epoch_is_its_train_steps(data, shuffle, lr):
     assert_same(one, other)
 
 
+@pytest.mark.parametrize("many", [1, 2])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_smaller_last_batch_is_a_step_like_the_others(shuffle, many, rng, threads):
+    """Also once it has a program of its own: the same bits, random numbers, running statistics, predictions and rates."""
+    x, y = rng.normal(size=(151, 6)).astype(np.float32), rng.integers(0, 3, 151)
+    threads(many)
+
+    def made():
+        layers = [lm.Dense(40, "tanh"), lm.Dropout(0.2), lm.BatchNorm(), lm.Dense(3)]
+        optimizer = lm.optim.Adam(lm.schedules.Exponential(0.01, 0.99))
+        return lm.Sequential(*layers, seed=0).compile("cross_entropy", optimizer, ["accuracy"]).build(6)
+
+    one, other, held = made(), made(), []
+
+    def look(epoch, logs):
+        (planned,) = one.programs._planned.values()
+        held.append(planned.program.held_bytes)
+
+    looking = lm.callbacks.LambdaCallback(on_epoch_end=look)
+    history = one.fit(x, y, epochs=6, batch_size=32, shuffle=shuffle, verbose=0, callbacks=[looking])
+    assert held[0] == held[1] < 0.6 * held[2] and held[2] == held[5]  # two programs from the third epoch on
+    for epoch in range(6):
+        order = lm._core.permutation(len(x), other.seed, epoch) if shuffle else np.arange(len(x))
+        rows = [order[i : i + 32] for i in range(0, len(x), 32)]
+        losses = [other.train_step(x[r], y[r]) for r in rows]
+        assert history.history["loss"][epoch] == pytest.approx(np.average(losses, weights=[len(r) for r in rows]), rel=1e-12)
+    assert_same(one, other)
+    assert one.predict(x).tobytes() == other.predict(x).tobytes()
+    one.fit(x, y, epochs=2, batch_size=64, verbose=0)  # other sizes of both, and then others' again
+    one.fit(x[:150], y[:150], epochs=1, batch_size=32, verbose=0)
+    assert np.isfinite(one.evaluate(x, y)["loss"])
+
+
 @pytest.mark.parametrize("n", [0, 1, 2, 511, 512, 513, 514, 1026, 5000])
 def test_an_order_holds_each_row_once_and_follows_from_seed_and_epoch(n):
     order = lm._core.permutation(n, 3, 4)

@@ -102,21 +102,28 @@ bool names_no_symbol(const Node* node) {
   return constant(node->shape());
 }
 
-}  // namespace
-
-Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options)
-    : inputs_(std::move(inputs)), trains_(options.training || !effects.empty()) {
-  for (const auto& input : inputs_)
+graph::Roots optimized(const graph::Tensors& inputs, graph::Tensors outputs, graph::Tensors effects,
+                       const ProgramOptions& options) {
+  for (const auto& input : inputs)
     check<TypeError>(input->is("input"), "[function] an input must be a placeholder, got the result of ", input->op->name);
   graph::Roots roots = graph::resolve_modes({std::move(outputs), std::move(effects)}, options.training);
   if (options.optimize) roots = graph::fold(std::move(roots));
   roots = graph::legalize(std::move(roots));
   if (options.optimize) roots = graph::share(graph::fold(std::move(roots)));
-  outputs_ = roots.outputs;
-  keep_alive_ = roots.outputs;
-  keep_alive_.insert(keep_alive_.end(), roots.effects.begin(), roots.effects.end());
+  return roots;
+}
 
-  const auto order = graph::topological(keep_alive_);
+}  // namespace
+
+Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options)
+    : Program(inputs, optimized(inputs, std::move(outputs), effects, options), options.training || !effects.empty(),
+              options.fusion) {}
+
+Program::Program(graph::Tensors inputs, graph::Roots roots, bool trains, const FusionOptions& fusion)
+    : inputs_(std::move(inputs)), outputs_(roots.outputs), effects_(roots.effects), fusion_(fusion), trains_(trains) {
+  graph::Tensors all = outputs_;
+  all.insert(all.end(), effects_.begin(), effects_.end());
+  const auto order = graph::topological(all);
   for (const Node* node : order)
     if (names_no_symbol(node) && std::all_of(node->inputs.begin(), node->inputs.end(),
                                              [&](const graph::Tensor& input) { return fixed_.count(input.get()) > 0; }))
@@ -133,15 +140,24 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
   turns_ = graph::Variable::turns_of(variables);
   std::unordered_set<const Node*> wanted;
   for (const auto& output : outputs_) wanted.insert(memory_of(output.get()));
-  FusionOptions fusion = options.fusion;
-  steps_ = lower(order, wanted, fusion, kernels::table());
+  steps_ = lower(order, wanted, fusion_, kernels::table());
   if (!schedule(steps_)) {  // an update that shares a program with something its parameter's readers wait for
-    fusion.updates = false;
-    steps_ = lower(order, wanted, fusion, kernels::table());
+    fusion_.updates = false;
+    steps_ = lower(order, wanted, fusion_, kernels::table());
     check(schedule(steps_), "the updates of this program wait for each other");
   }
   for (const StepPtr& step : steps_) step->origins = origins_of(*step, roots.origins);
   place_buffers();
+}
+
+Program& Program::for_rest() {
+  if (rest_ == nullptr && rests_ < kRests) {
+    ++rests_;
+  } else if (rest_ == nullptr && held_bytes() <= kRestBytes) {
+    rest_.reset(new Program(inputs_, {outputs_, effects_}, trains_, fusion_));
+    has_rest_ = true;
+  }
+  return rest_ ? *rest_ : *this;
 }
 
 std::string Program::input_name(size_t i) const {

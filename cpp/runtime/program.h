@@ -28,6 +28,10 @@ class Program {
  public:
   Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options);
 
+  // The program for a batch that is smaller than the others, as the last of an epoch often is: where such a one comes again and again,
+  // another program of the same graph and variables, so that neither is bound anew each time. The caller has the turn.
+  Program& for_rest();
+
   size_t input_count() const { return inputs_.size(); }
   size_t output_count() const { return outputs_.size(); }
   const graph::Type& input_type(size_t i) const { return inputs_[i]->type; }
@@ -66,10 +70,14 @@ class Program {
   const std::vector<StepPtr>& steps() const { return steps_; }
   const std::vector<Stage>& stages() const { return stages_; }  // as last bound
   size_t arena_bytes() const { return arena_.size(); }
-  size_t held_bytes() const { return held_bytes_.load(std::memory_order_relaxed); }  // of all memory that waits for the next run
+  // Of all memory that waits for the next run, with as much again for a smaller batch, where there is a program for that.
+  size_t held_bytes() const { return held_bytes_.load(std::memory_order_relaxed) * (has_rest_ ? 2 : 1); }
   double flops_per_row() const;  // of a run as last bound, over the rows of the first input; 0 before
 
  private:
+  // Of a graph that the passes have gone over.
+  Program(graph::Tensors inputs, graph::Roots roots, bool trains, const FusionOptions& fusion);
+
   struct Buffer {
     enum Kind { arena, input, output, variable, constant, scalar, iota, settled } kind;
     const graph::Node* node = nullptr;
@@ -97,8 +105,8 @@ class Program {
   void run_settled();
   Subnormals::Are subnormals() const { return trains_ ? Subnormals::Are::zero : Subnormals::Are::exact; }
 
-  graph::Tensors keep_alive_;  // the graph that the steps point into
-  graph::Tensors inputs_, outputs_;
+  graph::Tensors inputs_, outputs_, effects_;  // they keep the graph alive that the steps point into
+  FusionOptions fusion_;
   bool trains_ = false;           // whether it is a step of training: what is too small for a number is zero there
   std::vector<StepPtr> settled_;  // steps that depend on constants and sizes alone: they run when the program is bound
   std::unordered_set<const graph::Node*> fixed_;  // nodes that no free size touches: those of settled steps are made once
@@ -113,6 +121,13 @@ class Program {
   static constexpr double kLong = 1e9;   // work of a run during which somebody may ask it to stop: some 10 ms
   static constexpr double kPaced = 1e8;  // work of a run up to which it is tried out whether one thread is faster: a millisecond
   static constexpr double kShort = 2e5;  // work below which a run is short: a few microseconds
+
+  static constexpr int kRests = 2;                // smaller batches that are worth no program of their own
+  static constexpr size_t kRestBytes = 4'000'000;  // held up to which there is one: more takes longer to run than to bind
+
+  std::unique_ptr<Program> rest_;
+  std::atomic<bool> has_rest_{false};
+  int rests_ = 0;
 
   std::shared_ptr<Turns> turns_;
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs

@@ -37,7 +37,7 @@ void gather_batch(char* to, DType type, const Rows& rows, const Which& which, in
 class Batches {
  public:
   Batches(Program& program, const Epoch& epoch)
-      : program_(program),
+      : given_(program),
         epoch_(epoch),
         gathered_(program.input_count()),
         spare_(program.output_count()),
@@ -59,16 +59,19 @@ class Batches {
   // Leaves scalars and outputs of batch b where the epoch wants them; false where the guard ended it. The caller has the turn.
   bool run(int64_t b) {
     const int64_t first = b * epoch_.batch_size, rows = std::min(epoch_.batch_size, epoch_.rows - first);
-    if (rows != bound_rows_) bind(rows);
+    if (rows != bound_rows_) {
+      program_ = rows < epoch_.batch_size ? &given_.for_rest() : &given_;
+      bind(rows);
+    }
     for (size_t i = 0; i < in_.size(); ++i) in_[i] = rows_of(i, first, rows);
     for (size_t k = 0; k < out_.size(); ++k) out_[k] = collected_[k] ? collected_[k] : spare_[k].data();
     if (epoch_.rate != nullptr) *reinterpret_cast<double*>(epoch_.rate->data()) = epoch_.rates[b];
-    program_.run(in_.data(), out_.data(), options_);
+    program_->run(in_.data(), out_.data(), options_);
     const double* loss = scalar_;
     for (size_t k = 0; k < out_.size(); ++k) {
-      const Sizes& sizes = program_.output_sizes(k);
-      if (sizes.empty()) *scalar_++ = read_scalar(out_[k], program_.output_dtype(k));
-      if (collected_[k]) collected_[k] += bytes_of(sizes, program_.output_dtype(k));
+      const Sizes& sizes = program_->output_sizes(k);
+      if (sizes.empty()) *scalar_++ = read_scalar(out_[k], program_->output_dtype(k));
+      if (collected_[k]) collected_[k] += bytes_of(sizes, program_->output_dtype(k));
     }
     return !epoch_.guarded || std::isfinite(*loss);
   }
@@ -80,23 +83,23 @@ class Batches {
       sizes.push_back(source.sizes);
       sizes.back()[0] = rows;
     }
-    program_.bind(sizes);
+    program_->bind(sizes);
     for (size_t i = 0; i < in_.size(); ++i)
-      gathered_[i].grow(bytes_of(sizes[i], program_.input_type(i).dtype), [&] { return program_.describe_input(i); });
+      gathered_[i].grow(bytes_of(sizes[i], program_->input_type(i).dtype), [&] { return program_->describe_input(i); });
     for (size_t k = 0; k < out_.size(); ++k) {
-      const Sizes& made = program_.output_sizes(k);
-      const size_t bytes = bytes_of(made, program_.output_dtype(k));
+      const Sizes& made = program_->output_sizes(k);
+      const size_t bytes = bytes_of(made, program_->output_dtype(k));
       if (collected_[k] && (made[0] != rows || bytes != static_cast<size_t>(rows) * row_bytes_[k]))
         fail("[fit] metrics expect outputs with one row for each sample, got ", Shape(made.begin(), made.end()), " for ", rows,
              " samples; use outputs whose first axis is the batch");
-      spare_[k].grow(std::max<size_t>(8, bytes), [&] { return program_.describe_output(k); });
+      spare_[k].grow(std::max<size_t>(8, bytes), [&] { return program_->describe_output(k); });
     }
     bound_rows_ = rows;
   }
 
   // The batch's rows of input i: where they lie, or gathered.
   const void* rows_of(size_t i, int64_t first, int64_t rows) {
-    const DType type = program_.input_type(i).dtype;
+    const DType type = program_->input_type(i).dtype;
     const void* there = epoch_.order ? nullptr : epoch_.sources[i].in_place(type, first);
     if (there != nullptr) return there;
     const Which which{epoch_.order ? epoch_.order + first : nullptr, epoch_.rows - first, first};
@@ -104,7 +107,8 @@ class Batches {
     return gathered_[i].data();
   }
 
-  Program& program_;
+  Program& given_;
+  Program* program_ = &given_;  // or the one for its smaller batches
   const Epoch& epoch_;
   std::vector<AlignedBuffer> gathered_, spare_;
   std::vector<const void*> in_;

@@ -59,8 +59,9 @@ class Part(NamedTuple):
         """
         if self.terms.shape[1]:
             return mean_loss(self.terms, shares, weights)
-        total = float(shares.sum())
-        return float(self.losses @ shares[:, 0]) / total if total else float("nan")  # once an epoch, which may be one small step
+        counts = shares[:, 0]
+        total = float(np.add.reduce(counts))  # once an epoch, which may be one small step
+        return float(self.losses @ counts) / total if total else float("nan")
 
 
 class Source(Protocol):
