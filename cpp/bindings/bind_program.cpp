@@ -15,16 +15,16 @@ py::list run(Program& program, const py::sequence& arrays, bool guarded) {
   const py::tuple values(arrays);
   const Call call(program, &PyTuple_GET_ITEM(values.ptr(), 0), values.size());
   Lock lock(program);
-  call.bind(program);
-  const size_t n = program.output_count();
+  Program& bound = call.bound(program);
+  const size_t n = bound.output_count();
   std::vector<void*> outputs(n);
   py::list results(n);
   for (size_t i = 0; i < n; ++i) {
-    py::array out = new_output(program, i);
+    py::array out = new_output(bound, i);
     outputs[i] = out.mutable_data();
     PyList_SET_ITEM(results.ptr(), static_cast<Py_ssize_t>(i), out.release().ptr());
   }
-  run_freely(program, lock, call.inputs(), outputs.data(), guarded);
+  run_freely(bound, lock, call.inputs(), outputs.data(), guarded);
   return results;
 }
 

@@ -110,17 +110,26 @@ Call::Call(const Program& program, PyObject* const* values, size_t n) : arrays_(
   }
 }
 
-void Call::bind(Program& program) const {
+bool Call::fits(const Program& program) const {
   bool same = program.is_ready();
   for (size_t i = 0; same && i < arrays_.size(); ++i) {
     const auto* array = py::detail::array_proxy(arrays_[i].ptr());
     same = program.is_bound(i, array->dimensions, static_cast<size_t>(array->nd));
   }
-  if (same) return;
-  std::vector<Sizes> sizes;
-  for (size_t i = 0; i < arrays_.size(); ++i) sizes.push_back(sizes_of(py::reinterpret_borrow<py::array>(arrays_[i])));
-  program.bind(sizes);
+  return same;
 }
+
+std::vector<Sizes> Call::sizes() const {
+  std::vector<Sizes> all;
+  for (size_t i = 0; i < arrays_.size(); ++i) all.push_back(sizes_of(py::reinterpret_borrow<py::array>(arrays_[i])));
+  return all;
+}
+
+void Call::bind(Program& program) const {
+  if (!fits(program)) program.bind(sizes());
+}
+
+Program& Call::bound(Program& program) const { return fits(program) ? program : program.bound(sizes()); }
 
 py::array new_output(const Program& program, size_t i) {
   return new_array(numpy_dtype(program.output_dtype(i)), program.output_sizes(i), [&] { return program.describe_output(i); });
@@ -143,10 +152,10 @@ void run_freely(Program& program, Lock& lock, const void* const* inputs, void* c
 py::array only_output(Program& program, PyObject* const* values, size_t n) {
   const Call call(program, values, n);
   Lock lock(program);
-  call.bind(program);
-  py::array result = new_output(program, 0);
+  Program& bound = call.bound(program);
+  py::array result = new_output(bound, 0);
   void* output = result.mutable_data();
-  run_freely(program, lock, call.inputs(), &output, false);
+  run_freely(bound, lock, call.inputs(), &output, false);
   return result;
 }
 

@@ -50,8 +50,13 @@ class Call {
   const void* const* inputs() const { return inputs_.data(); }
   // Binds the program where the shapes are not those of its last run. The caller has the turn.
   void bind(runtime::Program& program) const;
+  // The same, or the one that it has for smaller batches, bound.
+  runtime::Program& bound(runtime::Program& program) const;
 
  private:
+  bool fits(const runtime::Program& program) const;
+  std::vector<Sizes> sizes() const;
+
   Few<py::object> arrays_;
   Few<const void*> inputs_;
 };

@@ -85,11 +85,11 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
     }
     const Rates rates = scheduled ? rates_of(values[2], values[3]) : Rates();
     Lock lock(program);
-    call.bind(program);
+    Program& bound = call.bound(program);
     if (scheduled && !rates.set(quick.schedule)) Py_RETURN_NONE;
     double number = 0;  // room for both precisions
     void* output = &number;
-    run_freely(program, lock, call.inputs(), &output, false);
+    run_freely(bound, lock, call.inputs(), &output, false);
     return PyFloat_FromDouble(runtime::read_scalar(&number, program.output_dtype(0)));
   });
 }

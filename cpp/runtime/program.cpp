@@ -150,16 +150,6 @@ Program::Program(graph::Tensors inputs, graph::Roots roots, bool trains, const F
   place_buffers();
 }
 
-Program& Program::for_rest() {
-  if (rest_ == nullptr && rests_ < kRests) {
-    ++rests_;
-  } else if (rest_ == nullptr && held_bytes() <= kRestBytes) {
-    rest_.reset(new Program(inputs_, {outputs_, effects_}, trains_, fusion_));
-    has_rest_ = true;
-  }
-  return rest_ ? *rest_ : *this;
-}
-
 std::string Program::input_name(size_t i) const {
   return inputs_[i]->attrs.get<std::string>("name", "input " + std::to_string(i + 1));
 }

@@ -28,10 +28,6 @@ class Program {
  public:
   Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors effects, const ProgramOptions& options);
 
-  // The program for a batch that is smaller than the others, as the last of an epoch often is: where such a one comes again and again,
-  // another program of the same graph and variables, so that neither is bound anew each time. The caller has the turn.
-  Program& for_rest();
-
   size_t input_count() const { return inputs_.size(); }
   size_t output_count() const { return outputs_.size(); }
   const graph::Type& input_type(size_t i) const { return inputs_[i]->type; }
@@ -44,6 +40,9 @@ class Program {
 
   // Makes the program ready for inputs of these sizes. Throws ValueError naming the input that does not fit.
   void bind(const std::vector<Sizes>& input_sizes);
+  // The same, or a program of the same graph and variables, made ready instead: where smaller batches come again and again between
+  // larger ones, as the last of an epoch does, they have one of their own, and neither is bound anew each time. The caller has the turn.
+  Program& bound(const std::vector<Sizes>& input_sizes);
   // Whether input i had this shape at the last bind(), and whether that still holds.
   bool is_bound(size_t i, const ptrdiff_t* shape, size_t rank) const {
     return i < bound_sizes_.size() && bound_sizes_[i].size() == rank && std::equal(shape, shape + rank, bound_sizes_[i].begin());
@@ -60,7 +59,7 @@ class Program {
   // Runs once: dense inputs in, dense outputs out; false where the guard ended it. The caller has the turn from bind() on.
   bool run(const void* const* inputs, void* const* outputs, const Options& options);
   void run(const void* const* inputs, void* const* outputs) { run(inputs, outputs, Options()); }
-  bool running() const { return running_; }
+  bool running() const { return running_ || (smaller_ && smaller_->running_); }
   bool is_long() const { return work_ >= kLong; }
   bool is_short() const { return work_ < kShort; }
 
@@ -70,8 +69,8 @@ class Program {
   const std::vector<StepPtr>& steps() const { return steps_; }
   const std::vector<Stage>& stages() const { return stages_; }  // as last bound
   size_t arena_bytes() const { return arena_.size(); }
-  // Of all memory that waits for the next run, with as much again for a smaller batch, where there is a program for that.
-  size_t held_bytes() const { return held_bytes_.load(std::memory_order_relaxed) * (has_rest_ ? 2 : 1); }
+  // Of all memory that waits for the next run, with as much again for smaller batches, where those have a program.
+  size_t held_bytes() const { return held_bytes_.load(std::memory_order_relaxed) * (has_smaller_ ? 2 : 1); }
   double flops_per_row() const;  // of a run as last bound, over the rows of the first input; 0 before
 
  private:
@@ -122,12 +121,12 @@ class Program {
   static constexpr double kPaced = 1e8;  // work of a run up to which it is tried out whether one thread is faster: a millisecond
   static constexpr double kShort = 2e5;  // work below which a run is short: a few microseconds
 
-  static constexpr int kRests = 2;                // smaller batches that are worth no program of their own
-  static constexpr size_t kRestBytes = 4'000'000;  // held up to which there is one: more takes longer to run than to bind
+  static constexpr int kFew = 2;                      // smaller batches that are not worth a program of their own
+  static constexpr size_t kSmallerBytes = 4'000'000;  // held up to which there is one: more takes longer to run than to bind
 
-  std::unique_ptr<Program> rest_;
-  std::atomic<bool> has_rest_{false};
-  int rests_ = 0;
+  std::unique_ptr<Program> smaller_;
+  std::atomic<bool> has_smaller_{false};
+  int smaller_batches_ = 0;
 
   std::shared_ptr<Turns> turns_;
   size_t loss_step_ = SIZE_MAX;  // the step that leaves output 0 where it belongs

@@ -96,6 +96,20 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
   bound_ = true;
 }
 
+Program& Program::bound(const std::vector<Sizes>& input_sizes) {
+  const auto rows = [](const std::vector<Sizes>& sizes) { return sizes.empty() || sizes[0].empty() ? 0 : sizes[0][0]; };
+  Program* chosen = this;
+  if (rows(input_sizes) < rows(bound_sizes_)) {
+    if (smaller_ == nullptr && ++smaller_batches_ > kFew && held_bytes() <= kSmallerBytes) {
+      smaller_.reset(new Program(inputs_, {outputs_, effects_}, trains_, fusion_));
+      has_smaller_ = true;
+    }
+    if (smaller_) chosen = smaller_.get();
+  }
+  chosen->bind(input_sizes);
+  return *chosen;
+}
+
 // What the graph checks where lengths are known.
 void Program::check_extremes() const {
   for (const Node* node : extremes_) {

@@ -59,10 +59,7 @@ class Batches {
   // Leaves scalars and outputs of batch b where the epoch wants them; false where the guard ended it. The caller has the turn.
   bool run(int64_t b) {
     const int64_t first = b * epoch_.batch_size, rows = std::min(epoch_.batch_size, epoch_.rows - first);
-    if (rows != bound_rows_) {
-      program_ = rows < epoch_.batch_size ? &given_.for_rest() : &given_;
-      bind(rows);
-    }
+    if (rows != bound_rows_) bind(rows);
     for (size_t i = 0; i < in_.size(); ++i) in_[i] = rows_of(i, first, rows);
     for (size_t k = 0; k < out_.size(); ++k) out_[k] = collected_[k] ? collected_[k] : spare_[k].data();
     if (epoch_.rate != nullptr) *reinterpret_cast<double*>(epoch_.rate->data()) = epoch_.rates[b];
@@ -83,7 +80,7 @@ class Batches {
       sizes.push_back(source.sizes);
       sizes.back()[0] = rows;
     }
-    program_->bind(sizes);
+    program_ = &given_.bound(sizes);
     for (size_t i = 0; i < in_.size(); ++i)
       gathered_[i].grow(bytes_of(sizes[i], program_->input_type(i).dtype), [&] { return program_->describe_input(i); });
     for (size_t k = 0; k < out_.size(); ++k) {
@@ -108,7 +105,7 @@ class Batches {
   }
 
   Program& given_;
-  Program* program_ = &given_;  // or the one for its smaller batches
+  Program* program_ = &given_;  // as bound
   const Epoch& epoch_;
   std::vector<AlignedBuffer> gathered_, spare_;
   std::vector<const void*> in_;

@@ -73,11 +73,12 @@ _BLOCK = 64  # rows that LAPACK's general solver takes at once; between blocks i
 
 def substitute(t: Array, b: Array, lower: bool) -> Array:
     """Forward or backward substitution by blocks, over all matrices of a stack at once."""
+    if lower:  # from its last row and column on it is an upper one, in which LAPACK finds no other pivot than the diagonal
+        return np.flip(substitute(np.flip(t, (-2, -1)), np.flip(b, -2), False), -2)
     n = t.shape[-1]
     x = np.empty_like(b)
-    starts = range(0, n, _BLOCK)
-    for start in starts if lower else reversed(starts):
-        rows, done = slice(start, min(start + _BLOCK, n)), slice(0, start) if lower else slice(min(start + _BLOCK, n), n)
+    for start in reversed(range(0, n, _BLOCK)):
+        rows, done = slice(start, min(start + _BLOCK, n)), slice(min(start + _BLOCK, n), n)
         x[..., rows, :] = np.linalg.solve(t[..., rows, rows], b[..., rows, :] - t[..., rows, done] @ x[..., done, :])
     return x
 

@@ -72,7 +72,7 @@ class Optimizer(Configured):
 
     def __setattr__(self, name: str, value: Any) -> None:
         options = self.__dict__.get("_options")
-        if options is None or self.all_data:
+        if options is None or isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         elif name in options:
             if not same(value, self._current_arguments()[name] if self._built_in else getattr(self, name, self)):

@@ -33,6 +33,7 @@ class FullBatch(Optimizer, ABC):
     against_overflow = "scale inputs and targets to about one"
     needs_residuals = False  # whether it takes the errors (Squares) instead of the loss as a function of the weights
     max_fail: int | None = None  # epochs without a lower val_loss that end a fit; None: they do not
+    kept_by_state: tuple[str, ...] = ()  # options that say what the state holds
 
     goal: float | None
     _trained: Sequence[int] = ()  # the weights that the state is of, by the number of their node
@@ -52,6 +53,19 @@ class FullBatch(Optimizer, ABC):
             f"[{self._where}] expected no learning rate, got lr = {lr!r}; each step finds its own length, leave it out (or train "
             "with Adam)"
         )
+
+    def _take_option(self, name: str, value: Any) -> None:
+        """As if the optimizer had been made with it; it counts from the next step on."""
+        if not self._built_in:
+            return super()._take_option(name, value)
+        fresh, begun = type(self)(**{**self._current_arguments(), name: value}), "theta" in self.state
+        if begun and name in self.kept_by_state:
+            raise ValueError(
+                f"[{self._where}] expected {name} to stay {getattr(self, name)!r} once steps are done, as the state is made for it, "
+                f"got {value!r}; make a new optimizer"
+            )
+        taken = (name, "_arguments") if begun else vars(fresh).keys() - {"state", "_owner"}  # a default may hang on it
+        self.__dict__.update({key: getattr(fresh, key) for key in taken})
 
     def _vector(self, name: str, value: Any) -> Parameter:
         """A vector or a number of the state, created at its first use; in float64 unless it comes in float32."""

@@ -42,6 +42,8 @@ class LBFGS(FullBatch):
     True
     """
 
+    kept_by_state = ("history",)
+
     def __init__(
         self,
         *,

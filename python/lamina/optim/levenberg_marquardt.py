@@ -63,6 +63,7 @@ class LevenbergMarquardt(Damped):
     """
 
     needs_residuals = True
+    kept_by_state = ("curvature", "bayesian")
 
     def __init__(
         self,
