@@ -792,3 +792,22 @@ def test_the_gradient_of_singular_vectors_of_tiny_and_huge_matrices():
 def test_the_gradient_of_expm_of_an_empty_matrix_is_empty():
     a = lm.placeholder((2, 0, 0), dtype="float64")
     assert lm.function(a, lm.grad(lm.sum(lm.linalg.expm(a)), a))(np.zeros((2, 0, 0))).shape == (2, 0, 0)
+
+
+def test_a_lower_triangle_is_solved_by_forward_substitution():
+    """Rows of very different sizes: each component has its digits, and no pivot but the diagonal is taken."""
+    for t, b, x in (
+        ([[1e-20, 0], [1, 1]], [1e-20, 3e17], [1, 3e17]),
+        ([[1e-8, 0], [1, 1]], [1e-8, 1e12], [1, 1e12 - 1]),
+        ([[1e-170, 0], [1, 1e-170]], [0, 1e-170], [0, 1]),
+    ):
+        t, b = np.array(t), np.array(b)
+        np.testing.assert_allclose(la.solve_triangular(t, b, lower=True), x, rtol=1e-15)
+        np.testing.assert_allclose(la.solve_triangular(t.T.copy(), b, transposed=True), x, rtol=1e-15)
+        np.testing.assert_allclose(la.solve_triangular(np.stack([np.eye(2), t]), b[:, None], lower=True)[1, :, 0], x, rtol=1e-15)
+    rng = np.random.default_rng(0)
+    t = np.tril(rng.normal(size=(150, 150))) + 20 * np.eye(150)
+    t *= 10.0 ** rng.uniform(-12, 12, (150, 1))
+    b = rng.normal(size=(150, 2)) * np.abs(t).max(1, keepdims=True)
+    x = la.solve_triangular(t, b, lower=True)
+    assert (np.abs(t @ x - b) <= 1e-14 * 150 * (np.abs(t) @ np.abs(x))).all()
