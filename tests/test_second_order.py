@@ -350,7 +350,7 @@ def test_the_stops():
         ({"goal": 1e-3}, "goal"),
         ({"min_grad": 1e3}, "gradient"),
         ({"max_seconds": 1e-9}, "time"),
-        ({"mu_max": 1e-300}, "mu"),
+        ({"mu": 1e-300, "mu_max": 1e-300}, "mu"),
     ]:
         net, optimizer = small(), lm.optim.LevenbergMarquardt()
         for name, value in options.items():
@@ -505,6 +505,73 @@ def test_bayesian_regularization_keeps_small_what_noise_alone_would_set(rng):
         errors[bayesian] = float(np.mean((net.predict(grid) - np.sin(3 * grid)) ** 2))
     assert errors[True] < 0.5 * errors[False]
     assert 2 < optimizer.effective_parameters < 20
+
+
+def test_bayesian_regularization_of_a_linear_network_is_the_evidence_at_its_maximum(rng):
+    """Plain steps would end at a flat place after four; the factors are MacKay's where they no longer move."""
+    x = rng.normal(size=(100, 8))
+    y = x @ rng.normal(size=(8, 1)) + 0.5 * rng.normal(size=(100, 1))
+    net, optimizer = lm.Sequential(lm.Dense(1), seed=0, dtype="float64"), lm.optim.LevenbergMarquardt(bayesian=True)
+    net.fit(x, y, loss="mse", optimizer=optimizer, epochs=200, verbose=0)
+    a, alpha, beta = np.c_[x, np.ones(100)], 1.0, 1.0
+    for _ in range(100):
+        theta = np.linalg.solve(beta * a.T @ a + alpha * np.eye(9), beta * a.T @ y[:, 0])
+        spectrum = np.linalg.eigvalsh(beta * a.T @ a)
+        effective = (spectrum / (spectrum + alpha)).sum()
+        alpha, beta = effective / (theta @ theta), (100 - effective) / ((a @ theta - y[:, 0]) ** 2).sum()
+    assert optimizer.effective_parameters == pytest.approx(effective, rel=1e-6)
+    np.testing.assert_allclose(np.concatenate([p.ravel() for p in net.parameters.values()]), theta, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("min_grad", [1e-7, 0.0])
+def test_data_determine_no_more_weights_than_there_are_data(min_grad, rng):
+    """More weights than data, which plain steps would fit, with their noise, within five: before that factors are estimated."""
+    x, test = rng.normal(size=(32, 30)), rng.normal(size=(500, 30))
+    y = x[:, :1] + 0.3 * rng.normal(size=(32, 1))
+    errors = []
+    for bayesian in (False, True):
+        net = lm.Sequential(lm.Dense(20, "tanh"), lm.Dense(1), seed=0, dtype="float64")
+        optimizer = lm.optim.LevenbergMarquardt(min_grad=min_grad, bayesian=bayesian)
+        net.fit(x, y, loss="mse", optimizer=optimizer, epochs=300, verbose=0)
+        errors.append(float(np.mean((net.predict(test) - test[:, :1]) ** 2)))
+    assert errors[1] < 0.7 * errors[0]
+    assert 5 < optimizer.effective_parameters < 32.001
+
+
+@pytest.mark.parametrize("make", [lm.optim.LevenbergMarquardt, lm.optim.LBFGS], ids=["lm", "lbfgs"])
+def test_without_a_target_there_is_no_fit(make, rng):
+    x, y, one = rng.normal(size=(20, 3)), np.full(20, np.nan), np.arange(20) == 0
+    loss = lm.losses.MSE(mask_nan=True)
+    for targets, weight in ((y, None), (np.where(one, np.nan, 1.0), one.astype(float))):
+        net = lm.Sequential(lm.Dense(1), seed=0)
+        with pytest.raises(ValueError, match=r"\[fit\] expected a target that counts for output 'output', got none"):
+            net.fit(x, targets, sample_weight=weight, loss=loss, optimizer=make(), verbose=0)
+
+
+def test_options_that_are_assigned_are_checked_and_kept(tmp_path):
+    x, y = sinc(60)
+    for make, good, bad, kept in (
+        (lm.optim.LevenbergMarquardt, {"goal": 0.01, "scaling": "identity", "mu": 0.02}, {"mu_inc": 0.5, "goall": 1}, "curvature"),
+        (lm.optim.LBFGS, {"goal": 0.01, "max_evaluations": 7}, {"tol_grad": -1, "histori": 2}, "history"),
+    ):
+        net, optimizer = small(), make()
+        changed = type(optimizer)(**{kept: 3 if kept == "history" else False})
+        setattr(optimizer, kept, getattr(changed, kept))  # before the first step
+        assert repr(optimizer) == repr(changed)
+        net.fit(x, y, loss="mse", optimizer=optimizer, epochs=2, verbose=0)
+        for name, value in good.items():
+            setattr(optimizer, name, value)
+        for name, value in bad.items():
+            with pytest.raises((ValueError, AttributeError), match=r"\[optim\.\w+\] expected"):
+                setattr(optimizer, name, value)
+        with pytest.raises(ValueError, match=f"expected {kept} to stay .*; make a new optimizer"):
+            setattr(optimizer, kept, 20 if kept == "history" else True)
+        net.save(tmp_path / "net.safetensors", optimizer=True)
+        for again in (lm.load(tmp_path / "net.safetensors"), copy.deepcopy(net)):
+            assert repr(again.optimizer) == repr(optimizer) == repr(make(**good, **{kept: getattr(optimizer, kept)}))
+            again.fit(x, y, epochs=1, verbose=0)
+        net.fit(x, y, epochs=1, verbose=0)
+        np.testing.assert_array_equal(net.predict(x), again.predict(x))
 
 
 @pytest.mark.parametrize("way", ["weights", "mask_nan"])

@@ -23,6 +23,9 @@ WORTH = 1.3  # times what the leading model's step gains: so much makes the othe
 LONGEST = 16  # steps: pauses are of 1, 2, 4, .. of them
 MU = ("mu", "mu_curved")
 PLAIN = 6  # steps before the Bayesian factors are estimated (Foresee and Hagan: one; after which some nets still go to nothing)
+LEARNED = (
+    0.1  # of the first loss: there they are estimated at once, as many weights may soon fit the noise and leave none to be seen
+)
 FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
 AHEAD = 0.5  # of a step's length, in D's measure: as long at most is half of its acceleration, which far off says little
 LEAST = 0.01  # of D's largest element: a weight that hardly matters here is not free to go anywhere
@@ -96,9 +99,13 @@ class DampedSteps(Descent[Damped]):
         """Why there is no step from here, if there is none."""
         if self._reached(loss):
             return "goal"
-        if math.sqrt(gradient @ gradient) < least:
+        if self._is_flat(gradient, least):
             return "gradient"
         return "time" if self._late() else None
+
+    @staticmethod
+    def _is_flat(gradient: Array, least: float) -> bool:
+        return math.sqrt(gradient @ gradient) < least
 
     def _end(self, theta: Array, loss: float, reason: str, state: State) -> float:
         self._take_over(theta, **state)
@@ -193,20 +200,23 @@ class DampedSteps(Descent[Damped]):
         """alpha and beta of the objective beta L + alpha |theta|^2, and its model; 0 and 1 where nothing is regularized.
 
         After some plain steps MacKay's estimates for L = sum e^2 / n: g = effective weights, alpha = g / (2 |theta|^2),
-        beta = (n - g) / (2 L), and both divided by n / 2, which changes no minimum and keeps mu's scale. n counts residuals of a
-        weight above 0, each as one.
+        beta = (n - g) / (2 L), and both divided by n / 2, which changes no minimum and keeps mu's scale. The first g is the number
+        of weights, or half of n. n counts residuals of a weight above 0, each as one.
         """
         if not self.optimizer.bayesian:
             return 0.0, 1.0, system
         assert isinstance(system, Primal)
-        n, (alpha, beta, effective) = max(self.problem.counted, 1), self.optimizer.state["factors"].value
-        if alpha == 0 and effective < PLAIN:  # of weights that have learned nothing, alpha would hold all at 0
-            state["factors"] = np.array([0.0, 1.0, effective + 1])
-            return 0.0, 1.0, system
-        effective = float(len(theta)) if alpha == 0 else system.effective(beta, alpha)
+        n, (alpha, beta, effective, first) = max(self.problem.counted, 1), self.optimizer.state["factors"].value
+        if alpha == 0:  # of weights that have learned nothing, alpha would hold all at 0
+            first = first if effective else system.value
+            learning = system.value > LEARNED * first and not self._is_flat(2 * system.g, self.optimizer.min_grad)
+            if effective < PLAIN and learning:
+                state["factors"] = np.array([0.0, 1.0, effective + 1, first])
+                return 0.0, 1.0, system
+        effective = min(float(len(theta)), n / 2) if alpha == 0 else system.effective(beta, alpha)
         alpha = effective / max(float(theta @ theta), 1e-300) / n
         beta = max(n - effective, 1.0) / max(system.value, 1e-300) / n
-        state["factors"] = np.array([alpha, beta, effective])
+        state["factors"] = np.array([alpha, beta, effective, first])
         return alpha, beta, system.penalized(alpha, beta, theta)
 
 

@@ -327,8 +327,9 @@ class Primal(System):
         n = len(self.g)
         h = np.zeros((n, n))
         h[np.tri(n, dtype=bool).T] = self.h
-        spectrum = np.maximum(np.linalg.eigvalsh(h, "U"), 0) * scale
-        return float((spectrum / (spectrum + alpha)).sum())
+        spectrum = np.linalg.eigvalsh(h, "U")
+        spectrum[spectrum < n * np.finfo(np.float64).eps * spectrum[-1]] = 0  # rounding's, of which a large scale would make some
+        return float((scale * spectrum / (scale * spectrum + alpha)).sum())
 
 
 class Dual(System):

@@ -40,13 +40,15 @@ class LevenbergMarquardt(Damped):
     best weights back (an EarlyStopping of yours on val_loss takes that one's place). It is None where the epochs ran out, and where
     another callback, Ctrl-C or an error ended the fit.
 
-    `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and, after six plain steps, estimates both factors (MacKay), which keeps
-    small what the data do not determine; afterwards `effective_parameters` says how many weights they do. Uneven weights say which
-    errors count more in L, not how many there are: each target whose weight is above 0 (and that mask_nan keeps) is one
-    observation.
+    `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and, after six plain steps, or where L is a tenth of the first one, estimates
+    both factors (MacKay), which keeps small what the data do not determine; afterwards `effective_parameters` says how many weights
+    they do. Uneven weights say which errors count more in L, not how many there are: each target whose weight is above 0 (and that
+    mask_nan keeps) is one observation.
+
+    Options can be assigned, but for `curvature` and `bayesian` once steps are done: they say what the state holds.
 
     Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and
-    D = I whatever `scaling` says (n <= 4096, and not with `bayesian`). Memory: 4 to 6 P^2, or n^2 numbers; J is never whole. With
+    D = I whatever `scaling` says (n <= 4096, and not with `bayesian`). Memory: at most 6 P^2, or n^2 numbers; J is never whole. With
     P^2, P is at most 32,768.
     Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from 1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976
     (S); Transtrum and Sethna 2012 (acceleration; there along a tenth of d, and refused where it is long); Hagan and Menhaj 1994;
@@ -123,12 +125,13 @@ class LevenbergMarquardt(Damped):
             self._vector("before", np.zeros((2, size)))  # theta and g where it was taken up last
             self._vector("turns", [0.0, 0.0, 1.0])  # 1: the curved model leads; the other one's pause now, and its next one
         self._vector("scale", np.zeros_like(self.state["theta"].value))  # D's diagonal; 0: no step yet
-        self._vector("factors", [0.0, 1.0, 0.0])  # Bayesian: alpha, beta, effective weights; while alpha is 0, plain steps
+        # Bayesian: alpha, beta, effective weights, and the first loss; while alpha is 0, in their place the number of plain steps
+        self._vector("factors", [0.0, 1.0, 0.0, 0.0])
 
     @property
     def effective_parameters(self) -> float | None:
         """How many weights the data determine, where the last step began; None without `bayesian`, and before the factors are."""
-        alpha, _, effective = self.state["factors"].value if "factors" in self.state else (0.0, 1.0, 0.0)
+        alpha, _, effective, _ = self.state["factors"].value if "factors" in self.state else (0.0, 1.0, 0.0, 0.0)
         return float(effective) if alpha else None
 
     def begin(self, network: FlatNetwork, problem: Squares) -> DampedSteps:
