@@ -61,8 +61,8 @@ class FullBatch(Optimizer, ABC):
         fresh, begun = type(self)(**{**self._current_arguments(), name: value}), "theta" in self.state
         if begun and name in self.kept_by_state:
             raise ValueError(
-                f"[{self._where}] expected {name} to stay {getattr(self, name)!r} once steps are done, as the state is made for it, got "
-                f"{value!r}; make a new optimizer"
+                f"[{self._where}] expected {name} to stay {getattr(self, name)!r} once it has begun, as its state is made for it, "
+                f"got {value!r}; make a new optimizer"
             )
         taken = (name, "_arguments") if begun else vars(fresh).keys() - {"state", "_owner"}  # a default may hang on it
         self.__dict__.update({key: getattr(fresh, key) for key in taken})

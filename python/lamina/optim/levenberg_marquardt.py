@@ -45,11 +45,11 @@ class LevenbergMarquardt(Damped):
     they do. Uneven weights say which errors count more in L, not how many there are: each target whose weight is above 0 (and that
     mask_nan keeps) is one observation.
 
-    Options can be assigned, but for `curvature` and `bayesian` once steps are done: they say what the state holds.
+    Options can be assigned, but for `curvature` and `bayesian` once it has begun: they say what the state holds.
 
     Cost: at most n P^2 for n residuals and P weights, and P^3 / 3 for each damping tried; where n < P n takes P's place, and
-    D = I whatever `scaling` says (n <= 4096, and not with `bayesian`). Memory: at most 6 P^2, or n^2 numbers; J is never whole. With
-    P^2, P is at most 32,768.
+    D = I whatever `scaling` says (n <= 4096, and not with `bayesian`). Memory: at most 6 P^2, or n^2 numbers; J is never whole.
+    With P^2, P is at most 32,768.
     Source: Marquardt 1963; More 1978 (D); Nielsen 1999 (mu's factor, there from 1/3 to 2); Dennis, Gay and Welsch 1981, Betts 1976
     (S); Transtrum and Sethna 2012 (acceleration; there along a tenth of d, and refused where it is long); Hagan and Menhaj 1994;
     Foresee and Hagan 1997.

@@ -120,7 +120,8 @@ class NormalMatrix:
 
     def matrix(self, terms: Sequence[Array]) -> Array:
         """H of these values of the terms: the rows of its upper triangle, one after the other, P (P + 1) / 2 numbers."""
-        return np.concatenate([np.empty(0), *terms], axis=None).take(self._index)
+        upper: Array = np.concatenate([np.empty(0), *terms], axis=None).take(self._index)
+        return upper
 
 
 class Block:
