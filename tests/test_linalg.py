@@ -811,3 +811,14 @@ def test_a_lower_triangle_is_solved_by_forward_substitution():
     b = rng.normal(size=(150, 2)) * np.abs(t).max(1, keepdims=True)
     x = la.solve_triangular(t, b, lower=True)
     assert (np.abs(t @ x - b) <= 1e-14 * 150 * (np.abs(t) @ np.abs(x))).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("f", [la.lstsq, lambda a, b: la.lstsq(a, b, ridge=0.1), lambda a, b: la.solve(a[:3], b[:3])])
+def test_what_is_not_finite_on_the_right_stays_in_its_column(f, value, rng):
+    a, b = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    want = f(a, b)
+    b[1, 1] = value
+    got = f(a, b)
+    np.testing.assert_allclose(got[:, ::2], want[:, ::2], rtol=1e-12)
+    assert not np.isfinite(got[:, 1]).any()

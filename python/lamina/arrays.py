@@ -266,7 +266,7 @@ def _missing_remedy(where: str, value: Any, columns: list[str] | None) -> str:
         keep = f"{where}.notna().all(axis=1)"  # NumPy cannot read a frame with pandas.NA
     else:
         keep = f"np.isfinite(np.asarray({where}, float)).reshape(len({where}), -1).all(axis=1)"
-    masked = "leave it out by a loss such as MSE(mask_nan=True), " if where.startswith("y") and np.isnan(value) else ""
+    masked = "leave it out in fit by a loss such as MSE(mask_nan=True), " if where.startswith("y") and np.isnan(value) else ""
     return f"fill it in, {masked}or drop such rows of x and y alike, x[keep] and y[keep]: keep = {keep}"
 
 

@@ -190,9 +190,12 @@ def mean_loss(losses: Array, shares: Array, weights: Sequence[float]) -> float:
 
     losses, shares: (parts, outputs); where a share is 0 nothing counts, and the loss there means nothing.
     """
-    totals = shares.sum(axis=0)
-    sums = np.where(shares > 0, losses * shares, 0.0).sum(axis=0)
-    each = [float(s / total) if total > 0 else float("nan") for s, total in zip(sums, totals, strict=True)]
+    if len(losses) == 1:  # as in every epoch on few samples, which is short
+        each = [loss if share > 0 else float("nan") for loss, share in zip(losses[0].tolist(), shares[0].tolist(), strict=True)]
+    else:
+        totals = shares.sum(axis=0)
+        sums = np.where(shares > 0, losses * shares, 0.0).sum(axis=0)
+        each = [float(s / total) if total > 0 else float("nan") for s, total in zip(sums, totals, strict=True)]
     return sum(weight * mean for weight, mean in zip(weights, each, strict=True))
 
 
