@@ -109,7 +109,8 @@ class Patience {
 // Each of n threads begins with its own line of units, every n-th one: the same in all jobs that are cut alike, so that it finds in its
 // cache what it left there. A line is claimed unit by unit through its ticket, generation << 32 | how many are taken; whoever is done
 // with his own goes on with the others'. A worker that wakes late reads tickets of a newer generation, or finds no units left, and does
-// no harm: the caller waits for the units, never for the workers.
+// no harm: the caller waits for the units, never for the workers. Units may wait for the one before, so a job is always begun with one's
+// own line: a worker that is still at another's line when the next job comes would leave its own to nobody.
 class Pool {
  public:
   explicit Pool(int threads) : spin_(spin_of(threads)), tickets_(static_cast<size_t>(threads)) {
@@ -140,7 +141,7 @@ class Pool {
       tickets_[line].taken.store(generation * kGeneration, std::memory_order_release);
     generation_.store(generation, std::memory_order_seq_cst);
     if (sleepers_.load(std::memory_order_seq_cst) > 0) generation_.notify_all();
-    drain(0);
+    drain(0, generation);
     Patience patience(spin_);
     while (done_.load(std::memory_order_acquire) < units) patience.wait();
   }
@@ -150,21 +151,24 @@ class Pool {
 
   uint32_t lines_of(uint32_t units) const { return units < most_lines_ ? units : most_lines_; }
 
-  // Runs units of the current job until none is left.
-  void drain(int worker) {
+  // Runs units of the job of this generation until none is left.
+  void drain(int worker, uint32_t generation) {
     const uint32_t lines = lines_of(units_.load(std::memory_order_relaxed)), own = static_cast<uint32_t>(worker);
-    for (uint32_t k = 0; k < lines; ++k) drain_line((own + k) % lines, worker);
+    for (uint32_t k = 0; k < lines; ++k)
+      if (!drain_line((own + k) % lines, worker, generation)) return;
   }
 
-  void drain_line(uint32_t line, int worker) {
+  // False where there is a newer job.
+  bool drain_line(uint32_t line, int worker, uint32_t generation) {
     std::atomic<uint64_t>& taken = tickets_[line].taken;
     uint64_t ticket = taken.load(std::memory_order_acquire);
     while (true) {
+      if (ticket / kGeneration != generation) return false;
       const Work work = work_.load(std::memory_order_relaxed);
       void* context = context_.load(std::memory_order_relaxed);
       const uint32_t units = units_.load(std::memory_order_relaxed);
       const uint64_t unit = line + ticket % kGeneration * lines_of(units);
-      if (unit >= units) return;
+      if (unit >= units) return true;
       if (!taken.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
       work(context, static_cast<ptrdiff_t>(unit), static_cast<ptrdiff_t>(unit) + 1, worker);
       done_.fetch_add(1, std::memory_order_acq_rel);
@@ -187,7 +191,7 @@ class Pool {
       }
       seen = generation_.load(std::memory_order_acquire);
       if (stop_.load()) return;  // asked after `seen`: a generation that came with the call to stop is never waited out
-      drain(worker);
+      drain(worker, seen);
     }
   }
 
