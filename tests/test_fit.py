@@ -59,6 +59,15 @@ def test_a_batch_that_holds_all_rows_is_not_shuffled(data):
     assert_same(one, other)
 
 
+def assert_losses_of_steps(history, model, x, y, shuffle):
+    """The logged losses are those of the steps, in batches of 32, by which `model` is trained here."""
+    for epoch, loss in enumerate(history["loss"]):
+        order = lm._core.permutation(len(x), model.seed, epoch) if shuffle else np.arange(len(x))
+        rows = [order[i : i + 32] for i in range(0, len(x), 32)]
+        losses = [model.train_step(x[r], y[r]) for r in rows]
+        assert loss == pytest.approx(np.average(losses, weights=[len(r) for r in rows]), rel=1e-12)
+
+
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("lr", [0.1, lm.schedules.Exponential(0.1, 0.9)])
 def test_an_epoch_is_its_train_steps(data, shuffle, lr):
@@ -66,11 +75,7 @@ def test_an_epoch_is_its_train_steps(data, shuffle, lr):
     one, other = (net(optimizer=lm.optim.SGD(lr, momentum=0.9)) for _ in range(2))
     history = one.fit(x, y, epochs=2, batch_size=32, shuffle=shuffle, verbose=0)
     other.build(4)
-    for epoch in range(2):
-        order = lm._core.permutation(len(x), other.seed, epoch) if shuffle else np.arange(len(x))
-        rows = [order[i : i + 32] for i in range(0, len(x), 32)]
-        losses = [other.train_step(x[r], y[r]) for r in rows]
-        assert history.history["loss"][epoch] == pytest.approx(np.average(losses, weights=[len(r) for r in rows]), rel=1e-12)
+    assert_losses_of_steps(history, other, x, y, shuffle)
     assert_same(one, other)
 
 
@@ -95,11 +100,7 @@ def test_a_smaller_last_batch_is_a_step_like_the_others(shuffle, many, rng, thre
     looking = lm.callbacks.LambdaCallback(on_epoch_end=look)
     history = one.fit(x, y, epochs=6, batch_size=32, shuffle=shuffle, verbose=0, callbacks=[looking])
     assert held[0] == held[1] < 0.6 * held[2] and held[2] == held[5]  # two programs from the third epoch on
-    for epoch in range(6):
-        order = lm._core.permutation(len(x), other.seed, epoch) if shuffle else np.arange(len(x))
-        rows = [order[i : i + 32] for i in range(0, len(x), 32)]
-        losses = [other.train_step(x[r], y[r]) for r in rows]
-        assert history.history["loss"][epoch] == pytest.approx(np.average(losses, weights=[len(r) for r in rows]), rel=1e-12)
+    assert_losses_of_steps(history, other, x, y, shuffle)
     assert_same(one, other)
     assert one.predict(x).tobytes() == other.predict(x).tobytes()
     one.fit(x, y, epochs=2, batch_size=64, verbose=0)  # other sizes of both, and then others' again
