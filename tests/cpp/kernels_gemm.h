@@ -147,8 +147,9 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
         table.isa << " " << type_name<T>() << " block " << m << "x" << n << "x" << k << " depends on how it is cut");
 
   if (k <= table.gemm[precision<T>()].piece && start != Start::result) check_added(table, x, whole, start);
-  if (n * k > 1 << 20) return;  // of the largest, nothing is handed out
-  for (ptrdiff_t grain : {1, 5, 32, 150}) {
+  if (n * k > 1 << 20) return;             // of the largest, nothing is handed out
+  const bool large = m * n * k > 1 << 24;  // which take most of the time, on an emulated processor above all
+  for (ptrdiff_t grain : large ? std::vector<ptrdiff_t>{5, 150} : std::vector<ptrdiff_t>{1, 5, 32, 150}) {
     check_parts(table, x, whole, start, grain, false);
     if (k <= table.gemm[precision<T>()].piece && start != Start::result) check_parts(table, x, whole, start, grain, true);
   }

@@ -4,7 +4,6 @@
 
 // For the whole file: templates are instantiated at its end.
 #pragma GCC target("avx2,fma")
-#pragma GCC optimize("O0")                // emulated vectors are slow to optimize, and there is little to run
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors wider than the registers as arguments: all inlined
 
 #include <immintrin.h>
@@ -209,6 +208,8 @@ WIDE_INLINE D getmant_pd(D x, int, int) { return mantissas(x); }
 #define _mm512_getmant_pd wide_lanes::getmant_pd
 #define LAMINA_ISA wide
 #define LAMINA_VECTOR_BYTES 64
+#include "kernels/gemm_tiles.inl"  // optimized, as most of the time is theirs
+#pragma GCC optimize("O0")         // the rest: emulated vectors are slow to optimize, and there is little to run
 #include "kernels/table.inl"
 
 int main() {
