@@ -31,15 +31,16 @@ void* counted_or_throw(size_t bytes, size_t alignment) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which have allocators of their own
 extern "C" void* aligned_alloc(size_t alignment, size_t bytes) noexcept { return counted(bytes, alignment); }
 #endif
-void* operator new(size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
-void* operator new[](size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
-void* operator new(size_t bytes, std::align_val_t a) { return counted_or_throw(bytes, static_cast<size_t>(a)); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
-void operator delete[](void* p, size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+// Not inline: the compiler would warn of memory from `new` that goes to `free`.
+[[gnu::noinline]] void* operator new(size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
+[[gnu::noinline]] void* operator new[](size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
+[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t a) { return counted_or_throw(bytes, static_cast<size_t>(a)); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete[](void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete[](void* p, size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
 
 namespace {
 
