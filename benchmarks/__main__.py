@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import child, compare, picture, threads
+from benchmarks import child, compare, peers, picture, threads
 from benchmarks.suites import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,11 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("--threads", type=int, nargs="+", default=None, metavar="N", help="default: 1, and all processors")
+    made.add_argument("--threads", type=threads.count, nargs="+", default=None, metavar="N", help="default: 1, and all processors")
     made.add_argument("--quick", action="store_true", help="fewer workloads, shorter measurements: one to two minutes")
     made.add_argument("--suites", nargs="+", choices=NAMES, default=list(NAMES), metavar="SUITE", help=", ".join(NAMES))
     made.add_argument("--only", nargs="+", default=[], metavar="PART", help="cases with one of these in their names")
-    made.add_argument("--peers", nargs="+", default=None, metavar="NAME", help="default: all that are installed")
+    made.add_argument(
+        "--peers", nargs="+", choices=peers.FILES, default=None, metavar="NAME", help="default: all that are installed"
+    )
     made.add_argument("--alone", action="store_true", help="Lamina without peers")
     made.add_argument(
         "--no-compile", dest="compiled", action="store_false", help="do not wait for torch.compile (--quick never does)"
@@ -68,11 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return compare.main(given[1:])
     options = parser().parse_args(given)
     options.compiled = options.compiled and not options.quick
-    if options.child:
+    if options.child is not None:
         child.main(options)
         return 0
     counts = options.threads or sorted({1, threads.allowed()})
     result = {"about": about(), "runs": measure(given, counts)}
+    if not any(run["rows"] for run in result["runs"]):
+        sys.exit(f"nothing measured: no case of {', '.join(options.suites)} has {' or '.join(options.only)} in its name")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.with_suffix(".json").write_text(json.dumps(result, indent=1))
     options.out.with_suffix(".svg").write_text(picture.bars(result), encoding="utf-8")

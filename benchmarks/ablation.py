@@ -69,12 +69,14 @@ def table(names: Sequence[str], seconds: float, rounds: int, count: int) -> list
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=None, metavar="N", help="default: 1, and all processors")
+    parser.add_argument(
+        "--threads", type=threads.count, nargs="+", default=None, metavar="N", help="default: 1, and all processors"
+    )
     parser.add_argument("--quick", action="store_true", help="shorter measurements")
     parser.add_argument("--workloads", nargs="+", default=None, metavar="NAME", help="default: all, or the quick ones")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
-    if not options.child:
+    if options.child is None:
         given = list(sys.argv[1:] if arguments is None else arguments)
         for count in options.threads or sorted({1, threads.allowed()}):
             command = [sys.executable, "-m", "benchmarks.ablation", *given, "--child", str(count)]

@@ -31,6 +31,9 @@ def main(arguments: Sequence[str]) -> int:
         old, new = commits(names, options.rounds, rest)
     elif len(rest) == 2:
         names = [Path(path).stem for path in rest]
+        missing = [path for path in rest if not Path(path).is_file()]
+        if missing:
+            parser.error(f"expected a file that `python -m benchmarks` wrote, found none at {missing[0]}")
         old, new = (ours(json.loads(Path(path).read_text())["runs"]) for path in rest)
     else:
         parser.error("expected two .json files that `python -m benchmarks` wrote, or --commits OLD NEW and its options")

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def count(text: str) -> int:
+    """A number of threads from the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of threads from 1 on, got {text!r}")
+    return int(text)
 
 
 def environment(threads: int) -> dict[str, str]:

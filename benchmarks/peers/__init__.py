@@ -1,5 +1,5 @@
-"""The contenders, one file each: `NAME`, `version()` (ImportError where it is not installed), `set_threads(n)`, and some of
-`training(workload)`, `inference(workload)`, `product(...)`, `elementwise(...)`, `update(...)`: contenders by name."""
+"""The contenders, one file each: `NAME` as in FILES, `version()` (ImportError where it is not installed), `set_threads(n)`, and
+some of `training(workload)`, `inference(workload)`, `product(...)`, `elementwise(...)`, `update(...)`: contenders by name."""
 
 from __future__ import annotations
 
@@ -9,23 +9,30 @@ from typing import Any
 
 from benchmarks.timing import Contender
 
-FILES = ("ours", "by_hand", "pytorch", "xla", "scikit", "onnx_runtime")
+FILES = {
+    "lamina": "ours",
+    "numpy": "by_hand",
+    "pytorch": "pytorch",
+    "jax": "xla",
+    "scikit-learn": "scikit",
+    "onnxruntime": "onnx_runtime",
+}
 
 
 def installed(only: list[str] | None = None) -> dict[str, ModuleType]:
     """The peers of this environment by name; Lamina is always among them."""
     found = {}
-    for file in FILES:
-        module = importlib.import_module(f"benchmarks.peers.{file}")
-        if only and module.NAME not in (*only, "lamina"):
+    for name, file in FILES.items():
+        if only and name not in (*only, "lamina"):
             continue
+        module = importlib.import_module(f"benchmarks.peers.{file}")
         try:
             module.version()
         except ImportError:
-            if module.NAME == "lamina":
+            if name == "lamina":
                 raise
             continue
-        found[module.NAME] = module
+        found[name] = module
     return found
 
 
