@@ -652,3 +652,10 @@ def test_names_of_classes_do_not_overlap(own, name):
         assert all(a.x1 < b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
     assert own or ax.xaxis.label.get_window_extent().y0 > 0  # what is below the names is in the picture
     pyplot.close("all")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_the_command_under_a_picture_draws_it_again(theme):
+    canvas, _ = picture(lm.Sequential(lm.Dense(2), seed=0).build(3), np.ones((1, 3)), theme=theme, path="it.svg")
+    command = next(label.text for label in canvas.labels if label.text.startswith("net.draw("))
+    assert command == ('net.draw("it.svg", x)' if theme == "light" else f'net.draw("it.svg", x, theme="{theme}")')

@@ -1,4 +1,4 @@
-"""The examples run: those of every docstring of the package, and the Python of README.md and docs/coming_from.md."""
+"""The examples run: those of every docstring of the package, and the Python of README.md and of pages of docs/."""
 
 from __future__ import annotations
 
@@ -64,11 +64,15 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
         exec(compile(block, "README.md", "exec"), names)
 
 
-def test_coming_from_another_library_runs():
+@pytest.mark.parametrize(("page", "count"), [("docs/coming_from.md", 2), ("docs/trace.md", 1)])
+def test_a_page_runs(page, count, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     names = {"np": np, "lm": lm}
-    assert len(blocks := blocks_of("docs/coming_from.md")) == 2
+    assert len(blocks := blocks_of(page)) == count
     for block in blocks:
-        exec(compile(block, "docs/coming_from.md", "exec"), names)
+        exec(compile(block, page, "exec"), names)
+    shown, said = capsys.readouterr().out, re.findall(r"^print\(.*\) +# ([^:\n]+)", "\n".join(blocks), re.MULTILINE)
+    assert [line for line in said if line.strip() not in shown] == []
 
 
 @pytest.mark.parametrize(

@@ -292,3 +292,11 @@ def test_a_skip_written_as_a_sum_is_no_stack_of_layers():
     skip, stack = (lm.Model(x, lm.Dense(2)(t), seed=0).compile("mse", "sgd") for t in (h + x, h))
     titles = [net.trace(np.ones((2, 3)), np.ones((2, 2))).about["title"] for net in (skip, stack)]
     assert titles == ["Model of 2 layers", "MLP 3 → 3 → 2"]
+
+
+def test_what_an_update_computes_has_a_name():
+    net = lm.Sequential(lm.Dense(3), seed=0).compile("cross_entropy", lm.optim.SGD(0.1, clip_norm=1e-3))
+    trace = net.trace(np.ones((2, 4)), [0, 1])
+    norm = np.sqrt(sum(np.square(trace[name]).sum() for name in ("dW1", "db1")))
+    assert "c" in trace.names and trace["c"] == pytest.approx(1e-3 / norm, rel=1e-3)
+    assert trace.step("c").section == "update" and trace.names.count("W1") == 1

@@ -90,7 +90,8 @@ def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light",
         which = ", ".join(small) if len(small) <= 4 else f"{len(small)} tensors"
         note = f"{which} shrunk: a cell shows the value of largest size in its block"
         canvas.text(WIDTH - MARGIN, top + 4, note, 12, anchor="end", fill=canvas.theme.muted)
-    _footer(canvas, made, model, path, shown="" if x is None else ", x, y" if made.loss else ", x")
+    data = "" if x is None else ", x, y" if made.loss else ", x"
+    _footer(canvas, made, model, path, arguments=data + ("" if theme == "light" else f', theme="{theme}"'))
     return canvas, made
 
 
@@ -140,9 +141,9 @@ def _rule(canvas: Canvas, y: float) -> None:
     canvas.path(f"M{MARGIN} {y:.1f}H{WIDTH - MARGIN}", canvas.theme.rule)
 
 
-def _footer(canvas: Canvas, made: Trace, model: Any, path: str, shown: str) -> None:
+def _footer(canvas: Canvas, made: Trace, model: Any, path: str, arguments: str) -> None:
     top = HEIGHT - FOOT
     _rule(canvas, top - 14)
     footer.update(canvas, Box(MARGIN, top + 4, 560, FOOT - 20), made)
     footer.curve(canvas, Box(620, top + 4, 470, FOOT - 20), getattr(model, "history", None))
-    footer.provenance(canvas, Box(1150, top + 4, WIDTH - MARGIN - 1150, FOOT - 20), made, path, shown)
+    footer.provenance(canvas, Box(1150, top + 4, WIDTH - MARGIN - 1150, FOOT - 20), made, path, arguments)

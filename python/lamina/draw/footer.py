@@ -79,8 +79,8 @@ def curve(canvas: Canvas, area: Box, history: History | None) -> None:
         canvas.text(plot.right + 12, lowest, f"{label} {number(last, 2)}", 12, fill=colour)
 
 
-def provenance(canvas: Canvas, area: Box, trace: Trace, path: str, shown: str) -> None:
-    """What made the picture: version, seed, sizes, times, the command, with the data `shown`."""
+def provenance(canvas: Canvas, area: Box, trace: Trace, path: str, arguments: str) -> None:
+    """What made the picture: version, seed, sizes, times, the command, with its `arguments` behind the path."""
     heading(canvas, area, "HOW IT CAME ABOUT")
     about = trace.about
     total = sum(step.flops for step in trace)
@@ -90,7 +90,7 @@ def provenance(canvas: Canvas, area: Box, trace: Trace, path: str, shown: str) -
         f"lamina {about['lamina']}, seed {about['seed']}, {epochs} epoch{'s' * (epochs != 1)} trained",
         f"{about['parameters']:,} parameters, {about['parameter_bytes']:,} B; batch {about['batch']}",
         f"this step: {total:,} FLOP" + (f" in {_time(micro)}" if micro else ""),
-        f'net.draw("{path}"{shown})',
+        f'net.draw("{path}"{arguments})',
     ]
     for k, fact in enumerate(facts):
         canvas.text(

@@ -148,15 +148,19 @@ class Trace:
     @property
     def names(self) -> list[str]:
         """All names that have a value."""
-        computed = [step.name for step in self.steps if step.section != "update"]
-        return list(dict.fromkeys([*self.sources, *computed]))
+        return list(dict.fromkeys([*self.sources, *(step.name for step in self._computing)]))
+
+    @property
+    def _computing(self) -> list[Step]:
+        """The lines that compute something new; those of an update change what is there."""
+        return [step for step in self.steps if step.section != "update" or step.name not in self.sources]
 
     def step(self, name: str) -> Step:
         """The line that computes `name`; ValueError with near names for an unknown one."""
-        for step in self.steps:
-            if step.name == name and step.section != "update":
+        for step in self._computing:
+            if step.name == name:
                 return step
-        raise unknown("trace", name, [s.name for s in self.steps if s.section != "update"])
+        raise unknown("trace", name, [s.name for s in self._computing])
 
     def __contains__(self, name: object) -> bool:
         return name in self.names
