@@ -380,12 +380,36 @@ def test_state_keeps_arrays_apart():
         CallbackList([EarlyStopping()], Net()).load_state(plain, arrays)
 
 
-def test_state_that_no_file_can_hold_is_refused():
+def test_arrays_of_a_state_that_have_one_name_stay_apart():
     class Own(callbacks.Callback):
         def state(self):
-            return {"deep": [object()]}
+            return {"a/b": np.ones(2), "a": {"b": np.zeros(1)}, "l": [np.arange(3)], "l/0": np.arange(2), "l/0'": np.arange(1)}
 
-    with pytest.raises(TypeError, match=r"\[callbacks\] expected numbers, texts, arrays, lists and dicts in a state, got <object"):
+        def load_state(self, state):
+            self.loaded = state
+
+    own = Own()
+    plain, arrays = CallbackList([own], Net()).state()
+    CallbackList([own], Net()).load_state(json.loads(json.dumps(plain)), arrays)
+    assert own.loaded["a/b"].tolist() == [1, 1] and own.loaded["a"]["b"].tolist() == [0]
+    assert own.loaded["l"][0].size == 3 and own.loaded["l/0"].size == 2 and own.loaded["l/0'"].size == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "match"),
+    [
+        ({"deep": [object()]}, "expected numbers, texts, arrays, lists and dicts in a state, got <object"),
+        ({"names": np.array(["a"])}, "expected arrays of numbers in a state, got one of <U1"),
+        ({"days": np.array(["2026-01-01"], "M8[D]")}, "expected arrays of numbers in a state, got one of datetime64"),
+        ({1: 2}, "expected texts as the keys of a dict in a state, got 1"),
+    ],
+)
+def test_state_that_no_file_can_hold_is_refused(state, match):
+    class Own(callbacks.Callback):
+        def state(self):
+            return state
+
+    with pytest.raises(TypeError, match=r"\[callbacks\] " + match):
         CallbackList([Own()], Net()).state()
 
 

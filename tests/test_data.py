@@ -241,6 +241,34 @@ def test_columns_of_a_frame_keep_their_order(tmp_path):
         assert np.array_equal(net.predict(other), same)
 
 
+def test_columns_of_batches_keep_their_order():
+    """That of earlier data, and within an epoch that of the first batch; which a prediction after it must have, too."""
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"age": np.arange(6.0), "size": np.arange(6.0) ** 2})
+    turned, options = frame[["size", "age"]], {"loss": "mse", "optimizer": "adam", "verbose": 0}
+    net = lm.Sequential(lm.Dense(2), seed=0)
+    net.fit(frame, frame, **options)
+    with pytest.raises(ValueError, match=r"\[batch 0\] \[x\] expected column 'age' as number 0"):
+        net.fit([(turned, frame)], verbose=0)
+    other = lm.Sequential(lm.Dense(2), seed=0)
+    with pytest.raises(ValueError, match=r"\[batch 1\] \[y\] expected column 'age' as number 0"):
+        other.fit([(frame, frame), (frame, turned)], **options)
+    other.fit([(frame, frame)] * 2, **options)
+    assert other.columns == {"x": ["age", "size"], "y": ["age", "size"]}
+    with pytest.raises(ValueError, match=r"\[x\] expected column 'age' as number 0"):
+        other.predict(turned)
+
+
+def test_a_target_too_large_for_the_network_stops_fit_at_once():
+    y = np.zeros((8, 1))
+    y[5] = 1e39
+    for options in ({"y": y}, {"y": 0 * y, "validation_data": (np.ones((8, 2)), y)}):
+        net = lm.Sequential(lm.Dense(1), seed=0)
+        with pytest.raises(ValueError, match=r"\[y\] expected numbers that float32 can hold, got 1e\+39 at row 5"):
+            net.fit(np.ones((8, 2)), **options, batch_size=2, loss="mse", optimizer="sgd", verbose=0)
+        assert net.epochs_done == 0
+
+
 def test_a_target_that_is_not_finite_is_named_by_its_column():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"age": [1.0, 2.0], "size": [3.0, np.nan]})

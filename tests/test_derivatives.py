@@ -262,6 +262,16 @@ def test_readout_says_what_is_wrong(rng):
         lm.Model(inputs, [twice(inputs), twice(inputs * 2)]).fit_readout(x, [x[:, 0], x[:, 1]])
 
 
+def test_a_readout_whose_weights_make_its_features_is_refused(rng):
+    """What it would solve are weights for features that the new weights no longer make."""
+    inputs, twice = lm.Input(3), lm.Dense(3)
+    net = lm.Model(inputs, twice(lm.tanh(twice(inputs))), seed=0)
+    before = net.parameters["dense_1.weight"]
+    with pytest.raises(ValueError, match="expected features that do not depend on the last layer, got weights of 'dense_1'"):
+        net.fit_readout(rng.normal(size=(9, 3)), np.ones((9, 3)))
+    assert np.array_equal(net.parameters["dense_1.weight"], before)
+
+
 def test_the_ridge_of_a_readout_is_for_fit_readout_alone(rng):
     x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
     one, other = (

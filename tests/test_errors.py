@@ -195,6 +195,10 @@ CLASSIFIER = {
         ),
         ["[Checkpoint] expected fields of epoch, loss, val_loss in the path", "got val_confusion_matrix, an array"],
     ),
+    "a metric of one argument": (
+        lambda n: n.fit(X, Y, metrics=[lambda y: 1.0], verbose=0),
+        ["[metrics]", "(y_true, y_pred, sample_weight=None)", "got (y)"],
+    ),
     "a metric that returns text": (lambda n: n.evaluate(X, Y, metrics=[lambda y, p: "good"]), ["[metrics]", "got 'good'"]),
     # parameters
     "parameter of another shape": (

@@ -770,6 +770,21 @@ def test_metrics_of_sequences_count_each_position(rng):
     assert found == pytest.approx(np.average(np.concatenate(errors), weights=np.concatenate(weights)), rel=1e-5)
 
 
+def test_metrics_of_batches_whose_outputs_have_other_lengths(rng):
+    """A sequence and its mean: a weight counts for each position of the one, and once for the other."""
+    x = lm.placeholder((None, "T", 4))
+    outputs = {"each": lm.Dense(2)(x), "all": lm.Dense(1)(lm.mean(x, axis=1))}
+    net = lm.Model(x, outputs, seed=0).compile("mse", lm.optim.SGD(0.0), metrics="mae")
+    data, weight = rng.normal(size=(2, 3, 4)), np.array([1.0, 3.0])
+    y = {"each": np.zeros((2, 3, 2)), "all": np.zeros((2, 1))}
+    apart = net.fit(
+        [(data[i : i + 1], {name: a[i : i + 1] for name, a in y.items()}, weight[i : i + 1]) for i in (0, 1)], verbose=0
+    )
+    whole = net.evaluate(data, y, sample_weight=weight)
+    assert {name: apart[name][0] for name in whole} == pytest.approx(whole, rel=1e-6)
+    assert list(apart.history) == list(whole)
+
+
 def test_class_weights_are_of_one_target():
     """The error is that of several targets, not of the classes that the first one has."""
     x = lm.Input(3)

@@ -210,6 +210,16 @@ def test_roc_auc_does_not_saturate():
     assert metrics.roc_auc([0, 1], [[0.0, 40.0, 0.0], [0.0, 41.0, 0.0]]) == 1.0
 
 
+def test_roc_auc_of_equal_logits_is_a_tie():
+    """A class beside one as large, and the same logits in another order: equal probabilities, which rank alike to the last bit."""
+    ties = np.array([[1.0, 1, 0], [0, 1, 1], [1, 1, 0], [0, 1, 1]])
+    assert metrics.roc_auc([1, 0, 1, 2], ties) == 0.5
+    logits = np.array([0.1, -0.7, 0.4, 1.3])
+    turned = logits[[0, 3, 1, 2]]
+    assert metrics.roc_auc([0, 1], np.stack([logits, turned])) == (0.5 + 1) / 2  # of class 0, and of class 1
+    assert metrics.roc_auc([0, 1], np.stack([turned, logits])) == (0.5 + 0) / 2
+
+
 def test_roc_auc_without_both_kinds_is_nan():
     assert math.isnan(metrics.roc_auc([1, 1], [0.0, 1.0]))
     assert metrics.roc_auc([0, 1], [[3.0, 0.0, 1.0], [0.0, 3.0, 1.0]]) == 1.0  # class 2 stays out of the mean
@@ -472,7 +482,20 @@ def test_where_nothing_counts_there_is_no_figure(loss):
     x, y = np.ones((4, 2)), np.full((4, 3), np.nan) if masked else np.full(4, -1)
     net = lm.Sequential(lm.Dense(3), seed=0).compile(loss, "sgd", "mae" if masked else "accuracy")
     assert all(np.isnan(value) for value in net.evaluate(x, y).values())
-    assert not np.isfinite(net.fit(x, y, verbose=0)["mae" if masked else "accuracy"]).any()
+    with pytest.raises(ValueError, match="expected a target that counts for output 'output', got none"):
+        net.fit(x, y, verbose=0)
+    found = net.fit([(x, y)], verbose=0)  # of batches, another one may have some
+    assert math.isnan(found["mae" if masked else "accuracy"][0])
+
+
+def test_a_training_part_that_weighs_nothing_is_refused(rng):
+    """Its loss would be 0 / 0, and weight decay alone would move the weights."""
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", lm.optim.Adam(0.1, weight_decay=0.1)).build(3)
+    before = net.parameters["dense_1.weight"]
+    weight = np.where(np.arange(10) < 8, 0.0, 1.0)
+    with pytest.raises(ValueError, match="expected a target that counts for output 'output', got none"):
+        net.fit(rng.normal(size=(10, 3)), np.ones((10, 2)), sample_weight=weight, validation_split=0.2, verbose=0)
+    assert np.array_equal(net.parameters["dense_1.weight"], before)
 
 
 def test_weights_of_elements(rng):

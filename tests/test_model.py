@@ -755,6 +755,33 @@ def test_types_by_numpys_names():
     assert lm.Sequential(lm.Dense(1), dtype=np.dtype("float32")).build(2).inputs[0].dtype == "float32"
 
 
+@pytest.mark.parametrize("when", ["before it is built", "after"])
+@pytest.mark.parametrize("how", ["an attribute", "a list", "a network"])
+def test_layers_within_a_frozen_layer_are_frozen(rng, how, when):
+    class Outer(lm.Layer):
+        def build(self, x):
+            inner = lm.Dense(3).named("inner")
+            self.inner = {"an attribute": inner, "a list": [inner], "a network": lm.Sequential(inner)}[how]
+
+        def forward(self, x):
+            return (self.inner[0] if how == "a list" else self.inner)(x) + x
+
+    outer = Outer()
+    net = lm.Sequential(outer, lm.Dense(2), seed=0).compile("mse", "adam")
+    if when == "before it is built":
+        outer.trainable = False
+    net.build(3)
+    outer.trainable = False
+    before = dict(net.parameters)
+    x, y = rng.normal(size=(4, 3)), np.ones((4, 2))
+    net.train_step(x, y)
+    moved = {name for name in before if not np.array_equal(before[name], net.parameters[name])}
+    assert {name.rpartition(".")[0] for name in moved} == {"dense_1"}
+    outer.trainable, before = True, dict(net.parameters)
+    net.train_step(x, y)
+    assert any("inner" in name for name in before if not np.array_equal(before[name], net.parameters[name]))
+
+
 def test_a_layer_is_frozen_before_it_is_built():
     layer = lm.Dense(4)
     layer.trainable = False

@@ -721,3 +721,18 @@ def test_muon_without_a_gradient_and_without_eps_stays(rng):
     before = net.build(3).parameters["dense_1.weight"]
     net.train_step(x, net.predict(x))
     assert np.array_equal(net.parameters["dense_1.weight"], before)
+
+
+def test_a_look_before_the_first_step_does_not_hold_the_first_step_size(rng):
+    """Rprop's sizes begin at the rate; one that is assigned before the first step counts, whatever has made room for them."""
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
+    losses = []
+    for look in (lambda net: None, lambda net: net.trace(x, y), lambda net: net.profile(x, y)):
+        net = lm.Sequential(lm.Dense(2), seed=0).build(3).compile("mse", optim.Rprop(0.01))
+        look(net)
+        net.optimizer.lr = 0.1
+        losses.append(net.fit(x, y, epochs=3, verbose=0)["loss"])
+        net.optimizer.lr = 0.2  # from here on sizes go their own way
+        losses[-1] = [*losses[-1], net.train_step(x, y), net.train_step(x, y)]
+    assert losses[0] == losses[1] == losses[2]
+    assert np.ptp(losses[0]) > 0

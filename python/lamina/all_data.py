@@ -12,7 +12,7 @@ from lamina.callbacks import EarlyStopping
 from lamina.callbacks.base import as_list
 from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
-from lamina.sources import BatchDone, Outcome, Part, Samples, is_finite
+from lamina.sources import BatchDone, Outcome, Part, Samples, check_that_something_counts, is_finite
 from lamina.steps import amounts, evaluate_checked, parts
 from lamina.turns import building
 
@@ -27,7 +27,7 @@ class AllData:
         self.model, self.samples, self.metrics = model, samples, metrics
 
     def prepare(self) -> None:
-        self._check_that_something_counts()
+        check_that_something_counts(self.model, amounts(self.model, self.samples.data))
         with building:  # state and network are those of the same weights
             self.model.programs.check_thawed()
             optimizer = self.model.programs.bind_optimizer()
@@ -35,15 +35,6 @@ class AllData:
             build = problems.squared_errors if optimizer.needs_residuals else problems.loss_and_gradient
             network, problem = build(self.model, self.samples, optimizer)
         self.descent = optimizer.begin(network, problem)
-
-    def _check_that_something_counts(self) -> None:
-        """ValueError where an output has no target: its loss would be 0, which is as good as it can be."""
-        for name, amount in zip(self.model.output_names, amounts(self.model, self.samples.data), strict=True):
-            if amount is not None and not amount.any():
-                raise ValueError(
-                    f"[fit] expected a target that counts for output {name!r}, got none: each is NaN, left out, or weighs 0; pass "
-                    "samples that have one"
-                )
 
     def batches(self) -> int:
         return 1

@@ -330,14 +330,23 @@ class Batches:
     """An iterable of batches: each is x, (x,), (x, y) or (x, y, sample_weight), checked as it comes.
 
     A loader that starts anew at each `iter` serves any number of epochs; a generator serves one, after which ValueError says so.
+    columns: what the frames of earlier data called their columns; those of the batches must stand as there, and new ones are added.
 
     >>> batches = Batches(iter([([[1.0]], [2.0])]), inputs=[Spec("x", (None, 1))])
     >>> [len(batch) for batch in batches]
     [1]
     """
 
-    def __init__(self, source: Any, *, inputs: Sequence[Spec] = (), targets: Sequence[str] = ("y",)):
+    def __init__(
+        self,
+        source: Any,
+        *,
+        inputs: Sequence[Spec] = (),
+        targets: Sequence[str] = ("y",),
+        columns: dict[str, list[str]] | None = None,
+    ):
         self.source, self.inputs, self.targets = source, inputs, targets
+        self.columns: dict[str, list[str]] = {} if columns is None else columns
         self.epochs = 0  # those that ended
 
     def __len__(self) -> int:
@@ -350,6 +359,9 @@ class Batches:
             x, y, weight = unpack(batch, f"batch {count}")
             with within(f"batch {count}"):
                 given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets)
+                for where, names in given.columns.items():
+                    check_order(self.columns, where, names)
+                    self.columns.setdefault(where, names)
             yield given
             count += 1
         if count == 0:

@@ -294,7 +294,7 @@ def _batches(
             f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
             "data no batch tells: count the classes and pass n / (classes * count) for each"
         )
-    batches = Batches(x, inputs=feed.specs(model), targets=model.output_names)
+    batches = Batches(x, inputs=feed.specs(model), targets=model.output_names, columns=model.columns)
     return BatchSource(model, batches, metrics, class_weight)
 
 

@@ -64,7 +64,15 @@ def _features(model: Model) -> tuple[list[Dense], core.Program]:
                 f"[fit_readout] expected a last layer that may change, got {layer.name!r} with trainable=False; "
                 "set its trainable to True"
             )
-    return layers, core.Program([t.node for t in model.inputs], [call.inputs[0].node for call in calls])
+    features = [call.inputs[0].node for call in calls]
+    solved = {p.node.serial: layer.name for layer in layers for p in layer.parameters.values()}
+    for node in core.topological(features):
+        if node.serial in solved:
+            raise ValueError(
+                f"[fit_readout] expected features that do not depend on the last layer, got weights of {solved[node.serial]!r} in "
+                "them; use fit, or make a layer of its own for the end"
+            )
+    return layers, core.Program([t.node for t in model.inputs], features)
 
 
 def _is_linear(layer: Any) -> bool:

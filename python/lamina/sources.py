@@ -104,6 +104,7 @@ class ArraySource:
 
     def prepare(self) -> None:
         self._amounts = _amounts(self.model, self.samples.data)
+        check_that_something_counts(self.model, self._amounts)
         self._shares = self._shares_of(None)
         self._program()
 
@@ -226,6 +227,13 @@ def _room_for_outputs(model: Model, given: Data) -> list[Array]:
     ]
 
 
+class _Rows(NamedTuple):
+    """An output's targets in a batch, a row for each position of free lengths, and their weights."""
+
+    y: Array
+    weight: Array | None
+
+
 @dataclass
 class BatchSource:
     """An iterable of batches: each is checked as it comes, and trained on."""
@@ -251,7 +259,7 @@ class BatchSource:
         self._terms: list[Array] = list(done.terms)
         self._predictions: list[Sequence[Array]] = [done.predictions] if done.predictions else []
         shares: list[list[float]] = []
-        seen: list[Data] = []
+        seen: list[list[_Rows]] = []
         for i, given in enumerate(self.source):
             if not self.model.built:
                 self.model.ensure_built(given.x[0])
@@ -300,18 +308,23 @@ class BatchSource:
 
         return first_bad_value(self.model, *self._last)
 
-    def _by_rows(self, batch: Data) -> Data:
-        """The targets for metrics over all batches, with weights where the batch has some."""
-        y = tuple(_rows(a, t) for a, t in zip(batch.y, self.model.outputs, strict=True))
-        return Data((), y, None if batch.weight is None else np.repeat(batch.weight, len(y[0]) // max(len(batch), 1)))
+    def _by_rows(self, batch: Data) -> list[_Rows]:
+        """The targets of each output for metrics over all batches, with weights where the batch has some."""
+        targets = [_rows(a, t) for a, t in zip(batch.y, self.model.outputs, strict=True)]
+        return [_Rows(y, None if batch.weight is None else np.repeat(batch.weight, len(y) // max(len(batch), 1))) for y in targets]
 
-    def _figures(self, seen: list[Data], predictions: Sequence[Sequence[Array]]) -> dict[str, Any]:
+    def _figures(self, seen: list[list[_Rows]], predictions: Sequence[Sequence[Array]]) -> dict[str, Any]:
         if not seen:
             return {}
-        y = tuple(np.concatenate(several) for several in zip(*(batch.y for batch in seen), strict=True))
-        weights = [np.ones(len(batch.y[0])) if batch.weight is None else batch.weight for batch in seen]
-        whole = Data((), y, np.concatenate(weights) if any(batch.weight is not None for batch in seen) else None)
-        return figures(self.model, self.metrics, [np.concatenate(p) for p in zip(*predictions, strict=True)], whole)
+        targets = tuple(np.concatenate([rows.y for rows in of_output]) for of_output in zip(*seen, strict=True))
+        outputs = [np.concatenate(p) for p in zip(*predictions, strict=True)]
+        found: dict[str, Any] = {}
+        for k, of_output in enumerate(zip(*seen, strict=True)):  # one by one: outputs may have other lengths, and so other rows
+            weighted = any(rows.weight is not None for rows in of_output)
+            weights = [np.ones(len(rows.y)) if rows.weight is None else rows.weight for rows in of_output] if weighted else []
+            metrics = {name: metric for name, metric in self.metrics.items() if metric.output == k}
+            found |= figures(self.model, metrics, outputs, Data((), targets, np.concatenate(weights) if weighted else None))
+        return {name: found[name] for name in self.metrics}
 
 
 def _rows(array: Array, output: Tensor) -> Array:
@@ -359,7 +372,20 @@ def no_class_counts(class_weight: Any) -> ValueError:
 def with_finite_targets(model: Model, given: Data) -> Samples:
     """The data with targets that their losses have checked, finite unless a loss leaves out what is not."""
     samples = Samples(*feed.with_targets(model, given))
-    for where, loss, y in zip(data.labels(model.output_names, "y"), model.objective.losses, samples.data.y, strict=True):
+    labels = data.labels(model.output_names, "y")
+    for where, loss, output, y in zip(labels, model.objective.losses, model.outputs, samples.data.y, strict=True):
         if not getattr(loss, "mask_nan", False):
-            check_finite(y, where, columns=given.columns.get(where))
+            check_finite(y, where, output.dtype, given.columns.get(where))
     return samples
+
+
+def check_that_something_counts(model: Model, counted: Sequence[Array | None]) -> None:
+    """ValueError where an output has no target to learn from: its loss would be 0 or NaN. counted: as `amounts` gives it, or one
+    for all outputs.
+    """
+    for name, amount in zip(model.output_names, counted, strict=False):
+        if amount is not None and not amount.any():
+            raise ValueError(
+                f"[fit] expected a target that counts for output {name!r}, got none: each is NaN, left out, or weighs 0; pass "
+                "samples that have one"
+            )

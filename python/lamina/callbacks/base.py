@@ -316,9 +316,18 @@ def _callback_remedy(given: Any) -> str:
 def _take_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     """`value` with each array replaced by {"array": its name}; the arrays themselves go to `arrays`."""
     if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
+            raise TypeError(
+                f"[callbacks] expected arrays of numbers in a state, got one of {value.dtype}; leave it out, or convert it"
+            )
+        while name in arrays:  # {"a/b": array, "a": {"b": array}}
+            name += "'"
         arrays[name] = value
         return {"array": name}
     if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"[callbacks] expected texts as the keys of a dict in a state, got {key!r:.60}; use str(key)")
         return {"dict": {key: _take_arrays(item, f"{name}/{key}", arrays) for key, item in value.items()}}
     if isinstance(value, (list, tuple)):
         return [_take_arrays(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]

@@ -191,15 +191,34 @@ class Layer(Configured):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the layer's own weights; assign False to freeze them, from the next step on."""
+        """Whether training changes the layer's weights; False freezes them, and those of layers within it, from the next step."""
         return bool(self.__dict__.get("_trainable", True))
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        self.__dict__["_trainable"] = checks.flag(self.name or repr(self), "trainable", value)
-        for p in self.parameters.values():
-            if p.is_weight:
-                p.trainable = value
+        value = checks.flag(self.name or repr(self), "trainable", value)
+        for layer in self._with_those_within():
+            layer.__dict__["_trainable"] = value
+            for p in layer.parameters.values():
+                if p.is_weight:
+                    p.trainable = value
+
+    def _with_those_within(self) -> list[Layer]:
+        """The layer, and those that it or one of them has as attributes, also in lists, dicts and models."""
+        found: list[Layer] = []
+        waiting: list[Any] = [self]
+        while waiting:
+            value = waiting.pop()
+            if isinstance(value, Layer) and not any(value is layer for layer in found):
+                found.append(value)
+                waiting += vars(value).values()
+            elif isinstance(value, Mapping):
+                waiting += value.values()
+            elif isinstance(value, (list, tuple)):
+                waiting += value
+            elif hasattr(value, "layers"):  # a model
+                waiting += value.layers
+        return found
 
     def restore(self, parameters: Mapping[str, Parameter]) -> None:
         """Makes the layer one that was built with these parameters (by local name), as when a file is read."""
@@ -223,6 +242,8 @@ class Layer(Configured):
             self.dtype = given
             self.__dict__.pop("_parameters", None)
             raise
+        if not self.trainable:
+            self.trainable = False  # of layers that `build` has made, too
         self.built = True
 
 

@@ -20,6 +20,7 @@ for NaN predictions, while in the regression metrics a NaN gives NaN.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def names() -> list[str]:
 def get(metric: str | Metric) -> Metric:
     """The metric of that name; a function metric(y_true, y_pred, sample_weight=None) is returned as it is.
 
-    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something that cannot be called.
+    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something that cannot be called so.
 
     >>> lm.metrics.get("accuracy") is lm.metrics.accuracy
     True
@@ -60,7 +61,24 @@ def get(metric: str | Metric) -> Metric:
         return anycase("metrics", metric, _BY_NAME)
     if not callable(metric):
         raise TypeError(f"[metrics] expected a name or a function, got {metric!r}; pass one of {', '.join(names())}")
+    if not built_in(metric):
+        _check_takes_both(metric)
     return metric
+
+
+def _check_takes_both(metric: Metric) -> None:
+    """TypeError for a function that cannot be called with targets and predictions."""
+    try:
+        signature = inspect.signature(metric)
+    except (ValueError, TypeError):  # of a builtin that does not tell
+        return
+    try:
+        signature.bind(0, 0)
+    except TypeError:
+        raise TypeError(
+            f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name_of(metric)!r}, got {signature}; give it "
+            "these parameters"
+        ) from None
 
 
 def name_of(metric: str | Metric) -> str:

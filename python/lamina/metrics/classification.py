@@ -324,11 +324,11 @@ def _rankable(scores: Floats) -> Floats:
     below = scores - np.take_along_axis(scores, top, axis=1)
     others = np.exp(below)
     np.put_along_axis(others, top, 0.0, axis=1)
+    others.sort(axis=1)  # the same logits in another order have the same sum: equal probabilities are ties
     rest = others.sum(axis=1, keepdims=True)  # p of the largest class is 1 / (1 + rest)
     log_p = below - np.log1p(rest)
     with np.errstate(divide="ignore"):  # a class that is certain in float64 ranks at infinity
-        odds = log_p - np.log1p(-np.exp(log_p))
-        np.put_along_axis(odds, top, -np.log(rest), axis=1)
+        odds = np.where(below == 0, -np.log(rest), log_p - np.log1p(-np.exp(log_p)))
     return np.asarray(odds, dtype=np.float64)
 
 

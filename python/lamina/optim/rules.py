@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from lamina import checks
 from lamina.optim.base import Optimizer, Rate
 
@@ -208,6 +210,13 @@ class Rprop(Optimizer):
 
     def slot_value(self, slot: str) -> float:
         return float(self.rate(0)) if slot == "step_size" else 0.0
+
+    def _take_rate(self, lr: Rate) -> None:
+        super()._take_rate(lr)
+        for name in self._known():
+            if self.steps_of(name) == 0:  # its first s is still to be used
+                state = self.state[f"{name}.step_size"]
+                state.value = np.full(state.shape, self.slot_value("step_size"))
 
 
 class Lion(Optimizer):
