@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/aligned.h"
+#include "base/rule_layout.h"
 #include "kernels/dispatch.h"
 
 #if defined(__x86_64__)
@@ -178,8 +179,8 @@ void measure_rules(const Table& table) {
     const RuleEntry& rule = table.rules[i];
     Array<float> w = numbers(kCount), g = numbers(kCount);
     std::vector<Array<float>> slots(kMaxSlots, Array<float>(kCount, 0.5f));
-    double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
-    std::fill(hyper, hyper + kMaxRuleConstants, 0.5);
+    double hyper[lamina::kRuleConstants], clock[lamina::kRuleClock] = {}, constants[lamina::kRuleConstants];
+    std::fill(hyper, hyper + lamina::kRuleConstants, 0.5);
     rule.prepare(hyper, 1e-3, clock, constants);
     const RuleArgs u = {w.data(), kCount,    {slots[0].data(), slots[1].data(), slots[2].data(), slots[3].data()},
                         g.data(), kCount,    1,

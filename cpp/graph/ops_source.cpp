@@ -1,5 +1,6 @@
 // Where values come from (inputs, variables, constants, random numbers), where they go (effects on variables), and the marks that a
 // program resolves before it is planned.
+#include "base/rule_layout.h"
 #include "graph/build.h"
 
 namespace lamina::graph {
@@ -51,7 +52,7 @@ Tensor in_training_grad(const Tensor& y, const Tensor& dy, int i) {
 Type infer_same(const Op&, const Tensors& inputs, const Attrs&) { return inputs[0]->type; }
 Tensor pass_grad(const Tensor&, const Tensor& dy, int i) { return i == 0 ? dy : nullptr; }
 
-// ---- Effects: the first input is the variable that changes ----
+// ---- Effects: the first input is the variable that changes; of rule_constants the last one, the clock ----
 
 Type infer_assign(const Op& op, const Tensors& inputs, const Attrs&) {
   const size_t target = op.name == "update_state" ? 1 : 0;
@@ -64,20 +65,21 @@ Type infer_assign(const Op& op, const Tensors& inputs, const Attrs&) {
 }
 
 Type infer_rule_update(const Op& op, const Tensors& inputs, const Attrs&) {
-  check(inputs.size() >= 3, describe(op, inputs), ": expected the parameter, its gradient, the rule's constants and slots");
+  check(inputs.size() >= kFirstSlot, describe(op, inputs),
+        ": expected the parameter, its gradient, the rule's constants and slots");
+  const Type& type = inputs[kParameter]->type;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (i == 2) continue;
-    check(inputs[i]->type == inputs[0]->type, describe(op, inputs),
-          ": gradient and slots must have the parameter's shape and dtype");
-    check<TypeError>(i == 1 || inputs[i]->is("variable"), describe(op, inputs), ": parameter and slots must be parameters");
+    if (i == kConstants) continue;
+    check(inputs[i]->type == type, describe(op, inputs), ": gradient and slots must have the parameter's shape and dtype");
+    check<TypeError>(i == kGradient || inputs[i]->is("variable"), describe(op, inputs), ": parameter and slots must be parameters");
   }
-  return inputs[0]->type;
+  return type;
 }
 
 Type infer_rule_constants(const Op& op, const Tensors& inputs, const Attrs&) {
-  check(inputs[0]->type == Type{DType::float64, {}} && inputs[1]->type == Type{DType::float64, {Dim(4)}}, describe(op, inputs),
-        ": expected the learning rate () and the clock (4,) in float64");
-  return {DType::float64, {Dim(16)}};
+  check(inputs[0]->type == Type{DType::float64, {}} && inputs[1]->type == Type{DType::float64, {Dim(kRuleClock)}},
+        describe(op, inputs), ": expected the learning rate () and the clock (4,) in float64");
+  return {DType::float64, {Dim(kRuleConstants)}};
 }
 
 }  // namespace

@@ -212,8 +212,6 @@ struct Sin : Named<"sin", 1> { template <class V> static constexpr V run(const d
 struct Cos : Named<"cos", 1> { template <class V> static constexpr V run(const double*, V x) { return cos(x); } };
 struct Erf : Named<"erf", 1> { template <class V> static constexpr V run(const double*, V x) { return erf(x); } };
 struct Floor : Named<"floor", 1> { template <class V> static constexpr V run(const double*, V x) { return floor(x); } };
-struct Square : Named<"square", 1> { template <class V> static constexpr V run(const double*, V x) { return x * x; } };
-struct Reciprocal : Named<"reciprocal", 1> { template <class V> static constexpr V run(const double*, V x) { return 1.0 / x; } };
 struct Copy : Named<"copy", 1> { template <class V> static constexpr V run(const double*, V x) { return x; } };
 
 struct Add : Named<"add", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a + b; } };
@@ -241,7 +239,6 @@ struct Where : Named<"where", 3> {
   template <class V> static constexpr V run(const double*, V c, V a, V b) { return where(c != 0.0, a, b); }
 };
 struct Clip : Named<"clip", 3> { template <class V> static constexpr V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); } };
-struct Fma : Named<"fma", 3> { template <class V> static constexpr V run(const double*, V a, V b, V c) { return fma(a, b, c); } };
 // clang-format on
 
 LAMINA_KERNELS_END

@@ -13,8 +13,8 @@ constexpr int kFactors = kRegisters == 32 ? 16 : 8;  // elements of A in registe
 constexpr ptrdiff_t kFarBytes = 32768;               // a B that is not near: narrow panels of it would be read a few lines a page
 
 // How many of `most` elements side by side to take first, at most `run`: where lines are a multiple of a run apart, up to where a run
-// begins in memory. Runs that have parts of two lines each would leave half of every line for the next one, and lines a power of two
-// apart do not stay.
+// begins in memory. A run that does not begin there has parts of two lines, and the rest of each line would be read again with the next
+// run: lines a power of two apart do not stay in the cache until then.
 template <class T>
 ptrdiff_t first_run(const T* from, ptrdiff_t apart, ptrdiff_t run, ptrdiff_t most) {
   const ptrdiff_t at = apart % run == 0 ? ptrdiff_t(reinterpret_cast<uintptr_t>(from) / sizeof(T) % size_t(run)) : 0;
@@ -137,8 +137,8 @@ void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
     switch (at.vectors) {
       case 1: turned_tile<T, kRows, 1>(p, b_col); break;
       case 2: turned_tile<T, kRows, 2>(p, b_col); break;
-      case 3: turned_tile < T, kRows, kMost<3 ? 1 : 3>(p, b_col); break;
-      default: turned_tile < T, kRows, kMost<4 ? 1 : 4>(p, b_col); break;
+      case 3: turned_tile<T, kRows, or_one(3, kMost)>(p, b_col); break;
+      default: turned_tile<T, kRows, or_one(4, kMost)>(p, b_col); break;
     }
   }
 }

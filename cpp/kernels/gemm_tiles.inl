@@ -21,6 +21,9 @@ constexpr int kStripPanels =
 constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
 constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
 
+// For sizes beyond `most`, which never come: no code of their own.
+constexpr int or_one(int wanted, int most) { return wanted <= most ? wanted : 1; }
+
 // Vectors a tile of that many rows may take. On x86 an operand of a multiply-add may stay in memory; on ARM the row of B and the
 // element of A take registers of their own.
 constexpr int widest(int rows) {
@@ -152,12 +155,12 @@ void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles, Aside<T>* aside
   switch (vectors) {
     case 1: return tile<T, kRows, 1>(p, tiles);
     case 2: return tile<T, kRows, 2>(p, tiles);
-    case 3: return tile < T, kRows, kMost<3 ? 1 : 3>(p, tiles);
-    case 4: return tile < T, kRows, kMost<4 ? 1 : 4>(p, tiles);
-    case 5: return tile < T, kRows, kMost<5 ? 1 : 5>(p, tiles);
-    case 6: return tile < T, kRows, kMost<6 ? 1 : 6>(p, tiles);
-    case 7: return tile < T, kRows, kMost<7 ? 1 : 7>(p, tiles);
-    default: return tile < T, kRows, kMost<8 ? 1 : 8>(p, tiles);
+    case 3: return tile<T, kRows, or_one(3, kMost)>(p, tiles);
+    case 4: return tile<T, kRows, or_one(4, kMost)>(p, tiles);
+    case 5: return tile<T, kRows, or_one(5, kMost)>(p, tiles);
+    case 6: return tile<T, kRows, or_one(6, kMost)>(p, tiles);
+    case 7: return tile<T, kRows, or_one(7, kMost)>(p, tiles);
+    default: return tile<T, kRows, or_one(8, kMost)>(p, tiles);
   }
 }
 
@@ -170,8 +173,8 @@ void run_rows(const Product<T>& p, int rows, int vectors, ptrdiff_t tiles, Aside
     case 4: return run_tile<T, 4>(p, vectors, tiles, aside);
     case 5: return run_tile<T, 5>(p, vectors, tiles, aside);
     case 6: return run_tile<T, 6>(p, vectors, tiles, aside);
-    case 7: return run_tile < T, kOneTileRows<7 ? 6 : 7>(p, vectors, tiles, aside);
-    default: return run_tile < T, kOneTileRows<8 ? 6 : 8>(p, vectors, tiles, aside);
+    case 7: return run_tile<T, least(7, kOneTileRows)>(p, vectors, tiles, aside);
+    default: return run_tile<T, least(8, kOneTileRows)>(p, vectors, tiles, aside);
   }
 }
 

@@ -1,6 +1,6 @@
 // out[i] = uniform in [0, 1): element first + i of the stream (seed, stream). Philox4x32-10 (Salmon et al. 2011), the counter is
 // (block, stream), the key the seed. A block gives 4 words: 4 floats of 24 bits, or 2 doubles of 53 bits (low word first).
-// base/philox.h is the same stream, one word at a time.
+// tests/cpp/philox.h is the same stream, one word at a time.
 #pragma once
 
 #include "kernels/vec.h"

@@ -62,7 +62,6 @@ static inline constexpr int64_t whole_number(double x) {
 // ---- Update rules: one instruction that reads the gradient and writes the weight and its slots in place ----
 
 constexpr int kMaxSlots = 4;
-constexpr int kMaxRuleConstants = 16;
 
 struct RuleArgs {
   void* w;  // [rows, cols], w_row elements between rows; the slots lie exactly like w

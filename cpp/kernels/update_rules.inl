@@ -1,6 +1,6 @@
 // Every optimizer's update, w' = rule(w, g, slots), each one sweep over the parameters. Formulas: PyTorch's single-tensor code.
 //
-// A rule states its slots and hyper-parameters by name, numbers them and the constants of a step by enumerators, and has two functions:
+// A rule states its slots and hyper-parameters by name, has enumerators for them and for the constants of a step, and two functions:
 //   prepare(h, lr, t, clock, c)   once a step: hyper-parameters h and the step's number t (1, 2, ...) -> constants c, in double
 //   step(c, w, g, s)              for one vector: gradient g -> weight w and slots s, in place
 // It may name another rule, Short, whose step gives the same with less where is_short(c).
@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "base/activations.h"
+#include "base/rule_layout.h"
 #include "kernels/table.h"
 #include "kernels/vec.h"
 
@@ -372,7 +373,7 @@ using Rules = List<SgdPlain, Sgd, Adam, AdamAmsgrad, RmsProp, RmsPropFull, Adagr
 
 template <class Rule>
 void prepare_rule(const double* hyper, double lr, double* clock, double* constants) {
-  static_assert(Rule::slots <= kMaxSlots && Rule::constants <= kMaxRuleConstants);
+  static_assert(Rule::slots <= kMaxSlots && Rule::constants <= kRuleConstants);
   clock[0] += 1;
   Rule::prepare(hyper, lr, clock[0], clock, constants);
 }

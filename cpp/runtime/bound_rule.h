@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "base/check.h"
+#include "base/rule_layout.h"
 #include "kernels/dispatch.h"
 #include "runtime/step.h"
 
@@ -22,13 +24,15 @@ struct BoundRule {
   BoundRule(const graph::Node* node, const kernels::Table& kernels)
       : entry(kernels::find_rule(kernels, node->attrs.get<std::string>("rule").c_str())) {
     for (const auto& input : node->inputs) tensors.push_back(input.get());
+    check(entry && tensors.size() == size_t(kFirstSlot + entry->slots), "[rule_update] '", node->attrs.get<std::string>("rule"),
+          "': expected a known rule, with as many slots as it has");
   }
 
   void bind(const Binder& binder) {
-    constants_buffer = binder.locate(tensors[2]).buffer;
+    constants_buffer = binder.locate(tensors[kConstants]).buffer;
     buffers.clear();
     for (size_t i = 0; i < tensors.size(); ++i)
-      if (i != 1 && i != 2) buffers.push_back(binder.locate(tensors[i]).buffer);
+      if (i != kGradient && i != kConstants) buffers.push_back(binder.locate(tensors[i]).buffer);
   }
 
   // The update of a part of the parameter that begins `at` bytes behind it, but for its gradient; its rows are `row` elements apart.

@@ -2,12 +2,25 @@
 
 #include <algorithm>
 
+#include "base/rule_layout.h"
+
 namespace lamina::runtime {
 
 using graph::Kind;
 using graph::Node;
 
 namespace {
+
+// Whether a node depends on constants and sizes alone: its step runs when the program is bound, not when it runs.
+bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled) {
+  if (node->op->kind != Kind::elementwise && node->op->kind != Kind::view) return false;
+  for (const auto& input : node->inputs) {
+    const bool known =
+        input->is("fill") || input->is("size") || input->is("constant") || input->is("iota") || settled.count(input.get());
+    if (!known) return false;
+  }
+  return true;
+}
 
 // A program with more nodes than this would not keep its tiles in L1.
 constexpr int kMaxNodes = 48;
@@ -164,7 +177,8 @@ class Clusterer {
     if (p.form != Form::full && p.form != Form::row) return false;
     if (!fits(producer, p) || group_size_[find(p.group)] >= kMaxNodes || group_size_[find(u.group)] >= kMaxNodes) return false;
     if (settled_.count(producer) != settled_.count(user)) return false;
-    if (user->is("rule_update")) return options_.updates && index == 1 && p.form == Form::full && producer->shape() == u.domain;
+    if (user->is("rule_update"))
+      return options_.updates && index == kGradient && p.form == Form::full && producer->shape() == u.domain;
     if (user->op->kind == Kind::row || (user->op->kind == Kind::reduce && u.form != Form::total))
       return p.form == Form::full && producer->shape() == u.domain;
     if (u.form == Form::total) return p.form == Form::row || producer->shape() == u.domain;
@@ -318,7 +332,7 @@ class Clusterer {
   }
 
   bool reads_whole(const Node* user, const Node* product, const Cluster& cluster) const {
-    if (user->is("rule_update")) return options_.updates && user->inputs[1].get() == product;
+    if (user->is("rule_update")) return options_.updates && user->inputs[kGradient].get() == product;
     if (user->op->kind == Kind::elementwise) return cluster.forms.at(user) == Form::full;
     return true;
   }
@@ -359,22 +373,14 @@ class Clusterer {
 
 }  // namespace
 
-bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled) {
-  if (node->op->kind != Kind::elementwise && node->op->kind != Kind::view) return false;
-  for (const auto& input : node->inputs) {
-    const bool known =
-        input->is("fill") || input->is("size") || input->is("constant") || input->is("iota") || settled.count(input.get());
-    if (!known) return false;
-  }
-  return true;
-}
-
 std::vector<const Node*> written_by(const std::vector<const Node*>& nodes) {
   std::vector<const Node*> written;
-  for (const Node* node : nodes)
-    if (node->op->kind == Kind::effect)
-      for (size_t i = 0; i < node->inputs.size(); ++i)
-        if (i != 1 && i != 2) written.push_back(node->inputs[i].get());  // a rule's parameter and slots; not gradient and constants
+  for (const Node* node : nodes) {
+    if (node->is("assign")) written.push_back(node->inputs[0].get());
+    if (!node->is("rule_update")) continue;
+    written.push_back(node->inputs[kParameter].get());
+    for (size_t i = kFirstSlot; i < node->inputs.size(); ++i) written.push_back(node->inputs[i].get());
+  }
   return written;
 }
 

@@ -10,8 +10,8 @@
 
 namespace lamina::runtime {
 
-// What one step multiplies: a matmul, or x W + b, a matmul whose sums begin with a row instead of zero. Whatever else a program computes
-// decides nothing here, so that it changes no bit: a matmul that is wanted for itself as well is made twice.
+// What one step multiplies: a matmul, or x W + b, a matmul whose sums begin with a row instead of zero. This choice looks at nothing else
+// that the program computes, so that adding an output changes no bit: a matmul that is itself an output is made a second time.
 struct Product {
   const graph::Node* matmul = nullptr;
   const graph::Node* start = nullptr;  // the row
@@ -29,10 +29,7 @@ struct FusionOptions {
   bool updates = true;      // update rules behind the product that makes their gradient
 };
 
-// Whether a node depends on constants and sizes alone: its step runs when the program is bound, not when it runs.
-bool is_settled(const graph::Node* node, const std::unordered_set<const graph::Node*>& settled);
-
-// The variables that the effects among these nodes write.
+// The variables that assignments and updates among these nodes write.
 std::vector<const graph::Node*> written_by(const std::vector<const graph::Node*>& nodes);
 
 // Whether it is the product of a matrix and its own transpose, which is symmetric.

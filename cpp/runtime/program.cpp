@@ -14,7 +14,6 @@
 
 namespace lamina::runtime {
 
-using graph::Kind;
 using graph::Node;
 
 namespace {

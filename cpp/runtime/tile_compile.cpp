@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "base/rule_layout.h"
 #include "kernels/dispatch.h"
 #include "runtime/tile_program.h"
 
@@ -20,7 +21,7 @@ DType compute_type(const Node& node) {
   }
   if (!node.is("rule_update")) widen(node.dtype());
   for (size_t i = 0; i < node.inputs.size(); ++i)
-    if (!(node.is("rule_update") && i == 2)) widen(node.inputs[i]->dtype());
+    if (!(node.is("rule_update") && i == kConstants)) widen(node.inputs[i]->dtype());
   if (node.is("argmax") || node.is("argmin")) {  // whose places are numbers of the tile: f32 counts to 2^24
     const Dim& length = node.inputs[0]->shape().back();
     const bool few = length.constant() && length.offset <= int64_t{1} << 24;
@@ -57,7 +58,7 @@ std::vector<const Node*> TileProgram::external_inputs() const {
   for (const External& e : externals_) nodes.push_back(e.node);
   for (const Rule& rule : rules_)
     for (size_t i = 0; i < rule.tensors.size(); ++i)
-      if (i != 1) nodes.push_back(rule.tensors[i]);
+      if (i != kGradient) nodes.push_back(rule.tensors[i]);
   return nodes;
 }
 
@@ -177,7 +178,7 @@ void TileProgram::compile_partial(const Node* node) {
 }
 
 void TileProgram::compile_rule(const Node* node) {
-  rules_.emplace_back(node, kernels_, operand(node->inputs[1].get(), false));
+  rules_.emplace_back(node, kernels_, operand(node->inputs[kGradient].get(), false));
   const Register& reg = registers_[static_cast<size_t>(rules_.back().gradient)];
   if (reg.external >= 0) externals_[static_cast<size_t>(reg.external)].written_out = true;
 }

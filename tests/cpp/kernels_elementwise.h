@@ -45,8 +45,6 @@ void add_arithmetic(std::map<std::string, Oracle<W>>& m) {
   m["cos"] = {[](const W* x) { return std::cos(x[0]); }, 2};
   m["erf"] = {[](const W* x) { return std::erf(x[0]); }, 2};
   m["floor"] = {[](const W* x) { return std::floor(x[0]); }, exact};
-  m["square"] = {[](const W* x) { return x[0] * x[0]; }, exact};
-  m["reciprocal"] = {[](const W* x) { return 1 / x[0]; }, exact};
   m["copy"] = {[](const W* x) { return x[0]; }, exact};
   m["add"] = {[](const W* x) { return x[0] + x[1]; }, exact};
   m["sub"] = {[](const W* x) { return x[0] - x[1]; }, exact};
@@ -67,7 +65,6 @@ void add_arithmetic(std::map<std::string, Oracle<W>>& m) {
                  return low != low || low < x[2] ? low : x[2];
                },
                exact};
-  m["fma"] = {[](const W* x) { return x[0] * x[1] + x[2]; }, 1, 2};  // base rounds twice
 }
 
 // y = f(x), from the formulas in PyTorch's documentation of torch.nn rather than from base/activations.h.

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "base/philox.h"
 #include "kernels_common.h"
+#include "philox.h"
 
 namespace kernels_test {
 

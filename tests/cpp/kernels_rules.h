@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 
+#include "base/rule_layout.h"
 #include "kernels_common.h"
 
 namespace kernels_test {
@@ -160,7 +161,7 @@ void check_rule(const Table& table, const RuleEntry& rule, ptrdiff_t rows, ptrdi
   CHECK(found != all.end(), rule.name << " has no recurrence in this test");
   if (found == all.end()) return;
   const Hypers named = test_hypers(rule, variant);
-  double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
+  double hyper[lamina::kRuleConstants], clock[lamina::kRuleClock] = {}, constants[lamina::kRuleConstants];
   for (int i = 0; i < rule.hypers; ++i) hyper[i] = named.at(rule.hyper_names[i]);
   const double lr = 0.01;
 
@@ -211,7 +212,7 @@ template <class T>
 void check_rule_tails(const Table& table, const RuleEntry& rule) {
   constexpr ptrdiff_t kLong = 130;
   const Hypers named = test_hypers(rule, 3);
-  double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
+  double hyper[lamina::kRuleConstants], clock[lamina::kRuleClock] = {}, constants[lamina::kRuleConstants];
   for (int i = 0; i < rule.hypers; ++i) hyper[i] = named.at(rule.hyper_names[i]);
   rule.prepare(hyper, 0.01, clock, constants);
   const std::vector<T> w = normal_values<T>(kLong), g = normal_values<T>(kLong);
@@ -240,7 +241,7 @@ template <class T>
 void check_rule_outer(const Table& table, const RuleEntry& rule, ptrdiff_t cols) {
   constexpr ptrdiff_t kRows = 3, kApart = 2;
   const Hypers named = test_hypers(rule, 3);
-  double hyper[kMaxRuleConstants], clock[4] = {}, constants[kMaxRuleConstants];
+  double hyper[lamina::kRuleConstants], clock[lamina::kRuleClock] = {}, constants[lamina::kRuleConstants];
   for (int i = 0; i < rule.hypers; ++i) hyper[i] = named.at(rule.hyper_names[i]);
   rule.prepare(hyper, 0.01, clock, constants);
   const ptrdiff_t row = cols + 3;
