@@ -4,7 +4,7 @@
 //
 //   value(x, p)      y = f(x); constexpr, as is slope, so that their operations can be counted (kernels/work.inl)
 //   slope(x|y, p)    f'(x), from what `keeps` names: the input x or the output y
-//   params           hyper-parameters: count and defaults
+//   param_count      how many hyper-parameters there are, with their defaults
 //
 // V gives: + - * / with V and double, unary -, comparisons (> < >= <=) with V and double that give a mask, & and | of masks,
 // where(mask, V, V), exp, exp_of_negative, log1p, expm1, tanh, sigmoid, normal_below, gelu, abs, max, min. Literals convert from

@@ -23,8 +23,8 @@ inline std::string no_room(const std::string& purpose, size_t bytes) {
               " GB) of memory, got none; use smaller batches or tensors");
 }
 
-// Asks the system to back memory by large pages: weights that are read, or factors that are packed, a row here and a row there need a
-// page for each.
+// Asks the system to back memory by large pages. Weights are read, and factors packed, in short pieces of rows that lie far apart: with
+// small pages each piece is on a page of its own.
 void prefer_large_pages(void* memory, size_t bytes);
 
 class AlignedBuffer {

@@ -23,7 +23,7 @@ Answer cpuid(unsigned leaf, unsigned part = 0) {
   return r;
 }
 
-// Intel and AMD describe their caches alike, one a part, but in leaves of their own, of which the other's is empty.
+// Intel and AMD describe caches in the same format, one a part, but each in a leaf of its own; the other maker's leaf is empty.
 ptrdiff_t last_cache() {
   ptrdiff_t largest = 0;
   for (const unsigned leaf : {0x4u, 0x8000001Du})

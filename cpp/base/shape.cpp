@@ -41,7 +41,7 @@ const std::string& symbol_name(Symbol s) {
 }
 
 namespace {
-// A symbol as a product: its factors in order, which of one that is none is itself.
+// The factors of a symbol, in order; a symbol that is no product is its own and only factor.
 std::vector<Symbol> factors_of(Symbol s) {
   if (s < kProducts) return {s};
   SymbolTable& table = symbols();

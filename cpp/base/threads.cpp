@@ -75,7 +75,7 @@ int default_threads() {
   const char* own = std::getenv(kOwn);
   check(own == nullptr || *own == 0, "[", kOwn, "] expected 1 or more threads, got '", own == nullptr ? "" : own,
         "'; set a number");
-  if (const int count = from_environment("OMP_NUM_THREADS"); count > 0) return count;  // others' affair, what else stands there
+  if (const int count = from_environment("OMP_NUM_THREADS"); count > 0) return count;  // any other text in it is for other programs
   return available_cpus();
 }
 
@@ -86,7 +86,7 @@ constexpr std::chrono::microseconds kSpin{40};  // a step of a small network com
 // None where threads share processors: whoever spins keeps another from working.
 Clock::duration spin_of(int threads) { return threads > available_cpus() ? Clock::duration::zero() : Clock::duration(kSpin); }
 
-// At once ready for `spin`; then the processor goes to whoever wants it.
+// How a thread waits: for `spin` it stays ready to go on at once; after that it offers its processor to others.
 class Patience {
  public:
   explicit Patience(Clock::duration spin) : spin_(spin), start_(Clock::now()) {}

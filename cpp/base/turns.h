@@ -1,5 +1,5 @@
-// Threads that share memory touch it in turns. One group of variables (those that ever stood in one program) has one Turns. Whoever has
-// one waits for no other: two threads that did so, each for the other's, would wait for ever.
+// Threads that share memory touch it in turns. One group of variables (those that ever stood in one program) has one Turns. A thread
+// that holds one turn never waits for another: two threads, each waiting for the turn that the other holds, would wait for ever.
 #pragma once
 
 #include <atomic>

@@ -3,7 +3,7 @@
 #include "bindings/calls.h"
 #include "bindings/quick.h"
 #include "bindings/recall.h"
-#include "runtime/trainer.h"
+#include "runtime/epoch.h"
 
 namespace lamina::bindings {
 

@@ -4,8 +4,8 @@
 #include <array>
 
 #include "bindings/bind.h"
+#include "runtime/gather.h"
 #include "runtime/program.h"
-#include "runtime/rows.h"
 
 namespace lamina::bindings {
 

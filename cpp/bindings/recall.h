@@ -33,7 +33,7 @@ class Recall {
     bool is(PyObject* const* values, size_t n, PyObject* names, bool turns) const;
   };
   static constexpr size_t kMost = 64;
-  static constexpr size_t kMostBytes = 1 << 20;  // whoever works through more takes no notice of how it was found
+  static constexpr size_t kMostBytes = 1 << 20;  // with larger operands the time that a look-up saves is not noticed
 
   size_t operands_;
   bool turns_;

@@ -1,5 +1,5 @@
 // The vocabulary in which gradient rules and passes write math. Each function makes one node (or none, where the result is known:
-// x * 1, x + 0), checked like a user's own. Left out is what literals alone say, never a node: somebody may ask for its gradient later.
+// x * 1, x + 0), checked like a user's own. Only literals are left out in this way, never other nodes: their gradient may be asked for.
 #pragma once
 
 #include "graph/node.h"

@@ -32,8 +32,8 @@ bool is_like(const Node& a, const Node& b) {
   return a.op == b.op && a.inputs == b.inputs && a.type == b.type && a.attrs == b.attrs && a.literal == b.literal;
 }
 
-// What was made for a node, from the serial `born` on, stands for what the node stood for: all that is new below its replacement, or,
-// where that was there before, the replacement as well.
+// Hands a node's origins on to what was made for it: to all nodes below its replacement that are new (their serials begin at `born`);
+// and to the replacement itself, where that existed before.
 void pass_on(const Node& node, const Tensor& replaced, uint64_t born, const Origins& before, Origins& after) {
   const bool there = replaced->serial < born;
   if (there && node.op->kind == Kind::mode) return;  // a mark computes nothing
@@ -120,8 +120,8 @@ struct Left {
   std::vector<uint64_t> serials;
 };
 
-// The assignments of a step, one for each variable. The calls follow one another as they were made: what a later one leaves is
-// calculated from what the earlier one leaves; what has passed one is as it was.
+// The assignments of a step, one for each variable. Calls of a layer that update one variable follow each other in the order in which
+// they were made: a later one starts from the value that the earlier one left, and what the earlier one passed through is unchanged.
 void assign_states(const std::vector<State>& states, Roots& roots) {
   std::vector<Left> all;
   Nodes passed;
@@ -341,7 +341,7 @@ bool is_dense(const Tensor& tensor) {
 
 Tensor dense(const Tensor& x) { return is_dense(x) ? x : unary("contiguous", x); }
 
-// Reduces the axes first..last of x; those stay as nothing.
+// Reduces the axes first..last of x, which are gone from the result.
 Tensor reduce_run(const char* op, const Tensor& x, size_t first, size_t last) {
   const Shape& s = x->shape();
   const size_t rank = s.size();

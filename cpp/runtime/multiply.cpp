@@ -17,9 +17,9 @@ constexpr int64_t kShortBatch = 256, kLongBatch = 1024;  // fewer rows are two g
 // that are not full: 400 x 16 x 4 in f32 2.2 us (dot products 2.3), 400 x 32 x 4 3.9 -> 2.9.
 constexpr int64_t kMerging = 4;
 
-// Rows in any batch, up to which B's dense columns are better multiplied as they are than turned, if k is some vectors long; and up to
-// which they are where A is no more than so many numbers, and stays near. In f32 8 x 256 x 256 15.3 -> 11.2 us, 16 x 512 x 512
-// 89 -> 80; but 16 x 1024 x 1024 404 (dot products 461), 32 x 128 x 128 9.2 (10.2).
+// Up to so many rows, whatever the batch, a B of dense columns is multiplied as it is and not transposed first, if k is some vectors
+// long: kFewRows of any A, kSomeRows of an A of at most kNear numbers, which stays near. In f32 8 x 256 x 256 15.3 -> 11.2 us,
+// 16 x 512 x 512 89 -> 80; but 16 x 1024 x 1024 404 (dot products 461), 32 x 128 x 128 9.2 (10.2).
 constexpr int64_t kFewRows = 8, kSomeRows = 16, kNear = 8192;
 constexpr int64_t kLeastVectors = 4;
 

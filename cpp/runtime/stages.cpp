@@ -14,8 +14,8 @@ constexpr double kAlone = 1e6;       // of a whole run: of less, one thread is d
 constexpr double kSmall = 20e3;      // of a step that others wait for: it is done before they are shared out
 constexpr double kWorth = 75e3;      // of a unit or a block that is worth a thread
 constexpr double kUnit = 600e3;      // of a unit, less only that each thread has one: few are best, as each packs its factors anew
-constexpr double kLargeUnit = 50e6;  // of a unit, half a millisecond: of longer ones a thread has several, as one may be slower
-constexpr double kUnitsWanted = 4;   // than another, but no more than these
+constexpr double kLargeUnit = 50e6;  // of a unit, half a millisecond: beyond it a thread has several, as one thread may be slower
+constexpr double kUnitsWanted = 4;   // units of that size for each thread, at most
 constexpr double kMeeting = 20e3;    // what a meeting takes, for each thread
 constexpr double kTask = 40e3;       // of a task, at least: claiming one costs some 100 ns
 constexpr int64_t kMostTasks = 64;   // of a lane, for each thread
@@ -24,8 +24,8 @@ constexpr int64_t kMostRows = 256;
 constexpr double kKeptBytes = 8e6;   // of what only steps of one lane need: its memory serves nobody else meanwhile
 constexpr double kLongStage = 10e9;  // work after which a stage ends, so that a run can be interrupted: some 100 ms
 
-// Of a matrix that every block reads as a whole: it is to stay in L2. A larger one is to be worth it: what threads would read of each
-// other's rows is more than this part of it (400 x 400: 256 rows gain 6 %, 64 lose 27).
+// Bytes of a matrix that every block reads as a whole and that is to stay in L2. A larger one, up to the second number, has to be worth
+// it: the rows that threads would otherwise read of each other are more than this part of it (400 x 400: 256 rows gain 6 %, 64 lose 27).
 constexpr double kSharedBytes = 128e3, kMostShared = 700e3;
 constexpr double kSharedRows = 0.9;
 
@@ -249,7 +249,7 @@ class Planner {
     return draft;
   }
 
-  // Bytes of what nobody needs any more after j, but those that it follows.
+  // Bytes that j reads of what its lane has made and nobody outside the lane needs.
   double kept_by(size_t j, const std::vector<size_t>& lane) const {
     const auto here = [&](size_t i) { return i == j || std::find(lane.begin(), lane.end(), i) != lane.end(); };
     double bytes = 0;

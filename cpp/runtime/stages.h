@@ -60,7 +60,7 @@ struct Plan {
   const Needs& needs;
   std::function<Held(const graph::Node*)> held;
   int threads;
-  size_t loss;  // the step before which nothing may change that changes after it
+  size_t loss;  // the step of the loss: steps behind it that change variables wait until it has run
 };
 
 // Cuts the steps and lays them out in stages.

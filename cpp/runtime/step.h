@@ -31,13 +31,13 @@ struct Run {
   char* at(int buffer) const { return bases[buffer]; }
 };
 
-// What a step can do whose rows, as of a batch, do not depend on each other: neighbours with as many rows may run block by block,
-// one after the other. As last bound.
+// A step whose rows, such as those of a batch, do not depend on each other: it and neighbours with as many rows may run block by
+// block, one after the other. Everything here is as of the last bind.
 class RowWise {
  public:
   virtual ~RowWise() = default;
 
-  virtual int64_t rows() const = 0;  // 0: none of its own; what is seen as one long row `splits` as its neighbours do
+  virtual int64_t rows() const = 0;  // 0: it is one long row, which is cut (see `splits`) into as many rows as its neighbours have
   virtual bool splits(int64_t rows) const = 0;
   virtual int64_t grain(int64_t rows) const = 0;  // blocks begin at multiples of so many rows
   // Whether a block needs no rows but its own of a buffer of rows * width elements; whether it leaves its own rows in one.

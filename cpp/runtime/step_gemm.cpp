@@ -31,9 +31,8 @@ constexpr int64_t kHalves = 4;        // times as many blocks of a symmetric pro
 constexpr int64_t kMirrored = 32;     // rows and columns that are mirrored at once
 constexpr int64_t kAddedUp = 2048;    // elements of the sums of groups that are added up at once, so that they stay in L1
 
-// Of a relay: B's bytes, more than which do not stay in a cache until they are updated, and fewer are soon there again; how many times
-// the rows of C go into k at least, as its sums are passed on; and into about how many blocks C is cut: the second thread is idle for
-// the first one.
+// When a product is relayed. Bytes of B: fewer are soon read again, more do not stay in a cache until they are updated. k is at least so
+// many times the rows of C, whose sums are passed on. And about how many blocks C is cut into: the second thread waits for the first one.
 constexpr double kLeastRelayed = 64e3, kMostRelayed = 512e3;
 constexpr int64_t kLongRelay = 6;
 constexpr int64_t kRelayBlocks = 16;

@@ -31,7 +31,7 @@ constexpr int kMaxRegisters = 256;
 constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
-// Rows that a partial sum of so many goes over, at most: steps of one batch can be cut alike.
+// How many rows one partial sum takes at most, where so many are summed: the same in all steps of a batch, which can be cut alike.
 int64_t chunk_of_rows(int64_t rows);
 
 enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
@@ -74,15 +74,15 @@ class TileProgram {
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
   int64_t grain() const { return grain_; }  // blocks begin at multiples of so many rows of the whole domain
-  // The same where the domain is one row, `rows` times as long as those meant.
+  // The grain of a domain that is one long row, counted in rows of which it has `rows`.
   int64_t grain_along(int64_t rows) const;
   // See RowWise; true where it does not read the buffer at all.
   bool reads_rows(int buffer, int64_t rows, int64_t width) const;
   bool leaves_rows(int buffer) const;
   size_t scratch_bytes() const { return scratch_bytes_; }
   bool has_rules() const { return !rules_.empty(); }
-  // Whether it is an update by the product and nothing else, and the product may be of a column, every `left_row` elements one of its
-  // numbers, and a row, which is not to be made first.
+  // Whether it is nothing but an update by the product. Then the product of a column (whose numbers lie `left_row` elements apart) and
+  // a row need not be written out first.
   bool updates_by_outer() const;
   void update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const;
   double traffic() const { return traffic_; }
@@ -93,7 +93,7 @@ class TileProgram {
   struct External {
     const graph::Node* node;
     bool row_form;             // one value for each row,
-    bool kept;                 // under the domain's axes but a last one of 1, or else without the last
+    bool kept;                 // the domain's axes with a last one of 1; else without the last
     bool written_out = false;  // an update reads it: one value for several elements has to be there as often
     // bound
     int buffer = -1;

@@ -59,16 +59,16 @@ class Run:
     verbose: int | None
     settings: dict[str, Any]
     history: History = field(default_factory=History)
+    _hooks: CallbackList = field(init=False)
+    _part: Part = field(default_factory=Part, init=False)  # of the epoch that is going on
     _before: core.Snapshot | None = None
     _within_epoch: bool = False
 
     def prepare(self, callbacks: Any, resume: str | None) -> None:
         """All that can be refused; nothing has been trained yet."""
-        hooks = CallbackList(callbacks, self.model, write=self._write)
-        self._hooks = hooks
-        hooks.check_logs(self._example_logs())
+        self._hooks = CallbackList(callbacks, self.model, write=self._write)
+        self._hooks.check_logs(self._example_logs())
         self.source.prepare()
-        self._part = Part()
         stopped = resume is not None and self._resume(resume)
         self.model.stop_training, self.model.history = stopped, self.history
         self._warn_of_a_rate_that_ends()

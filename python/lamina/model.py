@@ -247,7 +247,7 @@ class Model:
         return self
 
     def ensure_built(self, x: Any) -> None:
-        """Builds a network that waits for data."""
+        """Nothing to do: a Model is built when it is made. A Sequential builds itself for x."""
 
     @contextmanager
     def unless_refused(self, *, loss_too: bool) -> Iterator[None]:

@@ -18,7 +18,7 @@ def nodes_of(outputs: Iterable[Tensor]) -> list[core.Node]:
 
 
 def calls_of(nodes: Sequence[core.Node]) -> list[Any]:
-    """The layer calls in the order in which they run: that of what is made from an input. A mask of Dropout waits for nothing."""
+    """The layer calls in the order in which they run, which is that of the nodes made from an input: a mask of Dropout has none."""
     fed: set[int] = set()
     for node in nodes:
         if node.op == "input" or any(below.serial in fed for below in node.inputs):

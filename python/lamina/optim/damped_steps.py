@@ -25,7 +25,7 @@ MU = ("mu", "mu_curved")
 PLAIN = 6  # steps before the Bayesian factors are estimated (Foresee and Hagan: one; after which some nets still go to nothing)
 LEARNED = 0.1  # of the first loss: there they are estimated at once, as many weights may soon fit the noise, and leave none to see
 FADE = 0.97  # of D from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
-AHEAD = 0.5  # of a step's length, in D's measure: as long at most is half of its acceleration, which far off says little
+AHEAD = 0.5  # of a step's length, as D measures it: half of the acceleration is at most so long, as it holds near the weights alone
 LEAST = 0.01  # of D's largest element: a weight that hardly matters here is not free to go anywhere
 
 

@@ -1,4 +1,4 @@
-#include "runtime/trainer.h"
+#include "runtime/epoch.h"
 
 #include <algorithm>
 #include <chrono>

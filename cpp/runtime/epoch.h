@@ -3,8 +3,8 @@
 
 #include <functional>
 
+#include "runtime/gather.h"
 #include "runtime/program.h"
-#include "runtime/rows.h"
 
 namespace lamina::runtime {
 

@@ -1,4 +1,4 @@
-#include "runtime/rows.h"
+#include "runtime/gather.h"
 
 #include <algorithm>
 #include <cstring>
