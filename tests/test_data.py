@@ -251,6 +251,9 @@ def test_columns_of_batches_keep_their_order():
     with pytest.raises(ValueError, match=r"\[batch 0\] \[x\] expected column 'age' as number 0"):
         net.fit([(turned, frame)], verbose=0)
     other = lm.Sequential(lm.Dense(2), seed=0)
+    with pytest.raises(ValueError, match=r"\[batch 0\] \[y\]"):
+        other.fit([(turned, np.full((6, 2), np.nan))], **options)
+    assert not other.columns  # nothing was learned of them
     with pytest.raises(ValueError, match=r"\[batch 1\] \[y\] expected column 'age' as number 0"):
         other.fit([(frame, frame), (frame, turned)], **options)
     other.fit([(frame, frame)] * 2, **options)

@@ -330,7 +330,8 @@ class Batches:
     """An iterable of batches: each is x, (x,), (x, y) or (x, y, sample_weight), checked as it comes.
 
     A loader that starts anew at each `iter` serves any number of epochs; a generator serves one, after which ValueError says so.
-    columns: what the frames of earlier data called their columns; those of the batches must stand as there, and new ones are added.
+    columns: what the frames of earlier data called their columns; those of the batches must stand as there, and new ones are added
+    to `self.columns`.
 
     >>> batches = Batches(iter([([[1.0]], [2.0])]), inputs=[Spec("x", (None, 1))])
     >>> [len(batch) for batch in batches]
@@ -343,10 +344,10 @@ class Batches:
         *,
         inputs: Sequence[Spec] = (),
         targets: Sequence[str] = ("y",),
-        columns: dict[str, list[str]] | None = None,
+        columns: Mapping[str, list[str]] | None = None,
     ):
         self.source, self.inputs, self.targets = source, inputs, targets
-        self.columns: dict[str, list[str]] = {} if columns is None else columns
+        self.columns: dict[str, list[str]] = dict(columns or {})
         self.epochs = 0  # those that ended
 
     def __len__(self) -> int:

@@ -280,6 +280,7 @@ class BatchSource:
             if i < len(done.losses):
                 continue
             loss, *rest = step(self.model, batch, targets, collect=bool(self.metrics), apart=self._apart, guarded=True)
+            self.model.columns = self.source.columns  # what the network has been trained on
             self._losses.append(float(loss))
             if not math.isfinite(self._losses[-1]):
                 return Outcome(np.array(self._losses), {})
