@@ -8,7 +8,7 @@ namespace lamina::runtime {
 
 namespace {
 
-// Work is counted as in Step: some 10 ps each.
+// In the unit of Step::work, some 10 ps with AVX-512.
 constexpr double kSerial = 100e3;    // less stays on the caller's thread: waking another one costs about a microsecond
 constexpr double kAlone = 1e6;       // of a whole run: of less, one thread is done before others have met (2 to 20 %, two threads)
 constexpr double kSmall = 20e3;      // of a step that others wait for: it is done before they are shared out

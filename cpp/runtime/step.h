@@ -79,6 +79,7 @@ class Step {
   size_t scratch_bytes() const { return scratch_bytes_; }
   double flops() const { return flops_; }
   double bytes() const { return bytes_; }
+  // How long it takes, in FLOP of a matrix product (10 ps each with AVX-512, 25 with AVX2 on Zen 1); a byte takes about as long as one.
   double work() const { return work_ + bytes_; }
   virtual RowWise* row_wise() { return nullptr; }
   virtual Gathering* gathering() { return nullptr; }  // as last bound
