@@ -74,7 +74,7 @@ void register_dims(py::module_& m) {
       py::arg("total"), py::arg("part"));
 }
 
-// ---- Attributes: their names say their types ----
+// ---- Attributes ----
 
 std::shared_ptr<const graph::Array> to_array(const py::handle& value) {
   const py::array array = py::module_::import("numpy").attr("ascontiguousarray")(value);
@@ -89,20 +89,21 @@ std::shared_ptr<const graph::Array> to_array(const py::handle& value) {
 }
 
 Attr to_attr(const std::string& op, const std::string& key, const py::handle& value) {
-  if (key == "shape" || key == "start" || key == "stop" || key == "low" || key == "high" || key == "size")
-    return to_shape(value, op);
-  if (key == "axes" || key == "step" || key == "interior") return value.cast<std::vector<int64_t>>();
-  if (key == "axis" || key == "classes" || key == "stream") return value.cast<int64_t>();
-  if (key == "keepdims" || key == "from_end") return value.cast<bool>();
-  if (key == "dtype") return dtype_of(value.cast<std::string>());
-  if (key == "params" || key == "hyper") return value.cast<std::vector<double>>();
-  if (key == "rule" || key == "name" || key == "options") return value.cast<std::string>();
-  if (key == "variable") return value.cast<std::shared_ptr<Variable>>();
-  if (key == "value") {
-    if (op == "constant") return to_array(value);
-    return value.cast<double>();
-  }
-  fail("[", op, "] has no attribute '", key, "'");
+  const Attr* type = graph::empty_attr(op, key);
+  check(type != nullptr, "[", op, "] has no attribute '", key, "'");
+  return std::visit(
+      [&](const auto& empty) -> Attr {
+        using T = std::decay_t<decltype(empty)>;
+        if constexpr (std::is_same_v<T, Shape>)
+          return to_shape(value, op);
+        else if constexpr (std::is_same_v<T, DType>)
+          return dtype_of(value.cast<std::string>());
+        else if constexpr (std::is_same_v<T, std::shared_ptr<const graph::Array>>)
+          return to_array(value);
+        else
+          return value.cast<T>();
+      },
+      *type);
 }
 
 py::array to_python(const std::shared_ptr<const graph::Array>& array) {
@@ -275,7 +276,7 @@ void register_variables(py::module_& m) {
           "note", [](const Variable& v) { return v.note ? *static_cast<py::object*>(v.note.get()) : py::none(); },
           [](Variable& v, py::object note) {
             v.note = std::shared_ptr<void>(new py::object(std::move(note)), [](void* object) {
-              const py::gil_scoped_acquire acquire;
+              const GilAcquire acquire;
               delete static_cast<py::object*>(object);
             });
           })

@@ -53,6 +53,9 @@ class Attrs {
   std::vector<std::pair<std::string, Attr>> items_;
 };
 
+// An attribute of that name with nothing in it: a name says the type, in all operations. Null where none is called so.
+const Attr* empty_attr(const std::string& op, const std::string& key);
+
 struct Type {
   DType dtype = DType::float32;
   Shape shape;

@@ -40,9 +40,7 @@ struct Mask {
 [[maybe_unused]] Sym exp(const Sym& x) { return unary("exp", x.t); }
 [[maybe_unused]] Sym exp_of_negative(const Sym& x) { return exp(x); }
 [[maybe_unused]] Sym expm1(const Sym& x) { return unary("expm1", x.t); }
-[[maybe_unused]] Sym log(const Sym& x) { return unary("log", x.t); }
 [[maybe_unused]] Sym log1p(const Sym& x) { return unary("log1p", x.t); }
-[[maybe_unused]] Sym sqrt(const Sym& x) { return unary("sqrt", x.t); }
 [[maybe_unused]] Sym abs(const Sym& x) { return unary("abs", x.t); }
 [[maybe_unused]] Sym normal_below(const Sym& x) { return Sym(0.5) * (Sym(1.0) + Sym(unary("erf", (x * Sym(std::sqrt(0.5))).t))); }
 [[maybe_unused]] Sym gelu(const Sym& x) { return x * normal_below(x); }

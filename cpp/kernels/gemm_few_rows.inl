@@ -6,9 +6,9 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr ptrdiff_t kFewRows = 4;    // where B's columns are dense, so that it has to turn
-constexpr ptrdiff_t kFewerRows = 2;  // where its rows are
-constexpr int kStreams = 8;          // rows of B at a time: L1 has as many ways, and they may lie a power of two apart
+constexpr int kFewRows = 4;    // where B's columns are dense, so that it has to turn
+constexpr int kFewerRows = 2;  // where its rows are
+constexpr int kStreams = 8;    // rows of B at a time: L1 has as many ways, and they may lie a power of two apart
 constexpr int kFactors = kRegisters == 32 ? 16 : 8;  // elements of A in registers
 constexpr ptrdiff_t kFarBytes = 32768;               // a B that is not near: narrow panels of it would be read a few lines a page
 
@@ -134,12 +134,7 @@ void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
     p.c = c + at.column;
     if (start) p.start = start + at.column;
     p.b_last = p.c_last = at.last;
-    switch (at.vectors) {
-      case 1: turned_tile<T, kRows, 1>(p, b_col); break;
-      case 2: turned_tile<T, kRows, 2>(p, b_col); break;
-      case 3: turned_tile<T, kRows, or_one(3, kMost)>(p, b_col); break;
-      default: turned_tile<T, kRows, or_one(4, kMost)>(p, b_col); break;
-    }
+    with_number<kMost>(at.vectors, [&](auto vectors) { turned_tile<T, kRows, vectors()>(p, b_col); });
   }
 }
 
@@ -157,12 +152,7 @@ template <class T>
 bool run_few_rows(const GemmArgs& g) {
   if (g.m > kFewRows || g.n < kLanes<T>) return false;
   const Product<T> p = product_of<T>(g);
-  switch (g.m) {
-    case 1: return run_few_rows<T, 1>(p, g.n, g.b_col);
-    case 2: return run_few_rows<T, 2>(p, g.n, g.b_col);
-    case 3: return run_few_rows<T, 3>(p, g.n, g.b_col);
-    default: return run_few_rows<T, 4>(p, g.n, g.b_col);
-  }
+  return with_number<kFewRows>(g.m, [&](auto rows) { return run_few_rows<T, rows()>(p, g.n, g.b_col); });
 }
 
 LAMINA_KERNELS_END

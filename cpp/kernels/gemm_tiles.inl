@@ -1,6 +1,8 @@
 // Register tiles of a matrix product, and how rows and columns of C are shared out among them.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/gemm_aside.inl"
 #include "kernels/table.h"
 #include "kernels/vec.h"
@@ -21,8 +23,24 @@ constexpr int kStripPanels =
 constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
 constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
 
-// For sizes beyond `most`, which never come: no code of their own.
-constexpr int or_one(int wanted, int most) { return wanted <= most ? wanted : 1; }
+template <int kNumber>
+using Number = std::integral_constant<int, kNumber>;
+
+// What is compiled for each number: run(Number<number>()), of 1 to kMost.
+template <int kMost, class Run>
+LAMINA_INLINE auto with_number(ptrdiff_t number, Run run) {
+  static_assert(kMost <= 8);
+  switch (number) {
+    case 1: return run(Number<1>());
+    case 2: return run(Number<least(2, kMost)>());
+    case 3: return run(Number<least(3, kMost)>());
+    case 4: return run(Number<least(4, kMost)>());
+    case 5: return run(Number<least(5, kMost)>());
+    case 6: return run(Number<least(6, kMost)>());
+    case 7: return run(Number<least(7, kMost)>());
+    default: return run(Number<least(8, kMost)>());
+  }
+}
 
 // Vectors a tile of that many rows may take. On x86 an operand of a multiply-add may stay in memory; on ARM the row of B and the
 // element of A take registers of their own.
@@ -149,47 +167,19 @@ template <class T, int kRows>
 
 template <class T, int kRows>
 void run_tile(const Product<T>& p, int vectors, ptrdiff_t tiles, Aside<T>* aside) {
-  constexpr int kMost = widest(kRows);
   if constexpr (kRows == kTileRows || kRows == kTileRows - 1)
     if (vectors == kTileVectors && aside && aside->busy()) return tile<T, kRows, kTileVectors, true>(p, tiles, aside);
-  switch (vectors) {
-    case 1: return tile<T, kRows, 1>(p, tiles);
-    case 2: return tile<T, kRows, 2>(p, tiles);
-    case 3: return tile<T, kRows, or_one(3, kMost)>(p, tiles);
-    case 4: return tile<T, kRows, or_one(4, kMost)>(p, tiles);
-    case 5: return tile<T, kRows, or_one(5, kMost)>(p, tiles);
-    case 6: return tile<T, kRows, or_one(6, kMost)>(p, tiles);
-    case 7: return tile<T, kRows, or_one(7, kMost)>(p, tiles);
-    default: return tile<T, kRows, or_one(8, kMost)>(p, tiles);
-  }
+  with_number<widest(kRows)>(vectors, [&](auto count) { tile<T, kRows, count()>(p, tiles); });
 }
 
 template <class T>
 void run_rows(const Product<T>& p, int rows, int vectors, ptrdiff_t tiles, Aside<T>* aside) {
-  switch (rows) {
-    case 1: return run_tile<T, 1>(p, vectors, tiles, aside);
-    case 2: return run_tile<T, 2>(p, vectors, tiles, aside);
-    case 3: return run_tile<T, 3>(p, vectors, tiles, aside);
-    case 4: return run_tile<T, 4>(p, vectors, tiles, aside);
-    case 5: return run_tile<T, 5>(p, vectors, tiles, aside);
-    case 6: return run_tile<T, 6>(p, vectors, tiles, aside);
-    case 7: return run_tile<T, least(7, kOneTileRows)>(p, vectors, tiles, aside);
-    default: return run_tile<T, least(8, kOneTileRows)>(p, vectors, tiles, aside);
-  }
+  with_number<kOneTileRows>(rows, [&](auto count) { run_tile<T, count()>(p, vectors, tiles, aside); });
 }
 
 template <class T>
 void run_thin(const Product<T>& p, int rows, ptrdiff_t n) {
-  switch (rows) {
-    case 1: return thin_tile<T, 1>(p, n);
-    case 2: return thin_tile<T, 2>(p, n);
-    case 3: return thin_tile<T, 3>(p, n);
-    case 4: return thin_tile<T, 4>(p, n);
-    case 5: return thin_tile<T, 5>(p, n);
-    case 6: return thin_tile<T, 6>(p, n);
-    case 7: return thin_tile<T, 7>(p, n);
-    default: return thin_tile<T, 8>(p, n);
-  }
+  with_number<kThinRows>(rows, [&](auto count) { thin_tile<T, count()>(p, n); });
 }
 
 // `total` in near-equal parts of at most `most`: part i starts at total * i / parts. A last tile of one row would leave the pipes

@@ -1,6 +1,5 @@
 // From nodes to tile instructions: once, when the program is planned.
 #include <algorithm>
-#include <limits>
 
 #include "base/rule_layout.h"
 #include "kernels/dispatch.h"
@@ -172,8 +171,7 @@ void TileProgram::compile_partial(const Node* node) {
   p.total = cluster_.forms.at(node) == Form::total;
   p.combine = kernels::find_tile(kernels_, ("column_" + op).c_str())->fn[precision_];
   p.reduce_row = kernels::find_tile(kernels_, ("row_" + op).c_str())->fn[precision_];
-  const double infinity = std::numeric_limits<double>::infinity();
-  p.start = op == "sum" ? 0 : op == "max" ? -infinity : infinity;
+  p.reduction = op == "sum" ? Reduction::sum : op == "max" ? Reduction::max : Reduction::min;
   partials_.push_back(std::move(p));
 }
 

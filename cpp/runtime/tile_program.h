@@ -34,6 +34,7 @@ constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 // How many rows one partial sum takes at most, where so many are summed: the same in all steps of a batch, which can be cut alike.
 int64_t chunk_of_rows(int64_t rows);
 
+enum class Reduction { sum, max, min };
 enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
 
 struct Cluster {
@@ -128,7 +129,7 @@ class TileProgram {
     const graph::Node* node;
     kernels::TileFn combine;     // column reduce of the same operation
     kernels::TileFn reduce_row;  // for totals
-    double start;
+    Reduction reduction;
     int reg;
     Form from;  // of the operand: full or row
     bool total;

@@ -1,5 +1,6 @@
 // Tile programs at work: run_block() walks the tiles, finish() merges what they have summed.
 #include <algorithm>
+#include <limits>
 
 #include "runtime/strided_copy.h"
 #include "runtime/tile_program.h"
@@ -241,18 +242,24 @@ namespace {
 
 constexpr int64_t kMerged = 64;  // columns at once
 
-// total[c] = op over s of slots[s * width + c], in double.
+double of_nothing(Reduction reduction) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return reduction == Reduction::sum ? 0 : reduction == Reduction::max ? -kInfinity : kInfinity;
+}
+
+// total[c] = the reduction over s of slots[s * width + c], in double.
 template <class T>
-void merge(const char* data, int64_t slots, int64_t width, int64_t cols, double start, double* total) {
+void merge(const char* data, int64_t slots, int64_t width, int64_t cols, Reduction reduction, double* total) {
   const T* row = reinterpret_cast<const T*>(data);
-  if (start != 0 || slots == 0) std::fill_n(total, cols, start);
+  const bool sums = reduction == Reduction::sum;
+  if (!sums || slots == 0) std::fill_n(total, cols, of_nothing(reduction));
   for (int64_t s = 0; s < slots; ++s, row += width) {
-    if (start == 0)
+    if (sums)
       for (int64_t c = 0; c < cols; ++c) total[c] = (s == 0 ? 0.0 : total[c]) + static_cast<double>(row[c]);
     else
       for (int64_t c = 0; c < cols; ++c) {
         const double t = total[c], v = static_cast<double>(row[c]);
-        total[c] = t != t || v != v ? t + v : start < 0 ? std::max(t, v) : std::min(t, v);
+        total[c] = t != t || v != v ? t + v : reduction == Reduction::max ? std::max(t, v) : std::min(t, v);
       }
   }
 }
@@ -298,7 +305,7 @@ void TileProgram::finish(const Run& run) const {
       slots = ceil_div(p.vector() ? width : slots * width, kTile);
       width = 1;
     }
-    if (p.start == 0 && (slots == 1 || slots == 2) && p.dtype == cluster_.compute) {
+    if (p.reduction == Reduction::sum && (slots == 1 || slots == 2) && p.dtype == cluster_.compute) {
       char* to = run.at(p.buffer);
       precision_ == kernels::kF64 ? add_two<double>(to, p.slots.data(), slots, width)
                                   : add_two<float>(to, p.slots.data(), slots, width);
@@ -309,9 +316,9 @@ void TileProgram::finish(const Run& run) const {
       const int64_t cols = std::min(kMerged, width - c);
       const char* from = p.slots.data() + c * static_cast<int64_t>(element_);
       if (precision_ == kernels::kF64)
-        merge<double>(from, slots, width, cols, p.start, merged);
+        merge<double>(from, slots, width, cols, p.reduction, merged);
       else
-        merge<float>(from, slots, width, cols, p.start, merged);
+        merge<float>(from, slots, width, cols, p.reduction, merged);
       put(p.dtype, run.at(p.buffer) + c * static_cast<int64_t>(size_of(p.dtype)), merged, cols);
     }
   }
