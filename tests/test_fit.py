@@ -593,6 +593,73 @@ def test_resume_refuses_what_does_not_fit(data, tmp_path):
         other.fit(*data, epochs=2, resume=path, verbose=0)
 
 
+def mixture(inner=None, last=None, rate=0.1, dtype="float32", scale=2.0):
+    layers = [lm.Dense(5, inner or "tanh"), lm.Dropout(rate), lm.Lambda(lambda x: scale * x), lm.LayerNorm(), lm.Dense(3, last)]
+    return lm.Sequential(*layers, seed=0, dtype=dtype).compile("cross_entropy", "adam")
+
+
+@pytest.mark.parametrize(
+    ("changed", "there", "here"),
+    [
+        ({"inner": "relu"}, "tanh in dense_1", "relu in dense_1"),
+        ({"inner": lambda x: lm.tanh(x) * x}, "tanh in dense_1", "mul in dense_1"),
+        ({"last": "tanh"}, "add in dense_2", "tanh in dense_2"),
+        ({"rate": 0.2}, "the number 0.1 in dropout_1", "the number 0.2 in dropout_1"),
+        ({"scale": 3.0}, "the number 2 in lambda_1", "the number 3 in lambda_1"),
+    ],
+)
+def test_a_checkpoint_of_other_math_is_refused(changed, there, here, data, tmp_path):
+    path = tmp_path / "net.safetensors"
+    mixture().fit(*data, epochs=1, callbacks=lm.callbacks.Checkpoint(path), verbose=0)
+    other = mixture(**changed)
+    with pytest.raises(ValueError, match=rf"\[resume .*\] expected the math of the file, {there}, got {here}; make the network as"):
+        other.fit(*data, epochs=2, callbacks=lm.callbacks.Checkpoint(path), resume=path, verbose=0)
+    assert other.epochs_done == 0
+
+
+def test_a_checkpoint_of_another_dtype_is_refused(data, tmp_path):
+    path = tmp_path / "net.safetensors"
+    mixture().fit(*data, epochs=1, callbacks=lm.callbacks.Checkpoint(path), verbose=0)
+    with pytest.raises(ValueError, match="expected dense_1.weight of float32, as in the file, got float64; make the network with"):
+        mixture(dtype="float64").fit(*data, epochs=2, callbacks=lm.callbacks.Checkpoint(path), resume=path, verbose=0)
+
+
+def test_a_checkpoint_of_other_loss_weights_is_refused(data, tmp_path):
+    path = tmp_path / "net.safetensors"
+    x, y = data
+
+    def train(weights, **keywords):
+        given = lm.Input(4)
+        one, two = (lm.Dense(3).named(name)(given) for name in ("one", "two"))
+        model = lm.Model(given, {"one": one, "two": two}).compile("cross_entropy", "adam", loss_weights=weights)
+        return model.fit(x, {"one": y, "two": y}, callbacks=lm.callbacks.Checkpoint(path), verbose=0, **keywords)
+
+    train([1.0, 0.5])
+    train([1.0, 0.5], epochs=2, resume=path)
+    for other in (None, [0.5, 1.0]):
+        with pytest.raises(ValueError, match=r"\[resume\] expected the settings of the checkpoint.*loss_weights"):
+            train(other, epochs=3, resume=path)
+
+
+def test_the_same_math_made_in_another_order_goes_on(data, tmp_path):
+    path = tmp_path / "net.safetensors"
+
+    def make(turned):
+        given = lm.Input(4)
+        branches = [lm.Dense(5, "tanh").named("left"), lm.Dense(5, "relu").named("right")]
+        made = {layer.name: layer(given) for layer in (branches[::-1] if turned else branches)}
+        out = lm.Dense(3).named("last")(made["left"] * made["right"])
+        return lm.Model(given, out, seed=0).compile("cross_entropy", "adam")
+
+    for model in (make(False), make(True)):
+        model.fit(*data, epochs=2, callbacks=lm.callbacks.Checkpoint(path), resume=path if path.exists() else None, verbose=0)
+    loaded = lm.load(path)
+    loaded.fit(*data, epochs=4, callbacks=lm.callbacks.Checkpoint(path), resume=path, verbose=0)
+    whole = make(False)
+    whole.fit(*data, epochs=4, verbose=0)
+    assert_same(whole, loaded)
+
+
 def rewrite(path, *keys_and_value):
     """Puts another value into the file's description."""
     *keys, last, value = keys_and_value

@@ -58,7 +58,7 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
     if model.columns:
         description["columns"] = model.columns
     if model.built:
-        description |= _describe_graph(model, tensors)
+        description |= describe_graph(model, tensors)
     else:
         description["layers"] = _describe_unbuilt(model.layers)
     kept = model.optimizer
@@ -115,7 +115,8 @@ def extra_name(group: str, name: str) -> str:
     return f"{EXTRA}{group}/{name}"
 
 
-def _describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
+def describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
+    """What the description of a built model says of its graph; the arrays in it are added to `tensors`."""
     wiring = model.wiring
     # As they were made: two calls that leave something in one parameter follow one another in that order.
     nodes = sorted(nodes_of([*model.inputs, *model.outputs]), key=lambda node: node.serial)

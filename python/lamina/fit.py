@@ -253,6 +253,8 @@ def fit(
         _compile(model, loss, optimizer, loss_weights)
         chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
         settings = {"batch_size": batch_size, "shuffle": shuffle, "loss": [repr(one) for one in model.objective.losses]}
+        if any(weight != 1 for weight in model.objective.loss_weights):
+            settings["loss_weights"] = list(model.objective.loss_weights)
         if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
             source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
             example: dict[str, Any] = {}

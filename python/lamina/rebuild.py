@@ -15,7 +15,20 @@ import numpy as np
 from lamina import _core as core
 from lamina import checks, losses, metrics, optim
 from lamina import layers as layer_classes
-from lamina.blueprint import EFFECTS, FORMAT, MODELS, OPTIMIZER, RANDOM, SOURCES, Array, Json, Loaded, extra_name
+from lamina.alike import difference
+from lamina.blueprint import (
+    EFFECTS,
+    FORMAT,
+    MODELS,
+    OPTIMIZER,
+    RANDOM,
+    SOURCES,
+    Array,
+    Json,
+    Loaded,
+    describe_graph,
+    extra_name,
+)
 from lamina.layers import Layer, LayerCall
 from lamina.layers.base import can_name
 from lamina.linalg.host import RULES
@@ -99,6 +112,7 @@ def restored(model: Model, description: Json, source: Source, where: str) -> Res
             item = description["nodes"][first]
             cast(Sequential, model).build(item["shape"][1:], dtype=item["dtype"])
         _check_architecture(model, description)
+        _check_math(model, description)
         _check_frozen(model, description)
         _check_optimizer(model.optimizer, description)
         values = {item["name"]: source.get(item["name"]) for item in description["parameters"]}
@@ -125,7 +139,7 @@ def damage(where: str) -> Iterator[None]:
 
 
 def _check_architecture(model: Model, description: Json) -> None:
-    """The same parameters, in names and shapes."""
+    """The same parameters, in names, shapes and types."""
     here = {name: tuple(p.shape) for name, p in model.wiring.parameters.items()}
     there = {item["name"]: tuple(item["shape"]) for item in description["parameters"]}
     for name in (*here, *there):
@@ -135,6 +149,23 @@ def _check_architecture(model: Model, description: Json) -> None:
                 f"expected a file with the parameters of this network, {mine}, got {theirs}; "
                 "make the network as it was when the file was written, or pass its own file"
             )
+    for item in description["parameters"]:
+        name, own = item["name"], model.wiring.parameters[item["name"]].dtype
+        if own != item["dtype"]:
+            raise Misfit(
+                f"expected {name} of {item['dtype']}, as in the file, got {own}; make the network with dtype={item['dtype']!r}"
+            )
+
+
+def _check_math(model: Model, description: Json) -> None:
+    """The same operations: else what the file was trained as would be another function from here on."""
+    apart = difference(describe_graph(model, {}), description)
+    if apart is not None:
+        here, there = apart
+        raise Misfit(
+            f"expected the math of the file, {there}, got {here}; make the network as it was when the file was written, or go on "
+            "otherwise from the network that lm.load gives"
+        )
 
 
 def _check_frozen(model: Model, description: Json) -> None:
