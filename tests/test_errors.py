@@ -318,6 +318,14 @@ FREE = {
         ["[MSE()] expected predictions and targets, got a call of nothing"],
     ),
     "a network of nothing": (lambda: lm.Sequential(lm.Dense(1))(), ["[Sequential] expected an input, got none", "net(x)"]),
+    "a network told not to train": (
+        lambda: lm.Sequential(lm.Dense(1))(X, training=False),
+        ["[Sequential] expected inputs alone, got the argument 'training'", "net.predict(x) predict"],
+    ),
+    "a network of one input, called with two": (
+        lambda: lm.Sequential(lm.Dense(1))(X, X),
+        ["[Sequential] expected 1 input, got 2; pass all rows in one array"],
+    ),
     "a loss without a target": (lambda: lm.losses.mse(X), ["[MSE()] expected MSE()(pred, target", "required argument: 'target'"]),
     "PyTorch's dim": (lambda: lm.sum(X, dim=1), ["[sum] expected sum(x, axis=None, keepdims=False)", "did you mean 'axis'?"]),
     "PyTorch's dim, of a tensor": (lambda: lm.softmax(P, dim=1), ["expected softmax(x, axis=-1)", "did you mean 'axis'?"]),

@@ -11,13 +11,12 @@
 // Sums over a batch may be those of groups of its rows (multiply.h). On one thread they are added to C one after the other; threads
 // gather them first, beside the steps that make the rows (batch_sums.h), and the rest of the step adds them up.
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <memory>
 
-#include "base/threads.h"
 #include "runtime/batch_sums.h"
 #include "runtime/cluster.h"
+#include "runtime/handover.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -248,8 +247,7 @@ class GemmStep final : public Step, public RowWise {
     units_ = stacks_ * row_blocks_ * col_blocks_;
     kernels::GemmArgs block = factors(block_rows_, block_cols_);
     if (relays_) {
-      ready_ = std::make_unique<std::atomic<bool>[]>(static_cast<size_t>(units_));
-      for (int64_t i = 0; i < units_; ++i) ready_[i] = false;
+      halves_.reset(units_);
       units_ = 2;
       block.k = k_ - k_ / 2;
       if (!stores_product_) sums_.grow(static_cast<size_t>(m_ * n_ * element_), [] { return "sums of a product"; });
@@ -348,15 +346,14 @@ class GemmStep final : public Step, public RowWise {
       args.k = half == 0 ? middle : k_ - middle;
       if (half == 0) {
         kernel_.block(args);
-        ready_[i].store(true, std::memory_order_release);
+        halves_.give(i);
         continue;
       }
       args.a = static_cast<const char*>(args.a) + middle * a_col_ * element_;
       args.b = static_cast<const char*>(args.b) + middle * b_row_ * element_;
       args.start = args.c;
       args.start_row = args.c_row;
-      wait_for(ready_[i]);
-      ready_[i].store(false, std::memory_order_relaxed);  // for the next run
+      halves_.take(i);
       kernel_.block(args);
       if (epilogue_) run_epilogue(run, block, args, scratch);
     }
@@ -443,15 +440,15 @@ class GemmStep final : public Step, public RowWise {
   std::vector<int64_t> a_at_, b_at_;  // first element of each matrix of the stack
   Strided c_, start_;
   int64_t block_rows_ = 1, block_cols_ = 1, row_blocks_ = 1, col_blocks_ = 1;
-  bool hands_out_ = false;                      // the epilogue runs behind parts of a block, strip by strip where it has some,
-  bool in_parts_ = false;                       // and of C there is one part at a time
-  bool updates_by_outer_ = false;               // C is the gradient of one sample, and only its update wants it
-  bool symmetric_ = false;                      // A = B^T: only what is on and above the diagonal is multiplied
-  bool b_changes_ = false;                      // the program trains B
-  int64_t added_rows_ = 1;                      // at once, of the sums over groups
-  bool relays_ = false;                         // its two units are the halves of k
-  AlignedBuffer sums_;                          // C between them, where it is not stored
-  std::unique_ptr<std::atomic<bool>[]> ready_;  // of each block: its first half
+  bool hands_out_ = false;         // the epilogue runs behind parts of a block, strip by strip where it has some,
+  bool in_parts_ = false;          // and of C there is one part at a time
+  bool updates_by_outer_ = false;  // C is the gradient of one sample, and only its update wants it
+  bool symmetric_ = false;         // A = B^T: only what is on and above the diagonal is multiplied
+  bool b_changes_ = false;         // the program trains B
+  int64_t added_rows_ = 1;         // at once, of the sums over groups
+  bool relays_ = false;            // its two units are the halves of k
+  AlignedBuffer sums_;             // C between them, where it is not stored
+  Handover halves_;                // of each block: the sums over its first half
   size_t pack_bytes_ = 0, start_bytes_ = 0, block_bytes_ = 0;
 };
 

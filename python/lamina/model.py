@@ -299,17 +299,26 @@ class Model:
 
     # ---- using ----
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Given tensors, builds the network's math on them, with the same parameters; given arrays, predicts."""
+        where = type(self).__name__
+        if options:
+            raise TypeError(
+                f"[{where}] expected inputs alone, got the argument {next(iter(options))!r}; net(x) and net.predict(x) predict, "
+                "net.fit and net.train_step train"
+            )
         flat = feed.flat(inputs)
         if not flat:
-            raise TypeError(f"[{type(self).__name__}] expected an input, got none; call it with arrays or tensors: net(x)")
+            raise TypeError(f"[{where}] expected an input, got none; call it with arrays or tensors: net(x)")
         if not any(isinstance(value, Tensor) for value in flat):
+            expected = len(self._inputs) or 1
+            if len(inputs) not in (1, expected):
+                raise TypeError(
+                    f"[{where}] expected {expected} input{'s' * (expected > 1)}, got {len(inputs)}; pass all rows in one array"
+                )
             return self.predict(inputs[0] if len(inputs) == 1 else inputs)
         if not all(isinstance(value, Tensor) for value in flat):
-            raise TypeError(
-                f"[{type(self).__name__}] expected tensors only or arrays only, got both; wrap the arrays: lm.Input, lm.Parameter"
-            )
+            raise TypeError(f"[{where}] expected tensors only or arrays only, got both; wrap the arrays: lm.Input, lm.Parameter")
         results = self._apply(flat)
         return results[0] if len(results) == 1 else results
 
