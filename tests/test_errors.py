@@ -318,6 +318,10 @@ FREE = {
         ["[MSE()] expected predictions and targets, got a call of nothing"],
     ),
     "a network of nothing": (lambda: lm.Sequential(lm.Dense(1))(), ["[Sequential] expected an input, got none", "net(x)"]),
+    "masked values": (
+        lambda: lm.exp(np.ma.masked_array([1.0, 2.0], [True, False])),
+        ["[exp] expected an array without masked values, got a masked array", "x.filled(value)"],
+    ),
     "a network told not to train": (
         lambda: lm.Sequential(lm.Dense(1))(X, training=False),
         ["[Sequential] expected inputs alone, got the argument 'training'", "net.predict(x) predict"],

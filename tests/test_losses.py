@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -464,6 +465,33 @@ def test_a_memmap_is_not_copied(tmp_path):
 
 
 # ---- by name, object, function ---------------------------------------------------------------------------------------------------
+
+
+def test_a_scalar_loss_in_which_each_sample_meets_all_warns(rng):
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=8)
+
+    def train(loss):
+        return lm.Sequential(lm.Dense(1), seed=0).compile(loss, "sgd").train_step(x, y)
+
+    for apart, shapes in (
+        (lambda p, t: lm.mean((p[:, 0] - t) ** 2), r"\(B,\) and \(B, 1\)"),
+        (lambda p, t: lm.sum(lm.abs(t[:, 0] - 2 * p)), r"\(B, 1\) and \(B,\)"),
+        (lambda p, t: lm.mean((lm.mean(p, axis=1) - t) ** 2) + 0.1 * lm.mean(p * t), r"\(B,\) and \(B, 1\)"),
+    ):
+        with pytest.warns(
+            UserWarning, match=rf"meet in one shape, got {shapes}, of which each sample meets all; take the same shape"
+        ):
+            train(apart)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for meant in (
+            lambda p, t: lm.mean((p - t) ** 2),
+            lambda p, t: lm.mean((p[:, 0] - t[:, 0]) ** 2),
+            lambda p, t: lm.mean(lm.abs(p - lm.transpose(t))),
+            lambda p, t: lm.mean((p[None, :, 0] - t) ** 2),
+            lambda p, t: lm.mean((p[:, 0] * t[:, 0]) * p),  # both made of predictions
+        ):
+            train(meant)
 
 
 def test_a_function_that_returns_a_scalar_is_used_as_it_is():

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import _core as core
+from lamina import checks
 
 Array = NDArray[Any]
 
@@ -58,8 +59,7 @@ def _read(data: Any, where: str) -> Array:
     """Any array-like as an ndarray of whatever type."""
     if hasattr(data, "toarray"):
         raise TypeError(f"[{where}] expected a dense array, got {type(data).__name__}; pass {where}.toarray()")
-    if hasattr(data, "filled") and np.any(getattr(data, "mask", False)):
-        raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {where}.filled(value)")
+    checks.unmasked(where, data, where)
     try:
         return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
     except ValueError as error:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 INF = math.inf
 UINT64 = 2**64 - 1  # the largest number that the core's counters and seeds hold
 
@@ -170,6 +172,12 @@ def writing(where: str, path: Any) -> Iterator[None]:
         raise type(error)(
             f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}"
         ) from error
+
+
+def unmasked(where: str, value: Any, name: str) -> None:
+    """ValueError for an array of `np.ma` with masked values, which nothing here would leave out; `name`: what a user calls it."""
+    if hasattr(value, "filled") and np.any(getattr(value, "mask", False)):
+        raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {name}.filled(value)")
 
 
 def warn(message: str) -> None:

@@ -63,12 +63,7 @@ class FlatNetwork:
             return known if known is not None else ops.cast(Tensor(node), "float64").node if node.dtype == "float32" else node
         if node.op == "constant":
             return constant(node.attrs["value"], "float64").node if node.dtype == "float32" else node
-        attrs = lengths.replaced(node.attrs, self._sizes)
-        if attrs.get("dtype") == "float32":
-            attrs["dtype"] = "float64"
-        if node.op in ("fill", "iota", "size", "random_uniform") and node.dtype == "float32":
-            attrs["dtype"] = "float64"
-        return core.make(node.op, below, attrs)
+        return in_float64(node, below, lengths.replaced(node.attrs, self._sizes))
 
     def _like(self, tensor: Tensor) -> Tensor:
         """An input of the same shape, float64 where it was float32."""
@@ -116,6 +111,12 @@ class FlatNetwork:
                 kept[dtype] = theta.astype(dtype, copy=False)
             parts.append(kept[dtype][place].reshape(shape))
         return parts
+
+
+def in_float64(node: core.Node, below: Sequence[core.Node], attrs: Mapping[str, Any]) -> core.Node:
+    """The node's operation on other inputs, of float64 where it says that it is of float32."""
+    chosen = attrs.get("dtype") or (node.dtype if node.op in ("fill", "iota", "size", "random_uniform") else None)
+    return core.make(node.op, list(below), {**attrs, "dtype": "float64"} if chosen == "float32" else dict(attrs))
 
 
 def _same_bits(some: Sequence[Array], others: Sequence[Array]) -> bool:

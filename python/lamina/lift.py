@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lamina import _core
+from lamina import _core, checks
 from lamina.names import check_call
 from lamina.tensor import Tensor, dtype_name, placeholder
 
@@ -45,6 +45,8 @@ def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
 
 def as_array(value: Any, where: str) -> Array:
     """The value as an array of a dtype that tensors have: integers become int64, half floats float32."""
+    if type(value) is not np.ndarray:
+        checks.unmasked(where, value, "x")
     try:
         array = np.asarray(value)
     except ValueError as error:  # lists of different lengths

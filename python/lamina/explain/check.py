@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import _core as core
+from lamina.flat import in_float64
 from lamina.tensor import FLOATS, placeholder
 from lamina.trace import Trace
 from lamina.trace.graph import StepGraph
@@ -71,8 +72,5 @@ def _widened(trace: Trace, graph: StepGraph, name: str) -> tuple[core.Program, l
             value = np.asarray(node.attrs["value"])
             new[serial] = core.constant(value.astype(np.float64) if value.dtype.kind == "f" else value)
         else:
-            attrs = dict(node.attrs)
-            if attrs.get("dtype") == "float32":
-                attrs["dtype"] = "float64"
-            new[serial] = core.make(node.op, [new[graph.real(i).serial] for i in node.inputs], attrs)
+            new[serial] = in_float64(node, [new[graph.real(i).serial] for i in node.inputs], node.attrs)
     return core.Program(inputs, [new[graph.loss.serial]], [], True), arrays, at

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina import _core as core
 from lamina import checks, names, ops
 from lamina.config import Configured
 from lamina.lift import as_array
@@ -216,6 +217,13 @@ class FunctionLoss(Loss):
                 f"[{self!r}] expected losses per sample to weight them, got a scalar; return shape (batch,) from the function, "
                 "or leave out sample_weight and class_weight"
             )
+        apart = _meet_apart(losses, pred, target) if isinstance(losses, Tensor) and isinstance(target, Tensor) else None
+        if apart is not None:
+            checks.warn(
+                f"[{self!r}] expected predictions and targets that meet in one shape, got {shown(apart[0])} and {shown(apart[1])}, "
+                "of which each sample meets all; take the same shape of both, as in p[:, 0] - t[:, 0], or write lm.transpose(p) - t"
+                " for all pairs"
+            )
         return losses
 
     def check_target(self, y: Any, pred_shape: Sequence[Any]) -> Array:
@@ -224,6 +232,24 @@ class FunctionLoss(Loss):
             array = array.reshape(-1, 1)
         integers = array.dtype.kind in "iu" and not self.is_classes(tuple(pred_shape), array.shape)
         return array.astype(np.float64) if integers else array
+
+
+def _meet_apart(losses: Tensor, pred: Tensor, target: Tensor) -> tuple[Shape, Shape] | None:
+    """Where something made of predictions alone meets something made of targets alone as (batch,) and (batch, 1), or the other way
+    round: their shapes. NumPy's rule makes (batch, batch) of these, and hardly anybody means it.
+    """
+    made_of = {pred.node.serial: {"p"}, target.node.serial: {"t"}}
+    for node in core.topological([losses.node]):
+        if node.serial in made_of:
+            continue
+        below = [made_of.get(n.serial, set()) for n in node.inputs]
+        made_of[node.serial] = set().union(*below)
+        if core.op_kind(node.op) == "elementwise" and sorted(map(sorted, below)) == [["p"], ["t"]]:
+            short, long = sorted((tuple(n.shape) for n in node.inputs), key=len)
+            if len(short) == 1 and long == (*short, 1) and short[0] == pred.shape[0]:
+                shapes = [tuple(n.shape) for n in node.inputs]
+                return (shapes[0], shapes[1]) if below[0] == {"p"} else (shapes[1], shapes[0])
+    return None
 
 
 def reduce(losses: Any, weight: Any | None, keep: Any | None) -> Any:
