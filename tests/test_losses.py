@@ -494,6 +494,12 @@ def test_a_scalar_loss_in_which_each_sample_meets_all_warns(rng):
             train(meant)
 
 
+def test_a_scalar_loss_of_an_array_and_a_tensor():
+    target = lm.placeholder((4, 1))
+    loss = losses.get(lambda p, t: lm.mean(lm.abs(p - t)))(np.ones((4, 1), np.float32), target)
+    assert run([loss], {target: np.zeros((4, 1), np.float32)})[0] == 1
+
+
 def test_a_function_that_returns_a_scalar_is_used_as_it_is():
     loss = losses.get(lambda p, t: lm.sum((p - t) ** 2))
     assert float(loss(np.ones((3, 2)), np.zeros((3, 2)))) == 6

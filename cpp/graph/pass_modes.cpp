@@ -1,10 +1,14 @@
 // What training and predicting differ in: the branches of in_training, states that a step assigns, marks.
+#include <unordered_set>
+
 #include "graph/build.h"
 #include "graph/rewrite.h"
 
 namespace lamina::graph {
 
 namespace {
+
+using Nodes = std::unordered_set<const Node*>;
 
 // The other branch of in_training sends back zeros that are zeros by construction: what they flow through is zero as well. A user's own
 // zeros are numbers like others (0 times infinity is no number), and a value must not depend on what is computed beside it.

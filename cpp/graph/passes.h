@@ -18,6 +18,9 @@ struct Roots {
   Origins origins = {};
 };
 
+// Outputs and effects.
+Tensors all_of(const Roots& roots);
+
 // Picks the branch of in_training, takes the marks stop_gradient and update_state away; what update_state assigns becomes an effect
 // of a training program, as does the step of each random state.
 Roots resolve_modes(Roots roots, bool training);

@@ -4,8 +4,6 @@
 #include <unordered_map>
 #include <utility>
 
-#include "graph/build.h"
-
 namespace lamina::graph {
 
 std::vector<uint64_t> origin_of(const Node* node, const Origins& origins) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <unordered_set>
 
 #include "graph/passes.h"
 
@@ -11,15 +10,10 @@ namespace lamina::graph {
 // What stands in place of a node whose inputs are these now; null leaves it as it is.
 using Rule = std::function<Tensor(const Node& node, const Tensors& inputs)>;
 
-using Nodes = std::unordered_set<const Node*>;
-
 // The node itself where no input changed, its like on the new inputs otherwise.
 Tensor rebuild(const Node& node, Tensors inputs);
 
 // What stays as it is costs next to nothing.
 Roots rewrite(const Roots& roots, const Rule& rule);
-
-// Outputs and effects.
-Tensors all_of(const Roots& roots);
 
 }  // namespace lamina::graph

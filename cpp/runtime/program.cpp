@@ -120,9 +120,7 @@ Program::Program(graph::Tensors inputs, graph::Tensors outputs, graph::Tensors e
 
 Program::Program(graph::Tensors inputs, graph::Roots roots, bool trains, const FusionOptions& fusion)
     : inputs_(std::move(inputs)), outputs_(roots.outputs), effects_(roots.effects), fusion_(fusion), trains_(trains) {
-  graph::Tensors all = outputs_;
-  all.insert(all.end(), effects_.begin(), effects_.end());
-  const auto order = graph::topological(all);
+  const auto order = graph::topological(graph::all_of(roots));
   for (const Node* node : order)
     if (names_no_symbol(node) && std::all_of(node->inputs.begin(), node->inputs.end(),
                                              [&](const graph::Tensor& input) { return fixed_.count(input.get()) > 0; }))

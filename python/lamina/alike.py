@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-Json = dict[str, Any]
+from lamina.blueprint import Json, index_of
 
 
 def difference(here: Json, there: Json) -> tuple[str, str] | None:
@@ -30,21 +30,14 @@ def _classes(description: Json, known: dict[str, int]) -> list[int]:
     """A number for each node; two have the same one where they compute the same."""
     classes: list[int] = []
     for item in description["nodes"]:
-        key = json.dumps([_itself(item), [_class_of(classes, i) for i in item["in"]]], sort_keys=True)
+        key = json.dumps([_itself(item), [classes[index_of(i, classes)] for i in item["in"]]], sort_keys=True)
         classes.append(known.setdefault(key, len(known)))
     return classes
 
 
-def _class_of(classes: list[int], i: Any) -> int:
-    if not isinstance(i, int) or not 0 <= i < len(classes):
-        raise ValueError(f"expected the number of an earlier node, got {i!r}")
-    return classes[i]
-
-
 def _itself(item: Json) -> Any:
     """A node but for its inputs."""
-    own = {key: value for key, value in item.items() if key not in ("in", "call", "tensor")}
-    return _without_names(own)
+    return _without_names({key: value for key, value in item.items() if key not in ("in", "call", "tensor")})
 
 
 def _without_names(value: Any) -> Any:

@@ -248,6 +248,13 @@ def _encode(value: Any) -> Any:
     return {"dim": str(value)}
 
 
+def index_of(number: Any, items: Sequence[Any]) -> int:
+    """A number that a description gives for one of `items`; ValueError where it is none."""
+    if type(number) is not int or not 0 <= number < len(items):
+        raise ValueError(f"expected a number from 0 to {len(items) - 1}, got {number!r}")
+    return number
+
+
 def dense(value: Any) -> Array:
     """A copy in C order, which is what a file holds."""
     return np.array(value, order="C", copy=True)

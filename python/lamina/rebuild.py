@@ -28,6 +28,7 @@ from lamina.blueprint import (
     Loaded,
     describe_graph,
     extra_name,
+    index_of,
 )
 from lamina.layers import Layer, LayerCall
 from lamina.layers.base import can_name
@@ -279,8 +280,8 @@ class Rebuild:
         calls: list[LayerCall] = []
         levels: list[int] = []
         for item in items:
-            layer = self.layers[_index(item["layer"], self.layers)]
-            around = _index(item["around"], calls) if "around" in item else None
+            layer = self.layers[index_of(item["layer"], self.layers)]
+            around = index_of(item["around"], calls) if "around" in item else None
             levels.append(1 if around is None else levels[around] + 1)
             if levels[-1] > MOST_LEVELS:
                 raise ValueError(f"expected at most {MOST_LEVELS} calls within each other, got more")
@@ -290,7 +291,7 @@ class Rebuild:
     def _node(self, item: Json) -> Tensor:
         op = item["op"]
         if "call" in item:
-            with core.scope(self.calls[_index(item["call"], self.calls)]):
+            with core.scope(self.calls[index_of(item["call"], self.calls)]):
                 return self._make(op, item)
         return self._make(op, item)
 
@@ -315,18 +316,12 @@ class Rebuild:
         return Tensor(core.make(op, [t.node for t in self._several(item["in"])], attrs))
 
     def _several(self, numbers: Sequence[int]) -> list[Tensor]:
-        return [self.tensors[_index(n, self.tensors)] for n in numbers]
+        return [self.tensors[index_of(n, self.tensors)] for n in numbers]
 
     def _named(self, numbers: Mapping[str, int]) -> dict[str, Tensor]:
         if not numbers:
             raise ValueError("expected inputs and outputs, got none")
         return dict(zip(numbers, self._several(list(numbers.values())), strict=True))
-
-
-def _index(number: Any, items: Sequence[Any]) -> int:
-    if type(number) is not int or not 0 <= number < len(items):
-        raise ValueError(f"expected a number from 0 to {len(items) - 1}, got {number!r}")
-    return number
 
 
 def _layer(item: Json) -> Layer:

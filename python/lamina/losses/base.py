@@ -217,8 +217,8 @@ class FunctionLoss(Loss):
                 f"[{self!r}] expected losses per sample to weight them, got a scalar; return shape (batch,) from the function, "
                 "or leave out sample_weight and class_weight"
             )
-        apart = _meet_apart(losses, pred, target) if isinstance(losses, Tensor) and isinstance(target, Tensor) else None
-        if apart is not None:
+        built = all(isinstance(one, Tensor) for one in (losses, pred, target))
+        if built and (apart := _meet_apart(losses, pred, target)):
             checks.warn(
                 f"[{self!r}] expected predictions and targets that meet in one shape, got {shown(apart[0])} and {shown(apart[1])}, "
                 "of which each sample meets all; take the same shape of both, as in p[:, 0] - t[:, 0], or write lm.transpose(p) - t"
@@ -242,12 +242,12 @@ def _meet_apart(losses: Tensor, pred: Tensor, target: Tensor) -> tuple[Shape, Sh
     for node in core.topological([losses.node]):
         if node.serial in made_of:
             continue
-        below = [made_of.get(n.serial, set()) for n in node.inputs]
+        below = [made_of[n.serial] for n in node.inputs]
         made_of[node.serial] = set().union(*below)
-        if core.op_kind(node.op) == "elementwise" and sorted(map(sorted, below)) == [["p"], ["t"]]:
-            short, long = sorted((tuple(n.shape) for n in node.inputs), key=len)
-            if len(short) == 1 and long == (*short, 1) and short[0] == pred.shape[0]:
-                shapes = [tuple(n.shape) for n in node.inputs]
+        if core.op_kind(node.op) == "elementwise" and below in ([{"p"}, {"t"}], [{"t"}, {"p"}]):
+            shapes = [tuple(n.shape) for n in node.inputs]
+            short, long = sorted(shapes, key=len)
+            if short == (pred.shape[0],) and long == (*short, 1):
                 return (shapes[0], shapes[1]) if below[0] == {"p"} else (shapes[1], shapes[0])
     return None
 
