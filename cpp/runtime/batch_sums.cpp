@@ -18,7 +18,6 @@ void BatchSums::bind(const Factor& a, const Factor& b, int64_t rows, const Binde
   rows_ = rows;
   element_ = precision == kernels::kF64 ? 8 : 4;
   add_ = kernels::find_tile(binder.kernels, "add")->fn[precision];
-  units_ = 0;
 }
 
 bool BatchSums::reads_rows(int buffer, int64_t rows, int64_t width) const {

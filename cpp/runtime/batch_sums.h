@@ -30,7 +30,6 @@ class BatchSums final : public Gathering {
   int64_t units() const override { return units_; }
   double work() const override { return 2.0 * static_cast<double>(rows_ * a_.cols * b_.cols); }
 
-  bool is_cut() const { return units_ > 0; }  // since bind(): else the step has no such part
   int64_t scratch_elements() const;
   void gather(const Run& run, int64_t unit, char* scratch) const;
   // Rows [first, last) of C, dense, from the sums of all groups.

@@ -186,7 +186,12 @@ class Planner {
         lane.units.push_back(units(i) / lane.blocks);
         continue;
       }
-      item.gathers ? item.gathers->cut(parts) : step(i).cut(parts, plan_.threads);
+      if (item.gathers)
+        item.gathers->cut(parts);
+      else if (item.gathered)
+        step(i).cut_rest(parts);
+      else
+        step(i).cut(parts, plan_.threads);
       lane.blocks = units(i);
       lane.units.push_back(1);
       lane.gathered = item.gathered ? item.gathered->units() : 0;

@@ -1,5 +1,5 @@
 // Steps that run side by side. A stage is a list of tasks that wait for none behind them; the threads share them, and meet when all are
-// done. Only the second half of a relayed product waits, for its first (step_gemm.cpp). A task is some units of one step or of several,
+// done. Only the second half of a relayed product waits, for its first (gemm_relay.h). A task is some units of one step or of several,
 // one after the other:
 //
 // - a run of steps that follow each other row by row (the layers of a network, forward and back, whose weights are small) is one task

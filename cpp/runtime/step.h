@@ -69,7 +69,9 @@ class Step {
 
   virtual void bind(const Binder& binder) = 0;
   // After bind(): into about so many units, where the step has the choice, to be shared by so many threads.
-  virtual void cut(int64_t, int) {}
+  virtual void cut(int64_t /*parts*/, int /*threads*/) {}
+  // The same for what is left of it once its gathering() is cut.
+  virtual void cut_rest(int64_t /*parts*/) {}
   // Units [first, last) of units(); none waits for one behind it.
   virtual void run(const Run& run, int64_t first, int64_t last, int worker) const = 0;
   // After all units: merges partial sums in index order.
