@@ -461,6 +461,7 @@ def hooked(name, function):
         (hooked("on_test_end", lambda self, logs=None: None), "got Mine.on_test_end; did you mean on_epoch_end"),
         (hooked("on_epochs_end", lambda self, epoch, logs: None), "got Mine.on_epochs_end; did you mean on_epoch_end"),
         (hooked("on_epoch_end", lambda self, epoch: None), r"Mine's on_epoch_end to take \(epoch, logs\), got .* \(epoch\)"),
+        (hooked("on_epoch_end", None), r"Mine's on_epoch_end to be a function of \(epoch, logs\), got None; leave it out"),
         (LambdaCallback(on_epoch_begin=lambda: None), r"LambdaCallback's on_epoch_begin to take \(epoch\), got .* \(\)"),
     ],
 )

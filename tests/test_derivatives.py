@@ -133,6 +133,19 @@ def test_per_sample_gradients_of_any_graph(rng):
             np.testing.assert_allclose(got[key][i], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("units", [1, 3])
+def test_per_sample_gradients_of_a_loss_with_a_parameter_of_its_own(units, rng):
+    """It is named and initialized whichever asks first, this or `gradients`."""
+    scale = lm.Parameter((1,), init="ones", name="scale")
+    net = lm.Sequential(lm.Dense(units), seed=0).build(2).compile(lambda p, t: lm.square(scale * p - t), "sgd")
+    x, y = rng.normal(size=(4, 2)), rng.normal(size=(4, units))
+    got = net.per_sample_gradients(x, y)
+    assert list(got) == ["dense_1.weight", "dense_1.bias", "scale"]
+    for i in range(4):
+        for key, value in net.gradients(x[i : i + 1], y[i : i + 1]).items():
+            np.testing.assert_allclose(got[key][i], value, rtol=1e-5, atol=1e-6)
+
+
 # ---- the readout ----------------------------------------------------------------------------------------------------------------
 
 

@@ -310,6 +310,23 @@ def check_call(
         raise wrong_call(where, signature, error, kwargs, remedies) from None
 
 
+def refusing(function: Callable[..., Any], *args: Any, **kwargs: Any) -> inspect.Signature | None:
+    """The signature of a function that cannot be called with such arguments; None where it can be, or does not tell.
+
+    >>> str(refusing(lambda y_true, y_pred: 0, 1, 2, sample_weight=3)), refusing(max, 1, 2)
+    ('(y_true, y_pred)', None)
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of some builtins
+        return None
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return signature
+    return None
+
+
 def lookup(where: str, name: Any, table: Mapping[str, T]) -> T:
     """`table[name]`, or the error of `unknown`.
 

@@ -11,9 +11,9 @@ from lamina import ops, steps
 from lamina.function import grad
 from lamina.losses import Loss
 from lamina.losses.base import FunctionLoss
-from lamina.programs import Target
+from lamina.programs import Target, Task
 from lamina.samplewise import multiplied, sample_rows
-from lamina.tensor import Tensor, placeholder
+from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -42,28 +42,23 @@ def per_sample_gradients(model: Model, x: Any, y: Any) -> dict[str, Array]:
 def _program(model: Model, targets: tuple[Target, ...]) -> tuple[core.Program, bool]:
     """For a whole batch where each sample's loss is its own and each weight's use has a rule; else for a sample at a time."""
     programs = model.programs
-    places = [placeholder(("B", *t.shape), dtype=t.dtype) for t in targets]
-    parameters = programs.trainable
-    inputs = [t.node for t in (*model.inputs, *places)]
-    losses = _losses(model, places)
+    graph = programs.loss(Task(targets))
+    parameters = programs.trainable  # a loss may have brought some
+    inputs = graph.inputs(model.inputs)
+    losses = _losses(model, graph.targets)
     rows = None if losses is None else sample_rows(losses, parameters)
     if rows is not None:
         return core.Program(inputs, [multiplied(row).node for row in rows]), True
-    total: Any = None
-    objective = model.objective
-    for loss, scale, output, target in zip(objective.losses, objective.loss_weights, model.outputs, places, strict=True):
-        term = loss(output, target, None) * scale
-        total = term if total is None else total + term
     one = ops.full((model.inputs[0].shape[0], 1), 1.0, "float32")  # of the one sample: its gradient gets the length of the batch
-    flat = [ops.reshape(g, (1, -1)) * ops.cast(one, g.dtype) for g in grad(total, parameters)]
+    flat = [ops.reshape(g, (1, -1)) * ops.cast(one, g.dtype) for g in grad(graph.loss, parameters)]
     return core.Program(inputs, [t.node for t in flat]), False
 
 
-def _losses(model: Model, places: list[Tensor]) -> Tensor | None:
+def _losses(model: Model, targets: list[Tensor]) -> Tensor | None:
     """(B,): the loss of each sample; None where a loss says only what the whole batch has."""
     total: Any = None
     for loss, scale, output, target in zip(
-        model.objective.losses, model.objective.loss_weights, model.outputs, places, strict=True
+        model.objective.losses, model.objective.loss_weights, model.outputs, targets, strict=True
     ):
         if isinstance(loss, FunctionLoss) or type(loss).__call__ is not Loss.__call__:
             return None
@@ -74,17 +69,11 @@ def _losses(model: Model, places: list[Tensor]) -> Tensor | None:
 
 def _each(loss: Loss, pred: Tensor, target: Any) -> Tensor:
     """What `loss` gives for a batch of one, for each sample of a batch."""
-    if not loss.is_classes(pred.shape, target.shape) and target.dtype != pred.dtype:
-        target = ops.cast(target, pred.dtype)
-    keep = loss.keep(pred, target)
-    if keep is not None:
-        target = ops.where(keep, target, ops.zeros_like(target))
-    losses = loss.elements(pred, target)
+    losses, keep = loss.kept_elements(pred, target)
     rest = tuple(range(1, losses.ndim))
     if keep is None:
         return ops.mean(losses, rest) if rest else losses  # type: ignore[no-any-return]
     counts = ops.cast(keep, losses.dtype)
-    losses = ops.where(keep, losses, ops.zeros_like(losses))
     if rest:
         losses, counts = ops.sum(losses, rest), ops.sum(counts, rest)
     mean: Tensor = losses / ops.maximum(counts, 1.0)

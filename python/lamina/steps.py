@@ -16,6 +16,7 @@ from lamina.arrays import room
 from lamina.data import Data
 from lamina.losses.base import FunctionLoss, Loss
 from lamina.metrics import Metric, built_in, of_elements
+from lamina.names import refusing
 from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
@@ -254,17 +255,11 @@ def _by_half(metric: Metric, output: Tensor) -> dict[str, Any]:
 
 def check_takes_weights(name: str, metric: Metric) -> None:
     """TypeError for a metric that cannot be called with weights."""
-    try:
-        signature = inspect.signature(metric)
-    except ValueError:  # of a builtin that does not tell
-        return
-    try:
-        signature.bind(0, 0, sample_weight=0)
-    except TypeError:
+    if signature := refusing(metric, 0, 0, sample_weight=0):
         raise TypeError(
             f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name!r}, as the samples have weights, got "
             f"{signature}; give it the parameter sample_weight, or leave the weights out"
-        ) from None
+        )
 
 
 def _counted(

@@ -253,16 +253,13 @@ def check_hooks(callback: Callback) -> None:
         function = callback._function_of(name)
         if _is_ours(function):
             continue
-        try:
-            signature = inspect.signature(function)
-            signature.bind(*parameters)
-        except ValueError:  # of a builtin that does not tell
-            continue
-        except TypeError:
-            takes = ", ".join(parameters)
+        takes = ", ".join(parameters)
+        if not callable(function):
+            raise TypeError(f"[callbacks] expected {where}'s {name} to be a function of ({takes}), got {function!r}; leave it out")
+        if signature := names.refusing(function, *parameters):
             raise TypeError(
                 f"[callbacks] expected {where}'s {name} to take ({takes}), got a function of {signature}; give it these parameters"
-            ) from None
+            )
 
 
 def _is_ours(definition: Any) -> bool:

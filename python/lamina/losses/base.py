@@ -59,9 +59,8 @@ class Loss(Configured):
     4.0
     """
 
-    target_dtype: str | None = (
-        None  # "int64": an integer target that `check_target` returns is classes; None: the prediction's type
-    )
+    # "int64": an integer target that `check_target` returns is classes; None: it is of the prediction's type
+    target_dtype: str | None = None
 
     applies: tuple[str, ...] = ()  # activations that are in the loss, and must not be in the network as well
 
@@ -97,16 +96,19 @@ class Loss(Configured):
             weight = self._weights(weight, pred.shape[:1])
         if not isinstance(target, Tensor):
             target = self.check_target(target, tuple(pred.shape))
+        self._check_shape(tuple(target.shape), tuple(pred.shape))
+        losses, keep = self.kept_elements(pred, target)
+        return reduce(losses, weight, keep)
+
+    def kept_elements(self, pred: Any, target: Any) -> tuple[Any, Any | None]:
+        """`elements` of a target of any type, 0 where it does not count, and what `keep` says."""
         if not self.is_classes(pred.shape, target.shape) and str(target.dtype) != str(pred.dtype):
             target = ops.cast(target, str(pred.dtype))
-        self._check_shape(tuple(target.shape), tuple(pred.shape))
         keep = self.keep(pred, target)
-        if keep is not None:
-            target = ops.where(keep, target, ops.zeros_like(target))
-        losses = self.elements(pred, target)
-        if keep is not None:
-            losses = ops.where(keep, losses, ops.zeros_like(losses))
-        return reduce(losses, weight, keep)
+        if keep is None:
+            return self.elements(pred, target), None
+        losses = self.elements(pred, ops.where(keep, target, ops.zeros_like(target)))
+        return ops.where(keep, losses, ops.zeros_like(losses)), keep
 
     def is_classes(self, pred_shape: Sequence[Any], target_shape: Sequence[Any]) -> bool:
         """Whether a target is class numbers: only for losses that know them, and then it has one axis less than the prediction."""

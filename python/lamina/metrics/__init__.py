@@ -20,14 +20,13 @@ for NaN predictions, while in the regression metrics a NaN gives NaN.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lamina import names as _names
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
 from lamina.metrics.regression import mae, mse, r2
-from lamina.names import anycase, canonical
+from lamina.names import anycase, canonical, refusing
 
 __all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mse", "name_of", "names"]
 __all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]
@@ -68,17 +67,11 @@ def get(metric: str | Metric) -> Metric:
 
 def _check_takes_both(metric: Metric) -> None:
     """TypeError for a function that cannot be called with targets and predictions."""
-    try:
-        signature = inspect.signature(metric)
-    except (ValueError, TypeError):  # of a builtin that does not tell
-        return
-    try:
-        signature.bind(0, 0)
-    except TypeError:
+    if signature := refusing(metric, 0, 0):
         raise TypeError(
             f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name_of(metric)!r}, got {signature}; give it "
             "these parameters"
-        ) from None
+        )
 
 
 def name_of(metric: str | Metric) -> str:
