@@ -754,7 +754,7 @@ def test_directions_are_those_of_the_two_loops(most, unit, rng):
 
     pairs, kept, g = core.CurvaturePairs(most, 8), [], unit * rng.normal(size=8)
     curvature = unit * np.diag(rng.uniform(0.1, 10, 8))
-    pairs.look(g)
+    pairs.start_at(g)
     np.testing.assert_array_equal(pairs.direction(), -g)
     for _ in range(23):
         s = rng.normal(size=8)
@@ -772,7 +772,7 @@ def test_directions_are_those_of_the_two_loops(most, unit, rng):
 @pytest.mark.parametrize("unit, step", [(1e60, 1.0), (1e40, 1e-20), (1e30, 1e39), (1e-30, 1e39), (1e154, 1.0), (1e200, 1e20)])
 def test_pairs_that_float32_cannot_hold_are_left_out(unit, step, rng):
     pairs, g, curvature = core.CurvaturePairs(3, 8), unit * rng.normal(size=8), unit / step * rng.uniform(0.1, 10, 8)
-    pairs.look(g)
+    pairs.start_at(g)
     for _ in range(7):
         s = step * rng.normal(size=8)
         g = g + curvature * s
@@ -790,13 +790,13 @@ def test_pairs_are_the_same_on_any_number_of_threads_and_taken_up_again(rng, thr
     for count in (1, 2, 5):
         threads(count)
         pairs, g = core.CurvaturePairs(most, size), np.ones(size)
-        pairs.look(g)
+        pairs.start_at(g)
         for s in steps:  # so many that they are moved to the front
             g = g + curvature * s
             pairs.add(s, g)
         again = core.CurvaturePairs(most, size)
         again.take(*pairs.arrays())
-        again.look(g)
+        again.start_at(g)
         assert len(again) == most and again.largest == np.abs(g).max()
         np.testing.assert_allclose(again.direction(), pairs.direction(), rtol=1e-4, atol=1e-5)
         directions.append(pairs.direction())
@@ -807,9 +807,9 @@ def test_pairs_are_the_same_on_any_number_of_threads_and_taken_up_again(rng, thr
 
 def test_pairs_refuse_what_is_of_another_size():
     pairs, g = core.CurvaturePairs(2, 3), np.ones(3)
-    pairs.look(g)
+    pairs.start_at(g)
     for call in (
-        lambda: pairs.look(np.ones(2)),
+        lambda: pairs.start_at(np.ones(2)),
         lambda: pairs.add(np.ones(2), g),
         lambda: pairs.add(g, np.ones(4)),
         lambda: pairs.take(np.ones((2, 1, 4), "float32"), np.ones((2, 1, 1))),
@@ -819,7 +819,7 @@ def test_pairs_refuse_what_is_of_another_size():
         with pytest.raises(ValueError, match="expected"):
             call()
     np.testing.assert_array_equal(pairs.direction(), -g)
-    pairs.look(np.array([1.0, np.nan, 2.0]))
+    pairs.start_at(np.array([1.0, np.nan, 2.0]))
     assert np.isnan(pairs.largest)
 
 
@@ -847,7 +847,7 @@ def test_where_rounding_has_spoilt_the_pairs_a_step_goes_along_minus_g():
 
     spoilt = Spoilt(100, len(g))
     spoilt.take(*descent.pairs.arrays())
-    spoilt.look(g)
+    spoilt.start_at(g)
     descent.pairs = spoilt
     assert descent.advance() < f
     step = descent.at[0] - theta

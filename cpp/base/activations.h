@@ -17,6 +17,9 @@
 
 namespace lamina::activations {
 
+// Behind the name of an activation: the operation dy, kept -> dy f'(kept).
+constexpr char kBackward[] = "_backward";
+
 enum class Keep { input, output };
 
 template <class... Ts>

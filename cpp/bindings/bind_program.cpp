@@ -149,9 +149,9 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
 void register_program(py::module_& m) {
   register_c_functions();
   py::class_<Recall>(m, "Recall")
-      .def(py::init<size_t, bool>(), py::arg("operands"), py::arg("turns"))
+      .def(py::init<size_t, bool>(), py::arg("operands"), py::arg("transposes"))
       .def("keep", &Recall::keep, py::arg("program"), py::arg("args"), py::arg("named"))
-      .def_property_readonly("look", quick_look);
+      .def_property_readonly("find", quick_find);
   py::class_<Program>(m, "Program")
       .def(py::init([](const std::vector<NodeHandle>& inputs, const std::vector<NodeHandle>& outputs,
                        const std::vector<NodeHandle>& effects, bool training, bool optimize, bool fuse, bool fuse_products,

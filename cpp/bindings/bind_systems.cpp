@@ -72,9 +72,9 @@ void secant(Numbers s, const Numbers& h, const Numbers& step, const Numbers& cha
 
 // The calls of pairs keep the GIL: they are short, and two at once would not do.
 
-void look(CurvaturePairs& pairs, const Numbers& g) {
+void start_at(CurvaturePairs& pairs, const Numbers& g) {
   check_size("gradient", g, {pairs.size()});
-  pairs.look(g.data());
+  pairs.start_at(g.data());
 }
 
 void add(CurvaturePairs& pairs, const Numbers& s, const Numbers& g) {
@@ -113,7 +113,7 @@ void register_systems(py::module_& m) {
       .def(py::init<int64_t, int64_t>(), py::arg("most"), py::arg("size"))
       .def("__len__", &CurvaturePairs::count)
       .def_property_readonly("largest", &CurvaturePairs::largest)
-      .def("look", look, py::arg("g").noconvert())
+      .def("start_at", start_at, py::arg("g").noconvert())
       .def("add", add, py::arg("s").noconvert(), py::arg("g").noconvert())
       .def("direction", direction)
       .def("arrays", arrays)

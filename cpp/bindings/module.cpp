@@ -1,3 +1,4 @@
+#include "base/rule_layout.h"
 #include "base/threads.h"
 #include "base/turns.h"
 #include "bindings/bind.h"
@@ -51,6 +52,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("cpu_quota", &lamina::cpu_quota, py::arg("root") = "");
   m.def("close_for_fork", &lamina::close_for_fork, py::call_guard<lamina::bindings::GilRelease>());
   m.def("open_after_fork", &lamina::open_after_fork);
+  m.attr("RULE_CLOCK") = lamina::kRuleClock;
   py::dict info;
   info["version"] = LAMINA_VERSION;
   info["compiler"] = LAMINA_COMPILER;

@@ -33,24 +33,25 @@ bool is_same(PyObject* a, PyObject* b) {
 
 constexpr int kRows = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_, kColumns = py::detail::npy_api::NPY_ARRAY_F_CONTIGUOUS_;
 
-bool is_turned(const py::detail::PyArray_Proxy* array) {
+bool is_column_major(const py::detail::PyArray_Proxy* array) {
   return array->nd == 2 && (array->flags & kColumns) != 0 && (array->flags & kRows) == 0;
 }
 
-PyObject* look(PyObject* self, PyObject* const* values, Py_ssize_t n, PyObject* names) {
-  return translated([&] { return held_by<py::object>(self).cast<Recall&>().look(values, static_cast<size_t>(n), names); });
+PyObject* find(PyObject* self, PyObject* const* values, Py_ssize_t n, PyObject* names) {
+  return translated([&] { return held_by<py::object>(self).cast<Recall&>().find(values, static_cast<size_t>(n), names); });
 }
 
 }  // namespace
 
-bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, bool turns) const {
+bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, bool transposes) const {
   const auto count = by_name == nullptr ? size_t{0} : static_cast<size_t>(PyTuple_GET_SIZE(by_name));
   if (count != names.size() || n + count != operands.size() + options.size()) return false;
   for (size_t i = 0; i < operands.size(); ++i) {
     const auto* array = exact(values[i]);
     const Operand& known = operands[i];
     if (array == nullptr || array->descr != known.dtype.ptr() || static_cast<size_t>(array->nd) != known.sizes.size() ||
-        !std::equal(known.sizes.begin(), known.sizes.end(), array->dimensions) || (turns && is_turned(array) != known.turned))
+        !std::equal(known.sizes.begin(), known.sizes.end(), array->dimensions) ||
+        (transposes && is_column_major(array) != known.column_major))
       return false;
   }
   for (size_t i = 0; i < count; ++i)
@@ -69,7 +70,7 @@ void Recall::keep(const py::object& program, const py::tuple& args, const py::di
     const auto* array = exact(value.ptr());
     if (array == nullptr) return;
     known.operands.push_back({py::reinterpret_borrow<py::object>(array->descr),
-                              Sizes(array->dimensions, array->dimensions + array->nd), turns_ && is_turned(array)});
+                              Sizes(array->dimensions, array->dimensions + array->nd), transposes_ && is_column_major(array)});
   }
   for (size_t i = operands_; i < args.size(); ++i) known.options.push_back(args[i]);
   for (const auto& [name, value] : named) {
@@ -82,29 +83,29 @@ void Recall::keep(const py::object& program, const py::tuple& args, const py::di
   known_.push_back(std::move(known));
 }
 
-PyObject* Recall::look(PyObject* const* values, size_t n, PyObject* names) {
+PyObject* Recall::find(PyObject* const* values, size_t n, PyObject* names) {
   if (n < operands_) Py_RETURN_NONE;
   for (size_t i = 0; i < known_.size(); ++i) {
     const size_t at = (last_ + i) % known_.size();
-    if (!known_[at].is(values, n, names, turns_)) continue;
+    if (!known_[at].is(values, n, names, transposes_)) continue;
     last_ = at;
     const py::object program = known_[at].program;  // from here on another thread, or a finalizer, may forget it
-    Few<py::object> turned(operands_);
+    Few<py::object> transposed(operands_);
     Few<PyObject*> given(operands_);
-    static PyObject* const transposed = PyUnicode_InternFromString("T");
+    static PyObject* const name_of_transpose = PyUnicode_InternFromString("T");
     for (size_t k = 0; k < operands_; ++k) {
       given[k] = values[k];
-      if (!turns_ || !is_turned(exact(values[k]))) continue;
-      turned[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], transposed));
-      given[k] = turned[k].ptr();
+      if (!transposes_ || !is_column_major(exact(values[k]))) continue;
+      transposed[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], name_of_transpose));
+      given[k] = transposed[k].ptr();
     }
     return only_output(program.cast<runtime::Program&>(), given.data(), operands_).release().ptr();
   }
   Py_RETURN_NONE;
 }
 
-py::object quick_look(const py::object& recall) {
-  static PyMethodDef definition = method("look", look, "look(*args, **named) -> the result, or None for a call that is not known.");
+py::object quick_find(const py::object& recall) {
+  static PyMethodDef definition = method("find", find, "find(*args, **named) -> the result, or None for a call that is not known.");
   return c_function(definition, recall);
 }
 

@@ -8,21 +8,21 @@ namespace lamina::bindings {
 // Calls of one operation of arrays that were seen before, and the programs that compute them.
 class Recall {
  public:
-  // The first `operands` arguments of a call are arrays. `turns`: a matrix whose columns are dense is given to its program transposed.
-  Recall(size_t operands, bool turns) : operands_(operands), turns_(turns) {}
+  // The first `operands` arguments of a call are arrays. `transposes`: a matrix whose columns are dense is given to its program transposed.
+  Recall(size_t operands, bool transposes) : operands_(operands), transposes_(transposes) {}
 
   // From now on this program, which has run, computes such calls: of arrays of these dtypes, shapes and layouts, with these options.
   // Options that are no numbers, strings, None or tuples of integers are not remembered, nor are programs that hold much memory.
   void keep(const py::object& program, const py::tuple& args, const py::dict& named);
 
   // The program's only output; None, and nothing was done, for a call that is not known.
-  PyObject* look(PyObject* const* values, size_t n, PyObject* names);
+  PyObject* find(PyObject* const* values, size_t n, PyObject* names);
 
  private:
   struct Operand {
     py::object dtype;
     Sizes sizes;
-    bool turned;
+    bool column_major;
   };
   struct Known {
     py::object program;
@@ -30,18 +30,18 @@ class Recall {
     std::vector<py::object> options;  // those by position, then those by name
     std::vector<py::object> names;
 
-    bool is(PyObject* const* values, size_t n, PyObject* names, bool turns) const;
+    bool is(PyObject* const* values, size_t n, PyObject* names, bool transposes) const;
   };
   static constexpr size_t kMost = 64;
   static constexpr size_t kMostBytes = 1 << 20;  // with larger operands the time that a look-up saves is not noticed
 
   size_t operands_;
-  bool turns_;
+  bool transposes_;
   std::vector<Known> known_;
   size_t last_ = 0;  // the one that was found
 };
 
-// look(*args, **named), see there, of this Recall as a plain C function.
-py::object quick_look(const py::object& recall);
+// find(*args, **named), see there, of this Recall as a plain C function.
+py::object quick_find(const py::object& recall);
 
 }  // namespace lamina::bindings

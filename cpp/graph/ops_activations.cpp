@@ -10,42 +10,49 @@ namespace lamina::graph {
 
 namespace {
 
-thread_local DType literal_dtype = DType::float32;
+using activations::kBackward;
 
-// A node that can be calculated with like a number.
+// A node that can be calculated with like a number; literals are of type kType.
+template <DType kType>
 struct Sym {
   Tensor t;
   Sym(Tensor tensor) : t(std::move(tensor)) {}
-  Sym(double value) : t(fill({}, value, literal_dtype)) {}
+  Sym(double value) : t(fill({}, value, kType)) {}
+
+  struct Mask {
+    Tensor t;
+    friend Mask operator&(const Mask& a, const Mask& b) { return {binary("mul", a.t, b.t)}; }
+    friend Mask operator|(const Mask& a, const Mask& b) { return {binary("maximum", a.t, b.t)}; }
+    friend Sym where(const Mask& m, const Sym& a, const Sym& b) { return graph::where(m.t, a.t, b.t); }
+  };
+
+  friend Sym operator+(const Sym& a, const Sym& b) { return add(a.t, b.t); }
+  friend Sym operator-(const Sym& a, const Sym& b) { return sub(a.t, b.t); }
+  friend Sym operator*(const Sym& a, const Sym& b) { return mul(a.t, b.t); }
+  friend Sym operator/(const Sym& a, const Sym& b) { return div(a.t, b.t); }
+  friend Sym operator-(const Sym& a) { return neg(a.t); }
+  friend Mask operator<(const Sym& a, const Sym& b) { return {binary("lt", a.t, b.t)}; }
+  friend Mask operator<=(const Sym& a, const Sym& b) { return {binary("le", a.t, b.t)}; }
+  friend Mask operator>(const Sym& a, const Sym& b) { return {binary("gt", a.t, b.t)}; }
+  friend Mask operator>=(const Sym& a, const Sym& b) { return {binary("ge", a.t, b.t)}; }
+  friend Sym max(const Sym& a, const Sym& b) { return binary("maximum", a.t, b.t); }
+  friend Sym min(const Sym& a, const Sym& b) { return binary("minimum", a.t, b.t); }
+  friend Sym exp(const Sym& x) { return unary("exp", x.t); }
+  friend Sym exp_of_negative(const Sym& x) { return exp(x); }
+  friend Sym expm1(const Sym& x) { return unary("expm1", x.t); }
+  friend Sym log1p(const Sym& x) { return unary("log1p", x.t); }
+  friend Sym abs(const Sym& x) { return unary("abs", x.t); }
+  friend Sym tanh(const Sym& x) { return unary("tanh", x.t); }
+  friend Sym sigmoid(const Sym& x) { return unary("sigmoid", x.t); }
+  friend Sym normal_below(const Sym& x) { return Sym(0.5) * (Sym(1.0) + Sym(unary("erf", (x * Sym(std::sqrt(0.5))).t))); }
+  friend Sym gelu(const Sym& x) { return x * normal_below(x); }
 };
 
-struct Mask {
-  Tensor t;
-};
-
-[[maybe_unused]] Sym operator+(const Sym& a, const Sym& b) { return add(a.t, b.t); }
-[[maybe_unused]] Sym operator-(const Sym& a, const Sym& b) { return sub(a.t, b.t); }
-[[maybe_unused]] Sym operator*(const Sym& a, const Sym& b) { return mul(a.t, b.t); }
-[[maybe_unused]] Sym operator/(const Sym& a, const Sym& b) { return div(a.t, b.t); }
-[[maybe_unused]] Sym operator-(const Sym& a) { return neg(a.t); }
-[[maybe_unused]] Mask operator<(const Sym& a, const Sym& b) { return {binary("lt", a.t, b.t)}; }
-[[maybe_unused]] Mask operator<=(const Sym& a, const Sym& b) { return {binary("le", a.t, b.t)}; }
-[[maybe_unused]] Mask operator>(const Sym& a, const Sym& b) { return {binary("gt", a.t, b.t)}; }
-[[maybe_unused]] Mask operator>=(const Sym& a, const Sym& b) { return {binary("ge", a.t, b.t)}; }
-[[maybe_unused]] Mask operator&(const Mask& a, const Mask& b) { return {binary("mul", a.t, b.t)}; }
-[[maybe_unused]] Mask operator|(const Mask& a, const Mask& b) { return {binary("maximum", a.t, b.t)}; }
-[[maybe_unused]] Sym where(const Mask& m, const Sym& a, const Sym& b) { return where(m.t, a.t, b.t); }
-[[maybe_unused]] Sym max(const Sym& a, const Sym& b) { return binary("maximum", a.t, b.t); }
-[[maybe_unused]] Sym min(const Sym& a, const Sym& b) { return binary("minimum", a.t, b.t); }
-[[maybe_unused]] Sym exp(const Sym& x) { return unary("exp", x.t); }
-[[maybe_unused]] Sym exp_of_negative(const Sym& x) { return exp(x); }
-[[maybe_unused]] Sym expm1(const Sym& x) { return unary("expm1", x.t); }
-[[maybe_unused]] Sym log1p(const Sym& x) { return unary("log1p", x.t); }
-[[maybe_unused]] Sym abs(const Sym& x) { return unary("abs", x.t); }
-[[maybe_unused]] Sym normal_below(const Sym& x) { return Sym(0.5) * (Sym(1.0) + Sym(unary("erf", (x * Sym(std::sqrt(0.5))).t))); }
-[[maybe_unused]] Sym gelu(const Sym& x) { return x * normal_below(x); }
-[[maybe_unused]] Sym tanh(const Sym& x) { return unary("tanh", x.t); }
-[[maybe_unused]] Sym sigmoid(const Sym& x) { return unary("sigmoid", x.t); }
+template <class A>
+Tensor slope_of(const Tensor& kept, const double* params) {
+  if (kept->dtype() == DType::float64) return A::slope(Sym<DType::float64>(kept), params).t;
+  return A::slope(Sym<DType::float32>(kept), params).t;
+}
 
 struct Activation {
   std::string name;
@@ -65,8 +72,6 @@ const Activation& find_activation(const std::string& name) {
   fail("unknown activation '", name, "'");
 }
 
-constexpr char kBackward[] = "_backward";
-
 std::string without_suffix(const std::string& name) { return name.substr(0, name.size() - (sizeof kBackward - 1)); }
 
 Attrs parameters_of(const Tensor& y) {
@@ -75,7 +80,7 @@ Attrs parameters_of(const Tensor& y) {
 }
 
 Type infer_activation(const Op& op, const Tensors& inputs, const Attrs& attrs) {
-  const Activation& a = find_activation(op.kind == Kind::elementwise && op.arity == 2 ? without_suffix(op.name) : op.name);
+  const Activation& a = find_activation(op.arity == 2 ? without_suffix(op.name) : op.name);
   const auto params = attrs.get<std::vector<double>>("params", std::vector<double>());
   check(params.size() == a.defaults.size(), "[", op.name, "] expected ", a.defaults.size(), " parameters, got ", params.size());
   Type type{DType::float32, inputs[0]->shape()};
@@ -97,7 +102,6 @@ Tensor backward_grad(const Tensor& g, const Tensor& dg, int i) {
   if (i == 0) return make(*g->op, {dg, kept}, g->attrs);
   const Activation& a = find_activation(without_suffix(g->op->name));
   const auto params = g->attrs.get<std::vector<double>>("params", a.defaults);
-  literal_dtype = kept->dtype();
   const Tensor slope = broadcast_to(a.slope(kept, params.data()), kept->shape());
   return gradients(slope, {kept}, mul(dg, dy))[0];
 }
@@ -107,8 +111,7 @@ void register_one() {
   register_op({A::name, Kind::elementwise, 1, infer_activation, activation_grad});
   register_op({std::string(A::name) + kBackward, Kind::elementwise, 2, infer_activation, backward_grad});
   activations_list().push_back({A::name, A::keeps == activations::Keep::output,
-                                std::vector<double>(A::defaults, A::defaults + A::param_count),
-                                [](const Tensor& kept, const double* p) { return A::slope(Sym(kept), p).t; }});
+                                std::vector<double>(A::defaults, A::defaults + A::param_count), slope_of<A>});
 }
 
 template <class... As>

@@ -78,7 +78,7 @@ Type infer_rule_update(const Op& op, const Tensors& inputs, const Attrs&) {
 
 Type infer_rule_constants(const Op& op, const Tensors& inputs, const Attrs&) {
   check(inputs[0]->type == Type{DType::float64, {}} && inputs[1]->type == Type{DType::float64, {Dim(kRuleClock)}},
-        describe(op, inputs), ": expected the learning rate () and the clock (4,) in float64");
+        describe(op, inputs), ": expected the learning rate () and the clock (", kRuleClock, ",) in float64");
   return {DType::float64, {Dim(kRuleConstants)}};
 }
 

@@ -1,6 +1,7 @@
 // What training and predicting differ in: the branches of in_training, states that a step assigns, marks.
 #include <unordered_set>
 
+#include "base/activations.h"
 #include "graph/build.h"
 #include "graph/rewrite.h"
 
@@ -19,7 +20,7 @@ Tensor propagate_zero(const Node& node, const Tensors& in, const Nodes& zeros) {
   const bool both = in.size() == 2 && (is_zero(in[0]) || is_zero(in[1]));
   const bool vanishes = ((op == "mul" || op == "matmul") && both) ||
                         (first && (op == "div" || op == "neg" || op == "sum" || op == "cast" || op == "pad" ||
-                                   op.ends_with("_backward") || node.op->kind == Kind::view)) ||
+                                   op.ends_with(activations::kBackward) || node.op->kind == Kind::view)) ||
                         (op == "where" && is_zero(in[1]) && is_zero(in[2])) || (op == "scatter_add" && is_zero(in[1]));
   return vanishes ? fill(node.shape(), 0, node.dtype()) : nullptr;
 }

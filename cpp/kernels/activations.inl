@@ -15,15 +15,14 @@ struct Forward : Instruction<1, A::param_count> {
   }
 };
 
-// The letters of `name` with "_backward" behind.
+// The letters of `name` with kBackward behind.
 template <class A>
 struct BackwardName {
-  static constexpr const char kSuffix[] = "_backward";
   char text[64] = {};
   constexpr BackwardName() {
     int n = 0;
     for (const char* s = A::name; *s; ++s) text[n++] = *s;
-    for (const char* s = kSuffix; *s; ++s) text[n++] = *s;
+    for (const char letter : activations::kBackward) text[n++] = letter;
   }
 };
 

@@ -1,10 +1,13 @@
 // out[r, c] = f(in0[r, c], in1[r, c], ...): the loop, and the instructions of arithmetic and comparison
 #pragma once
 
+#include "base/activations.h"
 #include "kernels/math.inl"
 #include "kernels/table.h"
 
 LAMINA_KERNELS_BEGIN
+
+using activations::List;
 
 // What every instruction states: how many operands, how many hyper-parameters.
 template <int kOperands, int kHypers = 0>
@@ -240,5 +243,8 @@ struct Where : Named<"where", 3> {
 };
 struct Clip : Named<"clip", 3> { template <class V> static constexpr V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); } };
 // clang-format on
+
+using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos, Erf, Floor, Copy, Add, Sub, ExpMinus, Mul, Div,
+                         Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip>;
 
 LAMINA_KERNELS_END

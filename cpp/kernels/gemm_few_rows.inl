@@ -6,7 +6,7 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr int kFewRows = 4;    // where B's columns are dense, so that it has to turn
+constexpr int kFewRows = 4;    // where B's columns are dense, so that it is transposed
 constexpr int kFewerRows = 2;  // where its rows are
 constexpr int kStreams = 8;    // rows of B at a time: L1 has as many ways, and they may lie a power of two apart
 constexpr int kFactors = kRegisters == 32 ? 16 : 8;  // elements of A in registers
@@ -61,16 +61,16 @@ void run_along_rows(Product<T> p, ptrdiff_t n) {
   for (; p.k > 0; --p.k, p.a += p.a_col, p.b += p.b_row, p.go_on()) add_rows<T, kRows, 1>(p, n);
 }
 
-// sum[kRows, kVectors vectors] += a[kRows, i to i + count] b[i to i + count, ..]: the dense columns of B turn in registers.
+// sum[kRows, kVectors vectors] += a[kRows, i to i + count] b[i to i + count, ..]: the dense columns of B are transposed in registers.
 template <class T, int kRows, int kVectors, bool kWhole>
-LAMINA_INLINE void add_turned(Vec<T> (&sum)[kRows][kVectors], const Product<T>& p, const T* const (&b)[kVectors], ptrdiff_t b_col,
-                              ptrdiff_t i, ptrdiff_t count) {
+LAMINA_INLINE void add_transposed(Vec<T> (&sum)[kRows][kVectors], const Product<T>& p, const T* const (&b)[kVectors],
+                                  ptrdiff_t b_col, ptrdiff_t i, ptrdiff_t count) {
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
-    Vec<T> row[kTurned<T>];
-    turn<T, kWhole>(row, b[v] + i, b_col, count);
+    Vec<T> row[kAtOnce<T>];
+    transpose_lanes<T, kWhole>(row, b[v] + i, b_col, count);
 #pragma GCC unroll 16
-    for (int d = 0; d < kTurned<T>; ++d) {
+    for (int d = 0; d < kAtOnce<T>; ++d) {
       if (!kWhole && d == count) break;
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) sum[r][v] = fma(Vec<T>(p.a[r * p.a_row + (i + d) * p.a_col]), row[d], sum[r][v]);
@@ -80,7 +80,7 @@ LAMINA_INLINE void add_turned(Vec<T> (&sum)[kRows][kVectors], const Product<T>& 
 
 // c[kRows, kVectors vectors] for a B whose columns are dense.
 template <class T, int kRows, int kVectors>
-[[gnu::noinline]] void turned_tile(const Product<T>& product, ptrdiff_t b_col) {
+[[gnu::noinline]] void transposed_tile(const Product<T>& product, ptrdiff_t b_col) {
   const Product<T> p = product;
   const T* b[kVectors];
   T* c[kVectors];
@@ -93,11 +93,11 @@ template <class T, int kRows, int kVectors>
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r][v] = p.start ? load(p.start + r * p.start_row + column) : Vec<T>(0.0);
   }
-  for (ptrdiff_t i = 0, count = first_run(p.b, b_col, kTurned<T>, p.k); i < p.k; count = least(p.k - i, kTurned<T>)) {
-    if (count == kTurned<T>) {
-      for (; i + count <= p.k; i += count) add_turned<T, kRows, kVectors, true>(sum, p, b, b_col, i, count);
+  for (ptrdiff_t i = 0, count = first_run(p.b, b_col, kAtOnce<T>, p.k); i < p.k; count = least(p.k - i, kAtOnce<T>)) {
+    if (count == kAtOnce<T>) {
+      for (; i + count <= p.k; i += count) add_transposed<T, kRows, kVectors, true>(sum, p, b, b_col, i, count);
     } else {
-      add_turned<T, kRows, kVectors, false>(sum, p, b, b_col, i, count);
+      add_transposed<T, kRows, kVectors, false>(sum, p, b, b_col, i, count);
       i += count;
     }
   }
@@ -107,25 +107,25 @@ template <class T, int kRows, int kVectors>
 
 // A long vector's square has work for the time that one chain of multiply-adds takes; of shorter ones, some are to be mixed.
 template <class T, int kRows>
-constexpr int kTurnedVectors = kVectorBytes == 64 ? (sizeof(T) == 8 && kRows == 1 ? 2 : 1)
+constexpr int kAtOnceVectors = kVectorBytes == 64 ? (sizeof(T) == 8 && kRows == 1 ? 2 : 1)
                                : kRows == 1       ? 4
                                                   : 2;
 
 // As many columns of B as a tile has lanes are read side by side: lines that lie a power of two apart must find room in an L1 of 8 ways
 // of 4 KB. Where old values of C are read, no vector may overlap another panel: two at least.
 template <class T, int kRows>
-ptrdiff_t vectors_of_turned(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
+ptrdiff_t vectors_of_transposed(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
   constexpr ptrdiff_t kWay = 4096, kWays = 8;
   const ptrdiff_t stride = b_col * ptrdiff_t(sizeof(T)) | kWay, power = stride & -stride;  // the largest that divides both
-  const ptrdiff_t vectors = least(kWays * kWay / power / kLanes<T>, kTurnedVectors<T, kRows>);
+  const ptrdiff_t vectors = least(kWays * kWay / power / kLanes<T>, kAtOnceVectors<T, kRows>);
   const ptrdiff_t fewest = p.start == p.c && n % kLanes<T> != 0 ? 2 : 1;
   return vectors < fewest ? fewest : vectors;
 }
 
 template <class T, int kRows>
-void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
-  constexpr int kMost = kTurnedVectors<T, kRows> < 2 ? 2 : kTurnedVectors<T, kRows>;
-  const Panels<T> panels(n, vectors_of_turned<T, kRows>(p, n, b_col));
+void run_transposed(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
+  constexpr int kMost = kAtOnceVectors<T, kRows> < 2 ? 2 : kAtOnceVectors<T, kRows>;
+  const Panels<T> panels(n, vectors_of_transposed<T, kRows>(p, n, b_col));
   const T *b = p.b, *start = p.start;
   T* c = p.c;
   for (ptrdiff_t i = 0; i < panels.count; ++i) {
@@ -134,7 +134,7 @@ void run_turned(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
     p.c = c + at.column;
     if (start) p.start = start + at.column;
     p.b_last = p.c_last = at.last;
-    with_number<kMost>(at.vectors, [&](auto vectors) { turned_tile<T, kRows, vectors()>(p, b_col); });
+    with_number<kMost>(at.vectors, [&](auto vectors) { transposed_tile<T, kRows, vectors()>(p, b_col); });
   }
 }
 
@@ -144,7 +144,7 @@ bool run_few_rows(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
     const bool several_panels = n > widest(kRows) * kLanes<T>, far = p.k * n * ptrdiff_t(sizeof(T)) >= kFarBytes;
     if (b_col == 1 && several_panels && far) return run_along_rows<T, kRows>(p, n), true;
   }
-  if (b_col != 1 && p.b_row == 1) return run_turned<T, kRows>(p, n, b_col), true;
+  if (b_col != 1 && p.b_row == 1) return run_transposed<T, kRows>(p, n, b_col), true;
   return false;
 }
 

@@ -6,8 +6,8 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr ptrdiff_t kPackedCols = 8;  // columns of A that are copied for one tile before the next tile has its turn
-constexpr ptrdiff_t kPackedRun = 64;  // rows of B that are copied for one panel before the next panel has its turn
+constexpr ptrdiff_t kPackedCols = 8;  // columns of A that are copied for one tile before the next tile is copied
+constexpr ptrdiff_t kPackedRun = 64;  // rows of B that are copied for one panel before the next panel is copied
 
 // `tiles` tiles of A, each k by k: the kRows numbers that meet one row of B lie side by side. Where the columns of A are dense, all
 // tiles take from a few of them before the next few have their turn: a line has numbers of several tiles, and lines that are a power
@@ -74,7 +74,7 @@ void copy_rows(T* to, const Product<T>& p, const Panels<T>& panels, ptrdiff_t fi
 
 // The same where they are not: a vector of columns at a time.
 template <class T>
-void turn_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t vectors, ptrdiff_t last, ptrdiff_t k) {
+void transpose_rows(T* to, const T* b, ptrdiff_t b_row, ptrdiff_t b_col, ptrdiff_t vectors, ptrdiff_t last, ptrdiff_t k) {
   const ptrdiff_t to_row = vectors * kLanes<T>;
   for (ptrdiff_t v = 0; v < vectors; ++v, to += kLanes<T>) {
     const T* from = b + (v == vectors - 1 ? last : v * kLanes<T>)*b_col;
@@ -99,7 +99,7 @@ void pack_panels(T* to, const Product<T>& p, ptrdiff_t b_col, const Panels<T>& p
     for (ptrdiff_t i = first; i < last; ++i) {
       const auto at = panels[i];
       const ptrdiff_t width = at.vectors * kLanes<T>;
-      turn_rows(panel + k0 * width, p.b + k0 * p.b_row + at.column * b_col, p.b_row, b_col, at.vectors, at.last, k);
+      transpose_rows(panel + k0 * width, p.b + k0 * p.b_row + at.column * b_col, p.b_row, b_col, at.vectors, at.last, k);
       panel += p.k * width;
     }
   }

@@ -18,9 +18,6 @@
 
 LAMINA_KERNELS_BEGIN
 
-using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos, Erf, Floor, Copy, Add, Sub, ExpMinus, Mul, Div,
-                         Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip>;
-
 template <class F>
 constexpr TileEntry elementwise_entry() {
   return {F::name, TileKind::elementwise, F::arity, 1, work_of<F>(), {elementwise<float, F>, elementwise<double, F>}};

@@ -42,7 +42,7 @@ LAMINA_INLINE Vec<T> every_second(Vec<T> a, Vec<T> b) {
 }
 
 // Four rows (f64: two), of which vector i then has columns i, i + 4, i + 8, .., a group each.
-LAMINA_INLINE void turn_groups(Vec<float>* rows) {
+LAMINA_INLINE void transpose_groups(Vec<float>* rows) {
   using V = Vec<float>;
   const V low01 = merged<true, false>(rows[0], rows[1]), high01 = merged<true, true>(rows[0], rows[1]);
   const V low23 = merged<true, false>(rows[2], rows[3]), high23 = merged<true, true>(rows[2], rows[3]);
@@ -51,7 +51,7 @@ LAMINA_INLINE void turn_groups(Vec<float>* rows) {
   rows[2] = merged<false, false>(high01, high23);
   rows[3] = merged<false, true>(high01, high23);
 }
-LAMINA_INLINE void turn_groups(Vec<double>* rows) {
+LAMINA_INLINE void transpose_groups(Vec<double>* rows) {
   const Vec<double> low = merged<true, false>(rows[0], rows[1]);
   rows[1] = merged<true, true>(rows[0], rows[1]);
   rows[0] = low;
@@ -72,13 +72,13 @@ LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
 }
 
 template <class T>
-constexpr int kTurned = kVectorBytes == 64 ? kLanes<T> : kGroup<T>;  // columns that turn at once
+constexpr int kAtOnce = kVectorBytes == 64 ? kLanes<T> : kGroup<T>;  // columns that are transposed at once
 
 // A square of rows becomes one of columns.
 template <class T>
-LAMINA_INLINE void turn_square(Vec<T> (&x)[kLanes<T>]) {
+LAMINA_INLINE void transpose_square(Vec<T> (&x)[kLanes<T>]) {
 #pragma GCC unroll 4
-  for (int g = 0; g < kGroups<T>; ++g) turn_groups(x + g * kGroup<T>);
+  for (int g = 0; g < kGroups<T>; ++g) transpose_groups(x + g * kGroup<T>);
   // Vectors i, i + 4, .. have groups of the same columns: a transposition of groups, by halving the distance of columns.
 #pragma GCC unroll 4
   for (int step = 1; step < kGroups<T>; step *= 2) {
@@ -96,40 +96,41 @@ LAMINA_INLINE void turn_square(Vec<T> (&x)[kLanes<T>]) {
   }
 }
 
-// The first columns of `lanes` rows, as many as turn at once, from groups.
+// The first columns of `lanes` rows, as many as are transposed at once, from groups.
 template <class T>
-LAMINA_INLINE void turn_by_groups(Vec<T> (&columns)[kTurned<T>], const T* from, ptrdiff_t from_row) {
+LAMINA_INLINE void transpose_by_groups(Vec<T> (&columns)[kAtOnce<T>], const T* from, ptrdiff_t from_row) {
 #pragma GCC unroll 8
-  for (int c = 0; c < kTurned<T>; c += kGroup<T>) {
+  for (int c = 0; c < kAtOnce<T>; c += kGroup<T>) {
 #pragma GCC unroll 4
     for (int r = 0; r < kGroup<T>; ++r) columns[c + r] = load_groups(from + r * from_row + c, kGroup<T> * from_row);
-    turn_groups(columns + c);
+    transpose_groups(columns + c);
   }
 }
 
 // The same from lines, where vectors are as long; or the first `count`, and zeros.
 template <class T, bool kWhole>
-LAMINA_INLINE void turn(Vec<T> (&columns)[kTurned<T>], const T* from, ptrdiff_t from_row, [[maybe_unused]] ptrdiff_t count) {
-  if constexpr (kTurned<T> == kLanes<T>) {
+LAMINA_INLINE void transpose_lanes(Vec<T> (&columns)[kAtOnce<T>], const T* from, ptrdiff_t from_row,
+                                   [[maybe_unused]] ptrdiff_t count) {
+  if constexpr (kAtOnce<T> == kLanes<T>) {
 #pragma GCC unroll 16
     for (int r = 0; r < kLanes<T>; ++r) columns[r] = kWhole ? load(from + r * from_row) : load(from + r * from_row, count);
-    turn_square(columns);
+    transpose_square(columns);
   } else if constexpr (kWhole) {
-    turn_by_groups(columns, from, from_row);
+    transpose_by_groups(columns, from, from_row);
   } else {
-    alignas(kVectorBytes) T lanes[kTurned<T>][kLanes<T>] = {};
+    alignas(kVectorBytes) T lanes[kAtOnce<T>][kLanes<T>] = {};
     for (ptrdiff_t c = 0; c < count; ++c)
       for (int r = 0; r < kLanes<T>; ++r) lanes[c][r] = from[r * from_row + c];
-    for (int c = 0; c < kTurned<T>; ++c) columns[c] = load(lanes[c]);
+    for (int c = 0; c < kAtOnce<T>; ++c) columns[c] = load(lanes[c]);
   }
 }
 
 template <class T>
 LAMINA_INLINE void transpose_block(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row) {
-  Vec<T> columns[kTurned<T>];
-  turn_by_groups(columns, from, from_row);
+  Vec<T> columns[kAtOnce<T>];
+  transpose_by_groups(columns, from, from_row);
 #pragma GCC unroll 16
-  for (int c = 0; c < kTurned<T>; ++c) store(to + c * to_row, columns[c]);
+  for (int c = 0; c < kAtOnce<T>; ++c) store(to + c * to_row, columns[c]);
 }
 
 template <class T>
@@ -141,7 +142,7 @@ void transpose_plain(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row,
 // Bands of 64 bytes of columns, one cache line: it is used up while it is near. Within a band down the rows, so the stores run on.
 template <class T>
 void transpose(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols) {
-  constexpr ptrdiff_t kBand = 64 / sizeof(T), kCols = kTurned<T>, kRows = kLanes<T>;
+  constexpr ptrdiff_t kBand = 64 / sizeof(T), kCols = kAtOnce<T>, kRows = kLanes<T>;
   const T* from = static_cast<const T*>(src);
   T* to = static_cast<T*>(dst);
   const ptrdiff_t full_rows = rows - rows % kRows, full_cols = cols - cols % kCols;

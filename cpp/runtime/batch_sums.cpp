@@ -3,7 +3,8 @@
 #include <algorithm>
 
 #include "kernels/dispatch.h"
-#include "runtime/tile_program.h"
+#include "runtime/cuts.h"
+#include "runtime/kernel_types.h"
 
 namespace lamina::runtime {
 
@@ -12,12 +13,12 @@ BatchSums::BatchSums(const Multiplication& multiplication, const std::vector<con
   reads = factors;
 }
 
-void BatchSums::bind(const Factor& a, const Factor& b, int64_t rows, const Binder& binder, int precision) {
+void BatchSums::bind(const Factor& a, const Factor& b, int64_t rows, DType type, const Binder& binder) {
   a_ = a;
   b_ = b;
   rows_ = rows;
-  element_ = precision == kernels::kF64 ? 8 : 4;
-  add_ = kernels::find_tile(binder.kernels, "add")->fn[precision];
+  element_ = static_cast<int64_t>(size_of(type));
+  add_ = kernels::find_tile(binder.kernels, "add")->fn[precision_of(type)];
 }
 
 bool BatchSums::reads_rows(int buffer, int64_t rows, int64_t width) const {

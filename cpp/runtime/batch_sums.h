@@ -17,7 +17,7 @@ class BatchSums final : public Gathering {
     int64_t at, row, cols;
   };
   BatchSums(const Multiplication& multiplication, const std::vector<const graph::Node*>& factors);
-  void bind(const Factor& a, const Factor& b, int64_t rows, const Binder& binder, int precision);
+  void bind(const Factor& a, const Factor& b, int64_t rows, DType type, const Binder& binder);
 
   int64_t rows() const override { return rows_; }
   bool splits(int64_t rows) const override { return rows == rows_; }

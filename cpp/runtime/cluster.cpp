@@ -24,6 +24,29 @@ bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled
 
 // A program with more nodes than this would not keep its tiles in L1.
 constexpr int kMaxNodes = 48;
+// Elements of a row that one block of a matrix product holds whole (softmax behind the logits).
+constexpr int64_t kMaxWholeRow = 128;
+
+// The type that a node's elements are calculated in.
+DType compute_type(const Node& node) {
+  DType type = DType::float32;
+  const auto widen = [&](DType t) {
+    if (t == DType::float64 || t == DType::int64) type = DType::float64;  // f64 holds integers up to 2^53
+  };
+  if (node.is("one_hot")) {  // fewer than 2^24 classes: exact in f32 as well
+    widen(node.dtype());
+    return type;
+  }
+  if (!node.is("rule_update")) widen(node.dtype());
+  for (size_t i = 0; i < node.inputs.size(); ++i)
+    if (!(node.is("rule_update") && i == kConstants)) widen(node.inputs[i]->dtype());
+  if (node.is("argmax") || node.is("argmin")) {  // whose places are numbers of the tile: f32 counts to 2^24
+    const Dim& length = node.inputs[0]->shape().back();
+    const bool few = length.constant() && length.offset <= int64_t{1} << 24;
+    return node.inputs[0]->dtype() == DType::float32 && few ? DType::float32 : DType::float64;
+  }
+  return type;
+}
 
 // Registers that a node takes at most, beside those of its inputs.
 int values_of(const Node* node) {

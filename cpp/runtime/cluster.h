@@ -6,9 +6,25 @@
 #include <unordered_set>
 #include <vector>
 
-#include "runtime/tile_program.h"
+#include "graph/node.h"
 
 namespace lamina::runtime {
+
+// Values of one tile program: inputs, results, what lies between.
+constexpr int kMaxRegisters = 256;
+
+enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
+
+struct Cluster {
+  Shape domain;
+  DType compute = DType::float32;         // the type that the tiles calculate in
+  std::vector<const graph::Node*> nodes;  // inputs before users
+  std::unordered_map<const graph::Node*, Form> forms;
+  const graph::Node* product = nullptr;    // whose result the cluster takes from the block, if any
+  std::vector<const graph::Node*> stored;  // nodes whose values others need
+  bool has_rows = false;                   // the last axis must stay whole in a tile
+  bool has_columns = false;                // the last axis must stay apart
+};
 
 // What one step multiplies: a matmul, or x W + b, a matmul whose sums begin with a row instead of zero. This choice looks at nothing else
 // that the program computes, so that adding an output changes no bit: a matmul that is itself an output is made a second time.

@@ -79,7 +79,7 @@ CurvaturePairs::CurvaturePairs(int64_t most, int64_t size) : most_(most), size_(
   narrow_.resize(g_.size());
 }
 
-void CurvaturePairs::look(const double* g) {
+void CurvaturePairs::start_at(const double* g) {
   wg_.resize(2 * static_cast<size_t>(count()));
   multiply(first_, last_, g, wg_.data());
   std::copy(g, g + size_, g_.begin());
@@ -103,9 +103,9 @@ void CurvaturePairs::add(const double* s, const double* g) {
   const double* y = y_.data();
   double sy = dot(s, y, size_), yy = dot(y, y, size_);
   const double ss = dot(s, s, size_);
-  if (!(sy > kSteep * std::sqrt(ss * yy))) return look(g);
+  if (!(sy > kSteep * std::sqrt(ss * yy))) return start_at(g);
   const double excess = excess_of(std::sqrt(std::max(ss, yy)), kLong);
-  if (excess > 1 && std::sqrt(std::min(ss, yy)) / excess < 1 / kLong) return look(g);  // nothing in float32 beside the other
+  if (excess > 1 && std::sqrt(std::min(ss, yy)) / excess < 1 / kLong) return start_at(g);  // nothing in float32 beside the other
   sy /= excess * excess;
   yy /= excess * excess;
 

@@ -24,7 +24,7 @@ class CurvaturePairs {
   double largest() const { return largest_; }  // max |g|; not a number where g is none
 
   // The gradient where the next step starts.
-  void look(const double* g);
+  void start_at(const double* g);
   // Takes in a step and the gradient after it, unless they show no positive curvature; the oldest pair goes.
   void add(const double* s, const double* g);
   // -H g, or -g where that is not finite, or there are no pairs.

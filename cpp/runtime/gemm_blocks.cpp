@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/cuts.h"
+
 namespace lamina::runtime {
 
 namespace {
@@ -23,8 +25,9 @@ void GemmBlocks::cut(int64_t parts, int threads) {
   const int64_t stacks = std::max<int64_t>(task_.stacks, 1), rows = std::max<int64_t>(task_.m, 1);
   const int64_t cols = std::max<int64_t>(task_.n, 1);
   const int64_t nr = task_.kernel.nr, grain = std::max<int64_t>(task_.grain(), task_.kernel.mr);
-  const bool turns = task_.b_col != 1;  // the columns of B that a block needs; more blocks of rows would turn them once more
-  const int64_t narrowest = turns ? nr : 2 * nr, step = turns ? task_.lanes : nr;
+  const bool transposes =
+      task_.b_col != 1;  // the columns of B that a block needs; more blocks of rows would transpose them once more
+  const int64_t narrowest = transposes ? nr : 2 * nr, step = transposes ? task_.lanes : nr;
   const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows ? 1 : std::max<int64_t>(cols / narrowest, 1);
   int64_t by_rows = ceil_div(rows, epilogue ? task_.kernel.rows : kTallRows);
   int64_t by_cols = whole_rows ? 1 : ceil_div(cols, rows == 1 ? kRowCols : kBlockCols);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/cuts.h"
+
 namespace lamina::runtime {
 
 namespace {
@@ -18,7 +20,7 @@ GemmGroups::GemmGroups(const GemmTask& task)
 void GemmGroups::bind(const Binder& binder) {
   if (has_any())
     sums_.bind({task_.a_buffer, task_.a_at[0], task_.a_col, task_.m}, {task_.b_buffer, task_.b_at[0], task_.b_row, task_.n},
-               task_.k, binder, task_.precision);
+               task_.k, task_.value->dtype(), binder);
 }
 
 void GemmGroups::cut(int64_t parts) {

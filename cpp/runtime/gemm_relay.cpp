@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/cuts.h"
+
 namespace lamina::runtime {
 
 namespace {

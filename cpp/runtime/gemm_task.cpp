@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/kernel_types.h"
+
 namespace lamina::runtime {
 
 namespace {
@@ -30,7 +32,7 @@ GemmTask::GemmTask(const graph::Node* value, const Product& product, Cluster beh
       stores_product(stores_product),
       is_gram(runtime::is_gram(product.matmul)),
       has_fixed_rows(are_rows_fixed(value->shape())),
-      precision(value->dtype() == DType::float64 ? kernels::kF64 : kernels::kF32),
+      precision(precision_of(value->dtype())),
       element(static_cast<int64_t>(size_of(value->dtype()))),
       kernel(kernels.gemm[precision]),
       epilogue(behind.nodes.empty() ? nullptr : std::make_unique<TileProgram>(std::move(behind), kernels)),

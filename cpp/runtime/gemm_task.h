@@ -5,9 +5,9 @@
 #include <memory>
 #include <vector>
 
-#include "runtime/cluster.h"
 #include "runtime/multiply.h"
 #include "runtime/step.h"
+#include "runtime/tile_program.h"
 
 namespace lamina::runtime {
 
@@ -31,7 +31,7 @@ struct GemmTask {
   const bool stores_product;  // others need C itself
   const bool is_gram;
   const bool has_fixed_rows;  // C has as many rows in any batch
-  const int precision;
+  const kernels::Precision precision;
   const int64_t element;  // bytes
   const kernels::GemmKernel kernel;
   const std::unique_ptr<TileProgram> epilogue;  // null: nothing runs behind C

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/cuts.h"
+
 namespace lamina::runtime {
 
 void GemmGrid::cut_into(int64_t rows, int64_t cols) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "runtime/tile_program.h"
+#include "runtime/cuts.h"
 
 namespace lamina::runtime {
 
@@ -45,7 +45,7 @@ Multiplication::Way Multiplication::choose_way(int64_t lanes) const {
   }
   const bool few = columns_are_dense ? at_.n < lanes : at_.b_col == 1 && at_.n <= lanes / 2;
   if (few && rows_are_dense && at_.k * (lanes - at_.n) >= kMerging * at_.n * lanes)
-    return columns_are_dense ? Way::dots : Way::dots_turned;
+    return columns_are_dense ? Way::dots : Way::dots_of_transposed;
   if (at_.n < lanes && at_.a_row == 1 && at_.m >= lanes) return Way::upright;
   return Way::panels;
 }
@@ -88,11 +88,11 @@ kernels::GemmArgs Multiplication::group_of(const kernels::GemmArgs& all, int64_t
 }
 
 int64_t Multiplication::room(const kernels::GemmArgs& block) const {
-  if (way_ == Way::dots_turned) return at_.k * block.n;
+  if (way_ == Way::dots_of_transposed) return at_.k * block.n;
   if (way_ != Way::panels && way_ != Way::upright) return 0;
   kernels::GemmArgs args = block;
   args.k = std::min(block.k, group_);
-  if (way_ == Way::upright) return block.m * block.n + kernel_.room(turned(args, nullptr));
+  if (way_ == Way::upright) return block.m * block.n + kernel_.room(transposed(args, nullptr));
   return kernel_.room(args);
 }
 
@@ -100,7 +100,7 @@ void Multiplication::run(kernels::GemmArgs& block, char* scratch) const {
   switch (way_) {
     case Way::panels: return run_panels(block);
     case Way::dots: block.b_row = at_.b_col; return kernel_.narrow(block);
-    case Way::dots_turned: return run_dots_turned(block, scratch);
+    case Way::dots_of_transposed: return run_dots_of_transposed(block, scratch);
     case Way::upright: return run_upright(block, scratch);
     case Way::row_of_dots: return run_row_of_dots(block);
   }
@@ -117,15 +117,15 @@ void Multiplication::run_panels(const kernels::GemmArgs& block) const {
   }
 }
 
-void Multiplication::run_dots_turned(kernels::GemmArgs args, char* turned) const {
-  kernel_.transpose(turned, at_.k, args.b, at_.b_row, at_.k, args.n);
-  args.b = turned;
+void Multiplication::run_dots_of_transposed(kernels::GemmArgs args, char* scratch) const {
+  kernel_.transpose(scratch, at_.k, args.b, at_.b_row, at_.k, args.n);
+  args.b = scratch;
   args.b_row = at_.k;
   kernel_.narrow(args);
 }
 
 // C^T = B^T A^T; a column of C lies like a row.
-kernels::GemmArgs Multiplication::turned(const kernels::GemmArgs& args, void* c) const {
+kernels::GemmArgs Multiplication::transposed(const kernels::GemmArgs& args, void* c) const {
   kernels::GemmArgs t{};
   t.m = args.n;
   t.n = args.m;
@@ -143,7 +143,7 @@ kernels::GemmArgs Multiplication::turned(const kernels::GemmArgs& args, void* c)
 
 void Multiplication::run_upright(const kernels::GemmArgs& args, char* scratch) const {
   const bool column = args.n == 1 && args.c_row == 1;
-  kernels::GemmArgs t = turned(args, column ? args.c : scratch);
+  kernels::GemmArgs t = transposed(args, column ? args.c : scratch);
   t.room = scratch + args.m * args.n * element_;
   if (args.start != nullptr) {
     kernel_.transpose(t.c, t.c_row, args.start, 0, args.m, args.n);
@@ -155,7 +155,7 @@ void Multiplication::run_upright(const kernels::GemmArgs& args, char* scratch) c
 }
 
 void Multiplication::run_row_of_dots(const kernels::GemmArgs& args) const {
-  kernels::GemmArgs t = turned(args, args.c);
+  kernels::GemmArgs t = transposed(args, args.c);
   t.b_row = at_.k;
   t.c_row = 1;
   t.start = args.start;

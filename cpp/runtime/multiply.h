@@ -39,17 +39,17 @@ class Multiplication {
  private:
   // How B is read, by its strides and by the shape of C.
   enum class Way {
-    panels,       // a panel of B at a time, which is packed where that pays
-    dots,         // few columns, or few rows in any batch, A's rows and B's columns dense: dot products
-    dots_turned,  // few columns, A's rows dense: B transposed into scratch, then dot products
-    upright,      // fewer columns than a vector has lanes, A's columns dense: C^T = B^T A^T, whose rows fill the vectors
-    row_of_dots,  // one row in any batch, B's columns dense: each of them times the row
+    panels,              // a panel of B at a time, which is packed where that pays
+    dots,                // few columns, or few rows in any batch, A's rows and B's columns dense: dot products
+    dots_of_transposed,  // few columns, A's rows dense: B transposed into scratch, then dot products
+    upright,             // fewer columns than a vector has lanes, A's columns dense: C^T = B^T A^T, whose rows fill the vectors
+    row_of_dots,         // one row in any batch, B's columns dense: each of them times the row
   };
 
   Way choose_way(int64_t lanes) const;
   void choose_groups();
-  kernels::GemmArgs turned(const kernels::GemmArgs& args, void* c) const;
-  void run_dots_turned(kernels::GemmArgs args, char* turned) const;
+  kernels::GemmArgs transposed(const kernels::GemmArgs& args, void* c) const;
+  void run_dots_of_transposed(kernels::GemmArgs args, char* scratch) const;
   void run_upright(const kernels::GemmArgs& args, char* scratch) const;
   void run_row_of_dots(const kernels::GemmArgs& args) const;
 

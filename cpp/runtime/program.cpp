@@ -21,26 +21,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// An output that no step leaves where the caller wants it (an input, a parameter, a view, one given twice) is copied there.
-class OutputCopy final : public Step {
- public:
-  OutputCopy(const Node* from, std::function<Strided()> to) : to_(std::move(to)), from_(from) {
-    name = "copy";
-    inputs = {from};
-  }
-  void bind(const Binder& binder) override {
-    copy_.bind(to_(), binder.locate(from_), binder.kernels);
-    units_ = copy_.lines();
-    bytes_ = copy_.bytes();
-  }
-  void run(const Run& run, int64_t first, int64_t last, int) const override { copy_.run(run, first, last); }
-
- private:
-  std::function<Strided()> to_;
-  const Node* from_;
-  StridedCopy copy_;
-};
-
 std::vector<uint64_t> origins_of(const Step& step, const graph::Origins& origins) {
   std::set<uint64_t> serials;
   for (const Node* node : step.nodes) {
@@ -198,8 +178,9 @@ void Program::place_buffers() {
       buffer_of_[node] = id;
       continue;
     }
-    auto to = [this, id, node] { return Strided::dense(id, node->dtype(), symbols_.eval(node->shape())); };
-    copies.push_back(std::make_unique<OutputCopy>(node, to));
+    // No step leaves it where the caller wants it: an input, a parameter, a view, or an output given twice.
+    copies.push_back(make_copy_step(
+        node, [id, node](const Binder& binder) { return Strided::dense(id, node->dtype(), binder.symbols.eval(node->shape())); }));
   }
   for (StepPtr& copy : copies) steps_.push_back(std::move(copy));
   check(schedule(steps_), "an output waits for the update of what it shows");

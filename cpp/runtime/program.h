@@ -10,8 +10,10 @@
 
 #include "base/subnormals.h"
 #include "base/threads.h"
+#include "graph/passes.h"
 #include "runtime/lower.h"
 #include "runtime/pace.h"
+#include "runtime/stages.h"
 
 namespace lamina::runtime {
 
@@ -90,7 +92,7 @@ class Program {
   void settle();
   int buffer_of(const graph::Node* node);
   Strided locate(const graph::Node* node) const;
-  Strided look(const graph::Node* view, Strided at) const;
+  Strided view_of(const graph::Node* view, Strided at) const;
   std::string describe(const graph::Node* node) const;
   void bind_steps();
   void check_extremes() const;

@@ -36,12 +36,12 @@ Strided Program::locate(const Node* node) const {
   const int id = buffer_of_.at(node);
   const bool scalar = buffers_[static_cast<size_t>(id)].kind == Buffer::scalar;
   Strided at = scalar ? Strided{id, node->dtype(), 0, sizes, Sizes(sizes.size(), 0)} : Strided::dense(id, node->dtype(), sizes);
-  for (size_t i = views.size(); i-- > 0;) at = look(views[i], std::move(at));
+  for (size_t i = views.size(); i-- > 0;) at = view_of(views[i], std::move(at));
   return at;
 }
 
 // A view of what lies at `view`.
-Strided Program::look(const Node* node, Strided view) const {
+Strided Program::view_of(const Node* node, Strided view) const {
   const Sizes sizes = symbols_.eval(node->shape());
   if (node->is("broadcast_to")) return view.broadcast(sizes);
   if (node->is("transpose")) {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "runtime/cuts.h"
+
 namespace lamina::runtime {
 
 namespace {
@@ -13,7 +15,7 @@ constexpr double kSerial = 100e3;    // less stays on the caller's thread: wakin
 constexpr double kAlone = 1e6;       // of a whole run: of less, one thread is done before others have met (2 to 20 %, two threads)
 constexpr double kSmall = 20e3;      // of a step that others wait for: it is done before they are shared out
 constexpr double kWorth = 75e3;      // of a unit or a block that is worth a thread
-constexpr double kUnit = 600e3;      // of a unit, less only that each thread has one: few are best, as each packs its factors anew
+constexpr double kUnitWork = 600e3;  // of a unit, less only that each thread has one: few are best, as each packs its factors anew
 constexpr double kLargeUnit = 50e6;  // of a unit, half a millisecond: beyond it a thread has several, as one thread may be slower
 constexpr double kUnitsWanted = 4;   // units of that size for each thread, at most
 constexpr double kMeeting = 20e3;    // what a meeting takes, for each thread
@@ -169,7 +171,7 @@ class Planner {
   // Into how many units `work` is cut where the threads share `whole`.
   int64_t parts_of(double work, double whole) const {
     const double threads = plan_.threads, share = threads * work / whole;
-    const double least = std::max(std::ceil(share - 0.25), std::min(std::floor(work / kUnit), threads));
+    const double least = std::max(std::ceil(share - 0.25), std::min(std::floor(work / kUnitWork), threads));
     const double rounds = std::clamp(std::floor(work / (threads * kLargeUnit)), 1.0, kUnitsWanted);
     return static_cast<int64_t>(std::clamp(least * rounds, 1.0, worth(work)));
   }
@@ -177,7 +179,7 @@ class Planner {
   Lane cut(const Draft& draft, int64_t parts) {
     const int64_t rows = draft.cut.rows, block = rows > 0 ? rows_of_block(draft.cut, draft.work) : 0;
     Lane lane;
-    if (rows > 0) lane.blocks = (rows + block - 1) / block;
+    if (rows > 0) lane.blocks = ceil_div(rows, block);
     for (const size_t i : draft.items) {
       const Item& item = items_[i];
       lane.steps.push_back(item.step);
@@ -206,18 +208,18 @@ class Planner {
 
   // As many blocks as threads that they are worth, or a multiple; in grains until the end.
   int64_t rows_of_block(const Cut& cut, double work) const {
-    const int64_t all = (cut.rows + cut.grain - 1) / cut.grain, most = std::max<int64_t>(kMostRows / cut.grain, 1);
+    const int64_t all = ceil_div(cut.rows, cut.grain), most = std::max<int64_t>(kMostRows / cut.grain, 1);
     const double threads = std::min({worth(work), static_cast<double>(plan_.threads), static_cast<double>(cut.rows / kFewestRows)});
     const int64_t once = std::max<int64_t>(static_cast<int64_t>(threads), 1);
     int64_t blocks = once;
-    while ((all + blocks - 1) / blocks > most) blocks += once;
-    return (all + blocks - 1) / blocks * cut.grain;
+    while (ceil_div(all, blocks) > most) blocks += once;
+    return ceil_div(all, blocks) * cut.grain;
   }
 
   // How many threads have blocks of rows.
   int64_t threads_of(const Cut& cut, double work) const {
     const int64_t block = rows_of_block(cut, work);
-    return std::min<int64_t>((cut.rows + block - 1) / block, plan_.threads);
+    return std::min<int64_t>(ceil_div(cut.rows, block), plan_.threads);
   }
 
   // Whether fewer meetings are worth more than all threads at each step: where there are more of them than blocks of rows.

@@ -13,16 +13,9 @@
 
 #include <vector>
 
-#include "runtime/step.h"
+#include "runtime/schedule.h"
 
 namespace lamina::runtime {
-
-// Step `user` needs step `maker`: it reads `through`, or (null) changes what the other one reads.
-struct Need {
-  size_t maker;
-  const graph::Node* through;
-};
-using Needs = std::vector<std::vector<Need>>;  // of each step
 
 // Steps that follow each other block by block; or one step, whose blocks are its units.
 struct Lane {

@@ -7,12 +7,10 @@ namespace lamina::runtime {
 
 namespace {
 
-class HostStep final : public Step {
+class HostStep final : public NodeStep {
  public:
-  explicit HostStep(const graph::Node* node) : node_(node), options_(node->attrs.get<std::string>("options", "")) {
+  explicit HostStep(const graph::Node* node) : NodeStep(node), options_(node->attrs.get<std::string>("options", "")) {
     name = node->attrs.get<std::string>("name");
-    for (const auto& input : node->inputs) inputs.push_back(input.get());
-    outputs = {node};
   }
 
   void bind(const Binder& binder) override {
@@ -39,7 +37,6 @@ class HostStep final : public Step {
     return {run.at(s.buffer) + s.offset * static_cast<int64_t>(size_of(s.dtype)), s.dtype, s.sizes};
   }
 
-  const graph::Node* node_;
   const std::string options_;
   std::vector<Strided> from_;
   Strided to_;

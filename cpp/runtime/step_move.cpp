@@ -17,24 +17,21 @@ namespace {
 
 class CopyStep final : public Step {
  public:
-  CopyStep(const Node* from, const Node* to) : from_(from), to_(to) {
+  CopyStep(const Node* from, Place to) : from_(from), to_(std::move(to)) {
     name = "copy";
     inputs = {from};
-    if (to->is("variable"))
-      changes = {to};
-    else
-      outputs = {to};
   }
 
   void bind(const Binder& binder) override {
-    copy_.bind(binder.locate(to_), binder.locate(from_), binder.kernels);
+    copy_.bind(to_(binder), binder.locate(from_), binder.kernels);
     units_ = copy_.lines();
     bytes_ = copy_.bytes();
   }
   void run(const Run& run, int64_t first, int64_t last, int) const override { copy_.run(run, first, last); }
 
  private:
-  const Node *from_, *to_;
+  const Node* from_;
+  const Place to_;
   StridedCopy copy_;
 };
 
@@ -213,7 +210,12 @@ class ScatterAddStep final : public IndexedStep {
 
 }  // namespace
 
-StepPtr make_copy_step(const Node* from, const Node* to) { return std::make_unique<CopyStep>(from, to); }
+StepPtr make_copy_step(const Node* from, Place to) { return std::make_unique<CopyStep>(from, std::move(to)); }
+StepPtr make_copy_step(const Node* from, const Node* to) {
+  StepPtr step = make_copy_step(from, [to](const Binder& binder) { return binder.locate(to); });
+  (to->is("variable") ? step->changes : step->outputs) = {to};
+  return step;
+}
 StepPtr make_concatenate_step(const Node* node) { return std::make_unique<ConcatenateStep>(node); }
 StepPtr make_pad_step(const Node* node) { return std::make_unique<PadStep>(node); }
 StepPtr make_take_step(const Node* node) { return std::make_unique<TakeStep>(node); }

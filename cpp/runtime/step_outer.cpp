@@ -1,6 +1,8 @@
 // Outer products of rows: every row of the result follows from one row of each input.
 #include <algorithm>
 
+#include "runtime/cuts.h"
+#include "runtime/kernel_types.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -15,7 +17,7 @@ class OuterStep final : public NodeStep {
     triangle_ = node_->is("row_outer_upper");
     to_ = binder.locate(node_);
     element_ = static_cast<int64_t>(size_of(to_.dtype));
-    outer_ = binder.kernels.outer[to_.dtype == DType::float64 ? kernels::kF64 : kernels::kF32];
+    outer_ = binder.kernels.outer[precision_of(to_.dtype)];
     from_.clear();
     for (const auto& input : node_->inputs) from_.push_back(binder.locate(input.get()));
     pairs_ = static_cast<int64_t>(from_.size()) / (triangle_ ? 1 : 2);
@@ -23,7 +25,7 @@ class OuterStep final : public NodeStep {
     n_ = from_.front().sizes[1];
     m_ = triangle_ ? n_ : from_[1].sizes[1];
     const int64_t numbers = count(to_.sizes);
-    units_ = (rows_ + kUnitRows - 1) / kUnitRows;
+    units_ = ceil_div(rows_, kUnitRows);
     flops_ = static_cast<double>((2 * pairs_ - 1) * numbers);
     work_ = kWork * static_cast<double>(pairs_ * numbers);
     scratch_bytes_ = 2 * static_cast<size_t>(pairs_) * sizeof(const void*);

@@ -2,6 +2,8 @@
 #include <algorithm>
 
 #include "kernels/dispatch.h"
+#include "runtime/cuts.h"
+#include "runtime/kernel_types.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -18,9 +20,9 @@ class RandomStep final : public NodeStep {
   void bind(const Binder& binder) override {
     to_ = binder.locate(node_);
     state_ = binder.locate(node_->inputs[0].get());
-    uniform_ = binder.kernels.uniform[to_.dtype == DType::float64 ? kernels::kF64 : kernels::kF32];
+    uniform_ = binder.kernels.uniform[precision_of(to_.dtype)];
     total_ = count(to_.sizes);
-    units_ = (total_ + kUnit - 1) / kUnit;
+    units_ = ceil_div(total_, kUnitNumbers);
     work_ = kWork * static_cast<double>(total_);
     bytes_ = static_cast<double>(total_) * static_cast<double>(size_of(to_.dtype));
   }
@@ -28,13 +30,13 @@ class RandomStep final : public NodeStep {
   void run(const Run& run, int64_t first, int64_t last, int) const override {
     const int64_t* state = reinterpret_cast<const int64_t*>(run.at(state_.buffer)) + state_.offset;
     const auto stream = static_cast<uint64_t>(node_->attrs.get<int64_t>("stream"));
-    const int64_t begin = first * kUnit, end = std::min(last * kUnit, total_);
+    const int64_t begin = first * kUnitNumbers, end = std::min(last * kUnitNumbers, total_);
     uniform_(run.at(to_.buffer) + begin * static_cast<int64_t>(size_of(to_.dtype)), end - begin, static_cast<uint64_t>(state[0]),
              (static_cast<uint64_t>(state[1]) << 20) + stream, static_cast<uint64_t>(begin));
   }
 
  private:
-  static constexpr int64_t kUnit = 16 * 1024;
+  static constexpr int64_t kUnitNumbers = 16 * 1024;
   static constexpr double kWork = 25;  // of an element, as TileEntry::work
   Strided to_, state_;
   int64_t total_ = 0;

@@ -1,5 +1,6 @@
 // Reductions along the middle of three axes; those along the last one, or down columns, are tile programs.
 #include "kernels/dispatch.h"
+#include "runtime/kernel_types.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -16,7 +17,7 @@ class MiddleReduceStep final : public NodeStep {
   void bind(const Binder& binder) override {
     from_ = binder.locate(node_->inputs[0].get());
     to_ = binder.locate(node_);
-    precision_ = from_.dtype == DType::float64 ? kernels::kF64 : kernels::kF32;
+    precision_ = precision_of(from_.dtype);
     check<TypeError>(is_float(from_.dtype), "[", node_->op->name, "] over a middle axis: expected floats, got ",
                      name_of(from_.dtype), "; cast first");
     const std::string& op = node_->op->name;
@@ -43,7 +44,7 @@ class MiddleReduceStep final : public NodeStep {
 
  private:
   Strided from_, to_;
-  int precision_ = 0;
+  kernels::Precision precision_ = kernels::kF32;
   kernels::TileFn combine_ = nullptr;
 };
 

@@ -1,6 +1,7 @@
 // A tile program over a whole tensor, cut into units by the tensor's shape.
 #include <algorithm>
 
+#include "runtime/cuts.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -24,8 +25,8 @@ class TileStep final : public Step, public RowWise {
     const int64_t cols = program_.cols(), grain = program_.grain();
     rows_ = program_.outer() * program_.rows();
     const double elements = static_cast<double>(rows_) * static_cast<double>(cols);
-    const double worth = kUnitWork / std::max(program_.work() / std::max(elements, 1.0), 1.0);
-    const int64_t unit = std::clamp(static_cast<int64_t>(worth) / kTile * kTile, kTile, kUnit);
+    const double worth = kSlowUnitWork / std::max(program_.work() / std::max(elements, 1.0), 1.0);
+    const int64_t unit = std::clamp(static_cast<int64_t>(worth) / kTile * kTile, kTile, kUnitElements);
     const bool whole_rows = program_.cluster().has_rows || cols <= unit;
     unit_cols_ = whole_rows ? std::max<int64_t>(cols, 1) : unit;
     unit_rows_ = std::max<int64_t>(1, unit / unit_cols_ / grain) * grain;

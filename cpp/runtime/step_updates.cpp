@@ -1,5 +1,6 @@
 // What updates take beside the products that make their gradients: the constants of their rules, and the updates of small parameters.
 #include "runtime/bound_rule.h"
+#include "runtime/kernel_types.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -32,7 +33,7 @@ class UpdatesStep final : public Step {
       const Strided gradient = binder.locate(update.rule.tensors[kGradient]);
       update.rule.bind(binder);
       update.gradient = gradient.buffer;
-      update.precision = gradient.dtype == DType::float64 ? kernels::kF64 : kernels::kF32;
+      update.precision = precision_of(gradient.dtype);
       update.elements = count(gradient.sizes);
       const auto elements = static_cast<double>(update.elements);
       flops_ += elements;
@@ -55,7 +56,7 @@ class UpdatesStep final : public Step {
   struct Update {
     BoundRule rule;
     int gradient = -1;
-    int precision = kernels::kF32;
+    kernels::Precision precision = kernels::kF32;
     int64_t elements = 0;
   };
   std::vector<Update> updates_;

@@ -20,8 +20,10 @@ StepPtr make_gemm_step(const graph::Node* value, const Product& product, Cluster
 StepPtr make_updates_step(const std::vector<const graph::Node*>& updates, const kernels::Table& kernels);
 bool is_small_update(const graph::Node* node);
 
-// y = x in another place, order or type; for assign, into the variable.
+// y = x in another place, order or type; for assign, into the variable. Or to where no node lies.
+using Place = std::function<Strided(const Binder&)>;
 StepPtr make_copy_step(const graph::Node* from, const graph::Node* to);
+StepPtr make_copy_step(const graph::Node* from, Place to);
 
 StepPtr make_concatenate_step(const graph::Node* node);
 StepPtr make_pad_step(const graph::Node* node);

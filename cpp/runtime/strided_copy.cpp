@@ -2,16 +2,9 @@
 
 #include <cstring>
 
-namespace lamina::runtime {
+#include "runtime/kernel_types.h"
 
-kernels::Stored stored(DType type) {
-  switch (type) {
-    case DType::boolean: return kernels::kBool;
-    case DType::int64: return kernels::kInt64;
-    case DType::float32: return kernels::kFloat32;
-    default: return kernels::kFloat64;
-  }
-}
+namespace lamina::runtime {
 
 void StridedCopy::bind(const Strided& to, const Strided& from, const kernels::Table& kernels) {
   to_ = to;
@@ -27,7 +20,7 @@ void StridedCopy::bind(const Strided& to, const Strided& from, const kernels::Ta
   to_.sizes = from_.sizes = sizes;
   length_ = sizes.back();
   lines_ = length_ == 0 ? 0 : count(sizes) / length_;
-  convert_ = kernels.convert[stored(from.dtype)][stored(to.dtype)];
+  convert_ = kernels.convert[stored_of(from.dtype)][stored_of(to.dtype)];
 }
 
 namespace {

@@ -21,6 +21,4 @@ class StridedCopy {
   kernels::TileFn convert_ = nullptr;
 };
 
-kernels::Stored stored(DType type);
-
 }  // namespace lamina::runtime

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "runtime/strided_copy.h"
+#include "runtime/cuts.h"
 #include "runtime/tile_program.h"
 
 namespace lamina::runtime {
@@ -12,7 +12,6 @@ namespace {
 // A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearBytes = 24576;
-constexpr int64_t kChunkRows = 32;      // rows of a partial sum, about: so few that a small batch has work for several threads
 constexpr int64_t kChunks = 128;        // more than so many of short rows are made longer instead
 constexpr double kSumWork = 3;          // of an element; as TileEntry::work
 constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
@@ -26,11 +25,6 @@ int64_t chunk_of(int64_t rows, int64_t cols) {
 }
 
 }  // namespace
-
-int64_t chunk_of_rows(int64_t rows) {
-  const int64_t chunks = rows >= 3 * kChunkRows ? 4 * ceil_div(rows, 4 * kChunkRows) : rows >= kChunkRows * 3 / 2 ? 2 : 1;
-  return std::max<int64_t>(ceil_div(rows, chunks), 1);
-}
 
 void TileProgram::bind(const Binder& binder, size_t keep) {
   const Sizes domain = binder.symbols.eval(cluster_.domain);
@@ -97,7 +91,6 @@ void TileProgram::lay_out(const Sizes& domain, std::vector<Strided>& views, size
 }
 
 void TileProgram::bind_external(External& e, const Strided& v) const {
-  const DType computed = precision_ == kernels::kF64 ? DType::float64 : DType::float32;
   e.buffer = v.buffer;
   e.dtype = v.dtype;
   e.offset = v.offset;
@@ -106,7 +99,7 @@ void TileProgram::bind_external(External& e, const Strided& v) const {
   e.outer_strides.assign(v.strides.begin(), v.strides.end() - 2);
   const int64_t along = e.row_form ? e.row : e.col;  // row values are walked as one row
   const bool walkable = along == 0 || along == 1;
-  e.direct = walkable && e.dtype == computed && (!e.written_out || along == 1 || cols_ == 1);
+  e.direct = walkable && e.dtype == cluster_.compute && (!e.written_out || along == 1 || cols_ == 1);
 }
 
 void TileProgram::bind_output(Output& o, const Strided& v) const {

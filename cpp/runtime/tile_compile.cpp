@@ -3,37 +3,18 @@
 
 #include "base/rule_layout.h"
 #include "kernels/dispatch.h"
+#include "runtime/kernel_types.h"
 #include "runtime/tile_program.h"
 
 namespace lamina::runtime {
 
 using graph::Node;
 
-DType compute_type(const Node& node) {
-  DType type = DType::float32;
-  const auto widen = [&](DType t) {
-    if (t == DType::float64 || t == DType::int64) type = DType::float64;  // f64 holds integers up to 2^53
-  };
-  if (node.is("one_hot")) {  // fewer than 2^24 classes: exact in f32 as well
-    widen(node.dtype());
-    return type;
-  }
-  if (!node.is("rule_update")) widen(node.dtype());
-  for (size_t i = 0; i < node.inputs.size(); ++i)
-    if (!(node.is("rule_update") && i == kConstants)) widen(node.inputs[i]->dtype());
-  if (node.is("argmax") || node.is("argmin")) {  // whose places are numbers of the tile: f32 counts to 2^24
-    const Dim& length = node.inputs[0]->shape().back();
-    const bool few = length.constant() && length.offset <= int64_t{1} << 24;
-    return node.inputs[0]->dtype() == DType::float32 && few ? DType::float32 : DType::float64;
-  }
-  return type;
-}
-
 TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
     : cluster_(std::move(cluster)),
       kernels_(kernels),
-      precision_(cluster_.compute == DType::float64 ? kernels::kF64 : kernels::kF32),
-      element_(precision_ == kernels::kF64 ? 8 : 4),
+      precision_(precision_of(cluster_.compute)),
+      element_(size_of(cluster_.compute)),
       copy_(kernels::find_tile(kernels, "copy")->fn[precision_]) {
   // Rules write in place: whoever reads the parameter in this cluster must come first.
   for (const Node* node : cluster_.nodes)
@@ -192,7 +173,7 @@ void TileProgram::allocate() {
   for (size_t k = 0; k < outputs_.size(); ++k) {
     Output& output = outputs_[k];
     Register& reg = registers_[static_cast<size_t>(output.reg)];
-    const bool same_type = output.node->dtype() == (precision_ == kernels::kF64 ? DType::float64 : DType::float32);
+    const bool same_type = output.node->dtype() == cluster_.compute;
     const bool computed = reg.external < 0 && !reg.product && reg.output < 0;
     output.direct = same_type && computed;
     if (output.direct) reg.output = static_cast<int>(k);

@@ -12,42 +12,19 @@
 #include <unordered_map>
 
 #include "runtime/bound_rule.h"
+#include "runtime/cluster.h"
 #include "runtime/step.h"
 
 namespace lamina::runtime {
 
-// Rows that one block of a matrix product holds whole (softmax behind the logits).
-constexpr int64_t kMaxWholeRow = 128;
 // Elements of a tile, at least; and of a piece of a vector's total, so that units begin at multiples of it.
 constexpr int64_t kTile = 1024;
 // Elements of a unit, and its work where they take long: enough to be worth another thread's while, few enough to share a batch
 // among many.
-constexpr int64_t kUnit = 16 * 1024;
-constexpr double kUnitWork = 150e3;
-
-// Values of one tile program: inputs, results, what lies between.
-constexpr int kMaxRegisters = 256;
-
-constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-
-// How many rows one partial sum takes at most, where so many are summed: the same in all steps of a batch, which can be cut alike.
-int64_t chunk_of_rows(int64_t rows);
+constexpr int64_t kUnitElements = 16 * 1024;
+constexpr double kSlowUnitWork = 150e3;
 
 enum class Reduction { sum, max, min };
-enum class Form { full, row, column_sum, total };  // what a cluster's node is in the cluster's domain
-
-struct Cluster {
-  Shape domain;
-  DType compute = DType::float32;         // the type that the tiles calculate in
-  std::vector<const graph::Node*> nodes;  // inputs before users
-  std::unordered_map<const graph::Node*, Form> forms;
-  const graph::Node* product = nullptr;    // whose result the cluster takes from the block, if any
-  std::vector<const graph::Node*> stored;  // nodes whose values others need
-  bool has_rows = false;                   // the last axis must stay whole in a tile
-  bool has_columns = false;                // the last axis must stay apart
-};
-
 class TileProgram {
  public:
   TileProgram(Cluster cluster, const kernels::Table& kernels);
@@ -216,7 +193,7 @@ class TileProgram {
 
   Cluster cluster_;
   const kernels::Table& kernels_;
-  int precision_;
+  kernels::Precision precision_;
   size_t element_;
   kernels::TileFn copy_;
 
@@ -242,8 +219,5 @@ class TileProgram {
   std::vector<size_t> dense_, brought_;  // registers whose rows are as long as the tile's; that are gathered or converted first
   std::vector<size_t> converted_;        // outputs that are stored as another type
 };
-
-// The type that a node's elements are calculated in.
-DType compute_type(const graph::Node& node);
 
 }  // namespace lamina::runtime

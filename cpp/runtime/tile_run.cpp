@@ -2,7 +2,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "runtime/strided_copy.h"
+#include "runtime/cuts.h"
+#include "runtime/kernel_types.h"
 #include "runtime/tile_program.h"
 
 namespace lamina::runtime {
@@ -49,7 +50,7 @@ void TileProgram::bring(const Run& run, const External& e, int64_t offset, int64
     args.in[0] = {from, row, cols == 1 ? 0 : 1};
     args.rows = rows;
     args.cols = cols;
-    kernels_.convert[stored(e.dtype)][stored(cluster_.compute)](args);
+    kernels_.convert[stored_of(e.dtype)][stored_of(cluster_.compute)](args);
   }
   view.row = rows == 1 && e.row == 0 ? 0 : cols;
   view.col = cols == 1 ? 0 : 1;
@@ -168,7 +169,7 @@ void TileProgram::convert(const Output& o, const Walk& walk, int64_t r0, int64_t
   args.rows = o.row_form ? 1 : rows;
   args.cols = o.row_form ? rows : cols;
   args.in[0] = o.row_form ? kernels::Operand{in.data, 0, in.row} : kernels::Operand{in.data, in.row, in.col};
-  kernels_.convert[stored(cluster_.compute)][stored(o.dtype)](args);
+  kernels_.convert[stored_of(cluster_.compute)][stored_of(o.dtype)](args);
 }
 
 // The operand's rows [r, r + rows), columns [c, c + cols), as they are.

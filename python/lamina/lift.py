@@ -169,32 +169,32 @@ def _hashable(value: Any) -> Any:
     return type(value), float(value).hex() if isinstance(value, (float, np.floating)) else value
 
 
-def operation(count: int | None, *, turns: bool = False) -> Callable[[_Build], Any]:
+def operation(count: int | None, *, transposes: bool = False) -> Callable[[_Build], Any]:
     """Makes an operation of a function that builds it; its first `count` arguments are operands (None: one list of them).
 
-    Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run. `turns`: a matrix
-    whose columns are dense goes into the program transposed, and is turned back there; otherwise it would be copied first.
+    Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run. `transposes`: a
+    matrix whose columns are dense goes into the program transposed, and back there; otherwise it would be copied first.
     """
-    return _of_a_list if count is None else functools.partial(_of_operands, count, turns)
+    return _of_a_list if count is None else functools.partial(_of_operands, count, transposes)
 
 
-def _is_turned(array: Array) -> bool:
+def _is_column_major(array: Array) -> bool:
     return array.ndim == 2 and array.flags.f_contiguous and not array.flags.c_contiguous
 
 
-def _turned(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
-    return [v.T if turned else v for v, turned in zip(values, which, strict=True)]
+def _transposed(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
+    return [v.T if flips else v for v, flips in zip(values, which, strict=True)]
 
 
-def _of_operands(count: int, turns: bool, build: _Build) -> Any:
+def _of_operands(count: int, transposes: bool, build: _Build) -> Any:
     names = build.__code__.co_varnames[:count]
     where = build.__name__
-    recall = _core.Recall(count, turns)
-    look = recall.look
+    recall = _core.Recall(count, transposes)
+    find = recall.find
 
     @functools.wraps(build)
     def call(*args: Any, **kwargs: Any) -> Any:
-        known = look(*args, **kwargs)
+        known = find(*args, **kwargs)
         if known is not None:
             return known
         try:
@@ -210,10 +210,10 @@ def _of_operands(count: int, turns: bool, build: _Build) -> Any:
         if any(isinstance(v, Tensor) for v in operands):
             return build(*lift(operands, where), *rest, **named)
         given = _weak(operands, where)
-        which = [turns and _is_turned(a) for a in given]
-        arrays = _turned(given, which)
+        which = [transposes and _is_column_major(a) for a in given]
+        arrays = _transposed(given, which)
         options = rest, sorted(named.items()), which
-        compute = _computation(build, arrays, lambda inputs: build(*_turned(inputs, which), *rest, **named), *options)
+        compute = _computation(build, arrays, lambda inputs: build(*_transposed(inputs, which), *rest, **named), *options)
         result = compute(arrays)
         if compute.pack is None and all(a is b for a, b in zip(args, given, strict=False)):
             recall.keep(compute.program, args, kwargs)

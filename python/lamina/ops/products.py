@@ -7,7 +7,7 @@ from lamina.ops.shapes import reshape
 from lamina.tensor import FLOATS, Tensor
 
 
-@operation(2, turns=True)
+@operation(2, transposes=True)
 def matmul(a: Tensor, b: Tensor) -> Tensor:
     """The matrix product c[.., i, j] = sum_k a[.., i, k] b[.., k, j]; leading axes broadcast, a vector is a row or a column.
 
@@ -35,7 +35,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     return c
 
 
-@operation(2, turns=True)
+@operation(2, transposes=True)
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """NumPy's dot of vectors and matrices: sum_k a[.., k] b[k, ..]; a number scales.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina import _core as core
 from lamina import checks, names, ops, schedules
 from lamina.config import Configured, same
 from lamina.lift import make
@@ -15,8 +16,6 @@ from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]
 Rate = Any  # a number, a Schedule, or a function of step numbers
-
-CLOCK = 4  # numbers that a rule keeps between steps: [0] steps done, [1] a running product, two spare
 
 
 class Optimizer(Configured):
@@ -161,7 +160,7 @@ class Optimizer(Configured):
     # ---- what a subclass gives ----
 
     def hyper(self) -> dict[str, float]:
-        """The hyper-parameters of the C++ rule, in its order."""
+        """The hyper-parameters of the C++ rule, by its names."""
         return {}
 
     def slot_value(self, slot: str) -> float:
@@ -253,7 +252,8 @@ class Optimizer(Configured):
         clipped = self._clip(list(grads))
         if self.rule is None:
             return self._own_effects(params, clipped)
-        hyper = list(self.hyper().values())
+        chosen = self.hyper()
+        hyper = [chosen[name] for name in core.rule_info(self.rule)[1]]
         clocks = [self._clock_of(name) for name in _names(params)]
         constants = {
             clock: make("rule_constants", [self.state["lr"], self.state[clock]], rule=self.rule, hyper=hyper)
@@ -270,7 +270,7 @@ class Optimizer(Configured):
 
     def _ticked(self, clock: str) -> Tensor:
         """The effect of one more step."""
-        return make("assign", [self.state[clock], self.state[clock] + np.array([1.0] + [0.0] * (CLOCK - 1))])
+        return make("assign", [self.state[clock], self.state[clock] + np.array([1.0] + [0.0] * (core.RULE_CLOCK - 1))])
 
     def _own_effects(self, params: Sequence[Parameter], grads: Sequence[Tensor]) -> list[Tensor]:
         clocks = {"clock": None}  # a set in order
@@ -365,7 +365,7 @@ def _scalar(name: str, value: Any) -> Parameter:
 
 
 def _clock(name: str, value: Any) -> Parameter:
-    return Parameter(np.zeros(CLOCK) + value, name=name, trainable=False, dtype="float64")
+    return Parameter(np.zeros(core.RULE_CLOCK) + value, name=name, trainable=False, dtype="float64")
 
 
 def _names(params: Sequence[Parameter]) -> list[str]:

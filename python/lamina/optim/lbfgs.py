@@ -113,7 +113,7 @@ class QuasiNewton(Descent[LBFGS]):
     def advance(self) -> float:
         theta = self.network.load()
         if self.at is None or self.at[0] is not theta:
-            self.at = self._look(theta)
+            self.at = self._start_at(theta)
         _, f, g = self.at
         if not math.isfinite(f):
             return math.nan
@@ -132,12 +132,12 @@ class QuasiNewton(Descent[LBFGS]):
             return "gradient"
         return "time" if self._late() else None
 
-    def _look(self, theta: Array) -> tuple[Array, float, Array]:
+    def _start_at(self, theta: Array) -> tuple[Array, float, Array]:
         """Where steps start from; the first one with the state's pairs, which may come from a file."""
         f, g = self._evaluate(theta)
         if self.at is None:
             self.pairs = self.optimizer.pairs()
-        self.pairs.look(g)
+        self.pairs.start_at(g)
         return theta, f if np.isfinite(g).all() else math.inf, g
 
     def _evaluate(self, theta: Array) -> tuple[float, Array]:
@@ -152,7 +152,7 @@ class QuasiNewton(Descent[LBFGS]):
         if found is None and len(self.pairs):  # rounding has spoilt H: along -g
             self.pairs = core.CurvaturePairs(self.optimizer.history, len(g))
             self.optimizer.keep(self.pairs)
-            self.pairs.look(g)
+            self.pairs.start_at(g)
             return self._move(theta, f, g)
         if found is None:
             self._take_over(theta)
