@@ -22,6 +22,8 @@ X = np.linspace(-1, 1, N * FEATURES).reshape(N, FEATURES).astype(np.float32)
 Y = np.arange(N) % CLASSES
 ONES = np.ones(N)
 P = lm.placeholder((N, FEATURES))
+PAIR, WHOLE, TRUTH = lm.placeholder((2,)), lm.placeholder((2,), "int64"), lm.placeholder((2,), "bool")
+W = lm.Parameter(np.zeros(3))
 
 
 def classifier() -> lm.Sequential:
@@ -36,6 +38,24 @@ def regressor() -> lm.Sequential:
     net.compile("mse", "sgd")
     net.train_step(X, X[:, :2])
     return net
+
+
+class Alone(lm.optim.Optimizer):
+    def __init__(self):
+        self.rate = 1.0
+
+
+class ShortUpdate(lm.optim.Optimizer):
+    def update(self, w, g):
+        return w - g, {}
+
+
+def foreign(value):
+    """A function of another library, as far as its module says."""
+
+
+foreign.__module__ = "torch.nn.functional"
+ONE_HIDDEN = np.ma.masked_array([1.0, 2.0], [True, False])
 
 
 class ToZeros(lm.optim.Optimizer):
@@ -87,6 +107,24 @@ def monitors(figure: str) -> lm.callbacks.EarlyStopping:
 
 
 CLASSIFIER = {
+    **{
+        f"{name} = {value!r}": (lambda net, n=name, v=value: setattr(net, n, v), [f"[Sequential] expected {name}", got])
+        for name, value, got in [
+            ("seed", -1, "-1"),
+            ("seed", "abc", "'abc'"),
+            ("epochs_done", 1.5, "1.5"),
+            ("columns", None, "None"),
+            ("dtype", "int8", "'int8'"),
+        ]
+    },
+    "all that is held out weighs nothing": (
+        lambda net: net.fit(X, Y, validation_split=0.25, sample_weight=ONES * (np.arange(N) < N // 2), verbose=0),
+        ["[validation_split] expected a target that counts", "weighs 0"],
+    ),
+    "weights whose sum is infinite": (
+        lambda net: net.evaluate(X, Y, sample_weight=ONES * 1e37),
+        ["[weights] expected weights whose largest is from", "as sums are in float32", "only their ratios count"],
+    ),
     # shapes
     "too many features": (lambda n: n.train_step(np.zeros((N, 7)), Y), ["4", "7"]),
     "too few features": (lambda n: n.predict(np.zeros((N, 3))), ["4", "3"]),
@@ -536,14 +574,14 @@ FREE = {
         ["[hessian_vector_product]", "as xs, got None"],
     ),
     "product by an empty list": (lambda: lm.hessian_vector_product(lm.sum(P), [], []), ["[hessian_vector_product]", "got none"]),
-    "a seed that is an array": (lambda: lm.grad(P, P, X), ["[function] grad", "ndarray"]),
+    "a seed that is an array": (lambda: lm.grad(P, P, X), ["[grad] seed: expected tensors, got ndarray"]),
     "gradient by all parameters": (
         lambda: lm.grad(lm.sum(P), classifier().parameters),
-        ["[function] grad: expected tensors, got Parameters", "pass [net.parameters.tensor(name) for name in net.parameters]"],
+        ["[grad] xs: expected tensors, got Parameters", "pass [net.parameters.tensor(name) for name in net.parameters]"],
     ),
     "gradient by the array of a weight": (
         lambda: lm.grad(lm.sum(P), classifier().parameters["dense_1.weight"]),
-        ["[function] grad: expected tensors, got ndarray", "layer.weight, or net.parameters.tensor(name)"],
+        ["[grad] xs: expected tensors, got ndarray", "layer.weight, or net.parameters.tensor(name)"],
     ),
     "results by name": (
         lambda: lm.function([P], {"twice": 2.0 * P}),
@@ -662,7 +700,7 @@ FREE = {
         lambda: lm.jacobian_vector_product([P], P, X),
         ["[jacobian_vector_product]", "one tensor as y", "list"],
     ),
-    "gradient by a number": (lambda: lm.grad(lm.sum(lm.Input(3)), 3.0), ["[function] grad", "float"]),
+    "gradient by a number": (lambda: lm.grad(lm.sum(lm.Input(3)), 3.0), ["[grad] xs: expected tensors, got float"]),
     # paths
     **{
         f"a path of {what}": (call, [f"[{where}] expected {name} to be text or a pathlib.Path, got", "pass the name of a file"])
@@ -679,6 +717,76 @@ FREE = {
         ]
     },
     "load of no file": (lambda: lm.load("no such file.safetensors"), []),
+    # masked values
+    **{
+        f"masked values to {what}": (call, ["expected an array without masked values", f"pass {name}.filled(value)"])
+        for what, name, call in [
+            ("a loss", "y", lambda: lm.losses.mse(np.ones(2), ONE_HIDDEN)),
+            ("a metric", "y_true", lambda: lm.metrics.mae(ONE_HIDDEN, np.ones(2))),
+            ("a metric of classes", "y_pred", lambda: lm.metrics.accuracy([1, 0], np.ma.masked_array([1, 0], [0, 1]))),
+            ("a metric as weights", "sample_weight", lambda: lm.metrics.mse(np.ones(2), np.ones(2), ONE_HIDDEN)),
+            ("a parameter", "array", lambda: lm.Parameter(ONE_HIDDEN)),
+            ("a function", "x", lambda: lm.function([PAIR], lm.sum(PAIR))(ONE_HIDDEN)),
+        ]
+    },
+    # functions and gradients
+    "updates that are one pair": (lambda: lm.function([], W, (W, W + 1.0)), ["[function] updates: expected pairs", "[(p, value)]"]),
+    "updates of nothing": (lambda: lm.function([], W, [None]), ["[function] updates: expected pairs", "got None"]),
+    "training by a text": (lambda: lm.function([P], P, training="no"), ["[function] expected training to be True or False"]),
+    "an array by name": (lambda: lm.function([P], P)(x=X), ["[function] expected arrays in the order of its inputs", "x by name"]),
+    "a derivative of one argument": (lambda: lm.jacobian(P), ["[jacobian] expected jacobian(y, x)", "'x'"]),
+    "a direction by another name": (lambda: lm.hessian_vector_product(lm.sum(P), P, v=X), ["did you mean 'vs'"]),
+    "gradient by whole numbers": (
+        lambda: lm.grad(lm.sum(lm.cast(WHOLE, "float32")), WHOLE),
+        ["[grad] expected tensors of floats to differentiate by, got int64"],
+    ),
+    "curvature of a loss of another output": (
+        lambda: lm.gauss_newton_product(lm.sum(PAIR**2), PAIR * 2.0, PAIR, np.ones(2)),
+        ["[gauss_newton_product] expected a loss that is computed from `output`", "call the network once"],
+    ),
+    "half a truth": (
+        lambda: lm.function([TRUTH], lm.where(TRUTH, 1.0, 0.0))([0.5, 1.0]),
+        ["[function] expected truth values as argument 1", "x != 0"],
+    ),
+    # operators and indices
+    "bits of whole numbers": (lambda: WHOLE & 3, ["[&] expected tensors of bool, got int64", "lm.logical_and"]),
+    "bits the other way round": (lambda: np.array([1, 2]) | WHOLE, ["[|] expected tensors of bool", "lm.logical_or"]),
+    "bits turned over": (lambda: ~WHOLE, ["[~] expected tensors of bool, got int64", "lm.logical_not"]),
+    "a step of 0": (lambda: P[::0], ["[index] expected a step other than 0 in the slice of axis 0"]),
+    "a fraction as a bound": (lambda: P[:, 0:1.5], ["[index] expected whole numbers in the slice of axis 1, got 1.5"]),
+    "a text as a step": (lambda: lm.Input(3)[::"a"], ["[index] expected whole numbers in the slice of axis 0, got 'a'"]),
+    "an index beyond the end": (lambda: P[N], [f"[index] expected -{N} to {N - 1} along axis 0", f"got {N}"]),
+    # functions of one's own and of others
+    "a loss of one argument": (lambda: lm.losses.get(lambda p: p), ["[losses] expected a function of (pred, target)", "(p)"]),
+    "a loss that is a number": (lambda: lm.losses.FunctionLoss(3), ["[losses] expected a function of (pred, target), got 3"]),
+    "a loss of another library": (
+        lambda: lm.losses.get(Mock(__module__="torch.nn", spec=["__module__", "__call__"])),
+        ["[losses] expected lamina's math", "of torch"],
+    ),
+    "an activation of another library": (lambda: lm.Dense(2, foreign), ["[activations] expected lamina's math", "of torch"]),
+    "an activation of two": (lambda: lm.Dense(2, lambda a, b: a), ["[activations] expected a function of a tensor", "(a, b)"]),
+    "an initializer of one": (lambda: lm.Dense(2, weight_init=lambda s: 0), ["[initializers] expected a function of (shape, rng"]),
+    "an optimizer without its base": (Alone, ["[optim.Alone] expected its __init__ to call super().__init__(lr)"]),
+    "an update of two": (lambda: ShortUpdate(0.1), ["[optim.ShortUpdate] expected a method update(self, w, g, state, lr, t)"]),
+    # losses and metrics on arrays
+    "negative weights of a function": (
+        lambda: lm.losses.get(lambda p, t: abs(p - t))(np.ones(2), np.ones(2), [-1.0, 2.0]),
+        ["expected weights >= 0 of shape (2,)"],
+    ),
+    "a loss of numbers": (lambda: lm.losses.mse(1.0, 2.0), ["[MSE()] expected predictions with a row for each sample, got 1.0"]),
+    "a matrix of too many classes": (
+        lambda: lm.metrics.confusion_matrix([0, 20_000], [0, 1]),
+        ["[confusion_matrix] expected at most 8192 classes", "got 20001"],
+    ),
+    "classes numbered like ids": (lambda: lm.metrics.f1([0, 2**33], [0, 1]), ["[f1] expected at most", "number the classes"]),
+    "weights beyond all sums": (
+        lambda: lm.metrics.mse([1.0, 2.0], [1.0, 2.0], [1e300, 1.0]),
+        ["[mse] expected sample weights up to 1e+150", "only their ratios count"],
+    ),
+    "a step number that is a text": (lambda: lm.schedules.Cosine(0.1, 10)("a"), ["expected step numbers, got 'a'"]),
+    # flags
+    "SciPy's trans": (lambda: lm.linalg.solve_triangular(np.eye(2), ONES[:2], transposed="N"), ["transposed to be True or False"]),
+    "axes kept by a text": (lambda: lm.linalg.norm(np.eye(2), keepdims="no"), ["[norm] expected keepdims to be True or False"]),
 }
 
 

@@ -193,7 +193,7 @@ def test_weights_that_the_loss_cannot_hold_are_an_error(weight, data):
     x, y = data
     weights, match = (
         np.full(len(x), weight),
-        r"\[weights\] expected weights of which float32 can hold the largest, .* only their ratios",
+        r"\[weights\] expected weights whose largest is from .* only their ratios",
     )
     model = net()
     for given in (

@@ -515,6 +515,23 @@ def test_a_function_that_returns_samples_is_averaged():
     assert float(loss(pred, y, w)) == (w * each).sum() / 4
 
 
+def test_a_function_takes_arrays_and_lists_as_every_loss_does():
+    loss = losses.get(lambda pred, target: lm.abs(pred - target))
+    assert float(loss([1.0, 2.0], [1.0, 3.0])) == 0.5
+    assert float(loss(np.arange(3.0)[:, None], np.arange(3.0))) == 0  # (3,) for (3, 1) is a column, and meets no other sample
+    assert float(loss(np.array([1.0, 3.0]), np.zeros(2), np.array([3.0, 1.0]))) == 1.5
+    assert loss(np.ones((2, 1), np.float32), np.zeros((2, 1))).dtype == np.float32
+    classes = losses.get(lambda pred, target: lm.cast(target == 1, pred.dtype) * pred[:, 0])
+    assert float(classes(np.full((4, 2), 2.0), np.array([0, 1, 1, 1]))) == 1.5
+
+
+def test_a_loss_of_unsigned_numbers():
+    assert float(losses.cross_entropy(np.eye(2), np.array([0, 1], "u8"))) == float(losses.cross_entropy(np.eye(2), [0, 1]))
+    assert lm.add(np.array([1], "u8"), 1).tolist() == [2]
+    with pytest.raises(TypeError, match="expected numbers, got an array of uint64"):
+        lm.exp(np.array([2**63], "u8"))
+
+
 def test_a_function_must_return_a_tensor():
     with pytest.raises(TypeError, match="expected a tensor from the loss function, got None"):
         losses.get(lambda p, t: None)(np.ones((3, 2)), np.ones((3, 2)))

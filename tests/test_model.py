@@ -457,6 +457,39 @@ def test_evaluate_in_parts_is_the_mean_over_all_rows(xy):
     assert whole["accuracy"] == lm.metrics.accuracy(xy[1], net.predict(xy[0]))
 
 
+MEANS = {
+    "square": lambda p, t: lm.mean((p - t) ** 2),
+    "scaled and shifted": lambda p, t: 1.0 + 2.0 * lm.mean(lm.sum(lm.abs(p - t), axis=1)) / 3.0,
+    "by columns": lambda p, t: lm.mean(lm.mean((p - t) ** 2, axis=0)),
+    "over the number of samples": lambda p, t: lm.sum((p - t) ** 2) / p.shape[0],
+    "of samples": lambda p, t: (p - t) ** 2,
+}
+NO_MEANS = {
+    "root": (lambda p, t: lm.sqrt(lm.mean((p - t) ** 2)), lambda p, t: np.sqrt(((p - t) ** 2).mean())),
+    "sum": (lambda p, t: lm.sum((p - t) ** 2), lambda p, t: ((p - t) ** 2).sum()),
+    "largest": (lambda p, t: lm.max(lm.abs(p - t)), lambda p, t: abs(p - t).max()),
+    "centred": (lambda p, t: (p - lm.mean(p, axis=0) - t) ** 2, lambda p, t: ((p - p.mean(0) - t) ** 2).mean()),
+    "product of means": (lambda p, t: lm.mean(p) * lm.mean(t), lambda p, t: p.mean() * t.mean()),
+}
+
+
+@pytest.mark.parametrize("name", MEANS | NO_MEANS)
+def test_evaluate_gives_the_loss_over_all_rows_also_of_ones_own(name, rng, monkeypatch):
+    """Rows go through in parts where that changes nothing, and all at once where the loss is no mean of what each has by itself."""
+    monkeypatch.setattr(lm.steps, "CHUNK", 8)
+    parts = []
+    x, y = rng.normal(size=(20, 3)) * np.arange(20)[:, None], rng.normal(size=(20, 2))
+    loss, oracle = (MEANS[name], None) if name in MEANS else NO_MEANS[name]
+    net = lm.Sequential(lm.Dense(2), seed=0, dtype="float64").build(3).compile(loss, "sgd")
+    want = net.evaluate(x, y, batch_size=20)["loss"]
+    if oracle is not None:
+        assert want == pytest.approx(oracle(net.predict(x), y), rel=1e-12)
+    monkeypatch.setattr(lm.steps, "parts", lambda model, n, rows, cut=lm.steps.parts: parts.append(rows) or cut(model, n, rows))
+    assert net.evaluate(x, y)["loss"] == pytest.approx(want, rel=1e-12)
+    assert net.fit(x, y, validation_data=(x, y), verbose=0)["val_loss"][0] == pytest.approx(net.evaluate(x, y)["loss"], rel=1e-12)
+    assert parts == [8 if name in MEANS else 20] * 3
+
+
 def test_evaluate_without_a_loss_gives_metrics(xy):
     net = mlp().build(4)
     assert list(net.evaluate(*xy, metrics=["accuracy"])) == ["accuracy"]
@@ -869,3 +902,60 @@ def test_an_unknown_name_is_a_key_error_too():
         with pytest.raises(kind) as error:
             net.parameters["dense_1.wieght"]
         assert str(error.value).startswith("[parameters] unknown name 'dense_1.wieght'; did you mean 'dense_1.weight'?")
+
+
+def test_parameters_of_lists_and_dicts_belong_to_their_layer(rng):
+    class Steps(lm.Layer):
+        def build(self, x):
+            self.ws = [lm.Parameter((3,), init="ones") for _ in range(2)]
+            self.by_name = {"last": lm.Parameter((3,), init="ones")}
+
+        def forward(self, x):
+            return x * self.ws[0] * self.ws[1] * self.by_name["last"]
+
+    x, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 2))
+    net = lm.Sequential(Steps(), lm.Dense(2), seed=0).build(3).compile("mse", "sgd")
+    steps = ["steps_1.ws_1", "steps_1.ws_2", "steps_1.by_name_last"]
+    assert list(net.parameters) == [*steps, "dense_1.weight", "dense_1.bias"]
+    net.layers[0].trainable = False
+    before = dict(net.parameters)
+    net.train_step(x, y)
+    assert {name for name in before if not np.array_equal(before[name], net.parameters[name])} == {"dense_1.weight", "dense_1.bias"}
+    net.layers[0].trainable = True
+    net.train_step(x, y)
+    assert not any(np.array_equal(before[name], net.parameters[name]) for name in steps)
+
+
+def test_parameters_are_equal_where_they_are_those_of_one_network():
+    net, other = (lm.Sequential(lm.Dense(1), seed=0).build(2) for _ in range(2))
+    assert net.parameters == net.parameters and net.parameters != other.parameters and net.parameters != dict(net.parameters)
+
+
+def test_an_input_of_truth_values_takes_those_alone():
+    given = lm.placeholder((None, 3), "bool")
+    net = lm.Model(given, lm.where(given, 1.0, 0.0))
+    for x in ([[True, False, True]], np.array([[1.0, 0.0, 1.0]]), np.array([[1, 0, 1]])):
+        assert net.predict(x).tolist() == [[1, 0, 1]]
+    for bad in ([[0.5, 0, 1]], [[np.nan, 0, 1]], [[2, 0, 1]]):
+        with pytest.raises(ValueError, match=r"\[x\] expected (truth values for a bool input|finite)"):
+            net.predict(np.array(bad))
+
+
+def test_a_parameter_takes_what_numpy_can_read_and_says_what_it_cannot():
+    class NeedsGrad:
+        def __array__(self, dtype=None, copy=None):
+            raise RuntimeError("use .detach()")
+
+    net = lm.Sequential(lm.Dense(1), seed=0).build(2)
+    with pytest.raises(
+        TypeError, match=r"\[dense_1.bias\] expected an array, got NeedsGrad that NumPy cannot read: use .detach\(\)"
+    ):
+        net.parameters["dense_1.bias"] = NeedsGrad()
+
+
+def test_the_type_and_the_seed_of_a_network_are_checked_where_they_are_assigned():
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    net.dtype, net.seed = np.float64, np.int64(3)
+    assert net.build(2).predict(np.ones((1, 2))).dtype == np.float64 and type(net.seed) is int
+    with pytest.raises(AttributeError, match=r"expected dtype to stay 'float64', as the network is built, got 'float32'"):
+        net.dtype = "float32"

@@ -872,6 +872,30 @@ def test_floor_division_of_whole_numbers_is_whole():
     assert whole.tolist() == [16777217, -4, 1] and whole.dtype == np.int64
     assert back.tolist() == [0, -1, 2]
     assert other.tolist() == [13421774, -3, 1] and other.dtype == np.float32
+    ones = np.array([1, 1, 1])
+    for built in (t // ones, t // [1, 1, 1], t // np.int64(1)):
+        found = lm.function(t, built)(np.array([33554435, -7, 3]))
+        assert found.tolist() == [33554435, -7, 3] and found.dtype == np.int64
+    left = lm.function(t, ones // t)(np.array([33554435, -7, 3]))
+    assert left.tolist() == [0, -1, 0] and left.dtype == np.int64
+
+
+def test_truth_values_meet_as_in_numpy():
+    t = lm.placeholder((3,))
+    x, fixed = np.array([-1.0, 0.5, 2.0], np.float32), np.array([True, False, True])
+    found = lm.function(t, [(t > 0) & (t < 1), (t < 0) | (t > 1), ~(t > 0), fixed & (t > 0), fixed | (t > 0), (t > 0) & True])(x)
+    want = [(x > 0) & (x < 1), (x < 0) | (x > 1), ~(x > 0), fixed & (x > 0), fixed | (x > 0), x > 0]
+    assert all(np.array_equal(a, b) and a.dtype == bool for a, b in zip(found, want, strict=True))
+
+
+def test_a_free_length_is_a_number_in_math(rng):
+    """As in lm.sum(x) / x.shape[0], whatever the type of what it meets."""
+    x, n = lm.Input(3, dtype="float64"), lm.placeholder((None,), "int64")
+    mean, twice = lm.function([x], [lm.sum(x, axis=0) / x.shape[0], 2 * x.shape[0] * x])(a := rng.normal(size=(5, 3)))
+    np.testing.assert_allclose(mean, a.mean(axis=0), rtol=1e-14)
+    np.testing.assert_allclose(twice, 10 * a, rtol=1e-14)
+    longer = lm.function([n], n + n.shape[0])(np.array([1, 2]))
+    assert longer.tolist() == [3, 4] and longer.dtype == np.int64
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -49,6 +49,8 @@ ORACLES = {
     ],
     "MultiStep": [
         (schedules.MultiStep(LR, [3, 10, 11]), lambda t: LR * 0.1 ** ((t >= 3) + (t >= 10) + (t >= 11))),
+        (schedules.MultiStep(LR, range(3, 5)), lambda t: LR * 0.1 ** ((t >= 3) + (t >= 4))),
+        (schedules.MultiStep(LR, (n for n in (3, 9))), lambda t: LR * 0.1 ** ((t >= 3) + (t >= 9))),
         (schedules.MultiStep(LR, (5,), gamma=2), lambda t: LR * (2 if t >= 5 else 1)),
     ],
     "Exponential": [

@@ -55,18 +55,27 @@ Shape to_shape(const py::handle& items, const std::string& where) {
   return shape;
 }
 
+// An operator of a length and another one; a tensor has its own, which takes the length as a number.
+template <class F>
+auto of_lengths(F compute) {
+  return [compute](const Dim& a, const py::object& b) -> py::object {
+    if (py::hasattr(b, "node")) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
+    return to_python(compute(a, to_dim(b)));
+  };
+}
+
 void register_dims(py::module_& m) {
   py::class_<Dim>(m, "Dim")
       .def("__repr__", [](const Dim& d) { return to_string(d); })
       .def("__hash__", [](const Dim& d) { return py::hash(py::make_tuple(d.coefficient, d.offset, d.symbol)); })
       .def("__eq__", [](const Dim& a, const py::object& b) { return py::isinstance<Dim>(b) && a == b.cast<Dim>(); })
-      .def("__add__", [](const Dim& a, const py::object& b) { return to_python(add(a, to_dim(b))); })
-      .def("__radd__", [](const Dim& a, const py::object& b) { return to_python(add(a, to_dim(b))); })
-      .def("__sub__", [](const Dim& a, const py::object& b) { return to_python(add(a, multiply(to_dim(b), Dim(-1)))); })
-      .def("__rsub__", [](const Dim& a, const py::object& b) { return to_python(add(to_dim(b), multiply(a, Dim(-1)))); })
-      .def("__mul__", [](const Dim& a, const py::object& b) { return to_python(multiply(a, to_dim(b))); })
-      .def("__rmul__", [](const Dim& a, const py::object& b) { return to_python(multiply(a, to_dim(b))); })
-      .def("__floordiv__", [](const Dim& a, const py::object& b) { return to_python(divide(a, to_dim(b), "shape")); });
+      .def("__add__", of_lengths([](const Dim& a, const Dim& b) { return add(a, b); }))
+      .def("__radd__", of_lengths([](const Dim& a, const Dim& b) { return add(a, b); }))
+      .def("__sub__", of_lengths([](const Dim& a, const Dim& b) { return add(a, multiply(b, Dim(-1))); }))
+      .def("__rsub__", of_lengths([](const Dim& a, const Dim& b) { return add(b, multiply(a, Dim(-1))); }))
+      .def("__mul__", of_lengths([](const Dim& a, const Dim& b) { return multiply(a, b); }))
+      .def("__rmul__", of_lengths([](const Dim& a, const Dim& b) { return multiply(a, b); }))
+      .def("__floordiv__", of_lengths([](const Dim& a, const Dim& b) { return divide(a, b, "shape"); }));
   m.def("dim", [](const std::string& name) { return Dim::of(symbol(name)); }, py::arg("name"));
   m.def(
       "split_size",

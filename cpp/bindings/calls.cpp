@@ -3,6 +3,8 @@
 #include <chrono>
 #include <optional>
 
+#include "bindings/c_function.h"
+
 namespace lamina::bindings {
 
 using runtime::Program;
@@ -46,6 +48,21 @@ py::array array_of(const py::handle& value, size_t i) {
   }
 }
 
+void check_unmasked(const py::handle& value, size_t i) {
+  if (py::hasattr(value, "filled") && py::module_::import("numpy").attr("any")(value.attr("mask")).cast<bool>())
+    fail("[function] expected an array without masked values as argument ", i + 1, ", got a masked array; pass x.filled(value)");
+}
+
+// An input of truth values takes those, and 0 and 1.
+void check_truth(const py::array& array, size_t i) {
+  if (array.dtype().kind() == 'b') return;
+  const py::module_ numpy = py::module_::import("numpy");
+  const py::object known = numpy.attr("logical_or")(numpy.attr("equal")(array, 0), numpy.attr("equal")(array, 1));
+  if (known.attr("all")().cast<bool>()) return;
+  fail("[function] expected truth values as argument ", i + 1, ", got ",
+       py::cast<std::string>(py::module_::import("reprlib").attr("repr")(array)), "; compare: x != 0");
+}
+
 // Nothing is cut off what goes to an input of whole numbers.
 void check_whole(const py::array& array, size_t i) {
   const char kind = array.dtype().kind();
@@ -63,6 +80,7 @@ void check_whole(const py::array& array, size_t i) {
 py::object fitted(const Program& program, size_t i, PyObject* value) {
   const DType type = program.input_type(i).dtype;
   const py::handle given(value);
+  if (exact(value) == nullptr) check_unmasked(given, i);
   if (py::isinstance<py::array>(given)) {
     const auto* array = py::detail::array_proxy(value);
     constexpr int kAsIs = int{py::array::c_style} | int{py::detail::npy_api::NPY_ARRAY_ALIGNED_};
@@ -71,6 +89,7 @@ py::object fitted(const Program& program, size_t i, PyObject* value) {
   }
   const py::array array = array_of(given, i);
   if (type == DType::int64) check_whole(array, i);
+  if (type == DType::boolean) check_truth(array, i);
   const runtime::Rows rows = rows_of(array);
   if (rows.sizes.empty()) return array.attr("astype")(numpy_dtype(type));
   py::array out = new_array(numpy_dtype(type), rows.sizes, [&] { return program.describe_input(i); });

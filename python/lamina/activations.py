@@ -293,6 +293,16 @@ def get(activation: str | Activation | None) -> Activation:
     if isinstance(activation, str):
         return _names.anycase("activations", activation, FUNCTIONS)
     if callable(activation) and not isinstance(activation, type):
+        if signature := _names.refusing(activation, 0):
+            raise TypeError(
+                f"[activations] expected a function of a tensor, got {_names.called(activation)} of {signature}; give it one "
+                "parameter"
+            )
+        if library := _names.library_of(activation):
+            raise TypeError(
+                f"[activations] expected lamina's math over a tensor, got {_names.called(activation)} of {library}, which takes "
+                "tensors of its own; pass 'relu' or another name of lm.activations.names()"
+            )
         return activation
     raise TypeError(
         f"[activations] expected a name or a function of a tensor, got {activation!r}; pass e.g. 'relu' or lm.activations.relu"

@@ -37,7 +37,7 @@ def as_array(data: Any, where: str, *, may_be_empty: bool = False) -> Array:
     Errors: TypeError for what is no number (text, dates, complex, sparse or ragged data); ValueError for empty or masked data and
     integers beyond int64. `where` names the argument.
 
-    >>> from lamina.data import as_array
+    >>> from lamina.arrays import as_array
     >>> as_array([[1, 2], [3, 4]], "x").dtype
     dtype('int64')
     """
@@ -268,6 +268,25 @@ def _missing_remedy(where: str, value: Any, columns: list[str] | None) -> str:
         keep = f"np.isfinite(np.asarray({where}, float)).reshape(len({where}), -1).all(axis=1)"
     masked = "leave it out in fit by a loss such as MSE(mask_nan=True), " if where.startswith("y") and np.isnan(value) else ""
     return f"fill it in, {masked}or drop such rows of x and y alike, x[keep] and y[keep]: keep = {keep}"
+
+
+def check_for(dtype: str, array: Array, where: str, columns: list[str] | None = None) -> None:
+    """ValueError for numbers that an input of this type would change: no whole ones for int64, others than 0 and 1 for bool.
+
+    >>> check_for("bool", np.array([0.0, 1.0]), "x")
+    """
+    if dtype == "int64":
+        check_integers(array, where, columns)
+    elif dtype == "bool" and array.dtype.kind != "b":
+        for start, block in chunks(array):
+            strange = (block != 0) & (block != 1)
+            if strange.any():
+                first = np.argwhere(strange)[0]
+                place = position((first[0] + start, *first[1:]), columns)
+                raise ValueError(
+                    f"[{where}] expected truth values for a bool input, got {block[tuple(first)]:g} at {place}; compare: "
+                    f"{where} != 0"
+                )
 
 
 def check_integers(array: Array, where: str, columns: list[str] | None = None) -> None:

@@ -180,6 +180,28 @@ def unmasked(where: str, value: Any, name: str) -> None:
         raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {name}.filled(value)")
 
 
+def array(where: str, value: Any, name: str = "x") -> np.ndarray[Any, Any]:
+    """Any array-like as NumPy reads it, of whatever type; `name` as for `unmasked`.
+
+    Errors: ValueError for rows of several lengths and for masked values, TypeError for what NumPy cannot read, such as a tensor of
+    another library that needs its gradient.
+
+    >>> array("mse", [[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    if type(value) is np.ndarray:
+        return value
+    unmasked(where, value, name)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(
+            f"[{where}] expected an array, or lists of equal lengths, got {reprlib.repr(value)}; pad the shorter ones"
+        ) from error
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(f"[{where}] expected an array, got {type(value).__name__} that NumPy cannot read: {error}") from None
+
+
 def warn(message: str) -> None:
     """A UserWarning at the line of the user's that led here, whichever way: Python shows one once for each such line."""
     frame, level = sys._getframe(1), 2

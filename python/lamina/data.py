@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina import checks, names
-from lamina.arrays import Array, as_array, check_finite, check_integers, check_shape, chunks, column_names
+from lamina.arrays import Array, as_array, check_finite, check_for, check_shape, chunks, column_names
 
-__all__ = ["Batches", "Data", "Spec", "as_array", "by_name", "check_finite", "check_input", "check_integers", "check_lengths"]
-__all__ += [
+__all__ = [
+    "Batches",
+    "Data",
+    "Spec",
+    "by_name",
+    "check_input",
+    "check_lengths",
     "check_order",
-    "check_shape",
     "class_number",
     "class_weights",
     "is_batches",
@@ -27,8 +31,9 @@ __all__ += [
     "prepare",
     "split_point",
     "unpack",
+    "weights",
+    "within",
 ]
-__all__ += ["weights", "within"]
 
 
 class Spec(NamedTuple):
@@ -140,8 +145,8 @@ def check_input(array: Array, spec: Spec, where: str, columns: list[str] | None 
     """One input's array, perhaps of named columns, against what the model expects of it."""
     if spec.shape:
         check_shape(array, where, spec.shape)
-    if spec.dtype.startswith("int"):
-        check_integers(array, where, columns)
+    if spec.dtype in ("int64", "bool"):
+        check_for(spec.dtype, array, where, columns)
     else:
         check_finite(array, where, spec.dtype, columns)
 

@@ -9,6 +9,7 @@ from lamina import ops
 from lamina._core import topological
 from lamina.function import grad
 from lamina.lift import lift
+from lamina.names import explained
 from lamina.samplewise import in_inference, is_samplewise, mixing, resolved
 from lamina.tensor import Tensor
 
@@ -48,6 +49,7 @@ def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     return total  # type: ignore[no-any-return]
 
 
+@explained
 def hessian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) -> Any:
     """H v = d/dx (dy/dx . v), H the second derivatives of a scalar y by x, at the cost of a few gradients.
 
@@ -65,6 +67,7 @@ def hessian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) ->
     return results[0] if single else results
 
 
+@explained
 def jacobian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) -> Tensor:
     """J v = dy/dx v, of y's shape: the derivative of y along a direction, by the gradient of a gradient's product with a free seed.
 
@@ -79,11 +82,12 @@ def jacobian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) -
     return grad(_inner(grad(y, targets, seed), directions), seed)  # type: ignore[no-any-return]
 
 
+@explained
 def gauss_newton_product(loss: Tensor, output: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) -> Any:
     """G v = J^T (d2 loss / d output2) J v, J = d output / dx: the Hessian without the network's own curvature.
 
     For a loss convex in `output` (mse, cross-entropy on logits) G is positive semidefinite. loss: a scalar computed from `output`.
-    Source: Schraudolph 2002.
+    Source: Schraudolph 2002. Errors: ValueError where `loss` is not computed from this very `output`.
 
     >>> import lamina as lm, numpy as np
     >>> w = lm.placeholder((1,)); output = w**2; loss = lm.sum((output - 1) ** 2)
@@ -92,12 +96,18 @@ def gauss_newton_product(loss: Tensor, output: Tensor, xs: Tensor | Sequence[Ten
     """
     _check_single("gauss_newton_product", loss=loss, output=output)
     targets, directions, single = _several(xs, vs, "gauss_newton_product")
+    if all(node.serial != output.node.serial for node in topological([loss.node])):
+        raise ValueError(
+            "[gauss_newton_product] expected a loss that is computed from `output`, got one that is not, so that all would be 0; "
+            "call the network once, output = net(x), and use it in both places"
+        )
     moved = ops.stop_gradient(jacobian_vector_product(output, targets, directions))
     curved = grad(ops.sum(grad(loss, output) * moved), output)
     results = grad(output, targets, curved)
     return results[0] if single else results
 
 
+@explained
 def jacobian(y: Tensor, x: Tensor) -> Tensor:
     """J[i.., j..] = dy[i..] / dx[j..], of shape y.shape + x.shape.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import data
-from lamina.arrays import as_array, check_finite, check_integers, check_shape, column_names
+from lamina.arrays import as_array, check_finite, check_for, check_shape, column_names
 from lamina.data import Data, Spec
 from lamina.layers import Embedding, Layer
 from lamina.programs import Target
@@ -149,10 +150,11 @@ def _check_held(weight: Array | None, dtype: str) -> None:
     """ValueError for weights that all vanish in the type that the loss is computed in, or are too large for it."""
     if weight is None or not weight.size:
         return
-    most, low, high = float(weight.max()), float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    # A sum of them, and of them times a loss, has to be held, too.
+    most, low, high = float(weight.max()), float(np.finfo(dtype).tiny), math.sqrt(float(np.finfo(dtype).max))
     if most and not low <= most <= high:
         raise ValueError(
-            f"[weights] expected weights of which {dtype} can hold the largest, from {low:.3g} to {high:.3g}, got {most:g}; "
+            f"[weights] expected weights whose largest is from {low:.3g} to {high:.3g}, as sums are in {dtype}, got {most:g}; "
             "multiply sample_weight or class_weight by a number: only their ratios count"
         )
 
@@ -177,7 +179,6 @@ def inputs(model: Model, x: Any) -> list[Array]:
             continue
         if not isinstance(value, np.ndarray) or value.dtype == object:
             check_finite(array, where, spec.dtype, column_names(value))  # in lists and tables a NaN is something missing
-        if spec.dtype == "int64":
-            check_integers(array, where, column_names(value))
+        check_for(spec.dtype, array, where, column_names(value))
         arrays.append(array)
     return arrays

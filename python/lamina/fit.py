@@ -28,12 +28,13 @@ from lamina.sources import (
     Part,
     Samples,
     Source,
+    check_that_something_counts,
     is_finite,
     no_class_counts,
     with_class_weights,
     with_finite_targets,
 )
-from lamina.steps import evaluate_checked, example_figures
+from lamina.steps import amounts, evaluate_checked, example_figures
 from lamina.wiring import calls_of, nodes_of
 
 if TYPE_CHECKING:
@@ -423,5 +424,8 @@ def _validation(model: Model, held_out: Data | None, validation_data: Any, colum
             held_out = feed.samples(model, x, y, weight)
             for where, names in held_out.columns.items():
                 data.check_order(columns, where, names)
-    with data.within("validation_split" if validation_data is None else "validation_data"):
-        return with_finite_targets(model, held_out)
+    where = "validation_split" if validation_data is None else "validation_data"
+    with data.within(where):
+        samples = with_finite_targets(model, held_out)
+    check_that_something_counts(model, amounts(model, samples.data), where)
+    return samples

@@ -13,7 +13,7 @@ OPERATORS = {
     np.subtract: ops.subtract,
     np.multiply: ops.multiply,
     np.true_divide: ops.divide,
-    np.floor_divide: lambda a, b: ops.floor(ops.divide(a, b)),
+    np.floor_divide: lambda a, b: b.__rfloordiv__(a),
     np.power: ops.power,
     np.matmul: ops.matmul,
     np.less: ops.less,
@@ -22,8 +22,8 @@ OPERATORS = {
     np.greater_equal: ops.greater_equal,
     np.equal: ops.equal,
     np.not_equal: ops.not_equal,
-    np.bitwise_and: ops.logical_and,
-    np.bitwise_or: ops.logical_or,
+    np.bitwise_and: lambda a, b: b & a,
+    np.bitwise_or: lambda a, b: b | a,
 }
 OURS = {"absolute": "abs", "fabs": "abs", "amax": "max", "amin": "min"}  # where NumPy's name is another one
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lamina import _core
+from lamina import _core, checks
 from lamina.lift import lift
 from lamina.names import explained
 from lamina.ops import zeros_like
-from lamina.tensor import Parameter, Tensor, check_once
+from lamina.tensor import FLOATS, Parameter, Tensor, check_once
 
 __all__ = ["Function", "function", "grad"]
 
@@ -23,7 +23,11 @@ class Function:
         self.program = program
         self._single = single
 
-    def __call__(self, *arrays: Any) -> Any:
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
+        if named:
+            raise TypeError(
+                f"[function] expected arrays in the order of its inputs, got {', '.join(named)} by name; pass them without names"
+            )
         results = self.program.run(arrays)
         return results[0] if self._single else results
 
@@ -52,9 +56,8 @@ def function(
     """
     single = isinstance(outputs, Tensor)
     results = _several(outputs, "outputs")
-    pairs = list(updates.items() if isinstance(updates, Mapping) else updates or [])
     effects = []
-    for parameter, value in pairs:
+    for parameter, value in _pairs(updates):
         if not isinstance(parameter, Parameter):
             raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
         effects.append(_core.make("assign", [t.node for t in lift([parameter, value], "updates")], {}))
@@ -64,20 +67,33 @@ def function(
     for node in _core.topological([*nodes, *effects]):
         if node.op == "variable":  # of a layer that is in no network yet, or of random numbers
             Parameter.of(node).initialize(np.random.default_rng(node.serial))
+    training = checks.flag("function", "training", training)
     return Function(_core.Program([t.node for t in sources], nodes, effects, training), single)
 
 
-def _several(value: Any, where: str) -> list[Any]:
+def _pairs(updates: Any) -> list[tuple[Any, Any]]:
+    several = updates.items() if isinstance(updates, Mapping) else () if updates is None else updates
+    pairs = list(several) if isinstance(several, Iterable) and not isinstance(several, Tensor) else [several]
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise TypeError(
+                f"[function] updates: expected pairs of a parameter and its new value, got {pair!r:.60}; pass {{p: value}}, or "
+                "[(p, value)]"
+            )
+    return pairs
+
+
+def _several(value: Any, name: str, where: str = "function") -> list[Any]:
     if isinstance(value, Mapping):
         tensors = "[net.parameters.tensor(name) for name in net.parameters]" if hasattr(value, "tensor") else "list(d.values())"
-        raise TypeError(f"[function] {where}: expected tensors, got {type(value).__name__}, which holds names; pass {tensors}")
+        raise TypeError(f"[{where}] {name}: expected tensors, got {type(value).__name__}, which holds names; pass {tensors}")
     return list(value) if isinstance(value, Iterable) and not isinstance(value, Tensor) else [value]
 
 
-def _tensor(value: Any, where: str) -> Tensor:
+def _tensor(value: Any, name: str, where: str = "function") -> Tensor:
     if not isinstance(value, Tensor):
         remedy = "make one with lm.placeholder(shape); a weight's is layer.weight, or net.parameters.tensor(name)"
-        raise TypeError(f"[function] {where}: expected tensors, got {type(value).__name__}; {remedy}")
+        raise TypeError(f"[{where}] {name}: expected tensors, got {type(value).__name__}; {remedy}")
     return value
 
 
@@ -87,17 +103,20 @@ def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -
 
     y: a scalar; or of any shape with `seed`, dL/dy in y's shape, giving the product seed . dy/dx.
     xs: one tensor or several, anything that y is computed from. Where y does not depend on x the gradient is zeros.
-    Errors: ValueError for a y that is no scalar, without a seed; and for an x such as z[:, :1] that was made once more, beside the
-    one that y is computed from.
+    Errors: ValueError for a y that is no scalar, without a seed; TypeError for an x of whole numbers; ValueError for an x such as
+    z[:, :1] that was made once more, beside the one that y is computed from.
 
     >>> import lamina as lm
     >>> x = lm.placeholder(())
     >>> float(lm.function([x], lm.grad(x ** 3, x))(2.0))
     12.0
     """
-    targets = _several(xs, "grad")
-    upper = None if seed is None else _tensor(seed, "grad").node
-    found = _core.grad(_tensor(y, "grad").node, [_tensor(x, "grad").node for x in targets], upper)
+    targets = [_tensor(x, "xs", "grad") for x in _several(xs, "xs", "grad")]
+    for x in targets:
+        if x.dtype not in FLOATS:
+            raise TypeError(f"[grad] expected tensors of floats to differentiate by, got {x.dtype}; cast them before y is computed")
+    upper = None if seed is None else _tensor(seed, "seed", "grad").node
+    found = _core.grad(_tensor(y, "y", "grad").node, [x.node for x in targets], upper)
     for x in (x for node, x in zip(found, targets, strict=True) if node is None):
         _check_made_once(y, x)
     results = [zeros_like(x) if node is None else Tensor(node) for node, x in zip(found, targets, strict=True)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina._core import Dim
 from lamina.lift import make, operation
 from lamina.tensor import Tensor
 
@@ -59,7 +60,7 @@ def _basic(x: Tensor, index: Any) -> Tensor:
 def _expand(index: tuple[Any, ...], ndim: int) -> list[Any]:
     used = sum(1 for item in index if item is not None and item is not Ellipsis)
     if used > ndim:
-        raise ValueError(f"[index] expected at most {ndim} axes, got {used}")
+        raise ValueError(f"[index] expected at most {ndim} axes, got {used}; leave out the last ones")
     items: list[Any] = []
     for item in index:
         if item is Ellipsis:
@@ -75,13 +76,14 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
     if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
         position = item if item >= 0 else length + int(item)
         if isinstance(length, int) and not 0 <= position < length:
-            raise ValueError(f"[index] {item} is outside axis {axis} of {x.shape}")
+            raise ValueError(f"[index] expected {-length} to {length - 1} along axis {axis} of {x.shape}, got {item}; count from 0")
         return position, position + 1, 1, True
     if not isinstance(item, slice):
         raise TypeError(
             f"[index] expected whole numbers, slices, None and ..., or an integer tensor alone, got {item!r:.80} for axis {axis}; "
             + _remedy(item, axis)
         )
+    _check_slice(item, axis)
     if isinstance(length, int):
         first, last, stride = item.indices(length)
         if (last - first) * stride <= 0:
@@ -98,6 +100,14 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
         return bound if not isinstance(bound, (int, np.integer)) or bound >= 0 else length + int(bound)
 
     return place(item.start, ends[0]), place(item.stop, ends[1]), stride, False
+
+
+def _check_slice(item: slice, axis: int) -> None:
+    for bound in (item.start, item.stop, item.step):
+        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, (int, np.integer, Dim))):
+            raise TypeError(f"[index] expected whole numbers in the slice of axis {axis}, got {bound!r:.60}; write start:stop:step")
+    if isinstance(item.step, (int, np.integer)) and item.step == 0:
+        raise ValueError(f"[index] expected a step other than 0 in the slice of axis {axis}; leave it out for 1")
 
 
 def _remedy(item: Any, axis: int) -> str:

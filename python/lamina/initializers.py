@@ -299,6 +299,11 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
             raise TypeError("[initializers] expected a value for 'constant'; pass lm.initializers.constant(value)")
         return init()
     if callable(init) and not isinstance(init, type):
+        if signature := _names.refusing(init, (1,), None, "float32"):
+            raise TypeError(
+                f"[initializers] expected a function of (shape, rng, dtype), got {_names.called(init)} of {signature}; give it "
+                "these parameters"
+            )
         return init
     remedy = "pass e.g. 'he_normal' or lm.initializers.he_normal()"
     if isinstance(init, (int, float)):

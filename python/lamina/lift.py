@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -45,13 +44,7 @@ def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
 
 def as_array(value: Any, where: str) -> Array:
     """The value as an array of a dtype that tensors have: integers become int64, half floats float32."""
-    if type(value) is not np.ndarray:
-        checks.unmasked(where, value, "x")
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # lists of different lengths
-        given = reprlib.repr(value)
-        raise ValueError(f"[{where}] expected an array, or lists of equal lengths, got {given}; pad the shorter ones") from error
+    array = checks.array(where, value)
     if array.dtype in _EXACT_DTYPES:
         return array
     name = _WIDER.get(array.dtype.name, array.dtype.name)
@@ -60,6 +53,8 @@ def as_array(value: Any, where: str) -> Array:
         raise TypeError(f"[{where}] expected a number or an array, got None; {remedy}")
     if array.dtype.kind == "c":
         raise TypeError(f"[{where}] expected real numbers, got an array of {array.dtype}; pass its .real and .imag apart")
+    if name == "uint64" and (not array.size or array.max() < 2**63):
+        name = "int64"
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")
     return array.astype(name, copy=False)
@@ -83,7 +78,7 @@ def lift(values: Sequence[Any], where: str) -> list[Tensor]:
     """Tensors from a mixture of tensors, arrays and numbers.
 
     What is no tensor takes the tensors' float type, so that a number or an array of float64 beside a float32 network does not
-    widen it; cast to say otherwise.
+    widen it; cast to say otherwise. A length that is free, as in lm.sum(x) / x.shape[0], is the number that it has in a run.
     """
     dtypes = [v.dtype for v in values if isinstance(v, Tensor)]
     widest = max(dtypes, key=_EXACT.index)
@@ -94,6 +89,9 @@ def lift(values: Sequence[Any], where: str) -> list[Tensor]:
             continue
         if type(value) is float:  # as `constant` would make it, in a fraction of the time
             lifted.append(_number(value, "float64" if widest == "float64" else "float32"))
+            continue
+        if isinstance(value, _core.Dim):  # a free length, such as x.shape[0]
+            lifted.append(make("size", [], shape=(value,), dtype=widest if widest.startswith("float") else "int64"))
             continue
         array = as_array(value, where)
         kind = array.dtype.kind

@@ -59,10 +59,8 @@ class Model:
 
     def _start(self, seed: int | None, dtype: str) -> None:
         """What holds before a graph is known."""
-        if dtype not in FLOATS:
-            raise ValueError(f"[{type(self).__name__}] expected dtype {' or '.join(map(repr, FLOATS))}, got {dtype!r}")
-        self.seed = fresh_seed() if seed is None else checks.integer(type(self).__name__, "seed", seed, 0, checks.UINT64)
         self.dtype = dtype
+        self.seed = fresh_seed() if seed is None else seed
         self._forget()
         self._inputs: dict[str, Tensor] = {}
         self._outputs: dict[str, Tensor] = {}
@@ -73,6 +71,24 @@ class Model:
         self._kept_optimizer: Optimizer | None = None  # of a file whose loss is code: `compile` brings them together again
         self._fast_predict: Any = None
         self._fast_step: FastStep | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """What a network is called by, and saved with, is checked: a file of it has to be read again."""
+        where = type(self).__name__
+        if name in ("seed", "epochs_done"):
+            value = checks.integer(where, name, value, 0, checks.UINT64)
+        elif name == "columns" and not isinstance(value, Mapping):
+            raise TypeError(f"[{where}] expected columns to be a dict from 'x' and 'y' to names, got {value!r:.60}")
+        elif name == "dtype":
+            value = feed.type_name(value)
+            if value not in FLOATS:
+                raise ValueError(f"[{where}] expected dtype {' or '.join(map(repr, FLOATS))}, got {value!r}")
+            if self.__dict__.get("_programs") is not None and value != self.dtype:
+                raise AttributeError(
+                    f"[{where}] expected dtype to stay {self.dtype!r}, as the network is built, got {value!r}; make a new one, and "
+                    "give it the weights: new.parameters.update(net.parameters)"
+                )
+        object.__setattr__(self, name, value)
 
     def _forget(self) -> None:
         """No parameters, and the seed's random numbers from the first."""
@@ -419,7 +435,8 @@ class Model:
         """The loss and the metrics over all of the data: `{"loss": ..., "accuracy": ...}`.
 
         `x`, `y`: array-likes of n rows, no iterable of batches. The metrics of `compile` come first, then those given here. A
-        network without a loss gives the metrics only.
+        network without a loss gives the metrics only. `batch_size`: rows that go through the network together, by default so many
+        that nothing changes; of a loss that is no mean over samples, such as a root of one, it gives the mean over such parts.
 
         >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
         >>> sorted(net.evaluate(np.ones((4, 2)), np.zeros((4, 1)), metrics=["mae"]))

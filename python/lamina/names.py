@@ -327,6 +327,27 @@ def refusing(function: Callable[..., Any], *args: Any, **kwargs: Any) -> inspect
     return None
 
 
+def called(function: Callable[..., Any]) -> str:
+    """What a function is called in an error.
+
+    >>> called(max), called(lambda x: x)
+    ("'max'", 'a lambda')
+    """
+    name = getattr(function, "__name__", type(function).__name__)
+    return "a lambda" if name == "<lambda>" else repr(name)
+
+
+def library_of(function: Callable[..., Any]) -> str | None:
+    """The library whose tensors a function takes, where that is another one than this.
+
+    >>> library_of(max) is None
+    True
+    """
+    owner = getattr(function, "__self__", None)
+    modules = {str(getattr(thing, "__module__", "")).partition(".")[0] for thing in (function, type(function), owner)}
+    return next((name for name in ("torch", "tensorflow", "keras", "jax") if name in modules), None)
+
+
 def lookup(where: str, name: Any, table: Mapping[str, T]) -> T:
     """`table[name]`, or the error of `unknown`.
 

@@ -38,6 +38,14 @@ class Parameters(names.Named[Array]):
     def __len__(self) -> int:
         return len(self._table)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same network's mapping; arrays are compared one by one, by np.array_equal."""
+        if not isinstance(other, Parameters):
+            return NotImplemented
+        return {name: id(p) for name, p in self._table.items()} == {name: id(p) for name, p in other._table.items()}
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         rows = [f"  {name}: {p.dtype} {tuple(p.shape)}{'' if p.trainable else ', not trained'}" for name, p in self._table.items()]
         return "\n".join([f"Parameters of {len(rows)} arrays", *rows])

@@ -10,7 +10,6 @@ from lamina import _core as core
 from lamina import ops, steps
 from lamina.function import grad
 from lamina.losses import Loss
-from lamina.losses.base import FunctionLoss
 from lamina.programs import Target, Task
 from lamina.samplewise import multiplied, sample_rows
 from lamina.tensor import Tensor
@@ -60,7 +59,7 @@ def _losses(model: Model, targets: list[Tensor]) -> Tensor | None:
     for loss, scale, output, target in zip(
         model.objective.losses, model.objective.loss_weights, model.outputs, targets, strict=True
     ):
-        if isinstance(loss, FunctionLoss) or type(loss).__call__ is not Loss.__call__:
+        if not loss.by_elements:
             return None
         term = _each(loss, output, target) * scale
         total = term if total is None else total + term

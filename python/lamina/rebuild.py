@@ -68,7 +68,7 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
             Rebuild(description, source).into(model)
         else:
             _check_names(set(), source)
-            model._stacked = [_layer(item) for item in description["layers"]]  # type: ignore[attr-defined]
+            model._stacked = [_layer(item) for item in description["layers"]]
         objective = description.get("objective") if given is None else None
         if objective is not None:
             given = _objective(objective)

@@ -86,6 +86,37 @@ def mixing(nodes: Sequence[core.Node]) -> core.Node | None:
     return next((node for node in nodes if not (_of_others(node, sizes) if node.op == "size" else _keeps_apart(node, batch))), None)
 
 
+def is_mean(y: Tensor) -> bool:
+    """Whether a number is a mean of what each sample has by itself, scaled, shifted, or added to another one: then that of all
+    samples follows from those of parts. Says no where it does not know.
+    """
+    return _is_mean(y.node)
+
+
+def _is_mean(node: core.Node) -> bool:
+    below = children(node)
+    if batched(node):
+        return False
+    if _is_settled(node):
+        return True
+    if node.op in ("add", "sub", "neg", "cast", "in_training", "update_state"):
+        return all(map(_is_mean, below))
+    if node.op in ("mul", "div") and any(map(_is_settled, below[node.op == "div" :])):
+        return all(map(_is_mean, below))
+    if node.op == "sum" and not batched(below[0]):
+        return _is_mean(below[0])
+    if node.op == "div" and below[0].op == "sum" and below[1].op == "size":
+        terms = below[0].inputs[0]
+        counts_samples = not _of_others(below[1], lengths.free(next(iter(terms.shape), 1)))
+        return 0 in below[0].attrs["axes"] and counts_samples and is_samplewise(resolved([Tensor(terms)]))
+    return False
+
+
+def _is_settled(node: core.Node) -> bool:
+    """Whether it is the same for any samples."""
+    return not any(n.op in ("input", "size") or batched(n) for n in resolved([Tensor(node)]))
+
+
 def _of_others(node: core.Node, sizes: set[str]) -> bool:
     """Whether a number of elements has nothing to do with how many samples there are."""
     return all(sizes.isdisjoint(lengths.free(n)) for n in node.attrs["shape"])

@@ -44,7 +44,10 @@ class Schedule(Configured):
     _takes_arrays = True  # False once it has failed for one
 
     def __call__(self, steps: Any) -> Array:
-        t = np.asarray(steps, dtype=np.float64)
+        t = checks.array(repr(self), steps, "steps")
+        if t.dtype.kind not in "biuf":
+            raise TypeError(f"[{self!r}] expected step numbers, got {steps!r:.60}; pass whole numbers from 0")
+        t = t.astype(np.float64, copy=False)
         if t.size and not t.min() >= 0:
             raise ValueError(f"[{self!r}] expected step numbers >= 0, got {t.min():g}; the first update is step 0")
         together = self._together(t)

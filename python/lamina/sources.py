@@ -380,13 +380,13 @@ def with_finite_targets(model: Model, given: Data) -> Samples:
     return samples
 
 
-def check_that_something_counts(model: Model, counted: Sequence[Array | None]) -> None:
+def check_that_something_counts(model: Model, counted: Sequence[Array | None], where: str = "fit") -> None:
     """ValueError where an output has no target to learn from: its loss would be 0 or NaN. counted: as `amounts` gives it, or one
     for all outputs.
     """
     for name, amount in zip(model.output_names, counted, strict=False):
         if amount is not None and not amount.any():
             raise ValueError(
-                f"[fit] expected a target that counts for output {name!r}, got none: each is NaN, left out, or weighs 0; pass "
+                f"[{where}] expected a target that counts for output {name!r}, got none: each is NaN, left out, or weighs 0; pass "
                 "samples that have one"
             )

@@ -20,7 +20,7 @@ from lamina.names import refusing
 from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
-from lamina.samplewise import is_samplewise, resolved
+from lamina.samplewise import is_mean, is_samplewise, resolved
 from lamina.tensor import Tensor, shown
 
 if TYPE_CHECKING:
@@ -34,6 +34,19 @@ CHUNK = 4096  # rows at once when nobody says: activations of a few MB at usual 
 def rows_at_once(model: Model, n: int) -> int:
     """How many of n rows go through the network together where nobody says: all, where they meet in it."""
     return CHUNK if n <= CHUNK or is_samplewise(resolved(model.outputs)) else n
+
+
+def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
+    """The same for network and losses: a loss of one's own may be no mean over samples."""
+    rows = rows_at_once(model, n)
+    if n <= rows:
+        return rows
+    graph, losses = model.programs.loss(Task(targets)), model.objective.losses
+    means = all(
+        is_samplewise(resolved([loss.kept_elements(output, target)[0]])) if loss.by_elements else is_mean(term)
+        for loss, term, output, target in zip(losses, graph.terms, model.outputs, graph.targets, strict=True)
+    )
+    return rows if means else n
 
 
 def parts(model: Model, n: int, rows: int | None = None) -> Iterator[slice]:
@@ -176,6 +189,7 @@ def evaluate_checked(
     losses: list[list[float]] = []
     shares: list[list[float]] = []
     predictions: list[list[Array]] = []
+    rows = _rows_of_losses(model, len(given), targets) if rows is None else rows
     for part in map(given.rows, parts(model, len(given), rows)):
         results = program.run(feed_list(part))
         losses.append([float(loss) for loss in results[:outputs]])

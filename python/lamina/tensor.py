@@ -171,15 +171,15 @@ class Tensor:
         return _ops().not_equal(self, other)  # type: ignore[no-any-return]
 
     def __and__(self, other: Any) -> Tensor:
-        return _ops().logical_and(self, other)  # type: ignore[no-any-return]
+        return _logical("&", "logical_and", self, other)
 
     def __or__(self, other: Any) -> Tensor:
-        return _ops().logical_or(self, other)  # type: ignore[no-any-return]
+        return _logical("|", "logical_or", self, other)
 
     __rand__, __ror__ = __and__, __or__
 
     def __invert__(self) -> Tensor:
-        return _ops().logical_not(self)  # type: ignore[no-any-return]
+        return _logical("~", "logical_not", self)
 
     __hash__ = object.__hash__
 
@@ -442,13 +442,28 @@ class RandomState(Parameter):
         super().__init__((2,), init=lambda shape, rng, dtype: [rng.integers(2**52), 0], trainable=False, dtype="int64")
 
 
+def _logical(sign: str, name: str, *operands: Any) -> Tensor:
+    """NumPy's &, | and ~ of truth values; TypeError for numbers, of which they would be those of bits."""
+    for v in operands:
+        dtype = v.dtype if isinstance(v, Tensor) else np.asarray(v).dtype.name
+        if dtype != "bool":
+            raise TypeError(
+                f"[{sign}] expected tensors of bool, got {dtype}, whose bits are not at hand; for truth values write lm.{name}(..)"
+            )
+    return getattr(_ops(), name)(*operands)  # type: ignore[no-any-return]
+
+
 def _floor_divide(a: Any, b: Any) -> Tensor:
     """floor(a / b); of whole numbers a whole one, by a quotient in float64, which is not rounded up before it is rounded down."""
     ops = _ops()
-    if all(isinstance(v, (int, np.integer)) or (isinstance(v, Tensor) and v.dtype not in FLOATS) for v in (a, b)):
-        a, b = (ops.cast(v, "float64") if isinstance(v, Tensor) else float(v) for v in (a, b))
+    if all(map(_is_whole, (a, b))):
+        a, b = (ops.cast(v, "float64") for v in (a, b))
         return ops.cast(ops.floor(ops.divide(a, b)), "int64")  # type: ignore[no-any-return]
     return ops.floor(ops.divide(a, b))  # type: ignore[no-any-return]
+
+
+def _is_whole(value: Any) -> bool:
+    return value.dtype not in FLOATS if isinstance(value, Tensor) else np.asarray(value).dtype.kind in "biu"
 
 
 def check_once(where: str, inputs: Iterable[Tensor]) -> None:
@@ -464,12 +479,7 @@ def check_once(where: str, inputs: Iterable[Tensor]) -> None:
 
 def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
     """`value` as an array of real numbers, for a parameter; TypeError for anything else, ValueError for rows of several lengths."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise ValueError(
-            f"[{where}] expected an array, or lists of equal lengths, got {reprlib.repr(value)}; pad the shorter ones"
-        ) from None
+    array = checks.array(where, value, "array")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected numbers, got {reprlib.repr(value)} ({array.dtype}); pass an array of floats")
     return array

@@ -182,11 +182,16 @@ class Layer(Configured):
         """The layer's own parameters by local name, "weight" and so on, those that are not trained included; {} before the first
         call.
 
-        Parameters that were assigned as attributes count, too; those of layers within this one belong to them.
+        Parameters that were assigned as attributes count, too, also in lists and dicts: of a list `ws` they are ws_1, ws_2
+        and so on, of a dict `ws_<key>`. Those of layers within this one belong to them.
         """
         table: dict[str, Parameter] = dict(self.__dict__.get("_parameters", {}))
         known = {id(p) for p in table.values()}
-        table.update({name: p for name, p in vars(self).items() if isinstance(p, Parameter) and id(p) not in known})
+        for attribute, value in vars(self).items():
+            for name, p in _parameters_in(attribute, value):
+                if id(p) not in known and name not in table:
+                    table[name] = p
+                    known.add(id(p))
         return table
 
     @property
@@ -248,6 +253,17 @@ class Layer(Configured):
 
 
 names.Elsewhere.put(Layer, names.OF_LAYERS)
+
+
+def _parameters_in(attribute: str, value: Any) -> Iterator[tuple[str, Parameter]]:
+    """The parameters that an attribute of a layer holds, and what they are called by."""
+    if isinstance(value, Parameter):
+        yield attribute, value
+    elif attribute.startswith("_") or not isinstance(value, (list, tuple, Mapping)):
+        return
+    else:
+        several = value.items() if isinstance(value, Mapping) else enumerate(value, 1)
+        yield from ((f"{attribute}_{key}", p) for key, p in several if isinstance(p, Parameter))
 
 
 def features(x: Tensor) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import ops
+from lamina import checks, ops
 from lamina.lift import constant, operation
 from lamina.linalg.factors import values
 from lamina.linalg.shapes import axes, floating, sized, swap
@@ -121,7 +121,7 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     >>> float(lm.linalg.norm(np.array([[3.0, 0.0], [0.0, 4.0]]), "nuc"))
     7.0
     """
-    x, ord = floating(axes(x, 1, "norm")), order_of(ord, "norm")
+    x, ord, keepdims = floating(axes(x, 1, "norm")), order_of(ord, "norm"), checks.flag("norm", "keepdims", keepdims)
     along = axes_of(axis, x.ndim, "norm") if axis is not None else [*range(x.ndim)][-2:]
     if len(along) == 1:
         return _vector_norm(x, ord, along[0], keepdims)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import ops
+from lamina import checks, ops
 from lamina.lift import operation
 from lamina.linalg.errors import check_finite, limit, singular
 from lamina.linalg.host import define, host, operands, options_of
@@ -32,6 +32,10 @@ def solve_triangular(a: Tensor, b: Tensor, *, lower: bool = False, transposed: b
     array([1., 1.])
     """
     a, b, vector = system(square(a, "solve_triangular"), b, "solve_triangular")
+    lower, transposed, unit_diagonal = (
+        checks.flag("solve_triangular", name, value)
+        for name, value in (("lower", lower), ("transposed", transposed), ("unit_diagonal", unit_diagonal))
+    )
     x = host("solve_triangular", [a, b], b.shape, lower=lower, transposed=transposed, unit_diagonal=unit_diagonal)
     return ops.squeeze(x, -1) if vector else x
 

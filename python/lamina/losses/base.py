@@ -72,6 +72,11 @@ class Loss(Configured):
         """Which targets count: a bool tensor of the shape of `elements`, or None for all of them."""
         return None
 
+    @property
+    def by_elements(self) -> bool:
+        """Whether it is the mean of what `elements` gives, and no function of pred and target as a whole."""
+        return type(self).__call__ is Loss.__call__
+
     def counts(self, y: Array, pred_shape: Sequence[Any]) -> Array | None:
         """How many elements of each sample of a checked target count, (n,); None where all do."""
         sizes = tuple(n if isinstance(n, int) else 1 for n in pred_shape[1:])
@@ -129,6 +134,8 @@ class Loss(Configured):
 
     def _predictions(self, pred: Any) -> Array:
         array = as_array(pred, repr(self))
+        if not array.ndim:
+            raise ValueError(f"[{self!r}] expected predictions with a row for each sample, got {pred!r:.60}; pass arrays, or lists")
         return array if array.dtype.kind == "f" else array.astype(np.float64)
 
     def _weights(self, weight: Any | None, shape: Shape) -> Any | None:
@@ -143,7 +150,7 @@ class Loss(Configured):
         return array
 
     def _numbers(self, y: Any) -> Array:
-        array: Array = np.asarray(y)
+        array = checks.array(repr(self), y, "y")
         if array.dtype.kind not in "biuf":
             raise TypeError(
                 f"[{self!r}] expected a target of numbers, got dtype {array.dtype}; convert it, e.g. y.astype('float32')"
@@ -193,9 +200,28 @@ class FunctionLoss(Loss):
     target_dtype = "int64"
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
+        if not callable(function):
+            raise TypeError(f"[losses] expected a function of (pred, target), got {function!r:.60}; pass e.g. 'mse'")
+        if signature := names.refusing(function, 0, 0):
+            raise TypeError(
+                f"[losses] expected a function of (pred, target), got {names.called(function)} of {signature}; give it these "
+                "parameters"
+            )
+        if library := names.library_of(function):
+            raise TypeError(
+                f"[losses] expected lamina's math over pred and target, got {names.called(function)} of {library}, which takes "
+                "tensors of its own; pass 'mse', 'cross_entropy' or another name of lm.losses.names()"
+            )
         self.function = function
 
+    @_explained
     def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
+        if not isinstance(pred, Tensor):
+            pred = self._predictions(pred)
+            weight = self._weights(weight, pred.shape[:1])
+        if not isinstance(target, Tensor):
+            target = self.check_target(target, tuple(pred.shape))
+            target = target.astype(self.dtype_of(target, str(pred.dtype)), copy=False)
         losses = self.function(pred, target)
         if not hasattr(losses, "shape"):
             raise TypeError(

@@ -155,6 +155,8 @@ class BinaryCrossEntropy(MaskedLoss):
         super().__init__(mask_nan=mask_nan)
         where = "losses.BinaryCrossEntropy"
         self.pos_weight: float | Array | None = None
+        if isinstance(pos_weight, np.ndarray) and pos_weight.ndim == 0:
+            pos_weight = float(pos_weight)
         if isinstance(pos_weight, (Sequence, np.ndarray)) and not isinstance(pos_weight, str):
             self.pos_weight = np.array([checks.number(where, f"pos_weight[{i}]", w, 0) for i, w in enumerate(pos_weight)])
         elif pos_weight is not None:
@@ -201,7 +203,7 @@ class Focal(ClassLoss):
         return pred_shape  # one column is fine: sigmoids
 
     def check_target(self, y: Any, pred_shape: Sequence[Any]) -> Array:
-        y = np.asarray(y)
+        y = checks.array(repr(self), y, "y")
         return super().check_target(y[:, None] if y.ndim == 1 and tuple(pred_shape)[1:] == (1,) else y, pred_shape)
 
     def _check_probabilities(self, y: Array) -> None:

@@ -199,7 +199,8 @@ class GaussianNLL(MaskedLoss):
 class KLDiv(Loss):
     """Divergence of a predicted distribution from the target's: mean over samples of sum_j y_j (ln y_j - p_j), p log-probabilities.
 
-    End the network in log_softmax. This is PyTorch's reduction "batchmean", the one that is the mathematical divergence.
+    End the network in log_softmax. j runs along the last axis; the mean is over all others. Of (batch, C) this is PyTorch's
+    reduction "batchmean", the one that is the mathematical divergence; of (batch, T, C) that one is T times as much, a sum over T.
     `log_target=True`: the target is log-probabilities, too. Source: Kullback and Leibler 1951. Errors: ValueError for probabilities
     outside [0, 1].
 

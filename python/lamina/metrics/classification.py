@@ -11,6 +11,7 @@ from lamina import checks
 from lamina.metrics.values import Array, Floats, Ints, is_column, nonempty, real, same_length, weights, whole
 from lamina.names import explained
 
+MOST_CLASSES = 1 << 13  # of a matrix of classes times classes: half a GB
 AVERAGES = ("binary", "macro", "micro", "weighted", "none")
 
 
@@ -70,7 +71,7 @@ def precision(
     >>> lm.metrics.precision([0, 1, 1, 0], [-1.0, 2.0, 3.0, 0.5])
     0.6666666666666666
     """
-    counts = _counts(_classes("precision", y_true, y_pred, sample_weight, threshold))
+    counts = _counts("precision", _classes("precision", y_true, y_pred, sample_weight, threshold))
     return _average("precision", average, counts, counts.hits, counts.predicted)
 
 
@@ -90,7 +91,7 @@ def recall(
     >>> lm.metrics.recall([0, 1, 1, 1], [-1.0, 2.0, 3.0, -0.5])
     0.6666666666666666
     """
-    counts = _counts(_classes("recall", y_true, y_pred, sample_weight, threshold))
+    counts = _counts("recall", _classes("recall", y_true, y_pred, sample_weight, threshold))
     return _average("recall", average, counts, counts.hits, counts.actual)
 
 
@@ -110,7 +111,7 @@ def f1(
     >>> lm.metrics.f1([0, 1, 1, 1], [1.0, 2.0, 3.0, -0.5])
     0.6666666666666666
     """
-    counts = _counts(_classes("f1", y_true, y_pred, sample_weight, threshold))
+    counts = _counts("f1", _classes("f1", y_true, y_pred, sample_weight, threshold))
     return _average("f1", average, counts, 2 * counts.hits, counts.predicted + counts.actual)
 
 
@@ -128,7 +129,7 @@ def confusion_matrix(
            [1, 1]])
     """
     c = _classes("confusion_matrix", y_true, y_pred, sample_weight, threshold)
-    matrix = _matrix(c)
+    matrix = _matrix("confusion_matrix", c)
     return matrix.astype(np.int64) if sample_weight is None else matrix
 
 
@@ -184,7 +185,7 @@ class _Counts(NamedTuple):
 
 def _classes(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None, threshold: float) -> _Classes:
     threshold = checks.number(where, "threshold", threshold)
-    pred = np.asarray(y_pred)
+    pred = checks.array(where, y_pred, "y_pred")
     if pred.dtype.kind in "biu" and is_column(pred):
         return _given_classes(where, y_true, pred, sample_weight)
     scores = _scores(where, y_pred)
@@ -208,7 +209,7 @@ def _warn_of_probabilities(where: str, scores: Floats) -> None:
 def _given_classes(where: str, y_true: ArrayLike, pred: Array, sample_weight: ArrayLike | None) -> _Classes:
     """Predictions that are classes already."""
     pred = nonempty(where, "y_pred", pred).reshape(-1).astype(np.int64)
-    truth = np.asarray(y_true)
+    truth = checks.array(where, y_true, "y_true")
     if truth.ndim == 2 and truth.shape[1] > 1:
         true = _from_rows(where, real(where, "y_true", truth))
     else:
@@ -290,14 +291,28 @@ def _from_rows(where: str, rows: Floats) -> Ints:
     return np.asarray(rows.argmax(axis=1), dtype=np.int64)
 
 
-def _matrix(c: _Classes) -> Floats:
+def _matrix(where: str, c: _Classes) -> Floats:
+    if c.classes > MOST_CLASSES:
+        raise ValueError(
+            f"[{where}] expected at most {MOST_CLASSES} classes, a row and a column for each, got {c.classes}; number the classes "
+            "from 0 without gaps"
+        )
     flat = np.bincount(c.true * c.classes + c.pred, weights=c.weight, minlength=c.classes**2)
     return flat.astype(np.float64).reshape(c.classes, c.classes)
 
 
-def _counts(c: _Classes) -> _Counts:
-    matrix = _matrix(c)
-    return _Counts(np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1))
+def _counts(where: str, c: _Classes) -> _Counts:
+    if c.classes > MOST_CLASSES**2:
+        raise ValueError(
+            f"[{where}] expected at most {MOST_CLASSES**2} classes, got {c.classes}; number the classes from 0 without gaps"
+        )
+    hit = c.true == c.pred
+    return _Counts(
+        *(
+            np.bincount(classes, weights=weight, minlength=c.classes).astype(np.float64)
+            for classes, weight in ((c.true[hit], c.weight[hit]), (c.pred, c.weight), (c.true, c.weight))
+        )
+    )
 
 
 def _average(where: str, average: str | None, counts: _Counts, above: Floats, below: Floats) -> Any:

@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lamina import checks
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
 
+LARGEST_WEIGHT = 1e150  # sums of such weights, and of them times an error, are in float64
+
 
 def real(where: str, name: str, values: ArrayLike) -> Floats:
     """Any real numbers as float64, one row a sample."""
-    array = np.asarray(values)
+    array = checks.array(where, values, name)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected numbers in {name}, got dtype {array.dtype}; convert it with {name}.astype(float)")
     return nonempty(where, name, array).astype(np.float64, copy=False)
@@ -66,8 +70,13 @@ def weights(where: str, sample_weight: ArrayLike | None, n: int, rows: int) -> F
 
 
 def check_weights(where: str, weight: Floats) -> None:
-    """Finite, not negative, and some above 0, or a ValueError."""
-    if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.sum() > 0):
+    """Finite, not negative, and some above 0, or a ValueError; also where they are so large that their sum may not be finite."""
+    if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.any()):
         raise ValueError(
             f"[{where}] expected finite sample weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}"
+        )
+    if weight.max() > LARGEST_WEIGHT:
+        raise ValueError(
+            f"[{where}] expected sample weights up to {LARGEST_WEIGHT:g}, got {weight.max():g}; divide them by their largest: only "
+            "their ratios count"
         )

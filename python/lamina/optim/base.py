@@ -63,6 +63,10 @@ class Optimizer(Configured):
     # ---- options that change ----
 
     def _made(self) -> None:
+        if "state" not in self.__dict__:
+            raise TypeError(f"[{self._where}] expected its __init__ to call super().__init__(lr), which it does not; call it first")
+        if not self._built_in and (signature := names.refusing(self.update, 0, 0, 0, 0, 0)):
+            raise TypeError(f"[{self._where}] expected a method update(self, w, g, state, lr, t), got {signature}; give it these")
         options = set(self.__dict__["_arguments"])
         if not self._built_in:  # those of the classes below, which the constructor may set by itself
             constructors = (inspect.signature(vars(kind)["__init__"]) for kind in type(self).__mro__ if "__init__" in vars(kind))
