@@ -24,7 +24,7 @@ from lamina.draw import HEIGHT, WIDTH, picture
 from lamina.draw.canvas import Box, width
 from lamina.draw.chain import Block, Sign, chain
 from lamina.draw.footer import _time
-from lamina.draw.graph import _levels, _placed
+from lamina.draw.graph import Parts, _placed, is_chain
 from lamina.draw.heatmap import as_matrix, scale_of, shrunk
 from lamina.draw.network import NOT_A_NUMBER
 from lamina.draw.png import encode
@@ -32,7 +32,6 @@ from lamina.draw.tensors import layout, routes
 from lamina.draw.theme import THEMES
 from lamina.history import History
 from lamina.trace import trace
-from lamina.wiring import calls_of, nodes_of
 from nets import CASES, data
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -179,7 +178,7 @@ def test_inputs_and_targets_of_every_branch_are_shown():
     assert all(end in " ".join(items) for end in ends) and items.count("A1") == 3 and texts.count("dA₁") == 1
     by_operations = {"up": lm.exp(lm.Dense(2)(net.inputs[0])), "down": -lm.Dense(2)(net.inputs[0])}
     boxes, _ = picture(lm.Model(net.inputs[0], by_operations, seed=0), x)
-    assert {"dense_1 → up", "dense_2 → down"} <= {t.text for t in boxes.labels}
+    assert {"dense_1", "up", "dense_2", "down"} <= {t.text for t in boxes.labels}  # an output of operations has a box of its own
     many = {f"o{k}": lm.Dense(2)(lm.Dense(3, "relu")(net.inputs[0])) for k in range(9)}
     wide, _ = picture(lm.Model(net.inputs[0], many, seed=0).compile("mse", "sgd"), x, [y["flags"]] * 9)
     texts = [t.text for t in wide.labels]
@@ -377,12 +376,63 @@ def test_a_loss_of_many_outputs_is_cut_in_a_picture():
 
 def test_a_line_runs_past_a_column_in_a_place_of_its_own():
     net, _, _ = two_inputs()
-    level, lines = _levels(calls_of(nodes_of(net.outputs)), {t.node.serial: t for t in net.inputs})
+    level, lines = Parts(net).levels()
     assert any(len(line) > 2 for line in lines)
     assert all(level[b] == level[a] + 1 for line in lines for a, b in zip(line, line[1:], strict=False))
     places = _placed(Box(40, 90, 1520, 300), level, lines)
     assert len(places) == len(level)
     assert not [(a, b) for a, b in combinations(places.values(), 2) if a.overlaps(b, -4)]
+
+
+class Residual(lm.Layer):
+    def __init__(self, units):
+        self.inner = lm.Dense(units)
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+class Around(lm.Layer):
+    def __init__(self, units):
+        self.inner = lm.Dense(units)
+
+    def forward(self, x):
+        return lm.tanh(self.inner(lm.exp(x)))
+
+
+def links(net):
+    """The lines of the picture by what stands in the boxes; a layer that computes before and after an inner one has two."""
+    parts = Parts(net)
+    outputs = [name for name, t in net.named_outputs.items() if t.node.serial not in parts.of]
+    names = {id(layer): name for name, layer in net.wiring.layers.items()}
+    said = {t.node.serial: name for name, t in net.named_inputs.items()}
+    said |= {id(part): names[id(part.call.layer)] for part in parts.found} | {name: name for name in outputs}
+    return sorted((said[line[0]], said[line[-1]]) for line in parts.levels(outputs)[1])
+
+
+def test_a_layer_that_calls_layers_is_linked_with_those():
+    assert links(lm.Sequential(Residual(5), lm.Dense(2)).build(5)) == [
+        ("dense_2", "residual_1"),
+        ("input", "dense_2"),
+        ("input", "residual_1"),
+        ("residual_1", "dense_1"),
+    ]
+    around = lm.Sequential(Around(4), lm.Dense(2)).build(5)
+    assert links(around) == [
+        ("around_1", "dense_1"),
+        ("around_1", "dense_2"),
+        ("dense_2", "around_1"),
+        ("input", "around_1"),
+    ]
+    assert is_chain(around) and not is_chain(lm.Sequential(Residual(5)).build(5))
+
+
+def test_what_is_computed_outside_of_layers_has_a_box_where_it_is_an_output():
+    a, b = lm.Input(3, name="a"), lm.Input(3, name="b")
+    shared = lm.Dense(4)
+    za, zb = shared(a), shared(b)
+    net = lm.Model([a, b], {"sum": za + zb, "first": za}, seed=0)
+    assert links(net) == [("a", "dense_1"), ("b", "dense_1"), ("dense_1", "sum"), ("dense_1", "sum")]
 
 
 def test_the_name_over_an_arrow_has_room():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import shutil
 import subprocess
@@ -320,3 +321,41 @@ def test_bad_input(arguments, words):
 def test_an_unbuilt_net_says_what_to_do():
     with pytest.raises(ValueError, match="build"):
         lm.Sequential(lm.Dense(1)).explain()
+
+
+def norm_net(optimizer, *layers):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(6, 5))
+    net = lm.Sequential(*(layers or (lm.Dense(4), lm.BatchNorm(), lm.Dense(2))), seed=0).compile("mse", optimizer)
+    return net.build(5), x, x[:, :2]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon", "lbfgs", lm.optim.LevenbergMarquardt()])
+def test_each_line_stands_on_lines_before_it_whatever_the_optimizer(optimizer):
+    """The statistics of a norm have lines; optimizers of all data see the network with those that it has, as `evaluate` does."""
+    net, x, y = norm_net(optimizer)
+    made = net.trace(x, y)
+    known = {*made.sources, *(t for t in ("X", "Y"))}
+    for step in made.steps:
+        assert set(step.operands) <= known, f"{step} reads what no line has made"
+        known.add(step.name)
+    moved = {step.name for step in made.update if step.kind == "statistic"}
+    assert moved == (set() if net.optimizer.all_data else {"running_mean1", "running_var1"})
+    assert made.about["training"] != net.optimizer.all_data
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_the_rule_of_muon_is_plugged_to_its_end_for_a_matrix_and_for_a_vector(nesterov):
+    for layers in ((lm.Dense(2),), (lm.LayerNorm(), lm.Dense(2))):
+        net, x, y = norm_net(lm.optim.Muon(0.01, nesterov=nesterov), *layers)
+        net.train_step(x, y)
+        made = net.trace(x, y)
+        text = net.explain(x, y, level="values")
+        (line,) = [line for line in text.splitlines() if line.startswith("      w = ")]
+        step = made.update[0]
+        at = np.unravel_index(np.argmax(np.abs(step.detail["gradient"])), step.before.shape)
+        left, right = line.rsplit(" = ", 1)
+        assert right == number(step.values[at])
+        formula = left.removeprefix("      w = ").replace("−", "-").replace("·", "*").replace("√", "math.sqrt")
+        assert eval(formula, {"math": math, "max": max}) == pytest.approx(float(step.values[at]), abs=2e-3)
+        assert ("O(u), w a matrix" in text) and ("lr u, w another tensor" in text)

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
+from lamina import _core as core
 from lamina.draw.canvas import Box, Canvas, cut
+from lamina.layers.base import LayerCall
 from lamina.tensor import shown
 from lamina.trace import Trace
-from lamina.wiring import calls_of, nodes_of
+from lamina.wiring import nodes_of
 
 COLUMNS = 10  # side by side at most: of more, the first and the last ones, with dots between
 TALL, LOW = 34.0, 18.0  # px: a box with its shape, and one with its name alone
 WAY = 0.4  # of a box's room: that of a line which passes a column
 
-Key = Hashable  # of an input its node's serial, of a call its id, of a line's place in a column it passes (source, target, column)
+# Of an input its node's serial, of a part its id, of an output its name, of a line's place in a column (source, target, column).
+Key = Hashable
 
 
 def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     """Draws it into the area."""
     model = made.model
     names = {id(layer): name for name, layer in model.wiring.layers.items()}
-    calls = calls_of(nodes_of(model.outputs))
-    inputs = {t.node.serial: t for t in model.inputs}
+    parts = Parts(model)
     texts: dict[Key, tuple[str, ...]] = {t.node.serial: (name, shown(tuple(t.shape))) for name, t in model.named_inputs.items()}
-    makers = {serial: call for call in calls for serial in call.outputs}
-    made_of: dict[int, list[str]] = {}
-    for output, t in model.named_outputs.items():
-        for maker in _origin(t.node, makers, inputs) if len(model.outputs) > 1 else ():
-            made_of.setdefault(maker, []).append(output)
-    for call in calls:
-        name, made_here = names.get(id(call.layer), "layer"), ", ".join(made_of.get(id(call), []))
-        texts[id(call)] = (f"{name} → {made_here}" if made_here else name, shown(call.shapes[0]))
-    level, lines = _levels(calls, inputs)
+    for part in parts.found:
+        outputs = [name for name, t in model.named_outputs.items() if parts.of.get(t.node.serial) is part]
+        title = names.get(id(part.call.layer), "layer")
+        titled = f"{title} → {', '.join(outputs)}" if outputs and len(model.outputs) > 1 else title
+        texts[id(part)] = (titled, shown(tuple(part.nodes[-1].shape)))
+    for name, t in model.named_outputs.items():
+        if t.node.serial not in parts.of and t.node.serial not in texts:  # operations outside of layers have made it
+            texts[name] = (name, shown(tuple(t.shape)))
+    level, lines = parts.levels([name for name in model.named_outputs if name in texts])
     places = _placed(area, level, lines)
     for line in lines:
         if all(key in places for key in line):
@@ -50,28 +53,71 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
 
 def is_chain(model: Any) -> bool:
     """Whether each call reads one value and nobody else reads that: a line of columns then shows all the links that there are."""
-    calls = calls_of(nodes_of(model.outputs))
-    inputs = {t.node.serial: t for t in model.inputs}
-    makers = {serial: call for call in calls for serial in call.outputs}
-    _, lines = _levels(calls, inputs)
-    read = [line[0] for line in lines] + [key for t in model.outputs for key in _origin(t.node, makers, inputs)]
+    parts = Parts(model)
+    _, lines = parts.levels()
+    read = [line[0] for line in lines] + [key for t in model.outputs for key in parts.behind([t.node])]
     readers = [line[-1] for line in lines]
     return len(read) == len(set(read)) and len(readers) == len(set(readers)) and len(read) == len(readers) + 1
 
 
-def _levels(calls: list[Any], inputs: dict[int, Any]) -> tuple[dict[Key, int], list[list[Key]]]:
-    """The column of each key, and the keys on each line from box to box: it has a place of its own in a column that it passes."""
-    makers = {serial: call for call in calls for serial in call.outputs}
-    level: dict[Key, int] = dict.fromkeys(inputs, 0)
-    lines: list[list[Key]] = []
-    for call in sorted(calls, key=lambda call: max(call.outputs, default=0)):  # what makes a tensor before what reads it
-        before = dict.fromkeys(key for t in call.inputs for key in _origin(t.node, makers, inputs))
-        level[id(call)] = 1 + max((level[key] for key in before), default=0)
-        for key in before:
-            passed: dict[Key, int] = {(key, id(call), k): k for k in range(level[key] + 1, level[id(call)])}
-            level.update(passed)
-            lines.append([key, *passed, id(call)])
-    return level, lines
+@dataclass(eq=False)
+class Part:
+    """What a layer's call computes itself, from one call of a layer within it to the next: a box."""
+
+    call: LayerCall
+    nodes: list[core.Node] = field(default_factory=list)  # in the order in which they were made
+
+
+class Parts:
+    """The parts of a network, in the order in which they were made, and what each reads of the others and of the inputs."""
+
+    def __init__(self, model: Any):
+        self.outputs: dict[str, core.Node] = {name: t.node for name, t in model.named_outputs.items()}
+        self.inputs = {t.node.serial for t in model.inputs}
+        self.found: list[Part] = []
+        self.of: dict[int, Part] = {}  # serial of a node -> the part that it is in
+        for node in sorted(nodes_of(model.outputs), key=lambda node: node.serial):
+            if node.scope is None or node.serial in self.inputs:
+                continue
+            if not self.found or self.found[-1].call is not node.scope:
+                self.found.append(Part(node.scope))
+            self.found[-1].nodes.append(node)
+            self.of[node.serial] = self.found[-1]
+
+    def levels(self, outputs: Iterable[str] = ()) -> tuple[dict[Key, int], list[list[Key]]]:
+        """The column of each key, and the keys on each line from box to box: it has a place of its own in a column that it passes.
+
+        `outputs`: those that have a box.
+        """
+        level: dict[Key, int] = dict.fromkeys(self.inputs, 0)
+        lines: list[list[Key]] = []
+        boxes: list[tuple[Key, list[core.Node]]] = [(id(p), [i for n in p.nodes for i in n.inputs]) for p in self.found]
+        boxes += [(name, [self.outputs[name]]) for name in outputs]
+        for box, read in boxes:
+            before = [key for key in self.behind(read) if key != box]
+            level[box] = 1 + max((level[key] for key in before), default=0)
+            for key in before:
+                passed: dict[Key, int] = {(key, box, k): k for k in range(level[key] + 1, level[box])}
+                level.update(passed)
+                lines.append([key, *passed, box])
+        return level, lines
+
+    def behind(self, nodes: Iterable[core.Node]) -> list[int]:
+        """The parts and inputs that nodes come from, through operations outside of layers."""
+        found: dict[int, None] = {}  # a set in order
+        waiting, seen = list(nodes), set()
+        while waiting:
+            node = waiting.pop()
+            if node.serial in seen:
+                continue
+            seen.add(node.serial)
+            if node.serial in self.of:
+                found[id(self.of[node.serial])] = None
+            elif node.serial in self.inputs:
+                found[node.serial] = None
+            else:
+                waiting += node.inputs
+        return list(found)
 
 
 def _arrow(canvas: Canvas, places: list[Box]) -> None:
@@ -92,24 +138,6 @@ def _box(canvas: Canvas, box: Box, lines: tuple[str, ...]) -> None:
     for k, line in enumerate(lines):
         y = box.cy + 5 + (k - (len(lines) - 1) / 2) * 17
         canvas.text(box.cx, y, cut(line, 13 - k, box.w - 10), 13 - k, anchor="middle", fill=canvas.theme.muted if k else None)
-
-
-def _origin(node: Any, makers: dict[int, Any], inputs: dict[int, Any]) -> list[int]:
-    """The calls and inputs that a tensor comes from, through operations outside of layers."""
-    found: list[int] = []
-    waiting, seen = [node], set()
-    while waiting:
-        node = waiting.pop()
-        if node.serial in seen:
-            continue
-        seen.add(node.serial)
-        if node.serial in makers:
-            found.append(id(makers[node.serial]))
-        elif node.serial in inputs:
-            found.append(node.serial)
-        else:
-            waiting += node.inputs
-    return found
 
 
 def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]]) -> dict[Key, Box]:

@@ -121,8 +121,10 @@ def loss_graph(model: Model, task: Task, training: bool = True) -> StepGraph:
 
 
 def step_graph(model: Model, task: Task) -> StepGraph:
-    """A whole training step: the same graph, by the same rules, as the training program's."""
-    graph = loss_graph(model, task)
+    """A whole training step: the same graph, by the same rules, as the training program's. Optimizers that take all data at once
+    see the network as `evaluate` does.
+    """
+    graph = loss_graph(model, task, steps_by_batch(model))
     trainable = model.programs.trainable
     if not trainable:
         return graph

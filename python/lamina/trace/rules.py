@@ -26,6 +26,8 @@ HYPERS = {
     "eta_minus": "η₋", "eta_plus": "η₊", "dampening": "τ", "psi": "ψ", "step_min": "smallest", "step_max": "largest",
 }  # fmt: skip
 
+OF_MATRICES, OF_OTHERS = ", w a matrix", ", w another tensor"  # behind a line of a rule that has two
+
 KEPT_LETTERS = {"lr", "t", "wd"}  # which explain looks up, and no tensor has
 
 MOMENTS = [("m", "β₁·m + (1 − β₁)·g"), ("v", "β₂·v + (1 − β₂)·g²")]
@@ -181,7 +183,8 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
         lines = [
             ("b", "μ·b + (1 − μ)·g"),
             ("u", "(1 − μ)·g + μ·b" if optimizer.nesterov else "b"),
-            ("w", "w − lr·wd·w − lr·√(max(1, rows / columns))·O(u)"),
+            ("w", "w − lr·wd·w − lr·√(max(1, rows / columns))·O(u)" + OF_MATRICES),
+            ("w", "w − lr·wd·w − lr·u" + OF_OTHERS),
             ("O(u)", f"x after {optimizer.ns_steps} times x ← 3.4445 x − (4.775 A − 2.0315 A²) x, A = x xᵀ, from x = u / ‖u‖"),
         ]
     elif isinstance(optimizer, LBFGS):

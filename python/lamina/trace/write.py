@@ -57,8 +57,10 @@ class Writer:
                 self._line(node, section)
         self._parameters_first()
         self._skipped()
+        of_states = self.graph.below([value for _, value, _ in self.graph.states])
         for node in self.graph.ordered("update"):
-            if node.op not in EFFECTS and not (self.muon and node not in self.clip):
+            one_line = self.muon and node not in self.clip and node.serial not in of_states  # see _orthogonal
+            if node.op not in EFFECTS and not one_line:
                 self._line(node, "update")
         for effect in self.graph.effects:
             if self.muon:
