@@ -175,3 +175,22 @@ def test_examples():
     result = doctest.testmod(cli, extraglobs={"lm": lm, "np": np})
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_profile_of_several_inputs_and_outputs_reads_arrays_of_their_names(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    left, right = lm.Input(3, name="left"), lm.Input(2, name="right")
+    h = lm.Concatenate()(left, right)
+    net = lm.Model([left, right], {"up": lm.Dense(2)(h), "down": lm.Dense(1)(h)}, seed=0).compile("mse", "sgd")
+    net.save("net.safetensors", optimizer=True)
+    arrays = {"left": np.ones((4, 3)), "right": np.ones((4, 2))}
+    np.savez("x.npz", **arrays)
+    np.savez("both.npz", **arrays, up=np.ones((4, 2)), down=np.ones((4, 1)))
+    np.savez("half.npz", left=np.ones((4, 3)))
+    assert cli.main(["profile", "net.safetensors", "x.npz", "--repeats", "1"]) == 0
+    assert "predict, batch 4" in capsys.readouterr().out
+    assert cli.main(["profile", "net.safetensors", "both.npz", "--repeats", "1", "--batch", "3"]) == 0
+    assert "train_step, batch 3" in capsys.readouterr().out
+    assert cli.main(["profile", "net.safetensors", "half.npz"]) == 2
+    said = capsys.readouterr().err
+    assert "[profile] expected arrays left, right and y in half.npz, got left" in said and "np.savez(path, left=left" in said

@@ -86,7 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     profile.add_argument("model", type=Path, metavar="MODEL", help="file that net.save wrote: model.safetensors")
     profile.add_argument(
-        "data", type=Path, metavar="DATA", help=".npz file with arrays x and y (a training step), or x alone (a prediction)"
+        "data",
+        type=Path,
+        metavar="DATA",
+        help=".npz file with arrays x and y (a training step), or x alone (a prediction); of several inputs, arrays of their names",
     )
     profile.add_argument("--batch", type=_positive, default=None, metavar="N", help="the first N rows (default: all)")
     profile.add_argument(
@@ -205,25 +208,42 @@ def _profile(options: argparse.Namespace) -> int:
     if options.threads is not None:
         lm.set_num_threads(options.threads)
     arrays = _arrays(options.data, options.batch)
-    profile = lm.load(options.model).profile(arrays["x"], arrays.get("y"), repeats=options.repeats)
+    net = lm.load(options.model)
+    x, y = _batch(net, arrays, options.data)
+    profile = net.profile(x, y, repeats=options.repeats)
     print(json.dumps(profile.to_dict(), indent=1) if options.json else profile)
     return 0
 
 
 def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
-    """The first `rows` rows of x, and of y where the file has it."""
-    remedy = "write an .npz file with np.savez(path, x=x, y=y)"
+    """The first `rows` rows of each array of the file; X is x."""
     try:
         with checks.reading(f"profile {path}"):
             file = np.load(path, allow_pickle=False)
-        names = [name.lower() for name in getattr(file, "files", ())]
-        if "x" in names:
-            with file:
-                return {name.lower(): file[name][:rows] for name in file.files}
+        if not hasattr(file, "files"):
+            raise ValueError
+        with file:
+            return {name.lower() if name in ("X", "Y") else name: file[name][:rows] for name in file.files}
     except (ValueError, EOFError, BadZipFile):  # what NumPy says of such files is to trust them
-        raise ValueError(f"[profile] expected arrays of numbers in {path}, got another file or a damaged one; {remedy}") from None
-    got = ", ".join(names) or "a single array"
-    raise ValueError(f"[profile] expected arrays x and y in {path}, got {got}; {remedy}")
+        raise ValueError(
+            f"[profile] expected arrays of numbers in {path}, got another file or a damaged one; write an .npz file with "
+            "np.savez(path, x=x, y=y)"
+        ) from None
+
+
+def _batch(net: lm.Model, arrays: dict[str, NDArray[Any]], path: Path) -> tuple[Any, Any]:
+    """x, and y or None; of several inputs, or targets, a dict by their names."""
+    inputs, outputs = (list(net.named_inputs) if net.built else ["x"]), list(net.output_names)
+    several = len(inputs) > 1 and arrays.keys() >= set(inputs)
+    if "x" not in arrays and not several:
+        wanted = ["x", "y"] if len(inputs) == 1 else [*inputs, "y"]
+        raise ValueError(
+            f"[profile] expected arrays {', '.join(wanted[:-1])} and {wanted[-1]} in {path}, got {', '.join(arrays) or 'none'}; write it with "
+            f"np.savez(path, {', '.join(f'{name}={name}' for name in wanted)})"
+        )
+    targets = {name: arrays[name] for name in outputs if name in arrays}
+    y = targets if len(targets) == len(outputs) > 1 else arrays.get("y")
+    return {name: arrays[name] for name in inputs} if several else arrays["x"], y
 
 
 # ---- lessons ----
