@@ -822,3 +822,20 @@ def test_what_is_not_finite_on_the_right_stays_in_its_column(f, value, rng):
     got = f(a, b)
     np.testing.assert_allclose(got[:, ::2], want[:, ::2], rtol=1e-12)
     assert not np.isfinite(got[:, 1]).any()
+
+
+def test_second_derivatives_between_equal_eigenvalues_are_left_out_as_the_documentation_says():
+    """Of log det A = sum log w at A = I; `slogdet` has them."""
+    a, off, on = lm.placeholder((2, 2), "float64"), np.array([[0.0, 1.0], [1.0, 0.0]]), np.diag([1.0, 2.0])
+    by_values, whole = lm.sum(lm.log(lm.linalg.eigh(a).eigenvalues)), lm.linalg.slogdet(a).logabsdet
+
+    def curvature(y, direction, at):
+        return lm.function([a], lm.hessian_vector_product(y, a, direction))(at)
+
+    for direction in (off, on):
+        np.testing.assert_allclose(curvature(whole, direction, np.eye(2)), -direction.T, atol=1e-12)
+        np.testing.assert_allclose(
+            curvature(by_values, direction, np.diag([1.0, 1.5])), curvature(whole, direction, np.diag([1.0, 1.5]))
+        )
+    np.testing.assert_allclose(curvature(by_values, on, np.eye(2)), -on, atol=1e-12)
+    np.testing.assert_allclose(curvature(by_values, off, np.eye(2)), np.zeros((2, 2)), atol=1e-12)

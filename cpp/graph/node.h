@@ -71,7 +71,7 @@ enum class Kind {
   row,          // along the last axis: softmax, log_softmax, logsumexp, argmax, argmin
   reduce,       // sum, max, min over `axes`
   view,         // another look at the same elements: reshape, transpose, broadcast_to, slice
-  move,         // copies elements: concatenate, pad, take, scatter_add
+  move,         // copies elements: concatenate, pad, take, scatter_add, contiguous
   matmul,
   outer,  // products of the elements of two rows: row_outer, row_outer_upper
   random,

@@ -229,7 +229,7 @@ double Program::flops_per_row() const {
   return flops / static_cast<double>(bound_sizes_[0][0]);
 }
 
-bool Program::run(const void* const* inputs, void* const* outputs, const Options& options) {
+bool Program::run(const void* const* inputs, void* const* outputs, const RunOptions& options) {
   struct Running {
     bool& flag;
     explicit Running(bool& f) : flag(f) { flag = true; }
@@ -254,7 +254,7 @@ bool Program::run(const void* const* inputs, void* const* outputs, const Options
   return done;
 }
 
-bool Program::run_stages(int threads, void* const* outputs, const Options& options) const {
+bool Program::run_stages(int threads, void* const* outputs, const RunOptions& options) const {
   const Run run{bases_.data(), scratch_.data()};
   if (options.seconds) std::fill_n(options.seconds, steps_.size(), 0.0);
   for (const Stage& stage : stages_) {

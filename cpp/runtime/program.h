@@ -1,4 +1,4 @@
-// One explicit program of linear algebra: steps in order and one arena of buffers, planned once, run for any batch size.
+// One explicit program of linear algebra: steps in order, planned once, and one arena of buffers, laid out for each batch size.
 #pragma once
 
 #include <algorithm>
@@ -53,14 +53,14 @@ class Program {
   const Sizes& output_sizes(size_t i) const { return output_sizes_[i]; }  // since the last bind()
 
   // What a run may be given besides.
-  struct Options {
+  struct RunOptions {
     double* seconds = nullptr;           // receives each step's part of the run's time
     bool guarded = false;                // whether to end once output 0, a loss, is not finite: before the updates that follow
     std::function<void()> interruption;  // called now and then between the steps of a long run without effects; may throw
   };
   // Runs once: dense inputs in, dense outputs out; false where the guard ended it. The caller has the turn from bind() on.
-  bool run(const void* const* inputs, void* const* outputs, const Options& options);
-  void run(const void* const* inputs, void* const* outputs) { run(inputs, outputs, Options()); }
+  bool run(const void* const* inputs, void* const* outputs, const RunOptions& options);
+  void run(const void* const* inputs, void* const* outputs) { run(inputs, outputs, RunOptions()); }
   bool running() const { return running_ || (smaller_ && smaller_->running_); }
   bool is_long() const { return work_ >= kLong; }
   bool is_short() const { return work_ < kShort; }
@@ -97,7 +97,7 @@ class Program {
   void bind_steps();
   void check_extremes() const;
   void lay_out_stages();
-  bool run_stages(int threads, void* const* outputs, const Options& options) const;
+  bool run_stages(int threads, void* const* outputs, const RunOptions& options) const;
   void run_stage(const Stage& stage, const Run& run, int threads) const;
   void run_timed(const Stage& stage, const Run& run, int threads, double* seconds) const;
   void grow_scratch(int threads);

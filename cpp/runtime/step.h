@@ -1,5 +1,5 @@
 // A program is a list of steps. A step is made once, bound whenever the batch size changes, and run: nothing allocates or logs while it
-// runs, and nothing throws but what may_fail().
+// runs but a call of the host, and nothing throws but what may_fail().
 #pragma once
 
 #include <cstdint>

@@ -236,10 +236,10 @@ def _batch(net: lm.Model, arrays: dict[str, NDArray[Any]], path: Path) -> tuple[
     inputs, outputs = (list(net.named_inputs) if net.built else ["x"]), list(net.output_names)
     several = len(inputs) > 1 and arrays.keys() >= set(inputs)
     if "x" not in arrays and not several:
-        wanted = ["x", "y"] if len(inputs) == 1 else [*inputs, "y"]
+        *others, last = ["x", "y"] if len(inputs) == 1 else [*inputs, "y"]
         raise ValueError(
-            f"[profile] expected arrays {', '.join(wanted[:-1])} and {wanted[-1]} in {path}, got {', '.join(arrays) or 'none'}; write it with "
-            f"np.savez(path, {', '.join(f'{name}={name}' for name in wanted)})"
+            f"[profile] expected arrays {', '.join(others)} and {last} in {path}, got {', '.join(arrays) or 'none'}; write them by "
+            f"np.savez(path, {', '.join(f'{name}={name}' for name in (*others, last))})"
         )
     targets = {name: arrays[name] for name in outputs if name in arrays}
     y = targets if len(targets) == len(outputs) > 1 else arrays.get("y")

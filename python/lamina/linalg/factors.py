@@ -234,7 +234,8 @@ def svd(a: Tensor) -> Any:
 
     S has a gradient everywhere. Those of U and Vh hold terms 1 / (s_j^2 - s_i^2) and 1 / s_i. Where two singular values are equal,
     or one is 0, up to rounding, such a term is left out: right for what depends on their common space alone, as a projection onto
-    it, wrong for U f(diag(S)) Vh, whose derivative is the limit of such terms; compute that from A.
+    it, wrong for U f(diag(S)) Vh, whose derivative is the limit of such terms; compute that from A. The second derivatives of S
+    are made of the gradients of U and Vh, and leave out the same.
     Errors: LinAlgError where A is not finite.
 
     >>> import lamina as lm, numpy as np
@@ -249,7 +250,14 @@ def svd(a: Tensor) -> Any:
 
 @operation(1)
 def singular_values(a: Tensor) -> Tensor:
-    """The singular values alone, descending: half the work, and a gradient everywhere."""
+    """The singular values alone, descending: half the work, and a gradient everywhere; second derivatives as in `svd`.
+
+    A: (.., m, n). Errors: LinAlgError where A is not finite.
+
+    >>> import lamina as lm, numpy as np
+    >>> lm.linalg.singular_values(np.array([[3.0, 0.0], [0.0, 4.0]]))
+    array([4., 3.])
+    """
     return values(a, "singular_values")
 
 
@@ -314,7 +322,9 @@ define("singular_values", _singular_values, _values_gradient)
 def eigh(a: Tensor) -> Any:
     """(w, V) with A = V diag(w) V^T of a symmetric A: (.., n, n), eigenvalues ascending; only A's lower triangle is read.
 
-    Its gradient is symmetric. That of V holds terms 1 / (w_j - w_i); between equal eigenvalues they are left out, as in `svd`.
+    Its gradient is symmetric. That of V holds terms 1 / (w_j - w_i); between equal eigenvalues they are left out, as in `svd`. The
+    second derivatives of w are made of the gradient of V, and leave out the same: at A = I those of sum(log(w)) are 0 off the
+    diagonal. `slogdet`, `inv` and norms that need no eigenvalue have theirs everywhere.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.eigh(np.array([[2.0, 1.0], [1.0, 2.0]])).eigenvalues
