@@ -285,6 +285,9 @@ def names() -> list[str]:
 def get(activation: str | Activation | None) -> Activation:
     """The function behind a name; a function stays as it is, None is `linear`.
 
+    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else, such as a function that takes
+    other arguments, or one of another library.
+
     >>> get("relu") is relu
     True
     """

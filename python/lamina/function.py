@@ -17,7 +17,16 @@ __all__ = ["Function", "function", "grad"]
 
 
 class Function:
-    """A program as a Python function: arrays in, arrays out. Made by `lamina.function`."""
+    """A program as a Python function: arrays in, arrays out. Made by `lamina.function`.
+
+    Errors: ValueError for too few or too many arrays, and for one of another shape or of numbers that its placeholder cannot hold;
+    TypeError for what is no array of numbers, and for one by name.
+
+    >>> import lamina as lm
+    >>> x = lm.placeholder((None,)); mean = lm.function([x], lm.mean(x))
+    >>> float(mean([1.0, 3.0]))
+    2.0
+    """
 
     def __init__(self, program: _core.Program, single: bool) -> None:
         self.program = program

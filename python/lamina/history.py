@@ -69,6 +69,7 @@ class History:
         return dict(self._rows[-1]) if self._rows else {}
 
     def __getitem__(self, name: str) -> Array:
+        """The figure of that name, one for each epoch, NaN where an epoch has none. Errors: ValueError for an unknown name."""
         if not isinstance(name, str):
             raise TypeError(f"[history] expected the name of a figure, got {name!r}; history.names() has them all")
         if name not in self.names():

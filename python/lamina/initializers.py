@@ -287,6 +287,8 @@ def names() -> list[str]:
 def get(init: AnyInitializer) -> Callable[..., Array]:
     """The initializer behind a name, a class, a `plain` dict; an object or function (shape, rng, dtype) -> array stays as it is.
 
+    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else.
+
     >>> get("he_normal")
     he_normal()
     """

@@ -203,7 +203,7 @@ class Cosine(Schedule):
     `steps`: all steps, the warm-up included; the rate then stays at the floor, 0 .. lr. `warmup` < steps: steps in which the rate
     first rises in a line, lr (t + 1) / (warmup + 1), so that no step is lost at rate 0. `restarts`: at the end jump back to lr and
     fall again, each cycle `growth` times as long as the one before (the first has steps - warmup). Source: Loshchilov and Hutter
-    2016.
+    2016. Errors: ValueError for a rate, a floor, a growth or a number of steps out of bounds, TypeError for no number.
 
     >>> Cosine(0.1, 4)([0, 2, 4, 9]).round(4)
     array([0.1 , 0.05, 0.  , 0.  ])
@@ -335,6 +335,8 @@ def names() -> list[str]:
 
 def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Schedule:
     """The schedule behind a number, a function of step numbers, a `plain` dict; a schedule stays as it is.
+
+    Errors: ValueError for a negative rate, TypeError for a name or a class of a schedule, which needs its numbers.
 
     >>> get(0.1)
     Constant(0.1)

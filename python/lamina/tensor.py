@@ -252,6 +252,7 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
 
     shape: the length of each axis; None is the batch axis B, a word such as "T" names another length that is free.
     dtype: float32, float64, int64 or bool.
+    Errors: ValueError for a negative length or a name that is no word, TypeError for another shape or dtype.
 
     >>> import lamina as lm
     >>> a = lm.placeholder((3, 3))
@@ -279,6 +280,7 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
     shape: the lengths without the batch axis, e.g. Input(8) or Input(28, 28).
     dtype: float32 unless said otherwise; int64 for indices (Embedding).
     name: under which a model takes it, where several inputs come as a dict; by default input_1, input_2, ...
+    Errors: TypeError for a length that is no whole number, None or name, and for another dtype.
 
     >>> import lamina as lm
     >>> lm.Input(8).shape

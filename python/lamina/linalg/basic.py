@@ -42,7 +42,7 @@ def scale(c: Tensor, x: Tensor) -> Tensor:
 
 @operation(2)
 def matvec(a: Tensor, x: Tensor) -> Tensor:
-    """y[.., i] = sum_j a[.., i, j] x[.., j], for a: (.., m, n) and x: (.., n).
+    """y[.., i] = sum_j a[.., i, j] x[.., j], for a: (.., m, n) and x: (.., n). Errors: ValueError for sizes that do not fit.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.matvec(np.eye(2), np.array([3.0, 4.0]))

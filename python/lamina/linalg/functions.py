@@ -106,6 +106,7 @@ define("slogdet", lambda a: shared(_slogdet, a)[1], _slogdet_gradient)
 @operation(1)
 def matrix_power(a: Tensor, n: int) -> Tensor:
     """A^n for a whole number n, by repeated squaring; A^0 = I, A^-n = (A^-1)^n. A: (.., m, m).
+    Errors: TypeError for an n that is no whole number; LinAlgError for a singular A where n is negative.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.matrix_power(np.array([[1.0, 1.0], [0.0, 1.0]]), 5)

@@ -86,6 +86,9 @@ def names() -> list[str]:
 def get(loss: AnyLoss) -> Loss:
     """The loss behind a name, a class, a function of (pred, target), a `plain` dict; a loss stays as it is.
 
+    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else, such as a function that takes
+    other arguments, or one of another library.
+
     >>> get("mse")
     MSE()
     """

@@ -93,7 +93,7 @@ class Quantile(MaskedLoss):
     """Pinball loss, whose minimum is the q-quantile: mean(max(q e, (q - 1) e)), e = y - p. Source: Koenker and Bassett 1978.
 
     `q`: the quantile, in (0, 1). Several quantiles are several outputs, each with its loss and the same target:
-    `lm.Model(x, [low, high]).compile([Quantile(0.1), Quantile(0.9)], "adam").fit(x, [y, y])`.
+    `lm.Model(x, [low, high]).compile([Quantile(0.1), Quantile(0.9)], "adam").fit(x, [y, y])`. Errors: TypeError for several in one.
 
     >>> round(float(Quantile(0.9)(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))), 4)
     0.9

@@ -91,7 +91,7 @@ def in_training(training: Any, otherwise: Any) -> Tensor:
 def random_uniform(x: Tensor, state: RandomState | None = None) -> Tensor:
     """Numbers in [0, 1), one for each element of x, new at each training step and set by the network's seed.
 
-    state: whose numbers they are; one of its own by default.
+    state: whose numbers they are; one of its own by default. Errors: TypeError for an x that is no tensor.
 
     >>> x = lm.Input(3)
     >>> lm.random_uniform(x).shape

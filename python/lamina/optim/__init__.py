@@ -55,6 +55,8 @@ def names() -> list[str]:
 def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimizer:
     """A new optimizer behind a name, a class, a `plain` dict; an optimizer stays as it is.
 
+    Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else.
+
     >>> get("adam")
     Adam()
     """
