@@ -148,7 +148,20 @@ def test_a_kernel_object_exports_its_table_alone(unit, tmp_path):
 
 LEVELS = [
     {"_core", "_version", "checks", "names", "config", "plots", "files", "threads", "turns", "lengths"},
-    {"tensor", "from_numpy", "lift", "indexing", "ops", "function", "linalg", "initializers", "samplewise", "flat", "derivatives"},
+    {
+        "tensor",
+        "from_numpy",
+        "lift",
+        "indexing",
+        "ops",
+        "function",
+        "linalg",
+        "initializers",
+        "inference",
+        "samplewise",
+        "flat",
+        "derivatives",
+    },
     {"activations", "layers", "losses", "optim", "schedules", "metrics"},
     {
         "arrays",
@@ -158,6 +171,8 @@ LEVELS = [
         "parameters",
         "objective",
         "programs",
+        "figures",
+        "samples",
         "steps",
         "model",
         "sequential",

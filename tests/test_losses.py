@@ -4,8 +4,10 @@ says.
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle
 import warnings
 from dataclasses import dataclass
 
@@ -523,6 +525,16 @@ def test_a_function_takes_arrays_and_lists_as_every_loss_does():
     assert loss(np.ones((2, 1), np.float32), np.zeros((2, 1))).dtype == np.float32
     classes = losses.get(lambda pred, target: lm.cast(target == 1, pred.dtype) * pred[:, 0])
     assert float(classes(np.full((4, 2), 2.0), np.array([0, 1, 1, 1]))) == 1.5
+
+
+@pytest.mark.parametrize("copied", [lambda loss: loss, copy.deepcopy, lambda loss: pickle.loads(pickle.dumps(loss))])
+def test_an_option_of_a_loss_stays_as_programs_have_it(copied):
+    loss = copied(losses.BinaryCrossEntropy(pos_weight=[1.0, 2.0]))
+    with pytest.raises(AttributeError, match=r"expected pos_weight to stay, .* got 3.0; make another one, and compile with that"):
+        loss.pos_weight = 3.0
+    loss.pos_weight = np.array([1.0, 2.0])  # what it is already
+    loss.note = "of the first run"
+    assert loss.note == "of the first run"
 
 
 def test_a_loss_of_unsigned_numbers():

@@ -17,8 +17,9 @@ from lamina import _core as core
 from lamina import feed, problems
 from lamina.all_data import AllData
 from lamina.flat import FlatNetwork
+from lamina.inference import resolved
 from lamina.optim.least_squares import LeastSquares, Squares, even_part
-from lamina.samplewise import is_samplewise, jacobian_rows, resolved
+from lamina.samplewise import is_samplewise, jacobian_rows
 from lamina.sources import with_finite_targets
 
 

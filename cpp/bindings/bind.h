@@ -1,4 +1,4 @@
-// The extension module in parts. Bindings hold no logic: they turn Python objects into the core's and back.
+// The extension module in parts. Bindings turn Python objects into the core's and back, and hold the GIL where Python is called.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -37,6 +37,7 @@ py::array new_array(const py::dtype& dtype, const Sizes& sizes, const Purpose& p
 }
 
 void register_graph(py::module_& module);
+void register_variables(py::module_& module);
 void register_program(py::module_& module);
 void register_systems(py::module_& module);
 

@@ -1,4 +1,4 @@
-// Dims, nodes, variables, gradients, dumps.
+// Lengths, nodes, scopes, gradients, dumps; and the host, which is called back.
 #include "bindings/bind.h"
 #include "graph/build.h"
 #include "graph/gradient.h"
@@ -11,7 +11,6 @@ using graph::Attr;
 using graph::Node;
 using graph::Tensor;
 using graph::Tensors;
-using graph::Variable;
 
 Tensors tensors_of(const std::vector<NodeHandle>& handles) {
   Tensors tensors;
@@ -178,135 +177,6 @@ py::object scope_of(const NodeHandle& node) {
   return scope == nullptr ? py::none() : scope->object;
 }
 
-// ---- Variables ----
-
-using Variables = std::vector<std::shared_ptr<Variable>>;
-
-// The values of all of them between the same two steps.
-py::list read_variables(const Variables& variables) {
-  py::list arrays;
-  for (const auto& v : variables) arrays.append(new_array(numpy_dtype(v->dtype), v->sizes, [&] { return v->describe(); }));
-  const auto turns = Variable::turns_of(variables);
-  const Turn turn(*turns);
-  for (size_t i = 0; i < variables.size(); ++i) {
-    py::array array = arrays[i];
-    if (variables[i]->bytes() > 0) std::memcpy(array.mutable_data(), variables[i]->data(), variables[i]->bytes());
-  }
-  return arrays;
-}
-
-// Whether it is an array of the variable's type and shape, its elements in the same order.
-bool lies_as(const Variable& v, const py::object& value) {
-  if (!py::isinstance<py::array>(value)) return false;
-  const auto array = py::reinterpret_borrow<py::array>(value);
-  return array.dtype().is(numpy_dtype(v.dtype)) && (array.flags() & py::array::c_style) != 0 && sizes_of(array) == v.sizes;
-}
-
-// All or, where one does not fit, none; no step sees some of them only, and Ctrl-C comes before or after.
-void write_variables(const Variables& variables, const py::sequence& values) {
-  check(py::len(values) == variables.size(), "[write] expected a value for each of ", variables.size(), " variables, got ",
-        py::len(values));
-  std::vector<py::array> arrays;
-  for (size_t i = 0; i < variables.size(); ++i) {
-    const Variable& v = *variables[i];
-    const py::object value = values[i];
-    if (lies_as(v, value)) {
-      arrays.push_back(value);
-      continue;
-    }
-    const py::module_ numpy = py::module_::import("numpy");
-    const Sizes got = sizes_of(numpy.attr("asarray")(value).cast<py::array>());
-    const Shape expected(v.sizes.begin(), v.sizes.end()), shape(got.begin(), got.end());
-    check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", expected, ", got ", shape);
-    arrays.push_back(numpy.attr("ascontiguousarray")(value, py::arg("dtype") = numpy_dtype(v.dtype)));
-  }
-  const auto turns = Variable::turns_of(variables);
-  const Turn turn(*turns);
-  for (size_t i = 0; i < variables.size(); ++i)
-    if (variables[i]->bytes() > 0) std::memcpy(variables[i]->data(), arrays[i].data(), variables[i]->bytes());
-}
-
-// A copy of variables, in memory that it keeps: to take it again asks for none.
-class Snapshot {
- public:
-  explicit Snapshot(Variables variables) : variables_(std::move(variables)), turns_(Variable::turns_of(variables_)) {
-    size_t bytes = 0;
-    for (const auto& v : variables_) bytes += v->bytes();
-    values_.reset(bytes, [] { return std::string("fit: a copy of the parameters"); });
-  }
-  bool is_of(const Variables& variables) const { return variables == variables_; }
-  void take() {
-    copy([](char* kept, const Variable& v) { std::memcpy(kept, v.data(), v.bytes()); });
-  }
-  void restore() {
-    copy([](const char* kept, Variable& v) { std::memcpy(v.data(), kept, v.bytes()); });
-  }
-
- private:
-  template <class Copy>
-  void copy(const Copy& one) {
-    const Turn turn(*turns_);
-    char* kept = values_.data();
-    for (const auto& v : variables_) {
-      if (v->bytes() > 0) one(kept, *v);
-      kept += v->bytes();
-    }
-  }
-
-  Variables variables_;
-  std::shared_ptr<Turns> turns_;
-  AlignedBuffer values_;
-};
-
-// `with Section(variables):` the thread's programs and readings of them follow one another without another thread's between.
-class Section {
- public:
-  explicit Section(const Variables& variables) : turns_(Variable::turns_of(variables)) {}
-  void enter() { turn_ = std::make_unique<Turn>(*turns_); }
-  void leave() { turn_.reset(); }
-
- private:
-  std::shared_ptr<Turns> turns_;
-  std::unique_ptr<Turn> turn_;
-};
-
-void register_variables(py::module_& m) {
-  py::class_<Variable, std::shared_ptr<Variable>>(m, "Variable")
-      .def(py::init([](std::string name, const std::string& dtype, const std::vector<int64_t>& shape, bool trainable) {
-             for (int64_t size : shape) check(size >= 0, "[", name, "] a negative size in its shape");
-             return std::make_shared<Variable>(std::move(name), dtype_of(dtype), shape, trainable);
-           }),
-           py::arg("name"), py::arg("dtype"), py::arg("shape"), py::arg("trainable") = true)
-      .def_readwrite("name", &Variable::name)
-      .def_property_readonly("dtype", [](const Variable& v) { return name_of(v.dtype); })
-      .def_property_readonly("shape", [](const Variable& v) { return py::tuple(py::cast(v.sizes)); })
-      .def_readwrite("trainable", &Variable::trainable)
-      .def_property(
-          "note", [](const Variable& v) { return v.note ? *static_cast<py::object*>(v.note.get()) : py::none(); },
-          [](Variable& v, py::object note) {
-            v.note = std::shared_ptr<void>(new py::object(std::move(note)), [](void* object) {
-              const GilAcquire acquire;
-              delete static_cast<py::object*>(object);
-            });
-          })
-      .def("read", [](const std::shared_ptr<Variable>& v) { return read_variables({v})[0].cast<py::array>(); })
-      .def(
-          "write", [](const std::shared_ptr<Variable>& v, const py::object& value) { write_variables({v}, py::make_tuple(value)); },
-          py::arg("value"));
-  m.def("pack", &Variable::pack, py::arg("variables"));
-  m.def("read", read_variables, py::arg("variables"));
-  m.def("write", write_variables, py::arg("variables"), py::arg("values"));
-  py::class_<Snapshot>(m, "Snapshot")
-      .def(py::init<Variables>(), py::arg("variables"))
-      .def("is_of", &Snapshot::is_of, py::arg("variables"))
-      .def("take", &Snapshot::take)
-      .def("restore", &Snapshot::restore);
-  py::class_<Section>(m, "Section")
-      .def(py::init<const Variables&>(), py::arg("variables"))
-      .def("__enter__", &Section::enter)
-      .def("__exit__", [](Section& s, const py::args&) { s.leave(); });
-}
-
 // ---- The host: NumPy carries out what the core leaves to LAPACK ----
 
 // Memory of a running program as an array; it belongs to the program and must not be kept.
@@ -369,7 +239,6 @@ void register_graph(py::module_& m) {
   py::detail::npy_api::get();
   numpy_dtype(DType::boolean);
   register_dims(m);
-  register_variables(m);
 
   py::class_<NodeHandle>(m, "Node")
       .def_property_readonly("op", [](const NodeHandle& n) { return n.tensor->op->name; })

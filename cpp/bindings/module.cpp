@@ -23,6 +23,7 @@ PYBIND11_MODULE(_core, m) {
   });
   lamina::kernels::table();  // a wrong LAMINA_ISA is an error of the import
   lamina::bindings::register_graph(m);
+  lamina::bindings::register_variables(m);
   lamina::bindings::register_program(m);
   lamina::bindings::register_systems(m);
 

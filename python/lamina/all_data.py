@@ -10,10 +10,12 @@ import numpy as np
 from lamina import problems
 from lamina.callbacks import EarlyStopping
 from lamina.callbacks.base import as_list
+from lamina.figures import amounts
 from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
-from lamina.sources import BatchDone, Outcome, Part, Samples, check_that_something_counts, is_finite
-from lamina.steps import amounts, evaluate_checked, parts
+from lamina.samples import Samples, check_that_something_counts
+from lamina.sources import BatchDone, Outcome, Part, is_finite
+from lamina.steps import evaluate_checked, parts
 from lamina.turns import building
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from typing import Any
 from lamina import ops
 from lamina._core import topological
 from lamina.function import grad
+from lamina.inference import in_inference, resolved
 from lamina.lift import lift
 from lamina.names import explained
-from lamina.samplewise import in_inference, is_samplewise, mixing, resolved
+from lamina.samplewise import is_samplewise, mixing
 from lamina.tensor import Tensor
 
 __all__ = ["gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"]

@@ -15,27 +15,21 @@ from lamina import _core as core
 from lamina import checks, data, feed, schedules
 from lamina.callbacks import CallbackList
 from lamina.data import Batches, Data
+from lamina.figures import amounts, example_figures
 from lamina.history import History
-from lamina.layers import BatchNorm, Embedding
-from lamina.losses.base import first_outside
 from lamina.objective import OutputMetric, named_metrics
 from lamina.progress import Progress
-from lamina.sources import (
-    ArraySource,
-    BatchDone,
-    BatchSource,
-    Outcome,
-    Part,
+from lamina.samples import (
     Samples,
-    Source,
+    check_indices,
     check_that_something_counts,
-    is_finite,
-    no_class_counts,
-    with_class_weights,
+    training_samples,
+    warn_of_single_rows,
+    warn_of_sorted_rows,
     with_finite_targets,
 )
-from lamina.steps import amounts, evaluate_checked, example_figures
-from lamina.wiring import calls_of, nodes_of
+from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Part, Source, is_finite
+from lamina.steps import evaluate_checked
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -43,7 +37,6 @@ if TYPE_CHECKING:
 
 BUILT_IN = tuple(schedules.CLASSES.values())  # one of the user's own is not asked before its time
 MOST_EPOCHS = 100_000  # whose rates are looked at; a fit without an end has more
-IMPROBABLE = 1e-3  # that shuffled rows are split like this
 VANISHED = 1e-9  # of the largest rate: a cosine over 10,000 epochs has 2.5e-8 at the beginning of the last
 
 
@@ -264,15 +257,15 @@ def fit(
             given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
             columns = {**model.columns, **given.columns}
             model.ensure_built(x)
-            samples = _samples(model, given, class_weight)
+            samples = training_samples(model, given, class_weight)
             example = example_figures(model, chosen, samples.data)
             source = _source(model, samples, chosen, batch_size, shuffle)
-            _check_indices(model, samples.data)
-            _warn_of_single_rows(model, batch_size)
+            check_indices(model, samples.data)
+            warn_of_single_rows(model, batch_size)
             settings["samples"] = len(given)
         validation = _validation(model, held_out, validation_data, columns)
         if held_out is not None and validation is not None:
-            _warn_of_sorted_rows(model, samples.data, validation.data)
+            warn_of_sorted_rows(model, samples.data, validation.data)
         if validation is not None:
             example |= example_figures(model, chosen, validation.data)
         if model.objective.optimizer.all_data:
@@ -299,75 +292,6 @@ def _batches(
         )
     batches = Batches(x, inputs=feed.specs(model), targets=model.output_names, columns=model.columns)
     return BatchSource(model, batches, metrics, class_weight)
-
-
-def _samples(model: Model, given: Data, class_weight: Any) -> Samples:
-    if class_weight is not None:
-        given = with_class_weights(model, given, class_weight)
-        if not np.any(given.weight):
-            raise no_class_counts(class_weight)
-    return with_finite_targets(model, given)
-
-
-def _check_indices(model: Model, given: Data) -> None:
-    """A number that an Embedding has no row for: else a batch in the middle of an epoch would say so."""
-    if all(t.dtype != "int64" for t in model.inputs):
-        return
-    labels = data.labels(list(model.named_inputs), "x")
-    fed = {t.node.serial: (where, array) for t, where, array in zip(model.inputs, labels, given.x, strict=True)}
-    for call in calls_of(nodes_of(model.outputs)):
-        if not isinstance(call.layer, Embedding) or call.inputs[0].node.serial not in fed:
-            continue
-        where, array = fed[call.inputs[0].node.serial]
-        most = call.layer.num_embeddings - 1
-        outside = first_outside(array, 0, most)
-        if outside is not None:
-            row, number = outside
-            raise ValueError(
-                f"[{where}] expected numbers from 0 to {most} for {call.layer.name}, got {number} in row {row}; correct them, or "
-                "give the Embedding more rows"
-            )
-
-
-def _warn_of_single_rows(model: Model, rows: int) -> None:
-    """One row has no variance: a BatchNorm would train on its bias alone, and predict by the statistics of no data."""
-    if rows > 1 or model.objective.optimizer.all_data:
-        return
-    calls = calls_of(nodes_of(model.outputs))
-    if any(isinstance(call.layer, BatchNorm) and call.inputs[0].ndim == 2 for call in calls):
-        checks.warn(
-            "[fit] expected batches of several rows for BatchNorm, got batch_size=1: each row is its own mean; "
-            "pass a larger batch_size, or take LayerNorm"
-        )
-
-
-def _warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
-    """Rows in the order of their classes: the last ones are not like the others, and the figures of the validation mean nothing.
-
-    A rare class is often missing in one part of shuffled rows as well: that says nothing.
-    """
-    for loss, output, y, last in zip(model.objective.losses, model.outputs, training.y, held_out.y, strict=True):
-        classes = output.shape[-1]
-        if y.dtype.kind not in "iu" or y.ndim > 1 or not isinstance(classes, int) or not loss.is_classes(output.shape, y.shape):
-            continue
-        seen, held = (np.bincount(a[(a >= 0) & (a < classes)], minlength=classes) for a in (y, last))
-        both, rows, kinds = seen + held, int(seen.sum() + held.sum()), np.flatnonzero(seen + held)
-        new = int(held[seen == 0].max(initial=0))
-        chance = len(kinds) * _chance(int(held.sum()), new, rows) if new else 1.0
-        if np.count_nonzero(held) == 1 < len(kinds):
-            chance = min(chance, _chance(int(both[held > 0][0]), int(held.sum()), rows))
-        if chance < IMPROBABLE:
-            parts = [str(np.flatnonzero(part).tolist()) for part in (held, seen)]
-            checks.warn(
-                f"[validation_split] expected all classes in both parts, got {parts[0]:.60} in the last rows and {parts[1]:.60} in "
-                "the others: they seem to be sorted; shuffle them before, by order = np.random.default_rng(0).permutation(len(x))",
-            )
-
-
-def _chance(those: int, drawn: int, rows: int) -> float:
-    """That all rows which are drawn at random are among those."""
-    i = np.arange(drawn)
-    return float(np.prod((those - i) / (rows - i)))
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:

@@ -11,8 +11,8 @@ import numpy as np
 from lamina import _core as core
 from lamina import lengths, ops
 from lamina.function import grad
+from lamina.inference import children, resolved
 from lamina.lift import constant
-from lamina.samplewise import children, resolved
 from lamina.tensor import Parameter, Tensor
 
 Array = np.ndarray[Any, Any]

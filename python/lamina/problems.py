@@ -14,7 +14,7 @@ from lamina.optim import Optimizer
 from lamina.optim.least_squares import Squares
 from lamina.optim.mean_squares import mean_squares
 from lamina.programs import Task
-from lamina.sources import Samples
+from lamina.samples import Samples
 from lamina.tensor import Tensor
 
 if TYPE_CHECKING:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from lamina import _core as core
 from lamina import data, feed
-from lamina.arrays import check_finite, room
+from lamina.arrays import room
 from lamina.data import Batches, Data
+from lamina.figures import amounts, check_takes_weights, figures, mean_loss
 from lamina.losses.base import FunctionLoss
 from lamina.objective import OutputMetric
-from lamina.programs import Target, Task
-from lamina.steps import amounts, check_takes_weights, feed_list, figures, mean_loss, step
+from lamina.programs import Task
+from lamina.samples import Samples, check_that_something_counts, no_class_counts, with_class_weights, with_finite_targets
+from lamina.steps import feed_list, step
 from lamina.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -24,13 +26,6 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 BatchDone = Callable[[int, float], None]
-
-
-class Samples(NamedTuple):
-    """Checked data, and what a program must know of the targets."""
-
-    data: Data
-    targets: tuple[Target, ...]
 
 
 class Outcome(NamedTuple):
@@ -332,61 +327,3 @@ def _rows(array: Array, output: Tensor) -> Array:
     """With a row for each position of lengths that are free in the output: another batch may have others."""
     free = max((i for i, n in enumerate(output.shape[:-1]) if not isinstance(n, int)), default=0)
     return array.reshape(-1, *array.shape[free + 1 :]) if free else array
-
-
-# ---- Checks of the data, before any is used ----
-
-
-def with_class_weights(model: Model, given: Data, class_weight: Any) -> Data:
-    """Each sample's weight times that of its class."""
-    _check_classes(model, class_weight)
-    loss, output = model.objective.losses[0], model.outputs[0]
-    for y in given.y[:1]:
-        if y.ndim > 1 and loss.is_classes(output.shape, y.shape):
-            raise ValueError(
-                f"[class_weight] expected a class for each sample, got several: classes of shape {y.shape}; pass sample_weight, or "
-                "weigh them in a loss of your own"
-            )
-    weight = data.weights(given.weight, class_weight, given.y, len(given), getattr(loss, "ignore_index", None))
-    return replace(given, weight=weight)
-
-
-def _check_classes(model: Model, class_weight: Any) -> None:
-    """A weight for a class that the network cannot predict is a mistake."""
-    if len(model.outputs) > 1:
-        return  # of one target alone: `data.weights` says so
-    units = model.outputs[0].shape[-1] if model.outputs[0].ndim > 1 else 1
-    if not isinstance(units, int) or not isinstance(class_weight, Mapping):
-        return
-    unknown = [label for label in class_weight if data.class_number(label) >= max(units, 2)]
-    if unknown:
-        raise ValueError(f"[class_weight] expected classes from 0 to {max(units, 2) - 1}, got {unknown[0]}; leave it out")
-
-
-def no_class_counts(class_weight: Any) -> ValueError:
-    """The error where all samples are of classes whose weight is 0: there is nothing to learn from."""
-    return ValueError(
-        f"[class_weight] expected a class with a weight above 0 among the samples, got {class_weight!r:.60}; raise one"
-    )
-
-
-def with_finite_targets(model: Model, given: Data) -> Samples:
-    """The data with targets that their losses have checked, finite unless a loss leaves out what is not."""
-    samples = Samples(*feed.with_targets(model, given))
-    labels = data.labels(model.output_names, "y")
-    for where, loss, output, y in zip(labels, model.objective.losses, model.outputs, samples.data.y, strict=True):
-        if not getattr(loss, "mask_nan", False):
-            check_finite(y, where, output.dtype, given.columns.get(where))
-    return samples
-
-
-def check_that_something_counts(model: Model, counted: Sequence[Array | None], where: str = "fit") -> None:
-    """ValueError where an output has no target to learn from: its loss would be 0 or NaN. counted: as `amounts` gives it, or one
-    for all outputs.
-    """
-    for name, amount in zip(model.output_names, counted, strict=False):
-        if amount is not None and not amount.any():
-            raise ValueError(
-                f"[{where}] expected a target that counts for output {name!r}, got none: each is NaN, left out, or weighs 0; pass "
-                "samples that have one"
-            )

@@ -295,6 +295,16 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
     return placeholder((None, *sizes), "float32" if dtype is None else dtype, name)
 
 
+class _Note:
+    """What Python knows of a variable of the core, and all parameters that stand for it share."""
+
+    __slots__ = ("init", "initialized", "is_weight", "models")
+
+    def __init__(self, init: Any, initialized: bool, is_weight: bool) -> None:
+        self.init, self.initialized, self.is_weight = init, initialized, is_weight
+        self.models: weakref.WeakSet[Any] | None = None  # those that hold it
+
+
 class Parameter(Tensor):
     """A tensor with memory: a weight that training changes, or (trainable=False) a statistic that it keeps.
 
@@ -331,7 +341,7 @@ class Parameter(Tensor):
                 "where the numbers are a shape, or trainable=False"
             )
         self.variable = _core.Variable(name or "", dtype, list(shape), trainable)
-        self.variable.note = {"init": init, "initialized": given, "weight": trainable, "models": ()}
+        self.variable.note = _Note(init, given, trainable)
         if given:
             self.variable.write(value)
         super().__init__(_core.make("variable", [], {"variable": self.variable}))
@@ -350,18 +360,23 @@ class Parameter(Tensor):
         return parameter
 
     @property
+    def _note(self) -> _Note:
+        note: _Note = self.variable.note
+        return note
+
+    @property
     def init(self) -> Any:
         """Called as init(shape, rng, dtype) -> array when the network is built; None where values were given."""
-        return self.variable.note["init"]
+        return self._note.init
 
     @property
     def initialized(self) -> bool:
         """Whether it has values already."""
-        return bool(self.variable.note["initialized"])
+        return self._note.initialized
 
     @initialized.setter
     def initialized(self, value: bool) -> None:
-        self.variable.note["initialized"] = value
+        self._note.initialized = value
 
     @property
     def name(self) -> str | None:
@@ -382,7 +397,7 @@ class Parameter(Tensor):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = checks.flag(self.name or "Parameter", "trainable", value)
-        if value and not self.variable.note["weight"]:
+        if value and not self.is_weight:
             raise ValueError(
                 f"[{self.name or 'Parameter'}] expected a weight to train, got one made with trainable=False; make a new one"
             )
@@ -395,18 +410,18 @@ class Parameter(Tensor):
     @property
     def is_weight(self) -> bool:
         """Whether it was made to be trained, frozen or not."""
-        return bool(self.variable.note["weight"])
+        return self._note.is_weight
 
     @property
     def models(self) -> list[Any]:
         """The models that hold it and are alive."""
-        return list(self.variable.note["models"])
+        return list(self._note.models or ())
 
     def adopted_by(self, model: Any) -> None:
         """`model` is one more of `models`."""
-        note = self.variable.note
-        note["models"] = note["models"] or weakref.WeakSet()
-        note["models"].add(model)
+        if self._note.models is None:
+            self._note.models = weakref.WeakSet()
+        self._note.models.add(model)
 
     @property
     def value(self) -> np.ndarray[Any, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import checks, names, ops
-from lamina.config import Configured
+from lamina.config import Configured, same
 from lamina.lift import as_array
 from lamina.tensor import Tensor, shown
 
@@ -62,7 +62,21 @@ class Loss(Configured):
     # "int64": an integer target that `check_target` returns is classes; None: it is of the prediction's type
     target_dtype: str | None = None
 
+    _is_made = False  # whether it is one of ours, with its options
+
     applies: tuple[str, ...] = ()  # activations that are in the loss, and must not be in the network as well
+
+    def _made(self) -> None:
+        self.__dict__["_is_made"] = self._built_in
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """An option of a loss of ours stays: networks that are compiled with it have it in their programs."""
+        if self._is_made and name in self._arguments and not same(value, getattr(self, name, self)):
+            raise AttributeError(
+                f"[{self!r}] expected {name} to stay, as networks may be compiled with this loss, got {value!r:.60}; make another "
+                "one, and compile with that"
+            )
+        object.__setattr__(self, name, value)
 
     def elements(self, pred: Any, target: Any) -> Any:
         """The losses of shape (batch,) or (batch, ...), not yet reduced."""

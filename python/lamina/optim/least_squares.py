@@ -20,8 +20,9 @@ from lamina import _core as core
 from lamina import ops
 from lamina.flat import FlatNetwork
 from lamina.function import grad
+from lamina.inference import resolved
 from lamina.optim.normal_matrix import NormalMatrix, columns_of, diagonal_places, plain
-from lamina.samplewise import Outer, flattened, jacobian_rows, mixing, resolved, sample_rows
+from lamina.samplewise import Outer, flattened, jacobian_rows, mixing, sample_rows
 from lamina.tensor import Parameter, Tensor, placeholder
 
 Array = np.ndarray[Any, Any]

@@ -126,9 +126,7 @@ class Symbols:
     def _name_parameters(self) -> None:
         for node in self.graph.ordered():
             if node.op == "variable" and node.serial not in self.of:
-                known = node.attrs["variable"].note
-                name = getattr(known, "name", None) or self._state_name(node)
-                self.source(node, Sym(str(name)))
+                self.source(node, Sym(self._state_name(node)))
 
     def _state_name(self, node: core.Node) -> str:
         for name, p in (*self.graph.model.wiring.random.items(), *self._slots()):
