@@ -784,6 +784,16 @@ FREE = {
         ["[mse] expected sample weights up to 1e+150", "only their ratios count"],
     ),
     "a step number that is a text": (lambda: lm.schedules.Cosine(0.1, 10)("a"), ["expected step numbers, got 'a'"]),
+    # whole numbers beyond 64 bits
+    "a number of 70 bits": (lambda: P + 2**70, ["[add] expected whole numbers below 2^63", "as a float"]),
+    "a length of 70 bits": (
+        lambda: lm.placeholder((2**70,)),
+        ["expected a length below 2^62, got 1180591620717411303424"],
+    ),
+    "a shape of 70 bits": (lambda: P.reshape(2**70, -1), ["expected a length below 2^62"]),
+    "a parameter of 70 bits": (lambda: lm.Parameter((2**70,), init="zeros"), ["[Parameter]", "1180591620717411303424"]),
+    "classes of 70 bits": (lambda: lm.one_hot(WHOLE, 2**70), ["[one_hot] expected another value of 'classes'", "below 2^63"]),
+    "data beyond float64": (lambda: classifier().predict([[10**400] * FEATURES]), ["[x] expected numbers", "below 1.8e308"]),
     # flags
     "SciPy's trans": (lambda: lm.linalg.solve_triangular(np.eye(2), ONES[:2], transposed="N"), ["transposed to be True or False"]),
     "axes kept by a text": (lambda: lm.linalg.norm(np.eye(2), keepdims="no"), ["[norm] expected keepdims to be True or False"]),

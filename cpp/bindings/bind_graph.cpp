@@ -41,8 +41,10 @@ Dim to_dim(const py::handle& item, const std::string& where) {
     fail<TypeError>("[", where, "] expected whole numbers, None or names as lengths, got ", py::cast<std::string>(py::repr(item)),
                     "; pass a shape such as (2, 3)");
   }
-  const auto size = py::cast<int64_t>(number);
-  check(-kMostSize < size && size < kMostSize, "[", where, "] expected a length below 2^62, got ", size);
+  int overflow = 0;
+  const int64_t size = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
+  check(overflow == 0 && -kMostSize < size && size < kMostSize, "[", where, "] expected a length below 2^62, got ",
+        py::cast<std::string>(py::str(number)));
   return Dim(size);
 }
 
@@ -148,7 +150,8 @@ NodeHandle make_node(const std::string& name, const std::vector<NodeHandle>& inp
     try {
       attrs.set(key, to_attr(name, key, item.second));
     } catch (const py::cast_error&) {
-      fail<TypeError>("[", name, "] attribute '", key, "' cannot be ", py::cast<std::string>(py::repr(item.second)));
+      fail<TypeError>("[", name, "] expected another value of '", key, "', got ", py::cast<std::string>(py::repr(item.second)),
+                      "; whole numbers are below 2^63");
     }
   }
   return {graph::make(op, tensors_of(inputs), std::move(attrs))};

@@ -96,7 +96,7 @@ def _gathered_type(array: Array, where: str) -> Any:
 def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
     """Python objects as int64 where all are integers, else as float64 with NaN for what is missing."""
     flat = array.reshape(-1)
-    if all(isinstance(value, (int, np.integer)) for value in flat):
+    if all(isinstance(value, (int, np.integer)) and -(2**63) <= value < 2**63 for value in flat):
         return array.astype(np.int64)
     numbers = np.empty(flat.size, dtype=np.float64)
     for i, value in enumerate(flat):
@@ -104,7 +104,7 @@ def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
             if isinstance(value, (str, bytes)):
                 raise TypeError
             numbers[i] = np.nan if value is None or type(value).__name__ == "NAType" else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             index = np.unravel_index(i, array.shape)
             part = f"{where}[{columns[index[1]]!r}]" if columns and len(index) == 2 else None
             raise TypeError(
@@ -117,6 +117,8 @@ def _object_remedy(value: Any, where: str, column: str | None) -> str:
     """column: how a frame's column is written."""
     if isinstance(value, dict):
         return "pass the values of each row as a list, in the order of the columns, or a frame: pandas.DataFrame(rows)[columns]"
+    if isinstance(value, int):
+        return "keep it below 1.8e308"
     if isinstance(value, datetime.date):
         return "pass a difference in days: (t - t.min()).dt.days, t = pandas.to_datetime(column)"
     if isinstance(value, datetime.timedelta):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -55,6 +56,8 @@ def as_array(value: Any, where: str) -> Array:
         raise TypeError(f"[{where}] expected real numbers, got an array of {array.dtype}; pass its .real and .imag apart")
     if name == "uint64" and (not array.size or array.max() < 2**63):
         name = "int64"
+    if name == "object" and all(isinstance(v, int) for v in array.flat):
+        raise ValueError(f"[{where}] expected whole numbers below 2^63, got {reprlib.repr(value)}; write a larger one as a float")
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")
     return array.astype(name, copy=False)

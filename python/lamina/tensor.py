@@ -517,7 +517,7 @@ def lengths(shape: Any, where: str) -> tuple[Any, ...]:
 def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
     where = name or "Parameter"
     for size in lengths(shape, where):
-        if not isinstance(size, (int, np.integer)) or size < 0:
+        if not isinstance(size, (int, np.integer)) or not 0 <= size < 2**62:
             raise ValueError(
                 f"[{where}] a parameter needs a known shape, got {tuple(shape)}; its axes cannot depend on the batch size"
             )
