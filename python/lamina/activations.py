@@ -295,6 +295,8 @@ def get(activation: str | Activation | None) -> Activation:
         return linear
     if isinstance(activation, str):
         return _names.anycase("activations", activation, FUNCTIONS)
+    if getattr(activation, "__module__", None) == __name__:
+        return activation
     if callable(activation) and not isinstance(activation, type):
         if signature := _names.refusing(activation, 0):
             raise TypeError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, KeysView, Set, ValuesView
+from collections.abc import Callable
+from types import GeneratorType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -117,7 +118,7 @@ def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    kept = _kept_of_ours if init.__module__.partition(".")[0] == "lamina" else _kept
+    kept = _kept_of_ours if str(getattr(init, "__module__", "")).partition(".")[0] == "lamina" else _kept
     binding = functools.cache(lambda: _binding(inspect.signature(init)))  # once it is called: most classes never are
 
     @functools.wraps(init)
@@ -133,14 +134,17 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+_FINITE: Any = (range, set, frozenset, type({}.keys()), type({}.values()))
+
+
 def _kept(value: Any) -> Any:
     """What is written down of an argument: of a range, a set or a view a list, which can be saved."""
-    return [*value] if isinstance(value, (range, Set, KeysView, ValuesView)) else value
+    return list(value) if isinstance(value, _FINITE) else value
 
 
 def _kept_of_ours(value: Any) -> Any:
     """The same, and of a generator, which could be read but once; one that a user's class takes may have no end."""
-    return list(value) if isinstance(value, Generator) else _kept(value)
+    return list(value) if isinstance(value, (*_FINITE, GeneratorType)) else value
 
 
 def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, ...], dict[str, Any]], dict[str, Any]]:

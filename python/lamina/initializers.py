@@ -300,6 +300,8 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
         if init is constant:
             raise TypeError("[initializers] expected a value for 'constant'; pass lm.initializers.constant(value)")
         return init()
+    if isinstance(init, Initializer):
+        return init
     if callable(init) and not isinstance(init, type):
         if signature := _names.refusing(init, (1,), None, "float32"):
             raise TypeError(

@@ -188,7 +188,13 @@ class Layer(Configured):
         table: dict[str, Parameter] = dict(self.__dict__.get("_parameters", {}))
         known = {id(p) for p in table.values()}
         for attribute, value in vars(self).items():
-            for name, p in _parameters_in(attribute, value):
+            if isinstance(value, Parameter):
+                several = [(attribute, value)]
+            elif isinstance(value, (list, tuple, dict)) and not attribute.startswith("_"):
+                several = _parameters_in(attribute, value)
+            else:
+                continue
+            for name, p in several:
                 if id(p) not in known and name not in table:
                     table[name] = p
                     known.add(id(p))
@@ -255,15 +261,10 @@ class Layer(Configured):
 names.Elsewhere.put(Layer, names.OF_LAYERS)
 
 
-def _parameters_in(attribute: str, value: Any) -> Iterator[tuple[str, Parameter]]:
-    """The parameters that an attribute of a layer holds, and what they are called by."""
-    if isinstance(value, Parameter):
-        yield attribute, value
-    elif attribute.startswith("_") or not isinstance(value, (list, tuple, Mapping)):
-        return
-    else:
-        several = value.items() if isinstance(value, Mapping) else enumerate(value, 1)
-        yield from ((f"{attribute}_{key}", p) for key, p in several if isinstance(p, Parameter))
+def _parameters_in(attribute: str, values: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> list[tuple[str, Parameter]]:
+    """The parameters of a layer's attribute that holds several values, and what they are called by."""
+    several = values.items() if isinstance(values, dict) else enumerate(values, 1)
+    return [(f"{attribute}_{key}", p) for key, p in several if isinstance(p, Parameter)]
 
 
 def features(x: Tensor) -> int:
