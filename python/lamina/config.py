@@ -144,7 +144,7 @@ def _kept(value: Any) -> Any:
 
 def _kept_of_ours(value: Any) -> Any:
     """The same, and of a generator, which could be read but once; one that a user's class takes may have no end."""
-    return list(value) if isinstance(value, (*_FINITE, GeneratorType)) else value
+    return list(value) if isinstance(value, GeneratorType) else _kept(value)
 
 
 def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
