@@ -670,3 +670,23 @@ def test_examples(module):
     result = doctest.testmod(module, extraglobs={"lm": lm, "np": np})
     assert result.attempted > 3
     assert result.failed == 0
+
+
+def test_a_column_called_filled_hides_nothing():
+    """As the method of a masked array is."""
+    table = pytest.importorskip("pandas").DataFrame({"filled": [1.0, 2.0], "b": [3.0, 4.0]})
+    x = lm.placeholder((None, 2))
+    assert float(lm.function([x], lm.sum(x))(table)) == 10
+    assert lm.metrics.mae(table, table) == 0 == float(lm.losses.mse(table, table))
+    assert lm.Sequential(lm.Dense(1), seed=0).build(2).predict(table).shape == (2, 1)
+
+
+def test_an_output_without_validation_targets_has_no_figure_and_all_others_theirs():
+    x = lm.Input(3)
+    net = lm.Model(x, {"a": lm.Dense(2)(x), "b": lm.Dense(2)(x)}, seed=0)
+    net.compile([lm.losses.MSE(mask_nan=True)] * 2, "sgd", metrics={"a": ["mae"]})
+    data, y = np.ones((8, 3)), np.ones((8, 2))
+    history = net.fit(data, {"a": y, "b": y}, validation_data=(data, {"a": y, "b": y * np.nan}), verbose=0)
+    assert np.isnan(history["val_loss"]).all() and np.isfinite(history["val_a_mae"]).all()
+    with pytest.raises(ValueError, match=r"\[validation_data\] expected a target that counts"):
+        net.fit(data, {"a": y, "b": y}, validation_data=(data, {"a": y * np.nan, "b": y * np.nan}), verbose=0)

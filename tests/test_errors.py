@@ -773,7 +773,10 @@ FREE = {
         lambda: lm.losses.get(lambda p, t: abs(p - t))(np.ones(2), np.ones(2), [-1.0, 2.0]),
         ["expected weights >= 0 of shape (2,)"],
     ),
-    "a loss of numbers": (lambda: lm.losses.mse(1.0, 2.0), ["[MSE()] expected predictions with a row for each sample, got 1.0"]),
+    "a loss of numbers": (
+        lambda: lm.losses.get(lambda p, t: abs(p - t))(1.0, 2.0),
+        ["expected predictions with a row for each sample, got one number"],
+    ),
     "a matrix of too many classes": (
         lambda: lm.metrics.confusion_matrix([0, 20_000], [0, 1]),
         ["[confusion_matrix] expected at most 8192 classes", "got 20001"],
@@ -781,14 +784,14 @@ FREE = {
     "classes numbered like ids": (lambda: lm.metrics.f1([0, 2**33], [0, 1]), ["[f1] expected at most", "number the classes"]),
     "weights beyond all sums": (
         lambda: lm.metrics.mse([1.0, 2.0], [1.0, 2.0], [1e300, 1.0]),
-        ["[mse] expected sample weights up to 1e+150", "only their ratios count"],
+        ["[mse] expected sample weights up to 1.34078e+154", "only their ratios count"],
     ),
     "a step number that is a text": (lambda: lm.schedules.Cosine(0.1, 10)("a"), ["expected step numbers, got 'a'"]),
     # whole numbers beyond 64 bits
     "a number of 70 bits": (lambda: P + 2**70, ["[add] expected whole numbers below 2^63", "as a float"]),
     "a length of 70 bits": (
         lambda: lm.placeholder((2**70,)),
-        ["expected a length below 2^62, got 1180591620717411303424"],
+        ["expected a length below 2^62, got one of more than 64 bits"],
     ),
     "a shape of 70 bits": (lambda: P.reshape(2**70, -1), ["expected a length below 2^62"]),
     "a parameter of 70 bits": (lambda: lm.Parameter((2**70,), init="zeros"), ["[Parameter]", "1180591620717411303424"]),

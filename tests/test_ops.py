@@ -878,6 +878,9 @@ def test_floor_division_of_whole_numbers_is_whole():
         assert found.tolist() == [33554435, -7, 3] and found.dtype == np.int64
     left = lm.function(t, ones // t)(np.array([33554435, -7, 3]))
     assert left.tolist() == [0, -1, 0] and left.dtype == np.int64
+    for built in (np.floor_divide(t, 2), np.floor_divide(t, 2 * ones), np.floor_divide(t, [2, 2, 2])):
+        assert lm.function(t, built)(np.array([33554435, -7, 3])).tolist() == [16777217, -4, 1]
+    assert lm.function(t, np.floor_divide(ones, t))(np.array([33554435, -7, 3])).tolist() == [0, -1, 0]
 
 
 def test_truth_values_meet_as_in_numpy():
@@ -903,3 +906,8 @@ def test_a_product_over_nothing_is_0(dtype):
     for m, n in ((3, 4), (150, 300), (40, 2048)):
         assert np.array_equal(lm.matmul(np.ones((m, 0), dtype), np.ones((0, n), dtype)), np.zeros((m, n)))
         assert np.array_equal(lm.matmul(np.ones((0, m), dtype).T, np.ones((n, 0), dtype).T), np.zeros((m, n)))
+
+
+def test_a_bound_of_a_slice_is_whatever_counts_as_a_whole_number():
+    x = lm.placeholder((None, 4))
+    assert x[:, np.array(1) : np.array(3)].shape[1] == 2 and x[:, np.int8(1) :].shape[1] == 3

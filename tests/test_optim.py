@@ -736,3 +736,26 @@ def test_a_look_before_the_first_step_does_not_hold_the_first_step_size(rng):
         losses[-1] = [*losses[-1], net.train_step(x, y), net.train_step(x, y)]
     assert losses[0] == losses[1] == losses[2]
     assert np.ptp(losses[0]) > 0
+
+
+def test_a_rule_of_the_core_under_a_class_of_ones_own():
+    class Plain(optim.Optimizer):
+        rule = "sgd_plain"
+
+        def __init__(self, lr, key):
+            super().__init__(lr)
+            self.key = key
+
+        def hyper(self):
+            return {self.key: 0.0}
+
+        def update(self, something=None):
+            """Never asked, as the rule is the core's."""
+
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    nets = [lm.Sequential(lm.Dense(1), seed=0).build(2).compile("mse", o) for o in (Plain(0.1, "weight_decay"), optim.SGD(0.1))]
+    assert nets[0].train_step(x, y) == nets[1].train_step(x, y) and nets[0].train_step(x, y) == nets[1].train_step(x, y)
+    with pytest.raises(
+        ValueError, match=r"expected the hyper-parameters of the rule 'sgd_plain' from hyper\(\), weight_decay, got wd"
+    ):
+        lm.Sequential(lm.Dense(1), seed=0).compile("mse", Plain(0.1, "wd")).train_step(x, y)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -354,3 +355,22 @@ def test_a_schedule_as_long_as_the_fit_does_not_warn():
         stop = lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: setattr(net, "stop_training", True))
         options = {"loss": "mse", "optimizer": lm.optim.SGD(schedules.Cosine(0.1, 5)), "callbacks": stop, "verbose": 0}
         assert len(net.fit(x, x, epochs=10**12, **options)) == 1  # no memory for the rates of them all
+
+
+def test_a_set_or_a_range_reaches_a_class_of_ones_own_as_it_is_and_is_written_down_as_a_list():
+    class At(schedules.Schedule):
+        def __init__(self, at, within):
+            self.at, self.within = at | {0}, within.stop
+
+        def rate(self, t):
+            return np.where(np.isin(t, list(self.at)), 1.0, 0.5)
+
+    made = At({5}, range(3))
+    assert made.config() == {"at": [5], "within": [0, 1, 2]} and made.within == 3
+    assert made([0, 1, 5]).tolist() == [1.0, 0.5, 1.0]
+
+
+def test_step_numbers_may_be_fractions_and_other_numbers():
+    made = schedules.Cosine(0.1, 10)
+    assert made(Fraction(3)) == made(3) and made([Fraction(3), 4]).tolist() == made([3, 4]).tolist()
+    assert made(np.array([1, 2], object)).tolist() == made([1, 2]).tolist() and made(2**70) == 0

@@ -44,7 +44,7 @@ Dim to_dim(const py::handle& item, const std::string& where) {
   int overflow = 0;
   const int64_t size = PyLong_AsLongLongAndOverflow(number.ptr(), &overflow);
   check(overflow == 0 && -kMostSize < size && size < kMostSize, "[", where, "] expected a length below 2^62, got ",
-        py::cast<std::string>(py::str(number)));
+        overflow == 0 ? std::to_string(size) : "one of more than 64 bits");
   return Dim(size);
 }
 

@@ -49,13 +49,16 @@ py::array array_of(const py::handle& value, size_t i) {
 }
 
 void check_unmasked(const py::handle& value, size_t i) {
-  if (py::hasattr(value, "filled") && py::module_::import("numpy").attr("any")(value.attr("mask")).cast<bool>())
+  if (!py::hasattr(value, "filled")) return;  // as of any array that is masked
+  const py::module_ numpy = py::module_::import("numpy");
+  if (py::isinstance(value, numpy.attr("ma").attr("MaskedArray")) && numpy.attr("any")(value.attr("mask")).cast<bool>())
     fail("[function] expected an array without masked values as argument ", i + 1, ", got a masked array; pass x.filled(value)");
 }
 
 // An input of truth values takes those, and 0 and 1.
 void check_truth(const py::array& array, size_t i) {
-  if (array.dtype().kind() == 'b') return;
+  const char kind = array.dtype().kind();
+  if (kind != 'i' && kind != 'u' && kind != 'f') return;
   const py::module_ numpy = py::module_::import("numpy");
   const py::object known = numpy.attr("logical_or")(numpy.attr("equal")(array, 0), numpy.attr("equal")(array, 1));
   if (known.attr("all")().cast<bool>()) return;

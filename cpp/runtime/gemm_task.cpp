@@ -32,9 +32,8 @@ GemmTask::GemmTask(const graph::Node* value, const Product& product, Cluster beh
       stores_product(stores_product),
       is_gram(runtime::is_gram(product.matmul)),
       has_fixed_rows(are_rows_fixed(value->shape())),
-      precision(precision_of(value->dtype())),
       element(static_cast<int64_t>(size_of(value->dtype()))),
-      kernel(kernels.gemm[precision]),
+      kernel(kernels.gemm[precision_of(value->dtype())]),
       epilogue(behind.nodes.empty() ? nullptr : std::make_unique<TileProgram>(std::move(behind), kernels)),
       multiplication(kernel, element) {}
 

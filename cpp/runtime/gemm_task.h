@@ -31,8 +31,7 @@ struct GemmTask {
   const bool stores_product;  // others need C itself
   const bool is_gram;
   const bool has_fixed_rows;  // C has as many rows in any batch
-  const kernels::Precision precision;
-  const int64_t element;  // bytes
+  const int64_t element;      // bytes
   const kernels::GemmKernel kernel;
   const std::unique_ptr<TileProgram> epilogue;  // null: nothing runs behind C
 

@@ -41,7 +41,7 @@ class GemmGrid : public GemmWay {
   kernels::GemmArgs product_at(const Run& run, const TileProgram::Block& block, char* scratch) const {
     return task_.product_at(run, block, scratch, scratch + begin_at_);
   }
-  // C's place: the block's own in `all`, of so many columns a row.
+  // C's place: the block's own in `all`, which is C as a whole, dense.
   void put(kernels::GemmArgs& args, const TileProgram::Block& block, char* all) const;
   void run_epilogue(const Run& run, TileProgram::Block& block, const kernels::GemmArgs& args, char* scratch) const;
 

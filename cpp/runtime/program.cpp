@@ -10,7 +10,6 @@
 #include "base/threads.h"
 #include "kernels/dispatch.h"
 #include "runtime/steps.h"
-#include "runtime/strided_copy.h"
 
 namespace lamina::runtime {
 

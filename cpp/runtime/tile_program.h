@@ -25,6 +25,7 @@ constexpr int64_t kUnitElements = 16 * 1024;
 constexpr double kSlowUnitWork = 150e3;
 
 enum class Reduction { sum, max, min };
+
 class TileProgram {
  public:
   TileProgram(Cluster cluster, const kernels::Table& kernels);

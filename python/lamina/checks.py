@@ -176,7 +176,7 @@ def writing(where: str, path: Any) -> Iterator[None]:
 
 def unmasked(where: str, value: Any, name: str) -> None:
     """ValueError for an array of `np.ma` with masked values, which nothing here would leave out; `name`: what a user calls it."""
-    if hasattr(value, "filled") and np.any(getattr(value, "mask", False)):
+    if hasattr(value, "filled") and isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
         raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {name}.filled(value)")
 
 

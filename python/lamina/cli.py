@@ -235,14 +235,14 @@ def _batch(net: lm.Model, arrays: dict[str, NDArray[Any]], path: Path) -> tuple[
     """x, and y or None; of several inputs, or targets, a dict by their names."""
     inputs, outputs = (list(net.named_inputs) if net.built else ["x"]), list(net.output_names)
     several = len(inputs) > 1 and arrays.keys() >= set(inputs)
+    given = ["x", "y"] if len(inputs) == 1 else [*inputs, *(outputs if "y" in inputs else ["y"])]
     if "x" not in arrays and not several:
-        *others, last = ["x", "y"] if len(inputs) == 1 else [*inputs, "y"]
         raise ValueError(
-            f"[profile] expected arrays {', '.join(others)} and {last} in {path}, got {', '.join(arrays) or 'none'}; write them by "
-            f"np.savez(path, {', '.join(f'{name}={name}' for name in (*others, last))})"
+            f"[profile] expected arrays {', '.join(given[:-1])} and {given[-1]} in {path}, got {', '.join(arrays) or 'none'}; "
+            f"write them by np.savez(path, {', '.join(f'{name}={name}' for name in given)})"
         )
     targets = {name: arrays[name] for name in outputs if name in arrays}
-    y = targets if len(targets) == len(outputs) > 1 else arrays.get("y")
+    y = targets if len(targets) == len(outputs) > 1 else arrays.get(given[-1])
     return {name: arrays[name] for name in inputs} if several else arrays["x"], y
 
 

@@ -118,15 +118,21 @@ def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    kept = _kept_of_ours if str(getattr(init, "__module__", "")).partition(".")[0] == "lamina" else _kept
+    ours = str(getattr(init, "__module__", "")).partition(".")[0] == "lamina"
     binding = functools.cache(lambda: _binding(inspect.signature(init)))  # once it is called: most classes never are
 
     @functools.wraps(init)
     def wrapper(self: Configured, *args: Any, **kwargs: Any) -> None:
         outermost = "_arguments" not in self.__dict__
         if outermost:
-            args, kwargs = tuple(map(kept, args)), {name: kept(value) for name, value in kwargs.items()}
-            self.__dict__["_arguments"] = binding()(self, args, kwargs)
+            if ours and any(isinstance(value, GeneratorType) for value in (*args, *kwargs.values())):  # which can be read but once
+                args = tuple(list(value) if isinstance(value, GeneratorType) else value for value in args)
+                kwargs = {name: list(value) if isinstance(value, GeneratorType) else value for name, value in kwargs.items()}
+            arguments = binding()(self, args, kwargs)
+            for name, value in arguments.items():
+                if isinstance(value, _FINITE):
+                    arguments[name] = list(value)  # which a file can hold
+            self.__dict__["_arguments"] = arguments
         init(self, *args, **kwargs)
         if outermost:
             self._made()
@@ -135,16 +141,6 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
 
 
 _FINITE: Any = (range, set, frozenset, type({}.keys()), type({}.values()))
-
-
-def _kept(value: Any) -> Any:
-    """What is written down of an argument: of a range, a set or a view a list, which can be saved."""
-    return list(value) if isinstance(value, _FINITE) else value
-
-
-def _kept_of_ours(value: Any) -> Any:
-    """The same, and of a generator, which could be read but once; one that a user's class takes may have no end."""
-    return list(value) if isinstance(value, GeneratorType) else _kept(value)
 
 
 def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, ...], dict[str, Any]], dict[str, Any]]:

@@ -7,13 +7,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lamina import ops
+from lamina.tensor import floor_divide
 
 OPERATORS = {
     np.add: ops.add,
     np.subtract: ops.subtract,
     np.multiply: ops.multiply,
     np.true_divide: ops.divide,
-    np.floor_divide: lambda a, b: b.__rfloordiv__(a),
+    np.floor_divide: floor_divide,
     np.power: ops.power,
     np.matmul: ops.matmul,
     np.less: ops.less,

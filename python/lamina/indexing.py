@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -104,10 +105,18 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
 
 def _check_slice(item: slice, axis: int) -> None:
     for bound in (item.start, item.stop, item.step):
-        if bound is not None and (isinstance(bound, bool) or not isinstance(bound, (int, np.integer, Dim))):
+        if bound is not None and not isinstance(bound, Dim) and (isinstance(bound, bool) or not _is_whole(bound)):
             raise TypeError(f"[index] expected whole numbers in the slice of axis {axis}, got {bound!r:.60}; write start:stop:step")
     if isinstance(item.step, (int, np.integer)) and item.step == 0:
         raise ValueError(f"[index] expected a step other than 0 in the slice of axis {axis}; leave it out for 1")
+
+
+def _is_whole(bound: Any) -> bool:
+    try:
+        operator.index(bound)
+    except TypeError:
+        return False
+    return True
 
 
 def _remedy(item: Any, axis: int) -> str:

@@ -56,7 +56,7 @@ def as_array(value: Any, where: str) -> Array:
         raise TypeError(f"[{where}] expected real numbers, got an array of {array.dtype}; pass its .real and .imag apart")
     if name == "uint64" and (not array.size or array.max() < 2**63):
         name = "int64"
-    if name == "object" and all(isinstance(v, int) for v in array.flat):
+    if name == "object" and any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in array.flat):
         raise ValueError(f"[{where}] expected whole numbers below 2^63, got {reprlib.repr(value)}; write a larger one as a float")
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")

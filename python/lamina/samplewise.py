@@ -16,7 +16,7 @@ from lamina import _core as core
 from lamina import lengths, ops
 from lamina.function import grad
 from lamina.inference import children, resolved
-from lamina.tensor import Tensor
+from lamina.tensor import FLOATS, Tensor
 
 
 class Outer(NamedTuple):
@@ -63,7 +63,7 @@ def _is_mean(node: core.Node) -> bool:
         return False
     if _is_settled(node):
         return True
-    if node.op in ("add", "sub", "neg", "cast", "in_training", "update_state"):
+    if node.op in ("add", "sub", "neg", "in_training", "update_state") or (node.op == "cast" and node.dtype in FLOATS):
         return all(map(_is_mean, below))
     if node.op in ("mul", "div") and any(map(_is_settled, below[node.op == "div" :])):
         return all(map(_is_mean, below))
@@ -71,9 +71,21 @@ def _is_mean(node: core.Node) -> bool:
         return _is_mean(below[0])
     if node.op == "div" and below[0].op == "sum" and below[1].op == "size":
         terms = below[0].inputs[0]
-        counts_samples = not _of_others(below[1], lengths.free(next(iter(terms.shape), 1)))
-        return 0 in below[0].attrs["axes"] and counts_samples and is_samplewise(resolved([Tensor(terms)]))
+        counts = _counts_samples(below[1], lengths.free(next(iter(terms.shape), 1)))
+        return 0 in below[0].attrs["axes"] and counts and is_samplewise(resolved([Tensor(terms)]))
     return False
+
+
+def _counts_samples(size: core.Node, batch: set[str]) -> bool:
+    """Whether a number of elements is a multiple of that of the samples: of twice as many, twice as much."""
+    of_samples = [n for n in size.attrs["shape"] if lengths.free(n) & batch]
+    if len(of_samples) != 1:
+        return False
+
+    def where(samples: int) -> int:
+        return int(lengths.known(of_samples[0], lambda name: samples if name in batch else 1))
+
+    return where(0) == 0 and where(2) == 2 * where(1)
 
 
 def _is_settled(node: core.Node) -> bool:

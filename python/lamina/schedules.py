@@ -45,9 +45,12 @@ class Schedule(Configured):
 
     def __call__(self, steps: Any) -> Array:
         t = checks.array(repr(self), steps, "steps")
-        if t.dtype.kind not in "biuf":
-            raise TypeError(f"[{self!r}] expected step numbers, got {steps!r:.60}; pass whole numbers from 0")
-        t = t.astype(np.float64, copy=False)
+        try:
+            if t.dtype.kind not in "biufO":  # of objects, those that are numbers
+                raise TypeError
+            t = t.astype(np.float64, copy=False)
+        except (TypeError, ValueError):
+            raise TypeError(f"[{self!r}] expected step numbers, got {steps!r:.60}; pass whole numbers from 0") from None
         if t.size and not t.min() >= 0:
             raise ValueError(f"[{self!r}] expected step numbers >= 0, got {t.min():g}; the first update is step 0")
         together = self._together(t)

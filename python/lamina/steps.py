@@ -37,12 +37,19 @@ def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
     rows = rows_at_once(model, n)
     if n <= rows:
         return rows
+    key = "means", targets
+    if key not in model.programs.others:
+        model.programs.others[key] = _are_means(model, targets)
+    return rows if model.programs.others[key] else n
+
+
+def _are_means(model: Model, targets: tuple[Target, ...]) -> bool:
+    """Whether each output's loss is a mean over samples."""
     graph, losses = model.programs.loss(Task(targets)), model.objective.losses
-    means = all(
+    return all(
         is_samplewise(resolved([loss.kept_elements(output, target)[0]])) if loss.by_elements else is_mean(term)
         for loss, term, output, target in zip(losses, graph.terms, model.outputs, graph.targets, strict=True)
     )
-    return rows if means else n
 
 
 def parts(model: Model, n: int, rows: int | None = None) -> Iterator[slice]:

@@ -129,10 +129,10 @@ class Tensor:
         return _ops().divide(other, self)  # type: ignore[no-any-return]
 
     def __floordiv__(self, other: Any) -> Tensor:
-        return _floor_divide(self, other)
+        return floor_divide(self, other)
 
     def __rfloordiv__(self, other: Any) -> Tensor:
-        return _floor_divide(other, self)
+        return floor_divide(other, self)
 
     def __pow__(self, other: Any) -> Tensor:
         return _ops().power(self, other)  # type: ignore[no-any-return]
@@ -470,7 +470,7 @@ def _logical(sign: str, name: str, *operands: Any) -> Tensor:
     return getattr(_ops(), name)(*operands)  # type: ignore[no-any-return]
 
 
-def _floor_divide(a: Any, b: Any) -> Tensor:
+def floor_divide(a: Any, b: Any) -> Tensor:
     """floor(a / b); of whole numbers a whole one, by a quotient in float64, which is not rounded up before it is rounded down."""
     ops = _ops()
     if all(map(_is_whole, (a, b))):

@@ -31,7 +31,7 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
         outputs = [name for name, t in model.named_outputs.items() if parts.of.get(t.node.serial) is part]
         title = names.get(id(part.call.layer), "layer")
         titled = f"{title} → {', '.join(outputs)}" if outputs and len(model.outputs) > 1 else title
-        texts[id(part)] = (titled, shown(tuple(part.nodes[-1].shape)))
+        texts[id(part)] = (titled, shown(part.shape))
     for name, t in model.named_outputs.items():
         if t.node.serial not in parts.of and t.node.serial not in texts:  # operations outside of layers have made it
             texts[name] = (name, shown(tuple(t.shape)))
@@ -66,6 +66,13 @@ class Part:
 
     call: LayerCall
     nodes: list[core.Node] = field(default_factory=list)  # in the order in which they were made
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """Of the first output of the call that it makes, else of what it makes last."""
+        made = {node.serial for node in self.nodes}
+        several = zip(self.call.outputs, self.call.shapes, strict=True)
+        return next((shape for serial, shape in several if serial in made), tuple(self.nodes[-1].shape))
 
 
 class Parts:

@@ -182,22 +182,11 @@ class Layer(Configured):
         """The layer's own parameters by local name, "weight" and so on, those that are not trained included; {} before the first
         call.
 
-        Parameters that were assigned as attributes count, too, also in lists and dicts: of a list `ws` they are ws_1, ws_2
-        and so on, of a dict `ws_<key>`. Those of layers within this one belong to them.
+        Parameters that were assigned as attributes count, too; those of layers within this one belong to them.
         """
         table: dict[str, Parameter] = dict(self.__dict__.get("_parameters", {}))
         known = {id(p) for p in table.values()}
-        for attribute, value in vars(self).items():
-            if isinstance(value, Parameter):
-                several = [(attribute, value)]
-            elif isinstance(value, (list, tuple, dict)) and not attribute.startswith("_"):
-                several = _parameters_in(attribute, value)
-            else:
-                continue
-            for name, p in several:
-                if id(p) not in known and name not in table:
-                    table[name] = p
-                    known.add(id(p))
+        table.update({name: p for name, p in vars(self).items() if isinstance(p, Parameter) and id(p) not in known})
         return table
 
     @property
@@ -208,19 +197,23 @@ class Layer(Configured):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = checks.flag(self.name or repr(self), "trainable", value)
-        for layer in self._with_those_within():
+        layers, parameters = self._within()
+        for layer in layers:
             layer.__dict__["_trainable"] = value
-            for p in layer.parameters.values():
-                if p.is_weight:
-                    p.trainable = value
+        for p in parameters:
+            if p.is_weight:
+                p.trainable = value
 
-    def _with_those_within(self) -> list[Layer]:
-        """The layer, and those that it or one of them has as attributes, also in lists, dicts and models."""
+    def _within(self) -> tuple[list[Layer], list[Parameter]]:
+        """The layer, and the layers and parameters that it or one of them has as attributes, also in lists, dicts and models."""
         found: list[Layer] = []
+        parameters: list[Parameter] = []
         waiting: list[Any] = [self]
         while waiting:
             value = waiting.pop()
-            if isinstance(value, Layer) and not any(value is layer for layer in found):
+            if isinstance(value, Parameter):
+                parameters.append(value)
+            elif isinstance(value, Layer) and not any(value is layer for layer in found):
                 found.append(value)
                 waiting += vars(value).values()
             elif isinstance(value, Mapping):
@@ -229,7 +222,7 @@ class Layer(Configured):
                 waiting += value
             elif hasattr(value, "layers"):  # a model
                 waiting += value.layers
-        return found
+        return found, parameters
 
     def restore(self, parameters: Mapping[str, Parameter]) -> None:
         """Makes the layer one that was built with these parameters (by local name), as when a file is read."""
@@ -259,12 +252,6 @@ class Layer(Configured):
 
 
 names.Elsewhere.put(Layer, names.OF_LAYERS)
-
-
-def _parameters_in(attribute: str, values: list[Any] | tuple[Any, ...] | dict[Any, Any]) -> list[tuple[str, Parameter]]:
-    """The parameters of a layer's attribute that holds several values, and what they are called by."""
-    several = values.items() if isinstance(values, dict) else enumerate(values, 1)
-    return [(f"{attribute}_{key}", p) for key, p in several if isinstance(p, Parameter)]
 
 
 def features(x: Tensor) -> int:

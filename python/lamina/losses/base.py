@@ -148,8 +148,6 @@ class Loss(Configured):
 
     def _predictions(self, pred: Any) -> Array:
         array = as_array(pred, repr(self))
-        if not array.ndim:
-            raise ValueError(f"[{self!r}] expected predictions with a row for each sample, got {pred!r:.60}; pass arrays, or lists")
         return array if array.dtype.kind == "f" else array.astype(np.float64)
 
     def _weights(self, weight: Any | None, shape: Shape) -> Any | None:
@@ -236,6 +234,8 @@ class FunctionLoss(Loss):
         if not isinstance(target, Tensor):
             target = self.check_target(target, tuple(pred.shape))
             target = target.astype(self.dtype_of(target, str(pred.dtype)), copy=False)
+        if not len(pred.shape):
+            raise ValueError(f"[{self!r}] expected predictions with a row for each sample, got one number; pass arrays, or lists")
         losses = self.function(pred, target)
         if not hasattr(losses, "shape"):
             raise TypeError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Array = NDArray[Any]
 
-LARGEST_WEIGHT = 1e150  # sums of such weights, and of them times an error, are in float64
+LARGEST_WEIGHT = math.sqrt(sys.float_info.max)  # sums of such weights, and of them times an error, are in float64
 
 
 def real(where: str, name: str, values: ArrayLike) -> Floats:

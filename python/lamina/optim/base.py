@@ -65,7 +65,7 @@ class Optimizer(Configured):
     def _made(self) -> None:
         if "state" not in self.__dict__:
             raise TypeError(f"[{self._where}] expected its __init__ to call super().__init__(lr), which it does not; call it first")
-        if not self._built_in and (signature := names.refusing(self.update, 0, 0, 0, 0, 0)):
+        if self.rule is None and not self._built_in and (signature := names.refusing(self.update, 0, 0, 0, 0, 0)):
             raise TypeError(f"[{self._where}] expected a method update(self, w, g, state, lr, t), got {signature}; give it these")
         options = set(self.__dict__["_arguments"])
         if not self._built_in:  # those of the classes below, which the constructor may set by itself
@@ -257,7 +257,13 @@ class Optimizer(Configured):
         if self.rule is None:
             return self._own_effects(params, clipped)
         chosen = self.hyper()
-        hyper = [chosen[name] for name in core.rule_info(self.rule)[1]]
+        known = core.rule_info(self.rule)[1]
+        if set(chosen) != set(known):
+            raise ValueError(
+                f"[{self._where}] expected the hyper-parameters of the rule {self.rule!r} from hyper(), "
+                f"{', '.join(known) or 'none'}, got {', '.join(chosen) or 'none'}; return a dict of these"
+            )
+        hyper = [chosen[name] for name in known]
         clocks = [self._clock_of(name) for name in _names(params)]
         constants = {
             clock: make("rule_constants", [self.state["lr"], self.state[clock]], rule=self.rule, hyper=hyper)
