@@ -755,7 +755,5 @@ def test_a_rule_of_the_core_under_a_class_of_ones_own():
     x, y = np.ones((4, 2)), np.ones((4, 1))
     nets = [lm.Sequential(lm.Dense(1), seed=0).build(2).compile("mse", o) for o in (Plain(0.1, "weight_decay"), optim.SGD(0.1))]
     assert nets[0].train_step(x, y) == nets[1].train_step(x, y) and nets[0].train_step(x, y) == nets[1].train_step(x, y)
-    with pytest.raises(
-        ValueError, match=r"of the rule .sgd_plain. from hyper\(\), weight_decay, got wd"
-    ):
+    with pytest.raises(ValueError, match=r"of the rule .sgd_plain. from hyper\(\), weight_decay, got wd"):
         lm.Sequential(lm.Dense(1), seed=0).compile("mse", Plain(0.1, "wd")).train_step(x, y)
