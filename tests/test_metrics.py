@@ -661,3 +661,11 @@ def test_probabilities_beside_the_threshold_of_logits_warn():
         metrics.f1([0, 1, 1], [0.2, 0.7, 0.9], threshold=0.5)
         metrics.f1([0, 1, 1], [-0.2, 0.7, 0.9])
         metrics.f1([0, 1, 1], [0.0, 1.0, 1.0])
+
+
+def test_many_classes_need_no_matrix_of_all_pairs():
+    """200,001 squared would be 320 GB."""
+    y, pred = np.array([0, 1, 200_000, 200_000]), np.array([0, 2, 200_000, 1])
+    assert metrics.precision(y, pred, average="micro") == 0.5 and metrics.f1(y, y) == 1.0
+    each = metrics.recall(y, pred, average="none")
+    assert each.shape == (200_001,) and each[[0, 1, 2, 200_000]].tolist() == [1, 0, 0, 0.5]
