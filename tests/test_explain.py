@@ -359,3 +359,14 @@ def test_the_rule_of_muon_is_plugged_to_its_end_for_a_matrix_and_for_a_vector(ne
         formula = left.removeprefix("      w = ").replace("−", "-").replace("·", "*").replace("√", "math.sqrt")
         assert eval(formula, {"math": math, "max": max}) == pytest.approx(float(step.values[at]), abs=2e-3)
         assert ("O(u), w a matrix" in text) and ("lr u, w another tensor" in text)
+
+
+def test_letters_of_a_rule_of_matrices_that_tensors_have_too_get_a_prime():
+    x = lm.Input(3)
+    scale, shift = lm.Parameter(np.ones((3, 2), "float32"), name="b"), lm.Parameter(np.ones((2,), "float32"), name="mu")
+    net = lm.Model(x, x @ scale + shift, seed=0).compile("mse", lm.optim.Muon(0.01))
+    data = np.random.default_rng(0).normal(size=(4, 3))
+    text = net.explain(data, data[:, :2], level="values")
+    assert "b′ ← μ′ b′ + (1 − μ′) g" in text and re.search(
+        r"for b\[\d,\d\]:.*\n      b′ = .*\n      u = .* = \S+\n      w = .* = \S+\n", text
+    )

@@ -125,9 +125,8 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
     def wrapper(self: Configured, *args: Any, **kwargs: Any) -> None:
         outermost = "_arguments" not in self.__dict__
         if outermost:
-            if ours and any(isinstance(value, GeneratorType) for value in (*args, *kwargs.values())):  # which can be read but once
-                args = tuple(list(value) if isinstance(value, GeneratorType) else value for value in args)
-                kwargs = {name: list(value) if isinstance(value, GeneratorType) else value for name, value in kwargs.items()}
+            if ours:  # a generator that a user's class takes may have no end
+                args, kwargs = tuple(map(_read, args)), {name: _read(value) for name, value in kwargs.items()}
             arguments = binding()(self, args, kwargs)
             for name, value in arguments.items():
                 if isinstance(value, _FINITE):
@@ -138,6 +137,11 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
             self._made()
 
     return wrapper
+
+
+def _read(value: Any) -> Any:
+    """A list of what a generator gives, which could be read but once."""
+    return list(value) if isinstance(value, GeneratorType) else value
 
 
 _FINITE: Any = (range, set, frozenset, type({}.keys()), type({}.values()))

@@ -63,6 +63,7 @@ def function(
     >>> f(np.ones((2, 2)))[1]
     array(4., dtype=float32)
     """
+    training = checks.flag("function", "training", training)
     single = isinstance(outputs, Tensor)
     results = _several(outputs, "outputs")
     effects = []
@@ -76,7 +77,6 @@ def function(
     for node in _core.topological([*nodes, *effects]):
         if node.op == "variable":  # of a layer that is in no network yet, or of random numbers
             Parameter.of(node).initialize(np.random.default_rng(node.serial))
-    training = checks.flag("function", "training", training)
     return Function(_core.Program([t.node for t in sources], nodes, effects, training), single)
 
 

@@ -11,8 +11,7 @@ from lamina.explain.check import Check
 from lamina.explain.notes import element, note, reason, shapes_of
 from lamina.notation import in_formula, number
 from lamina.trace import Step, Trace
-from lamina.trace.record import Rule, gradient_name
-from lamina.trace.rules import OF_MATRICES, OF_OTHERS
+from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
 WIDEST = 52  # of the column of equations; a longer one pushes its line
@@ -148,14 +147,11 @@ def _plugged(trace: Trace) -> list[str]:
     after |= {letter: value[at] for letter, (_, value) in slots.items() if value is not None}
     where = f"{step.symbol.unicode()}[{','.join(str(i + 1) for i in at)}]"
     out = [f"    for {where}:  w = {number(now['w'])}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]
-    lines = _lines_for(rule, step.before.ndim)
-    if rule.title == "Muon":
-        mixed = {**rule.numbers, **now, **after}
-        after["u"] = (1 - mixed["μ"]) * mixed["g"] + mixed["μ"] * mixed["b"] if "g" in dict(lines)["u"] else mixed["b"]
-        if step.before.ndim == 2:  # the element of O(u) that the step has taken: the whole matrix goes into it
-            rows, columns = step.before.shape
-            taken = now["w"] * (1 - mixed["lr"] * mixed["wd"]) - after["w"]
-            now |= {"rows": rows, "columns": columns, "O(u)": taken / (mixed["lr"] * max(1, rows / columns) ** 0.5)}
+    lines = rule.lines_of(step.before.ndim)
+    if rule.element is not None:
+        slots_after = {rule.slots[letter]: float(value[at]) for letter, (_, value) in slots.items() if value is not None}
+        made = rule.element(step.before.shape, now["w"], now["g"], after["w"], slots_after)
+        now, after = now | made, after | made
     last = {target: i for i, (target, _) in enumerate(lines)}
     for i, (target, formula) in enumerate(lines):
         known = target in after and last[target] == i
@@ -165,13 +161,6 @@ def _plugged(trace: Trace) -> list[str]:
         if known:
             now[target] = after[target]
     return out
-
-
-def _lines_for(rule: Rule, ndim: int) -> list[tuple[str, str]]:
-    """Of a rule's lines those of one weight of a tensor with so many axes: what is made of a whole matrix is a number in them."""
-    other = OF_OTHERS if ndim == 2 else OF_MATRICES
-    own = [(target, formula) for target, formula in rule.lines if not formula.endswith(other) and target != "O(u)"]
-    return [(target, formula.removesuffix(OF_MATRICES).removesuffix(OF_OTHERS)) for target, formula in own]
 
 
 def substitute(formula: str, numbers: dict[str, float]) -> str:

@@ -306,13 +306,12 @@ def _counts(where: str, c: _Classes) -> _Counts:
         raise ValueError(
             f"[{where}] expected at most {MOST_CLASSES**2} classes, got {c.classes}; number the classes from 0 without gaps"
         )
+
+    def count(classes: Ints, weight: Floats) -> Floats:
+        return np.bincount(classes, weights=weight, minlength=c.classes).astype(np.float64)
+
     hit = c.true == c.pred
-    return _Counts(
-        *(
-            np.bincount(classes, weights=weight, minlength=c.classes).astype(np.float64)
-            for classes, weight in ((c.true[hit], c.weight[hit]), (c.pred, c.weight), (c.true, c.weight))
-        )
-    )
+    return _Counts(count(c.true[hit], c.weight[hit]), count(c.pred, c.weight), count(c.true, c.weight))
 
 
 def _average(where: str, average: str | None, counts: _Counts, above: Floats, below: Floats) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from lamina.notation import GREEK, Equation, Sym
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]
 
+OF_MATRICES, OF_OTHERS = ", w a matrix", ", w another tensor"  # behind a line of a rule that has two
 SCHEMA = 1  # raised when a field of `to_dict` changes its meaning
 
 
@@ -85,11 +87,19 @@ class Rule:
     numbers: dict[str, float]  # letter -> hyper-parameter; "lr", "t" among them
     before: dict[str, float] = field(default_factory=dict)  # letter -> what the rule carries from step to step
     now: dict[str, float] = field(default_factory=dict)  # letter -> what this step makes of it
+    # Of a rule of whole matrices: (shape, w, g, new w, new slots) of one weight -> the numbers of letters that no tensor keeps.
+    element: Callable[[tuple[int, ...], float, float, float, dict[str, float]], dict[str, float]] | None = None
 
     @property
     def written(self) -> list[str]:
         """The lines as they are read: w ← w − lr g."""
         return [f"{target} ← {formula.replace('·', ' ')}" for target, formula in self.lines]
+
+    def lines_of(self, ndim: int) -> list[tuple[str, str]]:
+        """Those that one weight of a tensor with so many axes takes; what is made of a whole matrix is a number in them."""
+        other = OF_OTHERS if ndim == 2 else OF_MATRICES
+        own = [(target, formula) for target, formula in self.lines if not formula.endswith(other) and "(" not in target]
+        return [(target, formula.removesuffix(OF_MATRICES).removesuffix(OF_OTHERS)) for target, formula in own]
 
     @property
     def settings(self) -> list[str]:

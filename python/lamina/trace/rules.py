@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from lamina.notation import number, to_ascii
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
 from lamina.optim.damped_steps import FADE, KEPT
-from lamina.trace.record import Rule
+from lamina.trace.record import OF_MATRICES, OF_OTHERS, Rule
 
 Lines = list[tuple[str, str]]
 Numbers = dict[str, float]
@@ -25,8 +26,6 @@ HYPERS = {
     "beta1": "β₁", "beta2": "β₂", "eps": "ε", "weight_decay": "wd", "momentum": "μ", "alpha": "α", "rho": "ρ", "lr_decay": "decay",
     "eta_minus": "η₋", "eta_plus": "η₊", "dampening": "τ", "psi": "ψ", "step_min": "smallest", "step_max": "largest",
 }  # fmt: skip
-
-OF_MATRICES, OF_OTHERS = ", w a matrix", ", w another tensor"  # behind a line of a rule that has two
 
 KEPT_LETTERS = {"lr", "t", "wd"}  # which explain looks up, and no tensor has
 
@@ -178,7 +177,9 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
     slots = {LETTERS.get(slot, slot): slot for slot in optimizer.slots}
     numbers: Numbers = {"lr": lr, "t": t}
     lines: Lines = []
+    element = None
     if type(optimizer) is Muon:
+        element = partial(_muon_element, optimizer, lr)
         numbers |= {"μ": optimizer.momentum, "wd": optimizer.weight_decay}
         lines = [
             ("b", "μ·b + (1 − μ)·g"),
@@ -196,4 +197,15 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
         ]
     elif isinstance(optimizer, LevenbergMarquardt):
         numbers, lines = _damped(optimizer)
-    return Rule(title, title, lines, slots, numbers)
+    return Rule(title, title, lines, slots, numbers, element=element)
+
+
+def _muon_element(optimizer: Muon, lr: float, shape: tuple[int, ...], w: float, g: float, new: float, slots: Numbers) -> Numbers:
+    """u, and of a matrix the element of O(u) that the step has taken: the whole matrix goes into it."""
+    b, momentum = slots["momentum_buffer"], optimizer.momentum
+    made = {"u": (1 - momentum) * g + momentum * b if optimizer.nesterov else b}
+    if len(shape) == 2 and lr:
+        rows, columns = shape
+        taken = (w * (1 - lr * optimizer.weight_decay) - new) / (lr * max(1, rows / columns) ** 0.5)
+        made |= {"rows": rows, "columns": columns, "O(u)": taken}
+    return made
