@@ -58,7 +58,11 @@ LAMINA_INLINE void advance(Cursor<T>* in, ptrdiff_t count) {
 // One row. Columns that do not fill a vector are computed first, in the vector that ends with the row, from operands that are still
 // whole (out may be one of them), and stored last: over neighbours that have the same bits. A row shorter than a vector is padded.
 template <class T, class F>
-LAMINA_INLINE void elementwise_row(const double* params, T* out, Cursor<T>* in, ptrdiff_t cols) {
+LAMINA_MIXED [[gnu::flatten]] void elementwise_row(const double* hypers, T* out, const Cursor<T>* from, ptrdiff_t cols) {
+  double params[F::params + 1];  // a copy: the stores below may not be taken for writes to the hyper-parameters
+  for (int i = 0; i < F::params; ++i) params[i] = hypers[i];
+  Cursor<T> in[F::arity];
+  for (int i = 0; i < F::arity; ++i) in[i] = from[i];
   constexpr ptrdiff_t kLane = kLanes<T>, kChunk = kUnrolled * kLane;
   const bool ragged = cols % kLane != 0, wide = cols >= kLane;
   Vec<T> last(0.0);
@@ -84,11 +88,10 @@ LAMINA_INLINE void elementwise_row(const double* params, T* out, Cursor<T>* in, 
 // Whether the operand reads one flat run of rows * cols elements, or one value for all.
 LAMINA_INLINE bool flat(const Operand& in, ptrdiff_t cols) { return in.col ? in.row == cols : in.row == 0; }
 
-template <int kArity>
-LAMINA_INLINE bool all_flat(const TileArgs& t) {
+LAMINA_INLINE bool all_flat(int arity, const TileArgs& t) {
   if (t.rows == 1) return true;
   bool all = t.out_row == t.cols;
-  for (int i = 0; i < kArity; ++i) all = all && (flat(t.in[i], t.cols) || (t.cols == 1 && t.in[i].row == 1));
+  for (int i = 0; i < arity; ++i) all = all && (flat(t.in[i], t.cols) || (t.cols == 1 && t.in[i].row == 1));
   return all;
 }
 
@@ -105,17 +108,16 @@ template <class T>
 }
 
 // Whether each operand has a row of its own for every row, or the same for all.
-template <int kArity>
-LAMINA_INLINE bool same_in_rows(const TileArgs& t) {
+LAMINA_INLINE bool same_in_rows(int arity, const TileArgs& t) {
   bool all = true;
-  for (int i = 0; i < kArity; ++i) all = all && (t.in[i].col != 0 || t.in[i].row == 0);
+  for (int i = 0; i < arity; ++i) all = all && (t.in[i].col != 0 || t.in[i].row == 0);
   return all;
 }
 
 // Rows beside operands that are the same in each (a bias) or one number: columns outside, rows inside. Nothing is set up for a row, and
 // an operand that is the same stays in registers or near. What does not fill a vector at the end is padded.
 template <class T, class F>
-LAMINA_INLINE void elementwise_columns(const double* params, const TileArgs& t) {
+LAMINA_MIXED [[gnu::flatten]] void elementwise_columns(const TileArgs& t) {
   constexpr ptrdiff_t kLane = kLanes<T>, kChunk = kUnrolled * kLane;
   alignas(kVectorBytes) T room[F::arity][kChunk];
   Cursor<T> in[F::arity];
@@ -139,36 +141,40 @@ LAMINA_INLINE void elementwise_columns(const double* params, const TileArgs& t) 
     down(c, [&](T* to, const T* const* at) {
       Vec<T> y[kUnrolled];
 #pragma GCC unroll 4
-      for (int v = 0; v < kUnrolled; ++v) y[v] = apply<T, F>(params, [&](int i) { return load(at[i] + v * kLane); });
+      for (int v = 0; v < kUnrolled; ++v) y[v] = apply<T, F>(t.params, [&](int i) { return load(at[i] + v * kLane); });
 #pragma GCC unroll 4
       for (int v = 0; v < kUnrolled; ++v) store(to + v * kLane, y[v]);
     });
   for (; c + kLane <= t.cols; c += kLane)
-    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(params, [&](int i) { return load(at[i]); })); });
+    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(t.params, [&](int i) { return load(at[i]); })); });
   if (const ptrdiff_t rest = t.cols - c; rest > 0)
-    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(params, [&](int i) { return load(at[i], rest); }), rest); });
+    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(t.params, [&](int i) { return load(at[i], rest); }), rest); });
 }
+
+// The loops of one formula.
+template <class T>
+struct Loops {
+  int arity;
+  void (*row)(const double* params, T* out, const Cursor<T>* in, ptrdiff_t cols);
+  void (*columns)(const TileArgs& t);  // null: not worth its code
+};
 
 // Where all operands are flat, all rows are one. Short rows beside an operand that is not (one value a row, one row for all) become
 // one as well, some at a time, once that operand is written out. Long ones go by columns, or one by one where an operand has one value
 // for each, or where the formula takes longer than setting up a row.
-template <class T, class F>
-LAMINA_MIXED [[gnu::flatten]] void elementwise(const TileArgs& t) {
-  constexpr int kArity = F::arity;
+template <class T>
+[[gnu::noinline]] void by_rows(const Loops<T>& loops, const TileArgs& t) {
   constexpr ptrdiff_t kStep = kUnrolled * kLanes<T>, kRoom = 16 * kStep;
-  double params[F::params + 1];  // a copy: the stores below may not be taken for writes to the hyper-parameters
-  for (int i = 0; i < F::params; ++i) params[i] = t.params[i];
-
-  const bool collapse = all_flat<kArity>(t);
+  const int arity = loops.arity;
+  const bool collapse = all_flat(arity, t);
   const bool brief = !collapse && t.out_row == t.cols && t.cols < kStep && t.cols > 0;
-  if constexpr (F::by_columns)
-    if (!collapse && !brief && t.cols >= kLanes<T> && same_in_rows<kArity>(t)) return elementwise_columns<T, F>(params, t);
-  alignas(kVectorBytes) T room[kArity][kRoom + kLanes<T>];
+  if (loops.columns && !collapse && !brief && t.cols >= kLanes<T> && same_in_rows(arity, t)) return loops.columns(t);
+  alignas(kVectorBytes) T room[kMaxOperands][kRoom + kLanes<T>];
   const ptrdiff_t most = collapse ? t.rows : brief ? kRoom / t.cols : 1;  // rows at a time
   for (ptrdiff_t r = 0; r < t.rows; r += most) {
     const ptrdiff_t rows = most < t.rows - r ? most : t.rows - r;
-    Cursor<T> in[kArity];
-    for (int i = 0; i < kArity; ++i) {
+    Cursor<T> in[kMaxOperands];
+    for (int i = 0; i < arity; ++i) {
       const Operand& x = t.in[i];
       const T* from = static_cast<const T*>(x.data) + r * x.row;
       const bool written = brief && !flat(x, t.cols);
@@ -179,8 +185,22 @@ LAMINA_MIXED [[gnu::flatten]] void elementwise(const TileArgs& t) {
       else if (!dense && (r == 0 || x.row != 0))
         for (int v = 0; v < kUnrolled; ++v) store(room[i] + v * kLanes<T>, Vec<T>(*from));
     }
-    elementwise_row<T, F>(params, static_cast<T*>(t.out) + r * t.out_row, in, rows * t.cols);
+    loops.row(t.params, static_cast<T*>(t.out) + r * t.out_row, in, rows * t.cols);
   }
+}
+
+template <class T, class F>
+constexpr Loops<T> loops_of() {
+  if constexpr (F::by_columns)
+    return {F::arity, elementwise_row<T, F>, elementwise_columns<T, F>};
+  else
+    return {F::arity, elementwise_row<T, F>, nullptr};
+}
+
+template <class T, class F>
+void elementwise(const TileArgs& t) {
+  static constexpr Loops<T> kLoops = loops_of<T, F>();
+  by_rows(kLoops, t);
 }
 
 // 1 in the column that in0, one value a row, names; 0 elsewhere
