@@ -677,14 +677,15 @@ def test_a_gradient_that_reads_its_own_parameter_elsewhere_sees_the_values_from_
 
 
 @pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("width", [3, 40], ids=["fewer than a vector", "whole vectors"])
 @pytest.mark.parametrize("name", BY_BATCH)
-def test_the_step_of_one_sample_is_that_of_two_like_it(name, count, rng, threads):
+def test_the_step_of_one_sample_is_that_of_two_like_it(name, width, count, rng, threads):
     """The gradient of one is of rank one; updates that take it as such never have it written out."""
     threads(count)
-    x, y = rng.normal(size=(1, 21)), rng.normal(size=(1, 40))
+    x, y = rng.normal(size=(1, 21)), rng.normal(size=(1, width))
     after = []
     for copies in (1, 2):
-        net = lm.Sequential(lm.Dense(70, "tanh"), lm.Dense(40), seed=0, dtype="float64").build(21)
+        net = lm.Sequential(lm.Dense(70, "tanh"), lm.Dense(width), seed=0, dtype="float64").build(21)
         net.compile("mse", optim.get(name))
         for _ in range(3):
             net.train_step(x.repeat(copies, 0), y.repeat(copies, 0))

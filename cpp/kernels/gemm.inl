@@ -33,6 +33,18 @@ void run_thin_panel(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t b_col, T* 
   }
 }
 
+// k = 1 and n < a vector: the rows of a dense C are vectors that run on into the next row, which is written after it.
+template <class T>
+void run_thin_outer(const GemmArgs& g) {
+  const T* a = static_cast<const T*>(g.a);
+  T* c = static_cast<T*>(g.c);
+  const Vec<T> row = load(static_cast<const T*>(g.b), g.n);
+  ptrdiff_t i = 0;
+  for (const ptrdiff_t last = g.m * g.n - kLanes<T>; i * g.n <= last; ++i)
+    store(c + i * g.n, fma(Vec<T>(a[i * g.a_row]), row, Vec<T>(0.0)));
+  for (; i < g.m; ++i) store(c + i * g.n, fma(Vec<T>(a[i * g.a_row]), row, Vec<T>(0.0)), g.n);
+}
+
 // k = 1, as in the gradients of a batch of one: each row of C is the row of B times a number, stored once and read never.
 template <class T>
 void run_outer(const GemmArgs& g) {
@@ -51,7 +63,9 @@ void run_outer(const GemmArgs& g) {
 template <class T>
 void multiply(const GemmArgs& g) {
   if (!g.adds && run_few_rows<T>(g)) return;
-  if (g.k == 1 && !g.adds && g.n >= kLanes<T> && g.b_col == 1 && g.start != g.c) return run_outer<T>(g);
+  const bool is_outer = g.k == 1 && !g.adds && g.b_col == 1;
+  if (is_outer && g.n < kLanes<T> && !g.start && g.c_row == g.n) return run_thin_outer<T>(g);
+  if (is_outer && g.n >= kLanes<T> && g.start != g.c) return run_outer<T>(g);
   const RowTiles tiles(g.m, most_rows(g.m));
   const Panels<T> panels(g.n, widest(int(tiles.rows + (tiles.taller > 0))));
   const bool plain = is_plain<T>(g);

@@ -133,10 +133,21 @@ LAMINA_INLINE void transpose_block(T* to, ptrdiff_t to_row, const T* from, ptrdi
   for (int c = 0; c < kAtOnce<T>; ++c) store(to + c * to_row, columns[c]);
 }
 
+// What is left beside whole blocks: at most `lanes` rows, and as many columns as are transposed at once. Long vectors are filled in part.
 template <class T>
-void transpose_plain(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t cols) {
-  for (ptrdiff_t c = 0; c < cols; ++c)
-    for (ptrdiff_t r = 0; r < rows; ++r) to[c * to_row + r] = from[r * from_row + c];
+void transpose_part(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t cols) {
+  if constexpr (kAtOnce<T> == kLanes<T>) {
+    Vec<T> x[kLanes<T>];
+#pragma GCC unroll 16
+    for (int r = 0; r < kLanes<T>; ++r) x[r] = r < rows ? load(from + r * from_row, cols) : Vec<T>(0.0);
+    transpose_square(x);
+#pragma GCC unroll 16
+    for (int c = 0; c < kLanes<T>; ++c)
+      if (c < cols) store(to + c * to_row, x[c], rows);
+  } else {
+    for (ptrdiff_t c = 0; c < cols; ++c)
+      for (ptrdiff_t r = 0; r < rows; ++r) to[c * to_row + r] = from[r * from_row + c];
+  }
 }
 
 // Bands of 64 bytes of columns, one cache line: it is used up while it is near. Within a band down the rows, so the stores run on.
@@ -150,8 +161,13 @@ void transpose(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row,
     for (ptrdiff_t r = 0; r < full_rows; r += kRows)
       for (ptrdiff_t c = band; c < full_cols && c < band + kBand; c += kCols)
         transpose_block(to + c * dst_row + r, dst_row, from + r * src_row + c, src_row);
-  transpose_plain(to + full_rows, dst_row, from + full_rows * src_row, src_row, rows - full_rows, full_cols);
-  transpose_plain(to + full_cols * dst_row, dst_row, from + full_cols, src_row, rows, cols - full_cols);
+  const auto rest = [&](ptrdiff_t r, ptrdiff_t c) {
+    transpose_part(to + c * dst_row + r, dst_row, from + r * src_row + c, src_row, least(rows - r, kRows), least(cols - c, kCols));
+  };
+  if (full_rows < rows)
+    for (ptrdiff_t c = 0; c < full_cols; c += kCols) rest(full_rows, c);
+  if (full_cols < cols)
+    for (ptrdiff_t r = 0; r < rows; r += kRows) rest(r, full_cols);
 }
 
 LAMINA_KERNELS_END

@@ -397,26 +397,33 @@ struct RuleRow {
   }
 };
 
-// `kCount` full vectors, or one of `n` numbers: then loads pad with zeros and stores stop in time. `left`: of a gradient of rank one,
-// the product as the sum over k = 1 that it is.
+// `kCount` full vectors from column c on, or one of `n` numbers: then loads pad with zeros and stores stop in time. `left`: of a
+// gradient of rank one, the product as the sum over k = 1 that it is.
 template <class Rule, class T, int kCount, bool kTail = false>
-LAMINA_INLINE void update_at(const Vec<T>* constants, const RuleRow<T, Rule>& row, const Vec<T>* left, ptrdiff_t c,
-                             [[maybe_unused]] ptrdiff_t n = 0) {
-  const auto at = [&](int v) { return c + v * kLanes<T>; };
+struct Updated {
   Vec<T> w[kCount], s[kCount][Rule::slots + 1];
+
+  LAMINA_INLINE void calculate(const Vec<T>* constants, const RuleRow<T, Rule>& row, const Vec<T>* left, ptrdiff_t c,
+                               [[maybe_unused]] ptrdiff_t n = 0) {
+    const auto read = [&](const T* from, int v) { return kTail ? load(from + c, n) : load(from + c + v * kLanes<T>); };
 #pragma GCC unroll 4
-  for (int v = 0; v < kCount; ++v) {
-    for (int i = 0; i < Rule::slots; ++i) s[v][i] = kTail ? load(row.slot[i] + at(v), n) : load(row.slot[i] + at(v));
-    w[v] = kTail ? load(row.w + at(v), n) : load(row.w + at(v));
-    const Vec<T> g = kTail ? load(row.g + at(v), n) : load(row.g + at(v));
-    Rule::step(constants, w[v], left ? fma(*left, g, Vec<T>(0.0)) : g, s[v]);
+    for (int v = 0; v < kCount; ++v) {
+      for (int i = 0; i < Rule::slots; ++i) s[v][i] = read(row.slot[i], v);
+      w[v] = read(row.w, v);
+      const Vec<T> g = read(row.g, v);
+      Rule::step(constants, w[v], left ? fma(*left, g, Vec<T>(0.0)) : g, s[v]);
+    }
   }
+
+  LAMINA_INLINE void put(const RuleRow<T, Rule>& row, ptrdiff_t c, [[maybe_unused]] ptrdiff_t n = 0) const {
+    const auto write = [&](T* to, int v, Vec<T> x) { kTail ? store(to + c, x, n) : store(to + c + v * kLanes<T>, x); };
 #pragma GCC unroll 4
-  for (int v = 0; v < kCount; ++v) {
-    kTail ? store(row.w + at(v), w[v], n) : store(row.w + at(v), w[v]);
-    for (int i = 0; i < Rule::slots; ++i) kTail ? store(row.slot[i] + at(v), s[v][i], n) : store(row.slot[i] + at(v), s[v][i]);
+    for (int v = 0; v < kCount; ++v) {
+      write(row.w, v, w[v]);
+      for (int i = 0; i < Rule::slots; ++i) write(row.slot[i], v, s[v][i]);
+    }
   }
-}
+};
 
 // How far ahead, in elements: the processor by itself does not follow so many streams (Adam on 10 million weights: 16 % faster on Zen).
 template <class T>
@@ -437,6 +444,11 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
     const RuleRow<T, Rule> row(u, r);
     const Vec<T> factor = kOuter ? Vec<T>(static_cast<const T*>(u.left)[r * u.left_row]) : Vec<T>(0.0);
     const Vec<T>* left = kOuter ? &factor : nullptr;
+    // A last vector that is not full ends with the row, as in elementwise.inl: the next row is read at once, and what has been stored by a
+    // mask holds up who reads beside it (128 rows of 20 in f32 1.3 us instead of 0.7).
+    const bool ragged = kOuter && cols % kLanes<T> != 0 && cols > kLanes<T>;
+    Updated<Rule, T, 1> last;
+    if (ragged) last.calculate(constants, row, left, cols - kLanes<T>);
     ptrdiff_t c = 0;
     const auto update = [&]<int kCount>(std::integral_constant<int, kCount>) {
       for (; c + kCount * kLanes<T> <= cols; c += kCount * kLanes<T>) {
@@ -445,12 +457,20 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
           __builtin_prefetch(row.w + at + kAhead<T>, 1);
           for (int i = 0; i < Rule::slots; ++i) __builtin_prefetch(row.slot[i] + at + kAhead<T>, 1);
         }
-        update_at<Rule, T, kCount>(constants, row, left, c);
+        Updated<Rule, T, kCount> some;
+        some.calculate(constants, row, left, c);
+        some.put(row, c);
       }
     };
     if constexpr (kMixed > 1) update(std::integral_constant<int, kMixed>());
     update(std::integral_constant<int, 1>());
-    if (c < cols) update_at<Rule, T, 1, true>(constants, row, left, c, cols - c);
+    if (ragged) {
+      last.put(row, cols - kLanes<T>);
+    } else if (c < cols) {
+      Updated<Rule, T, 1, true> rest;
+      rest.calculate(constants, row, left, c, cols - c);
+      rest.put(row, c, cols - c);
+    }
   }
 }
 
