@@ -76,9 +76,9 @@ CASES: dict[str, list] = {
         (lambda x, a=a, k=k: lm.max(x, axis=a, keepdims=k), [spread(3, 4, 2)]) for a in (None, 0, -1, (0, 2)) for k in (False, True)
     ],
     "min": [(lambda x, a=a: lm.min(x, axis=a), [spread(3, 4, 2)]) for a in (None, 0, -1)],
-    "softmax": [(lambda x, a=a: lm.softmax(x, axis=a), [normal(3, 5)]) for a in (-1, 0)],
-    "log_softmax": [(lambda x, a=a: lm.log_softmax(x, axis=a), [normal(3, 5)]) for a in (-1, 0)],
-    "logsumexp": [(lambda x, a=a: lm.logsumexp(x, axis=a), [normal(3, 5)]) for a in (-1, 0)],
+    "softmax": [(lm.softmax, [normal(3, 5)])],
+    "log_softmax": [(lm.log_softmax, [normal(3, 5)])],
+    "logsumexp": [(lm.logsumexp, [normal(3, 5)])],
     "matmul": [
         (lm.matmul, [normal(3, 4), normal(4, 2)]),
         (lambda x, y: x.T @ y.T, [normal(4, 3), normal(2, 4)]),
@@ -210,6 +210,11 @@ COMPOSED = {
         lambda x, y: lm.flip(lm.stack([x, y], 1), 0)[:, 0] * lm.squeeze(lm.expand_dims(y, 1), 1),
         [normal(3, 2), normal(3, 2)],
     ),
+    **{
+        f"{f.__name__} along axis {axis} of 3": (lambda x, f=f, axis=axis: f(x, axis=axis), [normal(3, 4, 2)])
+        for f in (lm.softmax, lm.log_softmax, lm.logsumexp)
+        for axis in (0, 1)
+    },
     "used many times": (lambda x: x * lm.exp(x) + lm.sum(x) * x - x / (1 + x * x), [normal(4)]),
     "size 1": (lambda x, y: lm.sum(x * y, axis=0) ** 2, [normal(1, 1), normal(1, 3)]),
 }

@@ -6,6 +6,7 @@ value is exact and the tolerance holds the operation alone.
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 
@@ -495,6 +496,19 @@ def test_softmax_of_huge_logits():
     assert np.all(np.isfinite(lm.logsumexp(x[1:])))
 
 
+@pytest.mark.parametrize("f", [lm.softmax, lm.log_softmax, lm.logsumexp])
+def test_no_axis_decides_what_infinities_give(f):
+    """A row and a column are calculated another way."""
+    inf, nan = np.inf, np.nan
+    x = np.array([[-inf, -inf, -inf], [inf, 1, 2], [inf, -inf, inf], [nan, 1, inf], [1, -inf, 2], [3, 1, 2]], np.float32)
+    for keepdims in [{}, {"keepdims": True}] if f is lm.logsumexp else [{}]:
+        np.testing.assert_allclose(f(x.T.copy(), axis=0, **keepdims), f(x, axis=1, **keepdims).T, rtol=1e-6)
+    whole = np.arange(6).reshape(2, 3)
+    np.testing.assert_allclose(f(whole, axis=0), f(whole.T, axis=1).T, rtol=1e-6)
+    with pytest.raises(ValueError, match="expected an axis with elements, got axis 0"):
+        f(np.zeros((0, 3)), axis=0)
+
+
 covers("softmax", "log_softmax", "logsumexp")
 
 # ---- linear algebra --------------------------------------------------------------------------------------------------------------
@@ -672,6 +686,57 @@ def test_concatenate_and_stack(rng):
         want = np.stack([a[0], a[1], a[2]], axis=axis)
         assert np.array_equal(build_and_run(lambda *ts: lm.stack(list(ts), axis=axis), [a[0], a[1], a[2]]), want)  # noqa: B023
         assert np.array_equal(lm.stack([a[0], a[1], a[2]], axis=axis), want)
+
+
+def some_bits(rng, shape, dtype):
+    """Any bits at all: moving is no arithmetic."""
+    if dtype == "bool":
+        return rng.integers(0, 2, shape).astype(bool)
+    return np.frombuffer(rng.bytes(math.prod(shape) * np.dtype(dtype).itemsize), dtype).reshape(shape)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("dtype", [*DTYPES, "int64", "bool"])
+def test_whatever_is_moved_keeps_its_bits(dtype, count, rng, threads):
+    """Lines of every length around those that are copied as a piece, along every axis, joined, turned round and repeated."""
+    threads(count)
+    for lengths in [(3, 5, 7), (4, 17, 33), (2, 64, 16), (31, 1, 20), (5, 3, 2, 9), (2, 19, 4, 16), (1, 40, 40), (300, 130)]:
+        x = some_bits(rng, lengths, dtype)
+        axes = range(x.ndim)
+        moves = {
+            **{f"transpose {order}": (lambda m, t, o=order: m.transpose(t, o)) for order in itertools.permutations(axes)},
+            **{f"flip {axis}": (lambda m, t, a=axis: m.flip(t, a)) for axis in axes},
+            **{
+                f"concatenate {axis}": (lambda m, t, a=axis: m.concatenate([t, t[:, 1:], t] if a == 1 else [t, t], a))
+                for axis in axes
+            },
+            "broadcast": lambda m, t: m.broadcast_to(t[..., :1], t.shape),
+            "every second, turned": lambda m, t: m.transpose(t[..., ::2]),
+        }
+        for name, move in moves.items():
+            got, want = build_and_run(lambda t: move(lm, t), [x]), move(np, x)  # noqa: B023
+            assert got.dtype == want.dtype and got.tobytes() == want.tobytes(), f"{name} of {lengths}"
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_take_and_its_gradient_along_any_axis(dtype, count, rng, threads):
+    threads(count)
+    for shape in [(5, 40), (5, 3), (4, 6, 35), (50, 2, 1), (7,)]:
+        x = rng.integers(-9, 10, shape).astype(dtype)  # sums of these are exact, whatever their order
+        for axis, length in enumerate(shape):
+            indices = rng.integers(-length, length, (3, 4))
+            want = np.take(x, indices, axis=axis)
+            dy = rng.integers(-9, 10, want.shape).astype(dtype)
+            gradient = np.zeros_like(x)
+            np.add.at(
+                np.moveaxis(gradient, axis, 0),
+                indices.ravel(),
+                np.moveaxis(dy.reshape(*shape[:axis], -1, *shape[axis + 1 :]), axis, 0),
+            )
+            assert np.array_equal(build_and_run(lambda t, i: lm.take(t, i, axis=axis), [x, indices]), want)  # noqa: B023
+            got = build_and_run(lambda t, i, d: lm.grad(lm.sum(lm.take(t, i, axis=axis) * d), t), [x, indices, dy])  # noqa: B023
+            assert np.array_equal(got, gradient), f"{shape} along {axis}"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -30,13 +30,14 @@ LAMINA_INLINE To converted(From x) {
 // Exact or rounded once element by element, so the compiler's own loops do.
 template <class From, class To>
 void convert(const TileArgs& t) {
+  const ptrdiff_t cols = t.cols;  // which a store of integers might change, for all that the compiler knows
   for (ptrdiff_t r = 0; r < t.rows; ++r) {
     const From* __restrict in = static_cast<const From*>(t.in[0].data) + r * t.in[0].row;
     To* __restrict out = static_cast<To*>(t.out) + r * t.out_row;
     if (t.in[0].col)
-      for (ptrdiff_t c = 0; c < t.cols; ++c) out[c] = converted<To>(in[c]);
+      for (ptrdiff_t c = 0; c < cols; ++c) out[c] = converted<To>(in[c]);
     else
-      for (ptrdiff_t c = 0; c < t.cols; ++c) out[c] = converted<To>(in[0]);
+      for (ptrdiff_t c = 0; c < cols; ++c) out[c] = converted<To>(in[0]);
   }
 }
 

@@ -130,6 +130,8 @@ template <class T, class Op>
     if (t.in[0].col) {
       const T best = merge_lanes<Op>(row_in_lanes<Op, true>(x, t.cols));
       const bool nan = best != best;
+      const auto lacks_it = [&](Vec<T> v) { return nan ? all(v == v) : all(v != Vec<T>(best)); };
+      while (at + kLanes<T> <= t.cols && lacks_it(load(x + at))) at += kLanes<T>;
       while (nan ? x[at] == x[at] : x[at] != best) ++at;
     }
     static_cast<T*>(t.out)[r * t.out_row] = T(at);

@@ -56,7 +56,9 @@ enum Stored : int { kBool = 0, kInt64 = 1, kFloat32 = 2, kFloat64 = 3, kStoredCo
 
 // Toward zero; the nearest there is beyond int64's range, and the least for no number.
 static inline constexpr int64_t whole_number(double x) {
-  return x >= 0x1p63 ? INT64_MAX : x >= -0x1p63 ? static_cast<int64_t>(x) : INT64_MIN;
+  const double least = x >= -0x1p63 ? x : -0x1p63;
+  const auto whole = static_cast<int64_t>(least < 0x1p63 ? least : 0.0);  // in any case: a loop of these becomes one of vectors
+  return least < 0x1p63 ? whole : INT64_MAX;
 }
 
 // ---- Update rules: one instruction that reads the gradient and writes the weight and its slots in place ----

@@ -136,7 +136,7 @@ LAMINA_INLINE void transpose_block(T* to, ptrdiff_t to_row, const T* from, ptrdi
 // What is left beside whole blocks: at most `lanes` rows, and as many columns as are transposed at once. Long vectors are filled in part.
 template <class T>
 void transpose_part(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row, ptrdiff_t rows, ptrdiff_t cols) {
-  if constexpr (kAtOnce<T> == kLanes<T>) {
+  if constexpr (kVectorBytes == 64) {
     Vec<T> x[kLanes<T>];
 #pragma GCC unroll 16
     for (int r = 0; r < kLanes<T>; ++r) x[r] = r < rows ? load(from + r * from_row, cols) : Vec<T>(0.0);

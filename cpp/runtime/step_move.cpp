@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "runtime/short_lines.h"
 #include "runtime/steps.h"
 #include "runtime/strided_copy.h"
 
@@ -52,15 +53,23 @@ class ConcatenateStep final : public NodeStep {
     copies_.resize(node_->inputs.size());
     int64_t start = 0;
     bytes_ = 0;
+    units_ = 0;
     for (size_t i = 0; i < copies_.size(); ++i) {
       const Strided from = binder.locate(node_->inputs[i].get());
       copies_[i].bind(part(to, axis, start, from.sizes[axis]), from, binder.kernels);
       start += from.sizes[axis];
       bytes_ += copies_[i].bytes();
+      units_ += copies_[i].lines();
     }
   }
-  void run(const Run& run, int64_t, int64_t, int) const override {
-    for (const StridedCopy& copy : copies_) copy.run(run, 0, copy.lines());
+  // Units are the lines of the first copy, then those of the second one, ..
+  void run(const Run& run, int64_t first, int64_t last, int) const override {
+    for (const StridedCopy& copy : copies_) {
+      const int64_t lines = copy.lines();
+      if (first < lines && last > 0) copy.run(run, std::max<int64_t>(first, 0), std::min(last, lines));
+      first -= lines;
+      last -= lines;
+    }
   }
 
  private:
@@ -162,17 +171,20 @@ class TakeStep final : public IndexedStep {
 
   void bind(const Binder& binder) override {
     bind_indexed(binder, node_->inputs[0].get(), node_->inputs[1].get(), node_);
-    units_ = outer_;
+    units_ = outer_ * count_;
   }
   void run(const Run& run, int64_t first, int64_t last, int) const override {
-    const size_t element = size_of(picked_.dtype);
-    const size_t line = static_cast<size_t>(inner_) * element;
-    const char* table = run.at(table_.buffer) + static_cast<size_t>(table_.offset) * element;
-    char* picked = run.at(picked_.buffer);
-    for (int64_t o = first; o < last; ++o)
-      for (int64_t i = 0; i < count_; ++i)
-        std::memcpy(picked + static_cast<size_t>(o * count_ + i) * line,
-                    table + static_cast<size_t>(o * size_ + index(run, i)) * line, line);
+    const auto element = static_cast<int64_t>(size_of(picked_.dtype)), line = inner_ * element;
+    const char* table = run.at(table_.buffer) + table_.offset * element;
+    char* to = run.at(picked_.buffer) + first * line;
+    with_lines(static_cast<size_t>(line), [&](auto copy) {
+      for (int64_t unit = first; unit < last;) {
+        const char* from = table + unit / count_ * size_ * line;
+        const int64_t begin = unit % count_, end = std::min(count_, begin + last - unit);
+        for (int64_t i = begin; i < end; ++i, to += line) copy(to, from + index(run, i) * line);
+        unit += end - begin;
+      }
+    });
   }
 };
 
@@ -182,7 +194,12 @@ class ScatterAddStep final : public IndexedStep {
 
   void bind(const Binder& binder) override {
     bind_indexed(binder, node_, node_->inputs[0].get(), node_->inputs[1].get());
-    units_ = outer_;
+    cut(1, 1);
+  }
+  // By columns where there is one table: each thread adds up its own of every line.
+  void cut(int64_t, int threads) override {
+    parts_ = outer_ < threads ? std::clamp<int64_t>(inner_ / kFewestColumns, 1, threads) : 1;
+    units_ = outer_ * parts_;
   }
   void run(const Run& run, int64_t first, int64_t last, int) const override {
     if (table_.dtype == DType::float32)
@@ -198,14 +215,27 @@ class ScatterAddStep final : public IndexedStep {
   void scatter(const Run& run, int64_t first, int64_t last) const {
     T* table = reinterpret_cast<T*>(run.at(table_.buffer));
     const T* picked = reinterpret_cast<const T*>(run.at(picked_.buffer)) + picked_.offset;
-    std::fill(table + first * size_ * inner_, table + last * size_ * inner_, T(0));
-    for (int64_t o = first; o < last; ++o)
-      for (int64_t i = 0; i < count_; ++i) {
-        T* to = table + (o * size_ + index(run, i)) * inner_;
-        const T* from = picked + (o * count_ + i) * inner_;
-        for (int64_t c = 0; c < inner_; ++c) to[c] += from[c];
-      }
+    for (int64_t unit = first; unit < last; ++unit) {
+      const int64_t o = unit / parts_, part = unit % parts_;
+      const int64_t begin = inner_ * part / parts_, columns = inner_ * (part + 1) / parts_ - begin;
+      T* own = table + o * size_ * inner_ + begin;
+      if (parts_ == 1)
+        std::fill_n(own, size_ * inner_, T(0));
+      else
+        for (int64_t r = 0; r < size_; ++r) std::fill_n(own + r * inner_, columns, T(0));
+      const T* from = picked + o * count_ * inner_ + begin;
+      for (int64_t i = 0; i < count_; ++i, from += inner_) add_line(own + index(run, i) * inner_, from, columns);
+    }
   }
+
+  template <class T>
+  static void add_line(T* __restrict to, const T* __restrict from, int64_t columns) {
+    for (int64_t c = 0; c < columns; ++c) to[c] += from[c];
+  }
+
+  static constexpr int64_t kFewestColumns = 16;  // of a thread
+
+  int64_t parts_ = 1;  // of the columns
 };
 
 }  // namespace

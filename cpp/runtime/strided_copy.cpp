@@ -1,10 +1,30 @@
 #include "runtime/strided_copy.h"
 
-#include <cstring>
+#include <algorithm>
+#include <utility>
 
 #include "runtime/kernel_types.h"
+#include "runtime/short_lines.h"
 
 namespace lamina::runtime {
+
+namespace {
+
+constexpr int64_t kFewestTransposed = 4;  // on each side: fewer are sooner copied one by one
+
+template <class T>
+void copy_line(char* to, int64_t to_step, const char* from, int64_t from_step, int64_t n) {
+  T* out = reinterpret_cast<T*>(to);
+  const T* in = reinterpret_cast<const T*>(from);
+  if (to_step == 1 && from_step == 0)
+    std::fill_n(out, n, *in);
+  else if (to_step == 1 && from_step == -1)
+    for (int64_t i = 0; i < n; ++i) out[i] = in[-i];
+  else
+    for (int64_t i = 0; i < n; ++i) out[i * to_step] = in[i * from_step];
+}
+
+}  // namespace
 
 void StridedCopy::bind(const Strided& to, const Strided& from, const kernels::Table& kernels) {
   to_ = to;
@@ -18,57 +38,80 @@ void StridedCopy::bind(const Strided& to, const Strided& from, const kernels::Ta
     to_.strides = from_.strides = {1};
   }
   to_.sizes = from_.sizes = sizes;
-  length_ = sizes.back();
-  lines_ = length_ == 0 ? 0 : count(sizes) / length_;
+  choose_transpose(kernels);
+  length_ = to_.sizes.back();
+  lines_ = length_ == 0 ? 0 : count(to_.sizes) / length_;
+  rows_ = to_.sizes.size() < 2 ? 1 : to_.sizes.end()[-2];
   convert_ = kernels.convert[stored_of(from.dtype)][stored_of(to.dtype)];
 }
 
-namespace {
-
-template <class T>
-void copy_line(char* to, int64_t to_step, const char* from, int64_t from_step, int64_t n) {
-  T* out = reinterpret_cast<T*>(to);
-  const T* in = reinterpret_cast<const T*>(from);
-  for (int64_t i = 0; i < n; ++i) out[i * to_step] = in[i * from_step];
+// Where lines of `to` are columns of `from`, its lines become the rows of a plane, whichever axis they are.
+void StridedCopy::choose_transpose(const kernels::Table& kernels) {
+  transpose_ = nullptr;
+  const size_t element = size_of(to_.dtype), inner = to_.sizes.size() - 1;
+  if (to_.dtype != from_.dtype || element < 4 || to_.strides[inner] != 1 || from_.strides[inner] <= 1) return;
+  if (to_.sizes[inner] < kFewestTransposed) return;
+  for (size_t axis = 0; axis < inner; ++axis) {
+    if (from_.strides[axis] != 1 || to_.sizes[axis] < kFewestTransposed) continue;
+    for (Sizes* s : {&to_.sizes, &from_.sizes, &to_.strides, &from_.strides}) std::swap((*s)[axis], (*s)[inner - 1]);
+    transpose_ = kernels.gemm[element == 4 ? kernels::kF32 : kernels::kF64].transpose;
+    return;
+  }
 }
 
-}  // namespace
-
 void StridedCopy::run(const Run& run, int64_t first, int64_t last) const {
-  const size_t to_size = size_of(to_.dtype), from_size = size_of(from_.dtype);
-  const size_t inner = to_.sizes.size() - 1;
-  const int64_t to_step = to_.strides[inner], from_step = from_.strides[inner];
-  for (int64_t line = first; line < last; ++line) {
-    int64_t rest = line, to_at = to_.offset, from_at = from_.offset;
-    for (size_t axis = inner; axis-- > 0;) {
+  const auto to_size = static_cast<int64_t>(size_of(to_.dtype)), from_size = static_cast<int64_t>(size_of(from_.dtype));
+  const size_t outer = to_.sizes.size() < 2 ? 0 : to_.sizes.size() - 2;
+  Plane plane{};
+  if (to_.sizes.size() > 1) {
+    plane.to_row = to_.strides[outer] * to_size;
+    plane.from_row = from_.strides[outer] * from_size;
+  }
+  for (int64_t line = first; line < last; line += plane.rows) {
+    int64_t rest = line / rows_, to_at = to_.offset, from_at = from_.offset;
+    for (size_t axis = outer; axis-- > 0;) {
       const int64_t index = rest % to_.sizes[axis];
       rest /= to_.sizes[axis];
       to_at += index * to_.strides[axis];
       from_at += index * from_.strides[axis];
     }
-    char* out = run.at(to_.buffer) + to_at * static_cast<int64_t>(to_size);
-    const char* in = run.at(from_.buffer) + from_at * static_cast<int64_t>(from_size);
-    if (to_.dtype == from_.dtype) {
-      if (to_step == 1 && from_step == 1)
-        std::memcpy(out, in, static_cast<size_t>(length_) * to_size);
-      else if (to_size == 1)
-        copy_line<uint8_t>(out, to_step, in, from_step, length_);
-      else if (to_size == 4)
-        copy_line<uint32_t>(out, to_step, in, from_step, length_);
-      else
-        copy_line<uint64_t>(out, to_step, in, from_step, length_);
-      continue;
-    }
-    // Converted: the axis stands upright where it is not dense on both sides.
-    kernels::TileArgs args;
-    args.out = out;
-    args.in[0].data = in;
-    const bool dense = to_step == 1 && (from_step == 1 || from_step == 0);
-    args.rows = dense ? 1 : length_;
-    args.cols = dense ? length_ : 1;
-    args.out_row = to_step;
-    args.in[0].row = from_step;
-    args.in[0].col = dense ? from_step : 0;
+    const int64_t row = line % rows_;
+    plane.to = run.at(to_.buffer) + to_at * to_size + row * plane.to_row;
+    plane.from = run.at(from_.buffer) + from_at * from_size + row * plane.from_row;
+    plane.rows = std::min(rows_ - row, last - line);
+    to_.dtype == from_.dtype ? copy(plane) : convert(plane);
+  }
+}
+
+void StridedCopy::copy(const Plane& plane) const {
+  const auto element = static_cast<int64_t>(size_of(to_.dtype));
+  const int64_t to_step = to_.strides.back(), from_step = from_.strides.back();
+  if (transpose_) return transpose_(plane.to, plane.to_row / element, plane.from, from_step, length_, plane.rows);
+  const auto each = [&plane](auto line) {
+    char* to = plane.to;
+    const char* from = plane.from;
+    for (int64_t r = 0; r < plane.rows; ++r, to += plane.to_row, from += plane.from_row) line(to, from);
+  };
+  const auto by_steps = [&](auto type) {
+    each([&](char* to, const char* from) { copy_line<decltype(type)>(to, to_step, from, from_step, length_); });
+  };
+  if (to_step == 1 && from_step == 1) return with_lines(static_cast<size_t>(length_ * element), each);
+  element == 1 ? by_steps(uint8_t()) : element == 4 ? by_steps(uint32_t()) : by_steps(uint64_t());
+}
+
+// An axis that is not dense on both sides stands upright.
+void StridedCopy::convert(const Plane& plane) const {
+  const int64_t to_step = to_.strides.back(), from_step = from_.strides.back();
+  const bool dense = to_step == 1 && (from_step == 1 || from_step == 0);
+  kernels::TileArgs args;
+  args.rows = dense ? 1 : length_;
+  args.cols = dense ? length_ : 1;
+  args.out_row = to_step;
+  args.in[0].row = from_step;
+  args.in[0].col = dense ? from_step : 0;
+  for (int64_t r = 0; r < plane.rows; ++r) {
+    args.out = plane.to + r * plane.to_row;
+    args.in[0].data = plane.from + r * plane.from_row;
     convert_(args);
   }
 }

@@ -15,10 +15,22 @@ class StridedCopy {
   double bytes() const { return bytes_; }
 
  private:
+  // The lines of the two innermost axes, or some of them: where each begins, in bytes, and how many.
+  struct Plane {
+    char* to;
+    const char* from;
+    int64_t to_row, from_row, rows;
+  };
+
+  void choose_transpose(const kernels::Table& kernels);
+  void copy(const Plane& plane) const;
+  void convert(const Plane& plane) const;
+
   Strided to_, from_;
-  int64_t lines_ = 0, length_ = 0;
+  int64_t lines_ = 0, length_ = 0, rows_ = 1;  // elements of a line, lines of a plane
   double bytes_ = 0;
   kernels::TileFn convert_ = nullptr;
+  void (*transpose_)(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols) = nullptr;
 };
 
 }  // namespace lamina::runtime

@@ -16,7 +16,7 @@ from lamina import checks
 from lamina.lift import make, operation
 from lamina.ops.axes import Axis, axes_of, axis_of
 from lamina.ops.elementwise import like
-from lamina.ops.shapes import expand_dims
+from lamina.ops.shapes import expand_dims, squeeze
 from lamina.tensor import Tensor
 
 
@@ -133,19 +133,19 @@ def size(x: Any, axis: Axis = None) -> Any:
     return _count(x, axes_of(axis, x.ndim, "size"))
 
 
-def _along_last(x: Tensor, axis: int, where: str) -> tuple[Tensor, list[int] | None]:
-    """x with the axis moved last, and the order that moves it back."""
-    position = axis_of(axis, x.ndim, where)
-    if position == x.ndim - 1:
-        return x, None
-    order = [a for a in range(x.ndim) if a != position] + [position]
-    return make("transpose", [x], axes=order), [order.index(a) for a in range(x.ndim)]
+def _place(op: str, x: Tensor, axis: int) -> Tensor:
+    """`op` along the last axis, of x with this one moved there."""
+    at = axis_of(axis, x.ndim, op)
+    order = [a for a in range(x.ndim) if a != at] + [at]
+    return make(op, [x if at == x.ndim - 1 else make("transpose", [x], axes=order)])
 
 
-def _row(op: str, x: Tensor, axis: int, drops: bool) -> Tensor:
-    moved, back = _along_last(x, axis, op)
-    y = make(op, [moved])
-    return y if back is None or drops else make("transpose", [y], axes=back)
+def _most(x: Tensor, axis: int, where: str) -> Tensor:
+    """The largest along the axis, which stays. Shifted by it, x has the same softmax and the same gradient of it."""
+    if x.shape[axis] == 0:
+        raise ValueError(f"[{where}] expected an axis with elements, got axis {axis} of shape {x.shape}; choose another axis")
+    x = make("cast", [x], dtype="float32") if not x.dtype.startswith("float") else x
+    return make("stop_gradient", [make("max", [x], axes=[axis], keepdims=True)])
 
 
 @operation(1)
@@ -155,7 +155,11 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.softmax([0.0, np.log(3.0)])
     array([0.25, 0.75])
     """
-    return _row("softmax", x, axis, drops=False)
+    at = axis_of(axis, x.ndim, "softmax")
+    if at == x.ndim - 1:
+        return make("softmax", [x])  # one pass; along other axes, operations on whole rows
+    powers = make("exp", [make("sub", [x, _most(x, at, "softmax")])])
+    return make("div", [powers, make("sum", [powers], axes=[at], keepdims=True)])
 
 
 @operation(1)
@@ -165,7 +169,11 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.log_softmax([0.0, 0.0]).round(3)
     array([-0.693, -0.693])
     """
-    return _row("log_softmax", x, axis, drops=False)
+    at = axis_of(axis, x.ndim, "log_softmax")
+    if at == x.ndim - 1:
+        return make("log_softmax", [x])
+    below = make("sub", [x, _most(x, at, "log_softmax")])
+    return make("sub", [below, make("log", [make("sum", [make("exp", [below])], axes=[at], keepdims=True)])])
 
 
 @operation(1)
@@ -175,8 +183,14 @@ def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
     >>> lm.logsumexp([[1000.0, 1000.0]]).round(3)
     array([1000.693])
     """
-    y = _row("logsumexp", x, axis, drops=True)
-    return expand_dims(y, axis) if keepdims else y
+    at = axis_of(axis, x.ndim, "logsumexp")
+    if at == x.ndim - 1:
+        y = make("logsumexp", [x])
+        return expand_dims(y, at) if keepdims else y
+    most = _most(x, at, "logsumexp")
+    shift = make("where", [make("lt", [make("abs", [most]), like(math.inf, most)]), most, like(0.0, most)])
+    total = make("sum", [make("exp", [make("sub", [x, shift])])], axes=[at], keepdims=keepdims)
+    return make("add", [make("log", [total]), shift if keepdims else squeeze(shift, at)])
 
 
 @operation(1)
@@ -186,7 +200,7 @@ def argmax(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.argmax([[1, 5, 2], [7, 0, 7]])
     array([1, 0])
     """
-    return _row("argmax", x, axis, drops=True)
+    return _place("argmax", x, axis)
 
 
 @operation(1)
@@ -196,4 +210,4 @@ def argmin(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.argmin([[1, 5, 2], [7, 0, 7]])
     array([0, 1])
     """
-    return _row("argmin", x, axis, drops=True)
+    return _place("argmin", x, axis)
