@@ -174,6 +174,20 @@ def test_activation_slope_against_its_formula(name):
     np.testing.assert_allclose(slope, want, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["relu", "relu6", "hard_tanh", "hard_sigmoid", "hard_swish"])
+def test_nothing_comes_back_from_where_an_activation_is_flat(name, dtype):
+    """Of a root, a logarithm or a quotient there: 0, and not 0 times infinity."""
+    x = np.array([-9.0, -7, -5, -4, 8])
+    low = ACTIVATIONS[name].value(x, *ACTIVATIONS[name].params)[0]
+    t = lm.placeholder(x.shape, dtype)
+    above = lm.activation(name, t) - low
+    for y in (lm.sqrt(above), lm.log(above), 1 / above, above**-0.5, above**0.25):
+        slope = lm.grad(lm.sum(y), t)
+        first, second = lm.function([t], [slope, lm.grad(lm.sum(slope), t)])(x.astype(dtype))
+        assert not first[:4].any() and not second[:4].any() and np.isfinite([*first, *second]).all()
+
+
 KINKED = {n: a.kinks for n, a in ACTIVATIONS.items() if a.kinks and n not in {"softplus", "softsign"}}
 
 

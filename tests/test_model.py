@@ -969,3 +969,102 @@ def test_the_type_and_the_seed_of_a_network_are_checked_where_they_are_assigned(
     assert net.build(2).predict(np.ones((1, 2))).dtype == np.float64 and type(net.seed) is int
     with pytest.raises(AttributeError, match=r"expected dtype to stay 'float64', as the network is built, got 'float32'"):
         net.dtype = "float32"
+
+
+# ---- the quick way of arrays like those of the last step ----
+
+
+def network_of_several(dtype="float32"):
+    """Numbers and an Embedding in, a value and a class out."""
+    numbers, words = lm.Input(4, dtype=dtype), lm.Input(3, dtype="int64")
+    h = lm.Dense(8, "tanh")(lm.concatenate([numbers, lm.Flatten()(lm.Embedding(6, 2, dtype=dtype)(words))], axis=1))
+    return lm.Model([numbers, words], [lm.Dense(2)(h), lm.Dense(5)(h)], seed=0)
+
+
+def samples_of_several(rng, n=9):
+    x = [rng.normal(size=(n, 4)).astype("float32"), rng.integers(0, 6, (n, 3))]
+    return x, [rng.normal(size=(n, 2)).astype("float32"), rng.integers(0, 5, n)]
+
+
+@pytest.mark.parametrize("rate", [0.01, lm.schedules.Cosine(0.1, steps=40)], ids=["constant", "scheduled"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_quick_step_is_the_checked_one(weighted, rate, rng):
+    """Of several inputs, targets and weights; what is no array goes the other way."""
+    quick, slow = (network_of_several().compile(["mse", "cross_entropy"], lm.optim.Adam(rate), loss_weights=[1, 0.5]) for _ in range(2))
+    planned = None
+    for n in (9, 9, 4, 9, 1):
+        x, y = samples_of_several(rng, n)
+        weight = rng.uniform(0.5, 2, n).astype("float32") if weighted else None
+        tables = {"input_1": x[0], "input_2": x[1]}
+        assert quick.train_step(tuple(x), y, weight) == slow.train_step(
+            tables, dict(zip(slow.output_names, y, strict=True)), weight
+        )
+        planned = planned or quick._fast_step
+        assert planned is not None and quick._fast_step is planned and slow._fast_step is None
+        for a, b in zip(quick.predict(x), slow.predict(tables), strict=True):
+            assert np.array_equal(a, b)
+    assert all(np.array_equal(a, slow.parameters[name]) for name, a in quick.parameters.items())
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1, -1, 1], "expected weights >= 0"),
+        ([0, 0, 0], "not all 0"),
+        ([1, np.nan, 1], "finite"),
+        ([1, np.inf, 1], "finite"),
+        ([1e30, 1, 1], "weights whose largest"),
+        ([1e-40, 0, 0], "weights whose largest"),
+        ([1, 1], r"expected shape \(3,\)"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_later_step_looks_at_its_weights(weight, message, dtype, rng):
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+    x, y = rng.normal(size=(3, 2)), rng.normal(size=(3, 1))
+    net.train_step(x, y, np.ones(3, dtype))
+    before = net.parameters["dense_1.weight"]
+    with pytest.raises(ValueError, match=message):
+        net.train_step(x, y, np.array(weight, dtype))
+    assert np.array_equal(net.parameters["dense_1.weight"], before)
+    assert net.train_step(x, y, np.array([2, 0, 1], dtype)) != net.train_step(x, y)
+
+
+def test_a_later_step_of_several_looks_at_each_array(rng):
+    net = network_of_several().compile(["mse", "cross_entropy"], "sgd")
+    x, y = samples_of_several(rng)
+    net.train_step(x, y)
+    before = net.parameters["dense_2.weight"]
+    wrong = {
+        "classes": (x, [y[0], y[1] + 4]),
+        "words": ([x[0], x[1] + 9], y),
+        "rows of x": ([x[0], x[1][:4]], y),
+        "rows of y": (x, [y[0], y[1][:4]]),
+        "features": ([x[0][:, :3], x[1]], y),
+        "one input": ([x[0]], y),
+        "one target": (x, [y[0]]),
+        "no list": (x[0], y),
+        "three": ([*x, x[0]], y),
+        "fractions": ([x[0], x[1] + 0.5], y),
+    }
+    for what, (xs, ys) in wrong.items():
+        with pytest.raises((ValueError, TypeError), match=r"\[|expected"):
+            net.train_step(xs, ys)
+        assert np.array_equal(net.parameters["dense_2.weight"], before), what
+    assert np.isfinite(net.train_step(x, y)) and net._fast_step is not None
+
+
+def test_quick_predictions_of_several_have_their_rows(rng):
+    numbers = [lm.Input(2), lm.Input(3)]
+    h = lm.Dense(4, "tanh")(lm.concatenate(numbers, axis=1))
+    net = lm.Model(numbers, [lm.Dense(1)(h), lm.Dense(2)(h)], seed=0)
+    x = [rng.normal(size=(n, width)).astype("float32") for n, width in ((7, 2), (7, 3))]
+    first, again = net.predict(x), net.predict(tuple(x))
+    assert net._fast_predict is not None and [a.shape for a in again] == [(7, 1), (7, 2)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    for wrong in ([x[0], x[1][:3]], [x[1], x[0]], x[:1], x[0]):
+        with pytest.raises((ValueError, TypeError), match=r"\["):
+            net.predict(wrong)
+    many = [np.repeat(a, 2000, 0) for a in x]
+    assert all(np.array_equal(a[::2000], b) for a, b in zip(net.predict(many), first, strict=True))

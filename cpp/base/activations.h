@@ -5,6 +5,7 @@
 //   value(x, p)      y = f(x); constexpr, as is slope, so that their operations can be counted (kernels/work.inl)
 //   slope(x|y, p)    f'(x), from what `keeps` names: the input x or the output y
 //   param_count      how many hyper-parameters there are, with their defaults
+//   has_flat_parts   f is constant for a range of x: nothing comes back from there, whatever is above it (0 for 0 * inf)
 //
 // V gives: + - * / with V and double, unary -, comparisons (> < >= <=) with V and double that give a mask, & and | of masks,
 // where(mask, V, V), exp, exp_of_negative, log1p, expm1, tanh, sigmoid, normal_below, gelu, abs, max, min. Literals convert from
@@ -62,6 +63,7 @@ struct Sigmoid : NoParams {
 struct Relu : NoParams {
   static constexpr const char* name = "relu";
   static constexpr Keep keeps = Keep::output;
+  static constexpr bool has_flat_parts = true;
   template <class V>
   static constexpr V value(V x, const double*) {
     return where(x <= 0.0, V(0.0), x);  // not max(): a NaN stays a NaN
@@ -242,6 +244,7 @@ struct Softsign : NoParams {
 struct HardSigmoid : NoParams {
   static constexpr const char* name = "hard_sigmoid";
   static constexpr Keep keeps = Keep::input;
+  static constexpr bool has_flat_parts = true;
   template <class V>
   static constexpr V value(V x, const double*) {
     return min(max(x + 3.0, V(0.0)), V(6.0)) / 6.0;
@@ -256,6 +259,7 @@ struct HardSigmoid : NoParams {
 struct HardSwish : NoParams {
   static constexpr const char* name = "hard_swish";
   static constexpr Keep keeps = Keep::input;
+  static constexpr bool has_flat_parts = true;
   template <class V>
   static constexpr V value(V x, const double*) {
     return x * min(max(x + 3.0, V(0.0)), V(6.0)) / 6.0;
@@ -270,6 +274,7 @@ struct HardSwish : NoParams {
 struct HardTanh : NoParams {
   static constexpr const char* name = "hard_tanh";
   static constexpr Keep keeps = Keep::output;
+  static constexpr bool has_flat_parts = true;
   template <class V>
   static constexpr V value(V x, const double*) {
     return min(max(x, V(-1.0)), V(1.0));
@@ -284,6 +289,7 @@ struct HardTanh : NoParams {
 struct Relu6 : NoParams {
   static constexpr const char* name = "relu6";
   static constexpr Keep keeps = Keep::output;
+  static constexpr bool has_flat_parts = true;
   template <class V>
   static constexpr V value(V x, const double*) {
     return min(max(x, V(0.0)), V(6.0));

@@ -13,19 +13,7 @@ using runtime::Program;
 
 py::list run(Program& program, const py::sequence& arrays, bool guarded) {
   const py::tuple values(arrays);
-  const Call call(program, &PyTuple_GET_ITEM(values.ptr(), 0), values.size());
-  Lock lock(program);
-  Program& bound = call.bound(program);
-  const size_t n = bound.output_count();
-  std::vector<void*> outputs(n);
-  py::list results(n);
-  for (size_t i = 0; i < n; ++i) {
-    py::array out = new_output(bound, i);
-    outputs[i] = out.mutable_data();
-    PyList_SET_ITEM(results.ptr(), static_cast<Py_ssize_t>(i), out.release().ptr());
-  }
-  run_freely(bound, lock, call.inputs(), outputs.data(), guarded);
-  return results;
+  return all_outputs(program, &PyTuple_GET_ITEM(values.ptr(), 0), values.size(), guarded);
 }
 
 // What each step is, the serials of the nodes that it carries out, and how long it took: the best of `repeats` runs.
@@ -169,11 +157,13 @@ void register_program(py::module_& m) {
       .def("predictor", quick_predictor, py::arg("most_rows"))
       .def(
           "trainer",
-          [](const py::object& program, const py::dtype& dtype, int ndim, std::optional<int64_t> classes,
-             std::shared_ptr<graph::Variable> rate, std::shared_ptr<graph::Variable> clock) {
-            return quick_trainer(program, dtype, ndim, classes, {std::move(rate), std::move(clock)});
+          [](const py::object& program, const std::vector<std::tuple<py::dtype, int, std::optional<int64_t>>>& targets,
+             bool weighted, std::shared_ptr<graph::Variable> rate, std::shared_ptr<graph::Variable> clock) {
+            std::vector<QuickTarget> all;
+            for (const auto& [dtype, ndim, classes] : targets) all.push_back({dtype, ndim, classes});
+            return quick_trainer(program, std::move(all), weighted, {std::move(rate), std::move(clock)});
           },
-          py::arg("dtype"), py::arg("ndim"), py::arg("classes").none(true) = py::none(), py::arg("rate").none(true) = py::none(),
+          py::arg("targets"), py::arg("weighted") = false, py::arg("rate").none(true) = py::none(),
           py::arg("clock").none(true) = py::none())
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
       .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),

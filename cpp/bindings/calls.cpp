@@ -181,4 +181,20 @@ py::array only_output(Program& program, PyObject* const* values, size_t n) {
   return result;
 }
 
+py::list all_outputs(Program& program, PyObject* const* values, size_t n, bool guarded) {
+  const Call call(program, values, n);
+  Lock lock(program);
+  Program& bound = call.bound(program);
+  const size_t count = bound.output_count();
+  Few<void*> outputs(count);
+  py::list results(count);
+  for (size_t i = 0; i < count; ++i) {
+    py::array out = new_output(bound, i);
+    outputs[i] = out.mutable_data();
+    PyList_SET_ITEM(results.ptr(), static_cast<Py_ssize_t>(i), out.release().ptr());
+  }
+  run_freely(bound, lock, call.inputs(), outputs.data(), guarded);
+  return results;
+}
+
 }  // namespace lamina::bindings

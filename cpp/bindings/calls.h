@@ -67,7 +67,8 @@ py::array new_output(const runtime::Program& program, size_t i);
 // Runs the program and gives the turn back; without the GIL, unless it is short.
 void run_freely(runtime::Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded);
 
-// The only output of a program for these arrays.
+// The only output of a program for these arrays; all of them.
 py::array only_output(runtime::Program& program, PyObject* const* values, size_t n);
+py::list all_outputs(runtime::Program& program, PyObject* const* values, size_t n, bool guarded);
 
 }  // namespace lamina::bindings

@@ -1,6 +1,10 @@
 #include "bindings/quick.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <numeric>
 #include <utility>
 
 #include "bindings/c_function.h"
@@ -13,22 +17,40 @@ using runtime::Program;
 namespace {
 
 // What a function carries: its program, and what it asks of its arrays.
-struct Quick {
+struct Predictor {
   py::object owner;  // keeps the program
   Program& program;
-  int64_t most_rows = 0;
-  py::object dtype = {};
-  int ndim = 0;
-  std::optional<int64_t> classes = {};
-  Schedule schedule = {};
+  int64_t most_rows;
 };
+
+struct Trainer {
+  py::object owner;
+  Program& program;
+  std::vector<QuickTarget> targets;
+  bool weighted;
+  Schedule schedule;
+  size_t inputs;  // arrays before the targets
+};
+
+// `value` alone, or as many values as a list or a tuple is to have; false where it has not.
+bool spread(PyObject* value, size_t count, PyObject** to) {
+  if (count == 1) {
+    *to = value;
+    return true;
+  }
+  if (!PyList_CheckExact(value) && !PyTuple_CheckExact(value)) return false;
+  if (static_cast<size_t>(PySequence_Fast_GET_SIZE(value)) != count) return false;
+  std::copy_n(PySequence_Fast_ITEMS(value), count, to);
+  return true;
+}
 
 // Whether the array is what the program expects as input i, in rank, features and a type that it reads. Anything else goes the
 // long way, which converts it or says what is wrong.
-bool is_usual(const Program& program, size_t i, PyObject* value, const py::detail::PyArray_Proxy* array) {
+bool is_usual(const Program& program, size_t i, PyObject* value) {
+  const auto* array = exact(value);
   const graph::Type& expected = program.input_type(i);
   const size_t rank = expected.shape.size();
-  if (rank == 0 || static_cast<size_t>(array->nd) != rank) return false;
+  if (array == nullptr || rank == 0 || static_cast<size_t>(array->nd) != rank) return false;
   for (size_t axis = 1; axis < rank; ++axis)
     if (expected.shape[axis].constant() && array->dimensions[axis] != expected.shape[axis].offset) return false;
   if (array->descr == numpy_dtype(expected.dtype).ptr()) return true;
@@ -37,11 +59,28 @@ bool is_usual(const Program& program, size_t i, PyObject* value, const py::detai
   return !may_lose && is_readable(given);
 }
 
+// Whether all are usual, with one number of rows: this one.
+std::optional<int64_t> rows_of(const Program& program, const Few<PyObject*>& values) {
+  std::optional<int64_t> rows;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!is_usual(program, i, values[i])) return std::nullopt;
+    const int64_t own = py::detail::array_proxy(values[i])->dimensions[0];
+    if (rows && own != *rows) return std::nullopt;
+    rows = own;
+  }
+  return rows;
+}
+
 PyObject* predict(PyObject* self, PyObject* const* values, Py_ssize_t n) {
-  Quick& quick = held_by<Quick>(self);
-  const auto* x = n == 1 ? exact(values[0]) : nullptr;
-  if (x == nullptr || !is_usual(quick.program, 0, values[0], x) || x->dimensions[0] > quick.most_rows) Py_RETURN_NONE;
-  return translated([&] { return only_output(quick.program, values, 1).release().ptr(); });
+  Predictor& quick = held_by<Predictor>(self);
+  Few<PyObject*> arrays(quick.program.input_count());
+  if (n != 1 || !spread(values[0], arrays.size(), arrays.data())) Py_RETURN_NONE;
+  const auto rows = rows_of(quick.program, arrays);
+  if (!rows || *rows > quick.most_rows) Py_RETURN_NONE;
+  return translated([&] {
+    if (quick.program.output_count() == 1) return only_output(quick.program, arrays.data(), arrays.size()).release().ptr();
+    return all_outputs(quick.program, arrays.data(), arrays.size(), false).release().ptr();
+  });
 }
 
 // Rates of consecutive steps, as a call passes them.
@@ -65,25 +104,70 @@ Rates rates_of(PyObject* values, PyObject* first) {
   return {array.data(), array.size(), py::reinterpret_borrow<py::object>(first).cast<int64_t>()};
 }
 
+// Class numbers beyond those that there are, which the core would take for "no class".
+bool are_classes(const void* data, int64_t count, int64_t classes) {
+  const auto* numbers = static_cast<const int64_t*>(data);
+  return std::all_of(numbers, numbers + count, [&](int64_t k) { return k >= 0 && k < classes; });
+}
+
+// As feed.py asks of weights: none below 0, and the largest such that sums of them are held.
+template <class T>
+bool are_weights(const void* data, int64_t rows) {
+  const T* weights = static_cast<const T*>(data);
+  T most = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    if (!(weights[i] >= 0)) return false;
+    most = std::max(most, weights[i]);
+  }
+  return most >= std::numeric_limits<T>::min() && most <= std::sqrt(std::numeric_limits<T>::max());
+}
+
+// Whether targets and weights hold what they may, once they are as the program reads them.
+bool may_train(const Trainer& quick, const Call& call, const Few<PyObject*>& arrays, int64_t rows) {
+  size_t i = quick.inputs;
+  for (const QuickTarget& target : quick.targets) {
+    if (target.classes) {
+      const auto* y = py::detail::array_proxy(arrays[i]);
+      const int64_t count = std::accumulate(y->dimensions, y->dimensions + y->nd, int64_t{1}, std::multiplies<>());
+      if (!are_classes(call.inputs()[i], count, *target.classes)) return false;
+    }
+    ++i;
+  }
+  if (!quick.weighted) return true;
+  const bool wide = quick.program.input_type(i).dtype == DType::float64;
+  return wide ? are_weights<double>(call.inputs()[i], rows) : are_weights<float>(call.inputs()[i], rows);
+}
+
+// The arrays of a call in the order of the program; false where they are not as many.
+bool spread(const Trainer& quick, PyObject* const* values, PyObject* weight, Few<PyObject*>& arrays) {
+  const size_t first = quick.inputs, count = quick.targets.size();
+  if (quick.weighted != (weight != nullptr)) return false;
+  if (weight) arrays[first + count] = weight;
+  return spread(values[0], first, arrays.data()) && spread(values[1], count, arrays.data() + first);
+}
+
+// Whether the targets, which are usual, have the types that the program was made for.
+bool are_targets(const Trainer& quick, const Few<PyObject*>& arrays) {
+  for (size_t j = 0; j < quick.targets.size(); ++j) {
+    const auto* y = py::detail::array_proxy(arrays[quick.inputs + j]);
+    if (y->descr != quick.targets[j].dtype.ptr() || y->nd != quick.targets[j].ndim) return false;
+  }
+  return true;
+}
+
 PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
-  const Quick& quick = held_by<Quick>(self);
-  const bool scheduled = n == 4 && quick.schedule.rate;
-  const auto* x = n == 2 || scheduled ? exact(values[0]) : nullptr;
-  const auto* y = n == 2 || scheduled ? exact(values[1]) : nullptr;
-  if (x == nullptr || y == nullptr || !is_usual(quick.program, 0, values[0], x) || !is_usual(quick.program, 1, values[1], y))
-    Py_RETURN_NONE;
-  if (y->descr != quick.dtype.ptr() || y->nd != quick.ndim) Py_RETURN_NONE;
-  if (x->dimensions[0] == 0 || x->dimensions[0] != y->dimensions[0]) Py_RETURN_NONE;
+  const Trainer& quick = held_by<Trainer>(self);
+  const bool scheduled = n == 5 && quick.schedule.rate;
+  PyObject* weight = n > 2 && values[2] != Py_None ? values[2] : nullptr;
+  Few<PyObject*> arrays(quick.program.input_count());
+  if (!(n == 2 || n == 3 || scheduled) || !spread(quick, values, weight, arrays)) Py_RETURN_NONE;
+  const auto rows = rows_of(quick.program, arrays);
+  if (!rows || *rows == 0 || !are_targets(quick, arrays)) Py_RETURN_NONE;
   return translated([&]() -> PyObject* {
     Program& program = quick.program;
-    const Call call(program, values, 2);
-    if (quick.classes) {
-      const auto* numbers = static_cast<const int64_t*>(call.inputs()[1]);
-      int64_t size = 1;
-      for (int axis = 0; axis < y->nd; ++axis) size *= y->dimensions[axis];
-      if (!std::all_of(numbers, numbers + size, [&](int64_t k) { return k >= 0 && k < *quick.classes; })) Py_RETURN_NONE;
-    }
-    const Rates rates = scheduled ? rates_of(values[2], values[3]) : Rates();
+    const Call call(program, arrays.data(), arrays.size());
+    if (!may_train(quick, call, arrays, *rows)) Py_RETURN_NONE;
+    const Rates rates = scheduled ? rates_of(values[3], values[4]) : Rates();
     Lock lock(program);
     Program& bound = call.bound(program);
     if (scheduled && !rates.set(quick.schedule)) Py_RETURN_NONE;
@@ -97,24 +181,26 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
 }  // namespace
 
 py::object quick_predictor(const py::object& program, int64_t most_rows) {
-  check(program.cast<Program&>().output_count() == 1, "[predictor] expected a program with one output");
-  static PyMethodDef definition = method("predict", predict, "f(x) -> the only output, or None where x is of another kind.");
-  return c_function(definition, Quick{program, program.cast<Program&>(), most_rows});
+  static PyMethodDef definition = method("predict", predict, "f(x) -> the outputs, or None where x is of another kind.");
+  return c_function(definition, Predictor{program, program.cast<Program&>(), most_rows});
 }
 
-py::object quick_trainer(const py::object& program, const py::dtype& dtype, int ndim, std::optional<int64_t> classes,
-                         Schedule schedule) {
-  static PyMethodDef definition = method(
-      "train", train, "f(x, y[, rates, first]) -> the loss, or None where x or y is of another kind, or the step has no rate.");
+py::object quick_trainer(const py::object& program, std::vector<QuickTarget> targets, bool weighted, Schedule schedule) {
+  static PyMethodDef definition =
+      method("train", train, "f(x, y[, weight[, rates, first]]) -> the loss, or None for others, or where the step has no rate.");
   auto& core = program.cast<Program&>();
-  check(core.input_count() == 2 && core.output_count() == 1 && core.output_rank(0) == 0,
-        "[trainer] expected a program of two arrays with one scalar output");
-  check(!classes || core.input_type(1).dtype == DType::int64, "[trainer] class numbers are int64");
+  const size_t others = targets.size() + size_t{weighted};
+  check(core.input_count() > others && core.output_count() == 1 && core.output_rank(0) == 0,
+        "[trainer] expected a program of inputs, targets and weights with one scalar output");
+  for (size_t j = 0; j < targets.size(); ++j)
+    check(!targets[j].classes || core.input_type(core.input_count() - others + j).dtype == DType::int64,
+          "[trainer] class numbers are int64");
   for (const auto& variable : {schedule.rate, schedule.clock})
     check(!variable || (variable->dtype == DType::float64 && variable->bytes() > 0),
           "[trainer] expected rate and clock in float64");
   check(!schedule.rate == !schedule.clock, "[trainer] expected a clock beside the rate");
-  return c_function(definition, Quick{program, core, 0, dtype, ndim, classes, std::move(schedule)});
+  return c_function(definition,
+                    Trainer{program, core, std::move(targets), weighted, std::move(schedule), core.input_count() - others});
 }
 
 }  // namespace lamina::bindings

@@ -33,7 +33,11 @@ struct Backward : Instruction<2, A::param_count> {
   static constexpr bool by_columns = false;
   template <class V>
   static constexpr V run(const double* params, V dy, V kept) {
-    return dy * A::slope(kept, params);
+    const V slope = A::slope(kept, params);
+    if constexpr (requires { A::has_flat_parts; })
+      return where(slope != 0.0, dy * slope, V(0.0));
+    else
+      return dy * slope;
   }
 };
 

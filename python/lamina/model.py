@@ -356,8 +356,8 @@ class Model:
             if outputs is not None:
                 return outputs
         outputs = steps.predict(self, x, batch_size)
-        if self._fast_predict is None and len(self._inputs) == len(self._outputs) == 1 and self.inputs[0].dtype in FLOATS:
-            self._fast_predict = self.programs.predict().predictor(steps.CHUNK)
+        if self._fast_predict is None:
+            self._fast_predict = steps.fast_predict(self)
         return outputs
 
     def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
@@ -371,9 +371,10 @@ class Model:
         >>> net.train_step(np.ones((4, 2)), np.zeros((4, 1))) > 0
         True
         """
-        if self._fast_step is not None and sample_weight is None:
+        if self._fast_step is not None:
             run, optimizer = self._fast_step
-            fast_loss = run(x, y) if optimizer.has_constant_rate else self._fast_step.scheduled(x, y)
+            constant = optimizer.has_constant_rate
+            fast_loss = run(x, y, sample_weight) if constant else self._fast_step.scheduled(x, y, sample_weight)
             if fast_loss is not None:
                 return fast_loss
         loss, self._fast_step = steps.train_step(self, x, y, sample_weight)

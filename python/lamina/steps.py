@@ -18,6 +18,7 @@ from lamina.objective import OutputMetric, named_metrics
 from lamina.optim import Optimizer
 from lamina.programs import Target, Task
 from lamina.samplewise import is_mean, is_samplewise
+from lamina.tensor import FLOATS
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -67,10 +68,22 @@ def predict(model: Model, x: Any, batch_size: int | None = None) -> Any:
     run = model.programs.predict().run
     n = len(arrays[0])
     rows = rows_at_once(model, n) if batch_size is None else batch_size
-    batch = model.inputs[0].shape[:1]
-    by_rows = not isinstance(batch[0], int) and all(t.shape[:1] == batch for t in (*model.inputs, *model.outputs))
-    results = _in_chunks(run, arrays, n, rows) if n > rows and by_rows else run(arrays)
+    results = _in_chunks(run, arrays, n, rows) if n > rows and goes_by_rows(model) else run(arrays)
     return results[0] if len(results) == 1 else list(results)
+
+
+def goes_by_rows(model: Model) -> bool:
+    """Whether all inputs and outputs have the same free number of rows."""
+    batch = model.inputs[0].shape[:1]
+    return not isinstance(batch[0], int) and all(t.shape[:1] == batch for t in (*model.inputs, *model.outputs))
+
+
+def fast_predict(model: Model) -> Callable[[Any], Any] | None:
+    """The quick way of arrays that need no look: f(x), which gives None, and does nothing, where they are not such."""
+    single = len(model.inputs) == len(model.outputs) == 1
+    if not (single or goes_by_rows(model)) or any(t.dtype not in FLOATS for t in model.inputs):
+        return None
+    return model.programs.predict().predictor(CHUNK)
 
 
 def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
@@ -87,14 +100,14 @@ def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
 class FastStep(NamedTuple):
     """A training program that arrays like those of the last step can go to without another look; the core checks their shapes."""
 
-    run: Callable[..., float | None]  # (x, y[, rates, first]); None, and nothing was done, where arrays or step are not alike
+    run: Callable[..., float | None]  # (x, y, weight[, rates, first]); None, and nothing was done, where they are not alike
     optimizer: Optimizer
 
-    def scheduled(self, x: Any, y: Any) -> float | None:
+    def scheduled(self, x: Any, y: Any, weight: Any) -> float | None:
         """`run` at the rate that the schedule has for this step."""
-        loss = self.run(x, y, *self.optimizer.ahead)
+        loss = self.run(x, y, weight, *self.optimizer.ahead)
         if loss is None and self.optimizer.look_ahead():
-            return self.run(x, y, *self.optimizer.ahead)
+            return self.run(x, y, weight, *self.optimizer.ahead)
         return loss
 
 
@@ -102,27 +115,31 @@ def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple
     """See `Model.train_step`; and the way in for further batches like this one."""
     batch, targets = checked(model, x, y, sample_weight)
     loss = float(step(model, batch, targets)[0])
-    return loss, fast_step(model, y, targets) if sample_weight is None else None
+    return loss, fast_step(model, y, targets, sample_weight is not None)
 
 
-def fast_step(model: Model, y: Any, targets: tuple[Target, ...]) -> FastStep | None:
-    """The quick way for batches with a target like `y`: where one array goes to one input as it is."""
-    objective = model.objective
-    one_to_one = len(model.inputs) == len(targets) == 1 and type(y) is np.ndarray and y.ndim == len(targets[0].shape) + 1
-    if not one_to_one:
-        return None
-    classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
-    if targets[0].dtype == "int64":
-        if y.dtype != np.int64 or getattr(objective.losses[0], "ignore_index", None) is not None:
+def fast_step(model: Model, y: Any, targets: tuple[Target, ...], weighted: bool) -> FastStep | None:
+    """The quick way for batches with targets like `y`: where arrays go to the inputs as they are."""
+    given = [y] if len(targets) == 1 else y if type(y) in (list, tuple) else []
+    quick = []
+    for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
+        if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1:
             return None
-        units = model.outputs[0].shape[-1]
-        classes = units if isinstance(units, int) and not isinstance(objective.losses[0], FunctionLoss) else None
-    elif y.dtype.kind != "f":
+        classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
+        if target.dtype == "int64":
+            if array.dtype != np.int64 or getattr(loss, "ignore_index", None) is not None:
+                return None
+            units = output.shape[-1]
+            classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
+        elif array.dtype.kind != "f":
+            return None
+        quick.append((array.dtype, array.ndim, classes))
+    if len(quick) != len(targets):
         return None
-    state = objective.optimizer.state
-    program = model.programs.train(Task(targets))
-    run = program.trainer(y.dtype, y.ndim, classes, state["lr"].variable, state["clock"].variable)
-    return FastStep(run, objective.optimizer)
+    optimizer = model.objective.optimizer
+    program = model.programs.train(Task(targets, weighted))
+    run = program.trainer(quick, weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
+    return FastStep(run, optimizer)
 
 
 def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
