@@ -38,7 +38,7 @@ def program(w: Workload, **switches: bool) -> tuple[Any, Contender]:
     effects = optimizer.effects(parameters, lm.grad(graph.loss, parameters))
     made = core.Program(graph.inputs(net.inputs), [graph.loss.node], [e.node for e in effects], True, **switches)
 
-    step = made.trainer(y.dtype, y.ndim)
+    step = made.trainer([(y.dtype, y.ndim, None)])
 
     def run(k: int) -> float:
         loss = 0.0

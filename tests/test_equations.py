@@ -637,7 +637,7 @@ def test_what_a_random_walk_through_nets_found():
         ),
         (a - 2 * lm.tanh(z), y, "dZ₁ = 2 (−d_output) ⊙ (1 − T₁ ⊙ T₁)"),
         (
-            lm.sum(lm.softmax(lm.tanh(lm.Dense(3)(a)), axis=1), axis=1),
+            lm.sum(lm.transpose(lm.softmax(lm.transpose(lm.tanh(lm.Dense(3)(a)), (0, 2, 1))), (0, 2, 1)), axis=1),
             y[:, 0],
             "T₄ = T₂ ⊙ (broadcast(d_output, axis 2)ᵀ − T₃)",
         ),

@@ -535,7 +535,7 @@ FREE = {
     # shapes
     "an array as a length": (
         lambda: lm.placeholder((2, ONES)),
-        ["[input] expected whole numbers, None or names as lengths", "array("],
+        ["[placeholder] expected whole numbers, None or names as lengths", "array("],
     ),
     "an array as a length of reshape": (
         lambda: lm.reshape(P, (2, np.ones(1))),

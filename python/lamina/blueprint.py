@@ -59,6 +59,9 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
         description["columns"] = model.columns
     if model.built:
         description |= describe_graph(model, tensors)
+        if isinstance(model, Sequential):
+            number = {id(layer): i for i, layer in enumerate(model.wiring.layers.values())}
+            description["stack"] = [number[id(layer)] for layer in model.layers]
     else:
         description["layers"] = _describe_unbuilt(model.layers)
     kept = model.optimizer

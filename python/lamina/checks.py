@@ -169,9 +169,9 @@ def writing(where: str, path: Any) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "make its folder, or pass another path" if isinstance(error, FileNotFoundError) else "pass another path"
-        raise type(error)(
-            f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}"
-        ) from error
+        made = type(error)(f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}")
+        made.errno = error.errno
+        raise made from error
 
 
 def unmasked(where: str, value: Any, name: str) -> None:

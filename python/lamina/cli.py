@@ -9,6 +9,7 @@ import runpy
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -216,14 +217,18 @@ def _profile(options: argparse.Namespace) -> int:
 
 
 def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
-    """The first `rows` rows of each array of the file; X is x."""
+    """The first `rows` rows of each array of the file that holds numbers; X is x, where there is no x."""
     try:
         with checks.reading(f"profile {path}"):
             file = np.load(path, allow_pickle=False)
         if not hasattr(file, "files"):
             raise ValueError
+        arrays = {}
         with file:
-            return {name.lower() if name in ("X", "Y") else name: file[name][:rows] for name in file.files}
+            for name in sorted(file.files):  # X before x
+                with suppress(ValueError):  # Python objects, which may be more than numbers
+                    arrays[name.lower() if name in ("X", "Y") else name] = np.atleast_1d(file[name])[:rows]
+        return arrays
     except (ValueError, EOFError, BadZipFile):  # what NumPy says of such files is to trust them
         raise ValueError(
             f"[profile] expected arrays of numbers in {path}, got another file or a damaged one; write an .npz file with "

@@ -30,6 +30,8 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
     """Tensors under names: a dict's keys, the tensors' own names, or `what` (one) and `what_1`, `what_2`, ... (several)."""
     if isinstance(given, Mapping):
         named = {str(name): tensor for name, tensor in given.items()}
+        if len(named) < len(given):
+            raise ValueError(f"[Model] expected {what}s of different names, got {list(given)}; as texts, some are the same")
     else:
         several = list(given) if isinstance(given, (list, tuple)) else [given]
         named = {}

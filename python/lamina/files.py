@@ -22,7 +22,9 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
     """
     target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"[{where} {target}] expected an existing folder, got {target.parent}; create it first")
+        raise FileNotFoundError(
+            errno.ENOENT, f"[{where} {target}] expected an existing folder, got {target.parent}; create it first"
+        )
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, f"[{where} {target}] expected the name of a file, got a folder; name a file in it")
     if target.exists() and not target.is_file():

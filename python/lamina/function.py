@@ -66,11 +66,7 @@ def function(
     training = checks.flag("function", "training", training)
     single = isinstance(outputs, Tensor)
     results = _several(outputs, "outputs")
-    effects = []
-    for parameter, value in _pairs(updates):
-        if not isinstance(parameter, Parameter):
-            raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
-        effects.append(_core.make("assign", [t.node for t in lift([parameter, value], "updates")], {}))
+    effects = [_assignment(parameter, value) for parameter, value in _pairs(updates)]
     sources = [_tensor(t, "inputs") for t in _several(inputs, "inputs")]
     check_once("function", sources)
     nodes = [_tensor(t, "outputs").node for t in results]
@@ -78,6 +74,19 @@ def function(
         if node.op == "variable":  # of a layer that is in no network yet, or of random numbers
             Parameter.of(node).initialize(np.random.default_rng(node.serial))
     return Function(_core.Program([t.node for t in sources], nodes, effects, training), single)
+
+
+def _assignment(parameter: Any, value: Any) -> _core.Node:
+    """The node that writes the value into the parameter."""
+    if not isinstance(parameter, Parameter):
+        raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
+    new = lift([parameter, value], "updates")[1]
+    if new.shape != parameter.shape:
+        raise ValueError(
+            f"[function] updates: expected a value of shape {parameter.shape} for {parameter.name or 'the parameter'}, got one of "
+            f"{new.shape}; reduce it, or bring it to that shape with lm.broadcast_to"
+        )
+    return _core.make("assign", [parameter.node, new.node], {})
 
 
 def _pairs(updates: Any) -> list[tuple[Any, Any]]:
@@ -89,6 +98,10 @@ def _pairs(updates: Any) -> list[tuple[Any, Any]]:
                 f"[function] updates: expected pairs of a parameter and its new value, got {pair!r:.60}; pass {{p: value}}, or "
                 "[(p, value)]"
             )
+    twice = next((p for i, (p, _) in enumerate(pairs) if any(p is q for q, _ in pairs[:i])), None)
+    if twice is not None:
+        name = getattr(twice, "name", None) or "a parameter"
+        raise ValueError(f"[function] updates: expected one new value for each parameter, got two for {name}; make one of both")
     return pairs
 
 

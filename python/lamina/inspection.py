@@ -109,12 +109,14 @@ def _cells(row: Statistics) -> tuple[str, ...]:
 
 def _statistics(made: Trace, name: str, value: Array, gradient: Array | None) -> Statistics:
     numbers = np.asarray(value, np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # figures of what is not finite say so themselves
+        mean, std = (float(numbers.mean()), float(numbers.std())) if numbers.size else (0.0, 0.0)
     step = made.step(name) if name not in made.sources else None
     return Statistics(
         name,
         value.shape,
-        float(numbers.mean()) if numbers.size else 0.0,
-        float(numbers.std()) if numbers.size else 0.0,
+        mean,
+        std,
         float(np.abs(numbers).max(initial=0.0)),
         float("nan") if gradient is None else float(np.linalg.norm(np.asarray(gradient, np.float64).ravel())),
         _ratio(made, name),

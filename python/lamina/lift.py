@@ -15,7 +15,7 @@ from lamina import _core, checks
 from lamina.names import check_call
 from lamina.tensor import Tensor, dtype_name, placeholder
 
-__all__ = ["constant", "lift", "make", "operation"]
+__all__ = ["constant", "lift", "make", "make_called", "operation"]
 
 _WIDER = {
     "int8": "int64",
@@ -41,6 +41,14 @@ def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
                 "operation gives"
             )
     return Tensor(_core.make(op, [t.node for t in inputs], attrs))
+
+
+def make_called(name: str, op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
+    """The same; what is wrong is said in the name of the function that was called."""
+    try:
+        return make(op, inputs, **attrs)
+    except (TypeError, ValueError) as error:
+        raise type(error)(str(error).replace(f"[{op}]:", f"[{name}]").replace(f"[{op}]", f"[{name}]")) from None
 
 
 def as_array(value: Any, where: str) -> Array:

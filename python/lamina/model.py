@@ -215,7 +215,7 @@ class Model:
         >>> lm.Sequential(base, lm.Dense(1), seed=0).build(4).summary().splitlines()[-1]
         '49 parameters (196 B), 9 trained, 40 not'
         """
-        return any(layer.trainable for layer in self.layers)
+        return any(layer.trainable for layer in (*self.layers, *self._wiring.layers.values()))
 
     @trainable.setter
     def trainable(self, value: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
@@ -37,12 +37,13 @@ class Objective:
         kind = loss if isinstance(loss, type) else type(loss)
         if issubclass(kind, optim.Optimizer) or (isinstance(loss, str) and loss.lower() in optim.OPTIMIZERS):
             raise TypeError(f"[compile] expected a loss first, got the optimizer {loss!r}; write compile(loss, optimizer)")
+        loss, metrics_, loss_weights = _own(loss), _own(metrics_), _own(loss_weights)
         return cls(
             per_output("loss", loss, outputs, losses.get),
             per_output("loss_weights", 1.0 if loss_weights is None else loss_weights, outputs, _weight),
             optim.get(optimizer),
             named_metrics(metrics_, outputs),
-            (_own(loss), optimizer, metrics_, _own(loss_weights)),
+            (loss, optimizer, metrics_, loss_weights),
         )
 
     def total(self, outputs: Sequence[str]) -> str:
@@ -60,8 +61,10 @@ class Objective:
 
 
 def _own(given: Any) -> Any:
-    """A list or a dict of the caller's, who may change it for the next fit, as it is now."""
-    return dict(given) if isinstance(given, Mapping) else list(given) if isinstance(given, list) else given
+    """A list or a dict of the caller's, who may change it for the next fit, as it is now; what can be read once, as a list."""
+    if isinstance(given, Mapping):
+        return {name: _own(value) for name, value in given.items()}
+    return [_own(value) for value in given] if isinstance(given, (list, Iterator)) else given
 
 
 def per_output(what: str, value: Any, outputs: Sequence[str], convert: Callable[[Any], T]) -> list[T]:

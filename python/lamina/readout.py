@@ -44,6 +44,7 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
         layer.weight.value = w
         if layer.use_bias:
             layer.bias.value = b
+    model.columns = {**model.columns, **given.columns}
     return _error(model, given, targets, weight)
 
 

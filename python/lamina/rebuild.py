@@ -256,7 +256,8 @@ class Rebuild:
             model.wiring.add_parameter(parameter, name)
         model._assemble(inputs, self._named(self.description["outputs"]))
         if isinstance(model, Sequential):
-            model._stacked = list(self.layers)
+            stack = self.description.get("stack", range(len(self.layers)))  # files of earlier versions have none
+            model._stacked = [self.layers[index_of(i, self.layers)] for i in stack]
 
     def _parameter(self, item: Json) -> Parameter:
         shape = tuple(item["shape"])

@@ -314,8 +314,13 @@ class Function(Schedule):
     """
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
-        if not callable(function):
+        if not callable(function) or isinstance(function, type):
             raise TypeError(f"[schedules] expected a function of step numbers, got {function!r}; pass e.g. lambda t: 0.1 / (1 + t)")
+        if signature := _names.refusing(function, 0):
+            raise TypeError(
+                f"[schedules] expected a function of step numbers, got {_names.called(function)}{signature}; "
+                "pass e.g. lambda t: 0.1 / (1 + t)"
+            )
         self.function = function
 
     def rate(self, t: Array) -> Array:
@@ -356,6 +361,11 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
     if isinstance(lr, type) and issubclass(lr, Schedule):
         raise TypeError(
             f"[schedules] expected a rate or a schedule, got the class {lr.__name__}; pass lm.schedules.{lr.__name__}(...)"
+        )
+    if hasattr(type(lr), "parameters") or hasattr(lr, "tensor"):  # a network, a layer, or what a network has as its parameters
+        raise TypeError(
+            f"[schedules] expected a rate or a schedule, got {type(lr).__name__}; an optimizer gets its parameters from the "
+            "network that is compiled with it: net.compile(loss, lm.optim.Adam(1e-3))"
         )
     if callable(lr):
         return Function(lr)

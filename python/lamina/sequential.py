@@ -47,12 +47,7 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in order, also before the network is built."""
-        return super().layers if self.built else self.stacked
-
-    @property
-    def stacked(self) -> list[Layer]:
-        """The layers that were given, those of models among them included."""
+        """The layers that were given, in order, with those of models among them: lm.Sequential(*net.layers) is the same network."""
         return list(_flat(self._stacked))
 
     @names.explained
@@ -76,7 +71,7 @@ class Sequential(Model):
             )
         shape = tuple(int(n) for n in sizes)
         if not self.built:
-            self._stack(Input(*shape, dtype=dtype or feed.element_type(self.stacked, self.dtype)))
+            self._stack(Input(*shape, dtype=dtype or feed.element_type(self.layers, self.dtype)))
         elif tuple(self.inputs[0].shape[1:]) != shape:
             raise ValueError(
                 f"[Sequential] expected inputs of shape {self.inputs[0].shape}, got {shape}; make a new network for another shape"
@@ -84,7 +79,7 @@ class Sequential(Model):
         return self
 
     def _stack(self, x: Tensor) -> None:
-        layers = self.stacked
+        layers = self.layers
         self._before = [(layer, dict(vars(layer))) for layer in layers]
         try:
             names = Wiring()

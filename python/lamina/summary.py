@@ -36,7 +36,7 @@ def summary(model: Model) -> str:
     rows = [HEAD]
     counted: set[core.Variable] = set()  # one that two layers have is the first one's
     passed = ", ".join(shown(tuple(t.shape)) for t in model.inputs)  # on by a layer of a stack that makes no node
-    stacked = {id(layer) for layer in model.stacked} if isinstance(model, Sequential) else set()
+    stacked = {id(layer) for layer in model.layers} if isinstance(model, Sequential) else set()
     for level, name, layer in _named_layers(model, calls):
         shape = shapes.get(id(layer), passed if id(layer) in stacked else "")  # one that a loss brought along has none here
         passed = passed if level else shape

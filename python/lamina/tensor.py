@@ -261,6 +261,8 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
     """
     sizes = lengths(shape, "placeholder")
     for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer, str, type(None), _core.Dim)):
+            raise TypeError(f"[placeholder] expected whole numbers, None or names as lengths, got {size!r} in {sizes}")
         if isinstance(size, (int, np.integer)) and size < 0:
             raise ValueError(f"[placeholder] expected lengths of 0 or more, None or a name, got {size} in {sizes}")
         if isinstance(size, str) and not re.fullmatch(FREE, size):

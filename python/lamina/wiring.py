@@ -118,7 +118,10 @@ class Wiring:
             return
         name = name or parameter.name or _numbered("parameter", self.parameters)
         if name in self.parameters:
-            raise ValueError(f"[{name}] expected unique parameter names, got two parameters named {name!r}; rename one of them")
+            raise ValueError(
+                f"[{name}] expected unique parameter names, got two parameters named {name!r}; rename one of them, or, where a "
+                f"loss still has that of the network which was copied or stored, give it this one's: net.parameters.tensor({name!r})"
+            )
         parameter.name = name
         self.parameters[name] = parameter
         self._parameter_names[parameter.variable] = name
@@ -140,7 +143,7 @@ def check_closed(where: str, outputs: Iterable[Tensor], inputs: Iterable[Tensor]
             shapes = ", ".join(str(tensor.shape) for tensor in inputs)
             raise ValueError(
                 f"[{where}] expected inputs {shapes} only, got a tensor that needs another input, of shape {Tensor(node).shape}; "
-                "pass that one as an input, too, or build on the same tensors"
+                "pass that one as an input, too, or build on the same tensors (a copied or loaded network has its own: net.inputs)"
             )
 
 

@@ -176,10 +176,9 @@ class CallbackList:
                     f"[callbacks] expected each callback once, got the same {type(callback).__name__} twice; leave one out"
                 )
             callback.net = net
-            if callback.saves and write is not None:
-                callback.write = write  # type: ignore[attr-defined]
         self.callbacks = sorted(several, key=lambda callback: callback.saves)
         self._begun: list[Callback] = []
+        self._write = write
 
     @property
     def needs_batches(self) -> bool:
@@ -194,6 +193,8 @@ class CallbackList:
     def on_fit_begin(self) -> None:
         """Calls all, up to one that fails."""
         for callback in self.callbacks:
+            if callback.saves and self._write is not None:
+                callback.write = self._write
             callback.on_fit_begin()
             self._begun.append(callback)
 
@@ -217,6 +218,8 @@ class CallbackList:
         """Calls all that began, also where one of them fails: its error comes once the others had their turn."""
         with ExitStack() as calls:
             for callback in reversed(self._begun):  # a stack calls the last one first
+                if callback.saves:
+                    calls.callback(setattr, callback, "write", None)  # which holds the fit, and with it all data
                 calls.callback(callback.on_fit_end)
 
     def state(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -30,15 +30,27 @@ class Monitor(Callback):
             instead = f", or monitor {prefix + guess!r}" if guess else ""
             raise ValueError(f"[{where}] expected mode 'min' or 'max' for {monitor!r}, got 'auto'; say which is better{instead}")
         self.monitor, self.mode = monitor, known
+        self._guessed = mode == "auto" and monitor.removeprefix("val_") not in ("loss", *metrics.names())
         self.best: float | None = None
         self._resumed = False
 
     def _start(self) -> bool:
         """Whether a fit begins from scratch, rather than from a loaded state."""
+        if self._guessed and (name := self._of_ones_own()):
+            raise ValueError(
+                f"[{type(self).__name__}] expected mode 'min' or 'max' for {name!r}, a metric of your own, got 'auto'; "
+                "say which is better"
+            )
         fresh, self._resumed = not self._resumed, False
         if fresh:
             self.best = None
         return fresh
+
+    def _of_ones_own(self) -> str | None:
+        """The name of the metric that is followed, where it is the user's and only ends like one of ours."""
+        name = self.monitor.removeprefix("val_")
+        known = self.net.objective.metrics.get(name)
+        return None if known is None or metrics.built_in(known.metric) else name
 
     def _value(self, logs: Logs) -> float:
         Monitor.check_logs(self, logs)

@@ -68,7 +68,7 @@ def _title(trace: Trace) -> str:
 
 
 def _activations(trace: Trace) -> list[str]:
-    names = [getattr(getattr(layer, "activation", None), "__name__", "linear") for layer in trace.model.layers]
+    names = [getattr(getattr(layer, "activation", None), "__name__", "linear") for layer in trace.model.wiring.layers.values()]
     shown = list(dict.fromkeys(name for name in names if name not in ("linear", "<lambda>")))
     return [", ".join(shown)] if shown else []
 

@@ -116,12 +116,10 @@ class Layer(Configured):
             outputs = tuple(out) if isinstance(out, (list, tuple)) else (out,)
             _check_outputs(outputs)
             call.outputs, call.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
-        except TypeError as error:
-            raise TypeError(f"[{self.name or repr(self)}] {error}") from error
-        except ValueError as error:
-            raise ValueError(f"[{self.name or repr(self)}] {error}") from error
-        except MemoryError as error:
-            raise MemoryError(f"[{self.name or repr(self)}] {error}") from error
+        except (TypeError, ValueError, MemoryError) as error:
+            if type(error) not in (TypeError, ValueError, MemoryError):  # whoever raised it may want to catch it
+                raise
+            raise type(error)(f"[{self.name or repr(self)}] {error}") from error
         return out
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -209,11 +207,15 @@ class Layer(Configured):
         found: list[Layer] = []
         parameters: list[Parameter] = []
         waiting: list[Any] = [self]
+        seen: set[int] = set()  # a list may hold itself
         while waiting:
             value = waiting.pop()
+            if id(value) in seen:
+                continue
+            seen.add(id(value))
             if isinstance(value, Parameter):
                 parameters.append(value)
-            elif isinstance(value, Layer) and not any(value is layer for layer in found):
+            elif isinstance(value, Layer):
                 found.append(value)
                 waiting += vars(value).values()
             elif isinstance(value, Mapping):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina import checks
-from lamina.lift import lift, make
+from lamina.lift import lift, make, make_called
 from lamina.ops.shapes import one_hot
 from lamina.tensor import RandomState, Tensor, dtype_name, lengths
 
@@ -24,7 +24,7 @@ def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Te
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"[full] expected a number as value, got {value!r:.60}; use lm.broadcast_to for an array") from None
-    return make("fill", [], shape=sizes, value=number, dtype=dtype_name(dtype))
+    return make_called("full", "fill", [], shape=sizes, value=number, dtype=dtype_name(dtype))
 
 
 def zeros_like(x: Any) -> Any:
@@ -51,7 +51,7 @@ def arange(n: Any, dtype: Any = "int64") -> Tensor:
     >>> lm.function([], lm.arange(3))()
     array([0, 1, 2])
     """
-    return make("iota", [], shape=(n,), dtype=dtype_name(dtype))
+    return make_called("arange", "iota", [], shape=(n,), dtype=dtype_name(dtype))
 
 
 def eye(n: int, dtype: Any = "float32") -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lamina import _core, names
-from lamina.lift import make, operation
+from lamina.lift import make, make_called, operation
 from lamina.tensor import Tensor, dtype_name
 
 _ACTIVATIONS = {name: name for name in _core.activation_names()}
@@ -20,20 +20,12 @@ def _unary(op: str, name: str, formula: str, call: str, value: str) -> Any:
 
 def _binary(op: str, name: str, formula: str, call: str, value: str) -> Any:
     def build(a: Tensor, b: Tensor) -> Tensor:
-        return _called(name, op, a, b)
+        return make_called(name, op, [a, b])
 
     doc = f"""{formula}, element by element. a, b: shapes that broadcast by NumPy's rule.
 
     Errors: ValueError for shapes that do not, TypeError for no numbers."""
     return _named(build, name, 2, doc, call, value)
-
-
-def _called(name: str, op: str, a: Tensor, b: Tensor) -> Tensor:
-    """The node of `op`; what is wrong with its operands is said in the name of the function that was called."""
-    try:
-        return make(op, [a, b])
-    except ValueError as error:
-        raise ValueError(str(error).replace(f"[{op}]", f"[{name}]")) from None
 
 
 def _named(build: Any, name: str, count: int, doc: str, call: str, value: str) -> Any:
@@ -106,7 +98,7 @@ def power(a: Tensor, b: Tensor) -> Tensor:
         return make("sqrt", [a])
     if exponent == -1:
         return make("div", [like(1.0, a), a])
-    return _called("power", "pow", a, b)
+    return make_called("power", "pow", [a, b])
 
 
 @operation(3)
@@ -138,7 +130,7 @@ def logical_and(a: Tensor, b: Tensor) -> Tensor:
     >>> lm.logical_and([True, False], True)
     array([ True, False])
     """
-    return _called("logical_and", "minimum", _truth(a), _truth(b))
+    return make_called("logical_and", "minimum", [_truth(a), _truth(b)])
 
 
 @operation(2)
@@ -148,7 +140,7 @@ def logical_or(a: Tensor, b: Tensor) -> Tensor:
     >>> lm.logical_or([True, False], False)
     array([ True, False])
     """
-    return _called("logical_or", "maximum", _truth(a), _truth(b))
+    return make_called("logical_or", "maximum", [_truth(a), _truth(b)])
 
 
 @operation(1)

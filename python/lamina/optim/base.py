@@ -56,9 +56,17 @@ class Optimizer(Configured):
     ) -> None:
         self.state = {}
         self._take_rate(lr)
-        self.weight_decay = self._number("weight_decay", weight_decay, 0)
-        self.clip_norm = checks.optional_number(self._where, "clip_norm", clip_norm, 0, open_low=True)
-        self.clip_value = checks.optional_number(self._where, "clip_value", clip_value, 0, open_low=True)
+        self.weight_decay = self._checked("weight_decay", weight_decay)
+        self.clip_norm = self._checked("clip_norm", clip_norm)
+        self.clip_value = self._checked("clip_value", clip_value)
+
+    def _checked(self, name: str, value: Any) -> Any:
+        """The value of an option that every optimizer has; those of its own are for its class to check."""
+        if name == "weight_decay":
+            return self._number(name, value, 0)
+        if name in ("clip_norm", "clip_value"):
+            return checks.optional_number(self._where, name, value, 0, open_low=True)
+        return value
 
     # ---- options that change ----
 
@@ -80,7 +88,7 @@ class Optimizer(Configured):
         elif name in options:
             if not same(value, self._current_arguments()[name] if self._built_in else getattr(self, name, self)):
                 self._take_option(name, value)
-        elif not self._built_in or name in self.__dict__ or hasattr(type(self), name) or name.startswith("_") or name == "ahead":
+        elif not self._built_in or name in self.__dict__ or hasattr(type(self), name) or name.startswith("_"):
             object.__setattr__(self, name, value)
         else:
             guess = "lr" if name == "learning_rate" else names.nearest(name, [*options, "lr"])
@@ -95,6 +103,7 @@ class Optimizer(Configured):
             kept = ("state", "ahead", "_owner", "_lr", "_schedule", "has_constant_rate")
             self.__dict__.update((k, v) for k, v in vars(fresh).items() if k not in kept)
         else:  # whose constructor may do anything else as well
+            value = self._checked(name, value)
             object.__setattr__(self, name, value)
             if name in self._arguments:
                 self.__dict__["_arguments"] = {**self._arguments, name: value}
@@ -122,12 +131,14 @@ class Optimizer(Configured):
 
     def _take_rate(self, lr: Rate) -> None:
         given = callable(lr) or isinstance(lr, dict)  # a schedule or what makes one; anything else must be a number
-        self._schedule = schedules.get(lr if given else self._number("lr", lr, 0))
+        schedule = schedules.get(lr if given else self._number("lr", lr, 0))
+        value = schedule(self.steps) if "lr" in self.state else None  # a rate that is refused changes nothing
+        self._schedule = schedule
         self._lr = self._schedule.lr if isinstance(self._schedule, schedules.Constant) else self._schedule
         self.has_constant_rate = self._lr is not self._schedule
         self.ahead = np.empty(0), 0
-        if "lr" in self.state:
-            self.state["lr"].value = self.rate(self.steps)
+        if value is not None:
+            self.state["lr"].value = value
 
     def rate(self, steps: Any) -> Array:
         """The learning rate at each of the given steps; 0 is the first update."""

@@ -352,7 +352,7 @@ def title_of(model: Any) -> str:
 
     Of many dense layers the first and the last ones.
     """
-    layers = model.layers
+    layers = model.wiring.layers
     sizes = list(model.programs.inputs[0].shape[1:])
     calls = calls_of(nodes_of(model.outputs))
     dense = [call.layer for call in calls if isinstance(call.layer, Dense)]  # in the order in which they run
