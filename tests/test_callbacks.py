@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import doctest
 import errno
+import gc
 import json
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -527,3 +529,28 @@ def test_names_with_commas_are_quoted(tmp_path):
             rows = list(csv.DictReader(file))
         assert [float(row["a,b_mae"]) for row in rows] == pytest.approx(history["a,b_mae"])
         assert set(rows[0]) == {"epoch", *history.history}
+
+
+def test_auto_is_no_guess_about_a_metric_of_ones_own(rng):
+    """neg_mse ends like one of ours, and is better where it is larger."""
+
+    def neg_mse(y_true, y_pred, sample_weight=None):
+        return -float(np.mean((y_true - y_pred) ** 2))
+
+    x, y = rng.normal(size=(8, 2)), rng.normal(size=(8, 1))
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd", metrics=[neg_mse, "mse"])
+    for monitor in ("neg_mse", "val_neg_mse"):
+        with pytest.raises(ValueError, match=r"\[EarlyStopping\] expected mode 'min' or 'max' for 'neg_mse', a metric of your own"):
+            net.fit(x, y, validation_data=(x, y), callbacks=EarlyStopping(monitor), verbose=0)
+        net.fit(x, y, validation_data=(x, y), callbacks=EarlyStopping(monitor, mode="max"), epochs=2, verbose=0)
+    net.fit(x, y, validation_data=(x, y), callbacks=EarlyStopping("val_mse"), epochs=2, verbose=0)
+
+
+def test_a_checkpoint_holds_no_data_once_the_fit_is_over(tmp_path, rng):
+    x = rng.normal(size=(50, 3)).astype("float32")
+    alive, kept = weakref.ref(x), Checkpoint(tmp_path / "net.safetensors")
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    net.fit(x, x[:, :1].copy(), loss="mse", optimizer="adam", callbacks=kept, verbose=0)
+    del x
+    gc.collect()
+    assert alive() is None and kept.last is not None and kept.write is None

@@ -194,3 +194,16 @@ def test_profile_of_several_inputs_and_outputs_reads_arrays_of_their_names(tmp_p
     assert cli.main(["profile", "net.safetensors", "half.npz"]) == 2
     said = capsys.readouterr().err
     assert "[profile] expected arrays left, right and y in half.npz, got left" in said and "np.savez(path, left=left" in said
+
+
+def test_profile_reads_no_more_than_numbers(tmp_path, monkeypatch, capsys):
+    """A number, names as Python objects, X beside x: none of these is in the way."""
+    monkeypatch.chdir(tmp_path)
+    lm.Sequential(lm.Dense(1), seed=0).build(2).compile("mse", "sgd").save("net.safetensors")
+    x, y = np.ones((6, 2), "float32"), np.ones((6, 1), "float32")
+    np.savez("rich.npz", X=x[:, :1], x=x, y=y, scale=16.0, names=np.array(["a", None], object))
+    assert cli.main(["profile", "net.safetensors", "rich.npz", "--repeats", "1"]) == 0
+    assert "batch 6" in capsys.readouterr().out
+    np.savez("scalar.npz", x=1.0, y=y)
+    assert cli.main(["profile", "net.safetensors", "scalar.npz"]) == 2
+    assert "lamina: error: [x] expected shape" in capsys.readouterr().err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -225,3 +227,10 @@ def test_a_layer_of_the_loss_has_no_shape_of_the_prediction():
         ["dense_1", "Dense", "(B,", "3)", "15", "60", "27"],
         ["dense_2", "Dense", "8", "32", "0"],
     ]
+
+
+def test_what_overflows_is_no_warning_of_numpys():
+    net = lm.Sequential(lm.Dense(2, weight_init=lambda shape, rng, dtype: np.full(shape, 3e38, dtype)), seed=0).build(2).compile("mse", "sgd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert "inf" in str(net.inspect(np.full((2, 2), 10.0, "float32"), np.zeros((2, 2), "float32")))

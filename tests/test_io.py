@@ -567,3 +567,11 @@ def test_parameters_of_layers_of_ones_own_have_names_that_can_be_read_again(tmp_
     for name in ("w-1", "a.b", "forward", "__w", "parameters", "_trainable"):
         with pytest.raises(ValueError, match="expected a parameter name that is a word and no attribute"):
             lm.Sequential(Wrong(name), lm.Dense(1)).build(4)
+
+
+def test_a_folder_that_is_not_there_has_the_systems_number(tmp_path):
+    net = lm.Sequential(lm.Dense(1), seed=0).build(2)
+    for write in (lambda path: net.save(path), lambda path: net.draw(path)):
+        with pytest.raises(FileNotFoundError) as caught:
+            write(tmp_path / "no" / "such.svg")
+        assert caught.value.errno == errno.ENOENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 
 import numpy as np
@@ -990,7 +991,9 @@ def samples_of_several(rng, n=9):
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_quick_step_is_the_checked_one(weighted, rate, rng):
     """Of several inputs, targets and weights; what is no array goes the other way."""
-    quick, slow = (network_of_several().compile(["mse", "cross_entropy"], lm.optim.Adam(rate), loss_weights=[1, 0.5]) for _ in range(2))
+    quick, slow = (
+        network_of_several().compile(["mse", "cross_entropy"], lm.optim.Adam(rate), loss_weights=[1, 0.5]) for _ in range(2)
+    )
     planned = None
     for n in (9, 9, 4, 9, 1):
         x, y = samples_of_several(rng, n)
@@ -1068,3 +1071,91 @@ def test_quick_predictions_of_several_have_their_rows(rng):
             net.predict(wrong)
     many = [np.repeat(a, 2000, 0) for a in x]
     assert all(np.array_equal(a[::2000], b) for a, b in zip(net.predict(many), first, strict=True))
+
+
+# ---- what was given stays what it is ----
+
+
+class Residual(lm.layers.Layer):
+    def build(self, x):
+        self.inner = lm.Dense(x.shape[-1], "tanh")
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+def test_the_layers_of_a_stack_are_those_that_were_given(tmp_path, rng):
+    """One that is given twice, and layers with layers of their own: a network of them is the same network, also from a file."""
+    shared = lm.Dense(4, "tanh")
+    given = [shared, Residual(), shared, lm.Dense(2)]
+    net = lm.Sequential(*given, seed=0)
+    assert net.layers == given
+    net.build(4)
+    assert net.layers == given and len(net.wiring.layers) == 4
+    x = rng.normal(size=(3, 4)).astype("float32")
+    assert np.array_equal(lm.Sequential(*net.layers, seed=1).predict(x), net.predict(x))
+    assert lm.Sequential(*net.layers[:-1], seed=1).predict(x).shape == (3, 4)
+    net.save(tmp_path / "net")
+    loaded = lm.load(tmp_path / "net")
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in given] and loaded.layers[0] is loaded.layers[2]
+    assert np.array_equal(loaded.predict(x), net.predict(x))
+
+
+def test_metrics_are_those_that_were_given_however_they_were(rng):
+    x, y = rng.normal(size=(4, 2)), rng.normal(size=(4, 1))
+    for metrics in ((name for name in ["mae"]), {"output": iter(["mae"])}, ["mae"]):
+        net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd", metrics=metrics)
+        if isinstance(metrics, list):
+            metrics.append("r2")  # too late
+        copied = copy.deepcopy(net)
+        for one in (net, net, copied):
+            assert sorted(one.evaluate(x, y)) == ["loss", "mae"]
+        assert "mae" in net.fit(x, y, optimizer="adam", epochs=1, verbose=0)
+
+
+def test_inputs_are_told_apart_by_their_names_as_texts():
+    a, b = lm.Input(2), lm.Input(2)
+    with pytest.raises(ValueError, match=r"\[Model\] expected inputs of different names, got \[1, '1'\]"):
+        lm.Model({1: a, "1": b}, a + b)
+
+
+def test_a_layer_passes_on_an_error_of_ones_own():
+    class Mine(ValueError):
+        pass
+
+    class Fails(lm.layers.Layer):
+        def forward(self, x):
+            raise self.error
+
+    for error, kind in (
+        (Mine("mine"), Mine),
+        (ValueError("theirs"), ValueError),
+        (np.linalg.LinAlgError("l"), np.linalg.LinAlgError),
+    ):
+        layer = Fails()
+        layer.error = error
+        with pytest.raises(kind) as caught:
+            layer(lm.Input(2))
+        assert type(caught.value) is kind and ("theirs" not in str(error) or str(caught.value).startswith("[Fails"))
+
+
+def test_freezing_ends_where_an_attribute_holds_itself():
+    layer = lm.Dense(2)
+    layer.notes = {}
+    layer.notes["again"] = [layer.notes, layer]
+    layer.trainable = False
+    assert not layer.trainable
+
+
+def test_the_loss_of_a_copy_needs_the_copys_own_tensors(rng):
+    """A parameter of a loss is one of the network; the copy has one of its own, under the same name."""
+    x, y = rng.normal(size=(4, 2)), rng.normal(size=(4, 1))
+    factor = lm.Parameter(np.array(2.0), name="factor")
+    net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda p, t: lm.mean((p - factor * t) ** 2), "sgd")
+    net.train_step(x, y)
+    copied = copy.deepcopy(net)
+    with pytest.raises(ValueError, match=r"needs that network's own: net\.parameters\.tensor\('factor'\)"):
+        copied.train_step(x, y)
+    own = copied.parameters.tensor("factor")
+    copied.compile(lambda p, t: lm.mean((p - own * t) ** 2), "sgd")
+    assert copied.train_step(x, y) == net.train_step(x, y)

@@ -976,3 +976,28 @@ def test_a_product_over_nothing_is_0(dtype):
 def test_a_bound_of_a_slice_is_whatever_counts_as_a_whole_number():
     x = lm.placeholder((None, 4))
     assert x[:, np.array(1) : np.array(3)].shape[1] == 2 and x[:, np.int8(1) :].shape[1] == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (lambda: lm.arange(-1), "arange"),
+        (lambda: lm.arange(2.5), "arange"),
+        (lambda: lm.full((-1,), 1.0), "full"),
+        (lambda: lm.placeholder((2.5,)), "placeholder"),
+        (lambda: lm.placeholder((True,)), "placeholder"),
+    ],
+)
+def test_an_error_is_said_in_the_name_that_was_called(call, where):
+    with pytest.raises((ValueError, TypeError), match=rf"^\[{where}\] expected "):
+        call()
+
+
+def test_updates_of_a_function_are_one_value_of_its_shape_for_each_parameter():
+    w = lm.Parameter(np.zeros(3), name="w")
+    with pytest.raises(ValueError, match=r"\[function\] updates: expected one new value for each parameter, got two for w"):
+        lm.function([], w, [(w, w + 1), (w, w + 2)])
+    with pytest.raises(ValueError, match=r"updates: expected a value of shape \(3,\) for w, got one of \(\)"):
+        lm.function([], w, {w: lm.sum(w)})
+    lm.function([], w, {w: w + 1})()
+    assert np.array_equal(w.value, np.ones(3))

@@ -758,3 +758,36 @@ def test_a_rule_of_the_core_under_a_class_of_ones_own():
     assert nets[0].train_step(x, y) == nets[1].train_step(x, y) and nets[0].train_step(x, y) == nets[1].train_step(x, y)
     with pytest.raises(ValueError, match=r"of the rule .sgd_plain. from hyper\(\), weight_decay, got wd"):
         lm.Sequential(lm.Dense(1), seed=0).compile("mse", Plain(0.1, "wd")).train_step(x, y)
+
+
+def test_a_rate_that_is_refused_changes_nothing():
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(0.1))
+    x, y = np.ones((2, 2)), np.zeros((2, 1))
+    net.train_step(x, y)
+    for wrong in (lambda t: 0 * t - 1.0, -1.0, "fast", lm.optim.SGD, lambda a, b: 0.1, net, net.parameters):
+        with pytest.raises((ValueError, TypeError), match=r"\["):
+            net.optimizer.lr = wrong
+        assert net.optimizer.lr == 0.1
+    net.train_step(x, y)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: lm.Sequential(lm.Dense(1)), lambda: lm.Dense(1), lambda: lm.Sequential(lm.Dense(1)).build(2).parameters]
+)
+def test_parameters_are_no_rate(make):
+    """As PyTorch's optimizers take them."""
+    with pytest.raises(TypeError, match="gets its parameters from the network that is compiled with it"):
+        lm.optim.Adam(make())
+
+
+def test_an_optimizer_of_ones_own_checks_what_every_one_has():
+    class Plain(lm.optim.Optimizer):
+        def update(self, w, g, state, lr, t):
+            return w - lr * g, {}
+
+    plain = Plain(0.1)
+    for name, wrong in (("clip_norm", -1.0), ("clip_value", 0.0), ("weight_decay", "x"), ("weight_decay", -1)):
+        with pytest.raises((ValueError, TypeError), match=rf"\[optim.Plain\] expected {name}"):
+            setattr(plain, name, wrong)
+    plain.clip_norm = 2
+    assert (plain.clip_norm, plain.clip_value, plain.weight_decay) == (2, None, 0)

@@ -119,8 +119,8 @@ class Wiring:
         name = name or parameter.name or _numbered("parameter", self.parameters)
         if name in self.parameters:
             raise ValueError(
-                f"[{name}] expected unique parameter names, got two parameters named {name!r}; rename one of them, or, where a "
-                f"loss still has that of the network which was copied or stored, give it this one's: net.parameters.tensor({name!r})"
+                f"[{name}] expected unique parameter names, got two parameters named {name!r}; rename one of them; the loss of a "
+                f"network that was copied or loaded needs that network's own: net.parameters.tensor({name!r})"
             )
         parameter.name = name
         self.parameters[name] = parameter
