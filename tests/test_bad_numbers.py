@@ -209,7 +209,9 @@ def test_optimizers_of_all_data_say_it_too(make, data):
         FloatingPointError, match=r"epoch 1, counted from 1; first bad value: .* / .* \(lambda_1\): -?inf at row 0, column 0"
     ) as raised:
         divide.fit(x, y, loss="mse", optimizer=make(), epochs=3, verbose=0)
-    assert str(raised.value).endswith("those before it. Look for extreme values in the data, scale inputs and targets to about one")
+    assert str(raised.value).endswith(
+        "those from before this step. Look for extreme values in the data, scale inputs and targets to about one"
+    )
     assert all(np.array_equal(before[k], v) for k, v in values(divide).items()) and divide.optimizer.steps == 0
 
 

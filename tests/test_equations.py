@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina import _core as core
 from lamina import losses
 from lamina.notation import Sym, text
+from lamina.trace import cost, forms, rules
 from nets import CASES, FEATURES, B, Case, data, heads, target, with_loss
 from test_trace import X, Y, small
 
@@ -651,3 +653,15 @@ def test_what_a_random_walk_through_nets_found():
         made = net.trace(x, target_)
         lines_that_are_true(made, net)
         assert line in [str(step) for step in made]
+
+
+def test_every_loss_and_every_rule_has_its_lines(monkeypatch):
+    """One that has none yet is explained all the same: operation by operation, or by its name."""
+    assert set(forms.FORMS) == {kind.__name__ for kind in losses.CLASSES.values()}
+    assert set(rules.FORMULAS) == set(cost.RULE_COST) == set(core.rule_names())
+    monkeypatch.delitem(forms.FORMS, "Huber")
+    monkeypatch.delitem(rules.FORMULAS, "lion")
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("huber", lm.optim.Lion(0.01))
+    made = net.trace(X, X[:, :1])
+    lines_that_are_true(made, net)
+    assert "Lion" in str(net.explain(X, X[:, :1]))

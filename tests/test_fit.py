@@ -966,7 +966,7 @@ def test_a_bad_loss_says_which_parameters_are_kept(rng):
     x[40] *= 1e30
     batches = [(x[i : i + 16], x[i : i + 16, :1]) for i in (0, 16, 32)]
     net = lm.Sequential(lm.Dropout(0.5), lm.Dense(1), seed=0)
-    with pytest.raises(FloatingPointError, match="the parameters are those before it"):
+    with pytest.raises(FloatingPointError, match="the parameters are those from before this step"):
         net.fit(batches, loss="mse", optimizer=lm.optim.SGD(0.1), verbose=0)
     assert net.optimizer.steps == 2
     twin = copy.deepcopy(net)

@@ -230,7 +230,11 @@ def test_a_layer_of_the_loss_has_no_shape_of_the_prediction():
 
 
 def test_what_overflows_is_no_warning_of_numpys():
-    net = lm.Sequential(lm.Dense(2, weight_init=lambda shape, rng, dtype: np.full(shape, 3e38, dtype)), seed=0).build(2).compile("mse", "sgd")
+    net = (
+        lm.Sequential(lm.Dense(2, weight_init=lambda shape, rng, dtype: np.full(shape, 3e38, dtype)), seed=0)
+        .build(2)
+        .compile("mse", "sgd")
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "inf" in str(net.inspect(np.full((2, 2), 10.0, "float32"), np.zeros((2, 2), "float32")))

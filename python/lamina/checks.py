@@ -1,6 +1,6 @@
 """Checks of hyper-parameters: each returns the value, converted, or raises an error that says where, expected, got, remedy.
 
-`where` is what the user wrote, such as "Dense" or "optim.Adam"; `name` is the argument. `warn` is how all else warns.
+`where` is what the user wrote, such as "Dense" or "optim.Adam"; `name` is the argument. All other warnings go through `warn`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def path(where: str, name: str, value: Any) -> str:
-    """The name of a file, from text or a pathlib.Path; 3 is none, though `open` would take it for a file that is open already.
+    """The name of a file, from text or a pathlib.Path. Whole numbers are refused, which `open` would take for file descriptors.
 
     >>> path("load", "path", "net.safetensors")
     'net.safetensors'
@@ -138,7 +138,7 @@ def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
 
 @contextmanager
 def reading(where: str) -> Iterator[None]:
-    """What looks for the file that `where` names fails with an error of the system's kind that says so, and what to do.
+    """Raises an OSError of the block again, as the same class, saying what `where` was to read and what to do.
 
     >>> with reading("load no/such.safetensors"):  # doctest: +ELLIPSIS
     ...     open("no/such.safetensors")
@@ -157,7 +157,7 @@ def reading(where: str) -> Iterator[None]:
 
 @contextmanager
 def writing(where: str, path: Any) -> Iterator[None]:
-    """What writes a file to `path` fails with an error that says which, and what to do.
+    """Raises an OSError of the block again, as the same class, saying which file was to be written and what to do.
 
     >>> with writing("draw", "no/such/net.svg"):  # doctest: +ELLIPSIS
     ...     open("no/such/net.svg", "w")

@@ -229,7 +229,7 @@ def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
                 with suppress(ValueError):  # Python objects, which may be more than numbers
                     arrays[name.lower() if name in ("X", "Y") else name] = np.atleast_1d(file[name])[:rows]
         return arrays
-    except (ValueError, EOFError, BadZipFile):  # what NumPy says of such files is to trust them
+    except (ValueError, EOFError, BadZipFile):  # NumPy's own message recommends allow_pickle=True
         raise ValueError(
             f"[profile] expected arrays of numbers in {path}, got another file or a damaged one; write an .npz file with "
             "np.savez(path, x=x, y=y)"

@@ -176,7 +176,7 @@ def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, .
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether they are equal, as far as they can be compared.
+    """a == b as a bool; False where they cannot be compared.
 
     >>> same([1, 2], (1, 2)), same(np.ones(2), np.ones(2))
     (True, False)

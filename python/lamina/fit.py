@@ -59,7 +59,7 @@ class Run:
     _within_epoch: bool = False
 
     def prepare(self, callbacks: Any, resume: str | None) -> None:
-        """All that can be refused; nothing has been trained yet."""
+        """Every check that can fail; nothing is trained yet."""
         self._hooks = CallbackList(callbacks, self.model, write=self._write)
         self._hooks.check_logs(self._example_logs())
         self.source.prepare()
@@ -144,7 +144,7 @@ class Run:
                 before.restore()
         kept = "the parameters from before this epoch are back"
         if before is None or not built:  # an iterable's first batch builds a network
-            kept = "the parameters are those before it"
+            kept = "the parameters are those from before this step"
         raise FloatingPointError(
             f"[fit] expected a finite loss, got {outcome.losses[batch]} at batch {batch + 1} of epoch {epoch + 1}, counted from 1; "
             + (f"first bad value: {bad}; " if bad else "")

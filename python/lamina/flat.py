@@ -79,12 +79,12 @@ class FlatNetwork:
         return ops.concatenate(slopes) if slopes else grad(y, self.theta)  # type: ignore[no-any-return]
 
     def place(self, theta: Array) -> None:
-        """Where the network computes next; its weights stay."""
+        """Sets the point at which programs evaluate; the network's weights are not touched."""
         self.theta.variable.write(theta)
 
     def load(self) -> Array:
-        """`theta` as the network has it: with its own digits where only rounding lies between, else the weights; the same array as
-        long as they stay.
+        """theta in float64: as it was stored, where the weights are its values rounded to their dtypes, else made of the weights;
+        the same array for as long as they stay.
         """
         weights = core.read(self._variables)
         if self._last is None or not _same_bits(weights, self._last[1]):

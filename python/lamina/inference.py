@@ -1,4 +1,4 @@
-"""A graph as a program that does not train has it: without marks, and of each branch the one that is taken then."""
+"""The graph of inference: `in_training` takes its second branch, and marks such as `update_state` pass their value on."""
 
 from __future__ import annotations
 

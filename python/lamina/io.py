@@ -75,7 +75,7 @@ def save(
     _check_header(f"save {path}", data)
     replace_file(path, data)
     ending = os.path.splitext(path)[1]
-    if ending.lower() in ENDINGS:  # a warning, behind the writing: a network that was trained for hours is not lost for its name
+    if ending.lower() in ENDINGS:  # written first: hours of training must not be lost over a file name
         checks.warn(
             f"[save {path}] wrote safetensors, as always, which programs that read {ending} do not know; lm.load reads it by any "
             "name, but call it .safetensors"
@@ -238,7 +238,7 @@ def state_of(model: Model) -> dict[str, Any]:
 
 
 def _has_parts(value: Any) -> bool:
-    """Whether it is, or holds, a part of a network: a copy has others."""
+    """Whether it is or contains a layer, a model or a tensor, which a copy must not share."""
     if isinstance(value, (list, tuple, set, frozenset)):
         return any(map(_has_parts, value))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Lengths that are free: what they are made of, and what they are once sizes are known."""
+"""Symbolic lengths such as 2*B*T + 1: the free sizes in them, and their values once those are known."""
 
 from __future__ import annotations
 

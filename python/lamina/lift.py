@@ -1,4 +1,4 @@
-"""How an operation treats what it is given: tensors build, arrays compute at once, numbers take the dtype of what they meet."""
+"""Dispatch of operations: tensors build nodes, arrays are computed at once, numbers take the dtype of what they meet."""
 
 from __future__ import annotations
 

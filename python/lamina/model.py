@@ -267,7 +267,7 @@ class Model:
 
     @contextmanager
     def unless_refused(self, *, loss_too: bool) -> Iterator[None]:
-        """What fails in here leaves a network unbuilt that was so before; with `loss_too` loss and optimizer as they were."""
+        """Rolls back where the block raises: what was not built stays so; with `loss_too` loss and optimizer stay, too."""
         before = self._objective, self._kept_optimizer
         try:
             yield

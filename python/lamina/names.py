@@ -1,4 +1,4 @@
-"""Looking things up by name: one place for "unknown name, did you mean ..."."""
+"""Lookup by name, with suggestions, and what to write instead of other libraries' names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R = TypeVar("R")
 
 EMPTY: Mapping[str, str] = {}
 
-# What Keras, PyTorch, scikit-learn and MATLAB call otherwise.
+# Names of Keras, PyTorch, scikit-learn and MATLAB, and ours.
 OTHERS = {
     "sparse_categorical_crossentropy": "cross_entropy",
     "categorical_crossentropy": "cross_entropy",
@@ -223,7 +223,7 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> UnknownName:
 
 
 def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The error for a name that a module has not: what one writes here instead, or the nearest of its names.
+    """The AttributeError for a name that a module lacks: what to write instead, or the nearest of its names.
 
     >>> str(no_attribute("lamina.optim", "RMSprop", ["RMSProp", "Adam"]))
     "module 'lamina.optim' has no attribute 'RMSprop'; did you mean 'RMSProp'?"
@@ -236,8 +236,7 @@ def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError
 
 
 def attributes(module: str, known: Iterable[str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a module, which has no more than it has: it raises the error of `no_attribute`."""
-
+    """The `__getattr__` of a module, which raises the error of `no_attribute`."""
     several = list(known)
 
     def fails(name: str) -> Any:
@@ -392,7 +391,7 @@ class Named(Mapping[str, T]):
 
 
 class NotYet(ValueError, AttributeError):
-    """What an object has later was asked for: the user's mistake, and to `hasattr` an attribute that is not there.
+    """Raised for an attribute that exists only once the object is built or compiled; an AttributeError, so that `hasattr` is False.
 
     >>> import lamina as lm
     >>> hasattr(lm.Sequential(lm.Dense(1)), "parameters")
@@ -401,7 +400,7 @@ class NotYet(ValueError, AttributeError):
 
 
 class Elsewhere:
-    """An attribute that a class has not, though its like in other libraries has: asking for it says what to write instead.
+    """An attribute that this class lacks and its counterpart in other libraries has; reading it says what to write instead.
 
     (A method `__getattr__` would say the same, and make every other attribute 0.1 us slower: a tenth of a small training step.)
     """

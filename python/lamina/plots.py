@@ -75,10 +75,10 @@ def confusion(matrix: Array, labels: Sequence[Any] | None = None, ax: Any = None
 
 
 def _turn_where_too_wide(ax: Any) -> None:
-    """Names below the ticks that would run into each other are turned."""
+    """Rotates the labels of the ticks where they would overlap."""
     turn, labels = pyplot().setp, ax.get_xticklabels()
     turn(labels, rotation=45, ha="right", rotation_mode="anchor")
-    ax.figure.canvas.figure.draw_without_rendering()  # only then the room is known; from here to level names it becomes no less
+    ax.figure.canvas.figure.draw_without_rendering()  # the layout is known only then; level labels can only make it wider
     turn(labels, rotation=0, ha="center")
     if max(label.get_window_extent().width for label in labels) > ax.get_window_extent().width / len(labels):
         turn(labels, rotation=45, ha="right")

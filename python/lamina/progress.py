@@ -164,13 +164,13 @@ def how(verbose: bool | int | None, file: TextIO | None) -> str:
 
 def in_notebook() -> bool:
     """Whether a notebook's kernel runs this."""
-    ipython = sys.modules.get("IPython")  # a notebook has imported it; nobody else shall
+    ipython = sys.modules.get("IPython")  # a notebook has imported it; we must not
     shell = ipython.get_ipython() if ipython is not None and hasattr(ipython, "get_ipython") else None
     return type(shell).__name__ == "ZMQInteractiveShell"
 
 
 def bar_class() -> Any:
-    """tqdm for a terminal or, where its widgets are installed, a notebook; imported here, for it takes longer than all of us."""
+    """tqdm for a terminal or, where its widgets are installed, a notebook; imported here: it takes longer than the package."""
     from importlib import import_module
     from importlib.util import find_spec
 

@@ -49,7 +49,7 @@ MOST_TEXT = 500  # characters of an error that may quote what a file holds
 
 
 class Misfit(ValueError):
-    """A file may be sound, and not that of the network which is to take it up."""
+    """The file is valid and belongs to another network."""
 
 
 def build(description: Json, source: Source, where: str, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:

@@ -39,7 +39,7 @@ def _varies(shape: Sequence[Any]) -> bool:
 
 
 def is_samplewise(nodes: Sequence[core.Node]) -> bool:
-    """Whether each node's rows of sample b depend on that sample of the inputs alone. Says no where it does not know."""
+    """Whether each node's rows of sample b depend on that sample of the inputs alone; False where this cannot be shown."""
     return mixing(nodes) is None
 
 
@@ -52,7 +52,7 @@ def mixing(nodes: Sequence[core.Node]) -> core.Node | None:
 
 def is_mean(y: Tensor) -> bool:
     """Whether a number is a mean of what each sample has by itself, scaled, shifted, or added to another one: then that of all
-    samples follows from those of parts. Says no where it does not know.
+    samples follows from those of parts. False where this cannot be shown.
     """
     return _is_mean(y.node)
 

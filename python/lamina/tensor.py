@@ -462,12 +462,12 @@ class RandomState(Parameter):
 
 
 def _logical(sign: str, name: str, *operands: Any) -> Tensor:
-    """NumPy's &, | and ~ of truth values; TypeError for numbers, of which they would be those of bits."""
+    """NumPy's &, | and ~ of truth values; TypeError for numbers, on which they are bitwise."""
     for v in operands:
         dtype = v.dtype if isinstance(v, Tensor) else np.asarray(v).dtype.name
         if dtype != "bool":
             raise TypeError(
-                f"[{sign}] expected tensors of bool, got {dtype}, whose bits are not at hand; for truth values write lm.{name}(..)"
+                f"[{sign}] expected tensors of bool, got {dtype}, on which it is bitwise; for truth values write lm.{name}(..)"
             )
     return getattr(_ops(), name)(*operands)  # type: ignore[no-any-return]
 

@@ -1,7 +1,7 @@
-"""Several threads, and forks: one thread builds at a time, and a fork waits for the end of what builds or runs.
+"""Locks of threads and forks: one thread builds at a time, and a fork waits until nothing builds or runs.
 
-Programs that share variables run one after the other (cpp/base/turns.h); a long training lets others in between two steps. The
-lock of building comes first: whoever has a turn asks for it never.
+Programs that share variables run one after the other (cpp/base/turns.h); a long training lets others in between two steps. Lock
+order: `building` first. A thread that holds a turn never acquires it.
 """
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ def check_hooks(callback: Callback) -> None:
 
 
 def _is_ours(definition: Any) -> bool:
-    """Whether a class or a function is of this package: looking at it would cost more than a short fit."""
+    """Whether a class or a function is of this package: its hooks need no check, which would cost more than a short fit."""
     return str(getattr(definition, "__module__", "")).partition(".")[0] == "lamina"
 
 

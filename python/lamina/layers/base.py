@@ -40,7 +40,7 @@ def can_name(name: str, layer: Layer | type[Layer]) -> bool:
 
 
 class _Now(threading.local):
-    """What a thread is doing: the call that it is in, and the list that gets what layers were before they were built."""
+    """State of a thread: the layer call in progress, and the undo list of the layers that are being built."""
 
     call: LayerCall | None = None
     before: Attributes | None = None
@@ -61,7 +61,7 @@ def _during(what: str, value: Any) -> Iterator[None]:
 
 
 def remembered(before: Attributes) -> AbstractContextManager[None]:
-    """`before` gets the attributes of the layers that are built in here, from before that."""
+    """Appends each layer that is built in the block to `before`, with its attributes from before."""
     return _during("before", before)
 
 

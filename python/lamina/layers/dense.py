@@ -70,9 +70,9 @@ class Dense(Layer):
 class Readout(Dense):
     """The linear last layer of a network, y = x W + b, whose weights `net.fit_readout(x, y)` solves exactly.
 
-    `l2`: the ridge that fit_readout takes unless it is given one, l2 |W|^2 beside the mean squared error. All else is as in Dense:
-    `fit`, `train_step` and `evaluate` take it for one, from what fit_readout found, for example, and their loss has no ridge: there
-    `weight_decay` of the optimizer holds weights back.
+    `l2`: the ridge that fit_readout takes unless it is given one, l2 |W|^2 beside the mean squared error. Otherwise it is a Dense:
+    `fit`, `train_step` and `evaluate` treat it as one, for example from what fit_readout found. Their loss does not include the
+    ridge; there the optimizer's `weight_decay` regularizes.
 
     Errors: ValueError for units < 1, a negative l2, an input of another size than the first.
 

@@ -179,12 +179,12 @@ class BinaryCrossEntropy(MaskedLoss):
 
 
 class Focal(ClassLoss):
-    """Cross-entropy that looks away from what is easy: (1 - p_t)^gamma times the cross-entropy -ln p_t, p_t the probability of the
+    """Cross-entropy that weighs easy samples less: (1 - p_t)^gamma times the cross-entropy -ln p_t, p_t the probability of the
     truth.
 
     With targets of the logits' shape ((batch,) for (batch, 1)), 0 or 1: of sigmoids, mean over all elements, weighted by alpha
     where y = 1 and 1 - alpha where y = 0 (alpha=None: not weighted). With integer classes (batch, ...) for logits (batch, ..., C):
-    of the softmax, mean over samples, alpha unused. `gamma` >= 0: how far it looks away; 0 is cross-entropy. Source: Lin et al.
+    of the softmax, mean over samples, alpha unused. `gamma` >= 0: the focusing parameter; 0 is cross-entropy. Source: Lin et al.
     2017.
 
     Errors: ValueError for targets outside [0, 1], or classes outside 0 .. C - 1; TypeError for classes in floats.

@@ -14,7 +14,7 @@ What the loss leaves out, by `ignore_index` or `mask_nan`, `fit` and `evaluate` 
 each sample without a target, of all metrics; and each NaN among the targets of a sample, of the regression metrics here: a metric
 of your own is given it. The figure is NaN where nothing is left.
 
-All raise ValueError for empty data, different lengths, labels out of range and useless weights; the classification metrics also
+All raise ValueError for empty data, different lengths, labels out of range and invalid weights; the classification metrics also
 for NaN predictions, while in the regression metrics a NaN gives NaN.
 """
 

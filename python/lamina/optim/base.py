@@ -25,10 +25,10 @@ class Optimizer(Configured):
     otherwise. clip_value c: each gradient element is kept within [-c, c]. clip_norm c: then all gradients together are scaled by
     min(1, c / (norm + 1e-6)), norm the root of the sum of all their squares.
 
-    An option that is assigned later, as `net.optimizer.weight_decay = 0.1`, holds from the next step on, like lr; for another one
-    than lr the step is planned anew.
+    An option that is assigned later, as `net.optimizer.weight_decay = 0.1`, holds from the next step on; for any option but
+    lr the training program is built again.
 
-    Errors: ValueError for a negative rate, decay or clipping bound; AttributeError for an option that a built-in one has not.
+    Errors: ValueError for a negative rate, decay or clipping bound; AttributeError for an option that a built-in one lacks.
 
     >>> import lamina as lm
     >>> class Momentum(lm.optim.Optimizer):
@@ -195,8 +195,8 @@ class Optimizer(Configured):
         """ValueError where a state of these shapes, from a file, cannot be this optimizer's: before `bind` makes room for it."""
 
     def bind(self, params: Sequence[Parameter]) -> None:
-        """Creates the state for these parameters: "lr", "clock", "<parameter>.<slot>", and "clock.<parameter>" for those that come
-        later than others, or rested. Slots that exist already stay as they are.
+        """Creates the state for these parameters: "lr", "clock", "<parameter>.<slot>", and "clock.<parameter>" for those that
+        joined later or were frozen for a while. Slots that exist already stay as they are.
         """
         self._belong_to(params)
         if "lr" not in self.state:
@@ -241,7 +241,7 @@ class Optimizer(Configured):
                     model.drop_training()  # its programs have the common clock there
 
     def _belong_to(self, params: Sequence[Parameter]) -> None:
-        """Moments, steps and schedule are those of one model: for another one they start anew, and the first must not come back."""
+        """Moments, steps and schedule are those of one model: for another one they start again, and coming back is an error."""
         owner, given = self.__dict__.setdefault("_owner", Owner()), {p.node.serial: p for p in params}
         if owner.now and given and owner.now.keys().isdisjoint(given):
             if not owner.before.isdisjoint(given):

@@ -149,7 +149,7 @@ class QuasiNewton(Descent[LBFGS]):
         slope = float(d @ g)
         first = 1.0 if len(self.pairs) else min(1.0, 1.0 / max(float(np.abs(g).sum()), 1e-300))
         found = self._search(d, Point(0.0, f, slope, g, theta), first) if slope < 0 else None
-        if found is None and len(self.pairs):  # rounding has spoilt H: along -g
+        if found is None and len(self.pairs):  # H is no longer positive definite after rounding: along -g
             self.pairs = core.CurvaturePairs(self.optimizer.history, len(g))
             self.optimizer.keep(self.pairs)
             self.pairs.start_at(g)

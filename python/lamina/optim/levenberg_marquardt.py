@@ -13,7 +13,7 @@ from lamina.optim.least_squares import LeastSquares, Squares
 
 
 class LevenbergMarquardt(Damped):
-    """Steps d with (J^T J + mu D) d = -J^T e on all data at once; mu falls as far as the last step's prediction was right.
+    """Steps d with (J^T J + mu D) d = -J^T e on all data at once; mu falls with how well the linear model predicted the last step.
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
@@ -27,7 +27,7 @@ class LevenbergMarquardt(Damped):
     matter and the way through curved valleys is several times shorter; no element is below 0.01 of the largest, as what hardly
     matters here would else go far away, for good (where noise is fitted: steps as good as with D = I instead of worse);
     or "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`).
-    acceleration: where the way bends, as the errors at the end of a step say, half of d^2 theta / dt^2 is added to the step,
+    acceleration: where the errors are curved along a step, as those at its end say, half of d^2 theta / dt^2 is added to the step,
     -(J^T J + mu D)^-1 J^T (e(theta + d) - e - J d), at most half as long as d; the lower one of the two ends is taken. A
     step takes 1 to 28 % longer; sin(x)/x then needs half as many, a robot arm's surrogate has a tenth of the loss after 0.1 s.
     curvature: where a step lowers L by less than 5 %, also tries one with J^T J + S in J^T J's place and a mu of its own, and takes

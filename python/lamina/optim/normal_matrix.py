@@ -79,7 +79,7 @@ def _same(some: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
 class NormalMatrix:
     """H = J^T J of the `terms` that it is put together from: those of all samples, or of `chunk` at a time, which `effects` sum.
 
-    `once` may replace what hangs on no weight by an input of that value.
+    `once` may replace a tensor that depends on no weight by an input that holds its value.
     """
 
     def __init__(self, columns: Sequence[Columns], once: Callable[[Tensor], Tensor] = lambda t: t):

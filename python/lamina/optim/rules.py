@@ -102,7 +102,7 @@ class Adagrad(Optimizer):
 class RMSProp(Optimizer):
     """Gradients over their running size: v = alpha v + (1 - alpha) g^2, d = g / (sqrt(v) + eps), w -= lr d.
 
-    alpha in [0, 1]: how much of v stays. eps >= 0: bounds the step where v is small. momentum > 0: b = momentum b + d, w -= lr b.
+    alpha in [0, 1]: the decay rate of v. eps >= 0: bounds the step where v is small. momentum > 0: b = momentum b + d, w -= lr b.
     centered: v is lessened by the square of the running mean of g. Source: Hinton 2012. Errors: ValueError for a value out of its
     bounds.
 

@@ -159,7 +159,7 @@ class Writing:
         return self._spread(self.operand(node), node, reader)
 
     def _spread(self, term: Term, operand: core.Node, reader: core.Node) -> Term:
-        """An operand that is repeated along an axis which it is written without, and which is not in front: this must be said.
+        """An operand that is repeated along an axis, other than a leading one, without which it is written: as broadcast(..).
 
         (Of matrices it is a column, that of Z 1 for example, and goes without saying.)
         """

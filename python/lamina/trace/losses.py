@@ -165,7 +165,7 @@ class Losses:
         """The loss as a line, where it is a built-in one, of a named value that no other loss reads."""
         graph, symbols = self.graph, self.symbols
         pred, target = graph.real(graph.model.programs.outputs[place].node), graph.targets[place].node
-        if type(loss) not in CLASSES.values() or pred.serial not in symbols.of:
+        if type(loss) not in CLASSES.values() or type(loss).__name__ not in FORMS or pred.serial not in symbols.of:
             return None
         if graph.section.get(terms[place].serial) != "loss":
             return None

@@ -139,7 +139,7 @@ def _rule(optimizer: Optimizer, lr: float, t: int) -> Rule:
     title = type(optimizer).__name__
     if optimizer.rule is None:
         return _own_rule(optimizer, title, lr, t)
-    lines = FORMULAS[optimizer.rule](hypers, t)
+    lines = FORMULAS[optimizer.rule](hypers, t) if optimizer.rule in FORMULAS else []
     decay = float(hypers.get("weight_decay", 0.0))
     if decay and (hypers.get("decoupled") or optimizer.rule == "lion"):
         lines = [(to, formula.replace("w − ", "(1 − lr·wd)·w − ", 1) if to == "w" else formula) for to, formula in lines]
