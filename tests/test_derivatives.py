@@ -294,7 +294,7 @@ def test_the_ridge_of_a_readout_is_for_fit_readout_alone(rng):
     assert one.evaluate(x, y) == other.evaluate(x, y) and one.train_step(x, y) == other.train_step(x, y)
     assert np.array_equal(one.fit(x, y, epochs=3, verbose=0)["loss"], other.fit(x, y, epochs=3, verbose=0)["loss"])
     assert np.array_equal(one.parameters["readout_1.weight"], other.parameters["dense_2.weight"])
-    assert "`fit`, `train_step` and `evaluate` take it for one" in lm.Readout.__doc__
+    assert "`fit`, `train_step` and `evaluate` treat it as one" in lm.Readout.__doc__
 
 
 def test_a_readout_layer_brings_its_ridge_along_and_stays_what_it_is(tmp_path, rng):

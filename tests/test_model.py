@@ -1159,3 +1159,11 @@ def test_the_loss_of_a_copy_needs_the_copys_own_tensors(rng):
     own = copied.parameters.tensor("factor")
     copied.compile(lambda p, t: lm.mean((p - own * t) ** 2), "sgd")
     assert copied.train_step(x, y) == net.train_step(x, y)
+
+
+def test_a_network_that_is_refused_leaves_no_names_behind():
+    x = lm.Input(2)
+    first = lm.Dense(3)
+    with pytest.raises(ValueError, match="two layers named 'h'"):
+        lm.Model(x, lm.Dense(1, name="h")(lm.Dense(1, name="h")(first(x))))
+    assert first.name is None

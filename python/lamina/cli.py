@@ -228,6 +228,8 @@ def _arrays(path: Path, rows: int | None) -> dict[str, NDArray[Any]]:
             for name in sorted(file.files):  # X before x
                 with suppress(ValueError):  # Python objects, which may be more than numbers
                     arrays[name.lower() if name in ("X", "Y") else name] = np.atleast_1d(file[name])[:rows]
+        if file.files and not arrays:
+            raise ValueError
         return arrays
     except (ValueError, EOFError, BadZipFile):  # NumPy's own message recommends allow_pickle=True
         raise ValueError(
