@@ -1165,5 +1165,5 @@ def test_a_network_that_is_refused_leaves_no_names_behind():
     x = lm.Input(2)
     first = lm.Dense(3)
     with pytest.raises(ValueError, match="two layers named 'h'"):
-        lm.Model(x, lm.Dense(1, name="h")(lm.Dense(1, name="h")(first(x))))
+        lm.Model(x, lm.Dense(1).named("h")(lm.Dense(1).named("h")(first(x))))
     assert first.name is None
