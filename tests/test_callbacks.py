@@ -554,3 +554,17 @@ def test_a_checkpoint_holds_no_data_once_the_fit_is_over(tmp_path, rng):
     del x
     gc.collect()
     assert alive() is None and kept.last is not None and kept.write is None
+
+
+def test_a_checkpoint_that_does_not_begin_holds_nothing(tmp_path, rng):
+    class Breaks(Checkpoint):
+        def on_fit_begin(self):
+            super().on_fit_begin()
+            raise RuntimeError("no")
+
+    kept = Breaks(tmp_path / "net.safetensors")
+    with pytest.raises(RuntimeError, match="no"):
+        lm.Sequential(lm.Dense(1), seed=0).fit(
+            np.ones((4, 2)), np.ones((4, 1)), loss="mse", optimizer="sgd", callbacks=kept, verbose=0
+        )
+    assert kept.write is None

@@ -204,6 +204,9 @@ def test_profile_reads_no_more_than_numbers(tmp_path, monkeypatch, capsys):
     np.savez("rich.npz", X=x[:, :1], x=x, y=y, scale=16.0, names=np.array(["a", None], object))
     assert cli.main(["profile", "net.safetensors", "rich.npz", "--repeats", "1"]) == 0
     assert "batch 6" in capsys.readouterr().out
+    np.savez("objects.npz", x=np.array([[None, 1.0]], object), y=y)
+    assert cli.main(["profile", "net.safetensors", "objects.npz"]) == 2
+    assert "[profile] expected arrays of numbers in objects.npz" in capsys.readouterr().err
     np.savez("scalar.npz", x=1.0, y=y)
     assert cli.main(["profile", "net.safetensors", "scalar.npz"]) == 2
     assert "lamina: error: [x] expected shape" in capsys.readouterr().err

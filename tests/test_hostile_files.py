@@ -137,6 +137,21 @@ def test_megabytes_in_the_description(name, plain, tmp_path):
         assert fuzz_files.outcome(path) == "refused"
 
 
+@pytest.mark.parametrize(
+    "stack", [[], [0], [0, 9], [-1, 0], [True, 0], "01", {}, None, [0, 1] * 300_000], ids=lambda v: f"{v!r:.12}"
+)
+def test_a_stack_that_is_none(stack, plain, tmp_path):
+    """The layers of a Sequential: all that are called, each one that there is."""
+    header, description, body = copy.deepcopy(plain)
+    assert description["stack"] == [0, 1]
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(fuzz_files.join(header, description | {"stack": stack}, body))
+    assert fuzz_files.outcome(path) == "refused"
+    del description["stack"]  # as in files of before
+    path.write_bytes(fuzz_files.join(header, description, body))
+    assert len(lm.load(path).layers) == 2
+
+
 @pytest.mark.parametrize("op", ["neg", "add", "transpose", "reshape", "slice", "softmax", "concatenate"])
 def test_long_chains(op, plain, tmp_path):
     """Nothing recurses from node to node."""

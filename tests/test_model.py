@@ -1154,7 +1154,7 @@ def test_the_loss_of_a_copy_needs_the_copys_own_tensors(rng):
     net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda p, t: lm.mean((p - factor * t) ** 2), "sgd")
     net.train_step(x, y)
     copied = copy.deepcopy(net)
-    with pytest.raises(ValueError, match=r"needs that network's own: net\.parameters\.tensor\('factor'\)"):
+    with pytest.raises(ValueError, match=r"take this network's own: net\.parameters\.tensor\('factor'\)"):
         copied.train_step(x, y)
     own = copied.parameters.tensor("factor")
     copied.compile(lambda p, t: lm.mean((p - own * t) ** 2), "sgd")
@@ -1167,3 +1167,38 @@ def test_a_network_that_is_refused_leaves_no_names_behind():
     with pytest.raises(ValueError, match="two layers named 'h'"):
         lm.Model(x, lm.Dense(1).named("h")(lm.Dense(1).named("h")(first(x))))
     assert first.name is None
+
+
+def test_parameters_of_a_refused_network_have_no_names_either():
+    class Same(lm.layers.Layer):
+        def forward(self, x):
+            return x * lm.Parameter(np.ones(2, "float32"), name="same")
+
+    x, free, layer = lm.Input(2), lm.Parameter(np.ones(2, "float32")), lm.Dense(2)
+    with pytest.raises(ValueError, match="two parameters named 'same'"):
+        lm.Model(x, Same()(Same()(layer(x * free))))
+    assert (free.name, layer.name, layer.weight.name) == (None, None, "weight")
+    assert sorted(lm.Model(x, layer(x * free), seed=0).parameters) == ["dense_1.bias", "dense_1.weight", "parameter_1"]
+
+
+def test_a_list_that_changes_while_its_arrays_are_read_is_read_as_it_was(rng, monkeypatch):
+    """Converting the first array calls NumPy, and with it whoever is next."""
+    net = network_of_several().compile(["mse", "cross_entropy"], lm.optim.SGD(0.0))
+    x, y = samples_of_several(rng, 4000)
+    whole = x[1].astype("uint64")
+    expected, real, kept = net.train_step([x[0], whole], y), np.rint, []
+    assert net.train_step([x[0], whole], y) == expected and net._fast_step is not None
+    words, numbers = lm.Input(3, dtype="int64"), lm.Input(4)
+    h = lm.Dense(2)(lm.concatenate([lm.Flatten()(lm.Embedding(6, 2)(words)), numbers], axis=1))
+    net = lm.Model([words, numbers], h, seed=0).compile("mse", lm.optim.SGD(0.0))
+    net.train_step([whole, x[0].copy()], y[0])
+    expected, given = net.train_step([whole, x[0].copy()], y[0]), [whole, x[0].copy()]
+
+    def rint(array):
+        monkeypatch.setattr(np, "rint", real)
+        given.clear()
+        kept.extend(np.full_like(x[0], 1e6) for _ in range(3))
+        return real(array)
+
+    monkeypatch.setattr(np, "rint", rint)
+    assert net.train_step(given, y[0]) == expected and not given

@@ -1001,3 +1001,11 @@ def test_updates_of_a_function_are_one_value_of_its_shape_for_each_parameter():
         lm.function([], w, {w: lm.sum(w)})
     lm.function([], w, {w: w + 1})()
     assert np.array_equal(w.value, np.ones(3))
+
+
+@pytest.mark.parametrize("f", [lm.softmax, lm.log_softmax, lm.logsumexp])
+def test_a_free_axis_may_turn_out_empty(f):
+    x = lm.placeholder((None, 3))
+    compiled = lm.function(x, f(x, axis=0))
+    assert compiled(np.zeros((0, 3), "float32")).size in (0, 3)
+    np.testing.assert_allclose(compiled(np.arange(6.0).reshape(2, 3)), f(np.arange(6.0).reshape(2, 3).T, axis=1).T, rtol=1e-6)

@@ -374,3 +374,13 @@ def test_step_numbers_may_be_fractions_and_other_numbers():
     made = schedules.Cosine(0.1, 10)
     assert made(Fraction(3)) == made(3) and made([Fraction(3), 4]).tolist() == made([3, 4]).tolist()
     assert made(np.array([1, 2], object)).tolist() == made([1, 2]).tolist() and made(2**70) == 0
+
+
+def test_what_a_schedule_of_ones_own_has_besides_is_its_own_affair():
+    class Fading:
+        parameters, tensor = {"start": 0.5}, 3
+
+        def __call__(self, t):
+            return self.parameters["start"] / (1 + t)
+
+    assert lm.optim.SGD(Fading()).rate(1) == 0.25

@@ -32,15 +32,18 @@ struct Trainer {
   size_t inputs;  // arrays before the targets
 };
 
-// `value` alone, or as many values as a list or a tuple is to have; false where it has not.
-bool spread(PyObject* value, size_t count, PyObject** to) {
+// `value` alone, or as many values as a list or a tuple is to have; false where it has not. `kept` holds them: converting one may run
+// Python, and others may change a list meanwhile.
+bool spread(PyObject* value, size_t count, PyObject** to, py::object& kept) {
   if (count == 1) {
     *to = value;
     return true;
   }
   if (!PyList_CheckExact(value) && !PyTuple_CheckExact(value)) return false;
-  if (static_cast<size_t>(PySequence_Fast_GET_SIZE(value)) != count) return false;
-  std::copy_n(PySequence_Fast_ITEMS(value), count, to);
+  kept = py::reinterpret_steal<py::object>(PySequence_Tuple(value));  // a tuple is its own
+  if (!kept) PyErr_Clear();
+  if (!kept || static_cast<size_t>(PyTuple_GET_SIZE(kept.ptr())) != count) return false;
+  for (size_t i = 0; i < count; ++i) to[i] = PyTuple_GET_ITEM(kept.ptr(), static_cast<Py_ssize_t>(i));
   return true;
 }
 
@@ -74,7 +77,8 @@ std::optional<int64_t> rows_of(const Program& program, const Few<PyObject*>& val
 PyObject* predict(PyObject* self, PyObject* const* values, Py_ssize_t n) {
   Predictor& quick = held_by<Predictor>(self);
   Few<PyObject*> arrays(quick.program.input_count());
-  if (n != 1 || !spread(values[0], arrays.size(), arrays.data())) Py_RETURN_NONE;
+  py::object kept;
+  if (n != 1 || !spread(values[0], arrays.size(), arrays.data(), kept)) Py_RETURN_NONE;
   const auto rows = rows_of(quick.program, arrays);
   if (!rows || *rows > quick.most_rows) Py_RETURN_NONE;
   return translated([&] {
@@ -138,12 +142,12 @@ bool may_train(const Trainer& quick, const Call& call, const Few<PyObject*>& arr
   return wide ? are_weights<double>(call.inputs()[i], rows) : are_weights<float>(call.inputs()[i], rows);
 }
 
-// The arrays of a call in the order of the program; false where they are not as many.
-bool spread(const Trainer& quick, PyObject* const* values, PyObject* weight, Few<PyObject*>& arrays) {
+// The arrays of a call in the order of the program, and what holds those of x and y; false where they are not as many.
+bool spread(const Trainer& quick, PyObject* const* values, PyObject* weight, Few<PyObject*>& arrays, py::object (&kept)[2]) {
   const size_t first = quick.inputs, count = quick.targets.size();
   if (quick.weighted != (weight != nullptr)) return false;
   if (weight) arrays[first + count] = weight;
-  return spread(values[0], first, arrays.data()) && spread(values[1], count, arrays.data() + first);
+  return spread(values[0], first, arrays.data(), kept[0]) && spread(values[1], count, arrays.data() + first, kept[1]);
 }
 
 // Whether the targets, which are usual, have the types that the program was made for.
@@ -160,7 +164,8 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
   const bool scheduled = n == 5 && quick.schedule.rate;
   PyObject* weight = n > 2 && values[2] != Py_None ? values[2] : nullptr;
   Few<PyObject*> arrays(quick.program.input_count());
-  if (!(n == 2 || n == 3 || scheduled) || !spread(quick, values, weight, arrays)) Py_RETURN_NONE;
+  py::object kept[2];
+  if (!(n == 2 || n == 3 || scheduled) || !spread(quick, values, weight, arrays, kept)) Py_RETURN_NONE;
   const auto rows = rows_of(quick.program, arrays);
   if (!rows || *rows == 0 || !are_targets(quick, arrays)) Py_RETURN_NONE;
   return translated([&]() -> PyObject* {

@@ -22,7 +22,7 @@ struct Schedule {
 };
 
 // f(x, y, weight=None) -> the only output, a number; None, and nothing was done, where one of them is not an ndarray that fits (a list
-// or a tuple of them for several inputs, or targets), or a weight is none. f(x, y, weight, rates, first), with a schedule: at the rate
+// or a tuple of them for several inputs, or targets), or a weight is not valid. f(x, y, weight, rates, first), with a schedule: at the rate
 // that this step has in an array of float64, the first of them that of step `first`; None, too, where it has none there.
 py::object quick_trainer(const py::object& program, std::vector<QuickTarget> targets, bool weighted, Schedule schedule);
 

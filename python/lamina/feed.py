@@ -31,7 +31,7 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
     if isinstance(given, Mapping):
         named = {str(name): tensor for name, tensor in given.items()}
         if len(named) < len(given):
-            raise ValueError(f"[Model] expected {what}s of different names, got {list(given)}; as texts, some are the same")
+            raise ValueError(f"[Model] expected {what}s of different names, got {list(given)}, some the same as text; rename one")
     else:
         several = list(given) if isinstance(given, (list, tuple)) else [given]
         named = {}

@@ -12,7 +12,6 @@ import numpy as np
 from lamina import _core as core
 from lamina import checks, feed, names, steps
 from lamina.layers import Layer
-from lamina.layers.base import unbuild
 from lamina.objective import Objective
 from lamina.optim import Optimizer
 from lamina.parameters import Parameters, fresh_seed
@@ -20,7 +19,7 @@ from lamina.programs import Programs
 from lamina.steps import FastStep
 from lamina.tensor import FLOATS, Tensor
 from lamina.turns import building
-from lamina.wiring import Wiring, apply, calls_of, check_closed, nodes_of, with_outer
+from lamina.wiring import Wiring, apply, check_closed, unnamed_if_refused
 
 if TYPE_CHECKING:
     from lamina.history import History
@@ -56,12 +55,8 @@ class Model:
         self._start(seed, FLOATS[0] if dtype is None else dtype)
         named_inputs, named_outputs = feed.named_tensors(inputs, "input"), feed.named_tensors(outputs, "output")
         self.dtype = feed.float_type(named_inputs, named_outputs, dtype)
-        before = [(call.layer, dict(vars(call.layer))) for call in with_outer(calls_of(nodes_of(named_outputs.values())))]
-        try:
+        with unnamed_if_refused(named_outputs.values()):
             self._assemble(named_inputs, named_outputs)
-        except BaseException:
-            unbuild(before)  # no layer keeps the name that it had in here
-            raise
 
     def _start(self, seed: int | None, dtype: str) -> None:
         """What holds before a graph is known."""

@@ -256,8 +256,20 @@ class Rebuild:
             model.wiring.add_parameter(parameter, name)
         model._assemble(inputs, self._named(self.description["outputs"]))
         if isinstance(model, Sequential):
-            stack = self.description.get("stack", range(len(self.layers)))  # files of earlier versions have none
-            model._stacked = [self.layers[index_of(i, self.layers)] for i in stack]
+            model._stacked = self._stack()
+
+    def _stack(self) -> list[Layer]:
+        """The layers that a Sequential was given; all, of files from before they were written down."""
+        if "stack" not in self.description:
+            return list(self.layers)
+        given, calls = self.description["stack"], self.description["calls"]
+        if not isinstance(given, list) or len(given) > len(self.layers) + len(calls):
+            raise ValueError(f"expected the layers of the stack, got {given!r:.60}")
+        stack = [self.layers[index_of(i, self.layers)] for i in given]
+        called = {item["layer"] for item in calls if "around" not in item}
+        if not called <= set(given):
+            raise ValueError(f"expected all layers that are called in the stack, got {given!r:.60}")
+        return stack
 
     def _parameter(self, item: Json) -> Parameter:
         shape = tuple(item["shape"])

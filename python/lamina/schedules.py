@@ -362,7 +362,7 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
         raise TypeError(
             f"[schedules] expected a rate or a schedule, got the class {lr.__name__}; pass lm.schedules.{lr.__name__}(...)"
         )
-    if hasattr(type(lr), "parameters") or hasattr(lr, "tensor"):  # a network, a layer, or what a network has as its parameters
+    if _has_parameters(lr):
         raise TypeError(
             f"[schedules] expected a rate or a schedule, got {type(lr).__name__}; an optimizer gets its parameters from the "
             "network that is compiled with it: net.compile(loss, lm.optim.Adam(1e-3))"
@@ -370,6 +370,12 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
     if callable(lr):
         return Function(lr)
     return Constant(lr)
+
+
+def _has_parameters(value: Any) -> bool:
+    """Whether it is a network, a layer, or what a network has as its parameters."""
+    ours = any(kind.__module__.partition(".")[0] == "lamina" for kind in type(value).__mro__)
+    return ours and (hasattr(type(value), "parameters") or hasattr(type(value), "tensor"))
 
 
 def _rate(name: str, lr: Any) -> float:

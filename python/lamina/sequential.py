@@ -47,7 +47,10 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers that were given, in order, with those of models among them: lm.Sequential(*net.layers) is the same network."""
+        """The layers that were given, in order, with those of models among them.
+
+        Where these are stacks, too, lm.Sequential(*net.layers) is the same network.
+        """
         return list(_flat(self._stacked))
 
     @names.explained

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from lamina import _core as core
@@ -116,15 +117,30 @@ class Wiring:
         """Takes a parameter in, under its layer's name, its own, or a number."""
         if parameter.variable in self._parameter_names:
             return
+        own = name is None  # no layer's: a loss may have brought that of another network
         name = name or parameter.name or _numbered("parameter", self.parameters)
         if name in self.parameters:
             raise ValueError(
-                f"[{name}] expected unique parameter names, got two parameters named {name!r}; rename one of them; the loss of a "
-                f"network that was copied or loaded needs that network's own: net.parameters.tensor({name!r})"
+                f"[{name}] expected unique parameter names, got two parameters named {name!r}; "
+                + ("rename one of them" if not own else f"rename one, or take this network's own: net.parameters.tensor({name!r})")
             )
         parameter.name = name
         self.parameters[name] = parameter
         self._parameter_names[parameter.variable] = name
+
+
+@contextmanager
+def unnamed_if_refused(outputs: Iterable[Tensor]) -> Iterator[None]:
+    """Gives the layers and parameters below `outputs` the names back that they had, where the block raises."""
+    nodes = nodes_of(outputs)
+    layers = [(call.layer, call.layer.name) for call in with_outer(calls_of(nodes))]
+    variables = [(node.attrs["variable"], node.attrs["variable"].name) for node in nodes if node.op == "variable"]
+    try:
+        yield
+    except BaseException:
+        for one, name in (*layers, *variables):
+            one.name = name
+        raise
 
 
 def _numbered(stem: str, taken: Mapping[str, object]) -> str:

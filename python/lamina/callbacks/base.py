@@ -195,7 +195,11 @@ class CallbackList:
         for callback in self.callbacks:
             if callback.saves and self._write is not None:
                 callback.write = self._write
-            callback.on_fit_begin()
+            try:
+                callback.on_fit_begin()
+            except BaseException:
+                _release(callback)
+                raise
             self._begun.append(callback)
 
     def on_epoch_begin(self, epoch: int) -> None:
@@ -218,8 +222,7 @@ class CallbackList:
         """Calls all that began, also where one of them fails: its error comes once the others had their turn."""
         with ExitStack() as calls:
             for callback in reversed(self._begun):  # a stack calls the last one first
-                if callback.saves:
-                    calls.callback(setattr, callback, "write", None)  # which holds the fit, and with it all data
+                calls.callback(_release, callback)
                 calls.callback(callback.on_fit_end)
 
     def state(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -245,6 +248,12 @@ class CallbackList:
         self.check_classes([entry["class"] for entry in plain])
         for callback, entry in zip(self.callbacks, plain, strict=True):
             callback.load_state(_put_arrays(entry["state"], arrays))
+
+
+def _release(callback: Callback) -> None:
+    """Takes away what holds the fit, and with it all data."""
+    if callback.saves:
+        callback.write = None  # type: ignore[attr-defined]
 
 
 def check_hooks(callback: Callback) -> None:

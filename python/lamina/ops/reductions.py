@@ -133,11 +133,24 @@ def size(x: Any, axis: Axis = None) -> Any:
     return _count(x, axes_of(axis, x.ndim, "size"))
 
 
-def _place(op: str, x: Tensor, axis: int) -> Tensor:
-    """`op` along the last axis, of x with this one moved there."""
-    at = axis_of(axis, x.ndim, op)
-    order = [a for a in range(x.ndim) if a != at] + [at]
-    return make(op, [x if at == x.ndim - 1 else make("transpose", [x], axes=order)])
+def _goes_by_rows(x: Tensor, axis: int) -> bool:
+    """Whether one pass along the last axis is the way. Along others, operations on whole rows are faster; a length that is free may
+    turn out as 0, which has no largest.
+    """
+    return axis == x.ndim - 1 or not isinstance(x.shape[axis], int)
+
+
+def _with_last(x: Tensor, axis: int) -> Tensor:
+    """x with this axis moved last."""
+    order = [a for a in range(x.ndim) if a != axis] + [axis]
+    return x if axis == x.ndim - 1 else make("transpose", [x], axes=order)
+
+
+def _along(op: str, x: Tensor, axis: int) -> Tensor:
+    """`op` along the last axis, of x with this one there meanwhile."""
+    y = make(op, [_with_last(x, axis)])
+    back = [*range(axis), x.ndim - 1, *range(axis, x.ndim - 1)]
+    return y if axis == x.ndim - 1 else make("transpose", [y], axes=back)
 
 
 def _most(x: Tensor, axis: int, where: str) -> Tensor:
@@ -156,8 +169,8 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
     array([0.25, 0.75])
     """
     at = axis_of(axis, x.ndim, "softmax")
-    if at == x.ndim - 1:
-        return make("softmax", [x])  # one pass; along other axes, operations on whole rows
+    if _goes_by_rows(x, at):
+        return _along("softmax", x, at)
     powers = make("exp", [make("sub", [x, _most(x, at, "softmax")])])
     return make("div", [powers, make("sum", [powers], axes=[at], keepdims=True)])
 
@@ -170,8 +183,8 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
     array([-0.693, -0.693])
     """
     at = axis_of(axis, x.ndim, "log_softmax")
-    if at == x.ndim - 1:
-        return make("log_softmax", [x])
+    if _goes_by_rows(x, at):
+        return _along("log_softmax", x, at)
     below = make("sub", [x, _most(x, at, "log_softmax")])
     return make("sub", [below, make("log", [make("sum", [make("exp", [below])], axes=[at], keepdims=True)])])
 
@@ -184,8 +197,8 @@ def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
     array([1000.693])
     """
     at = axis_of(axis, x.ndim, "logsumexp")
-    if at == x.ndim - 1:
-        y = make("logsumexp", [x])
+    if _goes_by_rows(x, at):
+        y = make("logsumexp", [_with_last(x, at)])
         return expand_dims(y, at) if keepdims else y
     most = _most(x, at, "logsumexp")
     shift = make("where", [make("lt", [make("abs", [most]), like(math.inf, most)]), most, like(0.0, most)])
@@ -200,7 +213,7 @@ def argmax(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.argmax([[1, 5, 2], [7, 0, 7]])
     array([1, 0])
     """
-    return _place("argmax", x, axis)
+    return make("argmax", [_with_last(x, axis_of(axis, x.ndim, "argmax"))])
 
 
 @operation(1)
@@ -210,4 +223,4 @@ def argmin(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.argmin([[1, 5, 2], [7, 0, 7]])
     array([0, 1])
     """
-    return _place("argmin", x, axis)
+    return make("argmin", [_with_last(x, axis_of(axis, x.ndim, "argmin"))])
