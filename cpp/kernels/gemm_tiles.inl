@@ -9,8 +9,6 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-
 // The register tile: rows x vectors accumulators + one row of B + one broadcast element of A must fit the registers.
 constexpr int kTileRows = 6;
 constexpr int kTileVectors = kRegisters == 32 ? 4 : 2;  // 6x4 + 4 + 1 <= 32, 6x2 + 2 + 1 <= 16
