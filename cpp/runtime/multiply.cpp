@@ -18,7 +18,7 @@ constexpr int64_t kShortBatch = 256, kLongBatch = 1024;  // fewer rows are two g
 constexpr int64_t kMerging = 4;
 
 // Multiply-adds that take as long as it does to transpose a vector of C: what is not longer is faster as rows that do not fill a vector
-// (k = 4, 100 x 15 in f32 1.22 us instead of 1.81).
+// (a step of 4 samples of 100-15 in f32 takes 13 % less).
 constexpr int64_t kTransposing = 8;
 
 // Up to so many rows, whatever the batch, a B of dense columns is multiplied as it is and not transposed first, if k is some vectors

@@ -59,9 +59,6 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
         description["columns"] = model.columns
     if model.built:
         description |= describe_graph(model, tensors)
-        if isinstance(model, Sequential):
-            number = {id(layer): i for i, layer in enumerate(model.wiring.layers.values())}
-            description["stack"] = [number[id(layer)] for layer in model.layers]
     else:
         description["layers"] = _describe_unbuilt(model.layers)
     kept = model.optimizer
@@ -157,6 +154,7 @@ def describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
             for name, p in wiring.parameters.items()
         ],
         "layers": [_describe_layer(name, layer, wiring.name_of_parameter) for name, layer in layers],
+        **({"stack": [layer_number[id(layer)] for layer in model.layers]} if isinstance(model, Sequential) else {}),
         "calls": [
             {
                 "layer": layer_number[id(c.layer)],

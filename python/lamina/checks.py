@@ -136,6 +136,13 @@ def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
     return f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
 
 
+def _again(error: OSError, message: str) -> OSError:
+    """An error of the same class and number that says this."""
+    made = type(error)(message)
+    made.errno = error.errno
+    return made
+
+
 @contextmanager
 def reading(where: str) -> Iterator[None]:
     """Raises an OSError of the block again, as the same class, saying what `where` was to read and what to do.
@@ -150,9 +157,7 @@ def reading(where: str) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "look at the path and the working folder" if isinstance(error, FileNotFoundError) else "pass another path"
-        made = type(error)(f"[{where}] expected a file that can be read, got: {error.strerror}; {remedy}")
-        made.errno = error.errno
-        raise made from error
+        raise _again(error, f"[{where}] expected a file that can be read, got: {error.strerror}; {remedy}") from error
 
 
 @contextmanager
@@ -169,9 +174,8 @@ def writing(where: str, path: Any) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "make its folder, or pass another path" if isinstance(error, FileNotFoundError) else "pass another path"
-        made = type(error)(f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}")
-        made.errno = error.errno
-        raise made from error
+        said = f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}"
+        raise _again(error, said) from error
 
 
 def unmasked(where: str, value: Any, name: str) -> None:

@@ -56,7 +56,7 @@ class Configured:
     @property
     def _built_in(self) -> bool:
         """Whether its class is one of Lamina's, which `load` has."""
-        return type(self).__module__.partition(".")[0] == "lamina"
+        return names.is_ours(type(self))
 
     def _made(self) -> None:
         """Called once the constructor is through."""
@@ -118,7 +118,7 @@ def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    ours = str(getattr(init, "__module__", "")).partition(".")[0] == "lamina"
+    ours = names.is_ours(init)
     binding = functools.cache(lambda: _binding(inspect.signature(init)))  # once it is called: most classes never are
 
     @functools.wraps(init)

@@ -336,6 +336,15 @@ def called(function: Callable[..., Any]) -> str:
     return "a lambda" if name == "<lambda>" else repr(name)
 
 
+def is_ours(definition: Any) -> bool:
+    """Whether a class or a function is of this package.
+
+    >>> is_ours(is_ours), is_ours(max)
+    (True, False)
+    """
+    return str(getattr(definition, "__module__", "")).partition(".")[0] == "lamina"
+
+
 def library_of(function: Callable[..., Any]) -> str | None:
     """The library whose tensors a function takes, where that is another one than this.
 

@@ -374,8 +374,7 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
 
 def _has_parameters(value: Any) -> bool:
     """Whether it is a network, a layer, or what a network has as its parameters."""
-    ours = any(kind.__module__.partition(".")[0] == "lamina" for kind in type(value).__mro__)
-    return ours and (hasattr(type(value), "parameters") or hasattr(type(value), "tensor"))
+    return any(map(_names.is_ours, type(value).__mro__)) and (hasattr(type(value), "parameters") or hasattr(type(value), "tensor"))
 
 
 def _rate(name: str, lr: Any) -> float:

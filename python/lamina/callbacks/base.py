@@ -259,11 +259,11 @@ def _release(callback: Callback) -> None:
 def check_hooks(callback: Callback) -> None:
     """TypeError for a method that nothing would call, and for one that cannot be called with what it will get."""
     kind, where = type(callback), type(callback).__name__
-    if not _is_ours(kind):
+    if not names.is_ours(kind):  # ours need no check, which would cost more than a short fit
         _check_names(kind)
     for name, parameters in HOOKS.items():
         function = callback._function_of(name)
-        if _is_ours(function):
+        if names.is_ours(function):
             continue
         takes = ", ".join(parameters)
         if not callable(function):
@@ -272,11 +272,6 @@ def check_hooks(callback: Callback) -> None:
             raise TypeError(
                 f"[callbacks] expected {where}'s {name} to take ({takes}), got a function of {signature}; give it these parameters"
             )
-
-
-def _is_ours(definition: Any) -> bool:
-    """Whether a class or a function is of this package: its hooks need no check, which would cost more than a short fit."""
-    return str(getattr(definition, "__module__", "")).partition(".")[0] == "lamina"
 
 
 def _check_names(kind: type[Callback]) -> None:

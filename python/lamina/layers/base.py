@@ -78,7 +78,7 @@ class Layer(Configured):
     `build(*tensors)` runs at the first call; `forward(*tensors)` at each one. Every call returns the tensors that forward returns;
     a second call shares the parameters. `name` is None until a model names the layer, `dense_1` and so on, unless you set it.
 
-    Errors: ValueError and TypeError raised in build or forward start with the layer's name.
+    Errors: ValueError and TypeError raised in build or forward start with the layer's name; classes of these pass as they are.
 
     >>> class Scale(Layer):
     ...     def build(self, x):
