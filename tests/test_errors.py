@@ -146,13 +146,9 @@ CLASSIFIER = {
     "empty fit": (lambda n: n.fit(X[:0], Y[:0], verbose=0), []),
     "empty evaluate": (lambda n: n.evaluate(X[:0], Y[:0]), []),
     "no labels": (lambda n: n.fit(X, verbose=0), []),
-    # batches where arrays are expected
-    "batches as validation data": (
-        lambda n: n.fit(X, Y, validation_data=iter([(X, Y)]), verbose=0),
-        ["[validation_data] expected (x, y)", "list_iterator", "joined"],
-    ),
+    # batches
     "validation data without labels": (lambda n: n.fit(X, Y, validation_data=X, verbose=0), ["[validation_data] expected (x, y)"]),
-    "evaluate batches": (lambda n: n.evaluate(iter([(X, Y)])), ["list_iterator", "only fit takes an iterable of batches"]),
+    "gradients of batches": (lambda n: n.gradients(iter([(X, Y)]), None), ["list_iterator", "fit and evaluate take an iterable"]),
     "evaluate without labels": (lambda n: n.evaluate(X), ["[y] expected targets"]),
     # types
     "text": (lambda n: n.predict(np.array([["a"] * FEATURES])), ["4"][:0]),

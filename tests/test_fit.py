@@ -408,6 +408,84 @@ def test_a_generator_serves_one_epoch(data):
         net().fit(((x[i : i + 20], y[i : i + 20]) for i in range(0, 100, 20)), epochs=2, verbose=0)
 
 
+class Loader:
+    """Batches of 20 rows, anew at each iter."""
+
+    def __init__(self, *arrays):
+        self.arrays = arrays
+
+    def __iter__(self):
+        return (tuple(a[i : i + 20] for a in self.arrays) for i in range(0, len(self.arrays[0]), 20))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_evaluate_takes_batches(data, rng, weighted):
+    """Their loss and metrics are those of all rows; one more row in the last batch counts like any other."""
+    given = (*data, rng.uniform(0.5, 2, 103)) if weighted else data
+    model = net(metrics=["accuracy", "confusion_matrix"])
+    model.fit(*data, epochs=2, verbose=0)
+    whole = model.evaluate(*given[:2], sample_weight=given[2] if weighted else None)
+    for batches in (Loader(*given), iter(Loader(*given)), list(Loader(*given))):
+        found = model.evaluate(batches)
+        assert list(found) == list(whole)
+        for name, value in whole.items():
+            np.testing.assert_allclose(found[name], value, rtol=1e-6)
+    alone = lm.Sequential(*model.layers)  # without a loss
+    figures = alone.evaluate(Loader(*given), metrics=["accuracy"])
+    assert list(figures) == ["accuracy"] and figures["accuracy"] == pytest.approx(whole["accuracy"])
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_evaluate_adds_up_batches_of_several_outputs_that_leave_out(weighted):
+    net, x, y = two_that_leave_out()
+    weight = np.linspace(0.5, 3, 20) if weighted else None
+    expected = net.evaluate(x, y, sample_weight=weight, metrics={"size": "mae"})
+    rows = [slice(i, i + 3) for i in range(0, 20, 3)]
+    batches = [(x[r], {k: v[r] for k, v in y.items()}, *([] if weight is None else [weight[r]])) for r in rows]
+    assert net.evaluate(batches, metrics={"size": "mae"}) == pytest.approx(expected, rel=1e-12)
+
+
+def test_evaluate_counts_each_position_of_batches_of_several_lengths(rng):
+    x = lm.placeholder((None, "T", 2))
+    net = lm.Model(x, lm.Dense(1)(x), seed=0).compile("mse", "sgd", metrics=["mae"])
+    batches = [(rng.normal(size=(n, t, 2)), rng.normal(size=(n, t, 1))) for n, t in ((2, 3), (3, 5), (1, 1))]
+    errors = np.concatenate([(net.predict(a) - b).ravel() for a, b in batches])
+    assert net.evaluate(batches) == pytest.approx({"loss": np.mean(errors**2), "mae": np.abs(errors).mean()}, rel=1e-5)
+
+
+def test_validation_data_may_be_batches(data):
+    """The network is built by the first batch, and the figures are those of arrays; a stop by them comes at the same epoch."""
+    x, y = data
+    a, b = net(metrics=["accuracy"]), net(metrics=["accuracy"])
+    stop = {"callbacks": lm.callbacks.EarlyStopping(patience=1, min_delta=0.05), "epochs": 30, "verbose": 0}
+    one = a.fit(Loader(x[:60], y[:60]), validation_data=Loader(x[60:], y[60:]), **stop)
+    two = b.fit(x[:60], y[:60], batch_size=20, shuffle=False, validation_data=(x[60:], y[60:]), **stop)
+    assert_same(a, b)
+    assert 2 < len(one) == len(two) < 30 and list(one.history) == list(two.history)
+    for name in two.history:
+        np.testing.assert_allclose(one.history[name], two.history[name], rtol=1e-6)
+
+
+def test_what_is_wrong_with_batches_names_them(data):
+    x, y = data
+    model = net().fit(x, y, verbose=0) and net()
+    with pytest.raises(ValueError, match=r"\[validation_data\] \[x\] expected an iterable of batches, nothing is left in it"):
+        model.fit(x, y, validation_data=iter(Loader(x, y)), epochs=2, verbose=0)
+    with pytest.raises(ValueError, match=r"\[validation_data\] \[x\] expected an iterable of batches, it gave none"):
+        model.fit(x, y, validation_data=iter([]), verbose=0)
+    with pytest.raises(ValueError, match=r"\[validation_data\] \[batch 1\] \[y\] expected finite"):
+        lm.Sequential(lm.Dense(1)).fit(
+            x, y, loss="mse", optimizer="sgd", validation_data=Loader(x, np.where(np.arange(103) == 30, np.nan, 1.0)), verbose=0
+        )
+    with pytest.raises(ValueError, match=r"\[batch 0\] \[y\] expected targets, got none"):
+        model.evaluate(Loader(x))
+    with pytest.raises(ValueError, match=r"\[batch 1\] \[x\] expected shape"):
+        model.evaluate([(x, y), (x[:, :3], y)])
+    for option in ({"sample_weight": np.ones(103)}, {"batch_size": 8}):
+        with pytest.raises(ValueError, match=r"without sample_weight and batch_size, got one; put weights into them"):
+            model.evaluate(Loader(x, y), **option)
+
+
 # ---- stops -----------------------------------------------------------------------------------------------------------------------
 
 

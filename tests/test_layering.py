@@ -172,6 +172,7 @@ LEVELS = [
         "objective",
         "programs",
         "figures",
+        "totals",
         "samples",
         "steps",
         "model",

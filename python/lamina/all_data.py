@@ -14,8 +14,9 @@ from lamina.figures import amounts
 from lamina.objective import OutputMetric
 from lamina.optim.full_batch import FullBatch
 from lamina.samples import Samples, check_that_something_counts
-from lamina.sources import BatchDone, Outcome, Part, is_finite
+from lamina.sources import BatchDone, Outcome, is_finite
 from lamina.steps import evaluate_checked, parts
+from lamina.totals import Part
 from lamina.turns import building
 
 if TYPE_CHECKING:

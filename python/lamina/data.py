@@ -28,6 +28,7 @@ __all__ = [
     "class_weights",
     "is_batches",
     "labels",
+    "may_be_batches",
     "prepare",
     "split_point",
     "unpack",
@@ -329,6 +330,15 @@ def is_batches(x: Any) -> bool:
     if isinstance(x, (Sequence, Mapping)) or not hasattr(x, "__iter__"):
         return False
     return not any(hasattr(x, name) for name in ("__array__", "__array_interface__", "to_numpy", "toarray"))
+
+
+def may_be_batches(x: Any) -> bool:
+    """Whether `x`, given without targets, is read as batches: an iterable of them, or a list or tuple.
+
+    >>> may_be_batches([([[1.0]], [2.0])]), may_be_batches(np.ones(3))
+    (True, False)
+    """
+    return is_batches(x) or isinstance(x, (list, tuple))
 
 
 class Batches:

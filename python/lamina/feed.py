@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import zip_longest
@@ -13,7 +13,7 @@ import numpy as np
 
 from lamina import data
 from lamina.arrays import as_array, check_finite, check_for, check_shape, column_names
-from lamina.data import Data, Spec
+from lamina.data import Batches, Data, Spec
 from lamina.layers import Embedding, Layer
 from lamina.programs import Target
 from lamina.tensor import FLOATS, Tensor, check_once, shown
@@ -114,7 +114,7 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
     """The data of one call, with all checks that need no loss."""
     if y is None and data.is_batches(x):
         raise TypeError(
-            f"[x] expected an array, with its targets as y, got {type(x).__name__}; only fit takes an iterable of batches: "
+            f"[x] expected an array, with its targets as y, got {type(x).__name__}; fit and evaluate take an iterable of batches: "
             "join them into arrays, or go through them one by one"
         )
     if y is None and callable(x):
@@ -127,10 +127,29 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
     return given
 
 
+def batches(model: Model, source: Any) -> Batches:
+    """An iterable of batches for the inputs and outputs of the model."""
+    return Batches(source, inputs=specs(model), targets=model.output_names, columns=model.columns)
+
+
+def each(model: Model, batches: Batches) -> Iterator[tuple[int, Data]]:
+    """The batches with their numbers, as the model expects them now; the first one builds it, if it is not."""
+    batches.inputs, batches.columns = specs(model), dict(model.columns)
+    for i, given in enumerate(batches):
+        if not model.built:
+            model.ensure_built(given.x[0])
+            batches.inputs = specs(model)  # which have a shape now
+        yield i, given
+
+
+def check_that_targets_are_there(given: Data) -> None:
+    if not given.y:
+        raise ValueError("[y] expected targets, got none; a batch is (x, y), and arrays are passed as fit(x, y), evaluate(x, y)")
+
+
 def with_targets(model: Model, given: Data) -> tuple[Data, tuple[Target, ...]]:
     """The targets checked by their losses, and what the program must know of them."""
-    if not given.y:
-        raise ValueError("[y] expected targets, got none; a batch is (x, y), and arrays are passed as fit(x, y)")
+    check_that_targets_are_there(given)
     _check_held(given.weight, model.outputs[0].dtype)
     arrays: list[Array] = []
     targets: list[Target] = []

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +29,9 @@ from lamina.samples import (
     warn_of_sorted_rows,
     with_finite_targets,
 )
-from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Part, Source, is_finite
-from lamina.steps import evaluate_checked
+from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Source, is_finite
+from lamina.steps import evaluate_batches, evaluate_checked
+from lamina.totals import Part
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -46,7 +48,7 @@ class Run:
 
     model: Model
     source: Source
-    validation: Samples | None
+    validate: Callable[[], dict[str, Any]] | None  # the figures of the validation data
     metrics: dict[str, OutputMetric]
     example: dict[str, Any]  # of the figures that are known to fit: our metrics on predictions of 0
     epochs: int
@@ -112,9 +114,8 @@ class Run:
             self._within_epoch = False
             self.model.epochs_done += 1
             self.history.append(outcome.logs)
-            if self.validation is not None:
-                held_out = evaluate_checked(self.model, *self.validation, self.metrics)
-                self.history.amend({f"val_{name}": value for name, value in held_out.items()})
+            if self.validate is not None:
+                self.history.amend({f"val_{name}": value for name, value in self.validate().items()})
             logs = self.history.last()
             progress.end_epoch(logs)
             hooks.on_epoch_end(epoch, logs)
@@ -153,7 +154,7 @@ class Run:
 
     def _example_logs(self) -> dict[str, Any]:
         logs = {"loss": 0.0, **dict.fromkeys(self.metrics, 0.0), **self.example}
-        return logs if self.validation is None else {**logs, **{f"val_{name}": value for name, value in logs.items()}}
+        return logs if self.validate is None else {**logs, **{f"val_{name}": value for name, value in logs.items()}}
 
     # ---- checkpoints ----
 
@@ -249,7 +250,7 @@ def fit(
         settings = {"batch_size": batch_size, "shuffle": shuffle, "loss": [repr(one) for one in model.objective.losses]}
         if any(weight != 1 for weight in model.objective.loss_weights):
             settings["loss_weights"] = list(model.objective.loss_weights)
-        if y is None and (data.is_batches(x) or isinstance(x, (list, tuple))):
+        if y is None and data.may_be_batches(x):
             source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
             example: dict[str, Any] = {}
             columns = model.columns
@@ -263,16 +264,20 @@ def fit(
             check_indices(model, samples.data)
             warn_of_single_rows(model, batch_size)
             settings["samples"] = len(given)
-        validation = _validation(model, held_out, validation_data, columns)
-        if held_out is not None and validation is not None:
-            warn_of_sorted_rows(model, samples.data, validation.data)
-        if validation is not None:
+        validate: Callable[[], dict[str, Any]] | None = None
+        if held_out is None and data.is_batches(validation_data):
+            validate = partial(_evaluate_batches, model, feed.batches(model, validation_data), chosen)
+        elif held_out is not None or validation_data is not None:
+            validation = _validation(model, held_out, validation_data, columns)
+            if held_out is not None:
+                warn_of_sorted_rows(model, samples.data, validation.data)
             example |= example_figures(model, chosen, validation.data)
+            validate = partial(evaluate_checked, model, *validation, chosen)
         if model.objective.optimizer.all_data:
             from lamina.all_data import callbacks as with_stops
 
-            callbacks = with_stops(model, validation is not None, callbacks)
-        run = Run(model, source, validation, chosen, example, epochs, verbose, settings)
+            callbacks = with_stops(model, validate is not None, callbacks)
+        run = Run(model, source, validate, chosen, example, epochs, verbose, settings)
         run.prepare(callbacks, resume)
         model.columns = columns
     return run.train()
@@ -290,8 +295,7 @@ def _batches(
             f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
             "data no batch tells: count the classes and pass n / (classes * count) for each"
         )
-    batches = Batches(x, inputs=feed.specs(model), targets=model.output_names, columns=model.columns)
-    return BatchSource(model, batches, metrics, class_weight)
+    return BatchSource(model, feed.batches(model, x), metrics, class_weight)
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
@@ -333,15 +337,18 @@ def _split(given: Data, fraction: float, validation_data: Any) -> tuple[Data, Da
     return given.split(fraction)
 
 
-def _validation(model: Model, held_out: Data | None, validation_data: Any, columns: Mapping[str, Sequence[str]]) -> Samples | None:
-    if held_out is None and validation_data is None:
-        return None
+def _evaluate_batches(model: Model, batches: Batches, metrics: dict[str, OutputMetric]) -> dict[str, Any]:
+    with data.within("validation_data"):
+        return evaluate_batches(model, batches, metrics, with_finite_targets)
+
+
+def _validation(model: Model, held_out: Data | None, validation_data: Any, columns: Mapping[str, Sequence[str]]) -> Samples:
     if held_out is None:
         x, y, weight = data.unpack(validation_data, "validation_data")
         if y is None:
             raise TypeError(
                 f"[validation_data] expected (x, y) or (x, y, sample_weight), got {type(validation_data).__name__}; "
-                "pass arrays: batches of a loader must be joined into them"
+                "pass its targets, too, or an iterable of such batches, which starts anew at each epoch"
             )
         with data.within("validation_data"):
             model.ensure_built(x)

@@ -436,9 +436,10 @@ class Model:
     ) -> dict[str, Any]:
         """The loss and the metrics over all of the data: `{"loss": ..., "accuracy": ...}`.
 
-        `x`, `y`: array-likes of n rows, no iterable of batches. The metrics of `compile` come first, then those given here. A
-        network without a loss gives the metrics only. `batch_size`: rows that go through the network together, by default so many
-        that nothing changes; of a loss that is no mean over samples, such as a root of one, it gives the mean over such parts.
+        `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone. The metrics of `compile` come
+        first, then those given here. A network without a loss gives the metrics only. `batch_size`: rows of arrays that go through
+        the network together, by default so many that nothing changes; of a loss that is no mean over samples, such as a root of
+        one, it gives the mean over such parts, as batches do.
 
         >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
         >>> sorted(net.evaluate(np.ones((4, 2)), np.zeros((4, 1)), metrics=["mae"]))
@@ -471,15 +472,15 @@ class Model:
 
         `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone; what frames call their columns is
         kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `loss_weights` as in `compile`, which they
-        stand in for; `metrics`: of this training, beside those of `compile`. `validation_data`: (x, y[, weight]), array-likes; or
-        `validation_split`: the share of rows held out, the last ones.
+        stand in for; `metrics`: of this training, beside those of `compile`. `validation_data`: (x, y[, weight]), array-likes, or
+        an iterable of such batches, gone through after each epoch; `validation_split`: the share of rows held out, the last ones.
         `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of the class).
         `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
         training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
 
-        All data are checked before the first step: ValueError or TypeError says what is wrong. A loss that is not finite raises
-        FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after the current step:
-        `fit` returns with `history.interrupted` True.
+        Arrays are checked before the first step, batches as they come: ValueError or TypeError says what is wrong. A loss that is
+        not finite raises FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after
+        the current step: `fit` returns with `history.interrupted` True.
 
         >>> x = np.linspace(-1, 1, 64)[:, None]
         >>> history = lm.Sequential(lm.Dense(1), seed=0).fit(x, 2 * x, loss="mse", optimizer="adam", epochs=3, verbose=0)

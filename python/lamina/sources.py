@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -13,13 +13,12 @@ from lamina import _core as core
 from lamina import data, feed
 from lamina.arrays import room
 from lamina.data import Batches, Data
-from lamina.figures import amounts, check_takes_weights, figures, mean_loss
-from lamina.losses.base import FunctionLoss
+from lamina.figures import figures
 from lamina.objective import OutputMetric
 from lamina.programs import Task
 from lamina.samples import Samples, check_that_something_counts, no_class_counts, with_class_weights, with_finite_targets
 from lamina.steps import feed_list, step
-from lamina.tensor import Tensor
+from lamina.totals import Part, Totals, counted
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -38,25 +37,6 @@ class Outcome(NamedTuple):
 def is_finite(losses: Array) -> bool:
     """Whether all losses of an epoch are finite: the first one that is not ends it."""
     return not len(losses) or math.isfinite(losses[-1])
-
-
-class Part(NamedTuple):
-    """What the first batches of an epoch gave: all that going on in its middle needs."""
-
-    losses: Array = np.empty(0)
-    terms: Array = np.empty((0, 0))  # the loss of each output in its columns, where outputs leave out different samples
-    predictions: Sequence[Array] = ()  # one array an output, where there are metrics
-
-    def mean(self, shares: Array, weights: Sequence[float]) -> float:
-        """The epoch's loss, the mean over all that counts in it, by the samples' weights if they have any.
-
-        shares: (batches, 1), or with terms (batches, outputs).
-        """
-        if self.terms.shape[1]:
-            return mean_loss(self.terms, shares, weights)
-        counts = shares[:, 0]
-        total = float(np.add.reduce(counts))  # once an epoch, which may be one small step
-        return float(self.losses @ counts) / total if total else float("nan")
 
 
 class Source(Protocol):
@@ -98,7 +78,7 @@ class ArraySource:
     shuffle: bool
 
     def prepare(self) -> None:
-        self._amounts = _amounts(self.model, self.samples.data)
+        self._amounts = counted(self.model, self.samples.data)
         check_that_something_counts(self.model, self._amounts)
         self._shares = self._shares_of(None)
         self._program()
@@ -190,27 +170,6 @@ class ArraySource:
         return first_bad_value(self.model, batch, self.samples.targets)
 
 
-def _amounts(model: Model, given: Data, apart: bool | None = None) -> list[Array | None]:
-    """How much each sample counts in the loss that is logged; for each output apart where one of them leaves something out."""
-    each = amounts(model, given)
-    if apart is None:
-        apart = any(amount is not given.weight for amount in each)
-    return each if apart or len(each) == 1 else [given.weight]
-
-
-def _shares(model: Model, batch: Data, counted: Sequence[Array | None]) -> list[float]:
-    """What a batch counts, by columns: the elements of its samples where the loss is a mean over all; another batch has more or
-    fewer where lengths are free.
-    """
-    shares = [float(len(batch)) if amount is None else float(amount.sum()) for amount in counted]
-    if len(counted) < len(model.outputs):
-        return shares
-    return [
-        share * y.size / len(y) if amount is batch.weight and not isinstance(loss, FunctionLoss) else share
-        for share, amount, loss, y in zip(shares, counted, model.objective.losses, batch.y, strict=True)
-    ]
-
-
 def _room_for_outputs(model: Model, given: Data) -> list[Array]:
     """Memory for what the outputs give for all rows; one row's prediction tells the lengths that are free."""
     sizes: list[Any] = [out.shape[1:] for out in model.outputs]
@@ -220,13 +179,6 @@ def _room_for_outputs(model: Model, given: Data) -> list[Array]:
         room(len(given), several, out.dtype, "fit: outputs for the metrics")
         for several, out in zip(sizes, model.outputs, strict=True)
     ]
-
-
-class _Rows(NamedTuple):
-    """An output's targets in a batch, a row for each position of free lengths, and their weights."""
-
-    y: Array
-    weight: Array | None
 
 
 @dataclass
@@ -247,54 +199,35 @@ class BatchSource:
 
     def flops(self) -> float:
         batch, targets = self._last
-        return self.model.programs.train(Task(targets, batch.weight is not None, bool(self.metrics), self._apart)).flops_per_row
+        task = Task(targets, batch.weight is not None, bool(self.metrics), bool(self._totals.apart))
+        return self.model.programs.train(task).flops_per_row
 
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
-        self._losses: list[float] = [float(loss) for loss in done.losses]
-        self._terms: list[Array] = list(done.terms)
-        self._predictions: list[Sequence[Array]] = [done.predictions] if done.predictions else []
-        shares: list[list[float]] = []
-        seen: list[list[_Rows]] = []
-        for i, given in enumerate(self.source):
-            if not self.model.built:
-                self.model.ensure_built(given.x[0])
-                self.source.inputs = feed.specs(self.model)  # which have a shape now
+        self._totals = totals = Totals(self.model, self.metrics, done=done)
+        for i, given in feed.each(self.model, self.source):
             if self.class_weight is not None:
                 given = with_class_weights(self.model, given, self.class_weight)
             with data.within(f"batch {i}"):
                 batch, targets = self._last = with_finite_targets(self.model, given)
-            if batch.weight is not None and i == 0:
-                for name, (metric, _) in self.metrics.items():
-                    check_takes_weights(name, metric)
-            if i == 0:
-                self._apart = len(_amounts(self.model, batch)) > 1 and (not self._losses or done.terms.shape[1] > 0)
-            counted = _amounts(self.model, batch, self._apart)
-            shares.append(_shares(self.model, batch, counted))
-            if self.metrics:
-                seen.append(self._by_rows(batch))
+            totals.meet(batch)
             if i < len(done.losses):
                 continue
-            loss, *rest = step(self.model, batch, targets, collect=bool(self.metrics), apart=self._apart, guarded=True)
+            apart = bool(totals.apart)
+            loss, *rest = step(self.model, batch, targets, collect=bool(self.metrics), apart=apart, guarded=True)
             self.model.columns = self.source.columns  # what the network has been trained on
-            self._losses.append(float(loss))
-            if not math.isfinite(self._losses[-1]):
-                return Outcome(np.array(self._losses), {})
-            outputs = rest[len(self.model.outputs) if self._apart else 0 :]
-            self._terms.append(np.array([float(term) for term in rest[: len(rest) - len(outputs)]]))
-            if self.metrics:
-                self._predictions.append([_rows(a, t) for a, t in zip(outputs, self.model.outputs, strict=True)])
+            terms = len(self.model.outputs) if apart else 0
+            totals.add(float(loss), rest[:terms], rest[terms:])
+            if not math.isfinite(loss):
+                return Outcome(np.array(totals.losses), {})
             if batch_done is not None:
-                batch_done(i, self._losses[-1])
+                batch_done(i, totals.losses[-1])
             poll(i + 1)
-        if self.class_weight is not None and not np.any(shares):
+        if self.class_weight is not None and not np.any(totals.shares):
             raise no_class_counts(self.class_weight)
-        now = self.so_far()
-        mean = now.mean(np.array(shares), self.model.objective.loss_weights)
-        return Outcome(now.losses, {"loss": mean, **self._figures(seen, self._predictions)})
+        return Outcome(np.array(totals.losses), {"loss": totals.mean(), **totals.figures()})
 
     def so_far(self) -> Part:
-        terms = np.array(self._terms).reshape(len(self._terms), -1) if self._apart else np.empty((len(self._losses), 0))
-        return Part(np.array(self._losses), terms, [np.concatenate(p) for p in zip(*self._predictions, strict=True)])
+        return self._totals.part()
 
     def fits(self, terms: int) -> bool:
         return terms in (0, len(self.model.outputs))
@@ -303,27 +236,3 @@ class BatchSource:
         from lamina.bad_values import first_bad_value
 
         return first_bad_value(self.model, *self._last)
-
-    def _by_rows(self, batch: Data) -> list[_Rows]:
-        """The targets of each output for metrics over all batches, with weights where the batch has some."""
-        targets = [_rows(a, t) for a, t in zip(batch.y, self.model.outputs, strict=True)]
-        return [_Rows(y, None if batch.weight is None else np.repeat(batch.weight, len(y) // max(len(batch), 1))) for y in targets]
-
-    def _figures(self, seen: list[list[_Rows]], predictions: Sequence[Sequence[Array]]) -> dict[str, Any]:
-        if not seen:
-            return {}
-        targets = tuple(np.concatenate([rows.y for rows in of_output]) for of_output in zip(*seen, strict=True))
-        outputs = [np.concatenate(p) for p in zip(*predictions, strict=True)]
-        found: dict[str, Any] = {}
-        for k, of_output in enumerate(zip(*seen, strict=True)):  # one by one: outputs may have other lengths, and so other rows
-            weighted = any(rows.weight is not None for rows in of_output)
-            weights = [np.ones(len(rows.y)) if rows.weight is None else rows.weight for rows in of_output] if weighted else []
-            metrics = {name: metric for name, metric in self.metrics.items() if metric.output == k}
-            found |= figures(self.model, metrics, outputs, Data((), targets, np.concatenate(weights) if weighted else None))
-        return {name: found[name] for name in self.metrics}
-
-
-def _rows(array: Array, output: Tensor) -> Array:
-    """With a row for each position of lengths that are free in the output: another batch may have others."""
-    free = max((i for i, n in enumerate(output.shape[:-1]) if not isinstance(n, int)), default=0)
-    return array.reshape(-1, *array.shape[free + 1 :]) if free else array

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, feed
+from lamina import checks, data, feed
 from lamina.arrays import room
-from lamina.data import Data
+from lamina.data import Batches, Data
 from lamina.figures import amounts, figures, mean_loss
 from lamina.inference import resolved
 from lamina.losses.base import FunctionLoss
@@ -19,6 +19,7 @@ from lamina.optim import Optimizer
 from lamina.programs import Target, Task
 from lamina.samplewise import is_mean, is_samplewise
 from lamina.tensor import FLOATS
+from lamina.totals import Totals
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -187,13 +188,19 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
     if batch_size is not None:
         checks.integer("evaluate", "batch_size", batch_size)
     chosen = named_metrics(metrics, model.output_names, model.objective.metrics if model.compiled else None)
+    if not model.compiled and not chosen:
+        raise ValueError(
+            "[evaluate] expected a compiled model or metrics, got neither; call compile(loss, optimizer) or pass metrics"
+        )
+    if y is None and data.may_be_batches(x):
+        if sample_weight is not None or batch_size is not None:
+            raise ValueError(
+                "[evaluate] expected batches without sample_weight and batch_size, got one; put weights into them: (x, y, w)"
+            )
+        return evaluate_batches(model, feed.batches(model, x), chosen)
     given = feed.samples(model, x, y, sample_weight)
     model.ensure_built(x)
     if not model.compiled:
-        if not chosen:
-            raise ValueError(
-                "[evaluate] expected a compiled model or metrics, got neither; call compile(loss, optimizer) or pass metrics"
-            )
         predictions = predict(model, x, batch_size)
         return figures(model, chosen, predictions if isinstance(predictions, list) else [predictions], given)
     batch, targets = feed.with_targets(model, given)
@@ -218,3 +225,27 @@ def evaluate_checked(
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
     loss = mean_loss(np.array(losses), np.array(shares), model.objective.loss_weights)
     return {"loss": loss, **figures(model, metrics, whole, given)}
+
+
+def evaluate_batches(
+    model: Model,
+    batches: Batches,
+    metrics: dict[str, OutputMetric],
+    checked: Callable[[Model, Data], tuple[Data, tuple[Target, ...]]] = feed.with_targets,
+) -> dict[str, Any]:
+    """The same for an iterable of batches, each of which goes through the network as a whole; of a network without a loss the
+    metrics alone. `checked`: what looks at the targets.
+    """
+    totals = Totals(model, metrics, apart=True)
+    terms = len(model.output_names) if model.compiled else 0
+    for i, given in feed.each(model, batches):
+        with data.within(f"batch {i}"):
+            feed.check_that_targets_are_there(given)
+            batch, targets = checked(model, given) if terms else (given, ())
+        totals.meet(batch)
+        if terms:
+            results = model.programs.evaluate(Task(targets, batch.weight is not None, collect=bool(metrics))).run(feed_list(batch))
+        else:
+            results = model.programs.predict().run(list(batch.x))
+        totals.add(0.0, results[:terms], results[terms:])
+    return {**({"loss": totals.mean()} if terms else {}), **totals.figures()}
