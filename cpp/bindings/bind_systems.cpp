@@ -1,10 +1,15 @@
-// The dense linear algebra of second-order steps for Python.
+// Dense linear algebra for Python: triangles, and that of second-order steps.
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <numeric>
 #include <vector>
 
 #include "bindings/bind.h"
 #include "kernels/dispatch.h"
 #include "runtime/curvature_pairs.h"
 #include "runtime/positive_system.h"
+#include "runtime/triangular.h"
 
 namespace lamina::bindings {
 
@@ -70,6 +75,25 @@ void secant(Numbers s, const Numbers& h, const Numbers& step, const Numbers& cha
   kernels::table().secant(curvature, matrix, way, found, n, scratch.data());
 }
 
+py::array solve_triangular(const py::array& t, const py::array& b, bool lower, bool transposed, bool unit) {
+  const DType dtype = dtype_of_array(t);
+  const Sizes sizes = sizes_of(t), sides = sizes_of(b);
+  const bool dense = (t.flags() & b.flags() & py::array::c_style) != 0;
+  const size_t axes = sizes.size();
+  check(is_float(dtype) && dtype_of_array(b) == dtype && dense, "[core] expected dense matrices of one float type");
+  check(axes >= 2 && sides.size() == axes && std::equal(sizes.begin(), sizes.end() - 1, sides.begin()) &&
+            sizes[axes - 1] == sizes[axes - 2],
+        "[core] expected square matrices and as many rows of b, got ", axes, " and ", sides.size(), " axes");
+  const int64_t n = sizes[axes - 1], columns = sides[axes - 1];
+  py::array x = new_array(b.dtype(), sides, [] { return "the solution of a triangular system"; });
+  std::memcpy(x.mutable_data(), b.data(), static_cast<size_t>(b.nbytes()));
+  const int64_t count = std::accumulate(sizes.begin(), sizes.end() - 2, int64_t{1}, std::multiplies<>());
+  const runtime::TriangularSystems systems{dtype, t.data(), count, n, lower, transposed, unit, x.mutable_data(), columns};
+  const GilRelease release;
+  runtime::solve_triangular(systems);
+  return x;
+}
+
 // The calls of pairs keep the GIL: they are short, and two at once would not do.
 
 void start_at(CurvaturePairs& pairs, const Numbers& g) {
@@ -123,6 +147,7 @@ void register_systems(py::module_& m) {
       .def("solve", solve, py::arg("h").noconvert(), py::arg("shift"), py::arg("b").noconvert(), py::arg("scale") = 1.0,
            py::arg("more") = py::none())
       .def("again", again, py::arg("b").noconvert());
+  m.def("solve_triangular", solve_triangular, py::arg("t"), py::arg("b"), py::arg("lower"), py::arg("transposed"), py::arg("unit"));
   m.def("secant", secant, py::arg("s").noconvert(), py::arg("h").noconvert(), py::arg("step").noconvert(),
         py::arg("change").noconvert());
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/gemm.inl"
+#include "kernels/triangular.inl"
 
 LAMINA_KERNELS_BEGIN
 
@@ -9,22 +10,6 @@ constexpr ptrdiff_t kCholeskyRows = kTileRows;  // of U that are found together
 constexpr ptrdiff_t kCholeskyDepth = 256;       // rows above them that are subtracted at once,
 // from so many columns: of more, block() would pack them, and want room for it (see is_far_b)
 constexpr ptrdiff_t kCholeskyCols = kFarB / (kCholeskyDepth * ptrdiff_t(sizeof(double))) - 64;
-
-// to[j] += factor * from[j]
-LAMINA_INLINE void add_multiple(double* to, double factor, const double* from, ptrdiff_t n) {
-  ptrdiff_t j = 0;
-  for (; j + kLanes<double> <= n; j += kLanes<double>) store(to + j, fma(Vec<double>(factor), load(from + j), load(to + j)));
-  for (; j < n; ++j) to[j] += factor * from[j];
-}
-
-LAMINA_INLINE double dot(const double* x, const double* y, ptrdiff_t n) {
-  Vec<double> sum(0.0);
-  ptrdiff_t j = 0;
-  for (; j + kLanes<double> <= n; j += kLanes<double>) sum = fma(load(x + j), load(y + j), sum);
-  double total = merge_lanes<SumOf>(sum);
-  for (; j < n; ++j) total += x[j] * y[j];
-  return total;
-}
 
 // U x = y, y in x
 LAMINA_INLINE void substitute_back(const double* a, double* x, ptrdiff_t n) {

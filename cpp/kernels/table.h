@@ -160,6 +160,16 @@ struct OuterArgs {
   bool triangle;
 };
 
+// T x = b of a lower triangle T of n rows; x holds b. Strides count elements, and may be negative: an upper triangle, its rows and
+// columns in reverse, is a lower one.
+struct Triangle {
+  const void* t;
+  ptrdiff_t n, t_row, t_col;
+  bool unit;  // ones are taken for the diagonal
+  void* x;
+  ptrdiff_t x_row, columns;  // of x, which are dense
+};
+
 struct Table {
   const char* isa;  // "base", "avx2", "avx512", "neon"
   int vector_bytes;
@@ -170,6 +180,10 @@ struct Table {
   int rule_count;
   GemmKernel gemm[2];
   void (*outer[2])(const OuterArgs&);
+  // One column, x_row and one of T's strides 1, or all these -1.
+  void (*substitute_column[2])(const Triangle&);
+  // Any columns, with -x in x: what later rows are to add.
+  void (*substitute_rows[2])(const Triangle&);
   // A x = b by Cholesky's factorization, a: (n, n + 1), the rows of A (the upper triangle is read, and spoilt), each followed by its
   // number of b. False where A is not positive definite in float64.
   bool (*solve_positive)(double* a, double* x, ptrdiff_t n);

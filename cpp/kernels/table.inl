@@ -10,6 +10,7 @@
 #include "kernels/secant.inl"
 #include "kernels/softmax.inl"
 #include "kernels/transpose.inl"
+#include "kernels/triangular.inl"
 #include "kernels/update_rules.inl"
 #include "kernels/work.inl"
 
@@ -108,6 +109,8 @@ constinit const Table table = {
     int(sizeof(AllRules::all) / sizeof(RuleEntry)),
     {gemm_kernel<float>(), gemm_kernel<double>()},
     {outer<float>, outer<double>},
+    {substitute_column<float>, substitute_column<double>},
+    {substitute_rows<float>, substitute_rows<double>},
     solve_positive,
     solve_again,
     secant,

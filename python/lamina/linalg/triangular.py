@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina import _core as core
 from lamina import checks, ops
 from lamina.lift import operation
 from lamina.linalg.errors import check_finite, limit, singular
@@ -55,36 +56,27 @@ def divide_by_factor(of: str, t: Tensor, b: Tensor) -> Tensor:
 
 
 def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_diagonal: bool, of: str | None = None) -> Array:
-    t = np.tril(a) if lower else np.triu(a)
-    check_finite(of or "solve_triangular", t)
     if of is not None:
         name, remedy = REMEDIES[of]
-        most = limit(t.dtype) / _ROUNDED
-        t, lower = (np.swapaxes(t, -2, -1), not lower) if transposed else (t, lower)
-        return trusted(of, lambda t, b: substitute(t, b, lower), t, b, remedy, most=most, name=name)
-    diagonal = np.einsum("...ii->...i", t)
-    if unit_diagonal:
-        diagonal[...] = 1
-    elif (diagonal == 0).any():
-        singular("solve_triangular", t, "its diagonal holds a 0; use lstsq")
-    if transposed:
-        t, lower = np.swapaxes(t, -2, -1), not lower
-    return substitute(t, b, lower)
-
-
-_BLOCK = 64  # rows that LAPACK's general solver takes at once; between blocks it is matrix products
-
-
-def substitute(t: Array, b: Array, lower: bool) -> Array:
-    """Forward or backward substitution by blocks, over all matrices of a stack at once."""
-    if lower:  # from its last row and column on it is an upper one, in which LAPACK finds no other pivot than the diagonal
-        return np.flip(substitute(np.flip(t, (-2, -1)), np.flip(b, -2), False), -2)
-    n = t.shape[-1]
-    x = np.empty_like(b)
-    for start in reversed(range(0, n, _BLOCK)):
-        rows, done = slice(start, min(start + _BLOCK, n)), slice(min(start + _BLOCK, n), n)
-        x[..., rows, :] = np.linalg.solve(t[..., rows, rows], b[..., rows, :] - t[..., rows, done] @ x[..., done, :])
+        most = limit(a.dtype) / _ROUNDED
+        return trusted(of, lambda t, b: substitute(t, b, lower, transposed), triangle(a, lower), b, remedy, most=most, name=name)
+    diagonal = np.einsum("...ii->...i", a)
+    x = substitute(a, b, lower, transposed, unit_diagonal)
+    if not (np.isfinite(x).all() and np.isfinite(diagonal).all()):  # NaN and infinity elsewhere in the triangle come through to x
+        t = triangle(a, lower)
+        check_finite("solve_triangular", t)
+        if not unit_diagonal and (diagonal == 0).any():
+            singular("solve_triangular", t, "its diagonal holds a 0; use lstsq")
     return x
+
+
+def triangle(a: Array, lower: bool) -> Array:
+    return np.tril(a) if lower else np.triu(a)
+
+
+def substitute(t: Array, b: Array, lower: bool, transposed: bool = False, unit_diagonal: bool = False) -> Array:
+    """Forward or backward substitution, over all matrices of a stack."""
+    return core.solve_triangular(np.ascontiguousarray(t), np.ascontiguousarray(b), lower, transposed, unit_diagonal)
 
 
 def _solve_triangular_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:

@@ -10,6 +10,7 @@ from lamina import _core as core
 from lamina.lengths import known
 from lamina.programs import LossGraph, Task
 from lamina.tensor import FLOATS, Parameter, Tensor
+from lamina.wiring import calls_of
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -97,6 +98,11 @@ class StepGraph:
             if serial not in self.nodes:
                 self.nodes[serial] = node
                 self.section[serial] = section
+
+    def calls(self) -> list[Any]:
+        """The layer calls in the order in which they run: those of the network, then those of a loss."""
+        roots = [t.node for t in self.model.programs.outputs]
+        return calls_of(core.topological(roots if self.loss_root is None else [*roots, self.loss_root]))
 
     def ordered(self, section: str | None = None) -> list[core.Node]:
         """The nodes of a section, operands before results."""

@@ -17,7 +17,6 @@ from lamina import _core as core
 from lamina.layers import BatchNorm, Concatenate, Dropout, Embedding, LayerNorm
 from lamina.notation import Equation, Part, Sym
 from lamina.trace.graph import StepGraph
-from lamina.wiring import calls_of
 
 LETTERS = {Concatenate: "C", BatchNorm: "N", LayerNorm: "N", Dropout: "D", Embedding: "E"}
 
@@ -43,8 +42,7 @@ def name_inside(symbols: Any) -> list[Norm]:
     graph: StepGraph = symbols.graph
     numbers: dict[str, dict[int, int]] = {}
     norms = []
-    nodes = graph.ordered()
-    for call in calls_of(nodes):
+    for call in graph.calls():
         letter = LETTERS.get(type(call.layer))
         out = next((graph.real(n) for n in _made(graph) if n.serial in call.outputs), None) if letter else None
         if letter is None or out is None or out.scope is not call:

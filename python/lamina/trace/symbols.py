@@ -14,7 +14,6 @@ from lamina.notation import Part, Sym, number
 from lamina.tensor import Parameter
 from lamina.trace.graph import StepGraph
 from lamina.trace.layers import Norm, name_inside
-from lamina.wiring import calls_of
 
 HIDDEN = ("input", "variable", "constant", "fill", "size")  # sources: no line of their own
 ARITHMETIC: dict[str, Callable[..., float]] = {
@@ -81,7 +80,7 @@ class Symbols:
 
     def _name_dense(self) -> None:
         numbers: dict[int, int] = {}
-        for call in calls_of(self.graph.ordered()):
+        for call in self.graph.calls():
             if not isinstance(call.layer, Dense):
                 continue
             product = self._product(call)
@@ -145,7 +144,7 @@ class Symbols:
         if self.graph.loss is not None and self.graph.loss.op not in HIDDEN:
             self.give(self.graph.loss, Sym("L"))  # before a layer that is called so
         training = {s.serial: s for s in self.graph.below(t.node for t in self.graph.model.programs.outputs).values()}
-        for call in calls_of(self.graph.ordered()):
+        for call in self.graph.calls():
             for serial in call.outputs:
                 out = training.get(serial) or self._through(serial)
                 if out is None or out.serial in self.of or out.op in HIDDEN:
