@@ -22,7 +22,7 @@ import lamina as lm
 from lamina import notation, plots
 from lamina.draw import HEIGHT, WIDTH, picture
 from lamina.draw.canvas import Box, width
-from lamina.draw.chain import Block, Sign, chain
+from lamina.draw.chain import Block, Sign, chain, layers
 from lamina.draw.footer import _time
 from lamina.draw.graph import Parts, _placed, is_chain
 from lamina.draw.heatmap import as_matrix, scale_of, shrunk
@@ -151,6 +151,61 @@ def test_an_image_is_the_input_and_nothing_that_was_made_of_it():
     for first, shown in ((lm.Flatten(), True), (lm.Dense(5), False), (lm.Dense(6, "relu"), False)):
         net = lm.Sequential(first, lm.Flatten(), lm.Dense(3), seed=0)
         assert any("the first sample, 4 x 6 pixels" in part for part in picture(net, x)[0].parts) is shown
+
+
+def ends(net, x, y):
+    """The symbol, name and values of the last line of neurons; None where the network is drawn as a graph."""
+    found = layers(trace(net, x, y))
+    return (found[-1].symbol.plain, found[-1].name, found[-1].outputs) if found else None
+
+
+def test_the_last_neurons_show_the_output():
+    """What operations, norms and functions make of the last dense layer's values, and of a layer that is called twice."""
+    given, shared = np.array([[0.5, -1.0, 2.0]]), lm.Dense(3, "sigmoid")
+    x = lm.Input(3)
+    nets = {
+        ("A'1", "sigmoid"): lm.Model(x, shared(shared(x)), seed=0),
+        ("output", "mul"): lm.Model(x, 10 * lm.Dense(3)(lm.Dense(2, "tanh")(x)), seed=0),
+        ("N1", "layer norm"): lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(3), lm.LayerNorm(), seed=0),
+        ("lambda_1", "lambda"): lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(3), lm.Lambda(lm.exp), seed=0),
+    }
+    for (symbol, name), net in nets.items():
+        found = ends(net.compile("mse", "sgd"), given, np.ones((1, 3)))
+        assert found is not None and found[:2] == (symbol, name)
+        np.testing.assert_allclose(found[2], net.predict(given)[0], rtol=1e-6)
+    tied = lm.Dense(2, "tanh")
+    h = tied(x)
+    net = lm.Model(x, lm.matmul(h, lm.transpose(tied.parameters["weight"])), seed=0).compile("mse", "sgd")
+    assert ends(net, given, given) is None and trace(net, given, given).about["title"] == "Model of 1 layer"
+
+
+@pytest.mark.parametrize(("classes", "true"), [(10, 3), (30, 7), (30, 29), (1000, 777)])
+def test_the_class_that_is_right_is_always_named(classes, true):
+    net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(classes), seed=0).compile("cross_entropy", "sgd")
+    x = np.random.default_rng(0).normal(size=(2, 8))
+    canvas, made = picture(net, x, np.array([true, 0]))
+    texts = [label.text for label in canvas.labels]
+    best = int(np.argmax(made["P"][0]))
+    assert sum(f"class {true}: " in text and text.endswith("(true)") for text in texts) == 1
+    assert any(text.startswith(f"class {best}: ") for text in texts)
+
+
+def test_an_arrow_is_a_mean_only_where_it_divides_by_a_count():
+    def names(make):
+        x = lm.Input(4)
+        net = lm.Model(x, make(lm.Dense(4)(x)), seed=0)
+        return [item.text for item in chain(trace(net, np.ones((2, 4)), None)) if isinstance(item, Sign) and item.arrow]
+
+    assert names(lambda z: lm.mean(z * z, axis=1, keepdims=True))[-1] == "mean"
+    assert "mean" not in names(lambda z: lm.sum(z, axis=1, keepdims=True) / lm.sqrt(lm.sum(z * z, axis=1, keepdims=True)))
+
+
+def test_an_output_that_is_given_twice_stands_beside_both_targets():
+    x = lm.Input(3)
+    h = lm.Dense(2)(x)
+    net = lm.Model(x, [h, h], seed=0).compile(["mse", "mae"], "sgd")
+    shown = chain(trace(net, np.ones((2, 3)), [np.ones((2, 2)), np.zeros((2, 2))]))
+    assert [item.symbol.plain for item in shown if isinstance(item, Block) and item.kind == "target"] == ["Y1", "Y2"]
 
 
 def test_many_boxes_in_a_column_have_their_names():

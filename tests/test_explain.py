@@ -233,6 +233,61 @@ def test_the_check_finds_a_wrong_gradient():
     assert found is not None and not found.ok
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("inputs", "targets"), [(1e4, 1.0), (1.0, 1e7), (1e-4, 1e-3)])
+def test_the_check_is_right_whatever_the_scale_of_the_data(inputs, targets, dtype):
+    net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=0, dtype=dtype).build((3,)).compile("mse", "sgd")
+    net.parameters["dense_1.weight"] = net.parameters["dense_1.weight"] / inputs
+    rng = np.random.default_rng(0)
+    made = trace(net, inputs * rng.normal(size=(6, 3)), targets * rng.normal(size=(6, 1)), repeats=0)
+    found = check(made, made.detail["graph"])
+    assert found is not None and found.ok and abs(found.gradient) > 1e-9
+
+
+def checked_line(net, x, y):
+    (line,) = (line for line in net.explain(x, y, level="values").splitlines() if "check:" in line)
+    return line
+
+
+def test_a_kink_is_named_only_where_there_is_one():
+    x = np.array([[1.0], [2.0]])
+    net = lm.Sequential(lm.Dense(1, bias=False), lm.Activation("relu"), seed=0, dtype="float64").build((1,)).compile("mse", "sgd")
+    net.parameters["dense_1.weight"] = np.zeros((1, 1))
+    made = trace(net, x, x, repeats=0)
+    found = check(made, made.detail["graph"])
+    assert found is not None and found.kink and not found.ok and "(a kink nearby?)" in checked_line(net, x, x)
+    net.parameters["dense_1.weight"] = np.full((1, 1), np.nan)
+    assert checked_line(net, x, x).endswith("not finite")
+
+
+def test_where_all_is_frozen_it_is_said():
+    net = small()
+    for layer in net.layers:
+        layer.trainable = False
+    lines = net.explain(X, Y, level="derive").splitlines()
+    at = lines.index("BACKWARD")
+    assert lines[at + 1 : at + 3] == [
+        "    (nothing is trained, and no gradient wanted)",
+        "    (frozen, without gradient and update: dense_1.weight, dense_1.bias, dense_2.weight, dense_2.bias)",
+    ]
+
+
+def test_several_inputs_are_told_apart():
+    one, other = lm.Input(2, name="cat"), lm.Input(3, name="num")
+    net = lm.Model([one, other], lm.Dense(1)(lm.concatenate([one, other], axis=-1)))
+    assert "inputs:  X₁ = cat  X₂ = num" in net.explain().splitlines()
+    assert "inputs:" not in small().explain(X, Y)
+
+
+def test_a_square_is_read_once_and_a_penalty_adds_up():
+    dense = lm.Dense(3, "tanh")
+    net = lm.Sequential(dense, lm.Dense(2), seed=0).build((4,))
+    net.compile(lambda p, t: lm.mean((p - t) ** 2) + 1e-3 * lm.sum(dense.parameters["weight"] ** 2), "sgd")
+    text = net.explain(np.ones((2, 4)), np.ones((2, 2)), level="derive")
+    assert "Z₂ is read in several places" not in text and "W₁ is read in several places" in text
+    assert "dW₁ = .002 W₁ + Xᵀ dZ₁" in text
+
+
 def test_ascii_where_the_terminal_cannot_encode(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     text = small().explain(X, Y)

@@ -813,6 +813,30 @@ def test_a_lower_triangle_is_solved_by_forward_substitution():
     assert (np.abs(t @ x - b) <= 1e-14 * 150 * (np.abs(t) @ np.abs(x))).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("lower", [False, True])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("unit_diagonal", [False, True])
+def test_triangles_of_any_size_are_solved_to_the_last_digits(dtype, lower, transposed, unit_diagonal, threads):
+    """Blocks of rows, parts of columns and what is left of either; the other triangle is not read; the bits do not depend on threads."""
+    rng = np.random.default_rng(0)
+    for *stack, n, k in ((1, 1), (2, 31, 8), (33, 7), (3, 2, 64, 9), (2, 65, 1), (150, 130), (300, 200), (5, 0, 3), (4, 0)):
+        t = rng.normal(size=(*stack, n, n)) / max(n, 1) + 2 * np.eye(n)
+        t, b = t.astype(dtype), rng.normal(size=(*stack, n, k)).astype(dtype)
+        used = (np.tril if lower else np.triu)(t, 0 if not unit_diagonal else -1 if lower else 1).astype(np.float64)
+        spoilt = np.where((used == 0) & ~np.eye(n, dtype=bool), np.nan, t).astype(dtype)
+        used = used + np.eye(n) if unit_diagonal else used
+        used = np.swapaxes(used, -2, -1) if transposed else used
+        found = []
+        for count in (1, 2):
+            threads(count)
+            options = {"lower": lower, "transposed": transposed, "unit_diagonal": unit_diagonal}
+            found.append(la.solve_triangular(spoilt, b, **options))
+        x = found[0]
+        assert np.array_equal(*found) and x.dtype == dtype and x.shape == b.shape
+        assert (np.abs(used @ x - b) <= (n + 2) * np.finfo(dtype).eps * (np.abs(used) @ np.abs(x.astype(np.float64)))).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("f", [la.lstsq, lambda a, b: la.lstsq(a, b, ridge=0.1), lambda a, b: la.solve(a[:3], b[:3])])
 def test_what_is_not_finite_on_the_right_stays_in_its_column(f, value, rng):

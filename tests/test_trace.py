@@ -117,6 +117,44 @@ def test_running_statistics_are_part_of_the_update():
     np.testing.assert_array_equal(line.before, np.zeros(3))
 
 
+@pytest.mark.parametrize(
+    "between", [lambda: lm.Dropout(0.2), lm.BatchNorm, lm.LayerNorm], ids=["dropout", "batch norm", "layer norm"]
+)
+def test_dense_layers_are_numbered_in_the_order_in_which_they_run(between):
+    """Behind what training and inference do in different ways, too; with and without targets the same letters mean the same layers."""
+    layers = [lm.Dense(5, "tanh"), between(), lm.Dense(4, "tanh"), between(), lm.Dense(2)]
+    for net in (lm.Sequential(*layers, seed=0), lm.Sequential(between(), *layers, seed=0)):
+        net.compile("mse", "sgd")
+        for made in (net.trace(data(), np.zeros((5, 2))), net.trace(data())):
+            for i in (1, 2, 3):
+                assert made.sources[f"W{i}"]["full_name"] == f"dense_{i}.weight"
+            assert [s.name for s in made.forward if s.kind == "dense"] == ["Z1", "Z2", "Z3"]
+
+
+def test_calls_of_one_layer_are_numbered_in_their_order():
+    """The steps of a recurrence: the first has no prime, and reads the first place of the sequence, without its axis."""
+    x, cell = lm.Input(3, 4), lm.Dense(5)
+    h = lm.tanh(cell(x[:, 0]))
+    net = lm.Model(x, lm.Dense(2)(lm.tanh(cell(x[:, 1]) + lm.Dense(5)(h))), seed=0).compile("mse", "sgd")
+    given = np.random.default_rng(0).normal(size=(2, 3, 4))
+    made = net.trace(given, np.zeros((2, 2)))
+    for name, place in (("U1", 0), ("U'1", 1)):
+        np.testing.assert_array_equal(made[name], given[:, place].astype(np.float32))
+    assert [str(step) for step in made.forward[:2]] == ["U₁ = X[:, 1, :]", "Z₁ = U₁ W₁ + 1 b₁ᵀ"]
+
+
+def test_letters_of_the_equations_are_not_names_of_layers():
+    """B is the batch, n the elements of Y, t the step, w and g stand in a rule."""
+    layers = [lm.Lambda(lambda x: 2 * x).named(name) for name in ("B", "n", "t", "w", "g")]
+    made = lm.Sequential(*layers, lm.Dense(1), seed=0).compile("mse", "sgd").trace(data(), np.zeros((5, 1)))
+    assert [step.symbol.name for step in made.forward[:5]] == ["B′", "n′", "t′", "w′", "g′"]
+
+
+def test_an_unknown_section_is_an_error():
+    with pytest.raises(ValueError, match="unknown name 'forwards'; did you mean 'forward'"):
+        small().trace(X, Y).section("forwards")
+
+
 def test_every_step_of_the_program_has_a_time_and_fused_lines_share_one():
     made = small("float32").trace(X, Y)
     assert made.program and all(step.microseconds >= 0 for step in made.program)

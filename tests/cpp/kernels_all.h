@@ -7,6 +7,7 @@
 #include "kernels_math.h"
 #include "kernels_rows.h"
 #include "kernels_rules.h"
+#include "kernels_triangular.h"
 
 namespace kernels_test {
 
@@ -23,6 +24,7 @@ inline void check_table(const Table& table) {
   check_conversions(table);
   check_uniform(table);
   check_cholesky(table);
+  check_triangular(table);
   check_precision<float>(table);
   check_precision<double>(table);
 }

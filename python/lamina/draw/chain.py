@@ -99,7 +99,7 @@ def _parts(trace: Trace, longest: int) -> list[list[Step]]:
 
 def _ends(trace: Trace, parts: list[list[Step]]) -> set[int]:
     """The parts that read an input, or make an output."""
-    ends = {*targets(trace), *_inputs(trace)}
+    ends = {*outputs(trace), *_inputs(trace)}
     return {i for i, part in enumerate(parts) if any(step.name in ends or ends & {*step.operands} for step in part)}
 
 
@@ -117,7 +117,7 @@ def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
         left_out = []
         for step in part:
             items += _read(trace, step, items, passed)
-            items += _dense(trace, step) if step.kind == "dense" else [Sign(_label(step), arrow=True), _block(trace, step)]
+            items += _dense(trace, step) if step.kind == "dense" else [Sign(_label(trace, step), arrow=True), _block(trace, step)]
             items += _target(trace, step, part)
             passed = ""
     _once(items)
@@ -167,22 +167,29 @@ def _value(trace: Trace, name: str) -> Block:
     return block
 
 
-def targets(trace: Trace) -> dict[str, str]:
-    """The name of each output, and that of its target; none without a loss."""
+def outputs(trace: Trace) -> list[str]:
+    """The names of the outputs; '' for one that is what another line shows, in another shape."""
     graph, names = trace.detail["graph"], trace.detail["symbols"]
-    outputs = [names.get(graph.real(t.node).serial, "") for t in graph.model.programs.outputs]
-    found = [names.get(t.node.serial, "") for t in graph.targets] or [""] * len(outputs)
-    return dict(zip(outputs, found, strict=True))
+    return [names.get(graph.real(t.node).serial, "") for t in graph.model.programs.outputs]
+
+
+def _targets(trace: Trace, output: str) -> list[str]:
+    """What is compared with an output; none without a loss, several where it is given out several times."""
+    graph, names = trace.detail["graph"], trace.detail["symbols"]
+    found = [names.get(t.node.serial, "") for t in graph.targets]
+    return [target for name, target in zip(outputs(trace), found, strict=False) if target and name == output]
 
 
 def _target(trace: Trace, step: Step, part: list[Step]) -> list[Item]:
     """What an output, or its probabilities, are compared with: the target, as rows with a 1 at the class where it is classes."""
     out = step.operands[0] if step.kind == "probabilities" else step.name
-    name = targets(trace).get(out, "")
-    if not name or (step.name == out and any(s.kind == "probabilities" and s.operands[0] == out for s in part)):
+    if step.name == out and any(s.kind == "probabilities" and s.operands[0] == out for s in part):
         return []
-    shown = f"Y{name[1:]}"
-    return [Sign("vs"), Block(Sym("Y", name[1:]), trace[shown], kind="target")] if shown in trace else []
+    items: list[Item] = []
+    for name in _targets(trace, out):
+        shown = f"Y{name[1:]}"
+        items += [Sign("vs"), Block(Sym("Y", name[1:]), trace[shown], kind="target")] if shown in trace else []
+    return items
 
 
 def _inputs(trace: Trace) -> list[str]:
@@ -196,7 +203,7 @@ def _named(step: Step) -> bool:
     return not _nameless(step.symbol) and step.section == "forward"
 
 
-def _label(step: Step) -> str:
+def _label(trace: Trace, step: Step) -> str:
     if step.symbol.name == "H" and step.symbol.sub:
         return "norm"
     if step.layer and step.symbol.name in ("D", "E") or (step.layer and step.kind == "div"):
@@ -208,8 +215,18 @@ def _label(step: Step) -> str:
     if step.layer and step.kind not in ("activation", "probabilities") and step.symbol.name == step.layer:
         return _words(step.layer)
     if step.ops[-2:] == ["sum", "div"]:
-        return "mean"
+        return "mean" if _by_a_count(trace, step) else "divide"
     return step.ops[-1].replace("_", " ")
+
+
+def _by_a_count(trace: Trace, step: Step) -> bool:
+    """Whether the line divides by how many there are."""
+    graph = trace.detail["graph"]
+    division = next(node for node in map(graph.nodes.get, step.nodes) if node is not None and node.op == "div")
+    below = graph.real(division.inputs[1])
+    while below.op in ("broadcast_to", "reshape", "cast"):
+        below = graph.real(below.inputs[0])
+    return below.op in ("size", "constant", "fill")
 
 
 def _words(layer: str) -> str:
@@ -261,15 +278,30 @@ def layers(trace: Trace) -> list[Layer]:
             found[-1].outputs, found[-1].symbol = before[0], symbols[0]
             found[-1].name = ", ".join(name for name in (found[-1].name, between) if name)
         after = trace.forward[i + 1] if i + 1 < len(trace.forward) else None
-        active = after is not None and after.symbol.name == "A" and step.name in after.operands
+        active = after is not None and after.symbol.name.rstrip("′") == "A" and step.name in after.operands
         last = after if active and after is not None else step
         name = after.ops[-1].replace("_", " ") if active and after is not None else ""
         found.append(
             Layer(step.symbol.sub, trace[symbols[1].plain], before[0], np.asarray(last.values)[0], last.symbol, name, symbols[0])
         )
+    if found and not _ends_at(trace, found[-1]):
+        return []
     if found and "P" in trace and trace["P"].shape[-1] == len(found[-1].outputs):
         found[-1].outputs, found[-1].symbol, found[-1].name = trace["P"][0], Sym("P"), "softmax"
     return found
+
+
+def _ends_at(trace: Trace, last: Layer) -> bool:
+    """Whether the last line of neurons can show the output: what is made of its values, one for each, is put in their place."""
+    (name,) = outputs(trace)
+    if name in ("", last.symbol.plain):
+        return True
+    step = trace.step(name) if name in trace and name not in trace.sources else None
+    if step is None or step.values is None or step.values.ndim != 2 or step.values.shape[1] != len(last.outputs):
+        return False
+    last.outputs, last.symbol = step.values[0], step.symbol
+    last.name = ", ".join(word for word in (last.name, _words(step.layer or "") or _label(trace, step)) if word)
+    return True
 
 
 def _nameless(symbol: Sym) -> bool:

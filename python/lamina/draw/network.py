@@ -60,7 +60,10 @@ def network(
         if k == 0 and picture is not None:
             columns[k] = _image(canvas, inner, float(x), values[k], picture, found[0].weight)
         else:
-            columns[k] = _place(inner, float(x), values[k], _importance(values[k], found[k].weight if k < last else None))
+            size = _importance(values[k], found[k].weight if k < last else None)
+            if k == last and true is not None:
+                size[true] = np.inf  # the class that is right is always there
+            columns[k] = _place(inner, float(x), values[k], size)
     total, drawn = _links(canvas, columns, found)
     for k, column in columns.items():
         if k or picture is None:
@@ -212,13 +215,21 @@ def _count(column: Column, noun: str, function: str) -> str:
 
 
 def _numbers(canvas: Canvas, column: Column, values: Array, *, left: bool, classes: bool = False, true: int | None = None) -> None:
-    """The values beside the neurons, where there is room for text; the largest of several classes stands out."""
+    """The values beside the neurons, where there is room for text, else of two classes: the largest, which stands out, and the one
+    that is right.
+    """
     pitch = float(np.min(np.diff(column.ys))) if len(column.ys) > 1 else 40.0
-    if pitch < 13 or column.r == 0:
+    if column.r == 0:
         return
     top = int(np.argmax(values)) if classes else -1
     size = 13.0 if pitch >= 15 else 11.0
-    for index, y in zip(column.chosen, column.ys, strict=True):
+    shown = list(zip(column.chosen, column.ys, strict=True))
+    if pitch < 13:
+        shown = [(index, y) for index, y in shown if index in (top, true)]
+        if len(shown) == 2 and shown[1][1] - shown[0][1] < 13:
+            middle = (shown[0][1] + shown[1][1]) / 2
+            shown = [(index, middle + way * 6.5) for (index, _), way in zip(shown, (-1, 1), strict=True)]
+    for index, y in shown:
         value = _share(float(values[index])) if classes else number(float(values[index]), 3)
         if left:
             canvas.text(column.x - column.r - 10, float(y) + 4.5, value, size, anchor="end", fill=canvas.theme.muted)

@@ -15,18 +15,23 @@ from lamina.trace.record import gradient_name
 
 Array = np.ndarray[Any, Any]
 
-STEP = 1e-5  # of the difference: its own error is STEP^2, and 1e-16 / STEP by rounding; float32's 1e-7 is far above both
+# Of the difference: its own error is h^2 times a third derivative, and 1e-16 / h of the loss by rounding; float32's 1e-7 is far above
+# both. Inputs or losses that are large, or small, want another h.
+STEPS = (1e-5, 1e-3, 1e-7, 1e-9)
 TOLERANCE = 1e-4  # relative: gradients are sums in float32
 
 
 class Check(NamedTuple):
-    """`name`[`at`] (counted from 0): the core's gradient, and (L(w + h) - L(w - h)) / 2h."""
+    """`name`[`at`] (counted from 0): the core's gradient, and (L(w + h) - L(w - h)) / 2h; `kink`: whether it is another one to the
+    right of w than to its left.
+    """
 
     name: str
     at: tuple[int, ...]
     gradient: float
     difference: float
     ok: bool
+    kink: bool
 
 
 def check(trace: Trace, graph: StepGraph) -> Check | None:
@@ -40,14 +45,24 @@ def check(trace: Trace, graph: StepGraph) -> Check | None:
         program, arrays, at = _widened(trace, graph, name)
     except (ValueError, TypeError, KeyError):
         return None
-    losses = []
-    for sign in (1.0, -1.0):
+
+    def loss(change: float) -> float:
         moved = [np.array(a, copy=True) for a in arrays]
-        moved[at][index] += sign * STEP
-        losses.append(float(program.run(moved)[0]))
-    difference = (losses[0] - losses[1]) / (2 * STEP)
-    g = float(gradient[index])
-    return Check(name, index, g, difference, abs(g - difference) <= TOLERANCE * max(abs(g), abs(difference)) + 1e-9)
+        moved[at][index] += change
+        return float(program.run(moved)[0])
+
+    g, middle = float(gradient[index]), loss(0.0)
+    tried: list[Check] = []
+    for h in STEPS:
+        right, left = (loss(h) - middle) / h, (middle - loss(-h)) / h
+        tried.append(Check(name, index, g, (right + left) / 2, _near(g, (right + left) / 2), not _near(right, left)))
+        if tried[-1].ok:
+            return tried[-1]
+    return tried[0]._replace(kink=all(one.kink for one in tried))
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= TOLERANCE * max(abs(a), abs(b)) + 1e-9
 
 
 def _widened(trace: Trace, graph: StepGraph, name: str) -> tuple[core.Program, list[Array], int]:

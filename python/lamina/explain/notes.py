@@ -33,7 +33,7 @@ def note(trace: Trace, step: Step) -> str:
         return f"{int((value > 0).sum())} of {value.size} active"
     if step.kind == "activation gradient" and step.ops[-1] == "relu_backward":
         z = trace[step.operands[1]]
-        return f"{int((z <= 0).sum())} of {value.size} blocked by ReLU"
+        return f"{int((~(z > 0)).sum())} of {value.size} blocked by ReLU"
     if step.kind == "weight gradient":
         return f"‖{step.symbol.unicode()}‖ = {number(np.linalg.norm(value.astype(np.float64).ravel()))}"
     if value.ndim == 0:
@@ -104,14 +104,15 @@ def reason(trace: Trace, step: Step) -> str:
     if step.kind == "activation":
         return _definition(step.ops[-1])
     if step.kind == "activation gradient":
-        said = f"the activation acts on each element of {of} alone: the error is scaled by its slope there, with no matrix product"
+        where = f" of {of}" if step.symbol.gradient else ""
+        said = f"the activation acts on each element{where} alone: the error is scaled by its slope there, with no matrix product"
         slope = _slope(step.ops[-1].removesuffix("_backward"))
         return f"{said}; {slope}" if slope else said
     if step.kind == "norm gradient":
         layer = trace.model.wiring.layers.get(step.layer or "")
         over = "features of each sample" if isinstance(layer, LayerNorm) else "batch"
         return f"means over the {over}: mean and variance moved with every element, so the error loses its part along them"
-    if step.kind == "gradient" and step.ops[-1] == "add":
+    if step.kind == "gradient" and step.ops[-1] == "add" and _is_sum(notation.text(step.equation[1:])):
         return f"{of} is read in several places: what comes back from each of them adds up"
     if step.kind == "loss gradient":
         return _loss_reason(step, name)
@@ -140,6 +141,20 @@ def _summed(step: Step) -> str:
     """What stands behind the 1^T of a sum over rows."""
     inside = notation.text(step.equation[1:]).partition("1ᵀ ")[2].removeprefix(ROWS)
     return inside[1:-1] if inside.startswith("(") and inside.endswith(")") else inside
+
+
+def _is_sum(text: str) -> bool:
+    """Whether several terms are added up: x² has the gradient x + x, which is written as 2 x.
+
+    >>> _is_sum(" = dA W + dB"), _is_sum(" = 2 (Z − Y)")
+    (True, False)
+    """
+    depth = 0
+    for i, letter in enumerate(text):
+        depth += (letter in "([") - (letter in ")]")
+        if depth == 0 and text[i : i + 3] in (" + ", " − "):
+            return True
+    return False
 
 
 def _loss_reason(step: Step, name: str) -> str:

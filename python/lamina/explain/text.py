@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from lamina import notation
 from lamina.explain.check import Check
 from lamina.explain.notes import element, note, reason, shapes_of
-from lamina.notation import in_formula, number
+from lamina.notation import Sym, in_formula, number
 from lamina.trace import Step, Trace
 from lamina.trace.record import gradient_name
 
@@ -32,7 +33,7 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
         for step in trace
     }
     widths = [min(WIDEST, max((len(row[i]) for row in rows.values()), default=0)) for i in (1, 2, 3)]
-    out = [_title(trace), LEGEND, ""]
+    out = [_title(trace), LEGEND, *_inputs(trace), ""]
     for section, head in HEADS.items():
         steps = trace.section(section)
         if not steps:
@@ -49,6 +50,8 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
             out += [f"       {more}" for more in _more(trace, step, level) if more]
         if section == "backward":
             out += _after_backward(trace, check, level)
+    if trace.loss and not trace.backward:
+        out += ["BACKWARD", "    (nothing is trained, and no gradient wanted)", *_frozen(trace)]
     if trace.backward and not trace.update:
         out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program", *_rule(trace, "shapes")]
         out += [f"    {'  '.join(trace.rule.settings)}"] if trace.rule is not None and trace.rule.numbers else []
@@ -65,6 +68,13 @@ def _title(trace: Trace) -> str:
     return "   ".join(
         [about["title"], *_activations(trace), *loss, f"{about['parameters']:,} parameters ({size:,} B {kind})", batch]
     )
+
+
+def _inputs(trace: Trace) -> list[str]:
+    """Which of several inputs is which."""
+    inputs = {name: source for name, source in trace.sources.items() if source["kind"] == "input" and name.startswith("X")}
+    called = (f"{Sym(name[:1], name[1:]).unicode()} = {source['full_name']}" for name, source in inputs.items())
+    return ["inputs:  " + "  ".join(called)] if len(inputs) > 1 else []
 
 
 def _activations(trace: Trace) -> list[str]:
@@ -105,15 +115,23 @@ def _after_backward(trace: Trace, check: Check | None, level: str) -> list[str]:
     out = [
         f"    ({notation.text(s['equation'])} is skipped: nothing needs it; that saves {s['flops']:,} FLOP)" for s in trace.skipped
     ]
-    weights = trace.model.wiring.parameters.items()
-    if frozen := [name for name, p in weights if p.is_weight and not p.trainable]:
-        out.append(f"    (frozen, without gradient and update: {', '.join(frozen)})")
+    out += _frozen(trace)
     if check is not None and level != "shapes":
         where = f"{_pretty(trace, check.name)}[{','.join(str(i + 1) for i in check.at)}]"
-        why = "a kink nearby" if trace.about["dtype"] == "float64" else "a kink nearby, or float32's rounding"
-        verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)} ({why}?)"
+        reasons = ["a kink nearby"] * check.kink + ["float32's rounding"] * (trace.about["dtype"] != "float64")
+        verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)}"
+        if not math.isfinite(check.gradient + check.difference):
+            verdict = "not finite"
+        elif reasons and not check.ok:
+            verdict += f" ({', or '.join(reasons)}?)"
         out.append(f"    check: {where} = {number(check.gradient, 6)}   finite difference {number(check.difference, 6)} {verdict}")
     return out
+
+
+def _frozen(trace: Trace) -> list[str]:
+    weights = trace.model.wiring.parameters.items()
+    frozen = [name for name, p in weights if p.is_weight and not p.trainable]
+    return [f"    (frozen, without gradient and update: {', '.join(frozen)})"] if frozen else []
 
 
 def _pretty(trace: Trace, name: str) -> str:

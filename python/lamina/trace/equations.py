@@ -149,6 +149,10 @@ class Writing:
         return self._terms[node.serial]
 
     def _term(self, node: core.Node) -> Term:
+        below = self.symbols.graph.real(node.inputs[0]) if node.op == "reshape" else node
+        if below is not node and below.op == "slice" and below.serial in self.symbols.hidden:
+            term = self.term(below)  # U = X[:, 1, :], without the axis that has one place
+            return Term(term.parts, term.rank, (*term.nodes, node))
         args = [self.read_by(node, n) for n in node.inputs]
         parts, rank = self._written(node, args)
         held = {n.serial: n for arg in args for n in arg.nodes}
@@ -224,7 +228,7 @@ class Writing:
         if node.op == "mul" and same:
             return (*a.within(ATOM), "²"), 3
         if node.op == "add" and same:
-            return ("2 ", *_behind_a_factor(a)), 2
+            return _doubled(a), 2
         if node.op == "add" and _is_number(a):
             a, b = b, a
         if node.op == "mul":
@@ -291,6 +295,14 @@ def _behind_a_factor(term: Term) -> Equation:
     """.3 (−T), which .3 −T is not."""
     parts = term.within(2)
     return ("(", *parts, ")") if str(parts[0]).startswith("−") else parts
+
+
+def _doubled(term: Term) -> Equation:
+    """2 Z, and .002 W for .001 W + .001 W."""
+    first, *rest = parts = _behind_a_factor(term)
+    if not isinstance(first, str) or not first.replace(".", "", 1).isdecimal():
+        return ("2 ", *parts)
+    return (number(2 * float(first), 6), *rest)
 
 
 def _factor(term: Term) -> Equation:

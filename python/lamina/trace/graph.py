@@ -100,9 +100,10 @@ class StepGraph:
                 self.section[serial] = section
 
     def calls(self) -> list[Any]:
-        """The layer calls in the order in which they run: those of the network, then those of a loss."""
+        """The layer calls in the order in which they were made, which is that of their lines."""
         roots = [t.node for t in self.model.programs.outputs]
-        return calls_of(core.topological(roots if self.loss_root is None else [*roots, self.loss_root]))
+        nodes = core.topological(roots if self.loss_root is None else [*roots, self.loss_root])
+        return calls_of(sorted(nodes, key=lambda node: node.serial))
 
     def ordered(self, section: str | None = None) -> list[core.Node]:
         """The nodes of a section, operands before results."""

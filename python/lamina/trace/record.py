@@ -17,6 +17,7 @@ Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]
 
 OF_MATRICES, OF_OTHERS = ", w a matrix", ", w another tensor"  # behind a line of a rule that has two
+SECTIONS = ("forward", "loss", "backward", "update")
 SCHEMA = 1  # raised when a field of `to_dict` changes its meaning
 
 
@@ -132,7 +133,9 @@ class Trace:
         self.detail: dict[str, Any] = {}  # for renderers: the graph, all values and names by a node's serial
 
     def section(self, name: str) -> list[Step]:
-        """The lines of a section."""
+        """The lines of a section: forward, loss, backward or update; ValueError for another word."""
+        if name not in SECTIONS:
+            raise unknown("trace", name, SECTIONS)
         return [step for step in self.steps if step.section == name]
 
     @property

@@ -32,7 +32,7 @@ class Symbols:
         self.hidden: set[int] = set()  # nodes inside a line that says it all
         self.dense: list[tuple[str, Any, core.Node, core.Node]] = []  # (index, call, product, Z)
         self.sources: dict[str, core.Node] = {}  # plain name -> an input or variable
-        self._taken: set[str] = set()
+        self._taken = {"B", "n", "t", "w", "g"}  # the batch, the elements of Y, the step, and what a rule is written with
         self._free: set[int] = set()  # serials of the sources
         self._next = 1
         self._name_inputs()
@@ -169,6 +169,10 @@ class Symbols:
         for index, _, product, _ in self.dense:
             read = self.behind(product.inputs[0])
             if self.shown(read):
+                near = self.graph.real(product.inputs[0])
+                if near.op == "reshape" and read.op == "slice" and len(near.shape) < len(read.shape):  # x[:, 0]
+                    self.hidden.add(read.serial)
+                    read = near
                 self.give(read, Sym("U", index))
 
     def _name_gradients(self) -> None:

@@ -359,7 +359,8 @@ def title_of(model: Any) -> str:
     read = [t.node.serial for call in calls for t in call.inputs]  # by nobody twice, and one by one: no branches
     single = len(model.programs.inputs) == len(model.programs.outputs) == 1
     made = {t.node.serial for t in model.programs.inputs} | {serial for call in calls for serial in call.outputs}
-    one_way = single and len(set(read)) == len(read) == len(calls) and made.issuperset(read)
+    one_way = single and len(set(read)) == len(read) == len(calls) and made.issuperset(t.node.serial for t in model.outputs)
+    one_way = one_way and made.issuperset(read)
     makes = [math.prod(n for n in sizes if isinstance(n, int)), *(layer.units for layer in dense)]
     reads = [layer.parameters["weight"].shape[0] for layer in dense]
     meet = dense and reads[:1] in ([makes[0]], sizes[-1:]) and reads[1:] == makes[1:-1]
