@@ -818,7 +818,7 @@ def test_a_lower_triangle_is_solved_by_forward_substitution():
 @pytest.mark.parametrize("transposed", [False, True])
 @pytest.mark.parametrize("unit_diagonal", [False, True])
 def test_triangles_of_any_size_are_solved_to_the_last_digits(dtype, lower, transposed, unit_diagonal, threads):
-    """Blocks of rows, parts of columns and what is left of either; the other triangle is not read; the bits do not depend on threads."""
+    """Blocks of rows, parts of columns and what is left of either; the other triangle is not read; threads change no bit."""
     rng = np.random.default_rng(0)
     for *stack, n, k in ((1, 1), (2, 31, 8), (33, 7), (3, 2, 64, 9), (2, 65, 1), (150, 130), (300, 200), (5, 0, 3), (4, 0)):
         t = rng.normal(size=(*stack, n, n)) / max(n, 1) + 2 * np.eye(n)

@@ -310,6 +310,23 @@ def test_a_program_that_runs_itself_is_an_error_and_no_deadlock():
     assert np.array_equal(function(np.eye(2)), np.eye(2))
 
 
+def test_a_fit_within_its_own_step_is_an_error():
+    """As of a signal's handler that trains the network again: other batches would bind the program anew under the running step."""
+    from lamina.linalg import host
+
+    x, y = np.ones((12, 2)), np.zeros((12, 2))
+    net = lm.Sequential(lm.Dense(2), lm.Lambda(lambda h: h @ lm.linalg.inv(2 * np.eye(2) + lm.matmul(lm.transpose(h), h))), seed=0)
+    net.compile("mse", "sgd").fit(x, y, verbose=0)
+    rule = host.RULES["inv"]
+    try:
+        host.RULES["inv"] = rule._replace(compute=lambda *arrays: net.fit(x, y, batch_size=3, verbose=0))
+        with pytest.raises(ValueError, match="this program is running"):
+            net.fit(x, y, verbose=0)
+    finally:
+        host.RULES["inv"] = rule
+    assert np.isfinite(net.fit(x, y, verbose=0)["loss"][0])
+
+
 # ---- the pool --------------------------------------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,5 @@
 // Every activation, once, as math over any kind of number V: a SIMD vector (the kernels) or a node of the graph (derivatives of any
-// order, equations). Adding one: write its struct, add it to the list at the end, add its oracle in
-// tests/reference_activations.py.
+// order, equations). Adding one: write its struct, add it to the list at the end, add its oracles: CONTRIBUTING.md says where.
 //
 //   value(x, p)      y = f(x); constexpr, as is slope, so that their operations can be counted (kernels/work.inl)
 //   slope(x|y, p)    f'(x), from what `keeps` names: the input x or the output y

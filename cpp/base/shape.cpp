@@ -66,9 +66,13 @@ Symbol product_of(std::vector<Symbol> factors) {
 }  // namespace
 
 Symbol symbol(const std::string& name) {
-  if (const size_t star = name.find('*'); star != std::string::npos) {
-    std::vector<Symbol> factors = {symbol(name.substr(0, star))};
-    for (const Symbol s : factors_of(symbol(name.substr(star + 1)))) factors.push_back(s);
+  if (size_t star = name.find('*'); star != std::string::npos) {
+    std::vector<Symbol> factors;
+    for (size_t first = 0; first <= name.size(); first = star + 1) {
+      star = std::min(name.find('*', first), name.size());
+      check(star > first, "shape: expected names between *, got ", name);
+      factors.push_back(symbol(name.substr(first, star - first)));
+    }
     return product_of(std::move(factors));
   }
   SymbolTable& table = symbols();
@@ -191,8 +195,6 @@ Sizes Bindings::eval(const Shape& shape) const {
   Sizes sizes(shape.size());
   for (size_t i = 0; i < shape.size(); ++i) {
     const Dim& dim = shape[i];
-    check(dim.constant() || of(dim.symbol) >= 0, "shape: the size ", Dim::of(dim.symbol), " of ", shape,
-          " is that of no input; give it a number, or an input of that size");
     sizes[i] = eval(dim);
     check(sizes[i] >= 0, "shape: ", shape, " has an axis of ", sizes[i], " elements with this batch; use a larger one");
   }
@@ -201,6 +203,8 @@ Sizes Bindings::eval(const Shape& shape) const {
 
 int64_t Bindings::eval(const Dim& dim) const {
   if (dim.constant()) return dim.offset;
+  check(of(dim.symbol) >= 0, "shape: the size ", Dim::of(dim.symbol),
+        " is that of no input; give it a number, or an input of that size");
   const int64_t scaled = checked_multiply(dim.coefficient, of(dim.symbol));
   int64_t size = 0;
   check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", dim, " elements are more than memory can address");

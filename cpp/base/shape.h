@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "base/dtype.h"
+
 namespace lamina {
 
 using Symbol = int;  // 0: none
@@ -73,6 +75,8 @@ class Bindings {
 
 // Number of elements; throws ValueError from 2^59 on: no memory has room for so many.
 int64_t count(const Sizes& sizes);
+inline size_t bytes_of(const Sizes& sizes, DType dtype) { return static_cast<size_t>(count(sizes)) * size_of(dtype); }
+inline Shape known(const Sizes& sizes) { return Shape(sizes.begin(), sizes.end()); }
 // The distance in elements between neighbours along each axis, last axis dense.
 Sizes dense_strides(const Sizes& sizes);
 

@@ -114,9 +114,10 @@ class Patience {
 class Pool {
  public:
   explicit Pool(int threads) : spin_(spin_of(threads)), tickets_(static_cast<size_t>(threads)) {
+    threads_.reserve(static_cast<size_t>(threads));
     try {
       for (int worker = 1; worker < threads; ++worker) threads_.emplace_back([this, worker] { serve(worker); });
-    } catch (const std::system_error&) {  // no more threads to be had: those there are do the work
+    } catch (const std::exception&) {  // no more threads to be had: those there are do the work
     }
     most_lines_ = static_cast<uint32_t>(threads_.size()) + 1;
   }
@@ -211,22 +212,27 @@ class Pool {
   std::vector<std::thread> threads_;
 };
 
-std::mutex pool_mutex;       // held while a job runs: a second caller works alone instead of waiting
-std::atomic<int> wanted{0};  // 0: not asked yet
-Pool* pool = nullptr;        // leaked at exit: joining threads from a static destructor deadlocks on some systems
+std::atomic<bool> pool_taken{false};  // by a job: a second caller, also one within the job, works alone instead of waiting
+std::atomic<int> wanted{0};           // 0: not asked yet
+Pool* pool = nullptr;                 // leaked at exit: joining threads from a static destructor deadlocks on some systems
 int pool_threads = 0;
 
 // The child of a fork has no workers: it forgets the pool (leaking its memory) and makes its own when needed.
 void forget_pool() {
   pool = nullptr;
   pool_threads = 0;
-  pool_mutex.unlock();
+  pool_taken.store(false);
+}
+
+// Before a fork: the job that runs is done first, and none begins.
+void wait_for_pool() {
+  while (pool_taken.exchange(true, std::memory_order_acquire)) std::this_thread::yield();
 }
 
 void watch_forks() {
 #if !defined(_WIN32)
   static std::once_flag once;
-  std::call_once(once, [] { pthread_atfork([] { pool_mutex.lock(); }, [] { pool_mutex.unlock(); }, forget_pool); });
+  std::call_once(once, [] { pthread_atfork(wait_for_pool, [] { pool_taken.store(false); }, forget_pool); });
 #endif
 }
 
@@ -285,10 +291,11 @@ void wait_for(const std::atomic<bool>& flag) {
 }
 
 void parallel_for(ptrdiff_t units, int threads, Work work, void* context) {
-  if (threads > 1 && units > 1 && units < UINT32_MAX && pool_mutex.try_lock()) {
-    const std::lock_guard<std::mutex> guard(pool_mutex, std::adopt_lock);
-    pool_of(threads)->run(static_cast<uint32_t>(units), work, context);
-    return;
+  if (threads > 1 && units > 1 && units < UINT32_MAX && !pool_taken.exchange(true, std::memory_order_acquire)) {
+    const struct GiveBack {
+      ~GiveBack() { pool_taken.store(false, std::memory_order_release); }
+    } give_back;
+    return pool_of(threads)->run(static_cast<uint32_t>(units), work, context);
   }
   work(context, 0, units, 0);
 }

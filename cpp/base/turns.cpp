@@ -112,7 +112,7 @@ Turns* Turns::queue() {
   }
 }
 
-// Of what became part of another one meanwhile, that one has the count.
+// Where this lock was merged into another, the depth is kept in the root.
 void Turns::give() {
   Turns* at = root();
   if (--at->depth_ == 0) at->leave();

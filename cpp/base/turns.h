@@ -22,7 +22,8 @@ class Turns : public std::enable_shared_from_this<Turns> {
 
   bool mine() const { return owner_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
 
-  // From now on the two are one, which a thread that has either has until it has given back both. Waits for both.
+  // Merges two locks: whoever holds one of them holds the merged one, until every take of either is given back. Waits until both are
+  // free, or this thread's.
   static std::shared_ptr<Turns> join(std::shared_ptr<Turns> a, std::shared_ptr<Turns> b);
 
  private:

@@ -91,9 +91,8 @@ std::shared_ptr<const graph::Array> to_array(const py::handle& value) {
   auto result = std::make_shared<graph::Array>();
   result->dtype = dtype_of_array(array);
   result->sizes = sizes_of(py::array::ensure(value));
-  result->data.reset(static_cast<size_t>(array.nbytes()), [&] {
-    return text("constant, ", name_of(result->dtype), " ", to_string(Shape(result->sizes.begin(), result->sizes.end())));
-  });
+  result->data.reset(static_cast<size_t>(array.nbytes()),
+                     [&] { return text("constant, ", name_of(result->dtype), " ", to_string(known(result->sizes))); });
   if (array.nbytes() > 0) std::memcpy(result->data.data(), array.data(), static_cast<size_t>(array.nbytes()));
   return result;
 }

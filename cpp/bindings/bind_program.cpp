@@ -25,8 +25,7 @@ py::list profile(Program& program, const py::sequence& arrays, int repeats) {
   std::vector<AlignedBuffer> memory(program.output_count());
   std::vector<void*> outputs;
   for (size_t i = 0; i < memory.size(); ++i) {
-    memory[i].reset(static_cast<size_t>(count(program.output_sizes(i))) * size_of(program.output_dtype(i)),
-                    [&] { return program.describe_output(i); });
+    memory[i].reset(bytes_of(program.output_sizes(i), program.output_dtype(i)), [&] { return program.describe_output(i); });
     outputs.push_back(memory[i].data());
   }
   const size_t n = program.steps().size();
@@ -176,7 +175,11 @@ void register_program(py::module_& m) {
                                return names;
                              })
       .def_property_readonly("stages", stages)
-      .def_property_readonly("arena_bytes", &Program::arena_bytes)
+      .def_property_readonly("arena_bytes",
+                             [](Program& p) {
+                               const Lock lock(p);
+                               return p.arena_bytes();
+                             })
       .def_property_readonly("held_bytes", &Program::held_bytes)
       .def_property_readonly("flops_per_row", [](Program& p) {
         const Lock lock(p);

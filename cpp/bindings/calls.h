@@ -37,9 +37,7 @@ class Few {
 // Sole use of a program, and of its variables, while it lives.
 class Lock : public Turn {
  public:
-  explicit Lock(runtime::Program& program) : Turn(program.turns()) {
-    check(!program.running(), "[function] this program is running: a function that it calls cannot run it again");
-  }
+  explicit Lock(runtime::Program& program) : Turn(program.turns()) { program.check_idle(); }
 };
 
 // The arrays of one call, ready to be read.

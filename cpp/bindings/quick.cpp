@@ -75,13 +75,13 @@ std::optional<int64_t> rows_of(const Program& program, const Few<PyObject*>& val
 }
 
 PyObject* predict(PyObject* self, PyObject* const* values, Py_ssize_t n) {
-  Predictor& quick = held_by<Predictor>(self);
-  Few<PyObject*> arrays(quick.program.input_count());
-  py::object kept;
-  if (n != 1 || !spread(values[0], arrays.size(), arrays.data(), kept)) Py_RETURN_NONE;
-  const auto rows = rows_of(quick.program, arrays);
-  if (!rows || *rows > quick.most_rows) Py_RETURN_NONE;
-  return translated([&] {
+  return translated([&]() -> PyObject* {
+    Predictor& quick = held_by<Predictor>(self);
+    Few<PyObject*> arrays(quick.program.input_count());
+    py::object kept;
+    if (n != 1 || !spread(values[0], arrays.size(), arrays.data(), kept)) Py_RETURN_NONE;
+    const auto rows = rows_of(quick.program, arrays);
+    if (!rows || *rows > quick.most_rows) Py_RETURN_NONE;
     if (quick.program.output_count() == 1) return only_output(quick.program, arrays.data(), arrays.size()).release().ptr();
     return all_outputs(quick.program, arrays.data(), arrays.size(), false).release().ptr();
   });
@@ -160,15 +160,15 @@ bool are_targets(const Trainer& quick, const Few<PyObject*>& arrays) {
 }
 
 PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
-  const Trainer& quick = held_by<Trainer>(self);
-  const bool scheduled = n == 5 && quick.schedule.rate;
-  PyObject* weight = n > 2 && values[2] != Py_None ? values[2] : nullptr;
-  Few<PyObject*> arrays(quick.program.input_count());
-  py::object kept[2];
-  if (!(n == 2 || n == 3 || scheduled) || !spread(quick, values, weight, arrays, kept)) Py_RETURN_NONE;
-  const auto rows = rows_of(quick.program, arrays);
-  if (!rows || *rows == 0 || !are_targets(quick, arrays)) Py_RETURN_NONE;
   return translated([&]() -> PyObject* {
+    const Trainer& quick = held_by<Trainer>(self);
+    const bool scheduled = n == 5 && quick.schedule.rate;
+    PyObject* weight = n > 2 && values[2] != Py_None ? values[2] : nullptr;
+    Few<PyObject*> arrays(quick.program.input_count());
+    py::object kept[2];
+    if (!(n == 2 || n == 3 || scheduled) || !spread(quick, values, weight, arrays, kept)) Py_RETURN_NONE;
+    const auto rows = rows_of(quick.program, arrays);
+    if (!rows || *rows == 0 || !are_targets(quick, arrays)) Py_RETURN_NONE;
     Program& program = quick.program;
     const Call call(program, arrays.data(), arrays.size());
     if (!may_train(quick, call, arrays, *rows)) Py_RETURN_NONE;

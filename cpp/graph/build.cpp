@@ -75,12 +75,14 @@ Tensor size_of_shape(const Shape& shape, DType dtype) { return make("size", {}, 
 
 Tensor matmul(const Tensor& a, const Tensor& b) { return make("matmul", {a, b}); }
 
-Tensor swap_last(const Tensor& x) {
-  std::vector<int64_t> axes(x->shape().size());
-  for (size_t i = 0; i < axes.size(); ++i) axes[i] = static_cast<int64_t>(i);
-  std::swap(axes[axes.size() - 1], axes[axes.size() - 2]);
-  return transpose(x, axes);
+std::vector<int64_t> swapped_last(size_t rank) {
+  std::vector<int64_t> axes(rank);
+  for (size_t i = 0; i < rank; ++i) axes[i] = static_cast<int64_t>(i);
+  std::swap(axes[rank - 1], axes[rank - 2]);
+  return axes;
 }
+
+Tensor swap_last(const Tensor& x) { return transpose(x, swapped_last(x->shape().size())); }
 
 Tensor reshape(const Tensor& x, Shape shape) {
   if (x->shape() == shape) return x;

@@ -26,7 +26,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape);  // undoes a broadcast: sums
 Tensor size_of_shape(const Shape& shape, DType dtype);
 
 Tensor matmul(const Tensor& a, const Tensor& b);
-Tensor swap_last(const Tensor& x);  // transposes the last two axes
+std::vector<int64_t> swapped_last(size_t rank);  // the axes in their order, but for the last two
+Tensor swap_last(const Tensor& x);               // transposes these
 Tensor reshape(const Tensor& x, Shape shape);
 Tensor transpose(const Tensor& x, std::vector<int64_t> axes);
 Tensor broadcast_to(const Tensor& x, Shape shape);

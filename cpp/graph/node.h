@@ -127,6 +127,10 @@ struct Node : std::enable_shared_from_this<Node> {
   bool is(const char* name) const { return op->name == name; }
 };
 
+inline const std::shared_ptr<Variable>& variable_of(const Node& node) {
+  return node.attrs.get<std::shared_ptr<Variable>>("variable");
+}
+
 // No node has this serial or a greater one yet.
 uint64_t next_serial();
 

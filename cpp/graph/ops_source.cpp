@@ -7,8 +7,6 @@ namespace lamina::graph {
 
 namespace {
 
-Shape known(const Sizes& sizes) { return Shape(sizes.begin(), sizes.end()); }
-
 Type infer_input(const Op&, const Tensors&, const Attrs& attrs) { return {attrs.get<DType>("dtype"), attrs.get<Shape>("shape")}; }
 
 Type infer_variable(const Op&, const Tensors&, const Attrs& attrs) {

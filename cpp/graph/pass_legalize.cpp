@@ -75,6 +75,28 @@ Tensor legal_types(const Node& node, Tensors in) {
   return rebuild(node, std::move(in));
 }
 
+// One reduction for each run of neighbouring axes.
+Tensor legal_reduce(const Node& node, Tensor x) {
+  const size_t rank = x->shape().size();
+  std::vector<bool> gone(rank, false);
+  for (int64_t axis : node.attrs.get<std::vector<int64_t>>("axes")) {
+    const auto i = static_cast<size_t>(normalize_axis(axis, rank, ""));
+    gone[i] = x->shape()[i] != Dim(1);  // the sum, and the largest, of one is that one
+  }
+  size_t end = rank;
+  while (end > 0) {  // the last run first, so that axes in front keep their numbers
+    if (!gone[end - 1]) {
+      --end;
+      continue;
+    }
+    size_t first = end - 1;
+    while (first > 0 && gone[first - 1]) --first;
+    x = reduce_run(node.op->name.c_str(), x, first, end - 1);
+    end = first;
+  }
+  return reshape(dense(cast(x, node.dtype())), node.shape());
+}
+
 Tensor legal_node(const Node& node, const Tensors& in) {
   if (node.is("matmul") || node.is("concatenate")) return legal_types(node, in);
   if (node.is("cast")) return legal_cast(node, in[0]);
@@ -96,26 +118,7 @@ Tensor legal_node(const Node& node, const Tensors& in) {
     inputs[1] = unary("contiguous", in[1]);
     return rebuild(node, std::move(inputs));
   }
-  if (node.op->kind != Kind::reduce) return nullptr;
-  const size_t rank = in[0]->shape().size();
-  std::vector<bool> gone(rank, false);
-  for (int64_t axis : node.attrs.get<std::vector<int64_t>>("axes")) {
-    const auto i = static_cast<size_t>(normalize_axis(axis, rank, ""));
-    gone[i] = in[0]->shape()[i] != Dim(1);  // the sum, and the largest, of one is that one
-  }
-  Tensor x = in[0];
-  size_t end = rank;
-  while (end > 0) {  // runs of neighbouring axes, the last first, so that those in front keep their numbers
-    if (!gone[end - 1]) {
-      --end;
-      continue;
-    }
-    size_t first = end - 1;
-    while (first > 0 && gone[first - 1]) --first;
-    x = reduce_run(node.op->name.c_str(), x, first, end - 1);
-    end = first;
-  }
-  return reshape(dense(cast(x, node.dtype())), node.shape());
+  return node.op->kind == Kind::reduce ? legal_reduce(node, in[0]) : nullptr;
 }
 
 }  // namespace

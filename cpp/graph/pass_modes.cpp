@@ -25,9 +25,7 @@ Tensor propagate_zero(const Node& node, const Tensors& in, const Nodes& zeros) {
   return vanishes ? fill(node.shape(), 0, node.dtype()) : nullptr;
 }
 
-const Variable* variable_of(const Node& node) { return node.attrs.get<std::shared_ptr<Variable>>("variable").get(); }
-
-// What update_state leaves in its variable, and through what it was passed by.
+// One call of update_state: the variable, its new value, and the tensor that it passes on unchanged.
 struct State {
   uint64_t serial;
   Tensor variable, value, passed;
@@ -45,16 +43,16 @@ void assign_states(const std::vector<State>& states, Roots& roots) {
   std::vector<Left> all;
   Nodes passed;
   for (const State& state : states) {
-    const Variable* variable = variable_of(*state.variable);
+    const Variable* variable = variable_of(*state.variable).get();
     size_t i = 0;
-    while (i < all.size() && variable_of(*all[i].variable) != variable) ++i;
+    while (i < all.size() && variable_of(*all[i].variable).get() != variable) ++i;
     Tensor value = state.value;
     if (i == all.size()) {
       all.push_back({state.variable, nullptr, {}});
     } else {
       const uint64_t born = next_serial();
       const Roots later = rewrite({{value}, {}, roots.origins}, [&](const Node& node, const Tensors&) {
-        if (node.is("variable") && variable_of(node) == variable) return all[i].value;
+        if (node.is("variable") && variable_of(node).get() == variable) return all[i].value;
         return passed.count(&node) > 0 ? node.shared_from_this() : nullptr;
       });
       value = later.outputs[0];
@@ -77,7 +75,7 @@ void advance_random_states(Roots& roots) {
   for (const Node* node : topological(all_of(roots))) {
     if (!node->is("random_uniform")) continue;
     const Tensor& state = node->inputs[0];
-    if (!advanced.insert(variable_of(*state)).second) continue;
+    if (!advanced.insert(variable_of(*state).get()).second) continue;
     const Tensor step = make("iota", {}, {{"shape", Shape{Dim(2)}}, {"dtype", DType::int64}});  // (0, 1)
     roots.effects.push_back(make("assign", {state, add(state, step)}));
   }

@@ -24,10 +24,10 @@ class Variable {
 
   // "dense_1.weight, float32 (784, 128)"
   std::string describe() const {
-    return text(name.empty() ? "parameter" : name, ", ", name_of(dtype), " ", to_string(Shape(sizes.begin(), sizes.end())));
+    return text(name.empty() ? "parameter" : name, ", ", name_of(dtype), " ", to_string(known(sizes)));
   }
 
-  size_t bytes() const { return static_cast<size_t>(count(sizes)) * size_of(dtype); }
+  size_t bytes() const { return bytes_of(sizes, dtype); }
   char* data() const { return storage_->data() + offset_; }
 
   std::string name;

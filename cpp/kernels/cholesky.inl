@@ -26,9 +26,9 @@ bool solve_positive(double* a, double* x, ptrdiff_t n) {
   alignas(64) double minus[kCholeskyDepth * kCholeskyRows];
   // U[i][j] = (A[i][j] - sum over k < i of U[k][i] U[k][j]) / U[i][i]; b, one more column, becomes U^-T b
   for (ptrdiff_t first = 0; first < n; first += kCholeskyRows) {
-    const ptrdiff_t rows = n - first < kCholeskyRows ? n - first : kCholeskyRows;
+    const ptrdiff_t rows = least(n - first, kCholeskyRows);
     for (ptrdiff_t top = 0; top < first; top += kCholeskyDepth) {
-      const ptrdiff_t depth = first - top < kCholeskyDepth ? first - top : kCholeskyDepth;
+      const ptrdiff_t depth = least(first - top, kCholeskyDepth);
       for (ptrdiff_t k = 0; k < depth; ++k)
         for (ptrdiff_t r = 0; r < rows; ++r) minus[k * rows + r] = -a[(top + k) * row + first + r];
       const double* above = a + top * row + first;

@@ -168,7 +168,6 @@ bool has_parts(const GemmArgs& g) {
 template <class T>
 ptrdiff_t part(const GemmArgs& g) {
   if (!has_parts<T>(g)) return g.m * g.n;
-  const auto larger = [](ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; };
   const ptrdiff_t cols = part_cols<T>(g), most = kPartBytes / ptrdiff_t(sizeof(T));
   const ptrdiff_t largest = least(larger(most, g.grain * cols), g.m * cols);
   return larger(largest, larger(kFewRowsInParts * g.n, g.m * (kLanes<T> - 1)));
@@ -213,7 +212,6 @@ ptrdiff_t room(const GemmArgs& g) {
   fewer.m = least(g.m, kMostFar);
   GemmArgs narrower = fewer;
   narrower.n = least(g.n, (kFarB - 1) / bytes_of<T>(g.k < 1 ? 1 : g.k));
-  const auto larger = [](ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; };
   const ptrdiff_t whole = larger(room_for_packing<T>(g), room_for_packing<T>(alone));
   return larger(larger(thin, whole), larger(room_for_packing<T>(fewer), room_for_packing<T>(narrower)));
 }

@@ -180,11 +180,10 @@ void run_thin(const Product<T>& p, int rows, ptrdiff_t n) {
   with_number<kThinRows>(rows, [&](auto count) { thin_tile<T, count()>(p, n); });
 }
 
-// `total` in near-equal parts of at most `most`: part i starts at total * i / parts. A last tile of one row would leave the pipes
-// empty; 61 rows are better 6 x 6 + 5 x 5 than 10 x 6 + 1.
 LAMINA_INLINE ptrdiff_t parts_of(ptrdiff_t total, ptrdiff_t most) { return (total + most - 1) / most; }
 
-// Rows [0, m) as tiles: the `taller` ones of rows + 1 come first, then those of `rows`.
+// Rows [0, m) as tiles of at most `most`, near-equal: the `taller` ones of rows + 1 come first, then those of `rows`. A last tile of
+// one row would leave the pipes empty; 61 rows are better 6 x 6 + 5 x 5 than 10 x 6 + 1.
 struct RowTiles {
   ptrdiff_t rows, taller, others;
 

@@ -157,16 +157,16 @@ LAMINA_INLINE Vec<T> polynomial(const T (&c)[kCount], Vec<T> x) {
 
 // 1.5 * 2^mantissa: added to a small number it leaves that number, rounded to an integer, in the low bits.
 template <class T>
-constexpr T kRounder = T(1.5) * T(typename Shape<T>::Uint(1) << Shape<T>::kMantissaBits);
+constexpr T kRounder = T(1.5) * T(typename VecTraits<T>::Uint(1) << VecTraits<T>::kMantissaBits);
 template <class T>
-constexpr typename Shape<T>::Uint kRounderBits = __builtin_bit_cast(typename Shape<T>::Uint, kRounder<T>);
+constexpr typename VecTraits<T>::Uint kRounderBits = __builtin_bit_cast(typename VecTraits<T>::Uint, kRounder<T>);
 template <class T>
-constexpr typename Shape<T>::Uint kOneBits = __builtin_bit_cast(typename Shape<T>::Uint, T(1));
+constexpr typename VecTraits<T>::Uint kOneBits = __builtin_bit_cast(typename VecTraits<T>::Uint, T(1));
 
 // x = n ln 2 + r
 template <class T>
 struct Powers {
-  typename Shape<T>::Bits n;  // in its low bits, under those of kRounder
+  typename VecTraits<T>::Bits n;  // in its low bits, under those of kRounder
   Vec<T> r;
 };
 
@@ -194,9 +194,9 @@ LAMINA_INLINE Vec<T> expm1_of_rest(const T (&fit)[kCount], Vec<T> r) {
 
 // 2^n / divisor for normal results; the bits of kRounder are shifted out.
 template <class T>
-LAMINA_INLINE Vec<T> two_to(typename Shape<T>::Bits n, T divisor) {
-  const auto bias = __builtin_bit_cast(typename Shape<T>::Uint, T(1) / divisor);
-  return from_bits<T>((n << Shape<T>::kMantissaBits) + bias);
+LAMINA_INLINE Vec<T> two_to(typename VecTraits<T>::Bits n, T divisor) {
+  const auto bias = __builtin_bit_cast(typename VecTraits<T>::Uint, T(1) / divisor);
+  return from_bits<T>((n << VecTraits<T>::kMantissaBits) + bias);
 }
 
 template <class T>
@@ -212,9 +212,9 @@ LAMINA_INLINE Vec<T> exp_above_least(Vec<T> x) {
     const auto p = sixteenths(SixteenthConstants<T, 0>(kAsTheyAre), x);
     return scaled(fma(p.power, p.rest, p.power).raw, p.n.raw);
   }
-  constexpr int kMantissa = Shape<T>::kMantissaBits;
+  constexpr int kMantissa = VecTraits<T>::kMantissaBits;
   const Powers<T> p = powers(x, x);
-  const auto biased = p.n - (kRounderBits<T> - 2 * Shape<T>::kBias);  // n + 2 bias, positive
+  const auto biased = p.n - (kRounderBits<T> - 2 * VecTraits<T>::kBias);  // n + 2 bias, positive
   const auto half = biased >> 1;
   return exp_of_rest(p.r) * from_bits<T>(half << kMantissa) * from_bits<T>((biased - half) << kMantissa);
 }
@@ -320,13 +320,13 @@ template <class T>
 struct Parts {
   Vec<T> k;
   Vec<T> f;
-  typename Shape<T>::Bits exponent;  // (k + bias), in the exponent's place
+  typename VecTraits<T>::Bits exponent;  // (k + bias), in the exponent's place
 };
 
 template <class T>
 LAMINA_INLINE Parts<T> parts(Vec<T> u) {
-  using Uint = typename Shape<T>::Uint;
-  constexpr int kMantissa = Shape<T>::kMantissaBits;
+  using Uint = typename VecTraits<T>::Uint;
+  constexpr int kMantissa = VecTraits<T>::kMantissaBits;
   constexpr Uint kExponents = ~Uint(0) << kMantissa;
   // Moved up so that the exponent steps at the least mantissa instead of at 1.
   const auto exponent = (bits(u) + (kOneBits<T> - Fit<T>::kLogLeast)) & kExponents;
@@ -334,7 +334,7 @@ LAMINA_INLINE Parts<T> parts(Vec<T> u) {
   constexpr T kUnit = T(Uint(1) << kMantissa);
   const Vec<T> biased = from_bits<T>((exponent >> kMantissa) | __builtin_bit_cast(Uint, kUnit));
   const Vec<T> m = from_bits<T>(bits(u) - (exponent - kOneBits<T>));
-  return {biased - (kUnit + T(Shape<T>::kBias)), m - 1.0, exponent};
+  return {biased - (kUnit + T(VecTraits<T>::kBias)), m - 1.0, exponent};
 }
 
 // k ln 2 + log(1 + f)
@@ -369,8 +369,8 @@ LAMINA_INLINE Vec<T> log(Vec<T> x) {
     const auto d = dissected(x);
     return log_of_parts(d.k, d.m - 1.0);
   }
-  constexpr int kUp = Shape<T>::kMantissaBits + 1;  // lifts every subnormal into the normal numbers
-  constexpr T kLift = T(typename Shape<T>::Uint(1) << kUp);
+  constexpr int kUp = VecTraits<T>::kMantissaBits + 1;  // lifts every subnormal into the normal numbers
+  constexpr T kLift = T(typename VecTraits<T>::Uint(1) << kUp);
   constexpr T kLeastNormal = sizeof(T) == 4 ? T(__FLT_MIN__) : T(__DBL_MIN__);
   const auto subnormal = x < kLeastNormal;
   const Parts<T> p = parts(where(subnormal, x * kLift, x));
@@ -381,7 +381,7 @@ LAMINA_INLINE Vec<T> log(Vec<T> x) {
 // log of u = 1 + x, with what the addition lost put back into f: near 0, where it counts, f is then exactly x.
 template <class T>
 LAMINA_INLINE Vec<T> log1p(Vec<T> x) {
-  using Uint = typename Shape<T>::Uint;
+  using Uint = typename VecTraits<T>::Uint;
   const Vec<T> u = 1.0 + x;
   const Parts<T> p = parts(u);
   const Vec<T> lost = x - (u - 1.0);

@@ -106,8 +106,8 @@ struct Intervals {
 };
 
 template <class T, int kCount>
-LAMINA_INLINE Vec<T> chosen(const T (&table)[kCount], typename Shape<T>::Bits i) {
-  typename Shape<T>::Raw all[kCount / kLanes<T>];
+LAMINA_INLINE Vec<T> chosen(const T (&table)[kCount], typename VecTraits<T>::Bits i) {
+  typename VecTraits<T>::Raw all[kCount / kLanes<T>];
   for (int k = 0; k < kCount / kLanes<T>; ++k) all[k] = load(table + k * kLanes<T>).raw;
   return chosen(all, i);
 }

@@ -60,14 +60,14 @@ LAMINA_INLINE void transpose_groups(Vec<double>* rows) {
 // 16 bytes from each of the rows that fill a vector, `step` elements apart.
 template <class T>
 LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
-  using Group = typename Shape<T>::Group;
+  using Group = typename VecTraits<T>::Group;
   const auto group = [p, step](int i) { return *reinterpret_cast<const Group*>(p + i * step); };
 #if LAMINA_VECTOR_BYTES == 64
-  return typename Shape<T>::Raw(four_groups(group(0), group(1), group(2), group(3)));
+  return typename VecTraits<T>::Raw(four_groups(group(0), group(1), group(2), group(3)));
 #elif LAMINA_VECTOR_BYTES == 32
-  return typename Shape<T>::Raw(__builtin_shufflevector(group(0), group(1), 0, 1, 2, 3));
+  return typename VecTraits<T>::Raw(__builtin_shufflevector(group(0), group(1), 0, 1, 2, 3));
 #else
-  return typename Shape<T>::Raw(group(0));
+  return typename VecTraits<T>::Raw(group(0));
 #endif
 }
 

@@ -6,14 +6,15 @@
 LAMINA_KERNELS_BEGIN
 
 constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+constexpr ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; }
 
 // The vector types that belong to T. Loads and stores go through `Loose`, a type that is allowed to be unaligned: GCC 12 sends a
 // 32-byte memcpy through the stack. Group: 16 bytes of memory, whatever they hold.
 template <class T>
-struct Shape;
+struct VecTraits;
 
 template <>
-struct Shape<float> {
+struct VecTraits<float> {
   using Raw = F32;
   using Uint = uint32_t;
   typedef float Loose __attribute__((vector_size(LAMINA_VECTOR_BYTES), aligned(4), may_alias));
@@ -25,7 +26,7 @@ struct Shape<float> {
 };
 
 template <>
-struct Shape<double> {
+struct VecTraits<double> {
   using Raw = F64;
   using Uint = uint64_t;
   typedef double Loose __attribute__((vector_size(LAMINA_VECTOR_BYTES), aligned(8), may_alias));
@@ -44,7 +45,7 @@ struct Vec;
 
 template <class T>
 struct Mask {
-  typename Shape<T>::Compared raw;
+  typename VecTraits<T>::Compared raw;
 
   LAMINA_INLINE friend Mask operator&(Mask a, Mask b) { return {a.raw & b.raw}; }
   LAMINA_INLINE friend Mask operator|(Mask a, Mask b) { return {a.raw | b.raw}; }
@@ -54,8 +55,8 @@ struct Mask {
 template <class T>
 struct Vec {
   using Number = T;
-  using Raw = typename Shape<T>::Raw;
-  using Bits = typename Shape<T>::Bits;
+  using Raw = typename VecTraits<T>::Raw;
+  using Bits = typename VecTraits<T>::Bits;
 
   Raw raw;
 
@@ -82,17 +83,17 @@ struct Vec {
 };
 
 template <class T>
-LAMINA_INLINE typename Shape<T>::Bits bits(Vec<T> x) {
-  return typename Shape<T>::Bits(x.raw);
+LAMINA_INLINE typename VecTraits<T>::Bits bits(Vec<T> x) {
+  return typename VecTraits<T>::Bits(x.raw);
 }
 
 template <class T>
-LAMINA_INLINE Vec<T> from_bits(typename Shape<T>::Bits b) {
-  return typename Shape<T>::Raw(b);
+LAMINA_INLINE Vec<T> from_bits(typename VecTraits<T>::Bits b) {
+  return typename VecTraits<T>::Raw(b);
 }
 
 template <class T>
-constexpr typename Shape<T>::Uint kSignBit = typename Shape<T>::Uint(1) << (8 * sizeof(T) - 1);
+constexpr typename VecTraits<T>::Uint kSignBit = typename VecTraits<T>::Uint(1) << (8 * sizeof(T) - 1);
 
 template <class T>
 constexpr T kInfinity = T(__builtin_inf());
@@ -129,7 +130,7 @@ LAMINA_INLINE Vec<T> clamp(Vec<T> x, Vec<T> lo, Vec<T> hi) {
 
 template <class T>
 LAMINA_INLINE Vec<T> load(const T* p) {
-  return typename Shape<T>::Raw(*reinterpret_cast<const typename Shape<T>::Loose*>(p));
+  return typename VecTraits<T>::Raw(*reinterpret_cast<const typename VecTraits<T>::Loose*>(p));
 }
 
 // x in a register, for several uses: GCC would as soon read it again for each of them, and a constant wherever a loop begins.
@@ -145,7 +146,7 @@ LAMINA_INLINE Vec<T> held(Vec<T> x) {
 
 template <class T>
 LAMINA_INLINE void store(T* p, Vec<T> x) {
-  *reinterpret_cast<typename Shape<T>::Loose*>(p) = x.raw;
+  *reinterpret_cast<typename VecTraits<T>::Loose*>(p) = x.raw;
 }
 
 // The first n < lanes elements; zeros above.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/rule_layout.h"
+#include "graph/build.h"
 
 namespace lamina::runtime {
 
@@ -411,11 +412,7 @@ bool is_gram(const Node* product) {
   const Node *a = product->inputs[0].get(), *b = product->inputs[1].get();
   const auto turns = [](const Node* view, const Node* x) {
     if (!view->is("transpose") || view->inputs[0].get() != x) return false;
-    const size_t rank = x->shape().size();
-    std::vector<int64_t> last_swapped(rank);
-    for (size_t i = 0; i < rank; ++i) last_swapped[i] = static_cast<int64_t>(i);
-    std::swap(last_swapped[rank - 1], last_swapped[rank - 2]);
-    return view->attrs.get<std::vector<int64_t>>("axes") == last_swapped;
+    return view->attrs.get<std::vector<int64_t>>("axes") == graph::swapped_last(x->shape().size());
   };
   return turns(a, b) || turns(b, a);
 }

@@ -53,13 +53,14 @@ double largest_of(const double* x, int64_t n) {
 // The power of two by which what is longer than `most` is divided; 1 where it is not.
 double excess_of(double length, double most) { return length > most ? std::exp2(std::ceil(std::log2(length / most))) : 1.0; }
 
-// Ranges of [0, n) on all threads, where they read enough.
+int threads_for(int64_t bytes) { return bytes < kSharedBytes ? 1 : num_threads(); }
+
+// Ranges of [0, n) on so many threads: body(begin, end, worker).
 template <class F>
-void share(int64_t n, int64_t bytes, F&& body) {
-  const int threads = bytes < kSharedBytes ? 1 : num_threads();
-  parallel_for(threads, threads, [&](ptrdiff_t begin, ptrdiff_t end, int) {
+void share(int64_t n, int threads, F&& body) {
+  parallel_for(threads, threads, [&](ptrdiff_t begin, ptrdiff_t end, int worker) {
     const auto at = [&](int64_t part) { return part == threads ? n : n * part / threads / kLine * kLine; };
-    body(at(begin), at(end));
+    body(at(begin), at(end), worker);
   });
 }
 
@@ -92,10 +93,22 @@ void CurvaturePairs::multiply(int64_t first, int64_t last, const double* g, doub
   for (int64_t i = 0; i < size_; ++i) narrow_[static_cast<size_t>(i)] = static_cast<float>(g[i] / scale);
   const int64_t rows = 2 * (last - first);
   std::vector<float> sums(static_cast<size_t>(rows));
-  share(rows, rows * size_ * static_cast<int64_t>(sizeof(float)), [&](int64_t begin, int64_t end) {
+  share(rows, threads_for(rows * size_ * static_cast<int64_t>(sizeof(float))), [&](int64_t begin, int64_t end, int) {
     dots(row(first) + begin * size_, end - begin, size_, narrow_.data(), size_, sums.data() + begin);
   });
   for (int64_t i = 0; i < rows; ++i) result[i] = static_cast<double>(sums[static_cast<size_t>(i)]) * scale;
+}
+
+// The pairs [first, last) that are kept, before the place of the next one.
+std::pair<int64_t, int64_t> CurvaturePairs::place_for_another() {
+  const int64_t first = first_ + (count() == most_), n = last_ - first;
+  if (last_ < 2 * most_) return {first, last_};
+  std::copy(row(first), row(last_), row(0));  // slid to the end: back to the front
+  for (int64_t i = 0; i < n; ++i) {
+    std::copy(products_of_y(first + i) + first, products_of_y(first + i) + last_, products_of_y(i));
+    std::copy(inverse(first + i) + first, inverse(first + i) + last_, inverse(i));
+  }
+  return {0, n};
 }
 
 void CurvaturePairs::add(const double* s, const double* g) {
@@ -109,17 +122,8 @@ void CurvaturePairs::add(const double* s, const double* g) {
   sy /= excess * excess;
   yy /= excess * excess;
 
-  int64_t first = first_ + (count() == most_), last = last_;
+  const auto [first, last] = place_for_another();
   const int64_t n = last - first;
-  if (last == 2 * most_) {  // slid to the end: back to the front
-    std::copy(row(first), row(last), row(0));
-    for (int64_t i = 0; i < n; ++i) {
-      std::copy(products_of_y(first + i) + first, products_of_y(first + i) + last, products_of_y(i));
-      std::copy(inverse(first + i) + first, inverse(first + i) + last, inverse(i));
-    }
-    first = 0;
-    last = n;
-  }
   float *new_s = row(last), *new_y = new_s + size_;
   const double shorter = 1 / excess;
   for (int64_t i = 0; i < size_; ++i) new_s[i] = static_cast<float>(shorter * s[i]);
@@ -172,12 +176,17 @@ void CurvaturePairs::direction(double* d) const {
     factors[2 * i + 1] = static_cast<float>(gamma * u[i] / excess);
   }
   const auto rows = static_cast<int64_t>(2 * n);
-  share(size_, rows * size_ * static_cast<int64_t>(sizeof(float)), [&](int64_t begin, int64_t end) {
-    kernels::GemmArgs args{1, end - begin,         rows,       factors.data(), rows, 1, row(first_) + begin, size_,
-                           1, sums.data() + begin, end - begin};
-    const kernels::GemmKernel& kernel = kernels::table().gemm[kF32];
-    std::vector<float> room(static_cast<size_t>(kernel.room(args)));
-    args.room = room.data();
+  const kernels::GemmKernel& kernel = kernels::table().gemm[kF32];
+  const auto columns = [&](int64_t begin, int64_t end) {
+    return kernels::GemmArgs{1, end - begin,         rows,       factors.data(), rows, 1, row(first_) + begin, size_,
+                             1, sums.data() + begin, end - begin};
+  };
+  const int threads = threads_for(rows * size_ * static_cast<int64_t>(sizeof(float)));
+  const auto room = static_cast<size_t>(kernel.room(columns(0, size_)));
+  std::vector<float> rooms(static_cast<size_t>(threads) * room);
+  share(size_, threads, [&](int64_t begin, int64_t end, int worker) {
+    kernels::GemmArgs args = columns(begin, end);
+    args.room = rooms.data() + static_cast<size_t>(worker) * room;
     kernel.block(args);
   });
   for (size_t i = 0; i < sums.size(); ++i) d[i] = static_cast<double>(sums[i]) * excess - gamma * g_[i];

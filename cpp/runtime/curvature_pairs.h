@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace lamina::runtime {
@@ -38,6 +39,7 @@ class CurvaturePairs {
   float* row(int64_t i) const { return memory_.get() + 2 * i * size_; }
   double* products_of_y(int64_t i) const { return products_.get() + i * 2 * most_; }
   double* inverse(int64_t i) const { return products_.get() + (2 * most_ + i) * 2 * most_; }
+  std::pair<int64_t, int64_t> place_for_another();
   void multiply(int64_t first, int64_t last, const double* g, double* result);
 
   int64_t most_, size_;

@@ -11,8 +11,6 @@ namespace lamina::runtime {
 
 namespace {
 
-size_t bytes_of(const Sizes& sizes, DType type) { return static_cast<size_t>(count(sizes)) * size_of(type); }
-
 constexpr size_t kPieceBytes = 16384;  // of a batch that each thread gathers at least: rows in any order come from far
 
 // As gather_rows(), by all threads.
@@ -87,7 +85,7 @@ class Batches {
       const Sizes& made = program_->output_sizes(k);
       const size_t bytes = bytes_of(made, program_->output_dtype(k));
       if (collected_[k] && (made[0] != rows || bytes != static_cast<size_t>(rows) * row_bytes_[k]))
-        fail("[fit] metrics expect outputs with one row for each sample, got ", Shape(made.begin(), made.end()), " for ", rows,
+        fail("[fit] metrics expect outputs with one row for each sample, got ", known(made), " for ", rows,
              " samples; use outputs whose first axis is the batch");
       spare_[k].grow(std::max<size_t>(8, bytes), [&] { return program_->describe_output(k); });
     }
@@ -127,6 +125,7 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
   const int64_t batches = batches_of(epoch);
   Batches batch(program, epoch);
   std::optional<Turn> turn(program.turns());
+  program.check_idle();
   for (int64_t b = 0; b < batches; ++b) {
     if (turn->pass()) batch.forget_sizes();
     const bool good = batch.run(b), last = !good || b + 1 == batches;
@@ -135,6 +134,7 @@ int64_t run_epoch(Program& program, const Epoch& epoch) {
       turn.reset();
       const bool stop = epoch.poll(b + 1);
       turn.emplace(program.turns());
+      program.check_idle();
       batch.forget_sizes();
       if (stop) return b + 1;
       last_poll = Clock::now();

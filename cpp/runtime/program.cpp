@@ -112,7 +112,7 @@ Program::Program(graph::Tensors inputs, graph::Roots roots, bool trains, const F
   }
   std::vector<std::shared_ptr<graph::Variable>> variables;
   for (const Node* node : order)
-    if (node->is("variable")) variables.push_back(node->attrs.get<std::shared_ptr<graph::Variable>>("variable"));
+    if (node->is("variable")) variables.push_back(graph::variable_of(*node));
   turns_ = graph::Variable::turns_of(variables);
   std::unordered_set<const Node*> wanted;
   for (const auto& output : outputs_) wanted.insert(memory_of(output.get()));
@@ -138,8 +138,7 @@ std::string Program::describe_input(size_t i) const {
 std::string Program::describe(const Node* node) const {
   const std::string label = node->scope ? node->scope->label() : "";
   const Sizes sizes = symbols_.eval(node->shape());
-  return text(label, label.empty() ? "" : ": ", node->op->name, ", ", name_of(node->dtype()), " ",
-              to_string(Shape(sizes.begin(), sizes.end())));
+  return text(label, label.empty() ? "" : ": ", node->op->name, ", ", name_of(node->dtype()), " ", to_string(known(sizes)));
 }
 
 int Program::buffer_of(const Node* node) {
@@ -226,6 +225,11 @@ double Program::flops_per_row() const {
   double flops = 0;
   for (const StepPtr& step : steps_) flops += step->flops();
   return flops / static_cast<double>(bound_sizes_[0][0]);
+}
+
+void Program::check_idle() const {
+  check(!running_ && !(smaller_ && smaller_->running_),
+        "[function] this program is running: a function that it calls cannot run it again");
 }
 
 bool Program::run(const void* const* inputs, void* const* outputs, const RunOptions& options) {

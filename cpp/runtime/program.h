@@ -61,7 +61,8 @@ class Program {
   // Runs once: dense inputs in, dense outputs out; false where the guard ended it. The caller has the turn from bind() on.
   bool run(const void* const* inputs, void* const* outputs, const RunOptions& options);
   void run(const void* const* inputs, void* const* outputs) { run(inputs, outputs, RunOptions()); }
-  bool running() const { return running_ || (smaller_ && smaller_->running_); }
+  // ValueError where it runs: its thread has the turn already, and could bind it anew under the step that goes on.
+  void check_idle() const;
   bool is_long() const { return work_ >= kLong; }
   bool is_short() const { return work_ < kShort; }
 
@@ -97,12 +98,14 @@ class Program {
   void bind_steps();
   void check_extremes() const;
   void lay_out_stages();
+  void find_lifetimes();
   bool run_stages(int threads, void* const* outputs, const RunOptions& options) const;
   void run_stage(const Stage& stage, const Run& run, int threads) const;
   void run_timed(const Stage& stage, const Run& run, int threads, double* seconds) const;
   void grow_scratch(int threads);
   void plan_arena();
   void set_bases();
+  void count_held_bytes();
   void run_settled();
   Subnormals::Are subnormals() const { return trains_ ? Subnormals::Are::zero : Subnormals::Are::exact; }
 

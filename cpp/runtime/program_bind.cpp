@@ -89,8 +89,11 @@ void Program::bind(const std::vector<Sizes>& input_sizes) {
   check_extremes();
   bind_steps();
   lay_out_stages();
+  find_lifetimes();
   plan_arena();
   set_bases();
+  count_held_bytes();
+  run_settled();
   bound_sizes_ = input_sizes;
   layout_ = graph::Variable::layout_version();
   bound_ = true;
@@ -115,8 +118,7 @@ void Program::check_extremes() const {
   for (const Node* node : extremes_) {
     const Sizes from = symbols_.eval(node->inputs[0]->shape());
     if (count(from) > 0 || count(symbols_.eval(node->shape())) == 0) continue;
-    fail("[", node->op->name, "] ", Shape(from.begin(), from.end()),
-         ": no largest or smallest among 0 elements; use a larger batch");
+    fail("[", node->op->name, "] ", known(from), ": no largest or smallest among 0 elements; use a larger batch");
   }
 }
 
@@ -130,7 +132,7 @@ void Program::bind_steps() {
       step->cut(1, 1);
       work_ += step->work();
     }
-  for (Buffer& b : buffers_) b.bytes = static_cast<size_t>(count(symbols_.eval(b.node->shape()))) * size_of(b.node->dtype());
+  for (Buffer& b : buffers_) b.bytes = bytes_of(symbols_.eval(b.node->shape()), b.node->dtype());
 }
 
 void Program::lay_out_stages() {
@@ -143,6 +145,10 @@ void Program::lay_out_stages() {
   scratch_bytes_ = 0;
   for (const auto* list : {&settled_, &steps_})
     for (const StepPtr& step : *list) scratch_bytes_ = std::max(scratch_bytes_, step->scratch_bytes());
+}
+
+// Between which stages each buffer is in use, and which stage makes the loss.
+void Program::find_lifetimes() {
   for (Buffer& b : buffers_) {
     b.first = stages_.size();
     b.last = 0;
@@ -202,7 +208,7 @@ void Program::set_bases() {
     Buffer& b = buffers_[i];
     switch (b.kind) {
       case Buffer::arena: bases_[i] = arena_.data() + b.offset; break;
-      case Buffer::variable: bases_[i] = b.node->attrs.get<std::shared_ptr<graph::Variable>>("variable")->data(); break;
+      case Buffer::variable: bases_[i] = graph::variable_of(*b.node)->data(); break;
       case Buffer::constant: bases_[i] = b.node->attrs.get<std::shared_ptr<const graph::Array>>("value")->data.data(); break;
       case Buffer::scalar: {
         bases_[i] = scalars_.data() + b.index * kScalar;
@@ -230,10 +236,12 @@ void Program::set_bases() {
       default: break;  // inputs and outputs: given to run()
     }
   }
+}
+
+void Program::count_held_bytes() {
   size_t held = arena_.size() + scratch_bytes_ * static_cast<size_t>(is_parallel_ ? threads_ : 1);
   for (const Buffer& b : buffers_) held += b.own ? b.own->size() : 0;
   held_bytes_.store(held, std::memory_order_relaxed);
-  run_settled();
 }
 
 // Those that no free size touches once, the others at each bind.

@@ -13,8 +13,7 @@ namespace {
 // Variables are told apart by what they are, other memory by its node.
 const void* key(const Node* node) {
   node = memory_of(node);
-  return node->is("variable") ? static_cast<const void*>(node->attrs.get<std::shared_ptr<graph::Variable>>("variable").get())
-                              : static_cast<const void*>(node);
+  return node->is("variable") ? static_cast<const void*>(graph::variable_of(*node).get()) : static_cast<const void*>(node);
 }
 
 }  // namespace

@@ -22,16 +22,7 @@ class GemmStep final : public Step, public RowWise {
       inputs.push_back(product.start);
     }
     if (stores_product) outputs.push_back(value);
-    if (!task_.epilogue) return;
-    const Cluster& behind = task_.epilogue->cluster();
-    for (const graph::Node* node : behind.nodes) {
-      name += "+" + node->op->name;
-      nodes.push_back(node);
-    }
-    changes = written_by(behind.nodes);
-    for (const graph::Node* node : behind.stored)
-      if (node->op->kind != graph::Kind::effect) outputs.push_back(node);
-    for (const graph::Node* node : task_.epilogue->external_inputs()) inputs.push_back(node);
+    if (task_.epilogue) add_to(*this, *task_.epilogue);
   }
 
   void bind(const Binder& binder) override {

@@ -10,15 +10,7 @@ namespace {
 
 class TileStep final : public Step, public RowWise {
  public:
-  TileStep(Cluster cluster, const kernels::Table& kernels) : program_(std::move(cluster), kernels) {
-    const Cluster& c = program_.cluster();
-    nodes = c.nodes;
-    inputs = program_.external_inputs();
-    changes = written_by(c.nodes);
-    for (const graph::Node* node : c.nodes) name += (name.empty() ? "" : "+") + node->op->name;
-    for (const graph::Node* node : c.stored)
-      if (node->op->kind != graph::Kind::effect) outputs.push_back(node);
-  }
+  TileStep(Cluster cluster, const kernels::Table& kernels) : program_(std::move(cluster), kernels) { add_to(*this, program_); }
 
   void bind(const Binder& binder) override {
     program_.bind(binder, 0);

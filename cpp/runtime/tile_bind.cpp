@@ -150,9 +150,7 @@ void TileProgram::bind_partial(Partial& p, const Binder& binder) {
   p.apart = p.from == Form::row || !in_step;
   if (!p.apart && !p.vector()) grain_ = p.chunk;  // they all have the domain's shape
   const int64_t slots = p.vector() ? ceil_div(p.width, kTile) : ceil_div(p.rows, p.chunk) * p.width;
-  const auto purpose = [&] {
-    return text("partial results of ", p.node->op->name, " over ", to_string(Shape(sizes.begin(), sizes.end())));
-  };
+  const auto purpose = [&] { return text("partial results of ", p.node->op->name, " over ", to_string(known(sizes))); };
   p.slots.grow(static_cast<size_t>(std::max<int64_t>(slots, 1)) * element_, purpose);
   if (p.apart) p.kept.grow(static_cast<size_t>(std::max<int64_t>(p.rows * p.width, 1)) * element_, purpose);
 }

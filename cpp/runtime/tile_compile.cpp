@@ -209,4 +209,16 @@ void TileProgram::allocate() {
   }
 }
 
+void add_to(Step& step, const TileProgram& program) {
+  const Cluster& cluster = program.cluster();
+  for (const Node* node : cluster.nodes) {
+    step.name += (step.name.empty() ? "" : "+") + node->op->name;
+    step.nodes.push_back(node);
+  }
+  for (const Node* node : program.external_inputs()) step.inputs.push_back(node);
+  for (const Node* node : cluster.stored)
+    if (node->op->kind != graph::Kind::effect) step.outputs.push_back(node);
+  step.changes = written_by(cluster.nodes);
+}
+
 }  // namespace lamina::runtime

@@ -221,4 +221,7 @@ class TileProgram {
   std::vector<size_t> converted_;        // outputs that are stored as another type
 };
 
+// Enters what the program computes, reads, stores and changes, and its name, into the step that runs it.
+void add_to(Step& step, const TileProgram& program);
+
 }  // namespace lamina::runtime

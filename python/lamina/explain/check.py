@@ -15,8 +15,8 @@ from lamina.trace.record import gradient_name
 
 Array = np.ndarray[Any, Any]
 
-# Of the difference: its own error is h^2 times a third derivative, and 1e-16 / h of the loss by rounding; float32's 1e-7 is far above
-# both. Inputs or losses that are large, or small, want another h.
+# Of the difference: its own error is h^2 times a third derivative, and 1e-16 / h of the loss by rounding; float32's 1e-7 is far
+# above both. Inputs or losses that are large, or small, want another h.
 STEPS = (1e-5, 1e-3, 1e-7, 1e-9)
 TOLERANCE = 1e-4  # relative: gradients are sums in float32
 
