@@ -121,7 +121,7 @@ def test_running_statistics_are_part_of_the_update():
     "between", [lambda: lm.Dropout(0.2), lm.BatchNorm, lm.LayerNorm], ids=["dropout", "batch norm", "layer norm"]
 )
 def test_dense_layers_are_numbered_in_the_order_in_which_they_run(between):
-    """Behind what training and inference do in different ways, too; with and without targets the same letters mean the same layers."""
+    """Behind what training and inference do in different ways, too; the same letters with and without targets."""
     layers = [lm.Dense(5, "tanh"), between(), lm.Dense(4, "tanh"), between(), lm.Dense(2)]
     for net in (lm.Sequential(*layers, seed=0), lm.Sequential(between(), *layers, seed=0)):
         net.compile("mse", "sgd")

@@ -80,7 +80,7 @@ def jacobian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) -
     _check_single("jacobian_vector_product", y=y)
     targets, directions, _ = _several(xs, vs, "jacobian_vector_product")
     seed = y * 0.0  # u of u^T J, in which all of it is linear: its value does not matter
-    return grad(_inner(grad(y, targets, seed), directions), seed)  # type: ignore[no-any-return]
+    return grad(_inner(grad(y, targets, seed), directions), seed)
 
 
 @explained
@@ -150,7 +150,7 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
         raise ValueError("[jacobian] y has no elements")
     if not batch:
         flat = ops.reshape(y, (total,))
-        return ops.reshape(ops.stack([grad(flat[i], x) for i in range(total)]), (*sizes, *x.shape))  # type: ignore[no-any-return]
+        return ops.reshape(ops.stack([grad(flat[i], x) for i in range(total)]), (*sizes, *x.shape))
     flat = ops.reshape(y, (sizes[0], total))
     rows = [grad(ops.sum(flat[:, i]), x) for i in range(total)]
-    return ops.reshape(ops.stack(rows, 1), (*sizes, *x.shape[1:]))  # type: ignore[no-any-return]
+    return ops.reshape(ops.stack(rows, 1), (*sizes, *x.shape[1:]))

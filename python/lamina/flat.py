@@ -76,7 +76,7 @@ class FlatNetwork:
     def gradient(self, y: Tensor) -> Tensor:
         """dy/dtheta: that by each weight, one behind the other. (By theta itself each would be padded to its length.)"""
         slopes = [ops.reshape(slope, (-1,)) for slope in grad(y, self.weights)]
-        return ops.concatenate(slopes) if slopes else grad(y, self.theta)  # type: ignore[no-any-return]
+        return ops.concatenate(slopes) if slopes else grad(y, self.theta)
 
     def place(self, theta: Array) -> None:
         """Sets the point at which programs evaluate; the network's weights are not touched."""

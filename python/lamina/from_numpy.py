@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from lamina import ops
 from lamina.tensor import floor_divide
 
-OPERATORS = {
+OPERATORS: dict[np.ufunc, Callable[..., Any]] = {
     np.add: ops.add,
     np.subtract: ops.subtract,
     np.multiply: ops.multiply,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -119,6 +119,10 @@ def _tensor(value: Any, name: str, where: str = "function") -> Tensor:
     return value
 
 
+@overload
+def grad(y: Tensor, xs: Tensor, seed: Tensor | None = None) -> Tensor: ...
+@overload
+def grad(y: Tensor, xs: Sequence[Tensor], seed: Tensor | None = None) -> list[Tensor]: ...
 @explained
 def grad(y: Tensor, xs: Tensor | Sequence[Tensor], seed: Tensor | None = None) -> Any:
     """dy/dx, as tensors that can be used and differentiated like any other.

@@ -7,7 +7,7 @@ import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from lamina import _core, checks
 from lamina.names import check_call
 from lamina.tensor import Tensor, dtype_name, placeholder
 
-__all__ = ["constant", "lift", "make", "make_called", "operation"]
+__all__ = ["Operation", "constant", "lift", "make", "make_called", "operation"]
 
 _WIDER = {
     "int8": "int64",
@@ -30,6 +30,22 @@ _EXACT = ("bool", "int64", "float32", "float64")
 _EXACT_DTYPES = frozenset(np.dtype(name) for name in _EXACT)
 
 Array = np.ndarray[Any, Any]
+
+
+Result = TypeVar("Result", covariant=True)
+
+
+class Operation(Protocol[Result]):
+    """Given a tensor it builds nodes, given arrays it computes at once; options follow the operands."""
+
+    __name__: str
+
+    @overload
+    def __call__(self, first: Tensor | Sequence[Tensor], /, *others: Any, **options: Any) -> Result: ...
+    @overload
+    def __call__(self, first: object, second: Tensor, /, *others: Any, **options: Any) -> Result: ...
+    @overload
+    def __call__(self, *operands: Any, **options: Any) -> Any: ...
 
 
 def make(op: str, inputs: Sequence[Tensor], **attrs: Any) -> Tensor:
@@ -128,9 +144,6 @@ def _weak(values: Sequence[Any], where: str) -> list[Array]:
     return arrays
 
 
-_Build = Callable[..., Tensor]
-
-
 class _Computation(NamedTuple):
     program: _core.Program
     pack: Callable[..., Any] | None  # how several results are given: a NamedTuple's _make
@@ -145,7 +158,9 @@ _MOST_PROGRAMS = 512
 _MOST_BYTES = 256 << 20  # of memory that they hold for their next runs; that of the newest is not known yet
 
 
-def _computation(build: _Build, arrays: Sequence[Array], rebuild: Callable[[list[Tensor]], Tensor], *options: Any) -> _Computation:
+def _computation(
+    build: Callable[..., Any], arrays: Sequence[Array], rebuild: Callable[[list[Tensor]], Any], *options: Any
+) -> _Computation:
     """The program of this operation for arrays like these, which `rebuild` builds from their placeholders."""
     key = (build, _hashable(options), tuple((a.dtype, a.shape) for a in arrays))
     found = _computations.get(key)
@@ -178,13 +193,13 @@ def _hashable(value: Any) -> Any:
     return type(value), float(value).hex() if isinstance(value, (float, np.floating)) else value
 
 
-def operation(count: int | None, *, transposes: bool = False) -> Callable[[_Build], Any]:
+def operation(count: int | None, *, transposes: bool = False) -> Callable[[Callable[..., Result]], Operation[Result]]:
     """Makes an operation of a function that builds it; its first `count` arguments are operands (None: one list of them).
 
     Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run. `transposes`: a
     matrix whose columns are dense goes into the program transposed, and back there; otherwise it would be copied first.
     """
-    return _of_a_list if count is None else functools.partial(_of_operands, count, transposes)
+    return _of_a_list if count is None else lambda build: _of_operands(count, transposes, build)
 
 
 def _is_column_major(array: Array) -> bool:
@@ -195,7 +210,7 @@ def _transposed(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
     return [v.T if flips else v for v, flips in zip(values, which, strict=True)]
 
 
-def _of_operands(count: int, transposes: bool, build: _Build) -> Any:
+def _of_operands(count: int, transposes: bool, build: Callable[..., Result]) -> Operation[Result]:
     names = build.__code__.co_varnames[:count]
     where = build.__name__
     recall = _core.Recall(count, transposes)
@@ -231,7 +246,7 @@ def _of_operands(count: int, transposes: bool, build: _Build) -> Any:
     return call
 
 
-def _of_a_list(build: _Build) -> Any:
+def _of_a_list(build: Callable[..., Result]) -> Operation[Result]:
     where = build.__name__
 
     @functools.wraps(build)
@@ -252,7 +267,7 @@ def _of_a_list(build: _Build) -> Any:
             check_call(where, build, (tensors, *rest), named)
             raise
 
-    return call
+    return cast(Operation[Result], call)
 
 
 def _split(

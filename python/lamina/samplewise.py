@@ -202,13 +202,13 @@ def _of_samples(rows: Rows | None, batch: Any) -> Rows | None:
         return rows if rows.a.shape[0] == batch else _summed(rows, batch)
     if rows.shape[0] == batch:
         return rows
-    return ops.sum(ops.reshape(rows, (batch, -1, *rows.shape[1:])), 1)  # type: ignore[no-any-return]
+    return ops.sum(ops.reshape(rows, (batch, -1, *rows.shape[1:])), 1)
 
 
 def _summed(rows: Outer, batch: Any) -> Tensor:
     """a_b^T d_b for the matrices of each sample's rows."""
     a, d = (ops.reshape(t, (batch, -1, t.shape[-1])) for t in rows)
-    return ops.matmul(ops.transpose(a, (0, 2, 1)), d)  # type: ignore[no-any-return]
+    return ops.matmul(ops.transpose(a, (0, 2, 1)), d)
 
 
 def _by_use(w: Tensor, node: core.Node, delta: Tensor) -> Rows | None:
@@ -243,13 +243,13 @@ def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor
     copies = ops.broadcast_to(ops.reshape(w, (1, *shape[1:])), shape)
     inputs = [copies.node if i == place else n for i, n in enumerate(node.inputs)]
     again = Tensor(core.make(node.op, inputs, node.attrs))
-    return ops.reshape(grad(again, copies, delta), (batch, *w.shape))  # type: ignore[no-any-return]
+    return ops.reshape(grad(again, copies, delta), (batch, *w.shape))
 
 
 def flattened(rows: Rows) -> Tensor:
     """dy_b/dw as (B, size)."""
     whole = multiplied(rows)
-    return ops.reshape(whole, (whole.shape[0], math.prod(whole.shape[1:])))  # type: ignore[no-any-return]
+    return ops.reshape(whole, (whole.shape[0], math.prod(whole.shape[1:])))
 
 
 def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:

@@ -64,7 +64,7 @@ class Tensor:
     @property
     def T(self) -> Tensor:
         """The tensor with its axes in reverse order."""
-        return _ops().transpose(self)  # type: ignore[no-any-return]
+        return ops.transpose(self)
 
     def __repr__(self) -> str:
         return f"Tensor({self.node.op}, shape={self.shape}, dtype={self.dtype})"
@@ -104,76 +104,76 @@ class Tensor:
 
         return from_numpy.call(function, args, kwargs)
 
-    def __add__(self, other: Any) -> Tensor:
-        return _ops().add(self, other)  # type: ignore[no-any-return]
+    def __add__(self, other: object) -> Tensor:
+        return ops.add(self, other)
 
-    def __radd__(self, other: Any) -> Tensor:
-        return _ops().add(other, self)  # type: ignore[no-any-return]
+    def __radd__(self, other: object) -> Tensor:
+        return ops.add(other, self)
 
-    def __sub__(self, other: Any) -> Tensor:
-        return _ops().subtract(self, other)  # type: ignore[no-any-return]
+    def __sub__(self, other: object) -> Tensor:
+        return ops.subtract(self, other)
 
-    def __rsub__(self, other: Any) -> Tensor:
-        return _ops().subtract(other, self)  # type: ignore[no-any-return]
+    def __rsub__(self, other: object) -> Tensor:
+        return ops.subtract(other, self)
 
-    def __mul__(self, other: Any) -> Tensor:
-        return _ops().multiply(self, other)  # type: ignore[no-any-return]
+    def __mul__(self, other: object) -> Tensor:
+        return ops.multiply(self, other)
 
-    def __rmul__(self, other: Any) -> Tensor:
-        return _ops().multiply(other, self)  # type: ignore[no-any-return]
+    def __rmul__(self, other: object) -> Tensor:
+        return ops.multiply(other, self)
 
-    def __truediv__(self, other: Any) -> Tensor:
-        return _ops().divide(self, other)  # type: ignore[no-any-return]
+    def __truediv__(self, other: object) -> Tensor:
+        return ops.divide(self, other)
 
-    def __rtruediv__(self, other: Any) -> Tensor:
-        return _ops().divide(other, self)  # type: ignore[no-any-return]
+    def __rtruediv__(self, other: object) -> Tensor:
+        return ops.divide(other, self)
 
-    def __floordiv__(self, other: Any) -> Tensor:
+    def __floordiv__(self, other: object) -> Tensor:
         return floor_divide(self, other)
 
-    def __rfloordiv__(self, other: Any) -> Tensor:
+    def __rfloordiv__(self, other: object) -> Tensor:
         return floor_divide(other, self)
 
-    def __pow__(self, other: Any) -> Tensor:
-        return _ops().power(self, other)  # type: ignore[no-any-return]
+    def __pow__(self, other: object) -> Tensor:
+        return ops.power(self, other)
 
-    def __rpow__(self, other: Any) -> Tensor:
-        return _ops().power(other, self)  # type: ignore[no-any-return]
+    def __rpow__(self, other: object) -> Tensor:
+        return ops.power(other, self)
 
-    def __matmul__(self, other: Any) -> Tensor:
-        return _ops().matmul(self, other)  # type: ignore[no-any-return]
+    def __matmul__(self, other: object) -> Tensor:
+        return ops.matmul(self, other)
 
-    def __rmatmul__(self, other: Any) -> Tensor:
-        return _ops().matmul(other, self)  # type: ignore[no-any-return]
+    def __rmatmul__(self, other: object) -> Tensor:
+        return ops.matmul(other, self)
 
     def __neg__(self) -> Tensor:
-        return _ops().negative(self)  # type: ignore[no-any-return]
+        return ops.negative(self)
 
     def __abs__(self) -> Tensor:
-        return _ops().abs(self)  # type: ignore[no-any-return]
+        return ops.abs(self)
 
-    def __lt__(self, other: Any) -> Tensor:
-        return _ops().less(self, other)  # type: ignore[no-any-return]
+    def __lt__(self, other: object) -> Tensor:
+        return ops.less(self, other)
 
-    def __le__(self, other: Any) -> Tensor:
-        return _ops().less_equal(self, other)  # type: ignore[no-any-return]
+    def __le__(self, other: object) -> Tensor:
+        return ops.less_equal(self, other)
 
-    def __gt__(self, other: Any) -> Tensor:
-        return _ops().greater(self, other)  # type: ignore[no-any-return]
+    def __gt__(self, other: object) -> Tensor:
+        return ops.greater(self, other)
 
-    def __ge__(self, other: Any) -> Tensor:
-        return _ops().greater_equal(self, other)  # type: ignore[no-any-return]
+    def __ge__(self, other: object) -> Tensor:
+        return ops.greater_equal(self, other)
 
     def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _ops().equal(self, other)  # type: ignore[no-any-return]
+        return ops.equal(self, other)
 
     def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _ops().not_equal(self, other)  # type: ignore[no-any-return]
+        return ops.not_equal(self, other)
 
-    def __and__(self, other: Any) -> Tensor:
+    def __and__(self, other: object) -> Tensor:
         return _logical("&", "logical_and", self, other)
 
-    def __or__(self, other: Any) -> Tensor:
+    def __or__(self, other: object) -> Tensor:
         return _logical("|", "logical_or", self, other)
 
     __rand__, __ror__ = __and__, __or__
@@ -183,50 +183,44 @@ class Tensor:
 
     __hash__ = object.__hash__
 
-    def __getitem__(self, index: Any) -> Tensor:
-        return _ops().getitem(self, index)  # type: ignore[no-any-return]
+    def __getitem__(self, index: object) -> Tensor:
+        return ops.getitem(self, index)  # type: ignore[no-any-return]
 
     def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.sum`."""
-        return _ops().sum(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.sum(self, axis, keepdims)
 
     def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.mean`."""
-        return _ops().mean(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.mean(self, axis, keepdims)
 
     def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.max`."""
-        return _ops().max(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.max(self, axis, keepdims)
 
     def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.min`."""
-        return _ops().min(self, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.min(self, axis, keepdims)
 
     def reshape(self, *shape: Any) -> Tensor:
         """See `lamina.reshape`; takes the lengths one by one or as a tuple."""
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return _ops().reshape(self, target)  # type: ignore[no-any-return]
+        return ops.reshape(self, target)
 
     def transpose(self, *axes: Any) -> Tensor:
         """See `lamina.transpose`; takes the axes one by one or as a tuple."""
         order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-        return _ops().transpose(self, order or None)  # type: ignore[no-any-return]
+        return ops.transpose(self, order or None)
 
-    def astype(self, dtype: Any) -> Tensor:
+    def astype(self, dtype: object) -> Tensor:
         """See `lamina.cast`."""
-        return _ops().cast(self, dtype)  # type: ignore[no-any-return]
+        return ops.cast(self, dtype)
 
     def __dir__(self) -> list[str]:
         return Elsewhere.left_out(self, super().__dir__())
 
 
 Elsewhere.put(Tensor, OF_TENSORS)
-
-
-def _ops() -> Any:
-    from lamina import ops
-
-    return ops
 
 
 def dtype_name(dtype: Any) -> str:
@@ -469,19 +463,18 @@ def _logical(sign: str, name: str, *operands: Any) -> Tensor:
             raise TypeError(
                 f"[{sign}] expected tensors of bool, got {dtype}, on which it is bitwise; for truth values write lm.{name}(..)"
             )
-    return getattr(_ops(), name)(*operands)  # type: ignore[no-any-return]
+    return getattr(ops, name)(*operands)  # type: ignore[no-any-return]
 
 
-def floor_divide(a: Any, b: Any) -> Tensor:
+def floor_divide(a: object, b: object) -> Tensor:
     """floor(a / b); of whole numbers a whole one, by a quotient in float64, which is not rounded up before it is rounded down."""
-    ops = _ops()
     if all(map(_is_whole, (a, b))):
         a, b = (ops.cast(v, "float64") for v in (a, b))
         return ops.cast(ops.floor(ops.divide(a, b)), "int64")  # type: ignore[no-any-return]
     return ops.floor(ops.divide(a, b))  # type: ignore[no-any-return]
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: object) -> bool:
     return value.dtype not in FLOATS if isinstance(value, Tensor) else np.asarray(value).dtype.kind in "biu"
 
 
@@ -524,3 +517,6 @@ def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
                 f"[{where}] a parameter needs a known shape, got {tuple(shape)}; its axes cannot depend on the batch size"
             )
     return tuple(int(size) for size in shape)
+
+
+from lamina import ops  # noqa: E402 - operations are made of tensors, and a tensor's methods are operations

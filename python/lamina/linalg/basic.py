@@ -31,13 +31,13 @@ def scale(c: Tensor, x: Tensor) -> Tensor:
            [0., 2.]])
     """
     if c.ndim == 0:
-        return ops.multiply(c, x)  # type: ignore[no-any-return]
+        return ops.multiply(c, x)
     if c.ndim > x.ndim or any(i != j and 1 not in (i, j) for i, j in zip(c.shape, x.shape, strict=False)):
         raise ValueError(
             f"[scale] expected a number or a stack of them, of the leading axes of x with shape {x.shape}, got shape {c.shape}; "
             "to multiply by the last axes, use x * c"
         )
-    return ops.multiply(ops.reshape(c, (*c.shape, *(1 for _ in range(x.ndim - c.ndim)))), x)  # type: ignore[no-any-return]
+    return ops.multiply(ops.reshape(c, (*c.shape, *(1 for _ in range(x.ndim - c.ndim)))), x)
 
 
 @operation(2)
@@ -51,7 +51,7 @@ def matvec(a: Tensor, x: Tensor) -> Tensor:
     a, x = axes(a, 2, "matvec"), axes(x, 1, "matvec")
     if a.shape[-1] != x.shape[-1]:
         raise ValueError(f"[matvec] expected a vector of {a.shape[-1]} for a matrix of shape {a.shape}, got shape {x.shape}")
-    return ops.squeeze(ops.matmul(a, ops.expand_dims(x, -1)), -1)  # type: ignore[no-any-return]
+    return ops.squeeze(ops.matmul(a, ops.expand_dims(x, -1)), -1)
 
 
 @operation(2)
@@ -64,7 +64,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
            [6., 8.]])
     """
     a, b = axes(a, 1, "outer"), axes(b, 1, "outer")
-    return ops.multiply(ops.expand_dims(a, -1), ops.expand_dims(b, -2))  # type: ignore[no-any-return]
+    return ops.multiply(ops.expand_dims(a, -1), ops.expand_dims(b, -2))
 
 
 @operation(2)
@@ -79,7 +79,7 @@ def kron(a: Tensor, b: Tensor) -> Tensor:
     a, b = axes(a, 2, "kron"), axes(b, 2, "kron")
     blocks = ops.expand_dims(ops.expand_dims(a, -1), -3) * ops.expand_dims(ops.expand_dims(b, -2), -4)
     *batch, m, p, n, q = blocks.shape
-    return ops.reshape(blocks, (*batch, m * p, n * q))  # type: ignore[no-any-return]
+    return ops.reshape(blocks, (*batch, m * p, n * q))
 
 
 @operation(1)
@@ -102,7 +102,7 @@ def trace(x: Tensor) -> Tensor:
     3.0
     """
     m, n = sized(x, "trace").shape[-2:]
-    return ops.sum(ops.where(constant(np.eye(m, n, dtype=bool)), x, ops.zeros_like(x)), (-2, -1))  # type: ignore[no-any-return]
+    return ops.sum(ops.where(constant(np.eye(m, n, dtype=bool)), x, ops.zeros_like(x)), (-2, -1))
 
 
 @operation(1)
@@ -148,37 +148,37 @@ def order_of(ord: Any, where: str) -> Any:
 
 def _vector_norm(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
     if ord is None or ord == 2:
-        return ops.norm(x, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.norm(x, axis, keepdims)
     if isinstance(ord, str):
         raise ValueError(f"[norm] expected a number as the order of a vector's norm, got {ord!r}; names are for matrices")
     size = ops.abs(x)
     if ord == 1:
-        return ops.sum(size, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.sum(size, axis, keepdims)
     if ord in (np.inf, -np.inf):
         return _extreme(size, axis, ord, "norm", keepdims)
     if ord == 0:
-        return ops.sum(ops.cast(ops.not_equal(x, 0.0), x.dtype), axis, keepdims)  # type: ignore[no-any-return]
-    return ops.power(ops.sum(ops.power(size, float(ord)), axis, keepdims), 1 / float(ord))  # type: ignore[no-any-return]
+        return ops.sum(ops.cast(ops.not_equal(x, 0.0), x.dtype), axis, keepdims)
+    return ops.power(ops.sum(ops.power(size, float(ord)), axis, keepdims), 1 / float(ord))
 
 
 def _extreme(sizes: Tensor, axis: int, ord: Any, where: str, keepdims: bool = False) -> Tensor:
     """The largest, or for an ord below 0 the smallest, along an axis; the largest of no sizes is 0."""
     if sizes.shape[axis] != 0:
-        return (ops.max if ord > 0 else ops.min)(sizes, axis, keepdims)  # type: ignore[no-any-return]
+        return (ops.max if ord > 0 else ops.min)(sizes, axis, keepdims)
     if ord > 0:
-        return ops.sum(sizes, axis, keepdims)  # type: ignore[no-any-return]
+        return ops.sum(sizes, axis, keepdims)
     raise ValueError(f"[{where}] expected something of which one is the smallest (ord {ord}), got no elements; take a positive ord")
 
 
 def matrix_norm(x: Tensor, ord: Any, where: str) -> Tensor:
     """`norm` of matrices, for a function of the name `where`."""
     if ord is None or ord == "fro":
-        return ops.norm(x, (-2, -1))  # type: ignore[no-any-return]
+        return ops.norm(x, (-2, -1))
     if ord in (1, -1, np.inf, -np.inf):
         sums = ops.sum(ops.abs(x), -2 if abs(ord) == 1 else -1)
         return _extreme(sums, -1, ord, where)
     if ord == "nuc":
-        return ops.sum(values(x, where), -1)  # type: ignore[no-any-return]
+        return ops.sum(values(x, where), -1)
     if ord in (2, -2):
         s = values(x, where)
         return _extreme(s, -1, ord, where) if s.shape[-1] == 0 else s[..., 0 if ord > 0 else -1]

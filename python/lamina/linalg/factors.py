@@ -116,7 +116,7 @@ def lu(a: Tensor) -> Any:
 
 
 def _one_hot(order: Tensor, m: int, dtype: str) -> Tensor:
-    return ops.cast(ops.equal(ops.expand_dims(order, -1), constant(np.arange(m))), dtype)  # type: ignore[no-any-return]
+    return ops.cast(ops.equal(ops.expand_dims(order, -1), constant(np.arange(m))), dtype)
 
 
 def _eye(m: int, n: int, dtype: str) -> Tensor:
@@ -296,7 +296,7 @@ def _basis_gradient(u: Tensor, s: Tensor, vh: Tensor, du: Tensor) -> Tensor:
     inner = u @ (f * (product - swap(product)))
     if u.shape[-2] > u.shape[-1]:
         inner = inner + by_columns(du - u @ product, safe_reciprocal(s, size))
-    return inner @ vh  # type: ignore[no-any-return]
+    return inner @ vh
 
 
 def _u_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:

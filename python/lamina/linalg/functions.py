@@ -46,7 +46,7 @@ def det(a: Tensor) -> Tensor:
 
 def _det_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     (a,) = operands(y)
-    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * host("cofactors", [a], a.shape)  # type: ignore[no-any-return]
+    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * host("cofactors", [a], a.shape)
 
 
 def _cofactors(a: Array) -> Array:
@@ -63,7 +63,7 @@ def _cofactors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     """By the derivative of det(A) A^-T."""
     (a,) = operands(y)
     formula = ops.expand_dims(ops.expand_dims(det(a), -1), -1) * swap(inverse(a, "det"))
-    return grad(formula, a, dy)  # type: ignore[no-any-return]
+    return grad(formula, a, dy)
 
 
 def _det(a: Array) -> Array:
@@ -90,7 +90,7 @@ def slogdet(a: Tensor) -> Any:
 
 
 def _slogdet_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
-    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * swap(inverse(operands(y)[0], "slogdet"))  # type: ignore[no-any-return]
+    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * swap(inverse(operands(y)[0], "slogdet"))
 
 
 def _slogdet(a: Array) -> tuple[Array, Array]:
@@ -117,7 +117,7 @@ def matrix_power(a: Tensor, n: int) -> Tensor:
         raise TypeError(f"[matrix_power] expected a whole number as the power, got {n!r}; see expm for others")
     a = square(a, "matrix_power")
     if n == 0:
-        return ops.broadcast_to(identity(a.shape[-1], a.dtype), a.shape)  # type: ignore[no-any-return]
+        return ops.broadcast_to(identity(a.shape[-1], a.dtype), a.shape)
     base, left = (inverse(a, "matrix_power") if n < 0 else a), abs(int(n))
     result: Tensor | None = None
     while left:
@@ -231,7 +231,7 @@ def matrix_rank(a: Tensor, rcond: float | None = None) -> Tensor:
     if 0 in a.shape[-2:]:
         return ops.full(a.shape[:-2], 0, "int64")
     s = values(a, "matrix_rank")
-    return ops.sum(ops.cast(ops.greater(s, ops.max(s, -1, keepdims=True) * cut), "int64"), -1)  # type: ignore[no-any-return]
+    return ops.sum(ops.cast(ops.greater(s, ops.max(s, -1, keepdims=True) * cut), "int64"), -1)
 
 
 @operation(1)
@@ -252,7 +252,7 @@ def cond(a: Tensor, p: Any = None) -> Tensor:
         s = values(a, "cond")
         high, low = s[..., 0], s[..., -1]
         if p == -2:
-            return low / ops.where(high == 0, 1.0, high)  # type: ignore[no-any-return]
-        return ops.where(high == 0, np.inf, high / low)  # type: ignore[no-any-return]
+            return low / ops.where(high == 0, 1.0, high)
+        return ops.where(high == 0, np.inf, high / low)
     a = square(a, "cond")
     return matrix_norm(a, p, "cond") * matrix_norm(inverse(a, "cond"), p, "cond")

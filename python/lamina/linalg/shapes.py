@@ -57,7 +57,7 @@ def square(x: Tensor, where: str) -> Tensor:
 def swap(x: Tensor) -> Tensor:
     """Each matrix of a stack transposed."""
     n = x.ndim
-    return ops.transpose(x, (*range(n - 2), n - 1, n - 2))  # type: ignore[no-any-return]
+    return ops.transpose(x, (*range(n - 2), n - 1, n - 2))
 
 
 def same_stack(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor]:
@@ -100,12 +100,12 @@ def _below(x: Tensor, k: int) -> np.ndarray[Any, Any]:
 
 def lower(x: Tensor, k: int = 0) -> Tensor:
     """The lower triangle up to the k-th diagonal, zeros above."""
-    return ops.where(constant(_below(x, k)), x, ops.zeros_like(x))  # type: ignore[no-any-return]
+    return ops.where(constant(_below(x, k)), x, ops.zeros_like(x))
 
 
 def upper(x: Tensor, k: int = 0) -> Tensor:
     """The upper triangle from the k-th diagonal on, zeros below."""
-    return ops.where(constant(~_below(x, k - 1)), x, ops.zeros_like(x))  # type: ignore[no-any-return]
+    return ops.where(constant(~_below(x, k - 1)), x, ops.zeros_like(x))
 
 
 def identity(n: int, dtype: str) -> Tensor:
@@ -115,7 +115,7 @@ def identity(n: int, dtype: str) -> Tensor:
 
 def by_columns(x: Tensor, s: Tensor) -> Tensor:
     """x diag(s): each column times its number."""
-    return ops.multiply(x, ops.expand_dims(s, -2))  # type: ignore[no-any-return]
+    return ops.multiply(x, ops.expand_dims(s, -2))
 
 
 def safe_reciprocal(d: Tensor, size: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def _solve(a: Array, b: Array) -> Array:
 
 def _solve_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
     z = solve(swap(operands(y)[0]), dy)
-    return z if i == 1 else -(z @ swap(y))  # type: ignore[no-any-return]
+    return z if i == 1 else -(z @ swap(y))
 
 
 define("solve", _solve, _solve_gradient)

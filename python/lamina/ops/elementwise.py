@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from lamina import _core, names
-from lamina.lift import make, make_called, operation
+from lamina.lift import Operation, make, make_called, operation
 from lamina.tensor import Tensor, dtype_name
 
 _ACTIVATIONS = {name: name for name in _core.activation_names()}
 
 
-def _unary(op: str, name: str, formula: str, call: str, value: str) -> Any:
+def _unary(op: str, name: str, formula: str, call: str, value: str) -> Operation[Tensor]:
     def build(x: Tensor) -> Tensor:
         return make(op, [x])
 
     return _named(build, name, 1, f"{formula}, element by element. x: any shape. Errors: TypeError for no numbers.", call, value)
 
 
-def _binary(op: str, name: str, formula: str, call: str, value: str) -> Any:
+def _binary(op: str, name: str, formula: str, call: str, value: str) -> Operation[Tensor]:
     def build(a: Tensor, b: Tensor) -> Tensor:
         return make_called(name, op, [a, b])
 
@@ -28,7 +29,7 @@ def _binary(op: str, name: str, formula: str, call: str, value: str) -> Any:
     return _named(build, name, 2, doc, call, value)
 
 
-def _named(build: Any, name: str, count: int, doc: str, call: str, value: str) -> Any:
+def _named(build: Callable[..., Tensor], name: str, count: int, doc: str, call: str, value: str) -> Operation[Tensor]:
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"{doc}\n\n    >>> lm.{name}{call}\n    {value}\n    "
     return operation(count)(build)

@@ -48,7 +48,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
         return make("mul", [a, b])
     if b.ndim > 2:
         raise ValueError(f"[dot] {a.shape}, {b.shape}: expected vectors or matrices; use matmul for stacks of matrices")
-    return matmul(a, b)  # type: ignore[no-any-return]
+    return matmul(a, b)
 
 
 @operation(2)

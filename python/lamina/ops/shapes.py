@@ -91,7 +91,7 @@ def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
     for a in axes:
         if x.shape[a] != 1:
             raise ValueError(f"[squeeze] axis {a} of {x.shape} has more than one element")
-    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))  # type: ignore[no-any-return]
+    return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
 
 @operation(1)

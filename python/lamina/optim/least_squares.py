@@ -133,7 +133,7 @@ class LeastSquares:
             if len(known) < len(parts):
                 return None
             rows = ops.concatenate(known, 0)
-            return ops.matmul(rows, ops.transpose(rows))  # type: ignore[no-any-return]
+            return ops.matmul(rows, ops.transpose(rows))
         factors = sample_rows(columns[0], self.network.weights)
         if factors is None:
             return None
@@ -257,7 +257,7 @@ def _sum(program: core.Program, sources: Sequence[Array], rows: int) -> float:
 
 
 def _gram(x: Tensor) -> Tensor:
-    return ops.matmul(x, ops.transpose(x))  # type: ignore[no-any-return]
+    return ops.matmul(x, ops.transpose(x))
 
 
 class System(ABC):

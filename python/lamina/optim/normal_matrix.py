@@ -168,7 +168,7 @@ class Block:
 
     def _product(self, products: Tensor, deltas: Tensor) -> Tensor:
         self.width = int(products.shape[1]) + int(deltas.shape[1])
-        return ops.matmul(ops.transpose(self._once(products)), deltas)  # type: ignore[no-any-return]
+        return ops.matmul(ops.transpose(self._once(products)), deltas)
 
     def place(self, index: Array, first: int) -> None:
         """Writes where the elements of the block stand in the terms, if its own begins at `first`."""
@@ -213,7 +213,7 @@ def _flat_outer(factors: Sequence[Tensor]) -> Tensor:
         total: Tensor = reduce(operator.add, (x * y for x, y in zip(factors[::2], factors[1::2], strict=True)))
         return total
     product = Tensor(core.make("row_outer", [t.node for t in factors], {}))
-    return ops.reshape(product, (product.shape[0], -1))  # type: ignore[no-any-return]
+    return ops.reshape(product, (product.shape[0], -1))
 
 
 @cache
