@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
+import re
 
 import numpy as np
 import pytest
@@ -605,6 +606,72 @@ def test_dot_and_outer(rng):
 
 
 covers("matmul", "dot", "outer")
+
+LENGTHS = dict(zip("ijklbthc", (2, 3, 4, 5, 6, 7, 2, 3), strict=True))
+SUMS = [
+    "ij,jk->ik", "ij,jk", "ij->ji", "ij->", "ii->i", "ii", "iij->j", "iii->i", "ijij->ij", "i,i", "i,i->", "i,j->ij", "i,->i", "->",
+    "bij,bjk->bik", "bthc,bkhc->bhtk", "bhtk,bkhc->bthc", "ij,ij->ij", "ij,ij->i", "ij,kj->ik", "ji,kj->ki", "ij,kl->ijkl",
+    "ij,kl->i", "ijk,ijl->kl", "ij,jk,kl->il", "ij,jk,kl->", "i,ij,j", "i,i,i->i", "bij,j->bi", "ijk->kij", "ij , jk -> ik",
+    "...ij,...jk->...ik", "ij...,jk...->ik...", "...i->...", "i...,i...->...", "...ij,jk->...ik", "...", "...ij->...",
+]  # fmt: skip
+
+
+def parts_of_a_sum(subscripts, rng):
+    """Operands that fit; "..." stands for two axes."""
+    parts = subscripts.replace(" ", "").split("->")[0].split(",")
+    return [rng.normal(size=[n for c in p.replace("...", ".") for n in ([3, 2] if c == "." else [LENGTHS[c]])]) for p in parts]
+
+
+@pytest.mark.parametrize("subscripts", SUMS)
+def test_einsum(subscripts, rng):
+    operands = parts_of_a_sum(subscripts, rng)
+    want = np.einsum(subscripts, *operands)
+    for got in (lm.einsum(subscripts, *operands), build_and_run(lambda *inputs: lm.einsum(subscripts, *inputs), operands)):
+        assert got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-13)
+    inputs = [lm.placeholder(a.shape, "float64") for a in operands]
+    again = [lm.placeholder(a.shape, "float64") for a in operands]
+    change = [rng.normal(size=a.shape) for a in operands]
+    slopes = lm.grad(lm.sum(lm.einsum(subscripts, *inputs)), inputs)
+    along = lm.function([*inputs, *again], sum(lm.sum(s * c) for s, c in zip(slopes, again, strict=True)))(*operands, *change)
+    ahead, back = (
+        np.einsum(subscripts, *(a + way * 1e-5 * c for a, c in zip(operands, change, strict=True))).sum() for way in (1, -1)
+    )
+    np.testing.assert_allclose(along, (ahead - back) / 2e-5, rtol=1e-6, atol=1e-7)
+
+
+def test_einsum_repeats_axes_of_length_1_and_knows_free_lengths(rng):
+    for subscripts, *shapes in (
+        ("...ij,...jk->...ik", (1, 3, 4), (5, 4, 2)), ("...ij,...jk->...ik", (3, 4), (5, 4, 2)), ("...i,...i->...", (1, 4), (5, 4)),
+        ("ij,ij->j", (1, 4), (5, 4)), ("ij,jk->ik", (2, 1), (3, 4)),
+    ):  # fmt: skip
+        operands = [rng.normal(size=shape) for shape in shapes]
+        np.testing.assert_allclose(lm.einsum(subscripts, *operands), np.einsum(subscripts, *operands), rtol=1e-12)
+    x, w = lm.placeholder((None, "T", 4), "float64"), lm.placeholder((4, 2, 3), "float64")
+    f = lm.function([x, w], lm.einsum("btc,chd->bhtd", x, w))
+    for n, t in ((2, 5), (3, 1)):
+        operands = rng.normal(size=(n, t, 4)), rng.normal(size=(4, 2, 3))
+        np.testing.assert_allclose(f(*operands), np.einsum("btc,chd->bhtd", *operands), rtol=1e-12)
+
+
+def test_einsum_says_what_does_not_fit():
+    two = np.ones((2, 3))
+    for given, message in (
+        (("ij,jk", two), "expected 2 operands, got 1"),
+        (("ij->ik", two), "expected letters of the operands in the result, each once, got 'ik'"),
+        (("ij->ii", two), "each once, got 'ii'"),
+        (("ij,jk->ik", two, np.ones((4, 2))), "expected one length for each letter, got 3 and 4"),
+        (("ijk->i", two), "expected 2 letters for an operand of 2 axes, got 'ijk'"),
+        (("i1->i", two), "expected 2 letters for an operand of 2 axes, got 'i1'"),
+        (("...ijk->i", two), "expected at most as many letters as axes"),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            lm.einsum(*given)
+    with pytest.raises(TypeError, match="expected subscripts such as 'ij,jk->ik' first"):
+        lm.einsum(two, "ij")
+
+
+covers("einsum")
 
 # ---- shapes ----------------------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from lamina.ops.constants import (
     update_state,
     zeros_like,
 )
+from lamina.ops.contraction import einsum
 from lamina.ops.elementwise import (
     abs,
     activation,
@@ -91,7 +92,7 @@ from lamina.ops.shapes import (
 
 __all__ = [
     "abs", "activation", "add", "arange", "argmax", "argmin", "broadcast_to", "cast", "clip", "concatenate", "cos",
-    "divide", "dot", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "flip", "floor", "full", "getitem", "greater",
+    "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "flip", "floor", "full", "getitem", "greater",
     "greater_equal", "in_training", "isnan", "less", "less_equal", "log", "log1p", "log_softmax", "logical_and",
     "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "multiply", "negative",
     "norm", "not_equal", "one_hot", "ones_like", "outer", "pad", "power", "random_uniform", "relu", "reshape", "sigmoid",
