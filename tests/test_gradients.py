@@ -67,7 +67,11 @@ CASES: dict[str, list] = {
     "maximum": [(lm.maximum, [spread(3, 4), 0.01 + spread(3, 4)]), (lambda x: lm.maximum(x, 0.0), [spread(9)])],
     "minimum": [(lm.minimum, [spread(3, 4), 0.01 + spread(4)])],
     "where": [(lambda x, y: lm.where(CONDITION, x, y), [normal(4, 5), normal(5)])],
-    "clip": [(lambda x: lm.clip(x, -0.3, 0.4), [spread(4, 6)])],
+    "clip": [
+        (lambda x: lm.clip(x, -0.3, 0.4), [spread(4, 6)]),
+        (lambda x, low, high: lm.clip(x, low - 0.5, high + 0.503), [spread(4, 6), 0.001 + spread(4, 6), 0.002 + spread(6)]),
+        (lambda x, low, high: lm.clip(x, low + 0.5, high - 0.503), [spread(4, 6), 0.001 + spread(4, 6), 0.002 + spread(6)]),
+    ],
     "cast": [(lambda x: lm.cast(lm.cast(x, "float64"), "float64") * 2, [normal(4)])],
     "sum": [
         (lambda x, a=a, k=k: lm.sum(x, axis=a, keepdims=k), [normal(3, 4, 2)]) for a in (None, 0, -1, (0, 2)) for k in (False, True)

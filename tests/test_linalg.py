@@ -336,6 +336,21 @@ def test_the_gradient_of_det_exists_at_a_singular_matrix():
     np.testing.assert_allclose(got, minors, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "n", "size"),
+    [("float32", 80, 10.0), ("float32", 121, 30.0), ("float64", 121, 1e6), *((t, 3, 2.0) for t in ("float32", "float64"))],
+)
+def test_the_gradient_of_det_is_det_times_the_inverse_whatever_the_parts_of_the_product_are(dtype, n, size):
+    """Half of the singular values are large and half small: the product of the large ones alone is beyond the type."""
+    q = np.linalg.qr(np.random.default_rng(1).normal(size=(n, n)))[0]
+    values = np.where(np.arange(n) < n // 2, size, 1 / size)
+    a, x = (q * values) @ q.T, lm.placeholder((n, n), dtype)
+    found = lm.function(x, lm.grad(lm.linalg.det(x), x))(a.astype(dtype))
+    sign, logarithm = np.linalg.slogdet(a)
+    want = sign * np.exp(logarithm) * ((q / values) @ q.T)
+    np.testing.assert_allclose(found, want, rtol=0, atol=4 * np.finfo(dtype).eps * size**2 * n * np.abs(want).max())
+
+
 def test_equal_values_leave_out_what_is_not_determined():
     """A = I: all singular values are equal; of what does not depend on the basis the gradient is right, and nothing is nan."""
     a = lm.placeholder((3, 3), "float64")

@@ -265,6 +265,14 @@ def test_a_column_and_a_vector_do_not_broadcast(rng):
         metrics.mse(np.zeros((9, 2, 3)), np.zeros((9, 3, 2)))
 
 
+def test_r2_of_an_output_that_is_constant_where_it_weighs():
+    """A row that weighs nothing makes it no variable one."""
+    y, p = np.array([0.1, 0.1, 0.1, 5.0]), np.array([0.1, 0.1, 0.2, 7.0])
+    weight = np.array([1.0, 1.0, 1.0, 0.0])
+    assert metrics.r2(y, p, weight) == metrics.r2(y[:3], p[:3]) == 0.0
+    assert metrics.r2(y, np.append(y[:3], 9.0), weight) == 1.0
+
+
 def test_r2_of_a_constant():
     tenth = np.full(7, 0.1)  # the mean of 0.1 is rounded
     assert metrics.r2(tenth, tenth) == 1.0

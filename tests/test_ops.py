@@ -10,6 +10,7 @@ import itertools
 import math
 import operator
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -426,6 +427,24 @@ def test_reductions_of_a_long_column_and_row(rng):
             np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6 * math.sqrt(x.size))
 
 
+def test_without_degrees_of_freedom_there_is_no_variance():
+    """As NumPy has it; of a batch whose rows are known only when it runs, too."""
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for values, ddof in (([1.0, 2.0, 3.0], 4), ([1.0, 2.0, 3.0], 3), ([1.0], 2), ([1.0], 1), ([2.0, 4.0], 0.5)):
+            rows = lm.placeholder((None,), "float64")
+            for f, numpy_f in ((lm.var, np.var), (lm.std, np.std)):
+                want = numpy_f(values, ddof=ddof)
+                np.testing.assert_array_equal(f(values, ddof=ddof), want)
+                np.testing.assert_array_equal(lm.function(rows, f(rows, ddof=ddof))(np.array(values)), want)
+
+
+def test_the_place_in_no_elements_is_an_error_of_the_shape_that_was_given():
+    for f in (lm.argmax, lm.argmin):
+        with pytest.raises(ValueError, match=rf"\[{f.__name__}\] expected an axis with elements, got axis 0 of shape \(0, 3\)"):
+            f(np.ones((0, 3)), 0)
+
+
 def test_var_with_ddof(rng):
     x = rng.normal(size=(7, 9))
     for f, numpy_f in [(lm.var, np.var), (lm.std, np.std)]:
@@ -483,7 +502,7 @@ def test_there_is_no_extreme_among_nothing(name, dtype):
     x = lm.placeholder((None, 3), dtype)
     by_column, by_row = lm.function([x], op(x, axis=0)), lm.function([x], op(x, axis=1))
     for call in (lambda at: op(at, axis=0), by_column):
-        with pytest.raises(ValueError, match=rf"\[{name}\].*(no largest or smallest among 0|no) elements"):
+        with pytest.raises(ValueError, match=rf"\[{name}\].*(no largest or smallest among 0|no|with) elements"):
             call(np.zeros((0, 3), dtype))
     assert by_row(np.zeros((0, 3), dtype)).shape == (0,) and by_column(np.ones((2, 3), dtype)).shape == (3,)
     stack = lm.placeholder((2, None, 3), dtype)

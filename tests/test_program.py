@@ -375,6 +375,14 @@ def test_inputs_of_any_layout_and_type(rng):
 # ---- updates ---------------------------------------------------------------------------------------------------------------------
 
 
+def test_numbers_in_the_other_byte_order_are_numbers(rng):
+    x = rng.normal(size=(3, 4))
+    for dtype, values in (("float64", x), ("float32", x.astype(np.float32)), ("int64", np.arange(12).reshape(3, 4))):
+        given = lm.placeholder((None, 4), dtype)
+        found = lm.function(given, given + given)(values.astype(values.dtype.newbyteorder()))
+        assert found.dtype == dtype and np.array_equal(found, values + values)
+
+
 def test_updates_see_the_values_before():
     """Two parameters swap: every update reads what was there before the step."""
     a, b = lm.Parameter(np.arange(3.0), dtype="float64"), lm.Parameter(np.arange(3.0) + 10, dtype="float64")

@@ -40,7 +40,9 @@ runtime::Source source_of(const py::array& array) {
 // What was given as an array, as NumPy makes one of it.
 py::array array_of(const py::handle& value, size_t i) {
   try {
-    return py::array(py::reinterpret_borrow<py::object>(value));
+    const py::array array(py::reinterpret_borrow<py::object>(value));
+    if (array.dtype().byteorder() != '>') return array;
+    return array.attr("astype")(array.dtype().attr("newbyteorder")("="));  // into this machine's order
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ValueError)) throw;
     fail("[function] expected an array, or lists of equal lengths, as argument ", i + 1, ", got ",

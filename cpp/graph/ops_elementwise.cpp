@@ -103,11 +103,13 @@ Tensor where_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor zero = scalar_like(dy, 0);
   return i == 1 ? where(in(y, 0), dy, zero) : where(in(y, 0), zero, dy);
 }
-// Inside [lo, hi], both ends included, x gets the gradient; outside, the bound that holds.
+// min(max(x, lo), hi). Inside [lo, hi], both ends included, x gets the gradient; outside, the bound that holds: hi where they cross.
 Tensor clip_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor &x = in(y, 0), &lo = in(y, 1), &hi = in(y, 2), zero = scalar_like(dy, 0);
   if (i == 0) return where(binary("mul", binary("ge", x, lo), binary("le", x, hi)), dy, zero);
-  return i == 1 ? where(binary("lt", x, lo), dy, zero) : where(binary("gt", x, hi), dy, zero);
+  const Tensor holds = i == 1 ? binary("mul", binary("lt", x, lo), binary("le", lo, hi))
+                              : binary("maximum", binary("gt", x, hi), binary("gt", lo, hi));
+  return where(holds, dy, zero);
 }
 Tensor abs_grad(const Tensor& y, const Tensor& dy, int) { return mul(dy, unary("sign", in(y, 0))); }
 Tensor zero_grad(const Tensor& y, const Tensor& dy, int) { return fill(y->shape(), 0, dy->dtype()); }

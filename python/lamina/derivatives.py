@@ -63,6 +63,10 @@ def hessian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) ->
     array([12.,  0.], dtype=float32)
     """
     _check_single("hessian_vector_product", y=y)
+    if y.ndim:
+        raise ValueError(
+            f"[hessian_vector_product] expected a scalar y, got one of shape {y.shape}; take one element, or the sum of them"
+        )
     targets, directions, single = _several(xs, vs, "hessian_vector_product")
     results = grad(_inner(grad(y, targets), directions), targets)
     return results[0] if single else results

@@ -76,8 +76,9 @@ def not_positive_definite(where: str, a: Array) -> NoReturn:
     worst = int(np.argmin(spectrum[:, 0]))
     low, high = float(spectrum[worst, 0]), float(np.abs(spectrum[worst]).max())
     size = np.abs(spectrum[worst]).min()
+    least = max(-low, high * float(np.finfo(a.dtype).eps), float(np.finfo(a.dtype).tiny))
     raise LinAlgError(
         f"[{where}] expected a positive definite matrix, {which(a, worst)} has the smallest eigenvalue {low:.3g} (largest size "
         f"{high:.3g}, condition number {high / size if size else np.inf:.3g}); add a multiple of the identity greater than "
-        f"{max(-low, high * float(np.finfo(a.dtype).eps)):.2g}, or use eigh"
+        f"{least:.2g}, or use eigh"
     )

@@ -53,10 +53,24 @@ def _cofactors(a: Array) -> Array:
     """det(U) det(V) U diag(product of the other singular values) V^T"""
     check_finite("det", a)
     u, s, vh = np.linalg.svd(a)
-    n = s.shape[-1]
-    others = np.where(np.eye(n, dtype=bool), 1, s[..., None, :]).prod(axis=-1)
     sign = np.linalg.det(u) * np.linalg.det(vh)
-    return sign[..., None, None] * (u * others[..., None, :]) @ vh  # type: ignore[no-any-return]
+    return sign[..., None, None] * (u * _products_of_others(s)[..., None, :]) @ vh  # type: ignore[no-any-return]
+
+
+def _products_of_others(s: Array) -> Array:
+    """For each value of a row the product of the others, by mantissas and exponents: on the way to a product of usual size large
+    factors alone would be infinite, and small ones 0.
+    """
+    n = s.shape[-1]
+    parts, powers = np.frexp(np.where(np.eye(n, dtype=bool), 1, s[..., None, :].astype(np.float64)))
+    power = powers.sum(axis=-1)
+    while parts.shape[-1] > 1:
+        if parts.shape[-1] % 2:
+            parts = np.concatenate([parts, np.ones_like(parts[..., :1])], axis=-1)
+        parts, powers = np.frexp(parts[..., ::2] * parts[..., 1::2])
+        power = power + powers.sum(axis=-1)
+    products: Array = np.ldexp(parts.sum(axis=-1), power).astype(s.dtype)
+    return products
 
 
 def _cofactors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:

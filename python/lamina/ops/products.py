@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lamina.lift import make, operation
+from lamina.lift import make, make_called, operation
 from lamina.ops.shapes import reshape
 from lamina.tensor import FLOATS, Tensor
 
@@ -20,11 +20,15 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     """
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError(f"[matmul] {a.shape}, {b.shape}: expected vectors or matrices; use * for numbers")
+    return _product("matmul", a, b)
+
+
+def _product(name: str, a: Tensor, b: Tensor) -> Tensor:
     if a.dtype not in FLOATS and b.dtype not in FLOATS:
         a, b = make("cast", [a], dtype="float64"), make("cast", [b], dtype="float64")
     left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
     right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
-    c = make("matmul", [left, right])
+    c = make_called(name, "matmul", [left, right])
     if a.ndim == 1 or b.ndim == 1:
         shape = list(c.shape)
         if b.ndim == 1:
@@ -48,7 +52,7 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
         return make("mul", [a, b])
     if b.ndim > 2:
         raise ValueError(f"[dot] {a.shape}, {b.shape}: expected vectors or matrices; use matmul for stacks of matrices")
-    return matmul(a, b)
+    return _product("dot", a, b)
 
 
 @operation(2)

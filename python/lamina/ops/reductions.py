@@ -91,7 +91,9 @@ def _variance(x: Tensor, axes: list[int], keepdims: bool, ddof: float) -> Tensor
     centre = make("div", [make("sum", [x], axes=axes, keepdims=True), count])
     distance = make("sub", [x, centre])
     total = make("sum", [make("mul", [distance, distance])], axes=axes, keepdims=keepdims)
-    return make("div", [total, make("sub", [count, like(ddof, count)]) if ddof else count])
+    if ddof:  # of fewer than ddof elements 0, as NumPy has it: then there is no variance
+        count = make("maximum", [make("sub", [count, like(ddof, count)]), like(0.0, count)])
+    return make("div", [total, count])
 
 
 @operation(1)
@@ -153,10 +155,14 @@ def _along(op: str, x: Tensor, axis: int) -> Tensor:
     return y if axis == x.ndim - 1 else make("transpose", [y], axes=back)
 
 
-def _most(x: Tensor, axis: int, where: str) -> Tensor:
-    """The largest along the axis, which stays. Shifted by it, x has the same softmax and the same gradient of it."""
+def _check_elements(where: str, x: Tensor, axis: int) -> None:
     if x.shape[axis] == 0:
         raise ValueError(f"[{where}] expected an axis with elements, got axis {axis} of shape {x.shape}; choose another axis")
+
+
+def _most(x: Tensor, axis: int, where: str) -> Tensor:
+    """The largest along the axis, which stays. Shifted by it, x has the same softmax and the same gradient of it."""
+    _check_elements(where, x, axis)
     x = make("cast", [x], dtype="float32") if not x.dtype.startswith("float") else x
     return make("stop_gradient", [make("max", [x], axes=[axis], keepdims=True)])
 
@@ -213,7 +219,7 @@ def argmax(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.argmax([[1, 5, 2], [7, 0, 7]])
     array([1, 0])
     """
-    return make("argmax", [_with_last(x, axis_of(axis, x.ndim, "argmax"))])
+    return _place("argmax", x, axis)
 
 
 @operation(1)
@@ -223,4 +229,10 @@ def argmin(x: Tensor, axis: int = -1) -> Tensor:
     >>> lm.argmin([[1, 5, 2], [7, 0, 7]])
     array([0, 1])
     """
-    return make("argmin", [_with_last(x, axis_of(axis, x.ndim, "argmin"))])
+    return _place("argmin", x, axis)
+
+
+def _place(op: str, x: Tensor, axis: int) -> Tensor:
+    at = axis_of(axis, x.ndim, op)
+    _check_elements(op, x, at)
+    return make(op, [_with_last(x, at)])
