@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels_common.h"
 #include "philox.h"
@@ -164,17 +165,47 @@ void check_rows(const Table& table) {
   check_softmax<T>(table, 5, 5000, 12.0, 1, false);  // fewer rows at a time than a vector has lanes
 }
 
+// What a conversion may meet: by turns a common number, and one at an end of a range or beside it.
+template <class From>
+std::vector<From> convertible_values(size_t n, size_t first) {
+  using L = std::numeric_limits<From>;
+  std::vector<From> ends;
+  if constexpr (std::is_floating_point_v<From>) {
+    ends = special_values<From>();
+    for (const From x : {From(0x1p63), std::nextafter(From(0x1p63), From(0)), From(1e30), From(3e9), From(0.3)})
+      ends.insert(ends.end(), {x, -x});
+  } else {
+    ends = {0, 1, -1, L::max(), L::min(), L::max() - 1, (From(1) << 24) + 1, (From(1) << 53) + 1};  // beyond 24, 53 bits: rounded
+  }
+  std::vector<From> x(n);
+  for (size_t i = 0; i < n; ++i)
+    x[i] = i % 2 ? From(int(generator()() % 200) - 100) / From(3) : ends[(first + i / 2) % ends.size()];
+  return x;
+}
+template <>
+inline std::vector<uint8_t> convertible_values(size_t n, size_t) {  // bools
+  std::vector<uint8_t> x(n);
+  for (uint8_t& v : x) v = uint8_t(generator()() % 2);
+  return x;
+}
+
+// Toward zero; to the nearest there is beyond int64's range, and to the least for no number.
+template <class From>
+int64_t whole(From x) {
+  if constexpr (std::is_floating_point_v<From>) {
+    if (std::isnan(x) || x < From(-0x1p63)) return std::numeric_limits<int64_t>::min();
+    if (x >= From(0x1p63)) return std::numeric_limits<int64_t>::max();
+  }
+  return int64_t(x);
+}
+
 template <class From, class To>
 void check_convert(const Table& table, int from, int to) {
   section(std::string("convert ") + table.isa);
   for (ptrdiff_t n : kSizes)
     for (int col : {0, 1}) {
-      std::vector<From> x(size_t(2 * n));
-      for (From& v : x) v = From(int(generator()() % 200) - 100) / From(3);
-      if (from == kBool)
-        for (From& v : x) v = From(generator()() % 2);
-      x[0] = From(0);
-      std::vector<To> out(size_t(2 * n + 2), To(1));
+      const std::vector<From> x = convertible_values<From>(size_t(2 * n), size_t(n));
+      std::vector<To> out(size_t(2 * n + 2), To(77));
       TileArgs t = {};
       t.out = out.data();
       t.out_row = n + 1;
@@ -182,12 +213,16 @@ void check_convert(const Table& table, int from, int to) {
       t.cols = n;
       t.in[0] = {x.data(), n, col};
       table.convert[from][to](t);
-      for (ptrdiff_t r = 0; r < 2; ++r)
+      for (ptrdiff_t r = 0; r < 2; ++r) {
+        const To* row = &out[size_t(r * (n + 1))];
         for (ptrdiff_t c = 0; c < n; ++c) {
           const From v = x[size_t(r * n + c * col)];
-          const To right = to == kBool ? To(v != From(0)) : To(v);
-          CHECK(out[size_t(r * (n + 1) + c)] == right, table.isa << " convert " << from << " to " << to);
+          const To right = to == kBool ? To(v != From(0)) : to == kInt64 ? To(whole(v)) : To(v);
+          CHECK(same_bits(&row[c], &right, 1),
+                table.isa << " convert " << from << " to " << to << ": " << +v << " became " << +row[c]);
         }
+        CHECK(row[n] == To(77), table.isa << " convert " << from << " to " << to << " wrote beyond " << n);
+      }
     }
 }
 

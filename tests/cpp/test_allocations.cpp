@@ -1,10 +1,12 @@
 // A program that is bound allocates nothing while it runs; memory that cannot be had is an error with a name, and leaves the program
 // usable.
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
 #include <vector>
 
+#include "base/aligned.h"
 #include "base/threads.h"
 #include "check.h"
 #include "graph/build.h"
@@ -28,13 +30,13 @@ void* counted_or_throw(size_t bytes, size_t alignment) {
 }
 }  // namespace
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which have allocators of their own
-extern "C" void* aligned_alloc(size_t alignment, size_t bytes) noexcept { return counted(bytes, alignment); }
-#endif
 // Not inline: the compiler would warn of memory from `new` that goes to `free`.
 [[gnu::noinline]] void* operator new(size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
 [[gnu::noinline]] void* operator new[](size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
 [[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t a) { return counted_or_throw(bytes, static_cast<size_t>(a)); }
+[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t a, const std::nothrow_t&) noexcept {  // AlignedBuffer's
+  return counted(bytes, static_cast<size_t>(a));
+}
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete[](void* p) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
@@ -88,10 +90,24 @@ struct Training {
   }
 };
 
+void check_the_counter() {
+  section("the counter counts");
+  const long before = allocations;
+  AlignedBuffer buffer;
+  buffer.grow(100, [] { return "a buffer"; });
+  buffer.grow(2 * kLargePage, [] { return "a large one"; });
+  CHECK(allocations == before + 2, allocations - before << " allocations of two buffers");
+}
+
+bool is_parallel(const runtime::Program& program) {
+  const std::vector<runtime::Stage>& stages = program.stages();
+  return std::any_of(stages.begin(), stages.end(), [](const runtime::Stage& stage) { return stage.parallel; });
+}
+
 void check_runs_allocate_nothing() {
   section("runs allocate nothing");
   Training training;
-  for (int64_t batch : {1, 32, 500}) {  // the last is worth several threads
+  for (int64_t batch : {1, 32, 500}) {
     std::vector<float> x(static_cast<size_t>(batch) * 64, 0.5F);
     std::vector<int64_t> labels(static_cast<size_t>(batch), 3);
     const void* inputs[] = {x.data(), labels.data()};
@@ -99,7 +115,8 @@ void check_runs_allocate_nothing() {
     void* outputs[] = {&loss};
     const long before_binding = allocations;
     training.program->bind({{batch, 64}, {batch}});
-    CHECK(allocations > before_binding, "the counter counts");
+    CHECK(allocations > before_binding, "binding allocates");
+    if (batch == 500 && num_threads() > 1) CHECK(is_parallel(*training.program), batch << " rows are worth several threads");
     training.program->run(inputs, outputs);
     const long before = allocations;
     for (int again = 0; again < 10; ++again) {
@@ -150,6 +167,7 @@ void check_memory_that_cannot_be_had() {
 }  // namespace
 
 int main() {
+  check_the_counter();
   check_memory_that_cannot_be_had();
   for (int threads : {1, 2}) {
     lamina::set_num_threads(threads);

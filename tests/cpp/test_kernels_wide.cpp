@@ -105,9 +105,6 @@ WIDE_INLINE V by_lane(G g) {
   for (int i = 0; i < int(sizeof v / sizeof v[0]); ++i) v[i] = g(i);
   return v;
 }
-WIDE_INLINE F load_ps(const float* p) {
-  return by_lane<F>([p](int i) { return p[i]; });
-}
 WIDE_INLINE F permutexvar_ps(__m512i index, F x) {
   const auto i = __builtin_bit_cast(Words, index);
   return by_lane<F>([&](int lane) { return x[i.word[lane] & 15]; });
@@ -115,9 +112,6 @@ WIDE_INLINE F permutexvar_ps(__m512i index, F x) {
 WIDE_INLINE F permutex2var_ps(F low, __m512i index, F high) {
   const auto i = __builtin_bit_cast(Words, index);
   return by_lane<F>([&](int lane) { return (i.word[lane] & 16 ? high : low)[i.word[lane] & 15]; });
-}
-WIDE_INLINE D load_pd(const double* p) {
-  return by_lane<D>([p](int i) { return p[i]; });
 }
 WIDE_INLINE D permutex2var_pd(D low, __m512i index, D high) {
   const auto i = __builtin_bit_cast(Words, index);
@@ -187,8 +181,6 @@ WIDE_INLINE D getmant_pd(D x, int, int) { return mantissas(x); }
 #define _mm512_cvtps_pd wide_lanes::cvtps_pd
 #define _mm512_cvtpd_ps wide_lanes::cvtpd_ps
 #define _mm512_movepi32_mask wide_lanes::movepi32_mask
-#define _mm512_load_ps wide_lanes::load_ps
-#define _mm512_load_pd wide_lanes::load_pd
 #define _mm512_permutexvar_ps wide_lanes::permutexvar_ps
 #define _mm512_permutex2var_ps wide_lanes::permutex2var_ps
 #define _mm512_permutex2var_pd wide_lanes::permutex2var_pd

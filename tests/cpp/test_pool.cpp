@@ -57,6 +57,18 @@ void check_callers_at_once() {
   CHECK(wrong == 0, wrong << " units did not run, or ran with another caller's work");
 }
 
+// A pool is made anew for each number of threads; the workers of the last one may not even have begun.
+void check_pools_come_and_go() {
+  section("pools that come and go");
+  for (int i = 0; i < 500; ++i) {
+    std::atomic<long> sum{0};
+    parallel_for(9, 2 + i % 6, [&](ptrdiff_t first, ptrdiff_t last, int) {
+      for (ptrdiff_t k = first; k < last; ++k) sum += k;
+    });
+    CHECK(sum == 36, "with " << 2 + i % 6 << " threads");
+  }
+}
+
 void check_a_unit_waits_for_another() {
   section("a unit waits for one before it");
   // Often where each may have a processor: a worker that is late for a job must not leave its line to nobody.
@@ -115,6 +127,7 @@ void check_number_of_threads() {
 int main() {
   check_every_unit_once();
   check_callers_at_once();
+  check_pools_come_and_go();
   check_a_unit_waits_for_another();
   check_a_call_within_a_call();
   check_idle_workers_wake();

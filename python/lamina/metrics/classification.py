@@ -66,7 +66,8 @@ def precision(
 
     `average` says how the classes' values become one: "binary", of class 1 alone (the default for two classes); "macro", the mean
     over the classes that occur in y_true or in the predictions (the default for more), in samples that weigh more than 0;
-    "weighted", the mean weighted by the classes' true frequency; "micro", from the sums of TP and FP; "none", an array with one value a class.
+    "weighted", the mean weighted by the classes' true frequency; "micro", from the sums of TP and FP; "none", an array with one
+    value a class.
 
     >>> lm.metrics.precision([0, 1, 1, 0], [-1.0, 2.0, 3.0, 0.5])
     0.6666666666666666
