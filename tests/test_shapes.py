@@ -191,6 +191,12 @@ def test_free_lengths_multiply(rng):
         assert size == shape[0] * shape[1]
 
 
+def test_a_product_of_lengths_needs_names():
+    for shape in ("T**B", "*", "T*B*", "*".join(["B"] * 50_000)):
+        with pytest.raises(ValueError, match=r"expected names between \*|do not fill"):
+            lm.reshape(t("B", "T", 4), (shape, 4))
+
+
 def test_free_lengths_that_do_not_divide_are_refused():
     rows = lm.reshape(t("B", "T", 4), (-1, 4))
     assert lm.reshape(rows, ("T*B", 2, 2)).shape == lm.reshape(rows, ("B*T", 2, 2)).shape

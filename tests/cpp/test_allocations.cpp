@@ -34,7 +34,11 @@ void* counted_or_throw(size_t bytes, size_t alignment) {
 [[gnu::noinline]] void* operator new(size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
 [[gnu::noinline]] void* operator new[](size_t bytes) { return counted_or_throw(bytes, alignof(std::max_align_t)); }
 [[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t a) { return counted_or_throw(bytes, static_cast<size_t>(a)); }
-[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t a, const std::nothrow_t&) noexcept {  // AlignedBuffer's
+// These too (AlignedBuffer's, std::stable_sort's): those of a sanitizer would not be counted, and their memory not be for free().
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return counted(bytes, alignof(std::max_align_t));
+}
+[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t a, const std::nothrow_t&) noexcept {
   return counted(bytes, static_cast<size_t>(a));
 }
 [[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
