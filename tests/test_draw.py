@@ -173,6 +173,9 @@ def test_the_last_neurons_show_the_output():
         found = ends(net.compile("mse", "sgd"), given, np.ones((1, 3)))
         assert found is not None and found[:2] == (symbol, name)
         np.testing.assert_allclose(found[2], net.predict(given)[0], rtol=1e-6)
+    turned, mixed = lm.flip(lm.Dense(3)(x), 1), lm.matmul(lm.Dense(3)(x), lm.Parameter(np.ones((3, 3))))
+    for output in (turned, mixed):  # as wide as the last dense layer, and not made one by one
+        assert ends(lm.Model(x, output, seed=0).compile("mse", "sgd"), given, np.ones((1, 3))) is None
     tied = lm.Dense(2, "tanh")
     h = tied(x)
     net = lm.Model(x, lm.matmul(h, lm.transpose(tied.parameters["weight"])), seed=0).compile("mse", "sgd")
@@ -197,7 +200,9 @@ def test_an_arrow_is_a_mean_only_where_it_divides_by_a_count():
         return [item.text for item in chain(trace(net, np.ones((2, 4)), None)) if isinstance(item, Sign) and item.arrow]
 
     assert names(lambda z: lm.mean(z * z, axis=1, keepdims=True))[-1] == "mean"
-    assert "mean" not in names(lambda z: lm.sum(z, axis=1, keepdims=True) / lm.sqrt(lm.sum(z * z, axis=1, keepdims=True)))
+    assert names(lambda z: lm.sum(z * z, axis=1, keepdims=True) / 4.0)[-1] == "mean"
+    for by in (lambda z: 2.0, lambda z: 3.0, lambda z: lm.sqrt(lm.sum(z * z, axis=1, keepdims=True))):
+        assert "mean" not in names(lambda z, by=by: lm.sum(z, axis=1, keepdims=True) / by(z))
 
 
 def test_an_output_that_is_given_twice_stands_beside_both_targets():

@@ -286,6 +286,10 @@ def test_a_square_is_read_once_and_a_penalty_adds_up():
     text = net.explain(np.ones((2, 4)), np.ones((2, 2)), level="derive")
     assert "Z₂ is read in several places" not in text and "W₁ is read in several places" in text
     assert "dW₁ = .002 W₁ + Xᵀ dZ₁" in text
+    for factor, written in ((0.5, "W₁"), (1e-7, "2e−07 W₁"), (1.0, "2 W₁"), (-0.25, "2 (−.25) W₁")):
+        net.compile(lambda p, t, c=factor: lm.mean((p - t) ** 2) + c * lm.sum(dense.parameters["weight"] ** 2), "sgd")
+        text = net.explain(np.ones((2, 4)), np.ones((2, 2)))
+        assert f"dW₁ = {written} + Xᵀ dZ₁" in text, text
 
 
 def test_ascii_where_the_terminal_cannot_encode(monkeypatch):

@@ -453,12 +453,13 @@ def test_evaluate_counts_each_position_of_batches_of_several_lengths(rng):
     assert net.evaluate(batches) == pytest.approx({"loss": np.mean(errors**2), "mae": np.abs(errors).mean()}, rel=1e-5)
 
 
-def test_validation_data_may_be_batches(data):
+@pytest.mark.parametrize("kind", [lambda loader: loader, list], ids=["loader", "list"])
+def test_validation_data_may_be_batches(kind, data):
     """The network is built by the first batch, and the figures are those of arrays; a stop by them comes at the same epoch."""
     x, y = data
     a, b = net(metrics=["accuracy"]), net(metrics=["accuracy"])
     stop = {"callbacks": lm.callbacks.EarlyStopping(patience=1, min_delta=0.05), "epochs": 30, "verbose": 0}
-    one = a.fit(Loader(x[:60], y[:60]), validation_data=Loader(x[60:], y[60:]), **stop)
+    one = a.fit(Loader(x[:60], y[:60]), validation_data=kind(Loader(x[60:], y[60:])), **stop)
     two = b.fit(x[:60], y[:60], batch_size=20, shuffle=False, validation_data=(x[60:], y[60:]), **stop)
     assert_same(a, b)
     assert 2 < len(one) == len(two) < 30 and list(one.history) == list(two.history)
@@ -466,14 +467,49 @@ def test_validation_data_may_be_batches(data):
         np.testing.assert_allclose(one.history[name], two.history[name], rtol=1e-6)
 
 
+def test_a_list_of_batches_of_several_inputs_may_be_validation_data(rng):
+    """What could be (x, y), with two arrays in each, is."""
+    one, other = lm.Input(2, name="one"), lm.Input(3, name="other")
+    net = lm.Model([one, other], lm.Dense(1)(lm.concatenate([one, other], axis=-1)), seed=0).compile("mse", lm.optim.SGD(0.0))
+    x, y = (rng.normal(size=(8, 2)), rng.normal(size=(8, 3))), rng.normal(size=(8, 1))
+    halves = [({"one": x[0][half], "other": x[1][half]}, y[half]) for half in (slice(4), slice(4, 8))]
+    for given in (halves, [(tuple(batch.values()), target) for batch, target in halves], (x, y), [x, y]):
+        found = net.fit(x, y, validation_data=given, verbose=0)["val_loss"][0]
+        assert found == pytest.approx(net.evaluate(x, y)["loss"], rel=1e-6)
+
+
+def test_a_batch_may_weigh_nothing_where_nothing_is_trained(data):
+    """The mean over all rows is the same; only all batches together have to count."""
+    x, y = data
+    model, weight = net(metrics=["accuracy"]), np.repeat([0.0, 1.0, 0.0, 2.0, 0.0, 1.0], 20)[:103]
+    want = model.fit(x, y, verbose=0) and model.evaluate(x, y, sample_weight=weight)
+    assert model.evaluate(Loader(x, y, weight)) == pytest.approx(want, rel=1e-6)
+    with pytest.raises(ValueError, match=r"\[validation_data\] expected a target that counts for output 'output', got none"):
+        model.fit(x, y, validation_data=Loader(x, y, 0 * weight), verbose=0)
+    with pytest.raises(ValueError, match=r"\[batch 0\] \[sample_weight\] expected weights >= 0 that are not all 0"):
+        model.fit(Loader(x, y, weight), verbose=0)
+
+
+def test_an_error_of_a_loader_is_its_own(data):
+    class Broken(Loader):
+        def __iter__(self):
+            yield next(super().__iter__())
+            int("no number")
+
+    for call in (lambda: net().evaluate(Broken(*data)), lambda: net().fit(*data, validation_data=Broken(*data), verbose=0)):
+        with pytest.raises(ValueError, match="^invalid literal") as caught:
+            call()
+        assert any(entry.name == "__iter__" for entry in caught.traceback)
+
+
 def test_what_is_wrong_with_batches_names_them(data):
     x, y = data
-    model = net().fit(x, y, verbose=0) and net()
-    with pytest.raises(ValueError, match=r"\[validation_data\] \[x\] expected an iterable of batches, nothing is left in it"):
+    model = net()
+    with pytest.raises(ValueError, match=r"\[validation_data\] expected an iterable of batches, nothing is left in it"):
         model.fit(x, y, validation_data=iter(Loader(x, y)), epochs=2, verbose=0)
-    with pytest.raises(ValueError, match=r"\[validation_data\] \[x\] expected an iterable of batches, it gave none"):
+    with pytest.raises(ValueError, match=r"\[validation_data\] expected an iterable of batches, it gave none"):
         model.fit(x, y, validation_data=iter([]), verbose=0)
-    with pytest.raises(ValueError, match=r"\[validation_data\] \[batch 1\] \[y\] expected finite"):
+    with pytest.raises(ValueError, match=r"\[validation batch 1\] \[y\] expected finite"):
         lm.Sequential(lm.Dense(1)).fit(
             x, y, loss="mse", optimizer="sgd", validation_data=Loader(x, np.where(np.arange(103) == 30, np.nan, 1.0)), verbose=0
         )

@@ -631,6 +631,7 @@ SUMS = [
     "ij,jk->ik", "ij,jk", "ij->ji", "ij->", "ii->i", "ii", "iij->j", "iii->i", "ijij->ij", "i,i", "i,i->", "i,j->ij", "i,->i", "->",
     "bij,bjk->bik", "bthc,bkhc->bhtk", "bhtk,bkhc->bthc", "ij,ij->ij", "ij,ij->i", "ij,kj->ik", "ji,kj->ki", "ij,kl->ijkl",
     "ij,kl->i", "ijk,ijl->kl", "ij,jk,kl->il", "ij,jk,kl->", "i,ij,j", "i,i,i->i", "bij,j->bi", "ijk->kij", "ij , jk -> ik",
+    "ijk,jk->i", "jk,ijk->i", "bij,ij->b", "bt,bti->i", "ij,ij,ij->",
     "...ij,...jk->...ik", "ij...,jk...->ik...", "...i->...", "i...,i...->...", "...ij,jk->...ik", "...", "...ij->...",
 ]  # fmt: skip
 
@@ -659,6 +660,35 @@ def test_einsum(subscripts, rng):
     np.testing.assert_allclose(along, (ahead - back) / 2e-5, rtol=1e-6, atol=1e-7)
 
 
+def test_any_einsum(rng):
+    """Drawn by chance: operands of up to four axes of six letters, any of them in the result."""
+    for _ in range(300):
+        given = ["".join(rng.choice(list("ijklbt"), rng.integers(0, 5))) for _ in range(rng.integers(1, 4))]
+        letters = sorted({*"".join(given)})
+        result = "".join(rng.permutation(letters)[: rng.integers(0, len(letters) + 1)])
+        subscripts = f"{','.join(given)}->{result}"
+        operands = parts_of_a_sum(subscripts, rng)
+        np.testing.assert_allclose(
+            lm.einsum(subscripts, *operands), np.einsum(subscripts, *operands), rtol=1e-11, atol=1e-12, err_msg=subscripts
+        )
+
+
+def test_einsum_of_whole_numbers_is_float64_whatever_its_way():
+    whole, truth = np.arange(6).reshape(2, 3), np.array([[True, False, True], [True, True, False]])
+    for a in (whole, truth, whole.astype(np.int8)):
+        for subscripts in ("ij,ij->i", "ij,kj->ik", "ij,ij->ij", "ij,ij->", "ij,kj->"):
+            found = lm.einsum(subscripts, a, a)
+            assert found.dtype == np.float64
+            assert np.array_equal(found, np.einsum(subscripts, a.astype(float), a.astype(float)))
+        assert lm.einsum("ij->ji", a).dtype == np.float64
+    assert lm.einsum("ij,ij->i", whole, whole.astype(np.float32)).dtype == np.float32
+
+
+def test_a_diagonal_knows_nothing_of_what_is_beside_it():
+    x = np.array([[1.0, np.inf], [np.nan, 2.0]])
+    assert np.array_equal(lm.einsum("ii->i", x), [1.0, 2.0]) and lm.einsum("ii", x) == 3.0
+
+
 def test_einsum_repeats_axes_of_length_1_and_knows_free_lengths(rng):
     for subscripts, *shapes in (
         ("...ij,...jk->...ik", (1, 3, 4), (5, 4, 2)), ("...ij,...jk->...ik", (3, 4), (5, 4, 2)), ("...i,...i->...", (1, 4), (5, 4)),
@@ -683,6 +713,9 @@ def test_einsum_says_what_does_not_fit():
         (("ijk->i", two), "expected 2 letters for an operand of 2 axes, got 'ijk'"),
         (("i1->i", two), "expected 2 letters for an operand of 2 axes, got 'i1'"),
         (("...ijk->i", two), "expected at most as many letters as axes"),
+        (("...j->j", two), "expected ... in the result"),
+        (("ii->i", np.ones((1, 3))), "[einsum] (1, 3): expected"),
+        (("ii->i", lm.placeholder((None, None))), "expected a diagonal of one known length, got B"),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             lm.einsum(*given)

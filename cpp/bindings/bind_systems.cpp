@@ -83,7 +83,7 @@ py::array solve_triangular(const py::array& t, const py::array& b, bool lower, b
   check(is_float(dtype) && dtype_of_array(b) == dtype && dense, "[core] expected dense matrices of one float type");
   check(axes >= 2 && sides.size() == axes && std::equal(sizes.begin(), sizes.end() - 1, sides.begin()) &&
             sizes[axes - 1] == sizes[axes - 2],
-        "[core] expected square matrices and as many rows of b, got ", axes, " and ", sides.size(), " axes");
+        "[core] expected square matrices and as many rows of b, got ", known(sizes), " and ", known(sides));
   const int64_t n = sizes[axes - 1], columns = sides[axes - 1];
   py::array x = new_array(b.dtype(), sides, [] { return "the solution of a triangular system"; });
   std::memcpy(x.mutable_data(), b.data(), static_cast<size_t>(b.nbytes()));

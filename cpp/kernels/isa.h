@@ -150,7 +150,7 @@ LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) {
     p += 4;
   }
   if (n & 2) {
-    _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+    _mm_storeu_si64(p, _mm_castps_si128(part));
     part = _mm_movehl_ps(part, part);
     p += 2;
   }
@@ -190,14 +190,14 @@ LAMINA_INLINE F32 greater(F32 a, F32 b) { return _mm_max_ps(a, b); }
 LAMINA_INLINE F64 greater(F64 a, F64 b) { return _mm_max_pd(a, b); }
 LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) {
   if (n == 1) return _mm_load_ss(p);
-  const __m128 two = _mm_castpd_ps(_mm_load_sd(reinterpret_cast<const double*>(p)));
+  const __m128 two = _mm_castsi128_ps(_mm_loadu_si64(p));
   return n == 2 ? two : _mm_movelh_ps(two, _mm_load_ss(p + 2));
 }
 LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t) { return _mm_load_sd(p); }
 LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) {
   __m128 part = v;
   if (n & 2) {
-    _mm_storel_pi(reinterpret_cast<__m64*>(p), part);
+    _mm_storeu_si64(p, _mm_castps_si128(part));
     part = _mm_movehl_ps(part, part);
     p += 2;
   }

@@ -37,8 +37,8 @@ class RowWise {
  public:
   virtual ~RowWise() = default;
 
-  virtual int64_t rows()
-      const = 0;  // 0: one long row without a batch, which can be cut into as many rows as its neighbours have (see `splits`)
+  // 0: one long row without a batch, which can be cut into as many rows as its neighbours have (see `splits`).
+  virtual int64_t rows() const = 0;
   virtual bool splits(int64_t rows) const = 0;
   virtual int64_t grain(int64_t rows) const = 0;  // blocks begin at multiples of so many rows
   // Whether a block needs no rows but its own of a buffer of rows * width elements; whether it leaves its own rows in one.

@@ -27,7 +27,9 @@ class Solver {
         element_(static_cast<int64_t>(size_of(s.dtype))),
         t_row_(s.transposed ? 1 : s.n),
         t_col_(s.transposed ? s.n : 1),
-        forward_(s.lower != s.transposed) {}
+        forward_(s.lower != s.transposed),
+        t_(static_cast<const char*>(s.t)),
+        x_(static_cast<char*>(s.x)) {}
 
   // What solve() needs of scratch for so many columns at once.
   int64_t scratch_bytes(int64_t columns) const {
@@ -115,8 +117,8 @@ class Solver {
   const kernels::Precision precision_;
   const int64_t element_, t_row_, t_col_;
   const bool forward_;  // from the first unknown to the last
-  const char* t_ = nullptr;
-  char* x_ = nullptr;
+  const char* t_;
+  char* x_;
 };
 
 }  // namespace

@@ -27,6 +27,7 @@ __all__ = [
     "class_number",
     "class_weights",
     "is_batches",
+    "is_list_of_batches",
     "labels",
     "may_be_batches",
     "prepare",
@@ -99,11 +100,12 @@ def prepare(
     *,
     inputs: Sequence[Spec] = (),
     targets: Sequence[str] = ("y",),
+    may_rest: bool = False,
 ) -> Data:
     """All that `fit` and `evaluate` are given, converted and checked: types, lengths, shapes, finite inputs, weights.
 
     `inputs` says what the model expects; empty, x is one array of any shape. `targets` are the names of its outputs. A target is
-    checked no further: what may stand in it is the loss's to say.
+    checked no further: what may stand in it is the loss's to say. `may_rest`: whether all samples may weigh 0.
 
     >>> len(prepare([[1.0, 2.0], [3.0, 4.0]], [0, 1], inputs=[Spec("x", (None, 2))]))
     2
@@ -118,7 +120,7 @@ def prepare(
     for given, where in () if y is None else _labelled(y, targets, "y"):
         ys[where], named[where] = as_array(given, where), column_names(given)
     n = check_lengths({where: len(array) for where, array in (xs | ys).items()})
-    weight = weights(sample_weight, class_weight, tuple(ys.values()), n)
+    weight = weights(sample_weight, class_weight, tuple(ys.values()), n, may_rest=may_rest)
     return Data(tuple(xs.values()), tuple(ys.values()), weight, {where: c for where, c in named.items() if c is not None})
 
 
@@ -209,11 +211,13 @@ def by_name(data: Any, labels: Sequence[str], known: Sequence[str], where: str) 
 # ---- weights ----
 
 
-def weights(sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: int, ignored: int | None = None) -> Array | None:
+def weights(
+    sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: int, ignored: int | None = None, *, may_rest: bool = False
+) -> Array | None:
     """One weight a sample: the product of both kinds, or None where neither is given. `ignored`: see `class_weights`."""
     if sample_weight is None and class_weight is None:
         return None
-    weight = np.ones(n) if sample_weight is None else _sample_weights(sample_weight, n)
+    weight = np.ones(n) if sample_weight is None else _sample_weights(sample_weight, n, may_rest)
     if class_weight is None:
         return weight
     if len(targets) != 1:
@@ -221,7 +225,7 @@ def weights(sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: 
     return np.asarray(weight * class_weights(class_weight, targets[0], ignored))
 
 
-def _sample_weights(sample_weight: Any, n: int) -> Array:
+def _sample_weights(sample_weight: Any, n: int, may_rest: bool) -> Array:
     weight = as_array(sample_weight, "sample_weight")
     if weight.shape == (n, 1):
         weight = weight[:, 0]
@@ -230,7 +234,7 @@ def _sample_weights(sample_weight: Any, n: int) -> Array:
             f"[sample_weight] expected shape ({n},), one number a sample, got {weight.shape}; pass one weight for each row"
         )
     check_finite(weight, "sample_weight")
-    if weight.min() < 0 or weight.max() <= 0:
+    if weight.min() < 0 or (weight.max() <= 0 and not may_rest):
         raise ValueError(
             f"[sample_weight] expected weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}; factors of "
             "either sign, such as advantages, belong into a loss of your own: a column of the target"
@@ -332,6 +336,18 @@ def is_batches(x: Any) -> bool:
     return not any(hasattr(x, name) for name in ("__array__", "__array_interface__", "to_numpy", "toarray"))
 
 
+def is_list_of_batches(given: Any, inputs: int) -> bool:
+    """Whether `given`, which may be (x, y) as well, is a list of batches: of tuples, each (x, y) or (x, y, sample_weight). Of
+    several inputs each has its arrays by name, or in a list or tuple.
+
+    >>> is_list_of_batches([([[1.0]], [2.0])], 1), is_list_of_batches([[[1.0]], [2.0]], 1)
+    (True, False)
+    """
+    if not isinstance(given, list) or not given or not all(isinstance(batch, tuple) and 2 <= len(batch) <= 3 for batch in given):
+        return False
+    return inputs < 2 or all(isinstance(batch[0], (list, tuple, Mapping)) for batch in given)
+
+
 def may_be_batches(x: Any) -> bool:
     """Whether `x`, given without targets, is read as batches: an iterable of them, or a list or tuple.
 
@@ -346,7 +362,8 @@ class Batches:
 
     A loader that starts anew at each `iter` serves any number of epochs; a generator serves one, after which ValueError says so.
     columns: what the frames of earlier data called their columns; those of the batches must stand as there, and new ones are added
-    to `self.columns`.
+    to `self.columns`. where, each: what errors call the iterable, and one of its batches. may_rest: whether the weights of a batch
+    may all be 0.
 
     >>> batches = Batches(iter([([[1.0]], [2.0])]), inputs=[Spec("x", (None, 1))])
     >>> [len(batch) for batch in batches]
@@ -360,7 +377,11 @@ class Batches:
         inputs: Sequence[Spec] = (),
         targets: Sequence[str] = ("y",),
         columns: Mapping[str, list[str]] | None = None,
+        where: str = "x",
+        each: str = "batch",
+        may_rest: bool = False,
     ):
+        self.where, self.each, self.may_rest = where, each, may_rest
         self.source, self.inputs, self.targets = source, inputs, targets
         self.columns: dict[str, list[str]] = dict(columns or {})
         self.epochs = 0  # those that ended
@@ -372,9 +393,9 @@ class Batches:
     def __iter__(self) -> Iterator[Data]:
         count = 0
         for batch in self.source:
-            x, y, weight = unpack(batch, f"batch {count}")
-            with within(f"batch {count}"):
-                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets)
+            x, y, weight = unpack(batch, f"{self.each} {count}")
+            with within(f"{self.each} {count}"):
+                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets, may_rest=self.may_rest)
                 for where, names in given.columns.items():
                     check_order(self.columns, where, names)
                     self.columns.setdefault(where, names)
@@ -383,7 +404,8 @@ class Batches:
         if count == 0:
             used_up = "nothing is left in it after the first epoch" if self.epochs else "it gave none"
             raise ValueError(
-                f"[x] expected an iterable of batches, {used_up}; pass a list of batches, or an object whose __iter__ starts anew"
+                f"[{self.where}] expected an iterable of batches, {used_up}; pass a list of batches, or an object whose __iter__ "
+                "starts anew"
             )
         self.epochs += 1
 

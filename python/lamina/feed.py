@@ -127,9 +127,9 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
     return given
 
 
-def batches(model: Model, source: Any) -> Batches:
-    """An iterable of batches for the inputs and outputs of the model."""
-    return Batches(source, inputs=specs(model), targets=model.output_names, columns=model.columns)
+def batches(model: Model, source: Any, **options: Any) -> Batches:
+    """An iterable of batches for the inputs and outputs of the model; options as of `Batches`."""
+    return Batches(source, inputs=specs(model), targets=model.output_names, columns=model.columns, **options)
 
 
 def each(model: Model, batches: Batches) -> Iterator[tuple[int, Data]]:

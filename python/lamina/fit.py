@@ -24,6 +24,7 @@ from lamina.samples import (
     Samples,
     check_indices,
     check_that_something_counts,
+    nothing_counts,
     training_samples,
     warn_of_single_rows,
     warn_of_sorted_rows,
@@ -31,7 +32,7 @@ from lamina.samples import (
 )
 from lamina.sources import ArraySource, BatchDone, BatchSource, Outcome, Source, is_finite
 from lamina.steps import evaluate_batches, evaluate_checked
-from lamina.totals import Part
+from lamina.totals import Part, Totals
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -265,8 +266,10 @@ def fit(
             warn_of_single_rows(model, batch_size)
             settings["samples"] = len(given)
         validate: Callable[[], dict[str, Any]] | None = None
-        if held_out is None and data.is_batches(validation_data):
-            validate = partial(_evaluate_batches, model, feed.batches(model, validation_data), chosen)
+        several = data.is_batches(validation_data) or data.is_list_of_batches(validation_data, len(model.inputs))
+        if held_out is None and several:
+            held = feed.batches(model, validation_data, where="validation_data", each="validation batch", may_rest=True)
+            validate = partial(_evaluate_batches, model, held, chosen)
         elif held_out is not None or validation_data is not None:
             validation = _validation(model, held_out, validation_data, columns)
             if held_out is not None:
@@ -338,8 +341,11 @@ def _split(given: Data, fraction: float, validation_data: Any) -> tuple[Data, Da
 
 
 def _evaluate_batches(model: Model, batches: Batches, metrics: dict[str, OutputMetric]) -> dict[str, Any]:
-    with data.within("validation_data"):
-        return evaluate_batches(model, batches, metrics, with_finite_targets)
+    totals = Totals(model, metrics, apart=True)
+    logs = evaluate_batches(batches, totals, with_finite_targets)
+    if not np.any(totals.shares):  # of some outputs alone, val_loss is NaN
+        raise nothing_counts("validation_data", model.output_names[0])
+    return logs
 
 
 def _validation(model: Model, held_out: Data | None, validation_data: Any, columns: Mapping[str, Sequence[str]]) -> Samples:

@@ -473,8 +473,9 @@ class Model:
         `x`, `y`: array-likes of n rows, or an iterable of batches (x, y[, weight]) as `x` alone; what frames call their columns is
         kept in `net.columns`, and another order is refused later. `loss`, `optimizer`, `loss_weights` as in `compile`, which they
         stand in for; `metrics`: of this training, beside those of `compile`. `validation_data`: (x, y[, weight]), array-likes, or
-        an iterable of such batches, gone through after each epoch; `validation_split`: the share of rows held out, the last ones.
-        `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of the class).
+        an iterable or list of such tuples, batches, gone through after each epoch; `validation_split`: the share of rows held out,
+        the last ones. `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of
+        the class).
         `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
         training goes on as if it had never stopped. `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
 

@@ -152,7 +152,12 @@ def check_that_something_counts(model: Model, counted: Sequence[Array | None], w
     """
     for name, amount in zip(model.output_names, counted, strict=False):
         if amount is not None and not amount.any():
-            raise ValueError(
-                f"[{where}] expected a target that counts for output {name!r}, got none: each is NaN, left out, or weighs 0; pass "
-                "samples that have one"
-            )
+            raise nothing_counts(where, name)
+
+
+def nothing_counts(where: str, output: str) -> ValueError:
+    """The error where an output has no target to learn from, or to be judged by."""
+    return ValueError(
+        f"[{where}] expected a target that counts for output {output!r}, got none: each is NaN, left out, or weighs 0; pass "
+        "samples that have one"
+    )

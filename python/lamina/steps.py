@@ -197,7 +197,7 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
             raise ValueError(
                 "[evaluate] expected batches without sample_weight and batch_size, got one; put weights into them: (x, y, w)"
             )
-        return evaluate_batches(model, feed.batches(model, x), chosen)
+        return evaluate_batches(feed.batches(model, x, may_rest=True), Totals(model, chosen, apart=True))
     given = feed.samples(model, x, y, sample_weight)
     model.ensure_built(x)
     if not model.compiled:
@@ -228,23 +228,21 @@ def evaluate_checked(
 
 
 def evaluate_batches(
-    model: Model,
-    batches: Batches,
-    metrics: dict[str, OutputMetric],
-    checked: Callable[[Model, Data], tuple[Data, tuple[Target, ...]]] = feed.with_targets,
+    batches: Batches, totals: Totals, checked: Callable[[Model, Data], tuple[Data, tuple[Target, ...]]] = feed.with_targets
 ) -> dict[str, Any]:
-    """The same for an iterable of batches, each of which goes through the network as a whole; of a network without a loss the
-    metrics alone. `checked`: what looks at the targets.
+    """The loss and the metrics over all rows of an iterable of batches, each of which goes through the network as a whole; of a
+    network without a loss the metrics alone. `checked`: what looks at the targets.
     """
-    totals = Totals(model, metrics, apart=True)
+    model = totals.model
     terms = len(model.output_names) if model.compiled else 0
     for i, given in feed.each(model, batches):
-        with data.within(f"batch {i}"):
+        with data.within(f"{batches.each} {i}"):
             feed.check_that_targets_are_there(given)
             batch, targets = checked(model, given) if terms else (given, ())
         totals.meet(batch)
         if terms:
-            results = model.programs.evaluate(Task(targets, batch.weight is not None, collect=bool(metrics))).run(feed_list(batch))
+            task = Task(targets, batch.weight is not None, collect=bool(totals.metrics))
+            results = model.programs.evaluate(task).run(feed_list(batch))
         else:
             results = model.programs.predict().run(list(batch.x))
         totals.add(0.0, results[:terms], results[terms:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ Array = NDArray[Any]
 INNER = ("μ", "v", "s", "M")  # means, variances, masks
 LONGEST = (6, 4, 2)  # values of a part; shorter ones where two are too many
 DOTS = "⋯"  # for what is left out: layers, and values without a name
+MIXES = {"matmul", "transpose", "slice", "concatenate", "take", "scatter_add", "pad", "host"}  # columns with others, or turns them
 MOST = 3  # dense layers drawn in full; of more, those at the ends of branches
 
 
@@ -222,11 +224,15 @@ def _label(trace: Trace, step: Step) -> str:
 def _by_a_count(trace: Trace, step: Step) -> bool:
     """Whether the line divides by how many there are."""
     graph = trace.detail["graph"]
-    division = next(node for node in map(graph.nodes.get, step.nodes) if node is not None and node.op == "div")
+    nodes = [node for node in map(graph.nodes.get, step.nodes) if node is not None]
+    division, total = (next(node for node in nodes if node.op == op) for op in ("div", "sum"))
     below = graph.real(division.inputs[1])
     while below.op in ("broadcast_to", "reshape", "cast"):
         below = graph.real(below.inputs[0])
-    return below.op in ("size", "constant", "fill")
+    if below.op == "size":
+        return True
+    lengths = [total.inputs[0].shape[axis] for axis in total.attrs["axes"]]
+    return below.op == "fill" and all(isinstance(n, int) for n in lengths) and below.attrs["value"] == math.prod(lengths)
 
 
 def _words(layer: str) -> str:
@@ -284,24 +290,38 @@ def layers(trace: Trace) -> list[Layer]:
         found.append(
             Layer(step.symbol.sub, trace[symbols[1].plain], before[0], np.asarray(last.values)[0], last.symbol, name, symbols[0])
         )
-    if found and not _ends_at(trace, found[-1]):
+    if found and not _show_output(trace, found[-1]):
         return []
     if found and "P" in trace and trace["P"].shape[-1] == len(found[-1].outputs):
         found[-1].outputs, found[-1].symbol, found[-1].name = trace["P"][0], Sym("P"), "softmax"
     return found
 
 
-def _ends_at(trace: Trace, last: Layer) -> bool:
-    """Whether the last line of neurons can show the output: what is made of its values, one for each, is put in their place."""
+def _show_output(trace: Trace, last: Layer) -> bool:
+    """Puts what is made of the last neurons' values, one of each as by a function or a norm, in their place; False where the output
+    is made in another way.
+    """
     (name,) = outputs(trace)
     if name in ("", last.symbol.plain):
         return True
     step = trace.step(name) if name in trace and name not in trace.sources else None
     if step is None or step.values is None or step.values.ndim != 2 or step.values.shape[1] != len(last.outputs):
         return False
+    if MIXES & {op for line in _made_of(trace, last.symbol.plain) for op in line.ops}:
+        return False
     last.outputs, last.symbol = step.values[0], step.symbol
     last.name = ", ".join(word for word in (last.name, _words(step.layer or "") or _label(trace, step)) if word)
     return True
+
+
+def _made_of(trace: Trace, name: str) -> list[Step]:
+    """The lines of the forward pass that have a part of this value in them."""
+    known, found = {name}, []
+    for step in trace.forward:
+        if known & {*step.operands}:
+            known.add(step.name)
+            found.append(step)
+    return found
 
 
 def _nameless(symbol: Sym) -> bool:

@@ -18,6 +18,7 @@ Array = np.ndarray[Any, Any]
 # Of the difference: its own error is h^2 times a third derivative, and 1e-16 / h of the loss by rounding; float32's 1e-7 is far
 # above both. Inputs or losses that are large, or small, want another h.
 STEPS = (1e-5, 1e-3, 1e-7, 1e-9)
+ROUNDED = 1e-14  # of the loss: of a smaller change, by which a step would only confirm a gradient of 0, nothing is left
 TOLERANCE = 1e-4  # relative: gradients are sums in float32
 
 
@@ -56,7 +57,8 @@ def check(trace: Trace, graph: StepGraph) -> Check | None:
     for h in STEPS:
         right, left = (loss(h) - middle) / h, (middle - loss(-h)) / h
         tried.append(Check(name, index, g, (right + left) / 2, _near(g, (right + left) / 2), not _near(right, left)))
-        if tried[-1].ok:
+        counts = h == STEPS[0] or abs(right + left) * h > ROUNDED * abs(middle)
+        if tried[-1].ok and counts:
             return tried[-1]
     return tried[0]._replace(kink=all(one.kink for one in tried))
 

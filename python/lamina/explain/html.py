@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from lamina.explain.notes import note, shapes_of
 from lamina.notation import Equation, Sym
 from lamina.trace import Trace, outline
+from lamina.trace.record import SECTIONS
 
 if TYPE_CHECKING:
     from lamina.model import Model
@@ -33,7 +34,7 @@ def table(trace: Trace) -> str:
     heads = HEADS if any(step.values is not None for step in trace) else HEADS[:-1]
     styles = [NUMBER if head in ("", "FLOP") else CELL for head in heads]
     rows = ["".join(f'<th style="{style}">{head}</th>' for head, style in zip(heads, styles, strict=True))]
-    for section in ("forward", "loss", "backward", "update"):
+    for section in SECTIONS:
         steps, rule = trace.section(section), trace.rule if section == "update" else None
         if steps or rule is not None:
             name = section if rule is None else f"update by {escape(rule.title)}"

@@ -61,11 +61,13 @@ def _solve_triangular(a: Array, b: Array, lower: bool, transposed: bool, unit_di
         most = limit(a.dtype) / _ROUNDED
         return trusted(of, lambda t, b: substitute(t, b, lower, transposed), triangle(a, lower), b, remedy, most=most, name=name)
     diagonal = np.einsum("...ii->...i", a)
+    vanishes = not unit_diagonal and not diagonal.all()
     x = substitute(a, b, lower, transposed, unit_diagonal)
-    if not (np.isfinite(x).all() and np.isfinite(diagonal).all()):  # NaN and infinity elsewhere in the triangle come through to x
+    # NaN and infinity elsewhere in the triangle come through to x, where there is one.
+    if vanishes or not (x.size and np.isfinite(x).all() and np.isfinite(diagonal).all()):
         t = triangle(a, lower)
         check_finite("solve_triangular", t)
-        if not unit_diagonal and (diagonal == 0).any():
+        if vanishes:
             singular("solve_triangular", t, "its diagonal holds a 0; use lstsq")
     return x
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from lamina.lift import Operation, operation
 from lamina.ops.constants import eye
-from lamina.ops.elementwise import cast, multiply
+from lamina.ops.elementwise import cast, multiply, where
 from lamina.ops.products import matmul
 from lamina.ops.reductions import sum
 from lamina.ops.shapes import expand_dims, reshape, transpose
-from lamina.tensor import Tensor
+from lamina.tensor import FLOATS, Tensor
 
 ELLIPSIS = "..."
 
@@ -22,8 +22,10 @@ def einsum(subscripts: str, *operands: Any) -> Any:
 
     subscripts: a letter for each axis, operands apart by commas, then -> and the letters of the result; without -> those that occur
     once, in alphabetical order. "..." stands for axes that broadcast. A letter twice in one operand is its diagonal. operands:
-    tensors or arrays; of more than two, the first two meet first.
-    Errors: ValueError for subscripts that do not fit the operands, and for a letter of two lengths.
+    tensors or arrays; of more than two, the first two meet first. Where all hold whole numbers, or truth values, the result is
+    float64, exact up to 2^53.
+    Errors: ValueError for subscripts that do not fit the operands, for "..." that the result leaves out, for a letter of two
+    lengths, and for a diagonal whose length is free.
 
     >>> lm.einsum("ij,jk->ik", [[1.0, 2.0]], [[3.0], [4.0]])
     array([[11.]])
@@ -36,6 +38,8 @@ def einsum(subscripts: str, *operands: Any) -> Any:
 def _build(tensors: Sequence[Tensor], subscripts: str) -> Tensor:
     given, result = _parsed(subscripts, [t.ndim for t in tensors])
     _check_lengths(tensors, given)
+    if all(t.dtype not in FLOATS for t in tensors):
+        tensors = [cast(t, "float64") for t in tensors]
     terms = [_diagonal(t, letters) for t, letters in zip(tensors, given, strict=True)]
     x, letters = terms[0]
     for i, (y, others) in enumerate(terms[1:], 2):
@@ -73,6 +77,8 @@ def _parsed(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     if not arrow:
         right = ELLIPSIS * bool(dots) + "".join(sorted(c for c in {*every} - {*dots} if every.count(c) == 1))
     result = right.replace(ELLIPSIS, dots, 1)
+    if arrow and dots and ELLIPSIS not in right:
+        raise ValueError(f"[einsum] {subscripts!r}: expected ... in the result, as the operands have such axes, got {right!r}")
     if len({*result}) < len(result) or not {*result} <= {*every} or not (result.isalpha() or result == ""):
         raise ValueError(f"[einsum] {subscripts!r}: expected letters of the operands in the result, each once, got {right!r}")
     return given, result
@@ -94,9 +100,11 @@ def _diagonal(x: Tensor, letters: str) -> tuple[Tensor, str]:
     for letter in dict.fromkeys(letters):
         while letters.count(letter) > 1:
             first, second = (i for i, c in enumerate(letters) if c == letter and letters[:i].count(letter) < 2)
-            shape = [n if i in (first, second) else 1 for i, n in enumerate(x.shape)]
-            on = reshape(cast(eye(x.shape[first]), x.dtype), shape)
-            x, letters = sum(multiply(x, on), second), letters[:second] + letters[second + 1 :]
+            n = x.shape[first]
+            if not isinstance(n, int) or x.shape[second] != n:
+                raise ValueError(f"[einsum] {x.shape}: expected a diagonal of one known length, got {n} and {x.shape[second]}")
+            on = reshape(cast(eye(n), "bool"), [n if i in (first, second) else 1 for i in range(x.ndim)])
+            x, letters = sum(where(on, x, 0.0), second), letters[:second] + letters[second + 1 :]  # not x * on: that has NaN * 0
     return x, letters
 
 
@@ -142,7 +150,7 @@ def _grouped(x: Tensor, letters: str, groups: Sequence[Sequence[str]]) -> Tensor
             n = n * size
         shape.append(n)
         at += len(group)
-    return x if len(shape) == x.ndim else reshape(x, tuple(shape))
+    return x if tuple(shape) == tuple(x.shape) else reshape(x, tuple(shape))
 
 
 def _in_order(x: Tensor, letters: str, order: Sequence[str]) -> Tensor:

@@ -114,7 +114,8 @@ def where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 @operation(3)
 def clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """x held within [low, high]; the gradient passes inside the bounds, both included, and goes to the bound outside.
+    """x held within [low, high]; the gradient passes inside the bounds, both included, and goes to the bound
+    outside: to `high`, which holds, where the bounds cross.
 
     x, low, high: shapes that broadcast (else ValueError); -inf and inf bound nothing.
 

@@ -91,7 +91,7 @@ def _variance(x: Tensor, axes: list[int], keepdims: bool, ddof: float) -> Tensor
     centre = make("div", [make("sum", [x], axes=axes, keepdims=True), count])
     distance = make("sub", [x, centre])
     total = make("sum", [make("mul", [distance, distance])], axes=axes, keepdims=keepdims)
-    if ddof:  # of fewer than ddof elements 0, as NumPy has it: then there is no variance
+    if ddof:  # the divisor is not below 0: then the result is infinite or NaN, as in NumPy
         count = make("maximum", [make("sub", [count, like(ddof, count)]), like(0.0, count)])
     return make("div", [total, count])
 

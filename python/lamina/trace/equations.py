@@ -300,9 +300,13 @@ def _behind_a_factor(term: Term) -> Equation:
 def _doubled(term: Term) -> Equation:
     """2 Z, and .002 W for .001 W + .001 W."""
     first, *rest = parts = _behind_a_factor(term)
-    if not isinstance(first, str) or not first.replace(".", "", 1).isdecimal():
+    try:
+        factor = 2 * float(first.replace("−", "-") if isinstance(first, str) else "none")
+    except ValueError:
         return ("2 ", *parts)
-    return (number(2 * float(first), 6), *rest)
+    if factor == 1 and rest[:1] == [" "]:
+        return tuple(rest[1:])
+    return (number(factor, 6), *rest)
 
 
 def _factor(term: Term) -> Equation:

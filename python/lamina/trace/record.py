@@ -231,7 +231,7 @@ class Trace:
     # ---- to be seen ----
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{len(self.section(s))} {s}" for s in ("forward", "loss", "backward", "update") if self.section(s))
+        counts = ", ".join(f"{len(self.section(s))} {s}" for s in SECTIONS if self.section(s))
         return f"<Trace of {self.about['title']}: {counts}>"
 
     def _repr_html_(self) -> str:
