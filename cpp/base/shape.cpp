@@ -203,9 +203,9 @@ Sizes Bindings::eval(const Shape& shape) const {
 
 int64_t Bindings::eval(const Dim& dim) const {
   if (dim.constant()) return dim.offset;
-  check(of(dim.symbol) >= 0, "shape: the size ", Dim::of(dim.symbol),
-        " is that of no input; give it a number, or an input of that size");
-  const int64_t scaled = checked_multiply(dim.coefficient, of(dim.symbol));
+  const int64_t length = of(dim.symbol);
+  check(length >= 0, "shape: the size ", Dim::of(dim.symbol), " is that of no input; give it a number, or an input of that size");
+  const int64_t scaled = checked_multiply(dim.coefficient, length);
   int64_t size = 0;
   check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", dim, " elements are more than memory can address");
   return size;

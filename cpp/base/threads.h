@@ -20,8 +20,8 @@ constexpr int kMaxThreads = 256;
 
 // Calls work(context, begin, end, worker) for ranges that cover [0, units), on up to `threads` threads. The work must not throw: what
 // it needs is allocated before. `worker` < threads tells scratch memory apart. Which thread runs which range is as a rule the same from
-// call to call, but not fixed: the work itself must not depend on it. A range may wait for one before it: each thread begins its own in ascending order, so the lowest one that is not done
-// waits for nobody.
+// call to call, but not fixed: the work itself must not depend on it. A range may wait for one before it: each thread begins its own in
+// ascending order, so the lowest one that is not done waits for nobody.
 using Work = void (*)(void* context, ptrdiff_t begin, ptrdiff_t end, int worker);
 void parallel_for(ptrdiff_t units, int threads, Work work, void* context);
 
