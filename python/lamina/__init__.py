@@ -8,7 +8,7 @@
 (5, 10)
 """
 
-import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from lamina import _core, ops
@@ -72,7 +72,8 @@ def __getattr__(name: str) -> Any:
         return value
     from lamina import names
 
-    raise names.no_attribute(__name__, name, __all__)
+    on_its_way = importlib.util.find_spec(f"{__name__}.{name}") is not None  # an import looks here first
+    raise names.no_attribute(__name__, name, __all__, () if on_its_way else _MODULES)
 
 
 def __dir__() -> list[str]:

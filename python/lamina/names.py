@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
@@ -222,15 +223,17 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> UnknownName:
     return UnknownName(f"[{where}] unknown name {name!r:.120}; {hint}{', '.join(known)}")
 
 
-def no_attribute(module: str, name: str, known: Iterable[str]) -> AttributeError:
-    """The AttributeError for a name that a module lacks: what to write instead, or the nearest of its names.
+def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable[str] = ()) -> AttributeError:
+    """The AttributeError for a name that a module lacks: what to write instead, in which of its `modules` it is, or the nearest name.
 
     >>> str(no_attribute("lamina.optim", "RMSprop", ["RMSProp", "Adam"]))
     "module 'lamina.optim' has no attribute 'RMSprop'; did you mean 'RMSProp'?"
     """
     remedy = OF_MODULES.get(name)
     if remedy is None and not name.startswith("_"):
-        guess = nearest(name, sorted(known, reverse=True))  # a class rather than the function of that name
+        inside = (place for place in modules if name in getattr(importlib.import_module(f"{module}.{place}"), "__all__", ()))
+        place = next(inside, None)
+        guess = f"{place}.{name}" if place else nearest(name, sorted(known, reverse=True))  # a class rather than its function
         remedy = f"did you mean {guess!r}?" if guess else None
     return AttributeError(f"module {module!r} has no attribute {name!r}" + (f"; {remedy}" if remedy else ""), name=name)
 

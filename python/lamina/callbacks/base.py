@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import names
+from lamina.names import explained
 from lamina.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class LambdaCallback(Callback):
     [0, 1, 2]
     """
 
+    @explained
     def __init__(
         self,
         *,
