@@ -224,7 +224,7 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> UnknownName:
 
 
 def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable[str] = ()) -> AttributeError:
-    """The AttributeError for a name that a module lacks: what to write instead, in which of its `modules` it is, or the nearest name.
+    """The AttributeError for a name that a module lacks: what to write, which of its `modules` has it, or the nearest name.
 
     >>> str(no_attribute("lamina.optim", "RMSprop", ["RMSProp", "Adam"]))
     "module 'lamina.optim' has no attribute 'RMSprop'; did you mean 'RMSProp'?"
