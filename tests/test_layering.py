@@ -150,6 +150,7 @@ LEVELS = [
     {"_core", "_version", "checks", "names", "config", "plots", "files", "threads", "turns", "lengths"},
     {
         "tensor",
+        "parameter",
         "from_numpy",
         "lift",
         "indexing",

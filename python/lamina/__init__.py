@@ -17,7 +17,8 @@ from lamina._core import get_num_threads, isa
 from lamina.function import Function, function, grad
 from lamina.ops import *  # noqa: F403
 from lamina.ops import __all__ as _operations
-from lamina.tensor import Input, Parameter, RandomState, Tensor, placeholder
+from lamina.parameter import Parameter, RandomState
+from lamina.tensor import Input, Tensor, placeholder
 from lamina.threads import set_num_threads
 
 if TYPE_CHECKING:

@@ -29,8 +29,9 @@ from lamina.layers import Layer
 from lamina.model import Model
 from lamina.objective import Objective
 from lamina.optim import Optimizer
+from lamina.parameter import Parameter
 from lamina.sequential import Sequential
-from lamina.tensor import Parameter, Tensor
+from lamina.tensor import Tensor
 from lamina.wiring import calls_of, nodes_of, with_outer
 
 Array = np.ndarray[Any, Any]

@@ -13,7 +13,8 @@ from lamina import lengths, ops
 from lamina.function import grad
 from lamina.inference import children, resolved
 from lamina.lift import constant
-from lamina.tensor import Parameter, Tensor
+from lamina.parameter import Parameter
+from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 

@@ -11,7 +11,8 @@ from lamina import _core, checks
 from lamina.lift import lift
 from lamina.names import explained
 from lamina.ops import zeros_like
-from lamina.tensor import FLOATS, Parameter, Tensor, check_once
+from lamina.parameter import Parameter
+from lamina.tensor import FLOATS, Tensor, check_once
 
 __all__ = ["Function", "function", "grad"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import names
-from lamina.tensor import Parameter, numbers
+from lamina.parameter import Parameter, numbers
 
 Array = np.ndarray[Any, Any]
 

@@ -13,7 +13,8 @@ from lamina import checks
 from lamina.function import grad
 from lamina.objective import Objective
 from lamina.optim import Optimizer
-from lamina.tensor import Parameter, Tensor, placeholder
+from lamina.parameter import Parameter
+from lamina.tensor import Tensor, placeholder
 from lamina.turns import building
 from lamina.wiring import Wiring, check_closed
 

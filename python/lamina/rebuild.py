@@ -35,8 +35,9 @@ from lamina.layers.base import can_name
 from lamina.linalg.host import RULES
 from lamina.model import Model
 from lamina.optim import Optimizer
+from lamina.parameter import Parameter
 from lamina.sequential import Sequential
-from lamina.tensor import FREE, Parameter, Tensor, placeholder
+from lamina.tensor import FREE, Tensor, placeholder
 
 if TYPE_CHECKING:
     from lamina.io import Source

@@ -11,8 +11,9 @@ import numpy as np
 from lamina import _core as core
 from lamina.blueprint import class_name
 from lamina.layers import Layer, LayerCall
+from lamina.parameter import Parameter
 from lamina.sequential import Sequential
-from lamina.tensor import Parameter, shown
+from lamina.tensor import shown
 from lamina.trace import cost
 from lamina.trace.graph import forward_graph, known_as
 from lamina.wiring import calls_of, nodes_of, with_outer

@@ -10,7 +10,8 @@ from typing import Any
 from lamina import _core as core
 from lamina import lengths
 from lamina.layers import Layer
-from lamina.tensor import Parameter, Tensor
+from lamina.parameter import Parameter
+from lamina.tensor import Tensor
 
 
 def nodes_of(outputs: Iterable[Tensor]) -> list[core.Node]:

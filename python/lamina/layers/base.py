@@ -14,7 +14,8 @@ from lamina import _core as core
 from lamina import checks, initializers, names
 from lamina.config import Configured, same
 from lamina.initializers import AnyInitializer
-from lamina.tensor import FLOATS, Parameter, Tensor
+from lamina.parameter import Parameter
+from lamina.tensor import FLOATS, Tensor
 
 
 @dataclass(eq=False)

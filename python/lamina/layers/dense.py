@@ -11,7 +11,8 @@ from lamina.activations import Activation as Function
 from lamina.initializers import AnyInitializer
 from lamina.layers.base import Layer, features, floating, same_features
 from lamina.lift import make
-from lamina.tensor import FLOATS, Parameter, Tensor
+from lamina.parameter import Parameter
+from lamina.tensor import FLOATS, Tensor
 
 
 class Dense(Layer):

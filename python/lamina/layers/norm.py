@@ -6,7 +6,8 @@ from typing import Any
 
 from lamina import checks, initializers, ops
 from lamina.layers.base import Layer, features, floating, same_features
-from lamina.tensor import Parameter, Tensor
+from lamina.parameter import Parameter
+from lamina.tensor import Tensor
 
 
 def _scaled(centered: Tensor, var: Tensor, eps: float) -> Any:

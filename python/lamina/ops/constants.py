@@ -10,7 +10,8 @@ import numpy as np
 from lamina import checks
 from lamina.lift import lift, make, make_called
 from lamina.ops.shapes import one_hot
-from lamina.tensor import RandomState, Tensor, dtype_name, lengths
+from lamina.parameter import RandomState
+from lamina.tensor import Tensor, dtype_name, lengths
 
 
 def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Tensor:

@@ -12,7 +12,8 @@ from lamina import _core as core
 from lamina import checks, names, ops, schedules
 from lamina.config import Configured, same
 from lamina.lift import make
-from lamina.tensor import Parameter, Tensor
+from lamina.parameter import Parameter
+from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Rate = Any  # a number, a Schedule, or a function of step numbers

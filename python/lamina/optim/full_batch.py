@@ -12,7 +12,8 @@ import numpy as np
 from lamina import checks
 from lamina.flat import FlatNetwork
 from lamina.optim.base import Optimizer
-from lamina.tensor import Parameter, Tensor
+from lamina.parameter import Parameter
+from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Options = TypeVar("Options", bound="FullBatch")

@@ -22,8 +22,9 @@ from lamina.flat import FlatNetwork
 from lamina.function import grad
 from lamina.inference import resolved
 from lamina.optim.normal_matrix import NormalMatrix, columns_of, diagonal_places, plain
+from lamina.parameter import Parameter
 from lamina.samplewise import Outer, flattened, jacobian_rows, mixing, sample_rows
-from lamina.tensor import Parameter, Tensor, placeholder
+from lamina.tensor import Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
 Pull = Callable[[Array], Array]  # J^T z for z: (n, k)

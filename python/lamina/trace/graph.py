@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import _core as core
 from lamina.lengths import known
+from lamina.parameter import Parameter
 from lamina.programs import LossGraph, Task
-from lamina.tensor import FLOATS, Parameter, Tensor
+from lamina.tensor import FLOATS, Tensor
 from lamina.wiring import calls_of
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy as np
 from lamina import _core as core
 from lamina import steps
 from lamina.data import Data
+from lamina.parameter import Parameter
 from lamina.programs import Target
-from lamina.tensor import Parameter
 from lamina.trace.graph import EFFECTS, StepGraph
 from lamina.turns import building
 

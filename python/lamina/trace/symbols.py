@@ -11,7 +11,7 @@ import numpy as np
 from lamina import _core as core
 from lamina.layers import Activation, Dense
 from lamina.notation import Part, Sym, number
-from lamina.tensor import Parameter
+from lamina.parameter import Parameter
 from lamina.trace.graph import StepGraph
 from lamina.trace.layers import Norm, name_inside
 
