@@ -57,6 +57,8 @@ def as_array(data: Any, where: str, *, may_be_empty: bool = False) -> Array:
 
 def _read(data: Any, where: str) -> Array:
     """Any array-like as an ndarray of whatever type."""
+    if type(data) is np.ndarray:
+        return data
     if hasattr(data, "toarray"):
         raise TypeError(f"[{where}] expected a dense array, got {type(data).__name__}; pass {where}.toarray()")
     checks.unmasked(where, data, where)
@@ -219,10 +221,10 @@ def check_finite(array: Array, where: str, dtype: str = "float64", columns: list
     """
     if array.dtype.kind != "f":
         return
-    largest = _limit(array.dtype, dtype)
-    if array.dtype in _MEASURED and array.flags.c_contiguous:
-        flat, measure = array.reshape(-1), _measure(array.dtype, largest < float(np.finfo(array.dtype).max))
-        pieces = (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))
+    largest, measure = _limit(array.dtype, dtype)
+    if measure is not None and array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        pieces = [flat] if flat.size <= PIECE else (flat[start : start + PIECE] for start in range(0, flat.size, PIECE))
         if all(abs(measure.run([piece])[0]) <= largest for piece in pieces):  # False for NaN, too
             return
     for start, block in chunks(array):
@@ -234,10 +236,11 @@ _MEASURED = frozenset(np.dtype(t) for t in ("f4", "f8"))
 
 
 @cache
-def _limit(given: np.dtype[Any], dtype: str) -> float:
-    """The largest number of an array's type that an input's type can hold."""
-    largest = float(np.finfo(given).max)
-    return min(largest, float(np.finfo(dtype).max)) if dtype in ("float32", "float64") else largest
+def _limit(given: np.dtype[Any], dtype: str) -> tuple[float, core.Program | None]:
+    """The largest number of an array's type that an input's type can hold, and what looks for larger ones in one pass, if any."""
+    own = float(np.finfo(given).max)
+    largest = min(own, float(np.finfo(dtype).max)) if dtype in ("float32", "float64") else own
+    return largest, _measure(given, largest < own) if given in _MEASURED else None
 
 
 @cache

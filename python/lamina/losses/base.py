@@ -162,7 +162,7 @@ class Loss(Configured):
         return array
 
     def _numbers(self, y: Any) -> Array:
-        array = checks.array(repr(self), y, "y")
+        array = y if type(y) is np.ndarray else checks.array(repr(self), y, "y")
         if array.dtype.kind not in "biuf":
             raise TypeError(
                 f"[{self!r}] expected a target of numbers, got dtype {array.dtype}; convert it, e.g. y.astype('float32')"
