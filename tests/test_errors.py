@@ -440,6 +440,7 @@ FREE = {
         ["[SGD] expected SGD(lr=0.001, *, momentum=0.0", "got too many positional arguments; name what stands after the star"],
     ),
     "a hook that there is not": (lambda: lm.callbacks.LambdaCallback(on_epoch=print), ["did you mean 'on_epoch_end'?"]),
+    "scikit-learn's k": (lambda: lm.metrics.top_k(Y, X, 3), ["a sample_weight for each of", "got 3;", "options by their names"]),
     "an option twice": (lambda: lm.optim.Adam(0.1, lr=0.2), ["got multiple values for argument 'lr'", "each once"]),
     "Keras's decay of a rate": (lambda: lm.optim.Adam(decay=1e-6), ["got the argument 'decay'; a rate that decays is a schedule"]),
     "a place by its name": (lambda: ByPlace(units=3), ["[ByPlace] expected ByPlace(units, /), got 'units' by its name;"]),

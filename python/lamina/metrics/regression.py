@@ -45,8 +45,9 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = N
     if weight.ndim == 2:
         columns = [(k, weight[:, k] > 0) for k in range(weight.shape[1])]
         return float(np.mean([r2(true[rows, k], pred[rows, k], weight[rows, k]) for k, rows in columns if rows.any()]))
-    there = weight > 0  # a row that weighs nothing does not count, nor does it make an output vary
-    true, pred, weight = true[there], pred[there], weight[there]
+    if not weight.all():  # a row that weighs nothing does not count, nor does it make an output vary
+        there = weight > 0
+        true, pred, weight = true[there], pred[there], weight[there]
     left = np.average(np.square(true - pred), axis=0, weights=weight)
     total = np.average(np.square(true - np.average(true, axis=0, weights=weight)), axis=0, weights=weight)
     total[(true == true[0]).all(axis=0)] = 0.0  # rounding of the mean must not count as variance

@@ -62,6 +62,11 @@ def weights(where: str, sample_weight: ArrayLike | None, n: int, rows: int) -> F
     """One weight for each of n samples; those given for rows of several samples are repeated."""
     if sample_weight is None:
         return np.ones(n)
+    if np.ndim(sample_weight) == 0:
+        raise ValueError(
+            f"[{where}] expected a sample_weight for each of {rows} samples, got {sample_weight!r:.60}; pass shape ({rows},), and "
+            "options by their names"
+        )
     weight = real(where, "sample_weight", sample_weight)
     if weight.size not in (n, rows):
         raise ValueError(
