@@ -30,7 +30,7 @@ def program(w: Workload, **switches: bool) -> tuple[Any, Contender]:
     """The training program of a workload with switches of the core, and its steps one after the other."""
     import lamina as lm
     from lamina import _core as core
-    from lamina.programs import Target, Task
+    from lamina.models.programs import Target, Task
 
     net, (x, y) = ours.network(w), w.data
     graph = net.programs.loss(Task((Target(str(y.dtype), y.shape[1:]),)))

@@ -14,9 +14,9 @@ import numpy as np
 from scipy.optimize import least_squares, minimize
 
 import lamina as lm
-from lamina import feed
-from lamina.problems import loss_and_gradient
-from lamina.sources import with_finite_targets
+from lamina.models import feed
+from lamina.training.problems import loss_and_gradient
+from lamina.training.sources import with_finite_targets
 
 GOAL = 1e-8
 

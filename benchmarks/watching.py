@@ -19,7 +19,7 @@ import threading
 import time
 
 import lamina as lm
-from lamina.progress import INTERVAL
+from lamina.training.progress import INTERVAL
 
 
 class Terminal:

@@ -12,7 +12,7 @@ import lamina as lm
 from lamina.draw.canvas import Box, Canvas
 from lamina.draw.heatmap import heatmap
 from lamina.draw.theme import LIGHT
-from lamina.notation import Sym
+from lamina.trace.notation import Sym
 
 
 def show(title, *values):

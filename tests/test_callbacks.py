@@ -292,7 +292,7 @@ def test_csv_that_cannot_be_written_names_the_callback(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr("lamina.files.os.replace", full)
+    monkeypatch.setattr("lamina.base.files.os.replace", full)
     with pytest.raises(OSError, match=r"\[CSVLogger .*log.csv\] expected to write .*No space left"):
         CSVLogger(tmp_path / "log.csv").on_fit_begin()
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina import arrays, data
-from lamina.arrays import as_array, check_finite, check_integers, check_shape
-from lamina.data import Batches, Data, Spec, class_weights, is_batches, prepare, split_point, unpack
+from lamina.inputs import arrays, data
+from lamina.inputs.arrays import as_array, check_finite, check_integers, check_shape
+from lamina.inputs.data import Batches, Data, Spec, class_weights, is_batches, prepare, split_point, unpack
 
 GATHERED = ["bool", "uint8", "int8", "int16", "uint16", "int32", "int64", "float32", "float64"]
 
@@ -327,7 +327,7 @@ def test_a_column_of_numbers_as_text_is_read_as_numbers():
 
 def test_pandas_is_not_imported():
     assert "pandas" not in vars(arrays)
-    source = sys.modules["lamina.arrays"].__file__
+    source = sys.modules["lamina.inputs.arrays"].__file__
     with open(source, encoding="utf-8") as file:
         assert "import pandas" not in file.read()
 

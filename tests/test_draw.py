@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina import notation, plots
+from lamina.base import plots
 from lamina.draw import HEIGHT, WIDTH, picture
 from lamina.draw.canvas import Box, width
 from lamina.draw.chain import Block, Sign, chain, layers
@@ -30,8 +30,8 @@ from lamina.draw.network import NOT_A_NUMBER
 from lamina.draw.png import encode
 from lamina.draw.tensors import layout, routes
 from lamina.draw.theme import THEMES
-from lamina.history import History
-from lamina.trace import trace
+from lamina.trace import notation, trace
+from lamina.training.history import History
 from nets import CASES, data
 
 SVG = "{http://www.w3.org/2000/svg}"

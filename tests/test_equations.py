@@ -12,8 +12,8 @@ import pytest
 import lamina as lm
 from lamina import _core as core
 from lamina import losses
-from lamina.notation import Sym, text
 from lamina.trace import cost, forms, rules
+from lamina.trace.notation import Sym, text
 from nets import CASES, FEATURES, B, Case, data, heads, target, with_loss
 from test_trace import X, Y, small
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina import names
+from lamina.base import names
 
 N, FEATURES, CLASSES = 12, 4, 3
 X = np.linspace(-1, 1, N * FEATURES).reshape(N, FEATURES).astype(np.float32)

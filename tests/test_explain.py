@@ -16,8 +16,8 @@ import pytest
 import lamina as lm
 from lamina.activations import FUNCTIONS
 from lamina.explain import check
-from lamina.notation import GREEK, SIGNS, escape_text, latex, number, to_ascii
 from lamina.trace import trace
+from lamina.trace.notation import GREEK, SIGNS, escape_text, latex, number, to_ascii
 from nets import CASES
 from test_trace import X, Y, small
 

@@ -13,6 +13,7 @@ import pytest
 
 import fuzz_files
 import lamina as lm
+from lamina.inputs.data import split_point
 
 
 @pytest.fixture
@@ -243,7 +244,7 @@ def test_validation_data_and_split_agree(data):
     x, y = data
     a, b = net(), net()
     one = a.fit(x, y, validation_split=0.25, epochs=2, verbose=0)
-    cut = lm.data.split_point(len(x), 0.25)
+    cut = split_point(len(x), 0.25)
     two = b.fit(x[:cut], y[:cut], validation_data=(x[cut:], y[cut:]), epochs=2, verbose=0)
     assert np.array_equal(one.history["val_loss"], two.history["val_loss"])
     with pytest.raises(ValueError, match="both"):
@@ -531,7 +532,7 @@ def test_early_stopping_restores_the_best(data):
     model = net(optimizer=lm.optim.SGD(2.0))
     history = model.fit(x, y, validation_split=0.3, epochs=50, callbacks=stop, verbose=0)
     assert len(history) == stop.best_epoch + 3 or len(history) == 50
-    cut = lm.data.split_point(len(x), 0.3)
+    cut = split_point(len(x), 0.3)
     assert model.evaluate(x[cut:], y[cut:])["loss"] == pytest.approx(history.history["val_loss"].min(), rel=1e-6)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
-from lamina.programs import Target, Task
+from lamina.models.programs import Target, Task
 from test_layering import compiler, isa_flags, kernel_units
 
 TARGETS = {"cross_entropy": ("int64", ()), "mse": ("float32", (3,))}

@@ -16,7 +16,7 @@ import pytest
 import fuzz_files
 import lamina as lm
 from lamina import _core as core
-from lamina import io
+from lamina.storage import io
 
 CORPUS = sorted((Path(__file__).parent / "data" / "hostile").glob("*.safetensors"))
 FILES = 2500  # of the fuzzer, here; tests/fuzz_files.py runs as many as one likes

@@ -11,7 +11,7 @@ import pytest
 
 import lamina as lm
 from lamina import initializers
-from lamina.config import plain
+from lamina.base.config import plain
 
 IN, OUT = 300, 200
 # Of n draws the standard deviation is within 4 sigma = 4 std / sqrt(2 n) (a normal's; a uniform's is less), the mean within

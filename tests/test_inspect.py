@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina import plots
+from lamina.base import plots
 from nets import CASES, data
 from test_trace import X, Y, small
 

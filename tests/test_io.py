@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import lamina as lm
+from lamina.storage import io
 
 
 @pytest.fixture
@@ -496,7 +497,7 @@ def test_another_kind_of_file_is_called_what_it_is(kind, tmp_path):
 def test_a_network_too_large_for_a_file_is_not_called_a_pickle():
     for header in (0x950480, 0x1000280):
         with pytest.raises(ValueError, match=f"got one of {header};"):
-            lm.io._check_header("save", header.to_bytes(8, "little") + b"{")
+            io._check_header("save", header.to_bytes(8, "little") + b"{")
 
 
 @pytest.mark.parametrize("name", ["m.h5", "m.PT", "m.npz", "m.onnx"])

@@ -567,7 +567,7 @@ def test_get():
 
 @pytest.mark.parametrize("case", CASES)
 def test_config(case):
-    from lamina.config import plain
+    from lamina.base.config import plain
 
     again = losses.get(json.loads(json.dumps(plain(case.loss))))
     assert plain(again) == plain(case.loss) and type(again) is type(case.loss)

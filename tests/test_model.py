@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina import programs
+from lamina.models import programs
+from lamina.models import steps as steps_of_models
 
 
 @pytest.fixture
@@ -487,7 +488,7 @@ NO_MEANS = {
 @pytest.mark.parametrize("name", MEANS | NO_MEANS)
 def test_evaluate_gives_the_loss_over_all_rows_also_of_ones_own(name, rng, monkeypatch):
     """Rows go through in parts where that changes nothing, and all at once where the loss is no mean of what each has by itself."""
-    monkeypatch.setattr(lm.steps, "CHUNK", 8)
+    monkeypatch.setattr(steps_of_models, "CHUNK", 8)
     parts = []
     x, y = rng.normal(size=(20, 3)) * np.arange(20)[:, None], rng.normal(size=(20, 2))
     loss, oracle = (MEANS[name], None) if name in MEANS else NO_MEANS[name]
@@ -495,7 +496,9 @@ def test_evaluate_gives_the_loss_over_all_rows_also_of_ones_own(name, rng, monke
     want = net.evaluate(x, y, batch_size=20)["loss"]
     if oracle is not None:
         assert want == pytest.approx(oracle(net.predict(x), y), rel=1e-12)
-    monkeypatch.setattr(lm.steps, "parts", lambda model, n, rows, cut=lm.steps.parts: parts.append(rows) or cut(model, n, rows))
+    monkeypatch.setattr(
+        steps_of_models, "parts", lambda model, n, rows, cut=steps_of_models.parts: parts.append(rows) or cut(model, n, rows)
+    )
     assert net.evaluate(x, y)["loss"] == pytest.approx(want, rel=1e-12)
     assert net.fit(x, y, validation_data=(x, y), verbose=0)["val_loss"][0] == pytest.approx(net.evaluate(x, y)["loss"], rel=1e-12)
     assert parts == [8 if name in MEANS else 20] * 3

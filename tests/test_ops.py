@@ -17,7 +17,7 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
-from lamina.indexing import getitem
+from lamina.graph.indexing import getitem
 from reference import log_softmax, logsumexp, softmax
 from reference_activations import ACTIVATIONS, erf, sigmoid
 

@@ -603,7 +603,7 @@ SCHEDULED = Case(lambda: optim.Adam(schedules.Cosine(0.1, 50, warmup=5)), "adam"
 
 @pytest.mark.parametrize("case", [*CASES, pytest.param(SCHEDULED, id="schedule")])
 def test_config(case):
-    from lamina.config import plain
+    from lamina.base.config import plain
 
     optimizer = case.optimizer()
     again = optim.get(json.loads(json.dumps(plain(optimizer))))

@@ -276,7 +276,7 @@ def test_an_outer_turn_outlasts_the_inner_one_that_it_was_joined_to(turned):
 
 def test_what_constants_alone_make_is_made_once():
     """However often the number of rows changes; what depends on that number is made anew."""
-    from lamina.lift import constant
+    from lamina.graph.lift import constant
     from lamina.linalg import host
 
     x, calls, rule = lm.placeholder((None, 2), "float64"), [], host.RULES["inv"]

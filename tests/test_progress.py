@@ -22,9 +22,10 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina import curves, history, progress
-from lamina.history import History
-from lamina.progress import Progress, how, sparkline
+from lamina.report import curves
+from lamina.training import history, progress
+from lamina.training.history import History
+from lamina.training.progress import Progress, how, sparkline
 
 
 @pytest.fixture

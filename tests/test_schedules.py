@@ -12,7 +12,8 @@ import pytest
 
 import lamina as lm
 from lamina import schedules
-from lamina.config import plain
+from lamina.base.config import plain
+from lamina.models import steps as steps_of_models
 
 LR, N = 0.4, 60
 
@@ -219,7 +220,7 @@ def test_steps_by_a_schedule_take_the_quick_way(monkeypatch):
         net = trained(lm.optim.Adam(schedule), "float32")
         net.train_step(*BATCH)
         with monkeypatch.context() as patched:
-            patched.setattr(lm.steps, "train_step", None)  # the long way
+            patched.setattr(steps_of_models, "train_step", None)  # the long way
             for _ in range(STEPS):
                 net.train_step(*BATCH)
         assert net.optimizer.steps == STEPS + 1

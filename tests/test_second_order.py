@@ -14,13 +14,14 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
-from lamina import feed, problems
-from lamina.all_data import AllData
-from lamina.flat import FlatNetwork
-from lamina.inference import resolved
+from lamina.graph.flat import FlatNetwork
+from lamina.graph.inference import resolved
+from lamina.graph.samplewise import is_samplewise, jacobian_rows
+from lamina.models import feed
 from lamina.optim.least_squares import LeastSquares, Squares, even_part
-from lamina.samplewise import is_samplewise, jacobian_rows
-from lamina.sources import with_finite_targets
+from lamina.training import problems
+from lamina.training.all_data import AllData
+from lamina.training.sources import with_finite_targets
 
 
 def networks():

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina import optim, steps
+from lamina import optim
 from lamina.draw import picture
-from lamina.programs import Task
+from lamina.models import steps
+from lamina.models.programs import Task
 from lamina.trace import trace
 from lamina.trace.graph import known_as
 from lamina.trace.record import gradient_name

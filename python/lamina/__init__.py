@@ -12,14 +12,14 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from lamina import _core, ops
-from lamina import turns as _turns  # noqa: F401  what a fork waits for
 from lamina._core import get_num_threads, isa
-from lamina.function import Function, function, grad
+from lamina.base import turns as _turns  # noqa: F401  what a fork waits for
+from lamina.base.threads import set_num_threads
+from lamina.graph.function import Function, function, grad
+from lamina.graph.parameter import Parameter, RandomState
+from lamina.graph.tensor import Input, Tensor, placeholder
 from lamina.ops import *  # noqa: F403
 from lamina.ops import __all__ as _operations
-from lamina.parameter import Parameter, RandomState
-from lamina.tensor import Input, Tensor, placeholder
-from lamina.threads import set_num_threads
 
 if TYPE_CHECKING:
     from lamina import (
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
         optim,
         schedules,
     )
-    from lamina.derivatives import gauss_newton_product, hessian_vector_product, jacobian, jacobian_vector_product
-    from lamina.history import History
-    from lamina.io import load
+    from lamina.graph.derivatives import gauss_newton_product, hessian_vector_product, jacobian, jacobian_vector_product
     from lamina.layers import (
         Activation,
         Add,
@@ -51,8 +49,10 @@ if TYPE_CHECKING:
         Readout,
         Reshape,
     )
-    from lamina.model import Model
-    from lamina.sequential import Sequential
+    from lamina.models.model import Model
+    from lamina.models.sequential import Sequential
+    from lamina.storage.io import load
+    from lamina.training.history import History
 
 __version__: str = _core.build_info["version"]
 
@@ -60,8 +60,10 @@ __version__: str = _core.build_info["version"]
 _MODULES = ("activations", "callbacks", "datasets", "initializers", "linalg", "losses", "metrics", "optim", "schedules")
 _LAYERS = ("Activation", "Add", "BatchNorm", "Concatenate", "Dense", "Dropout", "Embedding", "Flatten", "Lambda", "Layer")
 _LATER = dict.fromkeys((*_LAYERS, "LayerNorm", "Readout", "Reshape"), "layers")
-_LATER |= {"Model": "model", "Sequential": "sequential", "History": "history", "load": "io"}
-_LATER |= dict.fromkeys(("gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"), "derivatives")
+_LATER |= {"Model": "models.model", "Sequential": "models.sequential", "History": "training.history", "load": "storage.io"}
+_LATER |= dict.fromkeys(
+    ("gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"), "graph.derivatives"
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -71,7 +73,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"lamina.{_LATER[name]}"), name)
         globals()[name] = value
         return value
-    from lamina import names
+    from lamina.base import names
 
     on_its_way = importlib.util.find_spec(f"{__name__}.{name}") is not None  # an import looks here first
     raise names.no_attribute(__name__, name, __all__, () if on_its_way else _MODULES)

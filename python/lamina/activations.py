@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lamina import checks, ops
-from lamina import names as _names
+from lamina import ops
+from lamina.base import checks
+from lamina.base import names as _names
 
 Activation = Callable[[Any], Any]
 

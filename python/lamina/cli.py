@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import lamina as lm
-from lamina import checks
+from lamina.base import checks
 
 EXAMPLES = """examples:
   lamina demo                        train on handwritten digits for about a second, save the network to lamina_demo/

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina import checks
-from lamina import names as _names
-from lamina.config import Configured, from_plain
+from lamina.base import checks
+from lamina.base import names as _names
+from lamina.base.config import Configured, from_plain
 
 Array = np.ndarray[Any, Any]
 

@@ -5,7 +5,7 @@ A callback is an object with methods that `fit` calls. Epochs and batches count 
 
 from typing import TYPE_CHECKING
 
-from lamina import names as _names
+from lamina.base import names as _names
 from lamina.callbacks.base import Callback, CallbackList, LambdaCallback
 from lamina.callbacks.csv_logger import CSVLogger
 from lamina.callbacks.monitors import Checkpoint, EarlyStopping, ReduceLROnPlateau

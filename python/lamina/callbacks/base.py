@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina import names
-from lamina.names import explained
+from lamina.base import names
+from lamina.base.names import explained
 from lamina.schedules import Schedule
 
 if TYPE_CHECKING:
-    from lamina.model import Model
+    from lamina.models.model import Model
 
 Logs = Mapping[str, Any]
 

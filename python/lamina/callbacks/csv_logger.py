@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks
+from lamina.base import checks
+from lamina.base.files import replace_file
 from lamina.callbacks.base import Callback, Logs, make_folder_of
-from lamina.files import replace_file
 
 
 class CSVLogger(Callback):

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, metrics, names
+from lamina import metrics
+from lamina.base import checks, names
+from lamina.base.names import explained
 from lamina.callbacks.base import Callback, Logs, make_folder_of
-from lamina.names import explained
 from lamina.optim.full_batch import FullBatch
 
 

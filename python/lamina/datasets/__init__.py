@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina import checks
-from lamina import names as _names
+from lamina.base import checks
+from lamina.base import names as _names
 
 __all__ = ["digits", "iris", "sine", "spirals"]
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina import checks
+from lamina.base import checks
+from lamina.base.names import lookup
 from lamina.draw import footer, render
 from lamina.draw.canvas import HEIGHT, WIDTH, Box, Canvas, cut
 from lamina.draw.chain import Block, Item, chain, layers
@@ -15,11 +16,10 @@ from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import network
 from lamina.draw.tensors import HEAD, LANE, UNDER, backward, fits, forward, layout, meanings, missing, routes
 from lamina.draw.theme import THEMES
-from lamina.names import lookup
 from lamina.trace import Trace, trace
 
 if TYPE_CHECKING:
-    from lamina.model import Model
+    from lamina.models.model import Model
 
 __all__ = ["HEIGHT", "WIDTH", "draw", "picture"]
 

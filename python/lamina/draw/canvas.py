@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from lamina.draw.theme import SANS, SERIF, Theme
-from lamina.notation import Equation, Sym
+from lamina.trace.notation import Equation, Sym
 
 WIDTH, HEIGHT = 1600, 1000
 SMALLEST = 11.0  # px: no text is smaller, subscripts included

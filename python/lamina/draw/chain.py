@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from lamina.draw.canvas import Box
 from lamina.draw.heatmap import as_matrix
-from lamina.notation import Equation, Sym
 from lamina.trace import Step, Trace
+from lamina.trace.notation import Equation, Sym
 from lamina.trace.record import gradient_name
 
 Array = NDArray[Any]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lamina.curves import ticks
 from lamina.draw.canvas import Box, Canvas, cut, equation_width
-from lamina.history import History
-from lamina.notation import Equation, number
+from lamina.report.curves import ticks
 from lamina.trace import Trace
+from lamina.trace.notation import Equation, number
+from lamina.training.history import History
 
 
 def update(canvas: Canvas, area: Box, trace: Trace) -> None:

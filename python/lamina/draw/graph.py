@@ -8,10 +8,10 @@ from typing import Any
 
 from lamina import _core as core
 from lamina.draw.canvas import Box, Canvas, cut
+from lamina.graph.tensor import shown
 from lamina.layers.base import LayerCall
-from lamina.tensor import shown
+from lamina.models.wiring import nodes_of
 from lamina.trace import Trace
-from lamina.wiring import nodes_of
 
 COLUMNS = 10  # side by side at most: of more, the first and the last ones, with dots between
 TALL, LOW = 34.0, 18.0  # px: a box with its shape, and one with its name alone

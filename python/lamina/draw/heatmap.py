@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lamina.draw import png
 from lamina.draw.canvas import Box, Canvas
-from lamina.notation import number
+from lamina.trace.notation import number
 
 Array = NDArray[Any]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lamina.draw.canvas import Box, Canvas, width
 from lamina.draw.chain import Layer
 from lamina.draw.heatmap import grey, heatmap, scale_of
-from lamina.notation import number
+from lamina.trace.notation import number
 
 Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lamina import checks
+from lamina.base import checks
 
 SUFFIXES = (".svg", ".png", ".pdf")
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lamina.draw.canvas import WIDTH, Box, Canvas, equation_width, width
 from lamina.draw.chain import DOTS, Block, Item, Sign, equation_of, has_name, readable
 from lamina.draw.heatmap import heatmap, scale_of
-from lamina.notation import Equation, Sym, number, shape_text, text
 from lamina.trace import Step, Trace
 from lamina.trace.equations import ROWS_SAID, of_rows
+from lamina.trace.notation import Equation, Sym, number, shape_text, text
 
 GAP = 26.0  # for a sign
 ARROW = 64.0  # for a function's arrow

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from lamina import checks
+from lamina.base import checks
+from lamina.base.names import lookup
 from lamina.explain import latex, text
 from lamina.explain.check import Check, check
-from lamina.names import lookup
 from lamina.trace import Trace, outline, trace
 
 if TYPE_CHECKING:
-    from lamina.model import Model
+    from lamina.models.model import Model
 
 __all__ = ["Check", "check", "explain"]
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import _core as core
-from lamina.flat import in_float64
-from lamina.tensor import FLOATS, placeholder
+from lamina.graph.flat import in_float64
+from lamina.graph.tensor import FLOATS, placeholder
 from lamina.trace import Trace
 from lamina.trace.graph import StepGraph
 from lamina.trace.record import gradient_name

@@ -6,12 +6,12 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from lamina.explain.notes import note, shapes_of
-from lamina.notation import Equation, Sym
 from lamina.trace import Trace, outline
+from lamina.trace.notation import Equation, Sym
 from lamina.trace.record import SECTIONS
 
 if TYPE_CHECKING:
-    from lamina.model import Model
+    from lamina.models.model import Model
 
 HEADS = ("", "equation", "shapes", "FLOP", "values")
 CELL = "text-align:left;padding:2px 10px;white-space:nowrap"

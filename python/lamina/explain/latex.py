@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from lamina import notation
 from lamina.explain.notes import note, reason, shapes_of
-from lamina.notation import Sym, escape_text
-from lamina.trace import Step, Trace
+from lamina.trace import Step, Trace, notation
+from lamina.trace.notation import Sym, escape_text
 
 HEADS = {"forward": "Forward", "loss": "Loss", "backward": "Backward", "update": "Update"}
 

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from lamina import notation
 from lamina.activations import FUNCTIONS
 from lamina.layers import LayerNorm
-from lamina.notation import Sym, in_formula, number, shape_text
-from lamina.trace import Step, Trace
+from lamina.trace import Step, Trace, notation
 from lamina.trace.equations import ROWS
 from lamina.trace.losses import counted
+from lamina.trace.notation import Sym, in_formula, number, shape_text
 
 Array = np.ndarray[Any, Any]
 SHOWN = 4  # numbers of a row

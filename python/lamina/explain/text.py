@@ -7,11 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from lamina import notation
 from lamina.explain.check import Check
 from lamina.explain.notes import element, note, reason, shapes_of
-from lamina.notation import Sym, in_formula, number
-from lamina.trace import Step, Trace
+from lamina.trace import Step, Trace, notation
+from lamina.trace.notation import Sym, in_formula, number
 from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}

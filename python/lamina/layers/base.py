@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from lamina import _core as core
-from lamina import checks, initializers, names
-from lamina.config import Configured, same
+from lamina import initializers
+from lamina.base import checks, names
+from lamina.base.config import Configured, same
+from lamina.graph.parameter import Parameter
+from lamina.graph.tensor import FLOATS, Tensor
 from lamina.initializers import AnyInitializer
-from lamina.parameter import Parameter
-from lamina.tensor import FLOATS, Tensor
 
 
 @dataclass(eq=False)

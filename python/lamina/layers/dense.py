@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from lamina import activations, checks, initializers
+from lamina import activations, initializers
 from lamina.activations import Activation as Function
+from lamina.base import checks
+from lamina.graph.lift import make
+from lamina.graph.parameter import Parameter
+from lamina.graph.tensor import FLOATS, Tensor
 from lamina.initializers import AnyInitializer
 from lamina.layers.base import Layer, features, floating, same_features
-from lamina.lift import make
-from lamina.parameter import Parameter
-from lamina.tensor import FLOATS, Tensor
 
 
 class Dense(Layer):

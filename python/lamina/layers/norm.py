@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import checks, initializers, ops
+from lamina import initializers, ops
+from lamina.base import checks
+from lamina.graph.parameter import Parameter
+from lamina.graph.tensor import Tensor
 from lamina.layers.base import Layer, features, floating, same_features
-from lamina.parameter import Parameter
-from lamina.tensor import Tensor
 
 
 def _scaled(centered: Tensor, var: Tensor, eps: float) -> Any:

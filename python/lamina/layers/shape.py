@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamina import checks, ops
+from lamina import ops
+from lamina.base import checks
+from lamina.graph.tensor import Tensor
 from lamina.layers.base import Layer
-from lamina.tensor import Tensor
 
 
 class Flatten(Layer):

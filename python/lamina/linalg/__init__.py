@@ -17,7 +17,7 @@ array([[ 4., -3.],
 
 from typing import TYPE_CHECKING
 
-from lamina import names as _names
+from lamina.base import names as _names
 from lamina.linalg.basic import add, dot, kron, matmul, matvec, norm, outer, scale, subtract, trace, transpose
 from lamina.linalg.errors import LinAlgError
 from lamina.linalg.factors import LU, QR, SVD, Eigh, cholesky, eigh, lu, qr, singular_values, svd

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, ops
-from lamina.lift import constant, operation
+from lamina import ops
+from lamina.base import checks
+from lamina.graph.lift import constant, operation
+from lamina.graph.tensor import Tensor
 from lamina.linalg.factors import values
 from lamina.linalg.shapes import axes, floating, sized, swap
 from lamina.ops.axes import axes_of
-from lamina.tensor import Tensor
 
 add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
 

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import ops
-from lamina.lift import constant, operation
+from lamina.graph.lift import constant, operation
+from lamina.graph.tensor import Tensor
 from lamina.linalg.errors import check_finite, not_positive_definite
 from lamina.linalg.host import define, host, operands, shared
 from lamina.linalg.shapes import by_columns, identity, lower, matrix, safe_reciprocal, square, swap, upper
 from lamina.linalg.triangular import divide_by_factor, solve_triangular
-from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import ops
-from lamina.function import grad
-from lamina.lift import operation
+from lamina.graph.function import grad
+from lamina.graph.lift import operation
+from lamina.graph.tensor import Tensor
 from lamina.linalg.basic import matrix_norm, order_of
 from lamina.linalg.errors import LinAlgError, check_finite, check_overflow
 from lamina.linalg.factors import values
 from lamina.linalg.host import define, host, operands, shared
 from lamina.linalg.shapes import cutoff, identity, matrix, square, swap
 from lamina.linalg.solving import inverse
-from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import _core as core
-from lamina.tensor import Tensor
+from lamina.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Gradient = Callable[[Tensor, Tensor, int], Tensor | None]

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, ops
-from lamina.lift import constant
-from lamina.tensor import Tensor
+from lamina import ops
+from lamina.base import checks
+from lamina.graph.lift import constant
+from lamina.graph.tensor import Tensor
 
 
 def axes(x: Tensor, least: int, where: str) -> Tensor:

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, ops
-from lamina.lift import operation
+from lamina import ops
+from lamina.base import checks
+from lamina.graph.lift import operation
+from lamina.graph.tensor import Tensor
 from lamina.linalg.errors import check_finite, check_overflow, limit, singular
 from lamina.linalg.host import define, host, operands, options_of
 from lamina.linalg.probes import trusted
 from lamina.linalg.shapes import cutoff, identity, matrix, square, swap, system
-from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 

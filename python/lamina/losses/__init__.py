@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lamina import names as _names
-from lamina.config import from_plain
+from lamina.base import names as _names
+from lamina.base.config import from_plain
 from lamina.losses.base import FunctionLoss, Loss
 from lamina.losses.classification import BinaryCrossEntropy, CrossEntropy, Focal
 from lamina.losses.regression import MAE, MSE, GaussianNLL, Hinge, Huber, KLDiv, LogCosh, PoissonNLL, Quantile, SmoothL1

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, names, ops
-from lamina.config import Configured, same
-from lamina.lift import as_array
-from lamina.tensor import Tensor, shown
+from lamina import ops
+from lamina.base import checks, names
+from lamina.base.config import Configured, same
+from lamina.graph.lift import as_array
+from lamina.graph.tensor import Tensor, shown
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place

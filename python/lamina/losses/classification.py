@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, ops
+from lamina import ops
+from lamina.base import checks
+from lamina.graph.tensor import shown
 from lamina.losses.base import ROWS, Array, Loss, MaskedLoss, Shape, first_outside
-from lamina.tensor import shown
 
 ROUNDING = 1e-3  # how far probabilities of float16 or of percent with a few digits may sum to something else than 1
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from lamina import checks, ops
+from lamina import ops
+from lamina.base import checks
 from lamina.losses.base import Array, Loss, MaskedLoss, Shape, first_outside
 
 

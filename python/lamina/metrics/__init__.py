@@ -23,10 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lamina import names as _names
+from lamina.base import names as _names
+from lamina.base.names import anycase, canonical, refusing
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
 from lamina.metrics.regression import mae, mse, r2
-from lamina.names import anycase, canonical, refusing
 
 __all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mse", "name_of", "names"]
 __all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]

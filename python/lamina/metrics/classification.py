@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lamina import checks
+from lamina.base import checks
+from lamina.base.names import explained
 from lamina.metrics.values import Array, Floats, Ints, is_column, nonempty, real, same_length, weights, whole
-from lamina.names import explained
 
 MOST_CLASSES = 1 << 13  # of a matrix of classes times classes: half a GB
 AVERAGES = ("binary", "macro", "micro", "weighted", "none")
@@ -141,7 +141,7 @@ def plot_confusion(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Any = None, 
     labels: a name for each class. normalize: shares of each true class instead of counts. ax: the Axes to draw on; returned.
     Errors: ValueError without matplotlib, or for another number of labels than classes.
     """
-    from lamina.plots import confusion
+    from lamina.base.plots import confusion
 
     return confusion(confusion_matrix(y_true, y_pred), labels, ax, normalize=normalize)
 

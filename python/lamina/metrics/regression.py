@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lamina.base.names import explained
 from lamina.metrics.values import Array, Floats, check_weights, real, weights
-from lamina.names import explained
 
 
 @explained

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lamina import checks
+from lamina.base import checks
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

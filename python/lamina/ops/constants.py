@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks
-from lamina.lift import lift, make, make_called
+from lamina.base import checks
+from lamina.graph.lift import lift, make, make_called
+from lamina.graph.parameter import RandomState
+from lamina.graph.tensor import Tensor, dtype_name, lengths
 from lamina.ops.shapes import one_hot
-from lamina.parameter import RandomState
-from lamina.tensor import Tensor, dtype_name, lengths
 
 
 def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Tensor:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
-from lamina.lift import Operation, operation
+from lamina.graph.lift import Operation, operation
+from lamina.graph.tensor import FLOATS, Tensor
 from lamina.ops.constants import eye
 from lamina.ops.elementwise import cast, multiply, where
 from lamina.ops.products import matmul
 from lamina.ops.reductions import sum
 from lamina.ops.shapes import expand_dims, reshape, transpose
-from lamina.tensor import FLOATS, Tensor
 
 ELLIPSIS = "..."
 

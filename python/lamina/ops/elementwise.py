@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lamina import _core, names
-from lamina.lift import Operation, make, make_called, operation
-from lamina.tensor import Tensor, dtype_name
+from lamina import _core
+from lamina.base import names
+from lamina.graph.lift import Operation, make, make_called, operation
+from lamina.graph.tensor import Tensor, dtype_name
 
 _ACTIVATIONS = {name: name for name in _core.activation_names()}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lamina.lift import make, make_called, operation
+from lamina.graph.lift import make, make_called, operation
+from lamina.graph.tensor import FLOATS, Tensor
 from lamina.ops.shapes import reshape
-from lamina.tensor import FLOATS, Tensor
 
 
 @operation(2, transposes=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks
-from lamina.lift import make, operation
+from lamina.base import checks
+from lamina.graph.lift import make, operation
+from lamina.graph.tensor import Tensor
 from lamina.ops.axes import Axis, axes_of, axis_of
 from lamina.ops.elementwise import like
 from lamina.ops.shapes import expand_dims, squeeze
-from lamina.tensor import Tensor
 
 
 @operation(1)

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lamina import _core, checks
-from lamina.lift import as_array, constant, make, operation
+from lamina import _core
+from lamina.base import checks
+from lamina.graph.lift import as_array, constant, make, operation
+from lamina.graph.tensor import Tensor, dtype_name, lengths
 from lamina.ops.axes import Axis, axes_of, axis_of
-from lamina.tensor import Tensor, dtype_name, lengths
 
 
 def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
@@ -195,6 +196,6 @@ def getitem(x: Any, index: Any) -> Any:
     >>> lm.getitem(np.arange(6).reshape(2, 3), (0, slice(1, None)))
     array([1, 2])
     """
-    from lamina.indexing import getitem as build
+    from lamina.graph.indexing import getitem as build
 
     return build(x, index)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lamina import names as _names
-from lamina.config import from_plain
+from lamina.base import names as _names
+from lamina.base.config import from_plain
 from lamina.optim.base import Optimizer
 from lamina.optim.lbfgs import LBFGS
 from lamina.optim.levenberg_marquardt import LevenbergMarquardt

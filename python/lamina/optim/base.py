@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks, names, ops, schedules
-from lamina.config import Configured, same
-from lamina.lift import make
-from lamina.parameter import Parameter
-from lamina.tensor import Tensor
+from lamina import ops, schedules
+from lamina.base import checks, names
+from lamina.base.config import Configured, same
+from lamina.graph.lift import make
+from lamina.graph.parameter import Parameter
+from lamina.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Rate = Any  # a number, a Schedule, or a function of step numbers

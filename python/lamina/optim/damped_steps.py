@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import _core as core
-from lamina.flat import FlatNetwork
+from lamina.graph.flat import FlatNetwork
 from lamina.optim.full_batch import Descent, FullBatch
 from lamina.optim.least_squares import LeastSquares, Primal, System
 

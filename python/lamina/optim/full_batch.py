@@ -9,11 +9,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from lamina import checks
-from lamina.flat import FlatNetwork
+from lamina.base import checks
+from lamina.graph.flat import FlatNetwork
+from lamina.graph.parameter import Parameter
+from lamina.graph.tensor import Tensor
 from lamina.optim.base import Optimizer
-from lamina.parameter import Parameter
-from lamina.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Options = TypeVar("Options", bound="FullBatch")

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from lamina import _core as core
-from lamina import checks
-from lamina.flat import FlatNetwork
+from lamina.base import checks
+from lamina.graph.flat import FlatNetwork
 from lamina.optim.full_batch import Descent, FullBatch
 from lamina.optim.wolfe import Point, search
 

@@ -18,13 +18,13 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
-from lamina.flat import FlatNetwork
-from lamina.function import grad
-from lamina.inference import resolved
+from lamina.graph.flat import FlatNetwork
+from lamina.graph.function import grad
+from lamina.graph.inference import resolved
+from lamina.graph.parameter import Parameter
+from lamina.graph.samplewise import Outer, flattened, jacobian_rows, mixing, sample_rows
+from lamina.graph.tensor import Tensor, placeholder
 from lamina.optim.normal_matrix import NormalMatrix, columns_of, diagonal_places, plain
-from lamina.parameter import Parameter
-from lamina.samplewise import Outer, flattened, jacobian_rows, mixing, sample_rows
-from lamina.tensor import Tensor, placeholder
 
 Array = np.ndarray[Any, Any]
 Pull = Callable[[Array], Array]  # J^T z for z: (n, k)

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks
-from lamina.flat import FlatNetwork
+from lamina.base import checks
+from lamina.graph.flat import FlatNetwork
 from lamina.optim.damped_steps import MOST_CURVED, MU, Damped, DampedSteps
 from lamina.optim.least_squares import LeastSquares, Squares
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lamina import checks, ops
+from lamina import ops
+from lamina.base import checks
+from lamina.graph.tensor import Tensor
 from lamina.optim.base import Optimizer, Rate
-from lamina.tensor import Tensor
 
 SMALLEST = 1e-30  # |u| that is divided by at least, whatever eps: no gradient at all is no direction
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of a x + b x^3 + c x^5, steepest at 0 of those that keep [0, 1] near 1

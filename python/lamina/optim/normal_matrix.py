@@ -21,9 +21,9 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
-from lamina.parameter import Parameter
-from lamina.samplewise import Outer, Rows, flattened, rows_by_use
-from lamina.tensor import Tensor
+from lamina.graph.parameter import Parameter
+from lamina.graph.samplewise import Outer, Rows, flattened, rows_by_use
+from lamina.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks
+from lamina.base import checks
 from lamina.optim.base import Optimizer, Rate
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina import feed, steps
-from lamina.data import Data
+from lamina.inputs.data import Data
 from lamina.losses.base import Loss
-from lamina.programs import Target, Task
+from lamina.models import feed, steps
+from lamina.models.programs import Target, Task
 from lamina.trace.graph import StepGraph, forward_graph, step_graph, steps_by_batch
 from lamina.trace.record import ProgramStep, Rule, Step, Trace
 from lamina.trace.rules import rule_of
@@ -18,7 +18,7 @@ from lamina.trace.timing import attribute
 from lamina.trace.write import Writer, title_of
 
 if TYPE_CHECKING:
-    from lamina.model import Model
+    from lamina.models.model import Model
 
 __all__ = ["ProgramStep", "Rule", "Step", "Trace", "outline", "trace", "written"]
 

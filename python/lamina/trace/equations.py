@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from lamina import _core as core
-from lamina.notation import Equation, Part, number, shape_text, text
-from lamina.tensor import placeholder
+from lamina.graph.tensor import placeholder
 from lamina.trace.graph import EFFECTS
+from lamina.trace.notation import Equation, Part, number, shape_text, text
 from lamina.trace.symbols import Symbols, flips
 
 INFIX = {"add": (" + ", 1), "sub": (" − ", 1), "mul": (" ⊙ ", 2), "div": (" / ", 2), "pow": ("^", 3), "matmul": (" ", 2)}

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lamina.notation import number
+from lamina.trace.notation import number
 
 # Of strings and of places: 0 prediction Z, 1 target Y, 2 softmax's P, 3 the target as a matrix, 4 a sample's class.
 Pattern = tuple[Any, ...]

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lamina import _core as core
-from lamina.lengths import known
-from lamina.parameter import Parameter
-from lamina.programs import LossGraph, Task
-from lamina.tensor import FLOATS, Tensor
-from lamina.wiring import calls_of
+from lamina.base.lengths import known
+from lamina.graph.parameter import Parameter
+from lamina.graph.tensor import FLOATS, Tensor
+from lamina.models.programs import LossGraph, Task
+from lamina.models.wiring import calls_of
 
 if TYPE_CHECKING:
-    from lamina.model import Model
+    from lamina.models.model import Model
 
 EFFECTS = ("rule_update", "rule_constants", "assign")  # they change state, and have no value of their own
 

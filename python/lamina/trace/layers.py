@@ -15,8 +15,8 @@ from typing import Any
 
 from lamina import _core as core
 from lamina.layers import BatchNorm, Concatenate, Dropout, Embedding, LayerNorm
-from lamina.notation import Equation, Part, Sym
 from lamina.trace.graph import StepGraph
+from lamina.trace.notation import Equation, Part, Sym
 
 LETTERS = {Concatenate: "C", BatchNorm: "N", LayerNorm: "N", Dropout: "D", Embedding: "E"}
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.losses import CLASSES
-from lamina.notation import Equation, Part, Sym, number
 from lamina.trace.forms import FORMS, Form, Pattern
 from lamina.trace.graph import StepGraph
+from lamina.trace.notation import Equation, Part, Sym, number
 from lamina.trace.symbols import HIDDEN, Symbols
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from lamina import checks, notation
-from lamina.names import unknown
-from lamina.notation import GREEK, Equation, Sym
+from lamina.base import checks
+from lamina.base.names import unknown
+from lamina.trace import notation
+from lamina.trace.notation import GREEK, Equation, Sym
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
-from lamina.notation import number, to_ascii
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
 from lamina.optim.damped_steps import FADE, KEPT
+from lamina.trace.notation import number, to_ascii
 from lamina.trace.record import OF_MATRICES, OF_OTHERS, Rule
 
 Lines = list[tuple[str, str]]

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core as core
-from lamina import steps
-from lamina.data import Data
-from lamina.parameter import Parameter
-from lamina.programs import Target
+from lamina.base.turns import building
+from lamina.graph.parameter import Parameter
+from lamina.inputs.data import Data
+from lamina.models import steps
+from lamina.models.programs import Target
 from lamina.trace.graph import EFFECTS, StepGraph
-from lamina.turns import building
 
 if TYPE_CHECKING:
-    from lamina.model import Model
+    from lamina.models.model import Model
 
 Array = np.ndarray[Any, Any]
 BUDGET = 0.05  # seconds spent on timing, if one run takes less

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from lamina import _core as core
+from lamina.graph.parameter import Parameter
 from lamina.layers import Activation, Dense
-from lamina.notation import Part, Sym, number
-from lamina.parameter import Parameter
 from lamina.trace.graph import StepGraph
 from lamina.trace.layers import Norm, name_inside
+from lamina.trace.notation import Part, Sym, number
 
 HIDDEN = ("input", "variable", "constant", "fill", "size")  # sources: no line of their own
 ARITHMETIC: dict[str, Callable[..., float]] = {

@@ -9,17 +9,17 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.layers import Dense
-from lamina.notation import Equation, Part, Sym, number
+from lamina.models.wiring import calls_of, nodes_of
 from lamina.optim import Muon
 from lamina.trace import cost
 from lamina.trace.equations import ROWS_SAID, Term, Writing, of_rows
 from lamina.trace.graph import EFFECTS, StepGraph, known_as
 from lamina.trace.layers import fold as fold_norm
 from lamina.trace.losses import Folded, Losses
+from lamina.trace.notation import Equation, Part, Sym, number
 from lamina.trace.record import Step, Trace
 from lamina.trace.run import Measured
 from lamina.trace.symbols import HIDDEN, Symbols
-from lamina.wiring import calls_of, nodes_of
 
 Array = np.ndarray[Any, Any]
 

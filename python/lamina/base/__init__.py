@@ -1,0 +1,1 @@
+"""What everything stands on: checks, names, configurations, files, locks. Nothing here knows a tensor."""

@@ -1,0 +1,195 @@
+"""Objects that remember the arguments they were made with: for `repr`, for saving, for making them again."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from types import GeneratorType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lamina.base import names
+
+T = TypeVar("T", bound="Configured")
+
+
+class Configured:
+    """Base of layers, losses, optimizers, schedules and initializers: keeps the arguments of the constructor's call.
+
+    A subclass writes an ordinary `__init__`; the arguments are recorded around it.
+
+    >>> class Scale(Configured):
+    ...     def __init__(self, by, *, shift=0):
+    ...         self.by = by
+    >>> Scale(2), Scale(2, shift=1).config()
+    (Scale(2), {'by': 2, 'shift': 1})
+    """
+
+    _arguments: dict[str, Any]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in cls.__dict__:
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+
+    def config(self) -> dict[str, Any]:
+        """The constructor's arguments by name, as plain values (numbers, strings, lists, dicts) wherever they are built in.
+
+        `type(x).from_config(x.config())` makes an equal, fresh object.
+        """
+        return {name: plain(value) for name, value in self._current_arguments().items()}
+
+    @classmethod
+    def from_config(cls: type[T], config: dict[str, Any]) -> T:
+        """A new object from the result of `config()`."""
+        args: list[Any] = []
+        keywords = dict(config)
+        for p in inspect.signature(cls.__init__).parameters.values():
+            if p.kind is p.VAR_POSITIONAL:
+                args = [*args, *keywords.pop(p.name, ())]
+            elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name in keywords:
+                args.append(keywords.pop(p.name))
+        return cls(*args, **keywords)
+
+    @property
+    def _built_in(self) -> bool:
+        """Whether its class is one of Lamina's, which `load` has."""
+        return names.is_ours(type(self))
+
+    def _made(self) -> None:
+        """Called once the constructor is through."""
+
+    def _current_arguments(self) -> dict[str, Any]:
+        """The recorded arguments, those given as `plain` dicts as the objects that the constructor made of them.
+
+        A subclass replaces what can change after the constructor.
+        """
+        recorded = self.__dict__.get("_arguments", {})
+        made = {name: getattr(self, name, None) for name, value in recorded.items() if isinstance(value, dict)}
+        return {**recorded, **{name: value for name, value in made.items() if isinstance(value, Configured)}}
+
+    def __repr__(self) -> str:
+        shown = []
+        parameters = _signature(type(self).__init__).parameters
+        for name, value in self._current_arguments().items():
+            p = parameters.get(name)
+            kind, default = (p.kind, p.default) if p else (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty)
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                shown += [_short(v) for v in value]
+            elif default is inspect.Parameter.empty or (value is not default and not same(value, default)):
+                shown.append(f"{name}={_short(value)}" if kind is inspect.Parameter.KEYWORD_ONLY else _short(value))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_signature = functools.lru_cache(maxsize=256)(inspect.signature)
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: objects of ours become {"class", "config"}, our functions their names; the rest stays.
+
+    >>> plain((np.float64(0.9), np.int64(3)))
+    [0.9, 3]
+    """
+    if isinstance(value, Configured):
+        return {"class": type(value).__name__, "config": value.config()}
+    if isinstance(value, type) and issubclass(value, Configured):
+        return value.__name__
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if getattr(value, "__module__", None) == "lamina.activations":
+        return value.__name__
+    if isinstance(value, (bool, int, float, type)) or not hasattr(value, "__float__"):
+        return value
+    try:
+        return float(value)  # a fraction, a decimal number, a tensor of another library
+    except (TypeError, ValueError, RuntimeError):  # one of several elements
+        return value
+
+
+def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -> T:
+    """The object that `plain` wrote as {"class", "config"}."""
+    if set(value) != {"class", "config"}:
+        raise ValueError(f"[{where}] expected a dict with 'class' and 'config', got the keys {sorted(value)}")
+    return names.lookup(where, value["class"], classes).from_config(value["config"])
+
+
+def _recording(init: Callable[..., None]) -> Callable[..., None]:
+    ours = names.is_ours(init)
+    binding = functools.cache(lambda: _binding(inspect.signature(init)))  # once it is called: most classes never are
+
+    @functools.wraps(init)
+    def wrapper(self: Configured, *args: Any, **kwargs: Any) -> None:
+        outermost = "_arguments" not in self.__dict__
+        if outermost:
+            if ours:  # a generator that a user's class takes may have no end
+                args, kwargs = tuple(map(_read, args)), {name: _read(value) for name, value in kwargs.items()}
+            arguments = binding()(self, args, kwargs)
+            for name, value in arguments.items():
+                if isinstance(value, _FINITE):
+                    arguments[name] = list(value)  # which a file can hold
+            self.__dict__["_arguments"] = arguments
+        init(self, *args, **kwargs)
+        if outermost:
+            self._made()
+
+    return wrapper
+
+
+def _read(value: Any) -> Any:
+    """A list of what a generator gives, which could be read but once."""
+    return list(value) if isinstance(value, GeneratorType) else value
+
+
+_FINITE: Any = (range, set, frozenset, type({}.keys()), type({}.values()))
+
+
+def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, ...], dict[str, Any]], dict[str, Any]]:
+    """Arguments by name, in the constructor's order and with its defaults, from those of a call; TypeError for a wrong call."""
+    parameters = list(signature.parameters.values())[1:]
+    plain = all(p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) for p in parameters)
+    every = {p.name: p.default for p in parameters}
+    required = {p.name for p in parameters if p.default is p.empty}
+    positional = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+
+    def quick(self: Configured, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        given = dict(zip(positional, args, strict=False)) | kwargs
+        right = len(given) == len(args) + len(kwargs) and required <= given.keys() <= every.keys()
+        return every | given if right else general(self, args, kwargs)
+
+    def general(self: Configured, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise names.wrong_call(type(self).__name__, signature, error, kwargs) from None
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        for p in signature.parameters.values():
+            if p.kind is p.VAR_KEYWORD:
+                arguments.update(arguments.pop(p.name))
+        return arguments
+
+    return quick if plain else general
+
+
+def same(a: Any, b: Any) -> bool:
+    """a == b as a bool; False where they cannot be compared.
+
+    >>> same([1, 2], (1, 2)), same(np.ones(2), np.ones(2))
+    (True, False)
+    """
+    if isinstance(a, list) and isinstance(b, tuple):  # as a file has it
+        a = tuple(a)
+    try:
+        return bool(a == b)
+    except Exception:  # an array or a tensor does not compare to one bool
+        return False
+
+
+def _short(value: Any) -> str:
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    return repr(value)

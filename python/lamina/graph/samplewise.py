@@ -1,0 +1,262 @@
+"""Derivatives of each sample apart, from one pass over the batch: per-sample gradients, and the rows of a Jacobian.
+
+A graph is samplewise where no node mixes samples of the batch. Then dL/dz of L = sum_b y_b holds in sample b's rows what it gives
+alone, and the derivative of y_b by a weight follows from where the weight is used: z = a W gives the outer product of a_b and dz_b.
+
+A sample has one row of each node, or as many as another, one after the other: of (B*T, k) sample b has the rows b T to b T + T - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lamina import _core as core
+from lamina import ops
+from lamina.base import lengths
+from lamina.graph.function import grad
+from lamina.graph.inference import children, resolved
+from lamina.graph.tensor import FLOATS, Tensor
+
+
+class Outer(NamedTuple):
+    """dy_b/dW = a_b^T d_b, for a: (B, n) and d: (B, m), left unmultiplied."""
+
+    a: Tensor
+    d: Tensor
+
+
+Rows = Tensor | Outer  # dy_b/dw of shape (B, *w.shape), or its factors
+
+
+def batched(node: core.Node) -> bool:
+    """Whether the node has a row for each sample: a length that is not known."""
+    return _varies(node.shape)
+
+
+def _varies(shape: Sequence[Any]) -> bool:
+    return bool([n for n in shape if not isinstance(n, int)])  # every node is asked, and any(..) takes three times as long
+
+
+def is_samplewise(nodes: Sequence[core.Node]) -> bool:
+    """Whether each node's rows of sample b depend on that sample of the inputs alone; False where this cannot be shown."""
+    return mixing(nodes) is None
+
+
+def mixing(nodes: Sequence[core.Node]) -> core.Node | None:
+    """The first node that could not be shown to keep samples apart: those that the last one has along its first axis."""
+    batch = next(iter(nodes[-1].shape), 1)
+    sizes = lengths.free(batch)
+    return next((node for node in nodes if not (_of_others(node, sizes) if node.op == "size" else _keeps_apart(node, batch))), None)
+
+
+def is_mean(y: Tensor) -> bool:
+    """Whether a number is a mean of what each sample has by itself, scaled, shifted, or added to another one: then that of all
+    samples follows from those of parts. False where this cannot be shown.
+    """
+    return _is_mean(y.node)
+
+
+def _is_mean(node: core.Node) -> bool:
+    below = children(node)
+    if batched(node):
+        return False
+    if _is_settled(node):
+        return True
+    if node.op in ("add", "sub", "neg", "in_training", "update_state") or (node.op == "cast" and node.dtype in FLOATS):
+        return all(map(_is_mean, below))
+    if node.op in ("mul", "div") and any(map(_is_settled, below[node.op == "div" :])):
+        return all(map(_is_mean, below))
+    if node.op == "sum" and not batched(below[0]):
+        return _is_mean(below[0])
+    if node.op == "div" and below[0].op == "sum" and below[1].op == "size":
+        terms = below[0].inputs[0]
+        counts = _counts_samples(below[1], lengths.free(next(iter(terms.shape), 1)))
+        return 0 in below[0].attrs["axes"] and counts and is_samplewise(resolved([Tensor(terms)]))
+    return False
+
+
+def _counts_samples(size: core.Node, batch: set[str]) -> bool:
+    """Whether a number of elements is a multiple of that of the samples: of twice as many, twice as much."""
+    of_samples = [n for n in size.attrs["shape"] if lengths.free(n) & batch]
+    if len(of_samples) != 1:
+        return False
+
+    def where(samples: int) -> int:
+        return int(lengths.known(of_samples[0], lambda name: samples if name in batch else 1))
+
+    return where(0) == 0 and where(2) == 2 * where(1)
+
+
+def _is_settled(node: core.Node) -> bool:
+    """Whether it is the same for any samples."""
+    return not any(n.op in ("input", "size") or batched(n) for n in resolved([Tensor(node)]))
+
+
+def _of_others(node: core.Node, sizes: set[str]) -> bool:
+    """Whether a number of elements has nothing to do with how many samples there are."""
+    return all(sizes.isdisjoint(lengths.free(n)) for n in node.attrs["shape"])
+
+
+def _keeps_apart(node: core.Node, batch: Any) -> bool:
+    if node.op == "reshape" and all(_are_parts(s[:1], batch) for s in (node.shape, node.inputs[0].shape)):
+        return True  # each sample's elements stay together, and in their order
+    return _keeps_rows(node)
+
+
+def _are_parts(first: Sequence[Any], batch: Any) -> bool:
+    """Whether a first axis of this length has as many rows of each sample."""
+    try:
+        return bool(first) and _varies(first) and bool(core.split_size(first[0], batch))
+    except ValueError:
+        return False
+
+
+def _keeps_rows(node: core.Node) -> bool:
+    """Whether row r depends on row r of the operands alone."""
+    op, shape = node.op, node.shape
+    below = [s for s in (n.shape for n in children(node)) if _varies(s)]  # the shapes of those with a row for each sample
+    if not _varies(shape):
+        return not below
+    if isinstance(shape[0], int):
+        return False
+    if any(s[0] != shape[0] for s in below):
+        return False
+    aligned = all(len(s) == len(shape) for s in below)
+    kind = core.op_kind(op)
+    if kind == "outer" or op in ("input", "fill", "random_uniform"):
+        return True
+    if kind in ("elementwise", "mode") or op in ("broadcast_to", "contiguous"):
+        return aligned
+    if kind == "row":
+        return len(node.inputs[0].shape) > 1
+    if op == "matmul":
+        return aligned and all(len(n.shape) > 2 for n in node.inputs[1:] if batched(n))
+    attrs = node.attrs
+    if kind == "reduce":
+        return bool(0 not in attrs.get("axes", [attrs.get("axis")]))
+    if kind == "host":
+        return all(len(s) > 2 for s in below)
+    if op == "transpose":
+        return bool(attrs["axes"][0] == 0)
+    if op == "slice":
+        return bool(attrs["start"][0] == 0 and attrs["stop"][0] == shape[0] and attrs["step"][0] == 1)
+    if op == "pad":
+        return bool(attrs["low"][0] == attrs["high"][0] == attrs["interior"][0] == 0)
+    if op == "concatenate":
+        return bool(attrs["axis"] != 0) and len(below) == len(node.inputs)
+    if op == "take":
+        return not batched(node.inputs[1 if attrs["axis"] else 0])
+    return op == "reshape"
+
+
+def sample_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
+    """dy_b/dw for each weight, from y: (B,), one number a sample. None where samples mix, or a weight is used in a way that has no
+    rule here.
+    """
+    return rows_by_use(y, weights) if is_samplewise(resolved([y])) else None
+
+
+def rows_by_use(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
+    """The same for a y that is known to be samplewise."""
+    nodes = resolved([y])
+    uses: dict[int, list[core.Node]] = {w.node.serial: [] for w in weights}
+    for node in nodes:
+        for serial in {n.serial for n in children(node)} & uses.keys():
+            uses[serial].append(node)
+    if any(not batched(node) for several in uses.values() for node in several):
+        return None
+    users = list({node.serial: node for several in uses.values() for node in several}.values())
+    deltas = grad(ops.sum(y), [Tensor(node) for node in users]) if users else []
+    delta = {node.serial: d for node, d in zip(users, deltas, strict=True)}
+    result: list[Rows] = []
+    for w in weights:
+        parts = [_of_samples(_by_use(w, node, delta[node.serial]), y.shape[0]) for node in uses[w.node.serial]]
+        if any(part is None for part in parts):
+            return None
+        known = [part for part in parts if part is not None]
+        if len(known) == 1:
+            result.append(known[0])
+        elif known:
+            total = multiplied(known[0])
+            for part in known[1:]:
+                total = total + multiplied(part)
+            result.append(total)
+        else:
+            result.append(ops.full((y.shape[0], *w.shape), 0.0, w.dtype))
+    return result
+
+
+def multiplied(rows: Rows) -> Tensor:
+    """dy_b/dw as one tensor (B, *w.shape)."""
+    if isinstance(rows, Tensor):
+        return rows
+    return Tensor(core.make("row_outer", [rows.a.node, rows.d.node], {}))
+
+
+def _of_samples(rows: Rows | None, batch: Any) -> Rows | None:
+    """The sum over each sample's rows, where it has several."""
+    if rows is None:
+        return None
+    if isinstance(rows, Outer):
+        return rows if rows.a.shape[0] == batch else _summed(rows, batch)
+    if rows.shape[0] == batch:
+        return rows
+    return ops.sum(ops.reshape(rows, (batch, -1, *rows.shape[1:])), 1)
+
+
+def _summed(rows: Outer, batch: Any) -> Tensor:
+    """a_b^T d_b for the matrices of each sample's rows."""
+    a, d = (ops.reshape(t, (batch, -1, t.shape[-1])) for t in rows)
+    return ops.matmul(ops.transpose(a, (0, 2, 1)), d)
+
+
+def _by_use(w: Tensor, node: core.Node, delta: Tensor) -> Rows | None:
+    """What one use of a weight gives, for each row of the node."""
+    places = [i for i, n in enumerate(node.inputs) if n.serial == w.node.serial]
+    if len(places) != 1:
+        return None
+    others = [Tensor(n) for n in node.inputs]
+    if node.op == "matmul":
+        return _by_product(w, others, places[0], delta)
+    if core.op_kind(node.op) == "elementwise" and w.ndim <= len(node.shape):
+        return _by_element(w, node, places[0], delta)
+    return None
+
+
+def _by_product(w: Tensor, factors: list[Tensor], place: int, delta: Tensor) -> Rows | None:
+    other = factors[1 - place]
+    if w.ndim != 2 or not batched(other.node):
+        return None
+    if place == 1:
+        return Outer(other, delta) if other.ndim == 2 else _summed(Outer(other, delta), other.shape[0])
+    return ops.matmul(delta, ops.transpose(other, (0, 2, 1))) if other.ndim == 3 else None
+
+
+def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor | None:
+    """The node again with a copy of the weight for each sample, and the gradient by these."""
+    ndim, batch = len(node.shape), node.shape[0]
+    if w.ndim == ndim and w.shape[0] != 1:
+        return None
+    rest = w.shape[1:] if w.ndim == ndim else w.shape
+    shape = (batch, *(1 for _ in range(ndim - 1 - len(rest))), *rest)
+    copies = ops.broadcast_to(ops.reshape(w, (1, *shape[1:])), shape)
+    inputs = [copies.node if i == place else n for i, n in enumerate(node.inputs)]
+    again = Tensor(core.make(node.op, inputs, node.attrs))
+    return ops.reshape(grad(again, copies, delta), (batch, *w.shape))
+
+
+def flattened(rows: Rows) -> Tensor:
+    """dy_b/dw as (B, size)."""
+    whole = multiplied(rows)
+    return ops.reshape(whole, (whole.shape[0], math.prod(whole.shape[1:])))
+
+
+def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
+    """(B, P): dy_b by all weights, one after the other."""
+    rows = sample_rows(y, weights)
+    if rows is None:
+        return None
+    parts = [flattened(row) for row in rows]
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, 1)

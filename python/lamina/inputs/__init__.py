@@ -1,0 +1,1 @@
+"""What users pass, made into arrays that belong together, and checked."""

@@ -1,0 +1,434 @@
+"""What `fit` and `evaluate` are given, as arrays that belong together: inputs, targets, weights; split, or in batches.
+
+Where a model has several inputs or outputs: a dict by name, or a list or tuple in order. `arrays` says what each array may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lamina.base import checks, names
+from lamina.inputs.arrays import Array, as_array, check_finite, check_for, check_shape, chunks, column_names
+
+__all__ = [
+    "Batches",
+    "Data",
+    "Spec",
+    "by_name",
+    "check_input",
+    "check_lengths",
+    "check_order",
+    "class_number",
+    "class_weights",
+    "is_batches",
+    "is_list_of_batches",
+    "labels",
+    "may_be_batches",
+    "prepare",
+    "split_point",
+    "unpack",
+    "weights",
+    "within",
+]
+
+
+class Spec(NamedTuple):
+    """What an input expects: its name, its shape with the batch axis first (whatever is no int is free), its element type."""
+
+    name: str
+    shape: tuple[Any, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Samples: the arrays of the inputs, of the targets, and one weight a sample, or None.
+
+    `columns`: what frames among them call their columns, by what errors call the frame: x, y, x['left'].
+    """
+
+    x: tuple[Array, ...]
+    y: tuple[Array, ...] = ()
+    weight: Array | None = None
+    columns: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.x[0])
+
+    def rows(self, part: slice | Array) -> Data:
+        """Some of the samples: a slice as views, numbers of rows as copies."""
+        weight = None if self.weight is None else self.weight[part]
+        return Data(tuple(a[part] for a in self.x), tuple(a[part] for a in self.y), weight, self.columns)
+
+    def split(self, fraction: float) -> tuple[Data, Data]:
+        """(training, validation): the last round(fraction * n) rows are for validation. Views; nothing is shuffled before.
+
+        >>> train, valid = Data((np.arange(10),)).split(0.2)
+        >>> train.x[0].tolist(), valid.x[0].tolist()
+        ([0, 1, 2, 3, 4, 5, 6, 7], [8, 9])
+        """
+        first = split_point(len(self), fraction)
+        return self.rows(slice(0, first)), self.rows(slice(first, None))
+
+
+def split_point(n: int, fraction: float) -> int:
+    """The first row of the validation part; both parts have at least one row, else ValueError."""
+    if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
+        raise ValueError(
+            f"[validation_split] expected a fraction above 0 and below 1, got {fraction!r}; pass 0.2 for the last fifth"
+        )
+    held_out = int(fraction * n + 0.5)
+    if not 0 < held_out < n:
+        raise ValueError(
+            f"[validation_split] expected at least one sample for training and one for validation, "
+            f"got {n - held_out} and {held_out} ({fraction:g} of {n}); pass more data, or another fraction"
+        )
+    return n - held_out
+
+
+def prepare(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    class_weight: Any = None,
+    *,
+    inputs: Sequence[Spec] = (),
+    targets: Sequence[str] = ("y",),
+    may_rest: bool = False,
+) -> Data:
+    """All that `fit` and `evaluate` are given, converted and checked: types, lengths, shapes, finite inputs, weights.
+
+    `inputs` says what the model expects; empty, x is one array of any shape. `targets` are the names of its outputs. A target is
+    checked no further: what may stand in it is the loss's to say. `may_rest`: whether all samples may weigh 0.
+
+    >>> len(prepare([[1.0, 2.0], [3.0, 4.0]], [0, 1], inputs=[Spec("x", (None, 2))]))
+    2
+    """
+    specs = tuple(inputs) or (Spec("x", ()),)
+    xs: dict[str, Array] = {}
+    named: dict[str, list[str] | None] = {}
+    for (given, where), spec in zip(_labelled(x, [spec.name for spec in specs], "x"), specs, strict=True):
+        xs[where], named[where] = as_array(given, where), column_names(given)
+        check_input(xs[where], spec, where, named[where])
+    ys: dict[str, Array] = {}
+    for given, where in () if y is None else _labelled(y, targets, "y"):
+        ys[where], named[where] = as_array(given, where), column_names(given)
+    n = check_lengths({where: len(array) for where, array in (xs | ys).items()})
+    weight = weights(sample_weight, class_weight, tuple(ys.values()), n, may_rest=may_rest)
+    return Data(tuple(xs.values()), tuple(ys.values()), weight, {where: c for where, c in named.items() if c is not None})
+
+
+def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequence[str] | None) -> None:
+    """ValueError where a column of a frame stands at another place than the one of its name in the frame that `fit` was given.
+
+    >>> check_order({"x": ["age", "size"]}, "x", ["size", "age"])
+    Traceback (most recent call last):
+    ValueError: [x] expected column 'age' as number 0, as fit was given it, got it as number 1; pass x[['age', 'size']]
+    """
+    if where not in known or columns is None or any(len(set(c)) < len(c) for c in (known[where], columns)):  # a name twice
+        return
+    places = {name: i for i, name in enumerate(columns)}
+    for i, name in enumerate(known[where]):
+        if places.get(name, i) != i:
+            order = list(known[where]) if len(columns) <= 8 else f"net.columns[{where!r}]"
+            all_there = places.keys() >= set(known[where])
+            raise ValueError(
+                f"[{where}] expected column {name!r} as number {i}, as fit was given it, got it as number {places[name]}; "
+                + (f"pass {where}[{order}]" if all_there else f"if this order is meant, pass {where}.to_numpy()")
+            )
+
+
+def check_input(array: Array, spec: Spec, where: str, columns: list[str] | None = None) -> None:
+    """One input's array, perhaps of named columns, against what the model expects of it."""
+    if spec.shape:
+        check_shape(array, where, spec.shape)
+    if spec.dtype in ("int64", "bool"):
+        check_for(spec.dtype, array, where, columns)
+    else:
+        check_finite(array, where, spec.dtype, columns)
+
+
+def check_lengths(lengths: Mapping[str, int]) -> int:
+    """The number of samples that all arrays have; ValueError where they differ.
+
+    >>> check_lengths({"x": 5, "y": 5})
+    5
+    """
+    if len(set(lengths.values())) != 1:
+        each = ", ".join(f"{name} has {n}" for name, n in lengths.items())
+        raise ValueError(f"[data] expected as many samples in each array, got: {each}; pass the same samples in all of them")
+    return next(iter(lengths.values()))
+
+
+def _labelled(data: Any, known: Sequence[str], argument: str) -> list[tuple[Any, str]]:
+    """What is given for each input or target, in their order, and what errors call it: `x`, or `x['left']` of several."""
+    return by_name(data, labels(known, argument), known, argument)
+
+
+def labels(known: Sequence[str], argument: str) -> list[str]:
+    """What errors call the inputs or targets of these names.
+
+    >>> labels(["a"], "x"), labels(["a", "b"], "x")
+    (['x'], ["x['a']", "x['b']"])
+    """
+    return [argument if len(known) == 1 else f"{argument}[{name!r}]" for name in known]
+
+
+def by_name(data: Any, labels: Sequence[str], known: Sequence[str], where: str) -> list[tuple[Any, str]]:
+    """(what is given for it, its label) for each of the known names, in their order.
+
+    `data`: a dict by name, or a list or tuple in order; where one name is known, also the array itself.
+
+    >>> by_name({"b": 2, "a": 1}, ["x['a']", "x['b']"], ["a", "b"], "x")
+    [(1, "x['a']"), (2, "x['b']")]
+    """
+    if isinstance(data, Mapping):
+        unknown = [str(name) for name in data if name not in known]
+        if unknown:
+            raise names.unknown(where, unknown[0], known)
+        missing = [name for name in known if name not in data]
+        if missing:
+            raise ValueError(
+                f"[{where}] expected an array for each of {', '.join(known)}, got none for {', '.join(missing)}; add it"
+            )
+        return [(data[name], label) for name, label in zip(known, labels, strict=True)]
+    if len(known) == 1:
+        return [(data, labels[0])]
+    if not isinstance(data, (list, tuple)) or len(data) != len(known):
+        got = f"{len(data)} of them" if isinstance(data, (list, tuple)) else type(data).__name__
+        raise ValueError(
+            f"[{where}] expected {len(known)} arrays ({', '.join(known)}), got {got}; pass a dict by name or a list in order"
+        )
+    return list(zip(data, labels, strict=True))
+
+
+# ---- weights ----
+
+
+def weights(
+    sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: int, ignored: int | None = None, *, may_rest: bool = False
+) -> Array | None:
+    """One weight a sample: the product of both kinds, or None where neither is given. `ignored`: see `class_weights`."""
+    if sample_weight is None and class_weight is None:
+        return None
+    weight = np.ones(n) if sample_weight is None else _sample_weights(sample_weight, n, may_rest)
+    if class_weight is None:
+        return weight
+    if len(targets) != 1:
+        raise ValueError(f"[class_weight] expected one target, got {len(targets)}; pass sample_weight instead")
+    return np.asarray(weight * class_weights(class_weight, targets[0], ignored))
+
+
+def _sample_weights(sample_weight: Any, n: int, may_rest: bool) -> Array:
+    weight = as_array(sample_weight, "sample_weight")
+    if weight.shape == (n, 1):
+        weight = weight[:, 0]
+    if weight.shape != (n,):
+        raise ValueError(
+            f"[sample_weight] expected shape ({n},), one number a sample, got {weight.shape}; pass one weight for each row"
+        )
+    check_finite(weight, "sample_weight")
+    if weight.min() < 0 or (weight.max() <= 0 and not may_rest):
+        raise ValueError(
+            f"[sample_weight] expected weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}; factors of "
+            "either sign, such as advantages, belong into a loss of your own: a column of the target"
+        )
+    return weight
+
+
+def class_weights(class_weight: Any, y: Array, ignored: int | None = None) -> NDArray[np.float64]:
+    """The weight of each sample's class.
+
+    `class_weight`: "balanced", n / (number of classes that occur * samples of the class); a dict from class to weight, 1 for those
+    that are not in it; or an array with one weight a class. `y`: classes (n,) or (n, 1), or one-hot rows (n, C); ValueError for
+    others, which have no class (values, probabilities, several classes at once). `ignored`: the class that a loss leaves out, whose
+    samples weigh 1 and count in nothing.
+
+    >>> class_weights("balanced", np.array([0, 0, 0, 1])).tolist()
+    [0.6666666666666666, 0.6666666666666666, 0.6666666666666666, 2.0]
+    >>> class_weights({1: 5.0}, np.array([0, 1])).tolist()
+    [1.0, 5.0]
+    """
+    if ignored is not None and len(y) == y.size and (y == ignored).any():
+        weight, kept = np.ones(len(y)), (y != ignored).reshape(-1)
+        if kept.any():
+            weight[kept] = class_weights(class_weight, y[kept])
+        return weight
+    labels = _class_labels(y)
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"[class_weight] expected 'balanced', a dict or an array, got {class_weight!r}; pass 'balanced'")
+        counts = np.bincount(labels)
+        balanced: NDArray[np.float64] = len(labels) / (np.count_nonzero(counts) * counts[labels].astype(np.float64))
+        return balanced
+    table = np.ones(int(labels.max()) + 1)
+    if isinstance(class_weight, Mapping):
+        for label, weight in class_weight.items():
+            value = _class_weight(weight)
+            if class_number(label) < len(table):
+                table[label] = value
+        return table[labels]
+    given = as_array(class_weight, "class_weight")
+    if given.ndim != 1 or len(given) < len(table):
+        raise ValueError(
+            f"[class_weight] expected one weight for each of {len(table)} classes, got shape {given.shape}; add the others"
+        )
+    return np.array([_class_weight(weight) for weight in given])[labels]
+
+
+def class_number(label: Any) -> int:
+    """A key of `class_weight`, which is a class: a whole number from 0 up, else ValueError.
+
+    >>> class_number(3)
+    3
+    """
+    if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or label < 0:
+        raise ValueError(f"[class_weight] expected classes 0, 1, ... as keys, got {label!r}; number the classes from 0")
+    return int(label)
+
+
+def _class_weight(weight: Any) -> float:
+    try:
+        return checks.number("class_weight", "a weight", weight, 0)
+    except ValueError:
+        raise ValueError(f"[class_weight] expected weights >= 0, got {weight!r}; pass 0 to leave a class out") from None
+
+
+def _class_labels(y: Array) -> NDArray[np.int64]:
+    if y.ndim == 2 and y.shape[1] > 1:
+        _check_one_hot(y)
+        return np.asarray(y.argmax(axis=1), dtype=np.int64)
+    if y.size != len(y) or np.any(y != np.rint(y)) or y.min() < 0:
+        raise ValueError(
+            f"[class_weight] expected a target of classes 0, 1, ..., got {y.dtype} of shape {y.shape}; pass sample_weight instead"
+        )
+    return y.reshape(-1).astype(np.int64)
+
+
+def _check_one_hot(y: Array) -> None:
+    for start, block in chunks(y):
+        off = (np.count_nonzero(block, axis=1) != 1) | (np.count_nonzero(block == 1, axis=1) != 1)  # a 1, and nothing else
+        if off.any():
+            row = int(np.argmax(off))
+            raise ValueError(
+                f"[class_weight] expected classes, or rows of 0 with one 1, got {np.array2string(block[row], threshold=6)} in row "
+                f"{start + row} of the target; pass sample_weight instead"
+            )
+
+
+# ---- batches ----
+
+
+def is_batches(x: Any) -> bool:
+    """Whether `x` is an iterable of batches rather than an array: no array, frame, dict or sequence, but something to loop over.
+
+    >>> is_batches([[1.0]]), is_batches(iter([[1.0]]))
+    (False, True)
+    """
+    if isinstance(x, (Sequence, Mapping)) or not hasattr(x, "__iter__"):
+        return False
+    return not any(hasattr(x, name) for name in ("__array__", "__array_interface__", "to_numpy", "toarray"))
+
+
+def is_list_of_batches(given: Any, inputs: int) -> bool:
+    """Whether `given`, which may be (x, y) as well, is a list of batches: of tuples, each (x, y) or (x, y, sample_weight). Of
+    several inputs each has its arrays by name, or in a list or tuple.
+
+    >>> is_list_of_batches([([[1.0]], [2.0])], 1), is_list_of_batches([[[1.0]], [2.0]], 1)
+    (True, False)
+    """
+    if not isinstance(given, list) or not given or not all(isinstance(batch, tuple) and 2 <= len(batch) <= 3 for batch in given):
+        return False
+    return inputs < 2 or all(isinstance(batch[0], (list, tuple, Mapping)) for batch in given)
+
+
+def may_be_batches(x: Any) -> bool:
+    """Whether `x`, given without targets, is read as batches: an iterable of them, or a list or tuple.
+
+    >>> may_be_batches([([[1.0]], [2.0])]), may_be_batches(np.ones(3))
+    (True, False)
+    """
+    return is_batches(x) or isinstance(x, (list, tuple))
+
+
+class Batches:
+    """An iterable of batches: each is x, (x,), (x, y) or (x, y, sample_weight), checked as it comes.
+
+    A loader that starts anew at each `iter` serves any number of epochs; a generator serves one, after which ValueError says so.
+    columns: what the frames of earlier data called their columns; those of the batches must stand as there, and new ones are added
+    to `self.columns`. where, each: what errors call the iterable, and one of its batches. may_rest: whether the weights of a batch
+    may all be 0.
+
+    >>> batches = Batches(iter([([[1.0]], [2.0])]), inputs=[Spec("x", (None, 1))])
+    >>> [len(batch) for batch in batches]
+    [1]
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        inputs: Sequence[Spec] = (),
+        targets: Sequence[str] = ("y",),
+        columns: Mapping[str, list[str]] | None = None,
+        where: str = "x",
+        each: str = "batch",
+        may_rest: bool = False,
+    ):
+        self.where, self.each, self.may_rest = where, each, may_rest
+        self.source, self.inputs, self.targets = source, inputs, targets
+        self.columns: dict[str, list[str]] = dict(columns or {})
+        self.epochs = 0  # those that ended
+
+    def __len__(self) -> int:
+        """Batches in an epoch; 0 where the source does not say."""
+        return len(self.source) if hasattr(self.source, "__len__") else 0
+
+    def __iter__(self) -> Iterator[Data]:
+        count = 0
+        for batch in self.source:
+            x, y, weight = unpack(batch, f"{self.each} {count}")
+            with within(f"{self.each} {count}"):
+                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets, may_rest=self.may_rest)
+                for where, names in given.columns.items():
+                    check_order(self.columns, where, names)
+                    self.columns.setdefault(where, names)
+            yield given
+            count += 1
+        if count == 0:
+            used_up = "nothing is left in it after the first epoch" if self.epochs else "it gave none"
+            raise ValueError(
+                f"[{self.where}] expected an iterable of batches, {used_up}; pass a list of batches, or an object whose __iter__ "
+                "starts anew"
+            )
+        self.epochs += 1
+
+
+@contextmanager
+def within(what: str) -> Iterator[None]:
+    """Names the batch, or the validation data, in what is wrong with them."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"[{what}] {error}") from None
+
+
+def unpack(data: Any, where: str) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight) from x alone, (x,), (x, y) or (x, y, sample_weight); None for what is not there.
+
+    >>> unpack(([1.0], [2.0]), "validation_data")
+    ([1.0], [2.0], None)
+    """
+    if not isinstance(data, (list, tuple)):
+        return data, None, None
+    if not 1 <= len(data) <= 3:
+        raise ValueError(f"[{where}] expected (x, y) or (x, y, sample_weight), got {len(data)} parts; pass a tuple of these")
+    x, y, sample_weight = (*data, None, None)[:3]
+    return x, y, sample_weight

@@ -1,0 +1,141 @@
+"""Figures of an epoch or an evaluation: the loss as a mean over all that counts, and the metrics over what the loss does not leave
+out.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamina.base.names import refusing
+from lamina.graph.tensor import Tensor, shown
+from lamina.inputs import data
+from lamina.inputs.data import Data
+from lamina.losses.base import Loss
+from lamina.metrics import Metric, built_in, of_elements
+from lamina.models.objective import OutputMetric
+
+if TYPE_CHECKING:
+    from lamina.models.model import Model
+
+Array = np.ndarray[Any, Any]
+
+
+def mean_loss(losses: Array, shares: Array, weights: Sequence[float]) -> float:
+    """The weighted sum of the outputs' losses, each the mean over what counts in it.
+
+    losses, shares: (parts, outputs); where a share is 0 nothing counts, and the loss there means nothing.
+    """
+    if len(losses) == 1:  # as in every epoch on few samples, which is short
+        each = [loss if share > 0 else float("nan") for loss, share in zip(losses[0].tolist(), shares[0].tolist(), strict=True)]
+    else:
+        totals = shares.sum(axis=0)
+        sums = np.where(shares > 0, losses * shares, 0.0).sum(axis=0)
+        each = [float(s / total) if total > 0 else float("nan") for s, total in zip(sums, totals, strict=True)]
+    return sum(weight * mean for weight, mean in zip(weights, each, strict=True))
+
+
+def amounts(model: Model, given: Data) -> list[Array | None]:
+    """How much each sample counts in the mean that is an output's loss, for each output: its weight, times how many of its elements
+    count; None where all samples count alike.
+    """
+    found: list[Array | None] = []
+    for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
+        counts = loss.counts(y, tuple(output.shape))
+        found.append(given.weight if counts is None else counts if given.weight is None else given.weight * counts)
+    return found
+
+
+def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
+    """Every metric of its output, by name, over the samples that the output's loss does not leave out."""
+    losses = model.objective.losses if model.compiled else [None] * len(predictions)
+    named: dict[str, Any] = {}
+    for name, (metric, k) in metrics.items():
+        y, prediction, weight = _counted(losses[k], metric, given.y[k], predictions[k], given.weight)
+        if not len(y) or (weight is not None and not weight.any()):
+            named[name] = float("nan")  # nothing counts, as in the loss
+            continue
+        if weight is not None:
+            check_takes_weights(name, metric)
+        options = _by_half(metric, model.outputs[k]) | ({} if weight is None else {"sample_weight": weight})
+        with data.within(name) if len(predictions) > 1 and built_in(metric) else nullcontext():
+            named[name] = _figure(name, metric, y, prediction, options)
+        if not isinstance(named[name], (float, int)) and np.asarray(named[name]).dtype.kind not in "biuf":
+            raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {named[name]!r}; return one")
+    return named
+
+
+def _figure(name: str, metric: Metric, y: Array, prediction: Array, options: dict[str, Any]) -> Any:
+    try:
+        return metric(y, prediction, **options)
+    except Exception as error:
+        if not built_in(metric) and hasattr(error, "add_note"):  # from Python 3.11 on; the exception stays the user's own
+            error.add_note(
+                f"[metrics] {name!r} was called with y_true {shown(y.shape)} and y_pred {shown(prediction.shape)}, NumPy arrays, "
+                "in this order"
+            )
+        raise
+
+
+def _by_half(metric: Metric, output: Tensor) -> dict[str, Any]:
+    """The threshold 1/2 for a metric that has one, where the network gives probabilities of class 1 and nobody chose another."""
+    node = output.node
+    while node.op in ("reshape", "clip", "slice", "contiguous"):  # which leave a probability what it is
+        node = node.inputs[0]
+    if node.op not in ("sigmoid", "hard_sigmoid") or not built_in(metric):
+        return {}
+    function, chosen = (metric.func, metric.keywords) if isinstance(metric, partial) else (metric, {})
+    return {"threshold": 0.5} if "threshold" in inspect.signature(function).parameters.keys() - chosen.keys() else {}
+
+
+def check_takes_weights(name: str, metric: Metric) -> None:
+    """TypeError for a metric that cannot be called with weights."""
+    if signature := refusing(metric, 0, 0, sample_weight=0):
+        raise TypeError(
+            f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name!r}, as the samples have weights, got "
+            f"{signature}; give it the parameter sample_weight, or leave the weights out"
+        )
+
+
+def _counted(
+    loss: Loss | None, metric: Metric, y: Array, prediction: Array, weight: Array | None
+) -> tuple[Array, Array, Array | None]:
+    """Targets, predictions and weights without what the loss leaves out: the samples of a class, targets that are NaN."""
+    if getattr(loss, "mask_nan", False) and y.dtype.kind == "f":
+        return _without_nan(metric, y, prediction, weight)
+    ignored = getattr(loss, "ignore_index", None)
+    if loss is None or ignored is None or not loss.is_classes(prediction.shape, y.shape):
+        return y, prediction, weight
+    keep = y != ignored
+    if weight is not None:
+        weight = np.broadcast_to(weight.reshape(-1, *(1 for _ in y.shape[1:])), y.shape)[keep]
+    return y[keep], prediction[keep], weight
+
+
+def _without_nan(metric: Metric, y: Array, prediction: Array, weight: Array | None) -> tuple[Array, Array, Array | None]:
+    """Without the samples that have no target; of those that have some, the others weigh 0 where the metric has such weights."""
+    there = ~np.isnan(y)
+    if there.all():
+        return y, prediction, weight
+    some = there.reshape(len(y), -1).any(axis=1)
+    y, prediction, weight, there = y[some], prediction[some], None if weight is None else weight[some], there[some]
+    if there.all() or not of_elements(metric) or y.shape != prediction.shape:
+        return y, prediction, weight
+    each = there * (1.0 if weight is None else weight.reshape(-1, *(1 for _ in y.shape[1:])))
+    return np.where(there, y, 0), np.where(there, prediction, 0), each
+
+
+def example_figures(model: Model, metrics: dict[str, OutputMetric], given: Data) -> dict[str, Any]:
+    """Our metrics on predictions of 0: one that does not fit its target, or its samples' weights, says so before anything runs."""
+    for name, (metric, _) in metrics.items() if given.weight is not None else ():
+        check_takes_weights(name, metric)
+    ours = {name: chosen for name, chosen in metrics.items() if built_in(chosen.metric)}
+    shapes: list[Any] = [t.shape[1:] for t in model.outputs]
+    if not ours or not all(isinstance(size, int) for shape in shapes for size in shape):
+        return {}
+    return figures(model, ours, [np.zeros((len(given), *shape), np.float32) for shape in shapes], given)

@@ -1,0 +1,169 @@
+"""Sequential: the model that is a list of layers, built when it sees data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from lamina.base import names
+from lamina.base.turns import building
+from lamina.graph.tensor import FLOATS, Input, Tensor
+from lamina.layers import Layer
+from lamina.layers.base import Attributes, remembered, unbuild
+from lamina.models import feed
+from lamina.models.feed import INPUT, OUTPUT
+from lamina.models.model import Model
+from lamina.models.wiring import Wiring
+
+
+class Sequential(Model):
+    """Layers one after the other: the output of each is the input of the next. Without layers it is the identity.
+
+    It is untouched until it sees data: the first `fit`, `predict` or `train_step` builds it for the shape of x without the batch
+    axis; `build` does so explicitly. Floating-point data become `dtype`: float32 (None, too) or float64, or that of a first
+    argument `lm.Input(..., dtype="float64")`; ValueError where both are given and differ.
+
+    >>> net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(1), seed=0)
+    >>> net.predict(np.ones((2, 3))).shape
+    (2, 1)
+    """
+
+    _before: Attributes  # the layers' attributes from before the network was built
+
+    @names.explained
+    def __init__(self, *layers: Any, seed: int | None = None, dtype: str | None = None):
+        dtype = feed.type_name(dtype)
+        if layers and isinstance(layers[0], Tensor):
+            dtype = feed.float_type({layers[0].name or INPUT: layers[0]}, {}, dtype)
+        self._start(seed, FLOATS[0] if dtype is None else dtype)
+        self._stacked = list(layers)
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, (Layer, Model)) and not (i == 0 and isinstance(layer, Tensor)):
+                raise TypeError(f"[Sequential] expected layers, got {layer!r} at position {i}; {_layer_remedy(layer)}")
+        if layers and isinstance(layers[0], Tensor):
+            self._stack(self._stacked.pop(0))
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers that were given, in order, with those of models among them.
+
+        Where these are stacks, too, lm.Sequential(*net.layers) is the same network.
+        """
+        return list(_flat(self._stacked))
+
+    @names.explained
+    def build(self, input_shape: Sequence[int] | None = None, *, dtype: str | None = None) -> Sequential:
+        """Makes the parameters for inputs of this shape, which leaves the batch axis out: (4,), (28, 28), an int for (n,).
+
+        Building again for the same shape changes nothing; for another one it raises ValueError.
+
+        >>> lm.Sequential(lm.Dense(2), seed=0).build(3).inputs[0].shape
+        (B, 3)
+        """
+        if input_shape is None:
+            raise ValueError(
+                "[Sequential] expected the shape of the inputs without the batch axis, got none; call build((8,)), for example"
+            )
+        sizes = [input_shape] if isinstance(input_shape, (int, np.integer)) else input_shape
+        if not isinstance(sizes, (list, tuple)) or not all(isinstance(n, (int, np.integer)) for n in sizes):
+            raise TypeError(
+                f"[Sequential] expected the shape of the inputs without the batch axis, got {_brief(input_shape)}; "
+                "call build((8,)), for example, or predict on data"
+            )
+        shape = tuple(int(n) for n in sizes)
+        if not self.built:
+            self._stack(Input(*shape, dtype=dtype or feed.element_type(self.layers, self.dtype)))
+        elif tuple(self.inputs[0].shape[1:]) != shape:
+            raise ValueError(
+                f"[Sequential] expected inputs of shape {self.inputs[0].shape}, got {shape}; make a new network for another shape"
+            )
+        return self
+
+    def _stack(self, x: Tensor) -> None:
+        layers = self.layers
+        self._before = [(layer, dict(vars(layer))) for layer in layers]
+        try:
+            names = Wiring()
+            for layer in layers:
+                names.name_layer(layer)
+            out = x
+            for layer in self._stacked:
+                if isinstance(layer, Layer) and layer.dtype is None and out.dtype not in FLOATS:
+                    layer.dtype = self.dtype  # an Embedding cannot take it from its input
+                with remembered(self._before):
+                    out = _alone(layer, layer(out))
+            for layer in layers:
+                self._wiring.add_layer(layer)
+            self._assemble({x.name or INPUT: x}, {OUTPUT: out})
+        except BaseException:
+            self._unbuild()  # nothing is built by halves: another shape can still be tried
+            raise
+
+    def _unbuild(self) -> None:
+        unbuild(self._before)
+        self._forget()
+        self._inputs, self._outputs, self._programs = {}, {}, None
+        self._fast_predict = self._fast_step = None
+
+    @contextmanager
+    def unless_refused(self, *, loss_too: bool) -> Iterator[None]:
+        built = self.built
+        with super().unless_refused(loss_too=loss_too):
+            try:
+                yield
+            except BaseException:
+                with building:
+                    if self.built and not built:
+                        self._unbuild()
+                raise
+
+    def ensure_built(self, x: Any) -> None:
+        if not self.built:
+            with building:  # by the first of several threads; the others then find it built
+                if not self.built:
+                    shape, dtype = feed.shape_for(self.layers, x, self.dtype)
+                    self.build(shape, dtype=dtype)
+
+    def _apply(self, inputs: list[Tensor]) -> list[Tensor]:
+        if self.built:
+            return super()._apply(inputs)
+        out: Any = inputs
+        for layer in self._stacked:
+            out = [layer(*out)]
+        return list(out)
+
+
+def _alone(layer: Layer | Model, out: Any) -> Tensor:
+    """What a layer gives, if that is one tensor for the next."""
+    if not isinstance(out, Tensor):
+        name = getattr(layer, "name", None) or repr(layer)
+        raise TypeError(f"[Sequential] expected one tensor from {name}, got {len(out)}; call it in a Model, which may have several")
+    return out
+
+
+def _layer_remedy(given: Any) -> str:
+    if isinstance(given, (list, tuple)):
+        return "write Sequential(*layers), with a star"
+    if isinstance(given, type):
+        return f"write {given.__name__}(...), with its arguments"
+    if isinstance(given, str):
+        return f"write Activation({given!r})"
+    if getattr(given, "__module__", None) == "lamina.activations":
+        return f"write Activation({given.__name__!r})"
+    return "write Lambda(function)" if callable(given) else "write Sequential(Dense(8), Dense(1))"
+
+
+def _brief(given: Any) -> str:
+    return f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else repr(given)
+
+
+def _flat(layers: Iterable[Any]) -> Iterator[Layer]:
+    """The layers, and those within models among them."""
+    for layer in layers:
+        if isinstance(layer, Model):
+            yield from _flat(layer.layers)
+        else:
+            yield layer

@@ -1,0 +1,251 @@
+"""predict, train_step, gradients, evaluate: what `Model` hands on when it cannot be quick."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.base import checks
+from lamina.graph.inference import resolved
+from lamina.graph.samplewise import is_mean, is_samplewise
+from lamina.graph.tensor import FLOATS
+from lamina.inputs import data
+from lamina.inputs.arrays import room
+from lamina.inputs.data import Batches, Data
+from lamina.losses.base import FunctionLoss
+from lamina.models import feed
+from lamina.models.figures import amounts, figures, mean_loss
+from lamina.models.objective import OutputMetric, named_metrics
+from lamina.models.programs import Target, Task
+from lamina.models.totals import Totals
+from lamina.optim import Optimizer
+
+if TYPE_CHECKING:
+    from lamina.models.model import Model
+
+Array = np.ndarray[Any, Any]
+
+CHUNK = 4096  # rows at once when nobody says: activations of a few MB at usual widths
+
+
+def rows_at_once(model: Model, n: int) -> int:
+    """How many of n rows go through the network together where nobody says: all, where they meet in it."""
+    return CHUNK if n <= CHUNK or is_samplewise(resolved(model.outputs)) else n
+
+
+def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
+    """The same for network and losses: a loss of one's own may be no mean over samples."""
+    rows = rows_at_once(model, n)
+    if n <= rows:
+        return rows
+    key = "means", targets
+    if key not in model.programs.others:
+        model.programs.others[key] = _are_means(model, targets)
+    return rows if model.programs.others[key] else n
+
+
+def _are_means(model: Model, targets: tuple[Target, ...]) -> bool:
+    """Whether each output's loss is a mean over samples."""
+    graph, losses = model.programs.loss(Task(targets)), model.objective.losses
+    return all(
+        is_samplewise(resolved([loss.kept_elements(output, target)[0]])) if loss.by_elements else is_mean(term)
+        for loss, term, output, target in zip(losses, graph.terms, model.outputs, graph.targets, strict=True)
+    )
+
+
+def parts(model: Model, n: int, rows: int | None = None) -> Iterator[slice]:
+    """The rows that go through the network together, one part after the other."""
+    rows = rows_at_once(model, n) if rows is None else rows
+    return (slice(start, start + rows) for start in range(0, n, rows))
+
+
+def predict(model: Model, x: Any, batch_size: int | None = None) -> Any:
+    """See `Model.predict`."""
+    if batch_size is not None:
+        checks.integer("predict", "batch_size", batch_size)
+    model.ensure_built(x)
+    arrays = feed.inputs(model, x)
+    run = model.programs.predict().run
+    n = len(arrays[0])
+    rows = rows_at_once(model, n) if batch_size is None else batch_size
+    results = _in_chunks(run, arrays, n, rows) if n > rows and goes_by_rows(model) else run(arrays)
+    return results[0] if len(results) == 1 else list(results)
+
+
+def goes_by_rows(model: Model) -> bool:
+    """Whether all inputs and outputs have the same free number of rows."""
+    batch = model.inputs[0].shape[:1]
+    return not isinstance(batch[0], int) and all(t.shape[:1] == batch for t in (*model.inputs, *model.outputs))
+
+
+def fast_predict(model: Model) -> Callable[[Any], Any] | None:
+    """The quick way of arrays that need no look: f(x), which gives None, and does nothing, where they are not such."""
+    single = len(model.inputs) == len(model.outputs) == 1
+    if not (single or goes_by_rows(model)) or any(t.dtype not in FLOATS for t in model.inputs):
+        return None
+    return model.programs.predict().predictor(CHUNK)
+
+
+def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
+    out: list[Array] = []
+    for start in range(0, n, rows):
+        part = run([a[start : start + rows] for a in arrays])
+        if not out:
+            out = [room(n, a.shape[1:], a.dtype, "predict") for a in part]
+        for whole, piece in zip(out, part, strict=True):
+            whole[start : start + len(piece)] = piece
+    return out
+
+
+class FastStep(NamedTuple):
+    """A training program that arrays like those of the last step can go to without another look; the core checks their shapes."""
+
+    run: Callable[..., float | None]  # (x, y, weight[, rates, first]); None, and nothing was done, where they are not alike
+    optimizer: Optimizer
+
+    def scheduled(self, x: Any, y: Any, weight: Any) -> float | None:
+        """`run` at the rate that the schedule has for this step."""
+        loss = self.run(x, y, weight, *self.optimizer.ahead)
+        if loss is None and self.optimizer.look_ahead():
+            return self.run(x, y, weight, *self.optimizer.ahead)
+        return loss
+
+
+def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, FastStep | None]:
+    """See `Model.train_step`; and the way in for further batches like this one."""
+    batch, targets = checked(model, x, y, sample_weight)
+    loss = float(step(model, batch, targets)[0])
+    return loss, fast_step(model, y, targets, sample_weight is not None)
+
+
+def fast_step(model: Model, y: Any, targets: tuple[Target, ...], weighted: bool) -> FastStep | None:
+    """The quick way for batches with targets like `y`: where arrays go to the inputs as they are."""
+    given = [y] if len(targets) == 1 else y if type(y) in (list, tuple) else []
+    quick = []
+    for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
+        if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1:
+            return None
+        classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
+        if target.dtype == "int64":
+            if array.dtype != np.int64 or getattr(loss, "ignore_index", None) is not None:
+                return None
+            units = output.shape[-1]
+            classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
+        elif array.dtype.kind != "f":
+            return None
+        quick.append((array.dtype, array.ndim, classes))
+    if len(quick) != len(targets):
+        return None
+    optimizer = model.objective.optimizer
+    program = model.programs.train(Task(targets, weighted))
+    run = program.trainer(quick, weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
+    return FastStep(run, optimizer)
+
+
+def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
+    """Checked data of one call, and the model built for them."""
+    _ = model.objective  # without one there is nothing to check against
+    given = feed.samples(model, x, y, sample_weight)
+    model.ensure_built(x)
+    return feed.with_targets(model, given)
+
+
+def step(
+    model: Model, batch: Data, targets: tuple[Target, ...], *, collect: bool = False, apart: bool = False, guarded: bool = False
+) -> list[Array]:
+    """One update from checked data: [loss, with `apart` each output's, and with `collect` the outputs before the update].
+
+    `guarded`: a loss that is not finite ends the step before its update; all else then means nothing.
+    """
+    program = model.programs.train(Task(targets, batch.weight is not None, collect, apart))
+    model.objective.optimizer.set_rate()
+    return list(program.run(feed_list(batch), guarded))
+
+
+def feed_list(batch: Data) -> list[Array]:
+    """The arrays in the order in which a program takes them."""
+    return [*batch.x, *batch.y, *(() if batch.weight is None else (batch.weight,))]
+
+
+def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
+    """See `Model.gradients`."""
+    batch, targets = checked(model, x, y, sample_weight)
+    program = model.programs.gradients(Task(targets, batch.weight is not None))
+    moved = [*(p for p in model.wiring.parameters.values() if not p.trainable), *model.wiring.random.values()]
+    state = [p.variable for p in moved]  # a training graph moves running statistics and random counters
+    with core.Section(state):
+        before = core.read(state)
+        try:
+            results = program.run(feed_list(batch))
+        finally:
+            core.write(state, before)
+    return dict(zip((name for name, p in model.wiring.parameters.items() if p.trainable), results, strict=True))
+
+
+def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:
+    """See `Model.evaluate`."""
+    if batch_size is not None:
+        checks.integer("evaluate", "batch_size", batch_size)
+    chosen = named_metrics(metrics, model.output_names, model.objective.metrics if model.compiled else None)
+    if not model.compiled and not chosen:
+        raise ValueError(
+            "[evaluate] expected a compiled model or metrics, got neither; call compile(loss, optimizer) or pass metrics"
+        )
+    if y is None and data.may_be_batches(x):
+        if sample_weight is not None or batch_size is not None:
+            raise ValueError(
+                "[evaluate] expected batches without sample_weight and batch_size, got one; put weights into them: (x, y, w)"
+            )
+        return evaluate_batches(feed.batches(model, x, may_rest=True), Totals(model, chosen, apart=True))
+    given = feed.samples(model, x, y, sample_weight)
+    model.ensure_built(x)
+    if not model.compiled:
+        predictions = predict(model, x, batch_size)
+        return figures(model, chosen, predictions if isinstance(predictions, list) else [predictions], given)
+    batch, targets = feed.with_targets(model, given)
+    return evaluate_checked(model, batch, targets, chosen, batch_size)
+
+
+def evaluate_checked(
+    model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, OutputMetric], rows: int | None = None
+) -> dict[str, Any]:
+    """The loss, a mean over all that counts in all rows (weighted by their weights), and the metrics."""
+    program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
+    outputs = len(model.outputs)
+    losses: list[list[float]] = []
+    shares: list[list[float]] = []
+    predictions: list[list[Array]] = []
+    rows = _rows_of_losses(model, len(given), targets) if rows is None else rows
+    for part in map(given.rows, parts(model, len(given), rows)):
+        results = program.run(feed_list(part))
+        losses.append([float(loss) for loss in results[:outputs]])
+        shares.append([float(len(part)) if counts is None else float(counts.sum()) for counts in amounts(model, part)])
+        predictions.append(results[outputs:])
+    whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
+    loss = mean_loss(np.array(losses), np.array(shares), model.objective.loss_weights)
+    return {"loss": loss, **figures(model, metrics, whole, given)}
+
+
+def evaluate_batches(
+    batches: Batches, totals: Totals, checked: Callable[[Model, Data], tuple[Data, tuple[Target, ...]]] = feed.with_targets
+) -> dict[str, Any]:
+    """The loss and the metrics over all rows of an iterable of batches, each of which goes through the network as a whole; of a
+    network without a loss the metrics alone. `checked`: what looks at the targets.
+    """
+    model = totals.model
+    terms = len(model.output_names) if model.compiled else 0
+    for i, given in feed.each(model, batches):
+        with data.within(f"{batches.each} {i}"):
+            feed.check_that_targets_are_there(given)
+            batch, targets = checked(model, given) if terms else (given, ())
+        totals.meet(batch)
+        if terms:
+            task = Task(targets, batch.weight is not None, collect=bool(totals.metrics))
+            results = model.programs.evaluate(task).run(feed_list(batch))
+        else:
+            results = model.programs.predict().run(list(batch.x))
+        totals.add(0.0, results[:terms], results[terms:])
+    return {**({"loss": totals.mean()} if terms else {}), **totals.figures()}

@@ -1,0 +1,1 @@
+"""What a network tells of itself in tables and figures: summary, profile, inspection, curves."""

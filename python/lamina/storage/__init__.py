@@ -1,0 +1,1 @@
+"""Networks as plain data, in files and back."""

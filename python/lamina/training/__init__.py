@@ -1,0 +1,1 @@
+"""fit: where batches come from, the loop over epochs, and what it logs."""

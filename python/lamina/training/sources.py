@@ -1,0 +1,239 @@
+"""Where the batches of an epoch come from: arrays, which the core walks through in one call, or an iterable of batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.inputs import data
+from lamina.inputs.arrays import room
+from lamina.inputs.data import Batches, Data
+from lamina.models import feed
+from lamina.models.figures import figures
+from lamina.models.objective import OutputMetric
+from lamina.models.programs import Task
+from lamina.models.steps import feed_list, step
+from lamina.models.totals import Part, Totals, counted
+from lamina.training.samples import Samples, check_that_something_counts, no_class_counts, with_class_weights, with_finite_targets
+
+if TYPE_CHECKING:
+    from lamina.models.model import Model
+
+Array = np.ndarray[Any, Any]
+BatchDone = Callable[[int, float], None]
+
+
+class Outcome(NamedTuple):
+    """What an epoch gave: a loss for each batch, and the epoch's figures."""
+
+    losses: Array
+    logs: dict[str, Any]
+
+
+def is_finite(losses: Array) -> bool:
+    """Whether all losses of an epoch are finite: the first one that is not ends it."""
+    return not len(losses) or math.isfinite(losses[-1])
+
+
+class Source(Protocol):
+    """Where the batches of an epoch come from."""
+
+    def prepare(self) -> None:
+        """Builds what can be built before the first epoch, so that mistakes in the loss show before anything runs."""
+
+    def batches(self) -> int:
+        """Batches in an epoch; 0: nobody knows."""
+
+    def flops(self) -> float:
+        """FLOP of a sample's share in a step; 0: nobody knows."""
+
+    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
+        """Trains one epoch from its part that is done on, up to its end or to a loss that is not finite.
+
+        `number` counts the model's epochs from 0; `batch_done(batch, loss)` is called after each batch whose loss is finite.
+        """
+
+    def so_far(self) -> Part:
+        """The part of the epoch that is done; for `batch_done` to ask."""
+
+    def fits(self, terms: int) -> bool:
+        """Whether a part of an epoch can have that many columns of terms."""
+
+    def first_bad_value(self) -> str | None:
+        """Why the last batch's loss was not finite, if it can be told."""
+
+
+@dataclass
+class ArraySource:
+    """Arrays in memory or in a memmap: rows are gathered by the core, in an order that comes from the model's seed."""
+
+    model: Model
+    samples: Samples
+    metrics: dict[str, OutputMetric]
+    batch_size: int
+    shuffle: bool
+
+    def prepare(self) -> None:
+        self._amounts = counted(self.model, self.samples.data)
+        check_that_something_counts(self.model, self._amounts)
+        self._shares = self._shares_of(None)
+        self._program()
+
+    def _program(self) -> core.Program:
+        weighted, apart = self.samples.data.weight is not None, len(self._amounts) > 1
+        return self.model.programs.train(Task(self.samples.targets, weighted, bool(self.metrics), apart))
+
+    def batches(self) -> int:
+        return -(-len(self.samples.data) // self.batch_size)
+
+    def flops(self) -> float:
+        return self._program().flops_per_row
+
+    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
+        given, size = self.samples.data, self.batch_size
+        shuffled = self.shuffle and len(given) > size  # a batch that holds all has no order
+        self._order = order = core.permutation(len(given), self.model.seed, number) if shuffled else None
+        optimizer = self.model.objective.optimizer
+        fixed = optimizer.has_constant_rate
+        self._done = len(done.losses)
+        first = optimizer.steps - self._done
+        self._losses, self._terms = np.empty(self.batches()), np.empty((self.batches(), self._columns))
+        self._losses[: self._done] = done.losses
+        if self._done:
+            self._terms[: self._done] = done.terms
+        self._predictions = _room_for_outputs(self.model, given) if self.metrics else []
+        for whole, part in zip(self._predictions, done.predictions, strict=False):
+            whole[: len(part)] = part
+
+        def run(stop: int, poll: Callable[[int], bool] | None) -> None:
+            """Trains on the batches up to `stop`, by the program for what is trained now: a callback may have frozen a layer."""
+            start, program = self._done, self._program()
+            rows = slice(start * size, min(stop * size, len(given)))
+            part = order[rows] if order is not None else None if rows == slice(0, len(given)) else np.arange(rows.start, rows.stop)
+            rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
+            collect = [p[rows] for p in self._predictions] if self._predictions else None
+            rate = None if fixed else optimizer.state["lr"].variable
+            scalars = program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll, guarded=True)
+            self._done = start + len(scalars)
+            self._losses[start : self._done] = scalars[:, 0]
+            self._terms[start : self._done] = scalars[:, 1:]
+
+        count = self.batches()
+        if batch_done is None:
+            run(count, lambda batches: poll(batches + len(done.losses)))
+        while batch_done is not None and self._done < count:
+            run(self._done + 1, None)
+            loss = float(self._losses[self._done - 1])
+            if not math.isfinite(loss):
+                break
+            batch_done(self._done - 1, loss)
+            poll(self._done)
+        now = self.so_far()
+        if not is_finite(now.losses):
+            return Outcome(now.losses, {})
+        alike = order is None or all(amount is None for amount in self._amounts)
+        shares = self._shares if alike else self._shares_of(order)
+        logs: dict[str, Any] = {"loss": now.mean(shares[: self._done], self.model.objective.loss_weights)}
+        if self._predictions and self._done == count:
+            weight = given.weight if given.weight is None or order is None else given.weight[order]
+            ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
+            logs |= figures(self.model, self.metrics, self._predictions, ordered)
+        return Outcome(now.losses, logs)
+
+    def so_far(self) -> Part:
+        rows = self._done * self.batch_size
+        return Part(self._losses[: self._done], self._terms[: self._done], [p[:rows] for p in self._predictions])
+
+    def fits(self, terms: int) -> bool:
+        return terms == self._columns
+
+    @property
+    def _columns(self) -> int:
+        return len(self._amounts) if len(self._amounts) > 1 else 0
+
+    def _shares_of(self, order: Array | None) -> Array:
+        """What each batch counts, by columns, with the samples in that order."""
+        starts = np.arange(0, len(self.samples.data), self.batch_size)
+        sizes = np.minimum(self.batch_size, len(self.samples.data) - starts).astype(np.float64)
+        ordered = (a if a is None or order is None else a[order] for a in self._amounts)
+        return np.stack([sizes if a is None else np.add.reduceat(a.astype(np.float64), starts) for a in ordered], axis=1)
+
+    def first_bad_value(self) -> str | None:
+        from lamina.report.bad_values import first_bad_value
+
+        rows: Any = slice((self._done - 1) * self.batch_size, self._done * self.batch_size)
+        batch = self.samples.data.rows(rows if self._order is None else self._order[rows])
+        return first_bad_value(self.model, batch, self.samples.targets)
+
+
+def _room_for_outputs(model: Model, given: Data) -> list[Array]:
+    """Memory for what the outputs give for all rows; one row's prediction tells the lengths that are free."""
+    sizes: list[Any] = [out.shape[1:] for out in model.outputs]
+    if not all(isinstance(n, int) for several in sizes for n in several):
+        sizes = [a.shape[1:] for a in model.programs.predict().run([a[:1] for a in given.x])]
+    return [
+        room(len(given), several, out.dtype, "fit: outputs for the metrics")
+        for several, out in zip(sizes, model.outputs, strict=True)
+    ]
+
+
+@dataclass
+class BatchSource:
+    """An iterable of batches: each is checked as it comes, and trained on."""
+
+    model: Model
+    source: Batches
+    metrics: dict[str, OutputMetric]
+    class_weight: Any
+
+    def prepare(self) -> None:
+        if self.model.built:
+            self.model.programs.bind_optimizer()
+
+    def batches(self) -> int:
+        return len(self.source)
+
+    def flops(self) -> float:
+        batch, targets = self._last
+        task = Task(targets, batch.weight is not None, bool(self.metrics), bool(self._totals.apart))
+        return self.model.programs.train(task).flops_per_row
+
+    def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
+        self._totals = totals = Totals(self.model, self.metrics, done=done)
+        for i, given in feed.each(self.model, self.source):
+            if self.class_weight is not None:
+                given = with_class_weights(self.model, given, self.class_weight)
+            with data.within(f"batch {i}"):
+                batch, targets = self._last = with_finite_targets(self.model, given)
+            totals.meet(batch)
+            if i < len(done.losses):
+                continue
+            apart = bool(totals.apart)
+            loss, *rest = step(self.model, batch, targets, collect=bool(self.metrics), apart=apart, guarded=True)
+            self.model.columns = self.source.columns  # what the network has been trained on
+            terms = len(self.model.outputs) if apart else 0
+            totals.add(float(loss), rest[:terms], rest[terms:])
+            if not math.isfinite(loss):
+                return Outcome(np.array(totals.losses), {})
+            if batch_done is not None:
+                batch_done(i, totals.losses[-1])
+            poll(i + 1)
+        if self.class_weight is not None and not np.any(totals.shares):
+            raise no_class_counts(self.class_weight)
+        return Outcome(np.array(totals.losses), {"loss": totals.mean(), **totals.figures()})
+
+    def so_far(self) -> Part:
+        return self._totals.part()
+
+    def fits(self, terms: int) -> bool:
+        return terms in (0, len(self.model.outputs))
+
+    def first_bad_value(self) -> str | None:
+        from lamina.report.bad_values import first_bad_value
+
+        return first_bad_value(self.model, *self._last)
