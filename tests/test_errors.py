@@ -1073,6 +1073,17 @@ def test_a_name_of_another_library_tells_ours(module, name, remedy):
         getattr(module, name)
 
 
+@pytest.mark.parametrize(
+    "name", ["", "activations", "callbacks", "datasets", "initializers", "linalg", "losses", "metrics", "optim", "schedules"]
+)
+def test_an_editor_offers_what_is_meant_for_users(name):
+    module = getattr(lm, name) if name else lm
+    shown = [n for n in dir(module) if not n.startswith("_")]
+    assert all(hasattr(module, n) for n in shown)
+    assert not {"np", "Any", "TYPE_CHECKING", "checks", "importlib", "base", "annotations"} & set(shown)
+    assert {"": "Sequential", "callbacks": "Callback", "datasets": "digits", "linalg": "inv"}.get(name, "get") in shown
+
+
 @pytest.mark.parametrize("name", ["zero_grad", "trainable_variables", "predict_classes", "count_params", "get_params"])
 def test_a_method_of_another_library_tells_ours(name):
     with pytest.raises(AttributeError, match="'Sequential' object has no attribute .*; .*net"):

@@ -316,4 +316,4 @@ def get(activation: str | Activation | None) -> Activation:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, FUNCTIONS)
+    __getattr__, __dir__ = _names.attributes(__name__, FUNCTIONS, ["get", "names"])

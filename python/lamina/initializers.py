@@ -318,4 +318,4 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, CLASSES)
+    __getattr__, __dir__ = _names.attributes(__name__, CLASSES, ["get", "names"])

@@ -382,4 +382,4 @@ def _rate(name: str, lr: Any) -> float:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, CLASSES)
+    __getattr__, __dir__ = _names.attributes(__name__, CLASSES, ["Schedule", "get", "names"])

@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
@@ -238,14 +239,21 @@ def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable
     return AttributeError(f"module {module!r} has no attribute {name!r}" + (f"; {remedy}" if remedy else ""), name=name)
 
 
-def attributes(module: str, known: Iterable[str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a module, which raises the error of `no_attribute`."""
+def attributes(module: str, known: Iterable[str], more: Iterable[str] = ()) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` of a module, which raises the error of `no_attribute`, and its `__dir__`: what an editor offers.
+
+    known: the names that others may be meant for; more: those that the module has besides.
+    """
     several = list(known)
+    shown = sorted({*several, *more})
 
     def fails(name: str) -> Any:
         raise no_attribute(module, name, several)
 
-    return fails
+    def lists() -> list[str]:
+        return shown + [name for name in vars(sys.modules[module]) if name.startswith("__")]
+
+    return fails, lists
 
 
 def wrong_call(

@@ -13,4 +13,4 @@ from lamina.callbacks.monitors import Checkpoint, EarlyStopping, ReduceLROnPlate
 __all__ = ["CSVLogger", "Callback", "CallbackList", "Checkpoint", "EarlyStopping", "LambdaCallback", "ReduceLROnPlateau"]
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, __all__)
+    __getattr__, __dir__ = _names.attributes(__name__, __all__)

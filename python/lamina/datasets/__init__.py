@@ -97,4 +97,4 @@ def sine(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[NDArray[np
 
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, __all__)
+    __getattr__, __dir__ = _names.attributes(__name__, __all__)

@@ -63,4 +63,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, filter(str.islower, __all__))  # eigh, not the Eigh that it returns
+    __getattr__, __dir__ = _names.attributes(__name__, filter(str.islower, __all__), __all__)  # eigh, not the Eigh that it returns

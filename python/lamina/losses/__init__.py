@@ -106,4 +106,4 @@ def get(loss: AnyLoss) -> Loss:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, __all__)
+    __getattr__, __dir__ = _names.attributes(__name__, __all__)

@@ -121,4 +121,4 @@ def direction(name: str) -> str | None:
 
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, __all__)
+    __getattr__, __dir__ = _names.attributes(__name__, __all__)

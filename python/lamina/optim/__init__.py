@@ -72,4 +72,4 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
 
 
 if not TYPE_CHECKING:
-    __getattr__ = _names.attributes(__name__, __all__)
+    __getattr__, __dir__ = _names.attributes(__name__, __all__)
