@@ -688,6 +688,8 @@ FREE = {
     "infinity to whole numbers": (lambda: lm.function([n := lm.placeholder((1,), "int64")], n)([np.inf]), ["whole numbers", "inf"]),
     "text to a function": (lambda: lm.function([P], P)("x"), ["[function] expected an array of", "got <U1"]),
     "nothing to a function": (lambda: lm.function([P], P)(None), ["[function] expected an array of", "got object"]),
+    "a tensor as a number": (lambda: float(lm.sum(P)), ["a tensor holds no numbers; compute it"]),
+    "a parameter as a whole number": (lambda: int(lm.Parameter(np.ones(()))), ["its numbers are its .value"]),
     "a tensor to a function": (lambda: lm.function([P], P)(P), ["a tensor holds no numbers"]),
     "function of a number": (lambda: lm.function([lm.Input(3)], 3.0), ["[function] outputs", "float"]),
     "function from a number": (lambda: lm.function(3.0, [lm.Input(3)]), ["[function] inputs", "float"]),

@@ -81,6 +81,12 @@ class Tensor:
     def __array__(self, *_: Any, **__: Any) -> Any:
         raise TypeError("a tensor holds no numbers; compute it with lm.function(inputs, outputs)(arrays)")
 
+    def __float__(self) -> float:
+        return float(self.__array__())  # whose error says where the numbers are
+
+    def __int__(self) -> int:
+        return int(self.__array__())
+
     def __copy__(self) -> Tensor:
         return self
 
