@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "graph/build.h"
+#include "graph/reduce_form.h"
 #include "graph/rewrite.h"
 
 namespace lamina::graph {
@@ -34,11 +35,9 @@ Tensor reduce_run(const char* op, const Tensor& x, size_t first, size_t last) {
     for (size_t i = from; i <= to; ++i) list.push_back(static_cast<int64_t>(i));
     return list;
   };
-  const bool all = first == 0 && last + 1 == rank;
-  const bool last_axis = first == last && last + 1 == rank;
-  const bool but_last = first == 0 && last + 2 == rank;
-  if (all || last_axis || but_last) return reduce(op, x, axes(first, last), false);
-  const bool middle = rank == 3 && first == 1 && last == 1;  // as it is
+  const ReduceForm form = reduce_form(rank, first, last);
+  const bool middle = form == ReduceForm::middle;
+  if (!middle && form != ReduceForm::other) return reduce(op, x, axes(first, last), false);
   if (!middle && std::count_if(s.begin(), s.end(), [](const Dim& d) { return !d.constant(); }) > 1) {
     // Axes whose product has no name cannot become one: the last of the run becomes a row, the others follow.
     std::vector<int64_t> order = axes(0, rank - 1);

@@ -28,8 +28,7 @@ Roots resolve_modes(Roots roots, bool training);
 // Calculates with numbers that are known: fills of fills, x * 1, x + 0.
 Roots fold(Roots roots);
 
-// Reductions as the runtime knows them (over all axes, the last, all but the last, or the middle one of three), casts as
-// arithmetic.
+// Reductions of a form that the runtime has (reduce_form.h), casts as arithmetic.
 Roots legalize(Roots roots);
 
 // Equal nodes become one.

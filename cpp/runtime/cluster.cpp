@@ -4,11 +4,13 @@
 
 #include "base/rule_layout.h"
 #include "graph/build.h"
+#include "graph/reduce_form.h"
 
 namespace lamina::runtime {
 
 using graph::Kind;
 using graph::Node;
+using graph::ReduceForm;
 
 namespace {
 
@@ -176,16 +178,12 @@ class Clusterer {
 
   void classify_reduce(const Node* node, Info& n) {
     const Node* x = node->inputs[0].get();
-    const size_t rank = x->shape().size();
-    const auto& axes = node->attrs.get<std::vector<int64_t>>("axes");
-    const bool all = axes.size() == rank;
-    const bool last = axes.size() == 1 && axes[0] + 1 == static_cast<int64_t>(rank);
-    const bool but_last = axes.size() + 1 == rank && !last && axes.back() + 2 == static_cast<int64_t>(rank);
-    const bool one_column = (but_last || (last && rank == 1)) && x->shape().back() == Dim(1);
-    if (!all && !last && !but_last) return;  // the middle of three axes: a step of its own
+    const ReduceForm form = graph::reduce_form(*node);
+    if (form == ReduceForm::middle) return;  // a step of its own
+    const bool one_column = form == ReduceForm::but_last && x->shape().back() == Dim(1);
     n.member = true;
     n.domain = x->shape();
-    n.form = all || one_column ? Form::total : last ? Form::row : Form::column_sum;
+    n.form = form == ReduceForm::all || one_column ? Form::total : form == ReduceForm::last ? Form::row : Form::column_sum;
     const Info* i = info(x);
     if (n.form == Form::total && i->member && i->form == Form::row) n.domain = i->domain;
   }
