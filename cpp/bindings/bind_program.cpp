@@ -68,53 +68,80 @@ py::list stages(Program& program) {
   return out;
 }
 
-py::array epoch(Program& program, const std::vector<py::array>& sources,
-                const std::optional<py::array_t<int64_t, py::array::c_style>>& order, int64_t batch_size,
-                const std::shared_ptr<graph::Variable>& rate, const std::optional<py::array_t<double, py::array::c_style>>& rates,
-                const std::optional<std::vector<std::optional<py::array>>>& collect, const py::object& poll, double poll_seconds,
-                bool guarded) {
-  check(batch_size >= 1, "[epoch] expected a batch size of at least 1, got ", batch_size);
+// ---- An epoch: its parts, each checked as it is taken from Python ----
+
+using Order = std::optional<py::array_t<int64_t, py::array::c_style>>;
+using Rates = std::optional<py::array_t<double, py::array::c_style>>;
+using Targets = std::optional<std::vector<std::optional<py::array>>>;  // for each output with axes
+
+int64_t rows_in(const runtime::Epoch& job) { return job.sources.empty() ? 0 : job.sources[0].sizes[0]; }
+
+void set_sources(runtime::Epoch& job, const Program& program, const std::vector<py::array>& sources) {
   check(sources.size() == program.input_count(), "[epoch] expected ", program.input_count(), " sources, got ", sources.size());
-  runtime::Epoch job;
   for (const py::array& source : sources) {
     check(source.ndim() >= 1, "[epoch] expected arrays of at least one axis");
     job.sources.push_back(rows_of(source));
+    check(job.sources.back().sizes[0] == rows_in(job), "[epoch] the sources have different numbers of rows");
   }
-  const int64_t available = job.sources.empty() ? 0 : job.sources[0].sizes[0];
-  for (const auto& s : job.sources) check(s.sizes[0] == available, "[epoch] the sources have different numbers of rows");
+}
+
+void set_order(runtime::Epoch& job, const Order& order) {
+  const int64_t available = rows_in(job);
   job.rows = order ? order->size() : available;
-  if (order) {
-    job.order = order->data();
-    for (int64_t i = 0; i < job.rows; ++i)
-      check(job.order[i] >= 0 && job.order[i] < available, "[epoch] row ", job.order[i], " is not among the ", available, " rows");
-  }
-  job.batch_size = batch_size;
+  if (!order) return;
+  job.order = order->data();
+  for (int64_t i = 0; i < job.rows; ++i)
+    check(job.order[i] >= 0 && job.order[i] < available, "[epoch] row ", job.order[i], " is not among the ", available, " rows");
+}
+
+void set_rates(runtime::Epoch& job, const std::shared_ptr<graph::Variable>& rate, const Rates& rates) {
+  if (!rate) return;
   const int64_t batches = runtime::batches_of(job);
-  if (rate) {
-    check(rates && rates->size() >= batches, "[epoch] expected a learning rate for each of the ", batches, " batches");
-    check(rate->dtype == DType::float64 && rate->bytes() > 0, "[epoch] expected the learning rate in float64");
-    job.rate = rate.get();  // whose place another thread may change until this one has its turn
-    job.rates = rates->data();
-  }
-  size_t scalars = 0, others = 0;
+  check(rates && rates->size() >= batches, "[epoch] expected a learning rate for each of the ", batches, " batches");
+  check(rate->dtype == DType::float64 && rate->bytes() > 0, "[epoch] expected the learning rate in float64");
+  job.rate = rate.get();  // whose place another thread may change until this one has its turn
+  job.rates = rates->data();
+}
+
+runtime::Collected collected_in(py::array target, DType type, int64_t rows) {
+  check(target.ndim() >= 1 && (target.flags() & py::array::c_style) && target.writeable() && target.shape(0) >= rows &&
+            target.dtype().equal(numpy_dtype(type)),
+        "[epoch] expected a dense writable array of ", name_of(type), " with ", rows, " rows to collect in");
+  const auto all = static_cast<size_t>(target.nbytes());
+  return {target.mutable_data(), target.shape(0) > 0 ? all / static_cast<size_t>(target.shape(0)) : 0};
+}
+
+void set_targets(runtime::Epoch& job, const Program& program, const Targets& targets) {
+  size_t next = 0;
   for (size_t k = 0; k < program.output_count(); ++k) {
     job.collect.emplace_back();
-    if (program.output_rank(k) == 0) {
-      ++scalars;
-      continue;
-    }
-    const size_t j = others++;
-    if (!collect || j >= collect->size() || !(*collect)[j]) continue;
-    py::array target = *(*collect)[j];
-    check(target.ndim() >= 1 && (target.flags() & py::array::c_style) && target.writeable() && target.shape(0) >= job.rows &&
-              target.dtype().equal(numpy_dtype(program.output_dtype(k))),
-          "[epoch] expected a dense writable array of ", name_of(program.output_dtype(k)), " with ", job.rows,
-          " rows to collect in");
-    const auto all = static_cast<size_t>(target.nbytes());
-    job.collect[k] = {target.mutable_data(), target.shape(0) > 0 ? all / static_cast<size_t>(target.shape(0)) : 0};
+    if (program.output_rank(k) == 0) continue;
+    const size_t j = next++;
+    if (targets && j < targets->size() && (*targets)[j])
+      job.collect[k] = collected_in(*(*targets)[j], program.output_dtype(k), job.rows);
   }
-  py::array_t<double> result({batches, static_cast<int64_t>(scalars)});
-  job.scalars = result.mutable_data();
+}
+
+// One line for each batch of the epoch: its outputs without axes.
+py::array_t<double> make_scalars(runtime::Epoch& job, const Program& program) {
+  int64_t count = 0;
+  for (size_t k = 0; k < program.output_count(); ++k) count += program.output_rank(k) == 0;
+  py::array_t<double> scalars({runtime::batches_of(job), count});
+  job.scalars = scalars.mutable_data();
+  return scalars;
+}
+
+py::array epoch(Program& program, const std::vector<py::array>& sources, const Order& order, int64_t batch_size,
+                const std::shared_ptr<graph::Variable>& rate, const Rates& rates, const Targets& collect, const py::object& poll,
+                double poll_seconds, bool guarded) {
+  check(batch_size >= 1, "[epoch] expected a batch size of at least 1, got ", batch_size);
+  runtime::Epoch job;
+  job.batch_size = batch_size;
+  set_sources(job, program, sources);
+  set_order(job, order);
+  set_rates(job, rate, rates);
+  set_targets(job, program, collect);
+  const py::array_t<double> scalars = make_scalars(job, program);
   job.poll_seconds = poll_seconds;
   job.guarded = guarded;
   job.poll = [&](int64_t done) {
@@ -128,7 +155,7 @@ py::array epoch(Program& program, const std::vector<py::array>& sources,
     const GilRelease release;
     done = runtime::run_epoch(program, job);
   }
-  return result[py::slice(0, done, 1)].cast<py::array>();
+  return scalars[py::slice(0, done, 1)].cast<py::array>();
 }
 
 }  // namespace
