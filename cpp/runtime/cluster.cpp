@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "base/rule_layout.h"
-#include "graph/build.h"
 #include "graph/reduce_form.h"
+#include "runtime/node_sets.h"
 
 namespace lamina::runtime {
 
@@ -52,7 +52,7 @@ DType compute_type(const Node& node) {
 }
 
 // Registers that a node takes at most, beside those of its inputs.
-int values_of(const Node* node) {
+int registers_of(const Node* node) {
   const bool in_parts = node->is("softmax") || node->is("log_softmax") || node->is("logsumexp");  // see emit_softmax_part
   return in_parts ? 6 : 1;
 }
@@ -65,7 +65,7 @@ struct Info {
   // Nodes of one program have one level. Whoever takes a value from outside its program is one level higher, so that no path
   // leaves a program and comes back.
   int level = 0;
-  size_t group = 0;
+  size_t set = 0;  // of the nodes that are to be one program
 };
 
 Shape rows_dropped(const Shape& domain) { return Shape(domain.begin(), domain.end() - 1); }
@@ -84,9 +84,9 @@ class Clusterer {
   Clustering run() {
     for (const Node* node : order_)
       for (const auto& input : node->inputs) users_[input.get()].push_back(node);
-    find_products();
+    result_.products = find_products(order_, wanted_, users_);
     for (const Node* node : order_) analyse(node);
-    for (const Node* node : order_) members_[find(infos_.at(node).group)].push_back(node);
+    for (const Node* node : order_) members_[set_of(node)].push_back(node);
     if (options_.elementwise)
       for (size_t k = order_.size(); k-- > 0;) sink(order_[k]);
     collect();
@@ -96,43 +96,6 @@ class Clusterer {
   }
 
  private:
-  void find_products() {
-    for (const Node* node : order_) {
-      const Product found = product_of(node);
-      if (found.matmul != nullptr) result_.products[node] = found;
-    }
-    for (const Node* node : order_) {
-      const std::vector<const Node*>& users = users_[node];
-      const auto multiplies = [&](const Node* user) { return is_multiplied(node, user); };
-      if (!users.empty() && wanted_.count(node) == 0 && std::all_of(users.begin(), users.end(), multiplies))
-        result_.products.erase(node);
-    }
-  }
-
-  Product product_of(const Node* node) const {
-    if (node->op->kind == Kind::matmul) return {node, nullptr};
-    if (!node->is("add")) return {};
-    for (size_t i = 0; i < 2; ++i) {
-      const Node *product = node->inputs[i].get(), *row = node->inputs[1 - i].get();
-      if (product->op->kind != Kind::matmul || is_gram(product) || product == row) continue;
-      if (product->shape() == node->shape() && row->dtype() == product->dtype() && is_row(row->shape(), node->shape()))
-        return {product, row};
-    }
-    return {};
-  }
-
-  // Whether it is repeated for all rows.
-  static bool is_row(const Shape& shape, const Shape& whole) {
-    return !shape.empty() && shape.back() == whole.back() &&
-           std::all_of(shape.begin(), shape.end() - 1, [](const Dim& length) { return length == Dim(1); });
-  }
-
-  // Whether the user's step multiplies it, with sums that begin with the user's row.
-  bool is_multiplied(const Node* node, const Node* user) const {
-    const auto found = result_.products.find(user);
-    return found != result_.products.end() && found->second.matmul == node;
-  }
-
   const Info* info(const Node* node) const {
     const auto found = infos_.find(node);
     return found == infos_.end() ? nullptr : &found->second;
@@ -197,7 +160,7 @@ class Clusterer {
   bool can_join(const Node* producer, const Info& p, const Node* user, const Info& u, size_t index) const {
     if (!options_.elementwise || !u.member || p.domain != u.domain || p.compute != u.compute) return false;
     if (p.form != Form::full && p.form != Form::row) return false;
-    if (!fits(producer, p) || group_size_[find(p.group)] >= kMaxNodes || group_size_[find(u.group)] >= kMaxNodes) return false;
+    if (!fits(producer, p) || sets_.nodes(p.set) >= kMaxNodes || sets_.nodes(u.set) >= kMaxNodes) return false;
     if (settled_.count(producer) != settled_.count(user)) return false;
     if (user->is("rule_update"))
       return options_.updates && index == kGradient && p.form == Form::full && producer->shape() == u.domain;
@@ -213,23 +176,11 @@ class Clusterer {
     Info n;
     classify(node, n);
     if (is_settled(node, settled_)) settled_.insert(node);
-    n.group = parents_.size();
-    parents_.push_back(n.group);
-    group_size_.push_back(1);
-    group_values_.push_back(values_of(node) + static_cast<int>(node->inputs.size()));
-    std::vector<bool> joins(node->inputs.size(), false);
-    int values = group_values_.back();
+    n.set = sets_.add(registers_of(node) + static_cast<int>(node->inputs.size()));
+    const std::vector<bool> joins = inputs_to_join(node, n);
     for (size_t i = 0; i < node->inputs.size(); ++i) {
-      const Info& p = infos_.at(node->inputs[i].get());
-      joins[i] = p.member && can_join(node->inputs[i].get(), p, node, n, i);
-      bool known = false;
-      for (size_t j = 0; j < i; ++j) known = known || (joins[j] && find(infos_.at(node->inputs[j].get()).group) == find(p.group));
-      if (joins[i] && !known) {
-        const int more = group_values_[find(p.group)];
-        joins[i] = values + more <= kMaxRegisters;
-        if (joins[i]) values += more;
-      }
-      n.level = std::max(n.level, level_after(p, node->inputs[i].get(), node, joins[i]));
+      const Node* input = node->inputs[i].get();
+      n.level = std::max(n.level, level_after(infos_.at(input), input, node, joins[i]));
     }
     // A view of what another step leaves in memory is no part of this one.
     if (node->is("reshape") && !joins[0]) n.member = false;
@@ -238,77 +189,90 @@ class Clusterer {
       const Node* input = node->inputs[i].get();
       const Info& p = infos_.at(input);
       if (joins[i] && p.level == n.level) {
-        unite(n.group, p.group);
-        --group_values_[find(n.group)];  // it is among them
+        sets_.unite(n.set, p.set);
+        sets_.share_register(n.set);
       }
-      if (result_.products.count(input) == 0 || !can_join(input, p, node, n, i)) continue;
-      size_t& readers = readers_[input].emplace(n.level, n.group).first->second;
-      if (find(readers) == find(n.group) || group_values_[find(readers)] + group_values_[find(n.group)] <= kMaxRegisters)
-        unite(n.group, readers);
-      else
-        readers = n.group;  // the next ones begin anew
+      if (result_.products.count(input) > 0 && can_join(input, p, node, n, i)) join_readers(input, n);
     }
     infos_[node] = n;
+  }
+
+  // Of each input whether the node may be in its program, as far as one program has registers for them all.
+  std::vector<bool> inputs_to_join(const Node* node, const Info& n) const {
+    std::vector<bool> joins(node->inputs.size(), false);
+    std::vector<size_t> sets;
+    int registers = sets_.registers(n.set);
+    for (size_t i = 0; i < node->inputs.size(); ++i) {
+      const Info& p = infos_.at(node->inputs[i].get());
+      if (!p.member || !can_join(node->inputs[i].get(), p, node, n, i)) continue;
+      const size_t set = sets_.find(p.set);
+      if (std::find(sets.begin(), sets.end(), set) == sets.end()) {
+        const int more = sets_.registers(set);
+        if (registers + more > kMaxRegisters) continue;
+        registers += more;
+        sets.push_back(set);
+      }
+      joins[i] = true;
+    }
+    return joins;
+  }
+
+  // Those that read a product are to be the one program behind it, as far as one has registers for them.
+  void join_readers(const Node* product, const Info& n) {
+    size_t& readers = readers_[product].emplace(n.level, n.set).first->second;
+    if (sets_.are_one(readers, n.set) || sets_.registers(readers) + sets_.registers(n.set) <= kMaxRegisters)
+      sets_.unite(n.set, readers);
+    else
+      readers = n.set;  // the next ones begin anew
   }
 
   // The least level of a node's user on account of it. Settled values are there before any program runs; their own programs have levels
   // among themselves.
   int level_after(const Info& i, const Node* node, const Node* user, bool joins) const {
     if (settled_.count(node) > settled_.count(user)) return 0;
-    return i.level + (joins || node->op->kind == Kind::source || is_multiplied(node, user) ? 0 : 1);
+    return i.level + (joins || node->op->kind == Kind::source || is_multiplied(result_.products, node, user) ? 0 : 1);
   }
 
   // A program whose results only one later program reads moves into it: nothing else waits for them, and what it reads is there even
-  // earlier. `last` is the last node of its group.
+  // earlier. `last` is the last node of its set.
   void sink(const Node* last) {
-    const size_t group = find(infos_.at(last).group);
-    if (!infos_.at(last).member || !sunk_.insert(group).second) return;
+    const size_t set = set_of(last);
+    if (!infos_.at(last).member || !sunk_.insert(set).second) return;
     const Node* first_user = nullptr;
-    for (const Node* node : members_[group])
+    for (const Node* node : members_[set])
       for (const Node* user : users_[node])
-        if (find(infos_.at(user).group) != group && first_user == nullptr) first_user = user;
+        if (set_of(user) != set && first_user == nullptr) first_user = user;
     if (first_user == nullptr || !infos_.at(first_user).member) return;
-    const size_t target = find(infos_.at(first_user).group);
-    if (group_size_[target] + group_size_[group] > kMaxNodes || group_values_[target] + group_values_[group] > kMaxRegisters)
+    const size_t target = set_of(first_user);
+    if (sets_.nodes(target) + sets_.nodes(set) > kMaxNodes || sets_.registers(target) + sets_.registers(set) > kMaxRegisters)
       return;
-    for (const Node* node : members_[group])
+    for (const Node* node : members_[set])
       for (const Node* user : users_[node])
-        if (find(infos_.at(user).group) != group && !joins_later(node, user, target)) return;
+        if (set_of(user) != set && !joins_later(node, user, target)) return;
     const int level = infos_.at(first_user).level;
-    for (const Node* node : members_[group]) {
+    for (const Node* node : members_[set]) {
       infos_.at(node).level = level;
       members_[target].push_back(node);
     }
-    unite(target, group);
+    sets_.unite(target, set);
   }
 
   bool joins_later(const Node* node, const Node* user, size_t target) const {
     const Info &n = infos_.at(node), &u = infos_.at(user);
-    if (find(u.group) != target || u.level <= n.level) return false;
+    if (sets_.find(u.set) != target || u.level <= n.level) return false;
     for (size_t i = 0; i < user->inputs.size(); ++i)
       if (user->inputs[i].get() == node && !can_join(node, n, user, u, i)) return false;
     return true;
   }
 
-  size_t find(size_t g) const {
-    while (parents_[g] != g) g = parents_[g];
-    return g;
-  }
-  void unite(size_t a, size_t b) {
-    a = find(a);
-    b = find(b);
-    if (a == b) return;
-    parents_[b] = a;
-    group_size_[a] += group_size_[b];
-    group_values_[a] += group_values_[b];
-  }
+  size_t set_of(const Node* node) const { return sets_.find(infos_.at(node).set); }
 
   void collect() {
     std::unordered_map<size_t, size_t> index_of;
     for (const Node* node : order_) {
       const Info& n = infos_.at(node);
       if (!n.member) continue;
-      const auto [entry, fresh] = index_of.emplace(find(n.group), result_.clusters.size());
+      const auto [entry, fresh] = index_of.emplace(sets_.find(n.set), result_.clusters.size());
       if (fresh) {
         result_.clusters.emplace_back();
         result_.clusters.back().domain = n.domain;
@@ -382,14 +346,13 @@ class Clusterer {
   const std::unordered_set<const Node*>& wanted_;
   const FusionOptions options_;
   std::unordered_map<const Node*, Info> infos_;
-  // Of each product, by their level: one group of those that read it, which all of that level join.
+  // Of each product, by their level: one set of those that read it, which all of that level join.
   std::unordered_map<const Node*, std::unordered_map<int, size_t>> readers_;
   std::unordered_set<const Node*> settled_;
   std::unordered_map<size_t, std::vector<const Node*>> members_;
   std::unordered_set<size_t> sunk_;
-  std::unordered_map<const Node*, std::vector<const Node*>> users_;
-  std::vector<size_t> parents_;
-  std::vector<int> group_size_, group_values_;  // nodes; registers, at most
+  Users users_;
+  NodeSets sets_;
   Clustering result_;
 };
 
@@ -404,15 +367,6 @@ std::vector<const Node*> written_by(const std::vector<const Node*>& nodes) {
     for (size_t i = kFirstSlot; i < node->inputs.size(); ++i) written.push_back(node->inputs[i].get());
   }
   return written;
-}
-
-bool is_gram(const Node* product) {
-  const Node *a = product->inputs[0].get(), *b = product->inputs[1].get();
-  const auto turns = [](const Node* view, const Node* x) {
-    if (!view->is("transpose") || view->inputs[0].get() != x) return false;
-    return view->attrs.get<std::vector<int64_t>>("axes") == graph::swapped_last(x->shape().size());
-  };
-  return turns(a, b) || turns(b, a);
 }
 
 Clustering make_clusters(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted,

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graph/node.h"
+#include "runtime/products.h"
 
 namespace lamina::runtime {
 
@@ -26,17 +27,10 @@ struct Cluster {
   bool has_columns = false;                // the last axis must stay apart
 };
 
-// What one step multiplies: a matmul, or x W + b, a matmul whose sums begin with a row instead of zero. This choice looks at nothing else
-// that the program computes, so that adding an output changes no bit: a matmul that is itself an output is made a second time.
-struct Product {
-  const graph::Node* matmul = nullptr;
-  const graph::Node* start = nullptr;  // the row
-};
-
 struct Clustering {
   std::vector<Cluster> clusters;
-  std::unordered_map<const graph::Node*, size_t> of;         // node -> index into clusters; the absorbed products included
-  std::unordered_map<const graph::Node*, Product> products;  // by the node that has their result
+  std::unordered_map<const graph::Node*, size_t> of;  // node -> index into clusters; the absorbed products included
+  Products products;
 };
 
 struct FusionOptions {
@@ -47,9 +41,6 @@ struct FusionOptions {
 
 // The variables that assignments and updates among these nodes write.
 std::vector<const graph::Node*> written_by(const std::vector<const graph::Node*>& nodes);
-
-// Whether it is the product of a matrix and its own transpose, which is symmetric.
-bool is_gram(const graph::Node* product);
 
 // `order` holds the nodes, inputs first; `wanted` those that must be in memory whatever happens.
 Clustering make_clusters(const std::vector<const graph::Node*>& order, const std::unordered_set<const graph::Node*>& wanted,
