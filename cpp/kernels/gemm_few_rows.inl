@@ -6,11 +6,11 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr int kFewRows = 4;    // where B's columns are dense, so that it is transposed
-constexpr int kFewerRows = 2;  // where its rows are
-constexpr int kStreams = 8;    // rows of B at a time: L1 has as many ways, and they may lie a power of two apart
+// The most rows of C: where B's columns are dense, so that it is transposed; and where its rows are, along which it is read.
+constexpr int kMostRowsOfTransposed = 4, kMostRowsAlong = 2;
+constexpr int kStreams = 8;  // rows of B at a time: L1 has as many ways, and they may lie a power of two apart
 constexpr int kFactors = kRegisters == 32 ? 16 : 8;  // elements of A in registers
-constexpr ptrdiff_t kFarBytes = 32768;               // a B that is not near: narrow panels of it would be read a few lines a page
+constexpr ptrdiff_t kAlongBytes = 32768;  // of a B that is not near: narrow panels of it would be read a few lines a page
 
 // How many of `most` elements side by side to take first, at most `run`: where lines are a multiple of a run apart, up to where a run
 // begins in memory. A run that does not begin there has parts of two lines, and the rest of each line would be read again with the next
@@ -140,8 +140,8 @@ void run_transposed(Product<T> p, ptrdiff_t n, ptrdiff_t b_col) {
 
 template <class T, int kRows>
 bool run_few_rows(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
-  if constexpr (kRows <= kFewerRows) {
-    const bool several_panels = n > widest(kRows) * kLanes<T>, far = p.k * n * ptrdiff_t(sizeof(T)) >= kFarBytes;
+  if constexpr (kRows <= kMostRowsAlong) {
+    const bool several_panels = n > widest(kRows) * kLanes<T>, far = p.k * n * ptrdiff_t(sizeof(T)) >= kAlongBytes;
     if (b_col == 1 && several_panels && far) return run_along_rows<T, kRows>(p, n), true;
   }
   if (b_col != 1 && p.b_row == 1) return run_transposed<T, kRows>(p, n, b_col), true;
@@ -150,9 +150,9 @@ bool run_few_rows(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
 
 template <class T>
 bool run_few_rows(const GemmArgs& g) {
-  if (g.m > kFewRows || g.n < kLanes<T>) return false;
+  if (g.m > kMostRowsOfTransposed || g.n < kLanes<T>) return false;
   const Product<T> p = product_of<T>(g);
-  return with_number<kFewRows>(g.m, [&](auto rows) { return run_few_rows<T, rows()>(p, g.n, g.b_col); });
+  return with_number<kMostRowsOfTransposed>(g.m, [&](auto rows) { return run_few_rows<T, rows()>(p, g.n, g.b_col); });
 }
 
 LAMINA_KERNELS_END

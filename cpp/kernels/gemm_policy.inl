@@ -13,7 +13,7 @@ constexpr bool kWide = kTileVectors * kVectorBytes >= kStripBytes;  // a panel i
 // (a quarter to three quarters of it were 1 to 2 % slower: C is read and written once a piece), in L2 for the others, which do 24
 // multiply-adds for each 4 loads of B. Twice as much of it pays where C is too large to be near (2 to 4 % on 2,048 by 2,048), and half
 // of it where rows are few, if nothing waits for the whole sums (32 x 1024 x 1024 in f32 820 -> 620 us, 100 x 2048 x 2048 2 to 5 %).
-constexpr ptrdiff_t kSomeRows = 256, kManyRows = 1024;
+constexpr ptrdiff_t kHalfPieceBelow = 256, kDoublePieceFrom = 1024;
 constexpr ptrdiff_t kPanelBytes = kWide ? 256 << 10 : kRegisters == 32 ? 128 << 10 : 32 << 10;
 constexpr ptrdiff_t kPiece = kPanelBytes / (kTileVectors * kVectorBytes);
 
@@ -45,7 +45,7 @@ constexpr ptrdiff_t kFarC = 512 << 10;
 constexpr ptrdiff_t kGroupStrips = 4;
 constexpr ptrdiff_t kGroupBytes = 384 << 10;
 constexpr ptrdiff_t kPartBytes = 24 << 10;
-constexpr ptrdiff_t kFewRowsInParts = 2 * kTileRows;  // no more are one block: their tiles have other shapes
+constexpr ptrdiff_t kOneBlockRows = 2 * kTileRows;  // no more are one block: their tiles have other shapes
 
 template <class T>
 ptrdiff_t bytes_of(ptrdiff_t elements) {
@@ -71,7 +71,7 @@ ptrdiff_t piece_of(const GemmArgs& g) {
   if (is_far_b<T>(g)) return kPiece / kFarStrips;
   if (!kWide) return kPiece;
   const bool alone = !g.finished && !g.adds;
-  return g.m >= kManyRows ? 2 * kPiece : g.m < kSomeRows && alone ? kPiece / 2 : kPiece;
+  return g.m >= kDoublePieceFrom ? 2 * kPiece : g.m < kHalfPieceBelow && alone ? kPiece / 2 : kPiece;
 }
 
 template <class T>
@@ -160,7 +160,7 @@ ptrdiff_t part_rows(const GemmArgs& g) {
 // Whether C is handed out in parts, and not as a whole once it is multiplied another way.
 template <class T>
 bool has_parts(const GemmArgs& g) {
-  return g.m > kFewRowsInParts && g.n >= kLanes<T> && g.k != 1;
+  return g.m > kOneBlockRows && g.n >= kLanes<T> && g.k != 1;
 }
 
 // The largest of parts; of fewer columns one has more rows, and up to all that it may have. Enough for a last block too, which may be
@@ -170,7 +170,7 @@ ptrdiff_t part(const GemmArgs& g) {
   if (!has_parts<T>(g)) return g.m * g.n;
   const ptrdiff_t cols = part_cols<T>(g), most = kPartBytes / ptrdiff_t(sizeof(T));
   const ptrdiff_t largest = least(larger(most, g.grain * cols), g.m * cols);
-  return larger(largest, larger(kFewRowsInParts * g.n, g.m * (kLanes<T> - 1)));
+  return larger(largest, larger(kOneBlockRows * g.n, g.m * (kLanes<T> - 1)));
 }
 
 // Where blocks of rows begin.

@@ -11,7 +11,7 @@ namespace {
 // Bytes of B: fewer are soon read again, more do not stay in a cache until they are updated. k is at least so many times the rows of C,
 // whose sums are passed on. And about how many blocks C is cut into: the second thread waits for the first one.
 constexpr int64_t kLeastBytes = 64'000, kMostBytes = 512'000;
-constexpr int64_t kLong = 6;
+constexpr int64_t kDepthOverRows = 6;
 constexpr int64_t kBlocks = 16;
 
 }  // namespace
@@ -19,7 +19,7 @@ constexpr int64_t kBlocks = 16;
 bool GemmRelay::suits(const GemmTask& task) {
   const int64_t bytes = task.shared().bytes;
   return task.b_changes && task.multiplication.is_in_panels() && task.stacks == 1 && !task.whole_rows() && task.b_col == 1 &&
-         bytes >= kLeastBytes && bytes <= kMostBytes && task.m > 2 * task.kernel.mr && task.k >= kLong * task.m;
+         bytes >= kLeastBytes && bytes <= kMostBytes && task.m > 2 * task.kernel.mr && task.k >= kDepthOverRows * task.m;
 }
 
 void GemmRelay::cut() {

@@ -22,9 +22,9 @@ constexpr int64_t kMerging = 4;
 constexpr int64_t kTransposing = 8;
 
 // Up to so many rows, whatever the batch, a B of dense columns is multiplied as it is and not transposed first, if k is some vectors
-// long: kFewRows of any A, kSomeRows of an A of at most kNear numbers, which stays near. In f32 8 x 256 x 256 15.3 -> 11.2 us,
+// long: kDotRows of any A, kDotRowsOfNearA of an A of at most kNearA numbers, which stays near. In f32 8 x 256 x 256 15.3 -> 11.2 us,
 // 16 x 512 x 512 89 -> 80; but 16 x 1024 x 1024 404 (dot products 461), 32 x 128 x 128 9.2 (10.2).
-constexpr int64_t kFewRows = 8, kSomeRows = 16, kNear = 8192;
+constexpr int64_t kDotRows = 8, kDotRowsOfNearA = 16, kNearA = 8192;
 constexpr int64_t kLeastVectors = 4;
 
 }  // namespace
@@ -44,7 +44,7 @@ Multiplication::Way Multiplication::choose_way(int64_t lanes) const {
   const bool columns_are_dense = at_.b_row == 1;
   if (at_.fixed_rows && columns_are_dense) {
     if (at_.m == 1 && at_.a_col == 1) return Way::row_of_dots;
-    const bool few_rows = at_.m > 1 && (at_.m <= kFewRows || (at_.m <= kSomeRows && at_.m * at_.k <= kNear));
+    const bool few_rows = at_.m > 1 && (at_.m <= kDotRows || (at_.m <= kDotRowsOfNearA && at_.m * at_.k <= kNearA));
     if (few_rows && rows_are_dense && at_.k >= std::max(kLeastVectors, at_.m / 2) * lanes) return Way::dots;
   }
   const bool few = columns_are_dense ? at_.n < lanes : at_.b_col == 1 && at_.n <= lanes / 2;

@@ -11,7 +11,7 @@ namespace {
 
 // A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
-constexpr int64_t kNearBytes = 24576;
+constexpr int64_t kNearTileBytes = 24576;
 constexpr int64_t kChunks = 128;        // more than so many of short rows are made longer instead
 constexpr double kSumWork = 3;          // of an element; as TileEntry::work
 constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
@@ -185,7 +185,7 @@ int64_t TileProgram::tile_elements() const {
   int64_t streams = scratch_slots_ + static_cast<int64_t>(outputs_.size());  // each operand has a slot
   for (const Register& reg : registers_) streams += reg.product;
   for (const Rule& rule : rules_) streams += static_cast<int64_t>(rule.buffers.size());
-  const int64_t near = kNearBytes / (std::max<int64_t>(streams, 1) * static_cast<int64_t>(element_));
+  const int64_t near = kNearTileBytes / (std::max<int64_t>(streams, 1) * static_cast<int64_t>(element_));
   return std::clamp(near, kTile, kLargestTile) / kTile * kTile;  // whole pieces of a vector's total
 }
 

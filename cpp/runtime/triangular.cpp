@@ -12,11 +12,11 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr int64_t kFewColumns = 8;         // one by one: fewer than fill the vectors of a row
-constexpr int64_t kBlock = 32;             // rows that are solved together; what is done of the others is subtracted as a product
-constexpr int64_t kNearBytes = 256 << 10;  // of x, so that it stays in L2
-constexpr int64_t kFewestColumns = 64;     // of a part, else T is read too often; columns know nothing of each other
-constexpr double kShared = 1 << 20;        // multiply-adds from which on threads share them
+constexpr int64_t kFewColumns = 8;          // one by one: fewer than fill the vectors of a row
+constexpr int64_t kBlock = 32;              // rows that are solved together; what is done of the others is subtracted as a product
+constexpr int64_t kNearXBytes = 256 << 10;  // of x, so that it stays in L2
+constexpr int64_t kFewestColumns = 64;      // of a part, else T is read too often; columns know nothing of each other
+constexpr double kShared = 1 << 20;         // multiply-adds from which on threads share them
 
 // One of the systems, some of its columns.
 class Solver {
@@ -125,7 +125,7 @@ class Solver {
 
 void solve_triangular(const TriangularSystems& s) {
   if (s.count * s.n * s.columns == 0) return;
-  const int64_t near = kNearBytes / (s.n * static_cast<int64_t>(size_of(s.dtype)));
+  const int64_t near = kNearXBytes / (s.n * static_cast<int64_t>(size_of(s.dtype)));
   const int64_t part = std::min(s.columns, std::max(kFewestColumns, near / kFewestColumns * kFewestColumns));
   const int64_t parts = ceil_div(s.columns, part);
   const auto size = [](int64_t number) { return static_cast<double>(number); };
