@@ -35,9 +35,9 @@ def test_a_training_step_of_small_layers_meets_twice(batch, threads):
     shared = [s for s in planned.stages if s["parallel"]]
     assert len(shared) == 2
     (along,) = lanes(planned, shared[0])
-    gathers = [planned.steps[i] for i in shared[0]["gathers"]]
-    assert gathers == ["matmul+rule_update"] * (3 if batch >= 96 else 0), "shorter batches are not worth groups"
-    along = [step for step in along if step not in gathers]
+    partial = [planned.steps[i] for i in shared[0]["partial"]]
+    assert partial == ["matmul+rule_update"] * (3 if batch >= 96 else 0), "shorter batches are not worth groups"
+    along = [step for step in along if step not in partial]
     assert len(along) == 5 and not any("rule_update" in step for step in along)
     assert along[0] == "matmul+add+tanh" and along[-1] == "matmul+tanh_backward+sum"
     assert shared[0]["tasks"] == 2
@@ -67,7 +67,7 @@ def test_every_step_runs_once(threads):
         stages = [sorted(i for lane in s["lanes"] for i in lane) for s in planned.stages]
         assert all(len(set(steps)) == len(steps) for steps in stages)
         ran = sorted(i for steps in stages for i in steps)
-        twice = sorted(i for s in planned.stages for i in s["gathers"])
+        twice = sorted(i for s in planned.stages for i in s["partial"])
         assert sorted(set(ran)) == list(range(len(planned.steps))) and len(ran) == len(planned.steps) + len(twice)
         assert [planned.steps[i] for i in twice] == ([] if n == 1 else ["matmul+rule_update"] * 3)
 
@@ -100,7 +100,7 @@ def test_updates_wait_for_the_loss(threads):
         np.testing.assert_array_equal(value, before[name])
     done = set()
     for stage in planned.stages:
-        names = {planned.steps[i] for lane in stage["lanes"] for i in lane if i not in stage["gathers"]}
+        names = {planned.steps[i] for lane in stage["lanes"] for i in lane if i not in stage["partial"]}
         if any("rule_update" in name for name in names):
             assert any("matmul+add+sub" in name for name in done), "the loss comes first"
         done |= names

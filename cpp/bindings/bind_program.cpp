@@ -60,7 +60,7 @@ py::list stages(Program& program) {
     for (const runtime::Lane& lane : stage.lanes) lanes.append(lane.steps);
     py::dict row;
     row["lanes"] = lanes;
-    row["gathers"] = stage.gathered;
+    row["partial"] = stage.partial;
     row["tasks"] = stage.size();
     row["parallel"] = stage.parallel;
     out.append(row);

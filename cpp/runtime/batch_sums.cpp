@@ -52,7 +52,7 @@ void BatchSums::make_room() {
 
 int64_t BatchSums::scratch_elements() const { return multiplication_.room(multiplication_.factors(unit_rows_, b_.cols, 1)); }
 
-void BatchSums::gather(const Run& run, int64_t unit, char* scratch) const {
+void BatchSums::sum_groups(const Run& run, int64_t unit, char* scratch) const {
   const int64_t by_rows = ceil_div(a_.cols, unit_rows_), row = unit % by_rows * unit_rows_;
   const int64_t first = unit / by_rows * unit_groups_, last = std::min(first + unit_groups_, multiplication_.groups());
   kernels::GemmArgs all = multiplication_.factors(std::min(unit_rows_, a_.cols - row), b_.cols, 1);

@@ -9,7 +9,7 @@
 
 namespace lamina::runtime {
 
-class BatchSums final : public Gathering {
+class BatchSums final : public PartialSums {
  public:
   // A matrix with the batch's rows: elements (i, j) at `at` + i * `row` + j of the buffer.
   struct Factor {
@@ -31,7 +31,7 @@ class BatchSums final : public Gathering {
   double work() const override { return 2.0 * static_cast<double>(rows_ * a_.cols * b_.cols); }
 
   int64_t scratch_elements() const;
-  void gather(const Run& run, int64_t unit, char* scratch) const;
+  void sum_groups(const Run& run, int64_t unit, char* scratch) const;
   // Rows [first, last) of C, dense, from the sums of all groups.
   void add_up(char* to, int64_t first, int64_t last) const;
   double passed_on() const;  // work for what add_up() reads, half of which or more another core has

@@ -28,12 +28,12 @@ void GemmGroups::cut(int64_t parts) {
   rows_at_once_ = std::min(round_up(std::max<int64_t>(kAddedUp / task_.n, 1), task_.grain()), rows_);
   units_ = sums_.units() + ceil_div(task_.m, rows_);
   c_bytes_ = task_.stores_product ? 0 : align_up(static_cast<size_t>(rows_at_once_ * task_.n * task_.element));
-  const size_t gathers = align_up(static_cast<size_t>(sums_.scratch_elements() * task_.element));
-  scratch_bytes_ = std::max(gathers, c_bytes_ + task_.epilogue_scratch());
+  const size_t sums = align_up(static_cast<size_t>(sums_.scratch_elements() * task_.element));
+  scratch_bytes_ = std::max(sums, c_bytes_ + task_.epilogue_scratch());
 }
 
 void GemmGroups::run(const Run& run, int64_t unit, char* scratch) const {
-  if (unit < sums_.units()) return sums_.gather(run, unit, scratch);
+  if (unit < sums_.units()) return sums_.sum_groups(run, unit, scratch);
   const int64_t first = (unit - sums_.units()) * rows_, last = std::min(first + rows_, task_.m);
   for (int64_t row = first; row < last; row += rows_at_once_) {
     const int64_t end = std::min(row + rows_at_once_, last);

@@ -1,5 +1,5 @@
 // The ways in which a product is carried out: C in blocks, each multiplied over all of k by one thread (gemm_blocks.h); in blocks that
-// one of two threads hands to the other halfway (gemm_relay.h); or as sums over groups of a batch's rows that threads have gathered
+// one of two threads hands to the other halfway (gemm_relay.h); or as sums over groups of a batch's rows that threads have made
 // before (gemm_groups.h).
 //
 // Every element of C is summed in an order that the graph alone decides, as a rule in one chain of multiply-adds over ascending k: the

@@ -37,7 +37,7 @@ void run_tasks(const Stage& stage, ptrdiff_t first, ptrdiff_t last, const F& run
     const Share& share = stage.shares[s];
     const Lane& lane = stage.lanes[share.lane];
     if (lane.steps.size() == 1)
-      run(lane.steps[0], lane.gathered + share.first, lane.gathered + share.last);
+      run(lane.steps[0], lane.done_before + share.first, lane.done_before + share.last);
     else
       for (int64_t block = share.first; block < share.last; ++block)
         for (size_t k = 0; k < lane.steps.size(); ++k) run(lane.steps[k], block * lane.units[k], (block + 1) * lane.units[k]);

@@ -161,7 +161,7 @@ void Program::find_lifetimes() {
     }
   };
   for (size_t s = 0; s < stages_.size(); ++s) {
-    for (const size_t i : stages_[s].gathered) in_use(steps_[i]->inputs, s);
+    for (const size_t i : stages_[s].partial) in_use(steps_[i]->inputs, s);
     for (const size_t i : stages_[s].steps) {
       if (i == loss_step_) loss_stage_ = s;
       in_use(steps_[i]->inputs, s);

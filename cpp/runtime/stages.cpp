@@ -41,11 +41,11 @@ struct Draft {
   double work = 0;
 };
 
-// A step, or one of its two parts where it gathers first: that, or the rest.
+// A step; or of one that makes partial sums first, these, or the rest.
 struct Item {
   size_t step;
-  Gathering* gathers = nullptr;
-  Gathering* gathered = nullptr;
+  PartialSums* partial = nullptr;
+  PartialSums* rest_of = nullptr;
 };
 
 class Planner {
@@ -80,35 +80,35 @@ class Planner {
   void list_items() {
     std::vector<size_t> last(plan_.steps.size());  // item of each step
     for (size_t i = 0; i < plan_.steps.size(); ++i) {
-      Gathering* gathering = alone_ ? nullptr : plan_.steps[i]->gathering();
-      if (gathering) {
-        items_.push_back({i, gathering, nullptr});
+      PartialSums* partial = alone_ ? nullptr : plan_.steps[i]->partial_sums();
+      if (partial) {
+        items_.push_back({i, partial, nullptr});
         needs_.emplace_back();
         for (const Need& need : plan_.needs[i])
-          if (std::find(gathering->reads.begin(), gathering->reads.end(), need.through) != gathering->reads.end())
+          if (std::find(partial->reads.begin(), partial->reads.end(), need.through) != partial->reads.end())
             needs_.back().push_back(need);
       }
       last[i] = items_.size();
-      items_.push_back({i, nullptr, gathering});
+      items_.push_back({i, nullptr, partial});
       needs_.push_back(plan_.needs[i]);
     }
     for (std::vector<Need>& needs : needs_)
       for (Need& need : needs) need.maker = last[need.maker];
     for (size_t i = 0; i < items_.size(); ++i)
-      if (items_[i].gathered) needs_[i].push_back({i - 1, nullptr});
+      if (items_[i].rest_of) needs_[i].push_back({i - 1, nullptr});
     loss_ = plan_.loss < last.size() ? last[plan_.loss] : items_.size();
   }
 
   Step& step(size_t i) const { return *plan_.steps[items_[i].step]; }
   RowWise* row_wise(size_t i) const {
     const Item& item = items_[i];
-    return item.gathers ? item.gathers : item.gathered ? nullptr : step(i).row_wise();
+    return item.partial ? item.partial : item.rest_of ? nullptr : step(i).row_wise();
   }
   double work(size_t i) const {
     const Item& item = items_[i];
-    return item.gathers ? item.gathers->work() : step(i).work() - (item.gathered ? item.gathered->work() : 0);
+    return item.partial ? item.partial->work() : step(i).work() - (item.rest_of ? item.rest_of->work() : 0);
   }
-  bool changes(size_t i) const { return !items_[i].gathers && !step(i).changes.empty(); }
+  bool changes(size_t i) const { return !items_[i].partial && !step(i).changes.empty(); }
 
   bool may_run(size_t i) const {
     const auto& needs = needs_[i];
@@ -121,7 +121,7 @@ class Planner {
       if (!done_[i] && may_run(i)) ready.push_back(i);
     return ready;
   }
-  bool is_first(size_t i) const { return step(i).alone() || (!users_[i].empty() && !items_[i].gathers && work(i) < kSmall); }
+  bool is_first(size_t i) const { return step(i).alone() || (!users_[i].empty() && !items_[i].partial && work(i) < kSmall); }
 
   void add_serial(size_t i) {
     Stage stage;
@@ -129,7 +129,7 @@ class Planner {
     stage.lanes = {cut({{i}, {}, work(i)}, 1)};
     stage.shares = {{0, 0, stage.lanes[0].blocks}};
     stage.tasks = {0, 1};
-    stage.single = items_[i].gathered ? nullptr : &step(i);
+    stage.single = items_[i].rest_of ? nullptr : &step(i);
     stages_.push_back(std::move(stage));
     done_[i] = true;
   }
@@ -143,21 +143,21 @@ class Planner {
     }
     std::stable_sort(drafts.begin(), drafts.end(), [](const Draft& a, const Draft& b) { return a.work > b.work; });
     Stage stage;
-    double gathered = kTask;  // in the last task
+    double collected = kTask;  // in the last task
     for (const Draft& draft : drafts) {
       for (const size_t i : draft.items) {
         done_[i] = true;
-        (items_[i].gathers ? stage.gathered : stage.steps).push_back(items_[i].step);
+        (items_[i].partial ? stage.partial : stage.steps).push_back(items_[i].step);
       }
       stage.lanes.push_back(cut(draft, parts_of(draft.work, work)));
       const int64_t blocks = stage.lanes.back().blocks, tasks = std::min(blocks, kMostTasks * plan_.threads);
       for (int64_t t = 0; t < tasks; ++t) {
-        if (gathered >= kTask) {
+        if (collected >= kTask) {
           stage.tasks.push_back(stage.shares.size());
-          gathered = 0;
+          collected = 0;
         }
         stage.shares.push_back({stage.lanes.size() - 1, t * blocks / tasks, (t + 1) * blocks / tasks});
-        gathered += draft.work / static_cast<double>(tasks);
+        collected += draft.work / static_cast<double>(tasks);
       }
     }
     stage.tasks.push_back(stage.shares.size());
@@ -188,22 +188,22 @@ class Planner {
         lane.units.push_back(units(i) / lane.blocks);
         continue;
       }
-      if (item.gathers)
-        item.gathers->cut(parts);
-      else if (item.gathered)
+      if (item.partial)
+        item.partial->cut(parts);
+      else if (item.rest_of)
         step(i).cut_rest(parts);
       else
         step(i).cut(parts, plan_.threads);
       lane.blocks = units(i);
       lane.units.push_back(1);
-      lane.gathered = item.gathered ? item.gathered->units() : 0;
+      lane.done_before = item.rest_of ? item.rest_of->units() : 0;
     }
     return lane;
   }
 
   int64_t units(size_t i) const {
     const Item& item = items_[i];
-    return item.gathers ? item.gathers->units() : step(i).units() - (item.gathered ? item.gathered->units() : 0);
+    return item.partial ? item.partial->units() : step(i).units() - (item.rest_of ? item.rest_of->units() : 0);
   }
 
   // As many blocks as threads that they are worth, or a multiple; in grains until the end.
@@ -244,7 +244,7 @@ class Planner {
       const Cut both{cut.rows, std::lcm(cut.grain, row_wise(j)->grain(cut.rows))};
       const double more = kept_by(j, draft.items);
       if (both.rows <= both.grain || kept + more > kKeptBytes) continue;
-      if (items_[j].gathers && threads_of(both, draft.work) < threads_of(cut, draft.work)) continue;  // groups are long
+      if (items_[j].partial && threads_of(both, draft.work) < threads_of(cut, draft.work)) continue;  // groups are long
       cut = both;
       kept += more;
       draft.items.push_back(j);

@@ -6,7 +6,7 @@
 //   for each block of rows: nobody waits between them, and what a thread has made it reads itself;
 // - steps that wait for nothing (the updates of all layers) are tasks beside each other, the small ones together.
 //
-// A step that gathers first (step.h) has two parts, in two stages.
+// A step that makes partial sums first (step.h) has two parts, in two stages.
 //
 // How the work is cut changes no bit of the results: see Step.
 #pragma once
@@ -22,7 +22,7 @@ struct Lane {
   std::vector<size_t> steps;
   std::vector<int64_t> units;  // of each step, in one block
   int64_t blocks = 0;
-  int64_t gathered = 0;  // units of its one step that ran before
+  int64_t done_before = 0;  // units of its one step, in an earlier stage: those of partial sums
 };
 
 struct Share {
@@ -31,8 +31,8 @@ struct Share {
 };
 
 struct Stage {
-  std::vector<size_t> steps;     // all that end here, in an order in which they may run one after the other
-  std::vector<size_t> gathered;  // those that only gather here
+  std::vector<size_t> steps;    // all that end here, in an order in which they may run one after the other
+  std::vector<size_t> partial;  // those of which only partial sums are made here
   std::vector<Lane> lanes;
   std::vector<Share> shares;
   std::vector<size_t> tasks;  // where each begins in `shares`, and where the last one ends

@@ -55,7 +55,7 @@ class RowWise {
 
 // The first part of a step that sums over the rows of a batch: the sums of each group of rows. It needs no more than `reads`, changes
 // no variable, and its units are the step's first ones; the others wait for all of them.
-class Gathering : public RowWise {
+class PartialSums : public RowWise {
  public:
   std::vector<const graph::Node*> reads;
 
@@ -71,7 +71,7 @@ class Step {
   virtual void bind(const Binder& binder) = 0;
   // After bind(): into about so many units, where the step has the choice, to be shared by so many threads.
   virtual void cut(int64_t /*parts*/, int /*threads*/) {}
-  // The same for what is left of it once its gathering() is cut.
+  // The same for what is left of it once its partial_sums() are cut.
   virtual void cut_rest(int64_t /*parts*/) {}
   // Units [first, last) of units(); none waits for one behind it.
   virtual void run(const Run& run, int64_t first, int64_t last, int worker) const = 0;
@@ -85,9 +85,9 @@ class Step {
   // How long it takes, in FLOP of a matrix product (10 ps each with AVX-512, 25 with AVX2 on Zen 1); a byte takes about as long as one.
   double work() const { return work_ + bytes_; }
   virtual RowWise* row_wise() { return nullptr; }
-  virtual Gathering* gathering() { return nullptr; }  // as last bound
-  virtual bool alone() const { return false; }        // calls the host: on the caller's thread, with nothing beside it
-  virtual bool may_fail() const { return alone(); }   // by what the values are: no variable is written before it has run
+  virtual PartialSums* partial_sums() { return nullptr; }  // as last bound
+  virtual bool alone() const { return false; }             // calls the host: on the caller's thread, with nothing beside it
+  virtual bool may_fail() const { return alone(); }        // by what the values are: no variable is written before it has run
 
   std::string name;                         // e.g. "matmul+relu"
   std::vector<const graph::Node*> nodes;    // what it computes

@@ -51,7 +51,7 @@ class GemmStep final : public Step, public RowWise {
     take(groups_);
   }
 
-  Gathering* gathering() override { return groups_.has_any() ? &groups_.gathering() : nullptr; }
+  PartialSums* partial_sums() override { return groups_.has_any() ? &groups_.partial_sums() : nullptr; }
   RowWise* row_wise() override { return groups_.has_any() ? nullptr : this; }
   int64_t rows() const override { return task_.stacks == 1 && !task_.symmetric ? task_.m : 0; }
   bool splits(int64_t rows) const override { return rows == this->rows(); }
