@@ -5,6 +5,7 @@
 
 #include "runtime/kernel_types.h"
 #include "runtime/short_lines.h"
+#include "runtime/words.h"
 
 namespace lamina::runtime {
 
@@ -12,16 +13,17 @@ namespace {
 
 constexpr int64_t kFewestTransposed = 4;  // on each side: fewer are sooner copied one by one
 
-template <class T>
-void copy_line(char* to, int64_t to_step, const char* from, int64_t from_step, int64_t n) {
-  T* out = reinterpret_cast<T*>(to);
-  const T* in = reinterpret_cast<const T*>(from);
-  if (to_step == 1 && from_step == 0)
-    std::fill_n(out, n, *in);
-  else if (to_step == 1 && from_step == -1)
-    for (int64_t i = 0; i < n; ++i) out[i] = in[-i];
-  else
-    for (int64_t i = 0; i < n; ++i) out[i * to_step] = in[i * from_step];
+template <class Word>
+void copy_line(char* __restrict to, int64_t to_step, const char* __restrict from, int64_t from_step, int64_t n) {
+  constexpr int64_t kBytes = sizeof(Word);
+  if (to_step == 1 && from_step == 0) {
+    const Word word = load_word<Word>(from);
+    for (int64_t i = 0; i < n; ++i) store_word(to + i * kBytes, word);
+  } else if (to_step == 1 && from_step == -1) {
+    for (int64_t i = 0; i < n; ++i) store_word(to + i * kBytes, load_word<Word>(from - i * kBytes));
+  } else {
+    for (int64_t i = 0; i < n; ++i) store_word(to + i * to_step * kBytes, load_word<Word>(from + i * from_step * kBytes));
+  }
 }
 
 }  // namespace

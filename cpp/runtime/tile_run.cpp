@@ -5,17 +5,17 @@
 #include "runtime/cuts.h"
 #include "runtime/kernel_types.h"
 #include "runtime/tile_program.h"
+#include "runtime/words.h"
 
 namespace lamina::runtime {
 
 namespace {
 
-template <class T>
+template <class Word>
 void gather(char* to, const char* from, int64_t rows, int64_t cols, int64_t row, int64_t col) {
-  T* out = reinterpret_cast<T*>(to);
-  const T* in = reinterpret_cast<const T*>(from);
+  constexpr int64_t kBytes = sizeof(Word);
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t c = 0; c < cols; ++c) *out++ = in[r * row + c * col];
+    for (int64_t c = 0; c < cols; ++c, to += kBytes) store_word(to, load_word<Word>(from + (r * row + c * col) * kBytes));
 }
 
 void gather(DType type, char* to, const char* from, int64_t rows, int64_t cols, int64_t row, int64_t col) {
