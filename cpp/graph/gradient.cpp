@@ -7,29 +7,38 @@
 
 namespace lamina::graph {
 
-Tensors gradients(const Tensor& y, const Tensors& xs, Tensor seed) {
+namespace {
+
+// dL/dy: as given, or 1 for a scalar.
+Tensor checked_seed(const Tensor& y, const Tensor& seed) {
   check(is_float(y->dtype()), "[grad] expected a float to differentiate, got ", name_of(y->dtype()));
-  if (!seed) {
-    check(y->shape().empty(), "[grad] expected a scalar, got shape ", y->shape(), "; take its sum or mean first");
-    seed = scalar_like(y, 1);
-  }
+  check(seed || y->shape().empty(), "[grad] expected a scalar, got shape ", y->shape(), "; take its sum or mean first");
+  if (!seed) return scalar_like(y, 1);
   check(seed->shape() == y->shape(), "[grad] expected a seed of shape ", to_string(y->shape()),
         ", as what is differentiated has, got ", to_string(seed->shape()), "; use broadcast_to");
-  const auto order = topological({y});
+  return seed;
+}
 
-  // Only nodes on a path from an x to y take part.
-  std::unordered_set<const Node*> on_path;
-  for (const Tensor& x : xs) on_path.insert(x.get());
+// The xs, and the nodes of `order` that depend on one.
+std::unordered_set<const Node*> depending_on(const Tensors& xs, const std::vector<const Node*>& order) {
+  std::unordered_set<const Node*> found;
+  for (const Tensor& x : xs) found.insert(x.get());
   for (const Node* node : order)
     for (const Tensor& input : node->inputs)
-      if (on_path.count(input.get())) on_path.insert(node);
+      if (found.count(input.get())) found.insert(node);
+  return found;
+}
 
+}  // namespace
+
+Tensors gradients(const Tensor& y, const Tensors& xs, Tensor seed) {
   std::unordered_map<const Node*, Tensor> flowing;  // dL/d(node), summed so far
-  std::unordered_map<const Node*, Tensor> handles;  // a shared handle to each node, as gradient rules want it
-  handles[y.get()] = y;
+  flowing[y.get()] = checked_seed(y, seed);
+  const auto order = topological({y});
+  const auto on_path = depending_on(xs, order);                      // and to y: no other nodes take part
+  std::unordered_map<const Node*, Tensor> handles = {{y.get(), y}};  // a shared one to each node, as gradient rules want it
   for (const Node* node : order)
     for (const Tensor& input : node->inputs) handles[input.get()] = input;
-  flowing[y.get()] = seed;
 
   for (size_t k = order.size(); k-- > 0;) {
     const Node* node = order[k];

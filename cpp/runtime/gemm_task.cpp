@@ -23,6 +23,16 @@ Strided over_stack(const Strided& x, const Sizes& stack) {
   return out;
 }
 
+// Where each matrix of the stack begins.
+std::vector<int64_t> starts_of(const Strided& x, const Sizes& stack) {
+  std::vector<int64_t> starts(static_cast<size_t>(count(stack)), x.offset);
+  for (size_t s = 0; s < starts.size(); ++s) {
+    auto rest = static_cast<int64_t>(s);
+    for (size_t axis = stack.size(); axis-- > 0; rest /= stack[axis]) starts[s] += rest % stack[axis] * x.strides[axis];
+  }
+  return starts;
+}
+
 }  // namespace
 
 GemmTask::GemmTask(const graph::Node* value, const Product& product, Cluster behind, bool stores_product,
@@ -85,20 +95,10 @@ void GemmTask::bind_stack(const Binder& binder, const Sizes& stack, const Stride
     m *= count(stack);
     a_row = rows.empty() ? a_row : rows[0];
   }
-  a_at.clear();
-  b_at.clear();
   a_buffer = a.buffer;
   b_buffer = b.buffer;
-  for (int64_t s = 0; s < stacks; ++s) {
-    int64_t rest = s, a_first = a.offset, b_first = b.offset;
-    for (size_t axis = rank; !tall && axis-- > 0;) {
-      a_first += rest % stack[axis] * a.strides[axis];
-      b_first += rest % stack[axis] * b.strides[axis];
-      rest /= stack[axis];
-    }
-    a_at.push_back(a_first);
-    b_at.push_back(b_first);
-  }
+  a_at = tall ? std::vector<int64_t>{a.offset} : starts_of(a, stack);
+  b_at = tall ? std::vector<int64_t>{b.offset} : starts_of(b, stack);
 }
 
 kernels::GemmArgs GemmTask::product_at(const Run& run, const TileProgram::Block& block, char* room, char* begin) const {

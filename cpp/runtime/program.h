@@ -95,6 +95,7 @@ class Program {
   Strided locate(const graph::Node* node) const;
   Strided view_of(const graph::Node* view, Strided at) const;
   std::string describe(const graph::Node* node) const;
+  void match_input(size_t i, const Sizes& sizes);
   void bind_steps();
   void check_extremes() const;
   void lay_out_stages();
@@ -105,6 +106,7 @@ class Program {
   void grow_scratch(int threads);
   void plan_arena();
   void set_bases();
+  char* base_of(Buffer& buffer);
   void count_held_bytes();
   void run_settled();
   Subnormals::Are subnormals() const { return trains_ ? Subnormals::Are::zero : Subnormals::Are::exact; }

@@ -66,24 +66,26 @@ Strided Program::view_of(const Node* node, Strided view) const {
   return view;
 }
 
+// What free sizes are, by those of input i, which has to agree with the inputs before it.
+void Program::match_input(size_t i, const Sizes& sizes) {
+  const Shape& shape = inputs_[i]->shape();
+  bool fits = shape.size() == sizes.size();
+  for (size_t axis = 0; fits && axis < shape.size(); ++axis) fits = symbols_.match(shape[axis], sizes[axis]);
+  if (fits) return;
+  std::string known;
+  for (const Dim& dim : shape)
+    if (!dim.constant() && symbols_.of(dim.symbol) >= 0)
+      known = " with " + symbol_name(dim.symbol) + " = " + std::to_string(symbols_.of(dim.symbol));
+  fail("[", input_name(i), "] expected shape ", shape, known, ", got ", Shape(sizes.begin(), sizes.end()));
+}
+
 void Program::bind(const std::vector<Sizes>& input_sizes) {
   if (is_ready() && input_sizes == bound_sizes_) return;
   bound_ = false;
   threads_ = num_threads();
   check(input_sizes.size() == inputs_.size(), "[function] expected ", inputs_.size(), " inputs, got ", input_sizes.size());
   symbols_.clear();
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const Shape& shape = inputs_[i]->shape();
-    const Shape got(input_sizes[i].begin(), input_sizes[i].end());
-    bool fits = shape.size() == got.size();
-    for (size_t axis = 0; fits && axis < shape.size(); ++axis) fits = symbols_.match(shape[axis], input_sizes[i][axis]);
-    if (fits) continue;
-    std::string known;
-    for (const Dim& dim : shape)
-      if (!dim.constant() && symbols_.of(dim.symbol) >= 0)
-        known = " with " + symbol_name(dim.symbol) + " = " + std::to_string(symbols_.of(dim.symbol));
-    fail("[", input_name(i), "] expected shape ", shape, known, ", got ", got);
-  }
+  for (size_t i = 0; i < inputs_.size(); ++i) match_input(i, input_sizes[i]);
   output_sizes_.clear();
   for (const auto& output : outputs_) output_sizes_.push_back(symbols_.eval(output->shape()));
   check_extremes();
@@ -203,38 +205,39 @@ void Program::plan_arena() {
 
 void Program::set_bases() {
   scalars_.grow(kScalar * (buffers_.size() + 1), [] { return "numbers of a program"; });
-  bases_.assign(buffers_.size(), nullptr);
-  for (size_t i = 0; i < buffers_.size(); ++i) {
-    Buffer& b = buffers_[i];
-    switch (b.kind) {
-      case Buffer::arena: bases_[i] = arena_.data() + b.offset; break;
-      case Buffer::variable: bases_[i] = graph::variable_of(*b.node)->data(); break;
-      case Buffer::constant: bases_[i] = b.node->attrs.get<std::shared_ptr<const graph::Array>>("value")->data.data(); break;
-      case Buffer::scalar: {
-        bases_[i] = scalars_.data() + b.index * kScalar;
-        const bool is_size = b.node->is("size");
-        const double value = is_size ? static_cast<double>(count(symbols_.eval(b.node->attrs.get<Shape>("shape"))))
-                                     : b.node->attrs.get<double>("value");
-        put_scalar(bases_[i], b.node->dtype(), value);
-        break;
-      }
-      case Buffer::settled:
-        if (b.own == nullptr || fixed_.count(b.node) == 0) {
-          b.own = std::make_unique<AlignedBuffer>();
-          b.own->reset(b.bytes, [&] { return describe(b.node); });
-        }
-        bases_[i] = b.own->data();
-        break;
-      case Buffer::iota: {
-        b.own = std::make_unique<AlignedBuffer>();
-        b.own->reset(b.bytes, [&] { return describe(b.node); });
-        bases_[i] = b.own->data();
-        const size_t element = size_of(b.node->dtype());
-        for (size_t k = 0; k * element < b.bytes; ++k) put_scalar(bases_[i] + k * element, b.node->dtype(), static_cast<double>(k));
-        break;
-      }
-      default: break;  // inputs and outputs: given to run()
+  bases_.clear();
+  for (Buffer& b : buffers_) bases_.push_back(base_of(b));
+}
+
+// Where it lies, with what is known before a run in it; null for inputs and outputs, which are given to run().
+char* Program::base_of(Buffer& b) {
+  const auto own_memory = [&] {
+    b.own = std::make_unique<AlignedBuffer>();
+    b.own->reset(b.bytes, [&] { return describe(b.node); });
+  };
+  switch (b.kind) {
+    case Buffer::arena: return arena_.data() + b.offset;
+    case Buffer::variable: return graph::variable_of(*b.node)->data();
+    case Buffer::constant: return b.node->attrs.get<std::shared_ptr<const graph::Array>>("value")->data.data();
+    case Buffer::scalar: {
+      const bool is_size = b.node->is("size");
+      const double value = is_size ? static_cast<double>(count(symbols_.eval(b.node->attrs.get<Shape>("shape"))))
+                                   : b.node->attrs.get<double>("value");
+      char* slot = scalars_.data() + b.index * kScalar;
+      put_scalar(slot, b.node->dtype(), value);
+      return slot;
     }
+    case Buffer::settled:
+      if (b.own == nullptr || fixed_.count(b.node) == 0) own_memory();
+      return b.own->data();
+    case Buffer::iota: {
+      own_memory();
+      const size_t element = size_of(b.node->dtype());
+      for (size_t k = 0; k * element < b.bytes; ++k)
+        put_scalar(b.own->data() + k * element, b.node->dtype(), static_cast<double>(k));
+      return b.own->data();
+    }
+    default: return nullptr;
   }
 }
 

@@ -16,6 +16,39 @@ const void* key(const Node* node) {
   return node->is("variable") ? static_cast<const void*>(graph::variable_of(*node).get()) : static_cast<const void*>(node);
 }
 
+// An update changes its parameter tile by tile: what runs in its step may read that parameter element by element, but neither
+// through a view nor as a factor, which would meet elements that have changed already.
+bool meets_its_changes(const Step& step) {
+  if (step.nodes.size() < 2) return false;
+  for (const Node* changed : step.changes)
+    for (const Node* node : step.nodes)
+      for (const auto& input : node->inputs)
+        if (key(input.get()) == key(changed) && (input->op->kind == Kind::view || node->op->kind == Kind::matmul)) return true;
+  return false;
+}
+
+// Always the first step that waits for none. Those that wait for each other are left out.
+std::vector<size_t> order_by(const Needs& needs) {
+  std::vector<std::vector<size_t>> after(needs.size());
+  std::vector<size_t> waiting(needs.size(), 0);
+  for (size_t i = 0; i < needs.size(); ++i)
+    for (const Need& need : needs[i]) {
+      after[need.maker].push_back(i);
+      ++waiting[i];
+    }
+  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
+  for (size_t i = 0; i < needs.size(); ++i)
+    if (waiting[i] == 0) ready.push(i);
+  std::vector<size_t> order;
+  while (!ready.empty()) {
+    order.push_back(ready.top());
+    ready.pop();
+    for (const size_t j : after[order.back()])
+      if (--waiting[j] == 0) ready.push(j);
+  }
+  return order;
+}
+
 }  // namespace
 
 Needs needs_of(const std::vector<StepPtr>& steps) {
@@ -44,36 +77,12 @@ Needs needs_of(const std::vector<StepPtr>& steps) {
 }
 
 bool schedule(std::vector<StepPtr>& steps) {
-  // An update changes its parameter tile by tile: what runs in its step may read that parameter element by element, but neither
-  // through a view nor as a factor, which would meet elements that have changed already.
   for (const StepPtr& step : steps)
-    for (const Node* changed : step->changes)
-      for (const Node* node : step->nodes)
-        for (const auto& input : node->inputs)
-          if (step->nodes.size() > 1 && key(input.get()) == key(changed) &&
-              (input->op->kind == Kind::view || node->op->kind == Kind::matmul))
-            return false;
-  const size_t n = steps.size();
-  const Needs needs = needs_of(steps);
-  std::vector<std::vector<size_t>> after(n);
-  std::vector<size_t> waiting(n, 0);
-  for (size_t i = 0; i < n; ++i)
-    for (const Need& need : needs[i]) {
-      after[need.maker].push_back(i);
-      ++waiting[i];
-    }
-  std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
-  for (size_t i = 0; i < n; ++i)
-    if (waiting[i] == 0) ready.push(i);
+    if (meets_its_changes(*step)) return false;
+  const std::vector<size_t> order = order_by(needs_of(steps));
+  if (order.size() < steps.size()) return false;
   std::vector<StepPtr> ordered;
-  while (!ready.empty()) {
-    const size_t i = ready.top();
-    ready.pop();
-    for (size_t j : after[i])
-      if (--waiting[j] == 0) ready.push(j);
-    ordered.push_back(std::move(steps[i]));
-  }
-  if (ordered.size() < n) return false;
+  for (const size_t i : order) ordered.push_back(std::move(steps[i]));
   steps = std::move(ordered);
   return true;
 }

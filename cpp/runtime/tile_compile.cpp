@@ -10,6 +10,12 @@ namespace lamina::runtime {
 
 using graph::Node;
 
+namespace {
+
+constexpr size_t kNoInstruction = SIZE_MAX;
+
+}  // namespace
+
 TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
     : cluster_(std::move(cluster)),
       kernels_(kernels),
@@ -162,50 +168,54 @@ void TileProgram::compile_rule(const Node* node) {
   if (reg.external >= 0) externals_[static_cast<size_t>(reg.external)].written_out = true;
 }
 
-// Gives each result a place: the output's own memory, or a scratch slot that is free again after the last use.
-void TileProgram::allocate() {
-  const size_t never = instructions_.size() + 1;
-  std::vector<size_t> last_use(registers_.size(), 0);
-  for (size_t i = 0; i < instructions_.size(); ++i)
-    for (int k = 0; k < instructions_[i].count; ++k) last_use[static_cast<size_t>(instructions_[i].in[k])] = i;
-  for (const Partial& p : partials_) last_use[static_cast<size_t>(p.reg)] = never;
-  for (const Rule& r : rules_) last_use[static_cast<size_t>(r.gradient)] = never;
+// Outputs that instructions compute, in the type that they are stored in, lie where the caller wants them.
+void TileProgram::place_outputs() {
   for (size_t k = 0; k < outputs_.size(); ++k) {
     Output& output = outputs_[k];
     Register& reg = registers_[static_cast<size_t>(output.reg)];
-    const bool same_type = output.node->dtype() == cluster_.compute;
-    const bool computed = reg.external < 0 && !reg.product && reg.output < 0;
-    output.direct = same_type && computed;
+    output.direct = output.node->dtype() == cluster_.compute && reg.external < 0 && !reg.product && reg.output < 0;
     if (output.direct) reg.output = static_cast<int>(k);
-    last_use[static_cast<size_t>(output.reg)] = never;
   }
+}
+
+// Of each register the last instruction that reads it; none where others read it once all have run.
+std::vector<size_t> TileProgram::last_uses() const {
+  std::vector<size_t> last(registers_.size(), 0);
+  for (size_t i = 0; i < instructions_.size(); ++i)
+    for (int k = 0; k < instructions_[i].count; ++k) last[static_cast<size_t>(instructions_[i].in[k])] = i;
+  const auto keep = [&](int reg) { last[static_cast<size_t>(reg)] = kNoInstruction; };
+  for (const Partial& p : partials_) keep(p.reg);
+  for (const Rule& r : rules_) keep(r.gradient);
+  for (const Output& output : outputs_) keep(output.reg);
+  return last;
+}
+
+// Gives each result a place: the output's own memory, or a scratch slot that is free again after the last use.
+void TileProgram::allocate() {
+  place_outputs();
   for (Register& reg : registers_)  // what is brought in (converted, gathered) needs a place of its own
     if (reg.external >= 0) reg.slot = scratch_slots_++;
+  std::vector<size_t> last_use = last_uses();
   std::vector<int> free;
-  for (size_t i = 0; i < instructions_.size(); ++i) {
-    const Instruction& instruction = instructions_[i];
-    Register& out = registers_[static_cast<size_t>(instruction.out)];
-    // In place where an operand of the same form dies here; never for reductions, whose result is smaller than its operand.
-    for (int k = 0; k < instruction.count; ++k) {
-      const auto id = static_cast<size_t>(instruction.in[k]);
-      Register& in = registers_[id];
-      const bool dies = last_use[id] == i && in.slot >= 0 && in.external < 0;
-      if (!dies || in.row_form != out.row_form) continue;
+  const auto free_operands = [&](size_t i, const auto& which) {
+    for (int k = 0; k < instructions_[i].count; ++k) {
+      const auto id = static_cast<size_t>(instructions_[i].in[k]);
+      const Register& in = registers_[id];
+      if (last_use[id] != i || in.slot < 0 || in.external >= 0 || !which(in)) continue;
       free.push_back(in.slot);
-      last_use[id] = never;
+      last_use[id] = kNoInstruction;
     }
+  };
+  for (size_t i = 0; i < instructions_.size(); ++i) {
+    Register& out = registers_[static_cast<size_t>(instructions_[i].out)];
+    // In place where an operand of the same form dies here; never for reductions, whose result is smaller than its operand.
+    free_operands(i, [&](const Register& in) { return in.row_form == out.row_form; });
     if (out.output < 0) {
       if (free.empty()) free.push_back(scratch_slots_++);
       out.slot = free.back();
       free.pop_back();
     }
-    for (int k = 0; k < instruction.count; ++k) {
-      const auto id = static_cast<size_t>(instruction.in[k]);
-      Register& in = registers_[id];
-      if (last_use[id] != i || in.slot < 0 || in.external >= 0) continue;
-      free.push_back(in.slot);
-      last_use[id] = never;
-    }
+    free_operands(i, [](const Register&) { return true; });
   }
 }
 

@@ -167,6 +167,8 @@ class TileProgram {
   int emit_softmax_part(const graph::Node* node, const std::string& part);
   void compile_partial(const graph::Node* node);
   void compile_rule(const graph::Node* node);
+  void place_outputs();
+  std::vector<size_t> last_uses() const;
   void allocate();
   const double* keep_params(const graph::Node* node);
   int64_t tile_elements() const;
