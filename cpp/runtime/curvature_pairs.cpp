@@ -123,38 +123,42 @@ void CurvaturePairs::add(const double* s, const double* g) {
   yy /= excess * excess;
 
   const auto [first, last] = place_for_another();
-  const int64_t n = last - first;
   float *new_s = row(last), *new_y = new_s + size_;
   const double shorter = 1 / excess;
   for (int64_t i = 0; i < size_; ++i) new_s[i] = static_cast<float>(shorter * s[i]);
   for (int64_t i = 0; i < size_; ++i) new_y[i] = static_cast<float>(shorter * y[i]);
 
-  std::vector<double> wg(2 * static_cast<size_t>(n + 1)), change(2 * static_cast<size_t>(n)), column(static_cast<size_t>(n));
+  std::vector<double> wg(2 * static_cast<size_t>(last + 1 - first));
   multiply(first, last + 1, g, wg.data());
-  const double* before = wg_.data() + wg_.size() - change.size();
-  double *s_change = change.data(), *y_change = s_change + n;
-  for (int64_t i = 0; i < n; ++i) {
-    s_change[i] = (wg[static_cast<size_t>(2 * i)] - before[2 * i]) / excess;
-    y_change[i] = (wg[static_cast<size_t>(2 * i + 1)] - before[2 * i + 1]) / excess;
-  }
-  if (n > 0) dots(inverse(first) + first, n, 2 * most_, s_change, n, column.data());
-  for (int64_t i = 0; i < n; ++i) {  // a triangle's part inverts that part
-    products_of_y(last)[first + i] = products_of_y(first + i)[last] = y_change[i];
-    inverse(last)[first + i] = 0;
-    inverse(first + i)[last] = -column[static_cast<size_t>(i)] / sy;
-  }
-  products_of_y(last)[last] = yy;
-  inverse(last)[last] = 1 / sy;
+  extend_products(first, last, wg, excess, sy, yy);
   std::copy(g, g + size_, g_.begin());
   wg_ = std::move(wg);
   first_ = first;
   last_ = last + 1;
 }
 
-void CurvaturePairs::direction(double* d) const {
+// The line and the column of the pair at `last`, of Y Y^T and R^-1, from what W g is now and what it was before.
+void CurvaturePairs::extend_products(int64_t first, int64_t last, const std::vector<double>& wg, double excess, double sy,
+                                     double yy) {
+  const int64_t n = last - first;
+  std::vector<double> s_change(static_cast<size_t>(n)), column(s_change.size());
+  const double *now = wg.data(), *before = wg_.data() + wg_.size() - 2 * s_change.size();
+  for (int64_t i = 0; i < n; ++i) {
+    s_change[static_cast<size_t>(i)] = (now[2 * i] - before[2 * i]) / excess;
+    products_of_y(last)[first + i] = products_of_y(first + i)[last] = (now[2 * i + 1] - before[2 * i + 1]) / excess;
+  }
+  if (n > 0) dots(inverse(first) + first, n, 2 * most_, s_change.data(), n, column.data());
+  for (int64_t i = 0; i < n; ++i) {  // a triangle's part inverts that part
+    inverse(last)[first + i] = 0;
+    inverse(first + i)[last] = -column[static_cast<size_t>(i)] / sy;
+  }
+  products_of_y(last)[last] = yy;
+  inverse(last)[last] = 1 / sy;
+}
+
+// None where they are not finite.
+std::optional<CurvaturePairs::Combination> CurvaturePairs::combination() const {
   const auto n = static_cast<size_t>(count());
-  const auto downhill = [&] { std::transform(g_.begin(), g_.end(), d, std::negate<>()); };
-  if (n == 0) return downhill();
   const double gamma = 1 / (inverse(last_ - 1)[last_ - 1] * products_of_y(last_ - 1)[last_ - 1]);
   std::vector<double> sg(n), u(n), v(n), p(n);
   for (size_t i = 0; i < n; ++i) sg[i] = wg_[2 * i];
@@ -168,14 +172,19 @@ void CurvaturePairs::direction(double* d) const {
   double length = 0;
   for (size_t i = 0; i < n; ++i) length += p[i] * p[i] + gamma * u[i] * gamma * u[i];
   length = std::sqrt(length);
-  if (!std::isfinite(length)) return downhill();
-  const double excess = excess_of(length, kLarge);
-  std::vector<float> factors(2 * n), sums(g_.size());
+  if (!std::isfinite(length)) return std::nullopt;
+  Combination result{gamma, excess_of(length, kLarge), std::vector<float>(2 * n)};
   for (size_t i = 0; i < n; ++i) {
-    factors[2 * i] = static_cast<float>(p[i] / excess);
-    factors[2 * i + 1] = static_cast<float>(gamma * u[i] / excess);
+    result.factors[2 * i] = static_cast<float>(p[i] / result.excess);
+    result.factors[2 * i + 1] = static_cast<float>(gamma * u[i] / result.excess);
   }
-  const auto rows = static_cast<int64_t>(2 * n);
+  return result;
+}
+
+// The sum of the rows of W times their factors.
+std::vector<float> CurvaturePairs::combine(const std::vector<float>& factors) const {
+  const auto rows = static_cast<int64_t>(factors.size());
+  std::vector<float> sums(g_.size());
   const kernels::GemmKernel& kernel = kernels::table().gemm[kF32];
   const auto columns = [&](int64_t begin, int64_t end) {
     return kernels::GemmArgs{1, end - begin,         rows,       factors.data(), rows, 1, row(first_) + begin, size_,
@@ -189,7 +198,17 @@ void CurvaturePairs::direction(double* d) const {
     args.room = rooms.data() + static_cast<size_t>(worker) * room;
     kernel.block(args);
   });
-  for (size_t i = 0; i < sums.size(); ++i) d[i] = static_cast<double>(sums[i]) * excess - gamma * g_[i];
+  return sums;
+}
+
+void CurvaturePairs::direction(double* d) const {
+  const auto found = count() > 0 ? combination() : std::nullopt;
+  if (!found) {
+    std::transform(g_.begin(), g_.end(), d, std::negate<>());
+    return;
+  }
+  const std::vector<float> sums = combine(found->factors);
+  for (size_t i = 0; i < sums.size(); ++i) d[i] = static_cast<double>(sums[i]) * found->excess - found->gamma * g_[i];
 }
 
 void CurvaturePairs::copy_to(float* pairs, double* products) const {

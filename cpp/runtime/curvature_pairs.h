@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -41,6 +42,15 @@ class CurvaturePairs {
   double* inverse(int64_t i) const { return products_.get() + (2 * most_ + i) * 2 * most_; }
   std::pair<int64_t, int64_t> place_for_another();
   void multiply(int64_t first, int64_t last, const double* g, double* result);
+  void extend_products(int64_t first, int64_t last, const std::vector<double>& wg, double excess, double sy, double yy);
+
+  // -H g = excess W^T factors - gamma g; the excess, by which the factors would be too large for float32, is 1 as a rule.
+  struct Combination {
+    double gamma, excess;
+    std::vector<float> factors;
+  };
+  std::optional<Combination> combination() const;
+  std::vector<float> combine(const std::vector<float>& factors) const;
 
   int64_t most_, size_;
   int64_t first_ = 0, last_ = 0;        // where the pairs lie: of 2 m places, so that they are moved once in m steps
