@@ -279,15 +279,8 @@ void register_graph(py::module_& m) {
   m.def(
       "topological",
       [](const std::vector<NodeHandle>& roots) {
-        // Handles share ownership: each node is found again as somebody's input, or is a root.
-        std::unordered_map<const Node*, Tensor> handle;
-        const Tensors tensors = tensors_of(roots);
-        const auto order = graph::topological(tensors);
-        for (const Tensor& t : tensors) handle[t.get()] = t;
-        for (const Node* node : order)
-          for (const Tensor& input : node->inputs) handle[input.get()] = input;
         std::vector<NodeHandle> out;
-        for (const Node* node : order) out.push_back({handle[node]});
+        for (const Node* node : graph::topological(tensors_of(roots))) out.push_back({node->shared_from_this()});
         return out;
       },
       py::arg("roots"));

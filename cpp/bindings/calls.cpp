@@ -37,6 +37,9 @@ runtime::Source source_of(const py::array& array) {
                   py::cast<std::string>(py::str(array.dtype())), "; convert it with astype");
 }
 
+// How errors show it: long arrays in part.
+std::string shortened(const py::handle& value) { return py::cast<std::string>(py::module_::import("reprlib").attr("repr")(value)); }
+
 // What was given as an array, as NumPy makes one of it.
 py::array array_of(const py::handle& value, size_t i) {
   try {
@@ -45,8 +48,8 @@ py::array array_of(const py::handle& value, size_t i) {
     return array.attr("astype")(array.dtype().attr("newbyteorder")("="));  // into this machine's order
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_ValueError)) throw;
-    fail("[function] expected an array, or lists of equal lengths, as argument ", i + 1, ", got ",
-         py::cast<std::string>(py::module_::import("reprlib").attr("repr")(value)), "; pad the shorter ones");
+    fail("[function] expected an array, or lists of equal lengths, as argument ", i + 1, ", got ", shortened(value),
+         "; pad the shorter ones");
   }
 }
 
@@ -64,8 +67,7 @@ void check_truth(const py::array& array, size_t i) {
   const py::module_ numpy = py::module_::import("numpy");
   const py::object known = numpy.attr("logical_or")(numpy.attr("equal")(array, 0), numpy.attr("equal")(array, 1));
   if (known.attr("all")().cast<bool>()) return;
-  fail("[function] expected truth values as argument ", i + 1, ", got ",
-       py::cast<std::string>(py::module_::import("reprlib").attr("repr")(array)), "; compare: x != 0");
+  fail("[function] expected truth values as argument ", i + 1, ", got ", shortened(array), "; compare: x != 0");
 }
 
 // Nothing is cut off what goes to an input of whole numbers.
@@ -76,8 +78,7 @@ void check_whole(const py::array& array, size_t i) {
   const py::object whole = numpy.attr("equal")(numpy.attr("rint")(array), array);
   const py::object held = numpy.attr("less")(numpy.attr("abs")(array), uint64_t{1} << 63);  // false for infinity, and for NaN
   if (numpy.attr("logical_and")(whole, held).attr("all")().cast<bool>()) return;
-  fail("[function] expected whole numbers as argument ", i + 1, ", got ",
-       py::cast<std::string>(py::module_::import("reprlib").attr("repr")(array)),
+  fail("[function] expected whole numbers as argument ", i + 1, ", got ", shortened(array),
        whole.attr("all")().cast<bool>() ? "; keep them below 2^63" : "; round them");
 }
 

@@ -35,11 +35,7 @@ Tensors gradients(const Tensor& y, const Tensors& xs, Tensor seed) {
   std::unordered_map<const Node*, Tensor> flowing;  // dL/d(node), summed so far
   flowing[y.get()] = checked_seed(y, seed);
   const auto order = topological({y});
-  const auto on_path = depending_on(xs, order);                      // and to y: no other nodes take part
-  std::unordered_map<const Node*, Tensor> handles = {{y.get(), y}};  // a shared one to each node, as gradient rules want it
-  for (const Node* node : order)
-    for (const Tensor& input : node->inputs) handles[input.get()] = input;
-
+  const auto on_path = depending_on(xs, order);  // and to y: no other nodes take part
   for (size_t k = order.size(); k-- > 0;) {
     const Node* node = order[k];
     const auto found = flowing.find(node);
@@ -49,7 +45,7 @@ Tensors gradients(const Tensor& y, const Tensors& xs, Tensor seed) {
     for (size_t i = 0; i < node->inputs.size(); ++i) {
       const Tensor& input = node->inputs[i];
       if (!on_path.count(input.get()) || !is_float(input->dtype())) continue;
-      Tensor dx = node->op->gradient(handles[node], dy, static_cast<int>(i));
+      Tensor dx = node->op->gradient(node->shared_from_this(), dy, static_cast<int>(i));
       if (!dx) continue;
       dx = cast(sum_to(dx, input->shape()), input->dtype());
       Tensor& total = flowing[input.get()];

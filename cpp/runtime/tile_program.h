@@ -181,6 +181,7 @@ class TileProgram {
   void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   std::vector<Strided> views_over(const Sizes& domain, const Binder& binder);
   void lay_out(const Sizes& domain, std::vector<Strided>& views, size_t keep);
+  bool stays_in_rows(const External& e, int64_t rows, int64_t width) const;
   void bind_external(External& e, const Strided& v) const;
   void bind_output(Output& o, const Strided& v) const;
   void bind_partial(Partial& p, const Binder& binder);
