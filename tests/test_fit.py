@@ -681,7 +681,7 @@ def test_resume_refuses_what_does_not_fit(data, tmp_path):
     with pytest.raises(ValueError, match="batch_size"):
         net().fit(*data, epochs=2, batch_size=7, callbacks=again, resume=path, verbose=0)
     with pytest.raises(ValueError, match="callbacks"):
-        net().fit(*data, epochs=2, resume=path, verbose=0)
+        net().fit(*data, epochs=2, callbacks=lm.callbacks.ReduceLROnPlateau("loss"), resume=path, verbose=0)
     with pytest.raises(
         FileNotFoundError, match=r"\[resume .*none\] expected a file that can be read, got: No such file .*; look at"
     ):
@@ -775,6 +775,28 @@ def test_the_same_math_made_in_another_order_goes_on(data, tmp_path):
     assert_same(whole, loaded)
 
 
+def test_callbacks_that_look_on_come_and_go_between_a_checkpoint_and_what_goes_on(data, tmp_path):
+    path, log = tmp_path / "net.safetensors", tmp_path / "log.csv"
+
+    def checked(patience=9):
+        return [lm.callbacks.EarlyStopping("loss", patience=patience), lm.callbacks.CSVLogger(log), lm.callbacks.Checkpoint(path)]
+
+    whole, seen = net(), []
+    whole.fit(*data, epochs=4, verbose=0)
+    net().fit(*data, epochs=2, callbacks=checked(), verbose=0)
+    one, other = net(), net()
+    printing = lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    one.fit(*data, epochs=4, resume=path, callbacks=[printing, checked()[0]], verbose=0)
+    other.fit(*data, epochs=4, resume=path, callbacks=[*reversed(checked()), printing], verbose=0)
+    assert seen == [2, 3, 2, 3]
+    assert_same(whole, one)
+    assert_same(whole, other)
+    assert [line.split(",")[0] for line in log.read_text().splitlines()] == ["epoch", "1", "2", "3", "4"]
+    for callbacks in ([], [lm.callbacks.Checkpoint(path)]):  # EarlyStopping would stop at another epoch
+        with pytest.raises(ValueError, match=r"that have a state \(EarlyStopping\), got none; pass the same"):
+            net().fit(*data, epochs=4, resume=path, callbacks=callbacks, verbose=0)
+
+
 def rewrite(path, *keys_and_value):
     """Puts another value into the file's description."""
     *keys, last, value = keys_and_value
@@ -795,7 +817,7 @@ REFUSED = {  # (what the error says, other arguments of fit, what is changed in 
         None,
     ),
     "an option without a state": ("expected clip_norm=None, ", {"optimizer": lm.optim.SGD(0.1, momentum=0.9, clip_norm=1.0)}, None),
-    "callbacks": ("expected those of the checkpoint", {"callbacks": ()}, None),
+    "callbacks": ("expected those of the checkpoint", {"callbacks": lm.callbacks.EarlyStopping("loss")}, None),
     "saved network": ("Checkpoint", {}, ("extra", {})),
     "seed": ("seed", {}, ("seed", "0")),
     "epochs_done": ("epochs_done", {}, ("epochs_done", -1)),

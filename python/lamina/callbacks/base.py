@@ -59,6 +59,7 @@ class Callback:
 
     net: Model
     saves = False  # one that saves is called after all others
+    looks_on = False  # whether training goes the same way without it, whatever its state
 
     def on_fit_begin(self) -> None:
         """Before the first epoch."""
@@ -228,28 +229,48 @@ class CallbackList:
                 calls.callback(callback.on_fit_end)
 
     def state(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """(what JSON can hold, the arrays by name) of all callbacks, for `load_state` of an equal list."""
+        """(what JSON can hold, the arrays by name) of all callbacks, for `load_state`."""
         arrays: dict[str, Any] = {}
         plain = [
-            {"class": type(callback).__name__, "state": _take_arrays(callback.state(), f"{i}", arrays)}
+            {
+                "class": type(callback).__name__,
+                "steers": _steers(callback),
+                "state": _take_arrays(callback.state(), f"{i}", arrays),
+            }
             for i, callback in enumerate(self.callbacks)
         ]
         return plain, arrays
 
     def check_classes(self, saved: Sequence[str]) -> None:
-        """ValueError where the callbacks are not of these classes in this order."""
-        here = [type(callback).__name__ for callback in self.callbacks]
+        """ValueError where the callbacks that steer a training are not of these classes in this order."""
+        here = [type(callback).__name__ for callback in self.callbacks if _steers(callback)]
         if saved != here:
             raise ValueError(
-                f"[callbacks] expected those of the checkpoint ({', '.join(saved) or 'none'}), got {', '.join(here) or 'none'}; "
-                "pass the same callbacks in the same order"
+                f"[callbacks] expected those of the checkpoint that have a state ({', '.join(saved) or 'none'}), got "
+                f"{', '.join(here) or 'none'}; pass the same in the same order"
             )
 
     def load_state(self, plain: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]) -> None:
-        """Takes up what `state` returned; ValueError where the callbacks are not of the same classes in the same order."""
-        self.check_classes([entry["class"] for entry in plain])
-        for callback, entry in zip(self.callbacks, plain, strict=True):
-            callback.load_state(_put_arrays(entry["state"], arrays))
+        """Takes up what `state` returned; ValueError as of `check_classes`. The others go on with a state of their class, if one is
+        left, or begin anew.
+        """
+        self.check_classes(steering(plain))
+        left = list(plain)
+        for callback in self.callbacks:
+            entry = next((entry for entry in left if entry["class"] == type(callback).__name__), None)
+            if entry is not None:
+                left.remove(entry)
+                callback.load_state(_put_arrays(entry["state"], arrays))
+
+
+def _steers(callback: Callback) -> bool:
+    """Whether a training that goes on needs the state of this callback to go on as it would have."""
+    return not callback.looks_on and type(callback).state is not Callback.state
+
+
+def steering(plain: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The classes of the callbacks, of those that a checkpoint holds, without which its training cannot go on."""
+    return [str(entry["class"]) for entry in plain if entry["steers"]]
 
 
 def _release(callback: Callback) -> None:

@@ -30,6 +30,8 @@ class CSVLogger(Callback):
     ['epoch', '1', '2']
     """
 
+    looks_on = True
+
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False):
         self.path = checks.path("CSVLogger", "path", path)
         self.append = checks.flag("CSVLogger", "append", append)

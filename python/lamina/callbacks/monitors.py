@@ -259,7 +259,7 @@ class Checkpoint(Monitor):
     ('run/net-4.safetensors', 4)
     """
 
-    saves = True
+    saves = looks_on = True
     write: Callable[[str], None] | None = None  # how a file is written, state of the training included; `fit` sets it
 
     @explained

@@ -16,6 +16,7 @@ from lamina import _core as core
 from lamina import schedules
 from lamina.base import checks
 from lamina.callbacks import CallbackList
+from lamina.callbacks.base import steering
 from lamina.inputs import data
 from lamina.inputs.data import Batches, Data
 from lamina.models import feed
@@ -200,7 +201,7 @@ class Run:
             stopped = checks.flag("load", "stopped", state["stopped"])
             self._part = _part(state["outputs"], tensors["part"], self.source)
             self.history.load_state(state["history"], tensors.get("history", {}))
-            classes = [str(entry["class"]) for entry in state["callbacks"]]
+            classes = steering(state["callbacks"])
         if self.metrics and len(self._part.losses) and not self._part.predictions:
             raise ValueError(
                 f"[resume] expected no metrics, as in the checkpoint, which was written within an epoch, got "
