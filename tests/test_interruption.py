@@ -91,6 +91,15 @@ def test_ctrl_c_stops_fit_soon_at_a_steps_boundary(watched, rng, ctrl_c):
     assert len(model.fit(x, y, epochs=1, verbose=0)) == 1
 
 
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_ctrl_c_is_told_unless_fit_is_to_be_silent(verbose, capsys):
+    x = np.ones((8, 2), np.float32)
+    stops = lm.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: signal.raise_signal(signal.SIGINT))
+    history = lm.Sequential(lm.Dense(1)).fit(x, x[:, :1], loss="mse", optimizer="sgd", epochs=3, callbacks=stops, verbose=verbose)
+    assert history.interrupted
+    assert ("interrupted after 0 epochs; the network can be used" in capsys.readouterr().err) == bool(verbose)
+
+
 def test_ctrl_c_during_the_validation_keeps_the_epoch(rng, ctrl_c):
     x, y = rng.normal(size=(64, 128)).astype(np.float32), rng.integers(0, 3, 64)
     model = lm.Sequential(*(lm.Dense(128, "relu") for _ in range(8)), lm.Dense(3), seed=0)

@@ -140,6 +140,7 @@ def test_a_function_is_a_schedule():
 @pytest.mark.parametrize(("schedule", "oracle"), CASES)
 def test_a_number_gives_the_bits_that_it_has_in_an_array(schedule, oracle):
     assert [float(schedule(t)) for t in range(N)] == schedule(np.arange(N)).tolist()
+    assert isinstance(schedule(0), float)
 
 
 # ---- functions of one step -------------------------------------------------------------------------------------------------------

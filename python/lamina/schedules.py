@@ -43,7 +43,7 @@ class Schedule(Configured):
 
     _takes_arrays = True  # False once it has failed for one
 
-    def __call__(self, steps: Any) -> Array:
+    def __call__(self, steps: Any) -> Any:
         t = checks.array(repr(self), steps, "steps")
         try:
             if t.dtype.kind not in "biufO":  # of objects, those that are numbers
@@ -63,7 +63,7 @@ class Schedule(Configured):
                 f"[schedules] expected finite rates >= 0 from {self!r}, got {rates.flat[first]:g} at step {t.flat[first]:g}; keep "
                 "them within bounds, by np.maximum(rate, 0) for example"
             )
-        return rates.astype(np.float64, copy=False)
+        return rates.astype(np.float64, copy=False)[()]  # of one step a number
 
     def ahead(self, step: int) -> Array:
         """The rates of this step and of those after it, as many as can be told at once without a fault in one that is to come."""
@@ -299,7 +299,7 @@ class Warmup(Schedule):
         self.start = checks.number("schedules.Warmup", "start", start, 0, 1)
 
     def rate(self, t: Array) -> Array:
-        return self.lr(t) * (self.start + (1 - self.start) * np.minimum(t, self.steps) / self.steps)
+        return np.asarray(self.lr(t) * (self.start + (1 - self.start) * np.minimum(t, self.steps) / self.steps))
 
 
 class Function(Schedule):

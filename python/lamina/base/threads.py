@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from lamina import _core as core
 from lamina.base import checks
+from lamina.base.names import explained
 
 MOST = 256  # as the core has it
 
 
+@explained
 def set_num_threads(count: int) -> None:
     """From the next run on, programs use at most this many threads, from 1 to 256; the bits of what they compute stay.
 

@@ -213,7 +213,7 @@ def _transposed(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
 
 def _of_operands(count: int, transposes: bool, build: Callable[..., Result]) -> Operation[Result]:
     names = build.__code__.co_varnames[:count]
-    where = build.__name__
+    where = build.__name__.lstrip("_")
     recall = _core.Recall(count, transposes)
     find = recall.find
 

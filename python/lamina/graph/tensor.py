@@ -151,6 +151,9 @@ class Tensor:
     def __neg__(self) -> Tensor:
         return ops.negative(self)
 
+    def __pos__(self) -> Tensor:
+        return self
+
     def __abs__(self) -> Tensor:
         return ops.abs(self)
 

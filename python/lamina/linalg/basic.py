@@ -72,12 +72,18 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
 def kron(a: Tensor, b: Tensor) -> Tensor:
     """The Kronecker product: the block matrix of a[i, j] b, (.., m p, n q) from (.., m, n) and (.., p, q).
 
+    A vector is a row, and two of them give a vector, a[i] b one after the other; a number scales.
+
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.kron(np.eye(2), np.array([[1.0, 2.0]]))
     array([[1., 2., 0., 0.],
            [0., 0., 1., 2.]])
     """
-    a, b = axes(a, 2, "kron"), axes(b, 2, "kron")
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    if a.ndim == 1 and b.ndim == 1:
+        return ops.reshape(kron(ops.expand_dims(a, 0), b), (-1,))
+    a, b = (ops.expand_dims(x, 0) if x.ndim == 1 else x for x in (a, b))
     blocks = ops.expand_dims(ops.expand_dims(a, -1), -3) * ops.expand_dims(ops.expand_dims(b, -2), -4)
     *batch, m, p, n, q = blocks.shape
     return ops.reshape(blocks, (*batch, m * p, n * q))

@@ -382,6 +382,7 @@ class Model:
         loss, self._fast_step = steps.train_step(self, x, y, sample_weight)
         return loss
 
+    @names.explained
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """dL/dp for each trainable parameter p, by its name, as the next `train_step` on these data would see it; changes nothing.
 

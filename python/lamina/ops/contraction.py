@@ -92,7 +92,7 @@ def _check_lengths(tensors: Sequence[Tensor], given: Sequence[str]) -> None:
                 known[letter] = n  # which broadcasts
             if n not in (1, known[letter]):
                 shapes = ", ".join(str(t.shape) for t in tensors)
-                raise ValueError(f"[einsum] {shapes}: expected one length for each letter, got {known[letter]} and {n}")
+                raise ValueError(f"[einsum] {shapes}: expected one length for letter {letter!r}, got {known[letter]} and {n}")
 
 
 def _diagonal(x: Tensor, letters: str) -> tuple[Tensor, str]:

@@ -26,6 +26,12 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 def _product(name: str, a: Tensor, b: Tensor) -> Tensor:
     if a.dtype not in FLOATS and b.dtype not in FLOATS:
         a, b = make("cast", [a], dtype="float64"), make("cast", [b], dtype="float64")
+    own, other = a.shape[-1], b.shape[0 if b.ndim == 1 else -2]
+    if 1 in (a.ndim, b.ndim) and isinstance(own, int) and isinstance(other, int) and own != other:  # as the user's shapes are
+        place = "only axis" if b.ndim == 1 else "next to last"
+        raise ValueError(
+            f"[{name}] {a.shape}, {b.shape}: the last axis of the left, {own}, must equal the {place} of the right, {other}"
+        )
     left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
     right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
     c = make_called(name, "matmul", [left, right])

@@ -142,7 +142,7 @@ class Optimizer(Configured):
         if value is not None:
             self.state["lr"].value = value
 
-    def rate(self, steps: Any) -> Array:
+    def rate(self, steps: Any) -> Any:
         """The learning rate at each of the given steps; 0 is the first update."""
         return self._schedule(steps)
 

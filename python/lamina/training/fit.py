@@ -102,7 +102,8 @@ class Run:
                 self._loop(hooks, progress)
             except KeyboardInterrupt:
                 self.history.interrupted = True
-                print(f"interrupted after {len(self.history)} epochs; the network can be used, and trained on", file=sys.stderr)
+                if self.verbose is None or self.verbose:
+                    print(f"interrupted after {len(self.history)} epochs; the network can be used, and trained on", file=sys.stderr)
             finally:
                 hooks.on_fit_end()
         return self.history
