@@ -27,7 +27,12 @@ PYBIND11_MODULE(_core, m) {
   lamina::bindings::register_program(m);
   lamina::bindings::register_systems(m);
 
-  m.def("isa", [] { return std::string(lamina::kernels::table().isa); });
+  m.def(
+      "isa", [] { return std::string(lamina::kernels::table().isa); },
+      "The instruction set whose kernels run: 'avx512', 'avx2', 'base' (SSE 4.2) or 'neon'. It is picked at import: the best one\n"
+      "that the processor has, or the one that LAMINA_ISA names.\n\n"
+      "    >>> lm.isa() in ('avx512', 'avx2', 'base', 'neon')\n"
+      "    True\n");
   m.def("supported_isas", [] {
     std::vector<std::string> names;
     for (const auto* table : lamina::kernels::supported_tables()) names.push_back(table->isa);
@@ -49,7 +54,11 @@ PYBIND11_MODULE(_core, m) {
       },
       py::arg("name"));
   m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));
-  m.def("get_num_threads", &lamina::num_threads);
+  m.def("get_num_threads", &lamina::num_threads,
+        "The number of threads that share the work. At first it is LAMINA_NUM_THREADS, else OMP_NUM_THREADS, else what affinity\n"
+        "and CPU quota allow; `set_num_threads` changes it.\n\n"
+        "    >>> lm.get_num_threads() >= 1\n"
+        "    True\n");
   m.def("cpu_quota", &lamina::cpu_quota, py::arg("root") = "");
   m.def("close_for_fork", &lamina::close_for_fork, py::call_guard<lamina::bindings::GilRelease>());
   m.def("open_after_fork", &lamina::open_after_fork);

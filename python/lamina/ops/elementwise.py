@@ -17,16 +17,17 @@ def _unary(op: str, name: str, formula: str, call: str, value: str) -> Operation
     def build(x: Tensor) -> Tensor:
         return make(op, [x])
 
-    return _named(build, name, 1, f"{formula}, element by element. x: any shape. Errors: TypeError for no numbers.", call, value)
+    doc = f"Element by element: {formula}. x: any shape. Errors: TypeError for what is not a number."
+    return _named(build, name, 1, doc, call, value)
 
 
 def _binary(op: str, name: str, formula: str, call: str, value: str) -> Operation[Tensor]:
     def build(a: Tensor, b: Tensor) -> Tensor:
         return make_called(name, op, [a, b])
 
-    doc = f"""{formula}, element by element. a, b: shapes that broadcast by NumPy's rule.
+    doc = f"""Element by element: {formula}. a, b: shapes that broadcast by NumPy's rule.
 
-    Errors: ValueError for shapes that do not, TypeError for no numbers."""
+    Errors: ValueError for shapes that do not broadcast, TypeError for what is not a number."""
     return _named(build, name, 2, doc, call, value)
 
 
@@ -40,16 +41,16 @@ def _named(build: Callable[..., Tensor], name: str, count: int, doc: str, call: 
 negative = _unary("neg", "negative", "-x", "([1, -2])", "array([-1,  2])")
 abs = _unary("abs", "abs", "|x|", "([1, -2])", "array([1, 2])")
 sign = _unary("sign", "sign", "-1, 0 or 1 by the sign of x; its gradient is 0", "([-0.5, 0.0, 3.0])", "array([-1.,  0.,  1.])")
-floor = _unary("floor", "floor", "The largest whole number <= x; its gradient is 0", "([1.5, -1.5])", "array([ 1., -2.])")
+floor = _unary("floor", "floor", "the largest whole number <= x; its gradient is 0", "([1.5, -1.5])", "array([ 1., -2.])")
 exp = _unary("exp", "exp", "e^x", "([0.0, 1.0]).round(3)", "array([1.   , 2.718])")
 expm1 = _unary("expm1", "expm1", "e^x - 1, exact for small x", "([0.0, 1e-12])", "array([0.e+00, 1.e-12])")
-log = _unary("log", "log", "ln x; -inf at 0, nan below", "([0.0, 1.0, 2.0]).round(3)", "array([ -inf, 0.   , 0.693])")
+log = _unary("log", "log", "ln x (-inf at 0, nan below it)", "([0.0, 1.0, 2.0]).round(3)", "array([ -inf, 0.   , 0.693])")
 log1p = _unary("log1p", "log1p", "ln(1 + x), exact for small x", "([0.0, 1e-12])", "array([0.e+00, 1.e-12])")
-sqrt = _unary("sqrt", "sqrt", "The square root of x; nan below 0", "([4.0, 9.0])", "array([2., 3.])")
+sqrt = _unary("sqrt", "sqrt", "the square root of x (nan below 0)", "([4.0, 9.0])", "array([2., 3.])")
 sin = _unary("sin", "sin", "sin x, x in radians", "([0.0, np.pi / 6]).round(3)", "array([0. , 0.5])")
 cos = _unary("cos", "cos", "cos x, x in radians", "([0.0, np.pi / 3]).round(3)", "array([1. , 0.5])")
 erf = _unary(
-    "erf", "erf", "The error function 2/sqrt(pi) * integral from 0 to x of e^(-t^2) dt", "([0.0, 1.0]).round(3)",
+    "erf", "erf", "the error function 2/sqrt(pi) * integral from 0 to x of e^(-t^2) dt", "([0.0, 1.0]).round(3)",
     "array([0.   , 0.843])",
 )  # fmt: skip
 tanh = _unary("tanh", "tanh", "(e^x - e^-x) / (e^x + e^-x)", "([0.0, 1.0]).round(3)", "array([0.   , 0.762])")
@@ -60,10 +61,10 @@ subtract = _binary("sub", "subtract", "a - b", "([1, 2], 10)", "array([-9, -8])"
 multiply = _binary("mul", "multiply", "a * b", "([1, 2], 10)", "array([10, 20])")
 divide = _binary("div", "divide", "a / b, in floats", "([1.0, 2.0], 10)", "array([0.1, 0.2])")
 maximum = _binary(
-    "maximum", "maximum", "The larger of a and b (nan if one is); equal ones share the gradient", "([1, 5], 3)", "array([3, 5])"
+    "maximum", "maximum", "the larger of a and b (nan if one is); equal ones share the gradient", "([1, 5], 3)", "array([3, 5])"
 )
 minimum = _binary(
-    "minimum", "minimum", "The smaller of a and b (nan if one is); equal ones share the gradient", "([1, 5], 3)", "array([1, 3])"
+    "minimum", "minimum", "the smaller of a and b (nan if one is); equal ones share the gradient", "([1, 5], 3)", "array([1, 3])"
 )
 equal = _binary("eq", "equal", "a == b, as bool", "([1, 2, 3], 2)", "array([False,  True, False])")
 not_equal = _binary("ne", "not_equal", "a != b, as bool", "([1, 2, 3], 2)", "array([ True, False,  True])")
@@ -75,7 +76,7 @@ greater_equal = _binary("ge", "greater_equal", "a >= b, as bool", "([1, 2, 3], 2
 
 @operation(1)
 def square(x: Tensor) -> Tensor:
-    """x^2, element by element. x: any shape. Errors: TypeError for no numbers.
+    """Element by element: x^2. x: any shape. Errors: TypeError for what is not a number.
 
     >>> lm.square([3, -4])
     array([ 9, 16])
@@ -85,7 +86,7 @@ def square(x: Tensor) -> Tensor:
 
 @operation(2)
 def power(a: Tensor, b: Tensor) -> Tensor:
-    """a^b, element by element. a, b: shapes that broadcast (else ValueError). The gradient with respect to b is 0 where a is 0.
+    """Element by element: a^b. a, b: shapes that broadcast (else ValueError). The gradient with respect to b is 0 where a is 0.
 
     >>> lm.power([2.0, 3.0], 3)
     array([ 8., 27.])
