@@ -8,6 +8,8 @@ import inspect
 import pkgutil
 import re
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ import pytest
 import lamina as lm
 
 ROOT = Path(__file__).resolve().parent.parent
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+PUBLIC = {"lm": lm} | {f"lm.{name}": value for name in lm.__all__ if isinstance(value := getattr(lm, name), ModuleType)}
 
 
 def modules() -> list[str]:
@@ -27,23 +31,37 @@ def test_docstring_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # an example may write a file
     module = importlib.import_module(name)
     report: list[str] = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
     for case in doctest.DocTestFinder(exclude_empty=True).find(module, name, extraglobs={"np": np, "lm": lm}):
         runner.run(case, out=report.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(report)
 
 
-def undocumented() -> list[str]:
-    public = [(name, getattr(lm, name)) for name in lm.__all__]
-    for module in (lm.activations, lm.losses, lm.optim, lm.schedules, lm.initializers, lm.metrics, lm.callbacks, lm.datasets):
-        public += [(f"{module.__name__}.{name}", getattr(module, name)) for name in getattr(module, "__all__", [])]
-    return [
-        name for name, value in public if (inspect.isclass(value) or inspect.isroutine(value)) and not (value.__doc__ or "").strip()
-    ]
+def public_names(module: str) -> dict[str, Any]:
+    """The classes and functions of a public module, by what a user calls them."""
+    values = {f"{module}.{name}": getattr(PUBLIC[module], name) for name in dir(PUBLIC[module]) if not name.startswith("_")}
+    return {name: value for name, value in values.items() if inspect.isclass(value) or inspect.isroutine(value)}
 
 
-def test_every_public_name_says_what_it_does():
-    assert undocumented() == []
+@pytest.mark.parametrize("module", PUBLIC)
+def test_an_example_of_a_public_name_runs_where_it_is_pasted(module, tmp_path, monkeypatch):
+    """After `import lamina as lm, numpy as np`: with no other name of the file that it stands in."""
+    monkeypatch.chdir(tmp_path)
+    two = {"lm": lm, "np": np}
+    cases = [doctest.DocTestParser().get_doctest(PUBLIC[module].__doc__ or "", dict(two), module, None, None)]
+    for name, value in public_names(module).items():
+        cases += doctest.DocTestFinder(exclude_empty=True).find(value, name, module=False, globs=two)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
+    for case in cases:
+        runner.run(case, out=report.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_says_what_it_does(module):
+    found = public_names(module)
+    assert found and [name for name, value in found.items() if not (value.__doc__ or "").strip()] == []
 
 
 def test_every_operation_shows_a_value():

@@ -447,7 +447,8 @@ def test_ticks_enclose_evenly(span):
 
 
 @pytest.mark.parametrize("module", [progress, history, curves], ids=lambda m: m.__name__)
-def test_examples(module):
+def test_examples(module, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # some write files
     result = doctest.testmod(module, extraglobs={"lm": lm, "np": np})
     assert result.attempted > 2
     assert result.failed == 0

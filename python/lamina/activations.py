@@ -22,7 +22,7 @@ def linear(x: Any) -> Any:
 
     Slope: y' = 1.
 
-    >>> linear(np.array([-1.0, 2.0]))
+    >>> lm.activations.linear(np.array([-1.0, 2.0]))
     array([-1.,  2.])
     """
     return x
@@ -33,7 +33,7 @@ def relu(x: Any) -> Any:
 
     Slope: y' = 1 where x > 0, else 0.
 
-    >>> relu(np.array([-1.0, 2.0]))
+    >>> lm.activations.relu(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
     return ops.activation("relu", x)
@@ -44,7 +44,7 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
 
     Slope: y' = 1 where x > 0, else slope.
 
-    >>> leaky_relu(np.array([-1.0, 2.0]))
+    >>> lm.activations.leaky_relu(np.array([-1.0, 2.0]))
     array([-0.01,  2.  ])
     """
     return ops.activation("leaky_relu", x, checks.number("activations.leaky_relu", "slope", slope))
@@ -55,7 +55,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
 
     Slope: y' = 1 where x > 0, else alpha e^x.
 
-    >>> elu(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.elu(np.array([-1.0, 2.0])).round(4)
     array([-0.6321,  2.    ])
     """
     return ops.activation("elu", x, checks.number("activations.elu", "alpha", alpha, 0, open_low=True))
@@ -66,7 +66,7 @@ def selu(x: Any) -> Any:
 
     Slope: y' = 1.0507 where x > 0, else 1.7581 e^x.
 
-    >>> selu(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.selu(np.array([-1.0, 2.0])).round(4)
     array([-1.1113,  2.1014])
     """
     return ops.activation("selu", x)
@@ -77,7 +77,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 
     Slope: y' = 1 where x > 0, else e^(x / alpha).
 
-    >>> celu(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.celu(np.array([-1.0, 2.0])).round(4)
     array([-0.6321,  2.    ])
     """
     return ops.activation("celu", x, checks.number("activations.celu", "alpha", alpha, 0, open_low=True))
@@ -88,7 +88,7 @@ def gelu(x: Any) -> Any:
 
     Slope: y' = (1 + erf(x / sqrt 2)) / 2 + x e^(-x^2 / 2) / sqrt(2 pi).
 
-    >>> gelu(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.gelu(np.array([-1.0, 2.0])).round(4)
     array([-0.1587,  1.9545])
     """
     return ops.activation("gelu", x)
@@ -99,7 +99,7 @@ def gelu_tanh(x: Any) -> Any:
 
     Slope: y' = (1 + t) / 2 + x (1 - t^2) sqrt(2 / pi) (1 + 0.134145 x^2) / 2, t = tanh(sqrt(2 / pi) (x + 0.044715 x^3)).
 
-    >>> gelu_tanh(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.gelu_tanh(np.array([-1.0, 2.0])).round(4)
     array([-0.1588,  1.9546])
     """
     return ops.activation("gelu_tanh", x)
@@ -110,7 +110,7 @@ def silu(x: Any) -> Any:
 
     Slope: y' = s (1 + x (1 - s)), s = sigmoid(x).
 
-    >>> silu(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.silu(np.array([-1.0, 2.0])).round(4)
     array([-0.2689,  1.7616])
     """
     return ops.activation("silu", x)
@@ -121,7 +121,7 @@ def swish(x: Any) -> Any:
 
     Slope: y' = s (1 + x (1 - s)), s = sigmoid(x).
 
-    >>> swish(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.swish(np.array([-1.0, 2.0])).round(4)
     array([-0.2689,  1.7616])
     """
     return silu(x)
@@ -132,7 +132,7 @@ def mish(x: Any) -> Any:
 
     Slope: y' = t + x (1 - t^2) sigmoid(x), t = tanh(softplus(x)).
 
-    >>> mish(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.mish(np.array([-1.0, 2.0])).round(4)
     array([-0.3034,  1.944 ])
     """
     return ops.activation("mish", x)
@@ -143,7 +143,7 @@ def softplus(x: Any, beta: float = 1.0) -> Any:
 
     Slope: y' = sigmoid(beta x).
 
-    >>> softplus(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.softplus(np.array([-1.0, 2.0])).round(4)
     array([0.3133, 2.1269])
     """
     return ops.activation("softplus", x, checks.number("activations.softplus", "beta", beta, 0, open_low=True))
@@ -154,7 +154,7 @@ def softsign(x: Any) -> Any:
 
     Slope: y' = 1 / (1 + |x|)^2.
 
-    >>> softsign(np.array([-1.0, 3.0]))
+    >>> lm.activations.softsign(np.array([-1.0, 3.0]))
     array([-0.5 ,  0.75])
     """
     return ops.activation("softsign", x)
@@ -165,7 +165,7 @@ def sigmoid(x: Any) -> Any:
 
     Slope: y' = y (1 - y).
 
-    >>> sigmoid(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.sigmoid(np.array([-1.0, 2.0])).round(4)
     array([0.2689, 0.8808])
     """
     return ops.activation("sigmoid", x)
@@ -176,7 +176,7 @@ def hard_sigmoid(x: Any) -> Any:
 
     Slope: y' = 1/6 where |x| < 3, else 0.
 
-    >>> hard_sigmoid(np.array([-4.0, 1.5]))
+    >>> lm.activations.hard_sigmoid(np.array([-4.0, 1.5]))
     array([0.  , 0.75])
     """
     return ops.activation("hard_sigmoid", x)
@@ -187,7 +187,7 @@ def hard_swish(x: Any) -> Any:
 
     Slope: y' = 0 where x <= -3, 1 where x >= 3, else x / 3 + 1/2.
 
-    >>> hard_swish(np.array([-4.0, 1.5])).round(4) + 0.0
+    >>> lm.activations.hard_swish(np.array([-4.0, 1.5])).round(4) + 0.0
     array([0.   , 1.125])
     """
     return ops.activation("hard_swish", x)
@@ -198,7 +198,7 @@ def tanh(x: Any) -> Any:
 
     Slope: y' = 1 - y^2.
 
-    >>> tanh(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.tanh(np.array([-1.0, 2.0])).round(4)
     array([-0.7616,  0.964 ])
     """
     return ops.activation("tanh", x)
@@ -209,7 +209,7 @@ def hard_tanh(x: Any) -> Any:
 
     Slope: y' = 1 where |x| < 1, else 0.
 
-    >>> hard_tanh(np.array([-4.0, 0.5]))
+    >>> lm.activations.hard_tanh(np.array([-4.0, 0.5]))
     array([-1. ,  0.5])
     """
     return ops.activation("hard_tanh", x)
@@ -220,7 +220,7 @@ def relu6(x: Any) -> Any:
 
     Slope: y' = 1 where 0 < x < 6, else 0.
 
-    >>> relu6(np.array([-1.0, 8.0]))
+    >>> lm.activations.relu6(np.array([-1.0, 8.0]))
     array([0., 6.])
     """
     return ops.activation("relu6", x)
@@ -231,7 +231,7 @@ def log_sigmoid(x: Any) -> Any:
 
     Slope: y' = sigmoid(-x).
 
-    >>> log_sigmoid(np.array([-1.0, 2.0])).round(4)
+    >>> lm.activations.log_sigmoid(np.array([-1.0, 2.0])).round(4)
     array([-1.3133, -0.1269])
     """
     return ops.activation("log_sigmoid", x)
@@ -242,7 +242,7 @@ def exponential(x: Any) -> Any:
 
     Slope: y' = y.
 
-    >>> exponential(np.array([0.0, 1.0])).round(4)
+    >>> lm.activations.exponential(np.array([0.0, 1.0])).round(4)
     array([1.    , 2.7183])
     """
     return ops.exp(x)
@@ -251,7 +251,7 @@ def exponential(x: Any) -> Any:
 def softmax(x: Any, axis: int = -1) -> Any:
     """Softmax along an axis: y_j = e^(x_j) / sum_k e^(x_k).
 
-    >>> softmax(np.array([0.0, np.log(3.0)])).round(4)
+    >>> lm.activations.softmax(np.array([0.0, np.log(3.0)])).round(4)
     array([0.25, 0.75])
     """
     return ops.softmax(x, axis=axis)
@@ -260,7 +260,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """Logarithm of the softmax along an axis: y_j = x_j - ln sum_k e^(x_k).
 
-    >>> log_softmax(np.array([0.0, np.log(3.0)])).round(4)
+    >>> lm.activations.log_softmax(np.array([0.0, np.log(3.0)])).round(4)
     array([-1.3863, -0.2877])
     """
     return ops.log_softmax(x, axis=axis)
@@ -277,7 +277,7 @@ FUNCTIONS: dict[str, Activation] = {f.__name__: f for f in (
 def names() -> list[str]:
     """The names of all activations.
 
-    >>> "relu" in names()
+    >>> "relu" in lm.activations.names()
     True
     """
     return list(FUNCTIONS)
@@ -289,7 +289,7 @@ def get(activation: str | Activation | None) -> Activation:
     Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else, such as a function that takes
     other arguments, or one of another library.
 
-    >>> get("relu") is relu
+    >>> lm.activations.get("relu") is lm.activations.relu
     True
     """
     if activation is None:

@@ -64,7 +64,7 @@ class Initializer(Configured):
 
     Errors: ValueError where the shape has no fans.
 
-    >>> zeros()((2, 3), np.random.default_rng(0), "float32").dtype
+    >>> lm.initializers.zeros()((2, 3), np.random.default_rng(0), "float32").dtype
     dtype('float32')
     """
 
@@ -79,7 +79,7 @@ class Initializer(Configured):
 class constant(Initializer):
     """Every element is `value`.
 
-    >>> constant(0.5)((2,), np.random.default_rng(0), "float64")
+    >>> lm.initializers.constant(0.5)((2,), np.random.default_rng(0), "float64")
     array([0.5, 0.5])
     """
 
@@ -93,7 +93,7 @@ class constant(Initializer):
 class zeros(Initializer):
     """Every element is 0.
 
-    >>> zeros()((2,), np.random.default_rng(0), "float64")
+    >>> lm.initializers.zeros()((2,), np.random.default_rng(0), "float64")
     array([0., 0.])
     """
 
@@ -104,7 +104,7 @@ class zeros(Initializer):
 class ones(Initializer):
     """Every element is 1.
 
-    >>> ones()((2,), np.random.default_rng(0), "float64")
+    >>> lm.initializers.ones()((2,), np.random.default_rng(0), "float64")
     array([1., 1.])
     """
 
@@ -115,7 +115,7 @@ class ones(Initializer):
 class uniform(Initializer):
     """Elements from U[low, high).
 
-    >>> bool(abs(uniform(-0.1, 0.1)((100,), np.random.default_rng(0))).max() <= 0.1)
+    >>> bool(abs(lm.initializers.uniform(-0.1, 0.1)((100,), np.random.default_rng(0))).max() <= 0.1)
     True
     """
 
@@ -130,7 +130,7 @@ class uniform(Initializer):
 class normal(Initializer):
     """Elements from N(mean, std^2).
 
-    >>> normal(0, 0.02)((3, 4), np.random.default_rng(0)).shape
+    >>> lm.initializers.normal(0, 0.02)((3, 4), np.random.default_rng(0)).shape
     (3, 4)
     """
 
@@ -166,7 +166,7 @@ class glorot_normal(_FanScaled):
 
     `gain`: a number or the name of a nonlinearity.
 
-    >>> round(glorot_normal().std((4, 4)), 3)
+    >>> round(lm.initializers.glorot_normal().std((4, 4)), 3)
     0.5
     """
 
@@ -183,7 +183,7 @@ class glorot_uniform(glorot_normal):
 
     `gain`: a number or the name of a nonlinearity.
 
-    >>> glorot_uniform("tanh")((3, 4), np.random.default_rng(0)).shape
+    >>> lm.initializers.glorot_uniform("tanh")((3, 4), np.random.default_rng(0)).shape
     (3, 4)
     """
 
@@ -195,7 +195,7 @@ class he_normal(_FanScaled):
 
     `gain`: a number or the name of a nonlinearity, sqrt(2) of "relu" by default. `mode`: the fan, "fan_in" or "fan_out".
 
-    >>> he_normal().std((8, 4))
+    >>> lm.initializers.he_normal().std((8, 4))
     0.5
     """
 
@@ -213,7 +213,7 @@ class he_uniform(he_normal):
 
     `gain`: a number or the name of a nonlinearity, sqrt(2) of "relu" by default. `mode`: the fan, "fan_in" or "fan_out".
 
-    >>> he_uniform(mode="fan_out")((3, 4), np.random.default_rng(0)).shape
+    >>> lm.initializers.he_uniform(mode="fan_out")((3, 4), np.random.default_rng(0)).shape
     (3, 4)
     """
 
@@ -223,7 +223,7 @@ class he_uniform(he_normal):
 class lecun_normal(_FanScaled):
     """LeCun normal: N(0, std^2), std = 1 / sqrt(fan_in). Source: LeCun et al. 1998.
 
-    >>> lecun_normal().std((4, 8))
+    >>> lm.initializers.lecun_normal().std((4, 8))
     0.5
     """
 
@@ -234,7 +234,7 @@ class lecun_normal(_FanScaled):
 class lecun_uniform(lecun_normal):
     """LeCun uniform: U(-a, a), a = sqrt(3 / fan_in). Source: LeCun et al. 1998.
 
-    >>> lecun_uniform()((3, 4), np.random.default_rng(0)).shape
+    >>> lm.initializers.lecun_uniform()((3, 4), np.random.default_rng(0)).shape
     (3, 4)
     """
 
@@ -247,7 +247,7 @@ class orthogonal(Initializer):
     The Q of a normal matrix's QR, its columns' signs those of R's diagonal, so that every such matrix is equally likely. More axes
     than two count as (..., out) -> rows, columns.
 
-    >>> w = orthogonal()((4, 3), np.random.default_rng(0), "float64")
+    >>> w = lm.initializers.orthogonal()((4, 3), np.random.default_rng(0), "float64")
     >>> np.allclose(w.T @ w, np.eye(3))
     True
     """
@@ -278,7 +278,7 @@ AnyInitializer = str | Initializer | type[Initializer] | dict[str, Any] | Callab
 def names() -> list[str]:
     """The names of all initializers.
 
-    >>> "he_normal" in names()
+    >>> "he_normal" in lm.initializers.names()
     True
     """
     return list(CLASSES)
@@ -289,7 +289,7 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
 
     Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else.
 
-    >>> get("he_normal")
+    >>> lm.initializers.get("he_normal")
     he_normal()
     """
     if isinstance(init, str):

@@ -110,7 +110,7 @@ def _in_bounds(rates: Array) -> bool:
 class Constant(Schedule):
     """The same rate at every step.
 
-    >>> float(Constant(0.1)(7))
+    >>> float(lm.schedules.Constant(0.1)(7))
     0.1
     """
 
@@ -126,7 +126,7 @@ class Step(Schedule):
 
     `every`: steps between two falls, >= 1. `gamma`: the factor, > 0.
 
-    >>> Step(0.1, 10)([0, 10, 20]).round(4)
+    >>> lm.schedules.Step(0.1, 10)([0, 10, 20]).round(4)
     array([0.1  , 0.01 , 0.001])
     """
 
@@ -144,7 +144,7 @@ class MultiStep(Schedule):
 
     `milestones`: increasing step numbers (else ValueError). `gamma`: the factor, > 0.
 
-    >>> MultiStep(0.1, [5, 20])([4, 5, 20]).round(4)
+    >>> lm.schedules.MultiStep(0.1, [5, 20])([4, 5, 20]).round(4)
     array([0.1  , 0.01 , 0.001])
     """
 
@@ -168,7 +168,7 @@ class Exponential(Schedule):
 
     `gamma`: the factor over `every` steps, > 0.
 
-    >>> Exponential(0.1, 0.5)([0, 1, 2])
+    >>> lm.schedules.Exponential(0.1, 0.5)([0, 1, 2])
     array([0.1  , 0.05 , 0.025])
     """
 
@@ -186,7 +186,7 @@ class Polynomial(Schedule):
 
     `steps`: until the floor is reached. `power`: > 0; 1 is a line. `floor`: the last rate, 0 .. lr.
 
-    >>> Polynomial(0.1, 4)([0, 1, 2, 4, 9]).round(4)
+    >>> lm.schedules.Polynomial(0.1, 4)([0, 1, 2, 4, 9]).round(4)
     array([0.1  , 0.075, 0.05 , 0.   , 0.   ])
     """
 
@@ -208,11 +208,11 @@ class Cosine(Schedule):
     fall again, each cycle `growth` times as long as the one before (the first has steps - warmup). Source: Loshchilov and Hutter
     2016. Errors: ValueError for a rate, a floor, a growth or a number of steps out of bounds, TypeError for no number.
 
-    >>> Cosine(0.1, 4)([0, 2, 4, 9]).round(4)
+    >>> lm.schedules.Cosine(0.1, 4)([0, 2, 4, 9]).round(4)
     array([0.1 , 0.05, 0.  , 0.  ])
-    >>> Cosine(0.1, 5, warmup=1)([0, 1, 3, 5]).round(4)
+    >>> lm.schedules.Cosine(0.1, 5, warmup=1)([0, 1, 3, 5]).round(4)
     array([0.05, 0.1 , 0.05, 0.  ])
-    >>> Cosine(0.1, 4, restarts=True)([0, 2, 4, 6]).round(4)
+    >>> lm.schedules.Cosine(0.1, 4, restarts=True)([0, 2, 4, 6]).round(4)
     array([0.1 , 0.05, 0.1 , 0.05])
     """
 
@@ -254,7 +254,7 @@ class OneCycle(Schedule):
     `lr`: the highest rate. `steps`: the length of the cycle; the rate then stays at its end, lr / div / final_div. `rise`: the
     share of the steps that rises, in (0, 1). `div`, `final_div` >= 1. `shape`: "cos" or "linear".
 
-    >>> OneCycle(0.1, 11)([0, 2, 10]).round(6)
+    >>> lm.schedules.OneCycle(0.1, 11)([0, 2, 10]).round(6)
     array([0.004   , 0.096026, 0.      ])
     """
 
@@ -289,7 +289,7 @@ class Warmup(Schedule):
     `lr`: a number, or the schedule to warm up (it counts its steps from 0, too). `steps`: until the factor is 1. `start`: the first
     factor, 0 .. 1.
 
-    >>> Warmup(0.1, 4, start=0.2)([0, 2, 4, 9]).round(4)
+    >>> lm.schedules.Warmup(0.1, 4, start=0.2)([0, 2, 4, 9]).round(4)
     array([0.02, 0.06, 0.1 , 0.1 ])
     """
 
@@ -335,7 +335,7 @@ CLASSES: dict[str, type[Schedule]] = {
 def names() -> list[str]:
     """The names of all schedules, which are those of their classes.
 
-    >>> "Cosine" in names()
+    >>> "Cosine" in lm.schedules.names()
     True
     """
     return list(CLASSES)
@@ -346,7 +346,7 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
 
     Errors: ValueError for a negative rate, TypeError for a name or a class of a schedule, which needs its numbers.
 
-    >>> get(0.1)
+    >>> lm.schedules.get(0.1)
     Constant(0.1)
     """
     if isinstance(lr, Schedule):

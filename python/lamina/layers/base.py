@@ -82,7 +82,7 @@ class Layer(Configured):
 
     Errors: ValueError and TypeError raised in build or forward start with the layer's name; classes of these pass as they are.
 
-    >>> class Scale(Layer):
+    >>> class Scale(lm.Layer):
     ...     def build(self, x):
     ...         self.weight = self.parameter("weight", (x.shape[-1],), lm.initializers.ones)
     ...     def forward(self, x):

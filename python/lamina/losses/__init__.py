@@ -77,7 +77,7 @@ AnyLoss = str | Loss | type[Loss] | dict[str, Any] | Callable[[Any, Any], Any]
 def names() -> list[str]:
     """The names of all losses.
 
-    >>> "huber" in names()
+    >>> "huber" in lm.losses.names()
     True
     """
     return list(LOSSES)
@@ -89,7 +89,7 @@ def get(loss: AnyLoss) -> Loss:
     Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else, such as a function that takes
     other arguments, or one of another library.
 
-    >>> get("mse")
+    >>> lm.losses.get("mse")
     MSE()
     """
     if isinstance(loss, str):

@@ -97,7 +97,7 @@ class CrossEntropy(ClassLoss):
 
     Errors: ValueError for classes outside 0 .. C - 1 and probabilities that do not sum to 1; TypeError for classes in floats.
 
-    >>> round(float(CrossEntropy()(np.array([[2.0, 0.0]]), np.array([0]))), 4)
+    >>> round(float(lm.losses.CrossEntropy()(np.array([[2.0, 0.0]]), np.array([0]))), 4)
     0.1269
     """
 
@@ -146,7 +146,7 @@ class BinaryCrossEntropy(MaskedLoss):
 
     Errors: ValueError for targets outside [0, 1].
 
-    >>> round(float(BinaryCrossEntropy()(np.array([[2.0]]), np.array([[1.0]]))), 4)
+    >>> round(float(lm.losses.BinaryCrossEntropy()(np.array([[2.0]]), np.array([[1.0]]))), 4)
     0.1269
     """
 
@@ -190,7 +190,7 @@ class Focal(ClassLoss):
 
     Errors: ValueError for targets outside [0, 1], or classes outside 0 .. C - 1; TypeError for classes in floats.
 
-    >>> round(float(Focal()(np.array([[2.0]]), np.array([[1.0]]))), 6)
+    >>> round(float(lm.losses.Focal()(np.array([[2.0]]), np.array([[1.0]]))), 6)
     0.000451
     """
 

@@ -17,7 +17,7 @@ from lamina.losses.base import Array, Loss, MaskedLoss, Shape, first_outside
 class MSE(MaskedLoss):
     """Mean squared error: mean((p - y)^2).
 
-    >>> float(MSE()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
+    >>> float(lm.losses.MSE()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     2.0
     """
 
@@ -28,7 +28,7 @@ class MSE(MaskedLoss):
 class MAE(MaskedLoss):
     """Mean absolute error: mean(|p - y|).
 
-    >>> float(MAE()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
+    >>> float(lm.losses.MAE()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     1.0
     """
 
@@ -41,7 +41,7 @@ class Huber(MaskedLoss):
 
     `delta` > 0: the error from which on it is linear.
 
-    >>> float(Huber()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
+    >>> float(lm.losses.Huber()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     0.75
     """
 
@@ -60,7 +60,7 @@ class SmoothL1(MaskedLoss):
 
     `beta` >= 0: the error from which on it is linear; 0 is the mean absolute error.
 
-    >>> float(SmoothL1(0.5)(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
+    >>> float(lm.losses.SmoothL1(0.5)(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     0.875
     """
 
@@ -81,7 +81,7 @@ class LogCosh(MaskedLoss):
 
     Computed as |e| + ln(1 + e^(-2|e|)) - ln 2, which does not overflow.
 
-    >>> round(float(LogCosh()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))), 4)
+    >>> round(float(lm.losses.LogCosh()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))), 4)
     0.6625
     """
 
@@ -96,7 +96,7 @@ class Quantile(MaskedLoss):
     `q`: the quantile, in (0, 1). Several quantiles are several outputs, each with its loss and the same target:
     `lm.Model(x, [low, high]).compile([Quantile(0.1), Quantile(0.9)], "adam").fit(x, [y, y])`. Errors: TypeError for several in one.
 
-    >>> round(float(Quantile(0.9)(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))), 4)
+    >>> round(float(lm.losses.Quantile(0.9)(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]]))), 4)
     0.9
     """
 
@@ -119,7 +119,7 @@ class Hinge(MaskedLoss):
 
     Errors: ValueError for other targets, 0 among them.
 
-    >>> float(Hinge()(np.array([[0.5], [-2.0]]), np.array([[1.0], [1.0]])))
+    >>> float(lm.losses.Hinge()(np.array([[0.5], [-2.0]]), np.array([[1.0], [1.0]])))
     1.75
     """
 
@@ -138,7 +138,7 @@ class PoissonNLL(MaskedLoss):
     `log_input=False`: p is the rate itself, mean(p - y ln(p + eps)). `full=True` adds Stirling's approximation of ln y! where y >
     1: y ln y - y + ln(2 pi y) / 2. `eps` > 0: keeps the logarithm of a rate of 0 finite. Errors: ValueError for counts below 0.
 
-    >>> round(float(PoissonNLL()(np.array([[0.0]]), np.array([[3.0]]))), 4)
+    >>> round(float(lm.losses.PoissonNLL()(np.array([[0.0]]), np.array([[3.0]]))), 4)
     1.0
     """
 
@@ -171,7 +171,7 @@ class GaussianNLL(MaskedLoss):
     (batch, n). As in PyTorch the floor is invisible to the gradient, which therefore can lift a variance off it. `full=True` adds
     ln(2 pi) / 2. `eps` > 0: the least variance. Source: Nix and Weigend 1994. Errors: ValueError for an odd number of predictions.
 
-    >>> float(GaussianNLL()(np.array([[1.0, 1.0]]), np.array([[3.0]])))
+    >>> float(lm.losses.GaussianNLL()(np.array([[1.0, 1.0]]), np.array([[3.0]])))
     2.0
     """
 
@@ -205,7 +205,7 @@ class KLDiv(Loss):
     `log_target=True`: the target is log-probabilities, too. Source: Kullback and Leibler 1951. Errors: ValueError for probabilities
     outside [0, 1].
 
-    >>> round(float(KLDiv()(np.log([[0.5, 0.5]]), np.array([[1.0, 0.0]]))), 4)
+    >>> round(float(lm.losses.KLDiv()(np.log([[0.5, 0.5]]), np.array([[1.0, 0.0]]))), 4)
     0.6931
     """
 

@@ -46,7 +46,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 def names() -> list[str]:
     """The names of all optimizers.
 
-    >>> names()[:2], names()[-2:]
+    >>> lm.optim.names()[:2], lm.optim.names()[-2:]
     (['sgd', 'adagrad'], ['lbfgs', 'levenbergmarquardt'])
     """
     return list(OPTIMIZERS)
@@ -57,7 +57,7 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
 
     Errors: ValueError for an unknown name, with the nearest known one; TypeError for something else.
 
-    >>> get("adam")
+    >>> lm.optim.get("adam")
     Adam()
     """
     if isinstance(optimizer, str):

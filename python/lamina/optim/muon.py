@@ -26,7 +26,7 @@ class Muon(Optimizer):
     divided by. weight_decay wd: decoupled. lr, clip_norm, clip_value: as in `Optimizer`. Errors: ValueError for a value out of its
     bounds.
 
-    >>> net = lm.Sequential(lm.Dense(2, bias=False), seed=0).build(2).compile("mse", Muon(1.0, weight_decay=0.0))
+    >>> net = lm.Sequential(lm.Dense(2, bias=False), seed=0).build(2).compile("mse", lm.optim.Muon(1.0, weight_decay=0.0))
     >>> before = net.parameters["dense_1.weight"]
     >>> loss = net.train_step([[1.0, 0.0], [0.0, 1.0]], [[9.0, 0.0], [0.0, 1.0]])
     >>> np.linalg.svd(net.parameters["dense_1.weight"] - before)[1].round()  # of the step: all near 1

@@ -24,10 +24,10 @@ class SGD(Optimizer):
     w -= lr (g + momentum b). Source: Polyak 1964, Nesterov 1983, Sutskever et al. 2013.
     Errors: ValueError for nesterov without momentum or with dampening.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", SGD(0.1))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.SGD(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.64, 0.41, 0.26]
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", SGD(0.1, momentum=0.5))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.SGD(0.1, momentum=0.5))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.64, 0.29, 0.09]
     """
@@ -68,7 +68,7 @@ class Adagrad(Optimizer):
     lr_decay >= 0: lets the rate fall by itself. eps >= 0: bounds the step while s is small. initial_accumulator_value >= 0: the
     first s. Source: Duchi et al. 2011. Errors: ValueError for a value below its bound.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", Adagrad(0.5))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adagrad(0.5))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.25, 0.08, 0.02]
     """
@@ -106,7 +106,7 @@ class RMSProp(Optimizer):
     centered: v is lessened by the square of the running mean of g. Source: Hinton 2012. Errors: ValueError for a value out of its
     bounds.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", RMSProp())
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.RMSProp())
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.81, 0.69, 0.61]
     """
@@ -144,7 +144,7 @@ class Adadelta(Optimizer):
     rho in [0, 1]: how much of v and u stays. eps > 0: sets the size of the first steps. Source: Zeiler 2012. Errors: ValueError for
     a value out of its bounds.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", Adadelta(eps=1e-2))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adadelta(eps=1e-2))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.47, 0.18, 0.06]
     """
@@ -176,7 +176,7 @@ class Rprop(Optimizer):
     lr: the first s. etas: the two factors, (fall, rise), fall < 1 < rise. step_sizes: the bounds of s, (smallest, largest). There
     is no weight decay. Source: Riedmiller and Braun 1993. Errors: ValueError for factors or bounds in another order.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", Rprop(0.1))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Rprop(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.81, 0.61, 0.4]
     """
@@ -225,7 +225,7 @@ class Lion(Optimizer):
     betas: b1, b2 in [0, 1), how much of m counts in a step, and stays. Every weight moves by lr: it takes a smaller one than Adam.
     Source: Chen et al. 2023. Errors: ValueError for betas out of their bounds.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", Lion(0.1))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Lion(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.81, 0.64, 0.49]
     """
@@ -281,7 +281,7 @@ class Adam(_Moments):
     scikit-learn. Source: Kingma and Ba 2014; Reddi et al. 2018.
     Errors: ValueError for a value out of its bounds, an unknown eps_mode.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", Adam(0.1))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adam(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.81, 0.64, 0.49]
     """
@@ -315,7 +315,7 @@ class AdamW(Adam):
 
     weight_decay wd: 0.01 by default. All else, and the errors, as in `Adam`.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", AdamW(0.1, weight_decay=1.0))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.AdamW(0.1, weight_decay=1.0))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.64, 0.39, 0.21]
     """
@@ -344,7 +344,7 @@ class Adamax(_Moments):
     betas: b1, b2 in [0, 1), how much of m and of u stays. eps >= 0: keeps u from 0. Source: Kingma and Ba 2014. Errors: ValueError
     for a value out of its bounds.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", Adamax(0.1))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adamax(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.81, 0.65, 0.51]
     """
@@ -372,7 +372,7 @@ class NAdam(_Moments):
     betas, eps: as in `Adam`. momentum_decay psi >= 0: how fast mu_t rises to b1. Source: Dozat 2016. Errors: ValueError for a value
     out of its bounds.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", NAdam(0.1))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.NAdam(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.8, 0.67, 0.57]
     """
@@ -403,7 +403,7 @@ class RAdam(_Moments):
 
     betas, eps: as in `Adam`. Source: Liu et al. 2019. Errors: ValueError for a value out of its bounds.
 
-    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", RAdam(0.1))
+    >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.RAdam(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
     [1.0, 0.64, 0.39, 0.21]
     """

@@ -24,7 +24,7 @@ class History:
     `history`: a dict from name to an array with one entry an epoch, NaN where an epoch has none; `epoch`: 0, 1, 2, ...;
     `interrupted`: whether Ctrl-C ended the fit. `history["loss"]` is short for `history.history["loss"]`.
 
-    >>> history = History()
+    >>> history = lm.History()
     >>> history.append({"loss": 1.5, "val_loss": 2.0})
     >>> history.append({"loss": 0.5, "val_loss": 1.0})
     >>> history
@@ -102,7 +102,7 @@ class History:
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes the scalar figures to a CSV file: a line with the names, then a line an epoch, counted from 1; empty: no figure.
 
-        >>> History().to_csv(os.devnull)
+        >>> lm.History().to_csv("history.csv")
         """
         path = checks.path("history", "path", path)
         names = self._scalars()
@@ -115,7 +115,7 @@ class History:
     def svg(self) -> str:
         """The scalar figures over the epochs as a picture: a panel each, with its "val_" figure in the same panel.
 
-        >>> History().svg().startswith("<svg")
+        >>> lm.History().svg().startswith("<svg")
         True
         """
         from lamina.report.curves import curves_svg
