@@ -2,6 +2,8 @@
 
 Run it with `lamina lesson 1`, or `python lessons/01_vectors_matrices.py`. Read it from top to bottom: each block prints what it
 shows, and the asserts say what must hold. The last block writes a picture, lesson_1.svg.
+To do: change one thing, and say before you run it what fails, and why. In 2: [2, 5] for [0, 5]. In 4: `A.T @ B.T` for `B.T @ A.T`.
+In 6: 4.1 for the last 4.0 of `singular`. In 7: `np.ones(3)` for `np.ones(2)`.
 """
 
 from pathlib import Path
@@ -22,20 +24,17 @@ def show(title, *values):
 
 
 # ---- 1. A vector is a list of numbers; a matrix is a table of them. Vectors of one length are added number by number.
-
 a = np.array([1.0, 2.0, 3.0])
 b = np.array([0.5, -1.0, 2.0])
 show("a + b, a - b, 2 a", a + b, a - b, 2 * a)
 assert np.allclose(a + b, [1.5, 1.0, 5.0])
 
 # ---- 2. The dot product multiplies pairs and adds them up. It is large where two vectors point the same way, 0 at a right angle.
-
 show("a . b = 1*.5 + 2*(-1) + 3*2", a @ b)
 assert a @ b == 1 * 0.5 + 2 * (-1) + 3 * 2
 assert np.array([1, 0]) @ np.array([0, 5]) == 0
 
 # ---- 3. A matrix product C = A B, in three ways that give the same numbers. (2x3)(3x2) -> 2x2: the inner lengths must be equal.
-
 A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 B = np.array([[1.0, 0.0], [0.5, -1.0], [2.0, 1.0]])
 
@@ -54,16 +53,13 @@ assert np.allclose(by_dots, A @ B) and np.allclose(by_columns, A @ B) and np.all
 assert np.allclose(lm.matmul(A, B), A @ B)  # Lamina's operations take arrays, too
 
 # ---- 4. The transpose turns rows into columns. A product is transposed by transposing both and swapping them: (A B)^T = B^T A^T.
-
 show("A^T", A.T)
 assert np.allclose((A @ B).T, B.T @ A.T)
 
 # ---- 5. The order matters: A B is 2x2, B A is 3x3.
-
 assert (A @ B).shape == (2, 2) and (B @ A).shape == (3, 3)
 
 # ---- 6. The inverse undoes a square matrix; solving M x = c finds the x that M takes to c, faster and more exactly than inverting.
-
 M = np.array([[2.0, 1.0], [1.0, 3.0]])
 c = np.array([3.0, 5.0])
 x = np.linalg.solve(M, c)
@@ -75,7 +71,6 @@ assert abs(np.linalg.det(singular)) < 1e-12  # so nothing can undo it
 
 # ---- 7. A layer: Z = X W + 1 b^T. Each ROW of X is a sample. The bias b is added to every row: as math, the outer product of a
 #         column of ones with b. (NumPy and Lamina "broadcast" it: the ones are never written down.)
-
 X = np.array([[0.8, -0.5, 0.3], [0.1, 0.9, -0.4]])  # 2 samples of 3 numbers
 W = np.array([[0.4, -0.2], [0.3, 0.8], [-0.6, 0.5]])  # 3 inputs, 2 neurons: a column holds a neuron's weights
 bias = np.array([0.1, -0.3])
@@ -89,7 +84,6 @@ net.parameters["dense_1.weight"], net.parameters["dense_1.bias"] = W, bias
 assert np.allclose(net.predict(X), Z)  # the same layer in Lamina
 
 # ---- 8. A shape error tells where it happened, what was expected, what came, and what to do.
-
 try:
     net.predict(X[:, :2])
 except ValueError as error:
@@ -97,8 +91,8 @@ except ValueError as error:
 print(f"\nA layer for 3 inputs is given 2:\n  {message}")
 assert "expected" in message and "got" in message
 
-# ---- 9. The picture: the colour of a cell is its number, orange below 0 and blue above.
-
+# ---- 9. The picture: the colour of a cell is its number, orange below 0 and blue above. Each matrix has a scale of its own: the
+#         darkest colour is its largest number, which stands below it. So one colour in two matrices may be two numbers.
 canvas = Canvas(580, 190, LIGHT)
 left = 40.0
 for sign, symbol, value in (("", Sym("X"), X), ("·", Sym("W"), W), ("+", Sym("b"), bias[None]), ("=", Sym("Z"), Z)):
@@ -107,6 +101,7 @@ for sign, symbol, value in (("", Sym("X"), X), ("·", Sym("W"), W), ("+", Sym("b
     box = Box(left, 100 - 18 * rows, 36 * columns, 36 * rows)
     heatmap(canvas, box, value, symbol.name)
     canvas.equation(box.cx, box.y - 10, (symbol,), 18)
+    canvas.text(box.cx, box.bottom + 18, f"darkest {abs(value).max():.2g}", 12, anchor="middle", fill=LIGHT.muted)
     left += 36 * columns + 56
 Path("lesson_1.svg").write_text(canvas.svg("Z = X W + 1 b^T", "Four matrices as coloured cells"), encoding="utf-8")
 assert not canvas.overlapping()
