@@ -460,6 +460,7 @@ FREE = {
         ["[callbacks] expected callbacks", "lm.optim.Adam(schedule)"],
     ),
     "a series as rows": (lambda: lm.Sequential(lm.Dense(1)).predict(X[:, 0]), ["[dense_1]", "x.reshape(-1, 1)"]),
+    "one sample": (lambda: lm.Sequential(lm.Dense(1)).predict(X[0]), ["[dense_1]", "one sample is a row: np.asarray(x)[None]"]),
     "a copy of a built layer": (lambda: copy.deepcopy(classifier().layers[0]), ["[dense_1.weight]", "copy.deepcopy(net)"]),
     "a tensor in a pickle": (lambda: pickle.dumps(lm.Input(3)), ["[tensor]", "pickle.dumps(net)"]),
     "the array of a parameter": (lambda: np.asarray(classifier().layers[0].weight), ["[dense_1.weight]", ".value"]),
@@ -1076,6 +1077,7 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm.callbacks, "LearningRateScheduler", "a schedule stands where a learning rate does"),
         (lm.schedules, "StepLR", "did you mean 'Step'?"),
         (lm.datasets, "load_iris", "did you mean 'iris'?"),
+        (lm.datasets, "mnist", "known: digits, iris, sine, spirals"),
         (lm.initializers, "HeNormal", "did you mean 'he_normal'?"),
         (lm.activations, "LeakyReLU", "did you mean 'leaky_relu'?"),
     ],
@@ -1096,7 +1098,7 @@ def test_an_editor_offers_what_is_meant_for_users(name):
     assert {"": "Sequential", "callbacks": "Callback", "datasets": "digits", "linalg": "inv"}.get(name, "get") in shown
 
 
-@pytest.mark.parametrize("name", ["zero_grad", "trainable_variables", "predict_classes", "count_params", "get_params"])
+@pytest.mark.parametrize("name", ["backward", "zero_grad", "trainable_variables", "predict_classes", "count_params", "get_params"])
 def test_a_method_of_another_library_tells_ours(name):
     with pytest.raises(AttributeError, match="'Sequential' object has no attribute .*; .*net"):
         getattr(classifier(), name)

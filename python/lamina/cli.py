@@ -20,7 +20,7 @@ import lamina as lm
 from lamina.base import checks
 
 EXAMPLES = """examples:
-  lamina demo                        train on handwritten digits for about a second, save the network to lamina_demo/
+  lamina demo                        train on handwritten digits, a fraction of a second; save the network to lamina_demo/
   lamina demo --epochs 5 --out run   a shorter training, other files
   lamina lesson 1                    vectors and matrices, the first of four lessons; it writes a picture
   lamina info                        version, instruction set, threads, how it was compiled

@@ -137,6 +137,7 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     "forward": "net.predict(array) computes, net(tensor) builds its math on a tensor",
     "predict_classes": "net.predict(x).argmax(axis=1) gives the classes",
     "zero_grad": "net.train_step(x, y) takes the gradients of one batch and updates; nothing adds up between steps",
+    "backward": "net.gradients(x, y) gives the gradients, net.train_step(x, y) takes them and updates",
     "count_params": "net.summary() counts them; as a number: sum(p.size for p in net.parameters.values())",
     "input_shape": "net.inputs[0].shape has the batch axis as B",
     "output_shape": "net.outputs[0].shape has the batch axis as B",
@@ -189,6 +190,7 @@ OF_TENSORS = {
 }
 
 _MOST_LETTERS = 100  # of a name that is worth comparing
+_MOST_LISTED = 8  # names of a module that an error lists
 
 
 def nearest(name: Any, known: Iterable[str]) -> str | None:
@@ -227,6 +229,8 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> UnknownName:
 def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable[str] = ()) -> AttributeError:
     """The AttributeError for a name that a module lacks: what to write, which of its `modules` has it, or the nearest name.
 
+    Where there is none of that, all names of a small module.
+
     >>> str(no_attribute("lamina.optim", "RMSprop", ["RMSProp", "Adam"]))
     "module 'lamina.optim' has no attribute 'RMSprop'; did you mean 'RMSProp'?"
     """
@@ -234,8 +238,10 @@ def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable
     if remedy is None and not name.startswith("_"):
         inside = (place for place in modules if name in getattr(importlib.import_module(f"{module}.{place}"), "__all__", ()))
         place = next(inside, None)
-        guess = f"{place}.{name}" if place else nearest(name, sorted(known, reverse=True))  # a class rather than its function
-        remedy = f"did you mean {guess!r}?" if guess else None
+        names = sorted(known, reverse=True)  # a class rather than its function
+        guess = f"{place}.{name}" if place else nearest(name, names)
+        listed = f"known: {', '.join(reversed(names))}" if len(names) <= _MOST_LISTED else None
+        remedy = f"did you mean {guess!r}?" if guess else listed
     return AttributeError(f"module {module!r} has no attribute {name!r}" + (f"; {remedy}" if remedy else ""), name=name)
 
 

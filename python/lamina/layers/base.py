@@ -262,7 +262,8 @@ def features(x: Tensor) -> int:
     """The size of the last axis, which must be known."""
     n = x.shape[-1] if x.ndim >= 2 else None
     if not isinstance(n, int):
-        remedy = "pass Input(features)" if x.ndim != 1 else "one feature is a column: x.reshape(-1, 1), Input(1)"
+        one = "one sample is a row: np.asarray(x)[None]; one feature is a column: x.reshape(-1, 1), Input(1)"
+        remedy = one if x.ndim == 1 else "pass Input(features)"
         raise ValueError(f"expected an input of shape (batch, ..., features) with known features, got {x.shape}; {remedy}")
     return n
 
