@@ -27,12 +27,12 @@ def digits(condition: float) -> tuple[float, float]:
     return tuple(float(-np.log10(np.abs(found / w - 1).max())) for found in (lm.linalg.lstsq(A, y), by_product))
 
 
-def ridge(l: float) -> tuple[np.ndarray, np.ndarray]:  # noqa: E741
+def ridge(r: float) -> tuple[np.ndarray, np.ndarray]:
     """Two columns that are nearly the same: A^T A cannot be inverted, with a ridge it can."""
     A = np.array([[1.0, 1.0], [1.0, 1.0 + 1e-9], [1.0, 1.0 - 1e-9]])
     y = np.array([2.0, 2.0, 2.0])
-    by_inverse = lm.linalg.inv(A.T @ A + l * np.eye(2)) @ A.T @ y
-    return by_inverse, lm.linalg.lstsq(A, y, ridge=l)
+    by_inverse = lm.linalg.inv(A.T @ A + r * np.eye(2)) @ A.T @ y
+    return by_inverse, lm.linalg.lstsq(A, y, ridge=r)
 
 
 def readout() -> float:

@@ -22,7 +22,7 @@ from lamina.linalg.shapes import cutoff, identity, matrix, square, swap, system
 
 Array = np.ndarray[Any, Any]
 
-REMEDY = "use pinv or lstsq, or add a ridge: A + l I"
+REMEDY = "use pinv or lstsq, or add a ridge r: A + r I"
 
 
 @operation(1)
@@ -139,7 +139,7 @@ define("solve", _solve, _solve_gradient)
 def lstsq(a: Tensor, b: Tensor, *, ridge: float = 0.0, rcond: float | None = None) -> Tensor:
     """The x that minimizes |A x - b|^2 + ridge |x|^2, and of several the shortest. A: (.., m, n); b: (m,) or (.., m, k).
 
-    With a ridge l it solves the taller system [A; sqrt(l) I] x = [b; 0] and never forms A^T A. rcond: singular values below
+    With a ridge r it solves the taller system [A; sqrt(r) I] x = [b; 0] and never forms A^T A. rcond: singular values below
     rcond times the largest count as 0, by default max(m, n) eps. The gradient holds while A's rank stays the same.
     Errors: ValueError for a ridge or an rcond that is negative or not finite, LinAlgError where A is not finite.
 

@@ -43,8 +43,8 @@ def solve_triangular(a: Tensor, b: Tensor, *, lower: bool = False, transposed: b
 
 
 REMEDIES = {  # whose gradient divides by a triangle -> its name, what to do where that is singular
-    "qr": ("factor R", "its gradient needs independent columns: drop some, or add a ridge below them, [A; sqrt(l) I]"),
-    "lu": ("factor U", "its gradient needs a U that can be inverted: add a ridge, A + l I; det has a gradient without"),
+    "qr": ("factor R", "its gradient needs independent columns: drop some, or add a ridge r below them, [A; sqrt(r) I]"),
+    "lu": ("factor U", "its gradient needs a U that can be inverted: add a ridge r, A + r I; det has a gradient without"),
 }
 
 
