@@ -1,11 +1,12 @@
-"""Learning rates that change with the step: a schedule stands where a learning rate does, `optim.Adam(schedules.Cosine(1e-3,
-5000))`.
+"""Learning rates that change with the step: a schedule stands where a learning rate does.
+
+    lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))
 
 A schedule is a function of step numbers: an array of them (0 is the first update) -> an array of rates. A step is one batch, never
 an epoch: with n samples an epoch has ceil(n / batch_size) steps. The formulas are PyTorch's, in closed form. `lr` is the rate to
 begin with, >= 0, unless a class says otherwise; an argument outside its bounds is a ValueError in every class.
 
-One of your own is a function, `optim.Adam(lambda t: 0.1 / (1 + t))`, or a subclass of `Schedule`. It is called with an array of
+One of your own is a function, `lm.optim.Adam(lambda t: 0.1 / (1 + t))`, or a subclass of `Schedule`. It is called with an array of
 steps; where it does not work with one, as `lambda t: 0.1 if t < 3 else 0.01`, step by step, which takes longer. It should depend on
 the step alone: with an array it is asked ahead of training, for a whole epoch or for hundreds of steps.
 """

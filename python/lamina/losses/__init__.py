@@ -1,5 +1,5 @@
-"""Losses: by name (`fit(loss="huber")`), as objects with options (`losses.Huber(2.0)`), as functions of tensors (`losses.huber(p,
-y)`).
+"""Losses: by name (`fit(loss="huber")`), as objects with options (`lm.losses.Huber(2.0)`), as functions of tensors
+(`lm.losses.huber(p, y)`).
 
 The formulas and defaults are PyTorch's. A loss of one's own is a function of (pred, target), or a subclass of `Loss`.
 """

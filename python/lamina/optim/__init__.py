@@ -1,4 +1,4 @@
-"""Optimizers: by name (`fit(optimizer="adam")`) or as objects (`optim.Adam(1e-3, clip_norm=1.0)`).
+"""Optimizers: by name (`fit(optimizer="adam")`) or as objects (`lm.optim.Adam(1e-3, clip_norm=1.0)`).
 
 A learning rate may be a schedule (`lamina.schedules`). An optimizer of one's own is a subclass of `Optimizer` with an `update` in
 math.
