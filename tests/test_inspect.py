@@ -45,7 +45,9 @@ def test_dead_neurons_and_saturation():
     net.parameters["dense_2.bias"] = np.array([50.0, 0.0], "float32")
     seen = net.inspect(data(), data()[:, :2])
     alive = (np.maximum(data() @ net.parameters["dense_1.weight"] + net.parameters["dense_1.bias"], 0) > 0).any(axis=0)
-    assert seen["A1"].dead == pytest.approx(1 - alive.mean()) and "dead" in seen["A1"].remark
+    assert seen["A1"].dead == pytest.approx(1 - alive.mean()) and "of its neurons are 0 for these 5 rows" in seen["A1"].remark
+    assert "of its neurons are 0 for this row" in net.inspect(data()[:1])["A1"].remark
+    assert "of its neurons are dead" in net.inspect(np.tile(data(), (200, 1)))["A1"].remark
     assert seen["A2"].saturated >= 0.5 and "saturated" in repr(seen)
 
 

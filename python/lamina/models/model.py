@@ -590,8 +590,8 @@ class Model:
     def inspect(self, x: Any, y: Any = None) -> Inspection:
         """Values, gradients and weights by name for these data, with figures that show what ails a training; it changes nothing.
 
-        For each tensor: mean, deviation, largest size, norm of its gradient; for weights, how far the next update moves them; dead
-        ReLU neurons, saturated tanh and sigmoid.
+        For each tensor: mean, deviation, largest size, norm of its gradient; for weights, how far the next update moves them;
+        ReLU neurons that are 0 for all rows (dead, if these are 1,000 or more), saturated tanh and sigmoid.
 
         >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
         >>> net.inspect(np.ones((2, 4)), [0, 1])["W1"].shape

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+MANY = 1000  # rows: a neuron that is 0 for all of so many is dead; of a few rows it may be by chance
 FLAT = 0.05  # of its largest slope: an element of tanh or sigmoid that has less counts as saturated
 HEAD = ("name", "shape", "mean", "std", "largest", "gradient", "update/weight", "remark")
 RECTIFIERS = ("relu", "relu6")
@@ -28,7 +29,7 @@ class Statistics:
     """Figures of one tensor.
 
     `gradient_norm`: of dL/dtensor, NaN without one. `update_ratio`: norm of the step over norm of the weight. `dead`: the share of
-    ReLU neurons that are 0 for every sample. `saturated`: the share of elements where tanh or sigmoid is flat.
+    ReLU neurons that are 0 for each of the `rows`. `saturated`: the share of elements where tanh or sigmoid is flat.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Statistics:
     update_ratio: float = float("nan")
     dead: float | None = None
     saturated: float | None = None
+    rows: int = 0
 
     @property
     def remark(self) -> str:
@@ -48,7 +50,8 @@ class Statistics:
         if not np.isfinite(self.largest):
             out.append("not finite")
         if self.dead:
-            out.append(f"{self.dead:.0%} of its neurons are dead")
+            few = "for this row" if self.rows == 1 else f"for these {self.rows} rows"
+            out.append(f"{self.dead:.0%} of its neurons are {'dead' if self.rows >= MANY else f'0 {few}'}")
         if self.saturated is not None and self.saturated > 0.1:
             out.append(f"{self.saturated:.0%} saturated")
         if self.gradient_norm == 0:
@@ -122,6 +125,7 @@ def _statistics(made: Trace, name: str, value: Array, gradient: Array | None) ->
         _ratio(made, name),
         _dead(step, numbers),
         _saturated(step, numbers),
+        numbers.size // numbers.shape[-1] if numbers.ndim and numbers.size else 0,
     )
 
 
