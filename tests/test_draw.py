@@ -26,7 +26,7 @@ from lamina.draw.chain import Block, Sign, chain, layers
 from lamina.draw.footer import _time
 from lamina.draw.graph import Parts, _placed, is_chain
 from lamina.draw.heatmap import as_matrix, scale_of, shrunk
-from lamina.draw.network import NOT_A_NUMBER
+from lamina.draw.network import NOT_A_NUMBER, image_shape
 from lamina.draw.png import encode
 from lamina.draw.tensors import layout, routes
 from lamina.draw.theme import THEMES
@@ -41,7 +41,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 def wide(images: bool = True):
     rng = np.random.default_rng(0)
     net = lm.Sequential(lm.Dense(128, "relu"), lm.Dense(10), seed=0).compile("cross_entropy", "adam")
-    x = rng.random((2, 784)) if images else rng.normal(size=(2, 784))
+    digits = lm.datasets.digits()[0][:2].reshape(2, 8, 8)
+    x = np.kron(digits, np.ones((4, 4)))[:, 2:30, 2:30].reshape(2, 784) if images else rng.normal(size=(2, 784))
     return net, x.astype("float32"), np.array([3, 1])
 
 
@@ -129,7 +130,38 @@ def test_many_layers_are_shown_by_the_first_and_the_last_ones():
     assert made.about["title"] == "MLP 6 → 8 → 8 → 8 → 8 → 8 → … 32 more … → 8 → 8 → 8 → 2"
     assert "A₆" in texts and "⋯" in texts and "A₃₅" in texts and not {"A₇", "A₃₄"} & set(texts)
     assert texts.count("8, relu") == 12
-    assert any(re.fullmatch(r"\d+ of 2,560 links drawn: the strongest", text) for text in texts)
+    said = next(text for text in texts if "links drawn" in text)
+    assert re.fullmatch(r"\d+ of 2,560 links drawn: the strongest of each layer between the neurons shown", said)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ((14, 14, 14), "300 of 392 links drawn: the strongest of each layer"),
+        ((20, 20), "300 of 400 links drawn: the strongest"),
+        ((200, 12, 2), "120 of 2,424 links drawn: between the neurons shown"),
+        ((200, 24, 2), "198 of 4,848 links drawn: the strongest of each layer between the neurons shown"),
+    ],
+)
+def test_which_links_are_drawn_is_said(sizes, said):
+    net = lm.Sequential(*map(lm.Dense, sizes[1:]), seed=0).build(sizes[0])
+    assert said in [t.text for t in picture(net, np.random.default_rng(0).normal(size=(2, sizes[0])))[0].labels]
+
+
+def test_a_row_of_a_table_is_no_image():
+    """Of 64 columns: what is random, scaled to 0 ... 1, counted, or one-hot; digits are images, one by one and together."""
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(50, 64)) * rng.gamma(1, 5, 64)
+    scaled = (table - table.min(0)) / (table.max(0) - table.min(0))
+    words = np.concatenate([np.eye(16)[rng.integers(0, 16, 50)] for _ in range(4)], axis=1)
+    for rows in (rng.random((50, 64)), scaled, rng.poisson(3, (50, 64)), np.eye(64), words, np.ones((3, 64))):
+        assert image_shape(rows, (64,)) is None
+        assert not any(image_shape(row[None], (64,)) for row in rows)
+    digits = lm.datasets.digits()[0]
+    assert image_shape(digits, (64,)) == (8, 8) and all(image_shape(row[None], (64,)) for row in digits)
+    net = lm.Sequential(lm.Dense(6, "relu"), lm.Dense(2), seed=0).build(64)
+    shown = [any("pixels" in part for part in picture(net, rows[:2])[0].parts) for rows in (scaled, digits)]
+    assert shown == [False, True]
 
 
 def test_a_skip_is_drawn_as_a_graph_and_a_function_between_layers_as_a_line():
@@ -442,6 +474,20 @@ def test_a_line_runs_past_a_column_in_a_place_of_its_own():
     places = _placed(Box(40, 90, 1520, 300), level, lines)
     assert len(places) == len(level)
     assert not [(a, b) for a, b in combinations(places.values(), 2) if a.overlaps(b, -4)]
+
+
+def test_inputs_stand_in_the_order_of_the_user():
+    """They were a set, in the order of numbers that other networks before this one had counted up."""
+    for _ in range(6):
+        inputs = [lm.Input(2, name=f"s{i}") for i in range(3)]
+        joined = lm.Concatenate()(*[lm.Dense(2)(x) for x in inputs])
+        texts = [t.text for t in picture(lm.Model(inputs, lm.Dense(1)(joined), seed=0))[0].labels]
+        assert [text for text in texts if re.fullmatch(r"s\d", text)] == ["s0", "s1", "s2"]
+
+
+def test_where_nothing_is_trained_the_update_says_so():
+    net = lm.Sequential(lm.Activation("relu")).build(3).compile("mse", "sgd")
+    assert "nothing is trained" in [t.text for t in picture(net, np.ones((2, 3)), np.ones((2, 3)))[0].labels]
 
 
 class Residual(lm.Layer):

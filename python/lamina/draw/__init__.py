@@ -13,7 +13,7 @@ from lamina.draw import footer, render
 from lamina.draw.canvas import HEIGHT, WIDTH, Box, Canvas, cut
 from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph, is_chain
-from lamina.draw.network import network
+from lamina.draw.network import image_shape, network
 from lamina.draw.tensors import HEAD, LANE, UNDER, backward, fits, forward, layout, meanings, missing, routes
 from lamina.draw.theme import THEMES
 from lamina.trace import Trace, trace
@@ -72,7 +72,8 @@ def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light",
     footer.heading(canvas, Box(MARGIN, 88, wide, 0), "A  THE NETWORK")
     if found:
         true = int(made["y"][0]) if "P" in made and "y" in made.sources and made["y"].ndim == 1 else None
-        network(canvas, area, found, _input_shape(made, found[0].reads.plain), "P" in made, true)
+        first = found[0].reads.plain
+        network(canvas, area, found, image_shape(made[first], _input_shape(made, first)), "P" in made, true)
     else:
         graph(canvas, area, made)
     _rule(canvas, top - 16)

@@ -15,7 +15,7 @@ def update(canvas: Canvas, area: Box, trace: Trace) -> None:
     """The rule's lines, one under the other, and the numbers in them."""
     heading(canvas, area, f"D  UPDATE BY {trace.rule.title}" if trace.rule else "D  UPDATE")
     if trace.rule is None:
-        why = "the optimizer takes all data at once" if trace.loss else "no target was given: a prediction changes nothing"
+        why = "nothing is trained" if trace.loss else "no target was given: a prediction changes nothing"
         canvas.text(area.x, area.y + 30, why, 13, fill=canvas.theme.muted)
         return
     lines: list[Equation] = [(line,) for line in trace.rule.written]

@@ -80,7 +80,7 @@ class Parts:
 
     def __init__(self, model: Any):
         self.outputs: dict[str, core.Node] = {name: t.node for name, t in model.named_outputs.items()}
-        self.inputs = {t.node.serial for t in model.inputs}
+        self.inputs = dict.fromkeys(t.node.serial for t in model.inputs)  # in the user's order
         self.found: list[Part] = []
         self.of: dict[int, Part] = {}  # serial of a node -> the part that it is in
         for node in sorted(nodes_of(model.outputs), key=lambda node: node.serial):

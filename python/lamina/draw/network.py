@@ -21,7 +21,9 @@ TILE = 30.0  # px: the weights of a neuron as an image beside it
 LINKS = 300
 COLUMNS = 14  # lines of neurons: of more, the first and the last ones
 NOT_A_NUMBER = ' stroke-dasharray="2 4"'  # a link without colour, as its weight has no sign and no size
-SQUARE = 64  # a row of so many inputs, a square number, none negative, is taken for an image
+SQUARE = 64  # a row of so many inputs, a square number, may be an image
+LEVELS = 256  # shades of an image's pixels at most
+ALIKE = 0.81  # of what two places of a sample differ by, neighbours' share in an image: .8 in any digit, more in rows of counts
 
 
 class Column(NamedTuple):
@@ -35,22 +37,43 @@ class Column(NamedTuple):
     total: int
 
 
-def image_shape(inputs: Array, shape: tuple[int, ...] | None) -> tuple[int, int] | None:
-    """(rows, columns) of an input that is an image: of two axes, or a square number of values that are not negative."""
+def image_shape(rows: Array, shape: tuple[int, ...] | None) -> tuple[int, int] | None:
+    """(rows, columns) of inputs that are images: of two axes, or a square number of values that are pixels. None: no inputs.
+
+    Many tables have a square number of columns, so these have to be shades of grey, and neighbours to resemble each other.
+    """
     if shape is None:
         return None
     if len(shape) == 2:
         return shape[0], shape[1]
-    side = math.isqrt(len(inputs))
-    return (side, side) if len(inputs) >= SQUARE and side * side == len(inputs) and inputs.min() >= 0 else None
+    side = math.isqrt(rows.shape[-1])
+    if rows.ndim != 2 or rows.shape[1] < SQUARE or side * side != rows.shape[1] or not (np.isfinite(rows) & (rows >= 0)).all():
+        return None
+    return (side, side) if _are_shades(rows) and _are_alike(rows.astype(np.float64), side) else None
+
+
+def _are_shades(rows: Array) -> bool:
+    """Whether the values are whole multiples of one step, more than two of them, and no more than a pixel can have."""
+    levels = np.unique(np.asarray(rows, np.float64))
+    if not 2 < len(levels) <= LEVELS:
+        return False
+    steps = levels[1:] / np.diff(levels).min()
+    return bool(steps[-1] < LEVELS and np.abs(steps - np.rint(steps)).max() < 0.01)
+
+
+def _are_alike(rows: Array, side: int) -> bool:
+    """Whether values side by side, and one above the other, differ by less than any two of a sample do."""
+    images, n = rows.reshape(-1, side, side), side * side
+    near = (np.abs(np.diff(images, axis=1)).mean() + np.abs(np.diff(images, axis=2)).mean()) / 2
+    weights = (2 * np.arange(1, n + 1) - n - 1) * 2 / (n * (n - 1))  # of sorted values: the mean of |a - b| over all pairs
+    return bool(near < ALIKE * (np.sort(rows, axis=1) @ weights).mean())
 
 
 def network(
-    canvas: Canvas, area: Box, found: list[Layer], input_shape: tuple[int, ...] | None, classes: bool, true: int | None
+    canvas: Canvas, area: Box, found: list[Layer], picture: tuple[int, int] | None, classes: bool, true: int | None
 ) -> None:
-    """Draws it into the area. input_shape: where the first values are the input; true: the class that the first sample has."""
+    """Draws it into the area. picture: rows and columns where the first values are an image; true: the first sample's class."""
     values = [found[0].inputs, *(layer.outputs for layer in found)]
-    picture = image_shape(values[0], input_shape)
     caption, top = area.bottom - 4, area.y + 14
     inner = Box(area.x, top, area.w, area.h - 66)
     last = len(found)
@@ -79,9 +102,19 @@ def network(
         _numbers(canvas, columns[0], values[0], left=True)
     _numbers(canvas, columns[last], values[-1], left=False, classes=classes, true=true)
     if drawn < total:
-        between = sum(len(columns[k].chosen) * len(columns[k + 1].chosen) for k in columns if k + 1 in columns)
-        which = "between the neurons shown" if drawn == between else "the strongest"
-        canvas.text(area.right, area.y + 4, f"{drawn} of {total:,} links drawn: {which}", 12, anchor="end", fill=canvas.theme.muted)
+        said = f"{drawn} of {total:,} links drawn: {_which(columns, found, drawn)}"
+        canvas.text(area.right, area.y + 4, said, 12, anchor="end", fill=canvas.theme.muted)
+
+
+def _which(columns: dict[int, Column], found: list[Layer], drawn: int) -> str:
+    """Which links are drawn, of all that there are."""
+    pairs = [(columns[k], columns[k + 1]) for k in columns if k + 1 in columns]
+    between = sum(len(left.chosen) * len(right.chosen) for left, right in pairs)
+    whole = len(pairs) == len(found) and all(len(column.chosen) == column.total for column in columns.values())
+    strongest = "the strongest" + (" of each layer" if len(pairs) > 1 else "")  # each layer has a share
+    if whole:
+        return strongest
+    return "between the neurons shown" if drawn == between else f"{strongest} between the neurons shown"
 
 
 def _importance(values: Array, weight: Array | None) -> Array:
