@@ -33,10 +33,17 @@ def test_values_are_the_nets():
     net = small()
     text, made = net.explain(X, Y, level="values"), net.trace(X, Y)
     assert f"{int((made['A1'] > 0).sum())} of 16 active" in text
-    assert f"L = {float(made['L']):.4g}".replace("0.", ".") in text and "y = (1, 3)" in text
+    assert f"L = {float(made['L']):.4g}".replace("0.", ".") in text and "y = (0, 2)" in text
     j = int(np.argmax(np.abs(made["Z1"][0])))
     assert f"Z₁[1,{j + 1}] = .8·" in text
     assert re.search(r"check: dW₁\[\d,\d\] = (\S+)   finite difference (\S+) ok", text)
+
+
+def test_classes_are_the_users_numbers():
+    """They were counted from 1, as indices of the math are: [0, 1, 2] was y = (1, 2, 3), ignore_index=2 was y ≠ 3."""
+    net = lm.Sequential(lm.Dense(3), seed=0).compile(lm.losses.CrossEntropy(ignore_index=2), "sgd")
+    text = net.explain(np.ones((3, 4)), [0, 1, 2], level="values")
+    assert "y = (0, 1, 2)  L = " in text and "k = [y ≠ 2];  y counts from 0: class 0 is column 1 of P" in text
 
 
 def test_reasons_of_the_transposes():
@@ -132,7 +139,7 @@ def test_the_count_of_a_mean_is_said(case, line):
 def test_several_outputs_say_each_loss_and_where_gradients_add_up():
     net, x, y = CASES["heads"]()
     text = net.explain(x, y, level="derive")
-    assert "y₂ = (1, 2, 3, 1, 2)  L₂ = " in text and re.search(r"L = L₁ \+ .5 L₂ \+ 2 L₃ .* L = ", text)
+    assert "y₂ = (0, 1, 2, 0, 1)  L₂ = " in text and re.search(r"L = L₁ \+ .5 L₂ \+ 2 L₃ .* L = ", text)
     assert "softmax and logarithm together have the slope P₂ − Y₂, Y₂ with a 1 where the class is" in text
     assert "A₁ is read in several places: what comes back from each of them adds up" in text
 

@@ -10,7 +10,6 @@ from lamina.activations import FUNCTIONS
 from lamina.layers import LayerNorm
 from lamina.trace import Step, Trace, notation
 from lamina.trace.equations import ROWS
-from lamina.trace.losses import counted
 from lamina.trace.notation import Sym, in_formula, number, shape_text
 
 Array = np.ndarray[Any, Any]
@@ -45,7 +44,7 @@ def _loss_note(trace: Trace, step: Step, value: Array) -> str:
     for symbol in (p for p in step.equation[1:] if isinstance(p, Sym) and p.name == "y"):
         classes = trace[symbol.plain]
         if classes.dtype.kind == "i":
-            labels = [counted(int(i)) for i in classes.ravel()[:6]]
+            labels = [number(int(i)) for i in classes.ravel()[:6]]
             out = f"{symbol.unicode()} = ({', '.join(labels)}{', …' if classes.size > 6 else ''})  {out}"
     return out
 

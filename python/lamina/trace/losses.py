@@ -70,9 +70,8 @@ class Folded:
         return (left, f" = {sign}Σ ", *factors, " ⊙ ", *element, " / Σ ", *factors)
 
     def where(self) -> Equation:
-        """What the letters of the two lines mean."""
-        known = self._filled(self.form.where)
-        return (*known, ";  ", *self._kept) if known and self._kept else known or self._kept
+        """What the letters of the two lines mean, and how classes are counted."""
+        return _clauses(self._letters, self._counted)
 
     def slope_equation(self) -> Equation:
         """dZ = ..."""
@@ -90,9 +89,19 @@ class Folded:
 
     def slope_where(self) -> Equation:
         """What n is; and, where other losses have letters too, what those of this one are."""
-        letters = self.where() if self.index else ()
-        count = self._count()
-        return (*letters, ";  ", *count) if letters and count else letters or count
+        return _clauses(self._letters if self.index else (), self._count())
+
+    @property
+    def _letters(self) -> Equation:
+        return _clauses(self._filled(self.form.where), self._kept)
+
+    @property
+    def _counted(self) -> Equation:
+        """Classes are the user's numbers, columns the math's."""
+        if not self.classes:
+            return ()
+        columns: Equation = (" of ", self.symbols.of[self.probability.serial]) if self.probability is not None else ()
+        return (self.symbols.ref(self.target), " counts from 0: class 0 is column 1", *columns)
 
     def _count(self) -> Equation:
         if self._factors or not self._many:
@@ -120,7 +129,7 @@ class Folded:
         if getattr(self.loss, "mask_nan", False):
             return ("k = [", target, " is a number]")
         ignored = getattr(self.loss, "ignore_index", None)
-        return ("k = [", target, f" ≠ {counted(ignored)}]") if ignored is not None and self.classes else ()
+        return ("k = [", target, f" ≠ {number(ignored)}]") if ignored is not None and self.classes else ()
 
     @property
     def _columns(self) -> int:
@@ -191,9 +200,12 @@ class Losses:
         self.symbols.hidden |= {n.serial for n in self.total_members}
 
 
-def counted(number_of_class: int) -> str:
-    """The number of a class as it is shown: from 1; a negative one, which is no class, as it is."""
-    return number(number_of_class + (number_of_class >= 0))
+def _clauses(*said: Equation) -> Equation:
+    """What is said of a line, one after the other."""
+    parts: list[Part] = []
+    for clause in filter(None, said):
+        parts += [";  ", *clause] if parts else clause
+    return tuple(parts)
 
 
 def own_slope(graph: StepGraph, pred: core.Node) -> core.Node | None:
