@@ -453,7 +453,7 @@ def test_clipping_is_said_and_names_nothing_that_has_no_line(optimizer, bounds):
             assert str(step) == f"c = min(1, .02 / (‖{which}‖ + 1e−06))"
         else:
             d = Sym(step.symbol.name, step.symbol.sub).d.unicode()
-            d = f"clip({d}, (−.01), .01)" if "clip_value" in bounds else d
+            d = f"clip({d}, −.01, .01)" if "clip_value" in bounds else d
             w, by = step.symbol.unicode(), optimizer.__name__
             assert str(step) == f"{w} ← {by}({w}, {'c ' if 'clip_norm' in bounds else ''}{d})"
             np.testing.assert_allclose(step.detail["gradient"], factor * clipped[f"d{step.name}"], rtol=1e-12)

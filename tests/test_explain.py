@@ -15,10 +15,12 @@ import pytest
 
 import lamina as lm
 from lamina.activations import FUNCTIONS
+from lamina.draw import picture
 from lamina.explain import check
+from lamina.explain.text import _why_not
 from lamina.trace import trace
 from lamina.trace.notation import GREEK, SIGNS, escape_text, latex, number, to_ascii
-from nets import CASES
+from nets import CASES, data
 from test_trace import X, Y, small
 
 
@@ -265,6 +267,70 @@ def test_a_kink_is_named_only_where_there_is_one():
     assert found is not None and found.kink and not found.ok and "(a kink nearby?)" in checked_line(net, x, x)
     net.parameters["dense_1.weight"] = np.full((1, 1), np.nan)
     assert checked_line(net, x, x).endswith("not finite")
+
+
+def test_a_check_names_why_a_gradient_is_not_the_losses():
+    """A variance below its floor, which the gradient passes on purpose, was float32's rounding: of 2e+11."""
+    x, y = np.ones((3, 2)), np.ones((3, 1))
+    net = lm.Sequential(lm.Dense(2), seed=0).build(2).compile("gaussian_nll", "sgd")
+    net.parameters["dense_1.bias"] = np.array([0.0, -5.0], "float32")
+    floor = "(a variance is below its floor 1e−06: the gradient passes that, the loss does not see it)"
+    assert "finite difference 0 differs by" in checked_line(net, x, y) and checked_line(net, x, y).endswith(floor)
+    net.parameters["dense_1.bias"] = np.array([0.0, 5.0], "float32")
+    assert checked_line(net, x, y).endswith(" ok")
+    layers = lm.Dense(2), lm.BatchNorm(), lm.Lambda(lambda z: z * lm.stop_gradient(z))
+    net = lm.Sequential(*layers, seed=0, dtype="float64").compile("mse", "sgd")
+    assert checked_line(net, data()[:, :2], data()[:, :2]).endswith("(a stop_gradient?)")
+    made = lm.Sequential(*layers[:2], seed=0).compile("mse", "sgd").trace(data()[:, :2], data()[:, :2])
+    assert not made.detail["graph"].stops()
+
+
+def test_rounding_is_blamed_for_small_differences_alone():
+    made = trace(small("float32"), X, Y, repeats=0)
+    for factor, said in ((1.01, "(float32's rounding?)"), (2.0, "")):
+        wrong = check(made, made.detail["graph"])
+        assert wrong is not None
+        wrong = wrong._replace(ok=False, gradient=factor * wrong.difference)
+        assert _why_not(made, wrong).strip() == said
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "lines"),
+    [
+        (lm.optim.SGD(0.1, momentum=0.9), ["b ← μ b + g", "w ← w − lr b"]),
+        (
+            lm.optim.SGD(0.1, momentum=0.9, dampening=0.2),
+            ["b ← μ b + g, t = 1", "b ← μ b + (1 − τ) g, t > 1", "w ← w − lr b"],
+        ),
+        (lm.optim.SGD(0.1, clip_value=0.5), ["g = clip(dw, −.5, .5)", "w ← w − lr g"]),
+        (lm.optim.SGD(0.1, clip_norm=2), ["g = c dw,  c = min(1, 2 / (‖all dw‖ + 1e−06))", "w ← w − lr g"]),
+    ],
+)
+def test_a_rule_is_the_same_at_its_first_step_and_says_what_is_clipped(optimizer, lines):
+    """At t = 1 momentum was b ← g, and μ nowhere; g was the clipped gradient, and nothing said so."""
+    net = lm.Sequential(lm.Dense(3), seed=0).build(4).compile("mse", optimizer)
+    net.parameters["dense_1.bias"] = np.full(3, 9.0, "float32")
+    said = [line.strip() for line in net.explain().splitlines()]
+    assert [line for line in said if line in lines] == lines and ("μ = .9" in net.explain()) == (optimizer.momentum == 0.9)
+    shown = [label.text for label in picture(net, np.ones((2, 4)), np.ones((2, 3)))[0].labels]
+    assert [text for text in shown if text in lines] == lines
+    values = net.explain(np.ones((2, 4)), np.ones((2, 3)), level="values")
+    if "dw" in lines[0]:
+        dw, g = (float(n) for n in re.search(r"  dw = (\S+)  g = (\S+)  t = 1", values).groups())
+        assert abs(g) < abs(dw)
+        assert r"\operatorname{dw}" in net.explain(format="latex")
+
+
+def test_radam_shows_both_of_its_steps_and_takes_one():
+    net = lm.Sequential(lm.Dense(3), seed=0).compile("mse", lm.optim.RAdam())
+    x, y = data(), data()[:, :3]
+    for steps, taken in ((0, "lr"), (6, "r")):
+        for _ in range(steps):
+            net.train_step(x, y)
+        lines = net.explain(x, y, level="values").splitlines()
+        assert "    w ← w − lr m / (1 − β₁ᵗ), ρ ≤ 5" in lines
+        assert "    w ← w − lr r m / (1 − β₁ᵗ) √(1 − β₂ᵗ) / (√(v) + ε), ρ > 5" in lines
+        assert any(line.startswith("      r = ") for line in lines) is (taken == "r")
 
 
 def test_where_all_is_frozen_it_is_said():

@@ -9,8 +9,10 @@ import numpy as np
 from lamina import _core as core
 from lamina.graph.flat import in_float64
 from lamina.graph.tensor import FLOATS, placeholder
+from lamina.losses import GaussianNLL
 from lamina.trace import Trace
 from lamina.trace.graph import StepGraph
+from lamina.trace.notation import number
 from lamina.trace.record import gradient_name
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +26,8 @@ TOLERANCE = 1e-4  # relative: gradients are sums in float32
 
 class Check(NamedTuple):
     """`name`[`at`] (counted from 0): the core's gradient, and (L(w + h) - L(w - h)) / 2h; `kink`: whether it is another one to the
-    right of w than to its left.
+    right of w than to its left; `stopped`: whether a stop_gradient is in the way; `cause`: what the loss does on purpose, so that
+    the two are not equal.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Check(NamedTuple):
     difference: float
     ok: bool
     kink: bool
+    stopped: bool = False
+    cause: str = ""
 
 
 def check(trace: Trace, graph: StepGraph) -> Check | None:
@@ -60,7 +65,18 @@ def check(trace: Trace, graph: StepGraph) -> Check | None:
         counts = h == STEPS[0] or abs(right + left) * h > ROUNDED * abs(middle)
         if tried[-1].ok and counts:
             return tried[-1]
-    return tried[0]._replace(kink=all(one.kink for one in tried))
+    return tried[0]._replace(kink=all(one.kink for one in tried), stopped=graph.stops(), cause=_cause(trace, graph))
+
+
+def _cause(trace: Trace, graph: StepGraph) -> str:
+    """Why the gradient is another one than the loss's on purpose: below the floor of a variance it is; '' where it is not."""
+    model, values = graph.model, trace.detail["values"]
+    for loss, output in zip(model.objective.losses, model.programs.outputs, strict=True):
+        if isinstance(loss, GaussianNLL):
+            pred = np.asarray(values[graph.real(output.node).serial])
+            if (pred[..., pred.shape[-1] // 2 :] < loss.eps).any():
+                return f"a variance is below its floor {number(loss.eps)}: the gradient passes that, the loss does not see it"
+    return ""
 
 
 def _near(a: float, b: float) -> bool:

@@ -45,7 +45,8 @@ def _line(trace: Trace, step: Step, level: str) -> str:
 def _rule(trace: Trace) -> list[str]:
     if trace.rule is None or not trace.rule.lines:
         return []
-    lines = [notation.latex((f"{target} ← {formula}",)) for target, formula in trace.rule.lines]
+    written = [*trace.rule.given, *(f"{target} ← {formula}" for target, formula in trace.rule.lines)]
+    lines = [notation.latex((line,)) for line in written]
     numbers = r", \quad ".join(notation.latex((setting,)) for setting in trace.rule.settings)
     given = [rf"\noindent with ${numbers}$\par"] if numbers else []
     return [r"\begin{gather*}", " \\\\\n".join(lines), r"\end{gather*}", *given]

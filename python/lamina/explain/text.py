@@ -14,6 +14,7 @@ from lamina.trace.notation import Sym, in_formula, number
 from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
+ROUNDED = 0.1  # of a gradient: more is no rounding of its terms
 WIDEST = 52  # of the column of equations; a longer one pushes its line
 LEGEND = (
     "rows are samples;  Z = X W + 1 bᵀ;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  (m×k)(k×n) costs 2mkn FLOP;  "
@@ -117,14 +118,23 @@ def _after_backward(trace: Trace, check: Check | None, level: str) -> list[str]:
     out += _frozen(trace)
     if check is not None and level != "shapes":
         where = f"{_pretty(trace, check.name)}[{','.join(str(i + 1) for i in check.at)}]"
-        reasons = ["a kink nearby"] * check.kink + ["float32's rounding"] * (trace.about["dtype"] != "float64")
         verdict = "ok" if check.ok else f"differs by {number(check.gradient - check.difference, 2)}"
         if not math.isfinite(check.gradient + check.difference):
             verdict = "not finite"
-        elif reasons and not check.ok:
-            verdict += f" ({', or '.join(reasons)}?)"
+        elif not check.ok:
+            verdict += _why_not(trace, check)
         out.append(f"    check: {where} = {number(check.gradient, 6)}   finite difference {number(check.difference, 6)} {verdict}")
     return out
+
+
+def _why_not(trace: Trace, check: Check) -> str:
+    """What parts a gradient and its difference quotient: what the loss does on purpose, or what may do so."""
+    if check.cause:
+        return f" ({check.cause})"
+    apart, largest = abs(check.gradient - check.difference), max(abs(check.gradient), abs(check.difference))
+    rounded = trace.about["dtype"] != "float64" and apart < ROUNDED * largest
+    reasons = ["a kink nearby"] * check.kink + ["a stop_gradient"] * check.stopped + ["float32's rounding"] * rounded
+    return f" ({', or '.join(reasons)}?)" if reasons else ""
 
 
 def _frozen(trace: Trace) -> list[str]:
@@ -163,7 +173,9 @@ def _plugged(trace: Trace) -> list[str]:
         after["g"] = now["g"] + rule.numbers["wd"] * now["w"]
     after |= {letter: value[at] for letter, (_, value) in slots.items() if value is not None}
     where = f"{step.symbol.unicode()}[{','.join(str(i + 1) for i in at)}]"
-    out = [f"    for {where}:  w = {number(now['w'])}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]
+    gradient = gradient_name(step.name)
+    dw = f"  dw = {number(trace[gradient][at])}" if rule.given and gradient in trace else ""
+    out = [f"    for {where}:  w = {number(now['w'])}{dw}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]
     lines = rule.lines_of(step.before.ndim)
     if rule.element is not None:
         slots_after = {rule.slots[letter]: float(value[at]) for letter, (_, value) in slots.items() if value is not None}

@@ -331,9 +331,14 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
     params = [number(float(p)) for p in attrs.get("params", []) or []]
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]
     parts: list[Part] = []
-    for i, arg in enumerate([*(a.parts for a in args), *((t,) for t in tail)]):
+    for i, arg in enumerate([*(_alone(a) for a in args), *((t,) for t in tail)]):
         parts += [", ", *arg] if i else [*arg]
     return (f"{name}(", *parts, ")")
+
+
+def _alone(term: Term) -> Equation:
+    """An argument: a negative number needs no parentheses there."""
+    return (text(term.parts)[1:-1],) if _is_number(term) and text(term.parts).startswith("(") else term.parts
 
 
 def _axes(axes: Iterable[int]) -> str:

@@ -65,6 +65,19 @@ class StepGraph:
                 self.states.sort(key=lambda state: state[2].serial)  # as the step leaves them
         return seen
 
+    def stops(self) -> bool:
+        """Whether a stop_gradient is on the way to the loss in this mode."""
+        waiting, passed = [self.loss_root] if self.loss_root is not None else [], set()
+        while waiting:
+            node = waiting.pop()
+            if node.op == "stop_gradient":
+                return True
+            if node.serial not in passed:
+                passed.add(node.serial)
+                nearer = self._passes_on(node)
+                waiting += node.inputs if nearer is None else [nearer]
+        return False
+
     def _passes_on(self, node: core.Node) -> core.Node | None:
         """The operand whose value this node has: of marks, and of adding the zeros that a branch not taken leaves behind."""
         if node.op == "in_training":

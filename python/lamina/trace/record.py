@@ -80,7 +80,11 @@ class ProgramStep:
 
 @dataclass
 class Rule:
-    """The optimizer's rule: its lines as text over the symbols w, g, lr, t and the slots' letters."""
+    """The optimizer's rule: its lines as text over the symbols w, g, lr, t and the slots' letters.
+
+    `given`: what g is of the gradient dw, where it is clipped. `conditions`: what stands behind a line that not every step takes,
+    and whether it holds in this one.
+    """
 
     name: str
     title: str
@@ -89,19 +93,25 @@ class Rule:
     numbers: dict[str, float]  # letter -> hyper-parameter; "lr", "t" among them
     before: dict[str, float] = field(default_factory=dict)  # letter -> what the rule carries from step to step
     now: dict[str, float] = field(default_factory=dict)  # letter -> what this step makes of it
+    given: list[str] = field(default_factory=list)
+    conditions: dict[str, bool] = field(default_factory=dict)
     # Of a rule of whole matrices: (shape, w, g, new w, new slots) of one weight -> the numbers of letters that no tensor keeps.
     element: Callable[[tuple[int, ...], float, float, float, dict[str, float]], dict[str, float]] | None = None
 
     @property
     def written(self) -> list[str]:
         """The lines as they are read: w ← w − lr g."""
-        return [f"{target} ← {formula.replace('·', ' ')}" for target, formula in self.lines]
+        return [*self.given, *(f"{target} ← {formula.replace('·', ' ')}" for target, formula in self.lines)]
 
     def lines_of(self, ndim: int) -> list[tuple[str, str]]:
-        """Those that one weight of a tensor with so many axes takes; what is made of a whole matrix is a number in them."""
-        other = OF_OTHERS if ndim == 2 else OF_MATRICES
-        own = [(target, formula) for target, formula in self.lines if not formula.endswith(other) and "(" not in target]
-        return [(target, formula.removesuffix(OF_MATRICES).removesuffix(OF_OTHERS)) for target, formula in own]
+        """Those that one weight of a tensor with so many axes takes in this step; what a whole matrix makes is a number in them."""
+        conditions = {OF_MATRICES: ndim == 2, OF_OTHERS: ndim != 2, **self.conditions}
+        own = []
+        for target, formula in self.lines:
+            behind = next((said for said in conditions if formula.endswith(said)), "")
+            if conditions.get(behind, True) and "(" not in target:
+                own.append((target, formula.removesuffix(behind)))
+        return own
 
     @property
     def settings(self) -> list[str]:

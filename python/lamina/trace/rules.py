@@ -29,13 +29,17 @@ HYPERS = {
 
 KEPT_LETTERS = {"lr", "t", "wd"}  # which explain looks up, and no tensor has
 
+FIRST, LATER = ", t = 1", ", t > 1"  # behind a line that some steps take, and others not
+FEW, ENOUGH = ", ρ ≤ 5", ", ρ > 5"  # too few steps for a variance: no division by its root
+
 MOMENTS = [("m", "β₁·m + (1 − β₁)·g"), ("v", "β₂·v + (1 − β₂)·g²")]
 
 
 def _sgd(h: Mapping[str, float], t: int) -> Lines:
     grown = "(1 − τ)·g" if h["dampening"] else "g"
     step = "(g + μ·b)" if h["nesterov"] else "b"
-    return [("b", "g" if t == 1 else f"μ·b + {grown}"), ("w", f"w − lr·{step}")]
+    rest = [("b", f"μ·b + {grown}{LATER}")] if h["dampening"] else []
+    return [("b", "μ·b + g" + FIRST * bool(rest)), *rest, ("w", f"w − lr·{step}")]
 
 
 def _adam_step(h: Mapping[str, float], v: str) -> str:
@@ -64,11 +68,14 @@ def _nadam(h: Mapping[str, float], t: int) -> Lines:
 
 
 def _radam(h: Mapping[str, float], t: int) -> Lines:
-    head = [("R", "2 / (1 − β₂) − 1"), ("ρ", "R − 2·t·β₂ᵗ / (1 − β₂ᵗ)"), *MOMENTS]
-    if _radam_numbers(h, t)["ρ"] <= 5:  # too few steps for a variance: no division by its root
-        return [*head, ("w", "w − lr·m / (1 − β₁ᵗ)")]
-    rectified = ("r", "√((ρ − 4)·(ρ − 2)·R / ((R − 4)·(R − 2)·ρ))")
-    return [*head, rectified, ("w", "w − lr·r·m / (1 − β₁ᵗ)·√(1 − β₂ᵗ) / (√(v) + ε)")]
+    return [
+        ("R", "2 / (1 − β₂) − 1"),
+        ("ρ", "R − 2·t·β₂ᵗ / (1 − β₂ᵗ)"),
+        *MOMENTS,
+        ("w", "w − lr·m / (1 − β₁ᵗ)" + FEW),
+        ("r", "√((ρ − 4)·(ρ − 2)·R / ((R − 4)·(R − 2)·ρ))" + ENOUGH),
+        ("w", "w − lr·r·m / (1 − β₁ᵗ)·√(1 − β₂ᵗ) / (√(v) + ε)" + ENOUGH),
+    ]
 
 
 def _radam_numbers(h: Mapping[str, float], t: int) -> Numbers:
@@ -115,12 +122,23 @@ def rule_of(optimizer: Optimizer, lr: float, t: int, taken: Collection[str] = ()
     where β₁ is the shift of a norm.
     """
     rule = _rule(optimizer, lr, t)
+    rule.given = _given(optimizer)
     letters = {*rule.numbers, *rule.slots} - KEPT_LETTERS
     stems = {_stem(letter) for letter in letters if to_ascii(letter) in taken}
     for letter in letters:
         if _stem(letter) in stems:
             _rename(rule, letter, letter + "′")
     return rule
+
+
+def _given(optimizer: Optimizer) -> list[str]:
+    """What g is, where it is not the gradient itself."""
+    value, norm = optimizer.clip_value, optimizer.clip_norm
+    inner = "dw" if value is None else f"clip(dw, {number(-value)}, {number(value)})"
+    if norm is None:
+        return [] if value is None else [f"g = {inner}"]
+    which = "all dw" if value is None else "all clipped dw"
+    return [f"g = c {inner},  c = min(1, {number(norm)} / (‖{which}‖ + 1e−06))"]
 
 
 def _stem(letter: str) -> str:
@@ -131,6 +149,7 @@ def _rename(rule: Rule, old: str, new: str) -> None:
     whole = re.compile(rf"(?<![A-Za-z]){re.escape(old)}(?![A-Za-z₀-₉′])")
     rule.lines = [(whole.sub(new, target), whole.sub(new, formula)) for target, formula in rule.lines]
     rule.numbers = {new if letter == old else letter: value for letter, value in rule.numbers.items()}
+    rule.conditions = {whole.sub(new, said): holds for said, holds in rule.conditions.items()}
     rule.slots = {new if letter == old else letter: slot for letter, slot in rule.slots.items()}
 
 
@@ -149,6 +168,11 @@ def _rule(optimizer: Optimizer, lr: float, t: int) -> Rule:
     used = {letter: value for letter, value in numbers.items() if any(letter in formula for _, formula in lines)}
     slots = {LETTERS.get(slot, slot): slot for slot in optimizer.slots}
     made = Rule(optimizer.rule, title, lines, slots, {"lr": lr, "t": t, **used})
+    if optimizer.rule == "sgd":
+        made.conditions = {FIRST: t == 1, LATER: t > 1}
+    if optimizer.rule == "radam":
+        few = _radam_numbers(hypers, t)["ρ"] <= 5
+        made.conditions = {FEW: few, ENOUGH: not few}
     if optimizer.rule in STEP_NUMBERS:
         made.now = STEP_NUMBERS[optimizer.rule](hypers, t)
         made.before = {"Π": STEP_NUMBERS["nadam"](hypers, t - 1)["Π"] if t > 1 else 1.0} if optimizer.rule == "nadam" else {}
