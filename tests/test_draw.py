@@ -214,6 +214,41 @@ def test_the_last_neurons_show_the_output():
     assert ends(net, given, given) is None and trace(net, given, given).about["title"] == "Model of 1 layer"
 
 
+def captions(net, x, y=None):
+    """The words under the lines of neurons."""
+    return [t.text for t in picture(net, x, y)[0].labels if re.match(r"[\d,]+ (neuron|input|value)", t.text)]
+
+
+def test_captions_say_all_that_is_done_to_the_values():
+    """They named the last layer's class alone: 16 neurons, dropout; and what was before the first dense layer, not at all."""
+    layers_ = lm.Dense(16), lm.BatchNorm(), lm.Activation("relu"), lm.Dropout(0.3), lm.Dense(1)
+    net = lm.Sequential(*layers_, seed=0).compile("mse", "sgd")
+    assert captions(net, data(), data()[:, :1]) == ["6 inputs", "16 neurons, batch norm, relu, dropout", "1 neuron"]
+    assert captions(net, data()) == ["6 inputs", "16 neurons, batch norm, relu", "1 neuron"]
+    net = lm.Sequential(lm.Embedding(20, 2), lm.Flatten(), lm.Dense(4, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
+    words = np.arange(6).reshape(2, 3)
+    assert captions(net, words, np.array([0, 1])) == ["6 values, embedding, flatten", "4 neurons, relu", "2 neurons, softmax"]
+    x = lm.Input(6)
+    net = lm.Model(x, lm.Dense(2)(lm.tanh(lm.Dense(3)(x)) + 1.0), seed=0)
+    assert captions(net, data()) == ["6 inputs", "3 neurons, tanh, add", "2 neurons"]
+
+
+def test_no_layer_is_missing_from_a_line_of_neurons():
+    """A dense layer over the positions of a sequence was left out, and nothing said so."""
+    x = lm.placeholder((None, "T", 4))
+    net = lm.Model(x, lm.Dense(1)(lm.mean(lm.Dense(6, "relu")(x), axis=1)), seed=0)
+    texts = [t.text for t in picture(net, np.ones((3, 7, 4)))[0].labels]
+    assert is_chain(net) and {"dense_1", "dense_2"} <= {*texts}
+
+
+def test_the_network_says_which_sample_it_shows():
+    head = "A  THE NETWORK  for the first sample; each column on its own scale; the width and colour of a link: its weight"
+    net, x, y = narrow()
+    assert head in [t.text for t in picture(net, x, y)[0].labels]
+    net, x, y = two_inputs()
+    assert "A  THE NETWORK" in [t.text for t in picture(net, x, y)[0].labels]
+
+
 @pytest.mark.parametrize(("classes", "true"), [(10, 3), (30, 7), (30, 29), (1000, 777)])
 def test_the_class_that_is_right_is_always_named(classes, true):
     net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(classes), seed=0).compile("cross_entropy", "sgd")
@@ -420,7 +455,7 @@ def test_names_of_layers_and_inputs_are_the_users():
     assert {"rooms", "input_2"} <= {t.text for t in canvas.labels}
     words, x, y = CASES["embedding"]()
     texts = [t.text for t in picture(words, x, y)[0].labels]
-    assert "12 values" in texts and texts[texts.index("12 values") - 1] == "flatten_1"
+    assert texts[texts.index("12 values, embedding, flatten") - 1] == "flatten_1"
     net = lm.Sequential(lm.Dense(3, "relu"), lm.Dropout(0.5).named("half_of_them"), lm.Dense(2), seed=0).compile("mse", "sgd")
     assert "3 neurons, relu, half of them" in {t.text for t in picture(net, data(), data()[:, :2])[0].labels}
 

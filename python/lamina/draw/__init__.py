@@ -69,7 +69,8 @@ def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light",
     top = HEIGHT - FOOT - 30 - rows
     found = layers(made) if is_chain(made.model) else []
     area = Box(MARGIN, 88, wide, top - 88 - 26)
-    footer.heading(canvas, Box(MARGIN, 88, wide, 0), "A  THE NETWORK")
+    what = "  for the first sample; each column on its own scale; the width and colour of a link: its weight" if found else ""
+    footer.heading(canvas, Box(MARGIN, 88, wide, 0), f"A  THE NETWORK{what}")
     if found:
         true = int(made["y"][0]) if "P" in made and "y" in made.sources and made["y"].ndim == 1 else None
         first = found[0].reads.plain

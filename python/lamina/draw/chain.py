@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lamina.draw.canvas import Box
 from lamina.draw.heatmap import as_matrix
+from lamina.layers import Activation, Dense
 from lamina.trace import Step, Trace
 from lamina.trace.notation import Equation, Sym
 from lamina.trace.record import gradient_name
@@ -65,8 +66,9 @@ class Layer:
     inputs: Array  # values of the neurons before it, of the first sample
     outputs: Array  # after the activation
     symbol: Sym
-    name: str  # of the activation, '' for none
+    name: str  # of what is done to what it makes: relu, dropout; '' for nothing
     reads: Sym
+    source: str = ""  # of the first one: what is done to the input before it
 
 
 def chain(trace: Trace, fits: Callable[[list[Item]], bool] = lambda items: True) -> list[Item]:
@@ -266,35 +268,56 @@ def _dense(trace: Trace, step: Step) -> list[Item]:
 
 
 def layers(trace: Trace) -> list[Layer]:
-    """The dense layers whose operands are one row a sample, for the picture of the network."""
+    """The dense layers for the picture of the network; none where one has more than a row a sample, or where there are branches:
+    a line of columns would leave something out, or show links that there are not.
+    """
     found: list[Layer] = []
     read: set[str] = set()
-    for i, step in enumerate(trace.forward):
-        if step.kind != "dense" or step.values is None or step.values.ndim != 2:
-            continue
+    dense = [i for i, step in enumerate(trace.forward) if step.kind == "dense"]
+    for i, end in zip(dense, [*dense[1:], len(trace.forward)], strict=False):
+        step = trace.forward[i]
         symbols = [p for p in step.equation[1:] if isinstance(p, Sym)]
         before = trace[symbols[0].plain]
-        if before.ndim != 2:
-            continue
+        if step.values is None or step.values.ndim != 2 or before.ndim != 2:
+            return []
         if found and (len(found[-1].outputs) != before.shape[1] or symbols[0].plain in read):
-            return []  # branches: a line of columns would show links that there are not
+            return []
         read.add(symbols[0].plain)
         if found and symbols[0].plain != found[-1].symbol.plain:  # a norm or dropout between: what the next layer reads is shown
-            between = _words(trace.step(symbols[0].plain).layer or "")
             found[-1].outputs, found[-1].symbol = before[0], symbols[0]
-            found[-1].name = ", ".join(name for name in (found[-1].name, between) if name)
         after = trace.forward[i + 1] if i + 1 < len(trace.forward) else None
         active = after is not None and after.symbol.name.rstrip("′") == "A" and step.name in after.operands
         last = after if active and after is not None else step
-        name = after.ops[-1].replace("_", " ") if active and after is not None else ""
+        made = {line.name for line in _made_of(trace, step.name)}
+        name = _functions(trace, [line for line in trace.forward[i + 1 : end] if line.name in made])
         found.append(
             Layer(step.symbol.sub, trace[symbols[1].plain], before[0], np.asarray(last.values)[0], last.symbol, name, symbols[0])
         )
+    if found:
+        found[0].source = _functions(trace, trace.forward[: dense[0]])
     if found and not _show_output(trace, found[-1]):
         return []
     if found and "P" in trace and trace["P"].shape[-1] == len(found[-1].outputs):
-        found[-1].outputs, found[-1].symbol, found[-1].name = trace["P"][0], Sym("P"), "softmax"
+        last_name = ", ".join(filter(None, (found[-1].name, "softmax")))
+        found[-1].outputs, found[-1].symbol, found[-1].name = trace["P"][0], Sym("P"), last_name
     return found
+
+
+def _functions(trace: Trace, lines: list[Step]) -> str:
+    """What is done to values between two dense layers, in words: batch norm, relu, dropout."""
+    words: list[tuple[str | None, str]] = []
+    for line in lines:
+        layer = trace.model.wiring.layers.get(line.layer or "")
+        own = isinstance(layer, (Dense, Activation))  # of the others the lines are a part of what they do
+        said = [_label(trace, line)] if own else [_words(line.layer)] if line.layer else _operations(trace, line)
+        words += [(line.layer, word) for word in said if (line.layer, word) not in words[-1:]]
+    return ", ".join(word for _, word in words)
+
+
+def _operations(trace: Trace, line: Step) -> list[str]:
+    """What a line outside of layers does."""
+    label = _label(trace, line)
+    return [label] if label in ("mean", "join") else [op.replace("_", " ") for op in line.ops]
 
 
 def _show_output(trace: Trace, last: Layer) -> bool:
@@ -310,7 +333,6 @@ def _show_output(trace: Trace, last: Layer) -> bool:
     if MIXES & {op for line in _made_of(trace, last.symbol.plain) for op in line.ops}:
         return False
     last.outputs, last.symbol = step.values[0], step.symbol
-    last.name = ", ".join(word for word in (last.name, _words(step.layer or "") or _label(trace, step)) if word)
     return True
 
 

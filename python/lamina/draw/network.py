@@ -219,9 +219,12 @@ def _captions(canvas: Canvas, columns: dict[int, Column], found: list[Layer], y:
     noun = "input" if found[0].reads.name == "X" else "value"
     xs = [column.x if column.r else float(column.values[0]) for column in columns.values()]
     for form in (_whole, _brief, _count):
-        texts = [form(column, noun if k == 0 else "neuron", found[k - 1].name if k else "") for k, column in columns.items()]
+        done = [found[k - 1].name if k else found[0].source for k in columns]
+        nouns = [noun if k == 0 else "neuron" for k in columns]
+        texts = [form(*given) for given in zip(columns.values(), nouns, done, strict=True)]
         half = [width(text, 13) / 2 + 5 for text in texts]
-        if all(b - a >= ha + hb for a, b, ha, hb in zip(xs, xs[1:], half, half[1:], strict=False)):
+        inside = xs[0] >= half[0] and xs[-1] + half[-1] <= canvas.width
+        if inside and all(b - a >= ha + hb for a, b, ha, hb in zip(xs, xs[1:], half, half[1:], strict=False)):
             break
     for k, x, text in zip(columns, xs, texts, strict=True):
         canvas.equation(x, y - 18, (found[k - 1].symbol if k else found[0].reads,), 17)
@@ -230,10 +233,10 @@ def _captions(canvas: Canvas, columns: dict[int, Column], found: list[Layer], y:
 
 def _whole(column: Column, noun: str, function: str) -> str:
     """100 neurons, relu; 8 shown"""
-    what = f"{column.total:,} {noun}{'s' * (column.total != 1)}" + (f", {function}" if function else "")
-    shown = len(column.chosen)
+    what, shown = f"{column.total:,} {noun}{'s' * (column.total != 1)}", len(column.chosen)
     if not column.r:
         return f"{what}, the {shown} that weigh most marked"
+    what += f", {function}" if function else ""
     return f"{what}; {shown} shown" if shown < column.total else what
 
 
