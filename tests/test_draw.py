@@ -418,6 +418,50 @@ def test_dots_stand_for_values_without_a_name():
     assert canvas.overlapping() == [] and not [t for t in picture(*two_heads())[0].labels if "⋯" in t.text]
 
 
+def siamese():
+    a, b, shared = lm.Input(6), lm.Input(6), lm.Dense(8, "relu")
+    net = lm.Model([a, b], lm.Dense(1)(lm.abs(shared(a) - shared(b))), seed=0).compile("mse", "sgd")
+    return net, [data(), data()[::-1]], data()[:, :1]
+
+
+def test_values_of_several_sources_have_their_equations(monkeypatch):
+    """A value without a name is written out once; where two equations would touch, one stands higher."""
+    canvas, _ = picture(*siamese())
+    texts = [t.text for t in canvas.labels]
+    assert {"U₂ = |A₁ − A′₁|", "dA₁ = dU₂ ⊙ sign(A₁ − A′₁)", "dW₁ = X₂ᵀ dZ′₁ + X₁ᵀ dZ₁"} <= {*texts}
+    assert not [text for text in texts if "⋯" in text or "see explain()" in text] and canvas.overlapping() == []
+    net = lm.Sequential(Residual(6), Residual(6), lm.Dense(2), seed=0).compile("mse", "sgd")
+    canvas, _ = picture(net, data(), data()[:, :2])
+    assert {"residual_1 = X + Z₁", "residual_2 = residual_1 + Z₂"} <= {t.text for t in canvas.labels}
+    assert canvas.overlapping() == []
+    monkeypatch.setattr("lamina.draw.tensors.LANES", 5)
+    canvas, _ = picture(*siamese())
+    assert any(t.text.startswith("dW₁: see explain();  ") for t in canvas.labels)
+
+
+def test_a_sum_that_is_written_out_has_parentheses_in_a_product():
+    x = lm.Input(6)
+    a, b = lm.Dense(4)(x), lm.Dense(4)(x)
+    apart = a - b
+    net = lm.Model(x, lm.Dense(2)(apart * a + lm.tanh(apart) * b), seed=0).compile("mse", "sgd")
+    texts = [t.text for t in picture(net, data(), data()[:, :2])[0].labels]
+    assert {"U₃ = (Z₁ − Z₂) ⊙ Z₁ + ⋯ ⊙ Z₂", "dZ₁ = dU₃ ⊙ (Z₁ − Z₂) + ⋯"} <= {*texts}
+
+
+def test_layers_that_are_left_out_are_counted_by_their_calls():
+    """One layer called six times was 6 layers, and the operations between layers were layers, too."""
+    x = lm.Input(6)
+    h, shared = x, lm.Dense(6, "tanh")
+    for _ in range(6):
+        h = shared(h)
+    texts = [t.text for t in picture(lm.Model(x, lm.Dense(2)(h), seed=0), data())[0].labels]
+    assert [text for text in texts if text.startswith("⋯ ")] == ["⋯ 5 calls of dense_1 ⋯"]
+    a, b, c = (lm.Dense(4, name)(x) for name in ("relu", "tanh", "sigmoid"))
+    net = lm.Model(x, lm.Dense(1)(a * b + c), seed=0).compile("mse", "sgd")
+    texts = [t.text for t in picture(net, data(), data()[:, :1])[0].labels]
+    assert [text for text in texts if text.startswith("⋯ ")] == ["⋯ 1 layer ⋯"]
+
+
 def test_no_arrow_leads_from_one_branch_into_another():
     """Where the gradients of two branches stand side by side: the loss's arrow alone points to the left."""
     a = lm.Input(6)

@@ -14,7 +14,7 @@ from lamina.draw.canvas import HEIGHT, WIDTH, Box, Canvas, cut
 from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import image_shape, network
-from lamina.draw.tensors import HEAD, LANE, UNDER, backward, fits, forward, layout, meanings, missing, routes
+from lamina.draw.tensors import LANE, UNDER, backward, fits, forward, head, layout, meanings, missing, routes
 from lamina.draw.theme import THEMES
 from lamina.trace import Trace, trace
 
@@ -65,7 +65,8 @@ def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light",
     height = _fitted(items, made, wide) if trained else layout(items, MARGIN, wide, 260.0)
     ways = routes(items, made)
     lanes = 1 + max((way.lane for way in ways), default=0)
-    rows = HEAD + height + LABELS + (24 + UNDER + height + 24 + lanes * LANE if trained else 0)
+    above = head(items, made)
+    rows = above + height + LABELS + (24 + UNDER + height + 24 + lanes * LANE if trained else 0)
     top = HEIGHT - FOOT - 30 - rows
     found = layers(made) if is_chain(made.model) else []
     area = Box(MARGIN, 88, wide, top - 88 - 26)
@@ -81,8 +82,8 @@ def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light",
     footer.heading(canvas, Box(MARGIN, top, wide, 0), "B  FORWARD")
     small = forward(canvas, items, made, top + 8, height)
     if trained:
-        _rule(canvas, top + HEAD + height + LABELS + 10)
-        below = top + HEAD + height + LABELS + 24
+        _rule(canvas, top + above + height + LABELS + 10)
+        below = top + above + height + LABELS + 24
         footer.heading(canvas, Box(MARGIN, below, wide, 0), "C  BACKWARD: under each tensor its gradient, in the same shape")
         if said := meanings(items, ways, made):
             right = cut(said, 12, wide - 500)  # of the heading

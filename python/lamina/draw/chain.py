@@ -15,7 +15,8 @@ from lamina.draw.canvas import Box
 from lamina.draw.heatmap import as_matrix
 from lamina.layers import Activation, Dense
 from lamina.trace import Step, Trace
-from lamina.trace.notation import Equation, Sym
+from lamina.trace.equations import ATOM, Term
+from lamina.trace.notation import Equation, Sym, text
 from lamina.trace.record import gradient_name
 
 Array = NDArray[Any]
@@ -24,6 +25,7 @@ INNER = ("μ", "v", "s", "M")  # means, variances, masks
 LONGEST = (6, 4, 2)  # values of a part; shorter ones where two are too many
 DOTS = "⋯"  # for what is left out: layers, and values without a name
 MIXES = {"matmul", "transpose", "slice", "concatenate", "take", "scatter_add", "pad", "host"}  # columns with others, or turns them
+LONGEST_WRITTEN = 48  # characters of an equation with what has no name written out
 MOST = 3  # dense layers drawn in full; of more, those at the ends of branches
 
 
@@ -115,8 +117,7 @@ def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
             left_out.append(part)
             continue
         if left_out:
-            count = len({step.layer or step.name for out in left_out for step in out})
-            items.append(Sign(f"{DOTS} {count} layer{'s' if count > 1 else ''} {DOTS}"))
+            items.append(Sign(_left_out(trace, [step for out in left_out for step in out])))
         passed = left_out[-1][-1].name if left_out else ""
         left_out = []
         for step in part:
@@ -126,6 +127,20 @@ def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
             passed = ""
     _once(items)
     return items
+
+
+def _left_out(trace: Trace, steps: list[Step]) -> str:
+    """What is called in lines that have no room: 3 layers, 5 calls of dense_1; only dots for operations outside of layers."""
+    nodes = trace.detail["graph"].nodes
+    found = ((step.layer, nodes[step.nodes[-1]].scope) for step in steps if step.layer and step.nodes[-1] in nodes)
+    calls = {id(call): layer for layer, call in found}
+    several = len(set(calls.values()))
+    if not calls:
+        return DOTS
+    if len(calls) == several:
+        return f"{DOTS} {several} layer{'s' if several > 1 else ''} {DOTS}"
+    which = next(iter(calls.values())) if several == 1 else f"{several} layers"
+    return f"{DOTS} {len(calls)} calls of {which} {DOTS}"
 
 
 def _once(items: list[Item]) -> None:
@@ -356,10 +371,10 @@ def has_name(trace: Trace, name: str) -> bool:
     return name in trace.sources or not _nameless(trace.step(name).symbol)
 
 
-def readable(equation: Equation) -> Equation:
+def dotted(equation: Equation) -> Equation:
     """The equation with dots for what the picture has no names for; nothing where it names nothing else.
 
-    >>> readable(("Z = ", Sym("T", "1"), " + ", Sym("X")))
+    >>> dotted(("Z = ", Sym("T", "1"), " + ", Sym("X")))
     ('Z = ', '⋯', ' + ', Sym(name='X', sub='', gradient=False, transposed=False))
     """
     named = [not _nameless(part) for part in equation[1:] if isinstance(part, Sym)]
@@ -368,6 +383,35 @@ def readable(equation: Equation) -> Equation:
     return tuple(DOTS + "ᵀ" * p.transposed if isinstance(p, Sym) and _nameless(p) else p for p in equation)
 
 
+def readable(trace: Trace, equation: Equation) -> Equation:
+    """The equation as the picture has it: what a short line makes of named values is written out, |A - A'| for |T1|; dots for other
+    values without a name.
+    """
+    parts: list[Any] = []
+    for i, part in enumerate(equation):
+        inner = _made_once(trace, part) if i and isinstance(part, Sym) and _nameless(part) else None
+        turned = isinstance(part, Sym) and part.transposed
+        parts += [part] if inner is None else _within(inner, equation[i - 1 : i], equation[i + 1 : i + 2], turned)
+    return dotted(tuple(parts) if len(text(tuple(parts))) <= LONGEST_WRITTEN else equation)
+
+
+def _made_once(trace: Trace, symbol: Sym) -> Term | None:
+    """What makes a value without a name, where that has names, and letters that need no words."""
+    step = trace.step(symbol._replace(transposed=False).plain)
+    node = trace.detail["graph"].nodes.get(step.nodes[-1])
+    if node is None or step.where or any(isinstance(part, Sym) and _nameless(part) for part in step.equation[1:]):
+        return None
+    term: Term = trace.detail["writing"].term(node)
+    return term if text(term.parts) == text(step.equation[1:]).removeprefix(" = ") else None
+
+
+def _within(term: Term, before: Equation, after: Equation, turned: bool) -> Equation:
+    """An expression where its symbol was, in parentheses unless it has some or needs none."""
+    left, right = (side[0] if side and isinstance(side[0], str) else "" for side in (before, after))
+    alone = left.endswith(("(", "|", ", ")) and right.startswith((")", "|", ", ")) or (left.endswith(" = ") and not right)
+    return (*term.within(ATOM if turned or not alone else 0), *(["ᵀ"] if turned else []))
+
+
 def equation_of(trace: Trace, name: str) -> Equation:
     """The equation of a value as far as it can be read."""
-    return readable(trace.step(name).equation) if name in trace and name not in trace.sources else ()
+    return readable(trace, trace.step(name).equation) if name in trace and name not in trace.sources else ()

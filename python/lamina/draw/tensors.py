@@ -20,8 +20,9 @@ ARROW = 64.0  # for a function's arrow
 EDGE = 20.0  # px: no equation comes nearer to the picture's sides
 NEAR = 30.0  # px: how far from its arrow an equation stands, past the ends of others
 LANE = 23.0  # between the lines that carry the backward equations
-LANES = 5
-HEAD = 44.0  # over row B: names and equations
+LANES = 6
+HEAD, LINE = 44.0, 20.0  # over row B: names and a line of equations; each other line
+LINES = 3
 UNDER = 36.0  # over row C: names
 DOTS_SAID = f"{DOTS}: what explain() alone has a line for"
 DASHED = ' stroke-dasharray="5 3"'
@@ -91,7 +92,8 @@ def _size(sign: Sign) -> float:
 
 def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height: float) -> list[str]:
     """Row B; returns the names of the matrices that were shrunk."""
-    middle = top + HEAD + height / 2
+    above = head(items, trace)
+    middle = top + above + height / 2
     small: list[str] = []
     for item in items:
         if isinstance(item, Sign):
@@ -104,7 +106,8 @@ def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height:
         canvas.text(item.box.cx, item.box.bottom + 16, shape_text(item.values.shape), 12, anchor="middle", fill=canvas.theme.muted)
         scale = _scale(item.matrix)
         canvas.text(item.box.cx, item.box.bottom + 30, scale, 11, anchor="middle", fill=canvas.theme.muted)
-    _equations(canvas, items, top)
+    for equation, x, line in equations(items, trace):
+        canvas.equation(x, top + above - HEAD + 14 - LINE * line, equation, 16)
     return small
 
 
@@ -137,23 +140,33 @@ def arrow(canvas: Canvas, d: str, tip: tuple[float, float], to: str, colour: str
     canvas.add(f'<path d="M{x:.1f} {y:.1f}{heads[to]}" fill="{colour}"/>')
 
 
-def _equations(canvas: Canvas, items: list[Item], top: float) -> None:
-    """The equation of each value over the tensors that it names; on a second line where two would touch."""
+def equations(items: list[Item], trace: Trace) -> list[tuple[Equation, float, int]]:
+    """The equation of each value over the tensors that it names, its middle, and its line: 0, or a higher one where two would
+    touch; none where all are taken.
+    """
+    found: list[tuple[Equation, float, int]] = []
     taken: list[Box] = []
     for i, item in enumerate(items):
-        equation = readable(item.step.equation) if isinstance(item, Block) and item.step is not None else ()
+        equation = readable(trace, item.step.equation) if isinstance(item, Block) and item.step is not None else ()
         if not isinstance(item, Block) or item.step is None or not equation:
             continue
         wide = equation_width(equation, 16)
         first = items[max(0, i - (4 if len(item.step.operands) > 2 else 2))] if item.step.kind == "dense" else item
         left = first.box.x if isinstance(first, Block) else item.box.x
         middle = (left + item.box.right) / 2
-        middle = min(max(middle, 30 + wide / 2), canvas.width - 30 - wide / 2)
-        box = Box(middle - wide / 2 - 8, top, wide + 16, 18)
-        if any(box.overlaps(other) for other in taken):
-            continue  # its operands stand beside it anyhow
-        taken.append(box)
-        canvas.equation(middle, top + 14, equation, 16)
+        middle = min(max(middle, 30 + wide / 2), WIDTH - 30 - wide / 2)
+        for line in range(LINES):
+            box = Box(middle - wide / 2 - 8, -line * LINE, wide + 16, 18)
+            if not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                found.append((equation, middle, line))
+                break
+    return found
+
+
+def head(items: list[Item], trace: Trace) -> float:
+    """The height over row B."""
+    return HEAD + LINE * max((line for _, _, line in equations(items, trace)), default=0)
 
 
 # ---- backward ----
@@ -247,7 +260,7 @@ def _ways(items: list[Item], trace: Trace) -> list[Route]:
     for step in trace.backward:
         sources = _made_from(trace, step, blocks) if step.name in blocks else []
         if sources:
-            links.append(([blocks[name] for name in sources], blocks[step.name], readable(step.equation)))
+            links.append(([blocks[name] for name in sources], blocks[step.name], readable(trace, step.equation)))
     leaving: dict[str, int] = {}
     ways = []
     for before, target, equation in sorted(links, key=lambda link: max(abs(s.box.cx - link[1].box.cx) for s in link[0])):
@@ -303,13 +316,19 @@ def _meet(a: Route, b: Route) -> bool:
 
 
 def meanings(items: list[Item], ways: list[Route], trace: Trace) -> str:
-    """What those letters mean that the equations of row C have beside tensors."""
+    """What those letters mean that the equations of row C have beside tensors; first, which gradients no arrow has room for."""
     _, lines = _start(items, trace)
     written = [way.equation for way in ways if way.equation] + lines[1:]
-    steps = [step for step in trace.backward if readable(step.equation) in written]
+    steps = [step for step in trace.backward if readable(trace, step.equation) in written]
     said = [clause for step in steps if step.where for clause in text(step.where).split(";  ")]
-    shown = [*written, *(readable(item.step.equation) for item in items if isinstance(item, Block) and item.step is not None)]
+    shown = [
+        *written,
+        *(readable(trace, item.step.equation) for item in items if isinstance(item, Block) and item.step is not None),
+    ]
     dots = [DOTS_SAID] if any(isinstance(part, str) and DOTS in part for equation in shown for part in equation) else []
+    drawn = {id(way.target) for way in ways}
+    without = [way.target.symbol.d.unicode() for way in _ways(items, trace) if id(way.target) not in drawn]
+    said = [f"{', '.join(without)}: see explain()", *said] if without else said
     return ";  ".join(dict.fromkeys([*said, *([ROWS_SAID] if any(map(of_rows, written)) else []), *dots]))
 
 
