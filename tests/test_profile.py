@@ -105,7 +105,8 @@ def test_it_says_what_was_measured(dtype, threads):
 
 def test_the_table(profile):
     lines = str(profile).splitlines()
-    assert str(profile).isascii()
+    assert str(profile).isascii() and repr(profile) == str(profile)
+    assert "; the rows are longer by their timing)" in lines[2]
     assert lines[0].startswith("MLP 64-32-10: train_step, batch 32, float32,")
     assert len(lines) == 3 + 1 + 1 + len(profile.steps) + 1
     assert lines[-1].split()[0] == "whole"

@@ -37,7 +37,8 @@ WIDTH = 46  # characters of a step's name in the table
 
 @dataclass(frozen=True)
 class ProfileStep:
-    """One step of the program: a matrix product with all that is folded into it, a pass over elements, an update.
+    """One step of the program: a matrix product with all that is folded into it, a pass over elements, an update; `rule_constants`
+    is what an optimizer's rule makes of its rate and its clock, once for all parameters.
 
     `seconds`: the best of the rounds. `flops`: of the product, or one for each instruction and element. `bytes`: operands read and
     results written, each once. `units`: pieces that threads may share. `percent`: of the ceiling. `share`: of the whole.
@@ -60,7 +61,7 @@ class ProfileStep:
         return 1e-9 * self.flops / self.seconds if self.seconds > 0 else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """The steps of one program in order, with their times; the last one is the call: checks, and all between the steps.
 
@@ -102,7 +103,7 @@ class Profile:
             "steps": [asdict(step) for step in self.steps],
         }
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         number = len(str(len(self.steps)))
         width = max(len("whole"), *(len(_short(step.name)) for step in self.steps))
         lines = [*self._heading(), "", f"{'':{number}}  {'step':{width}} " + "".join(f"{head:>{w}}" for head, w in HEADS)]
@@ -133,7 +134,8 @@ class Profile:
         return [
             f"{about['title']}: {about['program']}, batch {about['batch']}, {about['dtype']}, {threads}, {about['isa']}",
             f"100 % = {1e-9 * self.ceiling:.1f} GFLOP/s, a matrix product of side {SIDE}; memory {1e-9 * self.bandwidth:.1f} GB/s",
-            f"bound by {shares}; a call by itself took {1e6 * about['call_seconds']:.1f} us (best of {about['rounds']})",
+            f"bound by {shares}; a call by itself took {1e6 * about['call_seconds']:.1f} us "
+            f"(best of {about['rounds']}; the rows are longer by their timing)",
         ]
 
     def _rows(self) -> list[tuple[str, ...]]:
