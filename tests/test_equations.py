@@ -393,7 +393,7 @@ def test_axes_and_slices_count_from_1():
 
 
 @pytest.mark.parametrize(("layer", "mean", "variance"), [
-    (lm.BatchNorm, "μ₁ = 1ᵀ X / B", "v₁ = 1ᵀ (X − μ₁)² / B"), (lm.LayerNorm, "μ₁ = X 1 / 6", "v₁ = (X − μ₁)² 1 / 6"),
+    (lm.BatchNorm, "μ₁ = 1ᵀ X / B", "v₁ = 1ᵀ (X − μ₁)² / B"), (lm.LayerNorm, "μ₁ = (X 1) / 6", "v₁ = ((X − μ₁)² 1) / 6"),
 ])  # fmt: skip
 def test_a_norm_reads_as_in_a_textbook(layer, mean, variance):
     net = lm.Sequential(layer(), lm.Dense(2), seed=0).compile("mse", "sgd")

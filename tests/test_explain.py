@@ -48,6 +48,18 @@ def test_classes_are_the_users_numbers():
     assert "y = (0, 1, 2)  L = " in text and "k = [y ≠ 2];  y counts from 0: class 0 is column 1 of P" in text
 
 
+def test_signs_and_names_are_said():
+    """1, ~ and the parameters of activations stood there without a word; inputs without a name were X1 = X1."""
+    layers = lm.Dense(3, "softplus"), lm.Dense(3, "leaky_relu"), lm.LayerNorm(), lm.Activation("elu"), lm.Dense(1)
+    net = lm.Sequential(*layers, seed=0).compile(lambda p, t: lm.mean(lm.abs(p - t) ** 1.5), "sgd")
+    text = net.explain(data(), data()[:, :1], level="values")
+    assert "1 a column of ones" in text and "~: functions of losses count as one each" in text
+    assert "A₁ = softplus(Z₁) " in text and "leaky_relu(Z₂, slope = .01) " in text and "μ₁ = (A₂ 1) / 3 " in text
+    assert re.search(r" L = mean\(.*  L = [\d.]+\n", text) and "$1$ beside" in net.explain(format="latex")
+    a, b = lm.Input(2), lm.Input(2)
+    assert "inputs:  X₁ = input_1  X₂ = input_2" in lm.Model([a, b], lm.Dense(1)(lm.Add()(a, b)), seed=0).explain().splitlines()
+
+
 def test_reasons_of_the_transposes():
     text = small().explain(X, Y, level="derive")
     assert "dW₁ must be 4×8 like W₁; only Xᵀ (4×2) · dZ₁ (2×8) fits, and it sums over the 2 samples" in text

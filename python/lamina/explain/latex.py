@@ -18,7 +18,8 @@ def document(trace: Trace, level: str) -> str:
         r"\allowdisplaybreaks",
         r"\begin{document}",
         rf"\section*{{{_text(trace.about['title'])}}}",
-        r"Rows are samples; $\mathrm{d}T = \partial L / \partial T$ has the shape of $T$; $\odot$ is element by element; "
+        r"Rows are samples; $1$ beside a matrix is a column of ones; $\mathrm{d}T = \partial L / \partial T$ has the shape of $T$; "
+        r"$\odot$ is element by element; "
         "indices and axes count from 1.",
     ]
     for section, head in HEADS.items():

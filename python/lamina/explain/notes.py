@@ -35,7 +35,7 @@ def note(trace: Trace, step: Step) -> str:
     if step.kind == "weight gradient":
         return f"‖{step.symbol.unicode()}‖ = {number(np.linalg.norm(value.astype(np.float64).ravel()))}"
     if value.ndim == 0:
-        return f"= {number(value.item())}"
+        return f"{step.symbol.unicode()} = {number(value.item())}"
     return _first(value)
 
 

@@ -17,8 +17,8 @@ HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update":
 ROUNDED = 0.1  # of a gradient: more is no rounding of its terms
 WIDEST = 52  # of the column of equations; a longer one pushes its line
 LEGEND = (
-    "rows are samples;  Z = X W + 1 bᵀ;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  (m×k)(k×n) costs 2mkn FLOP;  "
-    "indices and axes count from 1"
+    "rows are samples;  Z = X W + 1 bᵀ, 1 a column of ones;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  "
+    "(m×k)(k×n) costs 2mkn FLOP, ~: functions of losses count as one each;  indices and axes count from 1"
 )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
 from typing import Any, NamedTuple
 
 from lamina import _core as core
+from lamina.activations import FUNCTIONS
 from lamina.graph.tensor import placeholder
 from lamina.trace.graph import EFFECTS
 from lamina.trace.notation import Equation, Part, number, shape_text, text
@@ -244,7 +246,8 @@ class Writing:
             whole = self._mean(node, a)
             if whole is not None:
                 return whole, ATOM
-            return (*a.within(2), sign, *b.within(3)), 2
+            ones = a.parts[-1:] == (" 1",)  # X 1 / 6 would read as one sixth of X
+            return (*a.within(3 if ones else 2), sign, *b.within(3)), 2
         if node.op == "pow":
             power = text(b.parts)
             return (*a.within(ATOM), "²" if power == "2" else f"^{power}"), 3
@@ -328,12 +331,20 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
     if op == "random_uniform":
         return ("random",)
     name = "broadcast" if op == "broadcast_to" else str(attrs.get({"cast": "dtype", "host": "name"}.get(op, ""), op))
-    params = [number(float(p)) for p in attrs.get("params", []) or []]
+    params = _parameters(op, attrs.get("params", []) or [])
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]
     parts: list[Part] = []
     for i, arg in enumerate([*(_alone(a) for a in args), *((t,) for t in tail)]):
         parts += [", ", *arg] if i else [*arg]
     return (f"{name}(", *parts, ")")
+
+
+def _parameters(op: str, given: Sequence[Any]) -> list[str]:
+    """Those of an activation by name, alpha = .3, but for defaults of 1, which change nothing."""
+    known = list(signature(FUNCTIONS[op]).parameters.values())[1:] if op in FUNCTIONS else []
+    if len(known) != len(given):
+        return [number(float(p)) for p in given]
+    return [f"{p.name} = {number(float(v))}" for p, v in zip(known, given, strict=True) if not v == p.default == 1]
 
 
 def _alone(term: Term) -> Equation:

@@ -329,12 +329,15 @@ class Writer:
 
     def _sources(self) -> None:
         full = {p.variable: name for name, p in self.graph.model.wiring.parameters.items()}
+        inputs = {t.node.serial: name for name, t in self.graph.model.named_inputs.items()}
         for name, node in self.symbols.sources.items():
             variable = node.attrs.get("variable") if node.op == "variable" else None
             trainable = variable is not None and variable in full and variable.trainable
             self.trace.sources[name] = {
                 "kind": "input" if variable is None else "parameter" if trainable else "state",
-                "full_name": full.get(variable, name) if variable is not None else node.attrs.get("name") or name,
+                "full_name": full.get(variable, name)
+                if variable is not None
+                else node.attrs.get("name") or inputs.get(node.serial, name),
                 "shape": self._display_shape(node),
                 "dtype": node.dtype,
                 "values": self.measured.values.get(node.serial),
