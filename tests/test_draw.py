@@ -355,6 +355,19 @@ def test_tensors_without_gradient_and_without_a_value_say_so():
     assert texts.count("all 0") == 7 and "±1" not in texts  # all but X
 
 
+def test_a_gradient_of_terms_that_cancel_has_no_colours():
+    """That of a bias before a batch norm is 0, but for rounding: it was drawn as any other, at +-6.5e-09."""
+    net = lm.Sequential(lm.Dense(4), lm.BatchNorm(), lm.Dense(2), seed=0).compile("mse", "sgd")
+    canvas, made = picture(net, data(), data()[:, :2])
+    texts = [t.text for t in canvas.labels]
+    assert texts.count("≈ 0") == 1 and any(text.endswith("≈ 0: terms cancel, up to rounding") for text in texts)
+    scale = float(re.search(r'data-name="db1" data-scale="([^"]+)"', "".join(canvas.parts))[1])
+    assert 0 < np.abs(made["db1"]).max() < 1e-5 * scale and canvas.overlapping() == []
+    lines = net.explain(data(), data()[:, :2], level="values").splitlines()
+    said = [line.split()[1] for line in lines if line.endswith("  0 up to rounding: its terms cancel")]
+    assert said == ["db₁"]
+
+
 def test_an_arrow_comes_from_each_gradient_that_is_added():
     """Of heads, and of a skip; for a value without a name the equation has dots."""
 

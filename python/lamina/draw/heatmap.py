@@ -54,10 +54,10 @@ def shrunk(matrix: NDArray[np.float64], rows: int, columns: int) -> NDArray[np.f
     return matrix
 
 
-def heatmap(canvas: Canvas, box: Box, values: Array, name: str) -> bool:
-    """Draws the matrix into the box; returns whether it was shrunk."""
+def heatmap(canvas: Canvas, box: Box, values: Array, name: str, scale: float | None = None) -> bool:
+    """Draws the matrix into the box, on its own scale unless there is another one; returns whether it was shrunk."""
     matrix = as_matrix(values)
-    scale = scale_of(matrix)
+    scale = scale_of(matrix) if scale is None else scale
     rows, columns = max(1, int(box.h / FINEST)), max(1, int(box.w / FINEST))
     cells = shrunk(matrix, rows, columns)
     name = escape(name)

@@ -14,6 +14,7 @@ from lamina.draw.heatmap import heatmap, scale_of
 from lamina.trace import Step, Trace
 from lamina.trace.equations import ROWS_SAID, of_rows
 from lamina.trace.notation import Equation, Sym, number, shape_text, text
+from lamina.trace.rounding import cancels, terms_of
 
 GAP = 26.0  # for a sign
 ARROW = 64.0  # for a function's arrow
@@ -27,6 +28,8 @@ UNDER = 36.0  # over row C: names
 DOTS_SAID = f"{DOTS}: what explain() alone has a line for"
 DASHED = ' stroke-dasharray="5 3"'
 LABELLED = 38.0  # px: how wide a tensor's shape and scale are, about
+NOTHING = "≈ 0"
+NOTHING_SAID = f"{NOTHING}: terms cancel, up to rounding"
 SMALLEST = 14.0  # px: the side of a block of one row
 
 
@@ -188,13 +191,21 @@ def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace,
                 canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16, fill=theme.muted)
                 canvas.text(item.under.cx, item.under.bottom + 16, why, 12, anchor="middle", fill=theme.muted)
             continue
-        heatmap(canvas, item.under, item.gradient, item.symbol.d.plain)
+        terms = _cancelled(item, trace)
+        heatmap(canvas, item.under, item.gradient, item.symbol.d.plain, None if terms is None else scale_of(terms))
         canvas.equation(item.under.cx, item.under.y - 8, (item.symbol.d,), 16)
-        scale = _scale(np.asarray(item.gradient, np.float64))
+        scale = _scale(np.asarray(item.gradient, np.float64)) if terms is None else NOTHING
         canvas.text(item.under.cx, item.under.bottom + 15, scale, 11, anchor="middle", fill=theme.muted)
     _plain_arrows(canvas, items, ways, middle)
     _arrows(canvas, ways, middle + height / 2 + 24)
     _loss(canvas, items, trace, middle)
+
+
+def _cancelled(block: Block, trace: Trace) -> NDArray[np.float64] | None:
+    """The terms of a gradient that cancel, so that rounding alone is left: in the colours of their sizes it is none."""
+    name = block.symbol.d.plain
+    step = trace.step(name) if name in trace and name not in trace.sources else None
+    return terms_of(trace, step) if step is not None and cancels(trace, step) else None
 
 
 def _why_none(block: Block, trace: Trace) -> str:
@@ -329,7 +340,8 @@ def meanings(items: list[Item], ways: list[Route], trace: Trace) -> str:
     drawn = {id(way.target) for way in ways}
     without = [way.target.symbol.d.unicode() for way in _ways(items, trace) if id(way.target) not in drawn]
     said = [f"{', '.join(without)}: see explain()", *said] if without else said
-    return ";  ".join(dict.fromkeys([*said, *([ROWS_SAID] if any(map(of_rows, written)) else []), *dots]))
+    nothing = [NOTHING_SAID] if any(_cancelled(item, trace) is not None for item in items if isinstance(item, Block)) else []
+    return ";  ".join(dict.fromkeys([*said, *nothing, *([ROWS_SAID] if any(map(of_rows, written)) else []), *dots]))
 
 
 def _made_from(trace: Trace, step: Step, blocks: dict[str, Block]) -> list[str]:

@@ -11,6 +11,7 @@ from lamina.layers import LayerNorm
 from lamina.trace import Step, Trace, notation
 from lamina.trace.equations import ROWS
 from lamina.trace.notation import Sym, in_formula, number, shape_text
+from lamina.trace.rounding import cancels
 
 Array = np.ndarray[Any, Any]
 SHOWN = 4  # numbers of a row
@@ -25,6 +26,8 @@ def note(trace: Trace, step: Step) -> str:
     if step.section == "update" and step.before is not None:
         change = np.linalg.norm((np.asarray(value, np.float64) - step.before).ravel())
         return f"‖Δ{step.symbol.unicode()}‖ = {number(change)}"
+    if cancels(trace, step):
+        return "0 up to rounding: its terms cancel"
     if step.kind == "loss":
         return _loss_note(trace, step, value)
     if step.kind == "activation" and step.ops[-1] == "relu":
