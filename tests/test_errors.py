@@ -699,6 +699,18 @@ FREE = {
     "a vector and too many rows": (lambda: lm.matmul(np.ones(3), np.ones((4, 2))), ["[matmul] (3,), (4, 2): ", "the next to last"]),
     "two lengths of one letter": (lambda: lm.einsum("ij,jk", np.ones((2, 3)), np.ones((4, 5))), ["for letter 'j', got 3 and 4"]),
     "an activation of text": (lambda: lm.activations.gelu("a"), ["[activation] expected numbers"]),
+    "a loss as a metric": (
+        lambda: fit_with("mse", metrics=[lm.losses.Quantile(0.9)]),
+        [
+            "[metrics] expected a function (y_true, y_pred, ",
+            "got Quantile(0.9), which takes the prediction first",
+            "lambda true, pred",
+        ],
+    ),
+    "no flag for the optimizer": (
+        lambda: classifier().save("no.safetensors", optimizer="no"),
+        ["[save] expected optimizer to be True or False, got 'no'"],
+    ),
     "a tensor as a number": (lambda: float(lm.sum(P)), ["a tensor holds no numbers; compute it"]),
     "a parameter as a whole number": (lambda: int(lm.Parameter(np.ones(()))), ["its numbers are its .value"]),
     "a tensor to a function": (lambda: lm.function([P], P)(P), ["a tensor holds no numbers"]),
@@ -1069,6 +1081,9 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm.linalg, "eigvalsh", "did you mean 'eigh'?"),
         (lm, "BatchNorm1d", "did you mean 'BatchNorm'?"),
         (lm, "Adam", "did you mean 'optim.Adam'?"),
+        (lm, "gelu", "did you mean 'activations.gelu'?"),
+        (lm, "he_normal", "did you mean 'initializers.he_normal'?"),
+        (lm, "Cosine", "did you mean 'schedules.Cosine'?"),
         (lm, "top_k", "did you mean 'metrics.top_k'?"),
         (lm.optim, "RMSprop", "did you mean 'RMSProp'?"),
         (lm.losses, "MSELoss", "did you mean 'MSE'?"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
+import sys
 import threading
 import time
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -345,3 +349,67 @@ def test_an_exception_of_lapack_within_a_step_changes_nothing(data):
     assert all(np.array_equal(before[k], v) for k, v in values(model).items()) and model.optimizer.steps == 1
     matrix.value = np.eye(2)
     assert len(model.fit(x, y, epochs=2, verbose=0)) == 2
+
+
+@cache
+def first_lines_of_finally(file):
+    """Python looks for signals where functions begin and after calls: not between a block and what it does in the end."""
+    tree = ast.parse(Path(file).read_text())
+    return {node.finalbody[0].lineno for node in ast.walk(tree) if isinstance(node, ast.Try) and node.finalbody}
+
+
+def interrupted_at(line, call):
+    """Whether `call` was ended by Ctrl-C before its line of that number, counted over all lines of the package."""
+    left = line
+
+    def trace(frame, event, _):
+        nonlocal left
+        if "lamina" not in frame.f_code.co_filename:
+            return None
+        if event == "line" and frame.f_lineno not in first_lines_of_finally(frame.f_code.co_filename):
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+@pytest.mark.parametrize("what", ["build", "first step", "compile"])
+def test_ctrl_c_between_any_two_lines_leaves_a_network_that_trains_and_is_saved(what, tmp_path):
+    x, y = np.ones((4, 3), np.float32), np.zeros((4, 1), np.float32)
+
+    def made():
+        net = lm.Sequential(lm.Dense(2), lm.Dense(1), seed=0)
+        if what == "build":
+            return net, lambda: net.build(3)
+        net.build(3).compile("mse", "adam")
+        if what == "first step":
+            return net, lambda: net.train_step(x, y)
+        net.train_step(x, y)
+        return net, lambda: net.compile("mse", "rmsprop")
+
+    line = 1
+    while True:
+        net, call = made()
+        if not interrupted_at(line, call):
+            break
+        net.build(3)
+        if not net.compiled:
+            net.compile("mse", "adam")
+        net.train_step(x, y)
+        net.train_step(x, y)
+        fresh = lm.Sequential(lm.Dense(2), lm.Dense(1), seed=0).build(3)
+        for one in (net, fresh):
+            one.save(tmp_path / "net.safetensors")
+            np.testing.assert_array_equal(lm.load(tmp_path / "net.safetensors").predict(x), one.predict(x))
+        line += 1
+    assert line > 100

@@ -576,3 +576,61 @@ def test_a_folder_that_is_not_there_has_the_systems_number(tmp_path):
         with pytest.raises(FileNotFoundError) as caught:
             write(tmp_path / "no" / "such.svg")
         assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        lambda: [lm.Lambda(lm.activations.relu), lm.Dense(1)],
+        lambda: [lm.Dense(4, lm.Activation("relu")), lm.Dense(1)],
+        lambda: [lm.Dense(4, lm.Dense(2)), lm.Dense(1)],
+        lambda: [lm.Activation(lm.Activation("relu")), lm.Dense(1)],
+        lambda: [lm.Lambda(lm.Dense(3)), lm.Dense(1)],
+    ],
+    ids=[
+        "a function of ours",
+        "a layer as an activation",
+        "a layer with weights as one",
+        "an activation of one",
+        "a layer in a Lambda",
+    ],
+)
+def test_layers_made_with_what_a_file_cannot_make_again_are_loaded_as_their_math(layers, tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype(np.float32)
+    net = lm.Sequential(*layers(), seed=0)
+    net.fit(x, x[:, :1], loss="mse", optimizer="adam", epochs=1, verbose=0)
+    net.save(tmp_path / "net.safetensors")
+    for other in (lm.load(tmp_path / "net.safetensors"), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        np.testing.assert_array_equal(other.predict(x), net.predict(x))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"loss": lm.losses.FunctionLoss(lm.losses.huber), "optimizer": "adam"},
+        {"loss": "mse", "optimizer": lm.optim.Adam(lm.schedules.Function(lm.schedules.Cosine(1e-3, 10)))},
+    ],
+    ids=["loss", "schedule"],
+)
+def test_what_compile_was_given_is_left_out_where_no_file_can_make_it_again(options, tmp_path):
+    x = np.ones((8, 4), np.float32)
+    net = lm.Sequential(lm.Dense(1))
+    net.fit(x, x[:, :1], epochs=1, verbose=0, **options)
+    net.save(tmp_path / "net.safetensors", optimizer=True)
+    loaded = lm.load(tmp_path / "net.safetensors")
+    assert not loaded.compiled
+    np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
+
+
+def test_zero_and_minus_zero_are_two_numbers_to_a_checkpoint(tmp_path):
+    x, path = np.ones((8, 3), np.float32), tmp_path / "net.safetensors"
+
+    def fit(zero, epochs, **options):
+        net = lm.Sequential(lm.Dense(2), lm.Lambda(lambda h: lm.maximum(h, zero)), lm.Dense(1), seed=0)
+        net.fit(
+            x, x[:, :1], loss="mse", optimizer="adam", epochs=epochs, callbacks=lm.callbacks.Checkpoint(path), verbose=0, **options
+        )
+
+    fit(-0.0, 1)
+    with pytest.raises(ValueError, match=r"\[resume .*the number -?0"):
+        fit(0.0, 2, resume=path)

@@ -583,3 +583,31 @@ with _core.Section([net.parameters.tensor(name).variable for name in net.paramet
     os.waitpid(pid, 0)
 thread.join()
 """)
+
+
+FIRST_USES = """
+import threading, numpy as np, lamina as lm
+x, y = np.ones((4, 3)), np.zeros((4, 1))
+net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
+net.train_step(x, y)
+uses = [lambda: net.trace(x, y), lambda: net.profile(x, y, repeats=1), lambda: net.summary(), lambda: net.inspect(x, y)]
+barrier, failed = threading.Barrier(len(uses)), []
+
+def go(use):
+    barrier.wait()
+    try:
+        use()
+    except ImportError as error:
+        failed.append(error)
+
+threads = [threading.Thread(target=go, args=(use,)) for use in uses]
+for t in threads: t.start()
+for t in threads: t.join()
+print(len(failed))
+"""
+
+
+@pytest.mark.parametrize("attempt", range(4))
+def test_threads_may_meet_in_what_is_imported_at_its_first_use(attempt):
+    ran = subprocess.run([sys.executable, "-c", FIRST_USES], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "0", ran.stdout + ran.stderr

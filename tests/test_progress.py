@@ -452,3 +452,29 @@ def test_examples(module, tmp_path, monkeypatch):
     result = doctest.testmod(module, extraglobs={"lm": lm, "np": np})
     assert result.attempted > 2
     assert result.failed == 0
+
+
+class Gone:
+    """A file that nobody reads any more."""
+
+    def __init__(self, error):
+        self.error, self.closed = error, isinstance(error, ValueError)
+
+    def write(self, _):
+        raise self.error
+
+    def flush(self):
+        raise self.error
+
+    def isatty(self):
+        return False
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left"), ValueError("I/O on closed file")]
+)
+def test_a_training_goes_on_where_nobody_reads_its_progress(error, monkeypatch):
+    x = np.ones((8, 3), np.float32)
+    monkeypatch.setattr("sys.stderr", Gone(error))
+    history = lm.Sequential(lm.Dense(1), seed=0).fit(x, x[:, :1], loss="mse", optimizer="sgd", epochs=3)
+    assert len(history) == 3

@@ -236,7 +236,7 @@ def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable
     """
     remedy = OF_MODULES.get(name)
     if remedy is None and not name.startswith("_"):
-        inside = (place for place in modules if name in getattr(importlib.import_module(f"{module}.{place}"), "__all__", ()))
+        inside = (place for place in modules if name in dir(importlib.import_module(f"{module}.{place}")))
         place = next(inside, None)
         names = sorted(known, reverse=True)  # a class rather than its function
         guess = f"{place}.{name}" if place else nearest(name, names)

@@ -13,6 +13,7 @@ from lamina import metrics
 from lamina.base import checks, names
 from lamina.base.names import explained
 from lamina.callbacks.base import Callback, Logs, make_folder_of
+from lamina.graph.parameter import numbers
 from lamina.optim.full_batch import FullBatch
 
 
@@ -145,9 +146,9 @@ class EarlyStopping(Monitor):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self._reset()
-        self.best, self.best_epoch, self.wait = state["best"], state["best_epoch"], state["wait"]
+        self.best, self.best_epoch, self.wait = _number(state["best"]), state["best_epoch"], int(state["wait"])
         self.stopped_epoch = state["stopped_epoch"]
-        self._weights = dict(state["weights"])
+        self._weights = {name: numbers(weights, name) for name, weights in state["weights"].items()}
         self._resumed = True
 
 
@@ -237,7 +238,7 @@ class ReduceLROnPlateau(Monitor):
         return {"best": self.best, "bad": self._bad, "cooling": self._cooling}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.best, self._bad, self._cooling = state["best"], state["bad"], state["cooling"]
+        self.best, self._bad, self._cooling = _number(state["best"]), int(state["bad"]), int(state["cooling"])
         self._resumed = True
 
 
@@ -341,4 +342,9 @@ class Checkpoint(Monitor):
         return {"best": self.best}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self.best, self._resumed = state["best"], True
+        self.best, self._resumed = _number(state["best"]), True
+
+
+def _number(value: Any) -> float | None:
+    """A figure of a file, or None; TypeError or ValueError for anything else."""
+    return None if value is None else float(value)

@@ -55,8 +55,8 @@ _now = _Now()
 def _during(what: str, value: Any) -> Iterator[None]:
     """In here `_now` has this value."""
     outer = getattr(_now, what)
-    setattr(_now, what, value)
-    try:
+    try:  # from here on: Ctrl-C may come between any two lines
+        setattr(_now, what, value)
         yield
     finally:
         setattr(_now, what, outer)

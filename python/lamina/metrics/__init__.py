@@ -24,6 +24,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lamina.base import names as _names
+from lamina.base.config import Configured
 from lamina.base.names import anycase, canonical, refusing
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
 from lamina.metrics.regression import mae, mse, r2
@@ -60,6 +61,12 @@ def get(metric: str | Metric) -> Metric:
         return anycase("metrics", metric, _BY_NAME)
     if not callable(metric):
         raise TypeError(f"[metrics] expected a name or a function, got {metric!r}; pass one of {', '.join(names())}")
+    if isinstance(metric, Configured) or (isinstance(metric, type) and issubclass(metric, Configured)):
+        raise TypeError(
+            f"[metrics] expected a function (y_true, y_pred, sample_weight=None), got {metric!r}, which takes the prediction "
+            "first; the loss is logged as 'loss', another one as lambda true, pred, sample_weight=None: float(loss(pred, true, "
+            "sample_weight))"
+        )
     if not built_in(metric):
         _check_takes_both(metric)
     return metric

@@ -171,6 +171,8 @@ class Model:
                 f"[{type(self).__name__}] expected a built network, got one that has seen no data; "
                 "call net.build((features,)) or show it data"
             )
+        if self._objective is not None and not self._programs.serve(self._objective):  # Ctrl-C came before `compile` was through
+            self.drop_training()
         return self._programs
 
     @property
@@ -248,7 +250,8 @@ class Model:
         -----------------------------------------------------
         25 parameters (100 B), all trained
         """
-        from lamina.report.summary import summary
+        with building:  # by one thread at a time: imports that meet in a package may find it half made
+            from lamina.report.summary import summary
 
         return summary(self)
 
@@ -296,7 +299,9 @@ class Model:
         'mse'
         """
         with building:
-            self._objective = Objective.of(self.output_names, loss, optimizer, metrics, loss_weights)
+            objective = Objective.of(self.output_names, loss, optimizer, metrics, loss_weights)
+            self._fast_step = None  # first: Ctrl-C may come between any two lines
+            self._objective = objective
             self._kept_optimizer = None
             self.drop_training()
         return self
@@ -491,7 +496,8 @@ class Model:
         >>> len(history.history["loss"])
         3
         """
-        from lamina.training.fit import fit
+        with building:
+            from lamina.training.fit import fit
 
         return fit(
             self,
@@ -527,7 +533,8 @@ class Model:
         >>> trace["dW1"].shape, str(trace.backward[1])
         ((4, 3), 'dW₂ = A₁ᵀ dZ₂')
         """
-        from lamina.trace import trace
+        with building:
+            from lamina.trace import trace
 
         return trace(self, x, y, sample_weight)
 
@@ -545,7 +552,8 @@ class Model:
         >>> print(net.explain(ascii=True).splitlines()[4])
           1 Z1 = X W1 + 1 b1^T  (Bx3)(3x1) -> Bx1   6+1
         """
-        from lamina.explain import explain
+        with building:
+            from lamina.explain import explain
 
         return explain(self, x, y, level=level, ascii=ascii, format=format)
 
@@ -561,7 +569,8 @@ class Model:
         >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
         >>> net.draw("net.svg", np.ones((2, 4)), [0, 1])
         """
-        from lamina.draw import draw
+        with building:
+            from lamina.draw import draw
 
         draw(self, path, x, y, theme=theme)
 
@@ -582,7 +591,8 @@ class Model:
         >>> profile.steps[0].name, profile.steps[0].flops, profile.steps[-1].name
         ('matmul+add+relu', 192.0, 'call')
         """
-        from lamina.report.profile import profile
+        with building:
+            from lamina.report.profile import profile
 
         return profile(self, x, y, sample_weight, repeats=repeats)
 
@@ -597,12 +607,14 @@ class Model:
         >>> net.inspect(np.ones((2, 4)), [0, 1])["W1"].shape
         (4, 3)
         """
-        from lamina.report.inspection import inspect
+        with building:
+            from lamina.report.inspection import inspect
 
         return inspect(self, x, y)
 
     def _repr_html_(self) -> str:
-        from lamina.explain.html import network
+        with building:
+            from lamina.explain.html import network
 
         return network(self)
 
@@ -617,17 +629,20 @@ class Model:
         `compile` must be given again, as `load` then warns, nor an optimizer or a schedule of your own: its state in the file
         serves `fit(resume=...)` alone.
         """
-        from lamina.storage.io import save
+        with building:
+            from lamina.storage.io import save
 
         save(self, path, optimizer=optimizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        from lamina.storage.io import state_of
+        with building:
+            from lamina.storage.io import state_of
 
         return state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        from lamina.storage.io import set_state
+        with building:
+            from lamina.storage.io import set_state
 
         set_state(self, state)
 

@@ -75,11 +75,15 @@ class Programs:
 
     def set_objective(self, objective: Objective) -> None:
         """Another loss or optimizer: all programs but `predict` are of no use any more."""
-        self._objective = objective
         self._losses.clear()
         self._programs.clear()
         self._planned.clear()
         self.others.clear()
+        self._objective = objective
+
+    def serve(self, objective: Objective) -> bool:
+        """Whether they are those of this loss and optimizer."""
+        return self._objective is objective
 
     def train_others(self) -> None:
         """Other parameters are trained: of all programs, those that evaluate go on; what trains these is found again, or made."""

@@ -202,8 +202,8 @@ class Optimizer(Configured):
         """
         self._belong_to(params)
         if "lr" not in self.state:
-            self.state["lr"] = _scalar("lr", self.rate(0))
-            self.state["clock"] = _clock("clock", 0.0)
+            first = {"lr": _scalar("lr", self.rate(0)), "clock": _clock("clock", 0.0)}
+            self.state.update(first)  # both or, where Ctrl-C comes before, none
         named = dict(zip(_names(params), params, strict=True))
         known = self._known()
         for name, p in named.items():

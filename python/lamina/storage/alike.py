@@ -30,14 +30,16 @@ def _classes(description: Json, known: dict[str, int]) -> list[int]:
     """A number for each node; two have the same one where they compute the same."""
     classes: list[int] = []
     for item in description["nodes"]:
-        key = json.dumps([_itself(item), [classes[index_of(i, classes)] for i in item["in"]]], sort_keys=True)
+        key = f"{_text(item)} {[classes[index_of(i, classes)] for i in item['in']]}"
         classes.append(known.setdefault(key, len(known)))
     return classes
 
 
-def _itself(item: Json) -> Any:
-    """A node but for its inputs."""
-    return _without_names({key: value for key, value in item.items() if key not in ("in", "call", "tensor")})
+def _text(item: Json) -> str:
+    """A node but for its inputs, as text: 0 and -0 are two numbers."""
+    return json.dumps(
+        _without_names({key: value for key, value in item.items() if key not in ("in", "call", "tensor")}), sort_keys=True
+    )
 
 
 def _without_names(value: Any) -> Any:
@@ -51,7 +53,7 @@ def _apart(here: Json, there: Json, mine: list[int], theirs: list[int], a: int, 
     """From two nodes that compute different things down to where that begins."""
     while True:
         one, other = here["nodes"][a], there["nodes"][b]
-        if _itself(one) != _itself(other) or len(one["in"]) != len(other["in"]):
+        if _text(one) != _text(other) or len(one["in"]) != len(other["in"]):
             return _named(here, one), _named(there, other)
         a, b = next((i, j) for i, j in zip(one["in"], other["in"], strict=True) if mine[i] != theirs[j])
 

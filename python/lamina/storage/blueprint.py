@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import layers as layer_classes
-from lamina import metrics
+from lamina import losses, metrics, optim
 from lamina.base.config import Configured, plain
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor
@@ -202,9 +202,21 @@ def class_name(layer: Layer) -> str:
 
 
 def _portable_config(layer: Layer) -> Json | None:
-    """The constructor's arguments of a built-in layer if JSON can hold them: with these it can be made anew."""
+    """The constructor's arguments of a built-in layer if JSON can hold them and it can be made of them anew."""
     known = layer_classes.CLASSES.get(type(layer).__name__)
-    return layer.config() if type(layer) is known and _all_built_in(layer) and _is_json(layer.config()) else None
+    if type(layer) is not known or not _all_built_in(layer):
+        return None
+    config = layer.config()
+    return config if _is_json(config) and _makes(type(layer).from_config, config) else None
+
+
+def _makes(make: Callable[[Json], Any], described: Json) -> bool:
+    """Whether what a file would hold of an object makes it anew: not where, say, a layer stands in for an activation."""
+    try:
+        make(described)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _portable(value: Any) -> Any:
@@ -218,7 +230,9 @@ def _portable(value: Any) -> Any:
     if isinstance(value, type) and issubclass(value, Configured):
         value = value()  # as `compile` makes it
     if isinstance(value, Configured):
-        return plain(value) if _all_built_in(value) and _is_json(plain(value)) else None
+        described = plain(value)
+        make: Callable[[Json], Any] = losses.get if isinstance(value, losses.Loss) else optim.get
+        return described if _all_built_in(value) and _is_json(described) and _makes(make, described) else None
     return value if value is None or _is_json(value) else None
 
 

@@ -58,6 +58,7 @@ def save(
     path ends as those of other kinds of files do.
     """
     path = checks.path("save", "path", path)
+    optimizer = checks.flag("save", "optimizer", optimizer)
     description, tensors = blueprint.describe(model, optimizer=optimizer)
     if extra is not None:
         description["extra"] = dict(extra)

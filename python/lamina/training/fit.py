@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -103,7 +104,9 @@ class Run:
             except KeyboardInterrupt:
                 self.history.interrupted = True
                 if self.verbose is None or self.verbose:
-                    print(f"interrupted after {len(self.history)} epochs; the network can be used, and trained on", file=sys.stderr)
+                    said = f"interrupted after {len(self.history)} epochs; the network can be used, and trained on"
+                    with contextlib.suppress(OSError):
+                        print(said, file=sys.stderr)
             finally:
                 hooks.on_fit_end()
         return self.history

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -67,7 +68,8 @@ class Progress:
         """Before the epoch, counted from 0; the first may be a later one, where a training goes on."""
         if self._bar is None and self._how == "bar":
             self._first = epoch
-            self._bar = self._make_bar()
+            with self._unless_gone():
+                self._bar = self._make_bar()
         self._epoch = epoch
         if self._bar is not None:
             self._bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
@@ -77,13 +79,28 @@ class Progress:
         if self._bar is not None and time.perf_counter() - self._shown >= INTERVAL:
             if loss is not None:
                 self._figures["loss"] = loss
-            self._draw(self._epoch + (min(done / self.batches, 1.0) if self.batches else 0.0))
+            with self._unless_gone():
+                self._draw(self._epoch + (min(done / self.batches, 1.0) if self.batches else 0.0))
         return False
 
     def end_epoch(self, logs: Mapping[str, Any]) -> None:
         """After the epoch and its validation, with its figures."""
         if self._how == "nothing":
             return
+        with self._unless_gone():
+            self._show_epoch(logs)
+
+    @contextmanager
+    def _unless_gone(self) -> Iterator[None]:
+        """A training goes on, and is silent, where what is shown goes nowhere any more: a closed pipe, a full disk."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) and not getattr(self._file, "closed", False):
+                raise
+            self._how, self._bar = "nothing", None
+
+    def _show_epoch(self, logs: Mapping[str, Any]) -> None:
         self._figures = {name: float(value) for name, value in logs.items() if isinstance(value, float) or np.ndim(value) == 0}
         self._ended += 1
         for name, course in self._courses.items():
@@ -98,8 +115,9 @@ class Progress:
     def close(self) -> None:
         """Leaves the last state of the line standing."""
         if self._bar is not None:
-            self._draw(self._first + float(self._ended))
-            self._bar.close()
+            with self._unless_gone():
+                self._draw(self._first + float(self._ended))
+                self._bar.close()
             self._bar = None
 
     def _text(self) -> str:
