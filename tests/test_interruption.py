@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina.base.turns import building
 
 SOON = 2.0  # seconds of work on all threads after the signal, however long other processes make them last; 0.1 to 0.25 was measured
 
@@ -352,10 +353,13 @@ def test_an_exception_of_lapack_within_a_step_changes_nothing(data):
 
 
 @cache
-def first_lines_of_finally(file):
-    """Python looks for signals where functions begin and after calls: not between a block and what it does in the end."""
-    tree = ast.parse(Path(file).read_text())
-    return {node.finalbody[0].lineno for node in ast.walk(tree) if isinstance(node, ast.Try) and node.finalbody}
+def ends_of_blocks(file):
+    """Python looks for signals where functions begin and after calls: not between a block and what it does in the end, which for
+    `with` counts as its first line.
+    """
+    nodes = list(ast.walk(ast.parse(Path(file).read_text())))
+    with_finally = {node.finalbody[0].lineno for node in nodes if isinstance(node, ast.Try) and node.finalbody}
+    return with_finally | {node.lineno for node in nodes if isinstance(node, ast.With)}
 
 
 def interrupted_at(line, call):
@@ -366,7 +370,7 @@ def interrupted_at(line, call):
         nonlocal left
         if "lamina" not in frame.f_code.co_filename:
             return None
-        if event == "line" and frame.f_lineno not in first_lines_of_finally(frame.f_code.co_filename):
+        if event == "line" and frame.f_lineno not in ends_of_blocks(frame.f_code.co_filename):
             left -= 1
             if left == 0:
                 raise KeyboardInterrupt
@@ -413,3 +417,4 @@ def test_ctrl_c_between_any_two_lines_leaves_a_network_that_trains_and_is_saved(
             np.testing.assert_array_equal(lm.load(tmp_path / "net.safetensors").predict(x), one.predict(x))
         line += 1
     assert line > 100
+    assert not building._is_owned()

@@ -12,15 +12,20 @@ import threading
 from lamina import _core as core
 
 building = threading.RLock()
+importing = (
+    threading.RLock()
+)  # what is imported at its first use: threads that meet in a package may find it half made; the last lock
 
 
 def _before_fork() -> None:
     building.acquire()
+    importing.acquire()
     core.close_for_fork()
 
 
 def _after_fork() -> None:
     core.open_after_fork()
+    importing.release()
     building.release()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.base import checks, names
-from lamina.base.turns import building
+from lamina.base.turns import building, importing
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.layers import Layer
 from lamina.models import feed, steps
@@ -250,7 +250,7 @@ class Model:
         -----------------------------------------------------
         25 parameters (100 B), all trained
         """
-        with building:  # by one thread at a time: imports that meet in a package may find it half made
+        with importing:
             from lamina.report.summary import summary
 
         return summary(self)
@@ -496,7 +496,7 @@ class Model:
         >>> len(history.history["loss"])
         3
         """
-        with building:
+        with importing:
             from lamina.training.fit import fit
 
         return fit(
@@ -533,7 +533,7 @@ class Model:
         >>> trace["dW1"].shape, str(trace.backward[1])
         ((4, 3), 'dW₂ = A₁ᵀ dZ₂')
         """
-        with building:
+        with importing:
             from lamina.trace import trace
 
         return trace(self, x, y, sample_weight)
@@ -552,7 +552,7 @@ class Model:
         >>> print(net.explain(ascii=True).splitlines()[4])
           1 Z1 = X W1 + 1 b1^T  (Bx3)(3x1) -> Bx1   6+1
         """
-        with building:
+        with importing:
             from lamina.explain import explain
 
         return explain(self, x, y, level=level, ascii=ascii, format=format)
@@ -569,7 +569,7 @@ class Model:
         >>> net = lm.Sequential(lm.Dense(3, "relu"), lm.Dense(2), seed=0).compile("cross_entropy", "sgd")
         >>> net.draw("net.svg", np.ones((2, 4)), [0, 1])
         """
-        with building:
+        with importing:
             from lamina.draw import draw
 
         draw(self, path, x, y, theme=theme)
@@ -591,7 +591,7 @@ class Model:
         >>> profile.steps[0].name, profile.steps[0].flops, profile.steps[-1].name
         ('matmul+add+relu', 192.0, 'call')
         """
-        with building:
+        with importing:
             from lamina.report.profile import profile
 
         return profile(self, x, y, sample_weight, repeats=repeats)
@@ -607,13 +607,13 @@ class Model:
         >>> net.inspect(np.ones((2, 4)), [0, 1])["W1"].shape
         (4, 3)
         """
-        with building:
+        with importing:
             from lamina.report.inspection import inspect
 
         return inspect(self, x, y)
 
     def _repr_html_(self) -> str:
-        with building:
+        with importing:
             from lamina.explain.html import network
 
         return network(self)
@@ -629,19 +629,19 @@ class Model:
         `compile` must be given again, as `load` then warns, nor an optimizer or a schedule of your own: its state in the file
         serves `fit(resume=...)` alone.
         """
-        with building:
+        with importing:
             from lamina.storage.io import save
 
         save(self, path, optimizer=optimizer)
 
     def __getstate__(self) -> dict[str, Any]:
-        with building:
+        with importing:
             from lamina.storage.io import state_of
 
         return state_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        with building:
+        with importing:
             from lamina.storage.io import set_state
 
         set_state(self, state)
