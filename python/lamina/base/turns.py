@@ -12,9 +12,7 @@ import threading
 from lamina import _core as core
 
 building = threading.RLock()
-importing = (
-    threading.RLock()
-)  # what is imported at its first use: threads that meet in a package may find it half made; the last lock
+importing = threading.RLock()  # the last one: threads whose imports meet in a package may find it half made
 
 
 def _before_fork() -> None:
