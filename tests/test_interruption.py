@@ -98,8 +98,11 @@ def test_ctrl_c_stops_fit_soon_at_a_steps_boundary(watched, rng, ctrl_c):
 
 @pytest.mark.parametrize("verbose", [0, 1])
 def test_ctrl_c_is_told_unless_fit_is_to_be_silent(verbose, capsys):
+    def interrupts(batch, logs):
+        raise KeyboardInterrupt
+
     x = np.ones((8, 2), np.float32)
-    stops = lm.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: signal.raise_signal(signal.SIGINT))
+    stops = lm.callbacks.LambdaCallback(on_batch_end=interrupts)
     history = lm.Sequential(lm.Dense(1)).fit(x, x[:, :1], loss="mse", optimizer="sgd", epochs=3, callbacks=stops, verbose=verbose)
     assert history.interrupted
     assert ("interrupted after 0 epochs; the network can be used" in capsys.readouterr().err) == bool(verbose)
