@@ -16,7 +16,7 @@ from scipy.optimize import least_squares, minimize
 import lamina as lm
 from lamina.models import feed
 from lamina.training.problems import loss_and_gradient
-from lamina.training.sources import with_finite_targets
+from lamina.training.samples import with_finite_targets
 
 GOAL = 1e-8
 

@@ -848,6 +848,29 @@ def test_a_refused_checkpoint_changes_nothing(name, data, tmp_path):
     assert_same(model, other)
 
 
+STATES = {  # (a callback, what of its state is changed)
+    "the best of EarlyStopping": (lambda path: lm.callbacks.EarlyStopping("loss"), ("best", "x")),
+    "how long it waits": (lambda path: lm.callbacks.EarlyStopping("loss"), ("wait", "x")),
+    "the weights that it keeps": (lambda path: lm.callbacks.EarlyStopping("loss"), ("weights", {"dict": {"dense_1.weight": "x"}})),
+    "the best of ReduceLROnPlateau": (lambda path: lm.callbacks.ReduceLROnPlateau("loss"), ("best", [1])),
+    "the best of a Checkpoint": (lambda path: lm.callbacks.Checkpoint(path, monitor="loss"), ("best", "x")),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_callback_whose_state_is_damaged_changes_nothing(name, data, tmp_path):
+    make, (key, value) = STATES[name]
+    path = tmp_path / "net.safetensors"
+    net().fit(*data, epochs=2, callbacks=[make(tmp_path / "best"), lm.callbacks.Checkpoint(path)], verbose=0)
+    rewrite(path, "extra", "callbacks", 0, "state", "dict", key, value)
+    model, other = net(), net()
+    model.fit(*data, epochs=1, verbose=0)
+    other.fit(*data, epochs=1, verbose=0)
+    with pytest.raises(ValueError, match=r"\[resume .*\] expected a saved network that fits together"):
+        model.fit(*data, epochs=3, resume=path, callbacks=make(tmp_path / "best"), verbose=0)
+    assert_same(model, other)
+
+
 class Branch(lm.Layer):
     """A layer with another one in it, which was made before."""
 

@@ -206,17 +206,16 @@ def _portable_config(layer: Layer) -> Json | None:
     known = layer_classes.CLASSES.get(type(layer).__name__)
     if type(layer) is not known or not _all_built_in(layer):
         return None
-    config = layer.config()
-    return config if _is_json(config) and _makes(type(layer).from_config, config) else None
+    return _made_again(layer.config(), type(layer).from_config)
 
 
-def _makes(make: Callable[[Json], Any], described: Json) -> bool:
-    """Whether what a file would hold of an object makes it anew: not where, say, a layer stands in for an activation."""
+def _made_again(described: Json, make: Callable[[Json], Any]) -> Json | None:
+    """What JSON can hold and the object can be made of; None where it cannot, as with a layer in place of an activation."""
     try:
         make(described)
     except (TypeError, ValueError):
-        return False
-    return True
+        return None
+    return described if _is_json(described) else None
 
 
 def _portable(value: Any) -> Any:
@@ -230,9 +229,8 @@ def _portable(value: Any) -> Any:
     if isinstance(value, type) and issubclass(value, Configured):
         value = value()  # as `compile` makes it
     if isinstance(value, Configured):
-        described = plain(value)
-        make: Callable[[Json], Any] = losses.get if isinstance(value, losses.Loss) else optim.get
-        return described if _all_built_in(value) and _is_json(described) and _makes(make, described) else None
+        get = losses.get if isinstance(value, losses.Loss) else optim.get
+        return _made_again(plain(value), get) if _all_built_in(value) else None
     return value if value is None or _is_json(value) else None
 
 

@@ -103,7 +103,7 @@ class Run:
                 self._loop(hooks, progress)
             except KeyboardInterrupt:
                 self.history.interrupted = True
-                if self.verbose is None or self.verbose:
+                if self.verbose != 0:
                     said = f"interrupted after {len(self.history)} epochs; the network can be used, and trained on"
                     with contextlib.suppress(OSError):
                         print(said, file=sys.stderr)
