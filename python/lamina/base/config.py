@@ -46,7 +46,7 @@ class Configured:
         """A new object from the result of `config()`."""
         args: list[Any] = []
         keywords = dict(config)
-        for p in inspect.signature(cls.__init__).parameters.values():
+        for p in _signature(cls.__init__).parameters.values():
             if p.kind is p.VAR_POSITIONAL:
                 args = [*args, *keywords.pop(p.name, ())]
             elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name in keywords:
