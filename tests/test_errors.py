@@ -78,6 +78,16 @@ class WithOptions(lm.Layer):
         self.units = units
 
 
+class WithoutConstructor(lm.Layer):
+    def forward(self, x):
+        return x
+
+
+class PassesOn(lm.Layer):
+    def __init__(self, units, **options):
+        super().__init__(**options)
+
+
 class Scorer(lm.Sequential):
     def score(self, x):
         return 1.0
@@ -334,6 +344,17 @@ FREE = {
     "Keras's bias": (
         lambda: lm.Dense(8, use_bias=False),
         ["[Dense] expected Dense(units, activation=None", "did you mean 'bias'?"],
+    ),
+    "PyTorch's axis of Flatten": (lambda: lm.Flatten(start_dim=1), ["[Flatten] expected Flatten(), got the argument 'start_dim'"]),
+    "a number for what takes nothing": (lambda: lm.Add(1), ["[Add] expected Add(), got too many", "call it with nothing"]),
+    "the value of zeros": (lambda: lm.initializers.zeros(3), ["[zeros] expected zeros(), got too many", "with nothing"]),
+    "an argument for a layer without a constructor": (
+        lambda: WithoutConstructor(name="head"),
+        ["[WithoutConstructor] expected WithoutConstructor(), got the argument 'name'", "layer.named('head')"],
+    ),
+    "options that no base takes": (
+        lambda: PassesOn(3, name="head"),
+        ["[PassesOn] expected its __init__ to call super().__init__() with nothing, got name; leave it out"],
     ),
     "Keras's rate of dropout": (lambda: lm.Dropout(rate=0.2), ["[Dropout] expected Dropout(p=0.5)", "did you mean 'p'?"]),
     "Keras's learning rate": (lambda: lm.optim.Adam(learning_rate=0.1), ["[Adam] expected Adam(lr=0.001", "did you mean 'lr'?"]),

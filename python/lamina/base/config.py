@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from types import GeneratorType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,27 @@ class Configured:
     """
 
     _arguments: dict[str, Any]
+
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
+
+    else:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            """For a class without a constructor: it takes nothing, unless a class that it has beside this one does."""
+            init = super().__init__
+            if (args or kwargs) and getattr(init, "__objclass__", None) is object:
+                where = type(self).__name__
+                if type(self).__init__ is not Configured.__init__:
+                    got = ", ".join([repr(value)[:60] for value in args] + list(kwargs))
+                    raise TypeError(
+                        f"[{where}] expected its __init__ to call super().__init__() with nothing, got {got}; leave it out"
+                    )
+                names.check_call(where, _nothing, args, kwargs)
+            init(*args, **kwargs)
+
+        __init__.__signature__ = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -81,6 +102,10 @@ class Configured:
             elif default is inspect.Parameter.empty or (value is not default and not same(value, default)):
                 shown.append(f"{name}={_short(value)}" if kind is inspect.Parameter.KEYWORD_ONLY else _short(value))
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _nothing() -> None:
+    """What a class without a constructor is called with."""
 
 
 _signature = functools.lru_cache(maxsize=256)(inspect.signature)
