@@ -362,6 +362,14 @@ FREE = {
         lambda: lm.callbacks.EarlyStopping(restore_best_weights=True),
         ["[EarlyStopping] expected EarlyStopping(monitor='val_loss'", "did you mean 'restore_best'?"],
     ),
+    "Keras's name of a log": (
+        lambda: lm.callbacks.CSVLogger(filename="log.csv"),
+        ["[CSVLogger] expected CSVLogger(path, *, append=False), got the argument 'filename'", "did you mean 'path'?"],
+    ),
+    "a log without a name": (
+        lambda: lm.callbacks.CSVLogger(),
+        ["[CSVLogger] expected CSVLogger(path", "missing a required argument"],
+    ),
     "a loss's option, given to the loss": (
         lambda: lm.losses.huber(delta=2),
         ["[Huber()] expected Huber()(pred, target, weight=None), got the argument 'delta'", "lm.losses.Huber(delta=...)"],

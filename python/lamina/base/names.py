@@ -64,7 +64,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     **dict.fromkeys(("clipnorm", "global_clipnorm", "max_norm"), "clip_norm"),
     "clipvalue": "clip_value",
     "rate": "p",
-    "filepath": "path",
+    **dict.fromkeys(("filepath", "filename"), "path"),
     "save_freq": "every",
     "save_best_only": "with monitor='val_loss' only an epoch that is better than all before is saved",
     "restore_best_weights": "restore_best",

@@ -12,6 +12,7 @@ import numpy as np
 
 from lamina.base import checks
 from lamina.base.files import replace_file
+from lamina.base.names import explained
 from lamina.callbacks.base import Callback, Logs, make_folder_of
 
 
@@ -32,6 +33,7 @@ class CSVLogger(Callback):
 
     looks_on = True
 
+    @explained
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False):
         self.path = checks.path("CSVLogger", "path", path)
         self.append = checks.flag("CSVLogger", "append", append)
