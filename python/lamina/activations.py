@@ -17,6 +17,7 @@ from lamina.base import names as _names
 Activation = Callable[[Any], Any]
 
 
+@_names.explained
 def linear(x: Any) -> Any:
     """The identity: y = x.
 
@@ -28,6 +29,7 @@ def linear(x: Any) -> Any:
     return x
 
 
+@_names.explained
 def relu(x: Any) -> Any:
     """Rectified linear unit: y = max(0, x).
 
@@ -39,6 +41,7 @@ def relu(x: Any) -> Any:
     return ops.activation("relu", x)
 
 
+@_names.explained
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     """Leaky ReLU: y = x where x > 0, else slope x (slope is 0.01; Keras' layer has 0.3).
 
@@ -50,6 +53,7 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     return ops.activation("leaky_relu", x, checks.number("activations.leaky_relu", "slope", slope))
 
 
+@_names.explained
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """Exponential linear unit: y = x where x > 0, else alpha (e^x - 1). Source: Clevert et al. 2015.
 
@@ -61,6 +65,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     return ops.activation("elu", x, checks.number("activations.elu", "alpha", alpha, 0, open_low=True))
 
 
+@_names.explained
 def selu(x: Any) -> Any:
     """Scaled ELU: y = 1.0507 (x where x > 0, else 1.6733 (e^x - 1)). Source: Klambauer et al. 2017.
 
@@ -72,6 +77,7 @@ def selu(x: Any) -> Any:
     return ops.activation("selu", x)
 
 
+@_names.explained
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """Continuously differentiable ELU: y = max(0, x) + min(0, alpha (e^(x / alpha) - 1)). Source: Barron 2017.
 
@@ -83,6 +89,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
     return ops.activation("celu", x, checks.number("activations.celu", "alpha", alpha, 0, open_low=True))
 
 
+@_names.explained
 def gelu(x: Any) -> Any:
     """Gaussian error linear unit: y = x (1 + erf(x / sqrt 2)) / 2, exact. Source: Hendrycks and Gimpel 2016.
 
@@ -94,6 +101,7 @@ def gelu(x: Any) -> Any:
     return ops.activation("gelu", x)
 
 
+@_names.explained
 def gelu_tanh(x: Any) -> Any:
     """GELU by its usual approximation: y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 
@@ -105,6 +113,7 @@ def gelu_tanh(x: Any) -> Any:
     return ops.activation("gelu_tanh", x)
 
 
+@_names.explained
 def silu(x: Any) -> Any:
     """Sigmoid linear unit, also called swish: y = x sigmoid(x). Source: Elfwing et al. 2017.
 
@@ -116,6 +125,7 @@ def silu(x: Any) -> Any:
     return ops.activation("silu", x)
 
 
+@_names.explained
 def swish(x: Any) -> Any:
     """The other name of `silu`: y = x sigmoid(x). Source: Ramachandran et al. 2017.
 
@@ -127,6 +137,7 @@ def swish(x: Any) -> Any:
     return silu(x)
 
 
+@_names.explained
 def mish(x: Any) -> Any:
     """Mish: y = x tanh(softplus(x)). Source: Misra 2019.
 
@@ -138,6 +149,7 @@ def mish(x: Any) -> Any:
     return ops.activation("mish", x)
 
 
+@_names.explained
 def softplus(x: Any, beta: float = 1.0) -> Any:
     """Softplus: y = ln(1 + e^(beta x)) / beta; y = x where beta x > 20.
 
@@ -149,6 +161,7 @@ def softplus(x: Any, beta: float = 1.0) -> Any:
     return ops.activation("softplus", x, checks.number("activations.softplus", "beta", beta, 0, open_low=True))
 
 
+@_names.explained
 def softsign(x: Any) -> Any:
     """Softsign: y = x / (1 + |x|).
 
@@ -160,6 +173,7 @@ def softsign(x: Any) -> Any:
     return ops.activation("softsign", x)
 
 
+@_names.explained
 def sigmoid(x: Any) -> Any:
     """Logistic function: y = 1 / (1 + e^-x).
 
@@ -171,6 +185,7 @@ def sigmoid(x: Any) -> Any:
     return ops.activation("sigmoid", x)
 
 
+@_names.explained
 def hard_sigmoid(x: Any) -> Any:
     """Piecewise linear sigmoid: y = x / 6 + 1/2, kept within [0, 1].
 
@@ -182,6 +197,7 @@ def hard_sigmoid(x: Any) -> Any:
     return ops.activation("hard_sigmoid", x)
 
 
+@_names.explained
 def hard_swish(x: Any) -> Any:
     """Piecewise swish: y = x hard_sigmoid(x). Source: Howard et al. 2019.
 
@@ -193,6 +209,7 @@ def hard_swish(x: Any) -> Any:
     return ops.activation("hard_swish", x)
 
 
+@_names.explained
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent: y = (e^x - e^-x) / (e^x + e^-x).
 
@@ -204,6 +221,7 @@ def tanh(x: Any) -> Any:
     return ops.activation("tanh", x)
 
 
+@_names.explained
 def hard_tanh(x: Any) -> Any:
     """Piecewise linear tanh: y = x, kept within [-1, 1].
 
@@ -215,6 +233,7 @@ def hard_tanh(x: Any) -> Any:
     return ops.activation("hard_tanh", x)
 
 
+@_names.explained
 def relu6(x: Any) -> Any:
     """ReLU with a ceiling: y = x, kept within [0, 6].
 
@@ -226,6 +245,7 @@ def relu6(x: Any) -> Any:
     return ops.activation("relu6", x)
 
 
+@_names.explained
 def log_sigmoid(x: Any) -> Any:
     """Logarithm of the logistic function: y = -ln(1 + e^-x).
 
@@ -237,6 +257,7 @@ def log_sigmoid(x: Any) -> Any:
     return ops.activation("log_sigmoid", x)
 
 
+@_names.explained
 def exponential(x: Any) -> Any:
     """y = e^x.
 
@@ -248,6 +269,7 @@ def exponential(x: Any) -> Any:
     return ops.exp(x)
 
 
+@_names.explained
 def softmax(x: Any, axis: int = -1) -> Any:
     """Softmax along an axis: y_j = e^(x_j) / sum_k e^(x_k).
 
@@ -257,6 +279,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     return ops.softmax(x, axis=axis)
 
 
+@_names.explained
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """Logarithm of the softmax along an axis: y_j = x_j - ln sum_k e^(x_k).
 

@@ -81,6 +81,13 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     **dict.fromkeys(("dim", "dims"), "axis"),
     "keepdim": "keepdims",
     "requires_grad": "trainable",
+    "fill_value": "value",
+    **dict.fromkeys(("negative_slope", "leaky_relu.alpha"), "slope"),
+    "gelu.approximate": "the approximation is lm.activations.gelu_tanh",
+    **dict.fromkeys(("arange.stop", "arange.end"), "n"),
+    **dict.fromkeys(("arange.start", "arange.step"), "it counts from 0 by ones: start + step * lm.arange(n)"),
+    "eye.M": "it is square: cut it, lm.eye(4)[:3]",
+    "random_uniform.shape": "its shape is that of x, a tensor",
     **dict.fromkeys(("clip.min", "clip.a_min"), "low"),
     **dict.fromkeys(("clip.max", "clip.a_max"), "high"),
     "build.input_dim": "input_shape",
@@ -277,7 +284,8 @@ def wrong_call(
     known = [p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in own)
     strange = None if takes_any else next((name for name in given if name not in known), None)
-    if any(p.name == strange and p.kind is p.POSITIONAL_ONLY for p in own):
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
+    if any(p.name == strange and p.kind in by_place for p in own) and f"{where}.{strange}" not in ARGUMENTS:
         got, remedy = f"got {strange!r} by its name", "pass it by its place"
     elif strange is not None:
         theirs = remedies.get(strange) or ARGUMENTS.get(f"{where}.{strange}", ARGUMENTS.get(strange, strange))

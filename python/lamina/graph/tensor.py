@@ -191,32 +191,39 @@ class Tensor:
     def __getitem__(self, index: object) -> Tensor:
         return ops.getitem(self, index)  # type: ignore[no-any-return]
 
+    @explained
     def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.sum`."""
         return ops.sum(self, axis, keepdims)
 
+    @explained
     def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.mean`."""
         return ops.mean(self, axis, keepdims)
 
+    @explained
     def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.max`."""
         return ops.max(self, axis, keepdims)
 
+    @explained
     def min(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
         """See `lamina.min`."""
         return ops.min(self, axis, keepdims)
 
+    @explained
     def reshape(self, *shape: Any) -> Tensor:
         """See `lamina.reshape`; takes the lengths one by one or as a tuple."""
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         return ops.reshape(self, target)
 
+    @explained
     def transpose(self, *axes: Any) -> Tensor:
         """See `lamina.transpose`; takes the axes one by one or as a tuple."""
         order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
         return ops.transpose(self, order or None)
 
+    @explained
     def astype(self, dtype: object) -> Tensor:
         """See `lamina.cast`."""
         return ops.cast(self, dtype)

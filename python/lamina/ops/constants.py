@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from lamina.base import checks
+from lamina.base.names import explained
 from lamina.graph.lift import lift, make, make_called
 from lamina.graph.parameter import RandomState
 from lamina.graph.tensor import Tensor, dtype_name, lengths
 from lamina.ops.shapes import one_hot
 
 
+@explained
 def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Tensor:
     """A tensor of one value throughout. shape: lengths, symbolic ones among them; TypeError for a dtype that tensors lack.
 
@@ -28,6 +30,7 @@ def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Te
     return make_called("full", "fill", [], shape=sizes, value=number, dtype=dtype_name(dtype))
 
 
+@explained
 def zeros_like(x: Any) -> Any:
     """Zeros in x's shape and dtype. x: a tensor or an array.
 
@@ -37,6 +40,7 @@ def zeros_like(x: Any) -> Any:
     return full(x.shape, 0.0, x.dtype) if isinstance(x, Tensor) else np.zeros_like(x)
 
 
+@explained
 def ones_like(x: Any) -> Any:
     """Ones in x's shape and dtype. x: a tensor or an array.
 
@@ -46,6 +50,7 @@ def ones_like(x: Any) -> Any:
     return full(x.shape, 1.0, x.dtype) if isinstance(x, Tensor) else np.ones_like(x)
 
 
+@explained
 def arange(n: Any, dtype: Any = "int64") -> Tensor:
     """0, 1, .., n - 1; n may be a symbolic length such as x.shape[0]. TypeError for a dtype that tensors lack.
 
@@ -55,6 +60,7 @@ def arange(n: Any, dtype: Any = "int64") -> Tensor:
     return make_called("arange", "iota", [], shape=(n,), dtype=dtype_name(dtype))
 
 
+@explained
 def eye(n: int, dtype: Any = "float32") -> Tensor:
     """The identity matrix (n, n). TypeError for a dtype that tensors lack.
 
@@ -69,6 +75,7 @@ def eye(n: int, dtype: Any = "float32") -> Tensor:
 # ---- Marks ----
 
 
+@explained
 def stop_gradient(x: Any) -> Any:
     """x, through which no gradient passes. x: a tensor or an array.
 
@@ -79,6 +86,7 @@ def stop_gradient(x: Any) -> Any:
     return make("stop_gradient", [x]) if isinstance(x, Tensor) else np.asarray(x)
 
 
+@explained
 def in_training(training: Any, otherwise: Any) -> Tensor:
     """The first in a training program, the second in any other; both of one shape and dtype (else ValueError), one a tensor.
 
@@ -89,6 +97,7 @@ def in_training(training: Any, otherwise: Any) -> Tensor:
     return make("in_training", lift([training, otherwise], "in_training"))
 
 
+@explained
 def random_uniform(x: Tensor, state: RandomState | None = None) -> Tensor:
     """Numbers in [0, 1), one for each element of x, new at each training step and set by the network's seed.
 
@@ -105,6 +114,7 @@ def random_uniform(x: Tensor, state: RandomState | None = None) -> Tensor:
     return make("random_uniform", [state], shape=x.shape, dtype=dtype, stream=0)
 
 
+@explained
 def update_state(x: Tensor, parameter: Tensor, value: Tensor) -> Tensor:
     """x; besides, each training step leaves `value` in the parameter (running statistics), which has value's shape.
 

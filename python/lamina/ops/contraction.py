@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
+from lamina.base.names import explained
 from lamina.graph.lift import Operation, operation
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.ops.constants import eye
@@ -17,6 +18,7 @@ from lamina.ops.shapes import expand_dims, reshape, transpose
 ELLIPSIS = "..."
 
 
+@explained
 def einsum(subscripts: str, *operands: Any) -> Any:
     """Einstein's sum: the product of all operands, summed over each letter that the result has not.
 
