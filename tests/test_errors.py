@@ -381,6 +381,11 @@ FREE = {
     "zeros of another type": (lambda: lm.zeros_like(X, dtype="int64"), ["[zeros_like] expected zeros_like(x)", "'dtype'"]),
     "nothing to stop": (lambda: lm.stop_gradient(), ["[stop_gradient] expected stop_gradient(x), missing"]),
     "NumPy's order of products": (lambda: lm.einsum("i,i", X[0], X[0], optimize=True), ["[einsum]", "'optimize'", "leave it out"]),
+    "Keras's mode of a layer": (
+        lambda: lm.Dropout(0.2)(lm.Input(3), training=True),
+        ["[Dropout(0.2)] expected inputs alone, got the argument 'training'", "net.predict does not"],
+    ),
+    "a layer's input by name": (lambda: lm.Dense(2)(x=lm.Input(3)), ["[Dense(2)] expected inputs alone, got the argument 'x'"]),
     "PyTorch's dim of a method": (lambda: P.sum(dim=0), ["[sum] expected sum(axis=None", "did you mean 'axis'?"]),
     "a shape by its name": (lambda: P.reshape(shape=(-1,)), ["[reshape] expected reshape(*shape)", "pass it by its place"]),
     "a loss's option, given to the loss": (

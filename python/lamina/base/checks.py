@@ -11,7 +11,7 @@ import os
 import reprlib
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,6 +87,15 @@ def numbers(where: str, name: str, values: Any, count: int, low: float, high: fl
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or len(values) != count:
         raise TypeError(f"[{where}] expected {name} to be {count} numbers, got {values!r}; pass a tuple of {count}")
     return tuple(number(where, f"{name}[{i}]", v, low, high, **ends) for i, v in enumerate(values))
+
+
+def inputs_alone(where: str, options: Mapping[str, Any], remedy: str) -> None:
+    """TypeError where a network or a layer is called with an argument by its name.
+
+    >>> inputs_alone("Sequential", {}, "net(x) predicts")
+    """
+    if options:
+        raise TypeError(f"[{where}] expected inputs alone, got the argument {next(iter(options))!r}; {remedy}")
 
 
 def flag(where: str, name: str, value: Any) -> bool:

@@ -325,11 +325,7 @@ class Model:
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         """Given tensors, builds the network's math on them, with the same parameters; given arrays, predicts."""
         where = type(self).__name__
-        if options:
-            raise TypeError(
-                f"[{where}] expected inputs alone, got the argument {next(iter(options))!r}; net(x) and net.predict(x) predict, "
-                "net.fit and net.train_step train"
-            )
+        checks.inputs_alone(where, options, "net(x) and net.predict(x) predict, net.fit and net.train_step train")
         flat = feed.flat(inputs)
         if not flat:
             raise TypeError(f"[{where}] expected an input, got none; call it with arrays or tensors: net(x)")
