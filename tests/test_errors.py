@@ -9,6 +9,7 @@ import copy
 import pickle
 import re
 import warnings
+from collections.abc import Iterable, Sized
 from unittest.mock import Mock
 
 import numpy as np
@@ -381,6 +382,15 @@ FREE = {
     "zeros of another type": (lambda: lm.zeros_like(X, dtype="int64"), ["[zeros_like] expected zeros_like(x)", "'dtype'"]),
     "nothing to stop": (lambda: lm.stop_gradient(), ["[stop_gradient] expected stop_gradient(x), missing"]),
     "NumPy's order of products": (lambda: lm.einsum("i,i", X[0], X[0], optimize=True), ["[einsum]", "'optimize'", "leave it out"]),
+    **{
+        f"a network as a list, {how}": (call, ["[Sequential] expected a list of layers, got the network", "net.layers"])
+        for how, call in {
+            "by a number": lambda: classifier()[0],
+            "by a name": lambda: classifier()["dense_1"],
+            "in a loop": lambda: [layer for layer in classifier()],  # noqa: C416
+            "after a star": lambda: lm.Sequential(*classifier(), lm.Dense(1)),
+        }.items()
+    },
     "Keras's mode of a layer": (
         lambda: lm.Dropout(0.2)(lm.Input(3), training=True),
         ["[Dropout(0.2)] expected inputs alone, got the argument 'training'", "net.predict does not"],
@@ -931,6 +941,13 @@ def test_mistake_without_a_net(name):
     with pytest.raises((ValueError, TypeError, FileNotFoundError)) as caught:
         call()
     check_message(caught.value, parts)
+
+
+def test_a_network_counts_as_no_list():
+    net = classifier()
+    assert net
+    assert not isinstance(net, (Iterable, Sized))
+    assert np.array([net, net]).shape == (2,)
 
 
 def test_a_folder_where_a_file_is_written(tmp_path):

@@ -229,6 +229,15 @@ class Model:
     def __dir__(self) -> list[str]:
         return names.Elsewhere.left_out(self, super().__dir__())
 
+    if not TYPE_CHECKING:
+
+        def __getitem__(self, index: Any) -> Any:
+            """For what takes a network for a list, also to loop over it; without `__iter__` and `__len__` it counts as none."""
+            raise TypeError(
+                f"[{type(self).__name__}] expected a list of layers, got the network; its layers are net.layers, a list, its "
+                "weights net.parameters, by name"
+            )
+
     @names.explained
     def summary(self) -> str:
         """A table of the layers: name, type, output shape, parameters; and the totals.
