@@ -391,6 +391,10 @@ FREE = {
             "after a star": lambda: lm.Sequential(*classifier(), lm.Dense(1)),
         }.items()
     },
+    "a dict as an axis": (lambda: lm.sum(X, axis={}), ["[sum] expected a whole number, several or None as axis, got {}", "axis=0"]),
+    "an empty text as an axis": (lambda: lm.sum(P, axis=""), ["[sum] expected a whole number, several or None as axis, got ''"]),
+    "a dict as the axis of rows": (lambda: lm.softmax(X, axis={}), ["[softmax] expected an axis from -2 to 1, got {}"]),
+    "a dict as a number of classes": (lambda: lm.one_hot(Y, {}), ["[one_hot] expected classes to be a whole number >= 0, got {}"]),
     "Keras's mode of a layer": (
         lambda: lm.Dropout(0.2)(lm.Input(3), training=True),
         ["[Dropout(0.2)] expected inputs alone, got the argument 'training'", "net.predict does not"],

@@ -163,15 +163,19 @@ def _computation(
     build: Callable[..., Any], arrays: Sequence[Array], rebuild: Callable[[list[Tensor]], Any], *options: Any
 ) -> _Computation:
     """The program of this operation for arrays like these, which `rebuild` builds from their placeholders."""
-    key = (build, _hashable(options), tuple((a.dtype, a.shape) for a in arrays))
-    found = _computations.get(key)
+    key: Any = (build, _hashable(options), tuple((a.dtype, a.shape) for a in arrays))
+    try:
+        found = _computations.get(key)
+    except TypeError:  # an option without a hash, a dict or a set: whether it is one is for the operation to say
+        found = key = None
     if found is None:
         inputs = [placeholder(a.shape, a.dtype) for a in arrays]
         result: Any = rebuild(inputs)
         several, pack = ((result,), None) if isinstance(result, Tensor) else (result, result._make)
         found = _Computation(_core.Program([t.node for t in inputs], [t.node for t in several]), pack)
-        _forget_some()
-        _computations[key] = found
+        if key is not None:
+            _forget_some()
+            _computations[key] = found
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,9 +10,16 @@ Axis = int | Sequence[int] | None
 
 
 def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
-    """The axes that are meant among `ndim`, each from 0 up; ValueError for one that there is not, and for one named twice."""
+    """The axes that are meant among `ndim`, each from 0 up; ValueError for one that there is not, and for one named twice.
+
+    TypeError for what is neither a number nor several: a text, a dict.
+    """
     if axis is None:
         return list(range(ndim))
+    if isinstance(axis, (str, bytes, Mapping)):
+        raise TypeError(
+            f"[{where}] expected a whole number, several or None as axis, got {axis!r:.60}; pass axis=0, or axis=(0, 1)"
+        )
     axes = [axis_of(a, ndim, where) for a in (axis if isinstance(axis, Iterable) else [axis])]
     if len(set(axes)) < len(axes):
         raise ValueError(f"[{where}] expected each axis once, got {axis}")
