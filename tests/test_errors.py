@@ -391,6 +391,21 @@ FREE = {
             "after a star": lambda: lm.Sequential(*classifier(), lm.Dense(1)),
         }.items()
     },
+    "NumPy's stop": (
+        lambda: lm.arange(2, 10),
+        ["[arange] expected bool, int64", "as dtype, got 10", "start + step * lm.arange(n)"],
+    ),
+    "NumPy's columns": (lambda: lm.eye(3, 4), ["[eye] expected bool, int64", "as dtype, got 4", "square", "lm.eye(4)[:3]"]),
+    "half an identity": (lambda: lm.eye(3, "float16"), ["[eye] expected bool, int64", "got float16; pass dtype='float32'"]),
+    "a half input": (lambda: lm.Input(3, dtype="float16"), ["[Input] expected bool, int64", "got float16; cast the data first"]),
+    "a half parameter": (lambda: lm.Parameter(ONES, dtype="float16"), ["[Parameter] expected bool, int64", "got float16"]),
+    "a parameter's name": (lambda: lm.Parameter(ONES, name=3), ["[Parameter] expected a text as name, got 3"]),
+    "an input's name": (lambda: lm.Input(8, name=3), ["[Input] expected a text as name, got 3; pass one such as 'x'"]),
+    "a placeholder's name": (lambda: lm.placeholder((8,), name=3), ["[placeholder] expected a text as name, got 3"]),
+    "an array as a shape that does not fit": (
+        lambda: lm.reshape(ONES, np.array([5, 2])),
+        ["[reshape] (12,)", "do not fill (5, 2)"],
+    ),
     "a dict as an axis": (lambda: lm.sum(X, axis={}), ["[sum] expected a whole number, several or None as axis, got {}", "axis=0"]),
     "an empty text as an axis": (lambda: lm.sum(P, axis=""), ["[sum] expected a whole number, several or None as axis, got ''"]),
     "a dict as the axis of rows": (lambda: lm.softmax(X, axis={}), ["[softmax] expected an axis from -2 to 1, got {}"]),
@@ -613,7 +628,7 @@ FREE = {
     "widths that are a number": (lambda: lm.pad(P, 1), ["[pad] expected (before, after)", "got 1"]),
     "a number to stack": (lambda: lm.stack(3), ["[stack] expected several tensors or arrays, got 3", "a list"]),
     "an axis instead of an order": (lambda: lm.transpose(P, 7), ["[transpose] expected an axis", "7"]),
-    "no dtype": (lambda: lm.cast(P, None), ["[dtype] expected bool, int64, float32 or float64, got None"]),
+    "no dtype": (lambda: lm.cast(P, None), ["[cast] expected bool, int64, float32 or float64 as dtype, got None; pass 'float32'"]),
     # parameters
     "a bound that is nothing": (lambda: lm.clip(X, 0, None), ["[clip] expected a number or an array, got None", "np.inf"]),
     "nothing": (lambda: lm.exp(None), ["[exp] expected a number or an array, got None; a function without `return`"]),

@@ -14,7 +14,7 @@ from lamina import _core
 from lamina.base import checks
 from lamina.base.names import explained
 from lamina.base.turns import building
-from lamina.graph.tensor import FLOATS, TYPE_NAMES, Tensor, dtype_name, lengths
+from lamina.graph.tensor import FLOATS, TYPE_NAMES, Tensor, dtype_name, lengths, word
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -49,6 +49,7 @@ class Parameter(Tensor):
     def __init__(
         self, value_or_shape: Any, *, init: Any = None, name: str | None = None, trainable: bool = True, dtype: Any = None
     ) -> None:
+        name = None if name is None else word("Parameter", name)
         given, trainable = init is None, checks.flag("Parameter", "trainable", trainable)
         if not given and not callable(init):
             from lamina import initializers
@@ -56,10 +57,10 @@ class Parameter(Tensor):
             init = initializers.get(init)
         if given:
             value = numbers(value_or_shape, name or "Parameter")
-            dtype = dtype_name(dtype or TYPE_NAMES.get(value.dtype.newbyteorder("="), "float32"))
+            dtype = dtype_name(dtype or TYPE_NAMES.get(value.dtype.newbyteorder("="), "float32"), "Parameter")
             shape: tuple[int, ...] = value.shape
         else:
-            shape, dtype = _known_shape(value_or_shape, name), dtype_name(dtype or "float32")
+            shape, dtype = _known_shape(value_or_shape, name), dtype_name(dtype or "float32", "Parameter")
         if trainable and dtype not in FLOATS:
             raise TypeError(
                 f"[Parameter] expected float32 or float64 for what is trained, got {dtype}; pass floats or dtype='float32', init= "

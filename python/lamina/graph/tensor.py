@@ -214,7 +214,7 @@ class Tensor:
     @explained
     def reshape(self, *shape: Any) -> Tensor:
         """See `lamina.reshape`; takes the lengths one by one or as a tuple."""
-        target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list, np.ndarray)) else shape
         return ops.reshape(self, target)
 
     @explained
@@ -235,7 +235,7 @@ class Tensor:
 Elsewhere.put(Tensor, OF_TENSORS)
 
 
-def dtype_name(dtype: Any) -> str:
+def dtype_name(dtype: Any, where: str = "dtype", remedy: str = "cast the data first") -> str:
     """The name of a dtype given as a name, a NumPy dtype or a Python type; TypeError for one that tensors do not have."""
     try:
         known = None if dtype is None else np.dtype(dtype)  # NumPy reads None as float64
@@ -245,7 +245,7 @@ def dtype_name(dtype: Any) -> str:
         return TYPE_NAMES[known]
     name = str(dtype) if known is None else str(known.name)  # that of the other byte order is the same
     if name not in TYPE_NAMES.values():
-        raise TypeError(f"[dtype] expected bool, int64, float32 or float64, got {name}; cast the data first")
+        raise TypeError(f"[{where}] expected bool, int64, float32 or float64 as dtype, got {name:.60}; {remedy}")
     return name
 
 
@@ -275,9 +275,9 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
             raise ValueError(
                 f"[placeholder] expected a word as the name of a free length, got {size!r}; call it 'T', or 'length_2'"
             )
-    attrs: dict[str, Any] = {"shape": sizes, "dtype": dtype_name(dtype)}
+    attrs: dict[str, Any] = {"shape": sizes, "dtype": dtype_name(dtype, "placeholder")}
     if name is not None:
-        attrs["name"] = name
+        attrs["name"] = word("placeholder", name)
     return Tensor(_core.make("input", [], attrs))
 
 
@@ -300,7 +300,15 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
             raise ValueError(
                 f"[Input] expected positive whole numbers, got {size!r}; give the shape of one sample, without the batch axis"
             )
-    return placeholder((None, *sizes), "float32" if dtype is None else dtype, name)
+    dtype = "float32" if dtype is None else dtype_name(dtype, "Input")
+    return placeholder((None, *sizes), dtype, None if name is None else word("Input", name))
+
+
+def word(where: str, name: Any) -> str:
+    """A tensor's name; TypeError for what is no text."""
+    if not isinstance(name, str):
+        raise TypeError(f"[{where}] expected a text as name, got {name!r:.60}; pass one such as 'x', or leave it out")
+    return name
 
 
 def _logical(sign: str, name: str, *operands: Any) -> Tensor:

@@ -14,6 +14,8 @@ from lamina.graph.parameter import RandomState
 from lamina.graph.tensor import Tensor, dtype_name, lengths
 from lamina.ops.shapes import one_hot
 
+_TYPE = "pass dtype='float32', for example"
+
 
 @explained
 def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Tensor:
@@ -27,7 +29,7 @@ def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Te
         number = float(value)
     except (TypeError, ValueError):
         raise TypeError(f"[full] expected a number as value, got {value!r:.60}; use lm.broadcast_to for an array") from None
-    return make_called("full", "fill", [], shape=sizes, value=number, dtype=dtype_name(dtype))
+    return make_called("full", "fill", [], shape=sizes, value=number, dtype=dtype_name(dtype, "full", _TYPE))
 
 
 @explained
@@ -57,7 +59,8 @@ def arange(n: Any, dtype: Any = "int64") -> Tensor:
     >>> lm.function([], lm.arange(3))()
     array([0, 1, 2])
     """
-    return make_called("arange", "iota", [], shape=(n,), dtype=dtype_name(dtype))
+    remedy = "it counts from 0 by ones: start + step * lm.arange(n)" if isinstance(dtype, (int, np.integer)) else _TYPE
+    return make_called("arange", "iota", [], shape=(n,), dtype=dtype_name(dtype, "arange", remedy))
 
 
 @explained
@@ -69,6 +72,8 @@ def eye(n: int, dtype: Any = "float32") -> Tensor:
            [0., 1.]], dtype=float32)
     """
     n = checks.integer("eye", "n", n, 0)
+    remedy = "it is square: cut it, lm.eye(4)[:3]" if isinstance(dtype, (int, np.integer)) else _TYPE
+    dtype = dtype_name(dtype, "eye", remedy)
     return one_hot(arange(n), n, dtype) if n else full((0, 0), 0.0, dtype)
 
 

@@ -175,7 +175,7 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
     >>> lm.cast([1.7, -1.7], "int64")
     array([ 1, -1])
     """
-    name = dtype_name(dtype)
+    name = dtype_name(dtype, "cast", "pass 'float32', for example")
     return x if x.dtype == name else make("cast", [x], dtype=name)
 
 

@@ -16,6 +16,7 @@ from lamina.ops.axes import Axis, axes_of, axis_of
 
 def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
     """The target of a reshape with its one -1 worked out."""
+    shape = shape.tolist() if isinstance(shape, np.ndarray) else shape
     target = list(shape) if isinstance(shape, (tuple, list)) else [shape]
     unknown = [i for i, length in enumerate(target) if isinstance(length, (int, np.integer)) and length == -1]
     if len(unknown) > 1:
@@ -185,7 +186,9 @@ def one_hot(labels: Tensor, classes: int, dtype: Any = "float32") -> Tensor:
            [0., 0., 1.]], dtype=float32)
     """
     count = checks.integer("one_hot", "classes", classes, 0)
-    return make("one_hot", [expand_dims(labels, -1)], classes=count, dtype=dtype_name(dtype))
+    return make(
+        "one_hot", [expand_dims(labels, -1)], classes=count, dtype=dtype_name(dtype, "one_hot", "pass dtype='float32', for example")
+    )
 
 
 def getitem(x: Any, index: Any) -> Any:
