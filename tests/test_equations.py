@@ -646,7 +646,12 @@ def test_what_a_random_walk_through_nets_found():
         (
             lm.sum(z - lm.mean(z, axis=1, keepdims=True), axis=2),
             y[..., 0],
-            "dZ₁ = broadcast(d_output, axis 3) + broadcast(T₁ / 4, axis 2)",
+            "dZ₁ = broadcast(d_output, axis 3) + T₁ / 4",
+        ),
+        (
+            lm.sum(z - lm.expand_dims(lm.mean(z, axis=1), 1), axis=2),
+            y[..., 0],
+            "dZ₁ = broadcast(d_output, axis 3) + broadcast(T₂ / 4, axis 2)",
         ),
     ):
         net = lm.Model(a, output, seed=0).compile("mse", "sgd")

@@ -71,13 +71,16 @@ Type infer_one_hot(const Op& op, const Tensors& inputs, const Attrs& attrs) {
 
 const Tensor& in(const Tensor& y, int i) { return y->inputs[static_cast<size_t>(i)]; }
 
+// Where the second operand is the same for many elements: summed first, so that there is less to negate.
+Tensor minus_sum(const Tensor& dy, const Tensor& y) { return neg(sum_to(dy, in(y, 1)->shape())); }
+
 Tensor neg_grad(const Tensor&, const Tensor& dy, int) { return neg(dy); }
 Tensor add_grad(const Tensor&, const Tensor& dy, int) { return dy; }
-Tensor sub_grad(const Tensor&, const Tensor& dy, int i) { return i == 0 ? dy : neg(dy); }
+Tensor sub_grad(const Tensor& y, const Tensor& dy, int i) { return i == 0 ? dy : minus_sum(dy, y); }
 Tensor mul_grad(const Tensor& y, const Tensor& dy, int i) { return mul(dy, in(y, 1 - i)); }
 Tensor div_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor part = div(dy, in(y, 1));
-  return i == 0 ? part : neg(mul(part, y));
+  return i == 0 ? part : minus_sum(mul(part, y), y);
 }
 Tensor pow_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor &x = in(y, 0), &p = in(y, 1);

@@ -115,16 +115,18 @@ LAMINA_INLINE bool same_in_rows(int arity, const TileArgs& t) {
 }
 
 // Rows beside operands that are the same in each (a bias) or one number: columns outside, rows inside. Nothing is set up for a row, and
-// an operand that is the same stays in registers or near. What does not fill a vector at the end is padded.
-template <class T, class F>
+// an operand that is the same stays in registers or near. Operand kValue, if any, has one value for each row. What does not fill a
+// vector at the end is padded.
+template <class T, class F, int kValue = -1>
 LAMINA_MIXED [[gnu::flatten]] void elementwise_columns(const TileArgs& t) {
   constexpr ptrdiff_t kLane = kLanes<T>, kChunk = kUnrolled * kLane;
   alignas(kVectorBytes) T room[F::arity][kChunk];
   Cursor<T> in[F::arity];
   for (int i = 0; i < F::arity; ++i) {
     const Operand& x = t.in[i];
-    in[i] = {x.col ? static_cast<const T*>(x.data) : room[i], x.col};
-    if (x.col == 0)
+    const bool spread = x.col == 0 && i != kValue;
+    in[i] = {spread ? room[i] : static_cast<const T*>(x.data), x.col};
+    if (spread)
       for (int v = 0; v < kUnrolled; ++v) store(room[i] + v * kLane, Vec<T>(*static_cast<const T*>(x.data)));
   }
   const auto down = [&](ptrdiff_t c, auto row) {
@@ -141,14 +143,19 @@ LAMINA_MIXED [[gnu::flatten]] void elementwise_columns(const TileArgs& t) {
     down(c, [&](T* to, const T* const* at) {
       Vec<T> y[kUnrolled];
 #pragma GCC unroll 4
-      for (int v = 0; v < kUnrolled; ++v) y[v] = apply<T, F>(t.params, [&](int i) { return load(at[i] + v * kLane); });
+      for (int v = 0; v < kUnrolled; ++v)
+        y[v] = apply<T, F>(t.params, [&](int i) { return i == kValue ? Vec<T>(*at[i]) : load(at[i] + v * kLane); });
 #pragma GCC unroll 4
       for (int v = 0; v < kUnrolled; ++v) store(to + v * kLane, y[v]);
     });
   for (; c + kLane <= t.cols; c += kLane)
-    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(t.params, [&](int i) { return load(at[i]); })); });
+    down(c, [&](T* to, const T* const* at) {
+      store(to, apply<T, F>(t.params, [&](int i) { return i == kValue ? Vec<T>(*at[i]) : load(at[i]); }));
+    });
   if (const ptrdiff_t rest = t.cols - c; rest > 0)
-    down(c, [&](T* to, const T* const* at) { store(to, apply<T, F>(t.params, [&](int i) { return load(at[i], rest); }), rest); });
+    down(c, [&](T* to, const T* const* at) {
+      store(to, apply<T, F>(t.params, [&](int i) { return i == kValue ? Vec<T>(*at[i]) : load(at[i], rest); }), rest);
+    });
 }
 
 // The loops of one formula.
@@ -156,19 +163,32 @@ template <class T>
 struct Loops {
   int arity;
   void (*row)(const double* params, T* out, const Cursor<T>* in, ptrdiff_t cols);
-  void (*columns)(const TileArgs& t);  // null: not worth its code
+  void (*columns)(const TileArgs& t);  // null, as the next: not worth its code
+  void (*values)(const TileArgs& t);   // the same, where the second operand has one value for each row
+  bool turns;                          // or the first, as a + b is b + a
 };
 
+LAMINA_INLINE TileArgs turned(const TileArgs& t) {
+  TileArgs other = t;
+  other.in[0] = t.in[1];
+  other.in[1] = t.in[0];
+  return other;
+}
+
 // Where all operands are flat, all rows are one. Short rows beside an operand that is not (one value a row, one row for all) become
-// one as well, some at a time, once that operand is written out. Long ones go by columns, or one by one where an operand has one value
-// for each, or where the formula takes longer than setting up a row.
+// one as well, some at a time, once that operand is written out. Long ones go by columns, or one by one where the formula takes longer
+// than setting up a row, or where the operand that has one value for each is not the one that `values` is for.
 template <class T>
 [[gnu::noinline]] void by_rows(const Loops<T>& loops, const TileArgs& t) {
   constexpr ptrdiff_t kStep = kUnrolled * kLanes<T>, kRoom = 16 * kStep;
   const int arity = loops.arity;
   const bool collapse = all_flat(arity, t);
   const bool brief = !collapse && t.out_row == t.cols && t.cols < kStep && t.cols > 0;
-  if (loops.columns && !collapse && !brief && t.cols >= kLanes<T> && same_in_rows(arity, t)) return loops.columns(t);
+  if (loops.columns && !collapse && !brief && t.cols >= kLanes<T>) {
+    if (same_in_rows(arity, t)) return loops.columns(t);
+    if (loops.values && t.in[0].col != 0 && t.in[1].col == 0) return loops.values(t);
+    if (loops.turns && t.in[1].col != 0 && t.in[0].col == 0) return loops.values(turned(t));
+  }
   alignas(kVectorBytes) T room[kMaxOperands][kRoom + kLanes<T>];
   const ptrdiff_t most = collapse ? t.rows : brief ? kRoom / t.cols : 1;  // rows at a time
   for (ptrdiff_t r = 0; r < t.rows; r += most) {
@@ -191,10 +211,12 @@ template <class T>
 
 template <class T, class F>
 constexpr Loops<T> loops_of() {
-  if constexpr (F::by_columns)
-    return {F::arity, elementwise_row<T, F>, elementwise_columns<T, F>};
+  if constexpr (requires { F::turns; })
+    return {F::arity, elementwise_row<T, F>, elementwise_columns<T, F>, elementwise_columns<T, F, 1>, F::turns};
+  else if constexpr (F::by_columns)
+    return {F::arity, elementwise_row<T, F>, elementwise_columns<T, F>, nullptr, false};
   else
-    return {F::arity, elementwise_row<T, F>, nullptr};
+    return {F::arity, elementwise_row<T, F>, nullptr, nullptr, false};
 }
 
 template <class T, class F>
@@ -237,10 +259,11 @@ struct Erf : Named<"erf", 1> { template <class V> static constexpr V run(const d
 struct Floor : Named<"floor", 1> { template <class V> static constexpr V run(const double*, V x) { return floor(x); } };
 struct Copy : Named<"copy", 1> { template <class V> static constexpr V run(const double*, V x) { return x; } };
 
-struct Add : Named<"add", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a + b; } };
-struct Sub : Named<"sub", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a - b; } };
-struct Mul : Named<"mul", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a * b; } };
-struct Div : Named<"div", 2> { template <class V> static constexpr V run(const double*, V a, V b) { return a / b; } };
+// `turns`: whether the operands may be; these four meet sums and means of rows often enough for a loop of their own.
+struct Add : Named<"add", 2> { static constexpr bool turns = true; template <class V> static constexpr V run(const double*, V a, V b) { return a + b; } };
+struct Sub : Named<"sub", 2> { static constexpr bool turns = false; template <class V> static constexpr V run(const double*, V a, V b) { return a - b; } };
+struct Mul : Named<"mul", 2> { static constexpr bool turns = true; template <class V> static constexpr V run(const double*, V a, V b) { return a * b; } };
+struct Div : Named<"div", 2> { static constexpr bool turns = false; template <class V> static constexpr V run(const double*, V a, V b) { return a / b; } };
 struct ExpMinus : Named<"exp_minus", 2> {  // e^(x - m) for m >= x
   static constexpr bool by_columns = false;
   template <class V> static constexpr V run(const double*, V x, V m) { return exp_of_negative(x - m); }
