@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina.base import names
+from lamina.base import elsewhere
 
 N, FEATURES, CLASSES = 12, 4, 3
 X = np.linspace(-1, 1, N * FEATURES).reshape(N, FEATURES).astype(np.float32)
@@ -1059,7 +1059,7 @@ def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
             getattr(owner, name)
         assert not hasattr(owner, name) and name not in dir(owner)
     assert "lr" in dir(optimizer) and "reshape" in dir(x)
-    assert all(hasattr(lm, text.split()[1][3:-3]) for text in names.OF_TENSORS.values() if text.endswith("(x)"))
+    assert all(hasattr(lm, text.split()[1][3:-3]) for text in elsewhere.OF_TENSORS.values() if text.endswith("(x)"))
     assert not hasattr(net, "add") and "add" not in dir(net) and "fit" in dir(net)
     assert not hasattr(lm.Model, "__getattr__")  # it would make each attribute slower, and so each step of a small network
 

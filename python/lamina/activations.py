@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lamina import ops
-from lamina.base import checks
+from lamina.base import calls, checks
 from lamina.base import names as _names
+from lamina.base.calls import explained
 
 Activation = Callable[[Any], Any]
 
 
-@_names.explained
+@explained
 def linear(x: Any) -> Any:
     """The identity: y = x.
 
@@ -29,7 +30,7 @@ def linear(x: Any) -> Any:
     return x
 
 
-@_names.explained
+@explained
 def relu(x: Any) -> Any:
     """Rectified linear unit: y = max(0, x).
 
@@ -41,7 +42,7 @@ def relu(x: Any) -> Any:
     return ops.activation("relu", x)
 
 
-@_names.explained
+@explained
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     """Leaky ReLU: y = x where x > 0, else slope x (slope is 0.01; Keras' layer has 0.3).
 
@@ -53,7 +54,7 @@ def leaky_relu(x: Any, slope: float = 0.01) -> Any:
     return ops.activation("leaky_relu", x, checks.number("activations.leaky_relu", "slope", slope))
 
 
-@_names.explained
+@explained
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """Exponential linear unit: y = x where x > 0, else alpha (e^x - 1). Source: Clevert et al. 2015.
 
@@ -65,7 +66,7 @@ def elu(x: Any, alpha: float = 1.0) -> Any:
     return ops.activation("elu", x, checks.number("activations.elu", "alpha", alpha, 0, open_low=True))
 
 
-@_names.explained
+@explained
 def selu(x: Any) -> Any:
     """Scaled ELU: y = 1.0507 (x where x > 0, else 1.6733 (e^x - 1)). Source: Klambauer et al. 2017.
 
@@ -77,7 +78,7 @@ def selu(x: Any) -> Any:
     return ops.activation("selu", x)
 
 
-@_names.explained
+@explained
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """Continuously differentiable ELU: y = max(0, x) + min(0, alpha (e^(x / alpha) - 1)). Source: Barron 2017.
 
@@ -89,7 +90,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
     return ops.activation("celu", x, checks.number("activations.celu", "alpha", alpha, 0, open_low=True))
 
 
-@_names.explained
+@explained
 def gelu(x: Any) -> Any:
     """Gaussian error linear unit: y = x (1 + erf(x / sqrt 2)) / 2, exact. Source: Hendrycks and Gimpel 2016.
 
@@ -101,7 +102,7 @@ def gelu(x: Any) -> Any:
     return ops.activation("gelu", x)
 
 
-@_names.explained
+@explained
 def gelu_tanh(x: Any) -> Any:
     """GELU by its usual approximation: y = x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
 
@@ -113,7 +114,7 @@ def gelu_tanh(x: Any) -> Any:
     return ops.activation("gelu_tanh", x)
 
 
-@_names.explained
+@explained
 def silu(x: Any) -> Any:
     """Sigmoid linear unit, also called swish: y = x sigmoid(x). Source: Elfwing et al. 2017.
 
@@ -125,7 +126,7 @@ def silu(x: Any) -> Any:
     return ops.activation("silu", x)
 
 
-@_names.explained
+@explained
 def swish(x: Any) -> Any:
     """The other name of `silu`: y = x sigmoid(x). Source: Ramachandran et al. 2017.
 
@@ -137,7 +138,7 @@ def swish(x: Any) -> Any:
     return silu(x)
 
 
-@_names.explained
+@explained
 def mish(x: Any) -> Any:
     """Mish: y = x tanh(softplus(x)). Source: Misra 2019.
 
@@ -149,7 +150,7 @@ def mish(x: Any) -> Any:
     return ops.activation("mish", x)
 
 
-@_names.explained
+@explained
 def softplus(x: Any, beta: float = 1.0) -> Any:
     """Softplus: y = ln(1 + e^(beta x)) / beta; y = x where beta x > 20.
 
@@ -161,7 +162,7 @@ def softplus(x: Any, beta: float = 1.0) -> Any:
     return ops.activation("softplus", x, checks.number("activations.softplus", "beta", beta, 0, open_low=True))
 
 
-@_names.explained
+@explained
 def softsign(x: Any) -> Any:
     """Softsign: y = x / (1 + |x|).
 
@@ -173,7 +174,7 @@ def softsign(x: Any) -> Any:
     return ops.activation("softsign", x)
 
 
-@_names.explained
+@explained
 def sigmoid(x: Any) -> Any:
     """Logistic function: y = 1 / (1 + e^-x).
 
@@ -185,7 +186,7 @@ def sigmoid(x: Any) -> Any:
     return ops.activation("sigmoid", x)
 
 
-@_names.explained
+@explained
 def hard_sigmoid(x: Any) -> Any:
     """Piecewise linear sigmoid: y = x / 6 + 1/2, kept within [0, 1].
 
@@ -197,7 +198,7 @@ def hard_sigmoid(x: Any) -> Any:
     return ops.activation("hard_sigmoid", x)
 
 
-@_names.explained
+@explained
 def hard_swish(x: Any) -> Any:
     """Piecewise swish: y = x hard_sigmoid(x). Source: Howard et al. 2019.
 
@@ -209,7 +210,7 @@ def hard_swish(x: Any) -> Any:
     return ops.activation("hard_swish", x)
 
 
-@_names.explained
+@explained
 def tanh(x: Any) -> Any:
     """Hyperbolic tangent: y = (e^x - e^-x) / (e^x + e^-x).
 
@@ -221,7 +222,7 @@ def tanh(x: Any) -> Any:
     return ops.activation("tanh", x)
 
 
-@_names.explained
+@explained
 def hard_tanh(x: Any) -> Any:
     """Piecewise linear tanh: y = x, kept within [-1, 1].
 
@@ -233,7 +234,7 @@ def hard_tanh(x: Any) -> Any:
     return ops.activation("hard_tanh", x)
 
 
-@_names.explained
+@explained
 def relu6(x: Any) -> Any:
     """ReLU with a ceiling: y = x, kept within [0, 6].
 
@@ -245,7 +246,7 @@ def relu6(x: Any) -> Any:
     return ops.activation("relu6", x)
 
 
-@_names.explained
+@explained
 def log_sigmoid(x: Any) -> Any:
     """Logarithm of the logistic function: y = -ln(1 + e^-x).
 
@@ -257,7 +258,7 @@ def log_sigmoid(x: Any) -> Any:
     return ops.activation("log_sigmoid", x)
 
 
-@_names.explained
+@explained
 def exponential(x: Any) -> Any:
     """y = e^x.
 
@@ -269,7 +270,7 @@ def exponential(x: Any) -> Any:
     return ops.exp(x)
 
 
-@_names.explained
+@explained
 def softmax(x: Any, axis: int = -1) -> Any:
     """Softmax along an axis: y_j = e^(x_j) / sum_k e^(x_k).
 
@@ -279,7 +280,7 @@ def softmax(x: Any, axis: int = -1) -> Any:
     return ops.softmax(x, axis=axis)
 
 
-@_names.explained
+@explained
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """Logarithm of the softmax along an axis: y_j = x_j - ln sum_k e^(x_k).
 
@@ -322,14 +323,14 @@ def get(activation: str | Activation | None) -> Activation:
     if getattr(activation, "__module__", None) == __name__:
         return activation
     if callable(activation) and not isinstance(activation, type):
-        if signature := _names.refusing(activation, 0):
+        if signature := calls.refusing(activation, 0):
             raise TypeError(
-                f"[activations] expected a function of a tensor, got {_names.called(activation)} of {signature}; give it one "
+                f"[activations] expected a function of a tensor, got {calls.called(activation)} of {signature}; give it one "
                 "parameter"
             )
-        if library := _names.library_of(activation):
+        if library := calls.library_of(activation):
             raise TypeError(
-                f"[activations] expected lamina's math over a tensor, got {_names.called(activation)} of {library}, which takes "
+                f"[activations] expected lamina's math over a tensor, got {calls.called(activation)} of {library}, which takes "
                 "tensors of its own; pass 'relu' or another name of lm.activations.names()"
             )
         return activation

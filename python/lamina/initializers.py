@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina.base import checks
+from lamina.base import calls, checks
 from lamina.base import names as _names
 from lamina.base.config import Configured, from_plain
 
@@ -303,9 +303,9 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
     if isinstance(init, Initializer):
         return init
     if callable(init) and not isinstance(init, type):
-        if signature := _names.refusing(init, (1,), None, "float32"):
+        if signature := calls.refusing(init, (1,), None, "float32"):
             raise TypeError(
-                f"[initializers] expected a function of (shape, rng, dtype), got {_names.called(init)} of {signature}; give it "
+                f"[initializers] expected a function of (shape, rng, dtype), got {calls.called(init)} of {signature}; give it "
                 "these parameters"
             )
         return init

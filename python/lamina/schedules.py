@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina.base import checks
+from lamina.base import calls, checks
 from lamina.base import names as _names
 from lamina.base.config import Configured, from_plain
 
@@ -317,9 +317,9 @@ class Function(Schedule):
     def __init__(self, function: Callable[[Array], Any]) -> None:
         if not callable(function) or isinstance(function, type):
             raise TypeError(f"[schedules] expected a function of step numbers, got {function!r}; pass e.g. lambda t: 0.1 / (1 + t)")
-        if signature := _names.refusing(function, 0):
+        if signature := calls.refusing(function, 0):
             raise TypeError(
-                f"[schedules] expected a function of step numbers, got {_names.called(function)}{signature}; "
+                f"[schedules] expected a function of step numbers, got {calls.called(function)}{signature}; "
                 "pass e.g. lambda t: 0.1 / (1 + t)"
             )
         self.function = function
@@ -375,7 +375,7 @@ def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Sched
 
 def _has_parameters(value: Any) -> bool:
     """Whether it is a network, a layer, or what a network has as its parameters."""
-    return any(map(_names.is_ours, type(value).__mro__)) and (hasattr(type(value), "parameters") or hasattr(type(value), "tensor"))
+    return any(map(calls.is_ours, type(value).__mro__)) and (hasattr(type(value), "parameters") or hasattr(type(value), "tensor"))
 
 
 def _rate(name: str, lr: Any) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lamina.base import names
+from lamina.base import calls, names
 
 T = TypeVar("T", bound="Configured")
 
@@ -45,7 +45,7 @@ class Configured:
                     raise TypeError(
                         f"[{where}] expected its __init__ to call super().__init__() with nothing, got {got}; leave it out"
                     )
-                names.check_call(where, _nothing, args, kwargs)
+                calls.check_call(where, _nothing, args, kwargs)
             init(*args, **kwargs)
 
         __init__.__signature__ = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
@@ -77,7 +77,7 @@ class Configured:
     @property
     def _built_in(self) -> bool:
         """Whether its class is one of Lamina's, which `load` has."""
-        return names.is_ours(type(self))
+        return calls.is_ours(type(self))
 
     def _made(self) -> None:
         """Called once the constructor is through."""
@@ -143,7 +143,7 @@ def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:
-    ours = names.is_ours(init)
+    ours = calls.is_ours(init)
     binding = functools.cache(lambda: _binding(inspect.signature(init)))  # once it is called: most classes never are
 
     @functools.wraps(init)
@@ -189,7 +189,7 @@ def _binding(signature: inspect.Signature) -> Callable[[Configured, tuple[Any, .
         try:
             bound = signature.bind(self, *args, **kwargs)
         except TypeError as error:
-            raise names.wrong_call(type(self).__name__, signature, error, kwargs) from None
+            raise calls.wrong_call(type(self).__name__, signature, error, kwargs) from None
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[1:])
         for p in signature.parameters.values():

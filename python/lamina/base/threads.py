@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lamina import _core as core
 from lamina.base import checks
-from lamina.base.names import explained
+from lamina.base.calls import explained
 
 MOST = 256  # as the core has it
 

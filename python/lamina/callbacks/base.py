@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina.base import names
-from lamina.base.names import explained
+from lamina.base import calls, elsewhere
+from lamina.base.calls import explained
 from lamina.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Callback:
         """Takes up what `state` returned; called before `on_fit_begin`, which must then not start anew."""
 
     def __dir__(self) -> list[str]:
-        return names.Elsewhere.left_out(self, super().__dir__())
+        return elsewhere.left_out(self, super().__dir__())
 
     def _function_of(self, hook: str) -> Callable[..., Any]:
         """What `fit` calls in the end where it calls the hook of this name."""
@@ -102,7 +102,7 @@ class Callback:
         return type(self).on_batch_end is not Callback.on_batch_end
 
 
-names.Elsewhere.put(Callback, names.OF_CALLBACKS)
+elsewhere.put(Callback, elsewhere.OF_CALLBACKS)
 
 
 class LambdaCallback(Callback):
@@ -282,16 +282,16 @@ def _release(callback: Callback) -> None:
 def check_hooks(callback: Callback) -> None:
     """TypeError for a method that nothing would call, and for one that cannot be called with what it will get."""
     kind, where = type(callback), type(callback).__name__
-    if not names.is_ours(kind):  # ours need no check, which would cost more than a short fit
+    if not calls.is_ours(kind):  # ours need no check, which would cost more than a short fit
         _check_names(kind)
     for name, parameters in HOOKS.items():
         function = callback._function_of(name)
-        if names.is_ours(function):
+        if calls.is_ours(function):
             continue
         takes = ", ".join(parameters)
         if not callable(function):
             raise TypeError(f"[callbacks] expected {where}'s {name} to be a function of ({takes}), got {function!r}; leave it out")
-        if signature := names.refusing(function, *parameters):
+        if signature := calls.refusing(function, *parameters):
             raise TypeError(
                 f"[callbacks] expected {where}'s {name} to take ({takes}), got a function of {signature}; give it these parameters"
             )

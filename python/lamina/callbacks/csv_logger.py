@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from lamina.base import checks
+from lamina.base.calls import explained
 from lamina.base.files import replace_file
-from lamina.base.names import explained
 from lamina.callbacks.base import Callback, Logs, make_folder_of
 
 

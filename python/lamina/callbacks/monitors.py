@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina import metrics
 from lamina.base import checks, names
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.callbacks.base import Callback, Logs, make_folder_of
 from lamina.graph.parameter import numbers
 from lamina.optim.full_batch import FullBatch

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lamina.base import checks
 from lamina.base import names as _names
+from lamina.base.calls import explained
 
 __all__ = ["digits", "iris", "sine", "spirals"]
 
@@ -19,7 +20,7 @@ IRIS_SPECIES = ("setosa", "versicolor", "virginica")
 _HERE = os.path.dirname(__file__)
 
 
-@_names.explained
+@explained
 def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """1797 real handwritten digits of 8x8 pixels, and which digit each one is.
 
@@ -39,7 +40,7 @@ def digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return X, labels.astype(np.int64)
 
 
-@_names.explained
+@explained
 def iris() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Fisher's 150 iris flowers: four lengths in cm each, and the species.
 
@@ -58,7 +59,7 @@ def iris() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return X, np.array([IRIS_SPECIES.index(row[4]) for row in rows], dtype=np.int64)
 
 
-@_names.explained
+@explained
 def spirals(n: int = 300, classes: int = 2, *, noise: float = 0.03, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Points on interleaved spiral arms, one arm a class: no straight line separates them.
 
@@ -82,7 +83,7 @@ def spirals(n: int = 300, classes: int = 2, *, noise: float = 0.03, seed: int = 
     return X.astype(np.float32), arm.astype(np.int64)
 
 
-@_names.explained
+@explained
 def sine(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """One period of a sine with noise on it: the smallest regression.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lamina import ops
 from lamina._core import topological
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.graph.function import grad
 from lamina.graph.inference import in_inference, resolved
 from lamina.graph.lift import lift

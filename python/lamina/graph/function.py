@@ -9,7 +9,7 @@ import numpy as np
 
 from lamina import _core
 from lamina.base import checks
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.graph.lift import lift
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import FLOATS, Tensor, check_once

@@ -13,7 +13,7 @@ import numpy as np
 
 from lamina import _core
 from lamina.base import checks
-from lamina.base.names import check_call
+from lamina.base.calls import check_call
 from lamina.graph.tensor import Tensor, dtype_name, placeholder
 
 __all__ = ["Operation", "constant", "lift", "make", "make_called", "operation"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina import _core
 from lamina.base import checks
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.base.turns import building
 from lamina.graph.tensor import FLOATS, TYPE_NAMES, Tensor, dtype_name, lengths, word
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core
-from lamina.base.names import OF_TENSORS, Elsewhere, explained
+from lamina.base import elsewhere
+from lamina.base.calls import explained
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -229,10 +230,10 @@ class Tensor:
         return ops.cast(self, dtype)
 
     def __dir__(self) -> list[str]:
-        return Elsewhere.left_out(self, super().__dir__())
+        return elsewhere.left_out(self, super().__dir__())
 
 
-Elsewhere.put(Tensor, OF_TENSORS)
+elsewhere.put(Tensor, elsewhere.OF_TENSORS)
 
 
 def dtype_name(dtype: Any, where: str = "dtype", remedy: str = "cast the data first") -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lamina import _core as core
 from lamina import initializers
-from lamina.base import checks, names
+from lamina.base import checks, elsewhere
 from lamina.base.config import Configured, same
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import FLOATS, Tensor
@@ -147,7 +147,7 @@ class Layer(Configured):
         object.__setattr__(self, name, value)
 
     def __dir__(self) -> list[str]:
-        return names.Elsewhere.left_out(self, super().__dir__())
+        return elsewhere.left_out(self, super().__dir__())
 
     def named(self, name: str) -> Layer:
         """Gives the layer a name, which a model then keeps; returns the layer.
@@ -259,7 +259,7 @@ class Layer(Configured):
         self.built = True
 
 
-names.Elsewhere.put(Layer, names.OF_LAYERS)
+elsewhere.put(Layer, elsewhere.OF_LAYERS)
 
 
 def features(x: Tensor) -> int:

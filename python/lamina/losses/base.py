@@ -11,7 +11,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
-from lamina.base import checks, names
+from lamina.base import calls, checks
 from lamina.base.config import Configured, same
 from lamina.graph.lift import as_array
 from lamina.graph.tensor import Tensor, shown
@@ -23,7 +23,7 @@ ROWS = 1 << 16  # rows that a check of values looks at at once, so that a target
 
 
 def _explained(call: Callable[..., Any]) -> Callable[..., Any]:
-    """As `names.explained`: losses.huber is a loss, and not its class, so that huber(delta=2) calls it."""
+    """As `calls.explained`: losses.huber is a loss, and not its class, so that huber(delta=2) calls it."""
 
     @functools.wraps(call)
     def wrapper(self: Loss, *args: Any, **kwargs: Any) -> Any:
@@ -36,7 +36,7 @@ def _explained(call: Callable[..., Any]) -> Callable[..., Any]:
                 ) from None
             made = f"a loss with options is made by its class: lm.losses.{type(self).__name__}"
             options = {name: f"{made}({name}=...)" for name in inspect.signature(type(self)).parameters}
-            names.check_call(repr(self), call, (self, *args), kwargs, options)
+            calls.check_call(repr(self), call, (self, *args), kwargs, options)
             raise
 
     return wrapper
@@ -215,14 +215,14 @@ class FunctionLoss(Loss):
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
         if not callable(function):
             raise TypeError(f"[losses] expected a function of (pred, target), got {function!r:.60}; pass e.g. 'mse'")
-        if signature := names.refusing(function, 0, 0):
+        if signature := calls.refusing(function, 0, 0):
             raise TypeError(
-                f"[losses] expected a function of (pred, target), got {names.called(function)} of {signature}; give it these "
+                f"[losses] expected a function of (pred, target), got {calls.called(function)} of {signature}; give it these "
                 "parameters"
             )
-        if library := names.library_of(function):
+        if library := calls.library_of(function):
             raise TypeError(
-                f"[losses] expected lamina's math over pred and target, got {names.called(function)} of {library}, which takes "
+                f"[losses] expected lamina's math over pred and target, got {calls.called(function)} of {library}, which takes "
                 "tensors of its own; pass 'mse', 'cross_entropy' or another name of lm.losses.names()"
             )
         self.function = function

@@ -24,8 +24,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lamina.base import names as _names
+from lamina.base.calls import refusing
 from lamina.base.config import Configured
-from lamina.base.names import anycase, canonical, refusing
+from lamina.base.names import anycase, canonical
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
 from lamina.metrics.regression import mae, mse, r2
 

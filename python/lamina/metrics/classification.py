@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lamina.base import checks
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.metrics.values import Array, Floats, Ints, is_column, nonempty, real, same_length, weights, whole
 
 MOST_CLASSES = 1 << 13  # of a matrix of classes times classes: half a GB

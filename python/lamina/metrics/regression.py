@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.metrics.values import Array, Floats, check_weights, real, weights
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina.base.names import refusing
+from lamina.base.calls import refusing
 from lamina.graph.tensor import Tensor, shown
 from lamina.inputs import data
 from lamina.inputs.data import Data

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core as core
-from lamina.base import checks, names
+from lamina.base import checks, elsewhere, names
+from lamina.base.calls import explained
 from lamina.base.turns import building, importing
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.layers import Layer
@@ -50,7 +51,7 @@ class Model:
     stop_training: bool = False  # a callback sets it: `fit` stops after the epoch
     history: History | None = None  # of the last fit
 
-    @names.explained
+    @explained
     def __init__(self, inputs: Any, outputs: Any, *, seed: int | None = None, dtype: str | None = None):
         dtype = feed.type_name(dtype)
         self._start(seed, FLOATS[0] if dtype is None else dtype)
@@ -227,7 +228,7 @@ class Model:
             layer.trainable = value
 
     def __dir__(self) -> list[str]:
-        return names.Elsewhere.left_out(self, super().__dir__())
+        return elsewhere.left_out(self, super().__dir__())
 
     if not TYPE_CHECKING:
 
@@ -238,7 +239,7 @@ class Model:
                 "weights net.parameters, by name"
             )
 
-    @names.explained
+    @explained
     def summary(self) -> str:
         """A table of the layers: name, type, output shape, parameters; and the totals.
 
@@ -271,7 +272,7 @@ class Model:
 
     # ---- building ----
 
-    @names.explained
+    @explained
     def build(self, input_shape: Sequence[int] | None = None) -> Model:
         """Nothing to do: the graph was given. (A Sequential builds its own.)"""
         return self
@@ -292,7 +293,7 @@ class Model:
                     self.drop_training()
             raise
 
-    @names.explained
+    @explained
     def compile(self, loss: Any, optimizer: Any, metrics: Any = (), *, loss_weights: Any = None) -> Model:
         """Sets what training minimizes and how.
 
@@ -392,7 +393,7 @@ class Model:
         loss, self._fast_step = steps.train_step(self, x, y, sample_weight)
         return loss
 
-    @names.explained
+    @explained
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
         """dL/dp for each trainable parameter p, by its name, as the next `train_step` on these data would see it; changes nothing.
 
@@ -402,7 +403,7 @@ class Model:
         """
         return steps.gradients(self, x, y, sample_weight)
 
-    @names.explained
+    @explained
     def per_sample_gradients(self, x: Any, y: Any) -> dict[str, Array]:
         """dl_i/dp of each sample's own loss l_i, for each trainable parameter p by its name, of shape (n, *p.shape).
 
@@ -418,7 +419,7 @@ class Model:
 
         return per_sample_gradients(self, x, y)
 
-    @names.explained
+    @explained
     def fit_readout(self, x: Any, y: Any, l2: float | None = None, *, sample_weight: Any = None) -> float:
         """Solves the last layer exactly, a Readout or a Dense without activation, on the features that the layers before it make.
 
@@ -442,7 +443,7 @@ class Model:
 
         return fit_readout(self, x, y, l2, sample_weight)
 
-    @names.explained
+    @explained
     def evaluate(
         self, x: Any, y: Any = None, *, metrics: Any = (), sample_weight: Any = None, batch_size: int | None = None
     ) -> dict[str, Any]:
@@ -459,7 +460,7 @@ class Model:
         """
         return steps.evaluate(self, x, y, metrics=metrics, sample_weight=sample_weight, batch_size=batch_size)
 
-    @names.explained
+    @explained
     def fit(
         self,
         x: Any,
@@ -526,7 +527,7 @@ class Model:
 
     # ---- seeing ----
 
-    @names.explained
+    @explained
     def trace(self, x: Any, y: Any = None, sample_weight: Any = None) -> Trace:
         """The next training step on these data, line by line, with every value that the core computes; it changes nothing.
 
@@ -543,7 +544,7 @@ class Model:
 
         return trace(self, x, y, sample_weight)
 
-    @names.explained
+    @explained
     def explain(
         self, x: Any = None, y: Any = None, *, level: str = "shapes", ascii: bool | None = None, format: str = "text"
     ) -> str:
@@ -562,7 +563,7 @@ class Model:
 
         return explain(self, x, y, level=level, ascii=ascii, format=format)
 
-    @names.explained
+    @explained
     def draw(self, path: str | os.PathLike[str], x: Any = None, y: Any = None, *, theme: str = "light") -> None:
         """Draws the network, its forward and backward pass and its update, with the numbers of one step on these data.
 
@@ -579,7 +580,7 @@ class Model:
 
         draw(self, path, x, y, theme=theme)
 
-    @names.explained
+    @explained
     def profile(self, x: Any, y: Any = None, sample_weight: Any = None, *, repeats: int | None = None) -> Profile:
         """Where the time of a training step on these data goes (without `y`: of a prediction), step by step of the program.
 
@@ -601,7 +602,7 @@ class Model:
 
         return profile(self, x, y, sample_weight, repeats=repeats)
 
-    @names.explained
+    @explained
     def inspect(self, x: Any, y: Any = None) -> Inspection:
         """Values, gradients and weights by name for these data, with figures that show what ails a training; it changes nothing.
 
@@ -625,7 +626,7 @@ class Model:
 
     # ---- storing ----
 
-    @names.explained
+    @explained
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
         """Writes architecture and weights to a safetensors file, whole or not at all; `lamina.load` reads it.
 
@@ -652,4 +653,4 @@ class Model:
         set_state(self, state)
 
 
-names.Elsewhere.put(Model, names.OF_NETWORKS)
+elsewhere.put(Model, elsewhere.OF_NETWORKS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamina.base import names
+from lamina.base.calls import explained
 from lamina.base.turns import building
 from lamina.graph.tensor import FLOATS, Input, Tensor
 from lamina.layers import Layer
@@ -33,7 +33,7 @@ class Sequential(Model):
 
     _before: Attributes  # the layers' attributes from before the network was built
 
-    @names.explained
+    @explained
     def __init__(self, *layers: Any, seed: int | None = None, dtype: str | None = None):
         dtype = feed.type_name(dtype)
         if layers and isinstance(layers[0], Tensor):
@@ -54,7 +54,7 @@ class Sequential(Model):
         """
         return list(_flat(self._stacked))
 
-    @names.explained
+    @explained
     def build(self, input_shape: Sequence[int] | None = None, *, dtype: str | None = None) -> Sequential:
         """Makes the parameters for inputs of this shape, which leaves the batch axis out: (4,), (28, 28), an int for (n,).
 

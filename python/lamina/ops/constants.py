@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina.base import checks
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.graph.lift import lift, make, make_called
 from lamina.graph.parameter import RandomState
 from lamina.graph.tensor import Tensor, dtype_name, lengths

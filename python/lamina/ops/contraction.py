@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
-from lamina.base.names import explained
+from lamina.base.calls import explained
 from lamina.graph.lift import Operation, operation
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.ops.constants import eye

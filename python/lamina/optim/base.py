@@ -10,7 +10,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops, schedules
-from lamina.base import checks, names
+from lamina.base import calls, checks, elsewhere, names
 from lamina.base.config import Configured, same
 from lamina.graph.lift import make
 from lamina.graph.parameter import Parameter
@@ -75,7 +75,7 @@ class Optimizer(Configured):
     def _made(self) -> None:
         if "state" not in self.__dict__:
             raise TypeError(f"[{self._where}] expected its __init__ to call super().__init__(lr), which it does not; call it first")
-        if self.rule is None and not self._built_in and (signature := names.refusing(self.update, 0, 0, 0, 0, 0)):
+        if self.rule is None and not self._built_in and (signature := calls.refusing(self.update, 0, 0, 0, 0, 0)):
             raise TypeError(f"[{self._where}] expected a method update(self, w, g, state, lr, t), got {signature}; give it these")
         options = set(self.__dict__["_arguments"])
         if not self._built_in:  # those of the classes below, which the constructor may set by itself
@@ -118,7 +118,7 @@ class Optimizer(Configured):
             model.drop_training()
 
     def __dir__(self) -> list[str]:
-        return names.Elsewhere.left_out(self, super().__dir__())
+        return elsewhere.left_out(self, super().__dir__())
 
     # ---- the learning rate ----
 
@@ -365,7 +365,7 @@ class Optimizer(Configured):
         return beta1, beta2
 
 
-names.Elsewhere.put(Optimizer, names.OF_OPTIMIZERS)
+elsewhere.put(Optimizer, elsewhere.OF_OPTIMIZERS)
 
 
 class Owner:

@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as tensors_to_bytes
 
-from lamina.base import checks, names
+from lamina.base import checks
+from lamina.base.calls import explained
 from lamina.base.files import replace_file
 from lamina.graph.tensor import Tensor
 from lamina.layers import Layer
@@ -76,7 +77,7 @@ def save(
         )
 
 
-@names.explained
+@explained
 def load(path: str | os.PathLike[str]) -> Model:
     """The network that `net.save(path)` wrote: equal predictions, bit for bit; compiled where its loss and optimizer were built in.
 

@@ -1,0 +1,214 @@
+"""What other libraries call things, and what one writes here instead."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+# Names of Keras, PyTorch, scikit-learn and MATLAB, and ours.
+OTHERS = {
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "crossentropyloss": "cross_entropy",
+    "nll": "cross_entropy",
+    "nllloss": "cross_entropy",
+    "log_loss": "cross_entropy",
+    "bcewithlogitsloss": "binary_cross_entropy",
+    "bce": "binary_cross_entropy",
+    "bce_with_logits": "binary_cross_entropy",
+    "mean_squared_error": "mse",
+    "meansquarederror": "mse",
+    "mseloss": "mse",
+    "rmse": "mse",
+    "mean_absolute_error": "mae",
+    "meanabsoluteerror": "mae",
+    "l1": "mae",
+    "l1loss": "mae",
+    "pinball": "quantile",
+    "acc": "accuracy",
+    "f1_score": "f1",
+    "r2_score": "r2",
+    "trainlm": "levenbergmarquardt",
+    "lm": "levenbergmarquardt",
+    "logistic": "sigmoid",
+    "identity": "linear",
+    "auc": "roc_auc",
+    "xavier": "glorot_uniform",
+    "xavier_uniform": "glorot_uniform",
+    "xavier_normal": "glorot_normal",
+    "he": "he_uniform",
+    "kaiming_uniform": "he_uniform",
+    "kaiming_normal": "he_normal",
+}
+_RATE = "it is the optimizer's: optimizer=lm.optim.Adam(lr=1e-3)"
+ARGUMENTS = {  # what they call our arguments; a text where there is another way
+    "use_bias": "bias",
+    "kernel_initializer": "weight_init",
+    "bias_initializer": "bias_init",
+    **dict.fromkeys(("learning_rate", "initial_learning_rate", "learning_rate_init"), "lr"),
+    **dict.fromkeys(("beta_1", "beta_2"), "betas"),
+    "epsilon": "eps",
+    "decay": "a rate that decays is a schedule in place of lr; what holds weights back is weight_decay",
+    "rho": "alpha",
+    **dict.fromkeys(("clipnorm", "global_clipnorm", "max_norm"), "clip_norm"),
+    "clipvalue": "clip_value",
+    "rate": "p",
+    **dict.fromkeys(("filepath", "filename"), "path"),
+    "save_freq": "every",
+    "save_best_only": "with monitor='val_loss' only an epoch that is better than all before is saved",
+    "restore_best_weights": "restore_best",
+    **dict.fromkeys(("decay_steps", "T_max", "total_steps"), "steps"),
+    "input_shape": "the shape of the inputs comes from the data, or from an lm.Input(...) before the first layer",
+    **dict.fromkeys(("input_dim", "in_features", "num_features"), "the number of inputs comes from the data"),
+    **dict.fromkeys(
+        ("kernel_regularizer", "bias_regularizer", "activity_regularizer"),
+        "the optimizer's weight_decay holds weights back; any other penalty is a term in a loss of your own",
+    ),
+    "steps_per_epoch": "an epoch is all that x gives: of an endless generator cut a part for each, itertools.islice(generator, 10)",
+    "name": "only layers have names: layer.named('head')",
+    "from_logits": "this library's losses take logits",
+    **dict.fromkeys(("dim", "dims"), "axis"),
+    "keepdim": "keepdims",
+    "requires_grad": "trainable",
+    "fill_value": "value",
+    **dict.fromkeys(("negative_slope", "leaky_relu.alpha"), "slope"),
+    "gelu.approximate": "the approximation is lm.activations.gelu_tanh",
+    **dict.fromkeys(("arange.stop", "arange.end"), "n"),
+    **dict.fromkeys(("arange.start", "arange.step"), "it counts from 0 by ones: start + step * lm.arange(n)"),
+    "eye.M": "it is square: cut it, lm.eye(4)[:3]",
+    "random_uniform.shape": "its shape is that of x, a tensor",
+    **dict.fromkeys(("clip.min", "clip.a_min"), "low"),
+    **dict.fromkeys(("clip.max", "clip.a_max"), "high"),
+    "build.input_dim": "input_shape",
+    **dict.fromkeys(("max_iter", "n_epochs", "num_epochs"), "epochs"),
+    **dict.fromkeys([f"{f}.{n}" for f in ("fit", "compile") for n in ("lr", "learning_rate", "learning_rate_init")], _RATE),
+    "reduction": "a loss is the mean over what counts; another one is a function of (pred, target)",
+    **dict.fromkeys(("Sequential.name", "Model.name"), "a network has no name; its layers have, by layer.named('head')"),
+    "Embedding.input_dim": "num_embeddings",
+    "Embedding.output_dim": "embedding_dim",
+    "Step.step_size": "every",
+    "Input.shape": "write the lengths themselves: lm.Input(8), lm.Input(28, 28)",
+    "params": "the network hands its parameters to the optimizer: net.fit(..., optimizer=...)",
+}
+_SEEDS = "each network has a seed of its own: lm.Sequential(..., seed=0)"
+_LAYERS = "layers are lm.Dense and so on, networks lm.Sequential and lm.Model"
+_NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer with math in it"
+_RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
+OF_MODULES = {  # what one writes here instead of names in their modules
+    "Linear": "write lm.Dense(units): the number of inputs comes from the data",
+    **{name: f"write lm.Activation({name.lower()!r})" for name in ("ReLU", "Tanh", "Sigmoid", "Softmax", "GELU", "SiLU", "ELU")},
+    **dict.fromkeys(("nn", "keras", "layers"), _LAYERS),
+    "models": "networks are lm.Sequential and lm.Model, files are read by lm.load(path)",
+    "Module": "a network is lm.Sequential or lm.Model, a layer of your own a subclass of lm.Layer",
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv1d", "Conv2d", "LSTM", "GRU", "RNN", "MultiheadAttention"), _NO_LAYER),
+    **dict.fromkeys(("set_seed", "manual_seed", "random", "set_random_seed"), _SEEDS),
+    "no_grad": "predict computes no gradients",
+    "device": "Lamina computes on CPUs alone",
+    **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
+    "prod": "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))",
+    "to_categorical": "write lm.one_hot(y, classes), or leave the class numbers: losses take them as they are",
+    "train_test_split": "fit has validation_split, and scikit-learn's function takes arrays as ever",
+    "clone_model": "write copy.deepcopy(net)",
+    "load_model": "write lm.load(path)",
+    **dict.fromkeys(("LearningRateScheduler", "LRScheduler"), _RATES),
+    "TensorBoard": "CSVLogger writes the figures of each epoch",
+}
+_READ, _WRITE = "its weights are dict(net.parameters)", "write weights by net.parameters.update({name: array})"
+_MODE = "there is no mode to set: fit and train_step train, predict and evaluate do not"
+_ANEW = "layers are given at once: lm.Sequential(*net.layers, lm.Dense(1))"
+_FROZEN = "net.trainable = False freezes all layers, layer.trainable = False one"
+OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
+    **dict.fromkeys(("add", "append"), _ANEW),
+    "pop": "make a network of the layers that stay: lm.Sequential(*net.layers[:-1])",
+    "get_layer": "its layers are net.layers, a list",
+    **dict.fromkeys(("state_dict", "get_weights", "weights", "named_parameters", "coefs_"), _READ),
+    **dict.fromkeys(("variables", "trainable_variables", "trainable_weights"), _READ),
+    **dict.fromkeys(("load_state_dict", "set_weights"), _WRITE),
+    **dict.fromkeys(("train", "eval"), _MODE),
+    **dict.fromkeys(("train_on_batch", "partial_fit"), "net.train_step(x, y) is one update from one batch"),
+    **dict.fromkeys(("load_weights", "load_model"), "read a network by net = lm.load(path)"),
+    **dict.fromkeys(("save_weights", "save_model"), "write it by net.save(path)"),
+    "score": "net.evaluate(x, y, metrics=['accuracy']) gives a dict of figures",
+    "predict_proba": "apply the softmax: lm.softmax(net.predict(x))",
+    "forward": "net.predict(array) computes, net(tensor) builds its math on a tensor",
+    "predict_classes": "net.predict(x).argmax(axis=1) gives the classes",
+    "zero_grad": "net.train_step(x, y) takes the gradients of one batch and updates; nothing adds up between steps",
+    "backward": "net.gradients(x, y) gives the gradients, net.train_step(x, y) takes them and updates",
+    "count_params": "net.summary() counts them; as a number: sum(p.size for p in net.parameters.values())",
+    "input_shape": "net.inputs[0].shape has the batch axis as B",
+    "output_shape": "net.outputs[0].shape has the batch axis as B",
+    **dict.fromkeys(("modules", "children"), "its layers are net.layers, a list"),
+    **dict.fromkeys(("get_config", "to_json", "export"), "net.save(path) writes structure and weights, as safetensors"),
+    **dict.fromkeys(
+        ("get_params", "set_params", "clone"), "copy.deepcopy(net) copies it; a fresh one comes from a function of yours"
+    ),
+    **dict.fromkeys(("cuda", "cpu"), "Lamina computes on CPUs alone"),
+    "fit_generator": "net.fit takes an iterable of batches as x",
+    **dict.fromkeys(("freeze", "requires_grad_"), _FROZEN),
+    **dict.fromkeys(("to", "half", "double", "astype"), "the type is chosen when it is made: lm.Sequential(..., dtype='float64')"),
+}
+
+OF_LAYERS = {
+    "add_weight": "self.parameter('weight', (n, m), 'zeros') makes one",
+    **dict.fromkeys(("get_weights", "trainable_weights"), "its parameters are layer.parameters, the array of one is its .value"),
+    "set_weights": "write an array by layer.parameters['weight'].value = array",
+}
+OF_CALLBACKS = {"model": "the network is self.net"}
+_STEP = "net.train_step(x, y) takes the gradients of one batch and updates, net.fit many"
+OF_OPTIMIZERS = {
+    **dict.fromkeys(("step", "zero_grad", "minimize", "apply", "apply_gradients"), _STEP),
+    "param_groups": "its options are its attributes: optimizer.lr = 1e-4",
+    "learning_rate": "it is optimizer.lr, for reading and writing",
+    "get_config": "write optimizer.config()",
+    **dict.fromkeys(("state_dict", "load_state_dict"), "net.save(path, optimizer=True) keeps it; its arrays are optimizer.state"),
+}
+_MATH = "a tensor is math without numbers: compute it with lm.function(inputs, outputs)(arrays); a parameter's are its .value"
+_GRADIENT = "write lm.grad(loss, [w, ...]), which gives the gradients as tensors; net.train_step takes and applies them"
+_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax argmax std var"
+OF_TENSORS = {
+    **dict.fromkeys(("backward", "grad"), _GRADIENT),
+    "detach": "write lm.stop_gradient(x)",
+    **dict.fromkeys(("numpy", "item", "tolist", "data", "eval"), _MATH),
+    **dict.fromkeys(("cpu", "cuda"), "Lamina computes on CPUs alone"),
+    **dict.fromkeys(("to", "float", "double", "type", "cast"), "write x.astype('float64')"),
+    **dict.fromkeys(("view", "flatten", "ravel"), "write x.reshape(...): -1 stands for what is left"),
+    **dict.fromkeys(("permute", "swapaxes"), "write x.transpose(...), or x.T"),
+    "t": "write x.T",
+    "unsqueeze": "write lm.expand_dims(x, axis)",
+    "squeeze": "write lm.squeeze(x, axis)",
+    **dict.fromkeys(("expand", "expand_as"), "write lm.broadcast_to(x, shape)"),
+    **dict.fromkeys(("size", "dim"), "its shape is x.shape, the number of its axes x.ndim; lm.size(x) counts when it runs"),
+    **dict.fromkeys(("matmul", "mm", "dot"), "write x @ y"),
+    "pow": "write x ** n",
+    "requires_grad": "lm.Parameter(value, trainable=False) makes one that stays",
+    **dict.fromkeys(("clone", "copy"), "a tensor never changes: use it as often as you like"),
+    **{name: f"write lm.{name}(x)" for name in _FUNCTIONS.split()},
+}
+
+
+class Elsewhere:
+    """An attribute that this class lacks and its counterpart in other libraries has; reading it says what to write instead.
+
+    (A method `__getattr__` would say the same, and make every other attribute 0.1 us slower: a tenth of a small training step.)
+    """
+
+    def __init__(self, name: str, remedy: str) -> None:
+        self._name, self._remedy = name, remedy
+        self.__doc__ = f"Not here: {remedy}."
+
+    def __get__(self, owner: Any, kind: type) -> Any:
+        raise AttributeError(
+            f"{kind.__name__!r} object has no attribute {self._name!r}; {self._remedy}", name=self._name, obj=owner
+        )
+
+
+def put(kind: type, remedies: Mapping[str, str]) -> None:
+    """Gives the class these attributes that it has not."""
+    for name, remedy in remedies.items():
+        setattr(kind, name, Elsewhere(name, remedy))
+
+
+def left_out(owner: Any, listed: Iterable[str]) -> list[str]:
+    """What `dir` lists, without the attributes that are not there; those of a subclass are."""
+    return [name for name in listed if not isinstance(inspect.getattr_static(owner, name, None), Elsewhere)]
