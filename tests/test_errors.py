@@ -263,7 +263,7 @@ CLASSIFIER = {
     "parameter by its number": (lambda n: n.parameters[0], ["[parameters] unknown name 0", "dense_1.bias"]),
     "a value of a trace by its number": (lambda n: n.trace(X, Y)[0], ["[trace] unknown name 0"]),
     "a theme that is none": (lambda n: n.draw("net.svg", X, Y, theme=None), ["[draw: theme] unknown name None", "dark"]),
-    "a level that is an array": (lambda n: n.explain(X, Y, level=X), ["[explain: level] unknown name array("]),
+    "a level that is an array": (lambda n: n.explain(X, Y, level=X), ["[explain: level] unknown name an array of shape (12, 4)"]),
     "ascii that is text": (lambda n: n.explain(X, Y, ascii="no"), ["[explain] expected ascii to be True or False, got 'no'"]),
     "unknown parameter": (lambda n: n.parameters["dense_1.wieght"], ["dense_1.wieght", "dense_1.weight"]),
     "build for another shape": (lambda n: n.build((9,)), ["4", "9"]),
@@ -509,7 +509,7 @@ FREE = {
     ),
     "an array as a batch size": (
         lambda: classifier().predict(X, np.zeros((99, 9))),
-        ["got array([[0., 0., 0.", "...; pass an int"],
+        ["got an array of shape (99, 9); pass an int"],
     ),
     "an option by its place": (
         lambda: lm.optim.SGD(0.1, 0.9),
@@ -605,7 +605,10 @@ FREE = {
     "many threads": (lambda: lm.set_num_threads(10**12), ["[set_num_threads] expected count", "256"]),
     "threads text": (lambda: lm.set_num_threads("many"), ["[set_num_threads] expected count", "whole number", "many"]),
     "threads a fraction": (lambda: lm.set_num_threads(1.5), ["[set_num_threads] expected count", "whole number", "1.5"]),
-    "a word that is an array": (lambda: lm.optim.Adam(eps_mode=X), ["[optim.Adam] expected eps_mode to be one of", "array("]),
+    "a word that is an array": (
+        lambda: lm.optim.Adam(eps_mode=X),
+        ["[optim.Adam] expected eps_mode to be one of", "got an array of shape (12, 4)"],
+    ),
     "an activation that is none": (lambda: lm.activation(None, P), ["[activation] unknown name None", "relu"]),
     # shapes
     "an array as a length": (
@@ -952,6 +955,25 @@ def test_mistake_that_an_epoch_shows(name):
         call(net)
     check_message(caught.value, parts)
     assert np.isfinite(net.train_step(X, Y))
+
+
+LARGE = {"list": [0.5] * 10**6, "array": np.zeros(500), "number": 10**5000, "negative number": -(10**5000)}
+TAKERS = [
+    *(lm.losses.get, lm.optim.get, lm.metrics.get, lm.initializers.get, lm.activations.get, lm.Lambda, lm.Dropout),
+    *(lm.schedules.Function, lm.Sequential, lm.History().__getitem__, lambda value: lm.einsum(value, P, P)),
+    *(lambda value: lm.Dense(1).named(value), lambda value: lm.sum(P, axis=value), lambda value: lm.optim.Adam(betas=value)),
+    lambda value: lm.Sequential(seed=value),
+]
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("call", TAKERS)
+def test_an_error_quotes_a_value_of_any_size_on_one_line(call, value):
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(value)
+    message = str(caught.value)
+    assert message.startswith("[") and "expected" in message
+    assert len(message) < 400 and "\n" not in message, message[:500]
 
 
 @pytest.mark.parametrize("name", FREE)

@@ -335,7 +335,8 @@ def get(activation: str | Activation | None) -> Activation:
             )
         return activation
     raise TypeError(
-        f"[activations] expected a name or a function of a tensor, got {activation!r}; pass e.g. 'relu' or lm.activations.relu"
+        f"[activations] expected a name or a function of a tensor, got {checks.brief(activation)}; pass e.g. 'relu' or "
+        "lm.activations.relu"
     )
 
 

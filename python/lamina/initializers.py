@@ -311,10 +311,10 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
         return init
     remedy = "pass e.g. 'he_normal' or lm.initializers.he_normal()"
     if isinstance(init, (int, float)):
-        remedy = f"pass lm.initializers.constant({init})"
+        remedy = f"pass lm.initializers.constant({checks.brief(init)})"
     elif isinstance(init, (np.ndarray, list, tuple)):
         remedy = "write an array into the built network: net.parameters['dense_1.weight'] = array"
-    raise TypeError(f"[initializers] expected a name or an initializer, got {init!r:.80}; {remedy}")
+    raise TypeError(f"[initializers] expected a name or an initializer, got {checks.brief(init)}; {remedy}")
 
 
 if not TYPE_CHECKING:

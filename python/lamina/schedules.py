@@ -51,13 +51,13 @@ class Schedule(Configured):
                 raise TypeError
             t = t.astype(np.float64, copy=False)
         except (TypeError, ValueError):
-            raise TypeError(f"[{self!r}] expected step numbers, got {steps!r:.60}; pass whole numbers from 0") from None
+            raise TypeError(f"[{self!r}] expected step numbers, got {checks.brief(steps)}; pass whole numbers from 0") from None
         if t.size and not t.min() >= 0:
             raise ValueError(f"[{self!r}] expected step numbers >= 0, got {t.min():g}; the first update is step 0")
         together = self._together(t)
         rates = self._one_by_one(t) if together is None else together
         if rates.dtype.kind not in "biuf":
-            raise TypeError(f"[schedules] expected rates from {self!r}, got {rates!r:.60}; return an array of real numbers")
+            raise TypeError(f"[schedules] expected rates from {self!r}, got {checks.brief(rates)}; return an array of real numbers")
         if not _in_bounds(rates):
             first = np.flatnonzero(~((rates >= 0) & (rates < np.inf)))[0]
             raise ValueError(
@@ -153,11 +153,14 @@ class MultiStep(Schedule):
         self.lr = _rate("MultiStep", lr)
         if isinstance(milestones, (str, bytes)) or not np.iterable(milestones):
             raise TypeError(
-                f"[schedules.MultiStep] expected milestones to be step numbers, got {milestones!r}; pass e.g. [1000, 2000]"
+                f"[schedules.MultiStep] expected milestones to be step numbers, got {checks.brief(milestones)}; pass e.g. [1000, "
+                "2000]"
             )
         self.milestones = [checks.integer("schedules.MultiStep", f"milestones[{i}]", m) for i, m in enumerate(milestones)]
         if self.milestones != sorted(self.milestones):
-            raise ValueError(f"[schedules.MultiStep] expected increasing milestones, got {self.milestones}; sort them")
+            raise ValueError(
+                f"[schedules.MultiStep] expected increasing milestones, got {checks.brief(self.milestones)}; sort them"
+            )
         self.gamma = checks.number("schedules.MultiStep", "gamma", gamma, 0, open_low=True)
 
     def rate(self, t: Array) -> Array:
@@ -316,7 +319,9 @@ class Function(Schedule):
 
     def __init__(self, function: Callable[[Array], Any]) -> None:
         if not callable(function) or isinstance(function, type):
-            raise TypeError(f"[schedules] expected a function of step numbers, got {function!r}; pass e.g. lambda t: 0.1 / (1 + t)")
+            raise TypeError(
+                f"[schedules] expected a function of step numbers, got {checks.brief(function)}; pass e.g. lambda t: 0.1 / (1 + t)"
+            )
         if signature := calls.refusing(function, 0):
             raise TypeError(
                 f"[schedules] expected a function of step numbers, got {calls.called(function)}{signature}; "

@@ -20,6 +20,25 @@ import numpy as np
 INF = math.inf
 UINT64 = 2**64 - 1  # the largest number that the core's counters and seeds hold
 
+_LETTERS = 120  # of a value in an error
+_repr = reprlib.Repr()  # which reads the first of a million elements only
+_repr.maxlist = _repr.maxtuple = _repr.maxset = _repr.maxdict = 20
+_repr.maxstring = _LETTERS
+_repr.repr_int = _repr.repr_instance  # type: ignore[method-assign]  # Python refuses to write thousands of digits
+_repr.maxother = 100 * _LETTERS  # of what it would cut in the middle
+
+
+def brief(value: Any) -> str:
+    """A value as errors quote it: on one line of bounded length, an array that is longer by its shape.
+
+    >>> brief(np.float64(0.5)), brief(np.eye(2)), brief(np.zeros((50, 60)))
+    ('0.5', 'array([[1., 0.], [0., 1.]])', 'an array of shape (50, 60)')
+    """
+    text = " ".join(_repr.repr(value.item() if isinstance(value, np.generic) else value).split())
+    if len(text) <= _LETTERS:
+        return text
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{text[: _LETTERS - 3]}..."
+
 
 def number(
     where: str, name: str, value: Any, low: float = -INF, high: float = INF, *, open_low: bool = False, open_high: bool = False
@@ -31,23 +50,17 @@ def number(
     """
     expected = _interval(low, high, open_low, open_high)
     if isinstance(value, (bool, str, bytes)):
-        raise TypeError(f"[{where}] expected {name} to be {expected}, got {_brief(value)}; pass a plain number")
+        raise TypeError(f"[{where}] expected {name} to be {expected}, got {brief(value)}; pass a plain number")
     try:
         x = float(value)
     except OverflowError:  # an int beyond float64
         x = INF
     except (TypeError, ValueError):
-        raise TypeError(f"[{where}] expected {name} to be {expected}, got {_brief(value)}; pass a plain number") from None
+        raise TypeError(f"[{where}] expected {name} to be {expected}, got {brief(value)}; pass a plain number") from None
     inside = (low < x if open_low else low <= x) and (x < high if open_high else x <= high) and math.isfinite(x)
     if not inside:
-        raise ValueError(f"[{where}] expected {name} to be {expected}, got {_brief(value)}; pass such a number")
+        raise ValueError(f"[{where}] expected {name} to be {expected}, got {brief(value)}; pass such a number")
     return x
-
-
-def _brief(value: Any) -> str:
-    """`value` on one line of bounded length: it may be an array."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def optional_number(where: str, name: str, value: Any, low: float = -INF, *, open_low: bool = False) -> float | None:
@@ -70,11 +83,11 @@ def integer(where: str, name: str, value: Any, low: int = 1, high: int | None = 
             raise TypeError
         n = operator.index(value)
     except TypeError:
-        raise TypeError(f"[{where}] expected {name} to be a whole number >= {low}, got {_brief(value)}; pass an int") from None
+        raise TypeError(f"[{where}] expected {name} to be a whole number >= {low}, got {brief(value)}; pass an int") from None
     if n < low:
-        raise ValueError(f"[{where}] expected {name} >= {low}, got {n}; pass a larger whole number")
+        raise ValueError(f"[{where}] expected {name} >= {low}, got {brief(n)}; pass a larger whole number")
     if high is not None and n > high:
-        raise ValueError(f"[{where}] expected {name} <= {high}, got {n}; pass a smaller whole number")
+        raise ValueError(f"[{where}] expected {name} <= {high}, got {brief(n)}; pass a smaller whole number")
     return n
 
 
@@ -85,7 +98,7 @@ def numbers(where: str, name: str, values: Any, count: int, low: float, high: fl
     (0.9, 0.999)
     """
     if isinstance(values, (str, bytes)) or not isinstance(values, Sequence) or len(values) != count:
-        raise TypeError(f"[{where}] expected {name} to be {count} numbers, got {values!r}; pass a tuple of {count}")
+        raise TypeError(f"[{where}] expected {name} to be {count} numbers, got {brief(values)}; pass a tuple of {count}")
     return tuple(number(where, f"{name}[{i}]", v, low, high, **ends) for i, v in enumerate(values))
 
 
@@ -105,7 +118,7 @@ def flag(where: str, name: str, value: Any) -> bool:
     True
     """
     if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"[{where}] expected {name} to be True or False, got {_brief(value)}")
+        raise TypeError(f"[{where}] expected {name} to be True or False, got {brief(value)}")
     return bool(value)
 
 
@@ -116,7 +129,7 @@ def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
     'keras'
     """
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {_brief(value)}")
+        raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {brief(value)}")
     return str(value)
 
 
@@ -134,7 +147,7 @@ def path(where: str, name: str, value: Any) -> str:
         if "\0" not in text:  # the bytes of a file have one, and no system takes it
             return text
         error = ValueError
-    raise error(f"[{where}] expected {name} to be text or a pathlib.Path, got {reprlib.repr(value)}; pass the name of a file")
+    raise error(f"[{where}] expected {name} to be text or a pathlib.Path, got {brief(value)}; pass the name of a file")
 
 
 def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
@@ -209,7 +222,7 @@ def array(where: str, value: Any, name: str = "x") -> np.ndarray[Any, Any]:
         return np.asarray(value)
     except ValueError as error:
         raise ValueError(
-            f"[{where}] expected an array, or lists of equal lengths, got {reprlib.repr(value)}; pad the shorter ones"
+            f"[{where}] expected an array, or lists of equal lengths, got {brief(value)}; pad the shorter ones"
         ) from error
     except (TypeError, RuntimeError) as error:
         raise TypeError(f"[{where}] expected an array, got {type(value).__name__} that NumPy cannot read: {error}") from None

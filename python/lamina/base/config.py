@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lamina.base import calls, names
+from lamina.base import calls, checks, names
 
 T = TypeVar("T", bound="Configured")
 
@@ -41,7 +41,7 @@ class Configured:
             if (args or kwargs) and getattr(init, "__objclass__", None) is object:
                 where = type(self).__name__
                 if type(self).__init__ is not Configured.__init__:
-                    got = ", ".join([repr(value)[:60] for value in args] + list(kwargs))
+                    got = ", ".join([*map(checks.brief, args), *kwargs])
                     raise TypeError(
                         f"[{where}] expected its __init__ to call super().__init__() with nothing, got {got}; leave it out"
                     )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from lamina.base import checks
 from lamina.base.elsewhere import OF_MODULES, OTHERS
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> UnknownName:
     known = sorted(known)
     guess = nearest(name, known)
     hint = f"did you mean '{guess}'? Known: " if guess else "known: "
-    return UnknownName(f"[{where}] unknown name {name!r:.120}; {hint}{', '.join(known)}")
+    return UnknownName(f"[{where}] unknown name {checks.brief(name)}; {hint}{', '.join(known)}")
 
 
 def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable[str] = ()) -> AttributeError:

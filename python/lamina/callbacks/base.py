@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina.base import calls, elsewhere
+from lamina.base import calls, checks, elsewhere
 from lamina.base.calls import explained
 from lamina.schedules import Schedule
 
@@ -130,7 +130,9 @@ class LambdaCallback(Callback):
         given = (on_fit_begin, on_epoch_begin, on_batch_end, on_epoch_end, on_fit_end)
         for name, function in zip(HOOKS, given, strict=True):
             if function is not None and not callable(function):
-                raise TypeError(f"[LambdaCallback] expected a function as {name}, got {function!r}; pass {name}=lambda ...: ...")
+                raise TypeError(
+                    f"[LambdaCallback] expected a function as {name}, got {checks.brief(function)}; pass {name}=lambda ...: ..."
+                )
             if function is not None:
                 self._functions[name] = function
 
@@ -172,7 +174,7 @@ class CallbackList:
         several = as_list(callbacks)
         for callback in several:
             if not isinstance(callback, Callback):
-                raise TypeError(f"[callbacks] expected callbacks, got {callback!r}; {_callback_remedy(callback)}")
+                raise TypeError(f"[callbacks] expected callbacks, got {checks.brief(callback)}; {_callback_remedy(callback)}")
             check_hooks(callback)
             if sum(other is callback for other in several) > 1:
                 raise ValueError(
@@ -290,7 +292,9 @@ def check_hooks(callback: Callback) -> None:
             continue
         takes = ", ".join(parameters)
         if not callable(function):
-            raise TypeError(f"[callbacks] expected {where}'s {name} to be a function of ({takes}), got {function!r}; leave it out")
+            raise TypeError(
+                f"[callbacks] expected {where}'s {name} to be a function of ({takes}), got {checks.brief(function)}; leave it out"
+            )
         if signature := calls.refusing(function, *parameters):
             raise TypeError(
                 f"[callbacks] expected {where}'s {name} to take ({takes}), got a function of {signature}; give it these parameters"
@@ -354,12 +358,16 @@ def _take_arrays(value: Any, name: str, arrays: dict[str, Any]) -> Any:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise TypeError(f"[callbacks] expected texts as the keys of a dict in a state, got {key!r:.60}; use str(key)")
+                raise TypeError(
+                    f"[callbacks] expected texts as the keys of a dict in a state, got {checks.brief(key)}; use str(key)"
+                )
         return {"dict": {key: _take_arrays(item, f"{name}/{key}", arrays) for key, item in value.items()}}
     if isinstance(value, (list, tuple)):
         return [_take_arrays(item, f"{name}/{i}", arrays) for i, item in enumerate(value)]
     if value is not None and not isinstance(value, (bool, int, float, str, np.generic)):
-        raise TypeError(f"[callbacks] expected numbers, texts, arrays, lists and dicts in a state, got {value!r:.60}; leave it out")
+        raise TypeError(
+            f"[callbacks] expected numbers, texts, arrays, lists and dicts in a state, got {checks.brief(value)}; leave it out"
+        )
     return value.item() if isinstance(value, np.generic) else value
 
 

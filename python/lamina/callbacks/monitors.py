@@ -23,7 +23,9 @@ class Monitor(Callback):
     def __init__(self, monitor: str, mode: str):
         where = type(self).__name__
         if not isinstance(monitor, str):
-            raise TypeError(f"[{where}] expected the name of a figure as monitor, got {monitor!r}; pass 'val_loss', say")
+            raise TypeError(
+                f"[{where}] expected the name of a figure as monitor, got {checks.brief(monitor)}; pass 'val_loss', say"
+            )
         mode = checks.choice(where, "mode", mode, ("auto", "min", "max"))
         known = metrics.direction(monitor) if mode == "auto" else mode
         if known is None:
@@ -207,7 +209,9 @@ class ReduceLROnPlateau(Monitor):
                 "their own length; leave the callback out"
             )
         if not isinstance(lr, (int, float, np.number)):
-            raise ValueError(f"[ReduceLROnPlateau] expected an optimizer with a number as lr, got {lr!r}; use one of the two")
+            raise ValueError(
+                f"[ReduceLROnPlateau] expected an optimizer with a number as lr, got {checks.brief(lr)}; use one of the two"
+            )
         if self._start():
             self._bad = self._cooling = 0
 

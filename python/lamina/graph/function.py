@@ -97,8 +97,8 @@ def _pairs(updates: Any) -> list[tuple[Any, Any]]:
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise TypeError(
-                f"[function] updates: expected pairs of a parameter and its new value, got {pair!r:.60}; pass {{p: value}}, or "
-                "[(p, value)]"
+                f"[function] updates: expected pairs of a parameter and its new value, got {checks.brief(pair)}; pass "
+                f"{{p: value}}, or [(p, value)]"
             )
     twice = next((p for i, (p, _) in enumerate(pairs) if any(p is q for q, _ in pairs[:i])), None)
     if twice is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina._core import Dim
+from lamina.base import checks
 from lamina.graph.lift import make, operation
 from lamina.graph.tensor import Tensor
 
@@ -77,12 +78,14 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
     if isinstance(item, (int, np.integer)) and not isinstance(item, bool):
         position = item if item >= 0 else length + int(item)
         if isinstance(length, int) and not 0 <= position < length:
-            raise ValueError(f"[index] expected {-length} to {length - 1} along axis {axis} of {x.shape}, got {item}; count from 0")
+            raise ValueError(
+                f"[index] expected {-length} to {length - 1} along axis {axis} of {x.shape}, got {checks.brief(item)}; count from 0"
+            )
         return position, position + 1, 1, True
     if not isinstance(item, slice):
         raise TypeError(
-            f"[index] expected whole numbers, slices, None and ..., or an integer tensor alone, got {item!r:.80} for axis {axis}; "
-            + _remedy(item, axis)
+            f"[index] expected whole numbers, slices, None and ..., or an integer tensor alone, got {checks.brief(item)} for axis "
+            f"{axis}; " + _remedy(item, axis)
         )
     _check_slice(item, axis)
     if isinstance(length, int):
@@ -106,7 +109,9 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
 def _check_slice(item: slice, axis: int) -> None:
     for bound in (item.start, item.stop, item.step):
         if bound is not None and not isinstance(bound, Dim) and (isinstance(bound, bool) or not _is_whole(bound)):
-            raise TypeError(f"[index] expected whole numbers in the slice of axis {axis}, got {bound!r:.60}; write start:stop:step")
+            raise TypeError(
+                f"[index] expected whole numbers in the slice of axis {axis}, got {checks.brief(bound)}; write start:stop:step"
+            )
     if isinstance(item.step, (int, np.integer)) and item.step == 0:
         raise ValueError(f"[index] expected a step other than 0 in the slice of axis {axis}; leave it out for 1")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -82,7 +81,7 @@ def as_array(value: Any, where: str) -> Array:
     if name == "uint64" and (not array.size or array.max() < 2**63):
         name = "int64"
     if name == "object" and any(isinstance(v, int) and not -(2**63) <= v < 2**63 for v in array.flat):
-        raise ValueError(f"[{where}] expected whole numbers below 2^63, got {reprlib.repr(value)}; write a larger one as a float")
+        raise ValueError(f"[{where}] expected whole numbers below 2^63, got {checks.brief(value)}; write a larger one as a float")
     if name not in _EXACT:
         raise TypeError(f"[{where}] expected numbers, got an array of {array.dtype}; convert it with astype")
     return array.astype(name, copy=False)
@@ -257,7 +256,7 @@ def _of_a_list(build: Callable[..., Result]) -> Operation[Result]:
     @functools.wraps(build)
     def call(tensors: Iterable[Any], *rest: Any, **named: Any) -> Any:
         if not isinstance(tensors, Iterable):
-            raise TypeError(f"[{where}] expected several tensors or arrays, got {tensors!r:.60}; pass a list of them")
+            raise TypeError(f"[{where}] expected several tensors or arrays, got {checks.brief(tensors)}; pass a list of them")
         if any(isinstance(option, (Tensor, np.ndarray, list)) for option in rest):
             raise TypeError(f"[{where}] expected all tensors in one list, got them one by one; write {where}([a, b])")
         operands = list(tensors)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import reprlib
 import weakref
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -189,7 +188,7 @@ def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
     """`value` as an array of real numbers, for a parameter; TypeError for anything else, ValueError for rows of several lengths."""
     array = checks.array(where, value, "array")
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"[{where}] expected numbers, got {reprlib.repr(value)} ({array.dtype}); pass an array of floats")
+        raise TypeError(f"[{where}] expected numbers, got {checks.brief(value)} ({array.dtype}); pass an array of floats")
     return array
 
 

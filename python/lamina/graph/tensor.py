@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina import _core
-from lamina.base import elsewhere
+from lamina.base import checks, elsewhere
 from lamina.base.calls import explained
 
 if TYPE_CHECKING:
@@ -269,12 +269,16 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
     sizes = lengths(shape, "placeholder")
     for size in sizes:
         if isinstance(size, bool) or not isinstance(size, (int, np.integer, str, type(None), _core.Dim)):
-            raise TypeError(f"[placeholder] expected whole numbers, None or names as lengths, got {size!r} in {sizes}")
+            raise TypeError(
+                f"[placeholder] expected whole numbers, None or names as lengths, got {checks.brief(size)} in {checks.brief(sizes)}"
+            )
         if isinstance(size, (int, np.integer)) and size < 0:
-            raise ValueError(f"[placeholder] expected lengths of 0 or more, None or a name, got {size} in {sizes}")
+            raise ValueError(
+                f"[placeholder] expected lengths of 0 or more, None or a name, got {checks.brief(size)} in {checks.brief(sizes)}"
+            )
         if isinstance(size, str) and not re.fullmatch(FREE, size):
             raise ValueError(
-                f"[placeholder] expected a word as the name of a free length, got {size!r}; call it 'T', or 'length_2'"
+                f"[placeholder] expected a word as the name of a free length, got {checks.brief(size)}; call it 'T', or 'length_2'"
             )
     attrs: dict[str, Any] = {"shape": sizes, "dtype": dtype_name(dtype, "placeholder")}
     if name is not None:
@@ -299,7 +303,8 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
     for size in sizes:
         if isinstance(size, (bool, float)) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(
-                f"[Input] expected positive whole numbers, got {size!r}; give the shape of one sample, without the batch axis"
+                f"[Input] expected positive whole numbers, got {checks.brief(size)}; give the shape of one sample, without the "
+                "batch axis"
             )
     dtype = "float32" if dtype is None else dtype_name(dtype, "Input")
     return placeholder((None, *sizes), dtype, None if name is None else word("Input", name))
@@ -308,7 +313,7 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
 def word(where: str, name: Any) -> str:
     """A tensor's name; TypeError for what is no text."""
     if not isinstance(name, str):
-        raise TypeError(f"[{where}] expected a text as name, got {name!r:.60}; pass one such as 'x', or leave it out")
+        raise TypeError(f"[{where}] expected a text as name, got {checks.brief(name)}; pass one such as 'x', or leave it out")
     return name
 
 
@@ -354,7 +359,7 @@ def shown(shape: Sequence[Any]) -> str:
 def lengths(shape: Any, where: str) -> tuple[Any, ...]:
     """The lengths of a shape; what each of them may be is for the operation to say."""
     if isinstance(shape, (str, bytes, Mapping)) or not isinstance(shape, Iterable):
-        raise TypeError(f"[{where}] expected the length of each axis, got {shape!r:.60}; pass a tuple such as (2, 3)")
+        raise TypeError(f"[{where}] expected the length of each axis, got {checks.brief(shape)}; pass a tuple such as (2, 3)")
     return tuple(shape)
 
 

@@ -43,7 +43,7 @@ def as_array(data: Any, where: str, *, may_be_empty: bool = False) -> Array:
     """
     array = _read(data, where)
     if array.ndim == 0:
-        raise TypeError(f"[{where}] expected an array with one row a sample, got {data!r:.60}; pass a list or an array")
+        raise TypeError(f"[{where}] expected an array with one row a sample, got {checks.brief(data)}; pass a list or an array")
     if array.size == 0 and not (may_be_empty and 0 not in array.shape[1:]):
         raise ValueError(
             f"[{where}] expected at least one sample and one feature, got shape {array.shape}; pass data that is not empty"
@@ -110,7 +110,8 @@ def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
             index = np.unravel_index(i, array.shape)
             part = f"{where}[{columns[index[1]]!r}]" if columns and len(index) == 2 else None
             raise TypeError(
-                f"[{where}] expected numbers, got {value!r:.40} at {position(index, columns)}; {_object_remedy(value, where, part)}"
+                f"[{where}] expected numbers, got {checks.brief(value)} at {position(index, columns)}; "
+                f"{_object_remedy(value, where, part)}"
             ) from None
     return numbers.reshape(array.shape)
 

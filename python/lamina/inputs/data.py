@@ -81,7 +81,7 @@ def split_point(n: int, fraction: float) -> int:
     """The first row of the validation part; both parts have at least one row, else ValueError."""
     if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
         raise ValueError(
-            f"[validation_split] expected a fraction above 0 and below 1, got {fraction!r}; pass 0.2 for the last fifth"
+            f"[validation_split] expected a fraction above 0 and below 1, got {checks.brief(fraction)}; pass 0.2 for the last fifth"
         )
     held_out = int(fraction * n + 0.5)
     if not 0 < held_out < n:
@@ -263,7 +263,9 @@ def class_weights(class_weight: Any, y: Array, ignored: int | None = None) -> ND
     labels = _class_labels(y)
     if isinstance(class_weight, str):
         if class_weight != "balanced":
-            raise ValueError(f"[class_weight] expected 'balanced', a dict or an array, got {class_weight!r}; pass 'balanced'")
+            raise ValueError(
+                f"[class_weight] expected 'balanced', a dict or an array, got {checks.brief(class_weight)}; pass 'balanced'"
+            )
         counts = np.bincount(labels)
         balanced: NDArray[np.float64] = len(labels) / (np.count_nonzero(counts) * counts[labels].astype(np.float64))
         return balanced
@@ -289,7 +291,7 @@ def class_number(label: Any) -> int:
     3
     """
     if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or label < 0:
-        raise ValueError(f"[class_weight] expected classes 0, 1, ... as keys, got {label!r}; number the classes from 0")
+        raise ValueError(f"[class_weight] expected classes 0, 1, ... as keys, got {checks.brief(label)}; number the classes from 0")
     return int(label)
 
 
@@ -297,7 +299,7 @@ def _class_weight(weight: Any) -> float:
     try:
         return checks.number("class_weight", "a weight", weight, 0)
     except ValueError:
-        raise ValueError(f"[class_weight] expected weights >= 0, got {weight!r}; pass 0 to leave a class out") from None
+        raise ValueError(f"[class_weight] expected weights >= 0, got {checks.brief(weight)}; pass 0 to leave a class out") from None
 
 
 def _class_labels(y: Array) -> NDArray[np.int64]:

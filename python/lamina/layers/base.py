@@ -141,8 +141,8 @@ class Layer(Configured):
                 if same(value, self.__dict__.get(name, self)):
                     return
                 raise AttributeError(
-                    f"[{where}] expected {name} to stay as the network was built, {self._arguments[name]!r}, got {value!r}; "
-                    "make a new network, and give it the weights: new.parameters.update(net.parameters)"
+                    f"[{where}] expected {name} to stay as the network was built, {self._arguments[name]!r}, got "
+                    f"{checks.brief(value)}; make a new network, and give it the weights: new.parameters.update(net.parameters)"
                 )
         object.__setattr__(self, name, value)
 
@@ -156,7 +156,7 @@ class Layer(Configured):
         'head'
         """
         if not isinstance(name, str) or not name:
-            raise TypeError(f"[{self!r}] expected a name, got {name!r}; pass a string such as 'head'")
+            raise TypeError(f"[{self!r}] expected a name, got {checks.brief(name)}; pass a string such as 'head'")
         self.name, self.named_by_user = name, True
         return self
 

@@ -158,7 +158,7 @@ class Lambda(Layer):
 
     def __init__(self, function: Callable[..., Any]) -> None:
         if not callable(function):
-            raise TypeError(f"[Lambda] expected a function of tensors, got {function!r}; pass e.g. lambda x: x ** 2")
+            raise TypeError(f"[Lambda] expected a function of tensors, got {checks.brief(function)}; pass e.g. lambda x: x ** 2")
         self.function = function
 
     def forward(self, *inputs: Tensor) -> Any:

@@ -133,7 +133,7 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     if len(along) == 1:
         return _vector_norm(x, ord, along[0], keepdims)
     if len(along) != 2:
-        raise ValueError(f"[norm] expected one axis or two, got {axis} for shape {x.shape}; None takes the last two")
+        raise ValueError(f"[norm] expected one axis or two, got {checks.brief(axis)} for shape {x.shape}; None takes the last two")
     order = [*(a for a in range(x.ndim) if a not in along), *along]
     y = matrix_norm(ops.transpose(x, order), ord, "norm")
     if keepdims:
@@ -147,7 +147,9 @@ def order_of(ord: Any, where: str) -> Any:
     if ord is None or isinstance(ord, str):
         return ord
     if isinstance(ord, bool) or not isinstance(ord, (int, float, np.integer, np.floating)):
-        raise TypeError(f"[{where}] expected None, a number or a name as the order of a norm, got {ord!r}; pass 2, inf or 'fro'")
+        raise TypeError(
+            f"[{where}] expected None, a number or a name as the order of a norm, got {checks.brief(ord)}; pass 2, inf or 'fro'"
+        )
     if ord != ord:
         raise ValueError(f"[{where}] expected a number as the order of a norm, got nan; pass 2, or None")
     return ord
@@ -157,7 +159,9 @@ def _vector_norm(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
     if ord is None or ord == 2:
         return ops.norm(x, axis, keepdims)
     if isinstance(ord, str):
-        raise ValueError(f"[norm] expected a number as the order of a vector's norm, got {ord!r}; names are for matrices")
+        raise ValueError(
+            f"[norm] expected a number as the order of a vector's norm, got {checks.brief(ord)}; names are for matrices"
+        )
     size = ops.abs(x)
     if ord == 1:
         return ops.sum(size, axis, keepdims)
@@ -190,6 +194,6 @@ def matrix_norm(x: Tensor, ord: Any, where: str) -> Tensor:
         s = values(x, where)
         return _extreme(s, -1, ord, where) if s.shape[-1] == 0 else s[..., 0 if ord > 0 else -1]
     raise ValueError(
-        f"[{where}] expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf as the order of a matrix's norm, got {ord!r}; "
+        f"[{where}] expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf as the order of a matrix's norm, got {checks.brief(ord)}; "
         "take one of these; other numbers are norms of vectors, norm(x, ord, axis)"
     )

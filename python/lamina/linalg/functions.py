@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina import ops
+from lamina.base import checks
 from lamina.graph.function import grad
 from lamina.graph.lift import operation
 from lamina.graph.tensor import Tensor
@@ -128,7 +129,7 @@ def matrix_power(a: Tensor, n: int) -> Tensor:
            [0., 1.]])
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)):
-        raise TypeError(f"[matrix_power] expected a whole number as the power, got {n!r}; see expm for others")
+        raise TypeError(f"[matrix_power] expected a whole number as the power, got {checks.brief(n)}; see expm for others")
     a = square(a, "matrix_power")
     if n == 0:
         return ops.broadcast_to(identity(a.shape[-1], a.dtype), a.shape)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lamina.base import checks
 from lamina.base import names as _names
 from lamina.base.config import from_plain
 from lamina.losses.base import FunctionLoss, Loss
@@ -102,7 +103,7 @@ def get(loss: AnyLoss) -> Loss:
         return loss
     if callable(loss):
         return FunctionLoss(loss)
-    raise TypeError(f"[losses] expected a name, a loss or a function of (pred, target), got {loss!r}; pass e.g. 'mse'")
+    raise TypeError(f"[losses] expected a name, a loss or a function of (pred, target), got {checks.brief(loss)}; pass e.g. 'mse'")
 
 
 if not TYPE_CHECKING:

@@ -74,8 +74,8 @@ class Loss(Configured):
         """An option of a loss of ours stays: networks that are compiled with it have it in their programs."""
         if self._is_made and name in self._arguments and not same(value, getattr(self, name, self)):
             raise AttributeError(
-                f"[{self!r}] expected {name} to stay, as networks may be compiled with this loss, got {value!r:.60}; make another "
-                "one, and compile with that"
+                f"[{self!r}] expected {name} to stay, as networks may be compiled with this loss, got {checks.brief(value)}; make "
+                "another one, and compile with that"
             )
         object.__setattr__(self, name, value)
 
@@ -158,7 +158,7 @@ class Loss(Configured):
         array = as_array(weight, repr(self))
         if array.shape != shape or not (array >= 0).all():
             raise ValueError(
-                f"[{self!r}] expected weights >= 0 of shape {shown(shape)}, got {array!r:.60}; pass one for each sample"
+                f"[{self!r}] expected weights >= 0 of shape {shown(shape)}, got {checks.brief(array)}; pass one for each sample"
             )
         return array
 
@@ -214,7 +214,7 @@ class FunctionLoss(Loss):
 
     def __init__(self, function: Callable[[Any, Any], Any]) -> None:
         if not callable(function):
-            raise TypeError(f"[losses] expected a function of (pred, target), got {function!r:.60}; pass e.g. 'mse'")
+            raise TypeError(f"[losses] expected a function of (pred, target), got {checks.brief(function)}; pass e.g. 'mse'")
         if signature := calls.refusing(function, 0, 0):
             raise TypeError(
                 f"[losses] expected a function of (pred, target), got {calls.called(function)} of {signature}; give it these "
@@ -240,7 +240,7 @@ class FunctionLoss(Loss):
         losses = self.function(pred, target)
         if not hasattr(losses, "shape"):
             raise TypeError(
-                f"[{self!r}] expected a tensor from the loss function, got {losses!r}; return math over pred and target"
+                f"[{self!r}] expected a tensor from the loss function, got {checks.brief(losses)}; return math over pred and target"
             )
         if not isinstance(pred.shape[0], int) and pred.shape[0] in losses.shape[1:]:
             raise ValueError(

@@ -104,8 +104,8 @@ class Quantile(MaskedLoss):
         super().__init__(mask_nan=mask_nan)
         if isinstance(q, (list, tuple)):
             raise TypeError(
-                f"[losses.Quantile] expected q to be one number in (0, 1), got {q!r}; give the network an output for each, and "
-                "compile([Quantile(0.1), Quantile(0.9)], ...)"
+                f"[losses.Quantile] expected q to be one number in (0, 1), got {checks.brief(q)}; give the network an output for "
+                "each, and compile([Quantile(0.1), Quantile(0.9)], ...)"
             )
         self.q = checks.number("losses.Quantile", "q", q, 0, 1, open_low=True, open_high=True)
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from lamina.base import checks
 from lamina.base import names as _names
 from lamina.base.calls import refusing
 from lamina.base.config import Configured
@@ -61,12 +62,12 @@ def get(metric: str | Metric) -> Metric:
     if isinstance(metric, str):
         return anycase("metrics", metric, _BY_NAME)
     if not callable(metric):
-        raise TypeError(f"[metrics] expected a name or a function, got {metric!r}; pass one of {', '.join(names())}")
+        raise TypeError(f"[metrics] expected a name or a function, got {checks.brief(metric)}; pass one of {', '.join(names())}")
     if isinstance(metric, Configured) or (isinstance(metric, type) and issubclass(metric, Configured)):
         raise TypeError(
-            f"[metrics] expected a function (y_true, y_pred, sample_weight=None), got {metric!r}, which takes the prediction "
-            "first; the loss is logged as 'loss', another one as lambda true, pred, sample_weight=None: float(loss(pred, true, "
-            "sample_weight))"
+            f"[metrics] expected a function (y_true, y_pred, sample_weight=None), got {checks.brief(metric)}, which takes the "
+            "prediction first; the loss is logged as 'loss', another one as lambda true, pred, sample_weight=None: "
+            "float(loss(pred, true, sample_weight))"
         )
     if not built_in(metric):
         _check_takes_both(metric)

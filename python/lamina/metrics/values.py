@@ -64,8 +64,8 @@ def weights(where: str, sample_weight: ArrayLike | None, n: int, rows: int) -> F
         return np.ones(n)
     if np.ndim(sample_weight) == 0:
         raise ValueError(
-            f"[{where}] expected a sample_weight for each of {rows} samples, got {sample_weight!r:.60}; pass shape ({rows},), and "
-            "options by their names"
+            f"[{where}] expected a sample_weight for each of {rows} samples, got {checks.brief(sample_weight)}; pass shape "
+            f"({rows},), and options by their names"
         )
     weight = real(where, "sample_weight", sample_weight)
     if weight.size not in (n, rows):

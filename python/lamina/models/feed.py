@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamina.base import checks
 from lamina.graph.tensor import FLOATS, Tensor, check_once, shown
 from lamina.inputs import data
 from lamina.inputs.arrays import as_array, check_finite, check_for, check_shape, column_names
@@ -43,7 +44,7 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor):
             remedy = "make one with lm.Input(8)" if what == "input" else "call the layer on a tensor: lm.Dense(3)(x)"
-            raise TypeError(f"[Model] expected a tensor as {name}, got {tensor!r}; {remedy}")
+            raise TypeError(f"[Model] expected a tensor as {name}, got {checks.brief(tensor)}; {remedy}")
         if what == "input" and tensor.node.op != "input":
             raise ValueError(
                 f"[Model] expected lm.Input or lm.placeholder as {name}, got the result of {tensor.node.op!r}; begin at its input"
@@ -118,7 +119,7 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
             "join them into arrays, or go through them one by one"
         )
     if y is None and callable(x):
-        raise TypeError(f"[x] expected an array or an iterable of batches, got {x!r:.60}; call it, if it makes batches")
+        raise TypeError(f"[x] expected an array or an iterable of batches, got {checks.brief(x)}; call it, if it makes batches")
     if y is None:
         raise ValueError("[y] expected targets, got None; pass an array with one row a sample")
     given = data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=model.output_names)
@@ -189,7 +190,7 @@ def inputs(model: Model, x: Any) -> list[Array]:
         where = "x" if len(given) == 1 else f"x[{spec.name!r}]"
         if value is None or np.isscalar(value):
             raise TypeError(
-                f"[{where}] expected an array of shape {shown(spec.shape)}, got {value!r}; pass one row for each sample"
+                f"[{where}] expected an array of shape {shown(spec.shape)}, got {checks.brief(value)}; pass one row for each sample"
             )
         array = as_array(value, where, may_be_empty=True)
         check_shape(array, where, spec.shape)

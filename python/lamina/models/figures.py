@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamina.base import checks
 from lamina.base.calls import refusing
 from lamina.graph.tensor import Tensor, shown
 from lamina.inputs import data
@@ -66,7 +67,7 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
         with data.within(name) if len(predictions) > 1 and built_in(metric) else nullcontext():
             named[name] = _figure(name, metric, y, prediction, options)
         if not isinstance(named[name], (float, int)) and np.asarray(named[name]).dtype.kind not in "biuf":
-            raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {named[name]!r}; return one")
+            raise TypeError(f"[metrics] expected a number or an array from {name!r}, got {checks.brief(named[name])}; return one")
     return named
 
 

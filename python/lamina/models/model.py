@@ -81,15 +81,15 @@ class Model:
         if name in ("seed", "epochs_done"):
             value = checks.integer(where, name, value, 0, checks.UINT64)
         elif name == "columns" and not isinstance(value, Mapping):
-            raise TypeError(f"[{where}] expected columns to be a dict from 'x' and 'y' to names, got {value!r:.60}")
+            raise TypeError(f"[{where}] expected columns to be a dict from 'x' and 'y' to names, got {checks.brief(value)}")
         elif name == "dtype":
             value = feed.type_name(value)
             if value not in FLOATS:
-                raise ValueError(f"[{where}] expected dtype {' or '.join(map(repr, FLOATS))}, got {value!r}")
+                raise ValueError(f"[{where}] expected dtype {' or '.join(map(repr, FLOATS))}, got {checks.brief(value)}")
             if self.__dict__.get("_programs") is not None and value != self.dtype:
                 raise AttributeError(
-                    f"[{where}] expected dtype to stay {self.dtype!r}, as the network is built, got {value!r}; make a new one, and "
-                    "give it the weights: new.parameters.update(net.parameters)"
+                    f"[{where}] expected dtype to stay {self.dtype!r}, as the network is built, got {checks.brief(value)}; make a "
+                    "new one, and give it the weights: new.parameters.update(net.parameters)"
                 )
         object.__setattr__(self, name, value)
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from lamina import _core as core
-from lamina.base import names
+from lamina.base import checks, names
 from lamina.graph.parameter import Parameter, numbers
 
 Array = np.ndarray[Any, Any]
@@ -63,7 +63,7 @@ class Parameters(names.Named[Array]):
     def update(self, values: Mapping[str, Any]) -> None:
         """Assigns several parameters at once; all names and shapes are checked before."""
         if not isinstance(values, Mapping):
-            raise TypeError(f"[parameters] expected a dict from names to arrays, got {values!r:.60}; pass {{name: array}}")
+            raise TypeError(f"[parameters] expected a dict from names to arrays, got {checks.brief(values)}; pass {{name: array}}")
         arrays = [self._fitting(name, value) for name, value in values.items()]
         core.write([self.tensor(name).variable for name in values], arrays)
 

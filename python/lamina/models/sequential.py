@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina.base import checks
 from lamina.base.calls import explained
 from lamina.base.turns import building
 from lamina.graph.tensor import FLOATS, Input, Tensor
@@ -42,7 +43,7 @@ class Sequential(Model):
         self._stacked = list(layers)
         for i, layer in enumerate(layers):
             if not isinstance(layer, (Layer, Model)) and not (i == 0 and isinstance(layer, Tensor)):
-                raise TypeError(f"[Sequential] expected layers, got {layer!r} at position {i}; {_layer_remedy(layer)}")
+                raise TypeError(f"[Sequential] expected layers, got {checks.brief(layer)} at position {i}; {_layer_remedy(layer)}")
         if layers and isinstance(layers[0], Tensor):
             self._stack(self._stacked.pop(0))
 
@@ -70,7 +71,7 @@ class Sequential(Model):
         sizes = [input_shape] if isinstance(input_shape, (int, np.integer)) else input_shape
         if not isinstance(sizes, (list, tuple)) or not all(isinstance(n, (int, np.integer)) for n in sizes):
             raise TypeError(
-                f"[Sequential] expected the shape of the inputs without the batch axis, got {_brief(input_shape)}; "
+                f"[Sequential] expected the shape of the inputs without the batch axis, got {checks.brief(input_shape)}; "
                 "call build((8,)), for example, or predict on data"
             )
         shape = tuple(int(n) for n in sizes)
@@ -154,10 +155,6 @@ def _layer_remedy(given: Any) -> str:
     if getattr(given, "__module__", None) == "lamina.activations":
         return f"write Activation({given.__name__!r})"
     return "write Lambda(function)" if callable(given) else "write Sequential(Dense(8), Dense(1))"
-
-
-def _brief(given: Any) -> str:
-    return f"an array of shape {given.shape}" if isinstance(given, np.ndarray) else repr(given)
 
 
 def _flat(layers: Iterable[Any]) -> Iterator[Layer]:

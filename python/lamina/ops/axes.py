@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from lamina.base import checks
+
 Axis = int | Sequence[int] | None
 
 
@@ -18,11 +20,11 @@ def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
         return list(range(ndim))
     if isinstance(axis, (str, bytes, Mapping)):
         raise TypeError(
-            f"[{where}] expected a whole number, several or None as axis, got {axis!r:.60}; pass axis=0, or axis=(0, 1)"
+            f"[{where}] expected a whole number, several or None as axis, got {checks.brief(axis)}; pass axis=0, or axis=(0, 1)"
         )
     axes = [axis_of(a, ndim, where) for a in (axis if isinstance(axis, Iterable) else [axis])]
     if len(set(axes)) < len(axes):
-        raise ValueError(f"[{where}] expected each axis once, got {axis}")
+        raise ValueError(f"[{where}] expected each axis once, got {checks.brief(axis)}")
     return axes
 
 
@@ -30,8 +32,9 @@ def axis_of(axis: int, ndim: int, where: str) -> int:
     """One axis among `ndim`, from 0 up; ValueError for one that there is not."""
     if ndim == 0:
         raise ValueError(
-            f"[{where}] expected an array with an axis {axis}, got a scalar, which has none; pass an array, or no axis"
+            f"[{where}] expected an array with an axis {checks.brief(axis)}, got a scalar, which has none; pass an array, or no "
+            "axis"
         )
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
-        raise ValueError(f"[{where}] expected an axis from {-ndim} to {ndim - 1}, got {axis}")
+        raise ValueError(f"[{where}] expected an axis from {-ndim} to {ndim - 1}, got {checks.brief(axis)}")
     return int(axis) % ndim

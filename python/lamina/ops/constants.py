@@ -28,7 +28,7 @@ def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Te
     try:
         number = float(value)
     except (TypeError, ValueError):
-        raise TypeError(f"[full] expected a number as value, got {value!r:.60}; use lm.broadcast_to for an array") from None
+        raise TypeError(f"[full] expected a number as value, got {checks.brief(value)}; use lm.broadcast_to for an array") from None
     return make_called("full", "fill", [], shape=sizes, value=number, dtype=dtype_name(dtype, "full", _TYPE))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any
 
+from lamina.base import checks
 from lamina.base.calls import explained
 from lamina.graph.lift import Operation, operation
 from lamina.graph.tensor import FLOATS, Tensor
@@ -33,7 +34,9 @@ def einsum(subscripts: str, *operands: Any) -> Any:
     array([[11.]])
     """
     if not isinstance(subscripts, str):
-        raise TypeError(f"[einsum] expected subscripts such as 'ij,jk->ik' first, got {subscripts!r:.60}; put the operands behind")
+        raise TypeError(
+            f"[einsum] expected subscripts such as 'ij,jk->ik' first, got {checks.brief(subscripts)}; put the operands behind"
+        )
     return _einsum(list(operands), subscripts)
 
 

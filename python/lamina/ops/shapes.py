@@ -146,7 +146,8 @@ def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
     pairs = list(widths) if several else [widths] * x.ndim
     if len(pairs) != x.ndim or not all(isinstance(p, (tuple, list)) and len(p) == 2 for p in pairs):
         raise ValueError(
-            f"[pad] expected (before, after) for each of the {x.ndim} axes, got {widths!r:.60}; pass (1, 2), or a pair for each"
+            f"[pad] expected (before, after) for each of the {x.ndim} axes, got {checks.brief(widths)}; pass (1, 2), or a pair for "
+            "each"
         )
     pairs = [tuple(checks.integer("pad", "a width", n, 0) for n in p) for p in pairs]
     return make("pad", [x], low=[p[0] for p in pairs], high=[p[1] for p in pairs], interior=[0] * x.ndim)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lamina.base import checks
 from lamina.base import names as _names
 from lamina.base.config import from_plain
 from lamina.optim.base import Optimizer
@@ -68,7 +69,9 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
         return optimizer()
     if isinstance(optimizer, Optimizer):
         return optimizer
-    raise TypeError(f"[optim] expected a name or an optimizer, got {optimizer!r}; pass e.g. 'adam' or lm.optim.Adam(1e-3)")
+    raise TypeError(
+        f"[optim] expected a name or an optimizer, got {checks.brief(optimizer)}; pass e.g. 'adam' or lm.optim.Adam(1e-3)"
+    )
 
 
 if not TYPE_CHECKING:

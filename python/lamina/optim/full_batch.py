@@ -51,8 +51,8 @@ class FullBatch(Optimizer, ABC):
     @lr.setter
     def lr(self, lr: Any) -> None:
         raise ValueError(
-            f"[{self._where}] expected no learning rate, got lr = {lr!r}; each step finds its own length, leave it out (or train "
-            "with Adam)"
+            f"[{self._where}] expected no learning rate, got lr = {checks.brief(lr)}; each step finds its own length, leave it out "
+            "(or train with Adam)"
         )
 
     def _take_option(self, name: str, value: Any) -> None:
@@ -63,7 +63,7 @@ class FullBatch(Optimizer, ABC):
         if begun and name in self.kept_by_state:
             raise ValueError(
                 f"[{self._where}] expected {name} to stay {getattr(self, name)!r} once it has begun, as its state is made for it, "
-                f"got {value!r}; make a new optimizer"
+                f"got {checks.brief(value)}; make a new optimizer"
             )
         taken = (name, "_arguments") if begun else vars(fresh).keys() - {"state", "_owner"}  # a default may hang on it
         self.__dict__.update({key: getattr(fresh, key) for key in taken})

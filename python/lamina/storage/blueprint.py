@@ -24,6 +24,7 @@ import numpy as np
 from lamina import _core as core
 from lamina import layers as layer_classes
 from lamina import losses, metrics, optim
+from lamina.base import checks
 from lamina.base.config import Configured, plain
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor
@@ -265,7 +266,7 @@ def _encode(value: Any) -> Any:
 def index_of(number: Any, items: Sequence[Any]) -> int:
     """A number that a description gives for one of `items`; ValueError where it is none."""
     if type(number) is not int or not 0 <= number < len(items):
-        raise ValueError(f"expected a number from 0 to {len(items) - 1}, got {number!r}")
+        raise ValueError(f"expected a number from 0 to {len(items) - 1}, got {checks.brief(number)}")
     return number
 
 

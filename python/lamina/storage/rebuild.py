@@ -214,7 +214,7 @@ def _check_format(description: Json) -> None:
 
 def _columns(given: Any) -> dict[str, list[str]]:
     if not isinstance(given, dict) or not all(isinstance(names, list) for names in given.values()):
-        raise ValueError(f"expected lists of names as columns, got {given!r:.60}")
+        raise ValueError(f"expected lists of names as columns, got {checks.brief(given)}")
     return {where: [str(name) for name in names] for where, names in given.items()}
 
 
@@ -271,11 +271,11 @@ class Rebuild:
             return list(self.layers)
         given, calls = self.description["stack"], self.description["calls"]
         if not isinstance(given, list) or len(given) > len(self.layers) + len(calls):
-            raise ValueError(f"expected the layers of the stack, got {given!r:.60}")
+            raise ValueError(f"expected the layers of the stack, got {checks.brief(given)}")
         stack = [self.layers[index_of(i, self.layers)] for i in given]
         called = {item["layer"] for item in calls if "around" not in item}
         if not called <= set(given):
-            raise ValueError(f"expected all layers that are called in the stack, got {given!r:.60}")
+            raise ValueError(f"expected all layers that are called in the stack, got {checks.brief(given)}")
         return stack
 
     def _parameter(self, item: Json) -> Parameter:
@@ -291,7 +291,7 @@ class Rebuild:
         layer = _layer(item)
         for local in item["parameters"]:
             if not can_name(local, layer):
-                raise ValueError(f"expected a parameter's name, got {local!r}")
+                raise ValueError(f"expected a parameter's name, got {checks.brief(local)}")
         layer.restore({local: self.parameters[name] for local, name in item["parameters"].items()})
         return layer
 
@@ -367,7 +367,7 @@ def _dim(text: str) -> Any:
     """A symbolic size as it prints: `B`, `2*B`, `2*B*T+1`."""
     parts = re.fullmatch(rf"(?:(-?\d{{1,18}})\*)?({FREE}(?:\*{FREE}){{0,7}})([+-]\d{{1,18}})?", text)
     if parts is None:
-        raise ValueError(f"expected a size such as 2*B+1, got {text!r}")
+        raise ValueError(f"expected a size such as 2*B+1, got {checks.brief(text)}")
     factor, name, offset = parts.groups()
     return core.dim(name) * int(factor or 1) + int(offset or 0)
 
@@ -390,7 +390,7 @@ def _with_options(name: str, options: Mapping[str, Any]) -> Any:
     metric = metrics.get(name)
     known = list(inspect.signature(metric).parameters)
     if not isinstance(name, str) or not set(options) <= set(known) - {"y_true", "y_pred", "sample_weight"}:
-        raise ValueError(f"expected options of the metric {name!r}, got {options!r}")
+        raise ValueError(f"expected options of the metric {name!r}, got {checks.brief(options)}")
     return functools.partial(metric, **options)
 
 

@@ -303,8 +303,8 @@ def _batches(
         )
     if isinstance(class_weight, str):
         raise ValueError(
-            f"[class_weight] expected {{class: weight}} for batches, got {class_weight!r}; how often a class occurs in all "
-            "data no batch tells: count the classes and pass n / (classes * count) for each"
+            f"[class_weight] expected {{class: weight}} for batches, got {checks.brief(class_weight)}; how often a class occurs in "
+            "all data no batch tells: count the classes and pass n / (classes * count) for each"
         )
     return BatchSource(model, feed.batches(model, x), metrics, class_weight)
 

@@ -71,7 +71,7 @@ class History:
     def __getitem__(self, name: str) -> Array:
         """The figure of that name, one for each epoch, NaN where an epoch has none. Errors: ValueError for an unknown name."""
         if not isinstance(name, str):
-            raise TypeError(f"[history] expected the name of a figure, got {name!r}; history.names() has them all")
+            raise TypeError(f"[history] expected the name of a figure, got {checks.brief(name)}; history.names() has them all")
         if name not in self.names():
             raise unknown("history", name, self.names())
         shape = next(np.shape(row[name]) for row in self._rows if name in row)

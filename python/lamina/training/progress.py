@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from lamina.base import checks
 from lamina.training.history import figure
 
 INTERVAL = 0.2  # seconds between two changes of the line: drawing it costs about a millisecond, so watching stays below 1 %
@@ -172,7 +173,9 @@ def how(verbose: bool | int | None, file: TextIO | None) -> str:
     'nothing'
     """
     if verbose is not None and (not isinstance(verbose, (bool, int)) or verbose not in (0, 1)):
-        raise ValueError(f"[progress] expected verbose to be 0, 1, True, False or None, got {verbose!r}; pass 0 for silence")
+        raise ValueError(
+            f"[progress] expected verbose to be 0, 1, True, False or None, got {checks.brief(verbose)}; pass 0 for silence"
+        )
     if file is None or (verbose is not None and not verbose):  # a program without a console has no stderr
         return "nothing"
     if any(os.environ.get(name) for name in ("CI", "NO_COLOR")) or os.environ.get("TERM") == "dumb":

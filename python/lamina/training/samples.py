@@ -134,7 +134,7 @@ def _check_classes(model: Model, class_weight: Any) -> None:
 def no_class_counts(class_weight: Any) -> ValueError:
     """The error where all samples are of classes whose weight is 0: there is nothing to learn from."""
     return ValueError(
-        f"[class_weight] expected a class with a weight above 0 among the samples, got {class_weight!r:.60}; raise one"
+        f"[class_weight] expected a class with a weight above 0 among the samples, got {checks.brief(class_weight)}; raise one"
     )
 
 
