@@ -1,4 +1,4 @@
-"""Layers that steady training: BatchNorm, LayerNorm, Dropout."""
+"""Layers that bring features to mean 0 and variance 1: BatchNorm, LayerNorm."""
 
 from __future__ import annotations
 
@@ -102,26 +102,3 @@ class LayerNorm(Layer):
         var = ops.mean(ops.square(centered), axis=-1, keepdims=True)
         y = _scaled(centered, var, self.eps)
         return y * self.weight + self.bias if self.affine else y
-
-
-class Dropout(Layer):
-    """Drops elements at random while training: y = x m / (1 - p), m = 0 with probability p, else 1; the identity otherwise.
-
-    The mask is drawn anew at each step, from the model's seed. Source: Srivastava et al. 2014.
-    Errors: ValueError for p outside [0, 1), TypeError for an input that is not floating-point.
-
-    >>> net = lm.Sequential(lm.Dropout(0.5), seed=0).compile("mse", "sgd")
-    >>> x = np.ones((1, 100))
-    >>> np.unique(net.predict(x)), np.unique(net.trace(x, x)["D1"])  # of a training step
-    (array([1.], dtype=float32), array([0., 2.], dtype=float32))
-    """
-
-    def __init__(self, p: float = 0.5) -> None:
-        self.p = checks.number("Dropout", "p", p, 0, 1, open_high=True)
-
-    def forward(self, x: Tensor) -> Any:
-        floating(x)
-        if self.p == 0:
-            return x
-        kept = ops.random_uniform(x) >= self.p
-        return ops.in_training(ops.where(kept, x * (1 / (1 - self.p)), ops.zeros_like(x)), x)
