@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lamina._core import Dim, dim
+from lamina.base import checks
 
-_DIM = re.compile(r"(?:(-?\d+)\*)?(.+?)([+-]\d+)?")  # 2*B*T+1, as the core writes it: a factor, sizes, an offset
+FREE = r"[^\W\d]\w{0,63}"  # the name of a free size
+# 2*B*T+1: a factor, sizes, an offset; as the core writes it, and as a file may have it
+_WRITTEN = re.compile(r"(?:(-?\d+)\*)?(.+?)([+-]\d+)?")
+_FOREIGN = re.compile(rf"(?:(-?\d{{1,18}})\*)?({FREE}(?:\*{FREE}){{0,7}})([+-]\d{{1,18}})?")
 
 
 def known(length: Any, size: Callable[[str], Any]) -> Any:
@@ -38,9 +42,22 @@ def free(length: Any) -> set[str]:
     return set(_read(length)[1]) if isinstance(length, Dim) else set()
 
 
-def _read(length: Dim) -> tuple[Any, list[str], int]:
+def parsed(text: str) -> Dim:
+    """The length that a file has as text; ValueError for another text.
+
+    >>> parsed("2*B*T+1"), parsed("B")
+    (2*B*T+1, B)
+    """
+    if not _FOREIGN.fullmatch(text):
+        raise ValueError(f"expected a size such as 2*B+1, got {checks.brief(text)}")
+    factor, names, offset = _read(text)
+    length: Dim = dim("*".join(names)) * factor + offset
+    return length
+
+
+def _read(length: Dim | str) -> tuple[Any, list[str], int]:
     """Its factor, names and offset."""
-    found = _DIM.fullmatch(str(length))
+    found = _WRITTEN.fullmatch(str(length))
     assert found is not None
     factor, names, offset = found.groups()
     return int(factor or 1), names.split("*"), int(offset or 0)

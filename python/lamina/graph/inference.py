@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from lamina import _core as core
 from lamina.graph.tensor import Tensor
 
+EFFECTS = ("assign", "rule_update", "rule_constants")  # they write variables: without a value of their own, no part of a prediction
+
 
 def resolved(outputs: Sequence[Tensor]) -> list[core.Node]:
     """The nodes that an inference program has, inputs before users: of `in_training` the second branch, of `update_state` x."""

@@ -11,6 +11,7 @@ import numpy as np
 from lamina import _core
 from lamina.base import checks, elsewhere
 from lamina.base.calls import explained
+from lamina.base.lengths import FREE
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -248,9 +249,6 @@ def dtype_name(dtype: Any, where: str = "dtype", remedy: str = "cast the data fi
     if name not in TYPE_NAMES.values():
         raise TypeError(f"[{where}] expected bool, int64, float32 or float64 as dtype, got {name:.60}; {remedy}")
     return name
-
-
-FREE = r"[^\W\d]\w{0,63}"  # the name of a free length: 2*B*T+1 is made of such
 
 
 @explained

@@ -42,7 +42,6 @@ FORMAT = 1
 CONSTANT, OPTIMIZER, RANDOM, EXTRA = "~constant/", "~optimizer/", "~random/", "~extra/"
 MODELS: dict[str, type[Model]] = {"Model": Model, "Sequential": Sequential}
 SOURCES = {"input", "variable", "constant"}
-EFFECTS = {"assign", "rule_update", "rule_constants"}  # these write variables: no part of a prediction
 
 
 def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, Array]]:

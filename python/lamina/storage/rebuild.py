@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ import numpy as np
 from lamina import _core as core
 from lamina import layers as layer_classes
 from lamina import losses, metrics, optim
-from lamina.base import checks
+from lamina.base import checks, lengths
+from lamina.graph.inference import EFFECTS
 from lamina.graph.parameter import Parameter
-from lamina.graph.tensor import FREE, Tensor, placeholder
+from lamina.graph.tensor import Tensor, placeholder
 from lamina.layers import Layer, LayerCall
 from lamina.layers.base import can_name
 from lamina.linalg.host import RULES
@@ -26,7 +26,6 @@ from lamina.models.sequential import Sequential
 from lamina.optim import Optimizer
 from lamina.storage.alike import difference
 from lamina.storage.blueprint import (
-    EFFECTS,
     FORMAT,
     MODELS,
     OPTIMIZER,
@@ -355,21 +354,12 @@ def _layer(item: Json) -> Layer:
 
 def _decode(value: Any) -> Any:
     if isinstance(value, dict):
-        return float(value["float"]) if "float" in value else _dim(value["dim"])
+        return float(value["float"]) if "float" in value else lengths.parsed(value["dim"])
     if isinstance(value, list):
         if len(value) > MOST_AXES:
             raise ValueError(f"expected at most {MOST_AXES} numbers, got {len(value)}")
         return [_decode(v) for v in value]
     return value
-
-
-def _dim(text: str) -> Any:
-    """A symbolic size as it prints: `B`, `2*B`, `2*B*T+1`."""
-    parts = re.fullmatch(rf"(?:(-?\d{{1,18}})\*)?({FREE}(?:\*{FREE}){{0,7}})([+-]\d{{1,18}})?", text)
-    if parts is None:
-        raise ValueError(f"expected a size such as 2*B+1, got {checks.brief(text)}")
-    factor, name, offset = parts.groups()
-    return core.dim(name) * int(factor or 1) + int(offset or 0)
 
 
 def _objective(item: Json) -> tuple[Any, ...] | None:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from lamina import _core as core
 from lamina.activations import FUNCTIONS
+from lamina.graph.inference import EFFECTS
 from lamina.graph.tensor import placeholder
-from lamina.trace.graph import EFFECTS
 from lamina.trace.notation import Equation, Part, number, shape_text, text
 from lamina.trace.symbols import Symbols, flips
 

@@ -16,8 +16,6 @@ from lamina.models.wiring import calls_of
 if TYPE_CHECKING:
     from lamina.models.model import Model
 
-EFFECTS = ("rule_update", "rule_constants", "assign")  # they change state, and have no value of their own
-
 
 @dataclass
 class StepGraph:

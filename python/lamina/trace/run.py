@@ -12,11 +12,12 @@ import numpy as np
 
 from lamina import _core as core
 from lamina.base.turns import building
+from lamina.graph.inference import EFFECTS
 from lamina.graph.parameter import Parameter
 from lamina.inputs.data import Data
 from lamina.models import steps
 from lamina.models.programs import Target
-from lamina.trace.graph import EFFECTS, StepGraph
+from lamina.trace.graph import StepGraph
 
 if TYPE_CHECKING:
     from lamina.models.model import Model

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from lamina import _core as core
+from lamina.graph.inference import EFFECTS
 from lamina.layers import Dense
 from lamina.models.wiring import calls_of, nodes_of
 from lamina.optim import Muon
 from lamina.trace import cost
 from lamina.trace.equations import ROWS_SAID, Term, Writing, of_rows
-from lamina.trace.graph import EFFECTS, StepGraph, known_as
+from lamina.trace.graph import StepGraph, known_as
 from lamina.trace.layers import fold as fold_norm
 from lamina.trace.losses import Folded, Losses
 from lamina.trace.notation import Equation, Part, Sym, number
