@@ -299,7 +299,7 @@ def test_a_figure_that_some_epochs_lack():
     it.append({"loss": 0.5, "f1": 0.25, "m": np.ones(2)})
     np.testing.assert_array_equal(it["f1"], [np.nan, 0.25])
     np.testing.assert_array_equal(it["m"], [[np.nan, np.nan], [1, 1]])
-    assert repr(it).splitlines()[2:] == ["    1  1.0000        ", "    2  0.5000  0.2500"]
+    assert repr(it).splitlines()[2:] == ["    1  1.0000", "    2  0.5000  0.2500"]
 
 
 def test_history_as_text(logged):

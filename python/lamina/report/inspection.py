@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamina.base import tables
 from lamina.base.names import Named, lookup
 from lamina.trace import Step, Trace, trace
 from lamina.trace.notation import number
@@ -86,17 +87,10 @@ class Inspection(Named[Statistics]):
         return len(self._rows)
 
     def __repr__(self) -> str:
-        rows = [HEAD, *(_cells(row) for row in self._rows.values())]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return "\n".join(tables.text([HEAD, *map(_cells, self._rows.values())], "<" * len(HEAD)))
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        style = 'style="text-align:left;padding:2px 10px;white-space:nowrap"'
-        head = "".join(f"<th {style}>{cell}</th>" for cell in HEAD)
-        rows = ("".join(f"<td {style}>{escape(cell)}</td>" for cell in _cells(row)) for row in self._rows.values())
-        return f"<table><tr>{head}</tr>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+        return tables.html(HEAD, map(_cells, self._rows.values()), "<" * len(HEAD))
 
 
 def inspect(model: Model, x: Any, y: Any = None) -> Inspection:

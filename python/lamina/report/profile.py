@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lamina import _core as core
-from lamina.base import checks
+from lamina.base import checks, tables
 from lamina.graph.tensor import placeholder
 from lamina.models import feed, steps
 from lamina.models.programs import Task
@@ -104,28 +103,12 @@ class Profile:
         }
 
     def __repr__(self) -> str:
-        number = len(str(len(self.steps)))
-        width = max(len("whole"), *(len(_short(step.name)) for step in self.steps))
-        lines = [*self._heading(), "", f"{'':{number}}  {'step':{width}} " + "".join(f"{head:>{w}}" for head, w in HEADS)]
-        for i, row in enumerate(self._rows(), 1):
-            index = str(i) if i <= len(self.steps) else ""
-            lines.append(
-                f"{index:>{number}}  {_short(row[0]):{width}} "
-                + "".join(f"{cell:>{w}}" for cell, (_, w) in zip(row[1:], HEADS, strict=True)).rstrip()
-            )
-        return "\n".join(lines)
+        numbers = [*range(1, len(self.steps) + 1), ""]
+        rows = [(str(i), _short(name), *figures) for i, (name, *figures) in zip(numbers, self._rows(), strict=True)]
+        return "\n".join([*self._heading(), "", *tables.text([("", *HEADS), *rows], ">" + ALIGNS, (0, *WIDTHS))])
 
     def _repr_html_(self) -> str:
-        style = "text-align:{};padding:2px 10px;white-space:nowrap"
-        aligns = ["left", *["right"] * (len(HEADS) - 1), "left"]
-        heads = ["step", *(head for head, _ in HEADS)]
-        rows = ["".join(f'<th style="{style.format(a)}">{h}</th>' for h, a in zip(heads, aligns, strict=True))]
-        for name, *figures in self._rows():
-            cells = [f'<td style="text-align:left;padding:2px 10px">{escape(name).replace("+", "+<wbr>")}</td>']  # a long one wraps
-            cells += [f'<td style="{style.format(a)}">{escape(cell)}</td>' for cell, a in zip(figures, aligns[1:], strict=True)]
-            rows.append("".join(cells))
-        caption = "<br>".join(escape(line) for line in self._heading())
-        return f"<table><caption>{caption}</caption>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+        return tables.html(HEADS, self._rows(), ALIGNS, self._heading())
 
     def _heading(self) -> list[str]:
         about = self.about
@@ -145,7 +128,8 @@ class Profile:
         return [*rows, _cells("whole", whole, 1.0, self.flops, moved, 1e-9 * self.flops / whole, percent, "")]
 
 
-HEADS = (("us", 10), ("share", 8), ("MFLOP", 10), ("KB", 10), ("GFLOP/s", 9), ("%", 5), ("  bound", 0))
+HEADS = ("step", "us", "share", "MFLOP", "KB", "GFLOP/s", "%", "bound")
+ALIGNS, WIDTHS = "<>>>>>><", (5, 9, 6, 8, 8, 7, 3, 0)
 
 
 def _cells(name: str, seconds: float, share: float, flops: float, moved: float, rate: float, percent: float, bound: str) -> Any:
@@ -157,7 +141,7 @@ def _cells(name: str, seconds: float, share: float, flops: float, moved: float, 
         f"{moved / 1024:.1f}",
         f"{rate:.1f}",
         f"{percent:.0f}",
-        f"  {bound}",
+        bound,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lamina import _core as core
+from lamina.base import tables
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import shown
 from lamina.layers import Layer, LayerCall
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from lamina.models.model import Model
 
 HEAD = ("layer", "type", "output", "parameters", "bytes", "FLOP")
-TEXTS = 3  # columns of words; those of numbers stand to the right
+ALIGNS = "<<<>>>"
 INDENT = "  "  # of a layer within another one
 
 
@@ -50,17 +51,11 @@ def summary(model: Model) -> str:
         for name, p in model.wiring.parameters.items()
         if p.variable not in counted
     ]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
-    lines = ["  ".join(_aligned(row, widths)) for row in rows]
-    lines, rule = [line.rstrip() for line in lines], "-" * len(lines[0])
+    lines = tables.text(rows, ALIGNS)
+    rule = "-" * len(lines[0])
     return "\n".join(
         [f"{type(model).__name__}, {model.dtype}, seed {model.seed}", lines[0], rule, *lines[1:], rule, _totals(model)]
     )
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    cells = zip(row, widths, strict=True)
-    return [text.ljust(w) if i < TEXTS else text.rjust(w) for i, (text, w) in enumerate(cells)]
 
 
 def _flops(model: Model) -> dict[int, int]:

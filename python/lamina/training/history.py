@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.base import checks
+from lamina.base import checks, tables
 from lamina.base.names import unknown
 
 Array = NDArray[Any]
@@ -134,18 +134,13 @@ class History:
 
     def __repr__(self) -> str:
         head = f"History of {len(self)} epoch{'s' * (len(self) != 1)}{', interrupted' if self.interrupted else ''}"
-        rows = [["epoch", *self._scalars()], *self._cells()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-        return "\n".join([head, *lines]) if len(self) else head
+        return "\n".join([head, *tables.text([self._head(), *self._cells()], ">" * len(self._head()))]) if len(self) else head
 
     def _repr_html_(self) -> str:
-        from html import escape
+        return f"<div>{self.svg()}{tables.html(self._head(), self._cells(), '>' * len(self._head()))}</div>"
 
-        style = 'style="text-align:right;padding:2px 10px"'
-        head = "".join(f"<th {style}>{escape(name)}</th>" for name in ("epoch", *self._scalars()))
-        body = "".join("<tr>" + "".join(f"<td {style}>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self._cells())
-        return f"<div>{self.svg()}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    def _head(self) -> list[str]:
+        return ["epoch", *self._scalars()]
 
     def _scalars(self) -> list[str]:
         return [name for name in self.names() if all(np.ndim(row[name]) == 0 for row in self._rows if name in row)]
