@@ -486,7 +486,7 @@ def test_a_metric_of_ones_own_gets_the_samples_that_have_a_target(rng):
 
 @pytest.mark.parametrize("loss", [lm.losses.MSE(mask_nan=True), lm.losses.CrossEntropy(ignore_index=-1)], ids=repr)
 def test_where_nothing_counts_there_is_no_figure(loss):
-    masked = hasattr(loss, "mask_nan")
+    masked = loss.mask_nan
     x, y = np.ones((4, 2)), np.full((4, 3), np.nan) if masked else np.full(4, -1)
     net = lm.Sequential(lm.Dense(3), seed=0).compile(loss, "sgd", "mae" if masked else "accuracy")
     assert all(np.isnan(value) for value in net.evaluate(x, y).values())

@@ -25,7 +25,7 @@ def html(head: Row, rows: Iterable[Row], aligns: str, caption: Iterable[str] = (
     >>> html(["a"], [["1 < 2"]], ">").count("1 &lt; 2</td>")
     1
     """
-    from html import escape  # which costs as much as the rest of an import
+    from html import escape  # 5 ms
 
     style = {"<": "text-align:left;padding:2px 10px", ">": "text-align:right;padding:2px 10px;white-space:nowrap"}
     wraps = {"<": "+<wbr>", ">": "+"}

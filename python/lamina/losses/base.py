@@ -1,4 +1,4 @@
-"""What every loss shares: the reduction, sample weights, what is left out, and the checks of a target before anything runs."""
+"""What every loss shares: sample weights, what is left out, and the checks of a target before anything runs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lamina.base import calls, checks
 from lamina.base.config import Configured, same
 from lamina.graph.lift import as_array
 from lamina.graph.tensor import Tensor, shown
+from lamina.losses.averages import reduce
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place
@@ -67,6 +68,9 @@ class Loss(Configured):
 
     applies: tuple[str, ...] = ()  # activations that are in the loss, and must not be in the network as well
 
+    mask_nan: bool = False  # whether it leaves out elements whose target is NaN
+    ignore_index: int | None = None  # the class whose samples it leaves out
+
     def _made(self) -> None:
         self.__dict__["_is_made"] = self._built_in
 
@@ -92,8 +96,10 @@ class Loss(Configured):
         """Whether it is the mean of what `elements` gives, and no function of pred and target as a whole."""
         return type(self).__call__ is Loss.__call__
 
-    def counts(self, y: Array, pred_shape: Sequence[Any]) -> Array | None:
-        """How many elements of each sample of a checked target count, (n,); None where all do."""
+    def amounts(self, y: Array, pred_shape: Sequence[Any], weight: Array | None) -> Array | None:
+        """How much each sample of a checked target counts in the mean, (n,): its weight, times how many of its elements count; None
+        where all count alike.
+        """
         sizes = tuple(n if isinstance(n, int) else 1 for n in pred_shape[1:])
         classes = self.is_classes(pred_shape, y.shape)
 
@@ -102,8 +108,9 @@ class Loss(Configured):
             return None if keep is None else np.asarray(keep).reshape(len(block), -1).sum(axis=1)
 
         if kept(y[:1]) is None:
-            return None
-        return np.concatenate([np.asarray(kept(y[start : start + ROWS])) for start in range(0, len(y), ROWS)])
+            return weight
+        counts = np.concatenate([np.asarray(kept(y[start : start + ROWS])) for start in range(0, len(y), ROWS)])
+        return counts if weight is None else np.asarray(weight * counts)
 
     def target_shape(self, pred_shape: Shape) -> Shape:
         """The shape that a target must have for predictions of this shape."""
@@ -293,31 +300,6 @@ def _meet_apart(losses: Tensor, pred: Tensor, target: Tensor) -> tuple[Shape, Sh
             if short == (pred.shape[0],) and long == (*short, 1):
                 return (shapes[0], shapes[1]) if below[0] == {"p"} else (shapes[1], shapes[0])
     return None
-
-
-def reduce(losses: Any, weight: Any | None, keep: Any | None) -> Any:
-    """The one reduction: the mean; with weights sum(w l) / sum(w); over what is kept only.
-
-    losses: (batch,) or (batch, ...). weight: (batch,) or None. keep: bool of the shape of losses (which are 0 where it is False) or
-    None.
-    """
-    rest = tuple(range(1, len(losses.shape)))
-    if keep is None:
-        if weight is None:
-            return ops.mean(losses)
-        per_sample = ops.mean(losses, axis=rest) if rest else losses
-        return ops.sum(weight * per_sample) / _total(weight)
-    counts = ops.cast(keep, str(losses.dtype))
-    if weight is not None:
-        each = ops.reshape(weight, (-1, *(1 for _ in rest)))
-        losses, counts = losses * each, counts * each
-    return ops.sum(losses) / _total(counts)
-
-
-def _total(weight: Any) -> Any:
-    """The sum of the weights; 1 where it is 0, as the sum of the losses is then."""
-    total = ops.sum(weight)
-    return ops.where(total > 0, total, ops.ones_like(total))
 
 
 def fits(shape: Shape, expected: Shape) -> bool:

@@ -19,7 +19,6 @@ class ClassLoss(Loss):
     """Base of losses whose target may be class numbers: one axis less than the logits, integers 0 .. C - 1."""
 
     target_dtype = "int64"
-    ignore_index: int | None = None
 
     def is_classes(self, pred_shape: Sequence[Any], target_shape: Sequence[Any]) -> bool:
         return super().is_classes(pred_shape, target_shape) and pred_shape[-1] != 1

@@ -5,7 +5,6 @@ out.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,29 +26,10 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-def mean_loss(losses: Array, shares: Array, weights: Sequence[float]) -> float:
-    """The weighted sum of the outputs' losses, each the mean over what counts in it.
-
-    losses, shares: (parts, outputs); where a share is 0 nothing counts, and the loss there means nothing.
-    """
-    if len(losses) == 1:  # as in every epoch on few samples, which is short
-        each = [loss if share > 0 else float("nan") for loss, share in zip(losses[0].tolist(), shares[0].tolist(), strict=True)]
-    else:
-        totals = shares.sum(axis=0)
-        sums = np.where(shares > 0, losses * shares, 0.0).sum(axis=0)
-        each = [float(s / total) if total > 0 else float("nan") for s, total in zip(sums, totals, strict=True)]
-    return sum(weight * mean for weight, mean in zip(weights, each, strict=True))
-
-
 def amounts(model: Model, given: Data) -> list[Array | None]:
-    """How much each sample counts in the mean that is an output's loss, for each output: its weight, times how many of its elements
-    count; None where all samples count alike.
-    """
-    found: list[Array | None] = []
-    for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
-        counts = loss.counts(y, tuple(output.shape))
-        found.append(given.weight if counts is None else counts if given.weight is None else given.weight * counts)
-    return found
+    """How much each sample counts in the mean that is an output's loss, for each output; None where all samples count alike."""
+    of_outputs = zip(model.objective.losses, model.outputs, given.y, strict=True)
+    return [loss.amounts(y, tuple(output.shape), given.weight) for loss, output, y in of_outputs]
 
 
 def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
@@ -107,12 +87,11 @@ def _counted(
     loss: Loss | None, metric: Metric, y: Array, prediction: Array, weight: Array | None
 ) -> tuple[Array, Array, Array | None]:
     """Targets, predictions and weights without what the loss leaves out: the samples of a class, targets that are NaN."""
-    if getattr(loss, "mask_nan", False) and y.dtype.kind == "f":
+    if loss is not None and loss.mask_nan and y.dtype.kind == "f":
         return _without_nan(metric, y, prediction, weight)
-    ignored = getattr(loss, "ignore_index", None)
-    if loss is None or ignored is None or not loss.is_classes(prediction.shape, y.shape):
+    if loss is None or loss.ignore_index is None or not loss.is_classes(prediction.shape, y.shape):
         return y, prediction, weight
-    keep = y != ignored
+    keep = y != loss.ignore_index
     if weight is not None:
         weight = np.broadcast_to(weight.reshape(-1, *(1 for _ in y.shape[1:])), y.shape)[keep]
     return y[keep], prediction[keep], weight

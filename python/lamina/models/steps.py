@@ -15,9 +15,10 @@ from lamina.graph.tensor import FLOATS
 from lamina.inputs import data
 from lamina.inputs.arrays import room
 from lamina.inputs.data import Batches, Data
+from lamina.losses import averages
 from lamina.losses.base import FunctionLoss
 from lamina.models import feed
-from lamina.models.figures import amounts, figures, mean_loss
+from lamina.models.figures import amounts, figures
 from lamina.models.objective import OutputMetric, named_metrics
 from lamina.models.programs import Target, Task
 from lamina.models.totals import Totals
@@ -130,7 +131,7 @@ def fast_step(model: Model, y: Any, targets: tuple[Target, ...], weighted: bool)
             return None
         classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
         if target.dtype == "int64":
-            if array.dtype != np.int64 or getattr(loss, "ignore_index", None) is not None:
+            if array.dtype != np.int64 or loss.ignore_index is not None:
                 return None
             units = output.shape[-1]
             classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
@@ -222,10 +223,10 @@ def evaluate_checked(
     for part in map(given.rows, parts(model, len(given), rows)):
         results = program.run(feed_list(part))
         losses.append([float(loss) for loss in results[:outputs]])
-        shares.append([float(len(part)) if counts is None else float(counts.sum()) for counts in amounts(model, part)])
+        shares.append([averages.count(len(part), amount) for amount in amounts(model, part)])
         predictions.append(results[outputs:])
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
-    loss = mean_loss(np.array(losses), np.array(shares), model.objective.loss_weights)
+    loss = averages.over_parts(np.array(losses), np.array(shares), model.objective.loss_weights)
     return {"loss": loss, **figures(model, metrics, whole, given)}
 
 

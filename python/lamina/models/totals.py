@@ -9,8 +9,9 @@ import numpy as np
 
 from lamina.graph.tensor import Tensor
 from lamina.inputs.data import Data
+from lamina.losses import averages
 from lamina.losses.base import FunctionLoss
-from lamina.models.figures import amounts, check_takes_weights, figures, mean_loss
+from lamina.models.figures import amounts, check_takes_weights, figures
 from lamina.models.objective import OutputMetric
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Part(NamedTuple):
         shares: (batches, 1), or with terms (batches, outputs).
         """
         if self.terms.shape[1]:
-            return mean_loss(self.terms, shares, weights)
+            return averages.over_parts(self.terms, shares, weights)
         counts = shares[:, 0]
         total = float(np.add.reduce(counts))  # once an epoch, which may be one small step
         return float(self.losses @ counts) / total if total else float("nan")
@@ -87,7 +88,7 @@ class Totals:
         """What a batch counts, by columns: the elements of its samples where the loss is a mean over all; another batch has more
         or fewer where lengths are free.
         """
-        shares = [float(len(batch)) if amount is None else float(amount.sum()) for amount in each]
+        shares = [averages.count(len(batch), amount) for amount in each]
         if len(each) < len(self.model.outputs):
             return shares
         return [

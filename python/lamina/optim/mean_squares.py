@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamina.losses import MSE, Loss
+from lamina.losses.averages import shares
 
 Array = np.ndarray[Any, Any]
 
@@ -25,14 +26,7 @@ def mean_squares(
     wanted, scales = [], []
     for loss, factor, y in zip(losses, factors, targets, strict=True):
         target = np.asarray(y, np.float64).reshape(len(y), -1)
-        share = _shares(target.shape, weight, loss.keep(target, target)) * factor
+        share = shares(target.shape, weight, loss.keep(target, target)) * factor
         wanted.append(np.where(share > 0, target, 0.0))
         scales.append(np.sqrt(share))
     return np.concatenate(wanted, 1), np.concatenate(scales, 1)
-
-
-def _shares(shape: tuple[int, ...], weight: Array | None, keep: Any) -> Array:
-    """What each square counts in the loss, as `losses.base.reduce` has it."""
-    each = np.ones(shape[0]) if weight is None else np.asarray(weight, np.float64)
-    shares = np.repeat(each[:, None], shape[1], axis=1) * (1.0 if keep is None else np.asarray(keep, np.float64))
-    return shares / max(float(shares.sum()), 1e-300)

@@ -126,9 +126,9 @@ class Folded:
     def _kept(self) -> Equation:
         """What k is: 1 where an element counts."""
         target = self.symbols.ref(self.target)
-        if getattr(self.loss, "mask_nan", False):
+        if self.loss.mask_nan:
             return ("k = [", target, " is a number]")
-        ignored = getattr(self.loss, "ignore_index", None)
+        ignored = self.loss.ignore_index
         return ("k = [", target, f" ≠ {number(ignored)}]") if ignored is not None and self.classes else ()
 
     @property

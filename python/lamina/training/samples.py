@@ -115,7 +115,7 @@ def with_class_weights(model: Model, given: Data, class_weight: Any) -> Data:
                 f"[class_weight] expected a class for each sample, got several: classes of shape {y.shape}; pass sample_weight, or "
                 "weigh them in a loss of your own"
             )
-    weight = data.weights(given.weight, class_weight, given.y, len(given), getattr(loss, "ignore_index", None))
+    weight = data.weights(given.weight, class_weight, given.y, len(given), loss.ignore_index)
     return replace(given, weight=weight)
 
 
@@ -143,7 +143,7 @@ def with_finite_targets(model: Model, given: Data) -> Samples:
     samples = Samples(*feed.with_targets(model, given))
     labels = data.labels(model.output_names, "y")
     for where, loss, output, y in zip(labels, model.objective.losses, model.outputs, samples.data.y, strict=True):
-        if not getattr(loss, "mask_nan", False):
+        if not loss.mask_nan:
             check_finite(y, where, output.dtype, given.columns.get(where))
     return samples
 
