@@ -25,8 +25,8 @@ from lamina.base.calls import explained
 from lamina.base.files import replace_file
 from lamina.graph.tensor import Tensor
 from lamina.layers import Layer
+from lamina.models.assembly import attributes_of_user
 from lamina.models.model import Model
-from lamina.models.sequential import Sequential
 from lamina.storage import blueprint, rebuild
 from lamina.storage.blueprint import dense
 
@@ -225,10 +225,7 @@ def state_of(model: Model) -> dict[str, Any]:
     if model.compiled:
         loss, _, metrics, loss_weights = model.objective.given
         given = (loss, copy.copy(model.objective.optimizer), metrics, loss_weights)  # the optimizer's state is in the bytes
-    bare = Sequential.__new__(Sequential)
-    bare._start(model.seed, model.dtype)
-    ours = {*vars(bare), "_stacked", "_before"}
-    own = {name: value for name, value in vars(model).items() if name not in ours and not _has_parts(value)}
+    own = {name: value for name, value in attributes_of_user(model).items() if not _has_parts(value)}
     return {"bytes": to_bytes(model), "given": given, "own": own}
 
 

@@ -21,6 +21,7 @@ from lamina.graph.tensor import Tensor, placeholder
 from lamina.layers import Layer, LayerCall
 from lamina.layers.base import can_name
 from lamina.linalg.host import RULES
+from lamina.models.assembly import Parts, assemble, keep_optimizer
 from lamina.models.model import Model
 from lamina.models.sequential import Sequential
 from lamina.optim import Optimizer
@@ -67,21 +68,21 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         _check_format(description)
         kind = MODELS[description["class"]]
         model = kind.__new__(kind) if into is None else into
-        model._start(description["seed"], description["dtype"])
-        model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0, checks.UINT64)
-        model.columns = _columns(description.get("columns", {}))
         if "nodes" in description:
-            Rebuild(description, source).into(model)
+            parts = Rebuild(description, source).parts()
         else:
             _check_names(set(), source)
-            model._stacked = [_layer(item) for item in description["layers"]]
+            parts = Parts([_layer(item) for item in description["layers"]])
+        assemble(model, description["seed"], description["dtype"], parts)
+        model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0, checks.UINT64)
+        model.columns = _columns(description.get("columns", {}))
         objective = description.get("objective") if given is None else None
         if objective is not None:
             given = _objective(objective)
             if given is not None:
                 _say_what_is_lost(where, objective.get("lost_metrics", []))
             elif objective["optimizer"] is not None:
-                model._kept_optimizer = optim.get(objective["optimizer"])  # with its state, for `compile` to get the loss
+                keep_optimizer(model, optim.get(objective["optimizer"]))
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
             model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
@@ -251,18 +252,12 @@ class Rebuild:
             call.inputs, outputs = tuple(self._several(item["inputs"])), self._several(item["outputs"])
             call.outputs, call.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
 
-    def into(self, model: Model) -> None:
-        inputs = self._named(self.description["inputs"])
+    def parts(self) -> Parts:
+        inputs, outputs = self._named(self.description["inputs"]), self._named(self.description["outputs"])
         for tensor in inputs.values():
             if tensor.node.op != "input":
                 raise ValueError(f"expected an input node, got {tensor.node.op!r}")
-        for layer in self.layers:
-            model.wiring.add_layer(layer)
-        for name, parameter in self.parameters.items():
-            model.wiring.add_parameter(parameter, name)
-        model._assemble(inputs, self._named(self.description["outputs"]))
-        if isinstance(model, Sequential):
-            model._stacked = self._stack()
+        return Parts(self._stack(), self.layers, self.parameters, inputs, outputs)
 
     def _stack(self) -> list[Layer]:
         """The layers that a Sequential was given; all, of files from before they were written down."""
