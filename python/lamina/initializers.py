@@ -16,7 +16,7 @@ import numpy as np
 
 from lamina.base import calls, checks
 from lamina.base import names as _names
-from lamina.base.config import Configured, from_plain
+from lamina.base.config import Configured, made
 
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
@@ -292,14 +292,9 @@ def get(init: AnyInitializer) -> Callable[..., Array]:
     >>> lm.initializers.get("he_normal")
     he_normal()
     """
-    if isinstance(init, str):
-        init = _names.anycase("initializers", init, CLASSES)
-    if isinstance(init, dict):
-        return from_plain("initializers", init, CLASSES)
-    if isinstance(init, type) and issubclass(init, Initializer):
-        if init is constant:
-            raise TypeError("[initializers] expected a value for 'constant'; pass lm.initializers.constant(value)")
-        return init()
+    if init is constant or (isinstance(init, str) and init.lower() == "constant"):
+        raise TypeError("[initializers] expected a value for 'constant'; pass lm.initializers.constant(value)")
+    init = made("initializers", init, CLASSES, Initializer)
     if isinstance(init, Initializer):
         return init
     if callable(init) and not isinstance(init, type):

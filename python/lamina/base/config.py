@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -140,6 +140,16 @@ def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -
     if set(value) != {"class", "config"}:
         raise ValueError(f"[{where}] expected a dict with 'class' and 'config', got the keys {sorted(value)}")
     return names.lookup(where, value["class"], classes).from_config(value["config"])
+
+
+def made(where: str, given: Any, table: Mapping[str, Any], kind: type) -> Any:
+    """The object of this kind that is meant by a name of the table, a class, or what `plain` wrote; all else as it is."""
+    if isinstance(given, str):
+        given = names.anycase(where, given, table)
+    if isinstance(given, dict):
+        classes = (one if isinstance(one, type) else type(one) for one in table.values())
+        given = from_plain(where, given, {one.__name__: one for one in classes})
+    return given() if isinstance(given, type) and issubclass(given, kind) else given
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -114,6 +115,15 @@ def canonical(name: str, table: Iterable[str]) -> str:
     """
     known = list(table)
     return name if name in known else {key.lower(): key for key in known}.get(name.lower(), name)
+
+
+def snake(name: str) -> str:
+    """A class's name as that of a thing.
+
+    >>> snake("BatchNorm"), snake("KLDiv"), snake("SmoothL1")
+    ('batch_norm', 'kl_div', 'smooth_l1')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class Named(Mapping[str, T]):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base import checks
 from lamina.base import names as _names
-from lamina.base.config import from_plain
+from lamina.base.config import made
 from lamina.losses.base import FunctionLoss, Loss
 from lamina.losses.classification import BinaryCrossEntropy, CrossEntropy, Focal
 from lamina.losses.regression import MAE, MSE, GaussianNLL, Hinge, Huber, KLDiv, LogCosh, PoissonNLL, Quantile, SmoothL1
@@ -55,21 +55,12 @@ mse, mae, huber, smooth_l1, log_cosh, quantile, hinge = MSE(), MAE(), Huber(), S
 poisson_nll, gaussian_nll, kl_div = PoissonNLL(), GaussianNLL(), KLDiv()
 cross_entropy, binary_cross_entropy, focal = CrossEntropy(), BinaryCrossEntropy(), Focal()
 
-LOSSES: dict[str, Loss] = {
-    "mse": mse,
-    "mae": mae,
-    "huber": huber,
-    "smooth_l1": smooth_l1,
-    "log_cosh": log_cosh,
-    "quantile": quantile,
-    "hinge": hinge,
-    "poisson_nll": poisson_nll,
-    "gaussian_nll": gaussian_nll,
-    "kl_div": kl_div,
-    "cross_entropy": cross_entropy,
-    "binary_cross_entropy": binary_cross_entropy,
-    "focal": focal,
-}
+# fmt: off
+LOSSES: dict[str, Loss] = {_names.snake(type(loss).__name__): loss for loss in (
+    mse, mae, huber, smooth_l1, log_cosh, quantile, hinge, poisson_nll, gaussian_nll, kl_div, cross_entropy, binary_cross_entropy,
+    focal,
+)}
+# fmt: on
 CLASSES: dict[str, type[Loss]] = {type(loss).__name__: type(loss) for loss in LOSSES.values()}
 
 AnyLoss = str | Loss | type[Loss] | dict[str, Any] | Callable[[Any, Any], Any]
@@ -93,12 +84,7 @@ def get(loss: AnyLoss) -> Loss:
     >>> lm.losses.get("mse")
     MSE()
     """
-    if isinstance(loss, str):
-        return _names.anycase("losses", loss, LOSSES)
-    if isinstance(loss, dict):
-        return from_plain("losses", loss, CLASSES)
-    if isinstance(loss, type) and issubclass(loss, Loss):
-        return loss()
+    loss = made("losses", loss, LOSSES, Loss)
     if isinstance(loss, Loss):
         return loss
     if callable(loss):

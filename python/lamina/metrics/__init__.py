@@ -36,8 +36,9 @@ __all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]
 
 Metric = Callable[..., Any]
 
-_ALL: tuple[Metric, ...] = (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
-_BY_NAME = {metric.__name__: metric for metric in _ALL}
+METRICS: dict[str, Metric] = {
+    metric.__name__: metric for metric in (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
+}
 _OF_ELEMENTS = (mae, mse, r2)
 _SMALLER_IS_BETTER = ("mae", "mse")
 
@@ -48,7 +49,7 @@ def names() -> list[str]:
     >>> "accuracy" in lm.metrics.names()
     True
     """
-    return list(_BY_NAME)
+    return list(METRICS)
 
 
 def get(metric: str | Metric) -> Metric:
@@ -60,7 +61,7 @@ def get(metric: str | Metric) -> Metric:
     True
     """
     if isinstance(metric, str):
-        return anycase("metrics", metric, _BY_NAME)
+        return anycase("metrics", metric, METRICS)
     if not callable(metric):
         raise TypeError(f"[metrics] expected a name or a function, got {checks.brief(metric)}; pass one of {', '.join(names())}")
     if isinstance(metric, Configured) or (isinstance(metric, type) and issubclass(metric, Configured)):
@@ -90,7 +91,7 @@ def name_of(metric: str | Metric) -> str:
     'f1'
     """
     if isinstance(metric, str):
-        return canonical(metric, _BY_NAME)
+        return canonical(metric, METRICS)
     inner = metric if hasattr(metric, "__name__") else getattr(metric, "func", metric)
     return str(getattr(inner, "__name__", type(inner).__name__))
 
@@ -101,7 +102,7 @@ def built_in(metric: Metric) -> bool:
     >>> built_in(lm.metrics.f1), built_in(max)
     (True, False)
     """
-    return getattr(metric, "func", metric) in _ALL
+    return getattr(metric, "func", metric) in METRICS.values()
 
 
 def of_elements(metric: Metric) -> bool:
@@ -123,7 +124,7 @@ def direction(name: str) -> str | None:
     """
     if name == "loss" or name.endswith("_loss"):
         return "min"
-    for known in _BY_NAME:
+    for known in METRICS:
         if known != "confusion_matrix" and (name == known or name.endswith(f"_{known}")):
             return "min" if known in _SMALLER_IS_BETTER else "max"
     return None

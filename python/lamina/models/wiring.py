@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from lamina import _core as core
-from lamina.base import lengths
+from lamina.base import lengths, names
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor
 from lamina.layers import Layer
@@ -42,11 +41,6 @@ def with_outer(calls: Iterable[Any]) -> list[Any]:
             call = call.around
         out.update((id(one), one) for one in reversed(chain))
     return list(out.values())
-
-
-def snake(name: str) -> str:
-    """`BatchNorm` -> `batch_norm`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
 class Wiring:
@@ -112,7 +106,7 @@ class Wiring:
             return layer.name
         if layer.name is not None and layer.named_by_user:
             raise ValueError(f"[{layer.name}] expected unique layer names, got two layers named {layer.name!r}; rename one of them")
-        return _numbered(snake(type(layer).__name__), self.layers)
+        return _numbered(names.snake(type(layer).__name__), self.layers)
 
     def add_parameter(self, parameter: Parameter, name: str | None = None) -> None:
         """Takes a parameter in, under its layer's name, its own, or a number."""

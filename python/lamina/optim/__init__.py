@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base import checks
 from lamina.base import names as _names
-from lamina.base.config import from_plain
+from lamina.base.config import made
 from lamina.optim.base import Optimizer
 from lamina.optim.lbfgs import LBFGS
 from lamina.optim.levenberg_marquardt import LevenbergMarquardt
@@ -61,12 +61,7 @@ def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimi
     >>> lm.optim.get("adam")
     Adam()
     """
-    if isinstance(optimizer, str):
-        return _names.anycase("optim", optimizer, OPTIMIZERS)()
-    if isinstance(optimizer, dict):
-        return from_plain("optim", optimizer, {c.__name__: c for c in OPTIMIZERS.values()})
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        return optimizer()
+    optimizer = made("optim", optimizer, OPTIMIZERS, Optimizer)
     if isinstance(optimizer, Optimizer):
         return optimizer
     raise TypeError(
