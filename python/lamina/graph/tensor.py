@@ -285,7 +285,7 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
 
 
 @explained
-def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
+def Input(*shape: int | Sequence[int], dtype: Any = None, name: str | None = None) -> Tensor:
     """The input of a network: samples of the given shape, as many as there are in a batch.
 
     shape: the lengths without the batch axis, e.g. Input(8) or Input(28, 28).
@@ -297,7 +297,7 @@ def Input(*shape: int, dtype: Any = None, name: str | None = None) -> Tensor:
     >>> lm.Input(8).shape
     (B, 8)
     """
-    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    sizes: Sequence[Any] = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     for size in sizes:
         if isinstance(size, (bool, float)) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(

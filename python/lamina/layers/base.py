@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lamina import _core as core
 from lamina import initializers
@@ -17,6 +17,8 @@ from lamina.base.config import Configured, same
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.initializers import AnyInitializer
+
+L = TypeVar("L", bound="Layer")
 
 
 @dataclass(eq=False)
@@ -149,7 +151,7 @@ class Layer(Configured):
     def __dir__(self) -> list[str]:
         return elsewhere.left_out(self, super().__dir__())
 
-    def named(self, name: str) -> Layer:
+    def named(self: L, name: str) -> L:
         """Gives the layer a name, which a model then keeps; returns the layer.
 
         >>> lm.Dense(3).named("head").name
@@ -260,6 +262,14 @@ class Layer(Configured):
 
 
 elsewhere.put(Layer, elsewhere.OF_LAYERS)
+
+
+class TensorLayer(Layer):
+    """Base of the layers that give one tensor, for the eyes of a type checker."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *inputs: Any, **options: Any) -> Tensor: ...
 
 
 def features(x: Tensor) -> int:

@@ -11,10 +11,10 @@ from lamina.base import checks
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor
 from lamina.initializers import AnyInitializer
-from lamina.layers.base import Layer, features, floating, same_features
+from lamina.layers.base import TensorLayer, features, floating, same_features
 
 
-class Dense(Layer):
+class Dense(TensorLayer):
     """Fully connected layer: y = f(x W + b).
 
     `units`: features of the output. `activation` f: a name, a function of a tensor, or None for none. `bias`: whether there is a b.

@@ -10,10 +10,10 @@ from lamina.graph.lift import make
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.initializers import AnyInitializer
-from lamina.layers.base import Layer
+from lamina.layers.base import TensorLayer
 
 
-class Embedding(Layer):
+class Embedding(TensorLayer):
     """A vector for each of n things: y = W[i], i integers.
 
     `num_embeddings`: n, the rows of W "weight"; `embedding_dim`: its columns. W starts by `weight_init`, from N(0, 1)

@@ -9,10 +9,10 @@ from lamina import activations, ops
 from lamina.activations import Activation as Function
 from lamina.base import checks
 from lamina.graph.tensor import Tensor
-from lamina.layers.base import Layer, floating
+from lamina.layers.base import Layer, TensorLayer, floating
 
 
-class Activation(Layer):
+class Activation(TensorLayer):
     """An activation as a layer: y = f(x), of x's shape.
 
     `activation`: a name or a function of a tensor. Errors: ValueError for an unknown name, with the nearest one.
@@ -28,7 +28,7 @@ class Activation(Layer):
         return self.activation(x)
 
 
-class Dropout(Layer):
+class Dropout(TensorLayer):
     """Drops elements at random while training: y = x m / (1 - p), m = 0 with probability p, else 1; the identity otherwise.
 
     The mask is drawn anew at each step, from the model's seed. Source: Srivastava et al. 2014.

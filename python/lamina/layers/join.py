@@ -7,10 +7,10 @@ from typing import Any
 from lamina import ops
 from lamina.base import checks
 from lamina.graph.tensor import Tensor
-from lamina.layers.base import Layer
+from lamina.layers.base import TensorLayer
 
 
-class Concatenate(Layer):
+class Concatenate(TensorLayer):
     """Several tensors side by side: y = [x1, x2, ...] along an axis other than the batch.
 
     `axis`: negative ones count from the end. Errors: ValueError for axis 0, for a single tensor, where the other axes differ.
@@ -34,7 +34,7 @@ class Concatenate(Layer):
         return ops.concatenate(list(inputs), axis=self.axis)
 
 
-class Add(Layer):
+class Add(TensorLayer):
     """The sum of several tensors of one shape: y = x1 + x2 + ...; a skip connection.
 
     Errors: ValueError where the shapes differ, and for a single tensor.

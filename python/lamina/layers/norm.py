@@ -8,7 +8,7 @@ from lamina import initializers, ops
 from lamina.base import checks
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor
-from lamina.layers.base import Layer, features, floating, same_features
+from lamina.layers.base import TensorLayer, features, floating, same_features
 
 
 def _scaled(centered: Tensor, var: Tensor, eps: float) -> Any:
@@ -16,7 +16,7 @@ def _scaled(centered: Tensor, var: Tensor, eps: float) -> Any:
     return centered * (1 / ops.sqrt(var + eps))
 
 
-class BatchNorm(Layer):
+class BatchNorm(TensorLayer):
     """Each feature to mean 0 and variance 1 over the batch: y = w (x - mean) / sqrt(var + eps) + b.
 
     While training, mean and (biased) variance are the batch's, over all axes but the last, and the running statistics follow:
@@ -71,7 +71,7 @@ class BatchNorm(Layer):
         return y
 
 
-class LayerNorm(Layer):
+class LayerNorm(TensorLayer):
     """Each sample to mean 0 and variance 1 over its features: y = w (x - mean) / sqrt(var + eps) + b, over the last axis.
 
     x: (batch, ..., features). "weight" w (1 at first) and "bias" b (0): (features,), unless `affine=False`. eps >= 0: keeps a

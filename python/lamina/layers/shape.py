@@ -8,10 +8,10 @@ from typing import Any
 from lamina import ops
 from lamina.base import checks
 from lamina.graph.tensor import Tensor
-from lamina.layers.base import Layer
+from lamina.layers.base import TensorLayer
 
 
-class Flatten(Layer):
+class Flatten(TensorLayer):
     """All axes but the batch in one: (batch, a, b, ...) -> (batch, a b ...). Errors: ValueError where one of them is not known.
 
     >>> lm.Sequential(lm.Flatten()).predict([[[1.0, 2.0], [3.0, 4.0]]])
@@ -22,7 +22,7 @@ class Flatten(Layer):
         return ops.reshape(x, (x.shape[0], _count(x)))
 
 
-class Reshape(Layer):
+class Reshape(TensorLayer):
     """Each sample in another shape: (batch, ...) -> (batch, *shape). One size may be -1: what remains.
 
     The sizes may come as a tuple.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lamina.training.history import History
 
 Array = np.ndarray[Any, Any]
+M = TypeVar("M", bound="Model")
 
 
 class Model:
@@ -273,7 +274,7 @@ class Model:
     # ---- building ----
 
     @explained
-    def build(self, input_shape: Sequence[int] | None = None) -> Model:
+    def build(self: M, input_shape: int | Sequence[int] | None = None) -> M:
         """Nothing to do: the graph was given. (A Sequential builds its own.)"""
         return self
 
@@ -294,7 +295,7 @@ class Model:
             raise
 
     @explained
-    def compile(self, loss: Any, optimizer: Any, metrics: Any = (), *, loss_weights: Any = None) -> Model:
+    def compile(self: M, loss: Any, optimizer: Any, metrics: Any = (), *, loss_weights: Any = None) -> M:
         """Sets what training minimizes and how.
 
         L = sum over the outputs of loss_weights[k] * loss[k](prediction_k, target_k)
@@ -474,7 +475,7 @@ class Model:
         validation_data: Any = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
-        class_weight: Mapping[int, float] | str | None = None,
+        class_weight: Mapping[int, float] | Sequence[float] | Array | str | None = None,
         metrics: Any = (),
         callbacks: Any = (),
         shuffle: bool = True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from lamina.models import feed
 from lamina.models.feed import INPUT, OUTPUT
 from lamina.models.model import Model
 from lamina.models.wiring import Wiring
+
+S = TypeVar("S", bound="Sequential")
 
 
 class Sequential(Model):
@@ -56,7 +58,7 @@ class Sequential(Model):
         return list(_flat(self._stacked))
 
     @explained
-    def build(self, input_shape: Sequence[int] | None = None, *, dtype: str | None = None) -> Sequential:
+    def build(self: S, input_shape: int | Sequence[int] | None = None, *, dtype: str | None = None) -> S:
         """Makes the parameters for inputs of this shape, which leaves the batch axis out: (4,), (28, 28), an int for (n,).
 
         Building again for the same shape changes nothing; for another one it raises ValueError.
