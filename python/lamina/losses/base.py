@@ -118,14 +118,19 @@ class Loss(Configured):
 
     @_explained
     def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
+        pred, target, weight = self._checked(pred, target, weight)
+        self._check_shape(tuple(target.shape), tuple(pred.shape))
+        losses, keep = self.kept_elements(pred, target)
+        return reduce(losses, weight, keep)
+
+    def _checked(self, pred: Any, target: Any, weight: Any | None) -> tuple[Any, Any, Any | None]:
+        """What a call is given: arrays and lists as checked arrays, tensors as they are."""
         if not isinstance(pred, Tensor):
             pred = self._predictions(pred)
             weight = self._weights(weight, pred.shape[:1])
         if not isinstance(target, Tensor):
             target = self.check_target(target, tuple(pred.shape))
-        self._check_shape(tuple(target.shape), tuple(pred.shape))
-        losses, keep = self.kept_elements(pred, target)
-        return reduce(losses, weight, keep)
+        return pred, target, weight
 
     def kept_elements(self, pred: Any, target: Any) -> tuple[Any, Any | None]:
         """`elements` of a target of any type, 0 where it does not count, and what `keep` says."""
@@ -236,11 +241,8 @@ class FunctionLoss(Loss):
 
     @_explained
     def __call__(self, pred: Any, target: Any, weight: Any | None = None) -> Any:
-        if not isinstance(pred, Tensor):
-            pred = self._predictions(pred)
-            weight = self._weights(weight, pred.shape[:1])
+        pred, target, weight = self._checked(pred, target, weight)
         if not isinstance(target, Tensor):
-            target = self.check_target(target, tuple(pred.shape))
             target = target.astype(self.dtype_of(target, str(pred.dtype)), copy=False)
         if not len(pred.shape):
             raise ValueError(f"[{self!r}] expected predictions with a row for each sample, got one number; pass arrays, or lists")
