@@ -10,12 +10,13 @@ import numpy as np
 from lamina.explain.check import Check
 from lamina.explain.notes import element, note, reason, shapes_of
 from lamina.trace import Step, Trace, notation
-from lamina.trace.notation import Sym, in_formula, number
+from lamina.trace.notation import Sym, in_formula, number, short
 from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
 ROUNDED = 0.1  # of a gradient: more is no rounding of its terms
 WIDEST = 52  # of the column of equations; a longer one pushes its line
+WIDEST_NAME = 60  # of a step
 LEGEND = (
     "rows are samples;  Z = X W + 1 bᵀ, 1 a column of ones;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  "
     "(m×k)(k×n) costs 2mkn FLOP, ~: functions of losses count as one each;  indices and axes count from 1"
@@ -228,16 +229,12 @@ def _program(trace: Trace, level: str) -> list[str]:
     seconds = sum(step.microseconds for step in trace.program) or 1e-9
     out[-1] += f"; {number(seconds, 3)} µs on this machine = {number(total / seconds / 1e3, 3)} GFLOP/s"
     out.append(f"PROGRAM  the {len(trace.program)} steps that run; lines in one bracket are fused")
-    names = [_short(step.name) for step in trace.program]
+    names = [short(step.name, WIDEST_NAME) for step in trace.program]
     width = max(map(len, names))
     for step, name in zip(trace.program, names, strict=True):
         lines = f"[{_ranges(step.lines)}]" if step.lines else ""
         out.append(f"    {name:<{width}}  {step.microseconds:>8.2f} µs  {lines}".rstrip())
     return out
-
-
-def _short(name: str, limit: int = 60) -> str:
-    return name if len(name) <= limit else name[: limit - 3].rsplit("+", 1)[0] + "+..."
 
 
 def _ranges(numbers: list[int]) -> str:

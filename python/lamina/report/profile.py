@@ -16,6 +16,7 @@ from lamina.graph.tensor import placeholder
 from lamina.models import feed, steps
 from lamina.models.programs import Task
 from lamina.trace.graph import steps_by_batch
+from lamina.trace.notation import short
 from lamina.trace.run import unchanged
 from lamina.trace.write import title_of
 
@@ -104,7 +105,7 @@ class Profile:
 
     def __repr__(self) -> str:
         numbers = [*range(1, len(self.steps) + 1), ""]
-        rows = [(str(i), _short(name), *figures) for i, (name, *figures) in zip(numbers, self._rows(), strict=True)]
+        rows = [(str(i), short(name, WIDTH), *figures) for i, (name, *figures) in zip(numbers, self._rows(), strict=True)]
         return "\n".join([*self._heading(), "", *tables.text([("", *HEADS), *rows], ">" + ALIGNS, (0, *WIDTHS))])
 
     def _repr_html_(self) -> str:
@@ -143,10 +144,6 @@ def _cells(name: str, seconds: float, share: float, flops: float, moved: float, 
         f"{percent:.0f}",
         bound,
     )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= WIDTH else name[: WIDTH - 3] + "..."
 
 
 # ---- Measuring ----

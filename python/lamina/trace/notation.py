@@ -225,3 +225,12 @@ def in_formula(value: Any, digits: int = 4) -> str:
 def shape_text(shape: tuple[Any, ...]) -> str:
     """2×4, 3, scalar."""
     return "×".join(str(n).replace("*", "") for n in shape) if len(shape) else "scalar"
+
+
+def short(name: str, most: int) -> str:
+    """A step's name in about so many letters, cut at a plus.
+
+    >>> short("matmul+add+relu", 15), short("matmul+add+relu", 12)
+    ('matmul+add+relu', 'matmul+...')
+    """
+    return name if len(name) <= most else name[: most - 3].rsplit("+", 1)[0] + "+..."
