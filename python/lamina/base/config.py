@@ -135,6 +135,13 @@ def plain(value: Any) -> Any:
         return value
 
 
+def all_built_in(value: Any) -> bool:
+    """Whether an object and those that it was made with, such as an optimizer's schedule, are of classes that `load` has."""
+    if isinstance(value, (list, tuple)):
+        return all(map(all_built_in, value))
+    return not isinstance(value, Configured) or (value._built_in and all(map(all_built_in, value._current_arguments().values())))
+
+
 def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -> T:
     """The object that `plain` wrote as {"class", "config"}."""
     if set(value) != {"class", "config"}:

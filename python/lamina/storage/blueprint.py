@@ -25,7 +25,7 @@ from lamina import _core as core
 from lamina import layers as layer_classes
 from lamina import losses, metrics, optim
 from lamina.base import checks
-from lamina.base.config import Configured, plain
+from lamina.base.config import Configured, all_built_in, plain
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor
 from lamina.layers import Layer
@@ -204,7 +204,7 @@ def class_name(layer: Layer) -> str:
 def _portable_config(layer: Layer) -> Json | None:
     """The constructor's arguments of a built-in layer if JSON can hold them and it can be made of them anew."""
     known = layer_classes.CLASSES.get(type(layer).__name__)
-    if type(layer) is not known or not _all_built_in(layer):
+    if type(layer) is not known or not all_built_in(layer):
         return None
     return _made_again(layer.config(), type(layer).from_config)
 
@@ -230,17 +230,8 @@ def _portable(value: Any) -> Any:
         value = value()  # as `compile` makes it
     if isinstance(value, Configured):
         get = losses.get if isinstance(value, losses.Loss) else optim.get
-        return _made_again(plain(value), get) if _all_built_in(value) else None
+        return _made_again(plain(value), get) if all_built_in(value) else None
     return value if value is None or _is_json(value) else None
-
-
-def _all_built_in(value: Any) -> bool:
-    """Whether an object and those that it was made with, such as an optimizer's schedule, are of classes that `load` has."""
-    if isinstance(value, (list, tuple)):
-        return all(map(_all_built_in, value))
-    if not isinstance(value, Configured):
-        return True
-    return value._built_in and all(map(_all_built_in, value._current_arguments().values()))
 
 
 def _is_json(value: Any) -> bool:
