@@ -239,3 +239,32 @@ def test_the_files_of_a_folder_import_one_way(folder):
         ready = {name for name, needs in waiting.items() if not needs & waiting.keys()}
         assert ready, f"{folder.name}: a circle of imports among {', '.join(sorted(waiting))}"
         waiting = {name: needs for name, needs in waiting.items() if name not in ready}
+
+
+OF_PYTHON = {"_replace", "_make", "_getframe"}  # of named tuples, of sys
+
+
+def private_attributes(path: Path) -> tuple[set[str], set[str]]:
+    """Names with an underscore: those that the file gives to objects and modules, and those that it takes from others than self."""
+    given: set[str] = set()
+    taken: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            given.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            given.add(node.id)
+        elif isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.endswith("__"):
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            by_super = isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "super"
+            if own and isinstance(node.ctx, ast.Store):
+                given.add(node.attr)
+            elif not own and not by_super:
+                taken.add(node.attr)
+    return given, taken - OF_PYTHON
+
+
+@pytest.mark.parametrize("folder", sorted({p.parent for p in modules()}), ids=lambda p: p.name)
+def test_private_attributes_stay_in_their_folder(folder):
+    found = [private_attributes(path) for path in folder.glob("*.py")]
+    foreign = set().union(*(taken for _, taken in found)) - set().union(*(given for given, _ in found))
+    assert not foreign, f"{folder.name} reaches into objects of other folders: {', '.join(sorted(foreign))}"
