@@ -289,6 +289,7 @@ HOST: dict[str, Callable] = {  # linear algebra: name -> (*input values, **optio
     "lstsq": each(lambda a, b, rcond: np.linalg.pinv(a, rcond) @ b),
     "det": np.linalg.det,
     "cofactors": cofactors,
+    "det_size": lambda a: (np.abs(np.linalg.det(a)) ** (1 / a.shape[-1]))[..., None, None],
     "slogdet": lambda a: np.linalg.slogdet(a)[1],
     "slogdet_sign": lambda a: np.linalg.slogdet(a)[0],
     "cholesky": np.linalg.cholesky,

@@ -806,6 +806,15 @@ def test_the_gradient_of_singular_vectors_of_tiny_and_huge_matrices():
         np.testing.assert_allclose(gradient(c * s) * c, gradient(s), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(("dtype", "c"), [("float64", 1e-150), ("float64", 1e150), ("float32", 1e-15), ("float32", 1e15)])
+def test_the_second_derivative_of_a_determinant_that_over_or_underflows(dtype, c):
+    """That of 3 x 3 is linear in A: of a b c and its like."""
+    at, v = np.array([[2.0, 1, 0], [0, 3, 1], [1, 0, 1]]), np.arange(9.0).reshape(3, 3) ** 2
+    a = lm.placeholder((3, 3), dtype=dtype)
+    f = lm.function(a, lm.hessian_vector_product(la.det(a), a, v))
+    np.testing.assert_allclose(f((c * at).astype(dtype)) / c, f(at), rtol=1e-4 if dtype == "float32" else 1e-9)
+
+
 def test_the_gradient_of_expm_of_an_empty_matrix_is_empty():
     a = lm.placeholder((2, 0, 0), dtype="float64")
     assert lm.function(a, lm.grad(lm.sum(lm.linalg.expm(a)), a))(np.zeros((2, 0, 0))).shape == (2, 0, 0)

@@ -75,10 +75,19 @@ def _products_of_others(s: Array) -> Array:
 
 
 def _cofactors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
-    """By the derivative of det(A) A^-T."""
+    """By the derivative of det(B) B^-T, where A = c B: times c^(n-2), whatever c, as cofactors are products of n - 1 elements."""
     (a,) = operands(y)
-    formula = ops.expand_dims(ops.expand_dims(det(a), -1), -1) * swap(inverse(a, "det"))
-    return grad(formula, a, dy)
+    c = host("det_size", [a], (*a.shape[:-2], 1, 1))
+    b = a / c
+    formula = ops.expand_dims(ops.expand_dims(det(b), -1), -1) * swap(inverse(b, "det"))
+    return grad(formula, b, dy) * c ** (a.shape[-1] - 2)  # type: ignore[no-any-return]
+
+
+def _det_size(a: Array) -> Array:
+    """|det A|^(1/n), where that is a number above 0: of A / c the determinant neither over- nor underflows."""
+    check_finite("det", a)
+    c = np.exp(np.linalg.slogdet(a)[1] / max(a.shape[-1], 1))
+    return np.where(c > 0, c, 1)[..., None, None]
 
 
 def _det(a: Array) -> Array:
@@ -88,6 +97,7 @@ def _det(a: Array) -> Array:
 
 define("det", _det, _det_gradient)
 define("cofactors", _cofactors, _cofactors_gradient)
+define("det_size", _det_size, None)
 
 
 @operation(1)
