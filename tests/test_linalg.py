@@ -692,6 +692,21 @@ def test_a_norm_takes_one_axis_or_two(axis):
         la.norm(np.eye(3), None, axis)
 
 
+@pytest.mark.parametrize("p", [0.5, 3, 10, -1, -10])
+@pytest.mark.parametrize(("dtype", "c"), [("float32", 1e-5), ("float32", 1e5), ("float64", 1e-150), ("float64", 1e150)])
+def test_a_norm_of_any_order_is_as_large_as_its_vector(p, dtype, c):
+    """Whatever its numbers' powers are; of equal numbers x it is n^(1/p) |x|, each of which has n^(1/p - 1) of the slope."""
+    x = lm.placeholder((2, 4), dtype)
+    at = np.outer([c, -3 * c], np.ones(4)).astype(dtype)
+    y = la.norm(x, p, -1)
+    norm, slope = lm.function(x, [y, lm.grad(lm.sum(y), x)])(at)
+    np.testing.assert_allclose(norm, 4 ** (1 / p) * np.abs(at[:, 0]), rtol=TOLERANCE[dtype])
+    np.testing.assert_allclose(slope, 4 ** (1 / p - 1) * np.sign(at), rtol=TOLERANCE[dtype])
+    assert la.norm([0.0, 0.0], p) == 0
+    assert la.norm([1.0, np.inf], p) == (np.inf if p > 0 else 1)
+    assert np.isnan(la.norm([1.0, np.nan], p))
+
+
 @pytest.mark.parametrize("p", [-1, -2, -np.inf])
 def test_there_is_no_smallest_of_nothing(p):
     with pytest.raises(ValueError, match=r"\[norm\] expected something of which one is the smallest"):

@@ -169,7 +169,12 @@ def _vector_norm(x: Tensor, ord: Any, axis: int, keepdims: bool) -> Tensor:
         return _extreme(size, axis, ord, "norm", keepdims)
     if ord == 0:
         return ops.sum(ops.cast(ops.not_equal(x, 0.0), x.dtype), axis, keepdims)
-    return ops.power(ops.sum(ops.power(size, float(ord)), axis, keepdims), 1 / float(ord))
+    c: Any = 1.0
+    if isinstance(x.shape[axis], int) and x.shape[axis]:  # else there may be no largest
+        c = ops.stop_gradient(_extreme(size, axis, ord, "norm", True))  # powers of size / c are near 1 where they count
+        c = ops.where(ops.logical_and(c > 0, c < np.inf), c, 1.0)
+    y: Tensor = c * ops.power(ops.sum(ops.power(size / c, float(ord)), axis, True), 1 / float(ord))
+    return y if keepdims else ops.squeeze(y, axis)
 
 
 def _extreme(sizes: Tensor, axis: int, ord: Any, where: str, keepdims: bool = False) -> Tensor:
