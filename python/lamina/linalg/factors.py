@@ -324,7 +324,7 @@ def eigh(a: Tensor) -> Any:
 
     Its gradient is symmetric. That of V holds terms 1 / (w_j - w_i); between equal eigenvalues they are left out, as in `svd`. The
     second derivatives of w are made of the gradient of V, and leave out the same: at A = I those of sum(log(w)) are 0 off the
-    diagonal. `slogdet`, `inv` and sums of squares have theirs there.
+    diagonal. `slogdet` of A, sums of its squares and the like have theirs there.
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.eigh(np.array([[2.0, 1.0], [1.0, 2.0]])).eigenvalues
