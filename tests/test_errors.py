@@ -796,6 +796,7 @@ FREE = {
     "function of a number": (lambda: lm.function([lm.Input(3)], 3.0), ["[function] outputs", "float"]),
     "function from a number": (lambda: lm.function(3.0, [lm.Input(3)]), ["[function] inputs", "float"]),
     "jacobian by a list": (lambda: lm.jacobian(P, [P]), ["[jacobian]", "one tensor as x", "got list", "for each"]),
+    "jacobian of nothing": (lambda: lm.jacobian(lm.placeholder((0,)), P), ["[jacobian]", "got shape (0,)", "np.zeros"]),
     "jacobian of a tuple": (lambda: lm.jacobian((P, P), P), ["[jacobian]", "one tensor as y", "got tuple", "for each"]),
     "jacobian by an array": (lambda: lm.jacobian(P, X), ["[jacobian]", "one tensor as x", "got ndarray", "lm.placeholder"]),
     "product with a list": (

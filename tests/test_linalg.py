@@ -56,6 +56,7 @@ def solve_t(a, b):
 
 
 V, W = normal(5), normal(5)
+SQUARE = lm.placeholder((2, 2), "float64")
 SIZES = [1, 2, 8, 33]
 VALUES = {  # name -> (ours, the oracle, arguments for a size)
     "add": (la.add, np.add, lambda n: (normal(n, n), normal(n, n))),
@@ -406,7 +407,14 @@ def test_an_inverse_within_a_loss_trains():
         ),
         (lambda: la.inv(np.stack([np.eye(2), np.full((2, 2), np.nan)])), ["[inv]", "finite", "matrix 1 of the batch"]),
         (lambda: la.lstsq(np.full((2, 2), np.nan), np.ones(2)), ["[lstsq]", "finite"]),
-        (lambda: la.cond(np.zeros((2, 2)), 1), ["[cond]", "condition number"]),
+        (lambda: la.cond(np.zeros((2, 2)), 1), ["[cond]", "condition number", "take p None"]),
+        *(
+            (lambda y=y: lm.function([SQUARE], y)(np.ones((2, 2))), [f"[{name}] the matrix is singular", "A^-"])
+            for name, y in (
+                ("det", lm.hessian_vector_product(la.det(SQUARE), SQUARE, np.eye(2))),
+                ("slogdet", lm.grad(la.slogdet(SQUARE).logabsdet, SQUARE)),
+            )
+        ),
         (lambda: la.matrix_power(np.ones((2, 2)), -1), ["[matrix_power] the matrix is singular", "condition number"]),
         (lambda: la.norm(np.full((2, 2), np.nan), "nuc"), ["[norm] expected finite numbers"]),
         (lambda: la.norm(np.full((2, 2), np.nan), 2), ["[norm] expected finite numbers"]),
@@ -612,6 +620,10 @@ def test_a_program_passes_the_error_on_and_can_be_run_again():
         (lambda: la.inv(np.ones(3)), ValueError, "expected a matrix"),
         (lambda: la.solve(np.eye(3), np.ones(2)), ValueError, r"\[solve\] expected b with 3 rows .*, got shape \(2,\); give"),
         (lambda: la.solve(np.zeros((2, 3, 3)), np.ones((4, 3, 1))), ValueError, "leading axes"),
+        *(
+            (lambda f=f, a=a, b=b: f(np.ones(a), np.ones(b)), ValueError, rf"\[{f.__name__}\] .* leading axes, or 1, got 2 and 4")
+            for f, a, b in ((la.outer, (2, 3), (4, 3)), (la.kron, (2, 3, 3), (4, 1, 1)), (la.matvec, (2, 3, 3), (4, 3)))
+        ),
         (lambda: la.norm(np.eye(2), 3), ValueError, "expected 'fro'"),
         (lambda: la.norm(np.ones(2), "fro"), ValueError, "expected a number"),
         (lambda: la.matrix_power(np.eye(2), 0.5), TypeError, "whole number"),

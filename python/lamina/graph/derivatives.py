@@ -151,7 +151,7 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
             raise ValueError(f"[jacobian] expected y of a known shape, got {y.shape}; sum over the batch, or use grad with a seed")
         total *= length
     if total == 0:
-        raise ValueError("[jacobian] y has no elements")
+        raise ValueError(f"[jacobian] expected y with elements, got shape {y.shape}; its Jacobian is np.zeros of that shape + x's")
     if not batch:
         flat = ops.reshape(y, (total,))
         return ops.reshape(ops.stack([grad(flat[i], x) for i in range(total)]), (*sizes, *x.shape))

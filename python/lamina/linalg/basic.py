@@ -14,7 +14,7 @@ from lamina.base import checks
 from lamina.graph.lift import constant, operation
 from lamina.graph.tensor import Tensor
 from lamina.linalg.factors import values
-from lamina.linalg.shapes import axes, floating, sized, swap
+from lamina.linalg.shapes import axes, floating, leading_axes, sized, swap
 from lamina.ops.axes import axes_of
 
 add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
@@ -52,6 +52,7 @@ def matvec(a: Tensor, x: Tensor) -> Tensor:
     a, x = axes(a, 2, "matvec"), axes(x, 1, "matvec")
     if a.shape[-1] != x.shape[-1]:
         raise ValueError(f"[matvec] expected a vector of {a.shape[-1]} for a matrix of shape {a.shape}, got shape {x.shape}")
+    leading_axes(a, x, "matvec", (2, 1))
     return ops.squeeze(ops.matmul(a, ops.expand_dims(x, -1)), -1)
 
 
@@ -65,6 +66,7 @@ def outer(a: Tensor, b: Tensor) -> Tensor:
            [6., 8.]])
     """
     a, b = axes(a, 1, "outer"), axes(b, 1, "outer")
+    leading_axes(a, b, "outer", (1, 1))
     return ops.multiply(ops.expand_dims(a, -1), ops.expand_dims(b, -2))
 
 
@@ -84,6 +86,7 @@ def kron(a: Tensor, b: Tensor) -> Tensor:
     if a.ndim == 1 and b.ndim == 1:
         return ops.reshape(kron(ops.expand_dims(a, 0), b), (-1,))
     a, b = (ops.expand_dims(x, 0) if x.ndim == 1 else x for x in (a, b))
+    leading_axes(a, b, "kron")
     blocks = ops.expand_dims(ops.expand_dims(a, -1), -3) * ops.expand_dims(ops.expand_dims(b, -2), -4)
     *batch, m, p, n, q = blocks.shape
     return ops.reshape(blocks, (*batch, m * p, n * q))

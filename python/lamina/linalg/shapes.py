@@ -65,7 +65,13 @@ def same_stack(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor]:
     """Two stacks of matrices with their leading axes broadcast, in one dtype."""
     if a.dtype != b.dtype:
         a, b = ops.cast(a, "float64"), ops.cast(b, "float64")
-    left, right = list(a.shape[:-2]), list(b.shape[:-2])
+    batch = leading_axes(a, b, where)
+    return _spread(a, batch), _spread(b, batch)
+
+
+def leading_axes(a: Tensor, b: Tensor, where: str, own: tuple[int, int] = (2, 2)) -> list[Any]:
+    """Those of both, broadcast: all but the last two, or as many as each one's `own`."""
+    left, right = ([*x.shape[: x.ndim - n]] for x, n in zip((a, b), own, strict=True))
     length = max(len(left), len(right))
     left, right = [1] * (length - len(left)) + left, [1] * (length - len(right)) + right
     batch: list[Any] = []
@@ -73,7 +79,7 @@ def same_stack(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor]:
         if i != j and i != 1 and j != 1:
             raise ValueError(f"[{where}] {a.shape} and {b.shape}: expected equal leading axes, or 1, got {i} and {j}")
         batch.append(j if i == 1 else i)
-    return _spread(a, batch), _spread(b, batch)
+    return batch
 
 
 def _spread(x: Tensor, batch: list[Any]) -> Tensor:

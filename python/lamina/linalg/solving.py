@@ -23,6 +23,11 @@ from lamina.linalg.shapes import cutoff, identity, matrix, square, swap, system
 Array = np.ndarray[Any, Any]
 
 REMEDY = "use pinv or lstsq, or add a ridge r: A + r I"
+REMEDIES = {  # where it is asked for by another function
+    "cond": "take p None, 2 or -2",
+    "det": "its second derivative needs A^-1: add a ridge r, A + r I",
+    "slogdet": "its gradient is A^-T: add a ridge r, A + r I, or take det",
+}
 
 
 @operation(1)
@@ -51,15 +56,16 @@ def _one_norm(a: Array) -> Array:
 
 
 def _inv(a: Array, of: str = "inv") -> Array:
+    remedy = REMEDIES.get(of, REMEDY)
     try:
         result = np.linalg.inv(a)
     except np.linalg.LinAlgError:
-        singular(of, a, REMEDY)
+        singular(of, a, remedy)
     conditions = _one_norm(a) * _one_norm(result)
     if not (conditions <= limit(a.dtype)).all():  # of NaN, and where A holds infinity, too
         check_finite(of, a)
         check_overflow(of, a, result, "the inverse of", most=limit(a.dtype))
-        singular(of, a, REMEDY, conditions=conditions)
+        singular(of, a, remedy, conditions=conditions)
     return result
 
 
