@@ -931,6 +931,28 @@ def test_lbfgs_goes_below_zero(rng):
         lm.optim.LevenbergMarquardt(goal=-1.0)
 
 
+@pytest.mark.parametrize("samples", [20, 3000])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lm.optim.LevenbergMarquardt,
+        lambda: lm.optim.LevenbergMarquardt(1e-8, scaling="identity", acceleration=False),
+        lm.optim.LBFGS,
+    ],
+)
+def test_a_step_to_where_a_matrix_has_no_factor_is_too_long(make, samples, rng):
+    x = lm.Input(1, dtype="float64")
+    a = lm.Parameter(np.ones((1, 1)), name="a", dtype="float64")
+    net = lm.Model(x, x @ lm.linalg.cholesky(a), dtype="float64")
+    data = rng.normal(size=(samples, 1))
+    losses = net.fit(data, 0.01 * data, loss="mse", optimizer=make(), epochs=50, verbose=0).history["loss"]
+    assert losses[-1] < 1e-12
+    np.testing.assert_allclose(net.parameters["a"], [[1e-4]], rtol=1e-3)
+    net.parameters["a"] = [[-1.0]]  # not where the way begins
+    with pytest.raises(lm.linalg.LinAlgError, match=r"\[cholesky\] expected a positive definite matrix"):
+        net.fit(data, 0.01 * data, epochs=1, verbose=0)
+
+
 def test_lbfgs_ends_at_once_where_there_is_nothing_to_learn():
     net = lm.Sequential(lm.Activation("tanh"), seed=0)
     history = net.fit(np.ones((3, 1)), np.zeros((3, 1)), loss="mse", optimizer=lm.optim.LBFGS(), epochs=2, verbose=0)

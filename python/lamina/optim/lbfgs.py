@@ -175,7 +175,10 @@ class QuasiNewton(Descent[LBFGS]):
 
         def at(t: float) -> Point:
             theta = start.theta + t * d
-            f, g = self._evaluate(theta)
+            try:
+                f, g = self._evaluate(theta)
+            except np.linalg.LinAlgError:  # a matrix without an inverse, say: too far
+                return Point(t, math.inf, math.inf, start.g, theta)
             slope = float(d @ g)  # finite only where g is
             finite = math.isfinite(f) and math.isfinite(slope)
             return Point(t, f, slope, g, theta) if finite else Point(t, math.inf, math.inf, g, theta)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
@@ -147,24 +148,27 @@ class LeastSquares:
     # ---- numbers ----
 
     def value(self, theta: Array, limit: float = math.inf) -> float:
-        """F(theta); inf where it is not finite or not below `limit`, which a part of the data may show."""
+        """F(theta); inf where it is not finite, is not there, or not below `limit`, which a part of the data may show."""
         self.network.place(theta)
         total = 0.0
-        for piece in self._pieces:
-            total += _sum(self._value, piece, self._rows)
-            if not total < limit:
-                return math.inf
-        return total
+        with suppress(np.linalg.LinAlgError):  # a matrix without an inverse, say: too far
+            for piece in self._pieces:
+                total += _sum(self._value, piece, self._rows)
+                if not total < limit:
+                    return math.inf
+            return total
+        return math.inf
 
     def errors(self, theta: Array) -> tuple[float, Array]:
-        """F(theta), inf where it is not finite, and e: (n, k)."""
+        """F(theta), inf where it is not finite or not there, and e: (n, k)."""
         self.network.place(theta)
-        if len(self._sources[0]) <= self._rows:
-            squares, e = self._value.run(self._sources)
-        else:
-            e = np.empty((len(self._sources[0]), int(self._error.shape[1])))
-            squares = self._value.epoch(self._sources, None, self._rows, collect=[e]).sum()
-        total = float(squares)
+        total, e = math.inf, np.empty((len(self._sources[0]), int(self._error.shape[1])))
+        with suppress(np.linalg.LinAlgError):
+            if len(e) <= self._rows:
+                squares, e = self._value.run(self._sources)
+            else:
+                squares = self._value.epoch(self._sources, None, self._rows, collect=[e]).sum()
+            total = float(squares)
         return total if math.isfinite(total) else math.inf, e
 
     def pull(self, theta: Array, z: Array) -> Array:
