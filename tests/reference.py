@@ -301,6 +301,8 @@ HOST: dict[str, Callable] = {  # linear algebra: name -> (*input values, **optio
     "svd_s": lambda a: np.linalg.svd(a, full_matrices=False)[1],
     "svd_vh": lambda a: np.linalg.svd(a, full_matrices=False)[2],
     "singular_values": lambda a: np.linalg.svd(a, compute_uv=False),
+    "nuclear": lambda a: np.linalg.norm(a, "nuc", (-2, -1)),
+    "polar": lambda a: np.matmul(*np.linalg.svd(a, full_matrices=False)[::2]),
     "eigh_values": lambda a: np.linalg.eigh(a)[0],
     "eigh_vectors": lambda a: np.linalg.eigh(a)[1],
     "expm": matrix_exponential,

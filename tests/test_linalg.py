@@ -368,6 +368,16 @@ def test_equal_values_leave_out_what_is_not_determined():
     np.testing.assert_allclose(lm.function([a], lm.grad(lm.sum(s), a))(np.eye(3)), np.eye(3), atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(3, 3), (5, 3), (3, 5)])
+@pytest.mark.parametrize("values", [[1, 1, 1], [2, 1, 1], [2, 1 + 1e-9, 1]])
+def test_the_nuclear_norm_has_second_derivatives_where_singular_values_are_equal(shape, values):
+    q, r = (np.linalg.qr(normal(n, 3))[0] for n in shape)
+    at, v, h, a = (q * values) @ r.T, normal(*shape), 1e-5, lm.placeholder(shape, "float64")
+    y = la.norm(a, "nuc")
+    slope, curve = lm.function(a, lm.grad(y, a)), lm.function(a, lm.hessian_vector_product(y, a, v))
+    np.testing.assert_allclose(curve(at), (slope(at + h * v) - slope(at - h * v)) / (2 * h), atol=1e-7)
+
+
 def test_gradients_in_f32():
     a = lm.placeholder((4, 4), "float32")
     for build in (la.inv, la.det, la.expm, lambda x: la.qr(x).R, la.pinv):

@@ -13,8 +13,8 @@ from lamina import ops
 from lamina.base import checks
 from lamina.graph.lift import constant, operation
 from lamina.graph.tensor import Tensor
-from lamina.linalg.factors import values
-from lamina.linalg.shapes import axes, floating, leading_axes, sized, swap
+from lamina.linalg.factors import nuclear, values
+from lamina.linalg.shapes import axes, floating, leading_axes, matrix, sized, swap
 from lamina.ops.axes import axes_of
 
 add, subtract, matmul, dot = ops.add, ops.subtract, ops.matmul, ops.dot
@@ -125,7 +125,8 @@ def norm(x: Tensor, ord: Any = None, axis: int | Sequence[int] | None = None, ke
     ord, matrices: None or "fro" (root of the sum of squares), 1 (largest column sum), inf (largest row sum), 2 (largest singular
     value), "nuc" (their sum); -1, -inf, -2: the smallest instead.
     Errors: ValueError for another ord. The gradient of a Euclidean norm at 0 is nan; where the largest ones of |x| are equal they
-    share it; of equal singular values one takes it. Second derivatives of 2, -2 and "nuc" are as in `svd`.
+    share it; of equal singular values one takes it. Second derivatives of 2 and -2 are as in `svd`; those of "nuc" hold for the
+    full rank.
 
     >>> import lamina as lm, numpy as np
     >>> float(lm.linalg.norm(np.array([[3.0, 0.0], [0.0, 4.0]]), "nuc"))
@@ -197,7 +198,7 @@ def matrix_norm(x: Tensor, ord: Any, where: str) -> Tensor:
         sums = ops.sum(ops.abs(x), -2 if abs(ord) == 1 else -1)
         return _extreme(sums, -1, ord, where)
     if ord == "nuc":
-        return ops.sum(values(x, where), -1)
+        return nuclear(matrix(x, where), where)
     if ord in (2, -2):
         s = values(x, where)
         return _extreme(s, -1, ord, where) if s.shape[-1] == 0 else s[..., 0 if ord > 0 else -1]

@@ -315,6 +315,40 @@ define("svd_s", lambda a: shared(_decompose_svd, a)[1], _values_gradient)
 define("svd_vh", lambda a: shared(_decompose_svd, a)[2], _vh_gradient)
 define("singular_values", _singular_values, _values_gradient)
 
+
+def nuclear(a: Tensor, of: str) -> Tensor:
+    """The sum of the singular values, within the function of the name `of`. Its gradient is U Vh, the polar factor."""
+    return host("nuclear", [a], a.shape[:-2], of=of)
+
+
+def _nuclear_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
+    (a,) = operands(y)
+    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * host("polar", [a], a.shape)
+
+
+def _polar(a: Array) -> Array:
+    u, _s, vh = shared(_decompose_svd, a)
+    return u @ vh
+
+
+def _polar_gradient(y: Tensor, d: Tensor, _: int) -> Tensor:
+    """U [(U^T d V - V^T d^T U) / (s_i + s_j)] Vh + (I - U U^T) d V diag(1/S) Vh + U diag(1/S) U^T d (I - V V^T)"""
+    u, s, vh = svd(operands(y)[0])
+    if 0 in s.shape:
+        return ops.zeros_like(d)  # type: ignore[no-any-return]
+    size = ops.max(s, -1, keepdims=True)
+    inverse = safe_reciprocal(s, size)
+    left, right = swap(u) @ d, d @ swap(vh)
+    both = left @ swap(vh)
+    sums = ops.expand_dims(s, -2) + ops.expand_dims(s, -1)
+    whole = (u @ ((both - swap(both)) * safe_reciprocal(sums, ops.expand_dims(size, -1)))) @ vh
+    beside = by_columns(right - u @ both, inverse) @ vh + by_columns(u, inverse) @ (left - both @ vh)
+    return whole + beside if d.shape[-2] != d.shape[-1] else whole  # type: ignore[no-any-return]
+
+
+define("nuclear", lambda a, of: _singular_values(a, of).sum(-1), _nuclear_gradient)
+define("polar", _polar, _polar_gradient)
+
 # ---- Symmetric eigenvalues ----
 
 
