@@ -953,6 +953,15 @@ def test_a_step_to_where_a_matrix_has_no_factor_is_too_long(make, samples, rng):
         net.fit(data, 0.01 * data, epochs=1, verbose=0)
 
 
+@pytest.mark.parametrize("make", [lm.optim.LevenbergMarquardt, lm.optim.LBFGS])
+@pytest.mark.filterwarnings("error")
+def test_gradients_whose_squares_are_beyond_float64_pass_without_warnings(make, rng):
+    x = lm.Input(1, dtype="float64")
+    net = lm.Model(x, x * lm.Parameter(np.ones(1), name="a", dtype="float64") * 1e80, dtype="float64")
+    history = net.fit(rng.normal(size=(20, 1)), np.zeros((20, 1)), loss="mse", optimizer=make(), epochs=3, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+
+
 def test_lbfgs_ends_at_once_where_there_is_nothing_to_learn():
     net = lm.Sequential(lm.Activation("tanh"), seed=0)
     history = net.fit(np.ones((3, 1)), np.zeros((3, 1)), loss="mse", optimizer=lm.optim.LBFGS(), epochs=2, verbose=0)

@@ -50,7 +50,8 @@ class AllData:
         if not len(done.losses):
             if not self.descent.is_of(self.model.programs.trainable):  # a callback has frozen some
                 self.prepare()
-            self._losses = np.array([self.descent.advance()])
+            with np.errstate(over="ignore", invalid="ignore"):  # a loss that is not finite says so itself
+                self._losses = np.array([self.descent.advance()])
             if self.descent.optimizer.stop_reason is not None:
                 self.model.stop_training = True
             if batch_done is not None and is_finite(self._losses):
