@@ -239,6 +239,8 @@ def test_readout_says_what_is_wrong(rng):
         lm.Sequential(lm.Dense(1), seed=0).fit_readout(np.ones((1, 3)), [1.0])
     with pytest.raises(ValueError, match="without an activation"):
         lm.Sequential(lm.Dense(1, "tanh"), seed=0).fit_readout(x, x[:, 0])
+    with pytest.raises(ValueError, match=r"an output \(B, units\), got an output of shape \(B, 5, 1\)"):
+        lm.Sequential(lm.Readout(1), seed=0).fit_readout(np.ones((4, 5, 3)), np.ones((4, 5, 1)))
     somewhere = ("relu", "leaky_relu", "elu", "relu6", lambda t: lm.clip(t, -100, 100))  # where they are the identity
     for activation in somewhere:
         with pytest.raises(ValueError, match="without an activation"):

@@ -55,10 +55,12 @@ def _features(model: Model) -> tuple[list[Dense], core.Program]:
     calls = [out.node.scope for out in model.outputs]
     layers: list[Any] = [None if call is None else call.layer for call in calls]
     for layer, out in zip(layers, model.outputs, strict=True):
-        if not _is_linear(layer) or len(out.shape) != 2:
+        linear = _is_linear(layer)
+        if not linear or len(out.shape) != 2:
+            got = f"an output of shape {out.shape}" if linear else "an operation" if layer is None else repr(layer)
             raise ValueError(
-                "[fit_readout] expected a last layer Readout(units) or Dense(units) without an activation, got "
-                f"{'an operation' if layer is None else repr(layer)}; put the activation into the loss, or use fit"
+                "[fit_readout] expected a last layer Readout(units) or Dense(units) without an activation, and an output "
+                f"(B, units), got {got}; put an activation into the loss, or use fit"
             )
         if layers.count(layer) > 1:
             raise ValueError(f"[fit_readout] expected a last layer for each output, got {layer.name!r} for several; use fit")
