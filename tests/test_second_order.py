@@ -912,6 +912,17 @@ def test_lbfgs_takes_any_loss_and_says_when_it_is_not_finite():
         net.fit(np.ones((3, 1)), np.ones(3), loss=lambda p, t: lm.log(p * 0 - 1), optimizer="lbfgs", verbose=0)
 
 
+@pytest.mark.parametrize("samples", [3, 30])  # fewer than weights, and more
+@pytest.mark.parametrize("optimizer", ["lbfgs", "levenbergmarquardt"])
+def test_a_gradient_that_is_not_finite_where_the_loss_is(optimizer, samples, rng):
+    x = lm.Input(3)
+    net = lm.Model(x, lm.norm(lm.Dense(4, bias=False)(x), -1, keepdims=True), seed=0)
+    data = rng.normal(size=(samples, 3))
+    data[1] = 0
+    with pytest.raises(FloatingPointError, match=r"one of the gradient, as a norm's at 0 \(the loss is finite\); the"):
+        net.fit(data, np.ones((samples, 1)), loss="mse", optimizer=optimizer, epochs=5, verbose=0)
+
+
 def test_lbfgs_goes_below_zero(rng):
     """A likelihood has no least value; a goal may be any number."""
     x = rng.normal(size=(200, 2))

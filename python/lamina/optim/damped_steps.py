@@ -75,8 +75,8 @@ class DampedSteps(Descent[Damped]):
         theta = self.network.load()
         if self._system is None:
             self._system = self.problem.linearize(theta)
-        if not np.isfinite(self._system.value):
-            return float("nan")
+        if not (np.isfinite(self._system.value) and np.isfinite(self._system.g).all()):
+            return math.nan
         state: State = {}  # written at the end, all at once
         loss, (alpha, beta, model) = self._system.value, self._objective(self._system, theta, state)
         reason = self._reason(loss, 2 * model.g, self.optimizer.min_grad * beta)
