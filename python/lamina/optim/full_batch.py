@@ -23,6 +23,7 @@ class FullBatch(Optimizer, ABC):
     """Base of optimizers whose epoch is one step on all data. `fit` drives them; its batch_size and shuffle mean nothing to them.
 
     They compute in float64 whatever the network's type, on the network as `evaluate` sees it (no dropout, running statistics).
+    Where weights grow large, a float32 network, which rounds them, may have a higher loss than the logged one.
     A step whose end has no loss, as a matrix has no inverse there, is too long.
     They hold options and state; the network and the data are a `Descent`'s, which ends with the fit. Where other weights are
     trained than before, as a layer was frozen, the state starts anew.
