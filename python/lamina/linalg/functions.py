@@ -6,6 +6,7 @@ exponential (2009), its value by the same, A new scaling and squaring algorithm 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -195,30 +196,25 @@ _PADE_REST = 113250775606021113483283660800000000.0  # the inverse of the leadin
 
 def _expm(a: Array) -> Array:
     check_finite("expm", a)
-    result = np.empty(a.shape)
-    for index in np.ndindex(a.shape[:-2]):
-        result[index] = _expm_one(a[index].astype(np.float64))
-    result = result.astype(a.dtype)
-    check_overflow("expm", a, result, "the exponential of")
-    return result
-
-
-def _expm_one(a: Array) -> Array:
     n = a.shape[-1]
-    size = np.abs(a).sum(axis=0).max(initial=0)
-    if size == np.inf:
+    stack: Array = a.reshape(math.prod(a.shape[:-2]), n, n).astype(np.float64)
+    sizes = np.abs(stack).sum(axis=1).max(axis=1, initial=0)
+    if (sizes == np.inf).any():
         raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
-    squarings = _squarings(a, size) if size > _PADE_REACH else 0
-    a = a * 0.5**squarings
+    squarings = np.array([_squarings(x, size) if size > _PADE_REACH else 0 for x, size in zip(stack, sizes, strict=True)], int)
+    stack *= 0.5 ** squarings[:, None, None]
     c, eye = _PADE, np.eye(n)
-    a2 = a @ a
+    a2 = stack @ stack
     a4 = a2 @ a2
     a6 = a4 @ a2
-    odd = a @ (a6 @ (c[13] * a6 + c[11] * a4 + c[9] * a2) + c[7] * a6 + c[5] * a4 + c[3] * a2 + c[1] * eye)
+    odd = stack @ (a6 @ (c[13] * a6 + c[11] * a4 + c[9] * a2) + c[7] * a6 + c[5] * a4 + c[3] * a2 + c[1] * eye)
     even = a6 @ (c[12] * a6 + c[10] * a4 + c[8] * a2) + c[6] * a6 + c[4] * a4 + c[2] * a2 + c[0] * eye
-    result = np.linalg.solve(even - odd, even + odd)
-    for _ in range(squarings):
-        result = result @ result
+    stack = np.linalg.solve(even - odd, even + odd)
+    for done in range(squarings.max(initial=0)):
+        left = squarings > done
+        stack[left] = stack[left] @ stack[left]
+    result: Array = stack.reshape(a.shape).astype(a.dtype)
+    check_overflow("expm", a, result, "the exponential of")
     return result
 
 
