@@ -199,9 +199,11 @@ def _expm(a: Array) -> Array:
     n = a.shape[-1]
     stack: Array = a.reshape(math.prod(a.shape[:-2]), n, n).astype(np.float64)
     sizes = np.abs(stack).sum(axis=1).max(axis=1, initial=0)
-    if (sizes == np.inf).any():
+    if sizes.max(initial=0) == np.inf:
         raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
-    squarings = np.array([_squarings(x, size) if size > _PADE_REACH else 0 for x, size in zip(stack, sizes, strict=True)], int)
+    squarings = np.zeros(len(stack), np.int64)
+    for i in np.flatnonzero(sizes > _PADE_REACH):
+        squarings[i] = _squarings(stack[i], sizes[i])
     stack *= 0.5 ** squarings[:, None, None]
     c, eye = _PADE, np.eye(n)
     a2 = stack @ stack
