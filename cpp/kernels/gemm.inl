@@ -73,6 +73,7 @@ void multiply(const GemmArgs& g) {
   const ptrdiff_t pieces = pieces_of<T>(g);
   Product<T> whole = product_of<T>(g);
   if (asks_ahead<T>(g)) whole.ahead = kAskedRows * whole.b_row;
+  whole.asks_a = whole.ahead == 0 && g.far_a;
   for (ptrdiff_t i = 0, at = 0; i < pieces; ++i) {
     const ptrdiff_t next = pieces == 1 ? g.k : g.k * (i + 1) / pieces;
     Product<T> p = whole;

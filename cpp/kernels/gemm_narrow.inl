@@ -11,8 +11,9 @@ LAMINA_KERNELS_BEGIN
 
 constexpr int kDotSums = kRegisters == 32 ? 16 : 8;  // of a tile: two multiply-adds a cycle wait for each other some four cycles
 constexpr int kDotCols = 4, kDotRows = kDotSums / kDotCols;
-constexpr int kWideCols = 8;    // of two rows, or one where there are 16 registers
-constexpr int kColumnRows = 8;  // of a single column, at once
+constexpr int kWideCols = 8;             // of two rows, or one where there are 16 registers
+constexpr int kColumnRows = 8;           // of a single column, at once
+constexpr ptrdiff_t kAskedAhead = 4096;  // bytes of A
 
 // sum[r * kCols + j] = the products of row r and column j, lane by lane.
 template <class T, int kRows, int kCols>
@@ -74,7 +75,12 @@ template <class T, int kRows, int kCols, int kAtOnce = kRows>
   for (int r = 0; r < kRows; r += kAtOnce, p.a += kAtOnce * p.a_row) dot_lanes<T, kAtOnce, kCols>(p, sum + r * kCols);
   alignas(kVectorBytes) T total[(kCount + kLanes<T> - 1) / kLanes<T> * kLanes<T>];
   merge_sums<T, kCount>(sum, total);
-  if (kCols == 1 && p.c_row == 1 && (!p.start || p.start_row == 1)) return put_row<kRows>(p.c, p.start, total);
+  if (kCols == 1 && p.c_row == 1 && (!p.start || p.start_row <= 1)) {
+    T same[kRows];  // a bias, for each row
+    const bool bias = p.start && p.start_row == 0;
+    for (int r = 0; bias && r < kRows; ++r) same[r] = *p.start;
+    return put_row<kRows>(p.c, bias ? same : p.start, total);
+  }
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r, p.c += p.c_row, p.start += p.start ? p.start_row : 0)
     put_row<kCols>(p.c, p.start, total + r * kCols);
@@ -133,12 +139,17 @@ void narrow(const GemmArgs& g) {
     return;
   }
   const ptrdiff_t parts = parts_of(g.n, kDotCols), fewer = g.n > 0 ? g.n / parts : 0, more = g.n - fewer * parts;
-  const ptrdiff_t most = g.n <= 2 ? kDotSums : kDotRows;
-  for (ptrdiff_t i = 0; i < g.m; i += most)
+  const ptrdiff_t most = g.n <= 2 ? kDotSums : kDotRows, run = most * g.a_row;
+  const ptrdiff_t ahead = g.far_a ? parts_of(kAskedAhead / ptrdiff_t(sizeof(T)), run) * run : 0;
+  for (ptrdiff_t i = 0; i < g.m; i += most) {
+    if (ahead)
+      for (ptrdiff_t at = i * g.a_row + ahead, end = least(at + run, g.m * g.a_row); at < end; at += kLineBytes / sizeof(T))
+        __builtin_prefetch(whole.a + at);
     for (ptrdiff_t part = 0, j = 0, cols; part < parts; ++part, j += cols) {
       cols = fewer + (part < more);
       block(i, j, least(g.m - i, most), cols);
     }
+  }
 }
 
 LAMINA_KERNELS_END

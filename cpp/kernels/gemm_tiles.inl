@@ -65,6 +65,7 @@ struct Product {
   ptrdiff_t start_row;
   bool adds = false;    // the sums are added to C
   ptrdiff_t ahead = 0;  // how far behind an element of B lies the one to be asked for with it
+  bool asks_a = false;  // instead, the next tile's rows of A are asked for
 
   // The rest of a sum whose first part is in C.
   void go_on() {
@@ -102,8 +103,9 @@ template <class T, int kRows, int kVectors, bool kAside = false>
         for (int v = 0; v < kVectors; ++v) sum[r][v] = load(start + r * p.start_row + column(v, p.c_last));
       start += kRows * p.start_row;
     }
-    const T *a = top, *b = p.b, *next = p.b + p.ahead;
-    for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row, next += p.b_row) {
+    const T *a = top, *b = p.b, *next = p.asks_a ? top + kRows * p.a_step : p.b + p.ahead;
+    const ptrdiff_t next_row = p.asks_a ? kRows : p.b_row;
+    for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row, next += next_row) {
       if constexpr (kAside) {
         if (i % kAsideEvery == 0) {
           if (i <= kAsideEvery * kRows && aside->far_c) ask_for_strip(c + (kRows - 1 + i / kAsideEvery) * p.c_row);
@@ -114,7 +116,7 @@ template <class T, int kRows, int kVectors, bool kAside = false>
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         row[v] = load(b + column(v, p.b_last));
-        if (kAsks) __builtin_prefetch(next + column(v, p.b_last));
+        if (kAsks) __builtin_prefetch(next + v * kLanes<T>);
       }
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
@@ -149,9 +151,11 @@ template <class T, int kRows>
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = load(p.start + r * p.start_row, n);
   }
-  const T *a = p.a, *b = p.b;
-  for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row) {
+  const T *a = p.a, *b = p.b, *next = p.asks_a ? a + kRows * p.a_row : b;
+  const ptrdiff_t next_row = p.asks_a ? kRows : p.b_row;
+  for (ptrdiff_t i = p.k; i > 0; --i, a += p.a_col, b += p.b_row, next += next_row) {
     const Vec<T> row = load(b, n);
+    if (kWholeLines) __builtin_prefetch(next);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r] = fma(Vec<T>(a[r * p.a_row]), row, sum[r]);
   }

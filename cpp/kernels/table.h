@@ -115,7 +115,8 @@ struct GemmArgs {
   ptrdiff_t c_row;
   const void* start = nullptr;  // where the sums begin: C itself, or, with start_row 0, one row for all; nullptr: at zero
   ptrdiff_t start_row = 0;
-  bool adds = false;  // c += (start + a b) instead: the product is summed first, and added with one rounding; k is at most `piece`
+  bool adds = false;   // c += (start + a b) instead: the product is summed first, and added with one rounding; k is at most `piece`
+  bool far_a = false;  // A may come from memory, row behind row: it is asked for before it is read
   void* room = nullptr;                  // as many elements as room() says
   ptrdiff_t diagonal = PTRDIFF_MAX / 2;  // only elements in columns >= row - diagonal are wanted; others may be left out
 

@@ -62,7 +62,8 @@ void GemmTask::bind(const Binder& binder) {
   bind_stack(binder, stack, a, b);
   lanes = binder.kernels.vector_bytes / element;
   const bool over_batch = is_over_batch() && stacks == 1;
-  multiplication.bind({m, n, k, a_row, a_col, b_row, b_col, has_fixed_rows, over_batch}, lanes);
+  const bool given = product.matmul->inputs[0]->is("input");
+  multiplication.bind({m, n, k, a_row, a_col, b_row, b_col, has_fixed_rows, over_batch, given}, lanes);
   symmetric = is_gram && n >= lanes;
 }
 

@@ -27,10 +27,15 @@ constexpr int64_t kTransposing = 8;
 constexpr int64_t kDotRows = 8, kDotRowsOfNearA = 16, kNearA = 8192;
 constexpr int64_t kLeastVectors = 4;
 
+// Bytes of rows that are given, from which on they are taken to come from memory: a tile has several of them side by side, more than
+// processors follow. Tiles ask beside their multiply-adds; dot products lose up to a fifth where A is near after all.
+constexpr int64_t kFarA = 128 << 10;
+
 }  // namespace
 
 void Multiplication::bind(const Layout& layout, int64_t lanes) {
   at_ = layout;
+  far_a_ = at_.given && at_.a_col == 1 && at_.a_row == at_.k && at_.m * at_.k * element_ >= kFarA;
   if (at_.n <= 1) at_.b_col = 1;
   way_ = choose_way(lanes);
   groups_ = 1;
@@ -77,6 +82,7 @@ kernels::GemmArgs Multiplication::factors(int64_t rows, int64_t cols, int64_t gr
   args.k = at_.k;
   args.a_row = at_.a_row;
   args.a_col = at_.a_col;
+  args.far_a = far_a_;
   args.b_row = at_.b_row;
   args.b_col = at_.b_col;
   args.grain = grain;

@@ -12,10 +12,10 @@ class Multiplication {
   Multiplication(const kernels::GemmKernel& kernel, int64_t element) : kernel_(kernel), element_(element) {}
 
   // C: m x n, and how far apart the elements of A's rows and columns lie, and of B's. `fixed_rows`: whether C has as many rows
-  // in any batch; `over_batch`: whether the sums go over a batch.
+  // in any batch; `over_batch`: whether the sums go over a batch; `given`: whether A is what the program is called with.
   struct Layout {
     int64_t m, n, k, a_row, a_col, b_row, b_col;
-    bool fixed_rows, over_batch;
+    bool fixed_rows, over_batch, given;
   };
   void bind(const Layout& layout, int64_t lanes);
 
@@ -58,6 +58,7 @@ class Multiplication {
   Layout at_{};
   Way way_ = Way::panels;
   int64_t groups_ = 1, group_ = 0;
+  bool far_a_ = false;
 };
 
 }  // namespace lamina::runtime
