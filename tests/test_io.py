@@ -57,6 +57,7 @@ NETS = {
     "lambda": lambda: lm.Sequential(lm.Lambda(lambda t: lm.softmax(t) * 2), lm.Dense(3), seed=0).build(4),
     "own": lambda: lm.Sequential(Mine(), lm.Dense(3), seed=0).build(4),
     "functional": functional,
+    "draws": lambda: lm.Sequential(lm.Lambda(lambda t: t + lm.random_uniform(t)), lm.Dense(3), seed=7).build(4),
 }
 
 

@@ -631,10 +631,10 @@ class Model:
     def save(self, path: str | os.PathLike[str], *, optimizer: bool = False) -> None:
         """Writes architecture and weights to a safetensors file, whole or not at all; `lamina.load` reads it.
 
-        `optimizer=True` adds the optimizer's state and the random counters, so that training can go on from there. A loss of your
-        own is code, which no file holds: go on with `net.compile(loss, net.optimizer)`. Nor does it hold metrics of your own, which
-        `compile` must be given again, as `load` then warns, nor an optimizer or a schedule of your own: its state in the file
-        serves `fit(resume=...)` alone.
+        `optimizer=True` adds the optimizer's state, so that training can go on from there. A loss of your own is code, which no
+        file holds: go on with `net.compile(loss, net.optimizer)`. Nor does it hold metrics of your own, which `compile` must be
+        given again, as `load` then warns, nor an optimizer or a schedule of your own: its state in the file serves
+        `fit(resume=...)` alone.
         """
         with importing:
             from lamina.storage.io import save

@@ -71,7 +71,7 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
             state = model.programs.bind(kept).state
             description["optimizer_state"] = list(state)
             variables |= {OPTIMIZER + name: slot.variable for name, slot in state.items()}
-    if optimizer and model.wiring.random:
+    if model.wiring.random:  # predictions may draw as well
         description["random"] = list(model.wiring.random)
         variables |= {RANDOM + name: state.variable for name, state in model.wiring.random.items()}
     values = core.read(list(variables.values()))  # all between the same two steps
