@@ -1090,9 +1090,11 @@ class Residual(lm.layers.Layer):
 def test_the_layers_of_a_stack_are_those_that_were_given(tmp_path, rng):
     """One that is given twice, and layers with layers of their own: a network of them is the same network, also from a file."""
     shared = lm.Dense(4, "tanh")
-    given = [shared, Residual(), shared, lm.Dense(2)]
+    given = (shared, Residual(), shared, lm.Dense(2))
     net = lm.Sequential(*given, seed=0)
     assert net.layers == given
+    with pytest.raises(TypeError, match="does not support item assignment"):  # which would change no network
+        net.layers[-1] = lm.Dense(3)
     net.build(4)
     assert net.layers == given and len(net.wiring.layers) == 4
     x = rng.normal(size=(3, 4)).astype("float32")

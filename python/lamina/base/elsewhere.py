@@ -121,7 +121,7 @@ _FROZEN = "net.trainable = False freezes all layers, layer.trainable = False one
 OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     **dict.fromkeys(("add", "append"), _ANEW),
     "pop": "make a network of the layers that stay: lm.Sequential(*net.layers[:-1])",
-    "get_layer": "its layers are net.layers, a list",
+    "get_layer": "its layers are net.layers, a tuple",
     **dict.fromkeys(("state_dict", "get_weights", "weights", "named_parameters", "coefs_"), _READ),
     **dict.fromkeys(("variables", "trainable_variables", "trainable_weights"), _READ),
     **dict.fromkeys(("load_state_dict", "set_weights"), _WRITE),
@@ -138,7 +138,7 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     "count_params": "net.summary() counts them; as a number: sum(p.size for p in net.parameters.values())",
     "input_shape": "net.inputs[0].shape has the batch axis as B",
     "output_shape": "net.outputs[0].shape has the batch axis as B",
-    **dict.fromkeys(("modules", "children"), "its layers are net.layers, a list"),
+    **dict.fromkeys(("modules", "children"), "its layers are net.layers, a tuple"),
     **dict.fromkeys(("get_config", "to_json", "export"), "net.save(path) writes structure and weights, as safetensors"),
     **dict.fromkeys(
         ("get_params", "set_params", "clone"), "copy.deepcopy(net) copies it; a fresh one comes from a function of yours"

@@ -99,14 +99,14 @@ def specs(model: Model) -> list[Spec]:
     return [Spec(name, tuple(t.shape), t.dtype) for name, t in model.named_inputs.items()]
 
 
-def shape_for(layers: list[Layer], x: Any, dtype: str) -> tuple[tuple[int, ...], str]:
+def shape_for(layers: tuple[Layer, ...], x: Any, dtype: str) -> tuple[tuple[int, ...], str]:
     """(shape without the batch axis, element type) of the Input that a Sequential makes for `x`."""
     ((given, where),) = data.by_name(x, ["x"], [INPUT], "x")
     array = as_array(given, where, may_be_empty=True)
     return array.shape[1:], element_type(layers, dtype)
 
 
-def element_type(layers: list[Layer], dtype: str) -> str:
+def element_type(layers: tuple[Layer, ...], dtype: str) -> str:
     """That of the Input which a Sequential of these layers makes."""
     return "int64" if layers and isinstance(layers[0], Embedding) else dtype
 

@@ -138,9 +138,9 @@ class Model:
         return tuple(self._outputs.values())
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> tuple[Layer, ...]:
         """The layers in the order of their first call."""
-        return list(self._wiring.layers.values())
+        return tuple(self._wiring.layers.values())
 
     @property
     def built(self) -> bool:
@@ -236,7 +236,7 @@ class Model:
         def __getitem__(self, index: Any) -> Any:
             """For what takes a network for a list, also to loop over it; without `__iter__` and `__len__` it counts as none."""
             raise TypeError(
-                f"[{type(self).__name__}] expected a list of layers, got the network; its layers are net.layers, a list, its "
+                f"[{type(self).__name__}] expected a list of layers, got the network; its layers are net.layers, a tuple, its "
                 "weights net.parameters, by name"
             )
 

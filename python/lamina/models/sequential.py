@@ -50,12 +50,12 @@ class Sequential(Model):
             self._stack(self._stacked.pop(0))
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> tuple[Layer, ...]:
         """The layers that were given, in order, with those of models among them.
 
         Where these are stacks, too, lm.Sequential(*net.layers) is the same network.
         """
-        return list(_flat(self._stacked))
+        return tuple(_flat(self._stacked))
 
     @explained
     def build(self: S, input_shape: int | Sequence[int] | None = None, *, dtype: str | None = None) -> S:
