@@ -521,6 +521,10 @@ FREE = {
     "Keras's decay of a rate": (lambda: lm.optim.Adam(decay=1e-6), ["got the argument 'decay'; a rate that decays is a schedule"]),
     "a place by its name": (lambda: ByPlace(units=3), ["[ByPlace] expected ByPlace(units, /), got 'units' by its name;"]),
     "options alone": (lambda: WithOptions(size=3), ["WithOptions(units, **options), missing a required argument: 'units'"]),
+    "a loss of one's own, called without weights": (
+        lambda: lm.losses.get(type("L1", (lm.losses.Loss,), {"__call__": lambda self, p, t: lm.mean(abs(p - t))})),
+        ["[L1()] expected __call__(pred, target, weight), got (p, t); write elements(pred, target)"],
+    ),
     "PyTorch's class as a loss": (
         lambda: lm.Sequential(lm.Dense(1)).compile(lm.optim.Adam, "mse"),
         ["[compile] expected a loss first, got the optimizer"],

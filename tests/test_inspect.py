@@ -85,10 +85,13 @@ def test_history_plots_its_curves():
     loss, accuracy = history().plot()
     assert loss.get_title() == "loss" and len(loss.lines) == 2 and len(accuracy.lines) == 1
     np.testing.assert_array_equal(loss.lines[1].get_ydata(), [4.0, 2.0, 1.0])
+    assert all(tick == int(tick) for tick in loss.get_xticks())  # no epoch 1.5
     ax = matplotlib.pyplot.figure().add_subplot()
     assert history().plot(ax) is ax and len(ax.lines) == 3
     with pytest.raises(ValueError, match="fit the network first"):
         lm.History().plot()
+    with pytest.raises(TypeError, match=r"expected Axes, got 'loss.png'; .* plt.savefig"):
+        history().plot("loss.png")
 
 
 def test_confusion_matrix_is_plotted():

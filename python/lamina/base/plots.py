@@ -34,6 +34,8 @@ def curves(series: Mapping[str, Array], ax: Any = None) -> Any:
     if not titles:
         raise ValueError("[plot] expected at least one epoch, got an empty history; fit the network first")
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise TypeError(f"[plot] expected Axes, got {ax!r:.60}; to save it: history.plot(), then plt.savefig(path)")
         for title in titles:
             _panel(ax, title, series, label=title if len(titles) > 1 else "")
         return ax
@@ -41,6 +43,7 @@ def curves(series: Mapping[str, Array], ax: Any = None) -> Any:
     for panel, title in zip(axes[0], titles, strict=True):
         _panel(panel, title, series)
         panel.set_title(title)
+        panel.xaxis.get_major_locator().set_params(integer=True)
     return axes[0] if len(titles) > 1 else axes[0][0]
 
 

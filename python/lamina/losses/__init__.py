@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lamina.base import checks
+from lamina.base import calls, checks
 from lamina.base import names as _names
 from lamina.base.config import made
 from lamina.losses.base import FunctionLoss, Loss
@@ -86,6 +86,8 @@ def get(loss: AnyLoss) -> Loss:
     """
     loss = made("losses", loss, LOSSES, Loss)
     if isinstance(loss, Loss):
+        if not loss.by_elements and (signature := calls.refusing(loss, 0, 0, 0)):
+            raise TypeError(f"[{loss!r}] expected __call__(pred, target, weight), got {signature}; write elements(pred, target)")
         return loss
     if callable(loss):
         return FunctionLoss(loss)
