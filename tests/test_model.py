@@ -910,6 +910,12 @@ def test_rows_that_meet_in_a_network_go_through_it_together():
     assert net.predict(v, batch_size=1000)[0] == -499.5  # where a user wants it so
 
 
+def test_no_row_of_a_prediction_repeats_the_numbers_that_another_one_drew():
+    x = lm.Input(1, dtype="float64")
+    drawn = lm.Model(x, lm.random_uniform(x), seed=0).predict(np.zeros((5000, 1)))
+    assert len(np.unique(drawn)) == 5000
+
+
 def test_an_unknown_name_is_a_key_error_too():
     net = lm.Sequential(lm.Dense(1), seed=0).build(2)
     for kind in (KeyError, ValueError):

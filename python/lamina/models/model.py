@@ -360,7 +360,7 @@ class Model:
 
         `x`: array-like (n, ...), or a list, tuple or dict of them for several inputs. NaN in an array go through the network; what
         is converted first, a list or a frame, must be finite. `batch_size`: rows at once, which bounds the memory; by default 4096,
-        or all where rows meet in the network, as in x - mean(x, axis=0). Elsewhere the bits do not depend on it.
+        or all where rows meet in the network, as in x - mean(x, axis=0), or it draws numbers. Elsewhere no bit depends on it.
 
         >>> lm.Sequential(lm.Dense(3), seed=0).predict([[1.0, 2.0]]).shape
         (1, 3)

@@ -33,8 +33,9 @@ CHUNK = 4096  # rows at once when nobody says: activations of a few MB at usual 
 
 
 def rows_at_once(model: Model, n: int) -> int:
-    """How many of n rows go through the network together where nobody says: all, where they meet in it."""
-    return CHUNK if n <= CHUNK or is_samplewise(resolved(model.outputs)) else n
+    """How many of n rows go through the network together where nobody says: all, where they meet in it, or it draws."""
+    nodes = [] if n <= CHUNK else resolved(model.outputs)
+    return CHUNK if not nodes or (is_samplewise(nodes) and all(node.op != "random_uniform" for node in nodes)) else n
 
 
 def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
