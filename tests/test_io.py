@@ -110,6 +110,26 @@ def test_training_goes_on_with_the_same_bits(name, how, tmp_path, xy):
     assert all(np.array_equal(net.parameters[k], other.parameters[k]) for k in net.parameters)
 
 
+def drawing(pred, target):
+    return lm.mean((pred[:, 0] - lm.random_uniform(pred)[:, 0]) ** 2)
+
+
+@pytest.mark.parametrize("how", ["save", "copy", "copy of a copy"])
+def test_training_goes_on_with_what_a_loss_draws(how, tmp_path, xy):
+    """A file holds no loss of one's own, but the state of the numbers that it draws, for the loss to take up."""
+    net = NETS["mlp"]().compile(drawing, "adam")
+    net.fit(*xy, epochs=2, batch_size=7, verbose=0)
+    if how == "save":
+        net.save(tmp_path / "net.safetensors", optimizer=True)
+        other = lm.load(tmp_path / "net.safetensors")
+        other.compile(drawing, other.optimizer)
+    else:
+        other = pickle.loads(pickle.dumps(net))
+        other = copy.deepcopy(other) if how == "copy of a copy" else other
+    one, two = (n.fit(*xy, epochs=3, batch_size=7, verbose=0) for n in (net, other))
+    assert np.array_equal(one.history["loss"], two.history["loss"])
+
+
 def test_a_copy_is_apart(xy):
     net = NETS["mlp"]()
     other = copy.deepcopy(net)

@@ -54,6 +54,7 @@ class Wiring:
         self.layers: dict[str, Layer] = {}
         self.parameters: dict[str, Parameter] = {}
         self.random: dict[str, Parameter] = {}  # (seed, step) of what draws random numbers
+        self.awaited: dict[str, Parameter] = {}  # those of a file whose loss, which is code, draws as well: it brings them along
         self._layer_names: dict[int, str] = {}
         self._parameter_names: dict[core.Variable, str] = {}
 
@@ -74,6 +75,8 @@ class Wiring:
         if state.variable not in self._parameter_names:
             name = _numbered("random", self.random)
             self.random[name] = state
+            if name in self.awaited:
+                state.value = self.awaited.pop(name).value
             self._parameter_names[state.variable] = name
 
     def add_layer(self, layer: Layer) -> str:

@@ -71,9 +71,9 @@ def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, 
             state = model.programs.bind(kept).state
             description["optimizer_state"] = list(state)
             variables |= {OPTIMIZER + name: slot.variable for name, slot in state.items()}
-    if model.wiring.random:  # predictions may draw as well
-        description["random"] = list(model.wiring.random)
-        variables |= {RANDOM + name: state.variable for name, state in model.wiring.random.items()}
+    if states := model.wiring.random | model.wiring.awaited:  # predictions may draw as well
+        description["random"] = list(states)
+        variables |= {RANDOM + name: state.variable for name, state in states.items()}
     values = core.read(list(variables.values()))  # all between the same two steps
     return description, {name: dense(value) for name, value in zip(variables, values, strict=True)} | tensors
 

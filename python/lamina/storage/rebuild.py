@@ -16,7 +16,7 @@ from lamina import layers as layer_classes
 from lamina import losses, metrics, optim
 from lamina.base import checks, lengths
 from lamina.graph.inference import EFFECTS
-from lamina.graph.parameter import Parameter
+from lamina.graph.parameter import Parameter, RandomState
 from lamina.graph.tensor import Tensor, placeholder
 from lamina.layers import Layer, LayerCall
 from lamina.layers.base import can_name
@@ -86,6 +86,10 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
             model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
+        for name in description.get("random", []):
+            if name not in model.wiring.random:
+                model.wiring.awaited[name] = state = RandomState()
+                state.value = source.get(RANDOM + name)
         _write(model, _state(model, description, source))
     return model
 
@@ -424,7 +428,7 @@ def _optimizer_state(model: Model, description: Json, source: Source, misfit: ty
 
 
 def _random_state(model: Model, description: Json, source: Source) -> Values:
-    names, states = description.get("random", []), model.wiring.random
+    names, states = description.get("random", []), model.wiring.random | model.wiring.awaited
     if names and set(names) != set(states):
         raise ValueError(f"expected the random states {sorted(states)}, got {sorted(names)}")
     return _fitting(states, {name: source.get(RANDOM + name) for name in names})
