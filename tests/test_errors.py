@@ -1185,6 +1185,7 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm, "ReLU", "write lm.Activation('relu')"),
         (lm, "Linear", "write lm.Dense(units)"),
         (lm, "set_seed", "each network has a seed of its own"),
+        (lm, "randn", "lm.random_uniform(x) draws in math"),
         (lm, "prod", "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))"),
         (lm.losses, "layers", "layers are lm.Dense and so on"),
         (lm.linalg, "inverse", "did you mean 'inv'?"),

@@ -103,6 +103,7 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "Module": "a network is lm.Sequential or lm.Model, a layer of your own a subclass of lm.Layer",
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv1d", "Conv2d", "LSTM", "GRU", "RNN", "MultiheadAttention"), _NO_LAYER),
     **dict.fromkeys(("set_seed", "manual_seed", "random", "set_random_seed"), _SEEDS),
+    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like"), "lm.random_uniform(x) draws in math; arrays are NumPy's"),
     "no_grad": "predict computes no gradients",
     "device": "Lamina computes on CPUs alone",
     **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
