@@ -533,6 +533,21 @@ def test_every_line_of_a_long_rule_has_its_place(name, options):
     assert canvas.overlapping() == []
 
 
+def test_an_update_of_ones_own_has_the_lines_that_it_reads():
+    class Signs(lm.optim.Optimizer):
+        slots = ("m",)
+
+        def update(self, w, g, state, lr, t):
+            m = 0.9 * state["m"] + 0.1 * g
+            return w - lr * lm.sign(m), {"m": m}
+
+    net = lm.Sequential(lm.Dense(3), seed=0).build(4).compile("mse", Signs(0.1))
+    canvas, made = picture(net, np.ones((2, 4)), np.ones((2, 3)))
+    mean, _, weight, *_ = map(str, made.update)
+    assert mean.startswith("T₁ = ") and weight.endswith("sign(T₁)")
+    assert {mean, weight} <= {t.text for t in canvas.labels} and canvas.overlapping() == []
+
+
 def test_the_labels_of_the_losses_are_in_the_order_of_their_lines():
     net, x, y = narrow()
     for last in ({"loss": 0.5, "val_loss": 0.4}, {"loss": 0.4, "val_loss": 0.5}, {"loss": 0.5, "val_loss": np.nan}):

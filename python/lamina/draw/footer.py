@@ -20,13 +20,23 @@ def update(canvas: Canvas, area: Box, trace: Trace) -> None:
         return
     lines: list[Equation] = [(line,) for line in trace.rule.written]
     if not lines:
-        lines = [step.equation for step in trace.update if step.kind == "update"][:3]
+        lines = _first_updates(trace)
     lines = _joined([line for line in lines if equation_width(line, 12.0) <= area.w], area.w)  # what is longer, explain() says
     pitch, size = {4: (18, 15.0), 5: (15, 12.0), 6: (14, 12.0)}.get(min(len(lines), 6), (22, 15.0))
     size = max(12.0, min(size, size * area.w / max(equation_width(line, size) for line in lines))) if lines else size
     for k, line in enumerate(lines[:6]):
         canvas.equation(area.x, area.y + 28 + pitch * k, line, size, anchor="start")
     canvas.text(area.x, area.y + 30 + pitch * len(lines[:6]), ",  ".join(trace.rule.settings), 12, fill=canvas.theme.muted)
+
+
+def _first_updates(trace: Trace) -> list[Equation]:
+    """The first two lines that change something, and what they read of the lines above."""
+    wanted, lines, first = set[str](), list[Equation](), [step.number for step in trace.update if step.kind == "update"][:2]
+    for step in reversed(trace.update):
+        if step.number in first if step.kind == "update" else step.name in wanted:
+            wanted.update(step.operands)
+            lines.insert(0, step.equation)
+    return lines
 
 
 def _joined(lines: list[Equation], limit: float) -> list[Equation]:
