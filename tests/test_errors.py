@@ -678,6 +678,10 @@ FREE = {
         lambda: P[:, lm.placeholder((2,), "int64")],
         ["[index]", "an integer tensor alone, got Tensor", "for axis 1; write lm.take(x, i, axis=1)"],
     ),
+    "windows of the second axis": (
+        lambda: P[:, np.arange(4)[:, None] + np.arange(2)],
+        ["got array([[0, 1], [1, 2], [2, 3], [3, 4]]) for axis 1; write lm.take(x, i, axis=1)"],
+    ),
     "a list for the second axis": (lambda: P[:, [0, 1]], ["got [0, 1] for axis 1; write lm.take(x, i, axis=1)"]),
     "a fraction as an index": (lambda: P[1.5], ["[index] expected whole numbers", "got 1.5 for axis 0; pass one of these"]),
     # names of operations
