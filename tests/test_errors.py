@@ -911,6 +911,15 @@ FREE = {
     # flags
     "SciPy's trans": (lambda: lm.linalg.solve_triangular(np.eye(2), ONES[:2], transposed="N"), ["transposed to be True or False"]),
     "axes kept by a text": (lambda: lm.linalg.norm(np.eye(2), keepdims="no"), ["[norm] expected keepdims to be True or False"]),
+    **{
+        f"{op.__name__} over axes by a text": (lambda op=op: op(ONES, -1, keepdims="no"), [f"[{op.__name__}] expected keepdims"])
+        for op in (lm.sum, lm.max, lm.min, lm.mean, lm.var, lm.std, lm.norm, lm.logsumexp)
+    },
+    "a picture by a text": (lambda: lm.metrics.plot_confusion([0, 1], [0, 1], normalize="no"), ["expected normalize to be"]),
+    # names
+    "a layer named by a number": (lambda: setattr(lm.Dense(2), "name", 3), ["[Dense(2)] expected a name, got 3", "such as 'head'"]),
+    "a parameter named by a number": (lambda: setattr(lm.Parameter([1.0]), "name", 3), ["[Parameter] expected a text as name"]),
+    "a layer's parameter of a number": (lambda: lm.Dense(1).parameter(3, (1,), "zeros"), ["expected a parameter name", "got 3"]),
 }
 
 
@@ -1103,6 +1112,8 @@ def test_what_a_network_was_built_with_cannot_be_assigned():
         ("bias", None, "layer.bias.value = array"),
         ("units", 7, "as the network was built, 5, got 7; make a new network"),
         ("activation", "tanh", "as the network was built, 'relu', got 'tanh'"),
+        ("use_bias", False, "as the network was built, True, got False"),
+        ("dtype", "float64", "as the network was built, 'float32', got 'float64'"),
     ):
         before = state(net)
         with pytest.raises(AttributeError, match=rf"\[dense_1\] expected .*{remedy}"):

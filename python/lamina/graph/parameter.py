@@ -110,7 +110,7 @@ class Parameter(Tensor):
 
     @name.setter
     def name(self, name: str) -> None:
-        self.variable.name = name
+        self.variable.name = word("Parameter", name)
 
     @property
     def trainable(self) -> bool:

@@ -40,7 +40,8 @@ OWN = ("_parameters", "_trainable", "original")  # attributes that a layer gets 
 
 def can_name(name: str, layer: Layer | type[Layer]) -> bool:
     """Whether a layer can have a parameter of this name beside what it has already."""
-    return name.isidentifier() and not name.startswith("__") and name not in OWN and not hasattr(layer, name)
+    is_word = isinstance(name, str) and name.isidentifier() and not name.startswith("__")
+    return is_word and name not in OWN and not hasattr(layer, name)
 
 
 class _Now(threading.local):
@@ -132,6 +133,8 @@ class Layer(Configured):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """After the layer is built, what its networks were made from stays: another value would change nothing in them."""
+        if name == "name" and value is not None and not (isinstance(value, str) and value):
+            raise TypeError(f"[{self!r}] expected a name, got {value!r}; pass a string such as 'head'")
         if self.built and value is not self.__dict__.get(name, self):
             where = self.name or repr(self)
             if isinstance(self.__dict__.get(name), Parameter):
@@ -139,11 +142,12 @@ class Layer(Configured):
                     f"[{where}] expected the parameter {name!r} to stay, got another value; write values into it: "
                     f"layer.{name}.value = array, or net.parameters['{where}.{name}'] = array"
                 )
-            if name in self.__dict__.get("_arguments", {}) and self._built_in:
-                if same(value, self.__dict__.get(name, self)):
+            if name in (*self.__dict__.get("_arguments", ()), "use_bias", "dtype") and self._built_in:
+                now = getattr(self, name, self)
+                if same(value, now):
                     return
                 raise AttributeError(
-                    f"[{where}] expected {name} to stay as the network was built, {self._arguments[name]!r}, got "
+                    f"[{where}] expected {name} to stay as the network was built, {self._arguments.get(name, now)!r}, got "
                     f"{checks.brief(value)}; make a new network, and give it the weights: new.parameters.update(net.parameters)"
                 )
         object.__setattr__(self, name, value)
@@ -157,8 +161,6 @@ class Layer(Configured):
         >>> lm.Dense(3).named("head").name
         'head'
         """
-        if not isinstance(name, str) or not name:
-            raise TypeError(f"[{self!r}] expected a name, got {checks.brief(name)}; pass a string such as 'head'")
         self.name, self.named_by_user = name, True
         return self
 

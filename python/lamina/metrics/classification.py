@@ -143,6 +143,7 @@ def plot_confusion(y_true: ArrayLike, y_pred: ArrayLike, *, labels: Any = None, 
     """
     from lamina.base.plots import confusion
 
+    normalize = checks.flag("plot_confusion", "normalize", normalize)
     return confusion(confusion_matrix(y_true, y_pred), labels, ax, normalize=normalize)
 
 

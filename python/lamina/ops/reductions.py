@@ -20,6 +20,11 @@ from lamina.ops.elementwise import like
 from lamina.ops.shapes import expand_dims, squeeze
 
 
+def _over(x: Tensor, axis: Axis, keepdims: bool, where: str) -> dict[str, Any]:
+    """What is summed over, as attributes of a node."""
+    return {"axes": axes_of(axis, x.ndim, where), "keepdims": checks.flag(where, "keepdims", keepdims)}
+
+
 @operation(1)
 def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The sum over the axes (all by default); keepdims leaves them with length 1. Errors: ValueError for an axis that x lacks.
@@ -27,7 +32,7 @@ def sum(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.sum([[1, 2], [3, 4]], axis=0)
     array([4, 6])
     """
-    return make("sum", [x], axes=axes_of(axis, x.ndim, "sum"), keepdims=keepdims)
+    return make("sum", [x], **_over(x, axis, keepdims, "sum"))
 
 
 @operation(1)
@@ -39,7 +44,7 @@ def max(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.max([[1, 2], [3, 4]], axis=1)
     array([2, 4])
     """
-    return make("max", [x], axes=axes_of(axis, x.ndim, "max"), keepdims=keepdims)
+    return make("max", [x], **_over(x, axis, keepdims, "max"))
 
 
 @operation(1)
@@ -51,7 +56,7 @@ def min(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.min([[1, 2], [3, 4]], axis=1)
     array([1, 3])
     """
-    return make("min", [x], axes=axes_of(axis, x.ndim, "min"), keepdims=keepdims)
+    return make("min", [x], **_over(x, axis, keepdims, "min"))
 
 
 def _count(x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -72,8 +77,8 @@ def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([2., 3.])
     """
-    axes = axes_of(axis, x.ndim, "mean")
-    return make("div", [make("sum", [x], axes=axes, keepdims=keepdims), _count(x, axes)])
+    over = _over(x, axis, keepdims, "mean")
+    return make("div", [make("sum", [x], **over), _count(x, over["axes"])])
 
 
 @operation(1)
@@ -83,10 +88,10 @@ def var(x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -
     >>> lm.var([1.0, 3.0]), lm.var([1.0, 3.0], ddof=1)
     (array(1.), array(2.))
     """
-    return _variance(x, axes_of(axis, x.ndim, "var"), keepdims, checks.number("var", "ddof", ddof))
+    return _variance(x, checks.number("var", "ddof", ddof), **_over(x, axis, keepdims, "var"))
 
 
-def _variance(x: Tensor, axes: list[int], keepdims: bool, ddof: float) -> Tensor:
+def _variance(x: Tensor, ddof: float, axes: list[int], keepdims: bool) -> Tensor:
     count = _count(x, axes)
     centre = make("div", [make("sum", [x], axes=axes, keepdims=True), count])
     distance = make("sub", [x, centre])
@@ -105,7 +110,7 @@ def std(x: Tensor, axis: Axis = None, keepdims: bool = False, ddof: float = 0) -
     >>> lm.std([[1.0, 3.0], [2.0, 6.0]], axis=1)
     array([1., 2.])
     """
-    variance = _variance(x, axes_of(axis, x.ndim, "std"), keepdims, checks.number("std", "ddof", ddof))
+    variance = _variance(x, checks.number("std", "ddof", ddof), **_over(x, axis, keepdims, "std"))
     none = make("eq", [variance, like(0.0, variance)])
     return make("where", [none, variance, make("sqrt", [make("where", [none, like(1.0, variance), variance])])])
 
@@ -117,8 +122,7 @@ def norm(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> lm.norm([3.0, 4.0])
     array(5.)
     """
-    axes = axes_of(axis, x.ndim, "norm")
-    return make("sqrt", [make("sum", [make("mul", [x, x])], axes=axes, keepdims=keepdims)])
+    return make("sqrt", [make("sum", [make("mul", [x, x])], **_over(x, axis, keepdims, "norm"))])
 
 
 def size(x: Any, axis: Axis = None) -> Any:
@@ -202,7 +206,7 @@ def logsumexp(x: Tensor, axis: int = -1, keepdims: bool = False) -> Tensor:
     >>> lm.logsumexp([[1000.0, 1000.0]]).round(3)
     array([1000.693])
     """
-    at = axis_of(axis, x.ndim, "logsumexp")
+    at, keepdims = axis_of(axis, x.ndim, "logsumexp"), checks.flag("logsumexp", "keepdims", keepdims)
     if _goes_by_rows(x, at):
         y = make("logsumexp", [_with_last(x, at)])
         return expand_dims(y, at) if keepdims else y
