@@ -421,3 +421,27 @@ def test_ctrl_c_between_any_two_lines_leaves_a_network_that_trains_and_is_saved(
         line += 1
     assert line > 100
     assert not building._is_owned()
+
+
+def test_ctrl_c_between_any_two_lines_freezes_all_or_nothing():
+    """The next step trains what `trainable` says, and nothing else."""
+    x, y = np.ones((4, 3), np.float32), np.zeros((4, 1), np.float32)
+    line, seen = 1, set()
+    while True:
+        net = lm.Sequential(lm.Dense(2), lm.Dense(2), lm.Dense(1), seed=0).build(3).compile("mse", "adam")
+        net.train_step(x, y)
+        inner = lm.Sequential(*net.layers[:2])
+
+        def freeze(inner=inner):
+            inner.trainable = False
+
+        if not interrupted_at(line, freeze):
+            break
+        before = values(net)
+        net.train_step(x, y)
+        moved = {name for name, value in values(net).items() if not np.array_equal(value, before[name])}
+        assert moved == {name for name, value in before.items() if net.parameters.tensor(name).trainable}
+        assert [layer.trainable for layer in net.layers] in ([True] * 3, [False, False, True])
+        seen.add(tuple(sorted(moved)))
+        line += 1
+    assert seen == {("dense_3.bias", "dense_3.weight"), tuple(sorted(before))}

@@ -128,9 +128,9 @@ class Parameter(Tensor):
             )
         if value != self.variable.trainable:
             with building:  # a program is planned for what is trained from its first node to its last
-                self.variable.trainable = value
-                for model in self.models:
+                for model in self.models:  # first: Ctrl-C may come between any two lines
                     model.train_others()
+                self.variable.trainable = value
 
     @property
     def is_weight(self) -> bool:

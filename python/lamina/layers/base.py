@@ -204,37 +204,7 @@ class Layer(Configured):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        value = checks.flag(self.name or repr(self), "trainable", value)
-        layers, parameters = self._within()
-        for layer in layers:
-            layer.__dict__["_trainable"] = value
-        for p in parameters:
-            if p.is_weight:
-                p.trainable = value
-
-    def _within(self) -> tuple[list[Layer], list[Parameter]]:
-        """The layer, and the layers and parameters that it or one of them has as attributes, also in lists, dicts and models."""
-        found: list[Layer] = []
-        parameters: list[Parameter] = []
-        waiting: list[Any] = [self]
-        seen: set[int] = set()  # a list may hold itself
-        while waiting:
-            value = waiting.pop()
-            if id(value) in seen:
-                continue
-            seen.add(id(value))
-            if isinstance(value, Parameter):
-                parameters.append(value)
-            elif isinstance(value, Layer):
-                found.append(value)
-                waiting += vars(value).values()
-            elif isinstance(value, Mapping):
-                waiting += value.values()
-            elif isinstance(value, (list, tuple)):
-                waiting += value
-            elif hasattr(value, "layers"):  # a model
-                waiting += value.layers
-        return found, parameters
+        set_trainable([self], checks.flag(self.name or repr(self), "trainable", value))
 
     def restore(self, parameters: Mapping[str, Parameter]) -> None:
         """Makes the layer one that was built with these parameters (by local name), as when a file is read."""
@@ -272,6 +242,49 @@ class TensorLayer(Layer):
     if TYPE_CHECKING:
 
         def __call__(self, *inputs: Any, **options: Any) -> Tensor: ...
+
+
+def set_trainable(layers: list[Layer], value: bool) -> None:
+    """Freezes or thaws layers with all that is within them, as a whole: where Ctrl-C comes between two, before it goes on."""
+    found, parameters = _within(layers)
+
+    def write() -> None:
+        for layer in found:
+            layer.__dict__["_trainable"] = value
+        for p in parameters:
+            if p.is_weight:
+                p.trainable = value
+
+    try:
+        write()
+    except BaseException:
+        write()
+        raise
+
+
+def _within(layers: list[Layer]) -> tuple[list[Layer], list[Parameter]]:
+    """The layers, and the layers and parameters that one of them has as attributes, also in lists, dicts and models."""
+    found: list[Layer] = []
+    parameters: list[Parameter] = []
+    waiting: list[Any] = [layers]
+    seen: set[int] = set()  # a list may hold itself
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Parameter):
+            parameters.append(value)
+        elif isinstance(value, Layer):
+            found.append(value)
+            waiting += vars(value).values()
+        elif isinstance(value, Mapping):
+            waiting += value.values()
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        elif hasattr(value, "layers"):  # a model
+            waiting += value.layers
+    return found, parameters
 
 
 def features(x: Tensor) -> int:

@@ -15,6 +15,7 @@ from lamina.base.calls import explained
 from lamina.base.turns import building, importing
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.layers import Layer
+from lamina.layers.base import set_trainable
 from lamina.models import feed, steps
 from lamina.models.objective import Objective
 from lamina.models.parameters import Parameters, fresh_seed
@@ -225,8 +226,7 @@ class Model:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        for layer in self.layers:
-            layer.trainable = value
+        set_trainable(self.layers, checks.flag(type(self).__name__, "trainable", value))
 
     def __dir__(self) -> list[str]:
         return elsewhere.left_out(self, super().__dir__())
