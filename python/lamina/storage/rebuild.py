@@ -329,6 +329,8 @@ class Rebuild:
         if op in EFFECTS:
             raise ValueError(f"the operation {op!r} is no part of a prediction")
         attrs = {key: _decode(value) for key, value in item.get("attrs", {}).items()}
+        if op == "fill" and "value" not in attrs:  # which the core misses when it runs
+            raise ValueError("expected the value of a fill, got none")
         if op == "host" and attrs.get("name") not in RULES:
             raise ValueError(f"expected a function of linear algebra, got {attrs.get('name')!r}")
         return Tensor(core.make(op, [t.node for t in self._several(item["in"])], attrs))
