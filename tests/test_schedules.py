@@ -372,6 +372,13 @@ def test_a_set_or_a_range_reaches_a_class_of_ones_own_as_it_is_and_is_written_do
     assert made([0, 1, 5]).tolist() == [1.0, 0.5, 1.0]
 
 
+def test_a_schedule_of_ones_own_is_its_rate():
+    """Another `__call__` would count in `fit`, and not in `train_step`."""
+    for base in (schedules.Schedule, schedules.Cosine):
+        with pytest.raises(TypeError, match=r"\[Mine\] expected a method rate\(t\).*got __call__; call it rate"):
+            type("Mine", (base,), {"__call__": lambda self, t: 0.1})
+
+
 def test_step_numbers_may_be_fractions_and_other_numbers():
     made = schedules.Cosine(0.1, 10)
     assert made(Fraction(3)) == made(3) and made([Fraction(3), 4]).tolist() == made([3, 4]).tolist()

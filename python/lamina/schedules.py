@@ -44,6 +44,11 @@ class Schedule(Configured):
 
     _takes_arrays = True  # False once it has failed for one
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__call__" in vars(cls):
+            raise TypeError(f"[{cls.__name__}] expected a method rate(t), for arrays of steps, got __call__; call it rate")
+
     def __call__(self, steps: Any) -> Any:
         t = checks.array(repr(self), steps, "steps")
         try:
