@@ -7,6 +7,7 @@ import decimal
 import doctest
 import re
 import sys
+from array import array as Buffer
 from fractions import Fraction
 
 import numpy as np
@@ -109,6 +110,7 @@ def test_conversions(given, dtype):
         (np.array(["2020-01-01"], "M8[D]"), TypeError, r"np.timedelta64\(1, 's'\)"),
         (np.array([5], "m8[s]"), TypeError, "pass seconds"),
         (np.zeros(2, [("a", "f4")]), TypeError, "take one field"),
+        (np.zeros(2, "V2"), TypeError, r"pass x.astype\('float32'\)"),  # as bfloat16
         (np.array([2**63], np.uint64), ValueError, r"integers below 2\^63, got 9223372036854775808"),
         (np.ma.masked_array([1.0, 2.0], [True, False]), ValueError, r"masked array; pass x.filled\(value\)"),
     ],
@@ -137,6 +139,18 @@ def test_array_protocols():
         as_array(Device(), "x")
     with pytest.raises(TypeError, match=r"\[y\] expected a dense array, got Sparse; pass y.toarray\(\)"):
         as_array(Sparse(), "y")
+    for call in (lm.exp, lm.Parameter, lambda x: lm.Input(2) @ x, lambda x: lm.losses.mse(x, x), lambda x: lm.linalg.solve(x, x)):
+        with pytest.raises(TypeError, match=r"expected a dense array, got Sparse; pass .*\.toarray\(\)"):
+            call(Sparse())
+
+
+def test_buffers_are_arrays():
+    x = np.arange(6, dtype=np.float32)[:, None]
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd").build(1)
+    assert np.array_equal(net.predict(memoryview(x)), net.predict(x))
+    for y in (memoryview(x), Buffer("f", range(6)), bytearray(range(6))):
+        assert net.evaluate(memoryview(x), y) == net.evaluate(x, x)
+        assert len(net.fit(memoryview(x), y, verbose=0)) == 1
 
 
 def test_pandas():

@@ -200,24 +200,28 @@ def writing(where: str, path: Any) -> Iterator[None]:
         raise _again(error, said) from error
 
 
-def unmasked(where: str, value: Any, name: str) -> None:
-    """ValueError for an array of `np.ma` with masked values, which nothing here would leave out; `name`: what a user calls it."""
+def whole(where: str, value: Any, name: str) -> None:
+    """TypeError for a sparse matrix, which NumPy takes for one object, ValueError for an array of `np.ma` with masked values, which
+    nothing here would leave out; `name`: what a user calls it.
+    """
+    if hasattr(value, "toarray"):
+        raise TypeError(f"[{where}] expected a dense array, got {type(value).__name__}; pass {name}.toarray()")
     if hasattr(value, "filled") and isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
         raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {name}.filled(value)")
 
 
 def array(where: str, value: Any, name: str = "x") -> np.ndarray[Any, Any]:
-    """Any array-like as NumPy reads it, of whatever type; `name` as for `unmasked`.
+    """Any array-like as NumPy reads it, of whatever type; `name` as for `whole`.
 
-    Errors: ValueError for rows of several lengths and for masked values, TypeError for what NumPy cannot read, such as a tensor of
-    another library that needs its gradient.
+    Errors: ValueError for rows of several lengths and for masked values, TypeError for sparse ones and what NumPy cannot read, such
+    as a tensor of another library that needs its gradient.
 
     >>> array("mse", [[1, 2], [3, 4]]).shape
     (2, 2)
     """
     if type(value) is np.ndarray:
         return value
-    unmasked(where, value, name)
+    whole(where, value, name)
     try:
         return np.asarray(value)
     except ValueError as error:

@@ -59,9 +59,7 @@ def _read(data: Any, where: str) -> Array:
     """Any array-like as an ndarray of whatever type."""
     if type(data) is np.ndarray:
         return data
-    if hasattr(data, "toarray"):
-        raise TypeError(f"[{where}] expected a dense array, got {type(data).__name__}; pass {where}.toarray()")
-    checks.unmasked(where, data, where)
+    checks.whole(where, data, where)
     try:
         return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
     except ValueError as error:
@@ -86,7 +84,9 @@ def _gathered_type(array: Array, where: str) -> Any:
         "c": f"pass {where}.real and {where}.imag as two columns",
         "M": f"pass a difference in seconds: ({where} - {where}.min()) / np.timedelta64(1, 's')",
         "m": f"pass seconds: {where} / np.timedelta64(1, 's')",
-        "V": f"take one field, or stack them: np.stack([{where}[name] for name in {where}.dtype.names], axis=1)",
+        "V": f"take one field, or stack them: np.stack([{where}[name] for name in {where}.dtype.names], axis=1)"
+        if dtype.names
+        else f"pass {where}.astype('float32')",  # bfloat16
     }
     if dtype.kind not in remedies and _are_numbers(array):
         remedy = f"read the text as numbers: np.asarray({where}, float)"
