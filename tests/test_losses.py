@@ -558,6 +558,26 @@ def test_a_loss_of_ones_own():
     assert losses.get(Cubic) is not None and Cubic().check_target(np.zeros(2), (B, 1)).shape == (2, 1)
 
 
+def test_options_of_a_loss_of_ones_own_stay_once_it_is_compiled():
+    class Scaled(losses.Loss):
+        def __init__(self, by):
+            self.by = by
+
+        def elements(self, pred, target):
+            self.seen = pred
+            return self.by * abs(pred - target)
+
+    loss, x = Scaled(1.0), np.ones((2, 1))
+    loss.by = 2.0
+    net = lm.Sequential(lm.Dense(1, weight_init="zeros"), seed=0).compile(loss, lm.optim.SGD(0.0))
+    bias = net.build(1).parameters["dense_1.bias"][0]
+    assert net.train_step(x, x) == pytest.approx(2 * abs(1 - bias))
+    with pytest.raises(AttributeError, match="expected by to stay, as networks may be compiled with this loss, got 3.0"):
+        loss.by = 3.0
+    loss.by = 2.0
+    assert len(net.fit(x, x, sample_weight=[1, 2], verbose=0)) == 1  # builds the loss once more
+
+
 def test_get():
     assert losses.get("mse") is losses.mse and isinstance(losses.get(losses.Huber), losses.Huber)
     for wrong, kind, text in [("mes", ValueError, "did you mean 'mse'"), (3, TypeError, "expected a name, a loss or a function")]:

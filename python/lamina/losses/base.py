@@ -48,7 +48,7 @@ class Loss(Configured):
 
     loss(pred, target) is the mean of the elements that are kept. loss(pred, target, weight), weight of shape (batch,), is
     sum(w_i l_i) / sum(w_i), where l_i is the mean of sample i; 0 where all w_i are 0. Tensors build, arrays and lists compute at
-    once.
+    once. The arguments of its constructor stay once a network is compiled with it.
 
     Errors: ValueError or TypeError for a target whose shape does not fit, and for one of arrays whose numbers do not; nothing is
     broadcast.
@@ -75,8 +75,8 @@ class Loss(Configured):
         self.__dict__["_is_made"] = self._built_in
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """An option of a loss of ours stays: networks that are compiled with it have it in their programs."""
-        if self._is_made and name in self._arguments and not same(value, getattr(self, name, self)):
+        """An option of a loss of ours stays, one of the user's own once it is compiled: programs have it."""
+        if self._is_made and name in self.__dict__.get("_arguments", ()) and not same(value, getattr(self, name, self)):
             raise AttributeError(
                 f"[{self!r}] expected {name} to stay, as networks may be compiled with this loss, got {checks.brief(value)}; make "
                 "another one, and compile with that"

@@ -32,6 +32,10 @@ class Objective:
     metrics: dict[str, OutputMetric] = field(default_factory=dict)
     given: tuple[Any, ...] = ()
 
+    def __post_init__(self) -> None:
+        for loss in self.losses:
+            loss.__dict__["_is_made"] = True
+
     @classmethod
     def of(cls, outputs: Sequence[str], loss: Any, optimizer: Any, metrics_: Any = (), loss_weights: Any = None) -> Objective:
         """Checks and resolves the arguments of `compile` for outputs of these names."""
