@@ -306,7 +306,7 @@ def _batches(
             f"[class_weight] expected {{class: weight}} for batches, got {checks.brief(class_weight)}; how often a class occurs in "
             "all data no batch tells: count the classes and pass n / (classes * count) for each"
         )
-    return BatchSource(model, feed.batches(model, x), metrics, class_weight)
+    return BatchSource(model, feed.batches(model, x, may_rest=True), metrics, class_weight)
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
