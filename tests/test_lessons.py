@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -49,3 +50,7 @@ def test_the_command(capsys, tmp_path, monkeypatch):
     assert '"""Lesson 2' in capsys.readouterr().out
     assert main(["lesson", "9"]) == 2
     assert "from 1 to 4" in capsys.readouterr().err
+    (tmp_path / "lesson_1.svg").unlink()
+    (tmp_path / "lesson_1.svg").mkdir()
+    assert main(["lesson", "1"]) == 2
+    assert re.search(r"\[lesson\] expected a folder that can be written, got: .*lesson_1.svg'; run it in", capsys.readouterr().err)

@@ -262,7 +262,12 @@ def _lesson(options: argparse.Namespace) -> int:
     if options.show:
         print(path.read_text(encoding="utf-8"))
     else:
-        runpy.run_path(str(path), run_name="__main__")
+        try:
+            runpy.run_path(str(path), run_name="__main__")
+        except OSError as error:
+            if error.strerror is None:  # it says what to do
+                raise
+            raise OSError(f"[lesson] expected a folder that can be written, got: {error}; run it in another one") from None
     return 0
 
 
