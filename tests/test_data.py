@@ -104,6 +104,7 @@ def test_conversions(given, dtype):
         ([[1, 2], [3]], TypeError, "rows of different lengths; pad them"),
         (["a", "b"], TypeError, r"got dtype <U1; number the categories: np.unique\(x, return_inverse=True\)\[1\]"),
         (np.array([[1.0, "Paris"]], object), TypeError, "got 'Paris' at row 0, column 1; leave that column out"),
+        (np.array([np.ones(2), None], object), TypeError, r"got array.* at row 0; stack them: np.stack\(x\)"),
         (np.array(["1.5"], object), TypeError, r"got '1.5' at row 0; read the text as numbers: np.asarray\(x, float\)"),
         (["1.5", "2"], TypeError, r"got dtype <U3; read the text as numbers: np.asarray\(x, float\)"),
         (np.array([1j]), TypeError, "dtype complex128; pass x.real and x.imag"),

@@ -122,6 +122,20 @@ def test_a_fit_whose_checkpoint_finds_no_room_ends_with_a_usable_net(tmp_path, f
     assert len(net.fit(x, y, epochs=2, verbose=0)) == 2
 
 
+def test_a_log_that_finds_no_room_says_which(tmp_path, full):
+    path = tmp_path / "log.csv"
+    path.write_text("epoch,loss\n" + "1,2\n" * 24_996)
+    with pytest.raises(OSError, match=r"\[CSVLogger\] expected a path that can be written, got '.*log.csv': File too large"):
+        lm.Sequential(lm.Dense(1)).fit(
+            np.ones((2, 1)),
+            np.ones((2, 1)),
+            loss="mse",
+            optimizer="sgd",
+            callbacks=lm.callbacks.CSVLogger(path, append=True),
+            verbose=0,
+        )
+
+
 def test_a_folder_that_is_read_only(request):
     folder = Path(tempfile.mkdtemp())  # not tmp_path: another user may not look into that
     request.addfinalizer(lambda: shutil.rmtree(folder))

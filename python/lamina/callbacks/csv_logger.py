@@ -62,7 +62,7 @@ class CSVLogger(Callback):
         if new:
             self._columns = [*self._columns, *new]
             self._replace([_line(self._columns), *(line + "," * len(new) for line in _lines(self.path)[1:])])
-        with open(self.path, "a", encoding="utf-8", newline="") as file:
+        with checks.writing("CSVLogger", self.path), open(self.path, "a", encoding="utf-8", newline="") as file:
             file.write(_line([row.get(name, "") for name in self._columns]) + "\n")
         self._lines += 1
 

@@ -122,6 +122,8 @@ def _object_remedy(value: Any, where: str, column: str | None) -> str:
         return "pass the values of each row as a list, in the order of the columns, or a frame: pandas.DataFrame(rows)[columns]"
     if isinstance(value, int):
         return "keep it below 1.8e308"
+    if isinstance(value, (np.ndarray, list, tuple)):
+        return f"stack them: np.stack({column or where})"
     if isinstance(value, datetime.date):
         return "pass a difference in days: (t - t.min()).dt.days, t = pandas.to_datetime(column)"
     if isinstance(value, datetime.timedelta):

@@ -134,7 +134,7 @@ class Layer(Configured):
     def __setattr__(self, name: str, value: Any) -> None:
         """After the layer is built, what its networks were made from stays: another value would change nothing in them."""
         if name == "name" and value is not None and not (isinstance(value, str) and value):
-            raise TypeError(f"[{self!r}] expected a name, got {value!r}; pass a string such as 'head'")
+            raise TypeError(f"[{self!r}] expected a name, got {checks.brief(value)}; pass a string such as 'head'")
         if self.built and value is not self.__dict__.get(name, self):
             where = self.name or repr(self)
             if isinstance(self.__dict__.get(name), Parameter):
