@@ -916,6 +916,9 @@ FREE = {
         for op in (lm.sum, lm.max, lm.min, lm.mean, lm.var, lm.std, lm.norm, lm.logsumexp)
     },
     "a picture by a text": (lambda: lm.metrics.plot_confusion([0, 1], [0, 1], normalize="no"), ["expected normalize to be"]),
+    "an axis that is an array": (lambda: lm.sum(ONES, np.array(0)), ["[sum] expected an axis from -1 to 0, got array(0)"]),
+    "an axis that is a tensor": (lambda: lm.max(ONES, axis=P), ["[max] expected an axis from -1 to 0, got Tensor("]),
+    "a choice of arrays": (lambda: lm.in_training(ONES, ONES), ["[in_training] expected a tensor among the operands, got none"]),
     # names
     "a layer named by a number": (lambda: setattr(lm.Dense(2), "name", 3), ["[Dense(2)] expected a name, got 3", "such as 'head'"]),
     "a parameter named by a number": (lambda: setattr(lm.Parameter([1.0]), "name", 3), ["[Parameter] expected a text as name"]),
@@ -1119,6 +1122,13 @@ def test_what_a_network_was_built_with_cannot_be_assigned():
         with pytest.raises(AttributeError, match=rf"\[dense_1\] expected .*{remedy}"):
             setattr(net.layers[0], name, value)
         assert_untouched_and_usable(net, before, X, Y)
+    for name, call in (
+        ("loss", "net.compile(loss"),
+        ("optimizer", "net.compile(net.loss"),
+        ("parameters", "net.parameters.update"),
+    ):
+        with pytest.raises(AttributeError, match=rf"\[Sequential\] expected a call, got {name} assigned; write {re.escape(call)}"):
+            setattr(net, name, "adam")
     net.layers[0].units = np.int64(5)  # as it is
     net.layers[0].note = "anything else"
 

@@ -549,6 +549,19 @@ def test_a_function_must_return_a_tensor():
         losses.get(lambda p, t: None)(np.ones((3, 2)), np.ones((3, 2)))
 
 
+def test_one_prediction_and_one_target_may_be_numbers():
+    for name, value in (
+        ("mse", 0.25),
+        ("hinge", 0.5),
+        ("binary_cross_entropy", np.log1p(np.exp(-0.5))),
+        ("poisson_nll", np.exp(0.5) - 0.5),
+    ):
+        assert float(losses.get(name)(0.5, 1)) == pytest.approx(value)
+        if not name.startswith("m"):
+            with pytest.raises(ValueError, match="got -3 at sample 0"):
+                losses.get(name)(0.5, -3)
+
+
 def test_a_loss_of_ones_own():
     class Cubic(losses.Loss):
         def elements(self, pred, target):

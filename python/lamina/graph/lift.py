@@ -108,6 +108,8 @@ def lift(values: Sequence[Any], where: str) -> list[Tensor]:
     widen it; cast to say otherwise. A length that is free, as in lm.sum(x) / x.shape[0], is the number that it has in a run.
     """
     dtypes = [v.dtype for v in values if isinstance(v, Tensor)]
+    if not dtypes:
+        raise TypeError(f"[{where}] expected a tensor among the operands, got none; pass one")
     widest = max(dtypes, key=_EXACT.index)
     lifted = []
     for value in values:

@@ -323,6 +323,7 @@ def remedy(shape: Shape, expected: Shape) -> str:
 
 def first_outside(y: Array, low: float, high: float, also: int | None = None) -> tuple[int, Any] | None:
     """(sample, value) of the first element that is outside [low, high] and is not `also`; NaN counts as inside."""
+    y = np.atleast_1d(y)
     for start in range(0, len(y), ROWS):
         block = y[start : start + ROWS]
         bad = (block < low) | (block > high)

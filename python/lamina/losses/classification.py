@@ -40,7 +40,7 @@ class ClassLoss(Loss):
     def check_target(self, y: Any, pred_shape: Sequence[Any]) -> Array:
         array, pred_shape = self._numbers(y), tuple(pred_shape)
         self.target_shape(pred_shape)
-        if array.ndim == len(pred_shape) and array.shape[-1] == 1 and pred_shape[-1] != 1:
+        if array.ndim == len(pred_shape) and array.shape[-1:] == (1,) and pred_shape[-1] != 1:
             array = array[..., 0]  # a column of classes, as a table gives it
         classes = self.is_classes(pred_shape, array.shape)
         if classes and array.dtype.kind not in "iub":

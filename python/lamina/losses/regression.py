@@ -129,7 +129,8 @@ class Hinge(MaskedLoss):
     def check_values(self, y: Array, pred_shape: Shape) -> None:
         bad = first_outside(abs(y.astype("float64")), 1, 1)
         if bad is not None:
-            raise ValueError(f"[{self!r}] expected targets -1 or 1, got {y[bad[0]]} at sample {bad[0]}; for 0 and 1 pass 2 * y - 1")
+            got = y[bad[0]] if y.ndim else y
+            raise ValueError(f"[{self!r}] expected targets -1 or 1, got {got} at sample {bad[0]}; for 0 and 1 pass 2 * y - 1")
 
 
 class PoissonNLL(MaskedLoss):

@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 M = TypeVar("M", bound="Model")
 
+_TAKEN_BY = {  # what only a call changes
+    "loss": "net.compile(loss, net.optimizer)",
+    "optimizer": "net.compile(net.loss, optimizer)",
+    "parameters": "net.parameters.update({name: array})",
+    "layers": "lm.Sequential(*layers), a new network",
+}
+
 
 class Model:
     """A network as a graph of tensors: any number of inputs and outputs, shared layers, skips.
@@ -93,6 +100,8 @@ class Model:
                     f"[{where}] expected dtype to stay {self.dtype!r}, as the network is built, got {checks.brief(value)}; make a "
                     "new one, and give it the weights: new.parameters.update(net.parameters)"
                 )
+        elif name in _TAKEN_BY:
+            raise AttributeError(f"[{where}] expected a call, got {name} assigned; write {_TAKEN_BY[name]}")
         object.__setattr__(self, name, value)
 
     def _forget(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
         raise TypeError(
             f"[{where}] expected a whole number, several or None as axis, got {checks.brief(axis)}; pass axis=0, or axis=(0, 1)"
         )
-    axes = [axis_of(a, ndim, where) for a in (axis if isinstance(axis, Iterable) else [axis])]
+    several: Any = axis if isinstance(axis, Iterable) and getattr(axis, "ndim", 1) == 1 else [axis]  # a tensor is an Iterable
+    axes = [axis_of(a, ndim, where) for a in several]
     if len(set(axes)) < len(axes):
         raise ValueError(f"[{where}] expected each axis once, got {checks.brief(axis)}")
     return axes
