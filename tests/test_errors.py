@@ -710,6 +710,15 @@ FREE = {
         lambda: lm.Sequential(lm.Lambda(lambda x: (x, x)), lm.Dense(1)).predict(X),
         ["[Sequential] expected one tensor from lambda_1, got 2", "Model"],
     ),
+    "a list of one tensor for the next layer": (
+        lambda: lm.Sequential(lm.Lambda(lambda x: [x]), lm.Dense(1)).predict(X),
+        ["[Sequential] expected one tensor from lambda_1, got 1 in a list"],
+    ),
+    "a shape that is a number": (lambda: lm.Dense(1).parameter("w", 3, "zeros"), ["[w] expected the length of each axis, got 3"]),
+    "a shape with the batch": (
+        lambda: lm.Dense(1).parameter("w", (lm.Input(3).shape[0],), "zeros"),
+        ["[w] expected known sizes, got (B,)"],
+    ),
     "fractions for an Embedding": (
         lambda: lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(3)).compile("cross_entropy", "sgd").train_step(X, Y),
         ["[x] expected whole numbers for an integer input", "at row 0"],

@@ -281,7 +281,7 @@ def test_a_layer_of_ones_own(rng):
             self.by = by
 
         def build(self, x):
-            self.weight = self.parameter("weight", (x.shape[-1],), lm.initializers.ones)
+            self.weight = self.parameter("weight", np.array(x.shape[-1:]), lm.initializers.ones)  # NumPy's integers are sizes
             self.shift = lm.Parameter(np.zeros(x.shape[-1]), dtype="float64")
 
         def forward(self, x):

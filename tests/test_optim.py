@@ -368,6 +368,14 @@ def test_a_copy_has_the_options_and_begins_anew():
         lm.Sequential(lm.Dense(2), seed=0).compile("mse", other).train_step(np.ones((2, 3)), np.ones((2, 2)))
 
 
+def test_the_state_is_written_and_not_replaced():
+    optimizer = lm.optim.Adam()
+    with pytest.raises(
+        AttributeError, match=r"\[optim.Adam\] expected its state to stay, got another; write state\[name\].value ="
+    ):
+        optimizer.state = {}
+
+
 def test_an_option_that_is_none_cannot_be_assigned():
     adam = optim.Adam()
     for name, remedy in (

@@ -197,6 +197,6 @@ def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
     for size in lengths(shape, where):
         if not isinstance(size, (int, np.integer)) or not 0 <= size < 2**62:
             raise ValueError(
-                f"[{where}] a parameter needs a known shape, got {tuple(shape)}; its axes cannot depend on the batch size"
+                f"[{where}] expected known sizes, got {tuple(shape)}; give the input a fixed size there: none depends on the batch"
             )
     return tuple(int(size) for size in shape)

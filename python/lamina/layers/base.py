@@ -177,8 +177,6 @@ class Layer(Configured):
             raise ValueError(f"expected a new parameter name, got {name!r} again; choose another")
         if not can_name(name, Layer):
             raise ValueError(f"expected a parameter name that is a word and no attribute of a Layer, got {name!r}; choose another")
-        if not all(isinstance(n, int) for n in shape):
-            raise ValueError(f"expected known sizes for the parameter {name!r}, got {shape}; give the input a fixed size there")
         fill = initializers.get(init)
         made = Parameter(shape, init=fill, name=name, trainable=trainable, dtype=dtype or self.dtype or "float32")
         made.trainable = trainable and self.trainable

@@ -143,7 +143,8 @@ def _alone(layer: Layer | Model, out: Any) -> Tensor:
     """What a layer gives, if that is one tensor for the next."""
     if not isinstance(out, Tensor):
         name = getattr(layer, "name", None) or repr(layer)
-        raise TypeError(f"[Sequential] expected one tensor from {name}, got {len(out)}; call it in a Model, which may have several")
+        got = f"{len(out)} in a {type(out).__name__}"
+        raise TypeError(f"[Sequential] expected one tensor from {name}, got {got}; call it in a Model, which may have several")
     return out
 
 

@@ -87,6 +87,8 @@ class Optimizer(Configured):
         options = self.__dict__.get("_options")
         if options is None or isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
+        elif name == "state":
+            raise AttributeError(f"[{self._where}] expected its state to stay, got another; write state[name].value = array")
         elif name in options:
             if not same(value, self._current_arguments()[name] if self._built_in else getattr(self, name, self)):
                 self._take_option(name, value)
