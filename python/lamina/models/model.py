@@ -394,13 +394,16 @@ class Model:
         >>> net.train_step(np.ones((4, 2)), np.zeros((4, 1))) > 0
         True
         """
-        if self._fast_step is not None:
-            run, optimizer = self._fast_step
-            constant = optimizer.has_constant_rate
-            fast_loss = run(x, y, sample_weight) if constant else self._fast_step.scheduled(x, y, sample_weight)
+        fast = self._fast_step
+        if fast is not None:
+            run, optimizer = fast
+            fast_loss = run(x, y, sample_weight) if optimizer.has_constant_rate else fast.scheduled(x, y, sample_weight)
             if fast_loss is not None:
                 return fast_loss
-        loss, self._fast_step = steps.train_step(self, x, y, sample_weight)
+        loss, task = steps.train_step(self, x, y, sample_weight)
+        with building:  # in which no other thread freezes a layer
+            if self.programs.planned(task):
+                self._fast_step = steps.fast_step(self, y, task)
         return loss
 
     @explained

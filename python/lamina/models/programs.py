@@ -121,6 +121,10 @@ class Programs:
         """inputs, targets[, weight] -> loss[, losses of the outputs][, outputs]; the update as effect"""
         return self._cached("train", task, self._build_train)
 
+    def planned(self, task: Task) -> bool:
+        """Whether there is a program that trains now what is trained."""
+        return ("train", task) in self._programs
+
     def evaluate(self, task: Task) -> core.Program:
         """inputs, targets[, weight] -> the loss of each output, not weighted by loss_weights[, outputs]"""
         return self._cached("evaluate", task, self._build_evaluate)

@@ -116,15 +116,15 @@ class FastStep(NamedTuple):
         return loss
 
 
-def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, FastStep | None]:
-    """See `Model.train_step`; and the way in for further batches like this one."""
+def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, Task]:
+    """See `Model.train_step`; and what `fast_step` takes."""
     batch, targets = checked(model, x, y, sample_weight)
-    loss = float(step(model, batch, targets)[0])
-    return loss, fast_step(model, y, targets, sample_weight is not None)
+    return float(step(model, batch, targets)[0]), Task(targets, sample_weight is not None)
 
 
-def fast_step(model: Model, y: Any, targets: tuple[Target, ...], weighted: bool) -> FastStep | None:
+def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
     """The quick way for batches with targets like `y`: where arrays go to the inputs as they are."""
+    targets = task.targets
     given = [y] if len(targets) == 1 else y if type(y) in (list, tuple) else []
     quick = []
     for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
@@ -142,8 +142,8 @@ def fast_step(model: Model, y: Any, targets: tuple[Target, ...], weighted: bool)
     if len(quick) != len(targets):
         return None
     optimizer = model.objective.optimizer
-    program = model.programs.train(Task(targets, weighted))
-    run = program.trainer(quick, weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
+    program = model.programs.train(task)
+    run = program.trainer(quick, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
     return FastStep(run, optimizer)
 
 
