@@ -125,6 +125,7 @@ CLASSIFIER = {
             ("seed", "abc", "'abc'"),
             ("epochs_done", 1.5, "1.5"),
             ("columns", None, "None"),
+            ("columns", {"x": "age"}, "age"),
             ("dtype", "int8", "'int8'"),
         ]
     },
