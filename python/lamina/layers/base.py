@@ -5,7 +5,7 @@ makes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -242,7 +242,7 @@ class TensorLayer(Layer):
         def __call__(self, *inputs: Any, **options: Any) -> Tensor: ...
 
 
-def set_trainable(layers: list[Layer], value: bool) -> None:
+def set_trainable(layers: Sequence[Layer], value: bool) -> None:
     """Freezes or thaws layers with all that is within them, as a whole: where Ctrl-C comes between two, before it goes on."""
     found, parameters = _within(layers)
 
@@ -260,7 +260,7 @@ def set_trainable(layers: list[Layer], value: bool) -> None:
         raise
 
 
-def _within(layers: list[Layer]) -> tuple[list[Layer], list[Parameter]]:
+def _within(layers: Sequence[Layer]) -> tuple[list[Layer], list[Parameter]]:
     """The layers, and the layers and parameters that one of them has as attributes, also in lists, dicts and models."""
     found: list[Layer] = []
     parameters: list[Parameter] = []

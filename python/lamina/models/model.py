@@ -90,7 +90,9 @@ class Model:
         if name in ("seed", "epochs_done"):
             value = checks.integer(where, name, value, 0, checks.UINT64)
         elif name == "columns" and not (isinstance(value, Mapping) and all(isinstance(listed, list) for listed in value.values())):
-            raise TypeError(f"[{where}] expected columns to be a dict from 'x' and 'y' to lists of names, got {checks.brief(value)}")
+            raise TypeError(
+                f"[{where}] expected columns to be a dict from 'x' and 'y' to lists of names, got {checks.brief(value)}"
+            )
         elif name == "dtype":
             value = feed.type_name(value)
             if value not in FLOATS:
