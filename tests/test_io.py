@@ -130,6 +130,22 @@ def test_training_goes_on_with_what_a_loss_draws(how, tmp_path, xy):
     assert np.array_equal(one.history["loss"], two.history["loss"])
 
 
+@pytest.mark.parametrize("batches", [False, True])
+def test_a_fit_that_is_resumed_goes_on_with_what_its_loss_draws(batches, tmp_path, xy):
+    """Also one on batches, whose loss is built with the first of them; another loss leaves alone what it does not draw."""
+    path = str(tmp_path / "net.safetensors")
+    data = {"x": [(xy[0], xy[1])] * 3} if batches else {"x": xy[0], "y": xy[1], "batch_size": 7}
+
+    def fit(loss, epochs, **more):
+        return NETS["mlp"]().fit(**data, loss=loss, optimizer="adam", epochs=epochs, verbose=0, **more)
+
+    fit(drawing, 2, callbacks=[lm.callbacks.Checkpoint(path)])
+    assert np.array_equal(fit(drawing, 4)["loss"], fit(drawing, 4, resume=path)["loss"])
+    net = lm.load(path).compile("cross_entropy", "adam")
+    net.fit(**data, epochs=1, verbose=0, callbacks=[lm.callbacks.Checkpoint(path)])
+    assert len(fit("cross_entropy", 2, resume=path)) == 2
+
+
 def test_a_copy_is_apart(xy):
     net = NETS["mlp"]()
     other = copy.deepcopy(net)

@@ -79,6 +79,10 @@ class Wiring:
                 state.value = self.awaited.pop(name).value
             self._parameter_names[state.variable] = name
 
+    def awaits(self, states: Mapping[str, Parameter]) -> None:
+        """Keeps those states of a file that nothing here has."""
+        self.awaited = {name: state for name, state in states.items() if name not in self.random}
+
     def add_layer(self, layer: Layer) -> str:
         """The layer's name in this model, given at the first sight of it; its parameters are called by it."""
         name = self.name_layer(layer)

@@ -86,11 +86,9 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
             model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
-        for name in description.get("random", []):
-            if name not in model.wiring.random:
-                model.wiring.awaited[name] = state = RandomState()
-                state.value = source.get(RANDOM + name)
-        _write(model, _state(model, description, source))
+        random = _random_states(model, description)
+        model.wiring.awaits(random)
+        _write(model, _state(model, description, source, random))
     return model
 
 
@@ -100,6 +98,7 @@ class Restored:
 
     model: Model
     values: Values
+    random: Mapping[str, Parameter]
     seed: int
     epochs_done: int
     extra: Any
@@ -108,6 +107,7 @@ class Restored:
     def write(self) -> None:
         """Makes weights, optimizer state and counters the network's."""
         _write(self.model, self.values)
+        self.model.wiring.awaits(self.random)
         self.model.seed, self.model.epochs_done = self.seed, self.epochs_done
 
 
@@ -133,8 +133,9 @@ def restored(model: Model, description: Json, source: Source, where: str) -> Res
             for group, arrays in description.get("extra_tensors", {}).items()
         }
         seed, epochs_done = (checks.integer("load", name, description[name], 0, checks.UINT64) for name in ("seed", "epochs_done"))
-        fitting = _fitting(model.wiring.parameters, values) + _state(model, description, source, Misfit)
-        return Restored(model, fitting, seed, epochs_done, description.get("extra"), extra)
+        random = _random_states(model, description)
+        fitting = _fitting(model.wiring.parameters, values) + _state(model, description, source, random, Misfit)
+        return Restored(model, fitting, random, seed, epochs_done, description.get("extra"), extra)
 
 
 @contextmanager
@@ -402,9 +403,12 @@ def _made(value: Any, get: Callable[[Any], Any]) -> Any:
     return value if isinstance(value, str) else get(value)
 
 
-def _state(model: Model, description: Json, source: Source, misfit: type[ValueError] = ValueError) -> Values:
+def _state(
+    model: Model, description: Json, source: Source, random: Mapping[str, Parameter], misfit: type[ValueError] = ValueError
+) -> Values:
     """The optimizer's state and the random states that the file holds; `misfit`: the error where another state is in it."""
-    return _optimizer_state(model, description, source, misfit) + _random_state(model, description, source)
+    drawn = _fitting(random, {name: source.get(RANDOM + name) for name in random})
+    return _optimizer_state(model, description, source, misfit) + drawn
 
 
 def _optimizer_state(model: Model, description: Json, source: Source, misfit: type[ValueError]) -> Values:
@@ -429,11 +433,12 @@ def _optimizer_state(model: Model, description: Json, source: Source, misfit: ty
     return _fitting(state, values)
 
 
-def _random_state(model: Model, description: Json, source: Source) -> Values:
-    names, states = description.get("random", []), model.wiring.random | model.wiring.awaited
-    if names and set(names) != set(states):
-        raise ValueError(f"expected the random states {sorted(states)}, got {sorted(names)}")
-    return _fitting(states, {name: source.get(RANDOM + name) for name in names})
+def _random_states(model: Model, description: Json) -> dict[str, Parameter]:
+    """The random states of the file by name, new ones where the model has none: its loss, which is code, may not be built yet."""
+    names, known = description.get("random", []), model.wiring.random
+    if names and not known.keys() <= set(names):
+        raise ValueError(f"expected the random states {sorted(known)}, got {sorted(names)}")
+    return {name: known[name] if name in known else RandomState() for name in names}
 
 
 def _fitting(parameters: Mapping[str, Parameter], values: Mapping[str, Array]) -> Values:
