@@ -281,3 +281,14 @@ def test_a_parameter_never_takes_the_place_of_a_method(name, plain, tmp_path):
     path.write_bytes(fuzz_files.join(header, description, body))
     with pytest.raises(ValueError, match="parameter's name"):
         lm.load(path)
+
+
+@pytest.mark.parametrize("name", ["~random/random_1", "~optimizer/clock", "~optimizer/dense_1.weight.exp_avg"])
+def test_a_state_of_another_type(name, tmp_path):
+    net, path = lm.Sequential(lm.Dropout(0.5), lm.Dense(1), seed=0).build(2).compile("mse", "adam"), tmp_path / "net.safetensors"
+    net.save(path, optimizer=True)
+    header, description, body = fuzz_files.split(path.read_bytes())
+    header[name]["dtype"] = {"I64": "F64", "F64": "I64", "F32": "I32"}[header[name]["dtype"]]
+    path.write_bytes(fuzz_files.join(header, description, body))
+    with pytest.raises(ValueError, match=r"expected (int64|float32|float64) \(.*, got (int32|int64|float64)"):
+        lm.load(path)

@@ -442,10 +442,11 @@ def _random_states(model: Model, description: Json) -> dict[str, Parameter]:
 
 
 def _fitting(parameters: Mapping[str, Parameter], values: Mapping[str, Array]) -> Values:
-    """Each value beside the parameter of its name; ValueError where one has another shape."""
+    """Each value beside the parameter of its name; ValueError where one has another shape or type."""
     for name, value in values.items():
-        if value.shape != tuple(parameters[name].shape):
-            raise ValueError(f"{name}: expected shape {tuple(parameters[name].shape)}, got {value.shape}")
+        wanted, got = (f"{one.dtype} {tuple(one.shape)}" for one in (parameters[name], value))
+        if wanted != got:
+            raise ValueError(f"{name}: expected {wanted}, got {got}")
     return [(parameters[name], value) for name, value in values.items()]
 
 
