@@ -916,6 +916,12 @@ def test_no_row_of_a_prediction_repeats_the_numbers_that_another_one_drew():
     assert len(np.unique(drawn)) == 5000
 
 
+def test_no_row_of_an_evaluation_repeats_what_the_loss_drew_for_another_one():
+    net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda pred, target: lm.mean(target * lm.random_uniform(pred)), "sgd")
+    first, later = (net.evaluate(np.zeros((5000, 1)), 5000.0 * (np.arange(5000) == row))["loss"] for row in (0, 4096))
+    assert abs(first - later) > 1e-3
+
+
 def test_an_unknown_name_is_a_key_error_too():
     net = lm.Sequential(lm.Dense(1), seed=0).build(2)
     for kind in (KeyError, ValueError):

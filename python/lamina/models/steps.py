@@ -35,7 +35,12 @@ CHUNK = 4096  # rows at once when nobody says: activations of a few MB at usual 
 def rows_at_once(model: Model, n: int) -> int:
     """How many of n rows go through the network together where nobody says: all, where they meet in it, or it draws."""
     nodes = [] if n <= CHUNK else resolved(model.outputs)
-    return CHUNK if not nodes or (is_samplewise(nodes) and all(node.op != "random_uniform" for node in nodes)) else n
+    return CHUNK if not nodes or (is_samplewise(nodes) and not _draw(nodes)) else n
+
+
+def _draw(nodes: list[core.Node]) -> bool:
+    """Whether one of them draws numbers, which follow from a row's place: another part would have those of the first again."""
+    return any(node.op == "random_uniform" for node in nodes)
 
 
 def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
@@ -50,9 +55,9 @@ def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
 
 
 def _are_means(model: Model, targets: tuple[Target, ...]) -> bool:
-    """Whether each output's loss is a mean over samples."""
+    """Whether each output's loss is a mean over samples, which draws nothing."""
     graph, losses = model.programs.loss(Task(targets)), model.objective.losses
-    return all(
+    return not _draw(resolved(graph.terms)) and all(
         is_samplewise(resolved([loss.kept_elements(output, target)[0]])) if loss.by_elements else is_mean(term)
         for loss, term, output, target in zip(losses, graph.terms, model.outputs, graph.targets, strict=True)
     )
