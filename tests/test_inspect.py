@@ -101,6 +101,8 @@ def test_confusion_matrix_is_plotted():
     assert sorted(t.get_text() for t in ax.texts) == ["1", "1", "1", "1"] and ax.get_ylabel() == "true"
     with pytest.raises(ValueError, match="3 labels"):
         lm.metrics.plot_confusion([0, 0, 1, 2], [0, 1, 1, 2], labels=["a"])
+    with pytest.raises(TypeError, match=r"\[plot_confusion\] expected Axes, got 'it.png'; .* plt.savefig"):
+        lm.metrics.plot_confusion([0, 1], [0, 1], ax="it.png")
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lamina.base import checks
+
 Array = NDArray[Any]
 
 # Blue and orange: apart for the colour-blind too, of a middle lightness that reads on light and dark; validation is dashed as well.
@@ -34,8 +36,7 @@ def curves(series: Mapping[str, Array], ax: Any = None) -> Any:
     if not titles:
         raise ValueError("[plot] expected at least one epoch, got an empty history; fit the network first")
     if ax is not None:
-        if not hasattr(ax, "plot"):
-            raise TypeError(f"[plot] expected Axes, got {ax!r:.60}; to save it: history.plot(), then plt.savefig(path)")
+        _check_axes("plot", ax)
         for title in titles:
             _panel(ax, title, series, label=title if len(titles) > 1 else "")
         return ax
@@ -45,6 +46,11 @@ def curves(series: Mapping[str, Array], ax: Any = None) -> Any:
         panel.set_title(title)
         panel.xaxis.get_major_locator().set_params(integer=True)
     return axes[0] if len(titles) > 1 else axes[0][0]
+
+
+def _check_axes(where: str, ax: Any) -> None:
+    if not hasattr(ax, "plot"):
+        raise TypeError(f"[{where}] expected Axes, got {checks.brief(ax)}; to save a plot: leave ax out, then plt.savefig(path)")
 
 
 def _panel(ax: Any, title: str, series: Mapping[str, Array], label: str = "") -> None:
@@ -64,6 +70,8 @@ def confusion(matrix: Array, labels: Sequence[Any] | None = None, ax: Any = None
     names = [str(i) for i in range(n)] if labels is None else [str(name) for name in labels]
     if len(names) != n:
         raise ValueError(f"[plot_confusion] expected {n} labels, one for each class, got {len(names)}")
+    if ax is not None:
+        _check_axes("plot_confusion", ax)
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     ax = pyplot().subplots(figsize=(1.2 + 0.5 * n, 1 + 0.5 * n), layout="constrained")[1] if ax is None else ax
