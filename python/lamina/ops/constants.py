@@ -9,6 +9,7 @@ import numpy as np
 
 from lamina.base import checks
 from lamina.base.calls import explained
+from lamina.base.elsewhere import ARGUMENTS
 from lamina.graph.lift import lift, make, make_called
 from lamina.graph.parameter import RandomState
 from lamina.graph.tensor import Tensor, dtype_name, lengths
@@ -59,7 +60,7 @@ def arange(n: Any, dtype: Any = "int64") -> Tensor:
     >>> lm.function([], lm.arange(3))()
     array([0, 1, 2])
     """
-    remedy = "it counts from 0 by ones: start + step * lm.arange(n)" if isinstance(dtype, (int, np.integer)) else _TYPE
+    remedy = ARGUMENTS["arange.start"] if isinstance(dtype, (int, np.integer)) else _TYPE
     return make_called("arange", "iota", [], shape=(n,), dtype=dtype_name(dtype, "arange", remedy))
 
 
@@ -72,7 +73,7 @@ def eye(n: int, dtype: Any = "float32") -> Tensor:
            [0., 1.]], dtype=float32)
     """
     n = checks.integer("eye", "n", n, 0)
-    remedy = "it is square: cut it, lm.eye(4)[:3]" if isinstance(dtype, (int, np.integer)) else _TYPE
+    remedy = ARGUMENTS["eye.M"] if isinstance(dtype, (int, np.integer)) else _TYPE
     dtype = dtype_name(dtype, "eye", remedy)
     return one_hot(arange(n), n, dtype) if n else full((0, 0), 0.0, dtype)
 
