@@ -993,7 +993,7 @@ TAKERS = [
     *(lm.losses.get, lm.optim.get, lm.metrics.get, lm.initializers.get, lm.activations.get, lm.Lambda, lm.Dropout),
     *(lm.schedules.Function, lm.Sequential, lm.History().__getitem__, lambda value: lm.einsum(value, P, P)),
     *(lambda value: lm.Dense(1).named(value), lambda value: lm.sum(P, axis=value), lambda value: lm.optim.Adam(betas=value)),
-    lambda value: lm.Sequential(seed=value),
+    *(lambda value: lm.Sequential(seed=value), lambda value: lm.Parameter(value, init="zeros")),
 ]
 
 

@@ -156,3 +156,7 @@ def test_a_parameter_takes_an_initializer_by_name():
     x = lm.Input(3)
     net = lm.Model(x, x * lm.Parameter((3,), init="ones", name="scale"), seed=0)
     assert np.array_equal(net.parameters["scale"], np.ones(3))
+
+
+def test_the_shape_of_a_parameter_may_be_read_but_once():
+    assert lm.Parameter((n for n in (2, 3)), init="ones").shape == (2, 3)

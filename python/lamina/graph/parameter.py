@@ -194,9 +194,10 @@ def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
 
 def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
     where = name or "Parameter"
-    for size in lengths(shape, where):
+    sizes = lengths(shape, where)
+    for size in sizes:
         if not isinstance(size, (int, np.integer)) or not 0 <= size < 2**62:
             raise ValueError(
-                f"[{where}] expected known sizes, got {tuple(shape)}; give the input a fixed size there: none depends on the batch"
+                f"[{where}] expected known sizes, got {checks.brief(sizes)}; give the input a fixed size there: none depends on the batch"
             )
-    return tuple(int(size) for size in shape)
+    return tuple(map(int, sizes))

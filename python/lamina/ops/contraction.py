@@ -62,30 +62,31 @@ _einsum: Operation[Tensor] = operation(None)(_build)
 
 def _parsed(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     """The letters of each operand and of the result; letters of their own for the axes of "..."."""
+    where = f"[einsum] {checks.brief(subscripts)}"
     left, arrow, right = subscripts.replace(" ", "").partition("->")
     parts = left.split(",")
     if len(parts) != len(ranks):
-        raise ValueError(f"[einsum] {subscripts!r}: expected {len(parts)} operands, got {len(ranks)}; give letters to each")
+        raise ValueError(f"{where}: expected {len(parts)} operands, got {len(ranks)}; give letters to each")
     free = [letter for letter in ascii_letters if letter not in subscripts]
     several = [rank - len(part) + len(ELLIPSIS) for part, rank in zip(parts, ranks, strict=True) if ELLIPSIS in part]
     if any(n < 0 for n in several) or max(several, default=0) > len(free):
-        raise ValueError(f"[einsum] {subscripts!r}: expected at most as many letters as axes, got operands of {list(ranks)} axes")
+        raise ValueError(f"{where}: expected at most as many letters as axes, got operands of {list(ranks)} axes")
     dots = "".join(free[: max(several, default=0)])
     given = []
     for part, rank in zip(parts, ranks, strict=True):
         hidden = rank - len(part) + len(ELLIPSIS)
         letters = part.replace(ELLIPSIS, dots[len(dots) - hidden :] if hidden else "", 1) if ELLIPSIS in part else part
         if len(letters) != rank or not (letters.isascii() and letters.isalpha() or letters == ""):
-            raise ValueError(f"[einsum] {subscripts!r}: expected {rank} letters for an operand of {rank} axes, got {part!r}")
+            raise ValueError(f"{where}: expected {rank} letters for an operand of {rank} axes, got {checks.brief(part)}")
         given.append(letters)
     every = "".join(given)
     if not arrow:
         right = ELLIPSIS * bool(dots) + "".join(sorted(c for c in {*every} - {*dots} if every.count(c) == 1))
     result = right.replace(ELLIPSIS, dots, 1)
     if arrow and dots and ELLIPSIS not in right:
-        raise ValueError(f"[einsum] {subscripts!r}: expected ... in the result, as the operands have such axes, got {right!r}")
+        raise ValueError(f"{where}: expected ... in the result, as the operands have such axes, got {checks.brief(right)}")
     if len({*result}) < len(result) or not {*result} <= {*every} or not (result.isalpha() or result == ""):
-        raise ValueError(f"[einsum] {subscripts!r}: expected letters of the operands in the result, each once, got {right!r}")
+        raise ValueError(f"{where}: expected letters of the operands in the result, each once, got {checks.brief(right)}")
     return given, result
 
 
