@@ -36,7 +36,7 @@ class Configured:
     else:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            """For a class without a constructor: it takes nothing, unless a class that it has beside this one does."""
+            """Of a class without a constructor: it takes nothing, unless another base of the class takes something."""
             init = super().__init__
             if (args or kwargs) and getattr(init, "__objclass__", None) is object:
                 where = type(self).__name__

@@ -24,7 +24,7 @@ class Parts(NamedTuple):
 
 
 def assemble(model: Model, seed: int, dtype: str, parts: Parts) -> None:
-    """Makes an object whose constructor was not called, or any network, one of these parts."""
+    """Makes `model` a network of these parts; its constructor need not have been called, and what it was is gone."""
     model._start(seed, dtype)
     for layer in parts.layers:
         model.wiring.add_layer(layer)

@@ -54,7 +54,7 @@ class Wiring:
         self.layers: dict[str, Layer] = {}
         self.parameters: dict[str, Parameter] = {}
         self.random: dict[str, Parameter] = {}  # (seed, step) of what draws random numbers
-        self.awaited: dict[str, Parameter] = {}  # those of a file whose loss, which is code, draws as well: it brings them along
+        self.awaited: dict[str, Parameter] = {}  # those of a file that wait for its loss, which is code
         self._layer_names: dict[int, str] = {}
         self._parameter_names: dict[core.Variable, str] = {}
 

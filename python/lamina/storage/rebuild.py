@@ -434,7 +434,7 @@ def _optimizer_state(model: Model, description: Json, source: Source, misfit: ty
 
 
 def _random_states(model: Model, description: Json) -> dict[str, Parameter]:
-    """The random states of the file by name, new ones where the model has none: its loss, which is code, may not be built yet."""
+    """The random states of the file by name; new ones where the model has none, as of a loss that is not built yet."""
     names, known = description.get("random", []), model.wiring.random
     if names and not known.keys() <= set(names):
         raise ValueError(f"expected the random states {sorted(known)}, got {sorted(names)}")
