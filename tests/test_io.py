@@ -114,11 +114,13 @@ def drawing(pred, target):
     return lm.mean((pred[:, 0] - lm.random_uniform(pred)[:, 0]) ** 2)
 
 
+@pytest.mark.parametrize("trained", [False, True])
 @pytest.mark.parametrize("how", ["save", "copy", "copy of a copy"])
-def test_training_goes_on_with_what_a_loss_draws(how, tmp_path, xy):
+def test_training_goes_on_with_what_a_loss_draws(how, trained, tmp_path, xy):
     """A file holds no loss of one's own, but the state of the numbers that it draws, for the loss to take up."""
     net = NETS["mlp"]().compile(drawing, "adam")
-    net.fit(*xy, epochs=2, batch_size=7, verbose=0)
+    if trained:
+        net.fit(*xy, epochs=2, batch_size=7, verbose=0)
     if how == "save":
         net.save(tmp_path / "net.safetensors", optimizer=True)
         other = lm.load(tmp_path / "net.safetensors")
@@ -128,6 +130,14 @@ def test_training_goes_on_with_what_a_loss_draws(how, tmp_path, xy):
         other = copy.deepcopy(other) if how == "copy of a copy" else other
     one, two = (n.fit(*xy, epochs=3, batch_size=7, verbose=0) for n in (net, other))
     assert np.array_equal(one.history["loss"], two.history["loss"])
+
+
+def test_a_seed_that_is_assigned_before_the_network_is_built_is_that_of_its_weights(tmp_path, xy):
+    net = lm.Sequential(lm.Dense(2), seed=0)
+    net.seed = 3
+    net.save(tmp_path / "net.safetensors")
+    predictions = [n.predict(xy[0]) for n in (net, lm.load(tmp_path / "net.safetensors"), lm.Sequential(lm.Dense(2), seed=3))]
+    assert all(np.array_equal(predictions[0], other) for other in predictions)
 
 
 @pytest.mark.parametrize("batches", [False, True])

@@ -107,8 +107,7 @@ class Model:
         object.__setattr__(self, name, value)
 
     def _forget(self) -> None:
-        """No parameters, and the seed's random numbers from the first."""
-        self._rng = np.random.Generator(np.random.Philox(self.seed))
+        """No parameters."""
         self._wiring = Wiring()
         self._filled = 0  # of the wiring's parameters, those that have their first values
         self._seeded = 0  # of the wiring's random states, those that have their seed
@@ -126,15 +125,18 @@ class Model:
     def _adopt(self, tensors: list[Tensor]) -> None:
         """Names the parameters below `tensors` that are new, fills them, and lays all of the model's into one buffer."""
         self._wiring.extend(tensors)
+        # Those of a loss have numbers of their own, which do not hang on whether the network was built here or came from a file.
+        seed = self.seed if self._programs is None else [self.seed, self._filled, self._seeded]
+        rng = np.random.Generator(np.random.Philox(seed))
         parameters = self._wiring.parameters.values()
         for parameter in list(parameters)[self._filled :]:
-            parameter.initialize(self._rng)
+            parameter.initialize(rng)
             parameter.adopted_by(self)
         if len(parameters) > self._filled:
             core.pack([p.variable for p in sorted(parameters, key=lambda p: not p.trainable)])
         self._filled = len(parameters)
         for state in list(self._wiring.random.values())[self._seeded :]:
-            state.initialize(self._rng)
+            state.initialize(rng)
         self._seeded = len(self._wiring.random)
 
     # ---- what it is ----
