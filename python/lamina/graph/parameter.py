@@ -198,6 +198,7 @@ def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
     for size in sizes:
         if not isinstance(size, (int, np.integer)) or not 0 <= size < 2**62:
             raise ValueError(
-                f"[{where}] expected known sizes, got {checks.brief(sizes)}; give the input a fixed size there: none depends on the batch"
+                f"[{where}] expected known sizes, got {checks.brief(sizes)}; give the input a fixed size there: none depends on "
+                "the batch"
             )
     return tuple(map(int, sizes))
