@@ -763,6 +763,24 @@ def test_layers_that_are_trained_in_turns_take_the_programs_of_before(rng, optim
     assert made.count(kept.programs) <= 6  # one more for each set of clocks: what has rested has its own
 
 
+def test_layers_that_are_trained_in_turns_step_quickly(monkeypatch):
+    x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
+    net = lm.Sequential(lm.Dense(4), lm.Dense(1), seed=0).build(3).compile("mse", "adam")
+    told, careful = [], []
+    step, tell = steps_of_models.train_step, lm.Model.train_others
+    for turn in range(6):
+        net.trainable = turn % 2 == 0
+        net.layers[1].trainable = True
+        net.train_step(x, y)
+        if turn == 3:  # whoever has rested has clocks of its own now
+            monkeypatch.setattr(steps_of_models, "train_step", lambda *of: careful.append(of) or step(*of))
+            monkeypatch.setattr(lm.Sequential, "train_others", lambda net: told.append(net) or tell(net))
+    assert not careful and len(told) == 3
+    net.compile("mse", "sgd")
+    net.train_step(x, y)
+    assert careful
+
+
 def test_a_layer_frozen_by_another_thread_while_a_program_is_planned(monkeypatch):
     """The program of the other layers would be kept as that of all."""
     x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,11 +126,7 @@ class Parameter(Tensor):
             raise ValueError(
                 f"[{self.name or 'Parameter'}] expected a weight to train, got one made with trainable=False; make a new one"
             )
-        if value != self.variable.trainable:
-            with building:  # a program is planned for what is trained from its first node to its last
-                for model in self.models:  # first: Ctrl-C may come between any two lines
-                    model.train_others()
-                self.variable.trainable = value
+        set_trainable([self], value)
 
     @property
     def is_weight(self) -> bool:
@@ -173,6 +169,16 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter({self.name or 'unnamed'}, shape={self.shape}, dtype={self.dtype}, trainable={self.trainable})"
+
+
+def set_trainable(parameters: Iterable[Parameter], value: bool) -> None:
+    """Freezes or thaws weights; the models that hold one of them are told once."""
+    with building:  # a program is planned for what is trained from its first node to its last
+        changed = [p for p in parameters if p.variable.trainable != value]
+        for model in {model for p in changed for model in p.models}:  # first: Ctrl-C may come between any two lines
+            model.train_others()
+        for p in changed:
+            p.variable.trainable = value
 
 
 class RandomState(Parameter):

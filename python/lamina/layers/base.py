@@ -14,7 +14,7 @@ from lamina import _core as core
 from lamina import initializers
 from lamina.base import checks, elsewhere
 from lamina.base.config import Configured, same
-from lamina.graph.parameter import Parameter
+from lamina.graph.parameter import Parameter, set_trainable
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.initializers import AnyInitializer
 
@@ -35,6 +35,7 @@ class LayerCall:
 Attributes = list[tuple["Layer", dict[str, Any]]]  # of layers, as they were once
 
 
+PLAIN = (str, int, float, bool, type(None))  # attributes that hold no layer
 OWN = ("_parameters", "_trainable", "original")  # attributes that a layer gets in its life
 
 
@@ -202,7 +203,7 @@ class Layer(Configured):
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        set_trainable([self], checks.flag(self.name or repr(self), "trainable", value))
+        freeze([self], value, self.name or repr(self))
 
     def restore(self, parameters: Mapping[str, Parameter]) -> None:
         """Makes the layer one that was built with these parameters (by local name), as when a file is read."""
@@ -234,24 +235,15 @@ class Layer(Configured):
 elsewhere.put(Layer, elsewhere.OF_LAYERS)
 
 
-class TensorLayer(Layer):
-    """Base of the layers that give one tensor, for the eyes of a type checker."""
-
-    if TYPE_CHECKING:
-
-        def __call__(self, *inputs: Any, **options: Any) -> Tensor: ...
-
-
-def set_trainable(layers: Sequence[Layer], value: bool) -> None:
-    """Freezes or thaws layers with all that is within them, as a whole: where Ctrl-C comes between two, before it goes on."""
+def freeze(layers: Sequence[Layer], value: Any, where: str) -> None:
+    """Freezes (False) or thaws layers with all that is within them, as a whole: where Ctrl-C comes between two, before it goes on."""
+    value = checks.flag(where, "trainable", value)
     found, parameters = _within(layers)
 
     def write() -> None:
         for layer in found:
             layer.__dict__["_trainable"] = value
-        for p in parameters:
-            if p.is_weight:
-                p.trainable = value
+        set_trainable([p for p in parameters if p.is_weight], value)
 
     try:
         write()
@@ -264,11 +256,11 @@ def _within(layers: Sequence[Layer]) -> tuple[list[Layer], list[Parameter]]:
     """The layers, and the layers and parameters that one of them has as attributes, also in lists, dicts and models."""
     found: list[Layer] = []
     parameters: list[Parameter] = []
-    waiting: list[Any] = [layers]
+    waiting: list[Any] = [*layers]
     seen: set[int] = set()  # a list may hold itself
     while waiting:
         value = waiting.pop()
-        if id(value) in seen:
+        if type(value) in PLAIN or id(value) in seen:
             continue
         seen.add(id(value))
         if isinstance(value, Parameter):
@@ -283,6 +275,14 @@ def _within(layers: Sequence[Layer]) -> tuple[list[Layer], list[Parameter]]:
         elif hasattr(value, "layers"):  # a model
             waiting += value.layers
     return found, parameters
+
+
+class TensorLayer(Layer):
+    """Base of the layers that give one tensor, for the eyes of a type checker."""
+
+    if TYPE_CHECKING:
+
+        def __call__(self, *inputs: Any, **options: Any) -> Tensor: ...
 
 
 def features(x: Tensor) -> int:

@@ -15,7 +15,7 @@ from lamina.base.calls import explained
 from lamina.base.turns import building, importing
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.layers import Layer
-from lamina.layers.base import set_trainable
+from lamina.layers.base import freeze
 from lamina.models import feed, steps
 from lamina.models.objective import Objective
 from lamina.models.parameters import Parameters, fresh_seed
@@ -239,7 +239,7 @@ class Model:
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
-        set_trainable(self.layers, checks.flag(type(self).__name__, "trainable", value))
+        freeze(self.layers, value, type(self).__name__)
 
     def __dir__(self) -> list[str]:
         return elsewhere.left_out(self, super().__dir__())
@@ -399,6 +399,9 @@ class Model:
         True
         """
         fast = self._fast_step
+        if fast is None and self._programs is not None and self._objective is not None:
+            with building:  # layers frozen and thawed in turns find what they had
+                fast = self._fast_step = self.programs.quick()
         if fast is not None:
             run, optimizer = fast
             fast_loss = run(x, y, sample_weight) if optimizer.has_constant_rate else fast.scheduled(x, y, sample_weight)

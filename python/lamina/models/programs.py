@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,11 +54,13 @@ class LossGraph(NamedTuple):
         return [tensor.node for tensor in (*model_inputs, *self.targets, *self.weight)]
 
 
-class Planned(NamedTuple):
+@dataclass
+class Planned:
     """A training program, and the numbers of the nodes of the optimizer's state when it was made: it serves that state alone."""
 
     program: core.Program
     state: dict[str, int]
+    quick: Any = None  # the quick way into it, once there is one
 
 
 class Programs:
@@ -204,15 +207,39 @@ class Programs:
             raise ValueError(
                 "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
             )
-        key = task, tuple(p.node.serial for p in self.trainable)
+        key = task, self._trained()
         planned = self._planned.pop(key, None)
-        if planned is None or planned.state != _serials(self.bind_optimizer()):
+        if planned is None or not self._fits(planned):
             program = self._plan_train(graph, task)
             planned = Planned(program, _serials(self.objective.optimizer))
         while len(self._planned) >= MOST_PLANNED or sum(p.program.held_bytes for p in self._planned.values()) > MOST_BYTES:
             self._planned.popitem(last=False)
         self._planned[key] = planned
         return planned.program
+
+    def quick(self) -> Any:
+        """The quick way into a program that trains what is trained now, where one is ready."""
+        if all(planned.quick is None for planned in self._planned.values()):
+            return None
+        trained = self._trained()
+        for key, planned in reversed(self._planned.items()):
+            if key[1] == trained and planned.quick is not None and self._fits(planned):
+                self._planned.move_to_end(key)
+                return planned.quick
+        return None
+
+    def keep_quick(self, task: Task, quick: Any) -> None:
+        """Keeps the quick way into the training program of this task, as long as the program."""
+        planned = self._planned.get((task, self._trained()))
+        if planned is not None:
+            planned.quick = quick
+
+    def _trained(self) -> tuple[int, ...]:
+        return tuple([p.node.serial for p in self.trainable])
+
+    def _fits(self, planned: Planned) -> bool:
+        """Whether the optimizer's state is the one that it was planned for, or is once it is bound."""
+        return planned.state == _serials(self.objective.optimizer) or planned.state == _serials(self.bind_optimizer())
 
     def _plan_train(self, graph: LossGraph, task: Task) -> core.Program:
         slopes = self.slopes(graph)  # before the optimizer takes its place

@@ -131,7 +131,7 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
     """The quick way for batches with targets like `y`: where arrays go to the inputs as they are."""
     targets = task.targets
     given = [y] if len(targets) == 1 else y if type(y) in (list, tuple) else []
-    quick = []
+    kinds = []
     for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
         if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1:
             return None
@@ -143,13 +143,15 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
             classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
         elif array.dtype.kind != "f":
             return None
-        quick.append((array.dtype, array.ndim, classes))
-    if len(quick) != len(targets):
+        kinds.append((array.dtype, array.ndim, classes))
+    if len(kinds) != len(targets):
         return None
     optimizer = model.objective.optimizer
     program = model.programs.train(task)
-    run = program.trainer(quick, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
-    return FastStep(run, optimizer)
+    run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
+    quick = FastStep(run, optimizer)
+    model.programs.keep_quick(task, quick)
+    return quick
 
 
 def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
