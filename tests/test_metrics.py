@@ -370,15 +370,62 @@ def test_errors_of_classification(name):
         metric([0.0, 0.5], np.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"NaN \(first in sample 1\)"):
         metric([0, 1], [[0.0, 1.0, 2.0], [np.nan, 0.0, 0.0]])
-    with pytest.raises(ValueError, match=r"sum to 1 .* got 2 in sample 0"):
-        metric([[1, 1, 0], [1, 0, 0]], np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"sum to 1 .* got 1\.5 in sample 0"):
+        metric([[1, 0.5, 0], [1, 0, 0]], np.zeros((2, 3)))
 
 
 def test_rows_beside_classes_are_checked_as_beside_scores():
     assert metrics.accuracy([[1, 0, 0], [0, 1, 0]], [0, 2]) == 0.5
     for pred in ([1, 2], [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]):
-        with pytest.raises(ValueError, match=r"\[accuracy\] expected rows of y_true that sum to 1 .*, got 2 in sample 0"):
-            metrics.accuracy([[1, 1, 0], [0, 1, 1]], pred)
+        with pytest.raises(ValueError, match=r"\[accuracy\] expected rows of y_true that sum to 1 .*, got 1\.5 in sample 0"):
+            metrics.accuracy([[1, 0.5, 0], [0, 1, 1]], pred)
+    with pytest.raises(ValueError, match=r"\[accuracy\] expected rows of y_true that sum to 1 .*, got 2 in sample 0"):
+        metrics.accuracy([[1, 1, 0], [0, 1, 1]], [1, 2])
+
+
+LABELS = ("accuracy", "precision", "recall", "f1", "roc_auc")
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LABELS)
+def test_of_several_labels_each_column_counts_by_itself(name, weighted, rng):
+    """As the same metric of one column after the other; "micro" as of all columns in one."""
+    metric = metrics.get(name)
+    true, pred = rng.random((40, 3)) < 0.4, rng.normal(size=(40, 3))
+    weight = rng.random(40) if weighted else None
+    each = [metric(t, p, weight) for t, p in zip(true.T, pred.T, strict=True)]
+    assert metric(true, pred, weight) == pytest.approx(np.mean(each), rel=1e-12)
+    assert metric(true[:, :2], pred[:, :2], weight) == pytest.approx(np.mean(each[:2]), rel=1e-12)
+    if name not in ("accuracy", "roc_auc"):
+        assert metric(true, pred, weight, average="none") == pytest.approx(each, rel=1e-12)
+        whole = None if weight is None else np.repeat(weight, 3)
+        one = metric(true.ravel(), pred.ravel(), whole)
+        assert metric(true, pred, weight, average="micro") == pytest.approx(one, rel=1e-12)
+        assert metric(true, pred > 0, weight) == pytest.approx(np.mean(each), rel=1e-12)
+        with pytest.raises(ValueError, match=r"two classes for average='binary', got 3 labels"):
+            metric(true, pred, average="binary")
+    masked = rng.random((40, 3)) < 0.3
+    kept = [metric(t[k], p[k]) for t, p, k in zip(true.T, pred.T, ~masked.T, strict=True)]
+    mean = np.average(kept, weights=(~masked).sum(axis=0) if name == "accuracy" else None)
+    assert metric(true, pred, (~masked).astype(float)) == pytest.approx(mean, rel=1e-12)
+
+
+@pytest.mark.parametrize("source", ["arrays", "batches"])
+def test_a_network_of_several_labels_logs_their_metrics(source, rng):
+    """What its loss leaves out counts in no metric; a sigmoid at the end moves the threshold."""
+    x, y = rng.normal(size=(40, 5)), (rng.random((40, 3)) < 0.4).astype(float)
+    y[rng.random(y.shape) < 0.2] = np.nan
+    net = lm.Sequential(lm.Dense(3), seed=0, dtype="float64").compile(lm.losses.BinaryCrossEntropy(mask_nan=True), "sgd", LABELS)
+    before = net.build(5).predict(x)
+    given = (x, y) if source == "arrays" else ([(x, y)],)
+    last = net.fit(*given, batch_size=40, shuffle=False, verbose=0).last()
+    there = ~np.isnan(y)
+    assert last["accuracy"] == pytest.approx(np.mean((y == 1)[there] == (before > 0)[there]))
+    each = [metrics.f1(t[k], p[k]) for t, p, k in zip(y.T, before.T, there.T, strict=True)]
+    assert last["f1"] == pytest.approx(np.mean(each))
+    ends = lm.Sequential(net, lm.Activation("sigmoid"), dtype="float64").build(5)
+    whole = np.nan_to_num(y)
+    assert ends.evaluate(x, whole, metrics="accuracy")["accuracy"] == net.evaluate(x, whole)["accuracy"]
 
 
 def test_other_errors():

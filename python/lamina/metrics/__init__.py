@@ -5,14 +5,16 @@ first one of equals, as in argmax); one column (n, 1) or (n,) for two classes, c
 because a network gives logits (pass 0.5 for probabilities; `fit` and `evaluate` do where the network ends in a sigmoid); integers
 and bools (n,) are classes already. Axes between the first and the last count as samples. The truth: integer classes (n,) or (n, 1),
 or one-hot rows / probabilities (n, C), of which the largest counts; for one column 0 and 1, -1 and 1, or the probability of class
-1, above 1/2. Regression: two arrays of the same size and rows.
+1, above 1/2. Where such rows hold 0 and 1 alone, and not each a single 1, they are several labels a sample, each of which is there
+where its column is above `threshold`: `accuracy` is the share of labels that are right (scikit-learn's counts rows without a
+mistake), `precision`, `recall`, `f1` and `roc_auc` are means over the labels. Regression: two arrays of the same size and rows.
 
-Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given; the regression metrics also
-take one weight for each element, in the shape of the truth. Arithmetic is in float64.
+Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given; for labels and regression there
+may be one weight for each element, in the shape of the truth. Arithmetic is in float64.
 
 What the loss leaves out, by `ignore_index` or `mask_nan`, `fit` and `evaluate` leave out of the metrics. With `mask_nan` that is
-each sample without a target, of all metrics; and each NaN among the targets of a sample, of the regression metrics here: a metric
-of your own is given it. The figure is NaN where nothing is left.
+each sample without a target, of all metrics; and each NaN among the targets of a sample, of those of labels and regression here: a
+metric of your own is given it. The figure is NaN where nothing is left.
 
 All raise ValueError for empty data, different lengths, labels out of range and invalid weights; the classification metrics also
 for NaN predictions, while in the regression metrics a NaN gives NaN.
@@ -39,7 +41,7 @@ Metric = Callable[..., Any]
 METRICS: dict[str, Metric] = {
     metric.__name__: metric for metric in (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
 }
-_OF_ELEMENTS = (mae, mse, r2)
+_OF_ELEMENTS = (mae, mse, r2, accuracy, precision, recall, f1, roc_auc)
 _SMALLER_IS_BETTER = ("mae", "mse")
 
 
@@ -108,7 +110,7 @@ def built_in(metric: Metric) -> bool:
 def of_elements(metric: Metric) -> bool:
     """Whether it is one of ours that takes a weight for each element of the targets.
 
-    >>> of_elements(lm.metrics.mae), of_elements(lm.metrics.f1)
+    >>> of_elements(lm.metrics.mae), of_elements(lm.metrics.top_k)
     (True, False)
     """
     return getattr(metric, "func", metric) in _OF_ELEMENTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lamina.base import checks
 from lamina.base.calls import explained
-from lamina.metrics.values import Array, Floats, Ints, is_column, nonempty, real, same_length, weights, whole
+from lamina.metrics.values import Array, Floats, Ints, check_weights, is_column, nonempty, real, same_length, weights, whole
 
 MOST_CLASSES = 1 << 13  # of a matrix of classes times classes: half a GB
 AVERAGES = ("binary", "macro", "micro", "weighted", "none")
@@ -17,7 +18,7 @@ AVERAGES = ("binary", "macro", "micro", "weighted", "none")
 
 @explained
 def accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None, *, threshold: float = 0.0) -> float:
-    """The share of samples whose class is predicted right.
+    """The share of samples whose class is predicted right; of several labels a sample, the share of labels.
 
     sum(w_i [pred_i = true_i]) / sum(w_i)
 
@@ -27,6 +28,9 @@ def accuracy(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | No
     >>> lm.metrics.accuracy([0, 1, 2], [[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [5.0, 0.0, 4.0]])
     0.6666666666666666
     """
+    labels = _labels("accuracy", y_true, y_pred, sample_weight)
+    if labels is not None:
+        return float(np.average(labels.true == labels.above(threshold), weights=labels.weight))
     c = _classes("accuracy", y_true, y_pred, sample_weight, threshold)
     return float(np.average(c.true == c.pred, weights=c.weight))
 
@@ -65,14 +69,14 @@ def precision(
     """The share of those predicted to be of a class that are of it: TP / (TP + FP), 0 where nothing is predicted to be of it.
 
     `average` says how the classes' values become one: "binary", of class 1 alone (the default for two classes); "macro", the mean
-    over the classes that occur in y_true or in the predictions (the default for more), in samples that weigh more than 0;
-    "weighted", the mean weighted by the classes' true frequency; "micro", from the sums of TP and FP; "none", an array with one
-    value a class.
+    over the classes that occur in y_true or in the predictions, in samples that weigh more than 0 (the default for more, and for
+    labels); "weighted", the mean weighted by the classes' true frequency; "micro", from the sums of TP and FP; "none", an array
+    with one value a class.
 
     >>> lm.metrics.precision([0, 1, 1, 0], [-1.0, 2.0, 3.0, 0.5])
     0.6666666666666666
     """
-    counts = _counts("precision", _classes("precision", y_true, y_pred, sample_weight, threshold))
+    counts = _counts("precision", y_true, y_pred, sample_weight, threshold)
     return _average("precision", average, counts, counts.hits, counts.predicted)
 
 
@@ -92,7 +96,7 @@ def recall(
     >>> lm.metrics.recall([0, 1, 1, 1], [-1.0, 2.0, 3.0, -0.5])
     0.6666666666666666
     """
-    counts = _counts("recall", _classes("recall", y_true, y_pred, sample_weight, threshold))
+    counts = _counts("recall", y_true, y_pred, sample_weight, threshold)
     return _average("recall", average, counts, counts.hits, counts.actual)
 
 
@@ -112,7 +116,7 @@ def f1(
     >>> lm.metrics.f1([0, 1, 1, 1], [1.0, 2.0, 3.0, -0.5])
     0.6666666666666666
     """
-    counts = _counts("f1", _classes("f1", y_true, y_pred, sample_weight, threshold))
+    counts = _counts("f1", y_true, y_pred, sample_weight, threshold)
     return _average("f1", average, counts, 2 * counts.hits, counts.predicted + counts.actual)
 
 
@@ -155,11 +159,15 @@ def roc_auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | Non
 
     Two classes: the score is the one column, or column 1 minus column 0. More: one class against the rest, averaged over the
     classes that have both positives and negatives; the score is the class's probability: `y_pred` itself where all rows are
-    nonnegative and sum to 1, its softmax otherwise. NaN where no class has both.
+    nonnegative and sum to 1, its softmax otherwise. Of several labels a sample, the mean over the labels, each by its own column.
+    NaN where no class has both.
 
     >>> lm.metrics.roc_auc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
+    labels = _labels("roc_auc", y_true, y_pred, sample_weight)
+    if labels is not None:
+        return _mean_auc(zip(labels.true.T, labels.scores.T, labels.weight.T, strict=True))
     scores = _scores("roc_auc", y_pred)
     classes = max(2, scores.shape[1])
     true = _true_classes("roc_auc", y_true, scores, classes)
@@ -167,7 +175,11 @@ def roc_auc(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | Non
     if classes == 2:
         return _auc(true == 1, scores[:, 0] if scores.shape[1] == 1 else scores[:, 1] - scores[:, 0], weight)
     scores = _rankable(scores)
-    areas = np.array([_auc(true == c, scores[:, c], weight) for c in range(classes)])
+    return _mean_auc((true == c, scores[:, c], weight) for c in range(classes))
+
+
+def _mean_auc(several: Iterable[tuple[NDArray[np.bool_], Floats, Floats]]) -> float:
+    areas = np.array([_auc(*one) for one in several])
     known = ~np.isnan(areas)
     return float(areas[known].mean()) if known.any() else float("nan")
 
@@ -179,10 +191,52 @@ class _Classes(NamedTuple):
     classes: int  # how many there are
 
 
+class _Labels(NamedTuple):
+    """Several labels a sample, each of which is there or not: all of shape (samples, labels)."""
+
+    true: NDArray[np.bool_]
+    scores: Floats
+    weight: Floats
+    where: str
+
+    def above(self, threshold: float) -> NDArray[np.bool_]:
+        """Those that are predicted."""
+        threshold = checks.number(self.where, "threshold", threshold)
+        if threshold == 0:
+            _warn_of_probabilities(self.where, self.scores)
+        return self.scores > threshold
+
+
+def _labels(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> _Labels | None:
+    """The labels, where the rows are some: 0 and 1 alone, not one 1 in each; or the elements have weights."""
+    truth = checks.array(where, y_true, "y_true")
+    if (
+        truth.ndim < 2
+        or truth.shape[-1] == 1
+        or truth.dtype.kind not in "biuf"
+        or truth.shape != np.shape(y_pred)
+        or not truth.size
+    ):
+        return None
+    true = truth.reshape(-1, truth.shape[-1])
+    each = sample_weight if truth.shape == np.shape(sample_weight) else None  # type: ignore[arg-type]
+    if not ((true == 0) | (true == 1)).all() or not (each is not None or (true.sum(axis=1) != 1).any()):
+        return None
+    scores = _scores(where, y_pred)
+    if each is not None:
+        weight = real(where, "sample_weight", each).reshape(true.shape)
+        check_weights(where, weight)
+    else:
+        rows = weights(where, sample_weight, len(true), len(truth))
+        weight = np.broadcast_to(rows[:, None], true.shape)
+    return _Labels(true == 1, scores, weight, where)
+
+
 class _Counts(NamedTuple):
     hits: Floats  # TP of each class
     predicted: Floats  # TP + FP
     actual: Floats  # TP + FN
+    labels: bool = False  # whether there are several a sample
 
 
 def _classes(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None, threshold: float) -> _Classes:
@@ -288,7 +342,7 @@ def _from_rows(where: str, rows: Floats) -> Ints:
         first = int(bad.argmax())
         raise ValueError(
             f"[{where}] expected rows of y_true that sum to 1 (one-hot or probabilities), got {total[first]:g} in sample {first}; "
-            f"for several labels a sample, measure one column after the other"
+            f"for several labels a sample, which are 0 and 1, measure accuracy, precision, recall, f1 or roc_auc"
         )
     return np.asarray(rows.argmax(axis=1), dtype=np.int64)
 
@@ -303,7 +357,13 @@ def _matrix(where: str, c: _Classes) -> Floats:
     return flat.astype(np.float64).reshape(c.classes, c.classes)
 
 
-def _counts(where: str, c: _Classes) -> _Counts:
+def _counts(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None, threshold: float) -> _Counts:
+    labels = _labels(where, y_true, y_pred, sample_weight)
+    if labels is not None:
+        w, pred = labels.weight, labels.above(threshold)
+        hits, predicted, actual = ((w * of).sum(axis=0) for of in (labels.true & pred, pred, labels.true))
+        return _Counts(hits, predicted, actual, labels=True)
+    c = _classes(where, y_true, y_pred, sample_weight, threshold)
     if c.classes > MOST_CLASSES**2:
         raise ValueError(
             f"[{where}] expected at most {MOST_CLASSES**2} classes, got {c.classes}; number the classes from 0 without gaps"
@@ -318,18 +378,20 @@ def _counts(where: str, c: _Classes) -> _Counts:
 
 def _average(where: str, average: str | None, counts: _Counts, above: Floats, below: Floats) -> Any:
     """above / below of each class as one number; the zero below a line gives 0."""
-    how = checks.choice(where, "average", average or ("binary" if len(above) == 2 else "macro"), AVERAGES)
-    if how == "binary" and len(above) != 2:
-        raise ValueError(f"[{where}] expected two classes for average='binary', got {len(above)}; pass average='macro'")
+    two = len(above) == 2 and not counts.labels
+    how = checks.choice(where, "average", average or ("binary" if two else "macro"), AVERAGES)
+    if how == "binary" and not two:
+        of = "labels" if counts.labels else "classes"
+        raise ValueError(f"[{where}] expected two classes for average='binary', got {len(above)} {of}; pass average='macro'")
     if how == "micro":
-        return float(above.sum() / below.sum())
+        return float(above.sum() / (below.sum() or 1.0))
     each = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
     if how == "none":
         return each
     if how == "binary":
         return float(each[1])
     weight = counts.actual if how == "weighted" else (counts.actual + counts.predicted > 0).astype(np.float64)
-    return float(np.average(each, weights=weight))
+    return float(np.average(each, weights=weight)) if weight.any() else 0.0
 
 
 def _rankable(scores: Floats) -> Floats:
