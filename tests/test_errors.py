@@ -1048,6 +1048,20 @@ def test_a_layer_error_names_the_layer():
         shared(lm.Input(6))
 
 
+class Nameless(lm.Layer):
+    def build(self, x):
+        self.weight = self.parameter(*((3,), "ones", "w")[: x.shape[-1]])
+
+
+def test_arguments_that_are_left_out_are_named():
+    for size, said in ((2, r"\[parameter\] expected parameter\(name, shape, init,.*missing .*'init'"), (3, "name that is a word")):
+        with pytest.raises((TypeError, ValueError), match=said):
+            Nameless()(lm.Input(size))
+    net = regressor()
+    with pytest.raises(ValueError, match=r"\[y\] expected targets, got None; pass an array"):
+        net.train_step(X)
+
+
 def test_a_mistake_in_the_first_call_leaves_the_net_unbuilt():
     net = lm.Sequential(lm.Dense(3), seed=0)
     net.compile("cross_entropy", "sgd")

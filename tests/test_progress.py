@@ -282,6 +282,7 @@ def test_history_is_a_table_of_arrays(logged):
     assert logged.last()["loss"] == 2.0**-11
     assert "loss" in logged
     assert "cost" not in logged
+    assert [name for name in logged if name in logged] == list(logged.history)
     with pytest.raises(ValueError, match=r"\[history\] unknown name 'vall_loss'; did you mean 'val_loss'\?"):
         logged["vall_loss"]
 

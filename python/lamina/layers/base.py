@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lamina import _core as core
 from lamina import initializers
 from lamina.base import checks, elsewhere
+from lamina.base.calls import explained
 from lamina.base.config import Configured, same
 from lamina.graph.parameter import Parameter, set_trainable
 from lamina.graph.tensor import FLOATS, Tensor
@@ -165,6 +166,7 @@ class Layer(Configured):
         self.name, self.named_by_user = name, True
         return self
 
+    @explained
     def parameter(
         self, name: str, shape: tuple[int, ...], init: AnyInitializer, *, trainable: bool = True, dtype: str | None = None
     ) -> Parameter:

@@ -387,7 +387,7 @@ class Model:
             self._fast_predict = steps.fast_predict(self)
         return outputs
 
-    def train_step(self, x: Any, y: Any, sample_weight: Any = None) -> float:
+    def train_step(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """One update from one batch; returns the loss before it.
 
         `x` (B, ...) and `y` as in `fit`; `sample_weight` (B,). Random layers draw anew at each step. Shapes, and class numbers, are

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +76,10 @@ class History:
             raise unknown("history", name, self.names())
         shape = next(np.shape(row[name]) for row in self._rows if name in row)
         return np.array([row.get(name, np.full(shape, np.nan)) for row in self._rows])
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, as `in` knows them."""
+        return iter(self.names())
 
     def __contains__(self, name: object) -> bool:
         return any(name in row for row in self._rows)
