@@ -94,6 +94,38 @@ def test_early_stopping_without_restoring():
     assert net.parameters["w"].tolist() == [1, 1]
 
 
+def test_early_stopping_says_why_in_epochs_from_1(capsys):
+    """On a line of its own where progress is shown, nowhere else; a fit that ran to its end says nothing."""
+    x, net = np.ones((8, 1)), lm.Sequential(lm.Dense(1), seed=0)
+    for epochs, verbose in ((9, 1), (2, 1), (9, 0)):
+        stop = EarlyStopping("loss", patience=2)
+        net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(0.0), epochs=epochs, callbacks=stop, verbose=verbose)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
+        if epochs == 9:
+            assert stop.said == f"stopped after epoch 3: loss was best in epoch 1, {stop.best:.4g}, whose weights are back"
+        assert lines == [stop.said] * (epochs == 9 and verbose)
+    run(stop := EarlyStopping(patience=1, restore_best=False), [math.nan, 1])
+    assert stop.said == "stopped after epoch 1: val_loss was never a number"
+
+
+def test_callbacks_are_shown_as_they_were_made():
+    class Own(callbacks.Callback):
+        def __init__(self, every, *, loud=False):
+            self.on_start(every)
+
+        def on_start(self, every):
+            """What the constructor calls is its own."""
+
+    CallbackList(Own(3), Net())
+    shown = Own(3, loud=True), EarlyStopping("loss", patience=3), Checkpoint("x"), LambdaCallback(on_fit_end=print)
+    assert list(map(repr, shown)) == [
+        "Own(3, loud=True)",
+        "EarlyStopping('loss', patience=3)",
+        "Checkpoint('x')",
+        "LambdaCallback(on_fit_end=print)",
+    ]
+
+
 def test_early_stopping_upwards_and_by_how_much():
     stopping = EarlyStopping("val_accuracy", patience=2, min_delta=0.1)
     _, epochs, _ = run(stopping, [0.5, 0.59, 0.61, 0.7, 0.71, 0.9], name="val_accuracy")

@@ -417,6 +417,18 @@ def test_the_stop_by_validation_puts_the_best_weights_back(rng):
     assert net.evaluate(x, y)["loss"] >= history.history["loss"].min()
 
 
+@pytest.mark.parametrize("goal", [1e-2, 0.0])
+def test_a_fit_that_goes_on_after_its_stop_knows_why_it_stopped(goal, tmp_path, capsys):
+    x = np.linspace(-1, 1, 30)[:, None]
+    fit = {"loss": "mse", "epochs": 50, "callbacks": lm.callbacks.Checkpoint(tmp_path / "net")}
+    for resume in (None, tmp_path / "net"):
+        net = lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(1), seed=0)
+        rule = lm.optim.LevenbergMarquardt(goal=goal, min_grad=1e-3)
+        history = net.fit(x, x**2, optimizer=rule, resume=resume, verbose=resume is not None, **fit)
+        assert rule.stop_reason == ("goal" if goal else "gradient") and len(history) < 50
+    assert capsys.readouterr().err == f"stopped after epoch {len(history)}: {rule.stop_reason}\n"
+
+
 def test_a_stop_of_ones_own_takes_the_place_of_that_by_validation_if_it_watches_the_same(rng):
     x, y = rng.normal(size=(30, 3)), rng.normal(size=30)
     lengths = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina.base import calls, checks, elsewhere
-from lamina.base.calls import explained
+from lamina.base.config import Configured
 from lamina.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ ELSEWHERE = {  # what other libraries call, and nothing does here
 BEFORE_A_BATCH = ("on_batch_begin", "on_batch_start", "on_train_batch_begin", "on_train_batch_start")  # when nothing is called
 
 
-class Callback:
+class Callback(Configured):
     """Base of all callbacks: override what you need.
 
     `self.net` is the model. `self.net.stop_training = True` ends the fit after this epoch; `self.net.optimizer.lr = ...` sets the
@@ -58,6 +58,7 @@ class Callback:
     """
 
     net: Model
+    said = ""  # why it ended the fit: a line where progress is shown
     saves = False  # one that saves is called after all others
     looks_on = False  # whether training goes the same way without it, whatever its state
 
@@ -116,7 +117,6 @@ class LambdaCallback(Callback):
     [0, 1, 2]
     """
 
-    @explained
     def __init__(
         self,
         *,
@@ -307,7 +307,7 @@ def _check_names(kind: type[Callback]) -> None:
     One that another method calls is the user's own, and so is one beside the hook that it would be: of a class that serves two
     libraries.
     """
-    own = [f for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
+    own = [inspect.unwrap(f) for base in kind.__mro__ for f in vars(base).values() if inspect.isfunction(f)]
     called = {name for f in own for name in f.__code__.co_names if name != f.__name__}
     for name in dir(kind):
         if name in HOOKS or name in called or name.startswith("_") or not callable(getattr(kind, name, None)):

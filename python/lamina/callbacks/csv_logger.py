@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from lamina.base import checks
-from lamina.base.calls import explained
 from lamina.base.files import replace_file
 from lamina.callbacks.base import Callback, Logs, make_folder_of
 
@@ -33,7 +32,6 @@ class CSVLogger(Callback):
 
     looks_on = True
 
-    @explained
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False):
         self.path = checks.path("CSVLogger", "path", path)
         self.append = checks.flag("CSVLogger", "append", append)

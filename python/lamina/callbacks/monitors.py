@@ -11,7 +11,6 @@ import numpy as np
 
 from lamina import metrics
 from lamina.base import checks, names
-from lamina.base.calls import explained
 from lamina.callbacks.base import Callback, Logs, make_folder_of
 from lamina.graph.parameter import numbers
 from lamina.optim.full_batch import FullBatch
@@ -84,7 +83,7 @@ class EarlyStopping(Monitor):
     An epoch improves if its figure is better than the best so far by more than `min_delta`; NaN never is. `mode`: "min", "max", or
     "auto", which knows losses and our metrics. `restore_best`: at the end of the fit, however it ended, the weights of the best
     epoch are written back (the optimizer's state is not). Afterwards: `best`, `best_epoch`, and `stopped_epoch` (None if the fit
-    ran to its end); epochs count from 0.
+    ran to its end); these count from 0, as the arrays of the history do. Where progress is shown, a line says that it stopped.
 
     Source: L. Prechelt, Early Stopping - But When? (1998). Errors: ValueError for a figure that is not logged, for mode="auto"
     where the better side is not known, for patience < 1 or min_delta < 0.
@@ -97,7 +96,6 @@ class EarlyStopping(Monitor):
     (0, 2, 3)
     """
 
-    @explained
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -142,6 +140,16 @@ class EarlyStopping(Monitor):
         if self._weights:
             self.net.parameters.update(self._weights)
 
+    @property
+    def said(self) -> str:  # type: ignore[override]
+        if self.stopped_epoch is None:
+            return ""
+        found = "was never a number"
+        if self.best is not None and self.best_epoch is not None:
+            back = ", whose weights are back" * self.restore_best
+            found = f"was best in epoch {self.best_epoch + 1}, {self.best:.4g}{back}"
+        return f"stopped after epoch {self.stopped_epoch + 1}: {self.monitor} {found}"
+
     def state(self) -> dict[str, Any]:
         figures = {"best": self.best, "best_epoch": self.best_epoch, "wait": self.wait, "stopped_epoch": self.stopped_epoch}
         return {**figures, "weights": dict(self._weights)}
@@ -172,7 +180,6 @@ class ReduceLROnPlateau(Monitor):
     0.025
     """
 
-    @explained
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -267,7 +274,6 @@ class Checkpoint(Monitor):
     saves = looks_on = True
     write: Callable[[str], None] | None = None  # how a file is written, state of the training included; `fit` sets it
 
-    @explained
     def __init__(
         self,
         path: str | os.PathLike[str],

@@ -25,6 +25,7 @@ from lamina.models.figures import amounts, example_figures
 from lamina.models.objective import OutputMetric, named_metrics
 from lamina.models.steps import evaluate_batches, evaluate_checked
 from lamina.models.totals import Part, Totals
+from lamina.optim.full_batch import FullBatch
 from lamina.training.history import History
 from lamina.training.progress import Progress
 from lamina.training.samples import (
@@ -109,7 +110,15 @@ class Run:
                         print(said, file=sys.stderr)
             finally:
                 hooks.on_fit_end()
+        if self.model.stop_training and not self.history.interrupted:
+            progress.say(next((callback.said for callback in hooks.callbacks if callback.said), self._reason()))
         return self.history
+
+    def _reason(self) -> str:
+        """Why an optimizer that ends fits ended this one."""
+        optimizer = self.model.objective.optimizer
+        why = optimizer.stop_reason if isinstance(optimizer, FullBatch) else None
+        return f"stopped after epoch {len(self.history)}: {why}" if why else ""
 
     def _loop(self, hooks: CallbackList, progress: Progress) -> None:
         for epoch in range(len(self.history), self.epochs):
@@ -179,6 +188,7 @@ class Run:
             "history": figures,
             "callbacks": plain,
             "stopped": self.model.stop_training,
+            "stop_reason": getattr(self.model.optimizer, "stop_reason", None),
             "outputs": len(done.predictions),
         }
         part = {"losses": done.losses, "terms": done.terms} | {f"predictions/{i}": p for i, p in enumerate(done.predictions)}
@@ -203,6 +213,7 @@ class Run:
             )
         with damage(where):
             stopped = checks.flag("load", "stopped", state["stopped"])
+            reason = state.get("stop_reason")
             self._part = _part(state["outputs"], tensors["part"], self.source)
             self.history.load_state(state["history"], tensors.get("history", {}))
             classes = steering(state["callbacks"])
@@ -215,6 +226,8 @@ class Run:
         with damage(where):
             self._hooks.load_state(state["callbacks"], tensors.get("callbacks", {}))
         saved.write()
+        if isinstance(optimizer := self.model.optimizer, FullBatch):
+            optimizer.stop_reason = None if reason is None else str(reason)
         return stopped
 
 

@@ -113,6 +113,12 @@ class Progress:
         elif self._bar is not None and time.perf_counter() - self._shown >= INTERVAL:
             self._draw(self._epoch + 1.0)
 
+    def say(self, line: str) -> None:
+        """A line below all others, where anything is shown."""
+        if line and self._how != "nothing":
+            with self._unless_gone():
+                print(line, file=self._file, flush=True)
+
     def close(self) -> None:
         """Leaves the last state of the line standing."""
         if self._bar is not None:
