@@ -31,6 +31,7 @@ from lamina.draw.png import encode
 from lamina.draw.tensors import layout, routes
 from lamina.draw.theme import THEMES
 from lamina.trace import notation, trace
+from lamina.trace.notation import latex
 from lamina.training.history import History
 from nets import CASES, data
 
@@ -539,13 +540,17 @@ def test_an_update_of_ones_own_has_the_lines_that_it_reads():
 
         def update(self, w, g, state, lr, t):
             m = 0.9 * state["m"] + 0.1 * g
-            return w - lr * lm.sign(m), {"m": m}
+            return w - lr * lm.sign(m) / (1 - 0.5**t), {"m": m}
 
     net = lm.Sequential(lm.Dense(3), seed=0).build(4).compile("mse", Signs(0.1))
     canvas, made = picture(net, np.ones((2, 4)), np.ones((2, 3)))
-    mean, _, weight, *_ = map(str, made.update)
-    assert mean.startswith("T₁ = ") and weight.endswith("sign(T₁)")
-    assert {mean, weight} <= {t.text for t in canvas.labels} and canvas.overlapping() == []
+    clock, mean, step = (str(made.step(name)) for name in ("T1", "T2", "T3"))
+    assert (clock, step) == ("T₁ = clock[1]", "T₃ = float32(lr) sign(T₂) / (1 − .5^(float32(T₁ + 1)))")
+    assert made.step("T3").operands == ["lr", "T2", "T1"] and ".5^{\\operatorname{float32}(T_{1}+1)}" in latex(
+        made.step("T3").equation
+    )
+    shown = [line for label in canvas.labels for line in label.text.split(";   ")]  # short ones stand side by side
+    assert {clock, mean, step, "W₁ ← W₁ − T₃"} <= {*shown} and canvas.overlapping() == []
 
 
 def test_the_labels_of_the_losses_are_in_the_order_of_their_lines():

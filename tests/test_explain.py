@@ -514,3 +514,18 @@ def test_letters_of_a_rule_of_matrices_that_tensors_have_too_get_a_prime():
     assert "b′ ← μ′ b′ + (1 − μ′) g" in text and re.search(
         r"for b\[\d,\d\]:.*\n      b′ = .*\n      u = .* = \S+\n      w = .* = \S+\n", text
     )
+
+
+def test_two_draws_are_told_apart_and_figures_keep_their_columns():
+    def noisy(pred, target):
+        u, v = lm.random_uniform(target), lm.random_uniform(target)
+        noise = lm.sqrt(-2 * lm.log(1 - u)) * lm.cos(2 * np.pi * v)
+        return lm.mean(lm.square(pred - target + 0.1 * noise))
+
+    net = lm.Sequential(lm.Dense(2), seed=0).build(3).compile(noisy, "sgd")
+    lines = net.explain(np.ones((4, 3)), np.ones((4, 2))).splitlines()
+    long = next(i for i, line in enumerate(lines) if "cos(6.28319 random(2))" in line)
+    assert "ln(1 − random(1))" in lines[long] and lines[long].endswith("random(2))")
+    head = next(line for line in lines if line.startswith("FORWARD"))
+    figures = [line for line in lines if re.search(r"  [\d+]+$", line)]
+    assert lines[long + 1] in figures and {len(line) for line in figures} == {len(head)}

@@ -15,7 +15,7 @@ from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
 ROUNDED = 0.1  # of a gradient: more is no rounding of its terms
-WIDEST = 52  # of the column of equations; a longer one pushes its line
+WIDEST = 52  # of the column of equations; a longer one has a line above its figures
 WIDEST_NAME = 60  # of a step
 LEGEND = (
     "rows are samples;  Z = X W + 1 bᵀ, 1 a column of ones;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  "
@@ -44,6 +44,9 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
             out += _rule(trace, level)
         for step in steps:
             lead, equation, shapes, flops = rows[step.number]
+            if len(equation) > widths[0]:
+                out.append(lead + equation)
+                lead, equation = " " * len(lead), ""
             line = f"{lead}{equation:<{widths[0]}}  {shapes:<{widths[1]}}  {flops:>{widths[2]}}"
             if level != "shapes":
                 line += f"  {note(trace, step)}"

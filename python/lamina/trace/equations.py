@@ -219,6 +219,9 @@ class Writing:
             return (*args[0].within(ATOM), "[", *args[1].parts, "]"), ATOM
         if op == "slice":
             return (*args[0].within(ATOM), f"[{_ranges(node)}]"), ATOM
+        if op == "random_uniform":
+            draws = sorted(serial for serial, n in self.symbols.graph.nodes.items() if n.op == op)
+            return (f"random({draws.index(node.serial) + 1})" if len(draws) > 1 else "random",), ATOM
         if self._rows(node):
             return (f"{ROWS}(", *args[0].parts, ")"), ATOM
         return _call(op, node.attrs, args, node), ATOM
@@ -249,8 +252,8 @@ class Writing:
             ones = a.parts[-1:] == (" 1",)  # X 1 / 6 would read as one sixth of X
             return (*a.within(3 if ones else 2), sign, *b.within(3)), 2
         if node.op == "pow":
-            power = text(b.parts)
-            return (*a.within(ATOM), "²" if power == "2" else f"^{power}"), 3
+            power: Equation = ("²",) if b.parts == ("2",) else ("^", *b.parts) if _is_number(b) else ("^(", *b.parts, ")")
+            return (*a.within(ATOM), *power), 3
         if node.op == "add" and len(b.parts) and str(b.parts[0]).startswith("−"):
             return (*a.parts, " − ", str(b.parts[0])[1:], *b.parts[1:]), 1
         if node.op == "matmul":
@@ -328,8 +331,6 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
         "argmax": lambda: _axes([attrs["axis"] % len(node.inputs[0].shape)]) if "axis" in attrs else "",
         "broadcast_to": lambda: _axes(_new_axes(node)),
     }
-    if op == "random_uniform":
-        return ("random",)
     name = "broadcast" if op == "broadcast_to" else str(attrs.get({"cast": "dtype", "host": "name"}.get(op, ""), op))
     params = _parameters(op, attrs.get("params", []) or [])
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]

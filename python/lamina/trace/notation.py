@@ -146,16 +146,18 @@ def latex(equation: Equation) -> str:
 
 
 def _roots(written: str) -> str:
-    """Roots over what their parentheses hold."""
-    while (at := written.find(ROOT + "(")) >= 0:
-        start = end = at + len(ROOT)
+    """Roots over what their parentheses hold, and powers of it."""
+    while (at := max(written.find(ROOT + "("), written.find("^("))) >= 0:
+        sign = "^" if written[at] == "^" else ROOT
+        start = end = at + len(sign)
         depth = 0
         while end < len(written):
             depth += {"(": 1, ")": -1}.get(written[end], 0)
             end += 1
             if depth == 0:
                 break
-        written = rf"{written[:at]}\sqrt{{{written[start + 1 : end - 1]}}}{written[end:]}"
+        above = rf"{'^' if sign == '^' else chr(92) + 'sqrt'}{{{written[start + 1 : end - 1]}}}"
+        written = f"{written[:at]}{above}{written[end:]}"
     return written
 
 
