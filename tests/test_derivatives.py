@@ -211,6 +211,8 @@ def test_a_readout_returns_the_error_of_what_the_network_predicts(rng):
     error = net.fit_readout(x, y, sample_weight=weight)
     np.testing.assert_allclose(error, np.average(np.square(net.predict(x) - y)[:, 0], weights=weight), rtol=1e-10)
     assert error > 1e-12
+    large = net.fit_readout(x, y, sample_weight=np.full(9000, 1e308))  # a sum beyond float64
+    np.testing.assert_allclose(large, net.fit_readout(x, y), rtol=1e-10)
 
 
 @pytest.mark.parametrize(("unit", "dtype"), [(1e-30, "float32"), (1e30, "float32"), (1e-300, "float64"), (1e250, "float64")])

@@ -34,7 +34,8 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
     names = ["y"] if len(layers) == 1 else [f"y[{name!r}]" for name in model.named_outputs]
     targets = [_target(layer, t, where) for layer, t, where in zip(layers, given.y, names, strict=True)]
     weight = np.ones(len(given)) if given.weight is None else np.asarray(given.weight, np.float64)
-    weight = weight / weight.sum()
+    weight = weight / weight.max()  # the sum of large ones is infinite
+    weight /= weight.sum()
     solvers = [Ridge(int(layer.weight.shape[0]), layer.units, layer.use_bias) for layer in layers]
     for rows in steps.parts(model, len(given)):
         for solver, part, target in zip(solvers, program.run([a[rows] for a in given.x]), targets, strict=True):
