@@ -485,6 +485,23 @@ NO_MEANS = {
 }
 
 
+def test_a_batch_compared_with_itself(rng):
+    """Its logits (B, B) have one-hot rows as targets; classes, and metrics over several batches, have no number of columns."""
+    x = lm.Input(3)
+    net = lm.Model(x, lm.matmul(lm.Dense(4)(x), lm.transpose(lm.Dense(4)(x))), seed=0, dtype="float32").compile(
+        "cross_entropy", "sgd"
+    )
+    a = rng.normal(size=(6, 3)).astype("f")
+    z = net.predict(a).astype(float)
+    assert net.train_step(a, np.eye(6)) == pytest.approx(np.mean(np.log(np.exp(z).sum(axis=1)) - np.diagonal(z)), rel=1e-5)
+    with pytest.raises(ValueError, match=r"known number of classes, got logits \(B, B\); pass one-hot rows: np\.eye\(n\)\[y\]"):
+        net.train_step(a, np.arange(6))
+    before = net.parameters["dense_1.weight"]
+    with pytest.raises(ValueError, match=r"\[metrics\] expected rows of one length in all batches, got \(B, B\)"):
+        net.fit(a, np.eye(6), batch_size=6, metrics="accuracy", verbose=0)
+    assert (net.parameters["dense_1.weight"] == before).all()
+
+
 @pytest.mark.parametrize("name", MEANS | NO_MEANS)
 def test_evaluate_gives_the_loss_over_all_rows_also_of_ones_own(name, rng, monkeypatch):
     """Rows go through in parts where that changes nothing, and all at once where the loss is no mean of what each has by itself."""

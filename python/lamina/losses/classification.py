@@ -58,10 +58,14 @@ class ClassLoss(Loss):
         return array.astype(np.int64) if array.dtype.kind == "b" else array
 
     def check_values(self, y: Array, pred_shape: Shape) -> None:
-        if self.is_classes(pred_shape, y.shape):
-            self._check_classes(y, int(pred_shape[-1]))
-        else:
+        if not self.is_classes(pred_shape, y.shape):
             self._check_probabilities(y)
+        elif isinstance(classes := pred_shape[-1], int):
+            self._check_classes(y, classes)
+        else:  # of a batch that is compared with itself
+            raise ValueError(
+                f"[{self!r}] expected a known number of classes, got logits {shown(pred_shape)}; pass one-hot rows: np.eye(n)[y]"
+            )
 
     def _check_classes(self, y: Array, classes: int) -> None:
         bad = first_outside(y, 0, classes - 1, self.ignore_index)

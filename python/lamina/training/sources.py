@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from lamina import _core as core
+from lamina.base import lengths
+from lamina.graph.tensor import shown
 from lamina.inputs import data
 from lamina.inputs.arrays import room
 from lamina.inputs.data import Batches, Data
@@ -82,6 +84,8 @@ class ArraySource:
         self._amounts = counted(self.model, self.samples.data)
         check_that_something_counts(self.model, self._amounts)
         self._shares = self._shares_of(None)
+        if self.metrics:
+            _room_for_outputs(self.model, self.samples.data.rows(slice(1)))
         self._program()
 
     def _program(self) -> core.Program:
@@ -174,6 +178,9 @@ class ArraySource:
 def _room_for_outputs(model: Model, given: Data) -> list[Array]:
     """Memory for what the outputs give for all rows; one row's prediction tells the lengths that are free."""
     sizes: list[Any] = [out.shape[1:] for out in model.outputs]
+    for out, several in zip(model.outputs, sizes, strict=True):
+        if any(lengths.free(n) & lengths.free(out.shape[0]) for n in several):
+            raise ValueError(f"[metrics] expected rows of one length in all batches, got {shown(out.shape)}; leave the metrics out")
     if not all(isinstance(n, int) for several in sizes for n in several):
         sizes = [a.shape[1:] for a in model.programs.predict().run([a[:1] for a in given.x])]
     return [
