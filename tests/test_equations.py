@@ -670,3 +670,17 @@ def test_every_loss_and_every_rule_has_its_lines(monkeypatch):
     made = net.trace(X, X[:, :1])
     lines_that_are_true(made, net)
     assert "Lion" in str(net.explain(X, X[:, :1]))
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda p, t: -lm.mean(-0.5 * lm.square(p - t)), "T₁ = .5 / (2 B)"),
+        (lambda p, t: -lm.sum(-0.5 * lm.square(p - t)) / t.shape[0], "T₁ = .5 / B"),
+        (lambda p, t: lm.mean(-(p - t) * (-3.0)), "L = mean(3 (Z₁ − Y))"),
+        (lambda p, t: lm.mean(-(-2.0 * p) * t), "L = mean(2 Z₁ ⊙ Y)"),
+    ],
+)
+def test_two_minus_signs_are_none(loss, said):
+    net = lm.Sequential(lm.Dense(2), seed=0).compile(loss, "sgd")
+    assert said in list(map(str, net.trace(data(), data()[:, :2])))

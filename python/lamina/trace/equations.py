@@ -198,7 +198,7 @@ class Writing:
         if op in INFIX:
             return self._infix(node, args)
         if op == "neg":
-            return ("−", *args[0].within(2)), 2
+            return _negated(args[0]) or ("−", *args[0].within(2)), 2
         if op in COMPARE:
             return ("[", *args[0].parts, f" {COMPARE[op]} ", *args[1].parts, "]"), ATOM
         if op in AROUND:
@@ -241,6 +241,11 @@ class Writing:
             if any(small):
                 first = small[0] and (_is_number(a) or not _is_number(b))
                 scalar, other = (a, b) if first else (b, a)
+                plus, rest = _negated(scalar) if _is_number(scalar) else None, _negated(other)
+                if plus and rest:  # (−.5) (−1 / B) reads .5 / B
+                    if plus == ("1",):
+                        return rest, 2
+                    return (*plus, *(rest[1:] if rest[0] == "1" and rest[1:] else (" ", *rest))), 2
                 return (*_factor(scalar), " ", *_behind_a_factor(other)), 2
             below = self._inverted(node.inputs[1])
             if below is not None:
@@ -295,6 +300,20 @@ class Writing:
 
 def _is_number(term: Term) -> bool:
     return not term.nodes and all(isinstance(p, str) for p in term.parts)
+
+
+def _negated(term: Term) -> Equation | None:
+    """The product or quotient without its minus sign, where it begins with one: a number, as (−2) in (−2) Z, or that of −Z."""
+    first, *rest = term.parts
+    if term.rank < 2 or not isinstance(first, str):
+        return None
+    if first == "−":
+        return tuple(rest)
+    return (first[2:-1], *rest) if first.startswith("(−") and _is_positive(first[2:-1]) else None
+
+
+def _is_positive(written: str) -> bool:
+    return written.replace(".", "", 1).isdigit()
 
 
 def _behind_a_factor(term: Term) -> Equation:
