@@ -238,7 +238,7 @@ elsewhere.put(Layer, elsewhere.OF_LAYERS)
 
 
 def freeze(layers: Sequence[Layer], value: Any, where: str) -> None:
-    """Freezes (False) or thaws layers with all that is within them, as a whole: where Ctrl-C comes between two, before it goes on."""
+    """Freezes (False) or thaws layers with all that is within them, as a whole: Ctrl-C between two of them waits for the rest."""
     value = checks.flag(where, "trainable", value)
     found, parameters = _within(layers)
 
