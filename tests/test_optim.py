@@ -522,6 +522,22 @@ def test_state_copied_over_gives_the_same_steps():
     assert all(np.array_equal(a.now[name], b.now[name]) for name in SHAPES)
 
 
+@pytest.mark.parametrize("rule", [lambda: optim.Adam(1e-2), lambda: optim.SGD(0.1, momentum=0.9)])
+def test_layers_of_a_model_may_be_trained_in_turns_from_the_first_step_on(rule, rng):
+    """None of them beside another: each goes on as with an optimizer of its own."""
+    x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 1))
+    net, alike = (lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=0, dtype="float64").build(3) for _ in range(2))
+    net.compile("mse", rule())
+    each = [lm.Model(alike.inputs[0], alike.outputs[0]).compile("mse", rule()) for _ in range(2)]
+    for step in range(6):
+        for layers in (net.layers, alike.layers):
+            for k, layer in enumerate(layers):
+                layer.trainable = k == step % 2
+        assert net.train_step(x, y) == each[step % 2].train_step(x, y)
+    assert all(np.array_equal(value, alike.parameters[name]) for name, value in net.parameters.items())
+    assert net.optimizer.steps == 6 and [net.optimizer.steps_of(f"dense_{k}.bias") for k in (1, 2)] == [3, 3]
+
+
 @pytest.mark.parametrize("make", [lambda: optim.SGD(0.1, momentum=0.9), optim.Adam, optim.LBFGS, optim.LevenbergMarquardt])
 def test_an_optimizer_begins_anew_with_another_model_and_does_not_come_back(make, rng):
     def net(width=5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import weakref
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
 
@@ -247,7 +248,9 @@ class Optimizer(Configured):
     def _belong_to(self, params: Sequence[Parameter]) -> None:
         """Moments, steps and schedule are those of one model: for another one they start again, and coming back is an error."""
         owner, given = self.__dict__.setdefault("_owner", Owner()), {p.node.serial: p for p in params}
-        if owner.now and given and owner.now.keys().isdisjoint(given):
+        models = {model for p in params for model in p.models if model.optimizer is self}
+        # other layers of the same model may be trained in turns
+        if owner.now and given and owner.now.keys().isdisjoint(given) and models.isdisjoint(owner.models):
             if not owner.before.isdisjoint(given):
                 raise ValueError(
                     f"[{self._where}] expected the parameters of the model that it trains now, got those of an earlier one; "
@@ -256,6 +259,7 @@ class Optimizer(Configured):
             owner.leave()
             self.state.clear()
         owner.now |= given
+        owner.models.update(models)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the options, and begins anew: moments and steps are those of a model's parameters, and go along with those."""
@@ -376,6 +380,7 @@ class Owner:
     def __init__(self) -> None:
         self.now: dict[int, Parameter] = {}
         self.before: set[int] = set()
+        self.models: weakref.WeakSet[Any] = weakref.WeakSet()  # that it was given to
 
     def leave(self) -> None:
         """The model's programs hold a state that is not the optimizer's any more."""
@@ -383,6 +388,7 @@ class Owner:
             model.drop_training()
         self.before |= self.now.keys()
         self.now = {}
+        self.models.clear()
 
 
 def _scalar(name: str, value: Any) -> Parameter:
