@@ -102,10 +102,10 @@ def test_early_stopping_says_why_in_epochs_from_1(capsys):
         net.fit(x, x, loss="mse", optimizer=lm.optim.SGD(0.0), epochs=epochs, callbacks=stop, verbose=verbose)
         lines = [line for line in capsys.readouterr().err.splitlines() if "stopped" in line]
         if epochs == 9:
-            assert stop.said == f"stopped after epoch 3: loss was best in epoch 1, {stop.best:.4g}, whose weights are back"
-        assert lines == [stop.said] * (epochs == 9 and verbose)
+            assert stop._said == f"stopped after epoch 3: loss was best in epoch 1, {stop.best:.4g}, whose weights are back"
+        assert lines == [stop._said] * (epochs == 9 and verbose)
     run(stop := EarlyStopping(patience=1, restore_best=False), [math.nan, 1])
-    assert stop.said == "stopped after epoch 1: val_loss was never a number"
+    assert stop._said == "stopped after epoch 1: val_loss was never a number"
 
 
 def test_callbacks_are_shown_as_they_were_made():

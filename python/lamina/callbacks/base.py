@@ -58,7 +58,7 @@ class Callback(Configured):
     """
 
     net: Model
-    said = ""  # why it ended the fit: a line where progress is shown
+    _said = ""  # why it ended the fit: a line where progress is shown
     saves = False  # one that saves is called after all others
     looks_on = False  # whether training goes the same way without it, whatever its state
 
@@ -222,6 +222,11 @@ class CallbackList:
         """Calls all."""
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
+
+    @property
+    def said(self) -> str:
+        """Why one of them ended the fit; empty where none did."""
+        return next((callback._said for callback in self.callbacks if callback._said), "")
 
     def on_fit_end(self) -> None:
         """Calls all that began, also where one of them fails: its error comes once the others had their turn."""

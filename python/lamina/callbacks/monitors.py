@@ -141,7 +141,7 @@ class EarlyStopping(Monitor):
             self.net.parameters.update(self._weights)
 
     @property
-    def said(self) -> str:  # type: ignore[override]
+    def _said(self) -> str:  # type: ignore[override]
         if self.stopped_epoch is None:
             return ""
         found = "was never a number"

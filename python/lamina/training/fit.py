@@ -111,7 +111,7 @@ class Run:
             finally:
                 hooks.on_fit_end()
         if self.model.stop_training and not self.history.interrupted:
-            progress.say(next((callback.said for callback in hooks.callbacks if callback.said), self._reason()))
+            progress.say(hooks.said or self._reason())
         return self.history
 
     def _reason(self) -> str:
