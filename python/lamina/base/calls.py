@@ -53,7 +53,7 @@ def wrong_call(
 def explained(function: Callable[P, R]) -> Callable[P, R]:
     """A function or method whose wrong calls say what a right one is; a constructor of a class that is not `Configured`.
 
-    (It costs each call 0.1 us: `predict`, `train_step` and operations do without.)
+    (It costs each call 0.1 us: `predict`, `train_step` and what `graph.lift.operation` makes do without.)
     """
     where = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 

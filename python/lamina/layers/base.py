@@ -112,7 +112,7 @@ class Layer(Configured):
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         if options:
             training = "net.fit and net.train_step run it as in training, net.predict does not"
-            remedy = training if "training" in options else "tensors stand without names, options in the constructor"
+            remedy = training if "training" in options else "pass tensors by their place, options to the constructor"
             checks.inputs_alone(self.name or repr(self), options, remedy)
         if len(inputs) == 1 and isinstance(inputs[0], (list, tuple)):
             inputs = tuple(inputs[0])
