@@ -156,6 +156,22 @@ def test_a_fit_that_is_resumed_goes_on_with_what_its_loss_draws(batches, tmp_pat
     assert len(fit("cross_entropy", 2, resume=path)) == 2
 
 
+def test_a_fit_on_batches_is_resumed_once_its_loss_has_made_its_parameters(tmp_path, xy):
+    path, batches = str(tmp_path / "net.safetensors"), [xy] * 3
+
+    def compiled():
+        scale = lm.Parameter((1,), init="normal", name="scale", dtype="float32")
+        return NETS["mlp"]().compile(lambda pred, target: lm.mean((pred[:, 0] * scale - 1) ** 2), "adam")
+
+    compiled().fit(batches, epochs=2, verbose=0, callbacks=[lm.callbacks.Checkpoint(path)])
+    net = compiled()
+    with pytest.raises(ValueError, match=r"no scale, got scale of shape \(1,\); .* at its first batch: net.evaluate\(x, y\)"):
+        net.fit(batches, epochs=4, verbose=0, resume=path)
+    net.evaluate(*batches[0])
+    resumed, whole = net.fit(batches, epochs=4, verbose=0, resume=path), compiled().fit(batches, epochs=4, verbose=0)
+    assert np.array_equal(resumed["loss"], whole["loss"])
+
+
 def test_a_copy_is_apart(xy):
     net = NETS["mlp"]()
     other = copy.deepcopy(net)

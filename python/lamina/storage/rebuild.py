@@ -161,6 +161,7 @@ def _check_architecture(model: Model, description: Json) -> None:
             raise Misfit(
                 f"expected a file with the parameters of this network, {mine}, got {theirs}; "
                 "make the network as it was when the file was written, or pass its own file"
+                + ("" if name in here else "; a loss makes its own at its first batch: net.evaluate(x, y)")
             )
     for item in description["parameters"]:
         name, own = item["name"], model.wiring.parameters[item["name"]].dtype
