@@ -248,9 +248,9 @@ class Optimizer(Configured):
     def _belong_to(self, params: Sequence[Parameter]) -> None:
         """Moments, steps and schedule are those of one model: for another one they start again, and coming back is an error."""
         owner, given = self.__dict__.setdefault("_owner", Owner()), {p.node.serial: p for p in params}
-        models = {model for p in params for model in p.models if model.optimizer is self}
-        # other layers of the same model may be trained in turns
-        if owner.now and given and owner.now.keys().isdisjoint(given) and models.isdisjoint(owner.models):
+        # layers of the same model may be trained in turns; built anew, it has another wiring
+        wirings = {model.wiring for p in params for model in p.models if model.optimizer is self}
+        if owner.now and given and owner.now.keys().isdisjoint(given) and wirings.isdisjoint(owner.wirings):
             if not owner.before.isdisjoint(given):
                 raise ValueError(
                     f"[{self._where}] expected the parameters of the model that it trains now, got those of an earlier one; "
@@ -259,7 +259,7 @@ class Optimizer(Configured):
             owner.leave()
             self.state.clear()
         owner.now |= given
-        owner.models.update(models)
+        owner.wirings.update(wirings)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the options, and begins anew: moments and steps are those of a model's parameters, and go along with those."""
@@ -380,7 +380,7 @@ class Owner:
     def __init__(self) -> None:
         self.now: dict[int, Parameter] = {}
         self.before: set[int] = set()
-        self.models: weakref.WeakSet[Any] = weakref.WeakSet()  # that it was given to
+        self.wirings: weakref.WeakSet[Any] = weakref.WeakSet()  # of the models that it trains now
 
     def leave(self) -> None:
         """The model's programs hold a state that is not the optimizer's any more."""
@@ -388,7 +388,7 @@ class Owner:
             model.drop_training()
         self.before |= self.now.keys()
         self.now = {}
-        self.models.clear()
+        self.wirings.clear()
 
 
 def _scalar(name: str, value: Any) -> Parameter:
