@@ -165,10 +165,10 @@ struct Loops {
   void (*row)(const double* params, T* out, const Cursor<T>* in, ptrdiff_t cols);
   void (*columns)(const TileArgs& t);  // null, as the next: not worth its code
   void (*values)(const TileArgs& t);   // the same, where the second operand has one value for each row
-  bool turns;                          // or the first, as a + b is b + a
+  bool commutes;                       // or the first, as a + b is b + a
 };
 
-LAMINA_INLINE TileArgs turned(const TileArgs& t) {
+LAMINA_INLINE TileArgs swapped(const TileArgs& t) {
   TileArgs other = t;
   other.in[0] = t.in[1];
   other.in[1] = t.in[0];
@@ -187,7 +187,7 @@ template <class T>
   if (loops.columns && !collapse && !brief && t.cols >= kLanes<T>) {
     if (same_in_rows(arity, t)) return loops.columns(t);
     if (loops.values && t.in[0].col != 0 && t.in[1].col == 0) return loops.values(t);
-    if (loops.turns && t.in[1].col != 0 && t.in[0].col == 0) return loops.values(turned(t));
+    if (loops.commutes && t.in[1].col != 0 && t.in[0].col == 0) return loops.values(swapped(t));
   }
   alignas(kVectorBytes) T room[kMaxOperands][kRoom + kLanes<T>];
   const ptrdiff_t most = collapse ? t.rows : brief ? kRoom / t.cols : 1;  // rows at a time
@@ -211,8 +211,8 @@ template <class T>
 
 template <class T, class F>
 constexpr Loops<T> loops_of() {
-  if constexpr (requires { F::turns; })
-    return {F::arity, elementwise_row<T, F>, elementwise_columns<T, F>, elementwise_columns<T, F, 1>, F::turns};
+  if constexpr (requires { F::commutes; })
+    return {F::arity, elementwise_row<T, F>, elementwise_columns<T, F>, elementwise_columns<T, F, 1>, F::commutes};
   else if constexpr (F::by_columns)
     return {F::arity, elementwise_row<T, F>, elementwise_columns<T, F>, nullptr, false};
   else
@@ -259,11 +259,11 @@ struct Erf : Named<"erf", 1> { template <class V> static constexpr V run(const d
 struct Floor : Named<"floor", 1> { template <class V> static constexpr V run(const double*, V x) { return floor(x); } };
 struct Copy : Named<"copy", 1> { template <class V> static constexpr V run(const double*, V x) { return x; } };
 
-// `turns`: whether the operands may be; these four meet sums and means of rows often enough for a loop of their own.
-struct Add : Named<"add", 2> { static constexpr bool turns = true; template <class V> static constexpr V run(const double*, V a, V b) { return a + b; } };
-struct Sub : Named<"sub", 2> { static constexpr bool turns = false; template <class V> static constexpr V run(const double*, V a, V b) { return a - b; } };
-struct Mul : Named<"mul", 2> { static constexpr bool turns = true; template <class V> static constexpr V run(const double*, V a, V b) { return a * b; } };
-struct Div : Named<"div", 2> { static constexpr bool turns = false; template <class V> static constexpr V run(const double*, V a, V b) { return a / b; } };
+// `commutes`: whether a and b may be swapped. These four meet sums and means of rows often enough for a loop of their own.
+struct Add : Named<"add", 2> { static constexpr bool commutes = true; template <class V> static constexpr V run(const double*, V a, V b) { return a + b; } };
+struct Sub : Named<"sub", 2> { static constexpr bool commutes = false; template <class V> static constexpr V run(const double*, V a, V b) { return a - b; } };
+struct Mul : Named<"mul", 2> { static constexpr bool commutes = true; template <class V> static constexpr V run(const double*, V a, V b) { return a * b; } };
+struct Div : Named<"div", 2> { static constexpr bool commutes = false; template <class V> static constexpr V run(const double*, V a, V b) { return a / b; } };
 struct ExpMinus : Named<"exp_minus", 2> {  // e^(x - m) for m >= x
   static constexpr bool by_columns = false;
   template <class V> static constexpr V run(const double*, V x, V m) { return exp_of_negative(x - m); }

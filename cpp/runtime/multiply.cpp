@@ -28,7 +28,7 @@ constexpr int64_t kDotRows = 8, kDotRowsOfNearA = 16, kNearA = 8192;
 constexpr int64_t kLeastVectors = 4;
 
 // Bytes of rows that are given, from which on they are taken to come from memory: a tile has several of them side by side, more than
-// processors follow. Tiles ask beside their multiply-adds; dot products lose up to a fifth where A is near after all.
+// processors follow. Tiles ask beside their multiply-adds; dot products take up to a third longer where A is near after all.
 constexpr int64_t kFarA = 128 << 10;
 
 }  // namespace
