@@ -202,8 +202,8 @@ def _expm(a: Array) -> Array:
     if sizes.max(initial=0) == np.inf:
         raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
     squarings = np.zeros(len(stack), np.int64)
-    for i in np.flatnonzero(sizes > _PADE_REACH):
-        squarings[i] = _squarings(stack[i], sizes[i])
+    if (far := sizes > _PADE_REACH).any():
+        squarings[far] = _squarings(stack[far], sizes[far])
     stack *= 0.5 ** squarings[:, None, None]
     c, eye = _PADE, np.eye(n)
     a2 = stack @ stack
@@ -220,22 +220,22 @@ def _expm(a: Array) -> Array:
     return result
 
 
-def _squarings(a: Array, size: float) -> int:
+def _squarings(stack: Array, sizes: Array) -> Array:
     """By ||A^k||^(1/k), which may be far below ||A||: of a matrix far from normal that would scale the diagonal away."""
-    scaled = a / size  # whose powers do not overflow
+    scaled = stack / sizes[:, None, None]  # whose powers do not overflow
     squared = scaled @ scaled
     fourth = squared @ squared
-    powers = [(np.abs(fourth @ by).sum(axis=0).max(), k) for by, k in ((squared, 6), (fourth, 8), (fourth @ squared, 10))]
-    sixth, eighth, tenth = (size * norm ** (1 / k) for norm, k in powers)
-    reach = min(max(sixth, eighth), max(eighth, tenth))
-    count = max(int(np.ceil(np.log2(reach / _PADE_REACH))), 0) if reach > 0 else 0
-    column, absolute = np.ones(len(a)), np.abs(scaled)
+    powers = ((fourth @ squared, 6), (fourth @ fourth, 8), (fourth @ (fourth @ squared), 10))
+    sixth, eighth, tenth = (sizes * np.abs(power).sum(axis=1).max(axis=1) ** (1 / k) for power, k in powers)
+    reach = np.minimum(np.maximum(sixth, eighth), np.maximum(eighth, tenth))
+    sums, absolute = np.ones((len(stack), 1, stack.shape[-1])), np.abs(scaled)
     for _ in range(27):  # || |A|^27 ||, for the rounding of the approximation
-        column = column @ absolute
-    if column.max() == 0:
-        return count
-    rest = np.log2(column.max()) + 26 * (np.log2(size) - count) - np.log2(_PADE_REST)
-    return count + max(int(np.ceil((rest + 53) / 26)), 0)
+        sums = sums @ absolute
+    with np.errstate(divide="ignore"):  # of a power that is 0: no squaring
+        count = np.maximum(np.ceil(np.log2(reach / _PADE_REACH)), 0)
+        rest = np.log2(sums.max(axis=(1, 2))) + 26 * (np.log2(sizes) - count) - np.log2(_PADE_REST)
+    more: Array = count + np.maximum(np.ceil((rest + 53) / 26), 0)
+    return more
 
 
 define("expm", _expm, _expm_gradient)
