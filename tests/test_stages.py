@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -174,6 +176,26 @@ def test_gradients_in_groups_of_rows(sizes, rows, dtype, threads):
     for other in seen[1:]:
         for a, b in zip(seen[0], other, strict=True):
             np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("optimizer", [lm.optim.SGD(10.0), lm.optim.Adam(0.1)], ids=["sgd", "adam"])
+def test_weights_that_lie_far_are_updated_by_their_gradients(optimizer, threads):
+    """More of them than caches hold: their gradient is handed to the update in parts."""
+    rng = np.random.default_rng(3)
+    x, y = rng.standard_normal((50, 2900)).astype(np.float32), rng.standard_normal((50, 2)).astype(np.float32)
+    seen = []
+    for n in (1, 2):
+        threads(n)
+        net = lm.Sequential(lm.Dense(2850, "tanh"), lm.Dense(2), seed=0).build(2900).compile("mse", copy.copy(optimizer))
+        before, slopes = {name: value.copy() for name, value in net.parameters.items()}, net.gradients(x, y)
+        net.train_step(x, y)
+        for name, g in slopes.items():
+            step = before[name] - net.parameters[name]
+            right = optimizer.lr * (g / (np.abs(g) + 1e-8) if isinstance(optimizer, lm.optim.Adam) else g)
+            np.testing.assert_allclose(step, right, rtol=0, atol=2e-4 * np.abs(right).max() + 2**-24)
+        seen.append({name: value.copy() for name, value in net.parameters.items()})
+    for name, value in seen[0].items():
+        np.testing.assert_array_equal(value, seen[1][name])
 
 
 @pytest.mark.parametrize("rows", [ROWS // 4, 131, ROWS])

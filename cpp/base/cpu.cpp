@@ -23,17 +23,21 @@ Answer cpuid(unsigned leaf, unsigned part = 0) {
   return r;
 }
 
+struct Leaf {
+  unsigned number, near_levels;  // of the leaf, and of the caches that it describes those that are near
+};
+
 // Intel and AMD describe caches in the same format, one a part, but each in a leaf of its own; the other maker's leaf is empty.
-ptrdiff_t last_cache() {
-  ptrdiff_t largest = 0;
-  for (const unsigned leaf : {0x4u, 0x8000001Du})
+void find_caches(CpuFeatures& cpu) {
+  for (const Leaf leaf : {Leaf{0x4, 2}, Leaf{0x8000001D, 3}})
     for (unsigned part = 0; part < 16; ++part) {
-      const Answer cache = cpuid(leaf, part);
+      const Answer cache = cpuid(leaf.number, part);
       if ((cache.a & 0x1F) == 0) break;  // its type: none
       const ptrdiff_t ways = (cache.b >> 22) + 1, lines = (cache.b >> 12 & 0x3FF) + 1, line = (cache.b & 0xFFF) + 1;
-      largest = std::max(largest, ways * lines * line * (ptrdiff_t{cache.c} + 1));
+      const ptrdiff_t bytes = ways * lines * line * (ptrdiff_t{cache.c} + 1);
+      cpu.last_cache = std::max(cpu.last_cache, bytes);
+      if ((cache.a >> 5 & 7) <= leaf.near_levels) cpu.near_cache = std::max(cpu.near_cache, bytes);
     }
-  return largest;
 }
 
 // Which registers the system saves when it changes threads: bits 1 and 2 the 32-byte ones, 5 to 7 masks and the 64-byte ones.
@@ -55,7 +59,7 @@ CpuFeatures detect() {
   const uint64_t saved = all(basic, kXsave) ? saved_registers() : 0;
   cpu.x86_64_v2 = all(basic, kSse42 | kPopcnt);
   cpu.avx2 = cpu.x86_64_v2 && all(saved, kYmm) && all(basic, kAvx | kFma) && all(extended, kAvx2);
-  cpu.last_cache = last_cache();
+  find_caches(cpu);
   cpu.avx512 = cpu.avx2 && all(saved, kZmm) && all(extended, kF | kDq | kBw | kVl);
 #elif defined(__aarch64__)
   cpu.neon = true;  // part of the architecture

@@ -10,7 +10,9 @@ struct CpuFeatures {
   bool avx2 = false;       // AVX2 and FMA
   bool avx512 = false;     // AVX-512 F, BW, DQ, VL
   bool neon = false;
-  ptrdiff_t last_cache = 0;  // bytes of the largest cache; 0 where nobody says (none is asked about on ARM)
+  // Bytes of caches; 0 where nobody says (none is asked about on ARM): the largest one, and the largest that answers within some fifty
+  // cycles, which on AMD's processors is the same, and on Intel's, whose L3 is far, L2.
+  ptrdiff_t last_cache = 0, near_cache = 0;
 };
 
 // Asked once, at the first call.

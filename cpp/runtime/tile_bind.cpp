@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/cpu.h"
 #include "runtime/cuts.h"
 #include "runtime/tile_program.h"
 
@@ -12,9 +13,13 @@ namespace {
 // A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearTileBytes = 24576;
-constexpr int64_t kChunks = 128;        // more than so many of short rows are made longer instead
-constexpr double kSumWork = 3;          // of an element; as TileEntry::work
-constexpr int64_t kFarBytes = 1 << 20;  // of weights and slots that no longer lie near when an update comes back to them
+constexpr int64_t kChunks = 128;  // more than so many of short rows are made longer instead
+constexpr double kSumWork = 3;    // of an element; as TileEntry::work
+constexpr int64_t kLeastNear = 1 << 20;
+
+// Bytes of weights and slots that still lie near when an update comes back to them. The processor follows these by itself: to ask for
+// them takes longer (see docs/performance.md).
+double near_bytes() { return static_cast<double>(std::max<int64_t>(kLeastNear, cpu_features().near_cache / 2)); }
 
 // Rows of a partial sum. They follow from the number of rows alone, or are twice, four times, .. that: steps of one batch can be cut
 // alike.
@@ -112,7 +117,7 @@ void TileProgram::bind_output(Output& o, const Strided& v) const {
 void TileProgram::bind_rule(Rule& rule, const Binder& binder, int64_t elements) {
   rule.bind(binder);
   const double bytes = static_cast<double>(elements) * static_cast<double>(rule.buffers.size() * element_);
-  rule.far = bytes > kFarBytes;
+  rule.far = bytes > near_bytes();
   traffic_ += 2.0 * bytes;
 }
 
@@ -222,7 +227,7 @@ void TileProgram::bind_views() {
 
 void TileProgram::bind_far() {
   far_.clear();
-  if (traffic_ < kFarBytes || outer_sizes_.size() > 1) return;
+  if (traffic_ < 2 * near_bytes() || outer_sizes_.size() > 1) return;
   const auto add = [&](int buffer, int64_t offset, const Sizes& outer, int64_t row) {
     if (far_.size() < kernels::kMaxFar) far_.push_back({buffer, offset, outer.empty() ? 0 : outer[0], row});
   };

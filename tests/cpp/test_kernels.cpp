@@ -28,17 +28,23 @@ void check_dispatch() {
 // The largest cache as the system describes it, where it does.
 void check_cache() {
   section("cache");
-  ptrdiff_t largest = 0;
+  ptrdiff_t largest = 0, second = 0;
   for (int i = 0; i < 8; ++i) {
-    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/size");
+    const std::string where = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i);
+    std::ifstream file(where + "/size"), numbered(where + "/level");
     ptrdiff_t size = 0;
+    int level = 0;
     char unit = 0;
-    if (file >> size >> unit && unit == 'K') largest = std::max(largest, size << 10);
+    if (!(file >> size >> unit && unit == 'K' && numbered >> level)) continue;
+    largest = std::max(largest, size << 10);
+    if (level == 2) second = size << 10;
   }
+  const lamina::CpuFeatures& cpu = lamina::cpu_features();
 #if defined(__x86_64__)
-  if (largest > 0) CHECK(lamina::cpu_features().last_cache == largest, lamina::cpu_features().last_cache << ", not " << largest);
+  if (largest > 0) CHECK(cpu.last_cache == largest, cpu.last_cache << ", not " << largest);
+  if (second > 0) CHECK(cpu.near_cache == second || cpu.near_cache == largest, cpu.near_cache << " is no cache");
 #else
-  CHECK(lamina::cpu_features().last_cache == 0, "not asked");
+  CHECK(cpu.last_cache == 0 && cpu.near_cache == 0, "not asked");
 #endif
 }
 
