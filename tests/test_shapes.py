@@ -49,6 +49,35 @@ def test_mistake(name):
         assert part in str(caught.value), f"the message does not say {part!r}: {caught.value}"
 
 
+SHAPED = {
+    "Input": lambda shape: lm.Input(shape).shape[1:],
+    "build": lambda shape: lm.Sequential(lm.Flatten()).build(shape).inputs[0].shape[1:],
+    "Reshape": lambda shape: lm.Reshape(shape)(lm.Input(6)).shape[1:],
+    "reshape": lambda shape: lm.reshape(t(6), shape).shape,
+    "Tensor.reshape": lambda shape: t(6).reshape(shape).shape,
+    "broadcast_to": lambda shape: lm.broadcast_to(t(1), shape).shape,
+    "full": lambda shape: lm.full(shape, 1.0).shape,
+    "placeholder": lambda shape: lm.placeholder(shape).shape,
+    "Parameter": lambda shape: lm.Parameter(shape, init="zeros").shape,
+    "parameter": lambda shape: lm.Dense(1).parameter("w", shape, "zeros").shape,
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+def test_a_shape_may_be_of_numpy_and_holds_no_truth_values(name):
+    shaped = SHAPED[name]
+    for shape in ((2, 3), [np.int64(2), np.int32(3)], np.array([2, 3]), np.array([2, 3], "uint8"), range(2, 4)):
+        found = shaped(shape)
+        assert found == (2, 3) and all(type(n) is int for n in found), shape
+    for shape in ([True, 6], np.array([True]), True):
+        with pytest.raises(TypeError, match="expected the length of each axis, got .*True.*; pass a tuple"):
+            shaped(shape)
+
+
+def test_axes_may_be_of_numpy():
+    assert t(2, 3, 4).transpose(np.array([2, 0, 1])).shape == t(2, 3, 4).transpose(2, 0, 1).shape == (4, 2, 3)
+
+
 TYPE_MISTAKES = {
     "take by floats": lambda: lm.take(t(3, 4), t(2)),
     "unknown dtype": lambda: lm.cast(t(3), "float31"),

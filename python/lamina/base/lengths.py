@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from lamina._core import Dim, dim
 from lamina.base import checks
@@ -13,6 +15,21 @@ FREE = r"[^\W\d]\w{0,63}"  # the name of a free size
 # 2*B*T+1: a factor, sizes, an offset; as the core writes it, and as a file may have it
 _WRITTEN = re.compile(r"(?:(-?\d+)\*)?(.+?)([+-]\d+)?")
 _FOREIGN = re.compile(rf"(?:(-?\d{{1,18}})\*)?({FREE}(?:\*{FREE}){{0,7}})([+-]\d{{1,18}})?")
+
+
+def listed(shape: Any, where: str, *, alone: bool = False) -> tuple[Any, ...]:
+    """The lengths of a shape, those of NumPy as Python's; what each may be is for the operation to say. alone: whether one length
+    may stand for itself.
+
+    >>> listed(np.array([2, 3]), "full"), listed(np.int32(4), "full", alone=True)
+    ((2, 3), (4,))
+    """
+    shape = shape.tolist() if isinstance(shape, (np.ndarray, np.generic)) else shape
+    several = isinstance(shape, Iterable) and not isinstance(shape, (str, bytes, Mapping))
+    sizes = tuple(n.item() if isinstance(n, np.generic) else n for n in shape) if several else (shape,)
+    if not (several or alone) or any(isinstance(n, bool) for n in sizes):
+        raise TypeError(f"[{where}] expected the length of each axis, got {checks.brief(shape)}; pass a tuple such as (2, 3)")
+    return sizes
 
 
 def known(length: Any, size: Callable[[str], Any]) -> Any:

@@ -12,8 +12,9 @@ import numpy as np
 from lamina import _core
 from lamina.base import checks
 from lamina.base.calls import explained
+from lamina.base.lengths import listed
 from lamina.base.turns import building
-from lamina.graph.tensor import FLOATS, TYPE_NAMES, Tensor, dtype_name, lengths, word
+from lamina.graph.tensor import FLOATS, TYPE_NAMES, Tensor, dtype_name, word
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -200,11 +201,11 @@ def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
 
 def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
     where = name or "Parameter"
-    sizes = lengths(shape, where)
+    sizes = listed(shape, where)
     for size in sizes:
-        if not isinstance(size, (int, np.integer)) or not 0 <= size < 2**62:
+        if not isinstance(size, int) or not 0 <= size < 2**62:
             raise ValueError(
                 f"[{where}] expected known sizes, got {checks.brief(sizes)}; give the input a fixed size there: none depends on "
                 "the batch"
             )
-    return tuple(map(int, sizes))
+    return sizes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from lamina import _core
 from lamina.base import checks, elsewhere
 from lamina.base.calls import explained
-from lamina.base.lengths import FREE
+from lamina.base.lengths import FREE, listed
 
 if TYPE_CHECKING:
     from lamina._core import Node
@@ -216,14 +216,12 @@ class Tensor:
     @explained
     def reshape(self, *shape: Any) -> Tensor:
         """See `lamina.reshape`; takes the lengths one by one or as a tuple."""
-        target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list, np.ndarray)) else shape
-        return ops.reshape(self, target)
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
     @explained
     def transpose(self, *axes: Any) -> Tensor:
         """See `lamina.transpose`; takes the axes one by one or as a tuple."""
-        order = axes[0] if len(axes) == 1 and (axes[0] is None or isinstance(axes[0], (tuple, list))) else axes
-        return ops.transpose(self, order or None)
+        return ops.transpose(self, axes[0] if len(axes) == 1 else axes or None)
 
     @explained
     def astype(self, dtype: object) -> Tensor:
@@ -264,13 +262,13 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
     >>> a.T.shape
     (3, 3)
     """
-    sizes = lengths(shape, "placeholder")
+    sizes = listed(shape, "placeholder")
     for size in sizes:
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer, str, type(None), _core.Dim)):
+        if not isinstance(size, (int, str, type(None), _core.Dim)):
             raise TypeError(
                 f"[placeholder] expected whole numbers, None or names as lengths, got {checks.brief(size)} in {checks.brief(sizes)}"
             )
-        if isinstance(size, (int, np.integer)) and size < 0:
+        if isinstance(size, int) and size < 0:
             raise ValueError(
                 f"[placeholder] expected lengths of 0 or more, None or a name, got {checks.brief(size)} in {checks.brief(sizes)}"
             )
@@ -291,15 +289,15 @@ def Input(*shape: int | Sequence[int], dtype: Any = None, name: str | None = Non
     shape: the lengths without the batch axis, e.g. Input(8) or Input(28, 28).
     dtype: float32 unless said otherwise; int64 for indices (Embedding).
     name: under which a model takes it, where several inputs come as a dict; by default input_1, input_2, ...
-    Errors: TypeError for a length that is no whole number, None or name, and for another dtype.
+    Errors: ValueError for a length that is no positive whole number, TypeError for another dtype.
 
     >>> import lamina as lm
     >>> lm.Input(8).shape
     (B, 8)
     """
-    sizes: Sequence[Any] = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    sizes = listed(shape[0] if len(shape) == 1 else shape, "Input", alone=True)
     for size in sizes:
-        if isinstance(size, (bool, float)) or not isinstance(size, (int, np.integer)) or size < 1:
+        if not isinstance(size, int) or size < 1:
             raise ValueError(
                 f"[Input] expected positive whole numbers, got {checks.brief(size)}; give the shape of one sample, without the "
                 "batch axis"
@@ -352,13 +350,6 @@ def check_once(where: str, inputs: Iterable[Tensor]) -> None:
 def shown(shape: Sequence[Any]) -> str:
     """A shape as it is written in errors: (B, 3)."""
     return f"({', '.join(str(n) for n in shape)}{',' if len(shape) == 1 else ''})"
-
-
-def lengths(shape: Any, where: str) -> tuple[Any, ...]:
-    """The lengths of a shape; what each of them may be is for the operation to say."""
-    if isinstance(shape, (str, bytes, Mapping)) or not isinstance(shape, Iterable):
-        raise TypeError(f"[{where}] expected the length of each axis, got {checks.brief(shape)}; pass a tuple such as (2, 3)")
-    return tuple(shape)
 
 
 from lamina import ops  # noqa: E402 - operations are made of tensors, and a tensor's methods are operations

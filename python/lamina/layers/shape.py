@@ -7,6 +7,7 @@ from typing import Any
 
 from lamina import ops
 from lamina.base import checks
+from lamina.base.lengths import listed
 from lamina.graph.tensor import Tensor
 from lamina.layers.base import TensorLayer
 
@@ -35,8 +36,7 @@ class Reshape(TensorLayer):
     """
 
     def __init__(self, *shape: Any) -> None:
-        if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-            shape = tuple(shape[0])
+        shape = listed(shape[0] if len(shape) == 1 else shape, "Reshape", alone=True)
         self.shape = tuple(checks.integer("Reshape", f"shape[{i}]", n, -1) for i, n in enumerate(shape))
         if 0 in self.shape or self.shape.count(-1) > 1:
             raise ValueError(f"[Reshape] expected sizes > 0 and at most one -1, got {self.shape}; leave the batch axis out")

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
-
 from lamina.base import checks
 from lamina.base.calls import explained
+from lamina.base.lengths import listed
 from lamina.base.turns import building
 from lamina.graph.tensor import FLOATS, Input, Tensor
 from lamina.layers import Layer
@@ -70,13 +69,12 @@ class Sequential(Model):
             raise ValueError(
                 "[Sequential] expected the shape of the inputs without the batch axis, got none; call build((8,)), for example"
             )
-        sizes = [input_shape] if isinstance(input_shape, (int, np.integer)) else input_shape
-        if not isinstance(sizes, (list, tuple)) or not all(isinstance(n, (int, np.integer)) for n in sizes):
+        shape = listed(input_shape, "Sequential", alone=True)
+        if not all(isinstance(n, int) for n in shape):
             raise TypeError(
                 f"[Sequential] expected the shape of the inputs without the batch axis, got {checks.brief(input_shape)}; "
                 "call build((8,)), for example, or predict on data"
             )
-        shape = tuple(int(n) for n in sizes)
         if not self.built:
             self._stack(Input(*shape, dtype=dtype or feed.element_type(self.layers, self.dtype)))
         elif tuple(self.inputs[0].shape[1:]) != shape:

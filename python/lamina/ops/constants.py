@@ -10,9 +10,10 @@ import numpy as np
 from lamina.base import checks
 from lamina.base.calls import explained
 from lamina.base.elsewhere import ARGUMENTS
+from lamina.base.lengths import listed
 from lamina.graph.lift import lift, make, make_called
 from lamina.graph.parameter import RandomState
-from lamina.graph.tensor import Tensor, dtype_name, lengths
+from lamina.graph.tensor import Tensor, dtype_name
 from lamina.ops.shapes import one_hot
 
 _TYPE = "pass dtype='float32', for example"
@@ -25,7 +26,7 @@ def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Te
     >>> lm.function([], lm.full((2,), 3.0))()
     array([3., 3.], dtype=float32)
     """
-    sizes = (shape,) if isinstance(shape, (int, np.integer)) else lengths(shape, "full")
+    sizes = listed(shape, "full", alone=isinstance(shape, (int, np.integer)))
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -9,16 +9,16 @@ import numpy as np
 
 from lamina import _core
 from lamina.base import checks
+from lamina.base.lengths import listed
 from lamina.graph.lift import as_array, constant, make, operation
-from lamina.graph.tensor import Tensor, dtype_name, lengths
+from lamina.graph.tensor import Tensor, dtype_name
 from lamina.ops.axes import Axis, axes_of, axis_of
 
 
 def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
     """The target of a reshape with its one -1 worked out."""
-    shape = shape.tolist() if isinstance(shape, np.ndarray) else shape
-    target = list(shape) if isinstance(shape, (tuple, list)) else [shape]
-    unknown = [i for i, length in enumerate(target) if isinstance(length, (int, np.integer)) and length == -1]
+    target = list(listed(shape, where, alone=True))
+    unknown = [i for i, length in enumerate(target) if isinstance(length, int) and length == -1]
     if len(unknown) > 1:
         raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}")
     if unknown:
@@ -68,7 +68,7 @@ def broadcast_to(x: Tensor, shape: Sequence[Any]) -> Tensor:
     array([[1, 2],
            [1, 2]])
     """
-    return make("broadcast_to", [x], shape=lengths(shape, "broadcast_to"))
+    return make("broadcast_to", [x], shape=listed(shape, "broadcast_to"))
 
 
 @operation(1)
