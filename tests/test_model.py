@@ -957,6 +957,32 @@ def test_no_row_of_an_evaluation_repeats_what_the_loss_drew_for_another_one():
     assert abs(first - later) > 1e-3
 
 
+def test_no_batch_draws_the_numbers_that_another_one_drew():
+    x = lm.Input(1, dtype="float64")
+    noise, rows = lm.Model(x, lm.random_uniform(x), seed=0), np.zeros((9, 1))
+    state = next(iter(noise.wiring.random.values())).variable
+    kept = state.read().tolist()
+    drawn = noise.predict(rows, batch_size=4)
+    assert len(np.unique(drawn)) == 9 and (drawn == noise.predict(rows, batch_size=4)).all()
+    batches = [(rows[i : i + 4], rows[i : i + 4]) for i in (0, 4, 8)]
+
+    def seen(y_true, y_pred, sample_weight=None):
+        return float(len(np.unique(y_pred)))
+
+    assert noise.evaluate(batches, metrics=[seen]) == {"seen": 9}
+    noise.compile("mse", "sgd")
+    assert noise.evaluate(batches, metrics=[seen])["seen"] == noise.evaluate(rows, rows, metrics=[seen], batch_size=4)["seen"] == 9
+    assert state.read().tolist() == kept
+
+
+def test_no_batch_of_an_evaluation_repeats_what_the_loss_drew_for_another_one():
+    net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda pred, target: lm.mean(target * lm.random_uniform(pred)), "sgd")
+    rows, ones = np.zeros((8, 1)), np.ones((8, 1))
+    once = net.evaluate([(rows, ones)])["loss"]
+    assert abs(net.evaluate([(rows, ones)] * 2)["loss"] - once) > 1e-3
+    assert net.evaluate([(rows, ones)])["loss"] == once
+
+
 def test_an_unknown_name_is_a_key_error_too():
     net = lm.Sequential(lm.Dense(1), seed=0).build(2)
     for kind in (KeyError, ValueError):

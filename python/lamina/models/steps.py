@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,12 +36,31 @@ CHUNK = 4096  # rows at once when nobody says: activations of a few MB at usual 
 def rows_at_once(model: Model, n: int) -> int:
     """How many of n rows go through the network together where nobody says: all, where they meet in it, or it draws."""
     nodes = [] if n <= CHUNK else resolved(model.outputs)
-    return CHUNK if not nodes or (is_samplewise(nodes) and not _draw(nodes)) else n
+    return CHUNK if not nodes or (is_samplewise(nodes) and not _streams(nodes)) else n
 
 
-def _draw(nodes: list[core.Node]) -> bool:
-    """Whether one of them draws numbers, which follow from a row's place: another part would have those of the first again."""
-    return any(node.op == "random_uniform" for node in nodes)
+def _streams(nodes: list[core.Node]) -> list[core.Variable]:
+    """Where they draw numbers from, which follow from a row's place: another part would have those of the first again."""
+    return [node.inputs[0].attrs["variable"] for node in nodes if node.op == "random_uniform"]
+
+
+@contextmanager
+def _drawn_for(part: int, model: Model, task: Task | None = None) -> Iterator[None]:
+    """In here the network, or its losses, draw what is drawn for a part of the data: other numbers than for those before it."""
+    known, key = model.programs.others, ("streams", task)
+    streams = known.get(key) if part else []
+    if streams is None:
+        streams = known[key] = _streams(resolved([*model.outputs, *(model.programs.loss(task).terms if task else ())]))
+    if not streams:
+        yield
+        return
+    with core.Section(streams):
+        before = core.read(streams)
+        try:
+            core.write(streams, [state + [0, part << 24] for state in before])  # steps that no training comes to
+            yield
+        finally:
+            core.write(streams, before)
 
 
 def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
@@ -57,7 +77,7 @@ def _rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
 def _are_means(model: Model, targets: tuple[Target, ...]) -> bool:
     """Whether each output's loss is a mean over samples, which draws nothing."""
     graph, losses = model.programs.loss(Task(targets)), model.objective.losses
-    return not _draw(resolved(graph.terms)) and all(
+    return not _streams(resolved(graph.terms)) and all(
         is_samplewise(resolved([loss.kept_elements(output, target)[0]])) if loss.by_elements else is_mean(term)
         for loss, term, output, target in zip(losses, graph.terms, model.outputs, graph.targets, strict=True)
     )
@@ -78,7 +98,7 @@ def predict(model: Model, x: Any, batch_size: int | None = None) -> Any:
     run = model.programs.predict().run
     n = len(arrays[0])
     rows = rows_at_once(model, n) if batch_size is None else batch_size
-    results = _in_chunks(run, arrays, n, rows) if n > rows and goes_by_rows(model) else run(arrays)
+    results = _in_chunks(model, run, arrays, n, rows) if n > rows and goes_by_rows(model) else run(arrays)
     return results[0] if len(results) == 1 else list(results)
 
 
@@ -96,10 +116,11 @@ def fast_predict(model: Model) -> Callable[[Any], Any] | None:
     return model.programs.predict().predictor(CHUNK)
 
 
-def _in_chunks(run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
+def _in_chunks(model: Model, run: Any, arrays: list[Array], n: int, rows: int) -> list[Array]:
     out: list[Array] = []
     for start in range(0, n, rows):
-        part = run([a[start : start + rows] for a in arrays])
+        with _drawn_for(start // rows, model):
+            part = run([a[start : start + rows] for a in arrays])
         if not out:
             out = [room(n, a.shape[1:], a.dtype, "predict") for a in part]
         for whole, piece in zip(out, part, strict=True):
@@ -222,14 +243,16 @@ def evaluate_checked(
     model: Model, given: Data, targets: tuple[Target, ...], metrics: dict[str, OutputMetric], rows: int | None = None
 ) -> dict[str, Any]:
     """The loss, a mean over all that counts in all rows (weighted by their weights), and the metrics."""
-    program = model.programs.evaluate(Task(targets, given.weight is not None, collect=bool(metrics)))
+    task = Task(targets, given.weight is not None, collect=bool(metrics))
+    program = model.programs.evaluate(task)
     outputs = len(model.outputs)
     losses: list[list[float]] = []
     shares: list[list[float]] = []
     predictions: list[list[Array]] = []
     rows = _rows_of_losses(model, len(given), targets) if rows is None else rows
-    for part in map(given.rows, parts(model, len(given), rows)):
-        results = program.run(feed_list(part))
+    for i, part in enumerate(map(given.rows, parts(model, len(given), rows))):
+        with _drawn_for(i, model, task):
+            results = program.run(feed_list(part))
         losses.append([float(loss) for loss in results[:outputs]])
         shares.append([averages.count(len(part), amount) for amount in amounts(model, part)])
         predictions.append(results[outputs:])
@@ -251,10 +274,9 @@ def evaluate_batches(
             feed.check_that_targets_are_there(given)
             batch, targets = checked(model, given) if terms else (given, ())
         totals.meet(batch)
-        if terms:
-            task = Task(targets, batch.weight is not None, collect=bool(totals.metrics))
-            results = model.programs.evaluate(task).run(feed_list(batch))
-        else:
-            results = model.programs.predict().run(list(batch.x))
+        task = Task(targets, batch.weight is not None, collect=bool(totals.metrics)) if terms else None
+        program = model.programs.evaluate(task) if task else model.programs.predict()
+        with _drawn_for(i, model, task):
+            results = program.run(feed_list(batch) if terms else list(batch.x))
         totals.add(0.0, results[:terms], results[terms:])
     return {**({"loss": totals.mean()} if terms else {}), **totals.figures()}
