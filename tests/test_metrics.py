@@ -724,3 +724,33 @@ def test_many_classes_need_no_matrix_of_all_pairs():
     assert metrics.precision(y, pred, average="micro") == 0.5 and metrics.f1(y, y) == 1.0
     each = metrics.recall(y, pred, average="none")
     assert each.shape == (200_001,) and each[[0, 1, 2, 200_000]].tolist() == [1, 0, 0, 0.5]
+
+
+@pytest.mark.parametrize("batches", [False, True])
+def test_rows_with_one_label_each_are_labels_where_another_set_of_the_fit_has_several(batches):
+    x, several, single = np.zeros((6, 3)), np.array([[1, 1, 1], [0, 0, 0], [0, 1, 0]] * 2), np.eye(3)[[0, 1, 2, 0, 1, 2]]
+
+    def given(y):
+        return [(x[:3], y[:3]), (x[3:], y[3:])] if batches else (x, y)
+
+    def val_accuracy(first, later):
+        net = lm.Sequential(lm.Dense(3, weight_init="zeros", bias_init="zeros"), seed=0)
+        data = (given(first),) if batches else given(first)
+        options = {"loss": "binary_cross_entropy", "optimizer": lm.optim.SGD(0.0), "metrics": ["accuracy"], "verbose": 0}
+        logs = net.fit(*data, validation_data=given(later), **options).history
+        assert net.evaluate(*data, metrics=["accuracy"])["accuracy"] == logs["accuracy"][0] or first is single
+        return logs["accuracy"][0], logs["val_accuracy"][0]
+
+    assert val_accuracy(several, single) == (5 / 9, 2 / 3)  # of labels, all of which are predicted to be 0
+    assert val_accuracy(single, single) == (1 / 3, 1 / 3)  # of classes
+    if not batches:
+        assert val_accuracy(single, several) == (2 / 3, 5 / 9)
+
+
+def test_labels_of_a_fit_are_weighted_by_sample_also_where_each_row_has_one():
+    x, several, single = np.zeros((3, 3)), np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0]]), np.eye(3)
+    net = lm.Sequential(lm.Dense(3, weight_init="zeros", bias_init="zeros"), seed=0)
+    net.compile("binary_cross_entropy", lm.optim.SGD(0.0), ["precision"])
+    weight = np.array([1.0, 2.0, 3.0])
+    logs = net.fit(x, several, validation_data=(x, single, weight), metrics=["accuracy"], verbose=0).history
+    assert (logs["val_accuracy"][0], logs["val_precision"][0]) == (2 / 3, 0)

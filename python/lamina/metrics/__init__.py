@@ -5,9 +5,10 @@ first one of equals, as in argmax); one column (n, 1) or (n,) for two classes, c
 because a network gives logits (pass 0.5 for probabilities; `fit` and `evaluate` do where the network ends in a sigmoid); integers
 and bools (n,) are classes already. Axes between the first and the last count as samples. The truth: integer classes (n,) or (n, 1),
 or one-hot rows / probabilities (n, C), of which the largest counts; for one column 0 and 1, -1 and 1, or the probability of class
-1, above 1/2. Where such rows hold 0 and 1 alone, and not each a single 1, they are several labels a sample, each of which is there
-where its column is above `threshold`: `accuracy` is the share of labels that are right (scikit-learn's counts rows without a
-mistake), `precision`, `recall`, `f1` and `roc_auc` are means over the labels. Regression: two arrays of the same size and rows.
+1, above 1/2. Where such rows hold 0 and 1 alone, and not each a single 1 (in one of the sets of a fit), they are several labels a
+sample, each of which is there where its column is above `threshold`: `accuracy` is the share of labels that are right
+(scikit-learn's counts rows without a mistake), `precision`, `recall`, `f1` and `roc_auc` are means over the labels. Regression: two
+arrays of the same size and rows.
 
 Every mean is weighted: sum(w_i v_i) / sum(w_i), with w_i = 1 unless `sample_weight` (n,) is given; for labels and regression there
 may be one weight for each element, in the shape of the truth. Arithmetic is in float64.
@@ -41,7 +42,7 @@ Metric = Callable[..., Any]
 METRICS: dict[str, Metric] = {
     metric.__name__: metric for metric in (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
 }
-_OF_ELEMENTS = (mae, mse, r2, accuracy, precision, recall, f1, roc_auc)
+_OF_LABELS = (accuracy, precision, recall, f1, roc_auc)
 _SMALLER_IS_BETTER = ("mae", "mse")
 
 
@@ -113,7 +114,16 @@ def of_elements(metric: Metric) -> bool:
     >>> of_elements(lm.metrics.mae), of_elements(lm.metrics.top_k)
     (True, False)
     """
-    return getattr(metric, "func", metric) in _OF_ELEMENTS
+    return of_labels(metric) or getattr(metric, "func", metric) in (mae, mse, r2)
+
+
+def of_labels(metric: Metric) -> bool:
+    """Whether it is one of ours that takes several labels a sample, also where none has several if each element has a weight.
+
+    >>> of_labels(lm.metrics.f1), of_labels(lm.metrics.mae)
+    (True, False)
+    """
+    return getattr(metric, "func", metric) in _OF_LABELS
 
 
 def direction(name: str) -> str | None:

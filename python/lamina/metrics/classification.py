@@ -218,10 +218,10 @@ def _labels(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Arr
         or not truth.size
     ):
         return None
-    true = truth.reshape(-1, truth.shape[-1])
     each = sample_weight if truth.shape == np.shape(sample_weight) else None  # type: ignore[arg-type]
-    if not ((true == 0) | (true == 1)).all() or not (each is not None or (true.sum(axis=1) != 1).any()):
+    if not are_labels(truth, each is not None):
         return None
+    true = truth.reshape(-1, truth.shape[-1])
     scores = _scores(where, y_pred)
     if each is not None:
         weight = real(where, "sample_weight", each).reshape(true.shape)
@@ -230,6 +230,15 @@ def _labels(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Arr
         rows = weights(where, sample_weight, len(true), len(truth))
         weight = np.broadcast_to(rows[:, None], true.shape)
     return _Labels(true == 1, scores, weight, where)
+
+
+def are_labels(truth: Array, alone: bool = False) -> bool:
+    """Whether rows are several labels a sample: 0 and 1, not one 1 in each, or `alone` any.
+
+    >>> are_labels(np.eye(2)), are_labels(np.ones((2, 2)))
+    (False, True)
+    """
+    return bool(((truth == 0) | (truth == 1)).all() and (alone or (truth.sum(axis=-1) != 1).any()))
 
 
 class _Counts(NamedTuple):

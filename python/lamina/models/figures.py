@@ -17,7 +17,8 @@ from lamina.graph.tensor import Tensor, shown
 from lamina.inputs import data
 from lamina.inputs.data import Data
 from lamina.losses.base import Loss
-from lamina.metrics import Metric, built_in, of_elements
+from lamina.metrics import Metric, built_in, of_elements, of_labels
+from lamina.metrics.classification import are_labels
 from lamina.models.objective import OutputMetric
 
 if TYPE_CHECKING:
@@ -33,16 +34,26 @@ def amounts(model: Model, given: Data) -> list[Array | None]:
 
 
 def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Array], given: Data) -> dict[str, Any]:
-    """Every metric of its output, by name, over the samples that the output's loss does not leave out."""
+    """Every metric of its output, by name, over the samples that the output's loss does not leave out.
+
+    Once targets of an output are several labels a sample, `metrics` says so: those of another set, which may have one in each row,
+    are as well.
+    """
     losses = model.objective.losses if model.compiled else [None] * len(predictions)
     named: dict[str, Any] = {}
-    for name, (metric, k) in metrics.items():
+    for name, chosen in metrics.items():
+        metric, k, labels = chosen
         y, prediction, weight = _counted(losses[k], metric, given.y[k], predictions[k], given.weight)
         if not len(y) or (weight is not None and not weight.any()):
             named[name] = float("nan")  # nothing counts, as in the loss
             continue
         if weight is not None:
             check_takes_weights(name, metric)
+        if y.ndim > 1 and y.shape == prediction.shape and of_labels(metric):
+            if are_labels(y):
+                metrics[name] = chosen._replace(labels=True)
+            elif labels and (weight is None or weight.shape != y.shape):
+                weight = np.broadcast_to(1.0 if weight is None else weight.reshape(-1, *(1 for _ in y.shape[1:])), y.shape)
         options = _by_half(metric, model.outputs[k]) | ({} if weight is None else {"sample_weight": weight})
         with data.within(name) if len(predictions) > 1 and built_in(metric) else nullcontext():
             named[name] = _figure(name, metric, y, prediction, options)
@@ -112,10 +123,12 @@ def _without_nan(metric: Metric, y: Array, prediction: Array, weight: Array | No
 
 def example_figures(model: Model, metrics: dict[str, OutputMetric], given: Data) -> dict[str, Any]:
     """Our metrics on predictions of 0: one that does not fit its target, or its samples' weights, says so before anything runs."""
-    for name, (metric, _) in metrics.items() if given.weight is not None else ():
+    for name, (metric, *_) in metrics.items() if given.weight is not None else ():
         check_takes_weights(name, metric)
     ours = {name: chosen for name, chosen in metrics.items() if built_in(chosen.metric)}
     shapes: list[Any] = [t.shape[1:] for t in model.outputs]
     if not ours or not all(isinstance(size, int) for shape in shapes for size in shape):
         return {}
-    return figures(model, ours, [np.zeros((len(given), *shape), np.float32) for shape in shapes], given)
+    found = figures(model, ours, [np.zeros((len(given), *shape), np.float32) for shape in shapes], given)
+    metrics |= ours
+    return found

@@ -16,10 +16,11 @@ T = TypeVar("T")
 
 
 class OutputMetric(NamedTuple):
-    """A metric, and the number of the output that it measures."""
+    """A metric, and the number of the output that it measures; whether targets that it met were several labels a sample."""
 
     metric: Metric
     output: int
+    labels: bool = False
 
 
 @dataclass

@@ -74,7 +74,7 @@ class Totals:
     def meet(self, batch: Data) -> None:
         """What a batch counts, and what its metrics compare with."""
         if not self._seen and batch.weight is not None:
-            for name, (metric, _) in self.metrics.items():
+            for name, (metric, *_) in self.metrics.items():
                 check_takes_weights(name, metric)
         if self.model.compiled:
             each = counted(self.model, batch, self.apart)
@@ -130,6 +130,7 @@ class Totals:
             weights = [np.ones(len(rows.y)) if rows.weight is None else rows.weight for rows in of_output] if weighted else []
             metrics = {name: metric for name, metric in self.metrics.items() if metric.output == k}
             found |= figures(self.model, metrics, outputs, Data((), targets, np.concatenate(weights) if weighted else None))
+            self.metrics |= metrics
         return {name: found[name] for name in self.metrics}
 
 

@@ -83,7 +83,7 @@ def _describe_objective(objective: Objective, outputs: list[str]) -> Json:
     loss, _, _, loss_weights = objective.given
     several: dict[str, list[Any]] = {output: [] for output in outputs}
     lost = []
-    for name, (metric, k) in objective.metrics.items():
+    for name, (metric, k, _) in objective.metrics.items():
         kept = _portable_metric(metric)
         if kept is None:
             lost.append(name)
