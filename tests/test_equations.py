@@ -679,8 +679,34 @@ def test_every_loss_and_every_rule_has_its_lines(monkeypatch):
         (lambda p, t: -lm.sum(-0.5 * lm.square(p - t)) / t.shape[0], "T₁ = .5 / B"),
         (lambda p, t: lm.mean(-(p - t) * (-3.0)), "L = mean(3 (Z₁ − Y))"),
         (lambda p, t: lm.mean(-(-2.0 * p) * t), "L = mean(2 Z₁ ⊙ Y)"),
+        (lambda p, t: lm.mean(t - (-p)), "L = mean(Y + Z₁)"),
+        (lambda p, t: lm.mean(p - (-2 * t) - (-1.0) * t), "L = mean(Z₁ + 2 Y + Y)"),
+        (lambda p, t: lm.mean(p + (-2 * t) - (-1.0)), "L = mean(Z₁ − 2 Y + 1)"),
     ],
 )
 def test_two_minus_signs_are_none(loss, said):
     net = lm.Sequential(lm.Dense(2), seed=0).compile(loss, "sgd")
     assert said in list(map(str, net.trace(data(), data()[:, :2])))
+
+
+def test_a_part_that_is_taken_twice_has_one_line():
+    net = lm.Sequential(lm.Dense(2), seed=0)
+    net.compile(lambda p, t: lm.mean((p[:, 0] - t[:, 0]) ** 2) + lm.mean(p[:, 0] * t[:, 1]), "sgd")
+    made = net.trace(data(), data()[:, :2])
+    first = ["T₁ = Z₁[:, 1]", "T₂ = Y[:, 1]", "T₃ = Y[:, 2]", "L = mean((T₁ − T₂)²) + mean(T₁ ⊙ T₃)"]
+    assert [str(step) for step in made.loss] == first
+    lines_that_are_true(made, net)
+    h = lm.Dense(4, "tanh")(x := lm.Input(FEATURES))
+    net = lm.Model(x, lm.Dense(3)(h[:, :2]) + lm.Dense(3)(h[:, :2]) + h[:, 1:], seed=0).compile("mse", "sgd")
+    made = net.trace(data(), data()[:, :3])
+    lines_that_are_true(made, net)
+    written = list(map(str, made))
+    assert {"U₂ = A₁[:, 1…2]", "Z₂ = U₂ W₂ + 1 b₂ᵀ", "Z₃ = U₂ W₃ + 1 b₃ᵀ"} <= {*written} and "U₃" not in str(written)
+    assert "dU2" not in made  # what comes back by one reader is half of it
+
+
+def test_outputs_that_are_equal_parts_have_both_their_names():
+    h = lm.Dense(4)(x := lm.Input(FEATURES))
+    net = lm.Model(x, {"a": h[:, :2], "b": h[:, :2]}, seed=0).compile("mse", "sgd")
+    made = net.trace(data(), [data()[:, :2]] * 2)
+    assert {"a", "b"} <= {step.name for step in made.forward}

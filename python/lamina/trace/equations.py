@@ -261,6 +261,8 @@ class Writing:
             return (*a.within(ATOM), *power), 3
         if node.op == "add" and len(b.parts) and str(b.parts[0]).startswith("−"):
             return (*a.parts, " − ", str(b.parts[0])[1:], *b.parts[1:]), 1
+        if node.op in ("add", "sub") and (rest := _negated(b)):  # Y − −Z reads Y + Z
+            return (*a.parts, INFIX["sub" if node.op == "add" else "add"][0], *rest), 1
         if node.op == "matmul":
             row = node.inputs[0].shape
             ones = a.parts == ("1",) and len(row) == 2 and row[0] == 1  # a row of ones, as the sum of all rows needs it
@@ -309,6 +311,8 @@ def _negated(term: Term) -> Equation | None:
         return None
     if first == "−":
         return tuple(rest)
+    if first == "(−1)" and rest[:1] == [" "]:
+        return tuple(rest[1:])
     return (first[2:-1], *rest) if first.startswith("(−") and _is_positive(first[2:-1]) else None
 
 

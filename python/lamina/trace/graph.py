@@ -33,6 +33,7 @@ class StepGraph:
     section: dict[int, str] = field(default_factory=dict)
     gradients: dict[int, core.Node] = field(default_factory=dict)  # serial of a value -> dL/dvalue
     effects: list[core.Node] = field(default_factory=list)
+    same: dict[int, core.Node] = field(default_factory=dict)  # serial of a part that was taken before -> that one
     states: list[tuple[core.Node, core.Node, core.Node]] = field(default_factory=list)  # (variable, its new value, update_state)
 
     def real(self, node: core.Node) -> core.Node:
@@ -46,6 +47,7 @@ class StepGraph:
         seen: dict[int, core.Node] = {}
         passed: set[int] = set()
         waiting = list(roots)
+        self._note_same(waiting)
         while waiting:
             node = waiting.pop()
             if node.serial in passed:
@@ -82,11 +84,23 @@ class StepGraph:
             return node.inputs[0 if self.training else 1]
         if node.op in ("stop_gradient", "update_state", "contiguous"):
             return node.inputs[0]
+        if node.serial in self.same:
+            return self.same[node.serial]
         if node.op == "add":
             for zero, other in (node.inputs, node.inputs[::-1]):
                 if other.shape == node.shape and self._is_zero(zero):
                     return other
         return None
+
+    def _note_same(self, roots: list[core.Node]) -> None:
+        """Parts that people write anew wherever they read one: the program computes the first of equal ones. Outputs have names."""
+        outputs = {t.node.serial for t in self.model.programs.outputs}
+        for node in sorted(core.topological(roots), key=lambda node: node.serial):
+            if node.op in ("slice", "reshape") and node.serial not in outputs:
+                part = (node.op, self.real(node.inputs[0]).serial, str(node.shape), str(node.attrs))
+                first = self._parts.setdefault(part, node)
+                if first != node:
+                    self.same[node.serial] = first
 
     def _is_zero(self, node: core.Node) -> bool:
         node = self.real(node)
@@ -103,6 +117,7 @@ class StepGraph:
     def __post_init__(self) -> None:
         self._states_seen: set[int] = set()
         self._zeros: dict[int, bool] = {}
+        self._parts: dict[Any, core.Node] = {}
 
     def add(self, section: str, roots: Iterable[core.Node]) -> None:
         """Takes in what the roots need; what is new belongs to `section`."""
@@ -173,8 +188,9 @@ def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]
             if node.dtype in FLOATS:
                 values.append(node)
     found = core.grad(loss, [*(p.node for p in trainable), *values])
+    halves = {node.serial for node in graph.same.values()}  # of which `found` has what comes back by one reader
     for node, gradient in zip([*(p.node for p in trainable), *values], found, strict=True):
-        if gradient is not None:
+        if gradient is not None and node.serial not in halves:
             graph.gradients[node.serial] = graph.real(gradient)
     return [(p, Tensor(g)) for p, g in zip(trainable, found, strict=False) if g is not None]
 

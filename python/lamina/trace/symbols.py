@@ -170,7 +170,8 @@ class Symbols:
             read = self.behind(product.inputs[0])
             if self.shown(read):
                 near = self.graph.real(product.inputs[0])
-                if near.op == "reshape" and read.op == "slice" and len(near.shape) < len(read.shape):  # x[:, 0]
+                one = near.op == "reshape" and read.op == "slice" and len(near.shape) < len(read.shape)  # x[:, 0]
+                if one and sum(self.graph.real(i) == read for node in self.graph.nodes.values() for i in node.inputs) == 1:
                     self.hidden.add(read.serial)
                     read = near
                 self.give(read, Sym("U", index))
