@@ -10,6 +10,7 @@ import pickle
 import re
 import warnings
 from collections.abc import Iterable, Sized
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -626,6 +627,17 @@ FREE = {
     ),
     "a fraction as a length": (lambda: lm.reshape(P, (2, 1.5)), ["[reshape] expected whole numbers", "1.5"]),
     "a number as a shape": (lambda: lm.placeholder(3), ["[placeholder] expected the length of each axis, got 3", "(2, 3)"]),
+    "no word as a length of reshape": (lambda: lm.reshape(P, "2*T"), ["[reshape] expected names between *", "'2*T'; write 'T'"]),
+    "a tensor to concatenate": (lambda: lm.concatenate(lm.Input(3)), ["[Tensor] expected a first axis", "(B, 3)", "in a list"]),
+    "nothing to concatenate": (lambda: lm.concatenate(), ["[concatenate] expected concatenate(tensors, axis=0), missing"]),
+    "nothing to take": (lambda: lm.take(X), ["[take] expected take(x, indices, axis=0), missing"]),
+    "nothing to activate": (lambda: lm.activation("relu"), ["[activation] expected activation(name, x, *params), missing"]),
+    "a loss by its kind": (lambda: lm.losses.get(name="mse"), ["[losses.get] expected losses.get(loss), got the argument 'name'"]),
+    "a figure by its number": (lambda: lm.metrics.direction(3), ["[metrics.direction] expected the name of a figure, got 3"]),
+    "a schedule that is a dict": (lambda: lm.optim.Adam({1: 2, "a": 3}), ["[schedules] expected", "[1, 'a']", "pass a name"]),
+    "several averages": (lambda: lm.metrics.f1([0, 1], [0, 1], average=np.ones(2)), ["[f1] expected average to be one of"]),
+    "several types": (lambda: lm.Sequential(dtype=np.ones(2)), ["[Sequential] expected dtype 'float32' or 'float64'", "pass one"]),
+    "a third truth value": (lambda: lm.Dense(3, bias="no"), ["[Dense] expected bias", "'no'; pass one of the two"]),
     "no word as a length": (lambda: lm.placeholder((None, "T+1")), ["[placeholder]", "expected a word", "'T+1'", "'T'"]),
     "text as a shape": (lambda: lm.placeholder("ab"), ["[placeholder] expected the length of each axis, got 'ab'"]),
     "a number to broadcast to": (lambda: lm.broadcast_to(P, 3), ["[broadcast_to] expected the length of each axis, got 3"]),
@@ -1020,6 +1032,43 @@ def test_a_network_counts_as_no_list():
     assert net
     assert not isinstance(net, (Iterable, Sized))
     assert np.array([net, net]).shape == (2,)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+@pytest.mark.parametrize("suffix", ["svg", "png"])
+def test_a_full_disk(tmp_path, suffix):
+    path = tmp_path / f"net.{suffix}"
+    path.symlink_to("/dev/full")
+    if suffix == "png":
+        pytest.importorskip("typst")
+    with pytest.raises(
+        OSError, match=r"^\[draw\] expected a path that can be written, got '.*': No space left.*; pass another path$"
+    ):
+        classifier().draw(path, X, Y)
+
+
+def test_a_name_beyond_what_systems_take(tmp_path):
+    long = "q" * 10_000
+    net = classifier()
+    for call in (
+        lambda: net.save(tmp_path / long),
+        lambda: net.draw(f"{long}.svg"),
+        lambda: net.draw(long),
+        lambda: lm.load(long),
+        lambda: net.fit(X, Y, resume=long),
+        lambda: net.fit(**{long: 1}),
+        lambda: lm.Sequential(long),
+        lambda: lm.reshape(X, long),
+        lambda: lm.callbacks.EarlyStopping(long),
+        lambda: net.fit(X, Y, callbacks=[lm.callbacks.EarlyStopping(long, mode="min")]),
+        lambda: lm.Model([lm.Input(2, name=long), lm.Input(2, name=long)], lm.Input(2)),
+    ):
+        with pytest.raises((ValueError, TypeError, OSError), match=r"(?s)^\[.*expected.*; ") as caught:
+            call()
+        assert len(str(caught.value)) < 700, str(caught.value)[:100]
+    with pytest.raises(AttributeError, match=r"q\.\.\.q") as missing:
+        getattr(lm, long)
+    assert len(str(missing.value)) < 200
 
 
 def test_a_folder_where_a_file_is_written(tmp_path):

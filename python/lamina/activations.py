@@ -307,6 +307,7 @@ def names() -> list[str]:
     return list(FUNCTIONS)
 
 
+@explained
 def get(activation: str | Activation | None) -> Activation:
     """The function behind a name; a function stays as it is, None is `linear`.
 

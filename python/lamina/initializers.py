@@ -16,6 +16,7 @@ import numpy as np
 
 from lamina.base import calls, checks
 from lamina.base import names as _names
+from lamina.base.calls import explained
 from lamina.base.config import Configured, made
 
 Array = np.ndarray[Any, Any]
@@ -284,6 +285,7 @@ def names() -> list[str]:
     return list(CLASSES)
 
 
+@explained
 def get(init: AnyInitializer) -> Callable[..., Array]:
     """The initializer behind a name, a class, a `plain` dict; an object or function (shape, rng, dtype) -> array stays as it is.
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from lamina.base import calls, checks
 from lamina.base import names as _names
+from lamina.base.calls import explained
 from lamina.base.config import Configured, from_plain
 
 Array = np.ndarray[Any, Any]
@@ -352,6 +353,7 @@ def names() -> list[str]:
     return list(CLASSES)
 
 
+@explained
 def get(lr: float | Schedule | Callable[[Array], Any] | dict[str, Any]) -> Schedule:
     """The schedule behind a number, a function of step numbers, a `plain` dict; a schedule stays as it is.
 

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
+from lamina.base import checks
 from lamina.base.elsewhere import ARGUMENTS
 from lamina.base.names import nearest
 
@@ -37,7 +38,7 @@ def wrong_call(
     elif strange is not None:
         theirs = remedies.get(strange) or ARGUMENTS.get(f"{where}.{strange}", ARGUMENTS.get(strange, strange))
         guess = theirs if theirs in known else nearest(strange, known)
-        got = f"got the argument {strange!r}"
+        got = f"got the argument {checks.brief(strange)}"
         remedy = theirs if " " in theirs else f"did you mean {guess!r}?" if guess else "leave it out"
     else:
         named = next((p.name for p in own if p.kind is p.KEYWORD_ONLY), None)
@@ -56,6 +57,8 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
     (It costs each call 0.1 us: `predict`, `train_step` and what `graph.lift.operation` makes do without.)
     """
     where = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+    if where == "get":
+        where = f"{function.__module__.rpartition('.')[2]}.{where}"
 
     @functools.wraps(function)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:

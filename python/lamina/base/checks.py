@@ -40,6 +40,15 @@ def brief(value: Any) -> str:
     return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"{text[: _LETTERS - 3]}..."
 
 
+def cut(path: str) -> str:
+    """A path as it stands before an error: of bounded length, its end in it.
+
+    >>> cut("net.safetensors"), len(cut("net" * 1000))
+    ('net.safetensors', 243)
+    """
+    return path if len(path) <= 3 * _LETTERS else f"{path[:_LETTERS]}...{path[-_LETTERS:]}"
+
+
 def number(
     where: str, name: str, value: Any, low: float = -INF, high: float = INF, *, open_low: bool = False, open_high: bool = False
 ) -> float:
@@ -118,7 +127,7 @@ def flag(where: str, name: str, value: Any) -> bool:
     True
     """
     if type(value).__name__ not in ("bool", "bool_"):
-        raise TypeError(f"[{where}] expected {name} to be True or False, got {brief(value)}")
+        raise TypeError(f"[{where}] expected {name} to be True or False, got {brief(value)}; pass one of the two")
     return bool(value)
 
 
@@ -129,7 +138,7 @@ def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
     'keras'
     """
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {brief(value)}")
+        raise ValueError(f"[{where}] expected {name} to be one of {', '.join(map(repr, choices))}, got {brief(value)}; pass one")
     return str(value)
 
 
@@ -158,10 +167,10 @@ def _interval(low: float, high: float, open_low: bool, open_high: bool) -> str:
     return f"a number in {'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
 
 
-def _again(error: OSError, message: str) -> OSError:
-    """An error of the same class and number that says this."""
-    made = type(error)(message)
-    made.errno = error.errno
+def os_error(number: int | None, message: str) -> OSError:
+    """The error of this number, whose class follows from it, that says this."""
+    made = type(OSError(number, message))(message)
+    made.errno = number
     return made
 
 
@@ -179,7 +188,7 @@ def reading(where: str) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "look at the path and the working folder" if isinstance(error, FileNotFoundError) else "pass another path"
-        raise _again(error, f"[{where}] expected a file that can be read, got: {error.strerror}; {remedy}") from error
+        raise os_error(error.errno, f"[{where}] expected a file that can be read, got: {error.strerror}; {remedy}") from error
 
 
 @contextmanager
@@ -196,8 +205,8 @@ def writing(where: str, path: Any) -> Iterator[None]:
         yield
     except OSError as error:
         remedy = "make its folder, or pass another path" if isinstance(error, FileNotFoundError) else "pass another path"
-        said = f"[{where}] expected a path that can be written, got {str(path)!r}: {error.strerror}; {remedy}"
-        raise _again(error, said) from error
+        said = f"[{where}] expected a path that can be written, got {brief(str(path))}: {error.strerror}; {remedy}"
+        raise os_error(error.errno, said) from error
 
 
 def whole(where: str, value: Any, name: str) -> None:

@@ -145,7 +145,9 @@ def all_built_in(value: Any) -> bool:
 def from_plain(where: str, value: dict[str, Any], classes: dict[str, type[T]]) -> T:
     """The object that `plain` wrote as {"class", "config"}."""
     if set(value) != {"class", "config"}:
-        raise ValueError(f"[{where}] expected a dict with 'class' and 'config', got the keys {sorted(value)}")
+        raise ValueError(
+            f"[{where}] expected a dict with 'class' and 'config', got the keys {checks.brief(list(value))}; pass a name"
+        )
     return names.lookup(where, value["class"], classes).from_config(value["config"])
 
 

@@ -10,6 +10,8 @@ import secrets
 import stat
 from pathlib import Path
 
+from lamina.base import checks
+
 _writing: set[str] = set()  # names of this process's unfinished files
 
 
@@ -21,14 +23,14 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
     Errors: OSError, of the system's kind and number, that says what was to be written and what to do.
     """
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(
-            errno.ENOENT, f"[{where} {target}] expected an existing folder, got {target.parent}; create it first"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(errno.EISDIR, f"[{where} {target}] expected the name of a file, got a folder; name a file in it")
-    if target.exists() and not target.is_file():
-        raise OSError(errno.EINVAL, f"[{where} {target}] expected the name of a file, got that of a device or a pipe; name a file")
+    where = f"{where} {checks.cut(str(target))}"
+    if not os.path.isdir(target.parent):
+        folder = checks.cut(str(target.parent))
+        raise checks.os_error(errno.ENOENT, f"[{where}] expected an existing folder, got {folder}; create it first")
+    if os.path.isdir(target):
+        raise checks.os_error(errno.EISDIR, f"[{where}] expected the name of a file, got a folder; name a file in it")
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise checks.os_error(errno.EINVAL, f"[{where}] expected the name of a file, got that of a device or a pipe; name a file")
     temporary = target.with_name(f".{_stem(target)}.{os.getpid()}.{secrets.token_hex(6)}.tmp")
     _writing.add(temporary.name)
     try:
@@ -44,10 +46,10 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno is not None:
-            raise OSError(
+            raise checks.os_error(
                 error.errno,
-                f"[{where} {target}] expected to write {len(data)} bytes, got {os.strerror(error.errno)!r}; an earlier file is "
-                "untouched: make room there, or choose another folder",
+                f"[{where}] expected to write {len(data)} bytes, got {os.strerror(error.errno)!r}; an earlier file is untouched: "
+                "make room there, or choose another folder",
             ) from error
         raise
     finally:

@@ -12,14 +12,15 @@ from lamina._core import Dim, dim
 from lamina.base import checks
 
 FREE = r"[^\W\d]\w{0,63}"  # the name of a free size
+_NAMES = rf"{FREE}(?:\*{FREE}){{0,7}}"
 # 2*B*T+1: a factor, sizes, an offset; as the core writes it, and as a file may have it
 _WRITTEN = re.compile(r"(?:(-?\d+)\*)?(.+?)([+-]\d+)?")
-_FOREIGN = re.compile(rf"(?:(-?\d{{1,18}})\*)?({FREE}(?:\*{FREE}){{0,7}})([+-]\d{{1,18}})?")
+_FOREIGN = re.compile(rf"(?:(-?\d{{1,18}})\*)?({_NAMES})([+-]\d{{1,18}})?")
 
 
-def listed(shape: Any, where: str, *, alone: bool = False) -> tuple[Any, ...]:
+def listed(shape: Any, where: str, *, alone: bool = False, named: bool = False) -> tuple[Any, ...]:
     """The lengths of a shape, those of NumPy as Python's; what each may be is for the operation to say. alone: whether one length
-    may stand for itself.
+    may stand for itself. named: whether free ones may be among them, by their names.
 
     >>> listed(np.array([2, 3]), "full"), listed(np.int32(4), "full", alone=True)
     ((2, 3), (4,))
@@ -29,6 +30,9 @@ def listed(shape: Any, where: str, *, alone: bool = False) -> tuple[Any, ...]:
     sizes = tuple(n.item() if isinstance(n, np.generic) else n for n in shape) if several else (shape,)
     if not (several or alone) or any(isinstance(n, bool) for n in sizes):
         raise TypeError(f"[{where}] expected the length of each axis, got {checks.brief(shape)}; pass a tuple such as (2, 3)")
+    for size in sizes if named else ():
+        if isinstance(size, str) and not re.fullmatch(_NAMES, size):
+            raise ValueError(f"[{where}] expected names between * as a free length, got {checks.brief(size)}; write 'T', or 'B*T'")
     return sizes
 
 

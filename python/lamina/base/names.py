@@ -67,7 +67,7 @@ def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable
         guess = f"{place}.{name}" if place else nearest(name, names)
         listed = f"known: {', '.join(reversed(names))}" if len(names) <= _MOST_LISTED else None
         remedy = f"did you mean {guess!r}?" if guess else listed
-    return AttributeError(f"module {module!r} has no attribute {name!r}" + (f"; {remedy}" if remedy else ""), name=name)
+    return AttributeError(f"module {module!r} has no attribute {checks.brief(name)}" + (f"; {remedy}" if remedy else ""), name=name)
 
 
 def attributes(module: str, known: Iterable[str], more: Iterable[str] = ()) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -31,7 +31,9 @@ class Monitor(Callback):
             prefix = "val_" if monitor.startswith("val_") else ""
             guess = names.nearest(monitor.removeprefix(prefix), metrics.names())
             instead = f", or monitor {prefix + guess!r}" if guess else ""
-            raise ValueError(f"[{where}] expected mode 'min' or 'max' for {monitor!r}, got 'auto'; say which is better{instead}")
+            raise ValueError(
+                f"[{where}] expected mode 'min' or 'max' for {checks.brief(monitor)}, got 'auto'; say which is better{instead}"
+            )
         self.monitor, self.mode = monitor, known
         self._guessed = mode == "auto" and monitor.removeprefix("val_") not in ("loss", *metrics.names())
         self.best: float | None = None
@@ -67,12 +69,12 @@ class Monitor(Callback):
         if self.monitor not in logs:
             remedy = "give fit validation_data or validation_split" if self.monitor.startswith("val_") else "add it to the metrics"
             raise ValueError(
-                f"[{type(self).__name__}] expected {self.monitor!r} among the logged figures, got {', '.join(logs)}; "
+                f"[{type(self).__name__}] expected {checks.brief(self.monitor)} among the logged figures, got {', '.join(logs)}; "
                 f"{remedy}, or monitor one of these"
             )
         if np.ndim(logs[self.monitor]):
             raise ValueError(
-                f"[{type(self).__name__}] expected a number as {self.monitor!r}, got an array of shape "
+                f"[{type(self).__name__}] expected a number as {checks.brief(self.monitor)}, got an array of shape "
                 f"{np.shape(logs[self.monitor])}; monitor another figure"
             )
 
@@ -337,7 +339,7 @@ class Checkpoint(Monitor):
             if not wrong:
                 return self.path.format(**figures)
         except (ValueError, LookupError) as error:
-            wrong = [f"{self.path!r}: {error}"]
+            wrong = [f"{checks.brief(self.path)}: {error}"]
         raise ValueError(
             f"[Checkpoint] expected fields of {', '.join(figures)} in the path, got {', '.join(wrong)}; "
             "write {{ and }} for plain braces"

@@ -24,7 +24,7 @@ def check_suffix(path: Path) -> None:
     """ValueError for a suffix that is no format."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(
-            f"[draw] expected a path ending in {', '.join(SUFFIXES)}, got {str(path)!r}; write net.draw('net.svg', x, y)"
+            f"[draw] expected a path ending in {', '.join(SUFFIXES)}, got {checks.brief(str(path))}; write net.draw('net.svg', x)"
         )
 
 

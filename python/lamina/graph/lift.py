@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina import _core
 from lamina.base import checks
-from lamina.base.calls import check_call
+from lamina.base.calls import check_call, explained
 from lamina.graph.tensor import Tensor, dtype_name, placeholder
 
 __all__ = ["Operation", "constant", "lift", "make", "make_called", "operation"]
@@ -255,6 +255,7 @@ def _of_operands(count: int, transposes: bool, build: Callable[..., Result]) -> 
 def _of_a_list(build: Callable[..., Result]) -> Operation[Result]:
     where = build.__name__
 
+    @explained
     @functools.wraps(build)
     def call(tensors: Iterable[Any], *rest: Any, **named: Any) -> Any:
         if not isinstance(tensors, Iterable):
@@ -262,16 +263,12 @@ def _of_a_list(build: Callable[..., Result]) -> Operation[Result]:
         if any(isinstance(option, (Tensor, np.ndarray, list)) for option in rest):
             raise TypeError(f"[{where}] expected all tensors in one list, got them one by one; write {where}([a, b])")
         operands = list(tensors)
-        try:
-            if any(isinstance(v, Tensor) for v in operands):
-                return build(lift(operands, where), *rest, **named)
-            if not operands:
-                raise ValueError(f"[{where}] expected at least one array, got none")
-            arrays = _weak(operands, where)
-            return _computation(build, arrays, lambda inputs: build(inputs, *rest, **named), rest, sorted(named.items()))(arrays)
-        except TypeError:
-            check_call(where, build, (tensors, *rest), named)
-            raise
+        if any(isinstance(v, Tensor) for v in operands):
+            return build(lift(operands, where), *rest, **named)
+        if not operands:
+            raise ValueError(f"[{where}] expected at least one array, got none; pass a list of them")
+        arrays = _weak(operands, where)
+        return _computation(build, arrays, lambda inputs: build(inputs, *rest, **named), rest, sorted(named.items()))(arrays)
 
     return cast(Operation[Result], call)
 

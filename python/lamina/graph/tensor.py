@@ -72,7 +72,9 @@ class Tensor:
 
     def __iter__(self) -> Any:
         if self.ndim == 0 or not isinstance(self.shape[0], int):
-            raise TypeError(f"cannot iterate over a tensor of shape {self.shape}: its first axis has no known length")
+            raise TypeError(
+                f"[Tensor] expected a first axis of known length to loop over, got shape {self.shape}; pass it in a list"
+            )
         return (self[i] for i in range(self.shape[0]))
 
     def __len__(self) -> int:

@@ -179,7 +179,8 @@ class Layer(Configured):
         if name in table:
             raise ValueError(f"expected a new parameter name, got {name!r} again; choose another")
         if not can_name(name, Layer):
-            raise ValueError(f"expected a parameter name that is a word and no attribute of a Layer, got {name!r}; choose another")
+            got = checks.brief(name)
+            raise ValueError(f"expected a parameter name that is a word and no attribute of a Layer, got {got}; choose another")
         fill = initializers.get(init)
         made = Parameter(shape, init=fill, name=name, trainable=trainable, dtype=dtype or self.dtype or "float32")
         made.trainable = trainable and self.trainable

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base import calls, checks
 from lamina.base import names as _names
+from lamina.base.calls import explained
 from lamina.base.config import made
 from lamina.losses.base import FunctionLoss, Loss
 from lamina.losses.classification import BinaryCrossEntropy, CrossEntropy, Focal
@@ -75,6 +76,7 @@ def names() -> list[str]:
     return list(LOSSES)
 
 
+@explained
 def get(loss: AnyLoss) -> Loss:
     """The loss behind a name, a class, a function of (pred, target), a `plain` dict; a loss stays as it is.
 

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base import checks
 from lamina.base import names as _names
-from lamina.base.calls import refusing
+from lamina.base.calls import explained, refusing
 from lamina.base.config import Configured
 from lamina.base.names import anycase, canonical
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
@@ -55,6 +55,7 @@ def names() -> list[str]:
     return list(METRICS)
 
 
+@explained
 def get(metric: str | Metric) -> Metric:
     """The metric of that name; a function metric(y_true, y_pred, sample_weight=None) is returned as it is.
 
@@ -87,6 +88,7 @@ def _check_takes_both(metric: Metric) -> None:
         )
 
 
+@explained
 def name_of(metric: str | Metric) -> str:
     """The name under which a metric is reported: its own, or that of the function inside a `functools.partial` without one.
 
@@ -126,6 +128,7 @@ def of_labels(metric: Metric) -> bool:
     return getattr(metric, "func", metric) in _OF_LABELS
 
 
+@explained
 def direction(name: str) -> str | None:
     """Whether "min" or "max" of a logged figure is better: known for losses and for our metrics, else None.
 
@@ -134,6 +137,8 @@ def direction(name: str) -> str | None:
     >>> lm.metrics.direction("val_loss"), lm.metrics.direction("val_accuracy"), lm.metrics.direction("cost")
     ('min', 'max', None)
     """
+    if not isinstance(name, str):
+        raise TypeError(f"[metrics.direction] expected the name of a figure, got {checks.brief(name)}; pass 'val_loss', say")
     if name == "loss" or name.endswith("_loss"):
         return "min"
     for known in METRICS:

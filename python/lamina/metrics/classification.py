@@ -388,7 +388,7 @@ def _counts(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Arr
 def _average(where: str, average: str | None, counts: _Counts, above: Floats, below: Floats) -> Any:
     """above / below of each class as one number; the zero below a line gives 0."""
     two = len(above) == 2 and not counts.labels
-    how = checks.choice(where, "average", average or ("binary" if two else "macro"), AVERAGES)
+    how = checks.choice(where, "average", ("binary" if two else "macro") if average is None else average, AVERAGES)
     if how == "binary" and not two:
         of = "labels" if counts.labels else "classes"
         raise ValueError(f"[{where}] expected two classes for average='binary', got {len(above)} {of}; pass average='macro'")

@@ -39,7 +39,9 @@ def named_tensors(given: Any, what: str) -> dict[str, Tensor]:
         for i, tensor in enumerate(several, 1):
             name = getattr(tensor, "name", None) or (what if len(several) == 1 else f"{what}_{i}")
             if name in named:
-                raise ValueError(f"[Model] expected {what}s of different names, got two named {name!r}; pass a dict of {what}s")
+                raise ValueError(
+                    f"[Model] expected {what}s of different names, got two named {checks.brief(name)}; pass a dict of {what}s"
+                )
             named[name] = tensor
     for name, tensor in named.items():
         if not isinstance(tensor, Tensor):

@@ -95,8 +95,8 @@ class Model:
             )
         elif name == "dtype":
             value = feed.type_name(value)
-            if value not in FLOATS:
-                raise ValueError(f"[{where}] expected dtype {' or '.join(map(repr, FLOATS))}, got {checks.brief(value)}")
+            if not isinstance(value, str) or value not in FLOATS:
+                raise ValueError(f"[{where}] expected dtype {' or '.join(map(repr, FLOATS))}, got {checks.brief(value)}; pass one")
             if self.__dict__.get("_programs") is not None and value != self.dtype:
                 raise AttributeError(
                     f"[{where}] expected dtype to stay {self.dtype!r}, as the network is built, got {checks.brief(value)}; make a "

@@ -152,7 +152,7 @@ def _layer_remedy(given: Any) -> str:
     if isinstance(given, type):
         return f"write {given.__name__}(...), with its arguments"
     if isinstance(given, str):
-        return f"write Activation({given!r})"
+        return f"write Activation({checks.brief(given)})"
     if getattr(given, "__module__", None) == "lamina.activations":
         return f"write Activation({given.__name__!r})"
     return "write Lambda(function)" if callable(given) else "write Sequential(Dense(8), Dense(1))"

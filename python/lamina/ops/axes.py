@@ -26,7 +26,7 @@ def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
     several: Any = axis if isinstance(axis, Iterable) and getattr(axis, "ndim", 1) == 1 else [axis]  # a tensor is an Iterable
     axes = [axis_of(a, ndim, where) for a in several]
     if len(set(axes)) < len(axes):
-        raise ValueError(f"[{where}] expected each axis once, got {checks.brief(axis)}")
+        raise ValueError(f"[{where}] expected each axis once, got {checks.brief(axis)}; leave the others out")
     return axes
 
 
@@ -38,5 +38,5 @@ def axis_of(axis: int, ndim: int, where: str) -> int:
             "axis"
         )
     if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
-        raise ValueError(f"[{where}] expected an axis from {-ndim} to {ndim - 1}, got {checks.brief(axis)}")
+        raise ValueError(f"[{where}] expected an axis from {-ndim} to {ndim - 1}, got {checks.brief(axis)}; pass one of these")
     return int(axis) % ndim

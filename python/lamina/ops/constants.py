@@ -26,7 +26,7 @@ def full(shape: Sequence[Any] | int, value: float, dtype: Any = "float32") -> Te
     >>> lm.function([], lm.full((2,), 3.0))()
     array([3., 3.], dtype=float32)
     """
-    sizes = listed(shape, "full", alone=isinstance(shape, (int, np.integer)))
+    sizes = listed(shape, "full", alone=isinstance(shape, (int, np.integer)), named=True)
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from lamina import _core
 from lamina.base import names
+from lamina.base.calls import explained
 from lamina.graph.lift import Operation, make, make_called, operation
 from lamina.graph.tensor import Tensor, dtype_name
 
@@ -179,6 +180,7 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
     return x if x.dtype == name else make("cast", [x], dtype=name)
 
 
+@explained
 def activation(name: str, x: Any, *params: float) -> Any:
     """An elementwise activation of the core by its name, with its hyper-parameters; see `lamina.activations`.
 

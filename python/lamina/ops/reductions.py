@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lamina.base import checks
+from lamina.base.calls import explained
 from lamina.graph.lift import make, operation
 from lamina.graph.tensor import Tensor
 from lamina.ops.axes import Axis, axes_of, axis_of
@@ -125,6 +126,7 @@ def norm(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return make("sqrt", [make("sum", [make("mul", [x, x])], **_over(x, axis, keepdims, "norm"))])
 
 
+@explained
 def size(x: Any, axis: Axis = None) -> Any:
     """The number of elements over the axes (all by default), as a float that follows the batch size.
 

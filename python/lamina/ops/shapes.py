@@ -9,6 +9,7 @@ import numpy as np
 
 from lamina import _core
 from lamina.base import checks
+from lamina.base.calls import explained
 from lamina.base.lengths import listed
 from lamina.graph.lift import as_array, constant, make, operation
 from lamina.graph.tensor import Tensor, dtype_name
@@ -17,7 +18,7 @@ from lamina.ops.axes import Axis, axes_of, axis_of
 
 def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
     """The target of a reshape with its one -1 worked out."""
-    target = list(listed(shape, where, alone=True))
+    target = list(listed(shape, where, alone=True, named=True))
     unknown = [i for i, length in enumerate(target) if isinstance(length, int) and length == -1]
     if len(unknown) > 1:
         raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}")
@@ -68,7 +69,7 @@ def broadcast_to(x: Tensor, shape: Sequence[Any]) -> Tensor:
     array([[1, 2],
            [1, 2]])
     """
-    return make("broadcast_to", [x], shape=listed(shape, "broadcast_to"))
+    return make("broadcast_to", [x], shape=listed(shape, "broadcast_to", named=True))
 
 
 @operation(1)
@@ -153,6 +154,7 @@ def pad(x: Tensor, widths: Sequence[Any]) -> Tensor:
     return make("pad", [x], low=[p[0] for p in pairs], high=[p[1] for p in pairs], interior=[0] * x.ndim)
 
 
+@explained
 def take(x: Any, indices: Any, axis: int = 0) -> Any:
     """Slices of x at the indices (int64, 0 .. length - 1; negative ones count from the end).
 
@@ -192,6 +194,7 @@ def one_hot(labels: Tensor, classes: int, dtype: Any = "float32") -> Tensor:
     )
 
 
+@explained
 def getitem(x: Any, index: Any) -> Any:
     """x[index] with whole numbers, slices, None and ..., or with an integer tensor along the first axis.
 

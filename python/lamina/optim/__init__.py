@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base import checks
 from lamina.base import names as _names
+from lamina.base.calls import explained
 from lamina.base.config import made
 from lamina.optim.base import Optimizer
 from lamina.optim.lbfgs import LBFGS
@@ -53,6 +54,7 @@ def names() -> list[str]:
     return list(OPTIMIZERS)
 
 
+@explained
 def get(optimizer: str | Optimizer | type[Optimizer] | dict[str, Any]) -> Optimizer:
     """A new optimizer behind a name, a class, a `plain` dict; an optimizer stays as it is.
 

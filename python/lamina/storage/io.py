@@ -67,7 +67,7 @@ def save(
         description["extra_tensors"] = {group: list(arrays) for group, arrays in extra_tensors.items()}
         tensors |= {blueprint.extra_name(g, name): dense(a) for g, arrays in extra_tensors.items() for name, a in arrays.items()}
     data = tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
-    _check_header(f"save {path}", data)
+    _check_header(f"save {checks.cut(path)}", data)
     replace_file(path, data)
     ending = os.path.splitext(path)[1]
     if ending.lower() in ENDINGS:  # written first: hours of training must not be lost over a file name
@@ -92,7 +92,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     True
     """
     path = checks.path("load", "path", path)
-    where = f"load {path}"
+    where = f"load {checks.cut(path)}"
     with _opened(path, where) as (description, source):
         return rebuild.build(description, source, where)
 
@@ -153,9 +153,9 @@ def _opened(path: str, where: str) -> Iterator[tuple[dict[str, Any], rebuild.Sou
     with checks.reading(where):
         mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):
-        raise IsADirectoryError(f"[{where}] expected a file, got a folder")
+        raise IsADirectoryError(f"[{where}] expected a file, got a folder; name a file in it")
     if not stat.S_ISREG(mode):
-        raise ValueError(f"[{where}] expected a file, got a device or a pipe")
+        raise ValueError(f"[{where}] expected a file, got a device or a pipe; name a file")
     with checks.reading(where), open(path, "rb") as start:
         _check_header(where, start.read(9))
     try:

@@ -200,7 +200,7 @@ class Run:
         from lamina.storage.io import restored
         from lamina.storage.rebuild import damage
 
-        where = f"resume {path}"
+        where = f"resume {checks.cut(path)}"
         saved = restored(self.model, path, where)
         state, tensors = saved.extra, saved.extra_tensors
         if not isinstance(state, dict) or "settings" not in state:
