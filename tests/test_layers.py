@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, make_dataclass
 
 import numpy as np
 import pytest
@@ -426,3 +426,96 @@ def test_a_failed_build_leaves_the_layer_new():
         layer(lm.Input(4, dtype="int64"))
     assert not layer.built and layer.parameters == {}
     assert tuple(layer(lm.Input(4)).shape[1:]) == (3,)
+
+
+@dataclass
+class Scaled(lm.Layer):
+    by: float
+    twice: bool = False
+
+    def forward(self, x):
+        return x * (2 * self.by if self.twice else self.by)
+
+
+@dataclass
+class Rows(lm.Dense):
+    units: int
+    bound: float = 1.0
+
+    def __post_init__(self):
+        super().__init__(self.units, "tanh")
+
+    def forward(self, x):
+        return self.bound * super().forward(x)
+
+
+@dataclass
+class Power(lm.losses.Loss):
+    p: float = 3.0
+
+    def elements(self, pred, target):
+        return abs(pred - target) ** self.p
+
+
+@dataclass
+class Momentum(lm.optim.Optimizer):
+    lr: float = 0.1
+    beta: float = 0.9
+    slots = ("m",)
+
+    def __post_init__(self):
+        super().__init__(self.lr)
+
+    def update(self, w, g, state, lr, t):
+        m = self.beta * state["m"] + g
+        return w - lr * m, {"m": m}
+
+
+@dataclass
+class Falling(lm.schedules.Schedule):
+    first: float = 0.1
+
+    def rate(self, t):
+        return self.first / (1 + t)
+
+
+@dataclass
+class Notes(lm.callbacks.Callback):
+    every: int = 1
+    seen: list = field(default_factory=list, init=False)
+
+    def on_epoch_end(self, epoch, logs):
+        self.seen.append(epoch)
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        *((Scaled, {"by": 3.0, "twice": True}), (Rows, {"units": 4, "bound": 2.0}), (Power, {"p": 2.0})),
+        *((Momentum, {"lr": 0.2, "beta": 0.5}), (Falling, {"first": 0.2}), (Notes, {"every": 2})),
+    ],
+)
+def test_a_dataclass_has_its_fields_as_its_config(kind, config):
+    made = kind(**config)
+    assert made.config() == config
+    again = kind.from_config(made.config())
+    assert again is not made and again.config() == config and repr(again) == repr(made)
+
+
+def test_networks_of_dataclasses_train_and_keep_what_they_were_made_with():
+    x = np.ones((4, 2))
+    net, notes = lm.Sequential(Scaled(3.0, twice=True), Rows(2), seed=0), Notes()
+    net.fit(x, x, loss=Power(2.0), optimizer=Momentum(Falling(0.2)), epochs=2, callbacks=notes, verbose=0)
+    assert notes.seen == [0, 1] and net.optimizer.config()["lr"] == {"class": "Falling", "config": {"first": 0.2}}
+    assert [layer.config() for layer in net.layers] == [{"by": 3.0, "twice": True}, {"units": 2, "bound": 1.0}]
+    with pytest.raises(AttributeError, match=r"expected p to stay"):
+        net.loss.p = 4.0
+
+
+@pytest.mark.parametrize(
+    "base", [lm.Dense, lm.losses.MSE, lm.optim.Optimizer, lm.callbacks.EarlyStopping], ids=lambda c: c.__name__
+)
+def test_a_dataclass_that_leaves_out_the_constructor_of_its_base_is_refused(base):
+    mine = make_dataclass("Mine", [("k", int, 3)], bases=(base,))
+    with pytest.raises(TypeError, match=r"^\[Mine\] expected a __post_init__ that calls super\(\).__init__, .*; write one"):
+        mine()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ T = TypeVar("T", bound="Configured")
 class Configured:
     """Base of layers, losses, optimizers, schedules and initializers: keeps the arguments of the constructor's call.
 
-    A subclass writes an ordinary `__init__`; the arguments are recorded around it.
+    A subclass writes an ordinary `__init__`, around which the arguments are recorded, or is a dataclass.
 
     >>> class Scale(Configured):
     ...     def __init__(self, by, *, shift=0):
@@ -54,6 +55,12 @@ class Configured:
         super().__init_subclass__(**kwargs)
         if "__init__" in cls.__dict__:
             cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+        if "__post_init__" in cls.__dict__:
+            cls.__post_init__ = _completing(cls.__post_init__)  # type: ignore[method-assign]
+
+    def __post_init__(self, *_: Any) -> None:
+        """The end of a constructor that `dataclass` writes, too late to be recorded: its fields are the arguments."""
+        _complete(self, lambda: None)
 
     def config(self) -> dict[str, Any]:
         """The constructor's arguments by name, as plain values (numbers, strings, lists, dicts) wherever they are built in.
@@ -181,6 +188,32 @@ def _recording(init: Callable[..., None]) -> Callable[..., None]:
             self._made()
 
     return wrapper
+
+
+def _completing(own: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(own)
+    def wrapper(self: Configured, *args: Any) -> None:
+        _complete(self, lambda: own(self, *args))
+
+    return wrapper
+
+
+def _complete(self: Configured, rest: Callable[[], None]) -> None:
+    """Records the fields of a dataclass as the arguments of its constructor, and runs the rest of it."""
+    if "_arguments" in self.__dict__ or not dataclasses.is_dataclass(self):
+        return rest()
+    fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
+    self.__dict__["_arguments"] = fields
+    rest()
+    written = (kind for kind in type(self).__mro__ if "__init__" in vars(kind) and "__dataclass_fields__" not in vars(kind))
+    base = next(written)
+    takes = inspect.signature(base.__init__).parameters.keys() - {"self", *fields}
+    if takes and not takes & vars(self).keys():
+        raise TypeError(
+            f"[{type(self).__name__}] expected a __post_init__ that calls super().__init__, as {base.__name__} takes "
+            f"{', '.join(sorted(takes))}, got none; write one, or an __init__ instead of the dataclass"
+        )
+    self._made()
 
 
 def _read(value: Any) -> Any:
