@@ -519,3 +519,24 @@ def test_a_dataclass_that_leaves_out_the_constructor_of_its_base_is_refused(base
     mine = make_dataclass("Mine", [("k", int, 3)], bases=(base,))
     with pytest.raises(TypeError, match=r"^\[Mine\] expected a __post_init__ that calls super\(\).__init__, .*; write one"):
         mine()
+
+
+def test_what_the_constructors_of_a_layer_of_ones_own_take_stays_once_it_is_built():
+    class Mine(lm.Dense):
+        def __init__(self, units, by=1.0, name=None):
+            super().__init__(units)
+            self.by, self.calls = by, 0
+            self.name = name
+
+        def forward(self, x):
+            self.by, self.calls = self.by * 1.0, self.calls + 1
+            return super().forward(x) * self.by
+
+    layer = Mine(2, 3.0)
+    layer.by = 4.0
+    net = lm.Sequential(layer, seed=0).build(3)
+    for name, value in (("by", 5.0), ("units", 7), ("activation", "relu"), ("use_bias", False), ("dtype", "float64")):
+        with pytest.raises(AttributeError, match=rf"^\[mine_1\] expected {name} to stay as the network was built, .*; make a new"):
+            setattr(layer, name, value)
+    layer.by, layer.units, layer.name, layer.calls, layer.trainable = 4.0, 2, "head", 9, False
+    assert net.layers[0].name == "head" and layer(lm.Input(3)).shape[1:] == (2,) and layer.calls == 10

@@ -86,6 +86,11 @@ class Configured:
         """Whether its class is one of Lamina's, which `load` has."""
         return calls.is_ours(type(self))
 
+    def _takes(self) -> set[str]:
+        """The names of what the constructors of its class, and of those that it is made of, take."""
+        kinds = (kind for kind in type(self).__mro__ if "__init__" in vars(kind))
+        return {name for kind in kinds for name in _signature(vars(kind)["__init__"]).parameters}
+
     def _made(self) -> None:
         """Called once the constructor is through."""
 

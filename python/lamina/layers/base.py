@@ -14,7 +14,7 @@ from lamina import _core as core
 from lamina import initializers
 from lamina.base import checks, elsewhere
 from lamina.base.calls import explained
-from lamina.base.config import Configured, same
+from lamina.base.config import Configured, plain, same
 from lamina.graph.parameter import Parameter, set_trainable
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.initializers import AnyInitializer
@@ -83,7 +83,8 @@ class Layer(Configured):
     """Base class of all layers. One of your own is one class: `build` makes parameters, `forward` is the math.
 
     `build(*tensors)` runs at the first call; `forward(*tensors)` at each one. Every call returns the tensors that forward returns;
-    a second call shares the parameters. `name` is None until a model names the layer, `dense_1` and so on, unless you set it.
+    a second call shares the parameters. `name` is None until a model names the layer, `dense_1` and so on, unless you set it. What
+    the constructor takes stays from the first call on, but for what the layer itself changes in forward.
 
     Errors: ValueError and TypeError raised in build or forward start with the layer's name; classes of these pass as they are.
 
@@ -144,12 +145,14 @@ class Layer(Configured):
                     f"[{where}] expected the parameter {name!r} to stay, got another value; write values into it: "
                     f"layer.{name}.value = array, or net.parameters['{where}.{name}'] = array"
                 )
-            if name in (*self.__dict__.get("_arguments", ()), "use_bias", "dtype") and self._built_in:
+            option = "bias" if name == "use_bias" else name
+            if _now.call is None and option not in ("name", "trainable") and option in {*self._takes(), "dtype"}:
                 now = getattr(self, name, self)
                 if same(value, now):
                     return
+                was = self.__dict__.get("_arguments", {}).get(name, now)
                 raise AttributeError(
-                    f"[{where}] expected {name} to stay as the network was built, {self._arguments.get(name, now)!r}, got "
+                    f"[{where}] expected {name} to stay as the network was built, {checks.brief(plain(was))}, got "
                     f"{checks.brief(value)}; make a new network, and give it the weights: new.parameters.update(net.parameters)"
                 )
         object.__setattr__(self, name, value)

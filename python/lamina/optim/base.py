@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import weakref
 from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Any
@@ -80,8 +79,7 @@ class Optimizer(Configured):
             raise TypeError(f"[{self._where}] expected a method update(self, w, g, state, lr, t), got {signature}; give it these")
         options = set(self.__dict__["_arguments"])
         if not self._built_in:  # those of the classes below, which the constructor may set by itself
-            constructors = (inspect.signature(vars(kind)["__init__"]) for kind in type(self).__mro__ if "__init__" in vars(kind))
-            options |= {name for signature in constructors for name in signature.parameters if name in self.__dict__}
+            options |= self._takes() & self.__dict__.keys()
         self.__dict__["_options"] = frozenset(options - {"lr"})
 
     def __setattr__(self, name: str, value: Any) -> None:
