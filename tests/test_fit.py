@@ -1139,3 +1139,15 @@ def test_a_bad_loss_says_which_parameters_are_kept(rng):
     for one in (net, twin):
         one.fit(batches[:2], epochs=2, verbose=0)
     assert_same(net, twin)
+
+
+def test_arrays_of_several_inputs_are_no_batches():
+    a, b = lm.Input(4), lm.Input(4)
+    u, v = (shared := lm.Dense(3))(a), shared(b)
+    net = lm.Model([a, b], u, seed=0).compile(lambda pred, target: lm.mean((pred - v) ** 2), "sgd")
+    x = [np.ones((8, 4)), np.zeros((8, 4))]
+    for call in (net.fit, net.evaluate, net.train_step):
+        with pytest.raises(ValueError, match=r"^\[y\] expected targets, got None; .*, of zeros where the loss takes none$"):
+            call(x)
+    assert np.isfinite(net.fit(x, np.zeros(8), verbose=0).last()["loss"])
+    assert net.evaluate([(x, np.zeros(8))]) == net.evaluate(x, np.zeros(8))

@@ -335,7 +335,11 @@ def is_batches(x: Any) -> bool:
     """
     if isinstance(x, (Sequence, Mapping)) or not hasattr(x, "__iter__"):
         return False
-    return not any(hasattr(x, name) for name in ("__array__", "__array_interface__", "to_numpy", "toarray"))
+    return not _is_array(x)
+
+
+def _is_array(x: Any) -> bool:
+    return any(hasattr(x, name) for name in ("__array__", "__array_interface__", "to_numpy", "toarray"))
 
 
 def is_list_of_batches(given: Any, inputs: int) -> bool:
@@ -351,12 +355,13 @@ def is_list_of_batches(given: Any, inputs: int) -> bool:
 
 
 def may_be_batches(x: Any) -> bool:
-    """Whether `x`, given without targets, is read as batches: an iterable of them, or a list or tuple.
+    """Whether `x`, given without targets, is read as batches: an iterable of them, or a list or tuple, but of arrays, such as those
+    of several inputs, which have no targets.
 
-    >>> may_be_batches([([[1.0]], [2.0])]), may_be_batches(np.ones(3))
+    >>> may_be_batches([([[1.0]], [2.0])]), may_be_batches([np.ones(3)])
     (True, False)
     """
-    return is_batches(x) or isinstance(x, (list, tuple))
+    return is_batches(x) or (isinstance(x, (list, tuple)) and not (x and all(map(_is_array, x))))
 
 
 class Batches:

@@ -123,7 +123,7 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
     if y is None and callable(x):
         raise TypeError(f"[x] expected an array or an iterable of batches, got {checks.brief(x)}; call it, if it makes batches")
     if y is None:
-        raise ValueError("[y] expected targets, got None; pass an array with one row a sample")
+        raise ValueError("[y] expected targets, got None; pass an array with one row a sample, of zeros where the loss takes none")
     given = data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=model.output_names)
     for where, columns in given.columns.items():
         data.check_order(model.columns, where, columns)
