@@ -529,3 +529,12 @@ def test_two_draws_are_told_apart_and_figures_keep_their_columns():
     head = next(line for line in lines if line.startswith("FORWARD"))
     figures = [line for line in lines if re.search(r"  [\d+]+$", line)]
     assert lines[long + 1] in figures and {len(line) for line in figures} == {len(head)}
+
+
+def test_columns_are_as_wide_as_what_stands_in_them():
+    net, x, y = CASES["loss focal"]()
+    lines = net.explain(x, y).splitlines()
+    at = next(line for line in lines if line.startswith("FORWARD")).index("shapes")
+    figures = [line[:at] for line in lines if re.search(r"  [~\d+]+$", line)]
+    assert any(not line.strip() for line in figures)  # of a longer line, which stands above them
+    assert max(len(line.rstrip()) for line in figures) == at - 2

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lamina.base import tables
 from lamina.explain.check import Check
 from lamina.explain.notes import element, note, reason, shapes_of
 from lamina.trace import Step, Trace, notation
@@ -29,28 +30,28 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
     def plain(line: str) -> str:
         return notation.to_ascii(line) if ascii else line
 
-    rows = {
-        step.number: (f"{step.number:>3} ", notation.text(step.equation, ascii), plain(shapes_of(step)), _flops(step))
-        for step in trace
-    }
-    widths = [min(WIDEST, max((len(row[i]) for row in rows.values()), default=0)) for i in (1, 2, 3)]
+    longer = {step.number: equation for step in trace if len(equation := notation.text(step.equation, ascii)) > WIDEST}
+    shown = 3 if level == "shapes" else 4
+    rows = [(HEADS["forward"], "shapes", "FLOP", "values")[:shown]]
+    for step in trace:
+        equation = "" if step.number in longer else notation.text(step.equation, ascii)
+        figures = (plain(shapes_of(step)), _flops(step), *([note(trace, step)] if shown == 4 else []))
+        rows.append((f"{step.number:>3} {equation}", *figures))
+    head, *lines = tables.text(rows, "<<><"[:shown])
     out = [_title(trace), LEGEND, *_inputs(trace), ""]
-    for section, head in HEADS.items():
+    for section in HEADS:
         steps = trace.section(section)
         if not steps:
             continue
-        out.append(_head(trace, section, head, [4 + widths[0], *widths[1:]], level))
+        out.append(head if section == "forward" else _head(trace, section))
         if section == "update":
             out += _rule(trace, level)
         for step in steps:
-            lead, equation, shapes, flops = rows[step.number]
-            if len(equation) > widths[0]:
-                out.append(lead + equation)
-                lead, equation = " " * len(lead), ""
-            line = f"{lead}{equation:<{widths[0]}}  {shapes:<{widths[1]}}  {flops:>{widths[2]}}"
-            if level != "shapes":
-                line += f"  {note(trace, step)}"
-            out.append(line.rstrip())
+            line = lines[step.number - 1]
+            if step.number in longer:
+                out.append(f"{line[:4]}{longer[step.number]}")
+                line = " " * 4 + line[4:]
+            out.append(line)
             out += [f"       {more}" for more in _more(trace, step, level) if more]
         if section == "backward":
             out += _after_backward(trace, check, level)
@@ -87,18 +88,10 @@ def _activations(trace: Trace) -> list[str]:
     return [", ".join(shown)] if shown else []
 
 
-def _head(trace: Trace, section: str, head: str, widths: list[int], level: str) -> str:
-    if section == "update":
-        rule = trace.rule
-        if rule is None:
-            return head
-        return f"{head}  {rule.title}  {'  '.join(rule.settings)}"
-    if section == "backward":
-        return f"{head} (the chain rule, from the last line to the first)"
-    if section == "loss":
-        return head
-    line = f"{head:<{widths[0]}}  {'shapes':<{widths[1]}}  {'FLOP':>{widths[2]}}"
-    return line + ("  values" if level != "shapes" else "")
+def _head(trace: Trace, section: str) -> str:
+    if section == "update" and trace.rule is not None:
+        return f"{HEADS[section]}  {trace.rule.title}  {'  '.join(trace.rule.settings)}"
+    return HEADS[section] + (" (the chain rule, from the last line to the first)" if section == "backward" else "")
 
 
 def _flops(step: Step) -> str:
@@ -232,12 +225,11 @@ def _program(trace: Trace, level: str) -> list[str]:
     seconds = sum(step.microseconds for step in trace.program) or 1e-9
     out[-1] += f"; {number(seconds, 3)} µs on this machine = {number(total / seconds / 1e3, 3)} GFLOP/s"
     out.append(f"PROGRAM  the {len(trace.program)} steps that run; lines in one bracket are fused")
-    names = [short(step.name, WIDEST_NAME) for step in trace.program]
-    width = max(map(len, names))
-    for step, name in zip(trace.program, names, strict=True):
-        lines = f"[{_ranges(step.lines)}]" if step.lines else ""
-        out.append(f"    {name:<{width}}  {step.microseconds:>8.2f} µs  {lines}".rstrip())
-    return out
+    rows = [
+        (short(step.name, WIDEST_NAME), f"{step.microseconds:8.2f} µs", f"[{_ranges(step.lines)}]" if step.lines else "")
+        for step in trace.program
+    ]
+    return [*out, *(f"    {line}" for line in tables.text(rows, "<><"))]
 
 
 def _ranges(numbers: list[int]) -> str:
