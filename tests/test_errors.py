@@ -635,6 +635,14 @@ FREE = {
     "a loss by its kind": (lambda: lm.losses.get(name="mse"), ["[losses.get] expected losses.get(loss), got the argument 'name'"]),
     "a figure by its number": (lambda: lm.metrics.direction(3), ["[metrics.direction] expected the name of a figure, got 3"]),
     "a schedule that is a dict": (lambda: lm.optim.Adam({1: 2, "a": 3}), ["[schedules] expected", "[1, 'a']", "pass a name"]),
+    "labels of a plot that are one number": (
+        lambda: lm.metrics.plot_confusion([0, 1], [0, 1], labels=2),
+        ["[plot_confusion] expected 2 labels, got 2; pass a list"],
+    ),
+    "a weight of a class that is a text": (
+        lambda: lm.losses.BinaryCrossEntropy(pos_weight=np.array("a")),
+        ["[losses.BinaryCrossEntropy] expected pos_weight", "'a'"],
+    ),
     "several averages": (lambda: lm.metrics.f1([0, 1], [0, 1], average=np.ones(2)), ["[f1] expected average to be one of"]),
     "several types": (lambda: lm.Sequential(dtype=np.ones(2)), ["[Sequential] expected dtype 'float32' or 'float64'", "pass one"]),
     "a third truth value": (lambda: lm.Dense(3, bias="no"), ["[Dense] expected bias", "'no'; pass one of the two"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,9 +67,11 @@ def confusion(matrix: Array, labels: Sequence[Any] | None = None, ax: Any = None
     """A confusion matrix as a table of shades with its counts, or with each row's shares."""
     counts = np.asarray(matrix, dtype=np.float64)
     n = len(counts)
+    if not isinstance(labels, (Iterable, type(None))):
+        raise TypeError(f"[plot_confusion] expected {n} labels, got {checks.brief(labels)}; pass a list of names")
     names = [str(i) for i in range(n)] if labels is None else [str(name) for name in labels]
     if len(names) != n:
-        raise ValueError(f"[plot_confusion] expected {n} labels, one for each class, got {len(names)}")
+        raise ValueError(f"[plot_confusion] expected {n} labels, one for each class, got {len(names)}; pass as many")
     if ax is not None:
         _check_axes("plot_confusion", ax)
     totals = counts.sum(axis=1, keepdims=True)

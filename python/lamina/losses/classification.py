@@ -160,7 +160,7 @@ class BinaryCrossEntropy(MaskedLoss):
         where = "losses.BinaryCrossEntropy"
         self.pos_weight: float | Array | None = None
         if isinstance(pos_weight, np.ndarray) and pos_weight.ndim == 0:
-            pos_weight = float(pos_weight)
+            pos_weight = pos_weight.item()
         if isinstance(pos_weight, (Sequence, np.ndarray)) and not isinstance(pos_weight, str):
             self.pos_weight = np.array([checks.number(where, f"pos_weight[{i}]", w, 0) for i, w in enumerate(pos_weight)])
         elif pos_weight is not None:
