@@ -235,9 +235,16 @@ READERS = {
     "columns": lambda h, w: h.T @ w,
     "rows backwards": lambda h, w: h[::-1] @ w,
     "part of each row": lambda h, w: h[:, : ROWS // 2] @ w[: ROWS // 2],
+    "each row backwards": lambda h, w: h[:, ::-1] @ w,
     "as weights": lambda h, w: (h * 0.5) @ h[:, :32],
     "the rows after": lambda h, w: lm.concatenate([h[1:], h[:1]], 0) @ w,
     "a row for all": lambda h, w: lm.tanh(h + h[3]) @ w,
+    "the first row for all": lambda h, w: lm.tanh(h + h[:1]) @ w,
+    "the first number for all": lambda h, w: lm.tanh(h + h[:1, :1]) @ w,
+    "half of the rows": lambda h, w: lm.tanh(h[: ROWS // 2]) @ w,
+    "a row behind a product": lambda h, w: (h @ w) * h[:1, :64],
+    "the first row as a factor": lambda h, w: lm.broadcast_to(h[:1], (ROWS, ROWS)) @ w,
+    "a number of each row as a row": lambda h, w: h @ lm.broadcast_to(w[:, :1], (ROWS, ROWS)) + lm.sum(h, axis=1),
     "a sum of all": lambda h, w: lm.tanh(h - lm.mean(h, axis=0)) @ w,
 }
 
@@ -256,8 +263,9 @@ def test_what_reads_other_rows_waits_for_all(name, threads):
         threads(n)
         planned = core.Program([x.node], [out.node])
         seen += planned.run([fed])
-        follows.append(any(0 in lane and len(lane) > 1 for s in planned.stages for lane in s["lanes"]))
-    assert follows == [False, *[name in ("rows", "part of each row")] * 2]
+        ends = {0, len(planned.steps) - 1}
+        follows.append(any(ends <= set(lane) for s in planned.stages for lane in s["lanes"]))
+    assert follows == [False, *[name in ("rows", "part of each row", "each row backwards")] * 2]
     for other in seen[1:]:
         np.testing.assert_array_equal(seen[0], other)
 

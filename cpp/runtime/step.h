@@ -31,8 +31,8 @@ struct Run {
   char* at(int buffer) const { return bases[buffer]; }
 };
 
-// A step whose rows, such as those of a batch, do not depend on each other: it and neighbours with as many rows may run block by
-// block, one after the other. Everything here is as of the last bind.
+// A step whose rows, such as those of a batch, do not depend on each other: it and neighbours with as many rows, two or more, may run
+// block by block, one after the other, unless it changes variables. Everything here is as of the last bind.
 class RowWise {
  public:
   virtual ~RowWise() = default;
@@ -41,7 +41,8 @@ class RowWise {
   virtual int64_t rows() const = 0;
   virtual bool splits(int64_t rows) const = 0;
   virtual int64_t grain(int64_t rows) const = 0;  // blocks begin at multiples of so many rows
-  // Whether a block needs no rows but its own of a buffer of rows * width elements; whether it leaves its own rows in one.
+  // Whether a block needs no rows but its own of a buffer of rows * width elements: so it is where the step's rows lie `width` apart, as
+  // the first and the last one, and so all, are within the buffer. Whether it leaves its own rows in one.
   virtual bool reads_rows(int buffer, int64_t rows, int64_t width) const = 0;
   virtual bool leaves_rows(int buffer) const = 0;
   // Of a matrix that each block reads, or writes, as a whole.

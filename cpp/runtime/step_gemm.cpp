@@ -60,9 +60,7 @@ class GemmStep final : public Step, public RowWise {
     const TileProgram* epilogue = task_.epilogue.get();
     if (task_.b_buffer == buffer || task_.start.buffer == buffer) return false;
     if (epilogue && !epilogue->reads_rows(buffer, rows, width)) return false;
-    if (task_.a_buffer != buffer) return true;
-    const int64_t first = task_.a_at[0];
-    return (rows <= 1 || task_.a_row == width) && first >= 0 && task_.a_col >= 0 && first + (task_.k - 1) * task_.a_col < width;
+    return task_.a_buffer != buffer || task_.a_row == width;
   }
   bool leaves_rows(int buffer) const override { return !task_.epilogue || task_.epilogue->leaves_rows(buffer); }
   Shared shared() const override { return task_.shared(); }

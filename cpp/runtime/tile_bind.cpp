@@ -166,18 +166,14 @@ int64_t TileProgram::grain_along(int64_t rows) const {
 }
 
 bool TileProgram::reads_rows(int buffer, int64_t rows, int64_t width) const {
-  for (const Rule& rule : rules_)
-    if (rule.constants_buffer == buffer || std::find(rule.buffers.begin(), rule.buffers.end(), buffer) != rule.buffers.end())
-      return false;
   return std::all_of(externals_.begin(), externals_.end(),
                      [&](const External& e) { return e.buffer != buffer || stays_in_rows(e, rows, width); });
 }
 
 bool TileProgram::stays_in_rows(const External& e, int64_t rows, int64_t width) const {
   if (outer_ != 1) return false;
-  if (rows_ == 1 && rows > 1) return e.col == 1 && e.offset == 0 && cols_ == rows * width;  // one long row, cut into these
-  const int64_t along = e.row_form ? 0 : e.col;
-  return rows_ == rows && (rows <= 1 || e.row == width) && e.offset >= 0 && along >= 0 && e.offset + (cols_ - 1) * along < width;
+  if (rows_ == 1) return e.col == 1 && cols_ == rows * width;  // one long row, cut into these
+  return rows_ == rows && e.row == width;
 }
 
 bool TileProgram::leaves_rows(int buffer) const {
