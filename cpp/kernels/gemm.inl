@@ -46,6 +46,7 @@ void run_thin_outer(const GemmArgs& g) {
 }
 
 // k = 1, as in the gradients of a batch of one: each row of C is the row of B times a number, stored once and read never.
+// Sums begin at zero, or at one row for all.
 template <class T>
 void run_outer(const GemmArgs& g) {
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
@@ -56,7 +57,6 @@ void run_outer(const GemmArgs& g) {
     const auto at = [&](ptrdiff_t j) { store(c + j, fma(factor, load(b + j), start ? load(start + j) : Vec<T>(0.0))); };
     for (ptrdiff_t j = 0; j + kLanes<T> < g.n; j += kLanes<T>) at(j);
     at(g.n - kLanes<T>);
-    if (start) start += g.start_row;
   }
 }
 

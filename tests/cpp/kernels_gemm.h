@@ -181,17 +181,20 @@ void check_narrow(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, Sta
   CHECK(same_bits(one.data(), out.data(), ptrdiff_t(out.size())), table.isa << " narrow depends on how it is cut");
 }
 
-// A column whose elements are neighbours, which are merged a vector at a time, is the one whose elements are not.
+// A column whose elements are neighbours, which are merged a vector at a time, is the one whose elements are not; so where all sums
+// begin at one number.
 template <class T>
-void check_column(const Table& table, ptrdiff_t m, ptrdiff_t k, bool start) {
+void check_column(const Table& table, ptrdiff_t m, ptrdiff_t k, Start start) {
   const std::vector<T> a = normal_values<T>(size_t(m * (k + 1))), b = normal_values<T>(size_t(k) + 1);
+  const std::vector<T> row = normal_values<T>(1);
   std::vector<T> dense = normal_values<T>(size_t(m) + 1), apart(size_t(2 * m));
   for (size_t i = 0; i < size_t(m); ++i) apart[2 * i] = dense[i];
   const T behind = dense.back();
   GemmArgs g{};
   g.m = m, g.n = 1, g.k = k, g.a = a.data(), g.a_row = k + 1, g.a_col = 1, g.b = b.data(), g.b_row = k;
-  for (auto [c, row] : {std::pair{dense.data(), 1}, std::pair{apart.data(), 2}}) {
-    g.c = c, g.c_row = g.start_row = row, g.start = start ? c : nullptr;
+  for (auto [c, c_row] : {std::pair{dense.data(), 1}, std::pair{apart.data(), 2}}) {
+    g.c = c, g.c_row = c_row, g.start_row = start == Start::result ? c_row : 0;
+    g.start = start == Start::result ? c : start == Start::row ? row.data() : nullptr;
     table.gemm[precision<T>()].narrow(g);
   }
   for (size_t i = 0; i < size_t(m); ++i)
@@ -335,7 +338,7 @@ void check_gemm(const Table& table) {
       for (ptrdiff_t k : {0, 1, 7, 8, 9, 16, 17, 33, 65, 130}) check_narrow<T>(table, m, n, k, start_of(m + k));
   for (ptrdiff_t m : kSizes)
     for (ptrdiff_t k : {0, 1, 16, 33, 130})
-      for (bool start : {false, true}) check_column<T>(table, m, k, start);
+      for (Start start : {Start::zero, Start::result, Start::row}) check_column<T>(table, m, k, start);
   for (ptrdiff_t n : kSizes)
     for (ptrdiff_t diagonal : {-70, -9, -1, 0, 1, 8, 70}) {
       check_half<T>(table, n, n, 5, diagonal);
