@@ -178,7 +178,7 @@ struct RmsPropFull {
     g = fma(c[decay], w, g);
     s[v] = fma(c[new_v] * g, g, c[kept_v] * s[v]);
     s[mean] = lerp(s[mean], g, c[new_v]);
-    const V variance = s[v] - c[minus_mean] * (s[mean] * s[mean]);
+    const V variance = s[v] - c[minus_mean] * s[mean] * s[mean];  // in this order: 0 times infinity is none
     s[buffer] = fma(c[kept], s[buffer], over_root(g, variance, V(1.0), c[root_eps]));
     w = fma(c[rate], s[buffer], w);
   }

@@ -193,14 +193,15 @@ void check_rule(const Table& table, const RuleEntry& rule, ptrdiff_t rows, ptrdi
   for (auto& s : slot) fill_gaps(s, cols, row);
   const std::vector<T> offset = normal_values<T>(w.size());  // gradients with a mean: centered variances stay well above zero
   for (int t = 1; t <= 10; ++t) {
-    std::vector<T> g = normal_values<T>(w.size(), 0.5);
-    for (size_t i = 0; i < g.size(); ++i) g[i] += offset[i];
+    const ptrdiff_t g_row = row + t % 2 * 3;  // as w's rows lie, or apart
+    std::vector<T> g = normal_values<T>(size_t(rows * g_row), 0.5);
+    for (size_t i = 0; i < g.size(); ++i) g[i] += offset[i % offset.size()];
     RuleArgs u = {};
     u.w = w.data();
     u.w_row = row;
     for (int s = 0; s < rule.slots; ++s) u.slot[s] = slot[size_t(s)].data();
     u.g = g.data();
-    u.g_row = row;
+    u.g_row = g_row;
     u.rows = rows;
     u.cols = cols;
     u.constants = constants;
@@ -209,7 +210,7 @@ void check_rule(const Table& table, const RuleEntry& rule, ptrdiff_t rows, ptrdi
     for (ptrdiff_t r = 0; r < rows; ++r)
       for (ptrdiff_t c = 0; c < cols; ++c) {
         const size_t i = size_t(r * row + c);
-        found->second(right[i], W(g[i]), t, W(lr), named);
+        found->second(right[i], W(g[size_t(r * g_row + c)]), t, W(lr), named);
         const double tolerance = (sizeof(T) == 4 ? 4e-6 : 1e-14) * (2 + double(std::fabs(right[i].w)));  // ten steps' roundings
         CHECK(std::fabs(W(w[i]) - right[i].w) <= tolerance, table.isa << " " << type_name<T>() << " " << rule.name << " variant "
                                                                       << variant << " step " << t << ": " << w[i] << " for "
@@ -302,11 +303,28 @@ void check_rule_outer(const Table& table, const RuleEntry& rule, ptrdiff_t cols,
   }
 }
 
+// Where squares of gradients are beyond the largest number, weights stay numbers.
+inline void check_rule_overflow(const Table& table, const RuleEntry& rule) {
+  constexpr ptrdiff_t kCols = 19;
+  const Hypers named = test_hypers(rule, 0);
+  double hyper[lamina::kRuleConstants], clock[lamina::kRuleClock] = {}, constants[lamina::kRuleConstants];
+  for (int i = 0; i < rule.hypers; ++i) hyper[i] = named.at(rule.hyper_names[i]);
+  std::vector<float> w(kCols, 1.0f), g(kCols, 1e25f);
+  std::vector<std::vector<float>> slot(kMaxSlots, std::vector<float>(kCols, 0.0f));
+  for (int t = 1; t <= 10; ++t) {
+    rule.prepare(hyper, 0.01, clock, constants);
+    rule.apply[kF32]({w.data(), kCols, {slot[0].data(), slot[1].data(), slot[2].data(), slot[3].data()}, g.data(), kCols, 1, kCols,
+                      constants, false});
+    for (float x : w) CHECK(std::isfinite(x), table.isa << " " << rule.name << " beyond the largest square: " << x);
+  }
+}
+
 template <class T>
 void check_rules(const Table& table) {
   for (int i = 0; i < table.rule_count; ++i) {
     const RuleEntry& rule = table.rules[i];
     section(std::string(rule.name) + " " + table.isa);
+    if (sizeof(T) == 4) check_rule_overflow(table, rule);
     for (int variant = 0; variant < 4; ++variant) {
       check_rule<T>(table, rule, 3, 21, 0, variant);
       check_rule<T>(table, rule, 2, 19, 5, variant);
