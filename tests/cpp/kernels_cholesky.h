@@ -1,6 +1,9 @@
 // Positive definite systems: the residual of the solution, and no solution where there is none. The curvature that a step shows.
 #pragma once
 
+#include <algorithm>
+#include <set>
+
 #include "kernels_common.h"
 
 namespace kernels_test {
@@ -25,8 +28,11 @@ inline void check_wide_cholesky(const Table& table) {
     }
 }
 
-// (H + S) step = change, of the rows of the upper triangles.
+// For a step s and a change y of the gradient (Dennis, Gay and Welsch 1981), of the rows of the upper triangles:
+// S = kept S + (r y^T + y r^T) / s.y - s.r / (s.y)^2 y y^T, r = y - H s - kept S s, kept = min(1, |s.(y - H s)| / |s.S s|)
+// So (H + S) s = y.
 inline void check_secant(const Table& table) {
+  std::set<bool> shrinks;
   for (ptrdiff_t n : {1, 2, 7, 8, 9, 15, 16, 17, 33}) {
     const auto size = size_t(n);
     std::vector<double> s(size * (size + 1) / 2 + 1, 77.0), h(size * (size + 1) / 2), scratch(2 * size + 1, 77.0);
@@ -40,14 +46,36 @@ inline void check_secant(const Table& table) {
       }
       change[i] += 0.1 * some[i];  // step . change > 0
     }
+    const auto times_step = [&](const std::vector<double>& matrix, size_t i) {
+      double sum = 0;
+      for (size_t j = 0; j < size; ++j) sum += matrix[at(i, j)] * step[j];
+      return sum;
+    };
+    std::vector<double> right = s, rest(size), known(size);
+    double along = 0, wanted = 0, had = 0, left = 0;
+    for (size_t i = 0; i < size; ++i) {
+      rest[i] = change[i] - times_step(h, i);
+      known[i] = times_step(s, i);
+      along += step[i] * change[i], wanted += step[i] * rest[i], had += step[i] * known[i];
+    }
+    const double kept = std::min(1.0, std::fabs(wanted) / std::fabs(had));
+    shrinks.insert(kept < 1);
+    for (size_t i = 0; i < size; ++i) left += step[i] * (rest[i] -= kept * known[i]);
+    for (size_t i = 0; i < size; ++i)
+      for (size_t j = i; j < size; ++j)
+        right[at(i, j)] = kept * s[at(i, j)] + (rest[i] * change[j] + change[i] * rest[j]) / along -
+                          left / (along * along) * change[i] * change[j];
     table.secant(s.data(), h.data(), step.data(), change.data(), n, scratch.data());
     for (size_t i = 0; i < size; ++i) {
-      double rest = change[i];
-      for (size_t j = 0; j < size; ++j) rest -= (h[at(i, j)] + s[at(i, j)]) * step[j];
-      CHECK(std::fabs(rest) <= 1e-11 * double(n), table.isa << " secant of " << n << " rows, residual " << rest << " at " << i);
+      const double residual = change[i] - times_step(h, i) - times_step(s, i);
+      CHECK(std::fabs(residual) <= 1e-11 * double(n), table.isa << " secant of " << n << " rows, residual " << residual);
     }
+    for (size_t i = 0; i < right.size(); ++i)
+      CHECK(std::fabs(s[i] - right[i]) <= 1e-11 * double(n),
+            table.isa << " secant of " << n << " rows: " << s[i] << " for " << right[i]);
     CHECK(scratch.back() == 77.0 && s.back() == 77.0, table.isa << " secant wrote beyond");
   }
+  CHECK(shrinks.size() == 2, "of some S all is kept, of others a part");
 }
 
 inline void check_cholesky(const Table& table) {
@@ -87,11 +115,12 @@ inline void check_cholesky(const Table& table) {
       table.solve_again(a.data(), x.data(), n);
       check_solution(other);
     }
-    for (ptrdiff_t bad : {ptrdiff_t(0), n / 2, n - 1}) {
-      fill();
-      a[size_t(bad * (n + 1) + bad)] = -1;
-      CHECK(!table.solve_positive(a.data(), x.data(), n), table.isa << " cholesky of " << n << " rows: took a negative diagonal");
-    }
+    for (ptrdiff_t bad : {ptrdiff_t(0), n / 2, n - 1})
+      for (double number : {-1.0, double(NAN)}) {
+        fill();
+        a[size_t(bad * (n + 1) + bad)] = number;
+        CHECK(!table.solve_positive(a.data(), x.data(), n), table.isa << " cholesky of " << n << " rows: took " << number);
+      }
   }
 }
 
