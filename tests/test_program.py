@@ -134,6 +134,38 @@ def test_a_row_by_a_transposed_matrix(dtype, rng, threads):
         np.testing.assert_allclose(results[0][1], np.tanh(want[:1]), rtol=0, atol=tolerance)
 
 
+def test_sums_of_a_stack_of_products_have_the_same_bits_on_any_number_of_threads(rng, threads):
+    """Their parts do not end where the matrices of the stack do."""
+    x, w = lm.placeholder((None, 7, 64), "float32"), lm.Parameter(rng.normal(size=(64, 64)).astype(np.float32) / 8)
+    total = lm.sum(lm.tanh(lm.transpose(x, (1, 0, 2)) @ w), axis=(0, 1))
+    array, seen = rng.normal(size=(100, 7, 64)).astype(np.float32), []
+    for n in THREADS:
+        threads(n)
+        planned = core.Program([x.node], [total.node])
+        seen += planned.run([array])
+    assert planned.steps == ["matmul+tanh+sum"] and planned.stages[0]["parallel"]
+    np.testing.assert_allclose(seen[0], np.tanh(array.astype(float) @ w.value).sum(axis=(0, 1)), atol=1e-3)
+    for other in seen[1:]:
+        assert np.array_equal(seen[0], other)
+
+
+def test_a_stack_as_one_tall_product_beside_a_row_for_each_matrix(rng):
+    x, c = lm.placeholder((3, None, 8), "float64"), lm.placeholder((3, 1, 20), "float64")
+    w = lm.Parameter(rng.normal(size=(8, 20)), dtype="float64")
+    arrays = [rng.normal(size=(3, 5, 8)), rng.normal(size=(3, 1, 20))]
+    planned = core.Program([x.node, c.node], [lm.tanh((x @ w) * c).node])
+    assert planned.steps == ["matmul+mul+tanh"]
+    np.testing.assert_allclose(planned.run(arrays)[0], np.tanh(arrays[0] @ w.value * arrays[1]), rtol=1e-12)
+
+
+def test_a_large_product_of_many_sums_is_whole_before_the_next_operation(rng):
+    """Of fewer sums each part of it would be handed on at once."""
+    x, w = lm.placeholder((None, 1100), "float32"), lm.Parameter(rng.normal(size=(1100, 1000)).astype(np.float32) / 33)
+    array = rng.normal(size=(300, 1100)).astype(np.float32)
+    (got,) = core.Program([x.node], [lm.tanh(x @ w).node]).run([array])
+    np.testing.assert_allclose(got, np.tanh(array.astype(float) @ w.value), atol=1e-5)
+
+
 def test_the_same_seed_gives_the_same_bits():
     for kind in OPTIMIZERS:
         first, second = train(kind, "float32", 65, 20), train(kind, "float32", 65, 20)
@@ -409,6 +441,41 @@ def test_an_update_by_its_own_value_and_an_input():
     assert count.value == 6
 
 
+def test_nothing_is_written_where_an_index_is_none():
+    count, to = (lm.Parameter(np.zeros(shape), dtype="float64") for shape in ((), 2))
+    table, at = lm.Parameter(np.arange(3.0), dtype="float64"), lm.placeholder((2,), "int64")
+    step = lm.function([at], [], updates=[(count, count + 1), (to, lm.take(table, at))])
+    with pytest.raises(ValueError, match="expected indices from -3 to 2, got 5"):
+        step([1, 5])
+    assert count.value == 0 and not to.value.any()
+    step([1, 2])
+    assert count.value == 1 and to.value.tolist() == [1, 2]
+
+
+# A loss of a layer's output p, its weights w and some numbers c; the gradient of the weights, for p = x @ w.
+GRADIENTS = {
+    "a number": (lambda p, w, c: lm.sum(w), lambda x, p, c: np.ones((5, 33))),
+    "a number for each row": (lambda p, w, c: lm.sum(lm.sum(w, axis=1) * c[:5]), lambda x, p, c: np.outer(c[:5], np.ones(33))),
+    "a product and a row": (
+        lambda p, w, c: lm.sum(p**2) + lm.sum(lm.sum(w, axis=0) * c),
+        lambda x, p, c: 2 * x.T @ p + c,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+@pytest.mark.parametrize("rows", [1, 3])
+def test_an_update_by_a_gradient_that_is(name, rows, rng):
+    loss, slope = GRADIENTS[name]
+    c, x = rng.normal(size=33), rng.normal(size=(rows, 5))
+    layer = lm.Dense(33, bias=False)
+    net = lm.Sequential(layer, seed=0, dtype="float64").build(5)
+    before = net.parameters["dense_1.weight"]
+    net.compile(lambda p, _: loss(p, layer.weight, c), lm.optim.SGD(0.1))
+    net.train_step(x, np.zeros((rows, 33)))
+    np.testing.assert_allclose(net.parameters["dense_1.weight"], before - 0.1 * slope(x, x @ before, c), rtol=1e-12)
+
+
 def test_gradient_descent_by_hand(rng):
     x = rng.normal(size=(50, 4))
     true = np.array([1.0, -2, 3, 0.5])
@@ -461,6 +528,24 @@ def test_dropout_keeps_its_share_and_changes_each_step():
     again = masks(1)
     assert np.array_equal(first, again[0]) and np.array_equal(second, again[1])
     assert not np.array_equal(first, masks(2)[0])
+
+
+def test_two_draws_from_one_state_are_one_step_of_it():
+    x, state = lm.placeholder((None,), "float64"), lm.RandomState()
+    draws = [lm.random_uniform(x, state), lm.random_uniform(2 * x, state)]
+    step = core.Program([x.node], [t.node for t in draws], [], True)
+    for done in (1, 2):
+        a, b = step.run([np.zeros(4)])
+        assert np.array_equal(a, b) and state.value[1] == done
+
+
+def test_a_second_update_of_a_state_starts_from_what_the_first_one_left():
+    """But what the first one passed on was made of the value before the step."""
+    x, state = lm.placeholder((None,), "float64"), lm.Parameter(np.ones(()), trainable=False, dtype="float64")
+    first = lm.update_state(x * state, state, state + 1)
+    second = lm.update_state(first + state, state, state + lm.sum(first))
+    (got,) = core.Program([x.node], [second.node], [], True).run([np.array([2.0, 3.0])])
+    assert got.tolist() == [3, 4] and state.value == 2 + 5
 
 
 def test_update_state_and_in_training():
@@ -526,6 +611,14 @@ def test_the_last_columns_of_a_wide_product_are_finished_too(n, rng):
     step = 2 * x.T @ (x @ w - y) / y.size
     np.testing.assert_allclose(w - net.parameters["dense_1.weight"], step, atol=1e-2 * np.abs(step).max())
     np.testing.assert_allclose(lm.function([a := lm.Input(20)], lm.relu(a @ w))(x), np.maximum(x @ w, 0), atol=1e-4)
+
+
+def test_any_number_of_zeros_stands_between_one_row_and_none():
+    """Of so many, the next row's place is beyond 2^63."""
+    x = lm.placeholder((1, 8), "float64")
+    padded = core.make("pad", [x.node], {"low": (1, 0), "high": (0, 0), "interior": [2**61, 0]})
+    (got,) = core.Program([x.node], [padded]).run([np.arange(8.0)[None]])
+    assert np.array_equal(got, [np.zeros(8), np.arange(8.0)])
 
 
 def test_one_hot_of_one_class_in_a_stack():

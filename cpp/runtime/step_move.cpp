@@ -93,8 +93,8 @@ class PadStep final : public NodeStep {
       const int64_t room = to.sizes[i] - low[i];
       const int64_t end = std::clamp<int64_t>((room + step - 1) / step, first, std::max(first, from.sizes[i]));
       inside.offset += (low[i] + first * step) * to.strides[i];
-      inside.strides[i] *= step;
       inside.sizes[i] = end - first;
+      if (inside.sizes[i] > 1) inside.strides[i] *= step;  // beside nothing, a width may be any
       source = part(source, i, first, end - first);
     }
     copy_.bind(inside, source, binder.kernels);
