@@ -404,3 +404,5 @@ def test_a_power_of_zero_has_no_slope_anywhere():
     first, second = f(np.array([0.0, 0.0, 2.0]), np.array([0.0, 3.0, 0.0]))
     assert first.tolist() == second.tolist() == [0.0, 0.0, 0.0]
     assert lm.function([x], lm.grad(lm.sum(x**0), x))(np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
+    by_p = lm.function([x, p], lm.grad(lm.sum(x**p), p))
+    assert by_p(np.array([0.0, 0.0, 1.0]), np.array([2.0, 0.5, 3.0])).tolist() == [0.0, 0.0, 0.0]

@@ -470,6 +470,21 @@ def test_a_row_value_meets_an_operand_of_fewer_axes():
         np.testing.assert_allclose(got, want, rtol=1e-14)
 
 
+def test_a_row_value_meets_a_column_of_a_wider_matrix(rng):
+    x, v = lm.placeholder((None, 5), "float64"), lm.placeholder((None, 3), "float64")
+    arrays = [rng.normal(size=(6, 5)), rng.normal(size=(6, 3))]
+    product = lm.sum(lm.tanh(x), axis=1, keepdims=True) * v[:, 1:2]
+    (got,) = core.Program([x.node, v.node], [product.node]).run(arrays)
+    np.testing.assert_allclose(got, np.tanh(arrays[0]).sum(axis=1, keepdims=True) * arrays[1][:, 1:2], rtol=1e-13)
+
+
+def test_a_value_is_rounded_to_its_type_within_a_step_too(rng):
+    x = lm.placeholder((None, 3), "float64")
+    array = rng.normal(size=(4, 3))
+    (got,) = core.Program([x.node], [(lm.cast(lm.cast(x, "float32"), "float64") * 1.5).node]).run([array])
+    np.testing.assert_array_equal(got, array.astype("float32").astype("float64") * 1.5)
+
+
 def test_the_sum_of_one_element_apart_from_its_neighbours():
     """A reduction over an axis of 1 is a view, and that wants its elements side by side."""
     x = lm.placeholder((None, 2), "float64")
@@ -510,18 +525,27 @@ TYPES = {
     "minus minus bool": (lambda b, i: lm.negative(lm.negative(b)), "int64"),
     "a quotient by one": (lambda b, i: i / 1, "float32"),
     "a product of such": (lambda b, i: (i / 1) @ (i / 1), "float32"),
+    "a power by a float": (lambda b, i: i ** lm.full((), 2.0), "float32"),
+    "a power by several numbers": (lambda b, i: b ** lm.full((3, 2), 2), "float32"),
 }
 
 
 @pytest.mark.parametrize("optimize", [True, False])
 @pytest.mark.parametrize("name", TYPES)
-def test_folding_changes_no_type(name, optimize):
+def test_folding_changes_no_type_and_no_shape(name, optimize):
     build, dtype = TYPES[name]
     b, i = lm.placeholder((2,), "bool"), lm.placeholder((2, 2), "int64")
     out = build(b, i)
     assert out.dtype == dtype
     (got,) = core.Program([b.node, i.node], [out.node], optimize=optimize).run([np.array([True, False]), np.eye(2, dtype=np.int64)])
-    assert got.dtype == dtype
+    assert got.dtype == dtype and got.shape == out.shape
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+@pytest.mark.parametrize(("dtype", "value"), [("int64", -2.0), ("bool", 1.0), ("float32", float(np.float32(-2.7)))])
+def test_a_known_number_is_cut_to_its_type(dtype, value, optimize):
+    number = lm.cast(lm.cast(lm.full((2,), -2.7, "float64"), dtype), "float64")
+    assert core.Program([], [number.node], optimize=optimize).run([])[0].tolist() == [value] * 2
 
 
 def test_a_users_zero_stays_a_number_beside_a_layer_with_two_modes():
