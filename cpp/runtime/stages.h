@@ -11,6 +11,7 @@
 // How the work is cut changes no bit of the results: see Step.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "runtime/schedule.h"

@@ -17,11 +17,10 @@ class MiddleReduceStep final : public NodeStep {
   void bind(const Binder& binder) override {
     from_ = binder.locate(node_->inputs[0].get());
     to_ = binder.locate(node_);
-    precision_ = precision_of(from_.dtype);
     check<TypeError>(is_float(from_.dtype), "[", node_->op->name, "] over a middle axis: expected floats, got ",
                      name_of(from_.dtype), "; cast first");
     const std::string& op = node_->op->name;
-    combine_ = kernels::find_tile(binder.kernels, ("column_" + op).c_str())->fn[precision_];
+    combine_ = kernels::find_tile(binder.kernels, ("column_" + op).c_str())->fn[precision_of(from_.dtype)];
     units_ = from_.sizes[0];
     flops_ = static_cast<double>(count(from_.sizes));
     work_ = flops_;
@@ -44,7 +43,6 @@ class MiddleReduceStep final : public NodeStep {
 
  private:
   Strided from_, to_;
-  kernels::Precision precision_ = kernels::kF32;
   kernels::TileFn combine_ = nullptr;
 };
 
