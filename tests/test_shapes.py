@@ -234,3 +234,23 @@ def test_free_lengths_that_do_not_divide_are_refused():
             lm.reshape(rows, shape)
     with pytest.raises(ValueError, match="cannot multiply"):
         lm.reshape(lm.concatenate([t("B", 4), t(1, 4)], 0), (-1, 1)).shape[0] * t("T").shape[0]
+
+
+def test_lengths_that_no_batch_has_are_refused():
+    b = t("B").shape[0]
+    even = lm.placeholder((2 * b,))
+    double = lm.function(even, 2 * even)
+    assert double(np.ones(4)).tolist() == [2] * 4
+    with pytest.raises(ValueError, match=r"expected shape \(2\*B,\), got \(5,\)"):
+        double(np.ones(5))
+    one_more = lm.concatenate([t("B"), t(1)], 0)
+    assert lm.reshape(lm.concatenate([one_more, one_more], 0), (-1, b + 1)).shape[0] == 2
+    with pytest.raises(ValueError, match=r"2\*B\+1 elements cannot be split into parts of B\+1"):
+        lm.reshape(lm.concatenate([t("B"), one_more], 0), (-1, b + 1))
+
+
+def test_more_elements_than_memory_can_address_are_refused():
+    x = t("B", 1)
+    wide = lm.function(x, lm.broadcast_to(x, ("B", 2**59)))
+    with pytest.raises(ValueError, match="1152921504606846976 elements are more than memory can address"):
+        wide(np.ones((2, 1)))
