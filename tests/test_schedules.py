@@ -251,6 +251,8 @@ def test_steps_after_a_fit_and_after_a_restored_state_have_the_rates_of_their_nu
         net.fit(*BATCH, batch_size=1, epochs=count, verbose=0)
         net.train_step(*BATCH)
         assert net.optimizer.state["lr"].value == schedule(net.optimizer.steps - 1)
+    net.optimizer.lr = schedule  # whose first rate at hand is that of the next step
+    net.train_step(*BATCH)
     clock = net.optimizer.state["clock"]
     clock.value = [3.0, *clock.value[1:]]
     net.train_step(*BATCH)

@@ -837,6 +837,15 @@ def test_pairs_refuse_what_is_of_another_size():
     assert np.isnan(pairs.largest)
 
 
+def test_a_pair_of_which_one_is_nothing_in_float32_beside_the_other_is_left_out():
+    for step, count in ((1e-20, 0), (1e-3, 1)):
+        pairs = core.CurvaturePairs(4, 3)
+        pairs.start_at(np.zeros(3))
+        pairs.add(np.full(3, step), np.full(3, 1e38))
+        assert len(pairs) == count
+        np.testing.assert_allclose(pairs.direction(), [-step if count else -1e38] * 3, rtol=1e-6)
+
+
 def test_lbfgs_takes_gradients_beyond_float32():
     x = 1e20 * np.linspace(-1, 1, 20)[:, None]
     net = lm.Sequential(lm.Dense(1, bias=False), seed=0)
