@@ -846,6 +846,14 @@ def test_a_pair_of_which_one_is_nothing_in_float32_beside_the_other_is_left_out(
         np.testing.assert_allclose(pairs.direction(), [-step if count else -1e38] * 3, rtol=1e-6)
 
 
+@pytest.mark.parametrize(("along", "count"), [(1e-9, 1), (1e-11, 0), (-1.0, 0)])
+def test_a_pair_across_each_other_says_nothing_about_curvature(along, count):
+    pairs = core.CurvaturePairs(4, 2)
+    pairs.start_at(np.zeros(2))
+    pairs.add(np.array([1.0, 0.0]), np.array([along, 1.0]))
+    assert len(pairs) == count
+
+
 def test_lbfgs_takes_gradients_beyond_float32():
     x = 1e20 * np.linspace(-1, 1, 20)[:, None]
     net = lm.Sequential(lm.Dense(1, bias=False), seed=0)
