@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import functools
 import math
+import re
 import warnings
 from fractions import Fraction
 
@@ -754,3 +755,14 @@ def test_labels_of_a_fit_are_weighted_by_sample_also_where_each_row_has_one():
     weight = np.array([1.0, 2.0, 3.0])
     logs = net.fit(x, several, validation_data=(x, single, weight), metrics=["accuracy"], verbose=0).history
     assert (logs["val_accuracy"][0], logs["val_precision"][0]) == (2 / 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("join", "shape"), [(lambda h: lm.mean(h, axis=0), "(1,)"), (lambda h: lm.concatenate([h, h], 0), "(8, 1)")]
+)
+def test_metrics_of_outputs_that_have_other_rows_than_the_batch(join, shape):
+    x = lm.Input(4)
+    net = lm.Model(x, join(lm.Dense(1)(x)))
+    net.compile(lambda p, _: lm.mean(p**2), "sgd", metrics=["mae"])
+    with pytest.raises(ValueError, match=re.escape(f"expect outputs with one row for each sample, got {shape} for 4 samples")):
+        net.fit(np.ones((8, 4)), np.ones((8, 1)), batch_size=4, verbose=0)
