@@ -108,7 +108,7 @@ Tensor legal_node(const Node& node, const Tensors& in) {
   if (node.is("take") || node.is("scatter_add")) return rebuild(node, {dense(in[0]), dense(in[1])});
   if (node.is("host")) {
     Tensors inputs;
-    for (const Tensor& x : in) inputs.push_back(x->is("fill") ? unary("contiguous", x) : dense(x));
+    for (const Tensor& x : in) inputs.push_back(dense(x));
     return rebuild(node, std::move(inputs));
   }
   // What a variable takes must not itself change while variables are written: two that swap their values, a view of the variable.
