@@ -613,6 +613,13 @@ def test_the_last_columns_of_a_wide_product_are_finished_too(n, rng):
     np.testing.assert_allclose(lm.function([a := lm.Input(20)], lm.relu(a @ w))(x), np.maximum(x @ w, 0), atol=1e-4)
 
 
+def test_whole_numbers_are_exact_to_2_to_the_53():
+    i = lm.placeholder((None,), "int64")
+    numbers = np.array([2**24 + 1, 2**53 - 3, -(2**52) - 1])
+    for got in core.Program([i.node], [(i + 1).node, (lm.maximum(i, 0) + lm.minimum(i, 0) + 1).node]).run([numbers]):
+        assert got.dtype == np.int64 and np.array_equal(got, numbers + 1)
+
+
 def test_any_number_of_zeros_stands_between_one_row_and_none():
     """Of so many, the next row's place is beyond 2^63."""
     x = lm.placeholder((1, 8), "float64")

@@ -197,6 +197,10 @@ def test_rows_that_a_batch_does_not_have_are_refused(of):
     assert [y.shape for y in f(np.ones((5, 3)))] == [(4, 3), (5, 2)]
     with pytest.raises(ValueError, match="needs elements 0 to 3 of an axis that has 2 with this batch"):
         f(np.ones((2, 3)))
+    last = lm.function([x], [of(x)[-4:], of(x)[-2:-5:-1]])
+    assert [y.shape for y in last(np.ones((5, 3)))] == [(4, 3), (3, 3)]
+    with pytest.raises(ValueError, match="needs elements -2 to 1 of an axis that has 2 with this batch"):
+        last(np.ones((2, 3)))
 
 
 def test_free_lengths_multiply(rng):
