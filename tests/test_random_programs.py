@@ -548,6 +548,15 @@ def test_a_known_number_is_cut_to_its_type(dtype, value, optimize):
     assert core.Program([], [number.node], optimize=optimize).run([])[0].tolist() == [value] * 2
 
 
+@pytest.mark.parametrize("optimize", [True, False])
+def test_one_number_for_all_elements_is_written_out_where_each_is_looked_at(optimize):
+    i, threes = lm.placeholder((2,), "int64"), lm.full((2, 3), 3.0, "float64")
+    outputs = [lm.take(threes, i, axis=1), lm.reshape(threes, (3, 2)), lm.linalg.norm(threes, 2) + 0 * lm.sum(i)]
+    taken, shaped, largest = core.Program([i.node], [t.node for t in outputs], optimize=optimize).run([np.array([1, 2])])
+    assert taken.tolist() == [[3, 3]] * 2 and shaped.tolist() == [[3, 3]] * 3
+    assert largest == pytest.approx(3 * 6**0.5)
+
+
 def test_a_users_zero_stays_a_number_beside_a_layer_with_two_modes():
     """0 times infinity is no number, whether a dropout stands before it among the outputs or not."""
     x = lm.placeholder((2,))
