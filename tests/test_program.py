@@ -499,6 +499,13 @@ def test_a_parameter_is_read_when_the_function_runs():
     assert np.array_equal(f(), [0, 2, 4])
 
 
+@pytest.mark.parametrize("lay", [np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a.astype(">f8")])
+def test_a_value_may_be_written_from_an_array_of_any_layout(lay):
+    values, w = np.arange(6.0).reshape(2, 3), lm.Parameter(np.zeros((2, 3)), dtype="float64")
+    w.value = lay(values)
+    assert np.array_equal(w.value, values)
+
+
 def test_a_value_read_is_a_copy():
     w = lm.Parameter(np.ones(3), dtype="float64")
     w.value[:] = 9
