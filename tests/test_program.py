@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import re
+
 import numpy as np
 import pytest
 
@@ -644,3 +647,34 @@ def test_what_is_known_beforehand_is_turned_round_before_it_is_read():
     x = lm.placeholder((3, 3), "float64")
     half = lm.full((3, 3), 0.5, "float64") * c
     assert np.array_equal(lm.function([x], x * (half + half.T))(np.ones((3, 3))), (c + c.T) / 2)
+
+
+EPOCHS = {  # what differs from a good call, and what the error holds
+    "fewer arrays": ({"sources": 1}, "expected 2 sources, got 1"),
+    "other rows": ({"rows": 4}, "different numbers of rows"),
+    "a row behind the last": ({"order": [0, 3]}, "row 3 is not among the 3 rows"),
+    "a row before the first": ({"order": [-1, 0]}, "row -1 is not among the 3 rows"),
+    "no rows at once": ({"batch_size": 0}, "batch size of at least 1, got 0"),
+    "few rates": ({"rates": np.zeros(1)}, "a learning rate for each of the 2 batches"),
+    "a small place": ({"collect": np.zeros((2, 2))}, "dense writable array of float64 with 3 rows"),
+    "a place of another type": ({"collect": np.zeros((3, 2), np.float32)}, "dense writable array of float64"),
+    "a place in columns": ({"collect": np.zeros((2, 3)).T}, "dense writable array of float64"),
+}
+
+
+@pytest.mark.parametrize("name", [None, *EPOCHS])
+def test_an_epoch_checks_what_it_is_given(name):
+    x, y = (lm.placeholder((None, 2), "float64") for _ in range(2))
+    change, message = EPOCHS.get(name, ({}, ""))
+    good = {"sources": 2, "rows": 3, "order": [2, 0, 1], "batch_size": 2, "rates": np.zeros(2), "collect": np.zeros((3, 2))}
+    given = good | change
+    arrays = [np.arange(6.0).reshape(3, 2), np.ones((given["rows"], 2))][: given["sources"]]
+    rate = core.Variable("rate", "float64", [])
+    program = core.Program([x.node, y.node], [(x + y).node])
+    run = functools.partial(program.epoch, arrays, np.array(given["order"]), given["batch_size"])
+    options = {"rate": rate, "rates": given["rates"], "collect": [given["collect"]]}
+    if name is None:
+        assert run(**options).shape == (2, 0) and np.array_equal(given["collect"], arrays[0][good["order"]] + 1)
+        return
+    with pytest.raises(ValueError, match=re.escape(message)):
+        run(**options)
