@@ -247,8 +247,8 @@ def test_checkpoint_keeps_its_best_over_a_resumption(tmp_path):
 def test_checkpoint_comes_last_and_writes_as_it_is_told(tmp_path):
     order, net = [], Net()
     late = LambdaCallback(on_epoch_end=lambda epoch, logs: order.append("other"))
-    several = CallbackList([Checkpoint(tmp_path / "net"), late], net, write=lambda path: order.append(path))
-    several.on_fit_begin()
+    several = CallbackList([Checkpoint(tmp_path / "net"), late], net)
+    several.on_fit_begin(order.append)
     several.on_epoch_end(0, {"loss": 1.0})
     assert order == ["other", str(tmp_path / "net")]
     assert net.saved == []
@@ -586,6 +586,22 @@ def test_a_checkpoint_holds_no_data_once_the_fit_is_over(tmp_path, rng):
     del x
     gc.collect()
     assert alive() is None and kept.last is not None and kept.write is None
+
+
+@pytest.mark.parametrize("callback", [None, EarlyStopping("loss"), LambdaCallback(on_batch_end=lambda batch, logs: None)])
+def test_a_fits_data_are_free_once_it_is_over(callback, rng):
+    """No cycle holds them: Python looks for cycles once many objects were made, whatever their size."""
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "adam", metrics=["mae"])
+    gc.disable()
+    try:
+        for options in ({}, {"validation_split": 0.2}, {"shuffle": False, "batch_size": 50}):
+            x = rng.normal(size=(50, 3)).astype("float32")
+            alive, y = weakref.ref(x), x[:, :1].copy()
+            net.fit(x, y, callbacks=callback, verbose=0, **options)
+            del x
+            assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_a_checkpoint_that_does_not_begin_holds_nothing(tmp_path, rng):

@@ -166,11 +166,11 @@ class LambdaCallback(Callback):
 class CallbackList:
     """The callbacks of one fit, called in their order; those that save come last, so that they save what the others did.
 
-    `callbacks`: one or several; `write(path)`: how a checkpoint is written, where `fit` knows more than the model.
+    `callbacks`: one or several.
     Errors: TypeError for what is no callback; ValueError for one that is there twice, which would count each epoch twice.
     """
 
-    def __init__(self, callbacks: Callback | Iterable[Callback] | None, net: Any, *, write: Callable[[str], None] | None = None):
+    def __init__(self, callbacks: Callback | Iterable[Callback] | None, net: Any):
         several = as_list(callbacks)
         for callback in several:
             if not isinstance(callback, Callback):
@@ -183,7 +183,6 @@ class CallbackList:
             callback.net = net
         self.callbacks = sorted(several, key=lambda callback: callback.saves)
         self._begun: list[Callback] = []
-        self._write = write
 
     @property
     def needs_batches(self) -> bool:
@@ -195,11 +194,11 @@ class CallbackList:
         for callback in self.callbacks:
             callback.check_logs(logs)
 
-    def on_fit_begin(self) -> None:
-        """Calls all, up to one that fails."""
+    def on_fit_begin(self, write: Callable[[str], None] | None = None) -> None:
+        """Calls all, up to one that fails. `write(path)`: how a checkpoint is written, where `fit` knows more than the model."""
         for callback in self.callbacks:
-            if callback.saves and self._write is not None:
-                callback.write = self._write
+            if callback.saves and write is not None:
+                callback.write = write
             try:
                 callback.on_fit_begin()
             except BaseException:

@@ -69,7 +69,7 @@ class Run:
 
     def prepare(self, callbacks: Any, resume: str | None) -> None:
         """Every check that can fail; nothing is trained yet."""
-        self._hooks = CallbackList(callbacks, self.model, write=self._write)
+        self._hooks = CallbackList(callbacks, self.model)
         self._hooks.check_logs(self._example_logs())
         self.source.prepare()
         stopped = resume is not None and self._resume(resume)
@@ -100,7 +100,7 @@ class Run:
         samples, flops = self.settings.get("samples", 0), self.source.flops
         with Progress(self.epochs, self.source.batches(), self.verbose, samples=samples, flops=flops) as progress:
             try:
-                hooks.on_fit_begin()
+                hooks.on_fit_begin(self._write)
                 self._loop(hooks, progress)
             except KeyboardInterrupt:
                 self.history.interrupted = True
