@@ -179,6 +179,21 @@ def test_a_copy_is_apart(xy):
     assert not np.array_equal(net.predict(xy[0]), other.predict(xy[0]))
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_network_whose_optimizer_trains_another_one_is_copied(begun, xy):
+    """Its copy begins anew, and the other one goes on."""
+    optimizer = lm.optim.Adam(1e-2)
+    net, other = (NETS["mlp"]().compile("cross_entropy", optimizer) for _ in range(2))
+    if begun:
+        net.train_step(*xy)
+    other.train_step(*xy)
+    for one in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert equal(one.predict(xy[0]), net.predict(xy[0])) and one.optimizer.steps == 0
+        one.train_step(*xy)
+    other.train_step(*xy)
+    assert optimizer.steps == 2
+
+
 def test_a_loss_of_ones_own_is_copied_and_not_saved(tmp_path, xy):
     net = NETS["mlp"]().compile(lambda pred, y: lm.mean(pred**2), lm.optim.Adam(1e-2), metrics=[lambda y, pred: 0.0])
     net.train_step(*xy)

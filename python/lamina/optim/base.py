@@ -243,12 +243,18 @@ class Optimizer(Configured):
                 for model in p.models:
                     model.drop_training()  # its programs have the common clock there
 
-    def _belong_to(self, params: Sequence[Parameter]) -> None:
-        """Moments, steps and schedule are those of one model: for another one they start again, and coming back is an error."""
-        owner, given = self.__dict__.setdefault("_owner", Owner()), {p.node.serial: p for p in params}
+    def trains_another(self, params: Sequence[Parameter]) -> bool:
+        """Whether its moments and steps are those of another model than the one with these parameters."""
+        owner, given = self.__dict__.setdefault("_owner", Owner()), {p.node.serial for p in params}
         # layers of the same model may be trained in turns; built anew, it has another wiring
         wirings = {model.wiring for p in params for model in p.models if model.optimizer is self}
-        if owner.now and given and owner.now.keys().isdisjoint(given) and wirings.isdisjoint(owner.wirings):
+        return bool(owner.now and given) and owner.now.keys().isdisjoint(given) and wirings.isdisjoint(owner.wirings)
+
+    def _belong_to(self, params: Sequence[Parameter]) -> None:
+        """Moments, steps and schedule are those of one model: for another one they start again, and coming back is an error."""
+        another, given = self.trains_another(params), {p.node.serial: p for p in params}
+        owner = self.__dict__["_owner"]
+        if another:
             if not owner.before.isdisjoint(given):
                 raise ValueError(
                     f"[{self._where}] expected the parameters of the model that it trains now, got those of an earlier one; "
@@ -257,7 +263,7 @@ class Optimizer(Configured):
             owner.leave()
             self.state.clear()
         owner.now |= given
-        owner.wirings.update(wirings)
+        owner.wirings.update(model.wiring for p in params for model in p.models if model.optimizer is self)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the options, and begins anew: moments and steps are those of a model's parameters, and go along with those."""

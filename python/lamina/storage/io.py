@@ -104,8 +104,10 @@ def restored(model: Model, path: str, where: str) -> rebuild.Restored:
 
 
 def to_bytes(model: Model) -> bytes:
-    """What `save(model, path, optimizer=True)` would write."""
-    description, tensors = blueprint.describe(model, optimizer=True)
+    """What `save(model, path, optimizer=True)` would write; without the state of an optimizer that trains another model by now."""
+    kept = model.optimizer
+    own = kept is None or not model.built or not kept.trains_another(model.programs.trainable)
+    description, tensors = blueprint.describe(model, optimizer=own)
     data = tensors_to_bytes(tensors, metadata={KEY: _dumps(description)})
     _check_header("save", data)
     return data
