@@ -43,6 +43,21 @@ def test_fit_learns_and_logs(data):
     assert not history.interrupted
 
 
+def test_data_are_converted_once(data):
+    """Also by the fit that builds the network: of a file of float16 each conversion is one more copy, twice its size."""
+    read = []
+
+    class Frame:
+        def to_numpy(self):
+            read.append(1)
+            return data[0].astype(np.float16)
+
+    net = lm.Sequential(lm.Dense(3), seed=0)
+    for _ in range(2):
+        net.fit(Frame(), data[1], loss="cross_entropy", optimizer="sgd", epochs=2, validation_split=0.2, verbose=0)
+    assert len(read) == 2
+
+
 def test_fit_compiles_and_the_same_words_keep_the_optimizer(data):
     model = lm.Sequential(lm.Dense(3), seed=0)
     model.fit(*data, loss="cross_entropy", optimizer="adam", epochs=1, verbose=0)

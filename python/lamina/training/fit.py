@@ -279,7 +279,7 @@ def fit(
         else:
             given, held_out = _split(feed.samples(model, x, y, sample_weight), validation_split, validation_data)
             columns = {**model.columns, **given.columns}
-            model.ensure_built(x)
+            model.ensure_built(given.x[0])  # a Model is built, and has no use for it
             samples = training_samples(model, given, class_weight)
             example = example_figures(model, chosen, samples.data)
             source = _source(model, samples, chosen, batch_size, shuffle)
