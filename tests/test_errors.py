@@ -261,6 +261,10 @@ CLASSIFIER = {
         lambda n: n.parameters.update({"dense_1.bias": [[1], [1, 2]]}),
         ["[dense_1.bias] expected an array, or lists of equal lengths"],
     ),
+    "PyTorch's weights as they are": (
+        lambda n: n.parameters.update({"dense_1.weight": np.ones((5, 4))}),
+        ["[dense_1.weight] expected shape (4, 5), got (5, 4); transpose it"],
+    ),
     "parameters that are no dict": (lambda n: n.parameters.update([1, 2]), ["[parameters] expected a dict", "got [1, 2]"]),
     "parameter by its number": (lambda n: n.parameters[0], ["[parameters] unknown name 0", "dense_1.bias"]),
     "a value of a trace by its number": (lambda n: n.trace(X, Y)[0], ["[trace] unknown name 0"]),
@@ -1292,6 +1296,7 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm, "Linear", "write lm.Dense(units)"),
         (lm, "set_seed", "each network has a seed of its own"),
         (lm, "randn", "lm.random_uniform(x) draws in math"),
+        (lm, "hessian", "write lm.jacobian(lm.jacobian(y, x), x)"),
         (lm, "prod", "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))"),
         (lm.losses, "layers", "layers are lm.Dense and so on"),
         (lm.linalg, "inverse", "did you mean 'inv'?"),
@@ -1347,6 +1352,7 @@ def test_what_a_subclass_has_of_these_names_is_listed():
     ("call", "remedy"),
     [
         (lambda: lm.Sequential(KerasLayer()).predict(X), "'add_weight'; self.parameter('weight', "),
+        (lambda: lm.Dense(1).output, "'output'; a layer has one at each call"),
         (lambda: lm.Dense(1).get_weights(), "'get_weights'; its parameters are layer.parameters"),
         (lambda: fit_with("cross_entropy", callbacks=KerasCallback()), "'model'; the network is self.net"),
     ],

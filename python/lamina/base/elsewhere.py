@@ -29,7 +29,7 @@ OTHERS = {
     "acc": "accuracy",
     "f1_score": "f1",
     "r2_score": "r2",
-    "trainlm": "levenbergmarquardt",
+    **dict.fromkeys(("trainlm", "trainbr"), "levenbergmarquardt"),
     "lm": "levenbergmarquardt",
     "logistic": "sigmoid",
     "identity": "linear",
@@ -66,7 +66,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
         "the optimizer's weight_decay holds weights back; any other penalty is a term in a loss of your own",
     ),
     "steps_per_epoch": "an epoch is all that x gives: of an endless generator cut a part for each, itertools.islice(generator, 10)",
-    "name": "only layers have names: layer.named('head')",
+    "name": "a layer is named by layer.named('head'), nothing else has a name",
     "from_logits": "this library's losses take logits",
     **dict.fromkeys(("dim", "dims"), "axis"),
     "keepdim": "keepdims",
@@ -107,6 +107,7 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "no_grad": "predict computes no gradients",
     "device": "Lamina computes on CPUs alone",
     **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
+    "hessian": "write lm.jacobian(lm.jacobian(y, x), x)",
     "prod": "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))",
     "to_categorical": "write lm.one_hot(y, classes), or leave the class numbers: losses take them as they are",
     "train_test_split": "fit has validation_split, and scikit-learn's function takes arrays as ever",
@@ -153,6 +154,7 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
 OF_LAYERS = {
     "add_weight": "self.parameter('weight', (n, m), 'zeros') makes one",
     **dict.fromkeys(("get_weights", "trainable_weights"), "its parameters are layer.parameters, the array of one is its .value"),
+    "output": "a layer has one at each call; of a network's first two layers it is that of lm.Sequential(*net.layers[:2])",
     "set_weights": "write an array by layer.parameters['weight'].value = array",
 }
 OF_CALLBACKS = {"model": "the network is self.net"}

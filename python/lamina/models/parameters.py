@@ -71,7 +71,8 @@ class Parameters(names.Named[Array]):
         """`value` as an array for the parameter of that name."""
         shape, array = tuple(self.tensor(name).shape), numbers(value, name)
         if array.shape != shape:
-            raise ValueError(f"[{name}] expected shape {shape}, got {array.shape}; assign an array of that shape")
+            remedy = "transpose it" if array.shape == shape[::-1] else "assign an array of that shape"
+            raise ValueError(f"[{name}] expected shape {shape}, got {array.shape}; {remedy}")
         return array
 
 
