@@ -18,7 +18,7 @@ from lamina.graph.flat import FlatNetwork
 from lamina.graph.inference import resolved
 from lamina.graph.samplewise import is_samplewise, jacobian_rows
 from lamina.models import feed
-from lamina.optim.least_squares import LeastSquares, Squares, even_part
+from lamina.optim.least_squares import LeastSquares, Primal, Squares, even_part
 from lamina.training import problems
 from lamina.training.all_data import AllData
 from lamina.training.sources import with_finite_targets
@@ -181,7 +181,8 @@ def test_the_solver(n, rng):
     third = system.solve(h, shift, b, 2.0, more=h.T)
     assert packed.tobytes() == third.tobytes()
     second = system.solve(h, 0.5, b, 3.0)  # in the same memory
-    other = rng.normal(size=n)
+    factor, other = system.factor(), rng.normal(size=n)
+    np.testing.assert_allclose(factor, np.linalg.cholesky(3 * h + 0.5 * np.eye(n)).T, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(system.again(other), np.linalg.solve(3 * h + 0.5 * np.eye(n), other), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(first, np.linalg.solve(h + np.diag(shift), b), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(second, np.linalg.solve(3 * h + 0.5 * np.eye(n), b), rtol=1e-9, atol=1e-12)
@@ -535,6 +536,19 @@ def test_bayesian_regularization_of_a_linear_network_is_the_evidence_at_its_maxi
         alpha, beta = effective / (theta @ theta), (100 - effective) / ((a @ theta - y[:, 0]) ** 2).sum()
     assert optimizer.effective_parameters == pytest.approx(effective, rel=1e-6)
     np.testing.assert_allclose(np.concatenate([p.ravel() for p in net.parameters.values()]), theta, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1e-3, 1e-5, 1e-7, 1e-9, 1e-13])
+@pytest.mark.parametrize("n", [1, 9, 60])
+def test_how_many_weights_the_data_determine(n, alpha, rng, monkeypatch):
+    j = rng.normal(size=(max(n // 2, 1), n))  # of half of them
+    model = Primal((j.T @ j)[np.triu_indices(n)], np.ones(n), 1.0, lambda z: z, core.PositiveSystem(n))
+    spectrum = 2 * np.linalg.svd(j, compute_uv=False) ** 2
+    alpha *= n * n
+    if alpha > 1e-8 * spectrum.sum():  # without LAPACK, which may take a thousand times as long beside other programs
+        monkeypatch.delattr(np.linalg, "eigvalsh")
+    # six digits, as rounding of 1e-16 in an eigenvalue of 0 is 1e-7 of an alpha that is 1e-8 of the trace
+    assert model.effective(2.0, alpha) == pytest.approx((spectrum / (spectrum + alpha)).sum(), rel=1e-6)
 
 
 @pytest.mark.parametrize("min_grad", [1e-7, 0.0])
@@ -1062,7 +1076,6 @@ def test_configurations_make_equal_optimizers():
 def test_a_step_far_better_than_promised_is_no_overflow():
     """L falls by 1 where the model promised 1e-150."""
     from lamina.optim.damped_steps import factor_of_mu
-    from lamina.optim.least_squares import Primal
 
     model = Primal(np.zeros(1), np.array([-1.0]), 1.0, lambda z: z, core.PositiveSystem(1))
     assert factor_of_mu(1.0, np.array([1e-150]), 1.0, 1.0, model) == 0.0

@@ -62,6 +62,14 @@ Numbers again(const PositiveSystem& system, const Numbers& b) {
   return x;
 }
 
+Numbers factor(const PositiveSystem& system) {
+  Numbers u({system.size(), system.size()});
+  double* upper = u.mutable_data();
+  const GilRelease release;
+  system.factor(upper);
+  return u;
+}
+
 void secant(Numbers s, const Numbers& h, const Numbers& step, const Numbers& change) {
   const int64_t n = step.size();
   check_size("step", step, {n});
@@ -146,7 +154,8 @@ void register_systems(py::module_& m) {
       .def(py::init<int64_t>(), py::arg("n"))
       .def("solve", solve, py::arg("h").noconvert(), py::arg("shift"), py::arg("b").noconvert(), py::arg("scale") = 1.0,
            py::arg("more") = py::none())
-      .def("again", again, py::arg("b").noconvert());
+      .def("again", again, py::arg("b").noconvert())
+      .def("factor", factor);
   m.def("solve_triangular", solve_triangular, py::arg("t"), py::arg("b"), py::arg("lower"), py::arg("transposed"), py::arg("unit"));
   m.def("secant", secant, py::arg("s").noconvert(), py::arg("h").noconvert(), py::arg("step").noconvert(),
         py::arg("change").noconvert());

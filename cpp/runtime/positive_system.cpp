@@ -26,6 +26,14 @@ void PositiveSystem::again(const double* b, double* x) const {
   kernels::table().solve_again(reinterpret_cast<const double*>(memory_.data()), x, n_);
 }
 
+void PositiveSystem::factor(double* u) const {
+  const auto* a = reinterpret_cast<const double*>(memory_.data());
+  for (int64_t i = 0; i < n_; ++i, a += n_ + 1, u += n_) {
+    std::fill(u, u + i, 0.0);
+    std::copy(a + i, a + n_, u + i);
+  }
+}
+
 void PositiveSystem::fill(const PositiveTerms& terms) {
   auto* a = reinterpret_cast<double*>(memory_.data());  // from the diagonal on
   int64_t at = 0;

@@ -27,6 +27,8 @@ class PositiveSystem {
   bool solve(const PositiveTerms& terms, double* x);
   // x for another b, with the matrix of the last solve().
   void again(const double* b, double* x) const;
+  // U of the last solve(), whose matrix is U^T U: (n, n), 0 below the diagonal.
+  void factor(double* u) const;
 
  private:
   void fill(const PositiveTerms& terms);

@@ -37,6 +37,7 @@ MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 # two copies of the sums, which come and go.
 MATRICES = 4
 ONCE_BYTES = 1 << 23  # of a value that is computed once and read at every step: from near, or else it were as soon computed again
+ROUNDED = 1e-8  # of J^T J's trace: above it alpha is far from rounding, and how many weights the data determine has six digits
 MOST_WEIGHTS = 1 << 15  # P: those are 34 GB then, and P^3 / 3 multiply-adds minutes
 
 
@@ -329,8 +330,12 @@ class Primal(System):
         return self._scale * self.h.take(diagonal_places(len(self.g)))
 
     def effective(self, scale: float, alpha: float) -> float:
-        """How many weights the data determine: tr(scale H (scale H + alpha I)^-1)."""
+        """How many weights the data determine: tr(scale H (scale H + alpha I)^-1), n - alpha |U^-1|^2 where U^T U is the sum."""
         n = len(self.g)
+        far = alpha > ROUNDED * float(self.diagonal.sum()) * scale
+        if far and self._solver.solve(self.h, alpha, self.g, scale) is not None:
+            inverse = core.solve_triangular(self._solver.factor(), np.eye(n), False, False, False)
+            return n - alpha * float(np.square(inverse, out=inverse).sum())
         h = np.zeros((n, n))
         h[np.tri(n, dtype=bool).T] = self.h
         spectrum = np.linalg.eigvalsh(h, "U")
