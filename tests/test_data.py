@@ -55,6 +55,37 @@ def test_memmap_is_not_copied(tmp_path):
     assert all(np.shares_memory(part.x[0], file) for part in parts)
 
 
+HALVES = np.arange(1 << 16, dtype=np.uint16).view(np.float16)  # all there are
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_float16_is_read_as_numpy_reads_it(dtype):
+    x, rows = lm.placeholder((None, 3), dtype), np.resize(HALVES, (1 << 16, 3))
+    for given in (rows, rows[::-1, ::-1], np.asfortranarray(rows)):
+        got, wanted = lm.function([x], x)(given), given.astype(dtype)
+        np.testing.assert_array_equal(got, wanted)
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(wanted))
+    whole = lm.placeholder((None,), "int64")
+    assert lm.function([whole], whole)(np.float16([-3, 0, 2048])).tolist() == [-3, 0, 2048]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "levenbergmarquardt"])
+def test_a_memmap_of_float16_is_not_copied_and_trains_as_float32(optimizer, tmp_path, rng):
+    file = np.memmap(tmp_path / "half", dtype=np.float16, mode="w+", shape=(60, 4))
+    file[:], file[3] = rng.normal(size=(60, 4)), [1e-7, 6e-5, -3e-6, 0]  # some of them subnormal
+    assert np.shares_memory(as_array(file, "x", half=True), file)
+    y, found = np.sin(np.asarray(file, "f4")[:, :1]), []
+    for x in (file, file.astype("f4")):
+        net = lm.Sequential(lm.Dense(5, "tanh"), lm.Readout(1), seed=0)
+        net.fit(x, y, loss="mse", optimizer=optimizer, epochs=3, validation_split=0.2, verbose=0)
+        figures = list(net.evaluate(x, y, metrics=["mae"]).values())
+        found.append(np.concatenate([net.predict(x)[:, 0], figures, [net.fit_readout(x, y)], net.predict(x)[:, 0]]))
+    np.testing.assert_array_equal(*found)
+    file[50, 2] = np.nan
+    with pytest.raises(ValueError, match="expected finite numbers, got nan at row 50, column 2;"):
+        net.fit(file, y, verbose=0)
+
+
 def test_unaligned_arrays_are_copied():
     packed = np.zeros(5, dtype=np.dtype([("flag", "u1"), ("value", "f4")]))
     packed["value"] = np.arange(5)

@@ -22,6 +22,7 @@ std::optional<runtime::Source> find_source(const py::array& array) {
       case 'i': return bytes == 1 ? Source::int8 : bytes == 2 ? Source::int16 : bytes == 4 ? Source::int32 : Source::int64;
       case 'u': return bytes == 1 ? Source::uint8 : bytes == 2 ? Source::uint16 : bytes == 4 ? Source::uint32 : Source::uint64;
       case 'f':
+        if (bytes == 2) return Source::float16;
         if (bytes == 4) return Source::float32;
         if (bytes == 8) return Source::float64;
         break;
@@ -33,7 +34,7 @@ std::optional<runtime::Source> find_source(const py::array& array) {
 
 runtime::Source source_of(const py::array& array) {
   if (const auto source = find_source(array)) return *source;
-  fail<TypeError>("[function] expected an array of bool, integers, float32 or float64, got ",
+  fail<TypeError>("[function] expected an array of bool, integers or floats up to float64, got ",
                   py::cast<std::string>(py::str(array.dtype())), "; convert it with astype");
 }
 
@@ -76,7 +77,9 @@ void check_whole(const py::array& array, size_t i) {
   if (kind != 'f' && !(kind == 'u' && array.itemsize() == 8)) return;
   const py::module_ numpy = py::module_::import("numpy");
   const py::object whole = numpy.attr("equal")(numpy.attr("rint")(array), array);
-  const py::object held = numpy.attr("less")(numpy.attr("abs")(array), uint64_t{1} << 63);  // false for infinity, and for NaN
+  const py::object held = array.itemsize() == 2  // float16, which ends long before
+                              ? numpy.attr("isfinite")(array)
+                              : numpy.attr("less")(numpy.attr("abs")(array), uint64_t{1} << 63);  // false for infinity and NaN
   if (numpy.attr("logical_and")(whole, held).attr("all")().cast<bool>()) return;
   fail("[function] expected whole numbers as argument ", i + 1, ", got ", shortened(array),
        whole.attr("all")().cast<bool>() ? "; keep them below 2^63" : "; round them");

@@ -1,6 +1,7 @@
 #include "runtime/gather.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <type_traits>
 
@@ -16,7 +17,8 @@ size_t bytes_of(Source type) {
     case Source::int8:
     case Source::uint8: return 1;
     case Source::int16:
-    case Source::uint16: return 2;
+    case Source::uint16:
+    case Source::float16: return 2;
     case Source::int32:
     case Source::uint32:
     case Source::float32: return 4;
@@ -86,6 +88,21 @@ void copy_rows(char* to, const Rows& rows, const Which& which, int64_t count, si
   }
 }
 
+// A float16 of IEEE 754.
+struct Half {
+  uint16_t bits;
+
+  // Of whole numbers, as a step of training takes small float32 for zero; without branches, so that a loop is one of vectors.
+  explicit operator float() const {
+    constexpr uint32_t kExponent = 0x1fU << 23, kBias = uint32_t{127 - 15} << 23;
+    const uint32_t magnitude = (bits & 0x7fffU) << 13, exponent = magnitude & kExponent;
+    const uint32_t plain = magnitude + kBias + (kBias & -uint32_t{exponent == kExponent});  // infinity and NaN stay so
+    const auto subnormal = std::bit_cast<uint32_t>(static_cast<float>(static_cast<int32_t>(bits & 0x7fffU)) * 0x1p-24F);
+    const uint32_t normal = -uint32_t{exponent != 0};
+    return std::bit_cast<float>((plain & normal) | (subnormal & ~normal) | (bits & 0x8000U) << 16);
+  }
+};
+
 template <class To, class From>
 To converted(From value) {
   if constexpr (std::is_same_v<To, int64_t> && std::is_floating_point_v<From>)
@@ -99,7 +116,10 @@ To* convert_line(To* __restrict to, const char* from, int64_t n, int64_t stride)
   const auto at = [&](int64_t i, int64_t apart) {
     From value;
     std::memcpy(&value, from + i * apart, sizeof value);
-    to[i] = converted<To>(value);
+    if constexpr (std::is_same_v<From, Half>)
+      to[i] = converted<To>(static_cast<float>(value));
+    else
+      to[i] = converted<To>(value);
   };
   if (stride == sizeof(From))  // a loop of its own, in vectors
     for (int64_t i = 0; i < n; ++i) at(i, sizeof(From));
@@ -140,6 +160,7 @@ void gather_to(To* to, const Rows& rows, const Which& which, int64_t count) {
     case Source::uint32: return gather_as<uint32_t>(to, rows, which, count);
     case Source::int64: return gather_as<int64_t>(to, rows, which, count);
     case Source::uint64: return gather_as<uint64_t>(to, rows, which, count);
+    case Source::float16: return gather_as<Half>(to, rows, which, count);
     case Source::float32: return gather_as<float>(to, rows, which, count);
     case Source::float64: return gather_as<double>(to, rows, which, count);
   }

@@ -8,7 +8,7 @@
 
 namespace lamina::runtime {
 
-enum class Source : uint8_t { boolean, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float32, float64 };
+enum class Source : uint8_t { boolean, int8, uint8, int16, uint16, int32, uint32, int64, uint64, float16, float32, float64 };
 
 struct Rows {
   const char* data;

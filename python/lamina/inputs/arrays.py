@@ -2,8 +2,8 @@
 
 Accepted: lists, NumPy arrays of any layout, numpy.memmap, pandas and polars frames and series, PyTorch tensors, anything with
 `__array__`. Arrays of bool, uint8, int8, int16, uint16, int32, int64, float32 and float64 are used where they lie, in any layout,
-without a copy: a memmap may be larger than memory. Other numbers are converted once; what is no number is an error that names its
-place.
+without a copy: a memmap may be larger than memory. So is float16 that goes to a network's input. Other numbers are converted once;
+what is no number is an error that names its place.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from lamina.base import checks
 Array = NDArray[Any]
 
 GATHERED = frozenset(np.dtype(t) for t in ("?", "u1", "i1", "i2", "u2", "i4", "i8", "f4", "f8"))  # what Program.epoch reads
+HALF = np.dtype("f2")
 CONVERTED = {"f2": np.float32, "u4": np.int64, "u8": np.int64}  # the smallest gathered type that holds every value (u8: checked)
 CHUNK = 1 << 15  # elements that a check looks at at once: 128-256 KB stay in L2, the call costs a few percent of the scan
 PIECE = 1 << 26  # elements that all threads look at at once: 256-512 MB, some hundredths of a second, then Ctrl-C is heard
@@ -31,8 +32,10 @@ PIECE = 1 << 26  # elements that all threads look at at once: 256-512 MB, some h
 # ---- conversion ----
 
 
-def as_array(data: Any, where: str, *, may_be_empty: bool = False) -> Array:
+def as_array(data: Any, where: str, *, may_be_empty: bool = False, half: bool = False) -> Array:
     """`data` as an array of a gathered type with at least one row, unless `may_be_empty`; no copy where the type allows.
+
+    half: of float16, too, which the core gathers, and NumPy does not reckon with: for what goes to inputs alone.
 
     Errors: TypeError for what is no number (text, dates, complex, sparse or ragged data); ValueError for empty or masked data and
     integers beyond int64. `where` names the argument.
@@ -50,7 +53,7 @@ def as_array(data: Any, where: str, *, may_be_empty: bool = False) -> Array:
         )
     if array.dtype == object:
         array = _from_objects(array, where, column_names(data))
-    if array.dtype in GATHERED and array.flags.aligned:
+    if (array.dtype in GATHERED or (half and array.dtype == HALF)) and array.flags.aligned:
         return array
     return array.astype(_gathered_type(array, where))
 
@@ -223,6 +226,11 @@ def check_finite(array: Array, where: str, dtype: str = "float64", columns: list
     ValueError: [x] expected finite numbers, got nan at row 1, column 0; fill it in, or drop such rows of x and y alike, ...
     """
     if array.dtype.kind != "f":
+        return
+    if array.dtype == HALF:  # by its bits: NumPy's comparisons convert each number
+        for start, block in chunks(array):
+            if (block.view("u2") & 0x7FFF).max() >= 0x7C00:
+                _raise_not_finite(block, start, where, float(np.finfo(HALF).max), columns)
         return
     largest, measure = _limit(array.dtype, dtype)
     if measure is not None and array.flags.c_contiguous:

@@ -45,6 +45,11 @@ class Spec(NamedTuple):
     shape: tuple[Any, ...]
     dtype: str = "float32"
 
+    @property
+    def floats(self) -> bool:
+        """Whether it takes any number."""
+        return self.dtype not in ("int64", "bool")
+
 
 @dataclass(frozen=True)
 class Data:
@@ -114,7 +119,7 @@ def prepare(
     xs: dict[str, Array] = {}
     named: dict[str, list[str] | None] = {}
     for (given, where), spec in zip(_labelled(x, [spec.name for spec in specs], "x"), specs, strict=True):
-        xs[where], named[where] = as_array(given, where), column_names(given)
+        xs[where], named[where] = as_array(given, where, half=spec.floats), column_names(given)
         check_input(xs[where], spec, where, named[where])
     ys: dict[str, Array] = {}
     for given, where in () if y is None else _labelled(y, targets, "y"):
@@ -148,10 +153,10 @@ def check_input(array: Array, spec: Spec, where: str, columns: list[str] | None 
     """One input's array, perhaps of named columns, against what the model expects of it."""
     if spec.shape:
         check_shape(array, where, spec.shape)
-    if spec.dtype in ("int64", "bool"):
-        check_for(spec.dtype, array, where, columns)
-    else:
+    if spec.floats:
         check_finite(array, where, spec.dtype, columns)
+    else:
+        check_for(spec.dtype, array, where, columns)
 
 
 def check_lengths(lengths: Mapping[str, int]) -> int:

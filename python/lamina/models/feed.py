@@ -104,7 +104,7 @@ def specs(model: Model) -> list[Spec]:
 def shape_for(layers: tuple[Layer, ...], x: Any, dtype: str) -> tuple[tuple[int, ...], str]:
     """(shape without the batch axis, element type) of the Input that a Sequential makes for `x`."""
     ((given, where),) = data.by_name(x, ["x"], [INPUT], "x")
-    array = as_array(given, where, may_be_empty=True)
+    array = as_array(given, where, may_be_empty=True, half=True)
     return array.shape[1:], element_type(layers, dtype)
 
 
@@ -194,7 +194,7 @@ def inputs(model: Model, x: Any) -> list[Array]:
             raise TypeError(
                 f"[{where}] expected an array of shape {shown(spec.shape)}, got {checks.brief(value)}; pass one row for each sample"
             )
-        array = as_array(value, where, may_be_empty=True)
+        array = as_array(value, where, may_be_empty=True, half=spec.floats)
         check_shape(array, where, spec.shape)
         if model.columns:
             data.check_order(model.columns, where, column_names(value))
