@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -64,13 +65,21 @@ def _read(data: Any, where: str) -> Array:
         return data
     checks.whole(where, data, where)
     try:
-        return np.asarray(data.to_numpy() if hasattr(data, "to_numpy") else data)
+        return np.asarray(data.to_numpy(**_nullable(data)) if hasattr(data, "to_numpy") else data)
     except ValueError as error:
         if "inhomogeneous" not in str(error):
             raise
         raise TypeError(f"[{where}] expected rows of equal length, got rows of different lengths; pad them to one length") from None
     except (TypeError, RuntimeError) as error:
         raise TypeError(f"[{where}] expected an array, got {type(data).__name__} that NumPy cannot read: {error}") from None
+
+
+def _nullable(data: Any) -> dict[str, Any]:
+    """Options for a frame's `to_numpy`: else it makes an object of each number where some have a float type of pandas's own."""
+    types = list(getattr(data, "dtypes", [])) if hasattr(data, "columns") else []
+    kinds = {getattr(dtype, "kind", "O") for dtype in types}
+    own = any(not isinstance(dtype, np.dtype) for dtype in types)
+    return {"dtype": np.float64, "na_value": np.nan} if own and "f" in kinds and kinds <= set("biuf") else {}
 
 
 def _gathered_type(array: Array, where: str) -> Any:
@@ -101,8 +110,13 @@ def _gathered_type(array: Array, where: str) -> Any:
 def _from_objects(array: Array, where: str, columns: list[str] | None) -> Array:
     """Python objects as int64 where all are integers, else as float64 with NaN for what is missing."""
     flat = array.reshape(-1)
-    if all(isinstance(value, (int, np.integer)) and -(2**63) <= value < 2**63 for value in flat):
-        return array.astype(np.int64)
+    kinds = set(map(type, flat))
+    if all(issubclass(kind, (int, np.integer)) for kind in kinds):
+        with suppress(OverflowError):
+            return array.astype(np.int64)
+    if not any(issubclass(kind, (str, bytes, np.datetime64)) for kind in kinds):  # of which NumPy would make numbers
+        with suppress(TypeError, ValueError, OverflowError):
+            return array.astype(np.float64)
     numbers = np.empty(flat.size, dtype=np.float64)
     for i, value in enumerate(flat):
         try:
