@@ -473,6 +473,12 @@ FREE = {
         lambda: lm.optim.LevenbergMarquardt(clip_norm=1.0),
         ["got the argument 'clip_norm'; leave it out"],
     ),
+    "scikit-learn's early_stopping": (lambda: fit_with("mse", early_stopping=True), ["pass callbacks=lm.callbacks.EarlyStopping("]),
+    "scikit-learn's random_state": (lambda: lm.Sequential(random_state=0), ["'random_state'; did you mean 'seed'?"]),
+    "scikit-learn's random_state of fit": (lambda: fit_with("mse", random_state=0), ["each network has a seed of its own"]),
+    "a shape that is no tuple": (lambda: lm.Sequential(lm.Flatten()).build(28, 28), ["the shape is one argument: build((28, 28))"]),
+    "MATLAB's logsig": (lambda: lm.Dense(1, "logsig"), ["did you mean 'sigmoid'?"]),
+    "MATLAB's purelin": (lambda: lm.Dense(1, "purelin"), ["did you mean 'linear'?"]),
     "scikit-learn's epochs": (lambda: fit_with("mse", max_iter=3), ["got the argument 'max_iter'; did you mean 'epochs'?"]),
     "compile without an optimizer": (
         lambda: lm.Sequential(lm.Dense(1)).compile("mse"),

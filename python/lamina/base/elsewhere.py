@@ -20,19 +20,20 @@ OTHERS = {
     "mean_squared_error": "mse",
     "meansquarederror": "mse",
     "mseloss": "mse",
-    "rmse": "mse",
+    **dict.fromkeys(("rmse", "squared_error", "l2"), "mse"),
     "mean_absolute_error": "mae",
     "meanabsoluteerror": "mae",
     "l1": "mae",
     "l1loss": "mae",
     "pinball": "quantile",
-    "acc": "accuracy",
+    **dict.fromkeys(("acc", "categorical_accuracy", "sparse_categorical_accuracy"), "accuracy"),
     "f1_score": "f1",
     "r2_score": "r2",
     **dict.fromkeys(("trainlm", "trainbr"), "levenbergmarquardt"),
     "lm": "levenbergmarquardt",
-    "logistic": "sigmoid",
-    "identity": "linear",
+    **dict.fromkeys(("logistic", "logsig"), "sigmoid"),
+    **dict.fromkeys(("identity", "purelin", "none"), "linear"),
+    "poslin": "relu",
     "auc": "roc_auc",
     "xavier": "glorot_uniform",
     "xavier_uniform": "glorot_uniform",
@@ -41,6 +42,7 @@ OTHERS = {
     "kaiming_uniform": "he_uniform",
     "kaiming_normal": "he_normal",
 }
+_SEEDS = "each network has a seed of its own: lm.Sequential(..., seed=0)"
 _RATE = "it is the optimizer's: optimizer=lm.optim.Adam(lr=1e-3)"
 ARGUMENTS = {  # what they call our arguments; a text where there is another way
     "use_bias": "bias",
@@ -81,6 +83,14 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     **dict.fromkeys(("clip.min", "clip.a_min"), "low"),
     **dict.fromkeys(("clip.max", "clip.a_max"), "high"),
     "build.input_dim": "input_shape",
+    "build.*": "the shape is one argument: build((28, 28))",
+    **dict.fromkeys(("fit.early_stopping", "fit.patience"), "pass callbacks=lm.callbacks.EarlyStopping(patience=10)"),
+    **dict.fromkeys(("fit.random_state", "fit.seed"), _SEEDS),
+    "random_state": "seed",
+    "n_iter_no_change": "patience",
+    "EarlyStopping.tol": "min_delta",
+    "Dense.dtype": "the network has one: lm.Sequential(..., dtype='float64')",
+    "Dense.dropout": "it is a layer: lm.Dropout(0.2)",
     **dict.fromkeys(("max_iter", "n_epochs", "num_epochs"), "epochs"),
     **dict.fromkeys([f"{f}.{n}" for f in ("fit", "compile") for n in ("lr", "learning_rate", "learning_rate_init")], _RATE),
     "reduction": "a loss is the mean over what counts; another one is a function of (pred, target)",
@@ -91,7 +101,6 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     "Input.shape": "write the lengths themselves: lm.Input(8), lm.Input(28, 28)",
     "params": "the network hands its parameters to the optimizer: net.fit(..., optimizer=...)",
 }
-_SEEDS = "each network has a seed of its own: lm.Sequential(..., seed=0)"
 _LAYERS = "layers are lm.Dense and so on, networks lm.Sequential and lm.Model"
 _NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer with math in it"
 _RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
