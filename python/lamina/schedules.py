@@ -262,7 +262,8 @@ class OneCycle(Schedule):
     """Rises from lr / div to lr and falls far below the start, all in one cycle. Source: Smith and Topin 2017.
 
     `lr`: the highest rate. `steps`: the length of the cycle; the rate then stays at its end, lr / div / final_div. `rise`: the
-    share of the steps that rises, in (0, 1). `div`, `final_div` >= 1. `shape`: "cos" or "linear".
+    share of the steps that rises, in (0, 1). `div`, `final_div` >= 1. `shape`: "cos" or "linear". The momentum stays as it is
+    (PyTorch's moves it against the rate, unless cycle_momentum=False).
 
     >>> lm.schedules.OneCycle(0.1, 11)([0, 2, 10]).round(6)
     array([0.004   , 0.096026, 0.      ])
