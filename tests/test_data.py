@@ -86,6 +86,25 @@ def test_a_memmap_of_float16_is_not_copied_and_trains_as_float32(optimizer, tmp_
         net.fit(file, y, verbose=0)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_windows_that_overlap_are_looked_at_once(dtype, monkeypatch):
+    series = np.arange(3000, dtype=dtype).reshape(1000, 3) / 3000
+    windows = np.lib.stride_tricks.sliding_window_view(series, 40, axis=0)  # (961, 3, 40)
+    views = [windows, windows.transpose(0, 2, 1)[5:, :, ::-1], np.broadcast_to(series, (50, 1000, 3)), series, series[::-2, :1]]
+    seen = []
+    with monkeypatch.context() as patched:
+        patched.setattr(arrays, "chunks", lambda array: seen.append(array.size) or ())
+        patched.setattr(arrays, "_limit", lambda *_: (1.0, None))
+        for view in views:
+            check_finite(view, "x")
+    assert seen == [3000, 3000 - 15, 3000, 3000, 500]
+    series[500, 1] = np.nan
+    with pytest.raises(ValueError, match=r"got nan at row 461, column \(1, 39\);"):
+        check_finite(windows, "x")
+    with pytest.raises(ValueError, match=r"got nan at row 0, column \(500, 1\);"):
+        check_finite(views[2], "x")
+
+
 def test_unaligned_arrays_are_copied():
     packed = np.zeros(5, dtype=np.dtype([("flag", "u1"), ("value", "f4")]))
     packed["value"] = np.arange(5)

@@ -1302,6 +1302,8 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm, "Linear", "write lm.Dense(units)"),
         (lm, "set_seed", "each network has a seed of its own"),
         (lm, "randn", "lm.random_uniform(x) draws in math"),
+        (lm, "Normalization", "write lm.Lambda(lambda x: (x - mean) / std)"),
+        (lm, "MultiHeadAttention", "there is no such layer"),
         (lm, "hessian", "write lm.jacobian(lm.jacobian(y, x), x)"),
         (lm, "prod", "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))"),
         (lm.losses, "layers", "layers are lm.Dense and so on"),
