@@ -236,6 +236,18 @@ def test_a_frame_of_pandas_own_floats_makes_no_objects(monkeypatch):
     assert as_array(frame[["n"]].dropna(), "x").dtype == np.int64  # of whole numbers alone not one is rounded
 
 
+@pytest.mark.filterwarnings("error")
+def test_frames_whose_rows_stand_in_another_order_are_told():
+    pandas = pytest.importorskip("pandas")
+    x, y = pandas.DataFrame({"a": np.arange(6.0)}), pandas.Series(np.arange(6.0))
+    with pytest.warns(UserWarning, match=r"\[y\] expected rows in the order of x's, .* pass y.loc\[x.index\], or y.to_numpy\(\)"):
+        prepare(x.sample(frac=1, random_state=0), y)
+    mixed = x.sample(frac=1, random_state=0)
+    others = [(x[3:], y[:3]), (x, y.set_axis([0, "b", 2, 3, 4, 5])), (x, [*y])]
+    for given in ((mixed, y.loc[mixed.index]), (mixed, y.to_numpy()), *others):
+        prepare(*given)
+
+
 DAYS = [datetime.date(2020, 1, 1), datetime.date(2020, 1, 4)]
 TIMES = {
     "dates": (lambda pandas: pandas.Series(DAYS), "a difference in days"),

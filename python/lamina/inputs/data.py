@@ -118,15 +118,31 @@ def prepare(
     specs = tuple(inputs) or (Spec("x", ()),)
     xs: dict[str, Array] = {}
     named: dict[str, list[str] | None] = {}
+    frames: dict[str, Any] = {}  # and series, by what they call their rows
     for (given, where), spec in zip(_labelled(x, [spec.name for spec in specs], "x"), specs, strict=True):
         xs[where], named[where] = as_array(given, where, half=spec.floats), column_names(given)
         check_input(xs[where], spec, where, named[where])
+        frames[where] = getattr(given, "index", None)
     ys: dict[str, Array] = {}
     for given, where in () if y is None else _labelled(y, targets, "y"):
         ys[where], named[where] = as_array(given, where), column_names(given)
+        frames[where] = getattr(given, "index", None)
     n = check_lengths({where: len(array) for where, array in (xs | ys).items()})
+    _warn_of_other_rows({where: index for where, index in frames.items() if hasattr(index, "equals")})
     weight = weights(sample_weight, class_weight, tuple(ys.values()), n, may_rest=may_rest)
     return Data(tuple(xs.values()), tuple(ys.values()), weight, {where: c for where, c in named.items() if c is not None})
+
+
+def _warn_of_other_rows(frames: Mapping[str, Any]) -> None:
+    """Frames that call their rows the same and have them in another order, as x.sample(frac=1) and y: rows are paired by place."""
+    known = list(frames.items())
+    for where, index in known[1:]:
+        first, other = known[0]
+        if not other.equals(index) and other.isin(index).all() and index.isin(other).all():
+            checks.warn(
+                f"[{where}] expected rows in the order of {first}'s, got the same index in another one; rows are paired by place: "
+                f"pass {where}.loc[{first}.index], or {where}.to_numpy() if this order is meant"
+            )
 
 
 def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequence[str] | None) -> None:
