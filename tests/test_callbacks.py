@@ -604,6 +604,31 @@ def test_a_fits_data_are_free_once_it_is_over(callback, rng):
         gc.enable()
 
 
+def test_a_callback_serves_one_fit_at_a_time():
+    """In threads that fit an ensemble a common EarlyStopping would count the epochs of all, and give one the weights of another."""
+    x, stop, said = np.ones((4, 1)), EarlyStopping("loss", patience=2), []
+
+    def fit(**options):
+        net = lm.Sequential(lm.Dense(1), seed=0)
+        return net.fit(x, x, loss="mse", optimizer="sgd", epochs=4, verbose=0, **options)
+
+    def other(epoch, logs):
+        with pytest.raises(ValueError, match="expected callbacks that no other fit calls meanwhile, got EarlyStopping"):
+            fit(callbacks=stop)
+        fit(callbacks=shared)
+        said.append(stop.net)
+
+    shared = LambdaCallback(on_epoch_begin=lambda epoch: None)
+    history = fit(callbacks=[stop, shared, LambdaCallback(on_epoch_end=other)])
+    assert len(history) == 4 and set(said) == {stop.net}
+    for wrong in ({"validation_split": 2.0}, {"resume": "nowhere"}, {"callbacks": [stop, EarlyStopping("f1")]}):
+        with pytest.raises((ValueError, OSError)) as error:
+            fit(**{"callbacks": stop, **wrong})
+    with pytest.raises(ZeroDivisionError):
+        fit(callbacks=[stop, LambdaCallback(on_fit_begin=lambda: 1 / 0)])
+    assert len(fit(callbacks=stop)) == 4 and error.value is not None  # which holds what its fit held
+
+
 def test_a_checkpoint_that_does_not_begin_holds_nothing(tmp_path, rng):
     class Breaks(Checkpoint):
         def on_fit_begin(self):

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
 from lamina.base import calls, checks, elsewhere
 from lamina.base.config import Configured
+from lamina.base.turns import building
 from lamina.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -163,14 +165,20 @@ class LambdaCallback(Callback):
         return "on_batch_end" in self._functions
 
 
+_CALLED: WeakValueDictionary[int, CallbackList] = WeakValueDictionary()  # which fit calls a callback now, by its id
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_CALLED.clear)
+
+
 class CallbackList:
     """The callbacks of one fit, called in their order; those that save come last, so that they save what the others did.
 
-    `callbacks`: one or several.
-    Errors: TypeError for what is no callback; ValueError for one that is there twice, which would count each epoch twice.
+    `callbacks`: one or several; `alone`: until `release` or `on_fit_end` no other fit may call them.
+    Errors: TypeError for what is no callback; ValueError for one that is there twice, which would count each epoch twice, and for
+    one of two fits at once: what it counts and keeps would be of two networks.
     """
 
-    def __init__(self, callbacks: Callback | Iterable[Callback] | None, net: Any):
+    def __init__(self, callbacks: Callback | Iterable[Callback] | None, net: Any, *, alone: bool = False):
         several = as_list(callbacks)
         for callback in several:
             if not isinstance(callback, Callback):
@@ -180,9 +188,29 @@ class CallbackList:
                 raise ValueError(
                     f"[callbacks] expected each callback once, got the same {type(callback).__name__} twice; leave one out"
                 )
-            callback.net = net
         self.callbacks = sorted(several, key=lambda callback: callback.saves)
         self._begun: list[Callback] = []
+        if alone:
+            self._take()
+        for callback in several:
+            callback.net = net
+
+    def _take(self) -> None:
+        with building:  # one thread at a time
+            several = [callback for callback in self.callbacks if type(callback) is not LambdaCallback]  # which knows no network
+            for callback in several:
+                if id(callback) in _CALLED:
+                    raise ValueError(
+                        f"[callbacks] expected callbacks that no other fit calls meanwhile, got {checks.brief(callback)} of one "
+                        "that runs; make one for each fit"
+                    )
+            _CALLED.update((id(callback), self) for callback in several)
+
+    def release(self) -> None:
+        """From now on other fits may call them."""
+        for callback in self.callbacks:
+            if _CALLED.get(id(callback)) is self:
+                del _CALLED[id(callback)]
 
     @property
     def needs_batches(self) -> bool:
@@ -230,6 +258,7 @@ class CallbackList:
     def on_fit_end(self) -> None:
         """Calls all that began, also where one of them fails: its error comes once the others had their turn."""
         with ExitStack() as calls:
+            calls.callback(self.release)
             for callback in reversed(self._begun):  # a stack calls the last one first
                 calls.callback(_release, callback)
                 calls.callback(callback.on_fit_end)

@@ -69,10 +69,14 @@ class Run:
 
     def prepare(self, callbacks: Any, resume: str | None) -> None:
         """Every check that can fail; nothing is trained yet."""
-        self._hooks = CallbackList(callbacks, self.model)
-        self._hooks.check_logs(self._example_logs())
-        self.source.prepare()
-        stopped = resume is not None and self._resume(resume)
+        self._hooks = CallbackList(callbacks, self.model, alone=True)
+        try:
+            self._hooks.check_logs(self._example_logs())
+            self.source.prepare()
+            stopped = resume is not None and self._resume(resume)
+        except BaseException:
+            self._hooks.release()
+            raise
         self.model.stop_training, self.model.history = stopped, self.history
         self._warn_of_a_rate_that_ends()
 
