@@ -243,7 +243,7 @@ def check_finite(array: Array, where: str, dtype: str = "float64", columns: list
     if array.dtype.kind != "f":
         return
     once = _each_once(array)
-    if once.size < array.size:
+    if once is not None:
         with suppress(ValueError):
             return check_finite(once, where, dtype)
     if array.dtype == HALF:  # by its bits: NumPy's comparisons convert each number
@@ -262,12 +262,13 @@ def check_finite(array: Array, where: str, dtype: str = "float64", columns: list
             _raise_not_finite(block, start, where, largest, columns)
 
 
-def _each_once(array: Array) -> Array:
-    """The elements of a view without those that it repeats along an axis: windows of a series overlap, a row may be broadcast."""
+def _each_once(array: Array) -> Array | None:
+    """The elements of a view without those that it repeats: windows of a series overlap, a row may be broadcast. None of others."""
     spans: dict[int, int] = {}
     for size, stride in zip(array.shape, array.strides, strict=True):
         spans[stride] = 1 if stride == 0 else spans.get(stride, 1) + size - 1  # i s + j s = (i + j) s
-    return as_strided(array, tuple(spans.values()), tuple(spans), writeable=False)
+    repeats = math.prod(spans.values()) < array.size
+    return as_strided(array, tuple(spans.values()), tuple(spans), writeable=False) if repeats else None
 
 
 _MEASURED = frozenset(np.dtype(t) for t in ("f4", "f8"))
