@@ -313,8 +313,15 @@ inline void check_rule_overflow(const Table& table, const RuleEntry& rule) {
   std::vector<std::vector<float>> slot(kMaxSlots, std::vector<float>(kCols, 0.0f));
   for (int t = 1; t <= 10; ++t) {
     rule.prepare(hyper, 0.01, clock, constants);
-    rule.apply[kF32]({w.data(), kCols, {slot[0].data(), slot[1].data(), slot[2].data(), slot[3].data()}, g.data(), kCols, 1, kCols,
-                      constants, false});
+    rule.apply[kF32]({w.data(),
+                      kCols,
+                      {slot[0].data(), slot[1].data(), slot[2].data(), slot[3].data()},
+                      g.data(),
+                      kCols,
+                      1,
+                      kCols,
+                      constants,
+                      false});
     for (float x : w) CHECK(std::isfinite(x), table.isa << " " << rule.name << " beyond the largest square: " << x);
   }
 }
