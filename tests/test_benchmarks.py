@@ -32,6 +32,16 @@ def test_a_case_beside_numpy_names_the_ceiling_and_the_ratio(tmp_path):
     assert out.with_suffix(".svg").read_text().startswith("<svg")
 
 
+def test_a_network_that_is_no_perceptron_has_its_floor(tmp_path):
+    out = tmp_path / "result"
+    what = ("--suites", "networks", "--only", "recurrent", "embedding", "--peers", "numpy")
+    run("benchmarks", "--quick", "--threads", "1", *what, "--out", str(out))
+    rows = {r["name"]: r for r in json.loads(out.with_suffix(".json").read_text())["runs"][0]["rows"]}
+    assert rows["recurrent"]["flops"] == 2 * 32 * (2 * 20 * 8 * 64 + 3 * (19 * 64 * 64 + 64))
+    assert rows["embedding"]["flops"] == 6 * 64 * (16 * 32 + 32)
+    assert all(r["values"]["lamina"] > 0 for r in rows.values())
+
+
 def test_ablation_has_a_row_with_every_way():
     told = run("benchmarks.ablation", "--quick", "--threads", "1", "--workloads", "tiny-rl")
     table = [line for line in told.splitlines() if "|" in line]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 
+from benchmarks.networks import Network
 from benchmarks.timing import Contender
 from benchmarks.workloads import Workload
 
@@ -35,15 +38,43 @@ def network(w: Workload):
 
 
 def training(w: Workload, **_: bool) -> dict[str, Contender]:
-    net, (x, y) = network(w), w.data
+    return {NAME: _steps(network(w), *w.data)}
 
+
+def network_training(n: Network, **_: bool) -> dict[str, Contender]:
+    import lamina as lm
+
+    x, y = n.data
+    p = [lm.Parameter(weight) for weight in n.weights]
+    into = lm.Input(*n.shape, dtype=x.dtype)
+    return {NAME: _steps(lm.Model(into, n.forward(_operations(), p, into)).compile("mse", lm.optim.Adam(n.rate)), x, y)}
+
+
+def _operations() -> SimpleNamespace:
+    """Those of benchmarks/networks.py."""
+    import lamina as lm
+
+    def norm(axis: int):
+        def normalized(x, gain, bias):
+            centered = x - lm.mean(x, axis, keepdims=True)
+            return centered / lm.sqrt(lm.mean(centered * centered, axis, keepdims=True) + 1e-5) * gain + bias
+
+        return normalized
+
+    return SimpleNamespace(
+        relu=lm.relu, tanh=lm.tanh, silu=lm.activations.silu, softmax=lm.softmax, mean=lm.mean, transpose=lm.transpose,
+        concatenate=lm.concatenate, take=lm.take, layer_norm=norm(-1), batch_norm=norm(0),
+    )  # fmt: skip
+
+
+def _steps(net, x: np.ndarray, y: np.ndarray) -> Contender:
     def run(k: int) -> float:
         loss = 0.0
         for _ in range(k):
             loss = net.train_step(x, y)
         return loss
 
-    return {NAME: Contender(run)}
+    return Contender(run)
 
 
 def inference(w: Workload) -> dict[str, Contender]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 
+from benchmarks.networks import Network
 from benchmarks.timing import Contender
 from benchmarks.workloads import Workload
 
@@ -38,13 +40,10 @@ def _network(w: Workload):
     return torch.nn.Sequential(*layers)
 
 
-def _step(w: Workload, net, *, fused: bool = False, compiled: bool = False):
+def _step(w: Workload | Network, net, criterion, *, fused: bool = False, compiled: bool = False):
     """A function that makes one training step and returns the loss."""
     import torch
 
-    criterion = {
-        "mse": torch.nn.MSELoss, "binary_cross_entropy": torch.nn.BCEWithLogitsLoss, "cross_entropy": torch.nn.CrossEntropyLoss
-    }[w.loss]()  # fmt: skip
     kind = torch.optim.Adam if w.optimizer == "adam" else torch.optim.SGD
     optimizer = kind(net.parameters(), lr=w.rate, **({"fused": True} if fused else {}))
     x, y = map(torch.from_numpy, w.data)
@@ -66,11 +65,48 @@ def _step(w: Workload, net, *, fused: bool = False, compiled: bool = False):
 
 
 def training(w: Workload, *, compiled: bool = False) -> dict[str, Contender]:
-    net = _network(w)
+    import torch
+
+    criterion = {
+        "mse": torch.nn.MSELoss, "binary_cross_entropy": torch.nn.BCEWithLogitsLoss, "cross_entropy": torch.nn.CrossEntropyLoss
+    }[w.loss]()  # fmt: skip
+    return _contenders(w, _network(w), criterion, compiled)
+
+
+def network_training(n: Network, *, compiled: bool = False) -> dict[str, Contender]:
+    import torch
+
+    operations = _operations()
+
+    class Formula(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = torch.nn.ParameterList(torch.from_numpy(weight.copy()) for weight in n.weights)
+
+        def forward(self, x):
+            return n.forward(operations, list(self.weights), x)
+
+    return _contenders(n, Formula(), torch.nn.MSELoss(), compiled)
+
+
+def _operations() -> SimpleNamespace:
+    """Those of benchmarks/networks.py, its own where it has them."""
+    import torch
+
+    f = torch.nn.functional
+    return SimpleNamespace(
+        relu=torch.relu, tanh=torch.tanh, silu=f.silu, softmax=lambda x: torch.softmax(x, -1), mean=torch.mean,
+        transpose=torch.permute, concatenate=torch.cat, take=lambda table, x: f.embedding(x, table),
+        layer_norm=lambda x, gain, bias: f.layer_norm(x, gain.shape, gain, bias),
+        batch_norm=lambda x, gain, bias: f.batch_norm(x, None, None, gain, bias, training=True),
+    )  # fmt: skip
+
+
+def _contenders(w: Workload | Network, net, criterion, compiled: bool) -> dict[str, Contender]:
     ways = {"pytorch": {}, "pytorch fused": {"fused": True}, **({"pytorch compiled": {"compiled": True}} if compiled else {})}
 
     def contender(**way: bool) -> Contender:
-        step = _step(w, copy.deepcopy(net), **way)
+        step = _step(w, copy.deepcopy(net), criterion, **way)
 
         def run(k: int) -> float:
             for _ in range(k):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 
+from benchmarks.networks import Network
 from benchmarks.timing import Contender
 from benchmarks.workloads import Workload
 
@@ -33,18 +35,40 @@ def _forward(w: Workload, weights, x):
     return x @ weights[-1][0] + weights[-1][1]
 
 
-def _update(w: Workload):
-    """(state, x, y) -> (state, loss), where state is (weights, m, v, t)."""
+def _objective(w: Workload, weights, x, y):
     import jax
     import jax.numpy as jnp
 
-    def objective(weights, x, y):
-        z = _forward(w, weights, x)
-        if w.loss == "mse":
-            return jnp.mean((z - y) ** 2)
-        if w.loss == "binary_cross_entropy":
-            return jnp.mean(jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z))))
-        return jnp.mean(jax.nn.logsumexp(z, -1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0])
+    z = _forward(w, weights, x)
+    if w.loss == "mse":
+        return jnp.mean((z - y) ** 2)
+    if w.loss == "binary_cross_entropy":
+        return jnp.mean(jnp.maximum(z, 0) - z * y + jnp.log1p(jnp.exp(-jnp.abs(z))))
+    return jnp.mean(jax.nn.logsumexp(z, -1) - jnp.take_along_axis(z, y[:, None], 1)[:, 0])
+
+
+def _operations() -> SimpleNamespace:
+    """Those of benchmarks/networks.py."""
+    import jax
+    import jax.numpy as jnp
+
+    def norm(axis: int):
+        def normalized(x, gain, bias):
+            centered = x - x.mean(axis, keepdims=True)
+            return centered * jax.lax.rsqrt((centered * centered).mean(axis, keepdims=True) + 1e-5) * gain + bias
+
+        return normalized
+
+    return SimpleNamespace(
+        relu=jax.nn.relu, tanh=jnp.tanh, silu=jax.nn.silu, softmax=jax.nn.softmax, mean=jnp.mean, transpose=jnp.transpose,
+        concatenate=jnp.concatenate, take=lambda table, x: table[x], layer_norm=norm(-1), batch_norm=norm(0),
+    )  # fmt: skip
+
+
+def _update(w: Workload | Network, objective):
+    """(state, x, y) -> (state, loss), where state is (weights, m, v, t)."""
+    import jax
+    import jax.numpy as jnp
 
     def update(state, x, y):
         weights, m, v, t = state
@@ -62,15 +86,26 @@ def _update(w: Workload):
 
 
 def training(w: Workload, **_: bool) -> dict[str, Contender]:
+    return _contenders(w, partial(_objective, w))
+
+
+def network_training(n: Network, **_: bool) -> dict[str, Contender]:
+    import jax.numpy as jnp
+
+    operations = _operations()
+    return _contenders(n, lambda weights, x, y: jnp.mean((n.forward(operations, weights, x) - y) ** 2))
+
+
+def _contenders(w: Workload | Network, objective) -> dict[str, Contender]:
     import jax
     import jax.numpy as jnp
 
-    update = _update(w)
+    update = _update(w, objective)
     x, y = w.data
     x, y = jnp.asarray(x), jnp.asarray(y.astype(np.int32) if y.dtype == np.int64 else y)
 
     def fresh():
-        copies = ([tuple(jnp.array(f(a)) for a in pair) for pair in w.weights] for f in (np.copy, np.zeros_like, np.zeros_like))
+        copies = (jax.tree.map(lambda a, f=f: jnp.array(f(a)), w.weights) for f in (np.copy, np.zeros_like, np.zeros_like))
         return (*copies, jnp.zeros((), w.dtype))
 
     one = jax.jit(update, donate_argnums=0)
