@@ -28,7 +28,8 @@ void check_dispatch() {
 // The largest cache as the system describes it, where it does.
 void check_cache() {
   section("cache");
-  ptrdiff_t largest = 0, second = 0;
+  ptrdiff_t largest = 0;
+  [[maybe_unused]] ptrdiff_t second = 0;
   for (int i = 0; i < 8; ++i) {
     const std::string where = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i);
     std::ifstream file(where + "/size"), numbered(where + "/level");
