@@ -223,7 +223,8 @@ void TileProgram::bind_views() {
 
 void TileProgram::bind_far() {
   far_.clear();
-  if (traffic_ < 2 * near_bytes() || outer_sizes_.size() > 1) return;
+  const double near = rules_.empty() ? double{kLeastNear} : 2 * near_bytes();  // results pay from where L2 does not hold them
+  if (traffic_ < near || outer_sizes_.size() > 1) return;
   const auto add = [&](int buffer, int64_t offset, const Sizes& outer, int64_t row) {
     if (far_.size() < kernels::kMaxFar) far_.push_back({buffer, offset, outer.empty() ? 0 : outer[0], row});
   };
