@@ -16,7 +16,8 @@ import pytest
 import lamina as lm
 from lamina.inputs import arrays, data
 from lamina.inputs.arrays import as_array, check_finite, check_integers, check_shape
-from lamina.inputs.data import Batches, Data, Spec, class_weights, is_batches, prepare, split_point, unpack
+from lamina.inputs.data import Batches, Data, Spec, is_batches, prepare, split_point, unpack
+from lamina.inputs.weights import class_weights
 
 GATHERED = ["bool", "uint8", "int8", "int16", "uint16", "int32", "int64", "float32", "float64"]
 

@@ -14,6 +14,7 @@ from lamina.base import checks
 from lamina.inputs import data
 from lamina.inputs.arrays import check_finite
 from lamina.inputs.data import Data
+from lamina.inputs.weights import class_number, weights
 from lamina.layers import BatchNorm, Embedding
 from lamina.losses.base import first_outside
 from lamina.models import feed
@@ -115,18 +116,18 @@ def with_class_weights(model: Model, given: Data, class_weight: Any) -> Data:
                 f"[class_weight] expected a class for each sample, got several: classes of shape {y.shape}; pass sample_weight, or "
                 "weigh them in a loss of your own"
             )
-    weight = data.weights(given.weight, class_weight, given.y, len(given), loss.ignore_index)
+    weight = weights(given.weight, class_weight, given.y, len(given), loss.ignore_index)
     return replace(given, weight=weight)
 
 
 def _check_classes(model: Model, class_weight: Any) -> None:
     """A weight for a class that the network cannot predict is a mistake."""
     if len(model.outputs) > 1:
-        return  # of one target alone: `data.weights` says so
+        return  # of one target alone: `weights` says so
     units = model.outputs[0].shape[-1] if model.outputs[0].ndim > 1 else 1
     if not isinstance(units, int) or not isinstance(class_weight, Mapping):
         return
-    unknown = [label for label in class_weight if data.class_number(label) >= max(units, 2)]
+    unknown = [label for label in class_weight if class_number(label) >= max(units, 2)]
     if unknown:
         raise ValueError(f"[class_weight] expected classes from 0 to {max(units, 2) - 1}, got {unknown[0]}; leave it out")
 
