@@ -61,16 +61,24 @@ class Network:
         return x, rng.standard_normal((self.batch, self.outputs)).astype(np.float32)
 
 
-def _layer_norm(m, p, x):
-    h = m.relu(m.layer_norm(x @ p[0] + p[1], p[6], p[7]))
-    h = m.relu(m.layer_norm(h @ p[2] + p[3], p[8], p[9]))
-    return h @ p[4] + p[5]
+def norm(library: Any, axis: int) -> Callable[..., Any]:
+    """A norm by its formula, on the functions of a library that has none."""
+
+    def normalized(x, gain, bias):
+        centered = x - library.mean(x, axis, keepdims=True)
+        return centered / library.sqrt(library.mean(centered * centered, axis, keepdims=True) + 1e-5) * gain + bias
+
+    return normalized
 
 
-def _batch_norm(m, p, x):
-    h = m.relu(m.batch_norm(x @ p[0] + p[1], p[6], p[7]))
-    h = m.relu(m.batch_norm(h @ p[2] + p[3], p[8], p[9]))
-    return h @ p[4] + p[5]
+def _normed(kind: str) -> Callable[..., Any]:
+    def forward(m, p, x):
+        normalize = getattr(m, kind)
+        h = m.relu(normalize(x @ p[0] + p[1], p[6], p[7]))
+        h = m.relu(normalize(h @ p[2] + p[3], p[8], p[9]))
+        return h @ p[4] + p[5]
+
+    return forward
 
 
 def _residual(m, p, x):
@@ -109,9 +117,9 @@ _HEAD = [(32, 32)] * 3 + [(32, 128), (128, 32), (32, 5)]
 _BLOCKS = [(32, 64), *[(64, 64)] * 12, (64, 4)]
 
 NETWORKS = [
-    Network("layer-norm", "64-128-128-8, relu, a LayerNorm behind each", 128, (64,), 8, _MLP, _layer_norm,
+    Network("layer-norm", "64-128-128-8, relu, a LayerNorm behind each", 128, (64,), 8, _MLP, _normed("layer_norm"),
             [(1, *d) for d in _MLP], scales=2, width=128),
-    Network("batch-norm", "64-128-128-8, relu, a BatchNorm behind each", 128, (64,), 8, _MLP, _batch_norm,
+    Network("batch-norm", "64-128-128-8, relu, a BatchNorm behind each", 128, (64,), 8, _MLP, _normed("batch_norm"),
             [(1, *d) for d in _MLP], scales=2, width=128),
     Network("residual", "32-64, six blocks of h + 64 silu 64, 4", 64, (32,), 4, _BLOCKS, _residual, [(1, *d) for d in _BLOCKS]),
     Network("attention", "one head over 16 places of 32, LayerNorm, 128 relu, mean, 5", 32, (16, 32), 5, _HEAD, _attention,

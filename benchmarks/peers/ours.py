@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from benchmarks.networks import Network
+from benchmarks.networks import Network, norm
 from benchmarks.timing import Contender
 from benchmarks.workloads import Workload
 
@@ -54,16 +54,9 @@ def _operations() -> SimpleNamespace:
     """Those of benchmarks/networks.py."""
     import lamina as lm
 
-    def norm(axis: int):
-        def normalized(x, gain, bias):
-            centered = x - lm.mean(x, axis, keepdims=True)
-            return centered / lm.sqrt(lm.mean(centered * centered, axis, keepdims=True) + 1e-5) * gain + bias
-
-        return normalized
-
     return SimpleNamespace(
         relu=lm.relu, tanh=lm.tanh, silu=lm.activations.silu, softmax=lm.softmax, mean=lm.mean, transpose=lm.transpose,
-        concatenate=lm.concatenate, take=lm.take, layer_norm=norm(-1), batch_norm=norm(0),
+        concatenate=lm.concatenate, take=lm.take, layer_norm=norm(lm, -1), batch_norm=norm(lm, 0),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from benchmarks.networks import Network
+from benchmarks.networks import Network, norm
 from benchmarks.timing import Contender
 from benchmarks.workloads import Workload
 
@@ -52,16 +52,9 @@ def _operations() -> SimpleNamespace:
     import jax
     import jax.numpy as jnp
 
-    def norm(axis: int):
-        def normalized(x, gain, bias):
-            centered = x - x.mean(axis, keepdims=True)
-            return centered * jax.lax.rsqrt((centered * centered).mean(axis, keepdims=True) + 1e-5) * gain + bias
-
-        return normalized
-
     return SimpleNamespace(
         relu=jax.nn.relu, tanh=jnp.tanh, silu=jax.nn.silu, softmax=jax.nn.softmax, mean=jnp.mean, transpose=jnp.transpose,
-        concatenate=jnp.concatenate, take=lambda table, x: table[x], layer_norm=norm(-1), batch_norm=norm(0),
+        concatenate=jnp.concatenate, take=lambda table, x: table[x], layer_norm=norm(jnp, -1), batch_norm=norm(jnp, 0),
     )  # fmt: skip
 
 

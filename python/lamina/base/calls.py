@@ -44,8 +44,8 @@ def wrong_call(
         named = next((p.name for p in own if p.kind is p.KEYWORD_ONLY), None)
         got = str(error) if str(error).startswith("missing") else f"got {error}"
         many = named and got.startswith("got too many")
-        named = ARGUMENTS.get(f"{where}.*", f"name what stands after the star: {named}=...")
-        remedy = named if many else "call it with those arguments, each once"
+        fewer = ARGUMENTS.get(f"{where}.*", f"name what stands after the star: {named}=...")
+        remedy = fewer if many else "call it with those arguments, each once"
         remedy = remedy if own else "call it with nothing"
     return TypeError(
         f"[{where}] expected {where}{inspect.Signature(own, return_annotation=inspect.Signature.empty)}, {got}; {remedy}"

@@ -68,7 +68,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
         "the optimizer's weight_decay holds weights back; any other penalty is a term in a loss of your own",
     ),
     "steps_per_epoch": "an epoch is all that x gives: of an endless generator cut a part for each, itertools.islice(generator, 10)",
-    "name": "a layer is named by layer.named('head'), nothing else has a name",
+    "name": "leave it out; a layer is named by layer.named('head')",
     "from_logits": "this library's losses take logits",
     **dict.fromkeys(("dim", "dims"), "axis"),
     "keepdim": "keepdims",
