@@ -150,7 +150,7 @@ class Planner {
         (items_[i].partial ? stage.partial : stage.steps).push_back(items_[i].step);
       }
       stage.lanes.push_back(cut(draft, parts_of(draft.work, work)));
-      const int64_t blocks = stage.lanes.back().blocks, tasks = std::min(blocks, kMostTasks * plan_.threads);
+      const int64_t blocks = stage.lanes.back().blocks, tasks = std::min(blocks, tasks_of(draft.work));
       for (int64_t t = 0; t < tasks; ++t) {
         if (collected >= kTask) {
           stage.tasks.push_back(stage.shares.size());
@@ -167,6 +167,13 @@ class Planner {
 
   // How many threads it is worth.
   static double worth(double work) { return std::max(std::floor(work / kWorth), 1.0); }
+
+  // Into how many tasks: each worth to be claimed, and each thread has as many.
+  int64_t tasks_of(double work) const {
+    const int64_t threads = plan_.threads, most = kMostTasks * threads;
+    const auto worth = static_cast<int64_t>(std::clamp(std::floor(work / kTask), 1.0, static_cast<double>(most)));
+    return worth > threads ? worth / threads * threads : worth;
+  }
 
   // Into how many units `work` is cut where the threads share `whole`.
   int64_t parts_of(double work, double whole) const {
