@@ -90,7 +90,24 @@ def r2_oracle(true, pred, weight):
     return sum(values) / len(values)
 
 
-ORACLES = {"accuracy", "top_k", "precision", "recall", "f1", "roc_auc", "mae", "mse", "r2", "confusion_matrix"}
+ERRORS = {
+    "mae": lambda t, p: abs(t - p),
+    "mse": lambda t, p: (t - p) ** 2,
+    "rmse": lambda t, p: (t - p) ** 2,  # of which the root is taken at the end
+    "mape": lambda t, p: abs(t - p) / max(abs(t), 2.0**-52),
+    "msle": lambda t, p: (math.log(1 + t) - math.log(1 + p)) ** 2,
+}
+
+
+def error_oracle(name, true, pred, weight):
+    rows = zip(true, pred, weight, strict=True)
+    total = sum(w * ERRORS[name](t, p) for row, other, w in rows for t, p in zip(row, other, strict=True))
+    mean = total / len(true[0]) / sum(weight)
+    return math.sqrt(mean) if name == "rmse" else mean
+
+
+REGRESSION = {*ERRORS, "r2"}
+ORACLES = {"accuracy", "top_k", "precision", "recall", "f1", "roc_auc", "confusion_matrix"} | REGRESSION
 
 
 def test_every_metric_has_an_oracle():
@@ -231,15 +248,11 @@ def test_roc_auc_without_both_kinds_is_nan():
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_regression(rng, weighted):
-    true, pred = rng.standard_normal((20, 3)), rng.standard_normal((20, 3))
+    true, pred = rng.uniform(-0.9, 3.0, (20, 3)), rng.uniform(-0.9, 3.0, (20, 3))
     weight = rng.random(20) if weighted else None
     w = ones(weight, 20)
-    assert metrics.mae(true, pred, weight) == pytest.approx(
-        sum(w[i] * abs(true[i, j] - pred[i, j]) for i in range(20) for j in range(3)) / 3 / sum(w), rel=1e-12
-    )
-    assert metrics.mse(true, pred, weight) == pytest.approx(
-        sum(w[i] * (true[i, j] - pred[i, j]) ** 2 for i in range(20) for j in range(3)) / 3 / sum(w), rel=1e-12
-    )
+    for name in ERRORS:
+        assert metrics.get(name)(true, pred, weight) == pytest.approx(error_oracle(name, true, pred, w), rel=1e-12)
     assert metrics.r2(true, pred, weight) == pytest.approx(r2_oracle(true, pred, w), rel=1e-12)
 
 
@@ -282,10 +295,31 @@ def test_r2_of_a_constant():
 
 
 def test_regression_metrics_hand_nan_on():
-    for name in ("mae", "mse", "r2"):
+    for name in REGRESSION:
         assert math.isnan(metrics.get(name)([1.0, 2.0], [np.nan, 2.0]))
         assert math.isnan(metrics.get(name)([np.nan, 2.0], [1.0, 2.0]))
     assert math.isnan(metrics.r2([1.0, 1.0], [np.nan, 1.0]))
+
+
+def test_errors_of_numbers_at_the_edges():
+    assert metrics.mape([0.0, 2.0], [0.0, 3.0]) == 0.25 and metrics.mape([0.0], [1.0]) == 2.0**52
+    with pytest.raises(ValueError, match=r"\[msle\] expected y_true above -1, got -1.5; measure rmse or mae"):
+        metrics.msle([0.0, -1.5], [0.0, 0.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a network that is not trained yet may predict anything
+        assert metrics.msle([0.0], [-1.0]) == math.inf and math.isnan(metrics.msle([0.0], [-2.0]))
+
+
+def test_the_root_of_a_mean_square_is_of_all_rows(rng):
+    """Of batches, too, it is no mean of their roots."""
+    x, y, weight = rng.standard_normal((50, 3)), 10 * rng.standard_normal((50, 2)) ** 3, rng.random(50)
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", "sgd", ["rmse", "mse"])
+    batches = [(x[i : i + 16], y[i : i + 16], weight[i : i + 16]) for i in range(0, 50, 16)]
+    for figures in (net.evaluate(x, y, sample_weight=weight, batch_size=16), net.evaluate(batches)):
+        assert figures["rmse"] == pytest.approx(math.sqrt(np.average((net.predict(x) - y) ** 2, axis=0, weights=weight).mean()))
+        assert figures["rmse"] == pytest.approx(math.sqrt(figures["mse"]), rel=1e-12)
+    history = net.fit(batches, validation_data=batches, verbose=0)
+    assert history["val_rmse"][0] == pytest.approx(math.sqrt(history["val_loss"][0]), rel=1e-6)
 
 
 # ---- what predictions and truths may look like ----
@@ -336,7 +370,7 @@ def test_sequences_count_every_step(rng):
 
 def test_results_are_plain_floats(two):
     labels, logits, weight = two
-    for name in ("accuracy", "precision", "recall", "f1", "roc_auc", "mae", "mse", "r2"):
+    for name in ("accuracy", "precision", "recall", "f1", "roc_auc", *REGRESSION):
         assert type(metrics.get(name)(labels, logits.astype(np.float32), weight)) is float
 
 
@@ -360,7 +394,7 @@ def test_errors_of_all(name):
         metric([0, 1], ["a", "b"])
 
 
-@pytest.mark.parametrize("name", sorted(ORACLES - {"mae", "mse", "r2"}))
+@pytest.mark.parametrize("name", sorted(ORACLES - REGRESSION))
 def test_errors_of_classification(name):
     metric = metrics.get(name)
     with pytest.raises(ValueError, match=r"expected classes 0\.\.2 in y_true .* got 3 in sample 1"):
@@ -503,11 +537,13 @@ def test_targets_that_the_loss_masks_are_no_part_of_a_metric(shape, weighted, rn
     y[3] = np.nan
     weight = rng.random(20) if weighted else None
     net = lm.Sequential(lm.Dense(size[-1]), seed=0, dtype="float64")
-    net.compile(lm.losses.MSE(mask_nan=True), "sgd", ["mae", "mse", "r2"])
+    net.compile(lm.losses.MSE(mask_nan=True), "sgd", ["mae", "mse", "rmse", "mape", "r2"])
     figures, prediction, there = net.evaluate(x, y, sample_weight=weight), net.predict(x), ~np.isnan(y)
     each = np.broadcast_to((np.ones(20) if weight is None else weight).reshape(-1, *[1] * (y.ndim - 1)), size)
     assert figures["mse"] == pytest.approx(figures["loss"], rel=1e-12)
     assert figures["mae"] == pytest.approx(np.average(abs(prediction - y)[there], weights=each[there]), rel=1e-12)
+    assert figures["rmse"] == pytest.approx(math.sqrt(figures["loss"]), rel=1e-12)
+    assert figures["mape"] == pytest.approx(np.average(abs(prediction / y - 1)[there], weights=each[there]), rel=1e-12)
     columns = [(y.reshape(20, -1)[:, k], prediction.reshape(20, -1)[:, k]) for k in range(y[0].size)]
     alone = [metrics.r2(t[~np.isnan(t)], p[~np.isnan(t)], None if weight is None else weight[~np.isnan(t)]) for t, p in columns]
     assert figures["r2"] == pytest.approx(np.mean(alone), rel=1e-12)
@@ -674,13 +710,29 @@ def test_name_of_and_direction():
     assert metrics.name_of("r2") == metrics.name_of("R2") == "r2" and metrics.get("MAE") is metrics.mae
     assert metrics.name_of(functools.partial(metrics.top_k, k=3)) == "top_k"
     for name in metrics.names():
-        better = None if name == "confusion_matrix" else "min" if name in ("mae", "mse") else "max"
+        better = None if name == "confusion_matrix" else "min" if name in ERRORS else "max"
         assert metrics.direction(name) == metrics.direction(f"val_{name}") == better
     assert metrics.direction("val_loss") == metrics.direction("out_1_loss") == "min"
     assert metrics.direction("gloss") is None
 
 
 # ---- against scikit-learn, where it is installed ----
+
+
+THEIRS = {
+    "mae": "mean_absolute_error",
+    "mse": "mean_squared_error",
+    "rmse": "root_mean_squared_error",
+    "mape": "mean_absolute_percentage_error",
+    "msle": "mean_squared_log_error",
+    "r2": "r2_score",
+}
+
+
+@pytest.mark.parametrize("name", sorted(THEIRS))
+def test_the_name_of_scikit_learn_is_understood(name):
+    with pytest.raises(ValueError, match=f"did you mean '{name}'"):
+        metrics.get(THEIRS[name])
 
 
 def test_scikit_learn_agrees(rng):
@@ -698,9 +750,12 @@ def test_scikit_learn_agrees(rng):
     )
     assert metrics.roc_auc(labels, logits) == pytest.approx(theirs.roc_auc_score(labels, p, multi_class="ovr"), rel=1e-10)
     np.testing.assert_array_equal(metrics.confusion_matrix(labels, logits), theirs.confusion_matrix(labels, predicted))
-    true, pred, weight = rng.standard_normal((50, 2)), rng.standard_normal((50, 2)), weight[:50]
-    for name, score in (("mae", "mean_absolute_error"), ("mse", "mean_squared_error"), ("r2", "r2_score")):
-        assert metrics.get(name)(true, pred, weight) == pytest.approx(getattr(theirs, score)(true, pred, sample_weight=weight))
+    true, pred, weight = rng.uniform(-0.5, 3.0, (50, 2)), rng.uniform(-0.5, 3.0, (50, 2)), weight[:50]
+    true[3] = 0.0  # which an absolute percentage is of
+    for name, score in THEIRS.items():
+        k = slice(1) if name == "rmse" else slice(None)  # of several outputs theirs is the mean of the roots
+        expected = getattr(theirs, score)(true[:, k], pred[:, k], sample_weight=weight)
+        assert metrics.get(name)(true[:, k], pred[:, k], weight) == pytest.approx(expected, rel=1e-12)
 
 
 def test_examples():

@@ -32,18 +32,16 @@ from lamina.base.calls import explained, refusing
 from lamina.base.config import Configured
 from lamina.base.names import anycase, canonical
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
-from lamina.metrics.regression import mae, mse, r2
+from lamina.metrics.regression import mae, mape, mse, msle, r2, rmse
 
-__all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mse", "name_of", "names"]
-__all__ += ["plot_confusion", "precision", "r2", "recall", "roc_auc", "top_k"]
+__all__ = ["Metric", "accuracy", "confusion_matrix", "direction", "f1", "get", "mae", "mape", "mse", "msle"]
+__all__ += ["name_of", "names", "plot_confusion", "precision", "r2", "recall", "rmse", "roc_auc", "top_k"]
 
 Metric = Callable[..., Any]
 
-METRICS: dict[str, Metric] = {
-    metric.__name__: metric for metric in (accuracy, top_k, precision, recall, f1, roc_auc, mae, mse, r2, confusion_matrix)
-}
 _OF_LABELS = (accuracy, precision, recall, f1, roc_auc)
-_SMALLER_IS_BETTER = ("mae", "mse")
+_ERRORS = (mae, mape, mse, msle, rmse)  # smaller is better
+METRICS: dict[str, Metric] = {metric.__name__: metric for metric in (*_OF_LABELS, top_k, *_ERRORS, r2, confusion_matrix)}
 
 
 def names() -> list[str]:
@@ -116,7 +114,7 @@ def of_elements(metric: Metric) -> bool:
     >>> of_elements(lm.metrics.mae), of_elements(lm.metrics.top_k)
     (True, False)
     """
-    return of_labels(metric) or getattr(metric, "func", metric) in (mae, mse, r2)
+    return of_labels(metric) or getattr(metric, "func", metric) in (*_ERRORS, r2)
 
 
 def of_labels(metric: Metric) -> bool:
@@ -143,7 +141,7 @@ def direction(name: str) -> str | None:
         return "min"
     for known in METRICS:
         if known != "confusion_matrix" and (name == known or name.endswith(f"_{known}")):
-            return "min" if known in _SMALLER_IS_BETTER else "max"
+            return "min" if METRICS[known] in _ERRORS else "max"
     return None
 
 

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from lamina.base.calls import explained
 from lamina.metrics.values import Array, Floats, check_weights, real, weights
 
+SMALLEST = float(np.finfo(np.float64).eps)  # that an error is divided by, as in scikit-learn
+
 
 @explained
 def mae(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -29,6 +31,44 @@ def mse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = 
     """
     true, pred, weight = _regression("mse", y_true, y_pred, sample_weight)
     return _mean(np.square(pred - true), weight)
+
+
+@explained
+def rmse(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    """The root of `mse`: of all outputs and all rows, not a mean of roots.
+
+    >>> lm.metrics.rmse([1.0, 2.0], [4.0, 5.0])
+    3.0
+    """
+    true, pred, weight = _regression("rmse", y_true, y_pred, sample_weight)
+    return float(np.sqrt(_mean(np.square(pred - true), weight)))
+
+
+@explained
+def mape(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    """The mean absolute percentage error as a share, 0.25 for 25 %: the mean as in `mae` of |y_i - p_i| / max(|y_i|, 2.2e-16).
+
+    >>> lm.metrics.mape([1.0, 2.0], [1.5, 2.0])
+    0.25
+    """
+    true, pred, weight = _regression("mape", y_true, y_pred, sample_weight)
+    return _mean(np.abs(pred - true) / np.maximum(np.abs(true), SMALLEST), weight)
+
+
+@explained
+def msle(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    """The mean squared logarithmic error: the mean as in `mse` of (log(1 + y_i) - log(1 + p_i))^2.
+
+    Errors: ValueError for a target of -1 or below; where a prediction is below, the figure is NaN.
+
+    >>> lm.metrics.msle([0.0, 3.0], [0.0, 3.0])
+    0.0
+    """
+    true, pred, weight = _regression("msle", y_true, y_pred, sample_weight)
+    if (true <= -1).any():
+        raise ValueError(f"[msle] expected y_true above -1, got {true[true <= -1][0]:g}; measure rmse or mae")
+    with np.errstate(invalid="ignore", divide="ignore"):  # of predictions
+        return _mean(np.square(np.log1p(pred) - np.log1p(true)), weight)
 
 
 @explained
