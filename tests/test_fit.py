@@ -494,6 +494,23 @@ def test_a_list_of_batches_of_several_inputs_may_be_validation_data(rng):
         assert found == pytest.approx(net.evaluate(x, y)["loss"], rel=1e-6)
 
 
+@pytest.mark.parametrize("inputs", [2, 3, 4])
+def test_the_arrays_of_several_inputs_are_no_targets(inputs, rng):
+    """Three of them in a row would be x, y and weights."""
+    names = "apnk"[:inputs]
+    given = [lm.Input(2, name=name) for name in names]
+    net = lm.Model(given, lm.Dense(1)(lm.concatenate(given, axis=-1)), seed=0).compile("mse", "sgd")
+    x, y = [rng.normal(size=(8, 2)) for _ in names], np.zeros((8, 1))
+    remedy = rf"got ndarray as x; pass \(\({', '.join(names)}\), y\): x is a dict by name, or a list or tuple in order"
+    for flat in (list, tuple):
+        with pytest.raises(ValueError, match=rf"^\[validation_data\] expected \(x, y\) .*, {remedy}"):
+            net.fit(x, y, validation_data=flat(x), verbose=0)
+        for call in (lambda batch: net.fit([batch], verbose=0), lambda batch: net.evaluate([batch])):
+            with pytest.raises(ValueError, match=rf"^\[batch 0\] expected \(x, y\) .*, {remedy}"):
+                call(flat(x))
+    net.fit([(x, y)], validation_data=(dict(zip(names, x, strict=True)), y), verbose=0)
+
+
 def test_a_batch_may_weigh_nothing(data):
     """As one of an array's may by chance; all batches of the validation together have to count."""
     x, y = data

@@ -302,7 +302,7 @@ class Batches:
     def __iter__(self) -> Iterator[Data]:
         count = 0
         for batch in self.source:
-            x, y, weight = unpack(batch, f"{self.each} {count}")
+            x, y, weight = unpack(batch, f"{self.each} {count}", [spec.name for spec in self.inputs])
             with within(f"{self.each} {count}"):
                 given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets, may_rest=self.may_rest)
                 for where, names in given.columns.items():
@@ -329,15 +329,20 @@ def within(what: str) -> Iterator[None]:
         raise kind(f"[{what}] {error}") from None
 
 
-def unpack(data: Any, where: str) -> tuple[Any, Any, Any]:
-    """(x, y, sample_weight) from x alone, (x,), (x, y) or (x, y, sample_weight); None for what is not there.
+def unpack(data: Any, where: str, inputs: Sequence[str] = ()) -> tuple[Any, Any, Any]:
+    """(x, y, sample_weight) from x alone, (x,), (x, y) or (x, y, sample_weight); None for what is not there. `inputs`: their names.
 
     >>> unpack(([1.0], [2.0]), "validation_data")
     ([1.0], [2.0], None)
     """
-    if not isinstance(data, (list, tuple)):
-        return data, None, None
-    if not 1 <= len(data) <= 3:
-        raise ValueError(f"[{where}] expected (x, y) or (x, y, sample_weight), got {len(data)} parts; pass a tuple of these")
-    x, y, sample_weight = (*data, None, None)[:3]
+    parts = tuple(data) if isinstance(data, (list, tuple)) else (data,)
+    several = f"({', '.join(inputs)})" if len(inputs) > 1 else ""
+    alone = several and parts and not isinstance(parts[0], (list, tuple, Mapping))  # the arrays of the inputs themselves, say
+    if alone or not 1 <= len(parts) <= 3:
+        got = f"{type(parts[0]).__name__} as x" if alone else f"{len(parts)} parts"
+        raise ValueError(
+            f"[{where}] expected (x, y) or (x, y, sample_weight), got {got}; pass "
+            + (f"({several}, y): x is a dict by name, or a list or tuple in order" if several else "a tuple of these")
+        )
+    x, y, sample_weight = (*parts, None, None)[:3]
     return x, y, sample_weight

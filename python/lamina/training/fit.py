@@ -375,7 +375,7 @@ def _evaluate_batches(model: Model, batches: Batches, metrics: dict[str, OutputM
 
 def _validation(model: Model, held_out: Data | None, validation_data: Any, columns: Mapping[str, Sequence[str]]) -> Samples:
     if held_out is None:
-        x, y, weight = data.unpack(validation_data, "validation_data")
+        x, y, weight = data.unpack(validation_data, "validation_data", list(model.named_inputs))
         if y is None:
             raise TypeError(
                 f"[validation_data] expected (x, y) or (x, y, sample_weight), got {type(validation_data).__name__}; "
