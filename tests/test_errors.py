@@ -410,7 +410,7 @@ FREE = {
     "a placeholder's name": (lambda: lm.placeholder((8,), name=3), ["[placeholder] expected a text as name, got 3"]),
     "an array as a shape that does not fit": (
         lambda: lm.reshape(ONES, np.array([5, 2])),
-        ["[reshape] (12,)", "do not fill (5, 2)"],
+        ["[reshape] (12,)", "do not fill (5, 2); pass a shape of as many elements, with -1 for one length"],
     ),
     "a dict as an axis": (lambda: lm.sum(X, axis={}), ["[sum] expected a whole number, several or None as axis, got {}", "axis=0"]),
     "an empty text as an axis": (lambda: lm.sum(P, axis=""), ["[sum] expected a whole number, several or None as axis, got ''"]),
@@ -821,9 +821,21 @@ FREE = {
     "threads without a number": (lambda: lm.set_num_threads(), ["[set_num_threads] expected set_num_threads(count), missing"]),
     "vectors of two lengths": (
         lambda: lm.matmul(np.ones(3), np.ones(4)),
-        ["[matmul] (3,), (4,): ", "the only axis of the right, 4"],
+        ["[matmul] (3,), (4,): ", "the only axis of the right, 4; make them equal"],
     ),
-    "a vector and too many rows": (lambda: lm.matmul(np.ones(3), np.ones((4, 2))), ["[matmul] (3,), (4, 2): ", "the next to last"]),
+    "a vector and too many rows": (
+        lambda: lm.matmul(np.ones(3), np.ones((4, 2))),
+        ["[matmul] (3,), (4, 2): ", "the next to last of the right, 4; make them equal, or transpose the matrix"],
+    ),
+    "matrices side by side": (lambda: P @ P, ["[matmul] (12, 4), (12, 4): ", "of the right, 12; transpose one of them"]),
+    "a weight before its rows": (lambda: lm.matmul(np.ones((4, 2)), X), ["[matmul] (4, 2), (12, 4): ", "right, 12; swap them"]),
+    "a weight of other rows": (lambda: P @ np.ones((3, 2)), ["[matmul] (12, 4), (3, 2): ", "of the right, 3; make them equal"]),
+    "lengths that divide nothing": (lambda: P.reshape(5, -1), ["48 elements", "parts of 5; pass lengths that divide them"]),
+    "fewer axes than there are": (lambda: lm.broadcast_to(P, (4,)), ["[broadcast_to] (12, 4)", "to (4,); keep its axes"]),
+    "columns of other rows": (
+        lambda: lm.concatenate([P, lm.placeholder((3, 4))], axis=1),
+        ["[concatenate] (12, 4), (3, 4): ", "must be equal; reshape them, or pass another axis"],
+    ),
     "two lengths of one letter": (lambda: lm.einsum("ij,jk", np.ones((2, 3)), np.ones((4, 5))), ["for letter 'j', got 3 and 4"]),
     "an activation of text": (lambda: lm.activations.gelu("a"), ["[activation] expected numbers"]),
     "a loss as a metric": (

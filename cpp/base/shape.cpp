@@ -141,7 +141,7 @@ Dim divide(const Dim& a, const Dim& b, const std::string& where) {
   if (!a.constant() && !b.constant() && a.offset == 0 && b.offset == 0 && b.coefficient != 0 && a.coefficient % b.coefficient == 0)
     if (auto rest = without(a.symbol, b.symbol); !rest.empty())
       return affine(a.coefficient / b.coefficient, product_of(std::move(rest)), 0);
-  fail("[", where, "] ", a, " elements cannot be split into parts of ", b);
+  fail("[", where, "] ", a, " elements cannot be split into parts of ", b, "; pass lengths that divide them");
 }
 
 Dim product(const Shape& shape, size_t first, size_t last) {

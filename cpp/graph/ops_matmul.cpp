@@ -8,8 +8,11 @@ namespace {
 Type infer_matmul(const Op& op, const Tensors& inputs, const Attrs&) {
   const Shape &a = inputs[0]->shape(), &b = inputs[1]->shape();
   check(a.size() >= 2 && b.size() >= 2, describe(op, inputs), ": expected two matrices; give a vector an axis of 1 with reshape");
-  check(a.back() == b[b.size() - 2], describe(op, inputs), ": the last axis of the left, ", a.back(),
-        ", must equal the next to last of the right, ", b[b.size() - 2]);
+  const Dim &rows = a[a.size() - 2], &inner = b[b.size() - 2];
+  const bool turned = a.back() == b.back() || rows == inner;
+  const char* remedy = turned ? "transpose one of them" : rows == b.back() ? "swap them" : "make them equal";
+  check(a.back() == inner, describe(op, inputs), ": the last axis of the left, ", a.back(),
+        ", must equal the next to last of the right, ", inner, "; ", remedy);
   const DType dtype = promote(promote(inputs[0]->dtype(), inputs[1]->dtype()), DType::int64);
   check<TypeError>(is_float(dtype), describe(op, inputs), ": expected floats, got ", name_of(dtype), "; cast first");
   Shape shape = broadcast(Shape(a.begin(), a.end() - 2), Shape(b.begin(), b.end() - 2), "[matmul] leading axes");

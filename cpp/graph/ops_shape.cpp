@@ -24,7 +24,8 @@ Type infer_reshape(const Op& op, const Tensors& inputs, const Attrs& attrs) {
     has.erase(right);
   }
   const bool same = product(had, 0, had.size()) == product(has, 0, has.size());
-  check(same, describe(op, inputs), ": the elements of ", from, " do not fill ", to);
+  check(same, describe(op, inputs), ": the elements of ", from, " do not fill ", to,
+        "; pass a shape of as many elements, with -1 for one length that follows");
   return {inputs[0]->dtype(), to};
 }
 Tensor reshape_grad(const Tensor& y, const Tensor& dy, int) { return reshape(dy, y->inputs[0]->shape()); }
@@ -50,7 +51,8 @@ Tensor transpose_grad(const Tensor& y, const Tensor& dy, int) {
 
 Type infer_broadcast_to(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const Shape& to = attrs.get<Shape>("shape");
-  check(broadcast(in_shape(inputs), to, "[broadcast_to]") == to, describe(op, inputs), ": does not broadcast to ", to);
+  check(broadcast(in_shape(inputs), to, "[broadcast_to]") == to, describe(op, inputs), ": does not broadcast to ", to,
+        "; keep its axes, and stretch those of length 1");
   return {inputs[0]->dtype(), to};
 }
 Tensor broadcast_to_grad(const Tensor& y, const Tensor& dy, int) { return sum_to(dy, y->inputs[0]->shape()); }
@@ -144,7 +146,7 @@ Type infer_concatenate(const Op& op, const Tensors& inputs, const Attrs& attrs) 
     const Shape& next = inputs[k]->shape();
     bool fits = next.size() == type.shape.size();
     for (size_t i = 0; fits && i < next.size(); ++i) fits = i == axis || next[i] == type.shape[i];
-    check(fits, describe(op, inputs), ": all axes but axis ", axis, " must be equal");
+    check(fits, describe(op, inputs), ": all axes but axis ", axis, " must be equal; reshape them, or pass another axis");
     type.shape[axis] = add(type.shape[axis], next[axis]);
     type.dtype = promote(type.dtype, inputs[k]->dtype());
   }

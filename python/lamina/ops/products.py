@@ -30,7 +30,8 @@ def _product(name: str, a: Tensor, b: Tensor) -> Tensor:
     if 1 in (a.ndim, b.ndim) and isinstance(own, int) and isinstance(other, int) and own != other:  # as the user's shapes are
         place = "only axis" if b.ndim == 1 else "next to last"
         raise ValueError(
-            f"[{name}] {a.shape}, {b.shape}: the last axis of the left, {own}, must equal the {place} of the right, {other}"
+            f"[{name}] {a.shape}, {b.shape}: the last axis of the left, {own}, must equal the {place} of the right, {other}; "
+            "make them equal" + ", or transpose the matrix" * (a.ndim + b.ndim > 2)
         )
     left = reshape(a, (1, a.shape[0])) if a.ndim == 1 else a
     right = reshape(b, (b.shape[0], 1)) if b.ndim == 1 else b
