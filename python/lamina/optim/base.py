@@ -258,7 +258,7 @@ class Optimizer(Configured):
             if not owner.before.isdisjoint(given):
                 raise ValueError(
                     f"[{self._where}] expected the parameters of the model that it trains now, got those of an earlier one; "
-                    "make an optimizer for each model"
+                    f"give the model its own by compile: net.compile(net.loss, {type(self).__name__}(...))"
                 )
             owner.leave()
             self.state.clear()
