@@ -512,6 +512,18 @@ def test_networks_of_dataclasses_train_and_keep_what_they_were_made_with():
         net.loss.p = 4.0
 
 
+@pytest.mark.parametrize("base", [lm.Layer, lm.Dense, lm.optim.Optimizer, lm.callbacks.Callback], ids=lambda c: c.__name__)
+def test_a_frozen_dataclass_that_has_to_change_is_refused(base):
+    """A layer gets a name, an optimizer a state: what never changes may be frozen."""
+    with pytest.raises(TypeError, match=r"^\[Mine\] expected a dataclass that takes .*, got a frozen one; write @dataclass$"):
+        make_dataclass("Mine", [("k", int, 3)], bases=(base,), frozen=True)()
+    falls = make_dataclass(
+        "Falls", [("first", float, 0.5)], bases=(lm.schedules.Schedule,), namespace={"rate": Falling.rate}, frozen=True
+    )
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(falls()))
+    assert net.train_step(np.ones((4, 2)), np.ones((4, 1))) > 0
+
+
 @pytest.mark.parametrize(
     "base", [lm.Dense, lm.losses.MSE, lm.optim.Optimizer, lm.callbacks.EarlyStopping], ids=lambda c: c.__name__
 )

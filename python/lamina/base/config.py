@@ -29,6 +29,7 @@ class Configured:
     """
 
     _arguments: dict[str, Any]
+    _stays = True  # nobody assigns to its attributes: it may be frozen
 
     if TYPE_CHECKING:
 
@@ -207,6 +208,12 @@ def _complete(self: Configured, rest: Callable[[], None]) -> None:
     """Records the fields of a dataclass as the arguments of its constructor, and runs the rest of it."""
     if "_arguments" in self.__dict__ or not dataclasses.is_dataclass(self):
         return rest()
+    own = vars(type(self)).get("__dataclass_params__")
+    if own and own.frozen and not self._stays:
+        raise TypeError(
+            f"[{type(self).__name__}] expected a dataclass that takes the name or state of its network, got a frozen one; write "
+            "@dataclass"
+        )
     fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}
     self.__dict__["_arguments"] = fields
     rest()

@@ -60,6 +60,7 @@ class Callback(Configured):
     """
 
     net: Model
+    _stays = False
     _said = ""  # why it ended the fit: a line where progress is shown
     saves = False  # one that saves is called after all others
     looks_on = False  # whether training goes the same way without it, whatever its state

@@ -101,6 +101,7 @@ class Layer(Configured):
     dtype: str | None = None  # of parameters; None: the first floating-point input's, else float32
     built: bool = False
     named_by_user: bool = False
+    _stays = False
 
     # `*Any, **Any` lets a subclass write build(self, x) in the eyes of a type checker.
     def build(self, *inputs: Any, **_: Any) -> None:

@@ -45,6 +45,7 @@ class Optimizer(Configured):
 
     rule: str | None = None  # the C++ rule; None: `update` is the rule
     against_overflow: str = "lower the learning rate, or pass clip_norm"  # what helps where the loss is not finite
+    _stays = False
     all_data: bool = False  # whether an epoch is one step on all data (see `full_batch.FullBatch`)
     decoupled: bool = False  # whether `update` sees to weight_decay itself
     slots: Sequence[str] = ()  # state of a parameter's shape, 0 at first unless `slot_value` says otherwise
