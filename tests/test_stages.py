@@ -178,6 +178,37 @@ def test_gradients_in_groups_of_rows(sizes, rows, dtype, threads):
             np.testing.assert_array_equal(a, b)
 
 
+FACTORS = {
+    "both whole": (slice(None), slice(None)),
+    "columns of the left": (slice(5, 41), slice(None)),
+    "columns of the right": (slice(None), slice(3, 37)),
+    "columns of both": (slice(7, 60), slice(11, 40)),
+    "the first columns": (slice(0, 33), slice(0, 30)),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("made", [False, True], ids=["given", "made"])
+@pytest.mark.parametrize("name", FACTORS)
+def test_columns_of_wider_matrices_are_summed_over_a_batch_in_groups(name, made, dtype, threads):
+    """Their rows begin within those of the wider matrix, and are as far apart as these."""
+    rng = np.random.default_rng(5)
+    a, b = lm.placeholder((None, 64), dtype), lm.placeholder((None, 48), dtype)
+    left, right = FACTORS[name]
+    wide = [lm.tanh(t) if made else t for t in (a, b)]
+    out = lm.matmul(lm.transpose(wide[0][:, left]), wide[1][:, right])
+    fed = [rng.standard_normal((700, t.shape[1])).astype(dtype) for t in (a, b)]
+    x, y = (np.tanh(array.astype(np.float64)) if made else array.astype(np.float64) for array in fed)
+    expected, seen = x[:, left].T @ y[:, right], []
+    for n in (1, 2):
+        threads(n)
+        planned = core.Program([a.node, b.node], [out.node])
+        seen += planned.run(fed)
+        assert any(stage["partial"] for stage in planned.stages) == (n > 1)
+        np.testing.assert_allclose(seen[-1], expected, rtol=0, atol=np.finfo(dtype).eps * 50 * np.abs(expected).max())
+    np.testing.assert_array_equal(*seen)
+
+
 @pytest.mark.parametrize("optimizer", [lm.optim.SGD(10.0), lm.optim.Adam(0.1)], ids=["sgd", "adam"])
 def test_weights_that_lie_far_are_updated_by_their_gradients(optimizer, threads):
     """More of them than caches hold: their gradient is handed to the update in parts."""
