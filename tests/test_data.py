@@ -458,7 +458,8 @@ def test_the_batch_axis_is_free(batch):
         ((9, 1), (), r"pass x\.reshape\(len\(x\)\)"),
         ((9, 8, 8), (64,), r"pass x\.reshape\(len\(x\), 64\), or put Flatten\(\)"),
         ((9, 64), (8, 8), r"pass x\.reshape\(len\(x\), 8, 8\)"),
-        ((9, 3), (4,), r"make the model for Input\(3\)"),
+        ((9, 3), (4,), r"pass rows of that shape, or make the model for Input\(3\)"),
+        ((4, 9), (4,), r"samples are rows: pass x\.T, or make the model for Input\(9\)"),
     ],
 )
 def test_shape_errors_say_what_to_do(got, features, remedy):
@@ -576,7 +577,7 @@ def test_prepare_errors():
         prepare(left, inputs=TWO)
     with pytest.raises(ValueError, match=r"\[x\['right'\]\] expected shape \(any, 3\), got \(5, 2\)"):
         prepare([left, left], inputs=TWO)
-    with pytest.raises(ValueError, match="got: x has 5, y has 4; pass the same samples"):
+    with pytest.raises(ValueError, match=r"got: x has 5, y has 4; pass the same samples in all of them, as rows: x\.T"):
         prepare(left, np.zeros(4))
     with pytest.raises(ValueError, match=r"x\['left'\] has 5, x\['right'\] has 2, y has 5"):
         prepare([left, right[:2]], np.zeros(5), inputs=TWO)

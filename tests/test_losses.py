@@ -409,6 +409,7 @@ def test_check_target(name):
 
 REFUSED = {
     "other columns": ("mse", np.zeros((4, 2)), (B, 3), "[MSE()] expected a target of shape (None, 3)"),
+    "samples as columns": ("mse", np.zeros((1, 9)), (B, 1), "samples are rows: pass x.T and y.T; else the last layer"),
     "a vector": ("mse", np.zeros(4), (B, 3), "got (4,)"),
     "a column": ("mse", np.zeros((4, 1)), (B,), "drop the last axis: y[..., 0]"),
     "a missing axis": ("mse", np.zeros((4, 3)), (B, 3, 1), "add an axis: y[..., None]"),

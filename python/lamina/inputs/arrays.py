@@ -226,7 +226,8 @@ def _shape_remedy(where: str, features: tuple[Any, ...], got: tuple[int, ...]) -
         shape = "".join(f", {f}" for f in features)
         return f"pass {where}.reshape(len({where}){shape}), or put Flatten() or Reshape() first"
     other = f", or make the model for Input({', '.join(map(str, got[1:]))})" if got[1:] else ""
-    return f"pass rows of that shape{other}"
+    rows = f"samples are rows: pass {where}.T" if len(got) == 2 and got[:1] == features else "pass rows of that shape"
+    return rows + other
 
 
 def check_finite(array: Array, where: str, dtype: str = "float64", columns: list[str] | None = None) -> None:

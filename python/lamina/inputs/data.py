@@ -180,7 +180,8 @@ def check_lengths(lengths: Mapping[str, int]) -> int:
     """
     if len(set(lengths.values())) != 1:
         each = ", ".join(f"{name} has {n}" for name, n in lengths.items())
-        raise ValueError(f"[data] expected as many samples in each array, got: {each}; pass the same samples in all of them")
+        remedy = "pass the same samples in all of them, as rows: x.T where they are columns"
+        raise ValueError(f"[data] expected as many samples in each array, got: {each}; {remedy}")
     return next(iter(lengths.values()))
 
 

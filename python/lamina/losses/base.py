@@ -317,7 +317,8 @@ def remedy(shape: Shape, expected: Shape) -> str:
     if len(shape) == len(expected) - 1 and fits((*shape, 1), expected):
         return "add an axis: y[..., None]"
     if len(shape) == len(expected):
-        return "the last layer must have as many units as the target has columns"
+        turned = "samples are rows: pass x.T and y.T; else " if fits(shape[::-1], (None, *expected[1:])) else ""
+        return f"{turned}the last layer must have as many units as the target has columns"
     return "reshape the target, or change the model's output"
 
 
