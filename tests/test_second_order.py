@@ -418,6 +418,16 @@ def test_the_stop_by_validation_puts_the_best_weights_back(rng):
     assert net.evaluate(x, y)["loss"] >= history.history["loss"].min()
 
 
+@pytest.mark.parametrize(("options", "stops"), [({}, False), ({"max_fail": 3}, True), ({"bayesian": False, "max_fail": 0}, False)])
+def test_validation_ends_a_bayesian_fit_only_where_it_is_asked_to(options, stops, rng):
+    """As in trainbr: its factors need steps, over which val_loss may rise for a while."""
+    x, y = rng.normal(size=(60, 3)), rng.normal(size=60)
+    optimizer = lm.optim.LevenbergMarquardt(**{"bayesian": True, **options})
+    net = lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(1), seed=0)
+    net.fit(x, y, loss="mse", optimizer=optimizer, epochs=40, validation_split=0.3, verbose=0)
+    assert (optimizer.stop_reason == "validation") == stops
+
+
 @pytest.mark.parametrize("goal", [1e-2, 0.0])
 def test_a_fit_that_goes_on_after_its_stop_knows_why_it_stopped(goal, tmp_path, capsys):
     x = np.linspace(-1, 1, 30)[:, None]

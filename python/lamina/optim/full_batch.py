@@ -35,7 +35,7 @@ class FullBatch(Optimizer, ABC):
     all_data = True
     against_overflow = "scale inputs and targets to about one"
     needs_residuals = False  # whether it takes the errors (Squares) instead of the loss as a function of the weights
-    max_fail: int | None = None  # epochs without a lower val_loss that end a fit; None: they do not
+    max_fail = 0  # epochs without a lower val_loss that end a fit; 0: they do not
     kept_by_state: tuple[str, ...] = ()  # options that say what the state holds
 
     goal: float | None

@@ -37,8 +37,8 @@ class LevenbergMarquardt(Damped):
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
     max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
-    best weights back (an EarlyStopping of yours on val_loss takes that one's place). It is None where the epochs ran out, and where
-    another callback, Ctrl-C or an error ended the fit.
+    best weights back (an EarlyStopping of yours on val_loss takes that one's place); 6 by default, 0, never, with `bayesian`. It is
+    None where the epochs ran out, and where another callback, Ctrl-C or an error ended the fit.
 
     `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and, after six plain steps, or where L is a tenth of the first one, estimates
     both factors (MacKay), which keeps small what the data do not determine; afterwards `effective_parameters` says how many weights
@@ -77,7 +77,7 @@ class LevenbergMarquardt(Damped):
         min_grad: float = 1e-7,
         goal: float = 0.0,
         max_seconds: float | None = None,
-        max_fail: int = 6,
+        max_fail: int | None = None,
         scaling: str = "marquardt",
         acceleration: bool = True,
         curvature: bool = True,
@@ -95,7 +95,7 @@ class LevenbergMarquardt(Damped):
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)
         self.mu_inc = self._number("mu_inc", mu_inc, 1, open_low=True)
         self.min_grad = self._number("min_grad", min_grad, 0)
-        self.max_fail = checks.integer(self._where, "max_fail", max_fail)
+        self.max_fail = checks.integer(self._where, "max_fail", (0 if self.bayesian else 6) if max_fail is None else max_fail, 0)
 
     @property
     def mu(self) -> float:

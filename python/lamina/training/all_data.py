@@ -83,7 +83,7 @@ def callbacks(model: Model, validated: bool, given: Any) -> list[Any]:
     """The user's callbacks, and the stop by validation that an optimizer brings along where they have none."""
     several = as_list(given)
     optimizer = model.objective.optimizer
-    patience = optimizer.max_fail if isinstance(optimizer, FullBatch) else None
-    if not validated or patience is None or any(isinstance(c, EarlyStopping) and c.monitor == "val_loss" for c in several):
+    patience = optimizer.max_fail if isinstance(optimizer, FullBatch) else 0
+    if not validated or not patience or any(isinstance(c, EarlyStopping) and c.monitor == "val_loss" for c in several):
         return several
     return [*several, EarlyStopping("val_loss", patience=patience)]
