@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# Names of Keras, PyTorch, scikit-learn and MATLAB, and ours.
+# Names of Keras, PyTorch, scikit-learn and MATLAB, and ours; a text where there is another way.
 OTHERS = {
     "sparse_categorical_crossentropy": "cross_entropy",
     "categorical_crossentropy": "cross_entropy",
@@ -32,8 +32,11 @@ OTHERS = {
     **dict.fromkeys(("acc", "categorical_accuracy", "sparse_categorical_accuracy"), "accuracy"),
     "f1_score": "f1",
     "r2_score": "r2",
-    **dict.fromkeys(("trainlm", "trainbr"), "levenbergmarquardt"),
-    "lm": "levenbergmarquardt",
+    **dict.fromkeys(("trainlm", "lm"), "levenbergmarquardt"),
+    **dict.fromkeys(("trainscg", "trainbfg", "traincgb", "traincgf", "traincgp", "trainoss"), "lbfgs"),
+    **dict.fromkeys(("traingd", "traingda", "traingdm", "traingdx"), "sgd"),
+    "trainrp": "rprop",
+    "trainbr": "write lm.optim.LevenbergMarquardt(bayesian=True)",
     **dict.fromkeys(("logistic", "logsig"), "sigmoid"),
     **dict.fromkeys(("identity", "purelin", "none"), "linear"),
     "poslin": "relu",
@@ -47,6 +50,8 @@ OTHERS = {
 }
 _SEEDS = "each network has a seed of its own: lm.Sequential(..., seed=0)"
 _RATE = "it is the optimizer's: optimizer=lm.optim.Adam(lr=1e-3)"
+_STOPS = "it is the optimizer's: optimizer=lm.optim.LevenbergMarquardt(goal=1e-6)"
+_FITS = "it is fit's: net.fit(..., epochs=1000, verbose=0)"
 ARGUMENTS = {  # what they call our arguments; a text where there is another way
     "use_bias": "bias",
     "kernel_initializer": "weight_init",
@@ -96,6 +101,10 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     "Dense.dropout": "it is a layer: lm.Dropout(0.2)",
     **dict.fromkeys(("max_iter", "n_epochs", "num_epochs"), "epochs"),
     **dict.fromkeys([f"{f}.{n}" for f in ("fit", "compile") for n in ("lr", "learning_rate", "learning_rate_init")], _RATE),
+    **dict.fromkeys([f"fit.{n}" for n in ("goal", "min_grad", "max_fail", "mu", "mu_max", "bayesian")], _STOPS),
+    **dict.fromkeys([f"LevenbergMarquardt.{n}" for n in ("epochs", "max_epochs", "show")], _FITS),
+    **dict.fromkeys(("LevenbergMarquardt.time", "LevenbergMarquardt.max_time"), "max_seconds"),
+    "LevenbergMarquardt.weight_decay": "bayesian=True holds weights back",
     "reduction": "a loss is the mean over what counts; another one is a function of (pred, target)",
     **dict.fromkeys(("Sequential.name", "Model.name"), "a network has no name; its layers have, by layer.named('head')"),
     "Embedding.input_dim": "num_embeddings",
@@ -107,6 +116,8 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
 _LAYERS = "layers are lm.Dense and so on, networks lm.Sequential and lm.Model"
 _NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer with math in it"
 _RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
+_DENSE = "write lm.Sequential(lm.Dense(10, 'tanh'), lm.Dense(outputs))"
+_ROWS = "write x = (x - x.mean(axis=0)) / x.std(axis=0), or any other arithmetic of arrays"
 OF_MODULES = {  # what one writes here instead of names in their modules
     "Linear": "write lm.Dense(units): the number of inputs comes from the data",
     **{name: f"write lm.Activation({name.lower()!r})" for name in ("ReLU", "Tanh", "Sigmoid", "Softmax", "GELU", "SiLU", "ELU")},
@@ -131,6 +142,13 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "clone_model": "write copy.deepcopy(net)",
     "load_model": "write lm.load(path)",
     **dict.fromkeys(("LearningRateScheduler", "LRScheduler"), _RATES),
+    "trainbr": OTHERS["trainbr"],
+    "train": "net.fit(x, y, loss='mse', optimizer=...) trains",
+    "sim": "net.predict(x) computes, of rows that are samples",
+    **dict.fromkeys(("fitnet", "feedforwardnet", "patternnet", "timedelaynet", "narxnet"), _DENSE),
+    **dict.fromkeys(("mapminmax", "mapstd"), _ROWS),
+    "dividerand": "fit has validation_split, of the last rows; shuffle them before by np.random.default_rng(0).permutation(n)",
+    "perform": "net.evaluate(x, y, metrics=['r2']) gives a dict of figures",
     "TensorBoard": "CSVLogger writes the figures of each epoch",
 }
 _READ, _WRITE = "its weights are dict(net.parameters)", "write weights by net.parameters.update({name: array})"
@@ -145,6 +163,7 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     **dict.fromkeys(("variables", "trainable_variables", "trainable_weights"), _READ),
     **dict.fromkeys(("load_state_dict", "set_weights"), _WRITE),
     **dict.fromkeys(("train", "eval"), _MODE),
+    **dict.fromkeys(("trainParam", "trainFcn"), "the optimizer has its options: lm.optim.LevenbergMarquardt(goal=1e-6)"),
     **dict.fromkeys(("train_on_batch", "partial_fit"), "net.train_step(x, y) is one update from one batch"),
     **dict.fromkeys(("load_weights", "load_model"), "read a network by net = lm.load(path)"),
     **dict.fromkeys(("save_weights", "save_model"), "write it by net.save(path)"),

@@ -46,8 +46,8 @@ def unknown(where: str, name: Any, known: Iterable[str]) -> UnknownName:
     "[optim] unknown name 'adm'; did you mean 'adam'? Known: adam, sgd"
     """
     known = sorted(known)
-    guess = nearest(name, known)
-    hint = f"did you mean '{guess}'? Known: " if guess else "known: "
+    theirs, guess = OTHERS.get(name.lower(), "") if isinstance(name, str) else "", nearest(name, known)
+    hint = f"{theirs}. Known: " if " " in theirs else f"did you mean '{guess}'? Known: " if guess else "known: "
     return UnknownName(f"[{where}] unknown name {checks.brief(name)}; {hint}{', '.join(known)}")
 
 
