@@ -99,7 +99,7 @@ class LevenbergMarquardt(Damped):
 
     @property
     def mu(self) -> float:
-        """The first damping, or the one assigned last: it takes effect at the next step, from which on it follows the steps."""
+        """The first damping, or the one assigned last: it takes effect at the next step; the present one is `state["mu"].value`."""
         return self._mu
 
     @mu.setter
