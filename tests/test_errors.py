@@ -1296,6 +1296,29 @@ def test_labels_along_sequences_are_no_sign_of_sorted_rows():
         net.fit(np.ones((10, 5, 2)), y, loss="cross_entropy", optimizer="adam", validation_split=0.2, verbose=0)
 
 
+@pytest.mark.parametrize("optimizer", [lm.optim.LevenbergMarquardt, lm.optim.Adam])
+def test_inputs_in_the_hundreds_warn_of_flat_neurons(optimizer, rng):
+    """MATLAB's fitnet scales them itself; here Levenberg-Marquardt ends at the mean of the targets, by a gradient of nothing."""
+    x = 100 + 10 * rng.normal(size=(50, 3))
+    y = np.sin(x[:, :1])
+
+    def fit(net, x):
+        net.fit(x, y, loss="mse", optimizer=optimizer(), epochs=3, verbose=0)
+        return net
+
+    def small(*layers):
+        return lm.Sequential(*layers, lm.Dense(9, "tanh"), lm.Dense(1), seed=0)
+
+    with pytest.warns(UserWarning, match=r"\[fit\] expected inputs .* for dense_1, got .* \d+% of its tanh is flat .*; scale"):
+        trained = fit(small(), x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(trained, x)
+        fit(small(), (x - 100) / 10)
+        fit(small(lm.Lambda(lambda x: (x - 100) / 10)), x)
+        fit(lm.Sequential(lm.Dense(9, "relu"), lm.Dense(1), seed=0), x)
+
+
 def test_batches_of_one_row_warn_of_batch_norm():
     def fit(batch_size):
         lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0).fit(

@@ -34,6 +34,7 @@ from lamina.training.samples import (
     check_that_something_counts,
     nothing_counts,
     training_samples,
+    warn_of_flat_neurons,
     warn_of_single_rows,
     warn_of_sorted_rows,
     with_finite_targets,
@@ -289,6 +290,7 @@ def fit(
             source = _source(model, samples, chosen, batch_size, shuffle)
             check_indices(model, samples.data)
             warn_of_single_rows(model, batch_size)
+            warn_of_flat_neurons(model, samples.data)
             settings["samples"] = len(given)
         validate: Callable[[], dict[str, Any]] | None = None
         several = data.is_batches(validation_data) or data.is_list_of_batches(validation_data, len(model.inputs))

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lamina.activations import sigmoid, tanh
 from lamina.base import checks
 from lamina.inputs import data
 from lamina.inputs.arrays import check_finite
 from lamina.inputs.data import Data
 from lamina.inputs.weights import class_number, weights
-from lamina.layers import BatchNorm, Embedding
+from lamina.layers import BatchNorm, Dense, Embedding
 from lamina.losses.base import first_outside
 from lamina.models import feed
 from lamina.models.programs import Target
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+FLAT, SOME = 10, 100  # the slope of tanh there is 8e-9, of sigmoid 5e-5; rows that are looked at
 IMPROBABLE = 1e-3  # that shuffled rows are split like this
 
 
@@ -75,6 +77,24 @@ def warn_of_single_rows(model: Model, rows: int) -> None:
             "[fit] expected batches of several rows for BatchNorm, got batch_size=1: each row is its own mean; "
             "pass a larger batch_size, or take LayerNorm"
         )
+
+
+def warn_of_flat_neurons(model: Model, given: Data) -> None:
+    """Inputs in the hundreds: tanh and sigmoid are flat there, and a network that is new would stay at the mean of its targets."""
+    fed = {t.node.serial: array for t, array in zip(model.inputs, given.x, strict=True)}
+    for call in [] if model.epochs_done else calls_of(nodes_of(model.outputs)):
+        layer = call.layer
+        if type(layer) is not Dense or layer.activation not in (tanh, sigmoid) or not layer.trainable:
+            continue
+        if (x := fed.get(call.inputs[0].node.serial)) is None:
+            continue
+        z = np.asarray(x[:SOME], np.float64) @ layer.weight.value + (layer.bias.value if layer.use_bias else 0)
+        share = float(np.mean(np.abs(z) > FLAT))
+        if share > 0.5:
+            checks.warn(
+                f"[fit] expected inputs of about one for {layer.name}, got such that {share:.0%} of its "
+                f"{layer.activation.__name__} is flat and learns little; scale them: x = (x - x.mean(axis=0)) / x.std(axis=0)"
+            )
 
 
 def warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
