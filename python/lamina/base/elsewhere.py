@@ -117,7 +117,7 @@ _LAYERS = "layers are lm.Dense and so on, networks lm.Sequential and lm.Model"
 _NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer with math in it"
 _RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
 _DENSE = "write lm.Sequential(lm.Dense(10, 'tanh'), lm.Dense(outputs))"
-_ROWS = "write x = (x - x.mean(axis=0)) / x.std(axis=0), or any other arithmetic of arrays"
+SCALE = "scale them: x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)"  # a column may be constant
 OF_MODULES = {  # what one writes here instead of names in their modules
     "Linear": "write lm.Dense(units): the number of inputs comes from the data",
     **{name: f"write lm.Activation({name.lower()!r})" for name in ("ReLU", "Tanh", "Sigmoid", "Softmax", "GELU", "SiLU", "ELU")},
@@ -146,7 +146,7 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "train": "net.fit(x, y, loss='mse', optimizer=...) trains",
     "sim": "net.predict(x) computes, of rows that are samples",
     **dict.fromkeys(("fitnet", "feedforwardnet", "patternnet", "timedelaynet", "narxnet"), _DENSE),
-    **dict.fromkeys(("mapminmax", "mapstd"), _ROWS),
+    **dict.fromkeys(("mapminmax", "mapstd"), SCALE),
     "dividerand": "fit has validation_split, of the last rows; shuffle them before by np.random.default_rng(0).permutation(n)",
     "perform": "net.evaluate(x, y, metrics=['r2']) gives a dict of figures",
     "TensorBoard": "CSVLogger writes the figures of each epoch",

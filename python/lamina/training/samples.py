@@ -12,6 +12,7 @@ import numpy as np
 
 from lamina.activations import sigmoid, tanh
 from lamina.base import checks
+from lamina.base.elsewhere import SCALE
 from lamina.inputs import data
 from lamina.inputs.arrays import check_finite
 from lamina.inputs.data import Data
@@ -93,7 +94,7 @@ def warn_of_flat_neurons(model: Model, given: Data) -> None:
         if share > 0.5:
             checks.warn(
                 f"[fit] expected inputs of about one for {layer.name}, got such that {share:.0%} of its "
-                f"{layer.activation.__name__} is flat and learns little; scale them: x = (x - x.mean(axis=0)) / x.std(axis=0)"
+                f"{layer.activation.__name__} is flat and learns little; {SCALE}"
             )
 
 
