@@ -17,7 +17,8 @@ class LevenbergMarquardt(Damped):
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
-    Scale targets and inputs to about one: min_grad, and mu where D = I, are absolute numbers.
+    Scale inputs and targets to about one: tanh is flat beyond, and min_grad, and mu where D = I, are absolute numbers. Large
+    targets need `net.fit_readout(x, y)` before the first fit, which solves the last layer.
     mu: the first damping; assigned later, that of the next step. By default MATLAB's 1e-3 (5e-3 with bayesian), and 0.3 with
     "marquardt", which counts it in J^T J's diagonal. A step that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec
     and no more than 0.7, where r is the change of L over the one that the linear model promised; one that does not, by mu_inc, and

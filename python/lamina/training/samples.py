@@ -18,9 +18,11 @@ from lamina.inputs.arrays import check_finite
 from lamina.inputs.data import Data
 from lamina.inputs.weights import class_number, weights
 from lamina.layers import BatchNorm, Dense, Embedding
+from lamina.losses import MSE
 from lamina.losses.base import first_outside
 from lamina.models import feed
 from lamina.models.programs import Target
+from lamina.models.steps import goes_by_rows
 from lamina.models.wiring import calls_of, nodes_of
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 FLAT, SOME = 10, 100  # the slope of tanh there is 8e-9, of sigmoid 5e-5; rows that are looked at
+FAR = 20  # targets of 10 double the least loss of Levenberg-Marquardt and L-BFGS, of 30 it is ten times as large
 IMPROBABLE = 1e-3  # that shuffled rows are split like this
 
 
@@ -83,11 +86,10 @@ def warn_of_single_rows(model: Model, rows: int) -> None:
 def warn_of_flat_neurons(model: Model, given: Data) -> None:
     """Inputs in the hundreds: tanh and sigmoid are flat there, and a network that is new would stay at the mean of its targets."""
     fed = {t.node.serial: array for t, array in zip(model.inputs, given.x, strict=True)}
-    for call in [] if model.epochs_done else calls_of(nodes_of(model.outputs)):
-        layer = call.layer
-        if type(layer) is not Dense or layer.activation not in (tanh, sigmoid) or not layer.trainable:
-            continue
-        if (x := fed.get(call.inputs[0].node.serial)) is None:
+    calls = [] if model.epochs_done else calls_of(nodes_of(model.outputs))
+    flat = [c for c in calls if type(c.layer) is Dense and c.layer.activation in (tanh, sigmoid) and c.layer.trainable]
+    for layer, x in ((c.layer, fed.get(c.inputs[0].node.serial)) for c in flat):
+        if x is None:
             continue
         z = np.asarray(x[:SOME], np.float64) @ layer.weight.value + (layer.bias.value if layer.use_bias else 0)
         share = float(np.mean(np.abs(z) > FLAT))
@@ -96,6 +98,27 @@ def warn_of_flat_neurons(model: Model, given: Data) -> None:
                 f"[fit] expected inputs of about one for {layer.name}, got such that {share:.0%} of its "
                 f"{layer.activation.__name__} is flat and learns little; {SCALE}"
             )
+    if flat and model.objective.optimizer.all_data and isinstance(model.objective.losses[0], MSE) and goes_by_rows(model):
+        _warn_of_large_targets(model, given, flat[0].layer.activation.__name__)
+
+
+def _warn_of_large_targets(model: Model, given: Data, activation: str) -> None:
+    """A step on all data is long where the last layer has to grow, and makes the layers before it flat for good."""
+    size, first = _size(given.y[0]), [x[:SOME] for x in given.x]
+    if size <= FAR:
+        return
+    predicted = model.predict(first if len(first) > 1 else first[0])
+    if size > 10 * _size(predicted[0] if isinstance(predicted, list) else predicted):
+        checks.warn(
+            f"[fit] expected targets of about one for a new network, got such of some {size:.3g}, by which its {activation} gets "
+            "flat; scale them, or call net.fit_readout(x, y) before"
+        )
+
+
+def _size(y: Array) -> float:
+    """The root mean square of what is there of some rows; 0 where nothing is."""
+    some = np.asarray(y[:SOME], np.float64)
+    return float(np.sqrt(np.square(some[~np.isnan(some)]).mean())) if not np.isnan(some).all() else 0.0
 
 
 def warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
