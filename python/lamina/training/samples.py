@@ -116,9 +116,10 @@ def _warn_of_large_targets(model: Model, given: Data, activation: str) -> None:
 
 
 def _size(y: Array) -> float:
-    """The root mean square of what is there of some rows; 0 where nothing is."""
-    some = np.asarray(y[:SOME], np.float64)
-    return float(np.sqrt(np.square(some[~np.isnan(some)]).mean())) if not np.isnan(some).all() else 0.0
+    """The mean of |y| over what is there in some rows; 0 where nothing is."""
+    some = np.abs(np.asarray(y[:SOME], np.float64))
+    there = some[~np.isnan(some)]
+    return float(there.mean()) if len(there) else 0.0
 
 
 def warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
