@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
-from lamina.optim.damped_steps import FADE, KEPT
+from lamina.optim.damped_steps import FADE, KEPT, POWER
 from lamina.trace.notation import number, to_ascii
 from lamina.trace.record import OF_MATRICES, OF_OTHERS, Rule
 
@@ -189,7 +189,8 @@ def _damped(optimizer: LevenbergMarquardt) -> tuple[Numbers, Lines]:
             numbers |= dict(zip("αβ", map(float, optimizer.state["factors"].value), strict=False))
     scaled = optimizer.scaling == "marquardt"
     return numbers, [
-        *([("D", f"max({number(FADE)} D, diagonal of {product})")] if scaled else []),
+        *([("S", f"max({number(FADE)} S, diagonal of {product})")] if scaled else []),
+        *([("D", f"m (S / m) to the power of {number(POWER)}, m the largest of S")] if scaled else []),
         ("d", f"solves ({left} + μ {'D' if scaled else 'I'}) d = {right}, J = ∂e / ∂w, L = ‖e‖²"),
         ("w", f"w + d, where that lowers {falls}; else {number(optimizer.mu_inc)} μ, and solve again"),
         ("μ", f"(1 − (2 r − 1)³) μ, from {number(optimizer.mu_dec)} to {number(KEPT)} μ, r the drop over the one foreseen"),
