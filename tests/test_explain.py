@@ -118,9 +118,9 @@ def test_what_a_norm_is_says_its_class_and_not_its_name():
 @pytest.mark.parametrize(
     ("options", "lines"),
     [
-        ({}, ["S ← max(.97 S, diagonal of Jᵀ J)", "D ← m (S / m) to the power of .6, m the", "d ← solves (Jᵀ J + μ D) d = −Jᵀ e,"]),
+        ({}, ["h ← max(.97 h, diagonal of Jᵀ J)", "D ← m (h / m) to the power of .6, m the", "d ← solves (Jᵀ J + μ D) d = −Jᵀ e,"]),
         ({"scaling": "identity"}, ["d ← solves (Jᵀ J + μ I) d = −Jᵀ e,"]),
-        ({"bayesian": True}, ["S ← max(.97 S, diagonal of β Jᵀ J)", "d ← solves (β Jᵀ J + α I + μ D) d = −β Jᵀ e − α w,"]),
+        ({"bayesian": True}, ["h ← max(.97 h, diagonal of β Jᵀ J)", "d ← solves (β Jᵀ J + α I + μ D) d = −β Jᵀ e − α w,"]),
     ],
 )
 def test_levenberg_marquardt_says_what_it_solves_and_its_damping(options, lines):

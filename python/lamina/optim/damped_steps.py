@@ -24,10 +24,10 @@ LONGEST = 16  # steps: pauses are of 1, 2, 4, .. of them
 MU = ("mu", "mu_curved")
 PLAIN = 6  # steps before the Bayesian factors are estimated (Foresee and Hagan: one; after which some nets still go to nothing)
 LEARNED = 0.1  # of the first loss: there they are estimated at once, as many weights may soon fit the noise, and leave none to see
-FADE = 0.97  # of S from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
+FADE = 0.97  # of h from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
 AHEAD = 0.5  # of a step's length, as D measures it: half of the acceleration is at most so long, as it holds near the weights alone
-POWER = 0.6  # of S in D: with 1, D = S, the losses of made problems are 1.8 to 2.1 times as high after 20 to 200 steps
-LEAST = 0.01  # of S's largest element: a weight that hardly matters here is not free to go anywhere
+POWER = 0.6  # of h in D: with 1, D = h, the losses of made problems are 1.8 to 2.1 times as high after 20 to 200 steps
+LEAST = 0.01  # of h's largest element: a weight that hardly matters here is not free to go anywhere
 
 
 class Damped(FullBatch):
@@ -186,7 +186,7 @@ class DampedSteps(Descent[Damped]):
         return curvature
 
     def _scale(self, model: System, state: State) -> Array | float:
-        """D's diagonal: between Marquardt's S, which leaves weights that matter little here too free, and I."""
+        """D's diagonal: between Marquardt's h, which leaves weights that matter little here too free, and I."""
         diagonal = model.diagonal
         if self.optimizer.scaling == "identity" or diagonal is None:
             return 1.0

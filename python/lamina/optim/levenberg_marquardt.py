@@ -24,9 +24,9 @@ class LevenbergMarquardt(Damped):
     and no more than 0.7, where r is the change of L over the one that the linear model promised; one that does not, by mu_inc, and
     is tried again. (trainlm's mu_inc is 10, which leaves nine times the loss of 2 on a robot arm's surrogate after 0.2 s, and is
     about even where noise is fitted.)
-    scaling: "marquardt", D = m (S / m)^0.6, where S is J^T J's diagonal, the largest of late (S = max(0.97 S, diagonal)), and m its
+    scaling: "marquardt", D = m (h / m)^0.6, where h is J^T J's diagonal, the largest of late (h = max(0.97 h, diagonal)), and m its
     largest element; none is taken for less than 0.01 m. So weights' units matter less, and the way through curved valleys is
-    shorter than with "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`). With D = S what hardly matters here goes
+    shorter than with "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`). With D = h what hardly matters here goes
     far away, for good: losses after 20 to 200 steps are 1.8 to 2.1 times as high (geometric mean of 20 made problems).
     acceleration: where the errors are curved along a step, as those at its end say, half of d^2 theta / dt^2 is added to the step,
     -(J^T J + mu D)^-1 J^T (e(theta + d) - e - J d), at most half as long as d; the lower one of the two ends is taken. A

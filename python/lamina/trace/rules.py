@@ -189,8 +189,8 @@ def _damped(optimizer: LevenbergMarquardt) -> tuple[Numbers, Lines]:
             numbers |= dict(zip("αβ", map(float, optimizer.state["factors"].value), strict=False))
     scaled = optimizer.scaling == "marquardt"
     return numbers, [
-        *([("S", f"max({number(FADE)} S, diagonal of {product})")] if scaled else []),
-        *([("D", f"m (S / m) to the power of {number(POWER)}, m the largest of S")] if scaled else []),
+        *([("h", f"max({number(FADE)} h, diagonal of {product})")] if scaled else []),
+        *([("D", f"m (h / m) to the power of {number(POWER)}, m the largest of h")] if scaled else []),
         ("d", f"solves ({left} + μ {'D' if scaled else 'I'}) d = {right}, J = ∂e / ∂w, L = ‖e‖²"),
         ("w", f"w + d, where that lowers {falls}; else {number(optimizer.mu_inc)} μ, and solve again"),
         ("μ", f"(1 − (2 r − 1)³) μ, from {number(optimizer.mu_dec)} to {number(KEPT)} μ, r the drop over the one foreseen"),
