@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 FLAT, SOME = 10, 100  # the slope of tanh there is 8e-9, of sigmoid 5e-5; rows that are looked at
-FAR = 20  # targets of 10 double the least loss of Levenberg-Marquardt and L-BFGS, of 30 it is ten times as large
+FAR = 20  # targets of 10 have up to 4 times the least loss of Levenberg-Marquardt and L-BFGS, of 30 up to 3,000 times
 IMPROBABLE = 1e-3  # that shuffled rows are split like this
 
 
