@@ -206,10 +206,32 @@ void check_training(const std::string& isa) {
   CHECK(std::memcmp(alone.data(), together.data(), alone.size() * sizeof(T)) == 0, isa << " learns alike on two threads");
 }
 
+// Two threads share what has a unit for each of 1,800 lines: in tasks that are worth to be claimed, of one range each.
+void check_tasks() {
+  check::section("tasks of many units");
+  set_num_threads(2);
+  const Tensor input = graph::make("input", {}, {{"shape", Shape{Dim::of(kBatch), 64}}, {"dtype", DType::float32}});
+  const Tensor wide = graph::make("concatenate", {input, graph::unary("tanh", input)}, {{"axis", int64_t{1}}});
+  const Tensor w = Net<float>::variable(normal_values<float>(128 * 64, 0.1), {128, 64});
+  runtime::Program program({input}, {graph::matmul(wide, w)}, {}, {});
+  program.bind({{900, 64}});
+  for (const runtime::Stage& stage : program.stages())
+    for (const runtime::Lane& lane : stage.lanes) {
+      const runtime::Step& step = *program.steps()[lane.steps[0]];
+      if (step.name != "concatenate") continue;
+      CHECK(lane.blocks == 1800, "units: " << lane.blocks);
+      CHECK(stage.size() == stage.shares.size(), stage.size() << " tasks of " << stage.shares.size() << " ranges");
+      CHECK(stage.size() % 2 == 0 && stage.size() > 2 && stage.size() < 100, stage.size() << " tasks");
+      return;
+    }
+  CHECK(false, "nothing is concatenated");
+}
+
 }  // namespace
 
 int main() {
   check_pace();
+  check_tasks();
   for (const kernels::Table* table : kernels::supported_tables()) {
     kernels::select(table->isa);
     check::section(std::string("program ") + table->isa);
