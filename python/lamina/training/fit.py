@@ -26,6 +26,7 @@ from lamina.models.objective import OutputMetric, named_metrics
 from lamina.models.steps import evaluate_batches, evaluate_checked
 from lamina.models.totals import Part, Totals
 from lamina.optim.full_batch import FullBatch
+from lamina.training.cautions import warn_of_flat_neurons, warn_of_single_rows, warn_of_sorted_rows
 from lamina.training.history import History
 from lamina.training.progress import Progress
 from lamina.training.samples import (
@@ -34,9 +35,6 @@ from lamina.training.samples import (
     check_that_something_counts,
     nothing_counts,
     training_samples,
-    warn_of_flat_neurons,
-    warn_of_single_rows,
-    warn_of_sorted_rows,
     with_finite_targets,
 )
 from lamina.training.sources import ArraySource, BatchDone, BatchSource, Outcome, Source, is_finite
