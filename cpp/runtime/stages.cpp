@@ -171,8 +171,8 @@ class Planner {
   // Into how many tasks: each worth to be claimed, and each thread has as many.
   int64_t tasks_of(double work) const {
     const int64_t threads = plan_.threads, most = kMostTasks * threads;
-    const auto worth = static_cast<int64_t>(std::clamp(std::floor(work / kTask), 1.0, static_cast<double>(most)));
-    return worth > threads ? worth / threads * threads : worth;
+    const auto tasks = static_cast<int64_t>(std::clamp(std::floor(work / kTask), 1.0, static_cast<double>(most)));
+    return tasks > threads ? tasks / threads * threads : tasks;
   }
 
   // Into how many units `work` is cut where the threads share `whole`.

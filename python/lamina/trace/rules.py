@@ -187,11 +187,14 @@ def _damped(optimizer: LevenbergMarquardt) -> tuple[Numbers, Lines]:
         product, left, right, falls = "β Jᵀ J", "β Jᵀ J + α I", "−β Jᵀ e − α w", "β L + α ‖w‖²"
         if "factors" in optimizer.state:
             numbers |= dict(zip("αβ", map(float, optimizer.state["factors"].value), strict=False))
-    scaled = optimizer.scaling == "marquardt"
+    matrix, lines = "I", Lines()
+    if optimizer.scaling == "marquardt":
+        matrix = "D"
+        lines.append(("h", f"max({number(FADE)} h, diagonal of {product})"))
+        lines.append(("D", f"m (h / m) to the power of {number(POWER)}, m the largest of h"))
     return numbers, [
-        *([("h", f"max({number(FADE)} h, diagonal of {product})")] if scaled else []),
-        *([("D", f"m (h / m) to the power of {number(POWER)}, m the largest of h")] if scaled else []),
-        ("d", f"solves ({left} + μ {'D' if scaled else 'I'}) d = {right}, J = ∂e / ∂w, L = ‖e‖²"),
+        *lines,
+        ("d", f"solves ({left} + μ {matrix}) d = {right}, J = ∂e / ∂w, L = ‖e‖²"),
         ("w", f"w + d, where that lowers {falls}; else {number(optimizer.mu_inc)} μ, and solve again"),
         ("μ", f"(1 − (2 r − 1)³) μ, from {number(optimizer.mu_dec)} to {number(KEPT)} μ, r the drop over the one foreseen"),
     ]

@@ -39,8 +39,10 @@ def warn_of_single_rows(model: Model, rows: int) -> None:
 
 def warn_of_flat_neurons(model: Model, given: Data) -> None:
     """Inputs in the hundreds: tanh and sigmoid are flat there, and a network that is new would stay at the mean of its targets."""
+    if model.epochs_done:
+        return
     fed = {t.node.serial: array for t, array in zip(model.inputs, given.x, strict=True)}
-    calls = [] if model.epochs_done else calls_of(nodes_of(model.outputs))
+    calls = calls_of(nodes_of(model.outputs))
     flat = [c for c in calls if type(c.layer) is Dense and c.layer.activation in (tanh, sigmoid) and c.layer.trainable]
     for layer, x in ((c.layer, fed.get(c.inputs[0].node.serial)) for c in flat):
         if x is None:
