@@ -407,11 +407,12 @@ def test_a_learning_rate_is_refused(make, tmp_path):
         net.fit(x, y, epochs=9, callbacks=lm.callbacks.ReduceLROnPlateau("loss", patience=0, threshold=1.0), verbose=0)
 
 
-def test_the_stop_by_validation_puts_the_best_weights_back(rng):
+@pytest.mark.parametrize("make", [lm.optim.LevenbergMarquardt, lm.optim.LBFGS], ids=["lm", "lbfgs"])
+def test_the_stop_by_validation_puts_the_best_weights_back(make, rng):
     x = rng.normal(size=(30, 3))
     y = rng.normal(size=30)  # noise: what is learned is of no use
     net = lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(1), seed=0)
-    optimizer = lm.optim.LevenbergMarquardt(max_fail=3)
+    optimizer = make(max_fail=3)
     history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=100, validation_split=0.3, verbose=0)
     assert optimizer.stop_reason == "validation"
     losses = history.history["val_loss"]

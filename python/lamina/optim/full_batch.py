@@ -35,14 +35,14 @@ class FullBatch(Optimizer, ABC):
     all_data = True
     against_overflow = "scale inputs and targets to about one"
     needs_residuals = False  # whether it takes the errors (Squares) instead of the loss as a function of the weights
-    max_fail = 0  # epochs without a lower val_loss that end a fit; 0: they do not
     kept_by_state: tuple[str, ...] = ()  # options that say what the state holds
 
     goal: float | None
     _trained: Sequence[int] = ()  # the weights that the state is of, by the number of their node
 
-    def _limits(self, max_seconds: float | None) -> None:
+    def _limits(self, max_seconds: float | None, max_fail: int) -> None:
         super().__init__(1.0)
+        self.max_fail = checks.integer(self._where, "max_fail", max_fail, 0)
         self.max_seconds = checks.optional_number(self._where, "max_seconds", max_seconds, 0, open_low=True)
 
     @property

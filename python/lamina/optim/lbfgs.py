@@ -25,8 +25,9 @@ class LBFGS(FullBatch):
     For any loss. An epoch of `fit` is one step (mostly one evaluation of loss and gradient); the logged loss is that after it. It
     ends (see `stop_reason`) with "goal": loss <= goal, any number, where there is one; "gradient": max |dL/dw| <= tol_grad;
     "change": the largest weight's change and the loss's are <= tol_change; "line": no lower loss along -H g; "time": after
-    max_seconds; "validation": an EarlyStopping of yours. It is None where the epochs ran out, and where another callback, Ctrl-C or
-    an error ended the fit. `evaluations` counts.
+    max_seconds; "validation": once val_loss has not improved for max_fail epochs, with the best weights back (an EarlyStopping of
+    yours on val_loss takes that one's place); 0, the default, is never, as it may rise for long and end far lower. It is None where
+    the epochs ran out, and where another callback, Ctrl-C or an error ended the fit. `evaluations` counts.
     Scale targets and inputs to about one: the tolerances are absolute numbers.
     history: pairs, 2 numbers of each weight's a pair. max_evaluations: of loss and gradient in the search of one step, at most.
 
@@ -53,8 +54,9 @@ class LBFGS(FullBatch):
         goal: float | None = None,
         max_seconds: float | None = None,
         max_evaluations: int = 25,
+        max_fail: int = 0,
     ) -> None:
-        self._limits(max_seconds)
+        self._limits(max_seconds, max_fail)
         self.goal = checks.optional_number(self._where, "goal", goal)
         self.history = checks.integer(self._where, "history", history)
         self.tol_grad = self._number("tol_grad", tol_grad, 0)

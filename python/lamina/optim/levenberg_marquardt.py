@@ -85,9 +85,9 @@ class LevenbergMarquardt(Damped):
         curvature: bool = True,
         bayesian: bool = False,
     ) -> None:
-        self._limits(max_seconds)
-        self.goal = self._number("goal", goal, 0)
         self.bayesian = checks.flag(self._where, "bayesian", bayesian)
+        self._limits(max_seconds, (0 if self.bayesian else 6) if max_fail is None else max_fail)
+        self.goal = self._number("goal", goal, 0)
         self.acceleration = checks.flag(self._where, "acceleration", acceleration)
         self.curvature = checks.flag(self._where, "curvature", curvature)
         self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
@@ -97,7 +97,6 @@ class LevenbergMarquardt(Damped):
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)
         self.mu_inc = self._number("mu_inc", mu_inc, 1, open_low=True)
         self.min_grad = self._number("min_grad", min_grad, 0)
-        self.max_fail = checks.integer(self._where, "max_fail", (0 if self.bayesian else 6) if max_fail is None else max_fail, 0)
 
     @property
     def mu(self) -> float:
