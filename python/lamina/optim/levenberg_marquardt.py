@@ -20,10 +20,10 @@ class LevenbergMarquardt(Damped):
     Scale inputs and targets to about one: tanh is flat beyond, and min_grad, and mu where D = I, are absolute numbers. Large
     targets need `net.fit_readout(x, y)` before the first fit, which solves the last layer.
     mu: the first damping; assigned later, that of the next step. By default MATLAB's 1e-3 (5e-3 with bayesian), and 0.1 with
-    "marquardt", which counts it in J^T J's diagonal. A step that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec
-    and no more than 0.7, where r is the change of L over the one that the linear model promised; one that does not, by mu_inc, and
-    is tried again. (trainlm's mu_inc is 10, which leaves nine times the loss of 2 on a robot arm's surrogate after 0.2 s, and is
-    about even where noise is fitted.)
+    "marquardt", which counts it in J^T J's diagonal. The present one is `state["mu"].value` (with J^T J + S, "mu_curved"). A step
+    that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec and no more than 0.7, where r is the change of L over
+    the one that the linear model promised; one that does not, by mu_inc, and is tried again. (trainlm's mu_inc is 10, which
+    leaves nine times the loss of 2 on a robot arm's surrogate after 0.2 s, and is about even where noise is fitted.)
     scaling: "marquardt", D = m (h / m)^0.6, where h is J^T J's diagonal, the largest of late (h = max(0.97 h, diagonal)), and m its
     largest element; none is taken for less than 0.01 m. So weights' units matter less, and the way through curved valleys is
     shorter than with "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`). With D = h what hardly matters here goes
@@ -64,6 +64,8 @@ class LevenbergMarquardt(Damped):
     >>> history = net.fit(x, np.sin(x), loss="mse", optimizer=lm.optim.LevenbergMarquardt(goal=1e-8), epochs=200, verbose=0)
     >>> net.optimizer.stop_reason, bool(history.history["loss"][-1] <= 1e-8)
     ('goal', True)
+    >>> net.optimizer.mu, bool(net.optimizer.state["mu"].value < 0.1)
+    (0.1, True)
     """
 
     needs_residuals = True
