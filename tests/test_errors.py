@@ -265,6 +265,18 @@ CLASSIFIER = {
         lambda n: n.parameters.update({"dense_1.weight": np.ones((5, 4))}),
         ["[dense_1.weight] expected shape (4, 5), got (5, 4); transpose it"],
     ),
+    "a weight as a vector": (
+        lambda n: n.parameters.update({"dense_1.weight": np.ones(20)}),
+        ["[dense_1.weight] expected shape (4, 5), got (20,); reshape it: array.reshape((4, 5))"],
+    ),
+    "a value as a column": (
+        lambda n: setattr(n.layers[0].bias, "value", np.ones((5, 1))),
+        ["[dense_1.bias] expected shape (5,), got (5, 1); reshape it: array.reshape((5,))"],
+    ),
+    "a value of another size": (
+        lambda n: setattr(n.layers[0].bias, "value", 1.0),
+        ["[dense_1.bias] expected shape (5,), got (); assign an array of that shape"],
+    ),
     "parameters that are no dict": (lambda n: n.parameters.update([1, 2]), ["[parameters] expected a dict", "got [1, 2]"]),
     "parameter by its number": (lambda n: n.parameters[0], ["[parameters] unknown name 0", "dense_1.bias"]),
     "a value of a trace by its number": (lambda n: n.trace(X, Y)[0], ["[trace] unknown name 0"]),

@@ -256,6 +256,9 @@ def test_parameters_copy_out_and_write_in(xy):
     before = net.predict(xy[0])
     net.parameters["dense_2.bias"] = net.parameters["dense_2.bias"] + 1
     np.testing.assert_allclose(net.predict(xy[0]), before + 1, rtol=1e-6)
+    net.parameters["dense_2.bias"][0] = 7  # of the copy
+    net.parameters["dense_2.bias"] -= 1  # read, changed, assigned
+    np.testing.assert_allclose(net.predict(xy[0]), before, atol=1e-6)
 
 
 def test_update_checks_everything_before_it_writes():

@@ -152,7 +152,7 @@ class Parameter(Tensor):
 
     @value.setter
     def value(self, value: Any) -> None:
-        self.variable.write(numbers(value, self.name or "Parameter"))
+        self.variable.write(numbers(value, self.name or "Parameter", self.variable.shape))
         self.initialized = True
 
     def initialize(self, rng: np.random.Generator) -> None:
@@ -191,11 +191,17 @@ class RandomState(Parameter):
         super().__init__((2,), init=lambda shape, rng, dtype: [rng.integers(2**52), 0], trainable=False, dtype="int64")
 
 
-def numbers(value: Any, where: str) -> np.ndarray[Any, Any]:
-    """`value` as an array of real numbers, for a parameter; TypeError for anything else, ValueError for rows of several lengths."""
+def numbers(value: Any, where: str, shape: tuple[int, ...] | None = None) -> np.ndarray[Any, Any]:
+    """`value` as an array of real numbers, for a parameter, of its shape where that is known; TypeError for anything else,
+    ValueError for rows of several lengths and another shape.
+    """
     array = checks.array(where, value, "array")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected numbers, got {checks.brief(value)} ({array.dtype}); pass an array of floats")
+    if shape is not None and array.shape != shape:
+        fitting = f"reshape it: array.reshape({shape})" if array.size == math.prod(shape) else "assign an array of that shape"
+        remedy = "transpose it" if array.shape == shape[::-1] else fitting
+        raise ValueError(f"[{where}] expected shape {shape}, got {array.shape}; {remedy}")
     return array
 
 

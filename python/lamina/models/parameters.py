@@ -15,7 +15,8 @@ Array = np.ndarray[Any, Any]
 
 
 class Parameters(names.Named[Array]):
-    """The weights of a model by name: reading copies out, assigning checks the shape and writes.
+    """The weights of a model by name: reading copies out, assigning checks the shape and writes. To change a part, read, change
+    the copy and assign it: net.parameters[name][0] = 7 changes a copy alone, net.parameters[name] *= 2 all of it.
 
     >>> net = lm.Sequential(lm.Dense(2), seed=0).build((3,))
     >>> list(net.parameters), net.parameters["dense_1.weight"].shape
@@ -30,7 +31,7 @@ class Parameters(names.Named[Array]):
         return self.tensor(name).value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self.tensor(name).value = self._fitting(name, value)
+        self.update({name: value})
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table)
@@ -64,16 +65,8 @@ class Parameters(names.Named[Array]):
         """Assigns several parameters at once; all names and shapes are checked before."""
         if not isinstance(values, Mapping):
             raise TypeError(f"[parameters] expected a dict from names to arrays, got {checks.brief(values)}; pass {{name: array}}")
-        arrays = [self._fitting(name, value) for name, value in values.items()]
-        core.write([self.tensor(name).variable for name in values], arrays)
-
-    def _fitting(self, name: str, value: Any) -> Array:
-        """`value` as an array for the parameter of that name."""
-        shape, array = tuple(self.tensor(name).shape), numbers(value, name)
-        if array.shape != shape:
-            remedy = "transpose it" if array.shape == shape[::-1] else "assign an array of that shape"
-            raise ValueError(f"[{name}] expected shape {shape}, got {array.shape}; {remedy}")
-        return array
+        variables = [self.tensor(name).variable for name in values]
+        core.write(variables, [numbers(value, name, v.shape) for (name, value), v in zip(values.items(), variables, strict=True)])
 
 
 def fresh_seed() -> int:
