@@ -746,7 +746,32 @@ def test_expm_refuses_what_has_no_norm():
         lm.linalg.expm(np.full((2, 2), 1e308))
 
 
-@pytest.mark.parametrize("values", [(1e-200, 1e200), (1e-310, 1.0)], ids=str)
+@pytest.mark.parametrize(
+    "a", [np.diag([1.0, 1e-20]), np.diag([1e-200, 1e200]), np.diag([1.0, 1e-20]).astype("f4"), np.array([[1.0, 1e20], [0.0, 1.0]])]
+)
+def test_a_matrix_in_odd_units_has_its_inverse(a):
+    np.testing.assert_array_equal(la.inv(a), np.linalg.inv(a))
+    b = np.array([3, 2], a.dtype)
+    np.testing.assert_allclose(la.solve(a, b), np.linalg.inv(a) @ b, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_and_columns_in_odd_units_change_no_digit_and_hide_no_singular_matrix(dtype):
+    """R A C with powers of two from 2^-60 to 2^60 in R and C, alone and in a stack."""
+    a, eps = well(2, 9, 9).astype(dtype), np.finfo(dtype).eps
+    r, c = (np.ldexp(np.ones(9, dtype), np.linspace(low, -low, 9).astype(int)) for low in (60, -30))
+    odd = r[:, None] * a * c
+    assert (np.linalg.cond(odd) > 1 / eps).all()
+    for one, of in [(odd, a), (odd[0], a[0])]:
+        for x in (la.inv(one), la.solve(one, np.eye(9, dtype=dtype))):
+            np.testing.assert_allclose(x * c[:, None] * r, np.linalg.inv(of), atol=100 * eps)  # condition numbers of some 10
+    a[1, 0] = a[1, 8]
+    for f in (la.inv, lambda m: la.solve(m, np.ones(9, dtype))):
+        with pytest.raises(la.LinAlgError, match="singular to working precision"):
+            f(r[:, None] * a * c)
+
+
+@pytest.mark.parametrize("values", [(1e-310, 1e200), (1e-310, 1.0)], ids=str)
 def test_what_has_no_inverse_in_floats_is_an_error_without_warnings(values):
     a = np.diag(values)
     with warnings.catch_warnings():

@@ -1,14 +1,17 @@
-"""Whether the solution of a system can be trusted: what a few random columns beside b become tells how large A^-1 is."""
+"""Whether the solution of a system can be trusted: what a few random columns beside b become tells how large A^-1 is, and
+whether it is but a matter of units (LAPACK's geequ, as gesvx applies it).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from lamina.linalg.errors import check_finite, check_overflow, limit, singular
+from lamina.linalg.errors import LinAlgError, check_finite, check_overflow, limit, singular
 
 Array = np.ndarray[Any, Any]
 
@@ -59,3 +62,17 @@ def trusted(
     if near:
         check_overflow(where, a, x[..., k:], "the inverse of", name=name)
     return x[..., :k]
+
+
+def equilibrated(a: Array, b: Array) -> Array | None:
+    """x = C y with (R A C) y = R b, the largest element of each row and column between 1/2 and 1; None where that is no better.
+
+    R and C hold powers of two, so that nothing is rounded: A with other units is solved as exactly as with these.
+    """
+    size, one = np.abs(a), a.dtype.type(1)
+    r = np.ldexp(one, -np.frexp(size.max(-1, keepdims=True))[1])
+    c = np.ldexp(one, -np.frexp((r * size).max(-2, keepdims=True))[1])
+    with suppress(LinAlgError):
+        x: Array = np.swapaxes(c, -1, -2) * trusted("solve", np.linalg.solve, r * a * c, r * b, "")
+        return x if np.isfinite(x).all() else None
+    return None

@@ -15,9 +15,9 @@ from lamina import ops
 from lamina.base import checks
 from lamina.graph.lift import operation
 from lamina.graph.tensor import Tensor
-from lamina.linalg.errors import check_finite, check_overflow, limit, singular
+from lamina.linalg.errors import LinAlgError, check_finite, check_overflow, limit, singular
 from lamina.linalg.host import define, host, operands, options_of
-from lamina.linalg.probes import trusted
+from lamina.linalg.probes import equilibrated, trusted
 from lamina.linalg.shapes import cutoff, identity, matrix, square, swap, system
 
 Array = np.ndarray[Any, Any]
@@ -34,7 +34,8 @@ REMEDIES = {  # where it is asked for by another function
 def inv(a: Tensor) -> Tensor:
     """A^-1, of each matrix (.., n, n) of a stack. dL/dA = -A^-T dL/dA^-1 A^-T.
 
-    Errors: LinAlgError where the condition number ||A|| ||A^-1|| (1-norm) is beyond 1 / eps; it names the number and the matrix.
+    Errors: LinAlgError where the condition number ||A|| ||A^-1|| (1-norm) is beyond 1 / eps, and stays so with rows and columns
+    of one size each; it names the number and the matrix.
     Where A^-1 overflows, another says so.
 
     >>> import lamina as lm, numpy as np
@@ -56,6 +57,16 @@ def _one_norm(a: Array) -> Array:
 
 
 def _inv(a: Array, of: str = "inv") -> Array:
+    try:
+        return _as_it_is(a, of)
+    except LinAlgError:
+        result = equilibrated(a, np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape))
+        if result is None:
+            raise
+        return result
+
+
+def _as_it_is(a: Array, of: str) -> Array:
     remedy = REMEDIES.get(of, REMEDY)
     try:
         result = np.linalg.inv(a)
@@ -117,8 +128,8 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
     """x with A x = b. A: (.., n, n); b: (n,), a vector, or (.., n, k), columns; the leading axes broadcast.
 
     With z = A^-T dL/dx: dL/db = z, dL/dA = -z x^T.
-    Errors: LinAlgError where A's condition number is beyond 1 / eps, which three random columns beside b tell (fewer than one
-    in 700 goes unseen at the limit, none was found beyond).
+    Errors: LinAlgError where A's condition number is beyond 1 / eps, with rows and columns of one size each, too, which three
+    random columns beside b tell (fewer than one in 700 goes unseen at the limit, none was found beyond).
 
     >>> import lamina as lm, numpy as np
     >>> lm.linalg.solve(np.array([[2.0, 0.0], [0.0, 4.0]]), np.array([2.0, 2.0]))
@@ -130,7 +141,13 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _solve(a: Array, b: Array) -> Array:
-    return trusted("solve", np.linalg.solve, a, b, REMEDY)
+    try:
+        return trusted("solve", np.linalg.solve, a, b, REMEDY)
+    except LinAlgError:
+        x = equilibrated(a, b)
+        if x is None:
+            raise
+        return x
 
 
 def _solve_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
