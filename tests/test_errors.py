@@ -930,6 +930,8 @@ FREE = {
         ["[function] expected truth values as argument 1", "x != 0"],
     ),
     # operators and indices
+    "one divided by whole numbers": (lambda: WHOLE**-1, ["[power] expected floats or", "got -1 and whole numbers", "write -1.0"]),
+    "a power of truths": (lambda: lm.power(TRUTH, -2), ["[power] expected floats or", "got -2 and whole numbers", "write -2.0"]),
     "bits of whole numbers": (lambda: WHOLE & 3, ["[&] expected tensors of bool, got int64", "lm.logical_and"]),
     "bits the other way round": (lambda: np.array([1, 2]) | WHOLE, ["[|] expected tensors of bool", "lm.logical_or"]),
     "bits turned over": (lambda: ~WHOLE, ["[~] expected tensors of bool, got int64", "lm.logical_not"]),

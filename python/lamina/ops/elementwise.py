@@ -89,11 +89,19 @@ def square(x: Tensor) -> Tensor:
 def power(a: Tensor, b: Tensor) -> Tensor:
     """Element by element: a^b. a, b: shapes that broadcast (else ValueError). The gradient with respect to b is 0 where a is 0.
 
+    Of whole numbers it is whole, cut towards 0, and of a tensor of them to a number below 0 a ValueError: write x ** -1.0.
+
     >>> lm.power([2.0, 3.0], 3)
     array([ 8., 27.])
     """
-    same = b.node.op == "fill" and b.ndim == 0 and b.dtype == a.dtype and a.dtype.startswith("float")  # as the result
-    exponent = b.node.attrs["value"] if same else None
+    exponent = b.node.attrs["value"] if b.node.op == "fill" and b.ndim == 0 else None
+    floats = a.dtype.startswith("float")
+    if exponent is not None and exponent < 0 and not floats and not b.dtype.startswith("float"):
+        raise ValueError(
+            f"[power] expected floats or an exponent of at least 0, got {exponent:.0f} and whole numbers, whose result would be "
+            f"whole; write {exponent}"
+        )
+    exponent = exponent if floats and b.dtype == a.dtype else None  # as the result
     if exponent == 1:
         return a
     if exponent == 2:

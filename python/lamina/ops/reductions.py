@@ -73,7 +73,9 @@ def _count(x: Tensor, axes: Sequence[int]) -> Tensor:
 
 @operation(1)
 def mean(x: Tensor, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The mean over the axes (all by default): sum / count. Of no elements: nan. Errors: ValueError for an axis that x lacks.
+    """The mean over the axes (all by default): sum / count, in float32 of whole numbers. Of no elements: nan.
+
+    Errors: ValueError for an axis that x lacks.
 
     >>> lm.mean([[1.0, 2.0], [3.0, 4.0]], axis=0)
     array([2., 3.])
