@@ -278,6 +278,22 @@ def slope_of(loss, pred: np.ndarray, y: np.ndarray) -> np.ndarray:
     return run([lm.grad(loss(p, t), p)], {p: pred, t: y})[0]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_log_cosh_keeps_its_digits(dtype):
+    """Value and slope for errors of any size; no more than 6 ulp: tanh's and log1p's, and their derivatives'."""
+    e = np.concatenate([np.geomspace(1e-15, 80, 4001), np.linspace(0.9, 1.1, 999)]).astype(dtype)[:, None]
+    p, y = graph(e, 0 * e, dtype)
+    element = losses.LogCosh().elements(p, y)
+    slope = lm.grad(lm.sum(element), p)
+    wide = e.astype(np.longdouble)
+    near, far = np.log1p(np.sinh(np.minimum(wide, 1)) ** 2) / 2, wide + np.log1p(np.exp(-2 * wide)) - np.log(np.longdouble(2))
+    wants = [np.where(wide < 1, near, far), np.tanh(wide)]
+    for got, want in zip(run([element, slope], {p: e, y: 0 * e}), wants, strict=True):
+        np.testing.assert_allclose(got.astype(np.longdouble), want, rtol=6 * np.finfo(dtype).eps, atol=0)
+    curvature = lm.grad(lm.sum(slope), p)
+    assert (run([curvature], {p: 0 * e, y: 0 * e})[0] == 1).all()
+
+
 def test_slopes_at_kinks():
     """At the kink of an absolute value or a hinge the slope is 0, as relu's; sigmoid cross-entropy at 0 has its usual slope."""
     zero = np.zeros((1, 1))
