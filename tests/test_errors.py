@@ -1258,14 +1258,51 @@ def test_what_a_network_was_built_with_cannot_be_assigned():
 
 @pytest.mark.parametrize(
     ("activation", "loss", "y"),
-    [("softmax", "cross_entropy", Y), ("sigmoid", "binary_cross_entropy", np.eye(3)[Y]), ("softmax", "focal", Y)],
+    [
+        ("softmax", "cross_entropy", Y),
+        ("sigmoid", "cross_entropy", Y),
+        ("sigmoid", "binary_cross_entropy", np.eye(3)[Y]),
+        ("softmax", "binary_cross_entropy", np.eye(3)[Y]),
+        ("softmax", "focal", Y),
+    ],
 )
 def test_a_loss_of_logits_warns_of_probabilities(activation, loss, y):
+    own = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, activation)
     with pytest.warns(
-        UserWarning, match=rf"expected logits, got the result of a {activation}, .* take lm.{activation}\(net.predict"
+        UserWarning, match=rf"expected logits, got the result of a {activation}, .* take lm.{own}\(net.predict"
     ) as warned:
         lm.Sequential(lm.Dense(CLASSES, activation)).fit(X, y, loss=loss, optimizer="sgd", verbose=0)
     assert [w.filename for w in warned] == [__file__]  # the line of the call, not one of ours
+
+
+@pytest.mark.parametrize(("activation", "got"), [(None, "logits"), ("softmax", "probabilities"), ("log_softmax", None)])
+def test_a_divergence_warns_of_what_are_no_log_probabilities(activation, got):
+    """Of logits it falls without end."""
+    net = lm.Sequential(lm.Dense(CLASSES, activation), seed=0)
+    with pytest.warns(UserWarning, match=f"expected log-probabilities, got {got}") if got else warnings.catch_warnings():
+        warnings.simplefilter("always" if got else "error")
+        net.fit(X, np.eye(3)[Y], loss="kl_div", optimizer="sgd", verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("activation", "units", "y", "told"),
+    [
+        ("sigmoid", 1, 2 + X[:, :1], "from 0 to 1, which is what the sigmoid at the end gives, got 92% beyond"),
+        ("tanh", 4, 3 * X, r"from -1 to 1, which is what the tanh .* beyond; let the network end without it, or scale them"),
+        ("relu", 1, -abs(X[:, 0]), "from 0 to inf, which is what the relu at the end gives"),
+        ("softmax", 1, Y == 0, "from 1 to 1, which is what the softmax"),
+        ("sigmoid", 1, Y == 0, None),
+        ("relu", 1, np.arange(len(X)) - 0.5, None),  # one of twelve
+        ("softmax", 3, np.eye(3)[Y], None),
+        (None, 4, 3 * X, None),
+    ],
+)
+def test_targets_that_the_last_activation_cannot_give_warn(activation, units, y, told):
+    for loss in ("mse", "log_cosh"):
+        net = lm.Sequential(lm.Dense(units, activation), seed=0)
+        with pytest.warns(UserWarning, match=told) if told else warnings.catch_warnings():
+            warnings.simplefilter("always" if told else "error")
+            net.fit(X, y, loss=loss, optimizer="sgd", verbose=0)
 
 
 def test_rows_sorted_by_class_warn_of_the_split():

@@ -15,6 +15,7 @@ from lamina.base.turns import building
 from lamina.graph.function import grad
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor, placeholder
+from lamina.losses import KLDiv
 from lamina.models.objective import Objective
 from lamina.models.wiring import Wiring, check_closed
 from lamina.optim import Optimizer
@@ -188,13 +189,22 @@ class Programs:
         return graph
 
     def _check_logits(self) -> None:
-        """Warns where an activation is in the network and in the loss: it trains, badly, and nothing else tells."""
+        """Warns where the network gives probabilities and the loss takes logits, or the other way round: it trains, badly, and
+        nothing else tells.
+        """
         for loss, output in zip(self.objective.losses, self.outputs, strict=True):
             op = output.node.op
-            if op in loss.applies:
+            likely = op in ("sigmoid", "softmax")
+            if likely and loss.applies:
+                own = op if op in loss.applies else loss.applies[0]
                 checks.warn(
-                    f"[{loss!r}] expected logits, got the result of a {op}, which is in the loss already; let the network end "
-                    f"without it, and take lm.{op}(net.predict(x)) for probabilities",
+                    f"[{loss!r}] expected logits, got the result of a {op}, to which the loss applies its {own}; let the network "
+                    f"end without it, and take lm.{own}(net.predict(x)) for probabilities",
+                )
+            elif isinstance(loss, KLDiv) and (likely or op in ("add", "matmul")):
+                checks.warn(
+                    f"[{loss!r}] expected log-probabilities, got {'probabilities' if likely else 'logits'}, of which it is no "
+                    "divergence; let the network end in log_softmax"
                 )
 
     def _outputs(self, losses: Sequence[Tensor], task: Task) -> list[core.Node]:

@@ -1,4 +1,4 @@
-"""Warnings of what trains, and is wrong all the same: rows without variance, neurons that are flat, rows sorted by class."""
+"""Warnings of what trains, and is wrong all the same: rows without variance or sorted by class, flat neurons, far targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lamina.base import checks
 from lamina.base.elsewhere import SCALE
 from lamina.inputs.data import Data
 from lamina.layers import BatchNorm, Dense
-from lamina.losses import MSE
+from lamina.losses import MAE, MSE, Huber, LogCosh, Quantile, SmoothL1
 from lamina.models.steps import goes_by_rows
 from lamina.models.wiring import calls_of, nodes_of
 
@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 FLAT, SOME = 10, 100  # the slope of tanh there is 8e-9, of sigmoid 5e-5; rows that are looked at
 FAR = 20  # targets of 10 have up to 4 times the least loss of Levenberg-Marquardt and L-BFGS, of 30 up to 3,000 times
 IMPROBABLE = 1e-3  # that shuffled rows are split like this
+RANGES = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf), "softplus": (0, np.inf)}
 
 
 def warn_of_single_rows(model: Model, rows: int) -> None:
@@ -56,6 +57,21 @@ def warn_of_flat_neurons(model: Model, given: Data) -> None:
             )
     if flat and model.objective.optimizer.all_data and isinstance(model.objective.losses[0], MSE) and goes_by_rows(model):
         _warn_of_large_targets(model, given, flat[0].layer.activation.__name__)
+
+
+def warn_of_targets_out_of_reach(model: Model, given: Data) -> None:
+    """A last activation that gives no such numbers: the network would learn its end, or, of a relu, nothing."""
+    for loss, output, y in zip(model.objective.losses, model.outputs, given.y, strict=True):
+        op = output.node.op
+        if model.epochs_done or op not in RANGES or not isinstance(loss, (MSE, MAE, Huber, SmoothL1, LogCosh, Quantile)):
+            continue
+        low, high = (1, 1) if op == "softmax" and output.shape[-1] == 1 else RANGES[op]
+        beyond = float(np.mean((y[:SOME] < low) | (y[:SOME] > high)))
+        if beyond > 0.1:  # a few may be noise
+            checks.warn(
+                f"[fit] expected targets from {low} to {high}, which is what the {op} at the end gives, got {beyond:.0%} beyond; "
+                "let the network end without it, or scale them"
+            )
 
 
 def _warn_of_large_targets(model: Model, given: Data, activation: str) -> None:

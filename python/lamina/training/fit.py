@@ -26,7 +26,7 @@ from lamina.models.objective import OutputMetric, named_metrics
 from lamina.models.steps import evaluate_batches, evaluate_checked
 from lamina.models.totals import Part, Totals
 from lamina.optim.full_batch import FullBatch
-from lamina.training.cautions import warn_of_flat_neurons, warn_of_single_rows, warn_of_sorted_rows
+from lamina.training.cautions import warn_of_flat_neurons, warn_of_single_rows, warn_of_sorted_rows, warn_of_targets_out_of_reach
 from lamina.training.history import History
 from lamina.training.progress import Progress
 from lamina.training.samples import (
@@ -289,6 +289,7 @@ def fit(
             check_indices(model, samples.data)
             warn_of_single_rows(model, batch_size)
             warn_of_flat_neurons(model, samples.data)
+            warn_of_targets_out_of_reach(model, samples.data)
             settings["samples"] = len(given)
         validate: Callable[[], dict[str, Any]] | None = None
         several = data.is_batches(validation_data) or data.is_list_of_batches(validation_data, len(model.inputs))
