@@ -1261,6 +1261,8 @@ def test_what_a_network_was_built_with_cannot_be_assigned():
     [
         ("softmax", "cross_entropy", Y),
         ("sigmoid", "cross_entropy", Y),
+        ("relu", "cross_entropy", Y),
+        ("tanh", "binary_cross_entropy", np.eye(3)[Y]),
         ("sigmoid", "binary_cross_entropy", np.eye(3)[Y]),
         ("softmax", "binary_cross_entropy", np.eye(3)[Y]),
         ("softmax", "focal", Y),
@@ -1273,6 +1275,16 @@ def test_a_loss_of_logits_warns_of_probabilities(activation, loss, y):
     ) as warned:
         lm.Sequential(lm.Dense(CLASSES, activation)).fit(X, y, loss=loss, optimizer="sgd", verbose=0)
     assert [w.filename for w in warned] == [__file__]  # the line of the call, not one of ours
+
+
+@pytest.mark.parametrize(
+    ("activation", "log_input", "warns"), [("exponential", True, 1), ("exponential", False, 0), (None, True, 0)]
+)
+def test_a_loss_of_log_rates_warns_of_rates(activation, log_input, warns):
+    net, loss = lm.Sequential(lm.Dense(1, activation), seed=0), lm.losses.PoissonNLL(log_input=log_input)
+    with pytest.warns(UserWarning, match=r"expected logarithms of rates, got .* exp;") if warns else warnings.catch_warnings():
+        warnings.simplefilter("always" if warns else "error")
+        net.fit(X, Y, loss=loss, optimizer="sgd", verbose=0)
 
 
 @pytest.mark.parametrize(("activation", "got"), [(None, "logits"), ("softmax", "probabilities"), ("log_softmax", None)])

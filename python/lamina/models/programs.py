@@ -15,7 +15,7 @@ from lamina.base.turns import building
 from lamina.graph.function import grad
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor, placeholder
-from lamina.losses import KLDiv
+from lamina.losses import KLDiv, PoissonNLL
 from lamina.models.objective import Objective
 from lamina.models.wiring import Wiring, check_closed
 from lamina.optim import Optimizer
@@ -189,14 +189,12 @@ class Programs:
         return graph
 
     def _check_logits(self) -> None:
-        """Warns where the network gives probabilities and the loss takes logits, or the other way round: it trains, badly, and
-        nothing else tells.
-        """
+        """Warns where the network ends in what is in the loss, or not in what that takes: it trains, badly, without a word."""
         for loss, output in zip(self.objective.losses, self.outputs, strict=True):
             op = output.node.op
             likely = op in ("sigmoid", "softmax")
-            if likely and loss.applies:
-                own = op if op in loss.applies else loss.applies[0]
+            if loss.applies and (likely or op in ("relu", "tanh")):
+                own = op if op in loss.applies else loss.applies[-1]
                 checks.warn(
                     f"[{loss!r}] expected logits, got the result of a {op}, to which the loss applies its {own}; let the network "
                     f"end without it, and take lm.{own}(net.predict(x)) for probabilities",
@@ -205,6 +203,11 @@ class Programs:
                 checks.warn(
                     f"[{loss!r}] expected log-probabilities, got {'probabilities' if likely else 'logits'}, of which it is no "
                     "divergence; let the network end in log_softmax"
+                )
+            elif isinstance(loss, PoissonNLL) and loss.log_input and op in ("exp", "softplus", "relu"):
+                checks.warn(
+                    f"[{loss!r}] expected logarithms of rates, got the result of {op}; let the network end without it, or pass "
+                    "PoissonNLL(log_input=False)"
                 )
 
     def _outputs(self, losses: Sequence[Tensor], task: Task) -> list[core.Node]:
