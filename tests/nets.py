@@ -43,8 +43,13 @@ def by_batch(net: Any) -> bool:
 
 
 def with_loss(loss: str) -> Case:
-    tail = [lm.Dense(2), lm.Activation("softplus")] if loss == "gaussian_nll" else [lm.Dense(3)]
-    return Case(lm.Sequential(lm.Dense(4, "tanh"), *tail, seed=1).compile(loss, "adam"), data(), target(loss))
+    last = {"gaussian_nll": "softplus", "kl_div": "log_softmax"}.get(loss)
+    tail = [lm.Activation(last)] if last else []
+    return Case(
+        lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(2 if loss == "gaussian_nll" else 3), *tail, seed=1).compile(loss, "adam"),
+        data(),
+        target(loss),
+    )
 
 
 def with_optimizer(name: str) -> Case:

@@ -754,7 +754,7 @@ def mixture(inner=None, last=None, rate=0.1, dtype="float32", scale=2.0):
     [
         ({"inner": "relu"}, "tanh in dense_1", "relu in dense_1"),
         ({"inner": lambda x: lm.tanh(x) * x}, "tanh in dense_1", "mul in dense_1"),
-        ({"last": "tanh"}, "add in dense_2", "tanh in dense_2"),
+        ({"last": "softsign"}, "add in dense_2", "softsign in dense_2"),
         ({"rate": 0.2}, "the number 0.1 in dropout_1", "the number 0.2 in dropout_1"),
         ({"scale": 3.0}, "the number 2 in lambda_1", "the number 3 in lambda_1"),
     ],
