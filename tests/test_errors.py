@@ -1407,6 +1407,21 @@ def test_targets_in_the_hundreds_warn_before_steps_on_all_data(optimizer, rng):
         fit(small(), lm.optim.Adam(), y)
 
 
+def test_one_feature_warns_of_layer_norm():
+    with pytest.warns(UserWarning, match=r"\[LayerNorm\] expected several features, got one"):
+        lm.Sequential(lm.LayerNorm(), lm.Dense(1), seed=0).fit(X[:, :1], X[:, 1], loss="mse", optimizer="sgd", verbose=0)
+
+
+def test_a_loss_of_logits_warns_of_rows_of_probabilities():
+    z = np.random.default_rng(0).normal(size=(N, CLASSES))
+    p = lm.softmax(z)
+    with pytest.warns(UserWarning, match=r"\[CrossEntropy\(\)\] expected logits, got rows of probabilities; .* or their np.log"):
+        lm.losses.cross_entropy(p, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert lm.losses.cross_entropy(z, Y) == pytest.approx(lm.losses.cross_entropy(np.log(p), Y))
+
+
 def test_batches_of_one_row_warn_of_batch_norm():
     def fit(batch_size):
         lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0).fit(

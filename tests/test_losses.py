@@ -466,7 +466,7 @@ def test_target_refused(name):
         losses.get(loss).check_target(y, pred_shape)
     assert text in str(caught.value)
     with pytest.raises(type(caught.value)) as called:
-        losses.get(loss)(np.full((len(y), *pred_shape[1:]), 0.5), y.tolist() if y.dtype.kind == "i" else y)
+        losses.get(loss)(np.full((len(y), *pred_shape[1:]), 0.4), y.tolist() if y.dtype.kind == "i" else y)
     assert text.replace("(None", f"({len(y)}") in str(called.value)
 
 
@@ -555,7 +555,7 @@ def test_an_option_of_a_loss_stays_as_programs_have_it(copied):
 
 
 def test_a_loss_of_unsigned_numbers():
-    assert float(losses.cross_entropy(np.eye(2), np.array([0, 1], "u8"))) == float(losses.cross_entropy(np.eye(2), [0, 1]))
+    assert float(losses.cross_entropy(2 * np.eye(2), np.array([0, 1], "u8"))) == float(losses.cross_entropy(2 * np.eye(2), [0, 1]))
     assert lm.add(np.array([1], "u8"), 1).tolist() == [2]
     with pytest.raises(TypeError, match="expected numbers, got an array of uint64"):
         lm.exp(np.array([2**63], "u8"))

@@ -92,6 +92,11 @@ class LayerNorm(TensorLayer):
 
     def build(self, x: Tensor) -> None:
         floating(x)
+        if features(x) == 1:
+            checks.warn(
+                "[LayerNorm] expected several features, got one, which is its own mean: the result is the same for every sample; "
+                "leave it out, or take BatchNorm"
+            )
         if self.affine:
             self.weight = self.parameter("weight", (features(x),), initializers.ones)
             self.bias = self.parameter("bias", (features(x),), initializers.zeros)

@@ -161,6 +161,8 @@ class Loss(Configured):
 
     def _predictions(self, pred: Any) -> Array:
         array = as_array(pred, repr(self))
+        if "softmax" in self.applies and array.ndim > 1 and array.min(initial=0) >= 0 and np.allclose(array.sum(axis=-1), 1):
+            checks.warn(f"[{self!r}] expected logits, got rows of probabilities; pass what softmax was taken of, or their np.log")
         return array if array.dtype.kind == "f" else array.astype(np.float64)
 
     def _weights(self, weight: Any | None, shape: Shape) -> Any | None:
