@@ -20,6 +20,7 @@ from lamina.losses.averages import reduce
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]  # of ints; symbolic dimensions such as the batch compare by nothing but their place
 
+LIKELY = ("sigmoid", "softmax")  # operations that give probabilities
 ROWS = 1 << 16  # rows that a check of values looks at at once, so that a target larger than memory is only streamed
 
 
@@ -158,6 +159,16 @@ class Loss(Configured):
         self._check_shape(array.shape, pred_shape)
         self.check_values(array, pred_shape)
         return array
+
+    def misfit(self, op: str) -> str | None:
+        """What to say of predictions that come from the operation `op`, if the loss takes others: expected, got; remedy."""
+        if not self.applies or op not in (*LIKELY, "relu", "tanh"):
+            return None
+        own = op if op in self.applies else self.applies[-1]
+        return (
+            f"expected logits, got the result of a {op}, to which the loss applies its {own}; let the network end without it, and "
+            f"take lm.{own}(net.predict(x)) for probabilities"
+        )
 
     def _predictions(self, pred: Any) -> Array:
         array = as_array(pred, repr(self))

@@ -11,7 +11,7 @@ from typing import Any
 
 from lamina import ops
 from lamina.base import checks
-from lamina.losses.base import Array, Loss, MaskedLoss, Shape, first_outside
+from lamina.losses.base import LIKELY, Array, Loss, MaskedLoss, Shape, first_outside
 
 
 class MSE(MaskedLoss):
@@ -152,6 +152,14 @@ class PoissonNLL(MaskedLoss):
         self.full = checks.flag("losses.PoissonNLL", "full", full)
         self.eps = checks.number("losses.PoissonNLL", "eps", eps, 0, open_low=True)
 
+    def misfit(self, op: str) -> str | None:
+        if not self.log_input or op not in ("exp", "softplus", "relu"):
+            return None
+        return (
+            f"expected logarithms of rates, got the result of {op}; let the network end without it, or pass "
+            "PoissonNLL(log_input=False)"
+        )
+
     def elements(self, pred: Any, target: Any) -> Any:
         loss = ops.exp(pred) - target * pred if self.log_input else pred - target * ops.log(pred + self.eps)
         if not self.full:
@@ -215,6 +223,12 @@ class KLDiv(Loss):
 
     def __init__(self, *, log_target: bool = False) -> None:
         self.log_target = checks.flag("losses.KLDiv", "log_target", log_target)
+
+    def misfit(self, op: str) -> str | None:
+        if op not in (*LIKELY, "add", "matmul"):
+            return None
+        got = "probabilities" if op in LIKELY else "logits"
+        return f"expected log-probabilities, got {got}, of which it is no divergence; let the network end in log_softmax"
 
     def elements(self, pred: Any, target: Any) -> Any:
         if self.log_target:

@@ -15,7 +15,6 @@ from lamina.base.turns import building
 from lamina.graph.function import grad
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor, placeholder
-from lamina.losses import KLDiv, PoissonNLL
 from lamina.models.objective import Objective
 from lamina.models.wiring import Wiring, check_closed
 from lamina.optim import Optimizer
@@ -169,7 +168,7 @@ class Programs:
         weight = [placeholder(("B",), dtype=self.outputs[0].dtype, name="sample_weight")] if task.weighted else []
         total: Tensor | None = None
         terms: list[Tensor] = []
-        self._check_logits()
+        self._check_ends()
         for loss, scale, output, target in zip(
             self.objective.losses, self.objective.loss_weights, self.outputs, targets, strict=True
         ):
@@ -188,27 +187,12 @@ class Programs:
         self._adopt([total])
         return graph
 
-    def _check_logits(self) -> None:
-        """Warns where the network ends in what is in the loss, or not in what that takes: it trains, badly, without a word."""
+    def _check_ends(self) -> None:
+        """Warns where the network ends in what its loss does not take: it trains, badly, without a word."""
         for loss, output in zip(self.objective.losses, self.outputs, strict=True):
-            op = output.node.op
-            likely = op in ("sigmoid", "softmax")
-            if loss.applies and (likely or op in ("relu", "tanh")):
-                own = op if op in loss.applies else loss.applies[-1]
-                checks.warn(
-                    f"[{loss!r}] expected logits, got the result of a {op}, to which the loss applies its {own}; let the network "
-                    f"end without it, and take lm.{own}(net.predict(x)) for probabilities",
-                )
-            elif isinstance(loss, KLDiv) and (likely or op in ("add", "matmul")):
-                checks.warn(
-                    f"[{loss!r}] expected log-probabilities, got {'probabilities' if likely else 'logits'}, of which it is no "
-                    "divergence; let the network end in log_softmax"
-                )
-            elif isinstance(loss, PoissonNLL) and loss.log_input and op in ("exp", "softplus", "relu"):
-                checks.warn(
-                    f"[{loss!r}] expected logarithms of rates, got the result of {op}; let the network end without it, or pass "
-                    "PoissonNLL(log_input=False)"
-                )
+            misfit = loss.misfit(output.node.op)
+            if misfit is not None:
+                checks.warn(f"[{loss!r}] {misfit}")
 
     def _outputs(self, losses: Sequence[Tensor], task: Task) -> list[core.Node]:
         return [t.node for t in (*losses, *(self.outputs if task.collect else ()))]
