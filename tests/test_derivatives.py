@@ -122,7 +122,7 @@ def test_per_sample_gradients_are_those_of_batches_of_one(name, rng):
 
 
 def test_per_sample_gradients_of_any_graph(rng):
-    """An embedding and a transposed weight have no rule of their own."""
+    """An embedding has no rule of its own."""
     x = lm.Input(4, dtype="int64")
     w = lm.Parameter(rng.normal(size=(2, 12)).astype("float32"), name="w")
     net = lm.Model(x, lm.Flatten()(lm.Embedding(6, 3)(x)) @ w.T, seed=0).compile("mse", "sgd")

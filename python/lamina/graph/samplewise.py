@@ -160,32 +160,27 @@ def sample_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
 
 def rows_by_use(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
     """The same for a y that is known to be samplewise."""
-    nodes = resolved([y])
     uses: dict[int, list[core.Node]] = {w.node.serial: [] for w in weights}
-    for node in nodes:
-        for serial in {n.serial for n in children(node)} & uses.keys():
+    made: list[Tensor] = []  # of weights alone, such as the transposed one that a derivative has
+    for node in resolved([y]):
+        used = {n.serial for n in children(node)} & uses.keys() if node.dtype in FLOATS else ()
+        for serial in used:
             uses[serial].append(node)
-    if any(not batched(node) for several in uses.values() for node in several):
-        return None
-    users = list({node.serial: node for several in uses.values() for node in several}.values())
+        if used and not batched(node):
+            uses[node.serial] = []
+            made.append(Tensor(node))
+    users = list({node.serial: node for several in uses.values() for node in several if batched(node)}.values())
     deltas = grad(ops.sum(y), [Tensor(node) for node in users]) if users else []
-    delta = {node.serial: d for node, d in zip(users, deltas, strict=True)}
-    result: list[Rows] = []
-    for w in weights:
-        parts = [_of_samples(_by_use(w, node, delta[node.serial]), y.shape[0]) for node in uses[w.node.serial]]
-        if any(part is None for part in parts):
-            return None
-        known = [part for part in parts if part is not None]
-        if len(known) == 1:
-            result.append(known[0])
-        elif known:
-            total = multiplied(known[0])
-            for part in known[1:]:
-                total = total + multiplied(part)
-            result.append(total)
-        else:
-            result.append(ops.full((y.shape[0], *w.shape), 0.0, w.dtype))
-    return result
+    rows: dict[int, Rows] = {node.serial: d for node, d in zip(users, deltas, strict=True)}
+    for w in (*reversed(made), *weights):
+        total: Rows | None = None
+        for node in uses[w.node.serial]:
+            part = _of_samples(_by_use(w, node, rows.get(node.serial)), y.shape[0])
+            if part is None:
+                return None
+            total = part if total is None else multiplied(total) + multiplied(part)
+        rows[w.node.serial] = ops.full((y.shape[0], *w.shape), 0.0, w.dtype) if total is None else total
+    return [rows[w.node.serial] for w in weights]
 
 
 def multiplied(rows: Rows) -> Tensor:
@@ -212,14 +207,16 @@ def _summed(rows: Outer, batch: Any) -> Tensor:
     return ops.matmul(ops.transpose(a, (0, 2, 1)), d)
 
 
-def _by_use(w: Tensor, node: core.Node, delta: Tensor) -> Rows | None:
-    """What one use of a weight gives, for each row of the node."""
+def _by_use(w: Tensor, node: core.Node, rows: Rows | None) -> Rows | None:
+    """What one use of a weight gives, for each row of the node; of one made of weights, for each sample. rows: dy/dnode."""
     places = [i for i, n in enumerate(node.inputs) if n.serial == w.node.serial]
-    if len(places) != 1:
+    if len(places) != 1 or rows is None:
         return None
-    others = [Tensor(n) for n in node.inputs]
+    if node.op == "transpose" and w.ndim == 2:
+        return Outer(rows.d, rows.a) if isinstance(rows, Outer) else ops.transpose(rows, (0, 2, 1))
+    delta = multiplied(rows)
     if node.op == "matmul":
-        return _by_product(w, others, places[0], delta)
+        return _by_product(w, [Tensor(n) for n in node.inputs], places[0], delta)
     if core.op_kind(node.op) == "elementwise" and w.ndim <= len(node.shape):
         return _by_element(w, node, places[0], delta)
     return None
@@ -236,7 +233,7 @@ def _by_product(w: Tensor, factors: list[Tensor], place: int, delta: Tensor) -> 
 
 def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor | None:
     """The node again with a copy of the weight for each sample, and the gradient by these."""
-    ndim, batch = len(node.shape), node.shape[0]
+    ndim, batch = delta.ndim, delta.shape[0]
     if w.ndim == ndim and w.shape[0] != 1:
         return None
     rest = w.shape[1:] if w.ndim == ndim else w.shape
