@@ -9,7 +9,9 @@ A sample has one row of each node, or as many as another, one after the other: o
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any, NamedTuple
 
 from lamina import _core as core
@@ -173,14 +175,26 @@ def rows_by_use(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
     deltas = grad(ops.sum(y), [Tensor(node) for node in users]) if users else []
     rows: dict[int, Rows] = {node.serial: d for node, d in zip(users, deltas, strict=True)}
     for w in (*reversed(made), *weights):
-        total: Rows | None = None
+        parts: list[Rows] = []
         for node in uses[w.node.serial]:
             part = _of_samples(_by_use(w, node, rows.get(node.serial)), y.shape[0])
             if part is None:
                 return None
-            total = part if total is None else multiplied(total) + multiplied(part)
-        rows[w.node.serial] = ops.full((y.shape[0], *w.shape), 0.0, w.dtype) if total is None else total
+            parts.append(part)
+        rows[w.node.serial] = _total(parts) if parts else ops.full((y.shape[0], *w.shape), 0.0, w.dtype)
     return [rows[w.node.serial] for w in weights]
+
+
+def _total(parts: list[Rows]) -> Rows:
+    """The sum; that of outer products as a product of their factors, a sample's one above the other."""
+    if len(parts) == 1:
+        return parts[0]
+    factors = [part for part in parts if isinstance(part, Outer)]
+    if len(factors) < 2:
+        return reduce(operator.add, map(multiplied, parts))
+    batch = factors[0].a.shape[0]
+    a, d = (ops.reshape(ops.concatenate(several, 1), (batch, len(several), -1)) for several in zip(*factors, strict=True))
+    return reduce(operator.add, [part for part in parts if isinstance(part, Tensor)], _summed(Outer(a, d), batch))
 
 
 def multiplied(rows: Rows) -> Tensor:
