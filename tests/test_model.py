@@ -1069,23 +1069,40 @@ def samples_of_several(rng, n=9):
 @pytest.mark.parametrize("rate", [0.01, lm.schedules.Cosine(0.1, steps=40)], ids=["constant", "scheduled"])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_quick_step_is_the_checked_one(weighted, rate, rng):
-    """Of several inputs, targets and weights; what is no array goes the other way."""
-    quick, slow = (
-        network_of_several().compile(["mse", "cross_entropy"], lm.optim.Adam(rate), loss_weights=[1, 0.5]) for _ in range(2)
+    """Of several inputs, targets and weights, by their places or names; what is no array goes the other way."""
+    quick, named, slow = (
+        network_of_several().compile(["mse", "cross_entropy"], lm.optim.Adam(rate), loss_weights=[1, 0.5]) for _ in range(3)
     )
     planned = None
     for n in (9, 9, 4, 9, 1):
         x, y = samples_of_several(rng, n)
         weight = rng.uniform(0.5, 2, n).astype("float32") if weighted else None
-        tables = {"input_1": x[0], "input_2": x[1]}
-        assert quick.train_step(tuple(x), y, weight) == slow.train_step(
-            tables, dict(zip(slow.output_names, y, strict=True)), weight
-        )
-        planned = planned or quick._fast_step
-        assert planned is not None and quick._fast_step is planned and slow._fast_step is None
-        for a, b in zip(quick.predict(x), slow.predict(tables), strict=True):
-            assert np.array_equal(a, b)
-    assert all(np.array_equal(a, slow.parameters[name]) for name, a in quick.parameters.items())
+        tables = {"input_2": x[1], "input_1": x[0]}
+        lists = [a.tolist() for a in x]
+        loss = slow.train_step(lists, [a.tolist() for a in y], weight)
+        assert loss == quick.train_step(tuple(x), y, weight)
+        assert loss == named.train_step(tables, dict(zip(named.output_names, y, strict=True)), weight)
+        planned = planned or (quick._fast_step, named._fast_step)
+        assert None not in planned and (quick._fast_step, named._fast_step) == planned and slow._fast_step is None
+        for a, b, c in zip(quick.predict(x), named.predict(tables), slow.predict(lists), strict=True):
+            assert np.array_equal(a, c) and np.array_equal(b, c)
+    for name, a in slow.parameters.items():
+        assert np.array_equal(quick.parameters[name], a) and np.array_equal(named.parameters[name], a)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_arrays_by_name_go_the_quick_way(several, monkeypatch, rng):
+    if several:
+        net, (x, y) = network_of_several().compile(["mse", "cross_entropy"], "adam"), samples_of_several(rng)
+    else:
+        net = lm.Sequential(lm.Dense(2), seed=0).build(4).compile("mse", "adam")
+        x, y = [rng.normal(size=(9, 4))], [rng.normal(size=(9, 2))]
+    given, target = dict(zip(net.named_inputs, x, strict=True)), dict(zip(net.output_names, y, strict=True))
+    for _ in range(2):
+        net.train_step(given, target)
+        net.predict(given)
+        for name in ("train_step",) if several else ("train_step", "predict"):  # whole numbers are looked at
+            monkeypatch.setattr(f"lamina.models.steps.{name}", None)
 
 
 @pytest.mark.parametrize(

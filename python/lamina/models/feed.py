@@ -94,6 +94,14 @@ def flat(values: Iterable[Any]) -> list[Any]:
     return out
 
 
+def in_order(given: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """A dict of what the tensors get, by their names, as what it stands for, a list where they are several; all else as it is."""
+    if type(given) is not dict or given.keys() != tensors.keys():
+        return given
+    found = [given[name] for name in tensors]
+    return found if len(found) > 1 else found[0]
+
+
 def specs(model: Model) -> list[Spec]:
     """What the model's inputs expect; of one that is not built yet, what it will whatever its shape."""
     if not model.built:

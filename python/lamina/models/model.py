@@ -380,6 +380,8 @@ class Model:
         """
         if self._fast_predict is not None and batch_size is None:
             outputs = self._fast_predict(x)
+            if outputs is None and type(x) is dict:
+                outputs = self._fast_predict(feed.in_order(x, self._inputs))
             if outputs is not None:
                 return outputs
         outputs = steps.predict(self, x, batch_size)
@@ -403,14 +405,16 @@ class Model:
             with building:  # layers frozen and thawed in turns find what they had
                 fast = self._fast_step = self.programs.quick()
         if fast is not None:
-            run, optimizer = fast
-            fast_loss = run(x, y, sample_weight) if optimizer.has_constant_rate else fast.scheduled(x, y, sample_weight)
+            run = fast.run if fast.optimizer.has_constant_rate else fast.scheduled
+            fast_loss = run(x, y, sample_weight)
+            if fast_loss is None and dict in (type(x), type(y)):
+                fast_loss = run(feed.in_order(x, self._inputs), feed.in_order(y, self._outputs), sample_weight)
             if fast_loss is not None:
                 return fast_loss
         loss, task = steps.train_step(self, x, y, sample_weight)
         with building:  # in which no other thread freezes a layer
             if self.programs.planned(task):
-                self._fast_step = steps.fast_step(self, y, task)
+                self._fast_step = steps.fast_step(self, feed.in_order(y, self._outputs), task)
         return loss
 
     @explained
