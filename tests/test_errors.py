@@ -1220,6 +1220,7 @@ def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
         (x, "numpy", r"lm.function\(inputs, outputs\)"),
         (lm.Parameter(np.zeros(2)), "data", "are its .value"),
         (x, "sqrt", r"write lm.sqrt\(x\)"),
+        (x, "log_softmax", r"write lm.log_softmax\(x\)"),
     ):
         with pytest.raises(AttributeError, match=f"'{type(owner).__name__}' object has no attribute '{name}'; .*{remedy}"):
             getattr(owner, name)
@@ -1446,6 +1447,9 @@ def test_batches_of_one_row_warn_of_batch_norm():
         (lm, "Linear", "write lm.Dense(units)"),
         (lm, "set_seed", "each network has a seed of its own"),
         (lm, "randn", "lm.random_uniform(x) draws in math"),
+        (lm, "gather", "one number of each row is lm.sum(x * lm.one_hot(i, n), axis=1)"),
+        (lm, "vmap", "lm.function(inputs, outputs) compiles"),
+        (lm, "save", "write net.save(path)"),
         (lm, "Normalization", "write lm.Lambda(lambda x: (x - mean) / std)"),
         (lm, "MultiHeadAttention", "there is no such layer"),
         (lm, "hessian", "write lm.jacobian(lm.jacobian(y, x), x)"),

@@ -116,6 +116,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
 _LAYERS = "layers are lm.Dense and so on, networks lm.Sequential and lm.Model"
 _NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer with math in it"
 _RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
+_ONE_A_ROW = "one number of each row is lm.sum(x * lm.one_hot(i, n), axis=1)"
 _DENSE = "write lm.Sequential(lm.Dense(10, 'tanh'), lm.Dense(outputs))"
 SCALE = "scale them: x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)"  # a column may be constant
 OF_MODULES = {  # what one writes here instead of names in their modules
@@ -131,11 +132,19 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "GaussianNoise": "write lm.Lambda(lambda x: lm.in_training(x + noise, x)), noise made of lm.random_uniform(x)",
     "TimeDistributed": "a Dense layer is one of the last axis already",
     **dict.fromkeys(("set_seed", "manual_seed", "random", "set_random_seed"), _SEEDS),
-    **dict.fromkeys(("rand", "randn", "rand_like", "randn_like"), "lm.random_uniform(x) draws in math; arrays are NumPy's"),
+    **dict.fromkeys(
+        ("rand", "randn", "rand_like", "randn_like", "random_normal"), "lm.random_uniform(x) draws in math; arrays are NumPy's"
+    ),
     "no_grad": "predict computes no gradients",
     "device": "Lamina computes on CPUs alone",
     **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
     "hessian": "write lm.jacobian(lm.jacobian(y, x), x)",
+    **dict.fromkeys(("jit", "vmap"), "lm.function(inputs, outputs) compiles, of arrays with any number of rows"),
+    **dict.fromkeys(("scan", "fori_loop", "while_loop"), "write a Python loop, which is unrolled"),
+    "value_and_grad": "write lm.function(inputs, [y, lm.grad(y, x)])",
+    **dict.fromkeys(("gather", "take_along_axis"), _ONE_A_ROW),
+    "cumsum": "write x @ np.triu(np.ones((n, n), 'float32')) for n columns",
+    "save": "write net.save(path)",
     "prod": "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))",
     "to_categorical": "write lm.one_hot(y, classes), or leave the class numbers: losses take them as they are",
     "train_test_split": "fit has validation_split, and scikit-learn's function takes arrays as ever",
@@ -204,9 +213,10 @@ OF_OPTIMIZERS = {
 }
 _MATH = "a tensor is math without numbers: compute it with lm.function(inputs, outputs)(arrays); a parameter's are its .value"
 _GRADIENT = "write lm.grad(loss, [w, ...]), which gives the gradients as tensors; net.train_step takes and applies them"
-_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax argmax std var"
+_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax log_softmax logsumexp argmax std var"
 OF_TENSORS = {
     **dict.fromkeys(("backward", "grad"), _GRADIENT),
+    "gather": _ONE_A_ROW,
     "detach": "write lm.stop_gradient(x)",
     **dict.fromkeys(("numpy", "item", "tolist", "data", "eval"), _MATH),
     **dict.fromkeys(("cpu", "cuda"), "Lamina computes on CPUs alone"),
