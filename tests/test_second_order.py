@@ -46,10 +46,11 @@ def networks():
     yield "product of weights", x, lm.tanh(x @ (w.T @ w))[:, :2]
     x = lm.Input(3)
     u = lm.Dense(4, "tanh")(lm.Dense(4, "tanh")(x))
-    k, m = (lm.Parameter(np.full(shape, 0.3, "float32"), name=name) for name, shape in (("k", ()), ("m", (1, 3))))
+    k, m = (lm.Parameter(np.full(shape, 0.3, "float32"), name=name) for name, shape in (("k", ()), ("m", (3, 1))))
     slope = lm.grad(lm.sum(lm.Dense(1)(u)), x)  # with the weights transposed, twice and thrice
     curvature = lm.grad(lm.sum(slope[:, 0]), x)[:, :1]
-    yield "derivatives", x, lm.concatenate([slope * lm.tanh(m) * m, lm.exp(2 * k) * curvature - lm.where(k > 0, k, 0.0)], 1)
+    slope = slope * lm.reshape(m * m * lm.tanh(m), (1, 3))
+    yield "derivatives", x, lm.concatenate([slope, lm.exp(2 * k) * curvature - lm.where(k > 0, k, 0.0)], 1)
     x = lm.Input(4, 3)
     scale = lm.Parameter(np.array([0.5, -1.0, 2.0], "float32"), name="scale")
     turn = lm.Parameter(np.array([[0.5, -1.0], [0.3, 0.8]], "float32"), name="turn")

@@ -223,20 +223,22 @@ def _summed(rows: Outer, batch: Any) -> Tensor:
 
 def _by_use(w: Tensor, node: core.Node, rows: Rows | None) -> Rows | None:
     """What one use of a weight gives, for each row of the node; of one made of weights, for each sample. rows: dy/dnode."""
-    places = [i for i, n in enumerate(node.inputs) if n.serial == w.node.serial]
-    if len(places) != 1 or rows is None:
+    if rows is None:
         return None
     if node.op == "transpose" and w.ndim == 2:
         return Outer(rows.d, rows.a) if isinstance(rows, Outer) else ops.transpose(rows, (0, 2, 1))
     delta = multiplied(rows)
     if node.op == "matmul":
-        return _by_product(w, [Tensor(n) for n in node.inputs], places[0], delta)
+        return _by_product(w, [Tensor(n) for n in node.inputs], delta)
+    if node.op == "reshape":
+        return ops.reshape(delta, (delta.shape[0], *w.shape))
     if core.op_kind(node.op) == "elementwise" and w.ndim <= len(node.shape):
-        return _by_element(w, node, places[0], delta)
+        return _by_element(w, node, delta)
     return None
 
 
-def _by_product(w: Tensor, factors: list[Tensor], place: int, delta: Tensor) -> Rows | None:
+def _by_product(w: Tensor, factors: list[Tensor], delta: Tensor) -> Rows | None:
+    place = int(factors[1].node.serial == w.node.serial)
     other = factors[1 - place]
     if w.ndim != 2 or not batched(other.node):
         return None
@@ -245,7 +247,7 @@ def _by_product(w: Tensor, factors: list[Tensor], place: int, delta: Tensor) -> 
     return ops.matmul(delta, ops.transpose(other, (0, 2, 1))) if other.ndim == 3 else None
 
 
-def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor | None:
+def _by_element(w: Tensor, node: core.Node, delta: Tensor) -> Tensor | None:
     """The node again with a copy of the weight for each sample, and the gradient by these."""
     ndim, batch = delta.ndim, delta.shape[0]
     if w.ndim == ndim and w.shape[0] != 1:
@@ -253,7 +255,7 @@ def _by_element(w: Tensor, node: core.Node, place: int, delta: Tensor) -> Tensor
     rest = w.shape[1:] if w.ndim == ndim else w.shape
     shape = (batch, *(1 for _ in range(ndim - 1 - len(rest))), *rest)
     copies = ops.broadcast_to(ops.reshape(w, (1, *shape[1:])), shape)
-    inputs = [copies.node if i == place else n for i, n in enumerate(node.inputs)]
+    inputs = [copies.node if n.serial == w.node.serial else n for n in node.inputs]
     again = Tensor(core.make(node.op, inputs, node.attrs))
     return ops.reshape(grad(again, copies, delta), (batch, *w.shape))
 
