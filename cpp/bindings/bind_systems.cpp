@@ -15,9 +15,9 @@ namespace lamina::bindings {
 
 namespace {
 
+using kernels::PositiveTerms;
 using runtime::CurvaturePairs;
 using runtime::PositiveSystem;
-using runtime::PositiveTerms;
 using Numbers = py::array_t<double, py::array::c_style>;
 
 void check_size(const char* what, const Numbers& a, const Sizes& sizes, int64_t n) {

@@ -171,6 +171,22 @@ struct Triangle {
   ptrdiff_t x_row, columns;  // of x, which are dense
 };
 
+// (scale (h + more) + D) x = b, h and more symmetric: their upper triangles are read.
+struct PositiveTerms {
+  const double* h;
+  const double* more;  // null for none
+  bool packed;         // the rows of the triangles alone, one after the other; else (n, n)
+  double scale;
+  const double* shift;  // D's diagonal: n numbers, or one for all
+  bool uniform;
+  const double* b;
+};
+
+// Numbers in a row of the room in which a system of n equations is solved, n rows and one line: whole lines, and an odd number of them,
+// so that columns do not fall into a few sets of the cache.
+[[gnu::always_inline]] constexpr ptrdiff_t positive_row(ptrdiff_t n) { return ((n + 8) / 8 | 1) * 8; }
+[[gnu::always_inline]] constexpr ptrdiff_t positive_room(ptrdiff_t n) { return n * positive_row(n) + 8; }
+
 struct Table {
   const char* isa;  // "base", "avx2", "avx512", "neon"
   int vector_bytes;
@@ -185,11 +201,11 @@ struct Table {
   void (*substitute_column[2])(const Triangle&);
   // Any columns, with -x in x: what later rows are to add.
   void (*substitute_rows[2])(const Triangle&);
-  // A x = b by Cholesky's factorization, a: (n, n + 1), the rows of A (the upper triangle is read, and spoilt), each followed by its
-  // number of b. False where A is not positive definite in float64.
-  bool (*solve_positive)(double* a, double* x, ptrdiff_t n);
-  // The same A with another b, which x holds and A^-1 b replaces; a as solve_positive left it.
-  void (*solve_again)(const double* a, double* x, ptrdiff_t n);
+  // A x = b by Cholesky's factorization A = U^T U, in the `room`, on whose and above whose diagonal U is left. False where A is not
+  // positive definite in float64.
+  bool (*solve_positive)(const PositiveTerms&, double* room, double* x, ptrdiff_t n);
+  // The same A with another b, which x holds and A^-1 b replaces; the room as solve_positive left it.
+  void (*solve_again)(const double* room, double* x, ptrdiff_t n);
   // S = kept S + w y^T + y w^T, so that (H + S) step = y, the change of the gradient; `kept`, at most 1, is as much of S as that
   // change shows. S and H: the rows of their upper triangles, one after the other; step^T y > 0; scratch: 2 n numbers.
   void (*secant)(double* s, const double* h, const double* step, const double* change, ptrdiff_t n, double* scratch);

@@ -3,26 +3,31 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "kernels_common.h"
 
 namespace kernels_test {
 
 // Rows so long that a product of them would be packed. The factorization ends early, at a number that is not positive; the rows of U
-// above it say what was subtracted: U^T U = A there.
+// above it, of whole panels, say what was subtracted: U^T U = A there.
 inline void check_wide_cholesky(const Table& table) {
-  constexpr ptrdiff_t n = 4500, row = n + 1, end = 300;
+  constexpr ptrdiff_t n = 4500, row = lamina::kernels::positive_row(n), end = 312;
   const auto element = [](ptrdiff_t i, ptrdiff_t j) { return i == j ? 81.0 : 1.0 / double(1 + (7 * i + 3 * j) % 31); };
-  std::vector<double> a(size_t(n * row));
-  for (ptrdiff_t i = 0; i < end; ++i)
-    for (ptrdiff_t j = i; j < row; ++j) a[size_t(i * row + j)] = element(i, j);
-  a[size_t(end * row + end)] = -1;
-  CHECK(!table.solve_positive(a.data(), std::vector<double>(size_t(n)).data(), n),
+  std::vector<double> h(size_t(n * (n + 1) / 2)), b(static_cast<size_t>(n)), u(size_t(lamina::kernels::positive_room(n)));
+  const double none = 0;
+  double* to = h.data();
+  for (ptrdiff_t i = 0; i < end; ++i) {
+    for (ptrdiff_t j = i; j < n; ++j) *to++ = element(i, j);
+    b[size_t(i)] = element(i, n);
+  }
+  *to = -1;
+  CHECK(!table.solve_positive({h.data(), nullptr, true, 1.0, &none, true, b.data()}, u.data(), b.data(), n),
         table.isa << " wide cholesky: took a negative diagonal");
-  for (ptrdiff_t i : {0, 255, 258, 297, 299})
+  for (ptrdiff_t i : {0, 255, 258, 297, 311})
     for (ptrdiff_t j : {i, i + 1, ptrdiff_t(4030), ptrdiff_t(4300), n - 1, n}) {
       double sum = 0;
-      for (ptrdiff_t k = 0; k <= i; ++k) sum += a[size_t(k * row + i)] * a[size_t(k * row + j)];
+      for (ptrdiff_t k = 0; k <= i; ++k) sum += u[size_t(k * row + i)] * u[size_t(k * row + j)];
       const double right = element(i, j);
       CHECK(std::fabs(sum - right) <= 1e-12, table.isa << " wide cholesky " << i << ", " << j << ": " << sum << ", not " << right);
     }
@@ -78,50 +83,58 @@ inline void check_secant(const Table& table) {
   CHECK(shrinks.size() == 2, "of some S all is kept, of others a part");
 }
 
+// (2 (H + S) + D) x = b, of matrices whose lower triangles are not numbers, or are not there.
+inline void check_cholesky(const Table& table, ptrdiff_t n, bool packed, bool second, bool uniform) {
+  const std::vector<double> root = normal_values<double>(size_t(n * n)), b = normal_values<double>(size_t(n));
+  std::vector<double> matrix(size_t(n * n)), h, more, shift(size_t(uniform ? 1 : n));
+  for (size_t i = 0; i < shift.size(); ++i) shift[i] = double(n) + double(i % 3);
+  for (ptrdiff_t i = 0; i < n; ++i)
+    for (ptrdiff_t j = 0; j < n; ++j) {
+      double sum = 0;
+      for (ptrdiff_t k = 0; k < n; ++k) sum += root[size_t(k * n + i)] * root[size_t(k * n + j)];
+      const double part = second ? 0.1 * double((i + j) % 4) : 0;
+      matrix[size_t(i * n + j)] = sum + (i == j ? shift[uniform ? 0 : size_t(i)] : 0);
+      if (packed && j < i) continue;
+      h.push_back(j < i ? NAN : sum / 2 - part);
+      more.push_back(j < i ? NAN : part);
+    }
+  std::vector<double> room(size_t(lamina::kernels::positive_room(n) + 1), 77.0), x(size_t(n + 1), 77.0);
+  const auto solve = [&] {
+    return table.solve_positive({h.data(), second ? more.data() : nullptr, packed, 2.0, shift.data(), uniform, b.data()},
+                                room.data(), x.data(), n);
+  };
+  const auto check_solution = [&](const std::vector<double>& want) {
+    for (ptrdiff_t i = 0; i < n; ++i) {
+      double rest = want[size_t(i)];
+      for (ptrdiff_t j = 0; j < n; ++j) rest -= matrix[size_t(i * n + j)] * x[size_t(j)];
+      CHECK(std::fabs(rest) <= 1e-13 * double(n), table.isa << " cholesky of " << n << " rows, residual " << rest << " at " << i);
+    }
+    CHECK(room.back() == 77.0 && x.back() == 77.0, table.isa << " cholesky wrote beyond");
+  };
+  CHECK(solve(), table.isa << " cholesky of " << n << " rows: not positive definite");
+  check_solution(b);
+  for (int again = 0; again < 2; ++again) {
+    const std::vector<double> other = normal_values<double>(size_t(n));
+    std::copy(other.begin(), other.end(), x.begin());
+    table.solve_again(room.data(), x.data(), n);
+    check_solution(other);
+  }
+  for (ptrdiff_t bad : {ptrdiff_t(0), n / 2, n - 1})
+    for (double number : {-1e3 * double(n), double(NAN)}) {
+      double& diagonal = h[size_t(packed ? bad * n - bad * (bad - 1) / 2 : bad * (n + 1))];
+      const double kept = std::exchange(diagonal, number);
+      CHECK(!solve(), table.isa << " cholesky of " << n << " rows: took " << number);
+      diagonal = kept;
+    }
+}
+
 inline void check_cholesky(const Table& table) {
   section(std::string("cholesky ") + table.isa);
   check_wide_cholesky(table);
   check_secant(table);
-  for (ptrdiff_t n : {1, 2, 3, 5, 6, 7, 8, 12, 13, 31, 64, 65, 150, 300, 520}) {
-    const std::vector<double> root = normal_values<double>(size_t(n * n)), b = normal_values<double>(size_t(n));
-    std::vector<double> matrix(size_t(n * n)), a(size_t(n * (n + 1) + 1), 77.0);
-    for (ptrdiff_t i = 0; i < n; ++i)
-      for (ptrdiff_t j = 0; j < n; ++j) {
-        double sum = i == j ? double(n) : 0;
-        for (ptrdiff_t k = 0; k < n; ++k) sum += root[size_t(k * n + i)] * root[size_t(k * n + j)];
-        matrix[size_t(i * n + j)] = sum;
-      }
-    const auto fill = [&] {
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        for (ptrdiff_t j = 0; j < n; ++j) a[size_t(i * (n + 1) + j)] = j < i ? NAN : matrix[size_t(i * n + j)];
-        a[size_t(i * (n + 1) + n)] = b[size_t(i)];
-      }
-    };
-    fill();
-    std::vector<double> x(size_t(n + 1), 77.0);
-    const auto check_solution = [&](const std::vector<double>& want) {
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        double rest = want[size_t(i)];
-        for (ptrdiff_t j = 0; j < n; ++j) rest -= matrix[size_t(i * n + j)] * x[size_t(j)];
-        CHECK(std::fabs(rest) <= 1e-13 * double(n), table.isa << " cholesky of " << n << " rows, residual " << rest << " at " << i);
-      }
-      CHECK(a.back() == 77.0 && x.back() == 77.0, table.isa << " cholesky wrote beyond");
-    };
-    CHECK(table.solve_positive(a.data(), x.data(), n), table.isa << " cholesky of " << n << " rows: not positive definite");
-    check_solution(b);
-    for (int again = 0; again < 2; ++again) {
-      const std::vector<double> other = normal_values<double>(size_t(n));
-      std::copy(other.begin(), other.end(), x.begin());
-      table.solve_again(a.data(), x.data(), n);
-      check_solution(other);
-    }
-    for (ptrdiff_t bad : {ptrdiff_t(0), n / 2, n - 1})
-      for (double number : {-1.0, double(NAN)}) {
-        fill();
-        a[size_t(bad * (n + 1) + bad)] = number;
-        CHECK(!table.solve_positive(a.data(), x.data(), n), table.isa << " cholesky of " << n << " rows: took " << number);
-      }
-  }
+  for (ptrdiff_t n : {1, 2, 3, 5, 6, 7, 8, 9, 12, 13, 15, 16, 17, 31, 32, 33, 64, 65, 150, 300, 520})
+    for (int way : {0, 1, 2, 4, 7})
+      if (n < 300 || way == 7) check_cholesky(table, n, way & 1, way & 2, way & 4);
 }
 
 }  // namespace kernels_test
