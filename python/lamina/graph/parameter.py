@@ -27,7 +27,7 @@ class _Note:
 
     def __init__(self, init: Any, initialized: bool, is_weight: bool) -> None:
         self.init, self.initialized, self.is_weight = init, initialized, is_weight
-        self.models: weakref.WeakSet[Any] | None = None  # those that hold it
+        self.models: tuple[weakref.ref[Any], ...] = ()  # those that hold it; no WeakSet, which takes longer to ask than to freeze
 
 
 class Parameter(Tensor):
@@ -137,13 +137,12 @@ class Parameter(Tensor):
     @property
     def models(self) -> list[Any]:
         """The models that hold it and are alive."""
-        return list(self._note.models or ())
+        return [model for held in self._note.models if (model := held()) is not None]
 
     def adopted_by(self, model: Any) -> None:
         """`model` is one more of `models`."""
-        if self._note.models is None:
-            self._note.models = weakref.WeakSet()
-        self._note.models.add(model)
+        if model not in (others := self.models):
+            self._note.models = tuple(map(weakref.ref, [*others, model]))
 
     @property
     def value(self) -> np.ndarray[Any, Any]:

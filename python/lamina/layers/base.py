@@ -5,9 +5,10 @@ makes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lamina import _core as core
@@ -36,7 +37,7 @@ class LayerCall:
 Attributes = list[tuple["Layer", dict[str, Any]]]  # of layers, as they were once
 
 
-PLAIN = (str, int, float, bool, type(None))  # attributes that hold no layer
+PLAIN = {str, int, float, bool, type(None), FunctionType}  # attributes that hold no layer
 OWN = ("_parameters", "_trainable", "original")  # attributes that a layer gets in its life
 
 
@@ -265,22 +266,23 @@ def _within(layers: Sequence[Layer]) -> tuple[list[Layer], list[Parameter]]:
     parameters: list[Parameter] = []
     waiting: list[Any] = [*layers]
     seen: set[int] = set()  # a list may hold itself
-    while waiting:
-        value = waiting.pop()
-        if type(value) in PLAIN or id(value) in seen:
+    for value in waiting:
+        if id(value) in seen:
             continue
         seen.add(id(value))
+        several: Iterable[Any] = ()
         if isinstance(value, Parameter):
             parameters.append(value)
         elif isinstance(value, Layer):
             found.append(value)
-            waiting += vars(value).values()
-        elif isinstance(value, Mapping):
-            waiting += value.values()
+            several = vars(value).values()
         elif isinstance(value, (list, tuple)):
-            waiting += value
+            several = value
+        elif isinstance(value, Mapping):
+            several = value.values()
         elif hasattr(value, "layers"):  # a model
-            waiting += value.layers
+            several = value.layers
+        waiting += [v for v in several if type(v) not in PLAIN]
     return found, parameters
 
 
