@@ -1,7 +1,8 @@
 // A x = b for a positive definite A of some hundred rows, by A = U^T U; on the caller's thread.
 //
 // In the rows of the room stand -A and, as one more column, -b: to them products of rows of U are added, none is taken off. A row ends
-// with numbers of no meaning, up to whole lines; so does, below the diagonal, one that begins with a line where its first vector does.
+// with numbers of no meaning, up to whole lines; where rows do not begin with a vector, a last one runs on to the left of the next row's
+// diagonal.
 #pragma once
 
 #include "kernels/gemm.inl"
