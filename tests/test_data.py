@@ -315,6 +315,7 @@ def test_columns_of_a_frame_keep_their_order(tmp_path):
     refused(r"\[validation_data\] \[x\]", lambda: net.fit(frame, frame, validation_data=(turned, frame), **options))
     assert not net.columns and not net.built
     net.fit(frame, frame, validation_split=0.5, **options)
+    net.fit(frame.to_numpy(), frame.to_numpy(), **options)  # which says nothing of names
     assert net.columns == {"x": ["age", "size"], "y": ["age", "size"]}
     net.save(tmp_path / "net")
     for model in (net, lm.load(tmp_path / "net")):

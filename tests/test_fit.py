@@ -169,6 +169,12 @@ def test_fits_with_the_same_words_for_several_outputs_are_one_longer_fit():
     assert fit(parted, 1, weight=3.0)[0] > fit(whole, 1)[0]
     fit(parted, 1, np.float32(0.5)), fit(parted, 1, np.float32(0.5))
     assert parted.optimizer.steps == 2
+    parted.fit(x, y, loss_weights=[1.0, 2.0], verbose=0)
+    assert parted.objective.loss_weights == [1.0, 2.0] and parted.optimizer.steps == 1
+    for loss in ({"a": "mse", "b": "mae"}, ["mse", "mae"]):
+        parted.fit(x, y, loss=loss, verbose=0)
+        with pytest.raises(ValueError, match=r"\[loss\] expected"):
+            parted.fit(x, y, loss={"a": "mse"} if isinstance(loss, dict) else ["mse"], verbose=0)
 
 
 def test_losses_and_weights_that_change_in_their_dict_or_list_are_others():
@@ -381,6 +387,13 @@ def test_outputs_that_leave_out_go_on_within_an_epoch(tmp_path):
     with pytest.raises(RuntimeError, match="stopped"):
         two_that_leave_out(0.1)[0].fit(x, y, **options, verbose=0)
     again = two_that_leave_out(0.1)[0]
+    header, description, body = fuzz_files.split((tmp_path / "net").read_bytes())
+    name = next(name for name in header if name.endswith("part/terms"))
+    for shape in ([4, 2], [2, 4]):  # instead of 2, 2 in float64
+        damaged = header | {name: header[name] | {"shape": shape, "dtype": "F32"}}
+        (tmp_path / "other").write_bytes(fuzz_files.join(damaged, description, body))
+        with pytest.raises(ValueError, match="expected a loss for each batch, and for each output, got"):
+            again.fit(x, y, **options, resume=tmp_path / "other", verbose=0)
     got = again.fit(x, y, **options, resume=saver.last, verbose=0).history
     assert all(np.array_equal(got[name], expected[name]) for name in expected)
     assert_same(again, whole)
@@ -519,6 +532,7 @@ def test_a_batch_may_weigh_nothing(data):
     assert model.evaluate(Loader(x, y, weight)) == pytest.approx(want, rel=1e-6)
     with pytest.raises(ValueError, match=r"\[validation_data\] expected a target that counts for output 'output', got none"):
         model.fit(x, y, validation_data=Loader(x, y, 0 * weight), verbose=0)
+    assert np.isfinite(model.fit(x, y, validation_data=Loader(x, y, weight), verbose=0)["val_loss"]).all()
     a, b = net(), net()
     one = a.fit(Loader(x, y, weight), verbose=0)
     two = b.fit(x, y, sample_weight=weight, batch_size=20, shuffle=False, verbose=0)
@@ -554,6 +568,9 @@ def test_what_is_wrong_with_batches_names_them(data):
         model.evaluate(Loader(x))
     with pytest.raises(ValueError, match=r"\[batch 1\] \[x\] expected shape"):
         model.evaluate([(x, y), (x[:, :3], y)])
+    for option in ({"sample_weight": np.ones(103)}, {"validation_split": 0.2}):
+        with pytest.raises(ValueError, match="without sample_weight and validation_split, got one; put weights into them"):
+            model.fit(Loader(x, y), **option, verbose=0)
     for option in ({"sample_weight": np.ones(103)}, {"batch_size": 8}):
         with pytest.raises(ValueError, match=r"without sample_weight and batch_size, got one; put weights into them"):
             model.evaluate(Loader(x, y), **option)
@@ -1170,6 +1187,11 @@ def test_a_bad_loss_says_which_parameters_are_kept(rng):
         net.fit(batches, verbose=0)
     for one in (net, twin):
         one.fit(batches[:2], epochs=2, verbose=0)
+    assert_same(net, twin)
+    net, twin = (lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(1e6)) for _ in range(2))
+    twin.fit(batches[:2], verbose=0)
+    with pytest.raises(FloatingPointError, match="batch 2 of epoch 2.*from before this epoch are back"):
+        net.fit(batches[:2], epochs=2, verbose=0)
     assert_same(net, twin)
 
 

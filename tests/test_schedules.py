@@ -351,6 +351,7 @@ def test_a_second_fit_after_the_end_of_its_schedule_warns():
 def test_a_schedule_as_long_as_the_fit_does_not_warn():
     x = np.linspace(-1, 1, 40)[:, None]
     lengths = [schedules.Cosine(0.1, 24), schedules.Polynomial(0.1, 24), schedules.Step(0.1, 8), schedules.OneCycle(0.1, 24)]
+    lengths.append(schedules.Warmup(0.1, 4, start=0.0))  # 0 in the first epoch alone
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for schedule in (*lengths, lambda t: 0.0 * t, type("Mine", (schedules.Cosine,), {})(0.1, 5)):
