@@ -1382,6 +1382,8 @@ def test_inputs_in_the_hundreds_warn_of_flat_neurons(optimizer, rng):
         fit(small(), (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9))
         fit(small(lm.Lambda(lambda x: (x - 100) / 10)), x)
         fit(lm.Sequential(lm.Dense(9, "relu"), lm.Dense(1), seed=0), x)
+        (rests := small()).layers[0].trainable = False
+        fit(rests, x)
 
 
 @pytest.mark.parametrize("optimizer", ["levenbergmarquardt", "lbfgs"])

@@ -197,6 +197,9 @@ def test_training_metrics_are_those_of_the_batches(data):
     history = model.fit(x, y, epochs=1, batch_size=10, verbose=0)
     assert history.history["accuracy"][0] == model.evaluate(x, y)["accuracy"]
     assert history.history["loss"][0] == pytest.approx(model.evaluate(x, y)["loss"], rel=1e-6)
+    weight = np.arange(1.0, 104)
+    history = model.fit(x, y, sample_weight=weight, batch_size=10, verbose=0)
+    assert history["accuracy"][0] == pytest.approx(model.evaluate(x, y, sample_weight=weight)["accuracy"], rel=1e-12)
 
 
 def test_weights_of_samples_and_classes(data):
@@ -1113,6 +1116,8 @@ def test_indices_without_an_embedding_are_found_before_the_first_step():
     with pytest.raises(ValueError, match=r"\[x\] expected numbers from 0 to 9 for embedding_1, got 10 in row 90"):
         net.fit(x, np.ones(100), verbose=0)
     assert net.optimizer.steps == 0
+    given = lm.Input(3, dtype="int64")  # of which those looked up are made
+    lm.Model(given, lm.Dense(1)(lm.Embedding(10, 2)(given[:, 0]))).fit(x, np.ones(100), loss="mse", optimizer="sgd", verbose=0)
 
 
 def test_a_layer_that_a_callback_freezes_rests_from_the_next_step_on(rng):
@@ -1193,6 +1198,17 @@ def test_a_bad_loss_says_which_parameters_are_kept(rng):
     with pytest.raises(FloatingPointError, match="batch 2 of epoch 2.*from before this epoch are back"):
         net.fit(batches[:2], epochs=2, verbose=0)
     assert_same(net, twin)
+
+
+@pytest.mark.parametrize(("optimizer", "reached"), [("sgd", [0]), ("lbfgs", [])])
+def test_a_loss_that_is_not_finite_reaches_no_callback_and_no_metric(optimizer, reached):
+    seen = []
+    watch = lm.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: seen.append(batch))
+    net = lm.Sequential(lm.Lambda(lm.sqrt), lm.Dense(2), seed=0).compile("cross_entropy", optimizer, ["accuracy"])
+    x = np.array([[1.0], [-1.0], [1.0]])
+    with pytest.raises(FloatingPointError, match=f"at batch {len(reached) + 1} of epoch 1"):
+        net.fit(x, [0, 1, 0], batch_size=1, shuffle=False, callbacks=watch, verbose=0)
+    assert seen == reached
 
 
 def test_arrays_of_several_inputs_are_no_batches():

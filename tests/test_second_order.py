@@ -779,16 +779,17 @@ def test_a_checkpoint_goes_on_with_the_same_bits(make, tmp_path):
     x, y = sinc()
     path = tmp_path / "at.safetensors"
 
-    def train(epochs, **options):
+    def train(epochs, within=None, **options):
         net = small()
-        checkpoint = lm.callbacks.Checkpoint(path)
+        checkpoint = lm.callbacks.Checkpoint(path, every_batches=within, every=1 if within is None else 99)
         net.fit(x, y, loss="mse", optimizer=make(), epochs=epochs, verbose=0, callbacks=[checkpoint], **options)
         return dict(net.parameters.items())
 
     whole = train(12)
-    train(6)
-    for name, value in train(12, resume=path).items():
-        np.testing.assert_array_equal(value, whole[name])
+    for within in (None, 1):  # 1: between the step and the end of its epoch
+        train(6, within)
+        for name, value in train(12, resume=path).items():
+            np.testing.assert_array_equal(value, whole[name])
 
 
 # ---- L-BFGS ---------------------------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def warn_of_sorted_rows(model: Model, training: Data, held_out: Data) -> None:
         both, rows, kinds = seen + held, int(seen.sum() + held.sum()), np.flatnonzero(seen + held)
         new = int(held[seen == 0].max(initial=0))
         chance = len(kinds) * _chance(int(held.sum()), new, rows) if new else 1.0
-        if np.count_nonzero(held) == 1 < len(kinds):
+        if np.count_nonzero(held) == 1:
             chance = min(chance, _chance(int(both[held > 0][0]), int(held.sum()), rows))
         if chance < IMPROBABLE:
             parts = [str(np.flatnonzero(part).tolist()) for part in (held, seen)]

@@ -142,8 +142,8 @@ class ArraySource:
             return Outcome(now.losses, {})
         alike = order is None or all(amount is None for amount in self._amounts)
         shares = self._shares if alike else self._shares_of(order)
-        logs: dict[str, Any] = {"loss": now.mean(shares[: self._done], self.model.objective.loss_weights)}
-        if self._predictions and self._done == count:
+        logs: dict[str, Any] = {"loss": now.mean(shares, self.model.objective.loss_weights)}
+        if self._predictions:
             weight = given.weight if given.weight is None or order is None else given.weight[order]
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
             logs |= figures(self.model, self.metrics, self._predictions, ordered)
