@@ -501,6 +501,17 @@ def test_what_rests_for_no_step_shares_the_clock():
     assert list(net.optimizer.state)[:2] == ["lr", "clock"] and not any(n.startswith("clock.") for n in net.optimizer.state)
 
 
+def test_without_a_state_of_its_own_no_weight_has_a_clock(tmp_path):
+    net, x, y = two_apart()
+    net.compile("mse", optim.SGD(0.1, momentum=0.9)).layers[0].trainable = False
+    net.train_step(x, y)
+    net.layers[0].trainable = True
+    net.train_step(x, y)
+    net.optimizer.momentum = 0.0
+    net.save(tmp_path / "net", optimizer=True)
+    assert list(lm.load(tmp_path / "net").optimizer.state) == ["lr", "clock"]
+
+
 def test_what_is_shown_of_a_late_weight_is_its_first_step():
     net, x, y = two_apart()
     net.layers[0].trainable = False
@@ -645,6 +656,9 @@ MISTAKES = {
     "lr to be a number >= 0, got True": lambda: optim.SGD(True),
     "momentum to be a number >= 0, got -0.9": lambda: optim.SGD(momentum=-0.9),
     "momentum > 0 and dampening 0 with nesterov=True": lambda: optim.SGD(nesterov=True),
+    "momentum > 0 and dampening 0 with nesterov=True, got momentum 0.9": lambda: optim.SGD(
+        momentum=0.9, dampening=0.1, nesterov=True
+    ),
     "nesterov to be True or False, got 1": lambda: optim.SGD(momentum=0.9, nesterov=1),
     "weight_decay to be a number >= 0, got -0.1": lambda: optim.Adam(weight_decay=-0.1),
     "clip_norm to be a number > 0, got 0": lambda: optim.Adam(clip_norm=0),

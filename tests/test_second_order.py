@@ -19,6 +19,7 @@ from lamina.graph.inference import resolved
 from lamina.graph.samplewise import is_samplewise, jacobian_rows
 from lamina.models import feed
 from lamina.optim.least_squares import LeastSquares, Primal, Squares, even_part
+from lamina.optim.wolfe import Point, cubic_minimum, search
 from lamina.training import problems
 from lamina.training.all_data import AllData
 from lamina.training.sources import with_finite_targets
@@ -370,6 +371,17 @@ def descent_of(net, x, y):
     return source.descent
 
 
+def test_the_acceleration_of_a_regularized_step(rng):
+    jacobian, e, theta, there = (rng.normal(size=size) for size in ((20, 5), 20, 5, (20, 1)))
+    h, one, solver = jacobian.T @ jacobian, np.eye(5), core.PositiveSystem(5)
+    plain = Primal(h[np.tri(5, dtype=bool).T], jacobian.T @ e, e @ e, lambda z: jacobian.T @ z[:, 0], solver)
+    system = plain.penalized(0.3, 2.0, theta)
+    d = system.step(0.1)
+    np.testing.assert_allclose(d, np.linalg.solve(2 * h + 0.4 * one, -2 * jacobian.T @ e - 0.3 * theta))
+    expected = np.linalg.solve(2 * h + 0.4 * one, -2 * jacobian.T @ (there[:, 0] - e - jacobian @ d))
+    np.testing.assert_allclose(system.half_acceleration(0.1, d, theta + d, there), expected)
+
+
 def test_the_stops():
     x, y = sinc()
     for options, reason in [
@@ -383,10 +395,17 @@ def test_the_stops():
             setattr(optimizer, name, value)
         history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=100, verbose=0)
         assert optimizer.stop_reason == reason
-        assert len(history) < 100
+        assert len(history) < 100 and (history["loss"][:-1] > optimizer.goal).all()
     net = small()
     net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=3, verbose=0)
     assert net.optimizer.stop_reason is None
+    net = lm.Sequential(lm.Dense(1), seed=0, dtype="float64").build(1).compile("mse", "sgd")
+    size = np.linalg.norm([g.item() for g in net.gradients(x, y).values()])
+    for share, reason in ((1.01, "gradient"), (0.99, None)):
+        optimizer = lm.optim.LevenbergMarquardt(1e-19, mu_dec=1e-9, min_grad=share * size, curvature=False)
+        net.fit(x, y, optimizer=optimizer, verbose=0)
+        assert optimizer.stop_reason == reason
+    assert optimizer.state["mu"].value == 1e-20  # at 0 no try would have a larger one than the last
 
 
 @pytest.mark.parametrize("options", [{"mu": 1e12}, {"mu_max": 0.05}, {"mu": 2.0, "mu_max": 1.0, "bayesian": True}])
@@ -612,6 +631,9 @@ def test_without_a_target_there_is_no_fit(make, rng):
 
 def test_options_that_are_assigned_are_checked_and_kept(tmp_path):
     x, y = sinc(60)
+    bayesian = lm.optim.LevenbergMarquardt()
+    bayesian.bayesian = True  # on which defaults hang
+    assert (bayesian.mu, bayesian.max_fail) == (5e-3, 0)
     for make, good, bad, kept in (
         (lm.optim.LevenbergMarquardt, {"goal": 0.01, "scaling": "identity", "mu": 0.02}, {"mu_inc": 0.5, "goall": 1}, "curvature"),
         (lm.optim.LBFGS, {"goal": 0.01, "max_evaluations": 7}, {"tol_grad": -1, "histori": 2}, "history"),
@@ -959,6 +981,49 @@ def test_every_step_satisfies_the_wolfe_conditions():
         assert abs(g_new @ step) <= 0.9 * abs(g @ step)
 
 
+def test_a_search_takes_what_is_lower_and_stays_where_the_loss_is_a_number():
+    def along(f, slope):
+        return lambda t: Point(t, f(t), slope(t), np.zeros(1), np.zeros(1))
+
+    def found(f, slope, first, most=25):
+        at = along(f, slope)
+        return search(at, at(0.0), first, most)
+
+    assert found(lambda t: abs(t), lambda t: -1.0 if t == 0 else 1.0, 1.0) is None
+    for center, first in ((3.0, 1.0), (3.0, 40.0), (3.0, 1e-4), (1e-3, 5.0)):
+        point = found(lambda t: (t - center) ** 4 - t, lambda t: 4 * (t - center) ** 3 - 1, first)  # noqa: B023
+        assert point.f < center**4 and abs(point.slope) <= 0.9 * (4 * center**3 + 1)
+    assert cubic_minimum(*map(along(lambda t: -t - t**3, lambda t: -1 - 3 * t**2), (0.0, 1.0))) is None
+
+
+@pytest.mark.parametrize(("scale", "center", "reason"), [(1.0, 0.1, "change"), (1e3, 0.1, None), (1e-3, 3.0, None)])
+def test_a_change_is_small_where_both_that_of_weights_and_that_of_the_loss_are(scale, center, reason):
+    net = lm.Sequential(lm.Dense(1, bias=False, weight_init="zeros"), dtype="float64")
+    optimizer = lm.optim.LBFGS(tol_change=0.5)
+    net.fit([[1.0]], [[center]], loss=lambda p, t: scale * (p - t) ** 2, optimizer=optimizer, verbose=0)
+    assert optimizer.stop_reason == reason
+
+
+def test_a_step_to_where_the_loss_is_no_number_is_too_long():
+    net = lm.Sequential(lm.Dense(1, bias=False, weight_init=lm.initializers.constant(0.5)), dtype="float64")
+    net.fit([[1.0]], [[0.0]], loss=lambda p, t: p - 0.1 * lm.log(p), optimizer="lbfgs", epochs=30, verbose=0)
+    assert net.parameters["dense_1.weight"].item() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "levenbergmarquardt"])
+def test_a_step_begins_at_the_weights_that_a_callback_wrote(optimizer, rng):
+    x = rng.normal(size=(30, 1))
+
+    def write(epoch, logs):
+        if epoch == 1:
+            net.parameters["dense_1.weight"] = [[7.0]]
+
+    net = lm.Sequential(lm.Dense(1, "tanh"), lm.Dense(1), seed=0, dtype="float64")
+    callback = lm.callbacks.LambdaCallback(on_epoch_end=write)
+    losses = net.fit(x, np.tanh(x), loss="mse", optimizer=optimizer, epochs=60, callbacks=callback, verbose=0)["loss"]
+    assert losses[2] > losses[1] > 1e3 * losses[-1]
+
+
 def test_lbfgs_beside_scipy():
     """At least as good a minimum as SciPy's L-BFGS-B in no more evaluations, in the median of ten problems."""
     minimize = pytest.importorskip("scipy.optimize").minimize
@@ -1055,6 +1120,8 @@ def test_lbfgs_ends_at_once_where_there_is_nothing_to_learn():
     net = lm.Sequential(lm.Activation("tanh"), seed=0)
     history = net.fit(np.ones((3, 1)), np.zeros((3, 1)), loss="mse", optimizer=lm.optim.LBFGS(), epochs=2, verbose=0)
     assert net.optimizer.stop_reason == "gradient" and len(history) == 1
+    net.fit(np.ones((3, 1)), np.zeros((3, 1)), optimizer=lm.optim.LBFGS(goal=float(history["loss"][0])), verbose=0)
+    assert net.optimizer.stop_reason == "goal"
 
 
 # ---- Muon -----------------------------------------------------------------------------------------------------------------------
@@ -1076,7 +1143,7 @@ def muon_in_numpy(w, gradients, lr, momentum=0.95, decay=0.1, nesterov=True):
     return w
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (7, 2), (4, 4), (6,)])
+@pytest.mark.parametrize("shape", [(3, 5), (7, 2), (4, 4), (6,), (2, 3, 4)])
 @pytest.mark.parametrize("nesterov", [True, False])
 def test_muon_follows_its_formula(shape, nesterov, rng):
     w = lm.Parameter(rng.normal(size=shape), name="w", dtype="float64")

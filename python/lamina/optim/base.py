@@ -104,8 +104,7 @@ class Optimizer(Configured):
         before = set(self.slots)
         if self._built_in:
             fresh = type(self)(**{**self._current_arguments(), name: value})
-            kept = ("state", "ahead", "_owner", "_lr", "_schedule", "has_constant_rate")
-            self.__dict__.update((k, v) for k, v in vars(fresh).items() if k not in kept)
+            self.__dict__.update((k, v) for k, v in vars(fresh).items() if k not in ("state", "_owner"))
         else:  # whose constructor may do anything else as well
             value = self._checked(name, value)
             object.__setattr__(self, name, value)

@@ -161,7 +161,7 @@ class LeastSquares:
         return math.inf
 
     def errors(self, theta: Array) -> tuple[float, Array]:
-        """F(theta), inf where it is not finite or not there, and e: (n, k)."""
+        """F(theta), inf where it is not there, and e: (n, k)."""
         self.network.place(theta)
         total, e = math.inf, np.empty((len(self._sources[0]), int(self._error.shape[1])))
         with suppress(np.linalg.LinAlgError):
@@ -170,7 +170,7 @@ class LeastSquares:
             else:
                 squares = self._value.epoch(self._sources, None, self._rows, collect=[e]).sum()
             total = float(squares)
-        return total if math.isfinite(total) else math.inf, e
+        return total, e
 
     def pull(self, theta: Array, z: Array) -> Array:
         """J^T z at theta, z: (n, k)."""
@@ -356,8 +356,8 @@ class Dual(System):
         z = self._solver.solve(self.kernel, damping, -self.e)
         if z is None:
             return None
-        self._z, d = z, self._back(z)
-        return d if np.isfinite(d).all() else None
+        self._z = z
+        return self._back(z)
 
     def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
         # e + J d = e + K z = -damping z

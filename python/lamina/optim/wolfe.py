@@ -51,7 +51,7 @@ def _zoom(at: At, start: Point, low: Point, high: Point, left: int) -> Point | N
         width = high.t - low.t
         if abs(width) * max(abs(start.slope), 1.0) < 1e-16 * max(abs(low.t), 1e-300):
             break
-        t = cubic_minimum(low, high) if math.isfinite(high.f) else None
+        t = cubic_minimum(low, high)
         inside = 0.1 * width  # not too near to an end: that would not shrink the interval
         bounds = sorted((low.t + inside, high.t - inside))
         now = at(min(max(t, bounds[0]), bounds[1]) if t is not None else low.t + 0.5 * width)
