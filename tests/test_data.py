@@ -174,6 +174,13 @@ def test_what_is_no_number_is_an_error(given, error, match):
         as_array(given, "x")
 
 
+def test_a_date_among_objects_is_no_number():
+    given = np.empty(1, object)
+    given[0] = np.datetime64("2020-01-01")
+    with pytest.raises(TypeError, match=r"\[x\] expected numbers, got datetime.date\(2020, 1, 1\) at row 0"):
+        as_array(given, "x")
+
+
 def test_array_protocols():
     class Device:
         def __array__(self, dtype=None, copy=None):
@@ -217,6 +224,7 @@ def test_pandas():
     assert as_array(mixed, "x").tolist() == [[1, 1, 0.5], [0, 2, 1.5]]
     missing = pandas.DataFrame({"n": pandas.array([1, None], dtype="Int64"), "x": [0.5, 1.5]})
     assert np.isnan(as_array(missing, "x")[1, 0])
+    assert np.isnan(as_array(missing.assign(x=[None, 1.5]).astype(object), "x")).tolist() == [[False, True], [True, False]]
     with pytest.raises(TypeError, match="got 'Paris' at row 0, column 'city'; leave that column out, or number its categories"):
         as_array(pandas.DataFrame({"age": [3.0, 4.0], "city": ["Paris", "Rome"]}), "x")
     with pytest.raises(TypeError, match=r"got \{'a': 1.0.* at row 0; pass the values of each row as a list, .*DataFrame\(rows\)"):
@@ -245,6 +253,7 @@ def test_frames_whose_rows_stand_in_another_order_are_told():
         prepare(x.sample(frac=1, random_state=0), y)
     mixed = x.sample(frac=1, random_state=0)
     others = [(x[3:], y[:3]), (x, y.set_axis([0, "b", 2, 3, 4, 5])), (x, [*y])]
+    others += [(x, y.set_axis([0, 0, 2, 3, 4, 5])), (x.set_axis([0, 0, 2, 3, 4, 5]), y)]
     for given in ((mixed, y.loc[mixed.index]), (mixed, y.to_numpy()), *others):
         prepare(*given)
 
@@ -350,6 +359,8 @@ def test_columns_of_batches_keep_their_order():
     with pytest.raises(ValueError, match=r"\[batch 1\] \[y\] expected column 'age' as number 0"):
         other.fit([(frame, frame), (frame, turned)], **options)
     other.fit([(frame, frame)] * 2, **options)
+    with pytest.raises(ValueError, match=r"\[validation batch 0\] \[x\] expected column 'age' as number 0"):
+        lm.Sequential(lm.Dense(2)).fit([(frame, frame)], validation_data=[(turned, frame)], **options)
     assert other.columns == {"x": ["age", "size"], "y": ["age", "size"]}
     with pytest.raises(ValueError, match=r"\[x\] expected column 'age' as number 0"):
         other.predict(turned)
@@ -646,6 +657,8 @@ def test_class_weights_by_dict_and_array():
     assert class_weights({2: 3, 0: 0.5, 9: 7}, y).tolist() == [0.5, 3, 1, 3]
     assert class_weights([1, 2, 3, 4], y).tolist() == [1, 3, 2, 3]
     assert class_weights({1: 4}, np.array([[True], [False]])).tolist() == [4, 1]
+    assert class_weights({1: 4}, np.array([-1, -1]), -1).tolist() == [1, 1]  # of a batch that is left out
+    assert class_weights({1: 4}, np.eye(2), 0).tolist() == [1, 4]  # rows, whose zeros are no class
 
 
 def test_both_weights_multiply():

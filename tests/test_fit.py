@@ -508,6 +508,9 @@ def test_a_list_of_batches_of_several_inputs_may_be_validation_data(rng):
     for given in (halves, [(tuple(batch.values()), target) for batch, target in halves], (x, y), [x, y]):
         found = net.fit(x, y, validation_data=given, verbose=0)["val_loss"][0]
         assert found == pytest.approx(net.evaluate(x, y)["loss"], rel=1e-6)
+    net = lm.Model([one, other], [lm.Dense(1)(one), lm.Dense(1)(other)], seed=0).compile("mse", lm.optim.SGD(0.0))
+    found = net.fit(x, (y, y), validation_data=[x, (y, y)], verbose=0)["val_loss"][0]
+    assert found == pytest.approx(net.evaluate(x, (y, y))["loss"], rel=1e-6)
 
 
 @pytest.mark.parametrize("inputs", [2, 3, 4])
@@ -571,6 +574,8 @@ def test_what_is_wrong_with_batches_names_them(data):
         model.evaluate(Loader(x))
     with pytest.raises(ValueError, match=r"\[batch 1\] \[x\] expected shape"):
         model.evaluate([(x, y), (x[:, :3], y)])
+    with pytest.raises(TypeError, match=r"\[batch 1\] \[x\] expected numbers"):
+        model.evaluate([(x, y), (x.astype(str), y)])
     for option in ({"sample_weight": np.ones(103)}, {"validation_split": 0.2}):
         with pytest.raises(ValueError, match="without sample_weight and validation_split, got one; put weights into them"):
             model.fit(Loader(x, y), **option, verbose=0)

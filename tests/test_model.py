@@ -838,6 +838,7 @@ def test_programs_of_what_is_trained_no_more_are_few(rng):
 def test_types_by_numpys_names():
     assert lm.Sequential(lm.Dense(1), dtype=np.float64).dtype == lm.Model(x := lm.Input(2, dtype=np.float64), x).dtype == "float64"
     assert lm.Sequential(lm.Dense(1), dtype=np.dtype("float32")).build(2).inputs[0].dtype == "float32"
+    assert lm.Model([y := lm.Input(2), x], lm.cast(y, "float64") + x).dtype == "float64"  # the wider one
 
 
 @pytest.mark.parametrize("when", ["before it is built", "after"])

@@ -81,7 +81,7 @@ class Data:
 
 def split_point(n: int, fraction: float) -> int:
     """The first row of the validation part; both parts have at least one row, else ValueError."""
-    if isinstance(fraction, bool) or not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
+    if not isinstance(fraction, (int, float, np.number)) or not 0 < fraction < 1:
         raise ValueError(
             f"[validation_split] expected a fraction above 0 and below 1, got {checks.brief(fraction)}; pass 0.2 for the last fifth"
         )
@@ -272,7 +272,7 @@ class Batches:
 
     A loader that starts anew at each `iter` serves any number of epochs; a generator serves one, after which ValueError says so.
     columns: what the frames of earlier data called their columns; those of the batches must stand as there, and new ones are added
-    to `self.columns`. where, each: what errors call the iterable, and one of its batches. may_rest: whether the weights of a batch
+    to `self.columns`. where, each: what errors call the iterable, and one of its batches, whose weights
     may all be 0.
 
     >>> batches = Batches(iter([([[1.0]], [2.0])]), inputs=[Spec("x", (None, 1))])
@@ -289,9 +289,8 @@ class Batches:
         columns: Mapping[str, list[str]] | None = None,
         where: str = "x",
         each: str = "batch",
-        may_rest: bool = False,
     ):
-        self.where, self.each, self.may_rest = where, each, may_rest
+        self.where, self.each = where, each
         self.source, self.inputs, self.targets = source, inputs, targets
         self.columns: dict[str, list[str]] = dict(columns or {})
         self.epochs = 0  # those that ended
@@ -305,7 +304,7 @@ class Batches:
         for batch in self.source:
             x, y, weight = unpack(batch, f"{self.each} {count}", [spec.name for spec in self.inputs])
             with within(f"{self.each} {count}"):
-                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets, may_rest=self.may_rest)
+                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets, may_rest=True)
                 for where, names in given.columns.items():
                     check_order(self.columns, where, names)
                     self.columns.setdefault(where, names)

@@ -121,7 +121,7 @@ def element_type(layers: tuple[Layer, ...], dtype: str) -> str:
     return "int64" if layers and isinstance(layers[0], Embedding) else dtype
 
 
-def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weight: Any = None) -> Data:
+def samples(model: Model, x: Any, y: Any, sample_weight: Any = None) -> Data:
     """The data of one call, with all checks that need no loss."""
     if y is None and data.is_batches(x):
         raise TypeError(
@@ -132,7 +132,7 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None, class_weigh
         raise TypeError(f"[x] expected an array or an iterable of batches, got {checks.brief(x)}; call it, if it makes batches")
     if y is None:
         raise ValueError("[y] expected targets, got None; pass an array with one row a sample, of zeros where the loss takes none")
-    given = data.prepare(x, y, sample_weight, class_weight, inputs=specs(model), targets=model.output_names)
+    given = data.prepare(x, y, sample_weight, inputs=specs(model), targets=model.output_names)
     for where, columns in given.columns.items():
         data.check_order(model.columns, where, columns)
     return given

@@ -229,7 +229,7 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
             raise ValueError(
                 "[evaluate] expected batches without sample_weight and batch_size, got one; put weights into them: (x, y, w)"
             )
-        return evaluate_batches(feed.batches(model, x, may_rest=True), Totals(model, chosen, apart=True))
+        return evaluate_batches(feed.batches(model, x), Totals(model, chosen, apart=True))
     given = feed.samples(model, x, y, sample_weight)
     model.ensure_built(x)
     if not model.compiled:

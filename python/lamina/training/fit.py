@@ -294,7 +294,7 @@ def fit(
         validate: Callable[[], dict[str, Any]] | None = None
         several = data.is_batches(validation_data) or data.is_list_of_batches(validation_data, len(model.inputs))
         if held_out is None and several:
-            held = feed.batches(model, validation_data, where="validation_data", each="validation batch", may_rest=True)
+            held = feed.batches(model, validation_data, where="validation_data", each="validation batch")
             validate = partial(_evaluate_batches, model, held, chosen)
         elif held_out is not None or validation_data is not None:
             validation = _validation(model, held_out, validation_data, columns)
@@ -324,7 +324,7 @@ def _batches(
             f"[class_weight] expected {{class: weight}} for batches, got {checks.brief(class_weight)}; how often a class occurs in "
             "all data no batch tells: count the classes and pass n / (classes * count) for each"
         )
-    return BatchSource(model, feed.batches(model, x, may_rest=True), metrics, class_weight)
+    return BatchSource(model, feed.batches(model, x), metrics, class_weight)
 
 
 def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], batch_size: int, shuffle: bool) -> Source:
