@@ -308,6 +308,11 @@ def test_outputs_that_have_no_row_for_each_sample():
     data = np.arange(30.0, dtype=np.float32).reshape(10, 3)
     for out, want in ((lm.sum(x), data.sum()), (lm.sum(x, axis=0), data.sum(0)), (lm.concatenate([x, x]), np.tile(data, (2, 1)))):
         assert np.array_equal(lm.Model(x, out).predict(data, batch_size=4), want)
+    fixed, many = lm.placeholder((10, 3)), np.tile(data, (500, 1))
+    assert np.array_equal(lm.Model(fixed, fixed).predict(data, batch_size=4), data)
+    several = lm.Model(x, [lm.max(x), x])
+    for _ in range(2):  # the second time by the quick way
+        assert [np.shape(out) for out in several.predict(many)] == [(), (5000, 3)]
     model = lm.Model(x, lm.Dense(2)(lm.concatenate([x, x]))).compile(lambda p, t: lm.mean(p) - lm.mean(t), "sgd", metrics=["mae"])
     with pytest.raises(ValueError, match=r"outputs with one row for each sample, got \(8, 2\) for 4 samples"):
         model.fit(data, np.ones((10, 2)), batch_size=4, verbose=0)
@@ -412,6 +417,25 @@ def test_wrong_labels_are_found_on_the_quick_way(xy):
         bad[7] = wrong
         with pytest.raises(ValueError, match=str(wrong)):
             net.train_step(x, bad)
+    yes = y[:, None] % 2
+    net = lm.Sequential(lm.Dense(1), seed=0).compile("binary_cross_entropy", "sgd")
+    for _ in range(2):
+        net.train_step(x, yes)
+    with pytest.raises(ValueError, match="got 2 at sample"):
+        net.train_step(x, 2 * yes)
+
+
+def test_a_class_that_is_left_out_is_one_on_the_quick_way(xy):
+    x, y = xy
+    left = np.where(y == 2, -1, y)
+    quick, careful = (mlp().compile(lm.losses.CrossEntropy(ignore_index=-1), "sgd") for _ in range(2))
+    for _ in range(2):
+        for given in (y, left):
+            assert quick.train_step(x, given) == careful.train_step(x.tolist(), given.tolist())
+    assert quick._fast_step is not None
+    for wrong in (3, -2):
+        with pytest.raises(ValueError, match=str(wrong)):
+            quick.train_step(x, np.full_like(y, wrong))
 
 
 def test_gradients_are_those_of_the_step_and_change_nothing(xy):
@@ -951,14 +975,18 @@ def test_rows_that_meet_in_a_network_go_through_it_together():
 
 def test_no_row_of_a_prediction_repeats_the_numbers_that_another_one_drew():
     x = lm.Input(1, dtype="float64")
-    drawn = lm.Model(x, lm.random_uniform(x), seed=0).predict(np.zeros((5000, 1)))
+    net, rows = lm.Model(x, lm.random_uniform(x), seed=0), np.zeros((5000, 1))
+    drawn = net.predict(rows)
     assert len(np.unique(drawn)) == 5000
+    assert np.array_equal(drawn, net.predict(rows, batch_size=5000))  # what draws goes through together
 
 
 def test_no_row_of_an_evaluation_repeats_what_the_loss_drew_for_another_one():
     net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda pred, target: lm.mean(target * lm.random_uniform(pred)), "sgd")
     first, later = (net.evaluate(np.zeros((5000, 1)), 5000.0 * (np.arange(5000) == row))["loss"] for row in (0, 4096))
     assert abs(first - later) > 1e-3
+    rows = np.ones((5000, 1))
+    assert net.evaluate(rows, rows) == net.evaluate(rows, rows, batch_size=5000)
 
 
 def test_no_batch_draws_the_numbers_that_another_one_drew():

@@ -110,8 +110,7 @@ def goes_by_rows(model: Model) -> bool:
 
 def fast_predict(model: Model) -> Callable[[Any], Any] | None:
     """The quick way of arrays that need no look: f(x), which gives None, and does nothing, where they are not such."""
-    single = len(model.inputs) == len(model.outputs) == 1
-    if not (single or goes_by_rows(model)) or any(t.dtype not in FLOATS for t in model.inputs):
+    if any(t.dtype not in FLOATS for t in model.inputs):
         return None
     return model.programs.predict().predictor(CHUNK)
 
@@ -158,7 +157,7 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
             return None
         classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
         if target.dtype == "int64":
-            if array.dtype != np.int64 or loss.ignore_index is not None:
+            if array.dtype != np.int64:
                 return None
             units = output.shape[-1]
             classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
