@@ -332,6 +332,9 @@ def test_columns_of_a_frame_keep_their_order(tmp_path):
     refused(r"\[y\]", lambda: net.evaluate(frame, turned))
     refused(r"\[x\]", lambda: net.fit(turned, frame, verbose=0))
     twice = pandas.DataFrame(np.ones((2, 3)), columns=["a", "b", "b"])
+    other = lm.Sequential(lm.Dense(2), seed=0)
+    other.fit_readout(frame, frame, l2=1.0)
+    refused(r"\[x\]", lambda: other.predict(turned))
     other = lm.Sequential(lm.Dense(1), seed=0)
     other.fit(twice, [0.0, 1.0], **options)
     for names in (["a", "b", "b"], ["a", "c", "b"]):

@@ -146,6 +146,18 @@ def test_per_sample_gradients_of_a_loss_with_a_parameter_of_its_own(units, rng):
             np.testing.assert_allclose(got[key][i], value, rtol=1e-5, atol=1e-6)
 
 
+def test_per_sample_gradients_weigh_outputs_and_leave_out_what_is_missing(rng):
+    given = lm.Input(3)
+    net = lm.Model(given, [lm.Dense(2)(given), lm.Dense(1)(given)], seed=0)
+    net.compile([lm.losses.MSE(mask_nan=True), "mae"], "sgd", loss_weights=[1.0, 0.3])
+    x, y = rng.normal(size=(4, 3)), [rng.normal(size=(4, 2)), rng.normal(size=(4, 1))]
+    y[0][1, 0] = y[0][2] = np.nan
+    got = net.per_sample_gradients(x, y)
+    for i in range(4):
+        for key, value in net.gradients(x[i : i + 1], [part[i : i + 1] for part in y]).items():
+            np.testing.assert_allclose(got[key][i], value, rtol=1e-5, atol=1e-6)
+
+
 # ---- the readout ----------------------------------------------------------------------------------------------------------------
 
 
@@ -247,6 +259,9 @@ def test_readout_says_what_is_wrong(rng):
     for activation in somewhere:
         with pytest.raises(ValueError, match="without an activation"):
             lm.Sequential(lm.Dense(1, activation), seed=0).fit_readout(x, x[:, 0])
+    bent = type("Bent", (lm.Dense,), {"forward": lambda self, x: lm.tanh(lm.Dense.forward(self, x))})
+    with pytest.raises(ValueError, match="without an activation"):
+        lm.Sequential(bent(1), seed=0).fit_readout(x, x[:, 0])
     with pytest.raises(ValueError, match="expected targets with 2 columns"):
         lm.Sequential(lm.Dense(2), seed=0).fit_readout(x, x[:, 0])
     with pytest.raises(ValueError, match=r"expected classes from 0 to 1, got 0 to 2; use Readout\(classes\)"):
@@ -351,6 +366,7 @@ def test_a_readout_of_classes_and_of_several_outputs(rng):
     assert nets[0].fit_readout(x, classes[:, None]) == nets[1].fit_readout(x, one_hot)
     np.testing.assert_array_equal(nets[0].predict(x), nets[1].predict(x))
     assert (nets[0].predict(x).argmax(1) == classes).mean() > 0.9
+    assert nets[0].fit_readout(x, classes > 0) == nets[1].fit_readout(x, (classes > 0).astype(int))
 
     x = rng.normal(size=(50, 3))
     targets = {"a": rng.normal(size=50), "b": rng.normal(size=(50, 2))}

@@ -402,10 +402,11 @@ def test_outputs_that_leave_out_go_on_within_an_epoch(tmp_path):
     assert_same(again, whole)
 
 
-def test_metrics_of_a_network_that_ends_in_a_sigmoid_take_one_half(rng):
+@pytest.mark.parametrize("end", ["sigmoid", "hard_sigmoid"])
+def test_metrics_of_a_network_that_ends_in_a_sigmoid_take_one_half(end, rng):
     x = rng.normal(size=(50, 3))
     y = (x[:, 0] > 0).astype(int)
-    net = lm.Sequential(lm.Dense(1, "sigmoid"), seed=0).compile("mse", lm.optim.SGD(0.0))
+    net = lm.Sequential(lm.Dense(1, end), seed=0).compile("mse", lm.optim.SGD(0.0))
     chosen = partial(lm.metrics.recall, threshold=0.3)
     metrics = ["accuracy", "f1", "confusion_matrix", chosen, "mae"]
     p = net.predict(x)
@@ -477,12 +478,17 @@ def test_evaluate_adds_up_batches_of_several_outputs_that_leave_out(weighted):
     assert net.evaluate(batches, metrics={"size": "mae"}) == pytest.approx(expected, rel=1e-12)
 
 
-def test_evaluate_counts_each_position_of_batches_of_several_lengths(rng):
+@pytest.mark.parametrize("loss", ["mse", lm.losses.MSE(mask_nan=True), lambda p, t: lm.mean((p - t) ** 2)])
+def test_evaluate_counts_each_position_of_batches_of_several_lengths(loss, rng):
     x = lm.placeholder((None, "T", 2))
-    net = lm.Model(x, lm.Dense(1)(x), seed=0).compile("mse", "sgd", metrics=["mae"])
+    net = lm.Model(x, lm.Dense(1)(x), seed=0).compile(loss, "sgd", metrics=["mae"])
     batches = [(rng.normal(size=(n, t, 2)), rng.normal(size=(n, t, 1))) for n, t in ((2, 3), (3, 5), (1, 1))]
-    errors = np.concatenate([(net.predict(a) - b).ravel() for a, b in batches])
-    assert net.evaluate(batches) == pytest.approx({"loss": np.mean(errors**2), "mae": np.abs(errors).mean()}, rel=1e-5)
+    each = [(net.predict(a) - b).ravel() for a, b in batches]
+    errors = np.concatenate(each)
+    expected = np.mean(errors**2)
+    if callable(loss) and not isinstance(loss, lm.losses.Loss):  # which says nothing of positions: samples count
+        expected = np.average([np.mean(e**2) for e in each], weights=[2, 3, 1])
+    assert net.evaluate(batches) == pytest.approx({"loss": expected, "mae": np.abs(errors).mean()}, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", [lambda loader: loader, list], ids=["loader", "list"])
