@@ -16,6 +16,7 @@ import pytest
 
 import lamina as lm
 from lamina import losses
+from lamina.losses import averages
 from projection import check_gradient
 from running import run
 
@@ -378,6 +379,14 @@ def test_a_batch_that_is_left_out_whole_is_zero():
     assert losses.MSE()(np.ones((2, 3)), np.zeros((2, 3)), np.zeros(2)) == 0
 
 
+def test_a_mean_over_parts_knows_nothing_of_one_that_does_not_count():
+    loss, counts = np.array([[np.inf, 2.0], [3.0, 4.0]]), np.array([[0.0, 1.0], [2.0, 3.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert averages.over_parts(loss, counts, [1.0, 2.0]) == 3 + 2 * 3.5
+        assert math.isnan(averages.over_parts(loss, 0 * counts, [1.0, 1.0]))
+
+
 def test_a_batch_whose_weights_are_all_zero_changes_nothing():
     """Of four samples two count, and a batch may hold the other two: its loss and its gradient are 0, not nan."""
     x, y = np.arange(8.0).reshape(4, 2), np.ones((4, 1))
@@ -476,6 +485,9 @@ def test_nothing_is_broadcast_in_the_graph():
             losses.get(name)(lm.placeholder((4, 6)), lm.placeholder((4, 1)))
         with pytest.raises((ValueError, TypeError), match="expected"):  # TypeError: of classes in floats
             losses.get(name)(np.zeros((4, 6)), np.zeros((4, 1)))
+    with pytest.raises(ValueError, match="expected a target of shape"):
+        losses.focal(lm.placeholder((4, 1)), lm.placeholder((4,), dtype="int64"))
+    assert losses.focal.check_target(np.ones((2, 3, 1)), (None, 3, 1)).shape == (2, 3, 1)
 
 
 def test_a_memmap_is_not_copied(tmp_path):

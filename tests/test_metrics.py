@@ -185,6 +185,7 @@ def test_nothing_below_the_line_gives_zero(name):
     assert metric([0, 0], [-1.0, -1.0]) == 0.0
     assert metric([0, 1], [[9.0, 0, 0], [0, 9.0, 0]], average="none").tolist() == [1.0, 1.0, 0.0]
     assert metric([0, 1], [[9.0, 0, 0], [0, 9.0, 0]]) == 1.0  # class 2 occurs nowhere and stays out of the mean
+    assert metric([[1, 1], [0, 1]], [[-1.0, -1.0], [-1.0, -1.0]], average="micro") == 0.0
 
 
 def test_confusion_matrix(many):
@@ -195,6 +196,7 @@ def test_confusion_matrix(many):
     got = metrics.confusion_matrix(labels, logits, weight)
     np.testing.assert_allclose(got, expected, rtol=1e-12)
     assert got.dtype == (np.int64 if weight is None else np.float64)
+    assert metrics.confusion_matrix([0, 0], [0, 0]).tolist() == [[2, 0], [0, 0]]
 
 
 def test_roc_auc_of_two_classes(two):
@@ -236,6 +238,12 @@ def test_roc_auc_of_equal_logits_is_a_tie():
     turned = logits[[0, 3, 1, 2]]
     assert metrics.roc_auc([0, 1], np.stack([logits, turned])) == (0.5 + 1) / 2  # of class 0, and of class 1
     assert metrics.roc_auc([0, 1], np.stack([turned, logits])) == (0.5 + 0) / 2
+    for rest in np.random.default_rng(0).normal(size=(20, 9)):  # whose sum has other roundings backwards
+        assert metrics.roc_auc([0, 1], [[0.0, *rest], [0.0, *rest[::-1]]]) == (0.5 + (rest[8] > rest[0])) / 2
+
+
+def test_roc_auc_of_two_columns_is_that_of_their_difference():
+    assert metrics.roc_auc([0, 1], [[5.0, 1.0], [-5.0, 0.0]]) == 1.0
 
 
 def test_roc_auc_without_both_kinds_is_nan():
@@ -303,8 +311,8 @@ def test_regression_metrics_hand_nan_on():
 
 def test_errors_of_numbers_at_the_edges():
     assert metrics.mape([0.0, 2.0], [0.0, 3.0]) == 0.25 and metrics.mape([0.0], [1.0]) == 2.0**52
-    with pytest.raises(ValueError, match=r"\[msle\] expected y_true above -1, got -1.5; measure rmse or mae"):
-        metrics.msle([0.0, -1.5], [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"\[msle\] expected y_true above -1, got -1; measure rmse or mae"):
+        metrics.msle([0.0, -1.0], [0.0, 0.0])
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a network that is not trained yet may predict anything
         assert metrics.msle([0.0], [-1.0]) == math.inf and math.isnan(metrics.msle([0.0], [-2.0]))
@@ -353,6 +361,9 @@ def test_signs_are_the_classes_of_one_column():
     assert 0 <= net.fit(x, signs, verbose=0).history["accuracy"][0] <= 1
     with pytest.raises(ValueError, match="expected classes 0..1 in y_true"):
         metrics.accuracy([-1, 0, 1], x[:3])
+    with pytest.raises(ValueError, match="expected classes 0..2 in y_true"):
+        metrics.accuracy([-1, 1], np.eye(3)[:2])
+    assert metrics.accuracy([1, 1, 1, 1], [2, 1, 0, 2]) == 0.25  # classes, not signs
 
 
 def test_sequences_count_every_step(rng):
@@ -713,7 +724,7 @@ def test_name_of_and_direction():
         better = None if name == "confusion_matrix" else "min" if name in ERRORS else "max"
         assert metrics.direction(name) == metrics.direction(f"val_{name}") == better
     assert metrics.direction("val_loss") == metrics.direction("out_1_loss") == "min"
-    assert metrics.direction("gloss") is None
+    assert metrics.direction("gloss") is metrics.direction("inaccuracy") is None
 
 
 # ---- against scikit-learn, where it is installed ----

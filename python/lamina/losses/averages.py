@@ -60,6 +60,6 @@ def over_parts(losses: Array, counts: Array, weights: Sequence[float]) -> float:
         each = [loss if n > 0 else float("nan") for loss, n in zip(losses[0].tolist(), counts[0].tolist(), strict=True)]
     else:
         totals = counts.sum(axis=0)
-        sums = np.where(counts > 0, losses * counts, 0.0).sum(axis=0)
+        sums = (np.where(counts > 0, losses, 0.0) * counts).sum(axis=0)
         each = [float(s / total) if total > 0 else float("nan") for s, total in zip(sums, totals, strict=True)]
     return sum(weight * mean for weight, mean in zip(weights, each, strict=True))
