@@ -551,6 +551,8 @@ def test_nan_and_infinity_are_refused(name):
         a = np.array([[2.0, 0.0], [0.0, bad]])
         with pytest.raises(la.LinAlgError, match="expected finite numbers, the matrix holds NaN or infinity"):
             f(a) if name in UNARY else f(a, np.ones(2))
+        with pytest.raises(la.LinAlgError, match="expected finite numbers"):
+            la.solve_triangular([[2.0, bad], [0.0, 1.0]], np.ones((2, 0)))
 
 
 @pytest.mark.parametrize("name", [*UNARY, "trace", "transpose", "norm"])
@@ -596,6 +598,8 @@ def test_gradients_of_factors_without_elements(name, shape):
     for factor in getattr(la, name)(x)[name == "lu" :]:
         got = lm.function([x], lm.grad(lm.sum(factor**2), x))(np.zeros(shape))
         assert got.shape == shape
+    twice = lm.grad(lm.sum(lm.grad(lm.sum(la.norm(x, "nuc")), x) ** 2), x)
+    assert lm.function([x], twice)(np.zeros(shape)).shape == shape
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0), (0, 3), (3, 0)])
@@ -880,6 +884,43 @@ def test_the_second_derivative_of_a_determinant_that_over_or_underflows(dtype, c
 def test_the_gradient_of_expm_of_an_empty_matrix_is_empty():
     a = lm.placeholder((2, 0, 0), dtype="float64")
     assert lm.function(a, lm.grad(lm.sum(lm.linalg.expm(a)), a))(np.zeros((2, 0, 0))).shape == (2, 0, 0)
+
+
+def test_what_lstsq_counts_as_zero_has_no_gradient():
+    a, b = lm.placeholder((2, 2), "float64"), lm.placeholder((2,), "float64")
+    slope = lm.function([a, b], lm.grad(lm.sum(la.lstsq(a, b, rcond=0.1)), b))(np.diag([1.0, 1e-3]), np.ones(2))
+    np.testing.assert_allclose(slope, [1.0, 0.0], atol=1e-12)
+
+
+def test_what_rounding_alone_tells_apart_counts_as_equal(rng):
+    wide = np.eye(2, 1000) * [[1.0], [1e-14]]
+    assert la.matrix_rank(wide) == np.linalg.matrix_rank(wide) == 1
+    q, c, e = np.linalg.qr(rng.normal(size=(4, 4)))[0], rng.normal(size=(4, 4)), rng.normal(size=(4, 4))
+    at, way = (q * [1.0, 1.0, 3.0, 4.0]) @ q.T, e + e.T
+    x = lm.placeholder((4, 4), "float64")
+    v = la.eigh(x).eigenvectors[:, :2]
+    f = lm.function([x], [lm.sum(c * (v @ v.T)), lm.grad(lm.sum(c * (v @ v.T)), x)])
+    ends = [f(at + h * way)[0] for h in (1e-5, -1e-5)]
+    np.testing.assert_allclose(np.sum(f((at + at.T) / 2)[1] * way), (ends[0] - ends[1]) / 2e-5, rtol=1e-6)
+
+
+def test_both_sides_of_a_system_have_the_wider_type():
+    for a, b in ((np.eye(2, dtype="f"), np.full(2, 1e-50)), (np.eye(2), np.ones(2, "f"))):
+        for solve in (la.solve, la.lstsq, la.solve_triangular):
+            np.testing.assert_array_equal(found := solve(a, b), b)
+            assert found.dtype == np.float64
+
+
+def test_numbers_scale():
+    assert la.kron(2.0, np.eye(2)).tolist() == la.kron(np.eye(2), 2.0).tolist() == la.scale(2.0, np.eye(2)).tolist()
+    with pytest.raises(ValueError, match=r"\[scale\] expected a number or a stack of them"):
+        la.scale(np.ones((2, 2)), np.ones(2))
+
+
+def test_a_matrix_whose_exponential_does_not_count_has_no_gradient():
+    a = lm.placeholder((2, 3, 3), dtype="float64")
+    slope = lm.function(a, lm.grad(lm.sum(la.expm(a)[0]), a))(np.zeros((2, 3, 3)))
+    np.testing.assert_allclose(slope, [np.ones((3, 3)), np.zeros((3, 3))])
 
 
 def test_a_lower_triangle_is_solved_by_forward_substitution():

@@ -53,7 +53,7 @@ def singular(
     """
     check_finite(where, a)
     conditions = np.atleast_1d(np.linalg.cond(a) if conditions is None else conditions).ravel()
-    worst = int(np.argmax(np.where(np.isnan(conditions), np.inf, conditions)))
+    worst = int(np.argmax(conditions))
     raise LinAlgError(
         f"[{where}] {which(a, worst, name)} is singular to working precision: condition number {conditions[worst]:.3g}, and "
         f"beyond {most or limit(a.dtype):.2g} no digit of a {a.dtype} result is right; {remedy}"

@@ -84,7 +84,7 @@ def shared(decompose: Callable[[Array], tuple[Array, ...]], a: Array) -> tuple[A
     """decompose(a), remembered for the nodes of the other results, which ask for the same matrix next."""
     if a.nbytes > _MOST_BYTES:
         return decompose(a)
-    asked = decompose, a.shape, a.dtype.char, a.tobytes()  # compared, not hashed: that takes as long as LAPACK
+    asked = decompose, a.shape, a.tobytes()  # compared, not hashed: that takes as long as LAPACK
     for known, results in reversed(list(_kept)):
         if known == asked:
             return results
