@@ -552,3 +552,41 @@ def test_what_the_constructors_of_a_layer_of_ones_own_take_stays_once_it_is_buil
             setattr(layer, name, value)
     layer.by, layer.units, layer.name, layer.calls, layer.trainable = 4.0, 2, "head", 9, False
     assert net.layers[0].name == "head" and layer(lm.Input(3)).shape[1:] == (2,) and layer.calls == 10
+
+
+def test_a_layer_whose_build_failed_begins_anew():
+    class Half(lm.Layer):
+        def build(self, x):
+            self.weight = self.parameter("weight", x.shape[1:], "ones")
+            if x.shape[-1] == 2:
+                raise ValueError("expected another width, got 2; pass 3")
+
+        def forward(self, x):
+            return x * self.weight
+
+    layer = Half()
+    with pytest.raises(ValueError, match="expected another width"):
+        layer(lm.Input(2))
+    assert layer(lm.Input(3, dtype="float64")).dtype == layer.weight.dtype == "float64"
+
+
+def test_an_error_of_a_class_of_ones_own_passes_a_layer_as_it_is():
+    class Mine(ValueError):
+        pass
+
+    error = Mine("mine")
+
+    def fail(x):
+        raise error
+
+    with pytest.raises(Mine) as caught:
+        lm.Lambda(fail)(lm.Input(2))
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("make", [lm.BatchNorm, lambda: lm.BatchNorm(affine=False), lm.LayerNorm, lambda: lm.Dense(2)])
+def test_a_layer_is_not_stretched_over_more_features(make):
+    layer = make()
+    layer(lm.Input(1))
+    with pytest.raises(ValueError, match=r"expected 1 inputs, got 3 \(shape \(B, 3\)\)"):
+        layer(lm.Input(3))

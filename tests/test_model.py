@@ -881,7 +881,8 @@ def test_layers_within_a_frozen_layer_are_frozen(rng, how, when):
     if when == "before it is built":
         outer.trainable = False
     net.build(3)
-    outer.trainable = False
+    if when == "after":
+        outer.trainable = False
     before = dict(net.parameters)
     x, y = rng.normal(size=(4, 3)), np.ones((4, 2))
     net.train_step(x, y)
@@ -893,10 +894,19 @@ def test_layers_within_a_frozen_layer_are_frozen(rng, how, when):
 
 
 def test_a_layer_is_frozen_before_it_is_built():
-    layer = lm.Dense(4)
-    layer.trainable = False
-    net = lm.Sequential(layer, lm.Dense(1), seed=0).build(3)
+    class Late(lm.Layer):
+        def forward(self, x):
+            return x * (self.parameters.get("scale") or self.parameter("scale", (), "ones"))
+
+    layer, late = lm.Dense(4), Late()
+    layer.trainable = late.trainable = False
+    net = lm.Sequential(layer, late, lm.Dense(1), seed=0).build(3)
     assert [p.name for p in net.programs.trainable] == ["dense_2.weight", "dense_2.bias"]
+
+
+def test_a_layer_without_weights_comes_back_as_one_that_is_not_frozen(tmp_path):
+    lm.Sequential(lm.BatchNorm(affine=False), lm.Dense(1), seed=0).build(2).save(tmp_path / "net")
+    assert all(layer.trainable for layer in lm.load(tmp_path / "net").layers)
 
 
 def test_whole_numbers_are_not_trained():
