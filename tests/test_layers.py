@@ -400,6 +400,11 @@ MISTAKES = {
         "[Embedding] expected dtype to be one of 'float32', 'float64', got 'int64'",
     ),
     "concatenate of the batch": (lambda: lm.Concatenate(0), ValueError, "[Concatenate] expected an axis of the samples, got 0"),
+    "the batch from the end": (
+        lambda: lm.Concatenate(-2)(lm.Input(3), lm.Input(3)),
+        ValueError,
+        "[Concatenate(-2)] expected tensors of equally many axes with an axis -2 after the batch",
+    ),
     "concatenate of one": (
         lambda: lm.Concatenate()(lm.Input(3)),
         ValueError,

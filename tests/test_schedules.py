@@ -120,9 +120,15 @@ def test_rates_far_out_are_finite_and_not_negative(schedule, oracle):
 
 def test_restarts_start_at_the_top_however_long():
     """Each cycle's first step has the full rate, although cycle lengths are powers."""
-    schedule = schedules.Cosine(LR, 3, restarts=True, growth=2)
-    starts = [3 * (2**n - 1) for n in range(20)]
-    np.testing.assert_allclose(schedule(starts), LR, rtol=1e-12)
+    for growth in (2, 3):  # log(243) / log(3) is below 5
+        schedule = schedules.Cosine(LR, 6, restarts=True, growth=growth)
+        starts = [6 * (growth**n - 1) // (growth - 1) for n in range(20)]
+        np.testing.assert_allclose(schedule(starts), LR, rtol=1e-12)
+
+
+def test_a_cycle_too_short_to_rise_in_begins_at_the_top():
+    for schedule in (schedules.OneCycle(LR, 3), schedules.OneCycle(LR, 2, rise=0.5)):
+        assert schedule(0) == LR and schedule(schedule.steps - 1) == pytest.approx(LR / 25e4)
 
 
 @pytest.mark.parametrize(("schedule", "oracle"), CASES)
