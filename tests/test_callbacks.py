@@ -233,8 +233,8 @@ def test_checkpoint_every_few_epochs(tmp_path):
 
 
 def test_checkpoint_of_the_best_only(tmp_path):
-    net, _, _ = run(Checkpoint(tmp_path / "{epoch}", monitor="val_loss"), [5, 6, math.nan, 4, 4, 3])
-    assert [path for path, _ in net.saved] == [str(tmp_path / name) for name in "146"]
+    net, _, _ = run(Checkpoint(tmp_path / "{epoch}", monitor="val_loss"), [math.nan, 5, 6, math.nan, 4, 4, 3])
+    assert [path for path, _ in net.saved] == [str(tmp_path / name) for name in "257"]
 
 
 def test_checkpoint_keeps_its_best_over_a_resumption(tmp_path):
@@ -414,6 +414,13 @@ def test_state_keeps_arrays_apart():
         CallbackList([EarlyStopping()], Net()).load_state(plain, arrays)
 
 
+def test_callbacks_of_one_class_take_up_each_its_own_state():
+    several, again = ([EarlyStopping("loss"), EarlyStopping("loss")] for _ in range(2))
+    several[0].wait, several[1].wait = 1, 2
+    CallbackList(again, Net()).load_state(*CallbackList(several, Net()).state())
+    assert [callback.wait for callback in again] == [1, 2]
+
+
 def test_arrays_of_a_state_that_have_one_name_stay_apart():
     class Own(callbacks.Callback):
         def state(self):
@@ -576,6 +583,17 @@ def test_auto_is_no_guess_about_a_metric_of_ones_own(rng):
             net.fit(x, y, validation_data=(x, y), callbacks=EarlyStopping(monitor), verbose=0)
         net.fit(x, y, validation_data=(x, y), callbacks=EarlyStopping(monitor, mode="max"), epochs=2, verbose=0)
     net.fit(x, y, validation_data=(x, y), callbacks=EarlyStopping("val_mse"), epochs=2, verbose=0)
+    given = lm.Input(2)
+    net = lm.Model(given, {"a": lm.Dense(1)(given), "b": lm.Dense(1)(given)}).compile("mse", "sgd", metrics="mae")
+    assert len(net.fit(x, (y, y), callbacks=EarlyStopping("a_mae"), epochs=2, verbose=0)) == 2  # one of ours
+
+
+def test_a_second_fit_does_not_wait_for_the_cooldown_of_the_first():
+    net, x = lm.Sequential(lm.Dense(1), seed=0).compile("mse", lm.optim.SGD(0.1)), np.ones((4, 1))
+    slower = ReduceLROnPlateau("loss", factor=0.5, patience=0, threshold=1.0, cooldown=5)
+    for lr in (0.05, 0.025):
+        net.fit(x, x, epochs=3, callbacks=slower, verbose=0)
+        assert net.optimizer.lr == lr
 
 
 def test_a_checkpoint_holds_no_data_once_the_fit_is_over(tmp_path, rng):

@@ -157,7 +157,6 @@ class EarlyStopping(Monitor):
         return {**figures, "weights": dict(self._weights)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        self._reset()
         self.best, self.best_epoch, self.wait = _number(state["best"]), state["best_epoch"], int(state["wait"])
         self.stopped_epoch = state["stopped_epoch"]
         self._weights = {name: numbers(weights, name) for name, weights in state["weights"].items()}
