@@ -414,6 +414,12 @@ def test_state_keeps_arrays_apart():
         CallbackList([EarlyStopping()], Net()).load_state(plain, arrays)
 
 
+def test_the_end_of_a_fit_is_told_in_order():
+    seen = []
+    run([LambdaCallback(on_fit_end=lambda i=i: seen.append(i)) for i in range(2)], [1.0])
+    assert seen == [0, 1]
+
+
 def test_callbacks_of_one_class_take_up_each_its_own_state():
     several, again = ([EarlyStopping("loss"), EarlyStopping("loss")] for _ in range(2))
     several[0].wait, several[1].wait = 1, 2

@@ -146,6 +146,15 @@ def test_per_sample_gradients_of_a_loss_with_a_parameter_of_its_own(units, rng):
             np.testing.assert_allclose(got[key][i], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("use", [lambda x, w: lm.where(x > 0, w, w), lambda x, w: x * lm.exp(w)], ids=["twice", "before"])
+def test_per_sample_gradients_of_a_weight_that_one_operation_takes_twice_or_without_samples(use, rng):
+    given, w = lm.Input(3), lm.Parameter(np.ones(3, "f"), name="w")
+    net = lm.Model(given, use(given, w), seed=0).compile("mse", "sgd")
+    x, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    for i, got in enumerate(net.per_sample_gradients(x, y)["w"]):
+        np.testing.assert_allclose(got, net.gradients(x[i : i + 1], y[i : i + 1])["w"], rtol=1e-5)
+
+
 def test_per_sample_gradients_weigh_outputs_and_leave_out_what_is_missing(rng):
     given = lm.Input(3)
     net = lm.Model(given, [lm.Dense(2)(given), lm.Dense(1)(given)], seed=0)

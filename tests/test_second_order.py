@@ -176,6 +176,7 @@ def test_samples_that_mix_are_seen():
     x = lm.Input(3)
     rows = lm.reshape(x, (-1, 1))
     mixed = [x - lm.mean(x, axis=0), lm.flip(x, 0), x @ (x.T @ x), lm.softmax(x, axis=0), x * lm.size(x, 0), x * lm.size(rows, 0)]
+    mixed += [lm.full((x.shape[0], x.shape[0]), 1.0) @ x, lm.softmax(x[:, 0])]
     mixed += [lm.take(x, lm.argmax(x, 1), 0), lm.reshape(lm.flip(rows, 0), (-1, 3)), lm.reshape(lm.reshape(x, (3, -1)), (-1, 3))]
     for y in mixed:
         assert not is_samplewise(resolved([y]))
