@@ -148,7 +148,7 @@ def test_per_sample_gradients_of_a_loss_with_a_parameter_of_its_own(units, rng):
 
 @pytest.mark.parametrize("use", [lambda x, w: lm.where(x > 0, w, w), lambda x, w: x * lm.exp(w)], ids=["twice", "before"])
 def test_per_sample_gradients_of_a_weight_that_one_operation_takes_twice_or_without_samples(use, rng):
-    given, w = lm.Input(3), lm.Parameter(np.ones(3, "f"), name="w")
+    given, w = lm.Input(3), lm.Parameter(np.ones(1, "f"), name="w")
     net = lm.Model(given, use(given, w), seed=0).compile("mse", "sgd")
     x, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
     for i, got in enumerate(net.per_sample_gradients(x, y)["w"]):
