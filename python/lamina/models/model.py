@@ -115,12 +115,11 @@ class Model:
     def _assemble(self, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
         """Takes the graph: names and initializes what it holds."""
         check_closed("Model", outputs.values(), inputs.values())
-        objective = self._objective and self._objective.for_outputs(list(outputs))
         programs = Programs(list(inputs.values()), list(outputs.values()), self._wiring, self._adopt)
         self._adopt(list(outputs.values()))
-        self._inputs, self._outputs, self._programs, self._objective = inputs, outputs, programs, objective
-        if objective:
-            programs.set_objective(objective)
+        self._inputs, self._outputs, self._programs = inputs, outputs, programs
+        if self._objective:
+            programs.set_objective(self._objective)
 
     def _adopt(self, tensors: list[Tensor]) -> None:
         """Names the parameters below `tensors` that are new, fills them, and lays all of the model's into one buffer."""

@@ -58,13 +58,6 @@ class Objective:
         terms = [repr(loss) if weight == 1 else f"{weight:g} {loss!r}" for weight, loss in weighted]
         return terms[0] if len(terms) == 1 else " + ".join(f"{t} of {name}" for t, name in zip(terms, outputs, strict=True))
 
-    def for_outputs(self, outputs: Sequence[str]) -> Objective:
-        """The same for other outputs: those that a network has once it is built. The optimizer, with its state, stays."""
-        loss, _, metrics_, loss_weights = self.given
-        made = Objective.of(outputs, loss, self.optimizer, metrics_, loss_weights)
-        made.given = self.given
-        return made
-
 
 def _own(given: Any) -> Any:
     """A list or a dict of the caller's, who may change it for the next fit, as it is now; what can be read once, as a list."""
