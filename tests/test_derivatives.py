@@ -146,6 +146,14 @@ def test_per_sample_gradients_of_a_loss_with_a_parameter_of_its_own(units, rng):
             np.testing.assert_allclose(got[key][i], value, rtol=1e-5, atol=1e-6)
 
 
+def test_per_sample_gradients_are_those_of_the_loss_that_is_compiled_now(rng):
+    net, x, y = lm.Sequential(lm.Dense(1), seed=0), rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
+    for loss in ("mse", "mae"):
+        got = net.compile(loss, "sgd").per_sample_gradients(x, y)
+        for key, value in net.gradients(x, y).items():
+            np.testing.assert_allclose(got[key].mean(axis=0), value, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("use", [lambda x, w: lm.where(x > 0, w, w), lambda x, w: x * lm.exp(w)], ids=["twice", "before"])
 def test_per_sample_gradients_of_a_weight_that_one_operation_takes_twice_or_without_samples(use, rng):
     given, w = lm.Input(3), lm.Parameter(np.ones(1, "f"), name="w")

@@ -904,6 +904,25 @@ def test_a_layer_is_frozen_before_it_is_built():
     assert [p.name for p in net.programs.trainable] == ["dense_2.weight", "dense_2.bias"]
 
 
+def test_a_network_on_another_tensor_calls_the_layers_that_call_others():
+    class Outer(lm.Layer):
+        def build(self, x):
+            self.inner = lm.Dense(2)
+
+        def forward(self, x):
+            return self.inner(x)
+
+    base, y = lm.Sequential(Outer(), seed=0).build(3), lm.Input(3)
+    assert [type(layer).__name__ for layer in lm.Model(y, base(y)).layers] == ["Outer", "Dense"]
+
+
+def test_a_loss_of_another_networks_input_is_refused():
+    other = lm.Input(1)
+    net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda pred, target: lm.mean((pred - other) ** 2), "sgd")
+    with pytest.raises(ValueError, match=r"^\[loss\] expected inputs .* only, got a tensor that needs another input, of shape"):
+        net.train_step(np.ones((2, 3)), np.ones((2, 1)))
+
+
 def test_a_layer_without_weights_comes_back_as_one_that_is_not_frozen(tmp_path):
     lm.Sequential(lm.BatchNorm(affine=False), lm.Dense(1), seed=0).build(2).save(tmp_path / "net")
     assert all(layer.trainable for layer in lm.load(tmp_path / "net").layers)
