@@ -533,6 +533,8 @@ def test_fewer_residuals_than_weights(rng):
     net = lm.Sequential(lm.Dense(50, "tanh"), lm.Dense(1), seed=0)
     history = net.fit(x, y, loss="mse", optimizer=lm.optim.LevenbergMarquardt(goal=1e-12), epochs=50, verbose=0)
     assert history.history["loss"][-1] <= 1e-12
+    net, x = lm.Sequential(lm.Dense(1), seed=0), rng.normal(size=(3, 40000)) / 200  # J^T J would have 13 GB
+    assert net.fit(x, y[:3], loss="mse", optimizer=lm.optim.LevenbergMarquardt(), epochs=4, verbose=0)["loss"][-1] < 1e-6
 
 
 def test_several_outputs_weights_and_missing_targets(rng):
@@ -635,6 +637,8 @@ def test_options_that_are_assigned_are_checked_and_kept(tmp_path):
     bayesian = lm.optim.LevenbergMarquardt()
     bayesian.bayesian = True  # on which defaults hang
     assert (bayesian.mu, bayesian.max_fail) == (5e-3, 0)
+    small().fit(x, y, loss="mse", optimizer=bayesian, verbose=0)
+    assert "curvature" not in bayesian.state  # it knows nothing of the penalty
     for make, good, bad, kept in (
         (lm.optim.LevenbergMarquardt, {"goal": 0.01, "scaling": "identity", "mu": 0.02}, {"mu_inc": 0.5, "goall": 1}, "curvature"),
         (lm.optim.LBFGS, {"goal": 0.01, "max_evaluations": 7}, {"tol_grad": -1, "histori": 2}, "history"),
