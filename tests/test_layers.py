@@ -589,6 +589,7 @@ def test_an_error_of_a_class_of_ones_own_passes_a_layer_as_it_is():
     assert caught.value is error
 
 
+@pytest.mark.filterwarnings("ignore:.LayerNorm. expected several features")
 @pytest.mark.parametrize("make", [lm.BatchNorm, lambda: lm.BatchNorm(affine=False), lm.LayerNorm, lambda: lm.Dense(2)])
 def test_a_layer_is_not_stretched_over_more_features(make):
     layer = make()
