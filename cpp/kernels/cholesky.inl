@@ -102,7 +102,7 @@ LAMINA_INLINE bool finish_panel(double* a, ptrdiff_t row, ptrdiff_t first, ptrdi
 }
 
 // U x = y, y in x: several rows at a time, whose sums over what is known do not wait for each other.
-LAMINA_INLINE void substitute_back(const double* a, double* x, ptrdiff_t n) {
+[[gnu::noinline]] void substitute_back(const double* a, double* x, ptrdiff_t n) {
   const ptrdiff_t row = positive_row(n);
   for (ptrdiff_t end = n; end > 0;) {
     const ptrdiff_t first = end > kCholeskyRows ? end - kCholeskyRows : 0;

@@ -7,10 +7,8 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr int kOuterVectors = 4;
-
-// out[j] (+)= x[0] p[0][j] + x[1] p[1][j] for j < m
-template <class T, int kPairs, bool kAdds>
+// out[j] (+)= x[0] p[0][j] + x[1] p[1][j] for j < m. kFree: a last vector may run on behind them, in `out` and in p.
+template <class T, int kPairs, bool kAdds, bool kFree>
 LAMINA_INLINE void outer_row(T* out, const T (&x)[kPairs], const T* const (&p)[kPairs], ptrdiff_t m) {
   const auto total = [&](auto read, ptrdiff_t j) {
     Vec<T> sum = kAdds ? fma(Vec<T>(x[0]), read(p[0] + j), read(out + j)) : Vec<T>(x[0]) * read(p[0] + j);
@@ -18,59 +16,38 @@ LAMINA_INLINE void outer_row(T* out, const T (&x)[kPairs], const T* const (&p)[k
     return sum;
   };
   ptrdiff_t j = 0;
-  for (; j + kLanes<T> <= m; j += kLanes<T>) store(out + j, total([](const T* at) { return load(at); }, j));
+  for (; kFree ? j < m : j + kLanes<T> <= m; j += kLanes<T>) store(out + j, total([](const T* at) { return load(at); }, j));
+  if constexpr (kFree) return;
   if (const ptrdiff_t left = m - j; left > 0) store(out + j, total([left](const T* at) { return load(at, left); }, j), left);
 }
 
-// Of one row r, the products with a[first..last), each of kVectors vectors, the last of which may run on into what comes after it.
-template <class T, int kPairs, int kVectors>
-LAMINA_INLINE T* outer_rows(T* out, const T* const (&a)[kPairs], const T* const (&b)[kPairs], ptrdiff_t first, ptrdiff_t last,
-                            ptrdiff_t m, bool triangle) {
-  for (ptrdiff_t i = first; i < last; ++i) {
-    const ptrdiff_t from = triangle ? i : 0;
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const ptrdiff_t j = v * kLanes<T>;
-      Vec<T> sum = Vec<T>(a[0][i]) * load(b[0] + from + j);
-      if constexpr (kPairs == 2) sum = fma(Vec<T>(a[1][i]), load(b[1] + from + j), sum);
-      store(out + j, sum);
+// The sum's numbers of rows [begin, end).
+template <class T, int kPairs, bool kAdds, bool kFree>
+LAMINA_INLINE void outer_rows(const OuterArgs& g, ptrdiff_t first, ptrdiff_t begin, ptrdiff_t end) {
+  T* out = static_cast<T*>(g.out) + begin * (g.triangle ? g.n * (g.n + 1) / 2 : g.n * g.m);
+  const ptrdiff_t n = g.n, m = g.m, step = g.triangle ? 1 : 0;
+  for (ptrdiff_t r = begin; r < end; ++r) {
+    const T *a[kPairs], *b[kPairs];
+    for (int k = 0; k < kPairs; ++k) {
+      a[k] = static_cast<const T*>(g.a[first + k]) + r * n;
+      b[k] = static_cast<const T*>(g.b[first + k]) + r * m;
     }
-    out += m - from;
+    for (ptrdiff_t i = 0, numbers = m; i < n; ++i, numbers -= step) {
+      T x[kPairs];
+      for (int k = 0; k < kPairs; ++k) x[k] = a[k][i];
+      outer_row<T, kPairs, kAdds, kFree>(out, x, b, numbers);
+      out += numbers;
+      for (int k = 0; k < kPairs; ++k) b[k] += step;
+    }
   }
-  return out;
 }
 
 template <class T, int kPairs, bool kAdds>
 void outer_pass(const OuterArgs& g, ptrdiff_t first) {
-  T* out = static_cast<T*>(g.out);
-  for (ptrdiff_t r = 0; r < g.rows; ++r) {
-    const T *a[kPairs], *b[kPairs];
-    for (int k = 0; k < kPairs; ++k) {
-      a[k] = static_cast<const T*>(g.a[first + k]) + r * g.n;
-      b[k] = static_cast<const T*>(g.b[first + k]) + r * g.m;
-    }
-    // A last vector may run on into what comes after it; not where sums stand there, nor over the end of b.
-    const bool free = !kAdds && (g.rows - 1 - r) * g.m >= kLanes<T>;
-    for (ptrdiff_t i = 0; i < g.n;) {
-      const ptrdiff_t from = g.triangle ? i : 0, numbers = g.m - from, vectors = parts_of(numbers, kLanes<T>);
-      if (free && vectors <= kOuterVectors) {
-        const ptrdiff_t last = g.triangle ? g.m - (vectors - 1) * kLanes<T> : g.n;  // those that need as many vectors
-        out = with_number<kOuterVectors>(
-            vectors, [&](auto count) { return outer_rows<T, kPairs, count()>(out, a, b, i, last, g.m, g.triangle); });
-        i = last;
-        continue;
-      }
-      T x[kPairs];
-      const T* p[kPairs];
-      for (int k = 0; k < kPairs; ++k) {
-        x[k] = a[k][i];
-        p[k] = b[k] + from;
-      }
-      outer_row<T, kPairs, kAdds>(out, x, p, numbers);
-      out += numbers;
-      ++i;
-    }
-  }
+  // A vector may run on into what comes after it; not where sums stand there, nor over the end of b.
+  const ptrdiff_t free = kAdds || g.m == 0 ? 0 : larger(0, g.rows - parts_of(kLanes<T>, g.m));
+  if constexpr (!kAdds) outer_rows<T, kPairs, kAdds, true>(g, first, 0, free);
+  outer_rows<T, kPairs, kAdds, false>(g, first, free, g.rows);
 }
 
 // The sum is one chain over ascending pairs, two of them in a pass.

@@ -6,7 +6,7 @@
 LAMINA_KERNELS_BEGIN
 
 // to += A x for a symmetric A, of which the rows of the upper triangle are there.
-LAMINA_INLINE void add_symmetric(double* to, const double* a, const double* x, ptrdiff_t n) {
+[[gnu::noinline]] void add_symmetric(double* to, const double* a, const double* x, ptrdiff_t n) {
   for (ptrdiff_t i = 0; i < n; a += n - i, ++i) {
     const ptrdiff_t rest = n - i - 1;
     to[i] += a[0] * x[i] + dot(a + 1, x + i + 1, rest);
