@@ -425,6 +425,20 @@ def test_wrong_labels_are_found_on_the_quick_way(xy):
         net.train_step(x, 2 * yes)
 
 
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+@pytest.mark.parametrize(
+    ("loss", "dtype"), [("mse", "int64"), ("binary_cross_entropy", "int32"), ("huber", "float64"), ("log_cosh", "bool")]
+)
+def test_whole_targets_and_vectors_for_a_column_go_the_quick_way(loss, dtype, shape, xy, monkeypatch):
+    x, y = xy[0], (xy[1] % 2).astype(dtype).reshape(shape)
+    quick, careful = (lm.Sequential(lm.Dense(1), seed=0).compile(loss, "sgd") for _ in range(2))
+    for n in (12, 5, 5):
+        assert quick.train_step(x[:n], y[:n]) == careful.train_step(x[:n].tolist(), y[:n].tolist())
+    monkeypatch.setattr("lamina.models.steps.train_step", None)
+    quick.train_step(x, y)
+    quick.train_step(x, y.ravel())
+
+
 def test_a_class_that_is_left_out_is_one_on_the_quick_way(xy):
     x, y = xy
     left = np.where(y == 2, -1, y)

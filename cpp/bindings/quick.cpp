@@ -108,10 +108,11 @@ Rates rates_of(PyObject* values, PyObject* first) {
   return {array.data(), array.size(), py::reinterpret_borrow<py::object>(first).cast<int64_t>()};
 }
 
-// Class numbers beyond those that there are, which the core would take for "no class".
+// Whether there are no class numbers beyond those that there are, which the core would take for "no class", or for more than 1.
+template <class T>
 bool are_classes(const void* data, int64_t count, int64_t classes) {
-  const auto* numbers = static_cast<const int64_t*>(data);
-  return std::all_of(numbers, numbers + count, [&](int64_t k) { return k >= 0 && k < classes; });
+  const T* numbers = static_cast<const T*>(data);
+  return std::all_of(numbers, numbers + count, [&](T k) { return k >= 0 && k < static_cast<T>(classes); });
 }
 
 // As feed.py asks of weights: none below 0, and the largest such that sums of them are held.
@@ -133,7 +134,11 @@ bool may_train(const Trainer& quick, const Call& call, const Few<PyObject*>& arr
     if (target.classes) {
       const auto* y = py::detail::array_proxy(arrays[i]);
       const int64_t count = std::accumulate(y->dimensions, y->dimensions + y->nd, int64_t{1}, std::multiplies<>());
-      if (!are_classes(call.inputs()[i], count, *target.classes)) return false;
+      const DType dtype = quick.program.input_type(i).dtype;
+      const auto check = dtype == DType::int64     ? are_classes<int64_t>
+                         : dtype == DType::float64 ? are_classes<double>
+                                                   : are_classes<float>;
+      if (!check(call.inputs()[i], count, *target.classes)) return false;
     }
     ++i;
   }
@@ -198,8 +203,8 @@ py::object quick_trainer(const py::object& program, std::vector<QuickTarget> tar
   check(core.input_count() > others && core.output_count() == 1 && core.output_rank(0) == 0,
         "[trainer] expected a program of inputs, targets and weights with one scalar output");
   for (size_t j = 0; j < targets.size(); ++j)
-    check(!targets[j].classes || core.input_type(core.input_count() - others + j).dtype == DType::int64,
-          "[trainer] class numbers are int64");
+    check(!targets[j].classes || core.input_type(core.input_count() - others + j).dtype != DType::boolean,
+          "[trainer] class numbers are numbers");
   for (const auto& variable : {schedule.rate, schedule.clock})
     check(!variable || (variable->dtype == DType::float64 && variable->bytes() > 0),
           "[trainer] expected rate and clock in float64");

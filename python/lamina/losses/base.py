@@ -67,6 +67,7 @@ class Loss(Configured):
 
     _is_made = False  # whether it is one of ours, with its options
 
+    yes_no: bool = False  # whether whole numbers in a target of the prediction's type are 0 or 1
     applies: tuple[str, ...] = ()  # activations that are in the loss, and must not be in the network as well
 
     mask_nan: bool = False  # whether it leaves out elements whose target is NaN

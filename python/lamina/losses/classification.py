@@ -19,6 +19,7 @@ class ClassLoss(Loss):
     """Base of losses whose target may be class numbers: one axis less than the logits, integers 0 .. C - 1."""
 
     target_dtype = "int64"
+    yes_no = True
 
     def is_classes(self, pred_shape: Sequence[Any], target_shape: Sequence[Any]) -> bool:
         return super().is_classes(pred_shape, target_shape) and pred_shape[-1] != 1
@@ -153,6 +154,7 @@ class BinaryCrossEntropy(MaskedLoss):
     0.1269
     """
 
+    yes_no = True
     applies = ("sigmoid",)
 
     def __init__(self, *, pos_weight: float | Sequence[float] | Array | None = None, mask_nan: bool = False) -> None:

@@ -102,6 +102,18 @@ def in_order(given: Any, tensors: Mapping[str, Tensor]) -> Any:
     return found if len(found) > 1 else found[0]
 
 
+def in_columns(y: Any, outputs: Mapping[str, Tensor]) -> Any:
+    """Targets in the order of the outputs, and a vector as a column where the output is one."""
+    y = in_order(y, outputs)
+    if len(outputs) == 1:
+        return _as_column(y, *outputs.values())
+    return list(map(_as_column, y, outputs.values())) if type(y) in (list, tuple) and len(y) == len(outputs) else y
+
+
+def _as_column(y: Any, output: Tensor) -> Any:
+    return y[:, None] if type(y) is np.ndarray and y.ndim == 1 and output.shape[1:] == (1,) else y
+
+
 def specs(model: Model) -> list[Spec]:
     """What the model's inputs expect; of one that is not built yet, what it will whatever its shape."""
     if not model.built:

@@ -391,9 +391,9 @@ class Model:
     def train_step(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
         """One update from one batch; returns the loss before it.
 
-        `x` (B, ...) and `y` as in `fit`; `sample_weight` (B,). Random layers draw anew at each step. Shapes, and class numbers, are
-        checked at each call; other values (NaN in x, probabilities beyond [0, 1]) at the first one, and by `fit`. The loss is
-        returned as it is, also where it is not finite.
+        `x` (B, ...) and `y` as in `fit`; `sample_weight` (B,). Random layers draw anew at each step. Shapes, class numbers, and the
+        0 or 1 of whole numbers are checked at each call; other values (NaN in x, probabilities beyond [0, 1]) at the first one, and
+        by `fit`. The loss is returned as it is, also where it is not finite.
 
         >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
         >>> net.train_step(np.ones((4, 2)), np.zeros((4, 1))) > 0
@@ -406,8 +406,8 @@ class Model:
         if fast is not None:
             run = fast.run if fast.optimizer.has_constant_rate else fast.scheduled
             fast_loss = run(x, y, sample_weight)
-            if fast_loss is None and dict in (type(x), type(y)):
-                fast_loss = run(feed.in_order(x, self._inputs), feed.in_order(y, self._outputs), sample_weight)
+            if fast_loss is None:
+                fast_loss = run(feed.in_order(x, self._inputs), feed.in_columns(y, self._outputs), sample_weight)
             if fast_loss is not None:
                 return fast_loss
         loss, task = steps.train_step(self, x, y, sample_weight)

@@ -17,7 +17,7 @@ from lamina.inputs import data
 from lamina.inputs.arrays import room
 from lamina.inputs.data import Batches, Data
 from lamina.losses import averages
-from lamina.losses.base import FunctionLoss
+from lamina.losses.base import FunctionLoss, Loss
 from lamina.models import feed
 from lamina.models.figures import amounts, figures
 from lamina.models.objective import OutputMetric, named_metrics
@@ -153,7 +153,7 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
     given = [y] if len(targets) == 1 else y if type(y) in (list, tuple) else []
     kinds = []
     for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
-        if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1:
+        if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1 and (array.ndim, target.shape) != (1, (1,)):
             return None
         classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
         if target.dtype == "int64":
@@ -162,8 +162,10 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
             units = output.shape[-1]
             classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
         elif array.dtype.kind != "f":
-            return None
-        kinds.append((array.dtype, array.ndim, classes))
+            if not loss.yes_no and type(loss).check_values is not Loss.check_values:
+                return None
+            classes = 2 if loss.yes_no else None
+        kinds.append((array.dtype, len(target.shape) + 1, classes))
     if len(kinds) != len(targets):
         return None
     optimizer = model.objective.optimizer
