@@ -407,12 +407,14 @@ def test_the_quick_and_the_careful_step_agree(xy):
     assert a == b
 
 
-def test_wrong_labels_are_found_on_the_quick_way(xy):
-    x, y = xy
+@pytest.mark.parametrize("dtype", ["int64", "int32", "uint8"])
+def test_wrong_labels_are_found_on_the_quick_way(dtype, xy):
+    x, y = xy[0], xy[1].astype(dtype)
     net = mlp().compile("cross_entropy", "sgd")
     for _ in range(2):
         net.train_step(x, y)
-    for wrong in (3, -1):
+    assert net._fast_step is not None
+    for wrong in (3, -1 if y.dtype.kind == "i" else 255):
         bad = y.copy()
         bad[7] = wrong
         with pytest.raises(ValueError, match=str(wrong)):

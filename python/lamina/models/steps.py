@@ -157,7 +157,7 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
             return None
         classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
         if target.dtype == "int64":
-            if array.dtype != np.int64:
+            if array.dtype.kind == "f":
                 return None
             units = output.shape[-1]
             classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
