@@ -135,13 +135,13 @@ class Optimizer(Configured):
     def _take_rate(self, lr: Rate) -> None:
         given = callable(lr) or isinstance(lr, dict)  # a schedule or what makes one; anything else must be a number
         schedule = schedules.get(lr if given else self._number("lr", lr, 0))
-        value = schedule(self.steps) if "lr" in self.state else None  # a rate that is refused changes nothing
-        self._schedule = schedule
-        self._lr = self._schedule.lr if isinstance(self._schedule, schedules.Constant) else self._schedule
-        self.has_constant_rate = self._lr is not self._schedule
+        constant = schedule.lr if isinstance(schedule, schedules.Constant) else None
+        now = schedule(self.steps) if constant is None and "lr" in self.state else constant  # one that is refused changes nothing
+        self._schedule, self._lr = schedule, schedule if constant is None else constant
+        self.has_constant_rate = constant is not None
         self.ahead = np.empty(0), 0
-        if value is not None:
-            self.state["lr"].value = value
+        if "lr" in self.state:
+            self.state["lr"].value = now
 
     def rate(self, steps: Any) -> Any:
         """The learning rate at each of the given steps; 0 is the first update."""
