@@ -775,6 +775,17 @@ def test_rows_and_columns_in_odd_units_change_no_digit_and_hide_no_singular_matr
             f(r[:, None] * a * c)
 
 
+@pytest.mark.parametrize("low", [-60, -40])
+def test_a_right_side_that_vanishes_in_other_units_gives_no_zero(low):
+    """x[1] = -b[0], which beside the rows' 2^100 is less than the smallest number, or is one."""
+    a, b = np.array([[2.0**100, 1], [2.0**100, 2]], "float32"), np.array([2.0**low, 0], "float32")
+    if low == -60:
+        with pytest.raises(la.LinAlgError, match="singular to working precision"):
+            la.solve(a, b)
+    else:
+        np.testing.assert_allclose(la.solve(a, b)[1], -b[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("values", [(1e-310, 1e200), (1e-310, 1.0)], ids=str)
 def test_what_has_no_inverse_in_floats_is_an_error_without_warnings(values):
     a = np.diag(values)

@@ -72,7 +72,10 @@ def equilibrated(a: Array, b: Array) -> Array | None:
     size, one = np.abs(a), a.dtype.type(1)
     r = np.ldexp(one, -np.frexp(size.max(-1, keepdims=True))[1])
     c = np.ldexp(one, -np.frexp((r * size).max(-2, keepdims=True))[1])
+    right = r * b
+    if (c > 1).any() and (right / r != b).any():  # digits are lost below the smallest number, and C would lift what is left
+        return None
     with suppress(LinAlgError):
-        x: Array = np.swapaxes(c, -1, -2) * trusted("solve", np.linalg.solve, r * a * c, r * b, "")
+        x: Array = np.swapaxes(c, -1, -2) * trusted("solve", np.linalg.solve, r * a * c, right, "")
         return x if np.isfinite(x).all() else None
     return None
