@@ -841,6 +841,25 @@ def test_layers_that_are_trained_in_turns_step_quickly(monkeypatch):
     assert careful
 
 
+def test_a_layer_is_frozen_in_all_its_models_whatever_they_call_equal():
+    class Alike(lm.Model):
+        def __eq__(self, other):
+            return isinstance(other, Alike)
+
+        __hash__ = lm.Model.__hash__
+
+    x, y, shared = np.ones((4, 3), "f"), np.ones((4, 1), "f"), lm.Dense(2)
+    inputs = [lm.Input(3), lm.Input(3)]
+    nets = [Alike(i, lm.Dense(1)(shared(i)), seed=0).compile("mse", "sgd") for i in inputs]
+    for net in nets:
+        net.train_step(x, y)
+    shared.trainable = False
+    before = shared.weight.value
+    for net in nets:
+        net.train_step(x, y)
+    assert np.array_equal(shared.weight.value, before)
+
+
 def test_a_layer_frozen_by_another_thread_while_a_program_is_planned(monkeypatch):
     """The program of the other layers would be kept as that of all."""
     x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")

@@ -141,8 +141,8 @@ class Parameter(Tensor):
 
     def adopted_by(self, model: Any) -> None:
         """`model` is one more of `models`."""
-        if model not in (others := self.models):
-            self._note.models = tuple(map(weakref.ref, [*others, model]))
+        others = [other for other in self.models if other is not model]
+        self._note.models = tuple(map(weakref.ref, [*others, model]))
 
     @property
     def value(self) -> np.ndarray[Any, Any]:
