@@ -441,6 +441,21 @@ def test_whole_targets_and_vectors_for_a_column_go_the_quick_way(loss, dtype, sh
     quick.train_step(x, y.ravel())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_a_loss_that_makes_targets_of_its_own_makes_them_at_each_step(dtype, xy):
+    class Signs(lm.losses.Loss):
+        def check_target(self, y, pred_shape):
+            return 2 * super().check_target(y, pred_shape) - 1
+
+        def elements(self, pred, target):
+            return (pred - target) ** 2
+
+    x, y = xy[0], (xy[1] % 2).astype(dtype)
+    own, plain = (lm.Sequential(lm.Dense(1), seed=0).compile(loss, "sgd") for loss in (Signs(), "mse"))
+    for _ in range(3):
+        assert own.train_step(x, y) == plain.train_step(x, 2 * y - 1)
+
+
 def test_a_class_that_is_left_out_is_one_on_the_quick_way(xy):
     x, y = xy
     left = np.where(y == 2, -1, y)

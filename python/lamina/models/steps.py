@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lamina import _core as core
-from lamina.base import checks
+from lamina.base import calls, checks
 from lamina.graph.inference import resolved
 from lamina.graph.samplewise import is_mean, is_samplewise
 from lamina.graph.tensor import FLOATS
@@ -154,6 +154,8 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
     kinds = []
     for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
         if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1 and (array.ndim, target.shape) != (1, (1,)):
+            return None
+        if not calls.is_ours(type(loss).check_target):  # which may give the core other numbers
             return None
         classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
         if target.dtype == "int64":
