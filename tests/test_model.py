@@ -52,6 +52,7 @@ def test_without_layers_it_is_the_identity(xy, tmp_path):
 def test_build_makes_whole_numbers_for_an_embedding():
     net = lm.Sequential(lm.Sequential(lm.Embedding(9, 4)), lm.Flatten(), lm.Dense(2), seed=0).build(3)
     assert net.inputs[0].dtype == "int64" and net.predict(np.array([[0, 8, 3]])).shape == (1, 2)
+    assert net.predict(np.zeros((0, 3), "uint64")).shape == (0, 2)
 
 
 def test_what_a_network_has_later_is_missing_to_hasattr_and_a_mistake_to_who_asks():

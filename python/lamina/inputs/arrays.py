@@ -87,7 +87,7 @@ def _gathered_type(array: Array, where: str) -> Any:
     dtype = array.dtype.newbyteorder("=")
     if dtype in GATHERED:
         return dtype
-    if dtype.kind == "u" and dtype.itemsize == 8 and array.max() > np.iinfo(np.int64).max:
+    if dtype.kind == "u" and dtype.itemsize == 8 and array.max(initial=0) >= 2**63:
         raise ValueError(f"[{where}] expected integers below 2^63, got {array.max()}; convert it with {where}.astype(float)")
     if dtype.str[1:] in CONVERTED:
         return CONVERTED[dtype.str[1:]]
