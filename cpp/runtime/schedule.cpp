@@ -2,6 +2,7 @@
 
 #include <queue>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace lamina::runtime {
 
@@ -20,10 +21,11 @@ const void* key(const Node* node) {
 // through a view nor as a factor, which would meet elements that have changed already.
 bool meets_its_changes(const Step& step) {
   if (step.nodes.size() < 2) return false;
-  for (const Node* changed : step.changes)
-    for (const Node* node : step.nodes)
-      for (const auto& input : node->inputs)
-        if (key(input.get()) == key(changed) && (input->op->kind == Kind::view || node->op->kind == Kind::matmul)) return true;
+  std::unordered_set<const void*> changed;  // a step may update thousands
+  for (const Node* node : step.changes) changed.insert(key(node));
+  for (const Node* node : step.nodes)
+    for (const auto& input : node->inputs)
+      if ((input->op->kind == Kind::view || node->op->kind == Kind::matmul) && changed.count(key(input.get())) > 0) return true;
   return false;
 }
 
