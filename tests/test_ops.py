@@ -17,6 +17,7 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
+from lamina.graph import lift
 from lamina.graph.indexing import getitem
 from reference import log_softmax, logsumexp, softmax
 from reference_activations import ACTIVATIONS, erf, sigmoid
@@ -940,6 +941,52 @@ def test_options_of_any_type_are_told_apart(rng):
         for wrong in (True, 1.0):
             with pytest.raises(TypeError, match="expected whole numbers"):
                 getitem(x, wrong)
+
+
+def test_numbers_beside_arrays_go_the_quick_way(monkeypatch):
+    """The same number again does, 2 and 2.0 apart; another one is computed with, and one that was forgotten."""
+    x, i = np.array([-3.0, 2.0], "f"), np.array([1, 2])
+
+    def results():
+        return [
+            lm.maximum(x, 0),
+            lm.add(1.5, x),
+            lm.clip(x, -1, 1),
+            lm.where(x > 0, x, 0.5),
+            lm.add(i, 2),
+            lm.add(i, 2.0),
+            lm.exp(1.0),
+        ]
+
+    wanted = [[0, 2], [-1.5, 3.5], [-1, 1], [0.5, 2], [3, 4], [3, 4], np.exp(1.0)]
+    first = results()
+    with monkeypatch.context() as patch:
+        patch.setattr(lift, "_computation", None)
+        again = results()
+    for got, known, want in zip(first, again, wanted, strict=True):
+        assert got.dtype == known.dtype and np.array_equal(got, known) and np.allclose(got, want)
+    assert [a.dtype for a in again[4:6]] == ["int64", "float64"]
+    for number in (*range(100), 0, 1.5):
+        assert np.array_equal(lm.add(x, number), x + np.float32(number))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_small_power_of_an_array_is_a_product(dtype):
+    x = np.array([[[0.0, 2.0, 0.1, np.inf]]], dtype)  # a shape that no other test has
+    with np.errstate(divide="ignore"):
+        for exponent, want in (
+            (2, x * x),
+            (2.0, x * x),
+            (3, x * x * x),
+            (4, (x * x) * (x * x)),
+            (0.5, np.sqrt(x)),
+            (-1, 1 / x),
+            (1, x),
+        ):
+            assert np.array_equal(lm.power(x, exponent), want) and lm.power(x, exponent) is not x
+            steps = next(reversed(lift._computations.values())).program.steps
+            assert "pow" not in "+".join(steps)
+    assert lm.power(np.array([2, 3]), 2).dtype == "int64"
 
 
 def test_a_power_has_the_shape_and_type_of_its_operands():

@@ -21,6 +21,8 @@ bool is_plain(PyObject* value) {
          PyUnicode_CheckExact(value);
 }
 
+bool is_number(PyObject* value) { return PyLong_CheckExact(value) || PyFloat_CheckExact(value); }
+
 // 1, 1.0 and True are three, 0.0 and -0.0 two.
 bool is_same(PyObject* a, PyObject* b) {
   if (Py_TYPE(a) != Py_TYPE(b) || !is_plain(b)) return false;
@@ -47,8 +49,12 @@ bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, boo
   const auto count = by_name == nullptr ? size_t{0} : static_cast<size_t>(PyTuple_GET_SIZE(by_name));
   if (count != names.size() || n + count != operands.size() + options.size()) return false;
   for (size_t i = 0; i < operands.size(); ++i) {
-    const auto* array = exact(values[i]);
     const Operand& known = operands[i];
+    if (known.number) {
+      if (!is_same(known.number.ptr(), values[i])) return false;
+      continue;
+    }
+    const auto* array = exact(values[i]);
     if (array == nullptr || array->descr != known.dtype.ptr() || static_cast<size_t>(array->nd) != known.sizes.size() ||
         !std::equal(known.sizes.begin(), known.sizes.end(), array->dimensions) ||
         (transposes && is_column_major(array) != known.column_major))
@@ -61,16 +67,22 @@ bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, boo
   return true;
 }
 
-void Recall::keep(const py::object& program, const py::tuple& args, const py::dict& named) {
+void Recall::keep(const py::object& program, const py::tuple& args, const py::dict& named, const py::list& given) {
   Known known{program, {}, {}, {}};
   const auto& core = program.cast<runtime::Program&>();
   if (args.size() < operands_ || core.output_count() != 1 || core.held_bytes() > kMostBytes) return;
   for (size_t i = 0; i < operands_; ++i) {
     const py::object value = args[i];
+    if (is_number(value.ptr())) {
+      known.operands.push_back({{}, {}, false, value, given[i]});
+      continue;
+    }
     const auto* array = exact(value.ptr());
-    if (array == nullptr) return;
-    known.operands.push_back({py::reinterpret_borrow<py::object>(array->descr),
-                              Sizes(array->dimensions, array->dimensions + array->nd), transposes_ && is_column_major(array)});
+    if (array == nullptr || !value.is(given[i])) return;
+    Operand& operand = known.operands.emplace_back();
+    operand.dtype = py::reinterpret_borrow<py::object>(array->descr);
+    operand.sizes = Sizes(array->dimensions, array->dimensions + array->nd);
+    operand.column_major = transposes_ && is_column_major(array);
   }
   for (size_t i = operands_; i < args.size(); ++i) known.options.push_back(args[i]);
   for (const auto& [name, value] : named) {
@@ -79,6 +91,9 @@ void Recall::keep(const py::object& program, const py::tuple& args, const py::di
   }
   for (const py::object& option : known.options)
     if (!is_plain(option.ptr())) return;
+  const auto is_of_program = [&](const Known& other) { return other.program.is(program); };
+  if (std::count_if(known_.begin(), known_.end(), is_of_program) == kMostNumbers)
+    known_.erase(std::find_if(known_.begin(), known_.end(), is_of_program));
   if (known_.size() == kMost) known_.erase(known_.begin());
   known_.push_back(std::move(known));
 }
@@ -89,15 +104,16 @@ PyObject* Recall::find(PyObject* const* values, size_t n, PyObject* names) {
     const size_t at = (last_ + i) % known_.size();
     if (!known_[at].is(values, n, names, transposes_)) continue;
     last_ = at;
-    const py::object program = known_[at].program;  // from here on another thread, or a finalizer, may forget it
-    Few<py::object> transposed(operands_);
+    const py::object program = known_[at].program;
+    Few<py::object> owned(operands_);
     Few<PyObject*> given(operands_);
     static PyObject* const name_of_transpose = PyUnicode_InternFromString("T");
+    for (size_t k = 0; k < operands_; ++k) owned[k] = known_[at].operands[k].array;
+    // From here on another thread, or a finalizer, may forget the call.
     for (size_t k = 0; k < operands_; ++k) {
-      given[k] = values[k];
-      if (!transposes_ || !is_column_major(exact(values[k]))) continue;
-      transposed[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], name_of_transpose));
-      given[k] = transposed[k].ptr();
+      if (!owned[k] && transposes_ && is_column_major(exact(values[k])))
+        owned[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], name_of_transpose));
+      given[k] = owned[k] ? owned[k].ptr() : values[k];
     }
     return only_output(program.cast<runtime::Program&>(), given.data(), operands_).release().ptr();
   }

@@ -8,12 +8,14 @@ namespace lamina::bindings {
 // Calls of one operation of arrays that were seen before, and the programs that compute them.
 class Recall {
  public:
-  // The first `operands` arguments of a call are arrays. `transposes`: a matrix whose columns are dense is given to its program transposed.
+  // The first `operands` arguments of a call are arrays, or numbers. `transposes`: a matrix whose columns are dense is given to its
+  // program transposed.
   Recall(size_t operands, bool transposes) : operands_(operands), transposes_(transposes) {}
 
-  // From now on this program, which has run, computes such calls: of arrays of these dtypes, shapes and layouts, with these options.
-  // Options that are no numbers, strings, None or tuples of integers are not remembered, nor are programs that hold much memory.
-  void keep(const py::object& program, const py::tuple& args, const py::dict& named);
+  // From now on this program, which has run, computes such calls: of arrays of these dtypes, shapes and layouts, or the same numbers,
+  // with these options. given: the operands as the program took them, of numbers the arrays that stand for them. Options that are no
+  // numbers, strings, None or tuples of integers are not remembered, nor are programs that hold much memory.
+  void keep(const py::object& program, const py::tuple& args, const py::dict& named, const py::list& given);
 
   // The program's only output; None, and nothing was done, for a call that is not known.
   PyObject* find(PyObject* const* values, size_t n, PyObject* names);
@@ -22,7 +24,8 @@ class Recall {
   struct Operand {
     py::object dtype;
     Sizes sizes;
-    bool column_major;
+    bool column_major = false;
+    py::object number, array;  // of a number: itself, and the array that stands for it
   };
   struct Known {
     py::object program;
@@ -33,6 +36,7 @@ class Recall {
     bool is(PyObject* const* values, size_t n, PyObject* names, bool transposes) const;
   };
   static constexpr size_t kMost = 64;
+  static constexpr int kMostNumbers = 8;         // calls of one program, which differ in their numbers
   static constexpr size_t kMostBytes = 1 << 20;  // with larger operands the time that a look-up saves is not noticed
 
   size_t operands_;

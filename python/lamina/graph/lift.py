@@ -199,13 +199,16 @@ def _hashable(value: Any) -> Any:
     return type(value), float(value).hex() if isinstance(value, (float, np.floating)) else value
 
 
-def operation(count: int | None, *, transposes: bool = False) -> Callable[[Callable[..., Result]], Operation[Result]]:
+def operation(
+    count: int | None, *, transposes: bool = False, numbers: Sequence[float] = ()
+) -> Callable[[Callable[..., Result]], Operation[Result]]:
     """Makes an operation of a function that builds it; its first `count` arguments are operands (None: one list of them).
 
     Given arrays alone, the operation computes at once: a small program of the same nodes is made, kept, and run. `transposes`: a
-    matrix whose columns are dense goes into the program transposed, and back there; otherwise it would be copied first.
+    matrix whose columns are dense goes into the program transposed, and back there; otherwise it would be copied first. `numbers`:
+    operands that have programs of their own, as something simpler computes these.
     """
-    return _of_a_list if count is None else lambda build: _of_operands(count, transposes, build)
+    return _of_a_list if count is None else lambda build: _of_operands(count, transposes, numbers, build)
 
 
 def _is_column_major(array: Array) -> bool:
@@ -216,7 +219,7 @@ def _transposed(values: Iterable[Any], which: Sequence[bool]) -> list[Any]:
     return [v.T if flips else v for v, flips in zip(values, which, strict=True)]
 
 
-def _of_operands(count: int, transposes: bool, build: Callable[..., Result]) -> Operation[Result]:
+def _of_operands(count: int, transposes: bool, numbers: Sequence[float], build: Callable[..., Result]) -> Operation[Result]:
     names = build.__code__.co_varnames[:count]
     where = build.__name__.lstrip("_")
     recall = _core.Recall(count, transposes)
@@ -242,11 +245,19 @@ def _of_operands(count: int, transposes: bool, build: Callable[..., Result]) -> 
         given = _weak(operands, where)
         which = [transposes and _is_column_major(a) for a in given]
         arrays = _transposed(given, which)
-        options = rest, sorted(named.items()), which
-        compute = _computation(build, arrays, lambda inputs: build(*_transposed(inputs, which), *rest, **named), *options)
+        known = [
+            v if type(v) in (int, float) and v in numbers and a.dtype.kind == "f" else None
+            for v, a in zip(operands, given, strict=True)
+        ]
+
+        def rebuild(inputs: list[Tensor]) -> Any:
+            tensors = zip(_transposed(inputs, which), given, known, strict=True)
+            return build(*(t if number is None else constant(a) for t, a, number in tensors), *rest, **named)
+
+        compute = _computation(build, arrays, rebuild, rest, sorted(named.items()), which, known)
         result = compute(arrays)
-        if compute.pack is None and all(a is b for a, b in zip(args, given, strict=False)):
-            recall.keep(compute.program, args, kwargs)
+        if compute.pack is None:
+            recall.keep(compute.program, args, kwargs, given)
         return result
 
     return call

@@ -85,7 +85,7 @@ def square(x: Tensor) -> Tensor:
     return make("mul", [x, x])
 
 
-@operation(2)
+@operation(2, numbers=(-1, 0.5, 1, 2, 3, 4))
 def power(a: Tensor, b: Tensor) -> Tensor:
     """Element by element: a^b. a, b: shapes that broadcast (else ValueError). The gradient with respect to b is 0 where a is 0.
 
