@@ -287,6 +287,19 @@ def test_history_is_a_table_of_arrays(logged):
         logged["vall_loss"]
 
 
+def test_a_long_history_is_shown_without_a_look_at_its_middle(monkeypatch):
+    it, seen, made = History(), [], []
+    for epoch in range(1000):
+        it.append({"loss": float(epoch), "matrix": np.ones(2)})
+    figure, full = history.figure, np.full
+    monkeypatch.setattr(history, "figure", lambda value: seen.append(value) or figure(value))
+    monkeypatch.setattr(np, "full", lambda *of: made.append(of) or full(*of))
+    shown = repr(it).splitlines()
+    assert len(seen) == 2 * history.SHOWN == len(shown) - 3
+    assert shown[1].split() == ["epoch", "loss"] and shown[-1].split() == ["1000", "999.0000"]
+    assert it["loss"].tolist() == list(range(1000)) and len(made) == 1
+
+
 def test_history_before_the_first_epoch():
     empty = History()
     assert (empty.history, empty.last(), len(empty), empty.interrupted) == ({}, {}, 0, False)

@@ -72,10 +72,10 @@ class History:
         """The figure of that name, one for each epoch, NaN where an epoch has none. Errors: ValueError for an unknown name."""
         if not isinstance(name, str):
             raise TypeError(f"[history] expected the name of a figure, got {checks.brief(name)}; history.names() has them all")
-        if name not in self.names():
+        if name not in self:
             raise unknown("history", name, self.names())
-        shape = next(np.shape(row[name]) for row in self._rows if name in row)
-        return np.array([row.get(name, np.full(shape, np.nan)) for row in self._rows])
+        none = np.full(next(np.shape(row[name]) for row in self._rows if name in row), np.nan)
+        return np.array([row.get(name, none) for row in self._rows])
 
     def __iter__(self) -> Iterator[str]:
         """The names, as `in` knows them."""
@@ -147,13 +147,14 @@ class History:
         return ["epoch", *self._scalars()]
 
     def _scalars(self) -> list[str]:
-        return [name for name in self.names() if all(np.ndim(row[name]) == 0 for row in self._rows if name in row)]
+        return [name for name in self.names() if all(isinstance(row.get(name, 0.0), float) for row in self._rows)]
 
     def _cells(self) -> list[list[str]]:
         """The table's cells; the middle of a long one is left out."""
         names, n = self._scalars(), len(self)
-        rows = [[str(i + 1), *(figure(self._rows[i].get(name)) for name in names)] for i in range(n)]
-        return rows if n <= 2 * SHOWN + 1 else [*rows[:SHOWN], ["..."] * (len(names) + 1), *rows[-SHOWN:]]
+        shown = range(n) if n <= 2 * SHOWN + 1 else (*range(SHOWN), *range(n - SHOWN, n))
+        rows = [[str(i + 1), *(figure(self._rows[i].get(name)) for name in names)] for i in shown]
+        return rows if len(rows) == n else [*rows[:SHOWN], ["..."] * (len(names) + 1), *rows[SHOWN:]]
 
 
 def figure(value: float | None) -> str:
