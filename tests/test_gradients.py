@@ -406,3 +406,28 @@ def test_a_power_of_zero_has_no_slope_anywhere():
     assert lm.function([x], lm.grad(lm.sum(x**0), x))(np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
     by_p = lm.function([x, p], lm.grad(lm.sum(x**p), p))
     assert by_p(np.array([0.0, 0.0, 1.0]), np.array([2.0, 0.5, 3.0])).tolist() == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("order", "pads"),
+    [(range(6), 0), (range(5, -1, -1), 0), ([2, 3, 4], 1), ([0, 5], 2), ([0, 1, 1, 2], 3)],
+    ids=["forwards", "backwards", "a part", "apart", "twice"],
+)
+def test_gradients_of_neighbouring_slices_stand_side_by_side(order, pads):
+    """So a loop over the steps of x writes its gradient once; what overlaps, or is apart, is added."""
+    x, at = lm.placeholder((3, 6), "float64"), normal(3, 6)
+    f = lm.function([x], lm.grad(lm.sum(sum(lm.sin(x[:, k] * float(k + 1)) for k in order)), x))
+    want = np.zeros_like(at)
+    for k in order:
+        want[:, k] += np.cos(at[:, k] * (k + 1)) * (k + 1)
+    np.testing.assert_allclose(f(at), want, rtol=1e-12)
+    assert sum(step.split("+").count("pad") for step in f.program.steps) == pads
+
+
+def test_gradients_of_blocks_along_other_axes_are_added():
+    x, at = lm.placeholder((None, 4), "float64"), normal(3, 4)
+    y = lm.sum(x[:, :2] ** 2) + lm.sum(x[:, 2:] ** 3) + lm.sum(x[1:] ** 2) + lm.sum(x[:, ::2] ** 2)
+    want = np.concatenate([2 * at[:, :2], 3 * at[:, 2:] ** 2], 1)
+    want[1:] += 2 * at[1:]
+    want[:, ::2] += 2 * at[:, ::2]
+    np.testing.assert_allclose(lm.function([x], lm.grad(y, x))(at), want, rtol=1e-12)
