@@ -11,6 +11,7 @@ import math
 import operator
 import re
 import warnings
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -971,6 +972,26 @@ def test_numbers_beside_arrays_go_the_quick_way(monkeypatch):
     assert [a.dtype for a in again[4:6]] == ["int64", "float64"]
     for number in (*range(100), 0, 1.5):
         assert np.array_equal(lm.add(x, number), x + np.float32(number))
+
+
+def test_programs_of_many_shapes_are_seldom_asked_what_they_hold(monkeypatch):
+    """That takes longer than to make one; of large arrays it is asked each time."""
+    asked = []
+
+    class Kept(OrderedDict):
+        def values(self):
+            asked.append(len(self))
+            return super().values()
+
+    monkeypatch.setattr(lift, "_computations", Kept())
+    monkeypatch.setattr(lift, "_MOST_PROGRAMS", 32)
+    for n in range(1, 129):
+        assert lm.exp(np.zeros((1, 1, 1, 1, n))).sum() == n
+        assert len(lift._computations) <= 32
+    assert len(asked) <= 128 // 16
+    for n in range(10_000, 10_008):
+        lm.exp(np.zeros((1, 1, 1, 1, n)))
+    assert len(asked) >= 8 + 7
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

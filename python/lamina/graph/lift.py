@@ -157,6 +157,7 @@ class _Computation(NamedTuple):
 
 _computations: OrderedDict[Any, _Computation] = OrderedDict()
 _MOST_PROGRAMS = 512
+_LARGE = 64 << 10  # bytes of an array
 _MOST_BYTES = 256 << 20  # of memory that they hold for their next runs; that of the newest is not known yet
 
 
@@ -175,16 +176,22 @@ def _computation(
         several, pack = ((result,), None) if isinstance(result, Tensor) else (result, result._make)
         found = _Computation(_core.Program([t.node for t in inputs], [t.node for t in several]), pack)
         if key is not None:
-            _forget_some()
+            _forget_some(arrays)
             _computations[key] = found
     return found
 
 
-def _forget_some() -> None:
-    """Room for one more program: the oldest go where there are too many, or where all together hold too much."""
+def _forget_some(arrays: Sequence[Array]) -> None:
+    """Room for one more program: the oldest go where there are too many, or where all together hold too much. To ask them all takes
+    longer than to make one, and so one in 16 does, and each of large arrays.
+    """
+    count = len(_computations)
+    if count < _MOST_PROGRAMS and count % 16 and all(a.nbytes < _LARGE for a in arrays):
+        return
     held = sum([c.program.held_bytes for c in list(_computations.values())])
+    most = count if count < _MOST_PROGRAMS else _MOST_PROGRAMS - 16
     with suppress(KeyError):  # another thread has forgotten the rest
-        while len(_computations) >= _MOST_PROGRAMS or held > _MOST_BYTES:
+        while len(_computations) > most or held > _MOST_BYTES:
             held -= _computations.popitem(last=False)[1].program.held_bytes
 
 
