@@ -1003,3 +1003,11 @@ def test_second_derivatives_between_equal_eigenvalues_are_left_out_as_the_docume
         )
     np.testing.assert_allclose(curvature(by_values, on, np.eye(2)), -on, atol=1e-12)
     np.testing.assert_allclose(curvature(by_values, off, np.eye(2)), np.zeros((2, 2)), atol=1e-12)
+
+
+def test_a_trace_reads_the_diagonal_alone():
+    a, x = lm.placeholder((None, 3, 4)), np.full((2, 3, 4), np.nan)
+    x[:, range(3), range(3)] = 1, 2, 3
+    f = lm.function([a], la.trace(a))
+    assert f(x).tolist() == [6, 6]
+    assert "where" not in "+".join(f.program.steps)
