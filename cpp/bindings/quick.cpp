@@ -108,7 +108,7 @@ Rates rates_of(PyObject* values, PyObject* first) {
   return {array.data(), array.size(), py::reinterpret_borrow<py::object>(first).cast<int64_t>()};
 }
 
-// Whether there are no class numbers beyond those that there are, which the core would take for "no class", or for more than 1.
+// Whether all are numbers from 0 to below `classes`: the core would take another for "no class", or in floats as it is.
 template <class T>
 bool are_classes(const void* data, int64_t count, int64_t classes) {
   const T* numbers = static_cast<const T*>(data);

@@ -272,8 +272,7 @@ class Batches:
 
     A loader that starts anew at each `iter` serves any number of epochs; a generator serves one, after which ValueError says so.
     columns: what the frames of earlier data called their columns; those of the batches must stand as there, and new ones are added
-    to `self.columns`. where, each: what errors call the iterable, and one of its batches, whose weights
-    may all be 0.
+    to `self.columns`. where, each: what errors call the iterable, and one of its batches, whose weights may all be 0.
 
     >>> batches = Batches(iter([([[1.0]], [2.0])]), inputs=[Spec("x", (None, 1))])
     >>> [len(batch) for batch in batches]
