@@ -974,6 +974,22 @@ def test_numbers_beside_arrays_go_the_quick_way(monkeypatch):
         assert np.array_equal(lm.add(x, number), x + np.float32(number))
 
 
+def test_several_results_go_the_quick_way(monkeypatch, rng):
+    """By their names, of the matrix of this call, in arrays of their own."""
+    ways = [lm.linalg.qr, lm.linalg.svd, lm.linalg.eigh, lm.linalg.slogdet, lm.linalg.lu]
+    first, second = (m @ m.T for m in rng.normal(size=(2, 3, 3)))
+    before = [way(first) for way in ways]
+    with monkeypatch.context() as patch:
+        patch.setattr(lift, "_computation", None)
+        after = [way(second) for way in ways]
+    for one, other in zip(before, after, strict=True):
+        assert type(other) is type(one) and not any(np.shares_memory(a, b) for a, b in zip(one, other, strict=True))
+    (q, r), (u, s, vt), (w, v), (sign, size), (p, lower, upper) = after
+    for product in (q @ r, u * s @ vt, v * w @ v.T, p @ lower @ upper):
+        np.testing.assert_allclose(product, second, atol=1e-12)
+    assert np.allclose([sign, size], np.linalg.slogdet(second))
+
+
 def test_programs_of_many_shapes_are_seldom_asked_what_they_hold(monkeypatch):
     """That takes longer than to make one; of large arrays it is asked each time."""
     asked = []

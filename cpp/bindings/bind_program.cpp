@@ -164,7 +164,7 @@ void register_program(py::module_& m) {
   register_c_functions();
   py::class_<Recall>(m, "Recall")
       .def(py::init<size_t, bool>(), py::arg("operands"), py::arg("transposes"))
-      .def("keep", &Recall::keep, py::arg("program"), py::arg("args"), py::arg("named"), py::arg("given"))
+      .def("keep", &Recall::keep, py::arg("program"), py::arg("pack"), py::arg("args"), py::arg("named"), py::arg("given"))
       .def_property_readonly("find", quick_find);
   py::class_<Program>(m, "Program")
       .def(py::init([](const std::vector<NodeHandle>& inputs, const std::vector<NodeHandle>& outputs,

@@ -67,10 +67,11 @@ bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, boo
   return true;
 }
 
-void Recall::keep(const py::object& program, const py::tuple& args, const py::dict& named, const py::list& given) {
-  Known known{program, {}, {}, {}};
+void Recall::keep(const py::object& program, const py::object& pack, const py::tuple& args, const py::dict& named,
+                  const py::list& given) {
+  Known known{program, pack, {}, {}, {}};
   const auto& core = program.cast<runtime::Program&>();
-  if (args.size() < operands_ || core.output_count() != 1 || core.held_bytes() > kMostBytes) return;
+  if (args.size() < operands_ || core.held_bytes() > kMostBytes) return;
   for (size_t i = 0; i < operands_; ++i) {
     const py::object value = args[i];
     if (is_number(value.ptr())) {
@@ -104,7 +105,7 @@ PyObject* Recall::find(PyObject* const* values, size_t n, PyObject* names) {
     const size_t at = (last_ + i) % known_.size();
     if (!known_[at].is(values, n, names, transposes_)) continue;
     last_ = at;
-    const py::object program = known_[at].program;
+    const py::object program = known_[at].program, pack = known_[at].pack;
     Few<py::object> owned(operands_);
     Few<PyObject*> given(operands_);
     static PyObject* const name_of_transpose = PyUnicode_InternFromString("T");
@@ -115,7 +116,9 @@ PyObject* Recall::find(PyObject* const* values, size_t n, PyObject* names) {
         owned[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], name_of_transpose));
       given[k] = owned[k] ? owned[k].ptr() : values[k];
     }
-    return only_output(program.cast<runtime::Program&>(), given.data(), operands_).release().ptr();
+    auto& core = program.cast<runtime::Program&>();
+    if (pack.is_none()) return only_output(core, given.data(), operands_).release().ptr();
+    return pack(all_outputs(core, given.data(), operands_, false)).release().ptr();
   }
   Py_RETURN_NONE;
 }

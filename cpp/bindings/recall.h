@@ -13,11 +13,12 @@ class Recall {
   Recall(size_t operands, bool transposes) : operands_(operands), transposes_(transposes) {}
 
   // From now on this program, which has run, computes such calls: of arrays of these dtypes, shapes and layouts, or the same numbers,
-  // with these options. given: the operands as the program took them, of numbers the arrays that stand for them. Options that are no
-  // numbers, strings, None or tuples of integers are not remembered, nor are programs that hold much memory.
-  void keep(const py::object& program, const py::tuple& args, const py::dict& named, const py::list& given);
+  // with these options. pack: makes the result of a list of several outputs, or None: there is one. given: the operands as the program
+  // took them, of numbers the arrays that stand for them. Options that are no numbers, strings, None or tuples of integers are not
+  // remembered, nor are programs that hold much memory.
+  void keep(const py::object& program, const py::object& pack, const py::tuple& args, const py::dict& named, const py::list& given);
 
-  // The program's only output; None, and nothing was done, for a call that is not known.
+  // The result; None, and nothing was done, for a call that is not known.
   PyObject* find(PyObject* const* values, size_t n, PyObject* names);
 
  private:
@@ -28,7 +29,7 @@ class Recall {
     py::object number, array;  // of a number: itself, and the array that stands for it
   };
   struct Known {
-    py::object program;
+    py::object program, pack;
     std::vector<Operand> operands;
     std::vector<py::object> options;  // those by position, then those by name
     std::vector<py::object> names;

@@ -88,9 +88,16 @@ class Recall:
     """Calls of one operation of arrays that were seen before, and the programs that compute them."""
 
     def __init__(self, operands: SupportsInt, transposes: bool) -> None: ...
-    def keep(self, program: Program, args: tuple[Any, ...], named: dict[str, Any], given: list[NDArray[Any]]) -> None: ...
+    def keep(
+        self,
+        program: Program,
+        pack: Callable[[list[NDArray[Any]]], Any] | None,
+        args: tuple[Any, ...],
+        named: dict[str, Any],
+        given: list[NDArray[Any]],
+    ) -> None: ...
     @property
-    def find(self) -> Callable[..., NDArray[Any] | None]: ...
+    def find(self) -> Callable[..., Any]: ...
 
 class CurvaturePairs:
     """The last pairs (s, y) of differences of weights and gradients, and H g from them: the inverse Hessian of L-BFGS."""

@@ -263,8 +263,7 @@ def _of_operands(count: int, transposes: bool, numbers: Sequence[float], build: 
 
         compute = _computation(build, arrays, rebuild, rest, sorted(named.items()), which, known)
         result = compute(arrays)
-        if compute.pack is None:
-            recall.keep(compute.program, args, kwargs, given)
+        recall.keep(*compute, args, kwargs, given)
         return result
 
     return call
@@ -292,8 +291,8 @@ def _of_a_list(build: Callable[..., Result]) -> Operation[Result]:
         arrays = _weak(operands, where)
         compute = _computation(build, arrays, lambda inputs: build(inputs, *rest, **named), rest, sorted(named.items()))
         result = compute(arrays)
-        if recall is not None and compute.pack is None:
-            recall.keep(compute.program, (*operands, *rest), named, arrays)
+        if recall is not None:
+            recall.keep(*compute, (*operands, *rest), named, arrays)
         return result
 
     return cast(Operation[Result], call)
