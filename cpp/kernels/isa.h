@@ -47,6 +47,16 @@ typedef double F64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 typedef uint32_t U32 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 
+// The lanes that the indices name, of those of a and then those of b.
+template <int... kIndex, class Raw>
+LAMINA_INLINE Raw shuffled(Raw a, Raw b) {
+#if __has_builtin(__builtin_shufflevector)
+  return __builtin_shufflevector(a, b, kIndex...);
+#else  // GCC 11
+  return __builtin_shuffle(a, b, decltype(a < b){kIndex...});
+#endif
+}
+
 // Every section below defines, for F32 and F64:
 //   fused(a, b, c)            a b + c, rounded once where the machine can
 //   root(x), floored(x)       square root; largest integer <= x
@@ -59,12 +69,13 @@ typedef uint64_t U64 __attribute__((vector_size(LAMINA_VECTOR_BYTES)));
 //   multiply_low(a, b)        the full product of the low halves of each lane
 // and for U32, of lanes that are all ones or all zeros:
 //   every(m)                  whether no lane is zero
+// and where a vector has more than 16 bytes:
+//   groups(a, b, ..)          16 bytes each, one behind the other
 // and where kRicher says so:
 //   chosen(table, i)          lane by lane the number at i % 16, or % 32, of so many in one or two vectors
 //   scaled(x, n)              x 2^floor(n), rounded once
 //   exponent(x), mantissa(x)  of |x| = m 2^e with m in [3/4, 3/2): e, less by one where m < 1; m, NaN for negative x. Subnormals are
 //                             numbers like others; 0, infinity and NaN have exponents -infinity, infinity and NaN.
-//   four_groups(a, b, c, d)   16 bytes each, one behind the other
 //   near_root(x)              1 / sqrt(x), and near_inverse(x), 1 / x, off by at most 2^-14; of an F32
 // and kRegisters, how many vector registers there are; kFused, whether fused() rounds once.
 
@@ -105,7 +116,7 @@ LAMINA_INLINE F64 mantissa(F64 x) { return _mm512_getmant_pd(x, _MM_MANT_NORM_p7
 LAMINA_INLINE F32 scaled(F32 x, F32 n) { return _mm512_scalef_ps(x, n); }
 LAMINA_INLINE F64 scaled(F64 x, F64 n) { return _mm512_scalef_pd(x, n); }
 template <class Group>
-LAMINA_INLINE F32 four_groups(Group a, Group b, Group c, Group d) {
+LAMINA_INLINE F32 groups(Group a, Group b, Group c, Group d) {
   const F32 ab = _mm512_mask_broadcast_f32x4(_mm512_castps128_ps512(__m128(a)), 0x00F0, __m128(b));
   return _mm512_mask_broadcast_f32x4(_mm512_mask_broadcast_f32x4(ab, 0x0F00, __m128(c)), 0xF000, __m128(d));
 }
@@ -170,6 +181,10 @@ LAMINA_INLINE F64 upper_half(F32 x) { return _mm256_cvtps_pd(_mm256_extractf128_
 LAMINA_INLINE F32 joined(F64 a, F64 b) { return _mm256_set_m128(_mm256_cvtpd_ps(b), _mm256_cvtpd_ps(a)); }
 LAMINA_INLINE U64 multiply_low(U64 a, U64 b) { return U64(_mm256_mul_epu32(__m256i(a), __m256i(b))); }
 LAMINA_INLINE bool every(U32 m) { return _mm256_movemask_ps(__m256(m)) == 0xFF; }
+template <class Group>
+LAMINA_INLINE F32 groups(Group a, Group b) {
+  return _mm256_set_m128(__m128(b), __m128(a));
+}
 
 #elif defined(__x86_64__)
 

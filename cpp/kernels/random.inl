@@ -56,14 +56,14 @@ LAMINA_INLINE U64 high_pair(const Blocks& b) { return (b.w[2] & 0xFFFFFFFFu) | (
 // lo[0] hi[0] lo[1] hi[1] ...: the words in the order of the stream
 LAMINA_INLINE void interleave(U64 lo, U64 hi, U64 out[2]) {
 #if LAMINA_VECTOR_BYTES == 64
-  out[0] = __builtin_shufflevector(lo, hi, 0, 8, 1, 9, 2, 10, 3, 11);
-  out[1] = __builtin_shufflevector(lo, hi, 4, 12, 5, 13, 6, 14, 7, 15);
+  out[0] = shuffled<0, 8, 1, 9, 2, 10, 3, 11>(lo, hi);
+  out[1] = shuffled<4, 12, 5, 13, 6, 14, 7, 15>(lo, hi);
 #elif LAMINA_VECTOR_BYTES == 32
-  out[0] = __builtin_shufflevector(lo, hi, 0, 4, 1, 5);
-  out[1] = __builtin_shufflevector(lo, hi, 2, 6, 3, 7);
+  out[0] = shuffled<0, 4, 1, 5>(lo, hi);
+  out[1] = shuffled<2, 6, 3, 7>(lo, hi);
 #else
-  out[0] = __builtin_shufflevector(lo, hi, 0, 2);
-  out[1] = __builtin_shufflevector(lo, hi, 1, 3);
+  out[0] = shuffled<0, 2>(lo, hi);
+  out[1] = shuffled<1, 3>(lo, hi);
 #endif
 }
 

@@ -91,8 +91,7 @@ template <class Op, int kHalf, class T, int... kIndex>
 LAMINA_INLINE Vec<T> merge_halves(Vec<T> x, Vec<T> y, Indices<kIndex...>) {
   constexpr int kAll = kLanes<T>;
   constexpr auto from = [](int lane) { return lane / kHalf % 2 * kAll + lane / kHalf / 2 * 2 * kHalf + lane % kHalf; };
-  return Op::merge(Vec<T>(__builtin_shufflevector(x.raw, y.raw, from(kIndex)...)),
-                   Vec<T>(__builtin_shufflevector(x.raw, y.raw, (from(kIndex) + kHalf)...)));
+  return Op::merge(Vec<T>(shuffled<from(kIndex)...>(x.raw, y.raw)), Vec<T>(shuffled<(from(kIndex) + kHalf)...>(x.raw, y.raw)));
 }
 
 // Lane i: merge_lanes() of row(first + i * kEvery), for as many rows as there are lanes.

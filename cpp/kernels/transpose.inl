@@ -24,7 +24,7 @@ LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b, Indices<kIndex...>) {
     const bool from_b = kZip ? at % 2 : at / kHalf;
     return group + (kHigh ? kHalf : 0) + (kZip ? at / 2 : at % kHalf) + (from_b ? kLanes<T> : 0);
   };
-  return __builtin_shufflevector(a.raw, b.raw, source(kIndex)...);
+  return shuffled<source(kIndex)...>(a.raw, b.raw);
 }
 template <bool kZip, bool kHigh, class T>
 LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b) {
@@ -34,7 +34,7 @@ LAMINA_INLINE Vec<T> merged(Vec<T> a, Vec<T> b) {
 // Every second group of a, then of b, from the first or the second on.
 template <bool kSecond, class T, int... kIndex>
 LAMINA_INLINE Vec<T> every_second(Vec<T> a, Vec<T> b, Indices<kIndex...>) {
-  return __builtin_shufflevector(a.raw, b.raw, ((2 * (kIndex / kGroup<T>)+kSecond) * kGroup<T> + kIndex % kGroup<T>)...);
+  return shuffled<((2 * (kIndex / kGroup<T>)+kSecond) * kGroup<T> + kIndex % kGroup<T>)...>(a.raw, b.raw);
 }
 template <bool kSecond, class T>
 LAMINA_INLINE Vec<T> every_second(Vec<T> a, Vec<T> b) {
@@ -63,9 +63,9 @@ LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
   using Group = typename VecTraits<T>::Group;
   const auto group = [p, step](int i) { return *reinterpret_cast<const Group*>(p + i * step); };
 #if LAMINA_VECTOR_BYTES == 64
-  return typename VecTraits<T>::Raw(four_groups(group(0), group(1), group(2), group(3)));
+  return typename VecTraits<T>::Raw(groups(group(0), group(1), group(2), group(3)));
 #elif LAMINA_VECTOR_BYTES == 32
-  return typename VecTraits<T>::Raw(__builtin_shufflevector(group(0), group(1), 0, 1, 2, 3));
+  return typename VecTraits<T>::Raw(groups(group(0), group(1)));
 #else
   return typename VecTraits<T>::Raw(group(0));
 #endif

@@ -172,7 +172,7 @@ struct CountUp<0, kIndex...> {
 // Lane i of the result is lane i + kBy of x, going round.
 template <int kBy, class T, int... kIndex>
 LAMINA_INLINE Vec<T> rotated(Vec<T> x, Indices<kIndex...>) {
-  return __builtin_shufflevector(x.raw, x.raw, ((kIndex + kBy) % int(sizeof...(kIndex)))...);
+  return shuffled<((kIndex + kBy) % int(sizeof...(kIndex)))...>(x.raw, x.raw);
 }
 template <int kBy, class T>
 LAMINA_INLINE Vec<T> rotated(Vec<T> x) {

@@ -91,8 +91,8 @@ def sine(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> tuple[NDArray[np
     Errors: ValueError for n below 1 or a negative noise or seed; TypeError for what is no number.
 
     >>> X, y = lm.datasets.sine(3, noise=0)
-    >>> X.shape, np.abs(y).max() < 1e-6
-    ((3, 1), np.True_)
+    >>> X.shape, bool(np.abs(y).max() < 1e-6)
+    ((3, 1), True)
     """
     n, noise = checks.integer("sine", "n", n), checks.number("sine", "noise", noise, 0)
     seed = checks.integer("sine", "seed", seed, 0)
