@@ -273,6 +273,26 @@ def test_an_arrow_is_a_mean_only_where_it_divides_by_a_count():
         assert "mean" not in names(lambda z, by=by: lm.sum(z, axis=1, keepdims=True) / by(z))
 
 
+def test_no_arrow_says_that_a_value_is_made_of_its_neighbour_alone():
+    """What lies between and has no name: a norm looked as if it were that of the layer before."""
+
+    def signs(make):
+        x = lm.Input(6)
+        canvas, made = picture(lm.Model(x, lm.Dense(1)(make(lm.Dense(6)(x), x)), seed=0), data())
+        assert canvas.overlapping() == []
+        return [item.text for item in chain(made) if isinstance(item, Sign) and (item.arrow or "⋯" in item.text)]
+
+    norm = lm.LayerNorm()
+    assert signs(lambda z, x: norm(x + lm.softmax(z) @ np.eye(6, dtype="float32"))) == ["⋯", "norm", "γ, β"]
+    assert signs(lambda z, x: norm(x + z)) == signs(lambda z, x: norm(z)) == ["norm", "γ, β"]  # the equation says it
+    assert signs(lambda z, x: lm.Lambda(lambda v: lm.exp(-v * v) * lm.sin(v))(z)) == ["lambda"]
+
+
+def test_a_step_of_a_sequence_is_a_slice():
+    net = lm.Model(x := lm.Input(5, 4), lm.Dense(2)(x[:, 0]), seed=0)
+    assert "slice" in [t.text for t in picture(net, np.ones((2, 5, 4), "float32"))[0].labels]
+
+
 def test_an_output_that_is_given_twice_stands_beside_both_targets():
     x = lm.Input(3)
     h = lm.Dense(2)(x)

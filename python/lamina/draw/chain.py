@@ -154,8 +154,8 @@ def _once(items: list[Item]) -> None:
 
 
 def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item]:
-    """What a step reads and what does not stand there already: other inputs, or a value of an earlier layer; dots beside named
-    values for those without a name.
+    """What a step reads and what does not stand there already: other inputs, or a value of an earlier layer; dots for
+    values without a name.
 
     `passed`: the value of the last layer that was left out, for which a sign stands.
     """
@@ -164,7 +164,7 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
     shown = {item.symbol.plain for item in items if isinstance(item, Block)}
     last = items[-1] if items else None
     out: list[Item] = []
-    more: list[Item] = [Sign(f", {DOTS}")] if wanted and not all(has_name(trace, name) for name in step.operands) else []
+    more: list[Item] = [Sign(f", {DOTS}" if wanted else DOTS)] if _hidden(trace, step, bool(wanted)) else []
     if passed and passed in wanted:
         return more
     if not items:
@@ -177,6 +177,15 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
     for name in wanted:
         out += [*([Sign(",")] if name != wanted[0] else []), _value(trace, name)]
     return [*out, *more]
+
+
+def _hidden(trace: Trace, step: Step, beside: bool) -> bool:
+    """Whether it reads a value without a name: `beside` named ones, or one of elsewhere that its equation does not write out."""
+    nameless = [trace.step(name) for name in step.operands if not has_name(trace, name)]
+    if beside:
+        return bool(nameless)
+    written = readable(trace, step.equation)
+    return any(not step.layer or line.layer != step.layer for line in nameless) and (not written or DOTS in text(written))
 
 
 def _value(trace: Trace, name: str) -> Block:
@@ -235,7 +244,7 @@ def _label(trace: Trace, step: Step) -> str:
         return _words(step.layer)
     if step.ops[-2:] == ["sum", "div"]:
         return "mean" if _by_a_count(trace, step) else "divide"
-    return step.ops[-1].replace("_", " ")
+    return "slice" if step.ops[-2:] == ["slice", "reshape"] else step.ops[-1].replace("_", " ")
 
 
 def _by_a_count(trace: Trace, step: Step) -> bool:

@@ -127,7 +127,7 @@ def _scale(values: NDArray[np.float64]) -> str:
 def _sign(canvas: Canvas, sign: Sign, y: float) -> None:
     theme = canvas.theme
     if not sign.arrow:
-        small = len(sign.text) > 1
+        small = len(sign.text) > 1 or sign.text == DOTS
         canvas.text(sign.x, y + (5 if small else 8), sign.text, 13 if small else 24, anchor="middle", fill=theme.muted)
         return
     half = ARROW / 2 - 8
@@ -336,12 +336,13 @@ def meanings(items: list[Item], ways: list[Route], trace: Trace) -> str:
         *written,
         *(readable(trace, item.step.equation) for item in items if isinstance(item, Block) and item.step is not None),
     ]
-    dots = [DOTS_SAID] if any(isinstance(part, str) and DOTS in part for equation in shown for part in equation) else []
+    dots = any(isinstance(part, str) and DOTS in part for equation in shown for part in equation)
+    dots |= any(isinstance(item, Sign) and item.text == DOTS for item in items)
     drawn = {id(way.target) for way in ways}
     without = [way.target.symbol.d.unicode() for way in _ways(items, trace) if id(way.target) not in drawn]
     said = [f"{', '.join(without)}: see explain()", *said] if without else said
     nothing = [NOTHING_SAID] if any(_cancelled(item, trace) is not None for item in items if isinstance(item, Block)) else []
-    return ";  ".join(dict.fromkeys([*said, *nothing, *([ROWS_SAID] if any(map(of_rows, written)) else []), *dots]))
+    return ";  ".join(dict.fromkeys([*said, *nothing, *([ROWS_SAID] if any(map(of_rows, written)) else []), *[DOTS_SAID] * dots]))
 
 
 def _made_from(trace: Trace, step: Step, blocks: dict[str, Block]) -> list[str]:
