@@ -12,7 +12,7 @@ OTHERS = {
     "categorical_crossentropy": "cross_entropy",
     "crossentropyloss": "cross_entropy",
     "nll": "cross_entropy",
-    "nllloss": "cross_entropy",
+    **dict.fromkeys(("nllloss", "nll_loss"), "cross_entropy"),
     "log_loss": "cross_entropy",
     "bcewithlogitsloss": "binary_cross_entropy",
     "bce": "binary_cross_entropy",
@@ -131,7 +131,7 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     **dict.fromkeys(("StringLookup", "CategoryEncoding"), "number the categories: np.unique(x, return_inverse=True)[1]"),
     "GaussianNoise": "write lm.Lambda(lambda x: lm.in_training(x + noise, x)), noise made of lm.random_uniform(x)",
     "TimeDistributed": "a Dense layer is one of the last axis already",
-    **dict.fromkeys(("set_seed", "manual_seed", "random", "set_random_seed"), _SEEDS),
+    **dict.fromkeys(("seed", "set_seed", "manual_seed", "random", "set_random_seed"), _SEEDS),
     **dict.fromkeys(
         ("rand", "randn", "rand_like", "randn_like", "random_normal"), "lm.random_uniform(x) draws in math; arrays are NumPy's"
     ),
@@ -174,11 +174,12 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     **dict.fromkeys(("train", "eval"), _MODE),
     **dict.fromkeys(("trainParam", "trainFcn"), "the optimizer has its options: lm.optim.LevenbergMarquardt(goal=1e-6)"),
     **dict.fromkeys(("train_on_batch", "partial_fit"), "net.train_step(x, y) is one update from one batch"),
-    **dict.fromkeys(("load_weights", "load_model"), "read a network by net = lm.load(path)"),
+    **dict.fromkeys(("load", "load_weights", "load_model"), "read a network by net = lm.load(path)"),
     **dict.fromkeys(("save_weights", "save_model"), "write it by net.save(path)"),
     "score": "net.evaluate(x, y, metrics=['accuracy']) gives a dict of figures",
     "predict_proba": "apply the softmax: lm.softmax(net.predict(x))",
     "forward": "net.predict(array) computes, net(tensor) builds its math on a tensor",
+    "plot": "net.draw('net.svg', x, y) draws it, net.history.plot() its curves",
     "predict_classes": "net.predict(x).argmax(axis=1) gives the classes",
     "zero_grad": "net.train_step(x, y) takes the gradients of one batch and updates; nothing adds up between steps",
     "backward": "net.gradients(x, y) gives the gradients, net.train_step(x, y) takes them and updates",
@@ -198,7 +199,9 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
 
 OF_LAYERS = {
     "add_weight": "self.parameter('weight', (n, m), 'zeros') makes one",
-    **dict.fromkeys(("get_weights", "trainable_weights"), "its parameters are layer.parameters, the array of one is its .value"),
+    **dict.fromkeys(
+        ("weights", "get_weights", "trainable_weights"), "its parameters are layer.parameters, the array of one is its .value"
+    ),
     "output": "a layer has one at each call; of a network's first two layers it is that of lm.Sequential(*net.layers[:2])",
     "set_weights": "write an array by layer.parameters['weight'].value = array",
 }

@@ -83,7 +83,9 @@ class Tensor:
         return self.shape[0]
 
     def __array__(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("a tensor holds no numbers; compute it with lm.function(inputs, outputs)(arrays)")
+        raise TypeError(
+            "a tensor holds no numbers; compute it with lm.function(inputs, outputs)(arrays); in math write lm.exp, not math.exp"
+        )
 
     def __float__(self) -> float:
         return float(self.__array__())  # whose error says where the numbers are

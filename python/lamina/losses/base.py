@@ -333,7 +333,9 @@ def remedy(shape: Shape, expected: Shape) -> str:
     if len(shape) == len(expected):
         turned = "samples are rows: pass x.T and y.T; else " if fits(shape[::-1], (None, *expected[1:])) else ""
         return f"{turned}the last layer must have as many units as the target has columns"
-    return "reshape the target, or change the model's output"
+    if len(shape) == 1 and len(expected) == 2:
+        return "cross_entropy takes classes; one number a sample is the result of one unit"
+    return "reshape the target, or the predictions: Flatten() makes one row of each sample"
 
 
 def first_outside(y: Array, low: float, high: float, also: int | None = None) -> tuple[int, Any] | None:
