@@ -310,6 +310,9 @@ def test_many_boxes_in_a_column_have_their_names():
         left_out = count - sum(text.startswith("head_") for text in texts)
         assert left_out == 0 if count == 7 else 0 < left_out < 15
         assert (f"{left_out} more layers are left out" in texts) == bool(left_out) and canvas.overlapping() == []
+    hidden, targets = lm.Dense(6)(a), {f"o{i}": data()[:, :1] for i in range(12)}
+    net = lm.Model(a, {name: lm.Dense(1)(hidden) for name in targets}, seed=0).compile("mse", "sgd")
+    assert "1 more layer is left out" in [t.text for t in picture(net, data(), targets)[0].labels]
 
 
 def test_inputs_and_targets_of_every_branch_are_shown():
@@ -778,6 +781,13 @@ def test_weights_that_are_not_numbers_are_seen(size, where):
     for part in canvas.parts:
         if part.startswith("<path"):
             assert "nan" not in part and re.search('="#[0-9a-f]{6}"', part), part
+
+
+def test_gradients_that_are_all_infinite_have_no_scale():
+    """A scale of ±1 stood under them."""
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", "sgd")
+    texts = [t.text for t in picture(net, np.full((2, 3), 1e20), np.full((2, 2), 1e30))[0].labels]
+    assert texts.count("not finite") == 1 and "±1" not in texts
 
 
 def test_an_image_that_has_no_number_somewhere_is_crossed_out_there():

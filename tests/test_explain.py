@@ -538,3 +538,10 @@ def test_columns_are_as_wide_as_what_stands_in_them():
     figures = [line[:at] for line in lines if re.search(r"  [~\d+]+$", line)]
     assert any(not line.strip() for line in figures)  # of a longer line, which stands above them
     assert max(len(line.rstrip()) for line in figures) == at - 2
+
+
+def test_work_of_lapack_is_said_to_be_no_part_of_the_flop():
+    x = lm.Input(3, 3)
+    for make, said in ((lm.linalg.inv, "63 FLOP in all, beside those of LAPACK"), (lm.exp, "72 FLOP in all")):
+        net = lm.Model(x, lm.Dense(3)(make(x)), seed=0)
+        assert net.explain(np.eye(3)[None], ascii=True).splitlines()[-1] == said

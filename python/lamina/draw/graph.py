@@ -48,7 +48,14 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
         canvas.text(area.cx + pitch / 2, area.cy + 12, "⋯", 20, anchor="middle", fill=canvas.theme.muted)
     left_out = len(texts) - len(boxes)
     if left_out:
-        canvas.text(area.right, area.y + 4, f"{left_out} more layers are left out", 12, anchor="end", fill=canvas.theme.muted)
+        canvas.text(
+            area.right,
+            area.y + 4,
+            f"{left_out} more layer{'s are' if left_out > 1 else ' is'} left out",
+            12,
+            anchor="end",
+            fill=canvas.theme.muted,
+        )
 
 
 def is_chain(model: Any) -> bool:

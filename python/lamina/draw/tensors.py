@@ -115,11 +115,11 @@ def forward(canvas: Canvas, items: list[Item], trace: Trace, top: float, height:
 
 
 def _scale(values: NDArray[np.float64]) -> str:
-    """±.38, ±970, ±1.2e+06; all 0; all NaN"""
+    """±.38, ±970, ±1.2e+06; all 0; all NaN; not finite"""
     if not values.any():
         return "all 0"
-    if np.isnan(values).all():
-        return "all NaN"
+    if not np.isfinite(values).any():
+        return "all NaN" if np.isnan(values).all() else "not finite"
     largest = scale_of(values)
     return f"±{number(largest, 2 if largest < 100 or largest >= 1e5 else 5)}"
 
