@@ -361,7 +361,15 @@ def test_several_inputs_are_told_apart():
     one, other = lm.Input(2, name="cat"), lm.Input(3, name="num")
     net = lm.Model([one, other], lm.Dense(1)(lm.concatenate([one, other], axis=-1)))
     assert "inputs:  X₁ = cat  X₂ = num" in net.explain().splitlines()
-    assert "inputs:" not in small().explain(X, Y)
+    assert r"X$_{1}$ = cat \quad X$_{2}$ = num" in net.explain(format="latex") and "X₁ = cat &#160;X₂ = num" in net._repr_html_()
+    assert not any("inputs:" in said for said in (small().explain(X, Y), small().explain(X, Y, format="latex")))
+
+
+def test_powers_in_reasons_are_raised_in_latex(tmp_path):
+    net = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(2, "celu"), seed=0).compile("mse", "sgd")
+    document = net.explain(X, X[:, :2], level="derive", format="latex")
+    assert r"y' = 1 - y$^{\text{2}}$" in document and r"e$^{\text{x / alpha}}$" in document and "circum" not in document
+    by_pdflatex(document, tmp_path)
 
 
 def test_a_square_is_read_once_and_a_penalty_adds_up():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from lamina.explain.notes import note, shapes_of
+from lamina.explain.notes import inputs, note, shapes_of
 from lamina.trace import Trace, outline
 from lamina.trace.notation import Equation, Sym
 from lamina.trace.record import SECTIONS
@@ -51,7 +51,7 @@ def table(trace: Trace) -> str:
                 escape(note(trace, step)).replace("  ", " &#160;"),
             )
             rows.append("".join(f'<td style="{style}">{cell}</td>' for cell, style in zip(cells, styles, strict=False)))
-    title = escape(trace.about["title"])
+    title = "<br>".join(map(escape, [trace.about["title"], *inputs(trace)])).replace("  ", " &#160;")
     return f"<table><caption>{title}</caption>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
 
 

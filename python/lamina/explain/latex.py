@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lamina.explain.notes import note, reason, shapes_of
+import re
+
+from lamina.explain.notes import inputs, note, reason, shapes_of
 from lamina.trace import Step, Trace, notation
 from lamina.trace.notation import Sym, escape_text
 
@@ -21,6 +23,7 @@ def document(trace: Trace, level: str) -> str:
         r"Rows are samples; $1$ beside a matrix is a column of ones; $\mathrm{d}T = \partial L / \partial T$ has the shape of $T$; "
         r"$\odot$ is element by element; "
         "indices and axes count from 1.",
+        *(rf"\par\noindent {_text(line)}".replace("  ", r" \quad ") for line in inputs(trace)),
     ]
     for section, head in HEADS.items():
         steps = trace.section(section)
@@ -54,7 +57,8 @@ def _rule(trace: Trace) -> list[str]:
 
 
 def _why(trace: Trace, step: Step) -> str:
-    return f"({step.number}) {_text(reason(trace, step))}."
+    raised = re.sub(r"\^(?:\(([^()]*)\)|(-?\w+))", "\x02\\1\\2\x03", reason(trace, step))
+    return f"({step.number}) {_text(raised)}.".replace("\x02", r"$^{\text{").replace("\x03", "}}$")
 
 
 def _text(line: str) -> str:

@@ -18,6 +18,13 @@ SHOWN = 4  # numbers of a row
 TERMS = 5  # products written out in one element of Z
 
 
+def inputs(trace: Trace) -> list[str]:
+    """Which of several inputs is which."""
+    known = {name: source for name, source in trace.sources.items() if source["kind"] == "input" and name.startswith("X")}
+    called = (f"{Sym(name[:1], name[1:]).unicode()} = {source['full_name']}" for name, source in known.items())
+    return ["inputs:  " + "  ".join(called)] if len(known) > 1 else []
+
+
 def note(trace: Trace, step: Step) -> str:
     """Numbers that tell most about the result, in a few words."""
     value = step.values

@@ -9,9 +9,9 @@ import numpy as np
 
 from lamina.base import tables
 from lamina.explain.check import Check
-from lamina.explain.notes import element, note, reason, shapes_of
+from lamina.explain.notes import element, inputs, note, reason, shapes_of
 from lamina.trace import Step, Trace, notation
-from lamina.trace.notation import Sym, in_formula, number, short
+from lamina.trace.notation import in_formula, number, short
 from lamina.trace.record import gradient_name
 
 HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
@@ -38,7 +38,7 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
         figures = (plain(shapes_of(step)), _flops(step), *([note(trace, step)] if shown == 4 else []))
         rows.append((f"{step.number:>3} {equation}", *figures))
     head, *lines = tables.text(rows, "<<><"[:shown])
-    out = [_title(trace), LEGEND, *_inputs(trace), ""]
+    out = [_title(trace), LEGEND, *inputs(trace), ""]
     for section in HEADS:
         steps = trace.section(section)
         if not steps:
@@ -73,13 +73,6 @@ def _title(trace: Trace) -> str:
     return "   ".join(
         [about["title"], *_activations(trace), *loss, f"{about['parameters']:,} parameters ({size:,} B {kind})", batch]
     )
-
-
-def _inputs(trace: Trace) -> list[str]:
-    """Which of several inputs is which."""
-    inputs = {name: source for name, source in trace.sources.items() if source["kind"] == "input" and name.startswith("X")}
-    called = (f"{Sym(name[:1], name[1:]).unicode()} = {source['full_name']}" for name, source in inputs.items())
-    return ["inputs:  " + "  ".join(called)] if len(inputs) > 1 else []
 
 
 def _activations(trace: Trace) -> list[str]:
