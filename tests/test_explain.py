@@ -372,6 +372,12 @@ def test_powers_in_reasons_are_raised_in_latex(tmp_path):
     by_pdflatex(document, tmp_path)
 
 
+def test_sums_of_rows_are_in_parentheses_behind_a_product_of_elements():
+    """softmax(Z) ⊙ dA 1 could be read as the sum of the product."""
+    net = lm.Sequential(lm.Dense(3, "log_softmax"), lm.Dense(2), seed=0).compile("mse", "sgd")
+    assert "dZ₁ = dA₁ − softmax(Z₁) ⊙ (dA₁ 1)" in net.explain(X, X[:, :2])
+
+
 def test_a_square_is_read_once_and_a_penalty_adds_up():
     dense = lm.Dense(3, "tanh")
     net = lm.Sequential(dense, lm.Dense(2), seed=0).build((4,))
