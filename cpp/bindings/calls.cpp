@@ -131,7 +131,7 @@ runtime::Rows rows_of(const py::array& array) {
 }
 
 Call::Call(const Program& program, PyObject* const* values, size_t n) : arrays_(n), inputs_(n) {
-  check(n == program.input_count(), "[function] expected ", program.input_count(), " arrays, got ", n);
+  check(n == program.input_count(), "[function] expected ", program.input_count(), " arrays, got ", n, "; pass one for each input");
   for (size_t i = 0; i < n; ++i) {
     arrays_[i] = fitted(program, i, values[i]);
     inputs_[i] = py::detail::array_proxy(arrays_[i].ptr())->data;

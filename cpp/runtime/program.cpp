@@ -108,7 +108,8 @@ Program::Program(graph::Tensors inputs, graph::Roots roots, bool trains, const F
     if (node->is("max") || node->is("min") || node->is("argmax") || node->is("argmin")) extremes_.push_back(node);
     if (!node->is("input")) continue;
     const bool given = std::any_of(inputs_.begin(), inputs_.end(), [&](const auto& input) { return input.get() == node; });
-    check(given, "[function] the outputs need a placeholder of shape ", node->shape(), " that is not among the inputs");
+    check(given, "[function] the outputs need a placeholder of shape ", node->shape(),
+          " that is not among the inputs; add it to them");
   }
   std::vector<std::shared_ptr<graph::Variable>> variables;
   for (const Node* node : order)

@@ -76,7 +76,8 @@ void Program::match_input(size_t i, const Sizes& sizes) {
   for (const Dim& dim : shape)
     if (!dim.constant() && symbols_.of(dim.symbol) >= 0)
       known = " with " + symbol_name(dim.symbol) + " = " + std::to_string(symbols_.of(dim.symbol));
-  fail("[", input_name(i), "] expected shape ", shape, known, ", got ", Shape(sizes.begin(), sizes.end()));
+  fail("[", input_name(i), "] expected shape ", shape, known, ", got ", Shape(sizes.begin(), sizes.end()),
+       "; pass one of that shape");
 }
 
 void Program::bind(const std::vector<Sizes>& input_sizes) {
