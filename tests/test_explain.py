@@ -372,6 +372,15 @@ def test_powers_in_reasons_are_raised_in_latex(tmp_path):
     by_pdflatex(document, tmp_path)
 
 
+def test_a_reason_is_said_once():
+    net = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(3, "tanh"), lm.Dense(2), seed=0).compile("mse", "sgd")
+    for kind, first in (("text", "  2 A₁ = tanh(Z₁)"), ("latex", r"\noindent (2) Hyperbolic tangent")):
+        text = net.explain(X, X[:, :2], level="derive", format=kind)
+        assert text.count("Hyperbolic tangent") == 1 and first in text
+    numbers = re.findall(r"noindent \((\d+)\)", text.partition("{Loss}")[0])
+    assert numbers == ["1", "2", "3", "5"]
+
+
 def test_sums_of_rows_are_in_parentheses_behind_a_product_of_elements():
     """softmax(Z) ⊙ dA 1 could be read as the sum of the product."""
     net = lm.Sequential(lm.Dense(3, "log_softmax"), lm.Dense(2), seed=0).compile("mse", "sgd")

@@ -31,7 +31,8 @@ def document(trace: Trace, level: str) -> str:
             out += [rf"\subsection*{{{head}}}", *(_rule(trace) if section == "update" else []), r"\begin{align*}"]
             out += [" \\\\\n".join(_line(trace, step, level) for step in steps), r"\end{align*}"]
             out += [rf"\noindent ({s.number}) ${notation.latex(s.where)}$\par" for s in steps if s.where]
-            out += [rf"\noindent {_why(trace, s)}\par" for s in steps if level == "derive" and reason(trace, s)]
+            whys = {reason(trace, s): s.number for s in reversed(steps) if level == "derive"}  # where each is said first
+            out += [rf"\noindent {_why(*why)}\par" for why in sorted(whys.items(), key=lambda why: why[1]) if why[0]]
     if trace.backward and not trace.update:
         out += [rf"\subsection*{{Update by {_text(trace.about['optimizer'])}, on all data at once}}", *_rule(trace)]
     return "\n".join([*out, r"\end{document}", ""])
@@ -56,9 +57,9 @@ def _rule(trace: Trace) -> list[str]:
     return [r"\begin{gather*}", " \\\\\n".join(lines), r"\end{gather*}", *given]
 
 
-def _why(trace: Trace, step: Step) -> str:
-    raised = re.sub(r"\^(?:\(([^()]*)\)|(-?\w+))", "\x02\\1\\2\x03", reason(trace, step))
-    return f"({step.number}) {_text(raised)}.".replace("\x02", r"$^{\text{").replace("\x03", "}}$")
+def _why(why: str, number: int) -> str:
+    raised = re.sub(r"\^(?:\(([^()]*)\)|(-?\w+))", "\x02\\1\\2\x03", why)
+    return f"({number}) {_text(raised)}.".replace("\x02", r"$^{\text{").replace("\x03", "}}$")
 
 
 def _text(line: str) -> str:

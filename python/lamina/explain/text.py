@@ -38,7 +38,7 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
         figures = (plain(shapes_of(step)), _flops(step), *([note(trace, step)] if shown == 4 else []))
         rows.append((f"{step.number:>3} {equation}", *figures))
     head, *lines = tables.text(rows, "<<><"[:shown])
-    out = [_title(trace), LEGEND, *inputs(trace), ""]
+    out, said = [_title(trace), LEGEND, *inputs(trace), ""], {""}
     for section in HEADS:
         steps = trace.section(section)
         if not steps:
@@ -52,7 +52,9 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
                 out.append(f"{line[:4]}{longer[step.number]}")
                 line = " " * 4 + line[4:]
             out.append(line)
-            out += [f"       {more}" for more in _more(trace, step, level) if more]
+            more = [line for line in _more(trace, step, level) if line not in said]
+            said |= {*more}
+            out += [f"       {line}" for line in more]
         if section == "backward":
             out += _after_backward(trace, check, level)
     if trace.loss and not trace.backward:
