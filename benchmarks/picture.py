@@ -16,7 +16,7 @@ COLOURS = {
 PLOT, RIGHT, ROW, TOP = 560, 190, 22, 88
 LETTER = 7.0  # px: about how wide one is; sans-serif letters of 12 px have 6.7 on the average
 LOW, HIGH = 0.25, 64.0  # of the axis: what takes longer is drawn at its end, with a >
-SHOWN = ("training", "inference", "update", "calls")
+SHOWN = ("training", "networks", "inference", "update", "calls")
 
 
 def bars(result: dict[str, Any]) -> str:
@@ -41,7 +41,7 @@ def bars(result: dict[str, Any]) -> str:
     width, height = round(left) + PLOT + RIGHT, y
     about = result["about"]
     head = [
-        _text(12, 22, "Time beside Lamina's, each in one run (log scale; right of the line: slower than Lamina)", weight="bold"),
+        _text(12, 22, "Time beside Lamina's, each in one run (right of the line: slower; the bar: the best peer)", weight="bold"),
         _text(12, 40, f"{about['processor']}, {about['date'][:10]}, commit {about['commit']}", colour="#666"),
         *_legend([name for name in seen if name != OURS]),
     ]

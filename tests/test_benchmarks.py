@@ -62,7 +62,7 @@ def test_in_the_picture_every_name_is_whole_and_every_peer_has_a_colour_of_its_o
     from benchmarks.report import OURS
 
     name = "regression 8-100-100-1, batch 4096, float64, AdamW with clipping"
-    row = {"suite": "training", "name": name, "unit": "s", "values": {OURS: 1e-3, **dict.fromkeys(COLOURS, 2e-3)}}
+    row = {"suite": "networks", "name": name, "unit": "s", "values": {OURS: 1e-3, **dict.fromkeys(COLOURS, 2e-3)}}
     about = {"processor": "any", "date": "2026-01-01T00:00", "commit": "abc"}
     root = ElementTree.fromstring(bars({"runs": [{"threads": 1, "rows": [row], "ceilings": {}}], "about": about}))
     label = next(t for t in root.iter() if t.text == name)
