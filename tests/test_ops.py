@@ -1080,6 +1080,10 @@ def test_one_hot_cast_and_makers(rng):
     made = build_and_run(lambda t: t * lm.eye(3, dtype="float64")[:, :1] + lm.full((3, 4), 2.0, dtype="float64"), [y])
     assert np.array_equal(made, y * np.eye(3)[:, :1] + 2)
     assert lm.function([], lm.eye(0, dtype="float64"))().shape == (0, 0)
+    rows = lm.placeholder((None,))
+    free = lm.function([rows], [lm.eye(rows.shape[0]), lm.eye(2 * rows.shape[0], "bool")])
+    for n in (0, 1, 3):
+        assert all(np.array_equal(got, np.eye(k)) for got, k in zip(free(np.zeros(n)), (n, 2 * n), strict=True))
     assert np.array_equal(build_and_run(lambda t: t + lm.arange(4, dtype="float64"), [y]), y + np.arange(4))
     assert build_and_run(lm.size, [y]) == 12
     assert build_and_run(lambda t: lm.size(t, 1), [y]) == 4

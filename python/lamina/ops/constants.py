@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina._core import Dim
 from lamina.base import checks
 from lamina.base.calls import explained
 from lamina.base.elsewhere import ARGUMENTS
@@ -14,7 +15,7 @@ from lamina.base.lengths import listed
 from lamina.graph.lift import lift, make, make_called
 from lamina.graph.parameter import RandomState
 from lamina.graph.tensor import Tensor, dtype_name
-from lamina.ops.shapes import one_hot
+from lamina.ops.shapes import expand_dims, one_hot
 
 _TYPE = "pass dtype='float32', for example"
 
@@ -66,17 +67,20 @@ def arange(n: Any, dtype: Any = "int64") -> Tensor:
 
 
 @explained
-def eye(n: int, dtype: Any = "float32") -> Tensor:
-    """The identity matrix (n, n). TypeError for a dtype that tensors lack.
+def eye(n: Any, dtype: Any = "float32") -> Tensor:
+    """The identity matrix (n, n); n may be a symbolic length such as x.shape[0]. TypeError for a dtype that tensors lack.
 
     >>> lm.function([], lm.eye(2))()
     array([[1., 0.],
            [0., 1.]], dtype=float32)
     """
-    n = checks.integer("eye", "n", n, 0)
+    n = n if isinstance(n, Dim) else checks.integer("eye", "n", n, 0)
     remedy = ARGUMENTS["eye.M"] if isinstance(dtype, (int, np.integer)) else _TYPE
     dtype = dtype_name(dtype, "eye", remedy)
-    return one_hot(arange(n), n, dtype) if n else full((0, 0), 0.0, dtype)
+    places = arange(n)
+    if isinstance(n, Dim):
+        return make("cast", [make("eq", [expand_dims(places, 1), places])], dtype=dtype)
+    return one_hot(places, n, dtype) if n else full((0, 0), 0.0, dtype)
 
 
 # ---- Marks ----
