@@ -94,10 +94,16 @@ def numeric_jacobian(network, data, target):
     return np.array(e).T, (f(data) - target).T.ravel()
 
 
+@pytest.mark.parametrize("alone", [False, True])
 @pytest.mark.parametrize("dual", [False, True])
 @pytest.mark.parametrize("name", CASES)
-def test_what_a_step_needs(name, dual):
-    """H = J^T J, g = J^T e and the step, in both ways, against J by finite differences."""
+def test_what_a_step_needs(name, dual, alone, monkeypatch):
+    """H = J^T J, g = J^T e and the step, in both ways, against J by finite differences; each output by a pass of its own, or all
+    outputs of copies of the samples by one.
+    """
+    if alone:
+        monkeypatch.setattr("lamina.optim.least_squares.LONG", 0)
+        monkeypatch.setattr("lamina.optim.least_squares.USES", 0)
     problem, network, data, target = flat_problem(*CASES[name], 2 if dual else 37, may_be_dual=dual)
     j, e = numeric_jacobian(network, data, target)
     theta = network.theta.value
@@ -124,6 +130,28 @@ def test_what_a_step_needs(name, dual):
     weights = network.weights
     known = jacobian_rows(network.outputs[0][:, 0], weights) is not None
     assert known == (name not in UNKNOWN)
+
+
+@pytest.mark.parametrize("samples", [20, 1])  # more residuals than weights, and fewer
+def test_a_loop_over_steps_of_time_takes_one_backward_pass(samples):
+    """An oscillator's rates, from its path: passes for 60 outputs made tens of thousands of nodes, which took seconds to plan."""
+    c, k = (lm.Parameter(value, name=name) for name, value in (("c", 0.3), ("k", 2.0)))
+    s = lm.Input(70, dtype="float64")
+    x, v, path = lm.Dense(1)(s), s[:, :1] * 0.5, []
+    for _ in range(60):
+        v = v - 0.05 * (c * v + k * x)
+        x = x + 0.05 * v
+        path.append(x)
+    problem, network, data, target = flat_problem(s, lm.concatenate(path, 1), samples, may_be_dual=True)
+    assert problem.dual == (samples == 1)
+    errors = [problem._error[:, i] for i in range(60)]
+    terms = [problem._kernel(errors)] if problem.dual else problem._normal.terms
+    assert len(core.topological([t.node for t in terms])) < 10_000
+    j, e = numeric_jacobian(network, data, target)
+    system = problem.linearize(network.theta.value)
+    want, got = (j @ j.T, system.kernel) if problem.dual else ((j.T @ j)[np.triu_indices(problem.size)], system.h)
+    np.testing.assert_allclose(got, want, atol=1e-6 * np.abs(want).max())
+    np.testing.assert_allclose(system.g, j.T @ e, atol=1e-6 * np.abs(j.T @ e).max())
 
 
 @pytest.mark.parametrize("samples", [37, 3000])  # at once, and in chunks

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from lamina import _core as core
 from lamina.graph.tensor import Tensor
 
+MARKS = ("in_training", "update_state")  # of which an inference program has one operand
 EFFECTS = ("assign", "rule_update", "rule_constants")  # they write variables: without a value of their own, no part of a prediction
 
 
@@ -38,7 +39,7 @@ def in_inference(outputs: Sequence[Tensor], x: Tensor) -> tuple[list[Tensor], Te
     known: dict[int, core.Node] = {}
     for node in resolved([*outputs, x]):
         below = [known[n.serial] for n in children(node)]
-        if node.op in ("in_training", "update_state"):
+        if node.op in MARKS:
             known[node.serial] = below[0]
         elif all(new.serial == old.serial for new, old in zip(below, node.inputs, strict=True)):
             known[node.serial] = node

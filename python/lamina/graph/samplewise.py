@@ -18,7 +18,7 @@ from lamina import _core as core
 from lamina import ops
 from lamina.base import lengths
 from lamina.graph.function import grad
-from lamina.graph.inference import children, resolved
+from lamina.graph.inference import MARKS, children, resolved
 from lamina.graph.tensor import FLOATS, Tensor
 
 
@@ -183,6 +183,35 @@ def rows_by_use(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
             parts.append(part)
         rows[w.node.serial] = _total(parts) if parts else ops.full((y.shape[0], *w.shape), 0.0, w.dtype)
     return [rows[w.node.serial] for w in weights]
+
+
+def each_alone(y: Tensor) -> Tensor | None:
+    """(B k,): the elements of a samplewise y, (B, k), each from a copy of its sample, so that one backward pass goes through all of
+    them. None where something is drawn, which copies would draw apart.
+    """
+    batch, k = y.shape
+
+    def longer(length: Any) -> Any:
+        return lengths.known(length, lambda name: core.dim(name) * (k if name in lengths.free(batch) else 1))
+
+    def copied(t: Tensor) -> Tensor:
+        return ops.reshape(ops.broadcast_to(t, (batch, k, *t.shape[2:])), (longer(batch), *t.shape[2:]))
+
+    known: dict[int, core.Node] = {}
+    for node in resolved([y]):
+        if node.op == "random_uniform":
+            return None
+        below = [known[n.serial] for n in children(node)]
+        if not batched(node):
+            known[node.serial] = node
+        elif node.op == "input":
+            known[node.serial] = copied(ops.expand_dims(Tensor(node), 1)).node
+        elif node.op in MARKS:
+            known[node.serial] = below[0]
+        else:
+            attrs = {name: tuple(map(longer, a)) if isinstance(a, tuple) else a for name, a in node.attrs.items()}
+            known[node.serial] = core.make(node.op, below, attrs)
+    return ops.sum(Tensor(known[y.node.serial]) * copied(ops.eye(k, y.dtype)[None]), 1)
 
 
 def _total(parts: list[Rows]) -> Rows:

@@ -23,7 +23,7 @@ from lamina.graph.flat import FlatNetwork
 from lamina.graph.function import grad
 from lamina.graph.inference import resolved
 from lamina.graph.parameter import Parameter
-from lamina.graph.samplewise import Outer, flattened, jacobian_rows, mixing, sample_rows
+from lamina.graph.samplewise import Outer, each_alone, flattened, jacobian_rows, mixing, rows_by_use, sample_rows
 from lamina.graph.tensor import Tensor, placeholder
 from lamina.optim.normal_matrix import NormalMatrix, columns_of, diagonal_places, plain
 
@@ -38,6 +38,7 @@ MOST_DUAL = 4096  # residuals up to which J J^T is taken: 128 MB
 MATRICES = 4
 ONCE_BYTES = 1 << 23  # of a value that is computed once and read at every step: from near, or else it were as soon computed again
 ROUNDED = 1e-8  # of J^T J's trace: above it alpha is far from rounding, and how many weights the data determine has six digits
+LONG, USES = 1024, 16  # nodes of all outputs; of one, for each weight
 MOST_WEIGHTS = 1 << 15  # P: those are 34 GB then, and P^3 / 3 multiply-adds minutes
 
 
@@ -100,13 +101,15 @@ class LeastSquares:
         if self.dual:
             self._prepare_dual(columns)
             return
-        found = columns_of(columns, weights)
+        alone = self._each_alone()
+        found = columns_of(columns if alone is None else [alone], weights)
         if found is None:  # a weight used in a way without a rule: sample by sample, each with a backward pass of its own
             row = [ops.reshape(grad(ops.sum(e), self.network.theta), (1, self.size)) for e in columns]
             self._normal, self._chunk = NormalMatrix([plain(row)]), 1
         else:
-            self._normal = NormalMatrix(found, self._once)
-            self._chunk = even_part(len(self._sources[0]), self._normal.chunk)
+            self._normal = NormalMatrix(found, self._once) if alone is None else NormalMatrix(found)
+            chunk = self._normal.chunk if alone is None else max(1, self._normal.chunk // len(columns))
+            self._chunk = even_part(len(self._sources[0]), chunk)
         half = ops.sum(ops.square(self._error)) * 0.5
         slope = self.network.gradient(half)
         self._at_once = self._chunk >= len(self._sources[0])
@@ -116,6 +119,14 @@ class LeastSquares:
         self._gradient = Parameter(np.zeros(self.size), trainable=False, dtype="float64")
         summed = core.make("assign", [self._gradient.node, (self._gradient + slope).node], {})
         self._accumulate = self._program([half], [*self._normal.effects, summed], self._once.values)
+
+    def _each_alone(self) -> Tensor | None:
+        """All errors one after the other, where a backward pass for each output would make a program too long, and products of
+        activations and of deltas would not be worth it, as each weight is used in many places: of a loop over steps of time.
+        """
+        outputs, nodes = int(self._error.shape[1]), len(resolved([self._error]))
+        few = outputs == 1 or outputs * nodes < LONG or nodes < USES * len(self.network.weights)
+        return None if few else each_alone(self._error)
 
     def _prepare_dual(self, columns: list[Tensor]) -> None:
         kernel = self._kernel(columns)
@@ -130,13 +141,20 @@ class LeastSquares:
 
     def _kernel(self, columns: list[Tensor]) -> Tensor | None:
         """J J^T. One output: the sum over weights of (a a^T) * (d d^T); several: of J's rows, all samples of an output in turn."""
+        alone = self._each_alone()
+        if alone is not None:
+            found = rows_by_use(alone, self.network.weights)
+            if found is None:
+                return None
+            own = [ops.reshape(flattened(r), (self._error.shape[0], len(columns), -1)) for r in found]
+            rows = ops.reshape(ops.transpose(ops.concatenate(own, 2), (1, 0, 2)), (-1, self.size))
+            return _gram(rows)
         if len(columns) > 1:
             parts = [jacobian_rows(e, self.network.weights) for e in columns]
             known = [part for part in parts if part is not None]
             if len(known) < len(parts):
                 return None
-            rows = ops.concatenate(known, 0)
-            return ops.matmul(rows, ops.transpose(rows))
+            return _gram(ops.concatenate(known, 0))
         factors = sample_rows(columns[0], self.network.weights)
         if factors is None:
             return None
