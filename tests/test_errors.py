@@ -555,6 +555,40 @@ FREE = {
         lambda: lm.losses.get(type("L1", (lm.losses.Loss,), {"__call__": lambda self, p, t: lm.mean(abs(p - t))})),
         ["[L1()] expected __call__(pred, target, weight), got (p, t); write elements(pred, target)"],
     ),
+    "elements of a prediction alone": (
+        lambda: lm.losses.get(type("L1", (lm.losses.Loss,), {"elements": lambda self, p: abs(p)})),
+        ["[L1()] expected elements(self, pred, target), got (p); give it these parameters"],
+    ),
+    **{
+        f"elements that are {name}": (
+            lambda f=f: type("L1", (lm.losses.Loss,), {"elements": lambda self, p, t: f(p - t)})()(X, X),
+            ["[L1()] expected elements of shape (batch, ...), got " + got, "leave the mean to the loss"],
+        )
+        for name, f, got in (("a sum", lm.sum, "()"), ("none", lambda t: None, "None"), ("a row", lambda t: lm.sum(t, 0), "(4,)"))
+    },
+    **{
+        f"an update with {name}": (
+            lambda d=definitions: fit_with("cross_entropy", optimizer=type("Own", (lm.optim.Optimizer,), d)(0.1)),
+            messages,
+        )
+        for name, definitions, messages in (
+            (
+                "the name of a slot alone",
+                {"slots": "m"},
+                ["[optim.Own] expected the names of slots, got 'm'; write slots = ('m',)"],
+            ),
+            (
+                "a slot of another shape",
+                {"slots": ("m",), "update": lambda self, w, g, state, lr, t: (w, {"m": lm.sum(g)})},
+                ["[optim.Own] expected float32 of shape", "from update for dense_1.weight.m, got float32 of shape ()"],
+            ),
+            (
+                "a weight of another type",
+                {"update": lambda self, w, g, state, lr, t: (lm.cast(w, "float64"), {})},
+                ["[optim.Own] expected float32 of shape", "from update for dense_1.weight, got float64 of shape"],
+            ),
+        )
+    },
     "PyTorch's class as a loss": (
         lambda: lm.Sequential(lm.Dense(1)).compile(lm.optim.Adam, "mse"),
         ["[compile] expected a loss first, got the optimizer"],

@@ -616,6 +616,18 @@ def test_an_own_update_must_return_its_slots():
         Problem(Forgetful())
 
 
+def test_an_own_update_has_the_slots_that_it_names():
+    class Misspelt(optim.Optimizer):
+        slots = ("m",)
+
+        def update(self, w, g, state, lr, t):
+            return w - lr * state["n"], {"m": g}
+
+    net = lm.Sequential(lm.Dense(1)).compile("mse", Misspelt(0.1))
+    with pytest.raises(KeyError, match=r"\[optim\] expected one of the slots \['m'\], got 'n'; name it in slots"):
+        net.train_step([[1.0]], [[1.0]])
+
+
 def test_an_own_update_must_return_parameter_and_slots():
     class Plain(optim.Optimizer):
         def update(self, w, g, state, lr, t):

@@ -88,6 +88,8 @@ def get(loss: AnyLoss) -> Loss:
     """
     loss = made("losses", loss, LOSSES, Loss)
     if isinstance(loss, Loss):
+        if signature := calls.refusing(loss.elements, 0, 0):
+            raise TypeError(f"[{loss!r}] expected elements(self, pred, target), got {signature}; give it these parameters")
         if not loss.by_elements and (signature := calls.refusing(loss, 0, 0, 0)):
             raise TypeError(f"[{loss!r}] expected __call__(pred, target, weight), got {signature}; write elements(pred, target)")
         return loss

@@ -139,10 +139,14 @@ class Loss(Configured):
         if not self.is_classes(pred.shape, target.shape) and str(target.dtype) != str(pred.dtype):
             target = ops.cast(target, str(pred.dtype))
         keep = self.keep(pred, target)
-        if keep is None:
-            return self.elements(pred, target), None
-        losses = self.elements(pred, ops.where(keep, target, ops.zeros_like(target)))
-        return ops.where(keep, losses, ops.zeros_like(losses)), keep
+        losses = self.elements(pred, target if keep is None else ops.where(keep, target, ops.zeros_like(target)))
+        if (shape := getattr(losses, "shape", None)) is None or tuple(shape[:1]) != tuple(pred.shape[:1]):
+            got = checks.brief(losses) if shape is None else tuple(shape)
+            raise ValueError(
+                f"[{self!r}] expected elements of shape (batch, ...), got {got}; leave the mean to the loss, or pass a function of "
+                "(pred, target)"
+            )
+        return (losses, None) if keep is None else (ops.where(keep, losses, ops.zeros_like(losses)), keep)
 
     def is_classes(self, pred_shape: Sequence[Any], target_shape: Sequence[Any]) -> bool:
         """Whether a target is class numbers: only for losses that know them, and then it has one axis less than the prediction."""

@@ -78,6 +78,8 @@ class Optimizer(Configured):
             raise TypeError(f"[{self._where}] expected its __init__ to call super().__init__(lr), which it does not; call it first")
         if self.rule is None and not self._built_in and (signature := calls.refusing(self.update, 0, 0, 0, 0, 0)):
             raise TypeError(f"[{self._where}] expected a method update(self, w, g, state, lr, t), got {signature}; give it these")
+        if isinstance(self.slots, str):
+            raise TypeError(f"[{self._where}] expected the names of slots, got {self.slots!r}; write slots = ({self.slots!r},)")
         options = set(self.__dict__["_arguments"])
         if not self._built_in:  # those of the classes below, which the constructor may set by itself
             options |= self._takes() & self.__dict__.keys()
@@ -314,7 +316,7 @@ class Optimizer(Configured):
             clocks[self._clock_of(name)] = None
             t = self.state[self._clock_of(name)][0] + 1.0
             lr, step = ops.cast(self.state["lr"], p.dtype), ops.cast(t, p.dtype)
-            result = self.update(p, g, dict(slots), lr, step)
+            result = self.update(p, g, _Slots(slots), lr, step)
             if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
                 raise TypeError(
                     f"[{self._where}] expected (new parameter, new slots) from update, got {type(result).__name__}; "
@@ -325,13 +327,17 @@ class Optimizer(Configured):
                 raise ValueError(
                     f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}"
                 )
-            for value in (new, *new_slots.values()):
+            for old, value in ((p, new), *((slots[slot], new_slots[slot]) for slot in slots)):
                 if not isinstance(value, Tensor):
                     raise TypeError(
                         f"[{self._where}] expected tensors from update, got {type(value).__name__}; return math over w and g"
                     )
-            effects.append(make("assign", [p, new]))
-            effects += [make("assign", [slots[slot], new_slots[slot]]) for slot in slots]
+                if value.shape != old.shape or value.dtype != old.dtype:
+                    raise ValueError(
+                        f"[{self._where}] expected {old.dtype} of shape {old.shape} from update for {old.name}, got {value.dtype} "
+                        f"of shape {value.shape}; return math of w's shape and type"
+                    )
+                effects.append(make("assign", [old, value]))
         return [*effects, *map(self._ticked, clocks)]
 
     def _clip(self, grads: list[Tensor]) -> list[Tensor]:
@@ -393,6 +399,13 @@ class Owner:
         self.before |= self.now.keys()
         self.now = {}
         self.wirings.clear()
+
+
+class _Slots(dict[str, Tensor]):
+    """What `update` is given as state."""
+
+    def __missing__(self, name: Any) -> Any:
+        raise KeyError(f"[optim] expected one of the slots {sorted(self)}, got {name!r}; name it in slots")
 
 
 def _scalar(name: str, value: Any) -> Parameter:
