@@ -655,8 +655,8 @@ class Model:
 
         `optimizer=True` adds the optimizer's state, so that training can go on from there. A loss of your own is code, which no
         file holds: go on with `net.compile(loss, net.optimizer)`. Nor does it hold metrics of your own, which `compile` must be
-        given again, as `load` then warns, nor an optimizer or a schedule of your own: its state in the file serves
-        `fit(resume=...)` alone.
+        given again, as `load` then warns, nor an optimizer or a schedule of your own: with those, a Checkpoint's file goes on, by
+        `fit(resume=...)`.
         """
         with importing:
             from lamina.storage.io import save
