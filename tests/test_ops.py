@@ -1081,6 +1081,8 @@ def test_one_hot_cast_and_makers(rng):
     assert np.array_equal(made, y * np.eye(3)[:, :1] + 2)
     assert lm.function([], lm.eye(0, dtype="float64"))().shape == (0, 0)
     rows = lm.placeholder((None,))
+    repeated = lm.broadcast_to(y, (rows.shape[0], 3, 4))
+    assert np.array_equal(lm.function([rows], lm.sum(repeated, axis=0))(np.zeros(2)), 2 * y)
     free = lm.function([rows], [lm.eye(rows.shape[0]), lm.eye(2 * rows.shape[0], "bool")])
     for n in (0, 1, 3):
         assert all(np.array_equal(got, np.eye(k)) for got, k in zip(free(np.zeros(n)), (n, 2 * n), strict=True))

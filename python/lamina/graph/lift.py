@@ -250,6 +250,9 @@ def _of_operands(count: int, transposes: bool, numbers: Sequence[float], build: 
         if any(isinstance(v, Tensor) for v in operands):
             return build(*lift(operands, where), *rest, **named)
         given = _weak(operands, where)
+        sizes = [n for option in (*rest, *named.values()) if isinstance(option, (tuple, list)) for n in option]
+        if any(isinstance(n, _core.Dim) for n in sizes):  # as x.shape[0], which a run of the tensor has
+            return build(*map(constant, given), *rest, **named)
         which = [transposes and _is_column_major(a) for a in given]
         arrays = _transposed(given, which)
         known = [
