@@ -257,13 +257,13 @@ def _by_use(w: Tensor, node: core.Node, rows: Rows | None) -> Rows | None:
     if node.op == "transpose" and w.ndim == 2:
         return Outer(rows.d, rows.a) if isinstance(rows, Outer) else ops.transpose(rows, (0, 2, 1))
     delta = multiplied(rows)
-    if node.op == "matmul":
+    if node.op == "matmul" and batched(node):
         return _by_product(w, [Tensor(n) for n in node.inputs], delta)
     if node.op == "reshape":
         return ops.reshape(delta, (delta.shape[0], *w.shape))
-    if core.op_kind(node.op) == "elementwise" and w.ndim <= len(node.shape):
+    if node.op == "broadcast_to" or (core.op_kind(node.op) == "elementwise" and w.ndim <= len(node.shape)):
         return _by_element(w, node, delta)
-    return None
+    return None if batched(node) else _by_copies(w, node, delta)
 
 
 def _by_product(w: Tensor, factors: list[Tensor], delta: Tensor) -> Rows | None:
@@ -287,6 +287,24 @@ def _by_element(w: Tensor, node: core.Node, delta: Tensor) -> Tensor | None:
     inputs = [copies.node if n.serial == w.node.serial else n for n in node.inputs]
     again = Tensor(core.make(node.op, inputs, node.attrs))
     return ops.reshape(grad(again, copies, delta), (batch, *w.shape))
+
+
+def _by_copies(w: Tensor, node: core.Node, delta: Tensor) -> Tensor | None:
+    """Of a node made of weights: that of a copy of the weight for each sample, and the gradient by these."""
+    op, batch = node.op, delta.shape[0]
+    if op == "stop_gradient":
+        return ops.full((batch, *w.shape), 0.0, delta.dtype)
+    if core.op_kind(op) not in ("row", "reduce") and op not in ("slice", "pad", "take", "transpose", "concatenate", "matmul"):
+        return None
+    several = {n.serial: ops.broadcast_to(Tensor(n)[None], (batch, *n.shape)) for n in node.inputs if n.dtype in FLOATS}
+    copies, inputs = several[w.node.serial], [several.get(n.serial, Tensor(n)).node for n in node.inputs]
+    first = {"start": 0, "stop": batch, "step": 1, "low": 0, "high": 0, "interior": 0}
+    attrs = {name: type(a)((first[name], *a)) if name in first else a for name, a in node.attrs.items()}
+    if "axis" in attrs:
+        attrs["axis"] += 1
+    if "axes" in attrs:
+        attrs["axes"] = [*([0] if op == "transpose" else []), *(axis + 1 for axis in attrs["axes"])]
+    return grad(Tensor(core.make(op, inputs, attrs)), copies, delta)
 
 
 def flattened(rows: Rows) -> Tensor:
