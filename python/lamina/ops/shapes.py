@@ -63,8 +63,8 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Tensor:
 
 @operation(1)
 def broadcast_to(x: Tensor, shape: Sequence[Any]) -> Tensor:
-    """x repeated to a larger shape by NumPy's rule; an array to a free length such as t.shape[0] is a tensor. Errors: ValueError
-    where an axis of x has neither that length nor 1.
+    """x repeated to a larger shape by NumPy's rule; an array to a free length such as t.shape[0] is a tensor of its type. Errors:
+    ValueError where an axis of x has neither that length nor 1.
 
     >>> lm.broadcast_to([1, 2], (2, 2))
     array([[1, 2],
