@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -339,3 +340,35 @@ def test_what_an_update_computes_has_a_name():
     norm = np.sqrt(sum(np.square(trace[name]).sum() for name in ("dW1", "db1")))
     assert "c" in trace.names and trace["c"] == pytest.approx(1e-3 / norm, rel=1e-3)
     assert trace.step("c").section == "update" and trace.names.count("W1") == 1
+
+
+def unrolled(steps):
+    """A cell that runs over a sequence, with an output of each step."""
+    x, cell, last = lm.Input(steps, 3), lm.Dense(4, "tanh"), lm.Dense(2)
+    h, outputs = lm.Dense(4)(x[:, 0]), []
+    for t in range(steps):
+        h = cell(lm.concatenate([h, x[:, t]], -1))
+        outputs.append(last(h))
+    net = lm.Model(x, outputs, seed=0).compile(["mse"] * steps, "adam")
+    return net, np.ones((2, steps, 3)), [np.ones((2, 2))] * steps
+
+
+def test_what_shows_a_network_takes_time_in_proportion_to_its_depth(tmp_path):
+    def seconds(steps):
+        net, x, y = unrolled(steps)
+        begun = time.process_time()
+        net.inspect(x, y)
+        net.draw(tmp_path / "net.svg", x, y)
+        return time.process_time() - begun
+
+    seconds(2)
+    assert seconds(60) < 10 * seconds(15)  # 4 to 5 times; where each step looked through all others 50 times
+
+
+def test_a_deep_residual_network_is_traced():
+    """The gradients of its sums hang on each other, deeper than Python calls itself."""
+    x = h = lm.Input(4)
+    for _ in range(400):
+        h = h + lm.Dense(4, "tanh")(h)
+    net = lm.Model(x, h, seed=0).compile("mse", "sgd")
+    assert len(net.trace(np.ones((2, 4)), np.ones((2, 4))).forward) == 1200

@@ -14,7 +14,7 @@ from lamina.draw.canvas import HEIGHT, WIDTH, Box, Canvas, cut
 from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import image_shape, network
-from lamina.draw.tensors import LANE, UNDER, backward, fits, forward, head, layout, meanings, missing, routes
+from lamina.draw.tensors import ARROW, LABELLED, LANE, UNDER, backward, fits, forward, head, layout, meanings, missing, routes
 from lamina.draw.theme import THEMES
 from lamina.trace import Trace, trace
 
@@ -44,7 +44,8 @@ def draw(model: Model, path: Any, x: Any = None, y: Any = None, *, theme: str = 
 
 def _shown(made: Trace) -> list[Item]:
     """What rows B and C have room for."""
-    return chain(made, lambda items: fits(items, made, WIDTH - 2 * MARGIN))
+    wide = WIDTH - 2 * MARGIN
+    return chain(made, lambda items: fits(items, made, wide), int(wide / (ARROW + LABELLED)))  # of the smallest
 
 
 def title(made: Trace) -> str:

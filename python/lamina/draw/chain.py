@@ -73,18 +73,19 @@ class Layer:
     source: str = ""  # of the first one: what is done to the input before it
 
 
-def chain(trace: Trace, fits: Callable[[list[Item]], bool] = lambda items: True) -> list[Item]:
+def chain(trace: Trace, fits: Callable[[list[Item]], bool] = lambda items: True, most: int = 0) -> list[Item]:
     """X . W1 + b1 = Z1 -> A1 . W2 + ...: the named values of the forward pass; behind each output its probabilities and its target.
 
     Of more dense layers than MOST, and of more than `fits`, those in the middle are left out: first what is no end of a branch.
+    `most`: more parts never fit.
     """
     items: list[Item] = []
     for longest in LONGEST:
         parts = _parts(trace, longest)
         few = sum(part[0].kind == "dense" for part in parts) <= MOST
-        kept = set(range(len(parts))) if few else {0, len(parts) - 1} | _ends(trace, parts)
-        while not fits(items := _items(trace, parts, kept)) and len(kept) > 2:
-            kept.remove(sorted(kept)[len(kept) // 2])
+        kept = list(range(len(parts))) if few else sorted({0, len(parts) - 1} | _ends(trace, parts))
+        while (most and len(kept) > most) or not fits(items := _items(trace, parts, set(kept))) and len(kept) > 2:
+            del kept[len(kept) // 2]
         if fits(items):
             break
     return items
@@ -159,7 +160,8 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
 
     `passed`: the value of the last layer that was left out, for which a sign stands.
     """
-    wanted = [name for name in step.operands if name in _inputs(trace) or any(_named(s) and s.name == name for s in trace.forward)]
+    inputs, passing = _inputs(trace), (name for name in step.operands if name in trace)
+    wanted = [name for name in passing if name in inputs or (name not in trace.sources and _named(trace.step(name)))]
     wanted = wanted[:1] if step.kind == "dense" else wanted
     shown = {item.symbol.plain for item in items if isinstance(item, Block)}
     last = items[-1] if items else None
@@ -168,7 +170,7 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
     if passed and passed in wanted:
         return more
     if not items:
-        wanted = wanted or _inputs(trace)
+        wanted = wanted or inputs
     elif isinstance(last, Block) and last.symbol.plain in wanted:
         wanted = [name for name in wanted if name not in shown]
         out = [Sign(",")] if wanted else []
@@ -297,9 +299,10 @@ def layers(trace: Trace) -> list[Layer]:
     """
     found: list[Layer] = []
     read: set[str] = set()
-    dense = [i for i, step in enumerate(trace.forward) if step.kind == "dense"]
-    for i, end in zip(dense, [*dense[1:], len(trace.forward)], strict=False):
-        step = trace.forward[i]
+    forward = trace.forward
+    dense = [i for i, step in enumerate(forward) if step.kind == "dense"]
+    for i, end in zip(dense, [*dense[1:], len(forward)], strict=False):
+        step, *behind = forward[i:end]
         symbols = [p for p in step.equation[1:] if isinstance(p, Sym)]
         before = trace[symbols[0].plain]
         if step.values is None or step.values.ndim != 2 or before.ndim != 2:
@@ -309,16 +312,15 @@ def layers(trace: Trace) -> list[Layer]:
         read.add(symbols[0].plain)
         if found and symbols[0].plain != found[-1].symbol.plain:  # a norm or dropout between: what the next layer reads is shown
             found[-1].outputs, found[-1].symbol = before[0], symbols[0]
-        after = trace.forward[i + 1] if i + 1 < len(trace.forward) else None
+        after = forward[i + 1] if i + 1 < len(forward) else None
         active = after is not None and after.symbol.name.rstrip("′") == "A" and step.name in after.operands
         last = after if active and after is not None else step
-        made = {line.name for line in _made_of(trace, step.name)}
-        name = _functions(trace, [line for line in trace.forward[i + 1 : end] if line.name in made])
+        name = _functions(trace, _made_of(behind, step.name))
         found.append(
             Layer(step.symbol.sub, trace[symbols[1].plain], before[0], np.asarray(last.values)[0], last.symbol, name, symbols[0])
         )
     if found:
-        found[0].source = _functions(trace, trace.forward[: dense[0]])
+        found[0].source = _functions(trace, forward[: dense[0]])
     if found and not _show_output(trace, found[-1]):
         return []
     if found and "P" in trace and trace["P"].shape[-1] == len(found[-1].outputs):
@@ -354,16 +356,16 @@ def _show_output(trace: Trace, last: Layer) -> bool:
     step = trace.step(name) if name in trace and name not in trace.sources else None
     if step is None or step.values is None or step.values.ndim != 2 or step.values.shape[1] != len(last.outputs):
         return False
-    if MIXES & {op for line in _made_of(trace, last.symbol.plain) for op in line.ops}:
+    if MIXES & {op for line in _made_of(trace.forward, last.symbol.plain) for op in line.ops}:
         return False
     last.outputs, last.symbol = step.values[0], step.symbol
     return True
 
 
-def _made_of(trace: Trace, name: str) -> list[Step]:
-    """The lines of the forward pass that have a part of this value in them."""
+def _made_of(lines: list[Step], name: str) -> list[Step]:
+    """Those that have a part of this value in them."""
     known, found = {name}, []
-    for step in trace.forward:
+    for step in lines:
         if known & {*step.operands}:
             known.add(step.name)
             found.append(step)

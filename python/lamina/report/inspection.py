@@ -72,8 +72,9 @@ class Inspection(Named[Statistics]):
         self.activations = {name: made[name] for name in values if made[name].dtype.kind == "f"}
         pairs = {name: gradient_name(name) for name in (*parameters, *values)}
         self.gradients = {name: made[gradient] for name, gradient in pairs.items() if gradient in made}
+        ratios = {step.name: _ratio(step) for step in made.update if step.kind == "update"}
         self._rows = {
-            name: _statistics(made, name, value, self.gradients.get(name))
+            name: _statistics(made, name, value, self.gradients.get(name), ratios.get(name, float("nan")))
             for name, value in {**self.activations, **self.weights}.items()
         }
 
@@ -104,7 +105,7 @@ def _cells(row: Statistics) -> tuple[str, ...]:
     return (row.name, "x".join(map(str, row.shape)) or "scalar", *shown, row.remark)
 
 
-def _statistics(made: Trace, name: str, value: Array, gradient: Array | None) -> Statistics:
+def _statistics(made: Trace, name: str, value: Array, gradient: Array | None, ratio: float) -> Statistics:
     numbers = np.asarray(value, np.float64)
     with np.errstate(over="ignore", invalid="ignore"):  # figures of what is not finite say so themselves
         mean, std = (float(numbers.mean()), float(numbers.std())) if numbers.size else (0.0, 0.0)
@@ -116,17 +117,16 @@ def _statistics(made: Trace, name: str, value: Array, gradient: Array | None) ->
         std,
         float(np.abs(numbers).max(initial=0.0)),
         float("nan") if gradient is None else float(np.linalg.norm(np.asarray(gradient, np.float64).ravel())),
-        _ratio(made, name),
+        ratio,
         _dead(step, numbers),
         _saturated(step, numbers),
         numbers.size // numbers.shape[-1] if numbers.ndim and numbers.size else 0,
     )
 
 
-def _ratio(made: Trace, name: str) -> float:
-    """|new - old| / |old| of a parameter in this update."""
-    step = next((s for s in made.update if s.name == name and s.kind == "update" and s.before is not None), None)
-    if step is None or step.values is None or step.before is None:
+def _ratio(step: Step) -> float:
+    """|new - old| / |old| of a parameter."""
+    if step.values is None or step.before is None:
         return float("nan")
     old = np.asarray(step.before, np.float64)
     size = float(np.linalg.norm(old.ravel()))

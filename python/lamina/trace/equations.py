@@ -52,6 +52,7 @@ class Writing:
         self.turned: set[int] = set()  # serials of what somebody reads transposed
         self.always: set[int] = set()  # serials of nodes that are written out wherever they are read
         self.never: set[int] = set()  # of those that have a line of another form
+        self.draws = [n.serial for n in symbols.graph.ordered() if n.op == "random_uniform"]
         self._inside: dict[int, bool] = {}
         self._terms: dict[int, Term] = {}
         for node in symbols.graph.nodes.values():
@@ -220,8 +221,7 @@ class Writing:
         if op == "slice":
             return (*args[0].within(ATOM), f"[{_ranges(node)}]"), ATOM
         if op == "random_uniform":
-            draws = sorted(serial for serial, n in self.symbols.graph.nodes.items() if n.op == op)
-            return (f"random({draws.index(node.serial) + 1})" if len(draws) > 1 else "random",), ATOM
+            return (f"random({self.draws.index(node.serial) + 1})" if len(self.draws) > 1 else "random",), ATOM
         if self._rows(node):
             return (f"{ROWS}(", *args[0].parts, ")"), ATOM
         return _call(op, node.attrs, args, node), ATOM

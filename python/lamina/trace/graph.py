@@ -62,8 +62,19 @@ class StepGraph:
             if node.op == "update_state" and self.training and node.serial not in self._states_seen:
                 self._states_seen.add(node.serial)
                 self.states.append((node.inputs[1], node.inputs[2], node))
-                self.states.sort(key=lambda state: state[2].serial)  # as the step leaves them
+        self.states.sort(key=lambda state: state[2].serial)  # as the step leaves them
         return seen
+
+    def within(self, root: core.Node, section: str) -> list[core.Node]:
+        """The nodes of a section that the root needs, in order: nothing of another one lies between two of them."""
+        found: dict[int, core.Node] = {}
+        waiting = [root]
+        while waiting:
+            node = self.real(waiting.pop())
+            if node.serial not in found and self.section.get(node.serial) == section:
+                found[node.serial] = node
+                waiting += node.inputs
+        return [found[s] for s in sorted(found)]
 
     def stops(self) -> bool:
         """Whether a stop_gradient is on the way to the loss in this mode."""
@@ -87,13 +98,21 @@ class StepGraph:
         if node.serial in self.same:
             return self.same[node.serial]
         if node.op == "add":
-            for zero, other in (node.inputs, node.inputs[::-1]):
-                if other.shape == node.shape and self._is_zero(zero):
-                    return other
+            if node.serial not in self._added:
+                ways = (node.inputs, node.inputs[::-1])
+                passed = (other for zero, other in ways if other.shape == node.shape and self._is_zero(zero))
+                self._added[node.serial] = next(passed, None)
+            return self._added[node.serial]
         return None
+
+    def settle(self, roots: list[core.Node]) -> None:
+        """Finds what each sum passes on, operands first: the way down a deep graph is longer than Python goes."""
+        for node in core.topological(roots):
+            self._passes_on(node)
 
     def _note_same(self, roots: list[core.Node]) -> None:
         """Parts that people write anew wherever they read one: the program computes the first of equal ones. Outputs have names."""
+        self.settle(roots)
         outputs = {t.node.serial for t in self.model.programs.outputs}
         for node in sorted(core.topological(roots), key=lambda node: node.serial):
             if node.op in ("slice", "reshape") and node.serial not in outputs:
@@ -118,6 +137,7 @@ class StepGraph:
         self._states_seen: set[int] = set()
         self._zeros: dict[int, bool] = {}
         self._parts: dict[Any, core.Node] = {}
+        self._added: dict[int, core.Node | None] = {}  # serial of a sum -> what it passes on
 
     def add(self, section: str, roots: Iterable[core.Node]) -> None:
         """Takes in what the roots need; what is new belongs to `section`."""
@@ -125,6 +145,14 @@ class StepGraph:
             if serial not in self.nodes:
                 self.nodes[serial] = node
                 self.section[serial] = section
+
+    def readers(self, section: str | None = None) -> dict[int, dict[int, core.Node]]:
+        """The nodes of a section that read a value, by the value's serial and theirs."""
+        found: dict[int, dict[int, core.Node]] = {}
+        for node in self.ordered(section):
+            for child in node.inputs:
+                found.setdefault(self.real(child).serial, {})[node.serial] = node
+        return found
 
     def calls(self) -> list[Any]:
         """The layer calls in the order in which they were made, which is that of their lines."""
@@ -148,6 +176,7 @@ def loss_graph(model: Model, task: Task, training: bool = True) -> StepGraph:
     """The outputs and the loss."""
     loss: LossGraph = model.programs.loss(task)
     graph = forward_graph(model, training)
+    graph.settle([loss.loss.node])
     graph.targets, graph.weight, graph.loss = loss.targets, loss.weight, graph.real(loss.loss.node)
     graph.terms, graph.loss_root = loss.terms, loss.loss.node
     graph.add("loss", [loss.loss.node])
@@ -188,6 +217,7 @@ def _gradients(graph: StepGraph, loss: core.Node, trainable: Sequence[Parameter]
             if node.dtype in FLOATS:
                 values.append(node)
     found = core.grad(loss, [*(p.node for p in trainable), *values])
+    graph.settle([gradient for gradient in found if gradient is not None])
     halves = {node.serial for node in graph.same.values()}  # of which `found` has what comes back by one reader
     for node, gradient in zip([*(p.node for p in trainable), *values], found, strict=True):
         if gradient is not None and node.serial not in halves:

@@ -42,9 +42,10 @@ def name_inside(symbols: Any) -> list[Norm]:
     graph: StepGraph = symbols.graph
     numbers: dict[str, dict[int, int]] = {}
     norms = []
+    made = {node.serial: node for node in core.topological([t.node for t in graph.model.programs.outputs])}
     for call in graph.calls():
         letter = LETTERS.get(type(call.layer))
-        out = next((graph.real(n) for n in _made(graph) if n.serial in call.outputs), None) if letter else None
+        out = next((graph.real(made[s]) for s in call.outputs if s in made), None) if letter else None
         if letter is None or out is None or out.scope is not call:
             continue
         known = numbers.setdefault(letter, {})
@@ -61,10 +62,6 @@ def name_inside(symbols: Any) -> list[Norm]:
             symbols.source(call.layer.parameters["weight"].node, Sym("V", index))
             symbols.give(out, Sym("E", index))
     return norms
-
-
-def _made(graph: StepGraph) -> list[core.Node]:
-    return core.topological([t.node for t in graph.model.programs.outputs])
 
 
 def _norm(symbols: Any, call: Any, out: core.Node, index: str) -> Norm | None:
@@ -94,7 +91,7 @@ def _norm(symbols: Any, call: Any, out: core.Node, index: str) -> Norm | None:
     return Norm(symbols.graph.real(centered.inputs[0]), centered, spread, inverse, y, out, call.layer)
 
 
-def fold(symbols: Any, norm: Norm) -> bool:
+def fold(symbols: Any, norm: Norm, readers: dict[int, dict[int, core.Node]]) -> bool:
     """Finds the nodes that make dx from dH, and writes the one line that stands for them; False where they do more than that."""
     graph: StepGraph = symbols.graph
     flow, result = graph.gradients.get(norm.shape.serial), graph.gradients.get(norm.x.serial)
@@ -116,7 +113,7 @@ def fold(symbols: Any, norm: Norm) -> bool:
     if any(n.op == "add" and flow in map(graph.real, n.inputs) for n in inside.values()):
         others[flow.serial] = flow  # it reaches x past the norm as well
     members = [inside[s] for s in sorted(inside)]
-    if not members or len(others) > 1 or _read_elsewhere(graph, inside, result):
+    if not members or len(others) > 1 or any(readers.get(s, {}).keys() - inside for s, n in inside.items() if n != result):
         return False
     if others and not _only_added(graph, inside, next(iter(others.values())), result):
         return False
@@ -124,15 +121,6 @@ def fold(symbols: Any, norm: Norm) -> bool:
     line: tuple[Part, ...] = ("(", d, " − mean ", d, " − ", h, " ⊙ mean(", d, " ⊙ ", h, ")) / ", s)
     norm.past, norm.line, norm.members = next(iter(others.values()), None), line, members
     return True
-
-
-def _read_elsewhere(graph: StepGraph, inside: dict[int, core.Node], result: core.Node) -> bool:
-    return any(
-        graph.real(child).serial in inside and graph.real(child) != result
-        for node in graph.nodes.values()
-        if node.serial not in inside
-        for child in node.inputs
-    )
 
 
 def _only_added(graph: StepGraph, inside: dict[int, core.Node], other: core.Node, result: core.Node) -> bool:

@@ -18,12 +18,20 @@ class Folded:
     """A built-in loss of one output: two or three lines stand for its nodes. `index`: the output's, '' of the only one."""
 
     def __init__(
-        self, symbols: Symbols, loss: Any, index: str, pred: core.Node, target: core.Node, term: core.Node, scale: float
+        self,
+        symbols: Symbols,
+        loss: Any,
+        index: str,
+        pred: core.Node,
+        target: core.Node,
+        term: core.Node,
+        scale: float,
+        slope: core.Node | None,
     ) -> None:
         self.symbols, self.graph = symbols, symbols.graph
         self.loss, self.index, self.pred, self.target, self.term, self.scale = loss, index, pred, target, term, scale
-        self.members = [n for n in _inside(self.graph, term, "loss") if n.op not in HIDDEN]
-        self.slope = own_slope(self.graph, pred)
+        self.members = [n for n in self.graph.within(term, "loss") if n.op not in HIDDEN]
+        self.slope = slope
         self.classes = bool(loss.is_classes(tuple(pred.shape), tuple(target.shape)))
         self.form: Form = FORMS[type(loss).__name__](loss, self.classes)
         self.probability = self._find("softmax") if 2 in (*self.form.element, *self.form.where) else None
@@ -37,7 +45,7 @@ class Folded:
 
     def _slope_members(self) -> list[core.Node]:
         """The nodes of the backward pass that only make the gradient of the prediction."""
-        made = _inside(self.graph, self.slope, "backward") if self.slope is not None else []
+        made = self.graph.within(self.slope, "backward") if self.slope is not None else []
         return [n for n in made if n != self.probability and n.op not in HIDDEN]
 
     def hide(self) -> None:
@@ -164,6 +172,7 @@ class Losses:
         for number_, term in enumerate(terms, 1):
             if graph.section.get(term.serial) == "loss" and term.op not in HIDDEN:
                 symbols.give(term, Sym("L", str(number_)))  # the total has its name already
+        self._readers, self._passing = graph.readers("loss"), graph.readers("forward")
         for place, loss in enumerate(objective.losses):
             folded = self._fold(place, loss, terms, objective.loss_weights[place])
             self.folded += [folded] if folded is not None else []
@@ -178,11 +187,11 @@ class Losses:
             return None
         if graph.section.get(terms[place].serial) != "loss":
             return None
-        own = {n.serial for n in _inside(graph, terms[place], "loss")}
-        readers = {n.serial for n in graph.ordered("loss") if any(graph.real(i) == pred for i in n.inputs)}
-        if not readers <= own or (pred.serial in graph.gradients and own_slope(graph, pred) is None):
+        own = {n.serial for n in graph.within(terms[place], "loss")}
+        slope = own_slope(graph, pred, self._passing)
+        if not own.issuperset(self._readers.get(pred.serial, ())) or (pred.serial in graph.gradients and slope is None):
             return None
-        return Folded(symbols, loss, str(place + 1) if len(terms) > 1 else "", pred, target, terms[place], scale)
+        return Folded(symbols, loss, str(place + 1) if len(terms) > 1 else "", pred, target, terms[place], scale, slope)
 
     def _sum(self, terms: list[core.Node], scales: list[float]) -> None:
         parts: list[Part] = []
@@ -190,7 +199,7 @@ class Losses:
             parts += [*([" + "] if parts else []), *([] if scale == 1 else [f"{number(scale, 6)} "]), self.symbols.of[term.serial]]
         known = self.graph.below(terms)
         assert self.graph.loss is not None
-        inside = _inside(self.graph, self.graph.loss, "loss")
+        inside = self.graph.within(self.graph.loss, "loss")
         self.total, self.total_members = tuple(parts), [n for n in inside if n.serial not in known and n.op not in HIDDEN]
 
     def hide(self) -> None:
@@ -208,32 +217,28 @@ def _clauses(*said: Equation) -> Equation:
     return tuple(parts)
 
 
-def own_slope(graph: StepGraph, pred: core.Node) -> core.Node | None:
+def own_slope(graph: StepGraph, pred: core.Node, readers: dict[int, dict[int, core.Node]]) -> core.Node | None:
     """What the losses alone add to the gradient of a prediction; None where that is no node of its own.
 
-    Other gradients come to it through the values of the forward pass that are made of it.
+    Other gradients come to it through the values of the forward pass that are made of it, its `readers` and theirs.
     """
     slope = graph.gradients.get(pred.serial)
     if slope is None:
         return None
-    above = {pred.serial}
-    for node in graph.ordered("forward"):
-        if any(graph.real(child).serial in above for child in node.inputs):
-            above.add(node.serial)
-    others = {graph.gradients[serial].serial for serial in above - {pred.serial} if serial in graph.gradients}
+    above, passed = set[int](), [pred.serial]
+    while passed:
+        more = readers.get(passed.pop(), {}).keys() - above
+        above |= more
+        passed += more
+    others = {graph.gradients[serial].serial for serial in above if serial in graph.gradients}
     found, waiting = [], [slope]
     while waiting:
         node = waiting.pop()
-        if not others & {n.serial for n in _inside(graph, node, "backward")}:
+        if not others & {n.serial for n in graph.within(node, "backward")}:
             found.append(node)
         elif node.op == "add" and node.serial not in others:
             waiting += map(graph.real, node.inputs)
     return found[0] if len(found) == 1 else None
-
-
-def _inside(graph: StepGraph, root: core.Node, section: str) -> list[core.Node]:
-    """The nodes of a section that the root needs, in order."""
-    return [n for s, n in sorted(graph.below([root]).items()) if graph.section.get(s) == section]
 
 
 def _unsigned(parts: Equation) -> tuple[str, Equation]:

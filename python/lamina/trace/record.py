@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from lamina.base import checks
-from lamina.base.names import unknown
+from lamina.base.names import lookup, unknown
 from lamina.trace import notation
 from lamina.trace.notation import GREEK, Equation, Sym
 
@@ -172,22 +173,23 @@ class Trace:
     @property
     def names(self) -> list[str]:
         """All names that have a value."""
-        return list(dict.fromkeys([*self.sources, *(step.name for step in self._computing)]))
+        return list(self.sources | self._computing)
 
-    @property
-    def _computing(self) -> list[Step]:
-        """The lines that compute something new; those of an update change what is there."""
-        return [step for step in self.steps if step.section != "update" or step.name not in self.sources]
+    @cached_property
+    def _computing(self) -> dict[str, Step]:
+        """By name the lines that compute something new; those of an update change what is there."""
+        found: dict[str, Step] = {}
+        for step in self.steps:
+            if step.section != "update" or step.name not in self.sources:
+                found.setdefault(step.name, step)
+        return found
 
     def step(self, name: str) -> Step:
         """The line that computes `name`; ValueError with near names for an unknown one."""
-        for step in self._computing:
-            if step.name == name:
-                return step
-        raise unknown("trace", name, [s.name for s in self._computing])
+        return lookup("trace", name, self._computing)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names
+        return isinstance(name, str) and (name in self.sources or name in self._computing)
 
     def _known(self, name: str) -> str:
         """The name here of what a user calls by its parameter or layer: "batch_norm_1.weight" is gamma1, "batch_norm_1" N1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,11 @@ class Symbols:
         self.dense: list[tuple[str, Any, core.Node, core.Node]] = []  # (index, call, product, Z)
         self.sources: dict[str, core.Node] = {}  # plain name -> an input or variable
         self._taken = {"B", "n", "t", "w", "g"}  # the batch, the elements of Y, the step, and what a rule is written with
+        self._primes = Counter[str]()  # how many the last symbol of a name had
         self._free: set[int] = set()  # serials of the sources
+        self._literals: dict[int, float | None] = {}
+        for node in graph.ordered():  # operands first, as in StepGraph.settle
+            self.literal(node)
         self._next = 1
         self._name_inputs()
         self._name_dense()
@@ -49,8 +54,11 @@ class Symbols:
         """Names a node, with primes where the name is taken."""
         if node.serial in self.of:
             return self.of[node.serial]
+        wanted = symbol.plain
+        symbol = symbol._replace(name=symbol.name + "′" * self._primes[wanted])
         while symbol.plain in self._taken:
             symbol = symbol._replace(name=symbol.name + "′")
+            self._primes[wanted] += 1
         self._taken.add(symbol.plain)
         self.of[node.serial] = symbol
         self.serials[symbol] = node.serial
@@ -79,63 +87,42 @@ class Symbols:
             self.source(tensor.node, Sym("s"))
 
     def _name_dense(self) -> None:
-        numbers: dict[int, int] = {}
-        for call in self.graph.calls():
+        graph, numbers = self.graph, dict[int, int]()
+        products: dict[tuple[int, int], core.Node] = {}  # (id of a call, serial of a factor) -> the first product
+        sums: dict[frozenset[int], core.Node] = {}  # serials of two terms -> their first sum
+        for node in graph.ordered():
+            if node.op == "matmul":
+                products.setdefault((id(node.scope), graph.real(node.inputs[1]).serial), node)
+            elif node.op == "add":
+                sums.setdefault(frozenset(n.serial for n in node.inputs), node)
+        for call in graph.calls():
             if not isinstance(call.layer, Dense):
                 continue
-            product = self._product(call)
+            parameters = call.layer.parameters
+            product = products.get((id(call), parameters["weight"].node.serial))
             if product is None:
                 continue
             index = str(numbers.setdefault(id(call.layer), len(numbers) + 1))
-            z = self._biased(product, call.layer)
-            if call.layer.use_bias and z is product:
-                continue
+            z = product
+            if call.layer.use_bias:
+                z = sums.get(frozenset((product.serial, parameters["bias"].node.serial)), product)
             for local in ("weight", "bias")[: 1 + call.layer.use_bias]:
                 self.source(call.layer.parameters[local].node, Sym(LETTERS[local], index))
             if z is not product:
                 self.hidden.add(product.serial)
             self.give(z, Sym("Z", index))
             self.dense.append((index, call, product, z))
-            out = self._output(call)
-            if out is not None:
+            out = next((graph.nodes[s] for s in call.outputs[:1] if s in graph.nodes), None)
+            if out is not None:  # the value of the call's first output is a node of this step
                 self.give(out, Sym("A", index))
 
-    def _output(self, call: Any) -> core.Node | None:
-        """The value of the call's first output, where it is a node of this step."""
-        for node in self.graph.ordered():
-            if call.outputs and node.serial == call.outputs[0]:
-                return node
-        return None
-
-    def _product(self, call: Any) -> core.Node | None:
-        weight = call.layer.parameters.get("weight")
-        for node in self.graph.ordered():
-            if node.op == "matmul" and node.scope is call and self.graph.real(node.inputs[1]) == weight.node:
-                return node
-        return None
-
-    def _biased(self, product: core.Node, layer: Dense) -> core.Node:
-        if layer.use_bias:
-            bias = layer.parameters["bias"].node.serial
-            for node in self.graph.ordered():
-                if node.op == "add" and {n.serial for n in node.inputs} == {product.serial, bias}:
-                    return node
-        return product
-
     def _name_parameters(self) -> None:
+        model = self.graph.model
+        states = {**(model.optimizer.state if model.optimizer is not None else {}), **model.wiring.random}
+        names = {p.variable: name for name, p in states.items()}
         for node in self.graph.ordered():
             if node.op == "variable" and node.serial not in self.of:
-                self.source(node, Sym(self._state_name(node)))
-
-    def _state_name(self, node: core.Node) -> str:
-        for name, p in (*self.graph.model.wiring.random.items(), *self._slots()):
-            if p.variable == node.attrs["variable"]:
-                return name
-        return Parameter.of(node).name or "state"
-
-    def _slots(self) -> list[tuple[str, Parameter]]:
-        optimizer = self.graph.model.optimizer
-        return [] if optimizer is None else list(optimizer.state.items())
+                self.source(node, Sym(names.get(node.attrs["variable"]) or Parameter.of(node).name or "state"))
 
     def _name_layers(self) -> None:
         z_of = {z.serial: index for index, _, _, z in self.dense}
@@ -143,10 +130,13 @@ class Symbols:
         named = {id(layer): name for name, layer in wiring.layers.items()}
         if self.graph.loss is not None and self.graph.loss.op not in HIDDEN:
             self.give(self.graph.loss, Sym("L"))  # before a layer that is called so
-        training = {s.serial: s for s in self.graph.below(t.node for t in self.graph.model.programs.outputs).values()}
+        made = [t.node for t in self.graph.model.programs.outputs]
+        training = self.graph.below(made)
+        behind = ((node, self.graph.real(node)) for node in core.topological(made))
+        through = {node.serial: real for node, real in behind if real.scope is node.scope}  # outputs that pass one on, as Dropout's
         for call in self.graph.calls():
             for serial in call.outputs:
-                out = training.get(serial) or self._through(serial)
+                out = training.get(serial) or through.get(serial)
                 if out is None or out.serial in self.of or out.op in HIDDEN:
                     continue
                 index = z_of.get(out.inputs[0].serial) if isinstance(call.layer, Activation) and out.inputs else None
@@ -156,22 +146,15 @@ class Symbols:
             if self.shown(out):
                 self.give(out, Sym(name))
 
-    def _through(self, serial: int) -> core.Node | None:
-        """The value behind an output that only passes one on (Dropout's in_training)."""
-        for node in core.topological([t.node for t in self.graph.model.programs.outputs]):
-            if node.serial == serial:
-                real = self.graph.real(node)
-                return real if real.scope is node.scope else None
-        return None
-
     def _name_operands(self) -> None:
         """U2: what the second dense layer reads, where operations outside of layers make it."""
+        reads = Counter(self.graph.real(i).serial for node in self.graph.nodes.values() for i in node.inputs)
         for index, _, product, _ in self.dense:
             read = self.behind(product.inputs[0])
             if self.shown(read):
                 near = self.graph.real(product.inputs[0])
                 one = near.op == "reshape" and read.op == "slice" and len(near.shape) < len(read.shape)  # x[:, 0]
-                if one and sum(self.graph.real(i) == read for node in self.graph.nodes.values() for i in node.inputs) == 1:
+                if one and reads[read.serial] == 1:
                     self.hidden.add(read.serial)
                     read = near
                 self.give(read, Sym("U", index))
@@ -231,6 +214,11 @@ class Symbols:
     def literal(self, node: core.Node) -> float | None:
         """The number that a node is, where it is made of numbers alone."""
         node = self.graph.real(node)
+        if node.serial not in self._literals:
+            self._literals[node.serial] = self._literal(node)
+        return self._literals[node.serial]
+
+    def _literal(self, node: core.Node) -> float | None:
         if node.op == "constant":
             value = np.asarray(node.attrs["value"])
             return float(value.item()) if value.size == 1 else None

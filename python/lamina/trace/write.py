@@ -40,8 +40,10 @@ class Writer:
         self.sums = self._sums()
         self.products = {z.serial: product for _, _, product, z in self.symbols.dense}
         self.batch = trace.about["batch"] or 1
+        self.layers = {id(layer): name for name, layer in graph.model.wiring.layers.items()}
         self.losses.hide()
-        self.norms = {norm.members[-1].serial: norm for norm in self.symbols.norms if fold_norm(self.symbols, norm)}
+        readers = graph.readers()
+        self.norms = {norm.members[-1].serial: norm for norm in self.symbols.norms if fold_norm(self.symbols, norm, readers)}
         for norm in self.norms.values():
             self.symbols.hidden |= {n.serial for n in norm.members[:-1]}
         self.bounded = self._bounded()
@@ -88,8 +90,7 @@ class Writer:
         if factor is None:
             return []
         self.symbols.give(factor, Sym("c"))
-        below = self.graph.below([factor])
-        made = [n for s, n in sorted(below.items()) if self.graph.section[s] == "update" and n.op not in HIDDEN]
+        made = [n for n in self.graph.within(factor, "update") if n.op not in HIDDEN]
         members = [n for n in made if n != factor and n.serial not in self.bounded]
         self.symbols.hidden |= {n.serial for n in members}
         return [*members, factor]
@@ -161,8 +162,7 @@ class Writer:
         gradient = self.graph.gradients.get(target.serial)
         if gradient is None or target.op != "variable":
             return  # a slot or the clock
-        below = self.graph.below([effect.inputs[1]])
-        members = [n for s, n in sorted(below.items()) if self.graph.section.get(s) == "update" and n.op not in HIDDEN]
+        members = [n for n in self.graph.within(effect.inputs[1], "update") if n.op not in HIDDEN]
         w, given = self.symbols.ref(target), self._clipped(gradient, members)
         g = self.writing.operand(given) if given == gradient else self.writing.term(given)
         self._add("update", (w, " ← Muon(", w, ", ", *g.parts, ")"), [*members, effect], "update", target)
@@ -256,10 +256,10 @@ class Writer:
         symbol = self.symbols.of.get(node.serial)
         if symbol is None or not symbol.gradient:
             return None
-        for serial, gradient in self.graph.gradients.items():
-            if gradient == node and self.symbols.of.get(serial) == symbol._replace(gradient=False):
-                return self.graph.nodes[serial]
-        return None
+        value = symbol._replace(gradient=False)
+        serial = self.symbols.serials.get(value, -1)
+        of = self.symbols.of.get(serial) == value and self.graph.gradients.get(serial) == node
+        return self.graph.nodes[serial] if of else None
 
     def _sums(self) -> dict[int, str]:
         """Gradients that are sums over the rows of a matrix: 1^T dZ of what is added to every row, 1^T (dN * H) of its factor."""
@@ -280,10 +280,10 @@ class Writer:
             x = graph.real(product.inputs[0])
             if x.op == "input" and z.serial in graph.gradients:
                 found.setdefault(x.serial, []).append((product, z))
+        readers = graph.readers("forward")
         for serial, dense in found.items():
             x = graph.nodes[serial]
-            readers = {n.serial for n in graph.ordered("forward") if any(graph.real(i) == x for i in n.inputs)}
-            if readers != {product.serial for product, _ in dense}:  # what else comes back is in no line
+            if readers[serial].keys() != {product.serial for product, _ in dense}:  # what else comes back is in no line
                 continue
             terms: list[Part] = []
             for product, z in dense:
@@ -300,11 +300,13 @@ class Writer:
         moved = [s for s in lines if s.kind in ("weight gradient", "bias gradient", "scale gradient") and s.name not in used]
         out = {id(s) for s in moved}
         rest = [s for s in lines if id(s) not in out]
-        for line in sorted(moved, key=lambda s: s.kind):  # the bias first: what is put in later stands nearer
-            at = [i for i, s in enumerate(rest) if s.section != "backward" or s.name in line.operands]
-            rest.insert(max(at) + 1, line)
-        self.trace.steps[:] = rest
-        for place, line in enumerate(rest, 1):
+        begun = sum(line.section != "backward" for line in lines)  # lines of sections before
+        places = {line.name: i for i, line in enumerate(rest, 1)}
+        behind: list[list[Step]] = [[] for _ in range(len(rest) + 1)]
+        for line in sorted(moved, key=lambda s: s.kind)[::-1]:  # the bias comes last
+            behind[max([begun, *(places.get(name, 0) for name in line.operands)])].append(line)
+        lines[:] = behind[0] + [line for i, s in enumerate(rest, 1) for line in (s, *behind[i])]
+        for place, line in enumerate(lines, 1):
             line.number = place
 
     def _say_rows(self) -> None:
@@ -325,8 +327,7 @@ class Writer:
 
     def _layer(self, nodes: list[core.Node]) -> str | None:
         scope = nodes[-1].scope if nodes else None
-        known = {id(layer): name for name, layer in self.graph.model.wiring.layers.items()}
-        return known.get(id(scope.layer)) if scope is not None else None
+        return self.layers.get(id(scope.layer)) if scope is not None else None
 
     def _sources(self) -> None:
         full = {p.variable: name for name, p in self.graph.model.wiring.parameters.items()}
