@@ -13,7 +13,7 @@ import numpy as np
 from lamina import _core
 from lamina.base import checks
 from lamina.base.calls import check_call, explained
-from lamina.graph.tensor import Tensor, dtype_name, placeholder
+from lamina.graph.tensor import Tensor, dtype_name
 
 __all__ = ["Operation", "constant", "lift", "make", "make_called", "operation"]
 
@@ -171,7 +171,7 @@ def _computation(
     except TypeError:  # an option without a hash, a dict or a set: whether it is one is for the operation to say
         found = key = None
     if found is None:
-        inputs = [placeholder(a.shape, a.dtype) for a in arrays]
+        inputs = [make("input", [], shape=a.shape, dtype=dtype_name(a.dtype)) for a in arrays]
         result: Any = rebuild(inputs)
         several, pack = ((result,), None) if isinstance(result, Tensor) else (result, result._make)
         found = _Computation(_core.Program([t.node for t in inputs], [t.node for t in several]), pack)
@@ -197,10 +197,12 @@ def _forget_some(arrays: Sequence[Array]) -> None:
 
 def _hashable(value: Any) -> Any:
     """An option as a key: 1, True and 1.0 are three, 0.0 and -0.0 two."""
+    if value is None or type(value) is bool:
+        return value, type(value)
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, (list, tuple)):
-        return tuple(_hashable(v) for v in value)
+        return tuple([_hashable(v) for v in value])
     if isinstance(value, slice):
         return ("slice", value.start, value.stop, value.step)
     return type(value), float(value).hex() if isinstance(value, (float, np.floating)) else value

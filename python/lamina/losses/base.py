@@ -136,7 +136,7 @@ class Loss(Configured):
 
     def kept_elements(self, pred: Any, target: Any) -> tuple[Any, Any | None]:
         """`elements` of a target of any type, 0 where it does not count, and what `keep` says."""
-        if not self.is_classes(pred.shape, target.shape) and str(target.dtype) != str(pred.dtype):
+        if not self.is_classes(pred.shape, target.shape) and target.dtype != pred.dtype:
             target = ops.cast(target, str(pred.dtype))
         keep = self.keep(pred, target)
         losses = self.elements(pred, target if keep is None else ops.where(keep, target, ops.zeros_like(target)))
