@@ -12,6 +12,7 @@ from lamina._core import Dim, dim
 from lamina.base import checks
 
 FREE = r"[^\W\d]\w{0,63}"  # the name of a free size
+_PLAIN = {int, Dim, type(None)}
 _NAMES = rf"{FREE}(?:\*{FREE}){{0,7}}"
 # 2*B*T+1: a factor, sizes, an offset; as the core writes it, and as a file may have it
 _WRITTEN = re.compile(r"(?:(-?\d+)\*)?(.+?)([+-]\d+)?")
@@ -25,6 +26,8 @@ def listed(shape: Any, where: str, *, alone: bool = False, named: bool = False) 
     >>> listed(np.array([2, 3]), "full"), listed(np.int32(4), "full", alone=True)
     ((2, 3), (4,))
     """
+    if type(shape) is tuple and _PLAIN.issuperset(map(type, shape)):
+        return shape
     shape = shape.tolist() if isinstance(shape, (np.ndarray, np.generic)) else shape
     several = isinstance(shape, Iterable) and not isinstance(shape, (str, bytes, Mapping))
     sizes = tuple(n.item() if isinstance(n, np.generic) else n for n in shape) if several else (shape,)
