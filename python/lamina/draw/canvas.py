@@ -187,6 +187,9 @@ def cut(text: str, size: float, limit: float, *, bold: bool = False) -> str:
     >>> cut("a long line of text", 13, 60)
     'a long l...'
     """
+    most = 9 + int(limit / width("i", size))  # letters, the narrowest ones
+    if len(text) > most + 1:
+        text = text[: most + (len(text) - most) % 2 - 3] + "..."
     while width(text, size, bold) > limit and len(text) > 8:
         text = text[:-5] + "..."
     return text
