@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,9 +61,9 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
 def is_chain(model: Any) -> bool:
     """Whether each call reads one value and nobody else reads that: a line of columns then shows all the links that there are."""
     parts = Parts(model)
-    _, lines = parts.levels()
-    read = [line[0] for line in lines] + [key for t in model.outputs for key in parts.behind([t.node])]
-    readers = [line[-1] for line in lines]
+    links = [(key, box) for box, before in parts.links() for key in before]
+    read = [key for key, _ in links] + [key for t in model.outputs for key in parts.behind([t.node])]
+    readers = [box for _, box in links]
     return len(read) == len(set(read)) and len(readers) == len(set(readers)) and len(read) == len(readers) + 1
 
 
@@ -105,16 +105,20 @@ class Parts:
         """
         level: dict[Key, int] = dict.fromkeys(self.inputs, 0)
         lines: list[list[Key]] = []
-        boxes: list[tuple[Key, list[core.Node]]] = [(id(p), [i for n in p.nodes for i in n.inputs]) for p in self.found]
-        boxes += [(name, [self.outputs[name]]) for name in outputs]
-        for box, read in boxes:
-            before = [key for key in self.behind(read) if key != box]
+        for box, before in self.links(outputs):
             level[box] = 1 + max((level[key] for key in before), default=0)
             for key in before:
                 passed: dict[Key, int] = {(key, box, k): k for k in range(level[key] + 1, level[box])}
                 level.update(passed)
                 lines.append([key, *passed, box])
         return level, lines
+
+    def links(self, outputs: Iterable[str] = ()) -> Iterator[tuple[Key, list[Key]]]:
+        """Each part and output with what it reads."""
+        boxes: list[tuple[Key, list[core.Node]]] = [(id(p), [i for n in p.nodes for i in n.inputs]) for p in self.found]
+        boxes += [(name, [self.outputs[name]]) for name in outputs]
+        for box, read in boxes:
+            yield box, [key for key in self.behind(read) if key != box]
 
     def behind(self, nodes: Iterable[core.Node]) -> list[int]:
         """The parts and inputs that nodes come from, through operations outside of layers."""
@@ -193,7 +197,12 @@ def _columns(level: dict[Key, int], lines: list[list[Key]]) -> dict[int, list[Ke
         for source, target in zip(line, line[1:], strict=False):
             before[target].append(source)
     height: dict[Key, float] = {}
+
+    def mean(key: Key) -> float:
+        several = before[key]  # of a line that passes one
+        return height[several[0]] if len(several) == 1 else sum(height[b] for b in several) / max(len(several), 1)
+
     for k in sorted(columns):
-        columns[k].sort(key=lambda key: sum(height[b] for b in before[key]) / max(len(before[key]), 1))
+        columns[k].sort(key=mean)
         height |= {key: i - (len(columns[k]) - 1) / 2 for i, key in enumerate(columns[k])}
     return columns
