@@ -13,6 +13,9 @@ EFFECTS = ("assign", "rule_update", "rule_constants")  # they write variables: w
 
 def resolved(outputs: Sequence[Tensor]) -> list[core.Node]:
     """The nodes that an inference program has, inputs before users: of `in_training` the second branch, of `update_state` x."""
+    nodes = core.topological([t.node for t in outputs])
+    if not [node for node in nodes if node.op in MARKS]:
+        return nodes
     order: list[core.Node] = []
     seen: set[int] = set()
     waiting = [(t.node, False) for t in reversed(outputs)]
