@@ -158,6 +158,14 @@ py::array epoch(Program& program, const std::vector<py::array>& sources, const O
   return scalars[py::slice(0, done, 1)].cast<py::array>();
 }
 
+using QuickArrays = std::vector<std::tuple<py::dtype, int, std::optional<int64_t>>>;
+
+std::vector<QuickArray> arrays_of(const QuickArrays& given) {
+  std::vector<QuickArray> all;
+  for (const auto& [dtype, ndim, classes] : given) all.push_back({dtype, ndim, classes});
+  return all;
+}
+
 }  // namespace
 
 void register_program(py::module_& m) {
@@ -183,14 +191,14 @@ void register_program(py::module_& m) {
       .def("predictor", quick_predictor, py::arg("most_rows"))
       .def(
           "trainer",
-          [](const py::object& program, const std::vector<std::tuple<py::dtype, int, std::optional<int64_t>>>& targets,
-             bool weighted, std::shared_ptr<graph::Variable> rate, std::shared_ptr<graph::Variable> clock) {
-            std::vector<QuickTarget> all;
-            for (const auto& [dtype, ndim, classes] : targets) all.push_back({dtype, ndim, classes});
-            return quick_trainer(program, std::move(all), weighted, {std::move(rate), std::move(clock)});
+          [](const py::object& program, const QuickArrays& targets, bool weighted, std::shared_ptr<graph::Variable> rate,
+             std::shared_ptr<graph::Variable> clock, const QuickArrays& inputs, int64_t most_rows) {
+            return quick_trainer(program, arrays_of(inputs), arrays_of(targets), weighted, {std::move(rate), std::move(clock)},
+                                 most_rows);
           },
           py::arg("targets"), py::arg("weighted") = false, py::arg("rate").none(true) = py::none(),
-          py::arg("clock").none(true) = py::none())
+          py::arg("clock").none(true) = py::none(), py::arg("inputs") = QuickArrays(),
+          py::arg("most_rows") = std::numeric_limits<int64_t>::max())
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
       .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),
            py::arg("rate") = py::none(), py::arg("rates") = py::none(), py::arg("collect") = py::none(),

@@ -190,7 +190,10 @@ py::array only_output(Program& program, PyObject* const* values, size_t n) {
 py::list all_outputs(Program& program, PyObject* const* values, size_t n, bool guarded) {
   const Call call(program, values, n);
   Lock lock(program);
-  Program& bound = call.bound(program);
+  return all_outputs(call.bound(program), lock, call, guarded);
+}
+
+py::list all_outputs(Program& bound, Lock& lock, const Call& call, bool guarded) {
   const size_t count = bound.output_count();
   Few<void*> outputs(count);
   py::list results(count);

@@ -68,5 +68,6 @@ void run_freely(runtime::Program& program, Lock& lock, const void* const* inputs
 // The only output of a program for these arrays; all of them.
 py::array only_output(runtime::Program& program, PyObject* const* values, size_t n);
 py::list all_outputs(runtime::Program& program, PyObject* const* values, size_t n, bool guarded);
+py::list all_outputs(runtime::Program& bound, Lock& lock, const Call& call, bool guarded);
 
 }  // namespace lamina::bindings

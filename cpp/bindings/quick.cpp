@@ -1,6 +1,7 @@
 #include "bindings/quick.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -26,10 +27,13 @@ struct Predictor {
 struct Trainer {
   py::object owner;
   Program& program;
-  std::vector<QuickTarget> targets;
-  bool weighted;
+  std::vector<QuickArray> known;  // the last arrays before the weights
+  size_t inputs, targets;         // arrays; of those that are known, all, or the targets
+  bool weighted, careful;
   Schedule schedule;
-  size_t inputs;  // arrays before the targets
+  int64_t most_rows;
+
+  size_t first_known() const { return inputs + targets - known.size(); }
 };
 
 // `value` alone, or as many values as a list or a tuple is to have; false where it has not. `kept` holds them: converting one may run
@@ -115,7 +119,26 @@ bool are_classes(const void* data, int64_t count, int64_t classes) {
   return std::all_of(numbers, numbers + count, [&](T k) { return k >= 0 && k < static_cast<T>(classes); });
 }
 
-// As feed.py asks of weights: none below 0, and the largest such that sums of them are held.
+// Whether all are finite, also as what they were read from: the largest number may be a rounded one. By bits, in blocks, of which
+// compilers make vectors.
+template <class T>
+bool are_finite(const void* data, int64_t count) {
+  using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  constexpr Bits kLargest = std::bit_cast<Bits>(std::numeric_limits<T>::max());
+  constexpr int64_t kBlock = 64;
+  const T* numbers = static_cast<const T*>(data);
+  const auto is_beyond = [&](int64_t i) {
+    return Bits{(std::bit_cast<Bits>(numbers[i]) & std::numeric_limits<Bits>::max()) >= kLargest};
+  };
+  Bits beyond = 0;
+  int64_t i = 0;
+  for (; i + kBlock <= count; i += kBlock)
+    for (int64_t j = 0; j < kBlock; ++j) beyond |= is_beyond(i + j);
+  for (; i < count; ++i) beyond |= is_beyond(i);
+  return beyond == 0;
+}
+
+// As feed.py asks of weights: none below 0, and the largest such that sums of them are held; with a margin, as they may be rounded.
 template <class T>
 bool are_weights(const void* data, int64_t rows) {
   const T* weights = static_cast<const T*>(data);
@@ -124,44 +147,69 @@ bool are_weights(const void* data, int64_t rows) {
     if (!(weights[i] >= 0)) return false;
     most = std::max(most, weights[i]);
   }
-  return most >= std::numeric_limits<T>::min() && most <= std::sqrt(std::numeric_limits<T>::max());
+  return most >= 2 * std::numeric_limits<T>::min() && most <= std::sqrt(std::numeric_limits<T>::max()) / 2;
 }
 
-// Whether targets and weights hold what they may, once they are as the program reads them.
+// Whether the numbers of array i are what they may be, once they are as the program reads them.
+template <class T>
+bool holds(const Trainer& quick, size_t i, const void* data, PyObject* value) {
+  const auto* array = py::detail::array_proxy(value);
+  const int64_t count = std::accumulate(array->dimensions, array->dimensions + array->nd, int64_t{1}, std::multiplies<>());
+  if constexpr (std::is_floating_point_v<T>)
+    if (quick.careful && !are_finite<T>(data, count)) return false;
+  const auto* known = i < quick.first_known() ? nullptr : &quick.known[i - quick.first_known()];
+  return known == nullptr || !known->classes || are_classes<T>(data, count, *known->classes);
+}
+
 bool may_train(const Trainer& quick, const Call& call, const Few<PyObject*>& arrays, int64_t rows) {
-  size_t i = quick.inputs;
-  for (const QuickTarget& target : quick.targets) {
-    if (target.classes) {
-      const auto* y = py::detail::array_proxy(arrays[i]);
-      const int64_t count = std::accumulate(y->dimensions, y->dimensions + y->nd, int64_t{1}, std::multiplies<>());
-      const DType dtype = quick.program.input_type(i).dtype;
-      const auto check = dtype == DType::int64     ? are_classes<int64_t>
-                         : dtype == DType::float64 ? are_classes<double>
-                                                   : are_classes<float>;
-      if (!check(call.inputs()[i], count, *target.classes)) return false;
-    }
-    ++i;
+  const size_t count = quick.inputs + quick.targets;
+  for (size_t i = quick.careful ? 0 : quick.inputs; i < count; ++i) {
+    const DType dtype = quick.program.input_type(i).dtype;
+    if (dtype == DType::boolean) continue;
+    const auto check = dtype == DType::int64 ? holds<int64_t> : dtype == DType::float64 ? holds<double> : holds<float>;
+    if (!check(quick, i, call.inputs()[i], arrays[i])) return false;
   }
   if (!quick.weighted) return true;
-  const bool wide = quick.program.input_type(i).dtype == DType::float64;
-  return wide ? are_weights<double>(call.inputs()[i], rows) : are_weights<float>(call.inputs()[i], rows);
+  const bool wide = quick.program.input_type(count).dtype == DType::float64;
+  return (wide ? are_weights<double> : are_weights<float>)(call.inputs()[count], rows);
 }
 
-// The arrays of a call in the order of the program, and what holds those of x and y; false where they are not as many.
-bool spread(const Trainer& quick, PyObject* const* values, PyObject* weight, Few<PyObject*>& arrays, py::object (&kept)[2]) {
-  const size_t first = quick.inputs, count = quick.targets.size();
-  if (quick.weighted != (weight != nullptr)) return false;
-  if (weight) arrays[first + count] = weight;
-  return spread(values[0], first, arrays.data(), kept[0]) && spread(values[1], count, arrays.data() + first, kept[1]);
-}
+// The arrays of a call in the order of the program, and what holds them where they are not those that were given.
+struct Spread {
+  Few<PyObject*> arrays;
+  Few<py::object> columns;
+  py::object kept[2];
 
-// Whether the targets, which are usual, have the types that the program was made for.
-bool are_targets(const Trainer& quick, const Few<PyObject*>& arrays) {
-  for (size_t j = 0; j < quick.targets.size(); ++j) {
-    const auto* y = py::detail::array_proxy(arrays[quick.inputs + j]);
-    if (y->descr != quick.targets[j].dtype.ptr() || y->nd != quick.targets[j].ndim) return false;
+  explicit Spread(const Trainer& quick) : arrays(quick.program.input_count()), columns(quick.targets) {}
+
+  // False where they are not as many.
+  bool take(const Trainer& quick, PyObject* const* values, PyObject* weight) {
+    if (quick.weighted != (weight != nullptr)) return false;
+    if (weight) arrays[quick.inputs + quick.targets] = weight;
+    PyObject** targets = arrays.data() + quick.inputs;
+    if (!spread(values[0], quick.inputs, arrays.data(), kept[0]) || !spread(values[1], quick.targets, targets, kept[1]))
+      return false;
+    for (size_t j = 0; j < quick.targets; ++j) {
+      const auto* vector = exact(targets[j]);
+      const auto& shape = quick.program.input_type(quick.inputs + j).shape;
+      if (vector == nullptr || vector->nd != 1 || shape.size() != 2 || !shape[1].constant() || shape[1].offset != 1) continue;
+      columns[j] = py::array(py::reinterpret_borrow<py::dtype>(vector->descr), {vector->dimensions[0], Py_intptr_t{1}},
+                             {vector->strides[0], Py_intptr_t{0}}, vector->data, targets[j]);
+      targets[j] = columns[j].ptr();
+    }
+    return true;
   }
-  return true;
+};
+
+// Whether they, which are usual, have the types that the program was made for.
+bool are_known(const Trainer& quick, const Few<PyObject*>& arrays) {
+  for (size_t j = 0; j < quick.known.size(); ++j) {
+    const auto* array = py::detail::array_proxy(arrays[quick.first_known() + j]);
+    if (array->descr != quick.known[j].dtype.ptr() || array->nd != quick.known[j].ndim) return false;
+  }
+  if (!quick.careful || !quick.weighted) return true;
+  const PyObject* type = py::detail::array_proxy(arrays[quick.inputs + quick.targets])->descr;
+  return type == numpy_dtype(DType::float32).ptr() || type == numpy_dtype(DType::float64).ptr();
 }
 
 PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
@@ -169,11 +217,11 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
     const Trainer& quick = held_by<Trainer>(self);
     const bool scheduled = n == 5 && quick.schedule.rate;
     PyObject* weight = n > 2 && values[2] != Py_None ? values[2] : nullptr;
-    Few<PyObject*> arrays(quick.program.input_count());
-    py::object kept[2];
-    if (!(n == 2 || n == 3 || scheduled) || !spread(quick, values, weight, arrays, kept)) Py_RETURN_NONE;
+    Spread given(quick);
+    if (!(n == 2 || n == 3 || scheduled) || !given.take(quick, values, weight)) Py_RETURN_NONE;
+    const Few<PyObject*>& arrays = given.arrays;
     const auto rows = rows_of(quick.program, arrays);
-    if (!rows || *rows == 0 || !are_targets(quick, arrays)) Py_RETURN_NONE;
+    if (!rows || *rows == 0 || *rows > quick.most_rows || !are_known(quick, arrays)) Py_RETURN_NONE;
     Program& program = quick.program;
     const Call call(program, arrays.data(), arrays.size());
     if (!may_train(quick, call, arrays, *rows)) Py_RETURN_NONE;
@@ -181,6 +229,7 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
     Lock lock(program);
     Program& bound = call.bound(program);
     if (scheduled && !rates.set(quick.schedule)) Py_RETURN_NONE;
+    if (quick.careful) return all_outputs(bound, lock, call, bool{quick.schedule.rate}).release().ptr();
     double number = 0;  // room for both precisions
     void* output = &number;
     run_freely(bound, lock, call.inputs(), &output, false);
@@ -195,22 +244,24 @@ py::object quick_predictor(const py::object& program, int64_t most_rows) {
   return c_function(definition, Predictor{program, program.cast<Program&>(), most_rows});
 }
 
-py::object quick_trainer(const py::object& program, std::vector<QuickTarget> targets, bool weighted, Schedule schedule) {
-  static PyMethodDef definition =
-      method("train", train, "f(x, y[, weight[, rates, first]]) -> the loss, or None for others, or where the step has no rate.");
+py::object quick_trainer(const py::object& program, const std::vector<QuickArray>& inputs, const std::vector<QuickArray>& targets,
+                         bool weighted, Schedule schedule, int64_t most_rows) {
+  static PyMethodDef definition = method(
+      "train", train, "f(x, y[, weight[, rates, first]]) -> what it computes, or None for others, or where the step has no rate.");
   auto& core = program.cast<Program&>();
   const size_t others = targets.size() + size_t{weighted};
-  check(core.input_count() > others && core.output_count() == 1 && core.output_rank(0) == 0,
+  const bool careful = !inputs.empty();
+  check(core.input_count() > others && (careful || (core.output_count() == 1 && core.output_rank(0) == 0)) &&
+            (!careful || core.input_count() == others + inputs.size()),
         "[trainer] expected a program of inputs, targets and weights with one scalar output");
-  for (size_t j = 0; j < targets.size(); ++j)
-    check(!targets[j].classes || core.input_type(core.input_count() - others + j).dtype != DType::boolean,
-          "[trainer] class numbers are numbers");
   for (const auto& variable : {schedule.rate, schedule.clock})
     check(!variable || (variable->dtype == DType::float64 && variable->bytes() > 0),
           "[trainer] expected rate and clock in float64");
   check(!schedule.rate == !schedule.clock, "[trainer] expected a clock beside the rate");
-  return c_function(definition,
-                    Trainer{program, core, std::move(targets), weighted, std::move(schedule), core.input_count() - others});
+  std::vector<QuickArray> known = inputs;
+  known.insert(known.end(), targets.begin(), targets.end());
+  return c_function(definition, Trainer{program, core, std::move(known), core.input_count() - others, targets.size(), weighted,
+                                        careful, std::move(schedule), most_rows});
 }
 
 }  // namespace lamina::bindings

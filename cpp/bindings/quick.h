@@ -9,8 +9,8 @@ namespace lamina::bindings {
 // several inputs), of at most so many rows.
 py::object quick_predictor(const py::object& program, int64_t most_rows);
 
-// An array that a trained program compares with an output.
-struct QuickTarget {
+// An array of a call.
+struct QuickArray {
   py::dtype dtype;
   int ndim;
   std::optional<int64_t> classes;  // it holds numbers from 0 to classes - 1
@@ -22,8 +22,11 @@ struct Schedule {
 };
 
 // f(x, y, weight=None) -> the only output, a number; None, and nothing was done, where one of them is not an ndarray that fits (a list
-// or a tuple of them for several inputs, or targets), or a weight is not valid. f(x, y, weight, rates, first), with a schedule: at the rate
-// that this step has in an array of float64, the first of them that of step `first`; None, too, where it has none there.
-py::object quick_trainer(const py::object& program, std::vector<QuickTarget> targets, bool weighted, Schedule schedule);
+// or a tuple of them for several inputs, or targets, a vector for a column), or a weight is not valid. f(x, y, weight, rates, first), with
+// a schedule: at the rate that this step has in an array of float64, the first of them that of step `first`; None, too, where it has none
+// there. With `inputs` it is careful: it takes those types of x alone, and finite numbers, and gives a list of all outputs; with a
+// schedule, too, a loss that is not finite ends the step before its update.
+py::object quick_trainer(const py::object& program, const std::vector<QuickArray>& inputs, const std::vector<QuickArray>& targets,
+                         bool weighted, Schedule schedule, int64_t most_rows);
 
 }  // namespace lamina::bindings

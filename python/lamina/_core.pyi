@@ -152,7 +152,9 @@ class Program:
         weighted: bool = False,
         rate: Variable | None = None,
         clock: Variable | None = None,
-    ) -> Callable[..., float | None]: ...
+        inputs: Sequence[tuple[np.dtype[Any], SupportsInt, SupportsInt | None]] = ...,
+        most_rows: SupportsInt = ...,
+    ) -> Callable[..., Any]: ...
     def profile(self, arrays: Sequence[Any], repeats: int = 1) -> list[dict[str, Any]]: ...
     def epoch(
         self,

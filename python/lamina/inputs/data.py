@@ -35,6 +35,9 @@ __all__ = [
 ]
 
 
+Parts = tuple[Any, Any, Any]  # x, y, sample_weight
+
+
 class Spec(NamedTuple):
     """What an input expects: its name, its shape with the batch axis first (whatever is no int is free), its element type."""
 
@@ -292,30 +295,38 @@ class Batches:
         self.where, self.each = where, each
         self.source, self.inputs, self.targets = source, inputs, targets
         self.columns: dict[str, list[str]] = dict(columns or {})
-        self.epochs = 0  # those that ended
+        self.epochs = self.count = 0  # those that ended; batches of this one
 
     def __len__(self) -> int:
         """Batches in an epoch; 0 where the source does not say."""
         return len(self.source) if hasattr(self.source, "__len__") else 0
 
     def __iter__(self) -> Iterator[Data]:
-        count = 0
+        return map(self.checked, self.parts())
+
+    def parts(self) -> Iterator[Parts]:
+        """The batches as they are given."""
+        self.count, inputs = 0, [spec.name for spec in self.inputs]
         for batch in self.source:
-            x, y, weight = unpack(batch, f"{self.each} {count}", [spec.name for spec in self.inputs])
-            with within(f"{self.each} {count}"):
-                given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets, may_rest=True)
-                for where, names in given.columns.items():
-                    check_order(self.columns, where, names)
-                    self.columns.setdefault(where, names)
-            yield given
-            count += 1
-        if count == 0:
+            yield unpack(batch, f"{self.each} {self.count}", inputs)
+            self.count += 1
+        if self.count == 0:
             used_up = "nothing is left in it after the first epoch" if self.epochs else "it gave none"
             raise ValueError(
                 f"[{self.where}] expected an iterable of batches, {used_up}; pass a list of batches, or an object whose __iter__ "
                 "starts anew"
             )
         self.epochs += 1
+
+    def checked(self, parts: Parts) -> Data:
+        """The batch that came last."""
+        x, y, weight = parts
+        with within(f"{self.each} {self.count}"):
+            given = prepare(x, y, weight, inputs=self.inputs, targets=self.targets, may_rest=True)
+            for where, names in given.columns.items():
+                check_order(self.columns, where, names)
+                self.columns.setdefault(where, names)
+        return given
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from lamina.base import checks
 from lamina.graph.tensor import FLOATS, Tensor, check_once, shown
 from lamina.inputs import data
 from lamina.inputs.arrays import as_array, check_finite, check_for, check_shape, column_names
-from lamina.inputs.data import Batches, Data, Spec
+from lamina.inputs.data import Batches, Data, Parts, Spec
 from lamina.layers import Embedding, Layer
 from lamina.models.programs import Target
 
@@ -155,14 +155,19 @@ def batches(model: Model, source: Any, **options: Any) -> Batches:
     return Batches(source, inputs=specs(model), targets=model.output_names, columns=model.columns, **options)
 
 
-def each(model: Model, batches: Batches) -> Iterator[tuple[int, Data]]:
-    """The batches with their numbers, as the model expects them now; the first one builds it, if it is not."""
+def each(model: Model, batches: Batches) -> Iterator[Parts]:
+    """The batches as they are given, for the model as it is now."""
     batches.inputs, batches.columns = specs(model), dict(model.columns)
-    for i, given in enumerate(batches):
-        if not model.built:
-            model.ensure_built(given.x[0])
-            batches.inputs = specs(model)  # which have a shape now
-        yield i, given
+    return batches.parts()
+
+
+def checked(model: Model, batches: Batches, parts: Parts) -> Data:
+    """The batch that came last, as the model expects it; the first one builds it, if it is not."""
+    given = batches.checked(parts)
+    if not model.built:
+        model.ensure_built(given.x[0])
+        batches.inputs = specs(model)  # which have a shape now
+    return given
 
 
 def check_that_targets_are_there(given: Data) -> None:

@@ -405,7 +405,7 @@ class Model:
                 fast = self._fast_step = self.programs.quick()
         if fast is not None:
             run = fast.run if fast.optimizer.has_constant_rate else fast.scheduled
-            fast_loss = run(x, y, sample_weight)
+            fast_loss: float | None = run(x, y, sample_weight)
             if fast_loss is None:
                 fast_loss = run(feed.in_order(x, self._inputs), feed.in_columns(y, self._outputs), sample_weight)
             if fast_loss is not None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from lamina import _core as core
 from lamina.base import calls, checks
+from lamina.base.turns import building
 from lamina.graph.inference import resolved
 from lamina.graph.samplewise import is_mean, is_samplewise
 from lamina.graph.tensor import FLOATS
 from lamina.inputs import data
 from lamina.inputs.arrays import room
-from lamina.inputs.data import Batches, Data
+from lamina.inputs.data import Batches, Data, Parts
 from lamina.losses import averages
 from lamina.losses.base import FunctionLoss, Loss
 from lamina.models import feed
@@ -130,10 +131,10 @@ def _in_chunks(model: Model, run: Any, arrays: list[Array], n: int, rows: int) -
 class FastStep(NamedTuple):
     """A training program that arrays like those of the last step can go to without another look; the core checks their shapes."""
 
-    run: Callable[..., float | None]  # (x, y, weight[, rates, first]); None, and nothing was done, where they are not alike
+    run: Callable[..., Any]  # (x, y, weight[, rates, first]); None, and nothing was done, where they are not alike
     optimizer: Optimizer
 
-    def scheduled(self, x: Any, y: Any, weight: Any) -> float | None:
+    def scheduled(self, x: Any, y: Any, weight: Any) -> Any:
         """`run` at the rate that the schedule has for this step."""
         loss = self.run(x, y, weight, *self.optimizer.ahead)
         if loss is None and self.optimizer.look_ahead():
@@ -149,9 +150,24 @@ def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple
 
 def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
     """The quick way for batches with targets like `y`: where arrays go to the inputs as they are."""
-    targets = task.targets
+    kinds = _kinds(model, y, task.targets)
+    if kinds is None:
+        return None
+    optimizer = model.objective.optimizer
+    program = model.programs.train(task)
+    run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
+    quick = FastStep(run, optimizer)
+    model.programs.keep_quick(task, quick)
+    return quick
+
+
+Kinds = list[tuple[np.dtype[Any], int, int | None]]
+
+
+def _kinds(model: Model, y: Any, targets: tuple[Target, ...]) -> Kinds | None:
+    """Of targets that go to the core as they are: type, axes, and, where they are class numbers, how many classes there are."""
     given = [y] if len(targets) == 1 else y if type(y) in (list, tuple) else []
-    kinds = []
+    kinds: Kinds = []
     for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
         if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1 and (array.ndim, target.shape) != (1, (1,)):
             return None
@@ -168,14 +184,69 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
                 return None
             classes = 2 if loss.yes_no else None
         kinds.append((array.dtype, len(target.shape) + 1, classes))
-    if len(kinds) != len(targets):
+    return kinds if len(kinds) == len(targets) else None
+
+
+class Way(NamedTuple):
+    """How arrays like those of a checked call go to its program: the core looks at them, and takes none that the checks refuse."""
+
+    step: FastStep
+    task: Task
+    asked: list[int]  # outputs whose losses look at the numbers of a target themselves
+
+
+def quickly(
+    model: Model, kind: str, x: Any, y: Any, weight: Any, *, collect: bool = False, part: int = 0
+) -> tuple[Data, list[Array]] | None:
+    """The batch, and what its program gives; None, and nothing was done, where arrays like these are not known.
+
+    kind: "train", "evaluate" or "gradients"; part: see `_drawn_for`.
+    """
+    way = model.programs.others.get((kind, weight is not None, collect)) if model.built else None
+    if way is None:
         return None
+    x, y = feed.in_order(x, model.named_inputs), feed.in_columns(y, model.named_outputs)
+    batch = Data(_several(x, model.inputs), _several(y, model.outputs), weight)
+    try:
+        for k in way.asked:
+            model.objective.losses[k].check_values(batch.y[k], tuple(model.outputs[k].shape))
+    except Exception:  # the checks meet it as well
+        return None
+    run = way.step.run if kind != "train" or way.step.optimizer.has_constant_rate else way.step.scheduled
+    with _unmoved(model) if kind == "gradients" else _drawn_for(part, model, way.task) if part else nullcontext():
+        results = run(x, y, weight)
+    return None if results is None else (batch, results)
+
+
+def remember(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None:
+    """Keeps the way of a batch that was given as these parts, and has been through that program, if it went there as it is."""
+    x, y = feed.in_order(parts[0], model.named_inputs), feed.in_columns(parts[1], model.named_outputs)
+    given = feed_list(Data(_several(x, model.inputs), _several(y, model.outputs), parts[2]))
+    pairs = list(zip(given, feed_list(batch), strict=False))
+    if not all(type(a) is np.ndarray and a.dtype == b.dtype for a, b in pairs) or len(pairs) < len(feed_list(batch)):
+        return
+    kinds = _kinds(model, y, task.targets)
+    for t, a in zip(model.inputs, batch.x, strict=True):
+        if t.dtype not in FLOATS and a.dtype.kind not in ("b" if t.dtype == "bool" else "iub"):
+            return
+    if kinds is None or any(amount is not batch.weight for amount in amounts(model, batch)):
+        return
+    asked = []
+    for k, (loss, (_, _, classes)) in enumerate(zip(model.objective.losses, kinds, strict=True)):
+        if type(loss).check_values is not Loss.check_values and (classes is None or not calls.is_ours(type(loss))):
+            asked.append(k)
     optimizer = model.objective.optimizer
-    program = model.programs.train(task)
-    run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
-    quick = FastStep(run, optimizer)
-    model.programs.keep_quick(task, quick)
-    return quick
+    rate, clock = (optimizer.state[name].variable if kind == "train" else None for name in ("lr", "clock"))
+    inputs: Kinds = [(a.dtype, a.ndim, None) for a in batch.x]
+    with building:  # in which no other thread freezes a layer
+        program: core.Program = getattr(model.programs, kind)(task)
+        run = program.trainer(kinds, task.weighted, rate, clock, inputs, CHUNK if kind == "evaluate" else 1 << 62)
+        model.programs.others[kind, task.weighted, task.collect] = Way(FastStep(run, optimizer), task, asked)
+
+
+def _several(given: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
+    """What is given for each of them."""
+    return (given,) if len(tensors) == 1 else tuple(given) if type(given) in (list, tuple) else ()
 
 
 def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
@@ -205,17 +276,30 @@ def feed_list(batch: Data) -> list[Array]:
 
 def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
     """See `Model.gradients`."""
-    batch, targets = checked(model, x, y, sample_weight)
-    program = model.programs.gradients(Task(targets, batch.weight is not None))
+    quick = quickly(model, "gradients", x, y, sample_weight)
+    if quick is not None:
+        _, results = quick
+    else:
+        batch, targets = checked(model, x, y, sample_weight)
+        task = Task(targets, batch.weight is not None)
+        program = model.programs.gradients(task)
+        with _unmoved(model):
+            results = program.run(feed_list(batch))
+        remember(model, "gradients", (x, y, sample_weight), batch, task)
+    return dict(zip((name for name, p in model.wiring.parameters.items() if p.trainable), results, strict=True))
+
+
+@contextmanager
+def _unmoved(model: Model) -> Iterator[None]:
+    """What a training graph moves, running statistics and random counters, is put back."""
     moved = [*(p for p in model.wiring.parameters.values() if not p.trainable), *model.wiring.random.values()]
-    state = [p.variable for p in moved]  # a training graph moves running statistics and random counters
+    state = [p.variable for p in moved]
     with core.Section(state):
         before = core.read(state)
         try:
-            results = program.run(feed_list(batch))
+            yield
         finally:
             core.write(state, before)
-    return dict(zip((name for name, p in model.wiring.parameters.items() if p.trainable), results, strict=True))
 
 
 def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:
@@ -233,13 +317,20 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
                 "[evaluate] expected batches without sample_weight and batch_size, got one; put weights into them: (x, y, w)"
             )
         return evaluate_batches(feed.batches(model, x), Totals(model, chosen, apart=True))
+    collect = bool(chosen)
+    if model.compiled and batch_size is None and (quick := quickly(model, "evaluate", x, y, sample_weight, collect=collect)):
+        given, results = quick
+        losses = zip(model.objective.loss_weights, map(float, results), strict=False)
+        return {"loss": sum(a * loss for a, loss in losses), **figures(model, chosen, results[len(model.outputs) :], given)}
     given = feed.samples(model, x, y, sample_weight)
     model.ensure_built(x)
     if not model.compiled:
         predictions = predict(model, x, batch_size)
         return figures(model, chosen, predictions if isinstance(predictions, list) else [predictions], given)
     batch, targets = feed.with_targets(model, given)
-    return evaluate_checked(model, batch, targets, chosen, batch_size)
+    found = evaluate_checked(model, batch, targets, chosen, batch_size)
+    remember(model, "evaluate", (x, y, sample_weight), batch, Task(targets, batch.weight is not None, collect))
+    return found
 
 
 def evaluate_checked(
@@ -272,14 +363,23 @@ def evaluate_batches(
     """
     model = totals.model
     terms = len(model.output_names) if model.compiled else 0
-    for i, given in feed.each(model, batches):
-        with data.within(f"{batches.each} {i}"):
-            feed.check_that_targets_are_there(given)
-            batch, targets = checked(model, given) if terms else (given, ())
-        totals.meet(batch)
-        task = Task(targets, batch.weight is not None, collect=bool(totals.metrics)) if terms else None
-        program = model.programs.evaluate(task) if task else model.programs.predict()
-        with _drawn_for(i, model, task):
-            results = program.run(feed_list(batch) if terms else list(batch.x))
+    collect = bool(totals.metrics)
+    for i, parts in enumerate(feed.each(model, batches)):
+        quick = quickly(model, "evaluate", *parts, collect=collect, part=i) if terms else None
+        if quick is not None:
+            batch, results = quick
+            totals.meet(batch, alike=True)
+        else:
+            given = feed.checked(model, batches, parts)
+            with data.within(f"{batches.each} {i}"):
+                feed.check_that_targets_are_there(given)
+                batch, targets = checked(model, given) if terms else (given, ())
+            totals.meet(batch)
+            task = Task(targets, batch.weight is not None, collect) if terms else None
+            program = model.programs.evaluate(task) if task else model.programs.predict()
+            with _drawn_for(i, model, task):
+                results = program.run(feed_list(batch) if terms else list(batch.x))
+            if task:
+                remember(model, "evaluate", parts, batch, task)
         totals.add(0.0, results[:terms], results[terms:])
     return {**({"loss": totals.mean()} if terms else {}), **totals.figures()}

@@ -71,13 +71,13 @@ class Totals:
         self.shares: list[list[float]] = []
         self._seen: list[list[_Rows]] = []
 
-    def meet(self, batch: Data) -> None:
-        """What a batch counts, and what its metrics compare with."""
+    def meet(self, batch: Data, alike: bool = False) -> None:
+        """What a batch counts, and what its metrics compare with. `alike`: its samples count alike, but for their weights."""
         if not self._seen and batch.weight is not None:
             for name, (metric, *_) in self.metrics.items():
                 check_takes_weights(name, metric)
         if self.model.compiled:
-            each = counted(self.model, batch, self.apart)
+            each = [batch.weight] * len(batch.y if self.apart else "1") if alike else counted(self.model, batch, self.apart)
             if self.apart is None:
                 self.apart = len(each) > 1
             self.shares.append(self._shares(batch, each))

@@ -15,11 +15,11 @@ from lamina.graph.tensor import shown
 from lamina.inputs import data
 from lamina.inputs.arrays import room
 from lamina.inputs.data import Batches, Data
-from lamina.models import feed
+from lamina.models import feed, steps
 from lamina.models.figures import figures
 from lamina.models.objective import OutputMetric
 from lamina.models.programs import Task
-from lamina.models.steps import feed_list, step
+from lamina.models.steps import feed_list
 from lamina.models.totals import Part, Totals, counted
 from lamina.training.samples import Samples, check_that_something_counts, no_class_counts, with_class_weights, with_finite_targets
 
@@ -206,24 +206,30 @@ class BatchSource:
         return len(self.source)
 
     def flops(self) -> float:
-        batch, targets = self._last
-        task = Task(targets, batch.weight is not None, bool(self.metrics), bool(self._totals.apart))
-        return self.model.programs.train(task).flops_per_row
+        return 0.0
 
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
         self._totals = totals = Totals(self.model, self.metrics, done=done)
-        for i, given in feed.each(self.model, self.source):
-            if self.class_weight is not None:
-                given = with_class_weights(self.model, given, self.class_weight)
-            with data.within(f"batch {i}"):
-                batch, targets = self._last = with_finite_targets(self.model, given)
-            totals.meet(batch)
-            if i < len(done.losses):
-                continue
-            apart = bool(totals.apart)
-            loss, *rest = step(self.model, batch, targets, collect=bool(self.metrics), apart=apart, guarded=True)
-            self.model.columns = self.source.columns  # what the network has been trained on
-            terms = len(self.model.outputs) if apart else 0
+        collect = bool(self.metrics)
+        for i, parts in enumerate(feed.each(self.model, self.source)):
+            self._parts, terms = parts, 0
+            quick = None
+            if i >= len(done.losses) and self.class_weight is None:
+                quick = steps.quickly(self.model, "train", *parts, collect=collect)
+            if quick is not None:
+                batch, (loss, *rest) = quick
+                totals.meet(batch, alike=True)
+            else:
+                batch, targets = self._checked()
+                totals.meet(batch)
+                if i < len(done.losses):
+                    continue
+                apart = bool(totals.apart)
+                loss, *rest = steps.step(self.model, batch, targets, collect=collect, apart=apart, guarded=True)
+                self.model.columns = self.source.columns  # what the network has been trained on
+                terms = len(self.model.outputs) if apart else 0
+                if not apart:
+                    steps.remember(self.model, "train", parts, batch, Task(targets, batch.weight is not None, collect))
             totals.add(float(loss), rest[:terms], rest[terms:])
             if not math.isfinite(loss):
                 return Outcome(np.array(totals.losses), {})
@@ -234,6 +240,14 @@ class BatchSource:
             raise no_class_counts(self.class_weight)
         return Outcome(np.array(totals.losses), {"loss": totals.mean(), **totals.figures()})
 
+    def _checked(self) -> Samples:
+        """The batch that came last."""
+        given = feed.checked(self.model, self.source, self._parts)
+        if self.class_weight is not None:
+            given = with_class_weights(self.model, given, self.class_weight)
+        with data.within(f"batch {self.source.count}"):
+            return with_finite_targets(self.model, given)
+
     def so_far(self) -> Part:
         return self._totals.part()
 
@@ -243,4 +257,4 @@ class BatchSource:
     def first_bad_value(self) -> str | None:
         from lamina.report.bad_values import first_bad_value
 
-        return first_bad_value(self.model, *self._last)
+        return first_bad_value(self.model, *self._checked())
