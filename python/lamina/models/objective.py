@@ -95,6 +95,8 @@ def named_metrics(given: Any, outputs: Sequence[str], before: Mapping[str, Outpu
     ['size_mae', 'size_r2']
     """
     named = dict(before or {})
+    if type(given) is tuple and not given:
+        return named
     for output, several in _by_output(given, outputs).items():
         for metric in several:
             new = OutputMetric(metrics.get(metric), outputs.index(output))

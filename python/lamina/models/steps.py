@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -190,14 +190,15 @@ def _kinds(model: Model, y: Any, targets: tuple[Target, ...]) -> Kinds | None:
 class Way(NamedTuple):
     """How arrays like those of a checked call go to its program: the core looks at them, and takes none that the checks refuse."""
 
-    step: FastStep
+    run: Callable[..., Any]
+    step: FastStep | None  # where it is one
     task: Task
     asked: list[int]  # outputs whose losses look at the numbers of a target themselves
 
 
 def quickly(
     model: Model, kind: str, x: Any, y: Any, weight: Any, *, collect: bool = False, part: int = 0
-) -> tuple[Data, list[Array]] | None:
+) -> tuple[Data, Any] | None:
     """The batch, and what its program gives; None, and nothing was done, where arrays like these are not known.
 
     kind: "train", "evaluate" or "gradients"; part: see `_drawn_for`.
@@ -206,14 +207,14 @@ def quickly(
     if way is None:
         return None
     x, y = feed.in_order(x, model.named_inputs), feed.in_columns(y, model.named_outputs)
-    batch = Data(_several(x, model.inputs), _several(y, model.outputs), weight)
+    batch = Data(_several(x, model.named_inputs), _several(y, model.named_outputs), weight)
     try:
         for k in way.asked:
             model.objective.losses[k].check_values(batch.y[k], tuple(model.outputs[k].shape))
     except Exception:  # the checks meet it as well
         return None
-    run = way.step.run if kind != "train" or way.step.optimizer.has_constant_rate else way.step.scheduled
-    with _unmoved(model) if kind == "gradients" else _drawn_for(part, model, way.task) if part else nullcontext():
+    run = way.run if way.step is None or way.step.optimizer.has_constant_rate else way.step.scheduled
+    with _drawn_for(part, model, way.task) if part else nullcontext():
         results = run(x, y, weight)
     return None if results is None else (batch, results)
 
@@ -221,7 +222,7 @@ def quickly(
 def remember(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None:
     """Keeps the way of a batch that was given as these parts, and has been through that program, if it went there as it is."""
     x, y = feed.in_order(parts[0], model.named_inputs), feed.in_columns(parts[1], model.named_outputs)
-    given = feed_list(Data(_several(x, model.inputs), _several(y, model.outputs), parts[2]))
+    given = feed_list(Data(_several(x, model.named_inputs), _several(y, model.named_outputs), parts[2]))
     pairs = list(zip(given, feed_list(batch), strict=False))
     if not all(type(a) is np.ndarray and a.dtype == b.dtype for a, b in pairs) or len(pairs) < len(feed_list(batch)):
         return
@@ -241,10 +242,12 @@ def remember(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> 
     with building:  # in which no other thread freezes a layer
         program: core.Program = getattr(model.programs, kind)(task)
         run = program.trainer(kinds, task.weighted, rate, clock, inputs, CHUNK if kind == "evaluate" else 1 << 62)
-        model.programs.others[kind, task.weighted, task.collect] = Way(FastStep(run, optimizer), task, asked)
+        step = FastStep(run, optimizer) if kind == "train" else None
+        run = _by_name(model, run) if kind == "gradients" else run
+        model.programs.others[kind, task.weighted, task.collect] = Way(run, step, task, asked)
 
 
-def _several(given: Any, tensors: Sequence[Any]) -> tuple[Any, ...]:
+def _several(given: Any, tensors: Mapping[str, Any]) -> tuple[Any, ...]:
     """What is given for each of them."""
     return (given,) if len(tensors) == 1 else tuple(given) if type(given) in (list, tuple) else ()
 
@@ -278,28 +281,30 @@ def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[s
     """See `Model.gradients`."""
     quick = quickly(model, "gradients", x, y, sample_weight)
     if quick is not None:
-        _, results = quick
-    else:
-        batch, targets = checked(model, x, y, sample_weight)
-        task = Task(targets, batch.weight is not None)
-        program = model.programs.gradients(task)
-        with _unmoved(model):
-            results = program.run(feed_list(batch))
-        remember(model, "gradients", (x, y, sample_weight), batch, task)
-    return dict(zip((name for name, p in model.wiring.parameters.items() if p.trainable), results, strict=True))
+        return quick[1]  # type: ignore[no-any-return]
+    batch, targets = checked(model, x, y, sample_weight)
+    task = Task(targets, batch.weight is not None)
+    found: dict[str, Array] = _by_name(model, model.programs.gradients(task).run)(feed_list(batch))
+    remember(model, "gradients", (x, y, sample_weight), batch, task)
+    return found
 
 
-@contextmanager
-def _unmoved(model: Model) -> Iterator[None]:
-    """What a training graph moves, running statistics and random counters, is put back."""
-    moved = [*(p for p in model.wiring.parameters.values() if not p.trainable), *model.wiring.random.values()]
-    state = [p.variable for p in moved]
-    with core.Section(state):
-        before = core.read(state)
-        try:
-            yield
-        finally:
-            core.write(state, before)
+def _by_name(model: Model, run: Callable[..., Any]) -> Callable[..., Any]:
+    """A program of gradients that gives them by name, and puts back what it moves: running statistics, random counters."""
+    parameters = model.wiring.parameters
+    moved = [*(p for p in parameters.values() if not p.trainable), *model.wiring.random.values()]
+    state, names = [p.variable for p in moved], [name for name, p in parameters.items() if p.trainable]
+
+    def by_name(*given: Any) -> dict[str, Array] | None:
+        with core.Section(state):
+            before = core.read(state)
+            try:
+                results = run(*given)
+            finally:
+                core.write(state, before)
+        return None if results is None else dict(zip(names, results, strict=True))
+
+    return by_name
 
 
 def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Totals:
         self.model, self.metrics = model, metrics
         self.apart = False if len(done.losses) and not done.terms.shape[1] else apart
         self.losses = [float(loss) for loss in done.losses]
-        self._terms: list[Array] = list(done.terms)
+        self._terms: list[Sequence[float]] = list(done.terms)
         self._predictions: list[Sequence[Array]] = [done.predictions] if done.predictions else []
         self.shares: list[list[float]] = []
         self._seen: list[list[_Rows]] = []
@@ -77,7 +77,7 @@ class Totals:
             for name, (metric, *_) in self.metrics.items():
                 check_takes_weights(name, metric)
         if self.model.compiled:
-            each = [batch.weight] * len(batch.y if self.apart else "1") if alike else counted(self.model, batch, self.apart)
+            each = [batch.weight] * (len(batch.y) if self.apart else 1) if alike else counted(self.model, batch, self.apart)
             if self.apart is None:
                 self.apart = len(each) > 1
             self.shares.append(self._shares(batch, each))
@@ -89,7 +89,7 @@ class Totals:
         or fewer where lengths are free.
         """
         shares = [averages.count(len(batch), amount) for amount in each]
-        if len(each) < len(self.model.outputs):
+        if len(each) < len(batch.y):
             return shares
         return [
             share * y.size / len(y) if amount is batch.weight and not isinstance(loss, FunctionLoss) else share
@@ -104,7 +104,7 @@ class Totals:
     def add(self, loss: float, terms: Sequence[Array], outputs: Sequence[Array]) -> None:
         """What the network gave for the batch met last: the loss, with `apart` each output's, and for metrics the outputs."""
         self.losses.append(loss)
-        self._terms.append(np.array([float(term) for term in terms]))
+        self._terms.append([float(term) for term in terms])
         if self.metrics:
             self._predictions.append([_rows(a, t) for a, t in zip(outputs, self.model.outputs, strict=True)])
 
@@ -136,5 +136,6 @@ class Totals:
 
 def _rows(array: Array, output: Tensor) -> Array:
     """With a row for each position of lengths that are free in the output: another batch may have others."""
-    free = max((i for i, n in enumerate(output.shape[:-1]) if not isinstance(n, int)), default=0)
+    shape = output.shape
+    free = 0 if len(shape) < 3 else max((i for i, n in enumerate(shape[:-1]) if not isinstance(n, int)), default=0)
     return array.reshape(-1, *array.shape[free + 1 :]) if free else array
