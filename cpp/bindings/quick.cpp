@@ -150,37 +150,41 @@ bool are_weights(const void* data, int64_t rows) {
   return most >= 2 * std::numeric_limits<T>::min() && most <= std::sqrt(std::numeric_limits<T>::max()) / 2;
 }
 
-// Whether the numbers of array i are what they may be, once they are as the program reads them.
-template <class T>
-bool holds(const Trainer& quick, size_t i, const void* data, PyObject* value) {
+int64_t elements_of(PyObject* value) {
   const auto* array = py::detail::array_proxy(value);
-  const int64_t count = std::accumulate(array->dimensions, array->dimensions + array->nd, int64_t{1}, std::multiplies<>());
-  if constexpr (std::is_floating_point_v<T>)
-    if (quick.careful && !are_finite<T>(data, count)) return false;
-  const auto* known = i < quick.first_known() ? nullptr : &quick.known[i - quick.first_known()];
-  return known == nullptr || !known->classes || are_classes<T>(data, count, *known->classes);
+  return std::accumulate(array->dimensions, array->dimensions + array->nd, int64_t{1}, std::multiplies<>());
 }
 
+// Whether all arrays hold what they may, once they are as the program reads them.
 bool may_train(const Trainer& quick, const Call& call, const Few<PyObject*>& arrays, int64_t rows) {
+  const auto type = [&](size_t i) { return quick.program.input_type(i).dtype; };
   const size_t count = quick.inputs + quick.targets;
-  for (size_t i = quick.careful ? 0 : quick.inputs; i < count; ++i) {
-    const DType dtype = quick.program.input_type(i).dtype;
-    if (dtype == DType::boolean) continue;
-    const auto check = dtype == DType::int64 ? holds<int64_t> : dtype == DType::float64 ? holds<double> : holds<float>;
-    if (!check(quick, i, call.inputs()[i], arrays[i])) return false;
+  size_t i = quick.first_known();
+  for (const QuickArray& known : quick.known) {
+    if (known.classes) {
+      const auto check = type(i) == DType::int64     ? are_classes<int64_t>
+                         : type(i) == DType::float64 ? are_classes<double>
+                                                     : are_classes<float>;
+      if (!check(call.inputs()[i], elements_of(arrays[i]), *known.classes)) return false;
+    }
+    ++i;
+  }
+  for (i = 0; quick.careful && i < count; ++i) {
+    if (type(i) != DType::float32 && type(i) != DType::float64) continue;
+    const auto check = type(i) == DType::float64 ? are_finite<double> : are_finite<float>;
+    if (!check(call.inputs()[i], elements_of(arrays[i]))) return false;
   }
   if (!quick.weighted) return true;
-  const bool wide = quick.program.input_type(count).dtype == DType::float64;
-  return (wide ? are_weights<double> : are_weights<float>)(call.inputs()[count], rows);
+  return (type(count) == DType::float64 ? are_weights<double> : are_weights<float>)(call.inputs()[count], rows);
 }
 
 // The arrays of a call in the order of the program, and what holds them where they are not those that were given.
 struct Spread {
   Few<PyObject*> arrays;
-  Few<py::object> columns;
+  std::vector<py::object> columns;
   py::object kept[2];
 
-  explicit Spread(const Trainer& quick) : arrays(quick.program.input_count()), columns(quick.targets) {}
+  explicit Spread(const Trainer& quick) : arrays(quick.program.input_count()) {}
 
   // False where they are not as many.
   bool take(const Trainer& quick, PyObject* const* values, PyObject* weight) {
@@ -193,9 +197,9 @@ struct Spread {
       const auto* vector = exact(targets[j]);
       const auto& shape = quick.program.input_type(quick.inputs + j).shape;
       if (vector == nullptr || vector->nd != 1 || shape.size() != 2 || !shape[1].constant() || shape[1].offset != 1) continue;
-      columns[j] = py::array(py::reinterpret_borrow<py::dtype>(vector->descr), {vector->dimensions[0], Py_intptr_t{1}},
-                             {vector->strides[0], Py_intptr_t{0}}, vector->data, targets[j]);
-      targets[j] = columns[j].ptr();
+      columns.push_back(py::array(py::reinterpret_borrow<py::dtype>(vector->descr), {vector->dimensions[0], Py_intptr_t{1}},
+                                  {vector->strides[0], Py_intptr_t{0}}, vector->data, targets[j]));
+      targets[j] = columns.back().ptr();
     }
     return true;
   }

@@ -400,14 +400,18 @@ class Model:
         True
         """
         fast = self._fast_step
-        if fast is None and self._programs is not None and self._objective is not None:
-            with building:  # layers frozen and thawed in turns find what they had
-                fast = self._fast_step = self.programs.quick()
         if fast is not None:
             run = fast.run if fast.optimizer.has_constant_rate else fast.scheduled
             fast_loss: float | None = run(x, y, sample_weight)
-            if fast_loss is None:
-                fast_loss = run(feed.in_order(x, self._inputs), feed.in_columns(y, self._outputs), sample_weight)
+            if fast_loss is not None:
+                return fast_loss
+        weighted = sample_weight is not None
+        if (fast is None or fast.weighted is not weighted) and self._programs is not None and self._objective is not None:
+            with building:  # layers frozen and thawed, or weights given, in turns find what they had
+                fast = self._fast_step = self.programs.quick(weighted)
+        if fast is not None:
+            run = fast.run if fast.optimizer.has_constant_rate else fast.scheduled
+            fast_loss = run(feed.in_order(x, self._inputs), feed.in_order(y, self._outputs), sample_weight)
             if fast_loss is not None:
                 return fast_loss
         loss, task = steps.train_step(self, x, y, sample_weight)

@@ -214,13 +214,13 @@ class Programs:
         self._planned[key] = planned
         return planned.program
 
-    def quick(self) -> Any:
-        """The quick way into a program that trains what is trained now, where one is ready."""
+    def quick(self, weighted: bool) -> Any:
+        """The quick way into a program that trains what is trained now, by samples with weights or without, where one is ready."""
         if all(planned.quick is None for planned in self._planned.values()):
             return None
         trained = self._trained()
         for key, planned in reversed(self._planned.items()):
-            if key[1] == trained and planned.quick is not None and self._fits(planned):
+            if key[1] == trained and key[0].weighted is weighted and planned.quick is not None and self._fits(planned):
                 self._planned.move_to_end(key)
                 return planned.quick
         return None

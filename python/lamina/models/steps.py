@@ -133,6 +133,7 @@ class FastStep(NamedTuple):
 
     run: Callable[..., Any]  # (x, y, weight[, rates, first]); None, and nothing was done, where they are not alike
     optimizer: Optimizer
+    weighted: bool
 
     def scheduled(self, x: Any, y: Any, weight: Any) -> Any:
         """`run` at the rate that the schedule has for this step."""
@@ -156,7 +157,7 @@ def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
     optimizer = model.objective.optimizer
     program = model.programs.train(task)
     run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
-    quick = FastStep(run, optimizer)
+    quick = FastStep(run, optimizer, task.weighted)
     model.programs.keep_quick(task, quick)
     return quick
 
@@ -242,7 +243,7 @@ def remember(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> 
     with building:  # in which no other thread freezes a layer
         program: core.Program = getattr(model.programs, kind)(task)
         run = program.trainer(kinds, task.weighted, rate, clock, inputs, CHUNK if kind == "evaluate" else 1 << 62)
-        step = FastStep(run, optimizer) if kind == "train" else None
+        step = FastStep(run, optimizer, task.weighted) if kind == "train" else None
         run = _by_name(model, run) if kind == "gradients" else run
         model.programs.others[kind, task.weighted, task.collect] = Way(run, step, task, asked)
 
