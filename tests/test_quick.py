@@ -1,4 +1,4 @@
-"""The quick way of fit over batches, evaluate and gradients: it takes nothing that the checks refuse, and gives what they give."""
+"""The quick ways of arrays like those of a call before: they take nothing that checks refuse, and give what the checked ones do."""
 
 from __future__ import annotations
 
@@ -126,13 +126,23 @@ def outcome(call):
     return getattr(found, "history", found)
 
 
-def outcomes(net, good, odd, metrics):
+def listed(given):
+    """Arrays, also within others, as lists."""
+    if isinstance(given, (list, tuple)):
+        return type(given)(map(listed, given))
+    if isinstance(given, dict):
+        return {name: listed(a) for name, a in given.items()}
+    return given.tolist() if isinstance(given, np.ndarray) else given
+
+
+def outcomes(net, first, good, odd, metrics):
     """Of the odd batch after good ones, by each call that has a quick way; and what is left of the network."""
     weight = good[0][2] if good[0][2:] else None
-    for _ in range(2):  # so that each way is known
-        net.fit(good, metrics=metrics, verbose=0)
-        net.evaluate(*good[0][:2], metrics=metrics, sample_weight=weight)
-        net.gradients(*good[0])
+    net.parameters.update(first)  # an odd batch may have left no numbers
+    net.fit(good, metrics=metrics, verbose=0)  # so that each way is known
+    net.evaluate(*good[0][:2], metrics=metrics, sample_weight=weight)
+    net.gradients(*good[0])
+    net.train_step(*listed(good[0]))
     x, y, *rest = odd
     named = {"sample_weight": rest[0]} if rest else {}
     found = []
@@ -141,20 +151,23 @@ def outcomes(net, good, odd, metrics):
         lambda: net.evaluate([*good, odd], metrics=metrics),
         lambda: net.evaluate(x, y, metrics=metrics, **named),
         lambda: net.gradients(x, y, **named),
+        lambda: net.train_step(*listed(odd)),
+        lambda: net.train_step(*odd),
     ):
         found += [outcome(call), dict(net.parameters), net.optimizer.steps, net.columns]
     return found
 
 
 def assert_both_ways_agree(nets, good, odd, metrics, monkeypatch):
-    quick = outcomes(nets[0], good, odd, metrics)
+    quick = outcomes(*nets[0], good, odd, metrics)
     with monkeypatch.context() as patched:
         patched.setattr(steps, "quickly", lambda *args, **named: None)
-        np.testing.assert_equal(quick, outcomes(nets[1], good, odd, metrics))
+        np.testing.assert_equal(quick, outcomes(*nets[1], good, odd, metrics))
 
 
 def two(loss, *layers):
-    return [lm.Sequential(*(layer() for layer in layers), seed=0).compile(loss, lm.optim.Adam(0.01)) for _ in range(2)]
+    nets = [lm.Sequential(*(layer() for layer in layers), seed=0).build(4).compile(loss, lm.optim.SGD(0.01)) for _ in range(2)]
+    return [(net, dict(net.parameters)) for net in nets]
 
 
 def batches_of(*arrays):
@@ -216,21 +229,22 @@ def test_an_odd_array_of_several_is_told_as_without_it(form, monkeypatch, rng):
         h = [lm.BatchNorm()(numbers), lm.Flatten()(lm.Embedding(6, 2)(words)), lm.cast(flags, "float32")]
         h = lm.Dropout(0.2)(lm.Dense(8, "tanh")(lm.concatenate(h, axis=1)))
         net = lm.Model([numbers, words, flags], [lm.Dense(2)(h), lm.Dense(5)(h)], seed=0)
-        return net.compile(["mse", "cross_entropy"], lm.optim.Adam(lm.schedules.Cosine(0.1, steps=9999)))
+        return net.compile(["mse", "cross_entropy"], lm.optim.SGD(lm.schedules.Cosine(0.1, steps=9999)))
 
-    nets = [make(), make()]
+    nets = [(net, dict(net.parameters)) for net in (make(), make())]
+    net, _ = nets[0]
     arrays = [rng.normal(size=(N, 4)).astype("f4"), rng.integers(0, 6, (N, 3)), rng.normal(size=(N, 2)) > 0]
     arrays += [rng.normal(size=(N, 2)).astype("f4"), rng.integers(0, 5, N)]
 
     def batch(*arrays):
         x, y = arrays[:3], arrays[3:]
         if form is dict:
-            return dict(zip(nets[0].named_inputs, x, strict=True)), dict(zip(nets[0].output_names, y, strict=True))
+            return dict(zip(net.named_inputs, x, strict=True)), dict(zip(net.output_names, y, strict=True))
         return form(x), form(y)
 
     good = [batch(*some) for some in batches_of(*arrays)]
     for odd in odd_ones(*arrays):
-        assert_both_ways_agree(nets, good, batch(*odd), {nets[0].output_names[0]: "mae"} if form is dict else [], monkeypatch)
+        assert_both_ways_agree(nets, good, batch(*odd), {net.output_names[0]: "mae"} if form is dict else [], monkeypatch)
     for odd in (
         (arrays[0], arrays[3]),
         (tuple(arrays[:2]), arrays[3:]),
@@ -251,7 +265,7 @@ def test_arrays_like_those_before_are_not_checked_in_python_again(kind, weighted
     if weighted and kind == "own loss":
         loss = "mae"
     metrics = ["accuracy"] if units == 3 else ["mae"]
-    net, _ = two(loss, lambda: lm.Dense(units))
+    (net, _), _ = two(loss, lambda: lm.Dense(units))
     batches = batches_of(rng.normal(size=(N, 4)).astype("f4"), y, *([np.ones(N)] if weighted else []))
     x, y, *weight = batches[0]
     named = {"sample_weight": weight[0]} if weighted else {}
@@ -262,6 +276,7 @@ def test_arrays_like_those_before_are_not_checked_in_python_again(kind, weighted
         net.evaluate(batches)
         net.evaluate(x, y, **named)
         net.gradients(x, y, *weight)
+        net.train_step(*listed(batches[0]))
 
     def dict_batch(x, y, *weight):
         return {"input": x}, {"output": y}, *weight
@@ -269,3 +284,37 @@ def test_arrays_like_those_before_are_not_checked_in_python_again(kind, weighted
     calls()
     monkeypatch.setattr("lamina.inputs.data.prepare", None)
     calls()
+
+
+@pytest.mark.parametrize("rate", [0.01, lm.schedules.Cosine(0.1, steps=60)], ids=["constant", "scheduled"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_callbacks_do_between_batches_holds_for_the_next_one(rate, monkeypatch, rng):
+    x, y = rng.normal(size=(40, N, 4)).astype("f4"), rng.normal(size=(40, N, 2)).astype("f4")
+    x[33] *= 1e30
+    batches = list(zip(x, y, strict=True))
+
+    class Between(lm.callbacks.Callback):
+        def on_batch_end(self, batch, logs):
+            first, last = self.net.layers
+            if batch == 5:
+                first.trainable = False
+            elif batch == 9:
+                first.trainable = True
+            elif batch == 13:
+                self.net.optimizer.lr = 0.003
+            elif batch == 17:
+                self.net.optimizer.lr = lm.schedules.Step(0.05, every=3)
+            elif batch == 21:
+                last.weight.value = last.weight.value / 2
+            seen.append((logs["loss"], self.net.evaluate(x[0], y[0]), self.net.gradients(x[0], y[0]), first.trainable))
+
+    def trained():
+        net = lm.Sequential(lm.Dense(5), lm.Dense(2), seed=0).compile("mse", lm.optim.SGD(rate, momentum=0.9))
+        return outcome(lambda: net.fit(batches, callbacks=[Between()], verbose=0)), dict(net.parameters), net.optimizer.steps, seen
+
+    seen = []
+    quick = trained()
+    assert quick[0][0] is FloatingPointError and "at batch 34 of epoch 1" in quick[0][1] and len(seen) == 33
+    seen = []
+    monkeypatch.setattr(steps, "quickly", lambda *args, **named: None)
+    np.testing.assert_equal(quick, trained())

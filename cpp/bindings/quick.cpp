@@ -29,7 +29,7 @@ struct Trainer {
   Program& program;
   std::vector<QuickArray> known;  // the last arrays before the weights
   size_t inputs, targets;         // arrays; of those that are known, all, or the targets
-  bool weighted, careful;
+  bool weighted, careful, guarded;
   Schedule schedule;
   int64_t most_rows;
 
@@ -233,7 +233,7 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
     Lock lock(program);
     Program& bound = call.bound(program);
     if (scheduled && !rates.set(quick.schedule)) Py_RETURN_NONE;
-    if (quick.careful) return all_outputs(bound, lock, call, bool{quick.schedule.rate}).release().ptr();
+    if (quick.careful) return all_outputs(bound, lock, call, quick.guarded).release().ptr();
     double number = 0;  // room for both precisions
     void* output = &number;
     run_freely(bound, lock, call.inputs(), &output, false);
@@ -249,7 +249,7 @@ py::object quick_predictor(const py::object& program, int64_t most_rows) {
 }
 
 py::object quick_trainer(const py::object& program, const std::vector<QuickArray>& inputs, const std::vector<QuickArray>& targets,
-                         bool weighted, Schedule schedule, int64_t most_rows) {
+                         bool weighted, Schedule schedule, int64_t most_rows, bool guarded) {
   static PyMethodDef definition = method(
       "train", train, "f(x, y[, weight[, rates, first]]) -> what it computes, or None for others, or where the step has no rate.");
   auto& core = program.cast<Program&>();
@@ -265,7 +265,7 @@ py::object quick_trainer(const py::object& program, const std::vector<QuickArray
   std::vector<QuickArray> known = inputs;
   known.insert(known.end(), targets.begin(), targets.end());
   return c_function(definition, Trainer{program, core, std::move(known), core.input_count() - others, targets.size(), weighted,
-                                        careful, std::move(schedule), most_rows});
+                                        careful, guarded, std::move(schedule), most_rows});
 }
 
 }  // namespace lamina::bindings

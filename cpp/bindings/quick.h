@@ -24,9 +24,9 @@ struct Schedule {
 // f(x, y, weight=None) -> the only output, a number; None, and nothing was done, where one of them is not an ndarray that fits (a list
 // or a tuple of them for several inputs, or targets, a vector for a column), or a weight is not valid. f(x, y, weight, rates, first), with
 // a schedule: at the rate that this step has in an array of float64, the first of them that of step `first`; None, too, where it has none
-// there. With `inputs` it is careful: it takes those types of x alone, and finite numbers, and gives a list of all outputs; with a
-// schedule, too, a loss that is not finite ends the step before its update.
+// there. With `inputs` it is careful: it takes those types of x alone, and finite numbers, and gives a list of all outputs. guarded: there
+// a loss that is not finite ends the step before its update.
 py::object quick_trainer(const py::object& program, const std::vector<QuickArray>& inputs, const std::vector<QuickArray>& targets,
-                         bool weighted, Schedule schedule, int64_t most_rows);
+                         bool weighted, Schedule schedule, int64_t most_rows, bool guarded);
 
 }  // namespace lamina::bindings

@@ -154,6 +154,7 @@ class Program:
         clock: Variable | None = None,
         inputs: Sequence[tuple[np.dtype[Any], SupportsInt, SupportsInt | None]] = ...,
         most_rows: SupportsInt = ...,
+        guarded: bool = False,
     ) -> Callable[..., Any]: ...
     def profile(self, arrays: Sequence[Any], repeats: int = 1) -> list[dict[str, Any]]: ...
     def epoch(

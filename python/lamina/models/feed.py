@@ -102,18 +102,6 @@ def in_order(given: Any, tensors: Mapping[str, Tensor]) -> Any:
     return found if len(found) > 1 else found[0]
 
 
-def in_columns(y: Any, outputs: Mapping[str, Tensor]) -> Any:
-    """Targets in the order of the outputs, and a vector as a column where the output is one."""
-    y = in_order(y, outputs)
-    if len(outputs) == 1:
-        return _as_column(y, *outputs.values())
-    return list(map(_as_column, y, outputs.values())) if type(y) in (list, tuple) and len(y) == len(outputs) else y
-
-
-def _as_column(y: Any, output: Tensor) -> Any:
-    return y[:, None] if type(y) is np.ndarray and y.ndim == 1 and output.shape[1:] == (1,) else y
-
-
 def specs(model: Model) -> list[Spec]:
     """What the model's inputs expect; of one that is not built yet, what it will whatever its shape."""
     if not model.built:
@@ -148,6 +136,26 @@ def samples(model: Model, x: Any, y: Any, sample_weight: Any = None) -> Data:
     for where, columns in given.columns.items():
         data.check_order(model.columns, where, columns)
     return given
+
+
+def unchecked(model: Model, x: Any, y: Any, weight: Any, *, columns: bool = False) -> Data:
+    """What is given, in order, a list as an array, all else as it is. `columns`: of the targets, where outputs are one, vectors."""
+    ys = _several(y, model.named_outputs)
+    if columns:
+        pairs = zip(ys, model.outputs, strict=True)
+        ys = tuple([a[:, None] if np.ndim(a) == 1 and t.shape[1:] == (1,) else a for a, t in pairs])
+    return Data(_several(x, model.named_inputs), ys, as_array(weight, "data") if type(weight) is list else weight)
+
+
+def _several(given: Any, tensors: Mapping[str, Tensor]) -> tuple[Any, ...]:
+    """What each of them gets; nothing where that is another number of them."""
+    if type(given) is dict:
+        given = in_order(given, tensors)
+    if len(tensors) == 1:
+        return (as_array(given, "data") if type(given) is list else given,)
+    if type(given) not in (list, tuple) or len(given) != len(tensors):
+        return ()
+    return tuple([as_array(a, "data") if type(a) is list else a for a in given])
 
 
 def batches(model: Model, source: Any, **options: Any) -> Batches:

@@ -416,7 +416,7 @@ class Model:
                 return fast_loss
         loss, task = steps.train_step(self, x, y, sample_weight)
         with building:  # in which no other thread freezes a layer
-            if self.programs.planned(task):
+            if task and self.programs.planned(task):
                 self._fast_step = steps.fast_step(self, feed.in_order(y, self._outputs), task)
         return loss
 

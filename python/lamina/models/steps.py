@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -143,10 +143,16 @@ class FastStep(NamedTuple):
         return loss
 
 
-def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, Task]:
-    """See `Model.train_step`; and what `fast_step` takes."""
+def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, Task | None]:
+    """See `Model.train_step`; and what `fast_step` takes, unless another way was found."""
+    quick = quickly(model, "step", x, y, sample_weight)
+    if quick is not None:
+        return float(quick[1][0]), None
     batch, targets = checked(model, x, y, sample_weight)
-    return float(step(model, batch, targets)[0]), Task(targets, sample_weight is not None)
+    loss, task = float(step(model, batch, targets)[0]), Task(targets, sample_weight is not None)
+    if list in (type(x), type(y)):
+        remember(model, "step", (x, y, sample_weight), batch, task)
+    return loss, task
 
 
 def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
@@ -202,32 +208,34 @@ def quickly(
 ) -> tuple[Data, Any] | None:
     """The batch, and what its program gives; None, and nothing was done, where arrays like these are not known.
 
-    kind: "train", "evaluate" or "gradients"; part: see `_drawn_for`.
+    kind: "train", of fit, "step", "evaluate" or "gradients"; part: see `_drawn_for`.
     """
     way = model.programs.others.get((kind, weight is not None, collect)) if model.built else None
     if way is None:
         return None
-    x, y = feed.in_order(x, model.named_inputs), feed.in_columns(y, model.named_outputs)
-    batch = Data(_several(x, model.named_inputs), _several(y, model.named_outputs), weight)
     try:
+        batch = feed.unchecked(model, x, y, weight, columns=collect or bool(way.asked))
+        given = _alone(batch.x), _alone(batch.y), batch.weight
         for k in way.asked:
             model.objective.losses[k].check_values(batch.y[k], tuple(model.outputs[k].shape))
     except Exception:  # the checks meet it as well
         return None
     run = way.run if way.step is None or way.step.optimizer.has_constant_rate else way.step.scheduled
-    with _drawn_for(part, model, way.task) if part else nullcontext():
-        results = run(x, y, weight)
+    if part:
+        with _drawn_for(part, model, way.task):
+            results = run(*given)
+    else:
+        results = run(*given)
     return None if results is None else (batch, results)
 
 
 def remember(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None:
     """Keeps the way of a batch that was given as these parts, and has been through that program, if it went there as it is."""
-    x, y = feed.in_order(parts[0], model.named_inputs), feed.in_columns(parts[1], model.named_outputs)
-    given = feed_list(Data(_several(x, model.named_inputs), _several(y, model.named_outputs), parts[2]))
-    pairs = list(zip(given, feed_list(batch), strict=False))
-    if not all(type(a) is np.ndarray and a.dtype == b.dtype for a, b in pairs) or len(pairs) < len(feed_list(batch)):
+    given = feed.unchecked(model, *parts)
+    arrays, went = feed_list(given), feed_list(batch)
+    if [(np.ndarray, a.dtype) for a in went] != [(type(a), getattr(a, "dtype", None)) for a in arrays]:
         return
-    kinds = _kinds(model, y, task.targets)
+    kinds = _kinds(model, _alone(given.y), task.targets)
     for t, a in zip(model.inputs, batch.x, strict=True):
         if t.dtype not in FLOATS and a.dtype.kind not in ("b" if t.dtype == "bool" else "iub"):
             return
@@ -238,19 +246,21 @@ def remember(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> 
         if type(loss).check_values is not Loss.check_values and (classes is None or not calls.is_ours(type(loss))):
             asked.append(k)
     optimizer = model.objective.optimizer
-    rate, clock = (optimizer.state[name].variable if kind == "train" else None for name in ("lr", "clock"))
+    updates = kind in ("train", "step")
+    rate, clock = (optimizer.state[name].variable if updates else None for name in ("lr", "clock"))
     inputs: Kinds = [(a.dtype, a.ndim, None) for a in batch.x]
     with building:  # in which no other thread freezes a layer
-        program: core.Program = getattr(model.programs, kind)(task)
-        run = program.trainer(kinds, task.weighted, rate, clock, inputs, CHUNK if kind == "evaluate" else 1 << 62)
-        step = FastStep(run, optimizer, task.weighted) if kind == "train" else None
+        program: core.Program = getattr(model.programs, "train" if updates else kind)(task)
+        rows = CHUNK if kind == "evaluate" else 1 << 62
+        run = program.trainer(kinds, task.weighted, rate, clock, inputs, rows, guarded=kind == "train")
+        step = FastStep(run, optimizer, task.weighted) if updates else None
         run = _by_name(model, run) if kind == "gradients" else run
         model.programs.others[kind, task.weighted, task.collect] = Way(run, step, task, asked)
 
 
-def _several(given: Any, tensors: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What is given for each of them."""
-    return (given,) if len(tensors) == 1 else tuple(given) if type(given) in (list, tuple) else ()
+def _alone(arrays: tuple[Any, ...]) -> Any:
+    """The only one of them, or all."""
+    return arrays[0] if len(arrays) == 1 else arrays
 
 
 def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
