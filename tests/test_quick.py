@@ -21,6 +21,11 @@ class OwnChecks(lm.losses.MSE):
             raise ValueError("[own] expected less than 5")
 
 
+class OwnKeep(lm.losses.MSE):
+    def keep(self, pred, target):
+        return target > 0
+
+
 KINDS = {  # loss, outputs, a target
     "mse": ("mse", 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
     "float64": ("huber", 2, lambda rng: rng.normal(size=(N, 2))),
@@ -33,6 +38,12 @@ KINDS = {  # loss, outputs, a target
     "yes or no in bytes": ("binary_cross_entropy", 1, lambda rng: rng.integers(0, 2, (N, 1)).astype("u1")),
     "counts": ("poisson_nll", 2, lambda rng: rng.integers(0, 4, (N, 2)).astype("f4")),
     "masked": (lm.losses.MSE(mask_nan=True), 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
+    "halves": ("mse", 2, lambda rng: rng.normal(size=(N, 2)).astype("f2")),
+    "uint64": ("mse", 2, lambda rng: rng.integers(0, 9, (N, 2)).astype("u8")),
+    "big-endian": ("mse", 2, lambda rng: rng.normal(size=(N, 2)).astype(">f4")),
+    "truth": ("cross_entropy", 3, lambda rng: rng.integers(0, 2, N) > 0),
+    "whole one-hot": ("cross_entropy", 3, lambda rng: np.eye(3, dtype=int)[rng.integers(0, 3, N)]),
+    "own keep": (OwnKeep(), 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
     "own loss": (own_loss, 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
     "own checks": (OwnChecks(), 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
 }
@@ -190,19 +201,17 @@ def odd_ones(*arrays):
 @pytest.mark.filterwarnings("ignore")
 def test_an_odd_target_after_others_is_told_as_without_them(kind, monkeypatch, rng):
     loss, units, target = KINDS[kind]
-    metrics = {"mse": [], "classes": [], "yes or no": [], "probabilities": ["accuracy"], "left out": ["accuracy"]}.get(
-        kind, ["mae"]
-    )
+    metrics = [] if kind in ("mse", "classes", "yes or no") else ["accuracy"] if units == 3 else ["mae"]
     x, y = rng.normal(size=(N, 4)).astype("f4"), target(rng)
     nets = two(loss, lambda: lm.Dense(5, "tanh"), lambda: lm.Dense(units))
     for odd in odd_ones(x, y):
         assert_both_ways_agree(nets, batches_of(x, y), odd, metrics, monkeypatch)
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f8", "i8", "u1", "?"])
+@pytest.mark.parametrize("dtype", ["f2", "f8", "i8", "u1", "u8", ">f4", "?"])
 @pytest.mark.filterwarnings("ignore")
 def test_an_odd_input_after_others_is_told_as_without_them(dtype, monkeypatch, rng):
-    x, y = rng.normal(size=(N, 4)).astype(dtype), rng.normal(size=(N, 2)).astype("f4")
+    x, y = abs(rng.normal(size=(N, 4))).astype(dtype), rng.normal(size=(N, 2)).astype("f4")
     nets = two("mse", lambda: lm.Dense(5, "tanh"), lambda: lm.Dense(2))
     for odd in odd_ones(x, y):
         assert_both_ways_agree(nets, batches_of(x, y), odd, [], monkeypatch)
@@ -257,7 +266,11 @@ def test_an_odd_array_of_several_is_told_as_without_it(form, monkeypatch, rng):
         assert_both_ways_agree(nets, good, odd if isinstance(odd, tuple) else (odd, odd), [], monkeypatch)
 
 
-@pytest.mark.parametrize("kind", KINDS.keys() - {"left out", "masked"})
+# Those whose samples do not count alike, and those that are converted first.
+CHECKED = {"left out", "masked", "own keep", "halves", "uint64", "big-endian", "truth", "whole one-hot"}
+
+
+@pytest.mark.parametrize("kind", KINDS.keys() - CHECKED)
 @pytest.mark.parametrize("weighted", [False, True])
 def test_arrays_like_those_before_are_not_checked_in_python_again(kind, weighted, monkeypatch, rng):
     loss, units, target = KINDS[kind]
