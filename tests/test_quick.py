@@ -284,7 +284,8 @@ def test_arrays_like_those_before_are_not_checked_in_python_again(kind, weighted
     named = {"sample_weight": weight[0]} if weighted else {}
 
     def calls():
-        net.fit(batches, metrics=metrics, validation_data=batches, verbose=0)
+        net.fit(batches, metrics=[] if weighted else metrics, validation_data=batches, verbose=0)  # which may refuse weights
+        net.evaluate(batches, metrics=metrics)
         net.fit(iter([dict_batch(*batch) for batch in batches]), verbose=0)
         net.evaluate(batches)
         net.evaluate(x, y, **named)
@@ -331,3 +332,13 @@ def test_what_callbacks_do_between_batches_holds_for_the_next_one(rate, monkeypa
     seen = []
     monkeypatch.setattr(steps, "quickly", lambda *args, **named: None)
     np.testing.assert_equal(quick, trained())
+
+
+def test_a_metric_that_takes_no_weights_is_told_before_anything_is_trained(rng):
+    net = lm.Sequential(lm.Dense(2), seed=0).compile("mse", "sgd")
+    batches = batches_of(rng.normal(size=(N, 4)), rng.normal(size=(N, 2)), np.ones(N))
+    net.fit(batches, metrics=["mae"], verbose=0)
+    before = net.optimizer.steps
+    with pytest.raises(TypeError, match="as the samples have weights"):
+        net.fit(batches, metrics=[lambda y_true, y_pred: 0.0], verbose=0)
+    assert net.optimizer.steps == before

@@ -213,8 +213,8 @@ class BatchSource:
         collect = bool(self.metrics)
         for i, parts in enumerate(feed.each(self.model, self.source)):
             self._parts, terms = parts, 0
-            quick = None
-            if i >= len(done.losses) and self.class_weight is None:
+            quick, refusable = None, collect and not i and parts[2] is not None  # by metrics, of its weights
+            if i >= len(done.losses) and self.class_weight is None and not refusable:
                 quick = steps.quickly(self.model, "train", *parts, collect=collect)
             if quick is not None:
                 batch, (loss, *rest) = quick
