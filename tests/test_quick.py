@@ -26,6 +26,11 @@ class OwnKeep(lm.losses.MSE):
         return target > 0
 
 
+class OwnAmounts(lm.losses.MSE):
+    def amounts(self, y, pred_shape, weight):
+        return weight if (y < 2.9).all() else np.arange(1.0, len(y) + 1)
+
+
 KINDS = {  # loss, outputs, a target
     "mse": ("mse", 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
     "float64": ("huber", 2, lambda rng: rng.normal(size=(N, 2))),
@@ -44,6 +49,7 @@ KINDS = {  # loss, outputs, a target
     "truth": ("cross_entropy", 3, lambda rng: rng.integers(0, 2, N) > 0),
     "whole one-hot": ("cross_entropy", 3, lambda rng: np.eye(3, dtype=int)[rng.integers(0, 3, N)]),
     "own keep": (OwnKeep(), 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
+    "own amounts": (OwnAmounts(), 2, lambda rng: rng.uniform(-2, 2, (N, 2)).astype("f4")),
     "own loss": (own_loss, 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
     "own checks": (OwnChecks(), 2, lambda rng: rng.normal(size=(N, 2)).astype("f4")),
 }
@@ -266,8 +272,25 @@ def test_an_odd_array_of_several_is_told_as_without_it(form, monkeypatch, rng):
         assert_both_ways_agree(nets, good, odd if isinstance(odd, tuple) else (odd, odd), [], monkeypatch)
 
 
+def test_batches_whose_outputs_count_apart_are_followed_by_others(monkeypatch, rng):
+    """The loss leaves out classes, and of probabilities nothing."""
+
+    def trained():
+        x = lm.Input(4)
+        net = lm.Model(x, [lm.Dense(2)(x), lm.Dense(3)(x)], seed=0)
+        net.compile(["mse", lm.losses.CrossEntropy(ignore_index=0)], "sgd")
+        return net.fit(hot, verbose=0).history, net.fit(classes + hot, epochs=2, verbose=0).history, dict(net.parameters)
+
+    x, y = rng.normal(size=(N, 4)).astype("f4"), rng.normal(size=(N, 2)).astype("f4")
+    labels = rng.integers(0, 3, N)
+    hot, classes = [(x, (y, np.eye(3, dtype="f4")[labels]))] * 2, [(x, (y, labels))]
+    quick = trained()
+    monkeypatch.setattr(steps, "quickly", lambda *args, **named: None)
+    np.testing.assert_equal(quick, trained())
+
+
 # Those whose samples do not count alike, and those that are converted first.
-CHECKED = {"left out", "masked", "own keep", "halves", "uint64", "big-endian", "truth", "whole one-hot"}
+CHECKED = {"left out", "masked", "own keep", "own amounts", "halves", "uint64", "big-endian", "truth", "whole one-hot"}
 
 
 @pytest.mark.parametrize("kind", KINDS.keys() - CHECKED)

@@ -243,6 +243,8 @@ def remember(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> 
         return
     asked = []
     for k, (loss, (_, _, classes)) in enumerate(zip(model.objective.losses, kinds, strict=True)):
+        if type(loss).amounts is not Loss.amounts:  # others may not count alike
+            return
         if type(loss).check_values is not Loss.check_values and (classes is None or not calls.is_ours(type(loss))):
             asked.append(k)
     optimizer = model.objective.optimizer

@@ -214,7 +214,7 @@ class BatchSource:
         for i, parts in enumerate(feed.each(self.model, self.source)):
             self._parts, terms = parts, 0
             quick, refusable = None, collect and not i and parts[2] is not None  # by metrics, of its weights
-            if i >= len(done.losses) and self.class_weight is None and not refusable:
+            if i >= len(done.losses) and self.class_weight is None and not (refusable or totals.apart):
                 quick = steps.quickly(self.model, "train", *parts, collect=collect)
             if quick is not None:
                 batch, (loss, *rest) = quick
