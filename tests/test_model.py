@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina.models import programs
+from lamina.models import chunks, programs
 from lamina.models import steps as steps_of_models
 
 
@@ -564,7 +564,7 @@ def test_a_batch_compared_with_itself(rng):
 @pytest.mark.parametrize("name", MEANS | NO_MEANS)
 def test_evaluate_gives_the_loss_over_all_rows_also_of_ones_own(name, rng, monkeypatch):
     """Rows go through in parts where that changes nothing, and all at once where the loss is no mean of what each has by itself."""
-    monkeypatch.setattr(steps_of_models, "CHUNK", 8)
+    monkeypatch.setattr(chunks, "CHUNK", 8)
     parts = []
     x, y = rng.normal(size=(20, 3)) * np.arange(20)[:, None], rng.normal(size=(20, 2))
     loss, oracle = (MEANS[name], None) if name in MEANS else NO_MEANS[name]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
-from lamina.models import steps
+from lamina.models import quick as ways
 
 N = 9
 
@@ -178,7 +178,7 @@ def outcomes(net, first, good, odd, metrics):
 def assert_both_ways_agree(nets, good, odd, metrics, monkeypatch):
     quick = outcomes(*nets[0], good, odd, metrics)
     with monkeypatch.context() as patched:
-        patched.setattr(steps, "quickly", lambda *args, **named: None)
+        patched.setattr(ways, "call", lambda *args, **named: None)
         np.testing.assert_equal(quick, outcomes(*nets[1], good, odd, metrics))
 
 
@@ -285,7 +285,7 @@ def test_batches_whose_outputs_count_apart_are_followed_by_others(monkeypatch, r
     labels = rng.integers(0, 3, N)
     hot, classes = [(x, (y, np.eye(3, dtype="f4")[labels]))] * 2, [(x, (y, labels))]
     quick = trained()
-    monkeypatch.setattr(steps, "quickly", lambda *args, **named: None)
+    monkeypatch.setattr(ways, "call", lambda *args, **named: None)
     np.testing.assert_equal(quick, trained())
 
 
@@ -353,7 +353,7 @@ def test_what_callbacks_do_between_batches_holds_for_the_next_one(rate, monkeypa
     quick = trained()
     assert quick[0][0] is FloatingPointError and "at batch 34 of epoch 1" in quick[0][1] and len(seen) == 33
     seen = []
-    monkeypatch.setattr(steps, "quickly", lambda *args, **named: None)
+    monkeypatch.setattr(ways, "call", lambda *args, **named: None)
     np.testing.assert_equal(quick, trained())
 
 

@@ -66,6 +66,11 @@ class Data:
     def __len__(self) -> int:
         return len(self.x[0])
 
+    @property
+    def arrays(self) -> list[Array]:
+        """All, in the order in which a program takes them."""
+        return [*self.x, *self.y, *(() if self.weight is None else (self.weight,))]
+
     def rows(self, part: slice | Array) -> Data:
         """Some of the samples: a slice as views, numbers of rows as copies."""
         weight = None if self.weight is None else self.weight[part]

@@ -16,11 +16,11 @@ from lamina.base.turns import building, importing
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.layers import Layer
 from lamina.layers.base import freeze
-from lamina.models import feed, steps
+from lamina.models import feed, quick, steps
 from lamina.models.objective import Objective
 from lamina.models.parameters import Parameters, fresh_seed
 from lamina.models.programs import Programs
-from lamina.models.steps import FastStep
+from lamina.models.quick import FastStep
 from lamina.models.wiring import Wiring, apply, check_closed, unnamed_if_refused
 from lamina.optim import Optimizer
 
@@ -385,7 +385,7 @@ class Model:
                 return outputs
         outputs = steps.predict(self, x, batch_size)
         if self._fast_predict is None:
-            self._fast_predict = steps.fast_predict(self)
+            self._fast_predict = quick.fast_predict(self)
         return outputs
 
     def train_step(self, x: Any, y: Any = None, sample_weight: Any = None) -> float:
@@ -417,7 +417,7 @@ class Model:
         loss, task = steps.train_step(self, x, y, sample_weight)
         with building:  # in which no other thread freezes a layer
             if task and self.programs.planned(task):
-                self._fast_step = steps.fast_step(self, feed.in_order(y, self._outputs), task)
+                self._fast_step = quick.fast_step(self, feed.in_order(y, self._outputs), task)
         return loss
 
     @explained

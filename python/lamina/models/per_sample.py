@@ -29,7 +29,7 @@ def per_sample_gradients(model: Model, x: Any, y: Any) -> dict[str, Array]:
         others[key] = _program(model, targets)
     program, together = others[key]
     names = [name for name, p in model.wiring.parameters.items() if p.trainable]
-    arrays = steps.feed_list(batch)
+    arrays = batch.arrays
     if together:
         return dict(zip(names, program.run(arrays), strict=True))
     n = len(batch)

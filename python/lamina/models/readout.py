@@ -13,7 +13,8 @@ from lamina.inputs.arrays import check_finite
 from lamina.layers import Dense
 from lamina.linalg import LinAlgError, solve_triangular
 from lamina.linalg.errors import limit
-from lamina.models import feed, steps
+from lamina.models import feed
+from lamina.models.chunks import parts
 
 if TYPE_CHECKING:
     from lamina.inputs.data import Data
@@ -37,7 +38,7 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
     weight = weight / weight.max()  # the sum of large ones is infinite
     weight /= weight.sum()
     solvers = [Ridge(int(layer.weight.shape[0]), layer.units, layer.use_bias) for layer in layers]
-    for rows in steps.parts(model, len(given)):
+    for rows in parts(model, len(given)):
         for solver, part, target in zip(solvers, program.run([a[rows] for a in given.x]), targets, strict=True):
             solver.add(part, target[rows], weight[rows])
     solved = [s.solve(getattr(layer, "l2", 0.0) if l2 is None else l2) for s, layer in zip(solvers, layers, strict=True)]
@@ -121,7 +122,7 @@ def _check_held(layer: Dense, w: Array, b: Array) -> None:
 def _error(model: Model, given: Data, targets: list[Array], weight: Array) -> float:
     """The mean squared error of what the network now predicts, weighted; of several outputs the sum."""
     total, run = 0.0, model.programs.predict().run
-    for rows in steps.parts(model, len(given)):
+    for rows in parts(model, len(given)):
         for prediction, target in zip(run([a[rows] for a in given.x]), targets, strict=True):
             total += float((weight[rows] @ np.square(prediction - target[rows])).mean())
     return total

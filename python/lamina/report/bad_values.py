@@ -9,7 +9,6 @@ import numpy as np
 from lamina import _core as core
 from lamina.inputs.arrays import position
 from lamina.inputs.data import Data
-from lamina.models import steps
 from lamina.models.programs import Target, Task
 from lamina.trace import notation, written
 from lamina.trace.graph import StepGraph, loss_graph
@@ -25,7 +24,7 @@ def first_bad_value(model: Model, batch: Data, targets: tuple[Target, ...], *, t
     """In words: its equation, layer, value and place, with the parameters as they are; None where all are finite."""
     graph = loss_graph(model, Task(targets, batch.weight is not None), training)
     with unchanged(model):
-        values = values_of(graph, steps.feed_list(batch))
+        values = values_of(graph, batch.arrays)
     assert graph.loss is not None
     node = _origin(graph, graph.loss, values)
     if node is None:

@@ -158,7 +158,7 @@ def profile(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, r
         program = model.programs.predict()
         return _measured(model, program, "predict", arrays, lambda: program.run(arrays), rounds)
     batch, targets = steps.checked(model, x, y, sample_weight)
-    task, arrays = Task(targets, batch.weight is not None), steps.feed_list(batch)
+    task, arrays = Task(targets, batch.weight is not None), batch.arrays
     if steps_by_batch(model):
         program, kind = model.programs.train(task), "train_step"
     else:  # the optimizer's step is a loop around these

@@ -66,7 +66,7 @@ def values_of(graph: StepGraph, arrays: list[Array]) -> dict[int, Array]:
 def measure(graph: StepGraph, batch: Data, targets: tuple[Target, ...], repeats: int | None) -> Measured:
     """Runs the training step of the model on a batch."""
     model = graph.model
-    arrays = steps.feed_list(batch)
+    arrays = batch.arrays
     measured = Measured()
     with unchanged(model):
         measured.values = values_of(graph, arrays)

@@ -10,9 +10,10 @@ import numpy as np
 from lamina.base.turns import building
 from lamina.callbacks import EarlyStopping
 from lamina.callbacks.base import as_list
+from lamina.models.chunks import parts
 from lamina.models.figures import amounts
 from lamina.models.objective import OutputMetric
-from lamina.models.steps import evaluate_checked, parts
+from lamina.models.steps import evaluate_checked
 from lamina.models.totals import Part
 from lamina.optim.full_batch import FullBatch
 from lamina.training import problems

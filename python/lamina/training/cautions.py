@@ -12,7 +12,7 @@ from lamina.base.elsewhere import SCALE
 from lamina.inputs.data import Data
 from lamina.layers import BatchNorm, Dense
 from lamina.losses import MAE, MSE, Huber, LogCosh, Quantile, SmoothL1
-from lamina.models.steps import goes_by_rows
+from lamina.models.chunks import goes_by_rows
 from lamina.models.wiring import calls_of, nodes_of
 
 if TYPE_CHECKING:

@@ -15,11 +15,10 @@ from lamina.graph.tensor import shown
 from lamina.inputs import data
 from lamina.inputs.arrays import room
 from lamina.inputs.data import Batches, Data
-from lamina.models import feed, steps
+from lamina.models import feed, quick, steps
 from lamina.models.figures import figures
 from lamina.models.objective import OutputMetric
 from lamina.models.programs import Task
-from lamina.models.steps import feed_list
 from lamina.models.totals import Part, Totals, counted
 from lamina.training.samples import Samples, check_that_something_counts, no_class_counts, with_class_weights, with_finite_targets
 
@@ -122,7 +121,7 @@ class ArraySource:
             rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
             collect = [p[rows] for p in self._predictions] if self._predictions else None
             rate = None if fixed else optimizer.state["lr"].variable
-            scalars = program.epoch(feed_list(given), part, size, rate=rate, rates=rates, collect=collect, poll=poll, guarded=True)
+            scalars = program.epoch(given.arrays, part, size, rate=rate, rates=rates, collect=collect, poll=poll, guarded=True)
             self._done = start + len(scalars)
             self._losses[start : self._done] = scalars[:, 0]
             self._terms[start : self._done] = scalars[:, 1:]
@@ -213,11 +212,11 @@ class BatchSource:
         collect = bool(self.metrics)
         for i, parts in enumerate(feed.each(self.model, self.source)):
             self._parts, terms = parts, 0
-            quick, refusable = None, collect and not i and parts[2] is not None  # by metrics, of its weights
+            known, refusable = None, collect and not i and parts[2] is not None  # by metrics, of its weights
             if i >= len(done.losses) and self.class_weight is None and not (refusable or totals.apart):
-                quick = steps.quickly(self.model, "train", *parts, collect=collect)
-            if quick is not None:
-                batch, (loss, *rest) = quick
+                known = quick.call(self.model, "train", *parts, collect=collect)
+            if known is not None:
+                batch, (loss, *rest) = known
                 totals.meet(batch, alike=True)
             else:
                 batch, targets = self._checked()
@@ -229,7 +228,7 @@ class BatchSource:
                 self.model.columns = self.source.columns  # what the network has been trained on
                 terms = len(self.model.outputs) if apart else 0
                 if not apart:
-                    steps.remember(self.model, "train", parts, batch, Task(targets, batch.weight is not None, collect))
+                    quick.keep(self.model, "train", parts, batch, Task(targets, batch.weight is not None, collect))
             totals.add(float(loss), rest[:terms], rest[terms:])
             if not math.isfinite(loss):
                 return Outcome(np.array(totals.losses), {})

@@ -1,0 +1,179 @@
+"""The quick ways: arrays like those of an earlier call go to its program as they are, and the core looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lamina import _core as core
+from lamina.base import calls
+from lamina.base.turns import building
+from lamina.graph.tensor import FLOATS
+from lamina.inputs.data import Data, Parts
+from lamina.losses.base import FunctionLoss, Loss
+from lamina.models import chunks, feed
+from lamina.models.figures import amounts
+from lamina.models.programs import Target, Task
+from lamina.optim import Optimizer
+
+if TYPE_CHECKING:
+    from lamina.models.model import Model
+
+Array = np.ndarray[Any, Any]
+
+
+def fast_predict(model: Model) -> Callable[[Any], Any] | None:
+    """The quick way of arrays that need no look: f(x), which gives None, and does nothing, where they are not such."""
+    if any(t.dtype not in FLOATS for t in model.inputs):
+        return None
+    return model.programs.predict().predictor(chunks.CHUNK)
+
+
+class FastStep(NamedTuple):
+    """A training program that arrays like those of the last step can go to without another look; the core checks their shapes."""
+
+    run: Callable[..., Any]  # (x, y, weight[, rates, first]); None, and nothing was done, where they are not alike
+    optimizer: Optimizer
+    weighted: bool
+
+    def scheduled(self, x: Any, y: Any, weight: Any) -> Any:
+        """`run` at the rate that the schedule has for this step."""
+        loss = self.run(x, y, weight, *self.optimizer.ahead)
+        if loss is None and self.optimizer.look_ahead():
+            return self.run(x, y, weight, *self.optimizer.ahead)
+        return loss
+
+
+def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
+    """The quick way for batches with targets like `y`: where arrays go to the inputs as they are."""
+    kinds = _kinds(model, y, task.targets)
+    if kinds is None:
+        return None
+    optimizer = model.objective.optimizer
+    program = model.programs.train(task)
+    run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
+    quick = FastStep(run, optimizer, task.weighted)
+    model.programs.keep_quick(task, quick)
+    return quick
+
+
+Kinds = list[tuple[np.dtype[Any], int, int | None]]
+
+
+def _kinds(model: Model, y: Any, targets: tuple[Target, ...]) -> Kinds | None:
+    """Of targets that go to the core as they are: type, axes, and, where they are class numbers, how many classes there are."""
+    given = [y] if len(targets) == 1 else y if type(y) in (list, tuple) else []
+    kinds: Kinds = []
+    for array, target, loss, output in zip(given, targets, model.objective.losses, model.outputs, strict=False):
+        if type(array) is not np.ndarray or array.ndim != len(target.shape) + 1 and (array.ndim, target.shape) != (1, (1,)):
+            return None
+        if not calls.is_ours(type(loss).check_target):  # which may give the core other numbers
+            return None
+        classes = None  # the target holds class numbers below this one: the core would take a wrong one for "no class"
+        if target.dtype == "int64":
+            if array.dtype.kind == "f":
+                return None
+            units = output.shape[-1]
+            classes = units if isinstance(units, int) and not isinstance(loss, FunctionLoss) else None
+        elif array.dtype.kind != "f":
+            if not loss.yes_no and type(loss).check_values is not Loss.check_values:
+                return None
+            classes = 2 if loss.yes_no else None
+        kinds.append((array.dtype, len(target.shape) + 1, classes))
+    return kinds if len(kinds) == len(targets) else None
+
+
+class Way(NamedTuple):
+    """How arrays like those of a checked call go to its program: the core looks at them, and takes none that the checks refuse."""
+
+    run: Callable[..., Any]
+    step: FastStep | None  # where it is one
+    task: Task
+    asked: list[int]  # outputs whose losses look at the numbers of a target themselves
+
+
+class Known(NamedTuple):
+    """A batch that went the quick way, and what its program gave."""
+
+    batch: Data
+    results: Any
+
+
+def call(model: Model, kind: str, x: Any, y: Any, weight: Any, *, collect: bool = False, part: int = 0) -> Known | None:
+    """What the program gives; None, and nothing was done, where arrays like these are not known.
+
+    kind: "train", of fit, "step", "evaluate" or "gradients"; part: see `chunks.drawn_for`.
+    """
+    way = model.programs.others.get((kind, weight is not None, collect)) if model.built else None
+    if way is None:
+        return None
+    try:
+        batch = feed.unchecked(model, x, y, weight, columns=collect or bool(way.asked))
+        given = _alone(batch.x), _alone(batch.y), batch.weight
+        for k in way.asked:
+            model.objective.losses[k].check_values(batch.y[k], tuple(model.outputs[k].shape))
+    except Exception:  # the checks meet it as well
+        return None
+    run = way.run if way.step is None or way.step.optimizer.has_constant_rate else way.step.scheduled
+    if part:
+        with chunks.drawn_for(part, model, way.task):
+            results = run(*given)
+    else:
+        results = run(*given)
+    return None if results is None else Known(batch, results)
+
+
+def keep(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None:
+    """Keeps the way of a batch that was given as these parts, and has been through that program, if it went there as it is."""
+    given = feed.unchecked(model, *parts)
+    arrays, went = given.arrays, batch.arrays
+    if [(np.ndarray, a.dtype) for a in went] != [(type(a), getattr(a, "dtype", None)) for a in arrays]:
+        return
+    kinds = _kinds(model, _alone(given.y), task.targets)
+    for t, a in zip(model.inputs, batch.x, strict=True):
+        if t.dtype not in FLOATS and a.dtype.kind not in ("b" if t.dtype == "bool" else "iub"):
+            return
+    if kinds is None or any(amount is not batch.weight for amount in amounts(model, batch)):
+        return
+    asked = []
+    for k, (loss, (_, _, classes)) in enumerate(zip(model.objective.losses, kinds, strict=True)):
+        if type(loss).amounts is not Loss.amounts:  # others may not count alike
+            return
+        if type(loss).check_values is not Loss.check_values and (classes is None or not calls.is_ours(type(loss))):
+            asked.append(k)
+    optimizer = model.objective.optimizer
+    updates = kind in ("train", "step")
+    rate, clock = (optimizer.state[name].variable if updates else None for name in ("lr", "clock"))
+    inputs: Kinds = [(a.dtype, a.ndim, None) for a in batch.x]
+    with building:  # in which no other thread freezes a layer
+        program: core.Program = getattr(model.programs, "train" if updates else kind)(task)
+        rows = chunks.CHUNK if kind == "evaluate" else 1 << 62
+        run = program.trainer(kinds, task.weighted, rate, clock, inputs, rows, guarded=kind == "train")
+        step = FastStep(run, optimizer, task.weighted) if updates else None
+        run = by_name(model, run) if kind == "gradients" else run
+        model.programs.others[kind, task.weighted, task.collect] = Way(run, step, task, asked)
+
+
+def _alone(arrays: tuple[Any, ...]) -> Any:
+    """The only one of them, or all."""
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def by_name(model: Model, run: Callable[..., Any]) -> Callable[..., Any]:
+    """A program of gradients that gives them by name, and puts back what it moves: running statistics, random counters."""
+    parameters = model.wiring.parameters
+    moved = [*(p for p in parameters.values() if not p.trainable), *model.wiring.random.values()]
+    state, names = [p.variable for p in moved], [name for name, p in parameters.items() if p.trainable]
+
+    def by_name(*given: Any) -> dict[str, Array] | None:
+        with core.Section(state):
+            before = core.read(state)
+            try:
+                results = run(*given)
+            finally:
+                core.write(state, before)
+        return None if results is None else dict(zip(names, results, strict=True))
+
+    return by_name
