@@ -154,7 +154,16 @@ def test_per_sample_gradients_are_those_of_the_loss_that_is_compiled_now(rng):
             np.testing.assert_allclose(got[key].mean(axis=0), value, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("use", [lambda x, w: lm.where(x > 0, w, w), lambda x, w: x * lm.exp(w)], ids=["twice", "before"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x, w: lm.where(x > 0, w, w),
+        lambda x, w: x * lm.exp(w),
+        lambda x, w: x * (w + w),
+        lambda x, w: x * lm.sum(lm.broadcast_to(w, (3, 1))),
+    ],
+    ids=["twice", "before", "twice before", "stretched before"],
+)
 def test_per_sample_gradients_of_a_weight_that_one_operation_takes_twice_or_without_samples(use, rng):
     given, w = lm.Input(3), lm.Parameter(np.ones(1, "f"), name="w")
     net = lm.Model(given, use(given, w), seed=0).compile("mse", "sgd")

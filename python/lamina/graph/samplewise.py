@@ -283,11 +283,11 @@ def _by_element(w: Tensor, node: core.Node, delta: Tensor) -> Tensor | None:
         return None
     rest = w.shape[1:] if w.ndim == ndim else w.shape
     shape = (batch, *(1 for _ in range(ndim - 1 - len(rest))), *rest)
-    if node.op == "add" and shape == delta.shape:  # a bias
+    if node.op == "add" and shape == delta.shape and batched(node):  # a bias
         return ops.reshape(delta, (batch, *w.shape))
     copies = ops.broadcast_to(ops.reshape(w, (1, *shape[1:])), shape)
     inputs = [copies.node if n.serial == w.node.serial else n for n in node.inputs]
-    again = Tensor(core.make(node.op, inputs, node.attrs))
+    again = Tensor(core.make(node.op, inputs, {"shape": delta.shape} if node.op == "broadcast_to" else node.attrs))
     return ops.reshape(grad(again, copies, delta), (batch, *w.shape))
 
 
