@@ -328,6 +328,12 @@ def test_zeros_where_an_input_does_not_matter():
     assert np.array_equal(a, 2 * np.arange(3.0)) and np.array_equal(b, np.zeros((2, 2)))
 
 
+def test_zeros_by_an_intermediate_tensor_that_is_held():
+    x = lm.placeholder((3,))
+    z = x[1:]
+    np.testing.assert_array_equal(lm.function([x], lm.grad(lm.sum(lm.stop_gradient(z) * x[:2]), z))(np.ones(3)), [0, 0])
+
+
 def test_gradient_by_an_intermediate_tensor():
     x = lm.placeholder((3,), "float64")
     h = x * x

@@ -158,7 +158,8 @@ def _check_made_once(y: Tensor, x: Tensor) -> None:
     if not below or made.op == "random_uniform":
         return
     for node in _core.topological([y.node]):
-        if node.op == made.op and [n.serial for n in node.inputs] == below and node.attrs == made.attrs:
+        alike = node.op == made.op and [n.serial for n in node.inputs] == below and node.attrs == made.attrs
+        if alike and node.serial != made.serial:
             raise ValueError(
                 f"[grad] expected a tensor that y is computed from, got the result of a second {made.op} of shape {x.shape} beside "
                 "the one in y; make it once, z = x[:, :1] for example, and use z in both places"
