@@ -601,6 +601,21 @@ def test_a_loss_of_ones_own():
     assert losses.get(Cubic) is not None and Cubic().check_target(np.zeros(2), (B, 1)).shape == (2, 1)
 
 
+@pytest.mark.parametrize("arranged", [lambda t: lm.reshape(t, (-1, 3)), lambda t: lm.transpose(t, (1, 0, 2))])
+def test_elements_of_a_loss_of_ones_own_may_be_arranged_in_any_way(arranged, rng):
+    class Own(losses.MSE):
+        def elements(self, pred, target):
+            return arranged(super().elements(pred, target))
+
+    x, y = rng.normal(size=(5, 2, 4)), rng.normal(size=(5, 2, 3))
+    found, known = (
+        lm.Sequential(lm.Dense(3), seed=0).compile(loss, "sgd").fit(x, y, batch_size=2, epochs=2, verbose=0).history["loss"]
+        for loss in (Own(), "mse")
+    )
+    np.testing.assert_allclose(found, known, rtol=1e-6)
+    np.testing.assert_allclose(Own()(y, 2 * y), losses.mse(y, 2 * y))
+
+
 def test_options_of_a_loss_of_ones_own_stay_once_it_is_compiled():
     class Scaled(losses.Loss):
         def __init__(self, by):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -140,7 +141,7 @@ class Loss(Configured):
             target = ops.cast(target, str(pred.dtype))
         keep = self.keep(pred, target)
         losses = self.elements(pred, target if keep is None else ops.where(keep, target, ops.zeros_like(target)))
-        if (shape := getattr(losses, "shape", None)) is None or tuple(shape[:1]) != tuple(pred.shape[:1]):
+        if (shape := getattr(losses, "shape", None)) is None or not _has_samples(tuple(shape), tuple(pred.shape[:1])):
             got = checks.brief(losses) if shape is None else tuple(shape)
             raise ValueError(
                 f"[{self!r}] expected elements of shape (batch, ...), got {got}; leave the mean to the loss, or pass a function of "
@@ -320,6 +321,14 @@ def _meet_apart(losses: Tensor, pred: Tensor, target: Tensor) -> tuple[Shape, Sh
             if short == (pred.shape[0],) and long == (*short, 1):
                 return (shapes[0], shapes[1]) if below[0] == {"p"} else (shapes[1], shapes[0])
     return None
+
+
+def _has_samples(shape: Shape, batch: Shape) -> bool:
+    """Whether there are as many elements of each sample."""
+    try:
+        return shape[:1] == batch or bool(core.split_size(math.prod(shape), math.prod(batch)))
+    except ValueError:
+        return False
 
 
 def fits(shape: Shape, expected: Shape) -> bool:
