@@ -468,6 +468,22 @@ def test_evaluate_takes_batches(data, rng, weighted):
     assert list(figures) == ["accuracy"] and figures["accuracy"] == pytest.approx(whole["accuracy"])
 
 
+def test_a_source_of_batches_may_write_each_into_the_same_arrays(rng):
+    arrays = [(rng.normal(size=(5, 4)), rng.normal(size=(5, 1)), rng.uniform(1, 2, 5)) for _ in range(3)]
+
+    def in_place():
+        room = tuple(map(np.empty_like, arrays[0]))
+        for batch in arrays:
+            for there, array in zip(room, batch, strict=True):
+                there[:] = array
+            yield room
+
+    net = lm.Sequential(lm.Dense(1), seed=0).build(4).compile("mse", lm.optim.SGD(0.0), ["mae"])
+    found = net.fit(in_place(), validation_data=list(arrays), verbose=0)
+    assert found["mae"] == found["val_mae"]
+    assert net.evaluate(in_place()) == net.evaluate(arrays)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_evaluate_adds_up_batches_of_several_outputs_that_leave_out(weighted):
     net, x, y = two_that_leave_out()

@@ -98,7 +98,7 @@ class Totals:
 
     def _by_rows(self, batch: Data) -> list[_Rows]:
         """The targets of each output for metrics over all batches, with weights where the batch has some."""
-        targets = [_rows(a, t) for a, t in zip(batch.y, self.model.outputs, strict=True)]
+        targets = [_rows(a.copy(), t) for a, t in zip(batch.y, self.model.outputs, strict=True)]  # the next may take their place
         return [_Rows(y, None if batch.weight is None else np.repeat(batch.weight, len(y) // max(len(batch), 1))) for y in targets]
 
     def add(self, loss: float, terms: Sequence[Array], outputs: Sequence[Array]) -> None:
