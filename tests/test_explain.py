@@ -385,6 +385,9 @@ def test_sums_of_rows_are_in_parentheses_behind_a_product_of_elements():
     """softmax(Z) ⊙ dA 1 could be read as the sum of the product."""
     net = lm.Sequential(lm.Dense(3, "log_softmax"), lm.Dense(2), seed=0).compile("mse", "sgd")
     assert "dZ₁ = dA₁ − softmax(Z₁) ⊙ (dA₁ 1)" in net.explain(X, X[:, :2])
+    x = lm.Input(4)
+    net = lm.Model(x, lm.softmax(x * lm.Parameter((1,), init="ones", name="p")) @ np.eye(4, dtype="float32")).compile("mse", "sgd")
+    assert "sum(T₁ ⊙ (T₂ − (T₂ ⊙ T₁) 1) ⊙ X)" in net.explain(X, X)
 
 
 def test_a_square_is_read_once_and_a_penalty_adds_up():

@@ -340,8 +340,8 @@ def _doubled(term: Term) -> Equation:
 
 def _factor(term: Term) -> Equation:
     """A factor of a product element by element: a quotient, and sums of rows, in parentheses."""
-    apart = term.rank == 2 and any(isinstance(p, str) and ("/" in p or p == " 1") for p in term.parts)
-    return ("(", *term.parts, ")") if apart else term.within(2)
+    apart = term.parts[-1:] == (" 1",) or any(isinstance(p, str) and "/" in p for p in term.parts)
+    return ("(", *term.parts, ")") if term.rank == 2 and apart else term.within(2)
 
 
 def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> Equation:
