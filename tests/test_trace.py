@@ -152,6 +152,12 @@ def test_letters_of_the_equations_are_not_names_of_layers():
     assert [step.symbol.name for step in made.forward[:5]] == ["B′", "n′", "t′", "w′", "g′"]
 
 
+def test_a_parameter_called_as_a_value_of_layers_has_as_many_primes_as_it_needs():
+    x, dense = lm.Input(3), lm.Dense(3)
+    net = lm.Model(x, dense(dense(dense(x))) * lm.Parameter((3,), init="ones", name="Z1"), seed=0)
+    assert str(net.trace(np.ones((2, 3))).forward[-1]) == "output = Z′′₁ ⊙ Z1′"
+
+
 def test_an_unknown_section_is_an_error():
     with pytest.raises(ValueError, match="unknown name 'forwards'; did you mean 'forward'"):
         small().trace(X, Y).section("forwards")

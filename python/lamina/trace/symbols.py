@@ -34,7 +34,7 @@ class Symbols:
         self.dense: list[tuple[str, Any, core.Node, core.Node]] = []  # (index, call, product, Z)
         self.sources: dict[str, core.Node] = {}  # plain name -> an input or variable
         self._taken = {"B", "n", "t", "w", "g"}  # the batch, the elements of Y, the step, and what a rule is written with
-        self._primes = Counter[str]()  # how many the last symbol of a name had
+        self._primes = Counter[Sym]()  # how many the last symbol of a name had
         self._free: set[int] = set()  # serials of the sources
         self._literals: dict[int, float | None] = {}
         for node in graph.ordered():  # operands first, as in StepGraph.settle
@@ -54,7 +54,7 @@ class Symbols:
         """Names a node, with primes where the name is taken."""
         if node.serial in self.of:
             return self.of[node.serial]
-        wanted = symbol.plain
+        wanted = symbol
         symbol = symbol._replace(name=symbol.name + "′" * self._primes[wanted])
         while symbol.plain in self._taken:
             symbol = symbol._replace(name=symbol.name + "′")
