@@ -161,8 +161,9 @@ def test_per_sample_gradients_are_those_of_the_loss_that_is_compiled_now(rng):
         lambda x, w: x * lm.exp(w),
         lambda x, w: x * (w + w),
         lambda x, w: x * lm.sum(lm.broadcast_to(w, (3, 1))),
+        lambda x, w: x * (lm.reshape(lm.exp(w), (1, 1, 1)) @ w[:, None])[0, 0],
     ],
-    ids=["twice", "before", "twice before", "stretched before"],
+    ids=["twice", "before", "twice before", "stretched before", "one of several matrices"],
 )
 def test_per_sample_gradients_of_a_weight_that_one_operation_takes_twice_or_without_samples(use, rng):
     given, w = lm.Input(3), lm.Parameter(np.ones(1, "f"), name="w")

@@ -299,6 +299,8 @@ def _by_copies(w: Tensor, node: core.Node, delta: Tensor) -> Tensor | None:
     if core.op_kind(op) not in ("row", "reduce") and op not in ("slice", "pad", "take", "transpose", "concatenate", "matmul"):
         return None
     several = {n.serial: ops.broadcast_to(Tensor(n)[None], (batch, *n.shape)) for n in node.inputs if n.dtype in FLOATS}
+    if len({t.ndim for t in several.values()}) > 1:  # a product of several matrices and one
+        return None
     copies, inputs = several[w.node.serial], [several.get(n.serial, Tensor(n)).node for n in node.inputs]
     first = {"start": 0, "stop": batch, "step": 1, "low": 0, "high": 0, "interior": 0}
     attrs = {name: type(a)((first[name], *a)) if name in first else a for name, a in node.attrs.items()}
