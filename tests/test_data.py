@@ -224,6 +224,9 @@ def test_pandas():
     assert as_array(mixed, "x").tolist() == [[1, 1, 0.5], [0, 2, 1.5]]
     missing = pandas.DataFrame({"n": pandas.array([1, None], dtype="Int64"), "x": [0.5, 1.5]})
     assert np.isnan(as_array(missing, "x")[1, 0])
+    whole = pandas.DataFrame({"n": pandas.array([1, 2**62 + 1], dtype="Int64"), "on": pandas.array([True, False], dtype="boolean")})
+    assert as_array(whole, "x").tolist() == [[1, 1], [2**62 + 1, 0]]
+    assert np.isnan(as_array(missing[["n"]], "x")[1, 0])
     assert np.isnan(as_array(missing.assign(x=[None, 1.5]).astype(object), "x")).tolist() == [[False, True], [True, False]]
     with pytest.raises(TypeError, match="got 'Paris' at row 0, column 'city'; leave that column out, or number its categories"):
         as_array(pandas.DataFrame({"age": [3.0, 4.0], "city": ["Paris", "Rome"]}), "x")
@@ -232,7 +235,7 @@ def test_pandas():
     assert as_array(pandas.Series([2, 0], dtype="category"), "y").tolist() == [2, 0]
 
 
-def test_a_frame_of_pandas_own_floats_makes_no_objects(monkeypatch):
+def test_a_frame_of_pandas_own_numbers_makes_no_objects(monkeypatch):
     """One for each number would take fifty times as long, and nine times the memory."""
     pandas = pytest.importorskip("pandas")
     monkeypatch.delattr(arrays, "_from_objects")
@@ -241,8 +244,8 @@ def test_a_frame_of_pandas_own_floats_makes_no_objects(monkeypatch):
         assert as_array(named, "x").tolist() == [[1, 1, 0.5], [0, 2, 1.5]]
     frame.loc[1, ["n", "x"]] = pandas.NA
     assert np.array_equal(as_array(frame, "x"), [[1, 1, 0.5], [0, np.nan, np.nan]], equal_nan=True)
-    monkeypatch.undo()
     assert as_array(frame[["n"]].dropna(), "x").dtype == np.int64  # of whole numbers alone not one is rounded
+    assert np.array_equal(as_array(frame[["on", "n"]], "x"), [[1, 1], [0, np.nan]], equal_nan=True)
 
 
 @pytest.mark.filterwarnings("error")

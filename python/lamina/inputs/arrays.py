@@ -76,11 +76,14 @@ def _read(data: Any, where: str) -> Array:
 
 
 def _nullable(data: Any) -> dict[str, Any]:
-    """Options for a frame's `to_numpy`: else it makes an object of each number where some have a float type of pandas's own."""
+    """Options for a frame's `to_numpy`: else it makes an object of each number where some have a type of pandas's own."""
     types = list(getattr(data, "dtypes", [])) if hasattr(data, "columns") else []
     kinds = {getattr(dtype, "kind", "O") for dtype in types}
-    own = any(not isinstance(dtype, np.dtype) for dtype in types)
-    return {"dtype": np.float64, "na_value": np.nan} if own and "f" in kinds and kinds <= set("biuf") else {}
+    if all(isinstance(dtype, np.dtype) for dtype in types) or not kinds <= set("bif" if "f" not in kinds else "biuf"):
+        return {}
+    if "f" not in kinds and not data.isna().to_numpy().any():
+        return {"dtype": np.int64}
+    return {"dtype": np.float64, "na_value": np.nan}
 
 
 def _gathered_type(array: Array, where: str) -> Any:
