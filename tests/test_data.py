@@ -312,7 +312,7 @@ def test_a_column_with_a_name_is_called_by_it():
 
 
 def test_columns_of_a_frame_keep_their_order(tmp_path):
-    """A frame whose columns stand in another order than those of `fit` is refused, also after loading; numbers and new names go."""
+    """A frame whose columns stand in another order than those of `fit` is refused, also after loading; numbers go."""
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"age": np.arange(6.0), "size": np.arange(6.0) ** 2})
     turned = frame[["size", "age"]]
@@ -345,8 +345,24 @@ def test_columns_of_a_frame_keep_their_order(tmp_path):
     same = net.predict(frame)
     with pytest.raises(ValueError, match=r"got it as number 0; if this order is meant, pass x.to_numpy\(\)"):
         net.predict(frame.set_axis(["size", "weight"], axis=1))
-    for other in (frame.to_numpy(), frame.rename(columns={"age": "years"}), turned[net.columns["x"]]):
+    for other in (frame.to_numpy(), frame.set_axis(["years", "metres"], axis=1), turned[net.columns["x"]]):
         assert np.array_equal(net.predict(other), same)
+    with pytest.warns(UserWarning, match=r"\[x\] expected column 'age' as number 0, .* got 'years'; .*x.reindex\(columns=net"):
+        assert np.array_equal(net.predict(frame.rename(columns={"age": "years"})), same)
+
+
+def test_categories_that_fit_did_not_see_are_said():
+    """get_dummies of other rows gives other columns, as many of them, perhaps."""
+    pandas = pytest.importorskip("pandas")
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    seen = pandas.get_dummies(pandas.DataFrame({"city": ["a", "b", "c"]}))
+    net.fit(seen, [0.0, 1.0, 2.0], loss="mse", optimizer="sgd", verbose=0)
+    other = pandas.get_dummies(pandas.DataFrame({"city": ["a", "b", "d"]}))
+    with pytest.warns(UserWarning, match="expected column 'city_c' as number 2, .* got 'city_d'"):
+        net.evaluate(other, [0.0, 1.0, 2.0])
+    with pytest.raises(ValueError, match=r"'city_c' as number 2, .* got it as number 1; .* of categories x.reindex\("):
+        net.predict(pandas.get_dummies(pandas.DataFrame({"city": ["a", "c", "d"]})))
+    assert net.predict(other.reindex(columns=net.columns["x"], fill_value=0))[2] == net.parameters["dense_1.bias"]
 
 
 def test_columns_of_batches_keep_their_order():

@@ -151,7 +151,8 @@ def _warn_of_other_rows(frames: Mapping[str, Any]) -> None:
 
 
 def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequence[str] | None) -> None:
-    """ValueError where a column of a frame stands at another place than the one of its name in the frame that `fit` was given.
+    """ValueError where a column of a frame stands at another place than the one of its name in the frame that `fit` was given,
+    a warning where another name stands there.
 
     >>> check_order({"x": ["age", "size"]}, "x", ["size", "age"])
     Traceback (most recent call last):
@@ -159,15 +160,22 @@ def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequenc
     """
     if where not in known or columns is None or any(len(set(c)) < len(c) for c in (known[where], columns)):  # a name twice
         return
+    as_fit = f"net.columns[{where!r}]"
+    meant = f"if this order is meant, pass {where}.to_numpy(), or of categories {where}.reindex(columns={as_fit}, fill_value=0)"
     places = {name: i for i, name in enumerate(columns)}
     for i, name in enumerate(known[where]):
         if places.get(name, i) != i:
-            order = list(known[where]) if len(columns) <= 8 else f"net.columns[{where!r}]"
+            order = list(known[where]) if len(columns) <= 8 else as_fit
             all_there = places.keys() >= set(known[where])
             raise ValueError(
                 f"[{where}] expected column {name!r} as number {i}, as fit was given it, got it as number {places[name]}; "
-                + (f"pass {where}[{order}]" if all_there else f"if this order is meant, pass {where}.to_numpy()")
+                + (f"pass {where}[{order}]" if all_there else meant)
             )
+    pairs = list(zip(known[where], columns, strict=False))
+    new = [i for i, (name, got) in enumerate(pairs) if name != got]
+    if 0 < len(new) < len(pairs):  # where all are new, they may be the same in other words
+        name, got = pairs[new[0]]
+        checks.warn(f"[{where}] expected column {name!r} as number {new[0]}, as fit was given it, got {got!r}; {meant}")
 
 
 def check_input(array: Array, spec: Spec, where: str, columns: list[str] | None = None) -> None:
