@@ -1476,7 +1476,18 @@ def test_batches_of_one_row_warn_of_batch_norm():
         words = lm.Sequential(lm.Embedding(9, 2), lm.BatchNorm(), lm.Flatten(), lm.Dense(1), seed=0)  # a row has many words
         words.fit(np.arange(12).reshape(3, 4) % 9, np.ones(3), loss="mse", optimizer="sgd", batch_size=1, verbose=0)
         whole = lm.Sequential(lm.Dense(2), lm.BatchNorm(), lm.Dense(1), seed=0)
-        whole.fit(X, X[:, :1], loss="mse", optimizer="lbfgs", batch_size=1, verbose=0)  # which takes all rows at once
+        whole.fit(X, X[:, :1], loss="mse", optimizer="lbfgs", batch_size=N, verbose=0)
+    with pytest.warns(UserWarning) as said:
+        whole.fit(X, X[:, :1], batch_size=1, verbose=0)
+    assert [str(one.message) for one in said] == [
+        "[fit] expected no batch_size for LBFGS, whose steps take all rows, got 1; leave it out"
+    ]
+
+
+def test_batches_are_of_their_own_size():
+    net = lm.Sequential(lm.Dense(1), seed=0)
+    with pytest.raises(ValueError, match=r"\[fit\] expected batches without batch_size, got 2; leave it out"):
+        net.fit([(X, X[:, :1])], loss="mse", optimizer="sgd", batch_size=2, verbose=0)
 
 
 @pytest.mark.parametrize(

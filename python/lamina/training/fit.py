@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 
 BUILT_IN = tuple(schedules.CLASSES.values())  # one of the user's own is not asked before its time
+BATCH_SIZE = 32  # where none is given
 MOST_EPOCHS = 100_000  # whose rates are looked at; a fit without an end has more
 VANISHED = 1e-9  # of the largest rate: a cosine over 10,000 epochs has 2.5e-8 at the beginning of the last
 
@@ -276,6 +277,8 @@ def fit(
         if any(weight != 1 for weight in model.objective.loss_weights):
             settings["loss_weights"] = list(model.objective.loss_weights)
         if y is None and data.may_be_batches(x):
+            if batch_size != BATCH_SIZE:
+                raise ValueError(f"[fit] expected batches without batch_size, got {batch_size}; leave it out")
             source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
             example: dict[str, Any] = {}
             columns = model.columns
@@ -332,6 +335,9 @@ def _source(model: Model, samples: Samples, metrics: dict[str, OutputMetric], ba
         return ArraySource(model, samples, metrics, min(batch_size, len(samples.data)), shuffle)
     from lamina.training.all_data import AllData
 
+    if batch_size != BATCH_SIZE and batch_size < len(samples.data):
+        kind = type(model.objective.optimizer).__name__
+        checks.warn(f"[fit] expected no batch_size for {kind}, whose steps take all rows, got {batch_size}; leave it out")
     return AllData(model, samples, metrics)
 
 
