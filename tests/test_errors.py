@@ -1263,6 +1263,8 @@ def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
             getattr(owner, name)
         assert not hasattr(owner, name) and name not in dir(owner)
     assert "lr" in dir(optimizer) and "reshape" in dir(x)
+    with pytest.raises(ValueError, match=r"unknown name 'mcc'; any function of \(y_true, y_pred\) is a metric"):
+        lm.metrics.get("mcc")
     assert all(hasattr(lm, text.split()[1][3:-3]) for text in elsewhere.OF_TENSORS.values() if text.endswith("(x)"))
     assert not hasattr(net, "add") and "add" not in dir(net) and "fit" in dir(net)
     assert not hasattr(lm.Model, "__getattr__")  # it would make each attribute slower, and so each step of a small network
@@ -1502,6 +1504,9 @@ def test_batches_are_of_their_own_size():
         (lm, "save", "write net.save(path)"),
         (lm, "Normalization", "write lm.Lambda(lambda x: (x - mean) / std)"),
         (lm, "MultiHeadAttention", "there is no such layer"),
+        (lm, "Masking", "there is no such layer"),
+        (lm, "DataLoader", "fit takes arrays, frames, and any iterable of batches"),
+        (lm, "StandardScaler", "scale them: x = (x - x.mean(axis=0))"),
         (lm, "hessian", "write lm.jacobian(lm.jacobian(y, x), x)"),
         (lm, "prod", "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))"),
         (lm.losses, "layers", "layers are lm.Dense and so on"),
@@ -1545,6 +1550,7 @@ def test_an_editor_offers_what_is_meant_for_users(name):
 
 
 OF_OTHERS = ["backward", "zero_grad", "load", "plot", "trainable_variables", "predict_classes", "count_params", "get_params"]
+OF_OTHERS += ["coef_", "copy", "unfreeze"]
 
 
 @pytest.mark.parametrize("name", OF_OTHERS)

@@ -443,7 +443,7 @@ REFUSED = {
     "objects": ("mse", np.array([None, 1]), (B, 1), "got dtype object"),
     "odd columns": ("gaussian_nll", np.zeros((4, 1)), (B, 3), "expected predictions of n means and n variances"),
     "class too large": ("cross_entropy", np.array([0, 1, 3]), (B, 3), "expected classes from 0 to 2, got 3 at sample 2"),
-    "class negative": ("cross_entropy", np.array([0, -1]), (B, 3), "got -1 at sample 1"),
+    "class negative": ("cross_entropy", np.array([0, -1]), (B, 3), "from 0, or leave it out by ignore_index=-1"),
     "class not the ignored": (losses.CrossEntropy(ignore_index=-1), np.array([-1, -2]), (B, 3), "got -2 at sample 1"),
     "classes in floats": ("cross_entropy", np.array([0.0, 1.0]), (B, 3), "pass y.astype('int64')"),
     "a missing class": ("cross_entropy", np.array([0.0, np.nan]), (B, 3), "float64 with NaN; drop the rows without a class"),

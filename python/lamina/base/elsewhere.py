@@ -41,6 +41,7 @@ OTHERS = {
     **dict.fromkeys(("identity", "purelin", "none"), "linear"),
     "poslin": "relu",
     "auc": "roc_auc",
+    **dict.fromkeys(("mcc", "balanced_accuracy", "average_precision"), "any function of (y_true, y_pred) is a metric"),
     "xavier": "glorot_uniform",
     "xavier_uniform": "glorot_uniform",
     "xavier_normal": "glorot_normal",
@@ -126,7 +127,8 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "models": "networks are lm.Sequential and lm.Model, files are read by lm.load(path)",
     "Module": "a network is lm.Sequential or lm.Model, a layer of your own a subclass of lm.Layer",
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv1d", "Conv2d", "LSTM", "GRU", "RNN", "SimpleRNN"), _NO_LAYER),
-    **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention"), _NO_LAYER),
+    **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention", "Bidirectional", "Masking"), _NO_LAYER),
+    **dict.fromkeys(("DataLoader", "Dataset"), "fit takes arrays, frames, and any iterable of batches"),
     "Normalization": "write lm.Lambda(lambda x: (x - mean) / std), which files keep",
     **dict.fromkeys(("StringLookup", "CategoryEncoding"), "number the categories: np.unique(x, return_inverse=True)[1]"),
     "GaussianNoise": "write lm.Lambda(lambda x: lm.in_training(x + noise, x)), noise made of lm.random_uniform(x)",
@@ -155,7 +157,7 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "train": "net.fit(x, y, loss='mse', optimizer=...) trains",
     "sim": "net.predict(x) computes, of rows that are samples",
     **dict.fromkeys(("fitnet", "feedforwardnet", "patternnet", "timedelaynet", "narxnet"), _DENSE),
-    **dict.fromkeys(("mapminmax", "mapstd"), SCALE),
+    **dict.fromkeys(("mapminmax", "mapstd", "StandardScaler", "MinMaxScaler"), SCALE),
     "dividerand": "fit has validation_split, of the last rows; shuffle them before by np.random.default_rng(0).permutation(n)",
     "perform": "net.evaluate(x, y, metrics=['r2']) gives a dict of figures",
     "TensorBoard": "CSVLogger writes the figures of each epoch",
@@ -168,7 +170,7 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     **dict.fromkeys(("add", "append"), _ANEW),
     "pop": "make a network of the layers that stay: lm.Sequential(*net.layers[:-1])",
     "get_layer": "its layers are net.layers, a tuple",
-    **dict.fromkeys(("state_dict", "get_weights", "weights", "named_parameters", "coefs_"), _READ),
+    **dict.fromkeys(("state_dict", "get_weights", "weights", "named_parameters", "coefs_", "coef_"), _READ),
     **dict.fromkeys(("variables", "trainable_variables", "trainable_weights"), _READ),
     **dict.fromkeys(("load_state_dict", "set_weights"), _WRITE),
     **dict.fromkeys(("train", "eval"), _MODE),
@@ -189,11 +191,11 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     **dict.fromkeys(("modules", "children"), "its layers are net.layers, a tuple"),
     **dict.fromkeys(("get_config", "to_json", "export"), "net.save(path) writes structure and weights, as safetensors"),
     **dict.fromkeys(
-        ("get_params", "set_params", "clone"), "copy.deepcopy(net) copies it; a fresh one comes from a function of yours"
+        ("get_params", "set_params", "clone", "copy"), "copy.deepcopy(net) copies it; a fresh one comes from a function of yours"
     ),
     **dict.fromkeys(("cuda", "cpu"), "Lamina computes on CPUs alone"),
     "fit_generator": "net.fit takes an iterable of batches as x",
-    **dict.fromkeys(("freeze", "requires_grad_"), _FROZEN),
+    **dict.fromkeys(("freeze", "unfreeze", "requires_grad_"), _FROZEN),
     **dict.fromkeys(("to", "half", "double", "astype"), "the type is chosen when it is made: lm.Sequential(..., dtype='float64')"),
 }
 

@@ -73,7 +73,8 @@ class ClassLoss(Loss):
         if bad is not None:
             raise ValueError(
                 f"[{self!r}] expected classes from 0 to {classes - 1}, got {bad[1]} at sample {bad[0]}; "
-                "number the classes from 0, or give the last layer one unit for each class"
+                "number the classes from 0, or "
+                + (f"leave it out by ignore_index={bad[1]}" if bad[1] < 0 else "give the last layer one unit for each class")
             )
 
     def _check_probabilities(self, y: Array) -> None:
