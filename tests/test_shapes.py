@@ -224,6 +224,22 @@ def test_free_lengths_multiply(rng):
         assert size == shape[0] * shape[1]
 
 
+def test_weights_meet_rows_that_have_no_one_length(rng):
+    """A layer on the steps of a series but the first: B (T-1) rows."""
+    x, w = rng.normal(size=(3, 5, 4)), rng.normal(size=(4, 2))
+
+    def slope(*lengths):
+        a, b = t(*lengths, 4), t(4, 2)
+        return lm.function([a, b], lm.grad(lm.sum(lm.tanh(a[:, 1:] @ b) ** 2), b))(x, w)
+
+    assert np.allclose(slope("B", "T"), slope(3, 5), rtol=1e-12)  # sums in another order
+
+
+def test_a_loop_over_a_free_length_is_refused():
+    with pytest.raises(TypeError, match=r"\[shape\] expected a known length, got T; a loop over steps needs an input"):
+        range(t("B", "T").shape[1])
+
+
 def test_a_product_of_lengths_needs_names():
     for shape in ("T**B", "*", "T*B*", "*".join(["B"] * 50_000)):
         with pytest.raises(ValueError, match=r"expected names between \*|do not fill"):

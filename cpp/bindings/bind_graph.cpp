@@ -76,7 +76,11 @@ void register_dims(py::module_& m) {
       .def("__rsub__", of_lengths([](const Dim& a, const Dim& b) { return add(b, multiply(a, Dim(-1))); }))
       .def("__mul__", of_lengths([](const Dim& a, const Dim& b) { return multiply(a, b); }))
       .def("__rmul__", of_lengths([](const Dim& a, const Dim& b) { return multiply(a, b); }))
-      .def("__floordiv__", of_lengths([](const Dim& a, const Dim& b) { return divide(a, b, "shape"); }));
+      .def("__floordiv__", of_lengths([](const Dim& a, const Dim& b) { return divide(a, b, "shape"); }))
+      .def("__index__", [](const Dim& d) -> int64_t {  // for range(x.shape[1])
+        fail<TypeError>("[shape] expected a known length, got ", d,
+                        "; a loop over steps needs an input that has it: lm.Input(20, 4)");
+      });
   m.def("dim", [](const std::string& name) { return Dim::of(symbol(name)); }, py::arg("name"));
   m.def(
       "split_size",

@@ -21,12 +21,24 @@ Type infer_matmul(const Op& op, const Tensors& inputs, const Attrs&) {
   return {dtype, shape};
 }
 
+// Whether rows of all leading axes can be counted by one length: B (T-1) is none.
+bool stack_has_length(const Shape& shape) {
+  size_t free = 0;
+  bool shifted = false;
+  for (size_t i = 0; i + 1 < shape.size(); ++i)
+    if (!shape[i].constant()) {
+      ++free;
+      shifted = shifted || shape[i].offset != 0;
+    }
+  return free < 2 || !shifted;
+}
+
 // dA = dC B^T and dB = A^T dC. Where one matrix serves a whole stack, its stack of products is one product of tall matrices.
 Tensor matmul_grad(const Tensor& y, const Tensor& dy, int i) {
   const Tensor &a = y->inputs[0], &b = y->inputs[1];
   if (i == 0) return matmul(dy, swap_last(b));
-  if (b->shape().size() > 2 || a->shape().size() == 2) return matmul(swap_last(a), dy);
   const Shape &as = a->shape(), &ds = dy->shape();
+  if (b->shape().size() > 2 || as.size() == 2 || !stack_has_length(as)) return matmul(swap_last(a), dy);
   const Tensor tall_a = reshape(a, {product(as, 0, as.size() - 1), as.back()});
   const Tensor tall_d = reshape(dy, {product(ds, 0, ds.size() - 1), ds.back()});
   return matmul(swap_last(tall_a), tall_d);
