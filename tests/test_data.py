@@ -227,6 +227,8 @@ def test_pandas():
     whole = pandas.DataFrame({"n": pandas.array([1, 2**62 + 1], dtype="Int64"), "on": pandas.array([True, False], dtype="boolean")})
     assert as_array(whole, "x").tolist() == [[1, 1], [2**62 + 1, 0]]
     assert np.isnan(as_array(missing[["n"]], "x")[1, 0])
+    marks = pandas.get_dummies(pandas.Series(["a", "b"]), sparse=True)
+    assert as_array(marks, "x").dtype == bool and as_array(marks.astype("Sparse[int8]"), "x").dtype == np.int8  # a byte stays one
     assert np.isnan(as_array(missing.assign(x=[None, 1.5]).astype(object), "x")).tolist() == [[False, True], [True, False]]
     with pytest.raises(TypeError, match="got 'Paris' at row 0, column 'city'; leave that column out, or number its categories"):
         as_array(pandas.DataFrame({"age": [3.0, 4.0], "city": ["Paris", "Rome"]}), "x")

@@ -82,7 +82,7 @@ def _nullable(data: Any) -> dict[str, Any]:
     if all(isinstance(dtype, np.dtype) for dtype in types) or not kinds <= set("bif" if "f" not in kinds else "biuf"):
         return {}
     if "f" not in kinds and not data.isna().to_numpy().any():
-        return {"dtype": np.int64}
+        return {"dtype": np.result_type(*(getattr(t, "numpy_dtype", getattr(t, "subtype", t)) for t in set(types)))}
     return {"dtype": np.float64, "na_value": np.nan}
 
 
