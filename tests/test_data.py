@@ -364,6 +364,8 @@ def test_categories_that_fit_did_not_see_are_said():
         net.evaluate(other, [0.0, 1.0, 2.0])
     with pytest.raises(ValueError, match=r"'city_c' as number 2, .* got it as number 1; .* of categories x.reindex\("):
         net.predict(pandas.get_dummies(pandas.DataFrame({"city": ["a", "c", "d"]})))
+    with pytest.raises(ValueError, match=r"'city_c' as number 2, .* of categories x.reindex\("):
+        net.predict(seen.drop(columns="city_b"))
     assert net.predict(other.reindex(columns=net.columns["x"], fill_value=0))[2] == net.parameters["dense_1.bias"]
 
 

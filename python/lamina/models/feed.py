@@ -228,9 +228,9 @@ def inputs(model: Model, x: Any) -> list[Array]:
                 f"[{where}] expected an array of shape {shown(spec.shape)}, got {checks.brief(value)}; pass one row for each sample"
             )
         array = as_array(value, where, may_be_empty=True, half=spec.floats)
-        check_shape(array, where, spec.shape)
         if model.columns:
             data.check_order(model.columns, where, column_names(value))
+        check_shape(array, where, spec.shape)
         if not array.size:
             arrays.append(array)
             continue
