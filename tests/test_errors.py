@@ -1488,7 +1488,7 @@ def test_batches_of_one_row_warn_of_batch_norm():
 
 def test_batches_are_of_their_own_size():
     net = lm.Sequential(lm.Dense(1), seed=0)
-    with pytest.raises(ValueError, match=r"\[fit\] expected batches without batch_size, got 2; leave it out"):
+    with pytest.warns(UserWarning, match=r"\[fit\] expected no batch_size for batches, which stay as they come, got 2;"):
         net.fit([(X, X[:, :1])], loss="mse", optimizer="sgd", batch_size=2, verbose=0)
 
 

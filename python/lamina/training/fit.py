@@ -278,7 +278,7 @@ def fit(
             settings["loss_weights"] = list(model.objective.loss_weights)
         if y is None and data.may_be_batches(x):
             if batch_size != BATCH_SIZE:
-                raise ValueError(f"[fit] expected batches without batch_size, got {batch_size}; leave it out")
+                checks.warn(f"[fit] expected no batch_size for batches, which stay as they come, got {batch_size}; leave it out")
             source, held_out = _batches(model, x, chosen, sample_weight, class_weight, validation_split), None
             example: dict[str, Any] = {}
             columns = model.columns
