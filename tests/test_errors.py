@@ -1486,6 +1486,16 @@ def test_batches_of_one_row_warn_of_batch_norm():
     ]
 
 
+def test_losses_and_metrics_tell_whose_parameters_are_turned():
+    """A pinball loss in Keras's order would be that of the other quantile, without a word."""
+    for loss in (lambda y_true, y_pred: lm.mean(y_true - y_pred), lambda target, pred: lm.mean(target - pred)):
+        with pytest.raises(TypeError, match=r"\[losses\] .* got a lambda of the target first; turn its parameters"):
+            classifier().compile(loss, "sgd")
+    for metric in (lambda pred, target: 0.0, lambda y_pred, y_true, sample_weight=None: 0.0):
+        with pytest.raises(TypeError, match=r"\[metrics\] .* as '<lambda>', got one of the prediction first; turn its parameters"):
+            classifier().compile("mse", "sgd", [metric])
+
+
 def test_batches_are_of_their_own_size():
     net = lm.Sequential(lm.Dense(1), seed=0)
     with pytest.warns(UserWarning, match=r"\[fit\] expected no batch_size for batches, which stay as they come, got 2;"):

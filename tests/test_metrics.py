@@ -652,8 +652,8 @@ def test_a_metric_that_does_not_fit_its_target_is_found_before_the_first_step(rn
 def test_a_metric_that_raises_says_what_it_was_called_with(rng):
     """Its exception is the user's own; the note stands below it, where Python has notes."""
 
-    def likeness(y_pred, y_true):  # as PyTorch's are
-        return y_pred.softmax(1)
+    def likeness(scores, label):  # as PyTorch's are
+        return scores.softmax(1)
 
     def alone(y_true):
         return 0.0

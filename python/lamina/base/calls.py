@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
 from lamina.base import checks
@@ -103,6 +104,17 @@ def refusing(function: Callable[..., Any], *args: Any, **kwargs: Any) -> inspect
     return None
 
 
+def predicted(function: Callable[..., Any]) -> list[bool]:
+    """Which of a function's first two parameters are called predictions; none where it does not tell.
+
+    >>> predicted(lambda y_true, y_pred: 0), predicted(max)
+    ([False, True], [])
+    """
+    with suppress(TypeError, ValueError):  # of some builtins
+        return ["pred" in name.lower() for name in list(inspect.signature(function).parameters)[:2]]
+    return []
+
+
 def called(function: Callable[..., Any]) -> str:
     """What a function is called in an error.
 
@@ -130,4 +142,4 @@ def library_of(function: Callable[..., Any]) -> str | None:
     """
     owner = getattr(function, "__self__", None)
     modules = {str(getattr(thing, "__module__", "")).partition(".")[0] for thing in (function, type(function), owner)}
-    return next((name for name in ("torch", "tensorflow", "keras", "jax") if name in modules), None)
+    return next((name for name in ("torch", "tensorflow", "keras", "jax", "sklearn") if name in modules), None)

@@ -256,6 +256,11 @@ class FunctionLoss(Loss):
                 f"[losses] expected lamina's math over pred and target, got {calls.called(function)} of {library}, which takes "
                 "tensors of its own; pass 'mse', 'cross_entropy' or another name of lm.losses.names()"
             )
+        if calls.predicted(function) == [False, True]:
+            raise TypeError(
+                f"[losses] expected a function of (pred, target), got {calls.called(function)} of the target first; "
+                "turn its parameters"
+            )
         self.function = function
 
     @_explained

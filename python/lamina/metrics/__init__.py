@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina.base import checks
 from lamina.base import names as _names
-from lamina.base.calls import explained, refusing
+from lamina.base.calls import explained, predicted, refusing
 from lamina.base.config import Configured
 from lamina.base.names import anycase, canonical
 from lamina.metrics.classification import accuracy, confusion_matrix, f1, plot_confusion, precision, recall, roc_auc, top_k
@@ -83,6 +83,11 @@ def _check_takes_both(metric: Metric) -> None:
         raise TypeError(
             f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name_of(metric)!r}, got {signature}; give it "
             "these parameters"
+        )
+    if predicted(metric) == [True, False]:
+        raise TypeError(
+            f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name_of(metric)!r}, got one of the "
+            "prediction first; turn its parameters"
         )
 
 
