@@ -517,8 +517,8 @@ class Model:
         the last ones. `sample_weight` (n,); `class_weight`: {class: weight}, or for arrays "balanced", n / (classes * samples of
         the class).
         `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
-        training goes on as if it had never stopped, with the same callbacks of those that have a state. `verbose`: 0 silent, 1 a
-        progress line; None decides by the terminal.
+        training goes on as if it had never stopped, at the file's rate, with the same callbacks of those that have a state.
+        `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
 
         Arrays are checked before the first step, batches as they come: ValueError or TypeError says what is wrong. A loss that is
         not finite raises FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after
