@@ -235,6 +235,17 @@ def test_weights_meet_rows_that_have_no_one_length(rng):
     assert np.allclose(slope("B", "T"), slope(3, 5), rtol=1e-12)  # sums in another order
 
 
+def test_each_sample_has_a_gradient_of_steps_of_a_free_length(rng):
+    x = lm.placeholder((None, "T", 4), "float64")
+    net = lm.Model(x, lm.mean(lm.Dense(2, "tanh")(x[:, 1:]), axis=1), seed=0, dtype="float64").compile("mse", "sgd")
+    data = rng.normal(size=(3, 5, 4)), rng.normal(size=(3, 2))
+    whole = net.gradients(*data)
+    for name, each in net.per_sample_gradients(*data).items():
+        assert np.allclose(each.mean(axis=0), whole[name], rtol=1e-12)  # sums in another order
+    net.fit(*data, optimizer="levenbergmarquardt", epochs=5, verbose=0)
+    assert net.history["loss"][-1] < net.history["loss"][0]
+
+
 def test_a_loop_over_a_free_length_is_refused():
     with pytest.raises(TypeError, match=r"\[shape\] expected a known length, got T; a loop over steps needs an input"):
         range(t("B", "T").shape[1])

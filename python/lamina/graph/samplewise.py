@@ -246,7 +246,7 @@ def _of_samples(rows: Rows | None, batch: Any) -> Rows | None:
 
 def _summed(rows: Outer, batch: Any) -> Tensor:
     """a_b^T d_b for the matrices of each sample's rows."""
-    a, d = (ops.reshape(t, (batch, -1, t.shape[-1])) for t in rows)
+    a, d = (t if t.ndim == 3 and t.shape[0] == batch else ops.reshape(t, (batch, -1, t.shape[-1])) for t in rows)
     return ops.matmul(ops.transpose(a, (0, 2, 1)), d)
 
 
