@@ -232,6 +232,12 @@ def test_without_data_sequences_whose_positions_lie_in_rows_are_shown():
         assert "BxTx3" in model.explain(ascii=True) and "(B, T, 3)" in model.summary() and "tanh" in model._repr_html_()
 
 
+def test_a_length_with_an_offset_is_divided_by_as_a_whole():
+    x = lm.placeholder((None, "T", 4))
+    net = lm.Model(x, lm.mean(lm.Dense(3)(x[:, 1:]), axis=1), seed=0)
+    assert "sum(Z1, axis 2) / (T-1) " in net.explain(np.ones((2, 3, 4)), ascii=True)
+
+
 # ---- the program's steps ----
 
 SILENT = {"copy", "add"}  # the step of a random generator, which no line shows

@@ -265,14 +265,15 @@ def _signed(value: Any) -> str:
 
 
 def _product(shape: Any) -> str:
-    """A number of elements: 24, B, (3 B)."""
+    """A number of elements: 24, B, (3 B), (T-1)."""
     factor = 1
     symbols = []
     for n in shape:
         if isinstance(n, int):
             factor *= n
         else:
-            symbols.append(str(n).replace("*", ""))
+            text = str(n).replace("*", "")
+            symbols.append(f"({text})" if set(text) & {"+", "-"} else text)
     if not symbols:
         return str(factor)
     out = " ".join([*([str(factor)] if factor != 1 else []), *symbols])
