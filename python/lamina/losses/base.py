@@ -257,9 +257,9 @@ class FunctionLoss(Loss):
                 "tensors of its own; pass 'mse', 'cross_entropy' or another name of lm.losses.names()"
             )
         if calls.predicted(function) == [False, True]:
-            raise TypeError(
-                f"[losses] expected a function of (pred, target), got {calls.called(function)} of the target first; "
-                "turn its parameters"
+            checks.warn(
+                f"[losses] expected a function of (pred, target), got {calls.called(function)}, whose first parameter is called as "
+                "if it were the target; where their order matters, turn them"
             )
         self.function = function
 

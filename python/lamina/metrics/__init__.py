@@ -85,9 +85,9 @@ def _check_takes_both(metric: Metric) -> None:
             "these parameters"
         )
     if predicted(metric) == [True, False]:
-        raise TypeError(
-            f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name_of(metric)!r}, got one of the "
-            "prediction first; turn its parameters"
+        checks.warn(
+            f"[metrics] expected a function (y_true, y_pred, sample_weight=None) as {name_of(metric)!r}, got one whose first "
+            "parameter is called as if it were the prediction; where their order matters, turn them"
         )
 
 
