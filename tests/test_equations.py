@@ -625,6 +625,27 @@ def test_the_slopes_of_an_activation_twice_are_those_of_their_own_values(name):
     assert name not in ("tanh", "sigmoid", "relu") or {first, second} <= {*read}
 
 
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (lambda p, t: (p + t) @ lm.transpose(2 * t), ["dZ₁ = broadcast(1 / (B B), axes 1 2) T₁"]),
+        (
+            lambda p, t: p @ lm.transpose(t) @ p,
+            ["T₃ = broadcast(1 / (2 B), axes 1 2) Z₁ᵀ", "T₄ = T₁ᵀ broadcast(1 / (2 B), axes 1 2)"],
+        ),
+        (lambda p, t: lm.transpose(lm.broadcast_to(lm.mean(t, axis=0), p.shape)) @ p, ["T₂ = broadcast(T₁ᵀ, axis 2) Z₁"]),
+        (lambda p, t: lm.broadcast_to(lm.mean(t, axis=0), p.shape) @ lm.transpose(p), ["T₂ = T₁ Z₁ᵀ"]),
+        (lambda p, t: lm.full((3, p.shape[0]), 2.0) @ p, ["T₁ = broadcast(2, axes 1 2) Z₁"]),
+        (lambda p, t: lm.full((1, p.shape[0]), 1.0) @ p, ["T₁ = 1ᵀ Z₁"]),
+        (lambda p, t: p @ lm.full((2, 1), 1.0), ["T₁ = Z₁ 1"]),
+    ],
+)
+def test_a_number_in_a_matrix_product_is_said_to_be_repeated(loss, said):
+    """(1 / (B B)) T₁ is another matrix than that of the means of T₁."""
+    net = lm.Sequential(lm.Dense(2), seed=0).compile(lambda p, t: lm.mean(loss(p, t)), "sgd")
+    assert {*said} <= {*map(str, net.trace(data(), data()[:, :2]))}
+
+
 def test_what_a_random_walk_through_nets_found():
     """A number times −T was .3 −T; a vector repeated as a stack was written without that where it is turned, or divided first."""
     a = lm.Input(4, 3)

@@ -266,10 +266,23 @@ class Writing:
         if node.op == "matmul":
             row = node.inputs[0].shape
             ones = a.parts == ("1",) and len(row) == 2 and row[0] == 1  # a row of ones, as the sum of all rows needs it
-            return (*(("1ᵀ",) if ones else a.within(3)), sign, *b.within(3)), 2
+            a, b = Term(("1ᵀ",), ATOM) if ones else self._summed(node, 0, a), self._summed(node, 1, b)
+            return (*a.within(3), sign, *b.within(3)), 2
         if node.op == "mul":
             return (*_factor(a), sign, *_factor(b)), 2
         return (*a.within(rank), sign, *b.within(rank + (node.op == "sub"))), rank
+
+    def _summed(self, product: core.Node, place: int, term: Term) -> Term:
+        """A factor of a matrix product: broadcast(..) where it is the same along what is summed over, which a number is not."""
+        node = self.symbols.graph.real(product.inputs[place])
+        turned = flips(node) and node.serial not in self.symbols.of
+        kept, full = self._kept(node.inputs[0] if turned else node), list(node.shape)
+        old = [*([1] * len(full)), *(() if kept.op == "fill" else kept.shape)][-len(full) :]
+        old = [*old[:-2], old[-1], old[-2]] if turned else old
+        ones = term.parts == ("1",) and full[place - 2] == 1  # which a 1 behind a matrix is
+        if ones or old[-1 - place] == full[-1 - place] or text(term.parts).startswith("broadcast("):
+            return term
+        return Term(("broadcast(", *term.parts, f", {_axes(_repeated(old, full))})"), ATOM, term.nodes)
 
     def _inverted(self, node: core.Node) -> Term | None:
         """y, where the node is 1 / y and is written out: x (1 / y) reads x / y."""
