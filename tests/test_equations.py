@@ -628,6 +628,33 @@ def test_the_slopes_of_an_activation_twice_are_those_of_their_own_values(name):
 @pytest.mark.parametrize(
     ("loss", "said"),
     [
+        (lambda p, t: lm.mean(p - (-2 * t + lm.exp(t))), "L = mean(Z₁ − ((−2) Y + exp(Y)))"),
+        (lambda p, t: lm.mean(p - (t - lm.exp(t))), "L = mean(Z₁ − (Y − exp(Y)))"),
+        (lambda p, t: lm.mean(p + (-t + lm.exp(t))), "L = mean(Z₁ − Y + exp(Y))"),
+        (lambda p, t: lm.mean(t / (2 * lm.exp(t)) + p), "L = mean(Y / (2 exp(Y)) + Z₁)"),
+        (lambda p, t: lm.mean(p * (lm.exp(t) ** 2) ** 3), "T₁ = (exp(Y)²)^3"),
+        (lambda p, t: lm.mean(p * lm.square(lm.exp(t) ** 3)), "T₁ = (exp(Y)^3)²"),
+        (lambda p, t: lm.mean((p * t) @ lm.transpose(t)), "T₁ = (Z₁ ⊙ Y) Yᵀ"),
+        (lambda p, t: lm.mean((p + t)[:, :1]), "T₁ = (Z₁ + Y)[:, 1]"),
+        (lambda p, t: lm.mean(lm.take(p + t, lm.argmax(p, axis=0))), "T₂ = (Z₁ + Y)[T₁]"),
+        (lambda p, t: lm.mean(lm.where(p > t, p, t)), "L = mean(where(T₁, Z₁, Y))"),
+        (lambda p, t: lm.mean(lm.concatenate([p, t])), "T₁ = concatenate(Z₁, Y, axis 1)"),
+        (lambda p, t: lm.mean(lm.random_uniform(p) * lm.random_uniform(p) * p), "T₁ = random(1) ⊙ random(2)"),
+        (lambda p, t: lm.mean(lm.sum(p, axis=0) / lm.size(p)), "L = sum(1ᵀ Z₁ / (2 B)) / 2"),
+        (lambda p, t: lm.sum(p) / lm.size(p, 0), "L = sum(Z₁) / B"),
+        (lambda p, t: lm.sum(p) / lm.size(p[1:], 0), "L = sum(Z₁) / (B − 1)"),
+        (lambda p, t: lm.mean(p[1:] - t[1:]), "dZ₁ = pad(1 / (2 (B − 1)))"),
+        (lambda p, t: lm.mean((-1.0) * -p), "L = mean(Z₁)"),
+    ],
+)
+def test_an_expression_keeps_its_meaning_within_another_one(loss, said):
+    net = lm.Sequential(lm.Dense(2), seed=0).compile(loss, "sgd")
+    assert said in list(map(str, net.trace(data(), data()[:, :2])))
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
         (lambda p, t: (p + t) @ lm.transpose(2 * t), ["dZ₁ = broadcast(1 / (B B), axes 1 2) T₁"]),
         (
             lambda p, t: p @ lm.transpose(t) @ p,

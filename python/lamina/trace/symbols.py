@@ -265,16 +265,16 @@ def _signed(value: Any) -> str:
 
 
 def _product(shape: Any) -> str:
-    """A number of elements: 24, B, (3 B), (T-1)."""
+    """A number of elements: 24, B, (3 B), (3 (B − 1))."""
     factor = 1
     symbols = []
     for n in shape:
         if isinstance(n, int):
             factor *= n
         else:
-            text = str(n).replace("*", "")
-            symbols.append(f"({text})" if set(text) & {"+", "-"} else text)
+            written = str(n).replace("*", "").replace("-", " − ").replace("+", " + ")
+            symbols.append(written if written.isalpha() else f"({written})")
     if not symbols:
         return str(factor)
     out = " ".join([*([str(factor)] if factor != 1 else []), *symbols])
-    return f"({out})" if " " in out else out
+    return out if len(symbols) == 1 and factor == 1 else f"({out})"
