@@ -529,6 +529,7 @@ MEANS = {
 NO_MEANS = {
     "root": (lambda p, t: lm.sqrt(lm.mean((p - t) ** 2)), lambda p, t: np.sqrt(((p - t) ** 2).mean())),
     "sum": (lambda p, t: lm.sum((p - t) ** 2), lambda p, t: ((p - t) ** 2).sum()),
+    "over a mean": (lambda p, t: 1.0 / lm.mean((p - t) ** 2), lambda p, t: 1 / ((p - t) ** 2).mean()),
     "largest": (lambda p, t: lm.max(lm.abs(p - t)), lambda p, t: abs(p - t).max()),
     "centred": (lambda p, t: (p - lm.mean(p, axis=0) - t) ** 2, lambda p, t: ((p - p.mean(0) - t) ** 2).mean()),
     "product of means": (lambda p, t: lm.mean(p) * lm.mean(t), lambda p, t: p.mean() * t.mean()),

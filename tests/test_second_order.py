@@ -213,10 +213,22 @@ def test_samples_that_mix_are_seen():
     rows = lm.reshape(x, (-1, 1))
     mixed = [x - lm.mean(x, axis=0), lm.flip(x, 0), x @ (x.T @ x), lm.softmax(x, axis=0), x * lm.size(x, 0), x * lm.size(rows, 0)]
     mixed += [lm.full((x.shape[0], x.shape[0]), 1.0) @ x, lm.softmax(x[:, 0])]
+    square = lm.full((x.shape[0], x.shape[0]), 1.0) * x[:, :1]
+    mixed += [
+        lm.sum(square, axis=0),
+        square.T,
+        square + x[:, 0],
+        square @ x,
+        x @ lm.expand_dims(x, 2),
+        lm.take(x, lm.argmax(x, 1), 1),
+    ]
+    mixed += [lm.pad(x, ((1, 0), (0, 0)))[:-1], lm.concatenate([x[1:], x[:1]])]
     mixed += [lm.take(x, lm.argmax(x, 1), 0), lm.reshape(lm.flip(rows, 0), (-1, 3)), lm.reshape(lm.reshape(x, (3, -1)), (-1, 3))]
     for y in mixed:
         assert not is_samplewise(resolved([y]))
     pairs = lm.Tensor(core.make("row_outer", [x.node, x.node], {}))
+    for y in (square, lm.sum(square, 1), lm.take(x, [2, 0], 1), lm.pad(x, ((0, 0), (0, 1))), lm.reshape(lm.tanh(rows), (-1, 3))):
+        assert is_samplewise(resolved([y]))
     for y in (pairs, lm.softmax(x), x[:, ::-1], lm.concatenate([x, x * 2], 1), x.reshape(-1, 3) * 2, lm.max(x, axis=1)):
         assert is_samplewise(resolved([y]))
     net = lm.Model(x, lm.Dense(1)(x - lm.mean(x, axis=0)))

@@ -75,7 +75,7 @@ def _is_mean(node: core.Node) -> bool:
     if node.op == "div" and below[0].op == "sum" and below[1].op == "size":
         terms = below[0].inputs[0]
         counts = _counts_samples(below[1], lengths.free(next(iter(terms.shape), 1)))
-        return 0 in below[0].attrs["axes"] and counts and is_samplewise(resolved([Tensor(terms)]))
+        return counts and is_samplewise(resolved([Tensor(terms)]))
     return False
 
 
@@ -88,7 +88,7 @@ def _counts_samples(size: core.Node, batch: set[str]) -> bool:
     def where(samples: int) -> int:
         return int(lengths.known(of_samples[0], lambda name: samples if name in batch else 1))
 
-    return where(0) == 0 and where(2) == 2 * where(1)
+    return where(2) == 2 * where(1)
 
 
 def _is_settled(node: core.Node) -> bool:
@@ -143,14 +143,12 @@ def _keeps_rows(node: core.Node) -> bool:
     if op == "transpose":
         return bool(attrs["axes"][0] == 0)
     if op == "slice":
-        return bool(attrs["start"][0] == 0 and attrs["stop"][0] == shape[0] and attrs["step"][0] == 1)
-    if op == "pad":
-        return bool(attrs["low"][0] == attrs["high"][0] == attrs["interior"][0] == 0)
+        return bool(attrs["step"][0] == 1)  # as long as x: all of it
     if op == "concatenate":
-        return bool(attrs["axis"] != 0) and len(below) == len(node.inputs)
+        return bool(attrs["axis"] != 0)
     if op == "take":
         return not batched(node.inputs[1 if attrs["axis"] else 0])
-    return op == "reshape"
+    return op in ("reshape", "pad")
 
 
 def sample_rows(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
