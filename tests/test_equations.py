@@ -14,6 +14,7 @@ from lamina import _core as core
 from lamina import losses
 from lamina.trace import cost, forms, rules
 from lamina.trace.notation import Sym, text
+from lamina.trace.record import gradient_name
 from nets import CASES, FEATURES, B, Case, data, heads, target, with_loss
 from test_trace import X, Y, small
 
@@ -247,7 +248,7 @@ def test_every_line_of_every_net(name):
 LOSSES = [
     losses.Huber(2.0), losses.SmoothL1(0.5), losses.SmoothL1(0), losses.Quantile(0.9), losses.MSE(mask_nan=True),
     losses.CrossEntropy(label_smoothing=0.1), losses.CrossEntropy(ignore_index=2), losses.PoissonNLL(full=True),
-    losses.BinaryCrossEntropy(pos_weight=[1, 2, 3.0]),
+    losses.BinaryCrossEntropy(pos_weight=[1, 2, 3.0]), losses.KLDiv(log_target=True),
     *(loss for name, loss in losses.LOSSES.items() if name not in ("focal", "gaussian_nll")),
 ]  # fmt: skip
 
@@ -296,6 +297,30 @@ def test_the_gradient_of_gaussian_nll():
     m, v = made["A2"][:, :1], made["A2"][:, 1:]
     expected = np.hstack([(m - y) / v, (1 - (y - m) ** 2 / v) / (2 * v)]) / y.size
     np.testing.assert_allclose(made["dA2"], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_line_of_gaussian_nll_is_its_value(full):
+    net, x, y = with_loss("gaussian_nll")
+    made = net.compile(losses.GaussianNLL(full=full, eps=1e-3), "sgd").trace(x, y)
+    m, v = made["A2"][:, :1], made["A2"][:, 1:]
+    found = Reader([text(made.loss[0].equation).removeprefix("L = ")], {"m": m, "v": v, "Y": y}).read()
+    assert found == pytest.approx(float(made["L"]), rel=1e-4) and "v at least .001" in text(made.loss[0].where)
+
+
+@pytest.mark.parametrize("loss", [losses.Huber(), losses.Huber(2.0), *map(losses.SmoothL1, (1.0, 0.5, 2.0))], ids=repr)
+def test_what_h_stands_for_is_the_loss_of_an_element(loss):
+    (said,) = forms.FORMS[type(loss).__name__](loss, False).where
+    formula = re.sub("(?<![a-z])e(?![a-z])", "x", said.removeprefix("h(e) = "))
+    p, t = lm.placeholder((1, 1)), lm.placeholder((1, 1))
+    value = lm.function([p, t], loss(p, t))
+    for e in (-3.1, -0.7, 0.2, 1.5, 4.0):
+        assert slope_at(formula, {"x": e}) == pytest.approx(float(value([[e]], [[0.0]])), rel=1e-6)
+
+
+def test_a_gradient_is_called_alike_by_its_symbol_and_by_its_name():
+    for symbol in (Sym("W", "1"), Sym("h2"), Sym("h′"), Sym("scale_1"), Sym("γ", "1")):
+        assert gradient_name(symbol.plain) == symbol.d.plain
 
 
 FORMULAS = {

@@ -279,6 +279,16 @@ def test_where_and_clip(dtype, rng):
     check(lambda t: lm.clip(t, -0.5, 0.7), np.clip(x, lo, hi).astype(np.float64), [x], dtype, 0)
 
 
+def test_a_number_is_of_the_widest_type_that_it_meets():
+    x = lm.clip(np.ones(1, np.float32), np.zeros(1), 0.1)
+    assert x.dtype == np.float64 and x == 0.1
+    np.testing.assert_array_equal(lm.power([1, 2], -1), [1, 0])  # cut, as no float is there
+    assert lm.maximum(lm.placeholder((2,), "bool"), np.array([True, False])).dtype == "bool"
+    with pytest.raises(TypeError, match="expected numbers, got an array of uint64"):
+        lm.abs(np.array([2**63], np.uint64))
+    assert lm.abs(np.array([], np.uint64)).dtype == np.int64
+
+
 def test_logic(rng):
     a, b = rng.random((2, 3, 17)) < 0.5
     for f, numpy_f in [(lm.logical_and, np.logical_and), (lm.logical_or, np.logical_or)]:

@@ -210,6 +210,23 @@ def test_the_loss_of_a_running_epoch_can_be_shown(plain_environment, terminal):
         assert re.search(r"\|█+\S? +\|.*loss 0\.2500", terminal.drawings()[-1])
 
 
+def test_a_bar_counts_epochs_in_all_and_rates_since_it_began(plain_environment, terminal, monkeypatch):
+    """Of a training that goes on at the fifth epoch; more batches than were foreseen are no part of the next one."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(perf_counter=lambda: now[0]))
+    with Progress(10, 4, samples=100, file=terminal.file) as shown:
+        shown.begin_epoch(4)
+        for batch, done in ((2, 4.5), (6, 5.0)):
+            now[0] += 1.0
+            shown.update(batch)
+            assert shown._bar.n == done
+        now[0] += 2.0
+        shown.end_epoch({"loss": 0.5})
+        assert "25 samples/s" in shown._bar.postfix
+        bar = shown._bar
+    assert bar.n == 5.0
+
+
 def test_no_thread_is_started(plain_environment, terminal):
     import threading
 
@@ -492,3 +509,10 @@ def test_a_training_goes_on_where_nobody_reads_its_progress(error, monkeypatch):
     monkeypatch.setattr("sys.stderr", Gone(error))
     history = lm.Sequential(lm.Dense(1), seed=0).fit(x, x[:, :1], loss="mse", optimizer="sgd", epochs=3)
     assert len(history) == 3
+
+
+def test_a_file_that_is_not_closed_may_say_what_is_wrong(monkeypatch):
+    gone = Gone(ValueError("of my own"))
+    gone.closed = False
+    with pytest.raises(ValueError, match="of my own"):
+        Progress(1, file=gone).say("a line")

@@ -203,7 +203,7 @@ def _greek(c: str) -> str:
 def number(value: Any, digits: int = 4) -> str:
     """A number with so many significant digits, without a leading zero: .393, −.15, 1.2e−05.
 
-    >>> number(0.39314), number(-2.0), number(12345678.0), number(0)
+    >>> number(0.39314), number(-2.0), number(12345678.0), number(-0.0)
     ('.3931', '−2', '1.235e+07', '0')
     """
     if isinstance(value, (bool, np.bool_)):
