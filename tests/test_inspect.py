@@ -51,6 +51,14 @@ def test_dead_neurons_and_saturation():
     assert seen["A2"].saturated >= 0.5 and "saturated" in repr(seen)
 
 
+@pytest.mark.parametrize(("name", "scale"), [("tanh", 1.0), ("sigmoid", 2.0)])
+def test_an_element_is_flat_where_its_slope_is_a_twentieth_of_the_largest(name, scale):
+    net = lm.Sequential(lm.Dense(4, name), seed=0).build(6)
+    net.parameters["dense_1.weight"] = np.zeros((6, 4))
+    net.parameters["dense_1.bias"] = scale * np.array([0.0, -2.1, 2.17, 2.19])
+    assert net.inspect(data())["A1"].saturated == 0.25
+
+
 @pytest.mark.parametrize("name", ["branches", "embedding", "own optimizer", "layer BatchNorm()"])
 def test_every_kind_of_net_can_be_inspected_and_shown(name):
     net, x, y = CASES[name]()
