@@ -266,6 +266,7 @@ def test_the_gradient_of_every_loss(loss, weighted):
     read, unread = lines_that_are_true(made, net, weight)
     assert str(made.backward[0]) in read, unread
     assert len(made.loss) <= 2 and made.backward[0].kind == "loss gradient"
+    assert not getattr(loss, "label_smoothing", 0) or "Q = .9 Y + .1 / C" in text(made.loss[1].where)
 
 
 @pytest.mark.parametrize("options", [{}, {"alpha": None}], ids=str)
@@ -716,6 +717,7 @@ def test_what_a_random_walk_through_nets_found():
             y[:, 0],
             "T₄ = T₂ ⊙ (broadcast(d_output, axis 2)ᵀ − T₃)",
         ),
+        (lm.softmax(a @ lm.transpose(z, (0, 2, 1))) @ z, y, "T₄ = Xᵀ (T₂ ⊙ (T₃ − sum(T₃ ⊙ T₂, axis 3)))"),
         (
             lm.sum(z - lm.mean(z, axis=1, keepdims=True), axis=2),
             y[..., 0],

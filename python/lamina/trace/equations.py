@@ -303,7 +303,7 @@ class Writing:
 
     def _reduce(self, node: core.Node, arg: Term) -> tuple[Equation, int]:
         op, ndim = node.op, len(node.inputs[0].shape)
-        axes = list(node.attrs["axes"])
+        axes = [axis % ndim for axis in node.attrs["axes"]]
         if len(axes) == ndim:
             return (f"{op}(", *arg.parts, ")"), ATOM
         if op == "sum" and ndim == 2:
@@ -363,7 +363,7 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
         "transpose": lambda: _axes(attrs["axes"]),
         "one_hot": lambda: str(attrs["classes"]),
         "iota": lambda: shape_text(node.shape),
-        "concatenate": lambda: _axes([attrs["axis"]]),
+        "concatenate": lambda: _axes([attrs["axis"] % len(node.shape)]),
         "broadcast_to": lambda: _axes(_new_axes(node)),
     }
     name = "broadcast" if op == "broadcast_to" else str(attrs.get({"cast": "dtype", "host": "name"}.get(op, ""), op))
