@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina.report.profile import _step
 from lamina.trace.run import state_of
 
 BOUNDS = {"compute", "bandwidth", "overhead"}
@@ -35,6 +36,12 @@ def profile():
     X, y = digits()
     net = lm.Sequential(lm.Dense(32, "relu"), lm.Dense(10), seed=0).compile("cross_entropy", "adam")
     return net.profile(X, y, repeats=3)
+
+
+def test_what_a_step_is_bound_by():
+    for seconds, bound in ((2.0, "compute"), (4.0, "overhead")):  # work for one second
+        row = {"name": "matmul", "seconds": seconds, "flops": 1e9, "bytes": 0, "units": 1}
+        assert _step(row, 1e9, 10.0).bound == bound
 
 
 def test_the_steps_add_up_to_the_whole(profile):
