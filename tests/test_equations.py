@@ -691,10 +691,15 @@ def test_an_expression_keeps_its_meaning_within_another_one(loss, said):
         (lambda p, t: lm.full((3, p.shape[0]), 2.0) @ p, ["T₁ = broadcast(2, axes 1 2) Z₁"]),
         (lambda p, t: lm.full((1, p.shape[0]), 1.0) @ p, ["T₁ = 1ᵀ Z₁"]),
         (lambda p, t: p @ lm.full((2, 1), 1.0), ["T₁ = Z₁ 1"]),
+        (lambda p, t: p - t @ (lm.transpose(t) @ p), ["T₃ = Yᵀ broadcast(−1 / (2 B), axes 1 2)"]),
+        (lambda p, t: p - lm.mean(p, axis=0), ["dZ₁ = 1 / (2 B) − 1ᵀ broadcast(1 / (2 B), axes 1 2) / B"]),
+        (lambda p, t: lm.exp(p - lm.mean(p)), ["L = mean(T₁)"]),
+        (lambda p, t: p - lm.mean(p), ["T₁ = −sum(broadcast(1 / (2 B), axes 1 2)) / (2 B)"]),
+        (lambda p, t: (t - p) @ (lm.transpose(p) @ p), ["T₄ = (Y − Z₁)ᵀ broadcast(1 / (2 B), axes 1 2)"]),
     ],
 )
-def test_a_number_in_a_matrix_product_is_said_to_be_repeated(loss, said):
-    """(1 / (B B)) T₁ is another matrix than that of the means of T₁."""
+def test_a_number_that_is_summed_is_said_to_be_repeated(loss, said):
+    """(1 / (B B)) T₁ is another matrix than that of the means of T₁, 1ᵀ (1 / B) another number than 1."""
     net = lm.Sequential(lm.Dense(2), seed=0).compile(lambda p, t: lm.mean(loss(p, t)), "sgd")
     assert {*said} <= {*map(str, net.trace(data(), data()[:, :2]))}
 

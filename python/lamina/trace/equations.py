@@ -135,13 +135,15 @@ class Writing:
             return self.term(behind)
         if flips(behind) and behind.serial not in self.symbols.of:
             inner = self.symbols.behind(behind.inputs[0])
+            if flips(inner) and inner.serial not in self.symbols.of:
+                return self.operand(inner.inputs[0])
             if self._rows(inner):
                 term = self.term(inner)
                 return Term((*term.parts, "ᵀ"), ATOM, term.nodes)
             term = self.operand(behind.inputs[0])
             spread = self._spread(term, behind.inputs[0], behind)
-            if spread is not term:
-                return Term((*spread.parts, "ᵀ"), ATOM, spread.nodes)
+            if spread is not term or self.inside(inner):
+                return Term((*spread.within(ATOM), "ᵀ"), ATOM, spread.nodes) if inner.shape else term
         part = self.symbols.ref(node)
         return Term((part,), ATOM)
 
@@ -266,23 +268,38 @@ class Writing:
         if node.op == "matmul":
             row = node.inputs[0].shape
             ones = a.parts == ("1",) and len(row) == 2 and row[0] == 1  # a row of ones, as the sum of all rows needs it
-            a, b = Term(("1ᵀ",), ATOM) if ones else self._summed(node, 0, a), self._summed(node, 1, b)
+            column = b.parts == ("1",) and node.shape[-1] == 1  # of ones, as a 1 behind a matrix is
+            a = Term(("1ᵀ",), ATOM) if ones else self._summed(a, node.inputs[0], [-1])
+            b = b if column else self._summed(b, node.inputs[1], [-2])
             return (*a.within(3), sign, *b.within(3)), 2
         if node.op == "mul":
             return (*_factor(a), sign, *_factor(b)), 2
         return (*a.within(rank), sign, *b.within(rank + (node.op == "sub"))), rank
 
-    def _summed(self, product: core.Node, place: int, term: Term) -> Term:
-        """A factor of a matrix product: broadcast(..) where it is the same along what is summed over, which a number is not."""
-        node = self.symbols.graph.real(product.inputs[place])
-        turned = flips(node) and node.serial not in self.symbols.of
-        kept, full = self._kept(node.inputs[0] if turned else node), list(node.shape)
-        old = [*([1] * len(full)), *(() if kept.op == "fill" else kept.shape)][-len(full) :]
-        old = [*old[:-2], old[-1], old[-2]] if turned else old
-        ones = term.parts == ("1",) and full[place - 2] == 1  # which a 1 behind a matrix is
-        if ones or old[-1 - place] == full[-1 - place] or text(term.parts).startswith("broadcast("):
+    def _summed(self, term: Term, node: core.Node, axes: Sequence[int]) -> Term:
+        """What is summed along these axes: as broadcast(..) where it is the same along one of them, which a number is not."""
+        held, full = self._held(node), list(node.shape)
+        if all(held[axis] == full[axis] for axis in axes) or text(term.parts).startswith("broadcast("):
             return term
-        return Term(("broadcast(", *term.parts, f", {_axes(_repeated(old, full))})"), ATOM, term.nodes)
+        return Term(("broadcast(", *term.parts, f", {_axes(_repeated(held, full))})"), ATOM, term.nodes)
+
+    def _held(self, node: core.Node) -> list[Any]:
+        """The lengths of what is written for a node: 1 where that is repeated."""
+        node = self.symbols.graph.real(node)
+        n, full = len(node.shape), list(node.shape)
+        if node.serial in self.symbols.of:
+            return full
+        if self.symbols.literal(node) is not None:
+            return [1] * n
+        if node.op == "broadcast_to":
+            return [*([1] * n), *self._held(node.inputs[0])][-n:]
+        if flips(node):
+            held = self._held(node.inputs[0])
+            return [*held[:-2], held[-1], held[-2]]
+        if core.op_kind(node.op) != "elementwise" or not self.inside(node):
+            return full
+        below = [[*([1] * n), *self._held(child)][-n:] for child in node.inputs]
+        return [length if any(held[k] != 1 for held in below) else 1 for k, length in enumerate(full)]
 
     def _inverted(self, node: core.Node) -> Term | None:
         """y, where the node is 1 / y and is written out: x (1 / y) reads x / y."""
@@ -304,6 +321,7 @@ class Writing:
     def _reduce(self, node: core.Node, arg: Term) -> tuple[Equation, int]:
         op, ndim = node.op, len(node.inputs[0].shape)
         axes = [axis % ndim for axis in node.attrs["axes"]]
+        arg = self._summed(arg, node.inputs[0], axes) if op == "sum" else arg
         if len(axes) == ndim:
             return (f"{op}(", *arg.parts, ")"), ATOM
         if op == "sum" and ndim == 2:
