@@ -71,6 +71,7 @@ def test_spirals_without_noise_lie_on_their_arms(n, classes):
     assert (X.shape, X.dtype, y.dtype) == ((n, 2), np.float32, np.int64)
     assert y.tolist() == [i % classes for i in range(n)]
     radius = np.hypot(X[:, 0], X[:, 1], dtype=np.float64)
+    np.testing.assert_allclose(radius, (np.arange(n) // classes + 0.5) / np.ceil(n / classes), atol=1e-6)
     angle = 2 * np.pi * (radius + y / classes)
     np.testing.assert_allclose(
         X, np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1), atol=2e-6

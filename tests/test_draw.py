@@ -21,11 +21,11 @@ import pytest
 import lamina as lm
 from lamina.base import plots
 from lamina.draw import HEIGHT, WIDTH, picture
-from lamina.draw.canvas import Box, width
+from lamina.draw.canvas import Box, Canvas, width
 from lamina.draw.chain import Block, Sign, chain, layers
 from lamina.draw.footer import _time
 from lamina.draw.graph import Parts, _placed, is_chain
-from lamina.draw.heatmap import as_matrix, scale_of, shrunk
+from lamina.draw.heatmap import as_matrix, grey, heatmap, scale_of, shrunk
 from lamina.draw.network import NOT_A_NUMBER, image_shape
 from lamina.draw.png import encode
 from lamina.draw.tensors import layout, routes
@@ -798,6 +798,42 @@ def test_an_image_that_has_no_number_somewhere_is_crossed_out_there():
         for given in (x, np.where(x == x[0, 1, 2], np.nan, x))
     ]
     assert crosses == [0, 1]
+
+
+def colours(part):
+    """Of the pixels of an embedded picture, row by row."""
+    file = base64.b64decode(re.search('base64,([^"]*)', part)[1])
+    at, chunks = 8, {}
+    while at < len(file):
+        size, kind = struct.unpack(">I4s", file[at : at + 8])
+        chunks[kind] = file[at + 8 : at + 8 + size]
+        at += 12 + size
+    columns, rows = struct.unpack(">II", chunks[b"IHDR"][:8])
+    indices = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(rows, columns + 1)[:, 1:]
+    return [f"#{bytes(colour).hex()}" for colour in np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)[indices.ravel()]]
+
+
+@pytest.mark.parametrize("n", [2, 40])
+@pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
+def test_a_cell_has_the_colour_and_the_sign_of_its_value(theme, n):
+    matrix = np.zeros((n, n))
+    matrix[0, 1], matrix[1, 0] = 2.0, -2.0
+    canvas = Canvas(WIDTH, HEIGHT, theme)
+    heatmap(canvas, Box(0, 0, 80, 80), matrix, "M")
+    cells = [re.search('fill="([^"]*)"', part)[1] for part in canvas.parts if "data-v" in part]
+    cells = cells or colours(next(part for part in canvas.parts if part.startswith("<image")))
+    assert (
+        cells[:2] == [theme.neutral, theme.colour(1.0)]
+        and cells[n] == theme.colour(-1.0)
+        and cells.count(theme.neutral) == n * n - 2
+    )
+    assert sum('opacity="0.75"' in part for part in canvas.parts) == 2 * (n == 2)
+
+
+def test_an_image_goes_from_the_papers_end_to_the_inks():
+    canvas = Canvas(WIDTH, HEIGHT, THEMES["light"])
+    grey(canvas, Box(0, 0, 80, 80), np.array([[5.0, 6.0], [9.0, np.nan]]), "X")
+    assert colours(canvas.parts[0]) == ["#f4f5f7", "#bbbdc0", "#14181d", "#f4f5f7"]
 
 
 def test_png_by_hand():

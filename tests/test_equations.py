@@ -371,7 +371,7 @@ def test_the_slope_that_an_activation_says_is_its_derivative(name, monkeypatch):
     lm.optim.SGD(0.1, momentum=0.9, dampening=0.2), lm.optim.Adam(eps_mode="keras", amsgrad=True),
     lm.optim.Lion(weight_decay=0.1, clip_norm=0.01), lm.optim.AdamW(clip_value=0.01),
 ], ids=repr)  # fmt: skip
-@pytest.mark.parametrize("steps", [0, 2, 9])
+@pytest.mark.parametrize("steps", [0, 2, 5, 9])
 def test_the_plugged_formulas_of_a_rule_give_what_they_say(optimizer, steps):
     net = lm.Sequential(lm.Dense(4, "sigmoid"), lm.Dense(3), seed=1, dtype="float64").compile("mse", optimizer)
     for _ in range(steps):
@@ -500,6 +500,15 @@ def test_the_loss_of_each_of_several_outputs_reads_as_in_a_textbook():
     assert {*slopes, losses_[0], losses_[3], "L = L₁ + .5 L₂ + 2 L₃"} <= set(read)
     assert "dA₁ = dZ₄ W₄ᵀ + dZ₃ W₃ᵀ + dZ₂ W₂ᵀ" in read
     assert made["L2"] == pytest.approx(-np.log(made["P2"][np.arange(B), made["y2"]]).mean(), rel=1e-5)
+
+
+def test_letters_are_said_where_they_stand():
+    net, x, y = heads()
+    net.compile({"size": "mse", "kind": losses.CrossEntropy(ignore_index=2), "flags": "focal"}, "sgd")
+    made = net.trace(x, {**y, "kind": np.eye(3)[y["kind"]]})  # rows have no class that is left out
+    wheres = {step.name: text(step.where) for step in made if step.where}
+    assert wheres["L3"].startswith("p = σ(Z₄) where Y₃ = 1") and wheres["dZ4"].startswith("p = σ(Z₄) where Y₃ = 1")
+    assert "L₂ = −mean Σ Y₂ ⊙ ln P₂" in map(str, made) and "L2" not in wheres
 
 
 def test_the_losses_of_several_outputs_with_weights_of_samples():

@@ -173,7 +173,7 @@ def _measured(
     about = {
         "title": title_of(model).replace(" \u2192 ", "-"),  # for terminals of any encoding
         "program": kind,
-        "batch": len(arrays[0]) if arrays and arrays[0].ndim else 1,
+        "batch": len(arrays[0]) if arrays else 1,
         "dtype": model.dtype,
         "threads": core.get_num_threads(),
         "isa": core.isa(),
