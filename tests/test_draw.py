@@ -800,6 +800,13 @@ def test_an_image_that_has_no_number_somewhere_is_crossed_out_there():
     assert crosses == [0, 1]
 
 
+def test_neurons_that_are_read_in_part_are_no_line_of_columns():
+    a = lm.Input(6)
+    h = lm.Dense(4)(a)
+    for output in (lm.Dense(2)(h[:, :2]), lm.Dense(3)(h)[:, :2] + lm.Dense(2)(h)):
+        assert layers(lm.Model(a, output, seed=0).trace(data()[:, :6])) == []
+
+
 def colours(part):
     """Of the pixels of an embedded picture, row by row."""
     file = base64.b64decode(re.search('base64,([^"]*)', part)[1])

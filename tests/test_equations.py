@@ -385,6 +385,14 @@ def test_the_plugged_formulas_of_a_rule_give_what_they_say(optimizer, steps):
         assert found == pytest.approx(value, rel=0.02, abs=2e-3 * max(abs(value), 1e-12)), (name, formula, said)  # four digits each
 
 
+def test_the_damping_and_the_factors_are_those_that_the_next_step_begins_with():
+    net = lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(1), seed=0)
+    net.fit(data(), data()[:, :1], loss="mse", optimizer=lm.optim.LevenbergMarquardt(bayesian=True), epochs=2, verbose=0)
+    numbers, state = net.trace(data(), data()[:, :1]).rule.numbers, net.optimizer.state
+    assert [numbers[letter] for letter in "αβ"] == state["factors"].value[:2].tolist()
+    assert numbers["μ"] == state["mu"].value != net.optimizer.mu
+
+
 def lines(net, x, y, sections=("forward", "backward")):
     return [str(step) for step in net.trace(x, y) if step.section in sections]
 

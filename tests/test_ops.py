@@ -279,6 +279,11 @@ def test_where_and_clip(dtype, rng):
     check(lambda t: lm.clip(t, -0.5, 0.7), np.clip(x, lo, hi).astype(np.float64), [x], dtype, 0)
 
 
+def test_an_axis_of_free_length_stays_in_its_place():
+    x = lm.Input(3)
+    assert lm.logsumexp(x, axis=0, keepdims=True).shape == (1, 3) and lm.log_softmax(x, axis=0).shape == x.shape
+
+
 def test_a_number_is_of_the_widest_type_that_it_meets():
     x = lm.clip(np.ones(1, np.float32), np.zeros(1), 0.1)
     assert x.dtype == np.float64 and x == 0.1
