@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina import _core as core
 from lamina import optim
 from lamina.draw import picture
 from lamina.models import steps
 from lamina.models.programs import Task
-from lamina.trace import trace
+from lamina.trace import cost, trace
 from lamina.trace.graph import known_as
 from lamina.trace.record import gradient_name
 from lamina.trace.run import state_of
@@ -384,3 +385,16 @@ def test_a_deep_residual_network_is_traced():
         h = h + lm.Dense(4, "tanh")(h)
     net = lm.Model(x, h, seed=0).compile("mse", "sgd")
     assert len(net.trace(np.ones((2, 4)), np.ones((2, 4))).forward) == 1200
+
+
+def test_what_a_node_costs():
+    """Moving data costs nothing; two pairs of rows make two products and a sum."""
+    x, y = lm.placeholder((2, 3)), lm.placeholder((2,), "int64")
+    pairs = lm.Tensor(core.make("row_outer", [x.node] * 4, {}))
+    rows = lm.grad(lm.sum(lm.take(x, y)), x)
+    for t, flops in (
+        (lm.cast(x, "float64"), 0), (lm.one_hot(y, 4), 0), (x.T, 0), (x + 1.0, 6), (lm.sum(x), 6), (lm.argmax(x), 6),
+        (lm.softmax(x), 30), (x @ lm.placeholder((3, 4)), 48), (pairs, 54), (rows, 6),
+    ):  # fmt: skip
+        shapes = [tuple(n.shape) for n in t.node.inputs]
+        assert cost.flops(t.node, shapes, tuple(t.shape)) == flops, t.node.op
