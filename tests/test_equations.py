@@ -807,3 +807,20 @@ def test_outputs_that_are_equal_parts_have_both_their_names():
     net = lm.Model(x, {"a": h[:, :2], "b": h[:, :2]}, seed=0).compile("mse", "sgd")
     made = net.trace(data(), [data()[:, :2]] * 2)
     assert {"a", "b"} <= {step.name for step in made.forward}
+
+
+def test_running_statistics_of_two_calls_are_updated_in_their_order():
+    a, norm = lm.Input(FEATURES), lm.BatchNorm(affine=False)
+    net = lm.Model(a, lm.Dense(1)(norm(norm(a))), seed=0).compile("mse", "sgd")
+    first, second = (line for line in map(str, net.trace(data(), data()[:, :1])) if line.startswith("running_mean₁ ← "))
+    assert "μ₁" in first and "μ′₁" in second
+
+
+def test_a_gradient_of_which_a_part_cancels_is_no_zero():
+    def loss(p, t):
+        return lm.mean((p[:, :1] - t[:, :1]) ** 2) + lm.mean((p[:, 1:] - lm.mean(p[:, 1:], axis=0) - t[:, 1:]) ** 2)
+
+    net = lm.Sequential(lm.Dense(2), seed=0).compile(loss, "sgd")
+    line = next(line for line in net.explain(data(), data()[:, :2], level="values").splitlines() if " db₁ = " in line)
+    made = net.trace(data(), data()[:, :2])["db1"]
+    assert abs(made[1]) < 1e-6 < abs(made[0]) and "cancel" not in line
