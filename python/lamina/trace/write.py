@@ -52,6 +52,9 @@ class Writer:
         self.writing = Writing(self.symbols)
         self.writing.always |= {n.serial for norm in self.symbols.norms for n in (norm.centered, norm.inverse)} | self.bounded
         self.writing.never |= set(self.norms)
+        states = [variable for variable, _, _ in graph.states]
+        again = graph.below([value for variable, value, _ in graph.states if states.count(variable) > 1])
+        self.writing.always |= {s for s in again if graph.section.get(s) == "update"}  # a line above would say what is there before
 
     def write(self) -> None:
         """All sections."""
