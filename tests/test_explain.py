@@ -571,3 +571,13 @@ def test_work_of_lapack_is_said_to_be_no_part_of_the_flop():
     for make, said in ((lm.linalg.inv, "63 FLOP in all, beside those of LAPACK"), (lm.exp, "72 FLOP in all")):
         net = lm.Model(x, lm.Dense(3)(make(x)), seed=0)
         assert net.explain(np.eye(3)[None], ascii=True).splitlines()[-1] == said
+
+
+@pytest.mark.parametrize("loss", [lambda p, t: lm.mean(lm.relu(p)), lambda p, t: lm.mean(lm.relu(p) * (t + lm.exp(t)))])
+def test_what_a_relu_blocks_is_counted_whatever_comes_back(loss):
+    """A number that came back was an error."""
+    net = lm.Sequential(lm.Dense(3), seed=0).compile(loss, "sgd")
+    x, y = data(), data()[:, :3]
+    blocked = int((net.trace(x, y)["Z1"] <= 0).sum())
+    line = next(line for line in net.explain(x, y, level="values", ascii=False).splitlines() if " dZ₁ = " in line)
+    assert line.endswith(f"{blocked} of 15 blocked by ReLU")

@@ -40,7 +40,8 @@ def note(trace: Trace, step: Step) -> str:
     if step.kind == "activation" and step.ops[-1] == "relu":
         return f"{int((value > 0).sum())} of {value.size} active"
     if step.kind == "activation gradient" and step.ops[-1] == "relu_backward":
-        z = trace[step.operands[1]]
+        graph = trace.detail["graph"]
+        z = trace.detail["values"][graph.real(graph.nodes[step.nodes[-1]].inputs[1]).serial]
         return f"{int((~(z > 0)).sum())} of {value.size} blocked by ReLU"
     if step.kind == "weight gradient":
         return f"‖{step.symbol.unicode()}‖ = {number(np.linalg.norm(value.astype(np.float64).ravel()))}"
