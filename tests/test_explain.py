@@ -581,3 +581,21 @@ def test_what_a_relu_blocks_is_counted_whatever_comes_back(loss):
     blocked = int((net.trace(x, y)["Z1"] <= 0).sum())
     line = next(line for line in net.explain(x, y, level="values", ascii=False).splitlines() if " dZ₁ = " in line)
     assert line.endswith(f"{blocked} of 15 blocked by ReLU")
+
+
+def test_the_element_of_z_that_is_written_out_is_its_value():
+    net = lm.Sequential(lm.Dense(3, bias_init=lm.initializers.constant(0.5)), seed=0)
+    line = next(line for line in net.explain(data()[:, :4], level="values", ascii=True).splitlines() if "Z1[1," in line)
+    _, terms, said = line.split(" = ")
+    value = sum(float(np.prod([float(n.strip("()")) for n in term.split("*")])) for term in terms.split(" + "))
+    assert terms.endswith(" + .5") and value == pytest.approx(float(said), abs=0.02)
+
+
+def test_a_table_says_what_its_letters_mean():
+    net, x, y = CASES["loss cross_entropy"]()
+    assert "counts from 0: class 0 is column 1 of <i>P</i>" in net.trace(x, y)._repr_html_()
+
+
+def test_free_lengths_beside_the_batch_are_one_in_what_a_sample_costs():
+    a = lm.placeholder((None, "T", 4))
+    assert "any batch B (FLOP for one sample, T = 1)" in lm.Model(a, lm.Dense(2)(a), seed=0).explain()
