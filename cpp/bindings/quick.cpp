@@ -255,9 +255,11 @@ py::object quick_trainer(const py::object& program, const std::vector<QuickArray
   auto& core = program.cast<Program&>();
   const size_t others = targets.size() + size_t{weighted};
   const bool careful = !inputs.empty();
-  check(core.input_count() > others && (careful || (core.output_count() == 1 && core.output_rank(0) == 0)) &&
-            (!careful || core.input_count() == others + inputs.size()),
-        "[trainer] expected a program of inputs, targets and weights with one scalar output");
+  const bool fits = careful ? core.input_count() == others + inputs.size() : core.output_count() == 1 && core.output_rank(0) == 0;
+  check(fits && core.input_count() > others, "[trainer] expected a program of inputs, targets and weights with one scalar output");
+  for (size_t j = 0; j < targets.size(); ++j)
+    check(!targets[j].classes || core.input_type(core.input_count() - others + j).dtype != DType::boolean,
+          "[trainer] class numbers are numbers");
   for (const auto& variable : {schedule.rate, schedule.clock})
     check(!variable || (variable->dtype == DType::float64 && variable->bytes() > 0),
           "[trainer] expected rate and clock in float64");
