@@ -12,7 +12,7 @@ from lamina import _core as core
 from lamina import ops
 from lamina.base import lengths
 from lamina.graph.function import grad
-from lamina.graph.inference import children, resolved
+from lamina.graph.inference import MARKS, children, resolved
 from lamina.graph.lift import constant
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor
@@ -58,7 +58,7 @@ class FlatNetwork:
         self.outputs = [Tensor(new[t.node.serial]) for t in outputs]
 
     def _widened(self, node: core.Node, below: list[core.Node]) -> core.Node:
-        if node.op in ("in_training", "update_state"):
+        if node.op in MARKS:
             return below[0]
         if node.op == "variable":
             known = self._by_variable.get(node.attrs["variable"])

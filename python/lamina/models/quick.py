@@ -167,7 +167,7 @@ def by_name(model: Model, run: Callable[..., Any]) -> Callable[..., Any]:
     moved = [*(p for p in parameters.values() if not p.trainable), *model.wiring.random.values()]
     state, names = [p.variable for p in moved], [name for name, p in parameters.items() if p.trainable]
 
-    def by_name(*given: Any) -> dict[str, Array] | None:
+    def named(*given: Any) -> dict[str, Array] | None:
         with core.Section(state):
             before = core.read(state)
             try:
@@ -176,4 +176,4 @@ def by_name(model: Model, run: Callable[..., Any]) -> Callable[..., Any]:
                 core.write(state, before)
         return None if results is None else dict(zip(names, results, strict=True))
 
-    return by_name
+    return named
