@@ -182,6 +182,15 @@ struct PositiveTerms {
   const double* b;
 };
 
+// m rows of `row` numbers, a multiple of kEliminated; the columns [first, last) are to become zero below the diagonal. `end`, a multiple
+// too: the columns up to it follow, others wait. order: m numbers, exchanged as the rows are.
+struct Elimination {
+  double* a;
+  ptrdiff_t row, m, first, last, end;
+  int64_t* order;
+};
+constexpr ptrdiff_t kEliminated = 8;
+
 // Numbers in a row of the room in which a system of n equations is solved, n rows and one line: whole lines, and an odd number of them,
 // so that columns do not fall into a few sets of the cache.
 [[gnu::always_inline]] constexpr ptrdiff_t positive_row(ptrdiff_t n) { return ((n + 8) / 8 | 1) * 8; }
@@ -201,6 +210,11 @@ struct Table {
   void (*substitute_column[2])(const Triangle&);
   // Any columns, with -x in x: what later rows are to add.
   void (*substitute_rows[2])(const Triangle&);
+  // A = P L U by partial pivoting: leaves U, below it L, whose diagonal is one, and L^-1 P^T of what stands to the right. Whether an odd
+  // number of rows was exchanged.
+  bool (*eliminate)(const Elimination&);
+  // U^-1 of what stands from column `right` on, a multiple of kEliminated, of n rows.
+  void (*substitute_upwards)(double* a, ptrdiff_t row, ptrdiff_t n, ptrdiff_t right);
   // A x = b by Cholesky's factorization A = U^T U, in the `room`, on whose and above whose diagonal U is left. False where A is not
   // positive definite in float64.
   bool (*solve_positive)(const PositiveTerms&, double* room, double* x, ptrdiff_t n);

@@ -3,6 +3,7 @@
 
 #include "kernels/activations.inl"
 #include "kernels/convert.inl"
+#include "kernels/elimination.inl"
 #include "kernels/gemm.inl"
 #include "kernels/outer.inl"
 #include "kernels/random.inl"
@@ -111,6 +112,8 @@ constinit const Table table = {
     {outer<float>, outer<double>},
     {substitute_column<float>, substitute_column<double>},
     {substitute_rows<float>, substitute_rows<double>},
+    eliminate,
+    substitute_upwards,
     solve_positive,
     solve_again,
     secant,

@@ -1,6 +1,7 @@
 // A node that the host language computes: one unit, on the caller's thread.
 #include "base/subnormals.h"
 #include "graph/host.h"
+#include "runtime/dense_systems.h"
 #include "runtime/steps.h"
 
 namespace lamina::runtime {
@@ -11,6 +12,7 @@ class HostStep final : public NodeStep {
  public:
   explicit HostStep(const graph::Node* node) : NodeStep(node), options_(node->attrs.get<std::string>("options", "")) {
     name = node->attrs.get<std::string>("name");
+    own_way_ = own_way(name);
   }
 
   void bind(const Binder& binder) override {
@@ -27,7 +29,8 @@ class HostStep final : public NodeStep {
     std::vector<graph::HostArray> arrays;
     for (const Strided& s : from_) arrays.push_back(array(run, s));
     const Subnormals as_there(Subnormals::Are::exact);
-    graph::host().compute(name, options_, arrays, array(run, to_));
+    const graph::HostArray output = array(run, to_);
+    if (own_way_ == nullptr || !own_way_(options_, arrays, output)) graph::host().compute(name, options_, arrays, output);
   }
 
   bool alone() const override { return true; }
@@ -38,6 +41,7 @@ class HostStep final : public NodeStep {
   }
 
   const std::string options_;
+  OwnWay own_way_;  // is tried first, or null
   std::vector<Strided> from_;
   Strided to_;
 };

@@ -3,6 +3,7 @@
 
 #include "kernels_cholesky.h"
 #include "kernels_elementwise.h"
+#include "kernels_elimination.h"
 #include "kernels_gemm.h"
 #include "kernels_math.h"
 #include "kernels_rows.h"
@@ -24,6 +25,7 @@ inline void check_table(const Table& table) {
   check_conversions(table);
   check_uniform(table);
   check_cholesky(table);
+  check_elimination(table);
   check_triangular(table);
   check_precision<float>(table);
   check_precision<double>(table);

@@ -1,0 +1,322 @@
+#include "runtime/dense_systems.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <numeric>
+#include <type_traits>
+
+#include "base/aligned.h"
+#include "base/threads.h"
+#include "kernels/dispatch.h"
+#include "runtime/cuts.h"
+#include "runtime/triangular.h"
+
+namespace lamina::runtime {
+
+namespace {
+
+using graph::HostArray;
+using Inputs = std::vector<HostArray>;
+
+constexpr int64_t kMost = 64;           // rows whose inverse is made here: of more, LAPACK's blocks are ahead
+constexpr int64_t kMostRoom = 1 << 15;  // numbers, so that they stay in L2
+constexpr int64_t kMostPositive = 512;  // rows of a positive definite matrix, whose factor is made in blocks here as well
+constexpr int64_t kPanel = 64;          // columns that are eliminated together; those to their right follow by a product
+constexpr double kShared = 1 << 16;     // multiply-adds from which on threads share the matrices
+
+// A stack of matrices in an array.
+class Stack {
+ public:
+  explicit Stack(const HostArray& array) : Stack(array, 2) {}
+  // A number for each matrix.
+  static Stack of_numbers(const HostArray& array) { return {array, 0}; }
+
+  // Matrix `index` in rows of `row` numbers; whether all are finite.
+  bool read(int64_t index, double* to, int64_t row) const {
+    return all(index, [&](auto& number, int64_t i, int64_t j) { return std::isfinite(to[i * row + j] = number); });
+  }
+
+  // The same back, rounded; whether all are finite then.
+  bool write(int64_t index, const double* from, int64_t row) const {
+    return all(index, [&](auto& number, int64_t i, int64_t j) {
+      return std::isfinite(number = static_cast<std::decay_t<decltype(number)>>(from[i * row + j]));
+    });
+  }
+
+  // The condition number from which on no digit of a result is right.
+  double limit() const { return 1 / (array_.dtype == DType::float64 ? DBL_EPSILON : static_cast<double>(FLT_EPSILON)); }
+
+  bool is_finite(int64_t index) const {
+    return all(index, [](auto& number, int64_t, int64_t) { return std::isfinite(number); });
+  }
+
+  // f(matrix `index`'s first number)
+  template <class F>
+  bool with(int64_t index, const F& f) const {
+    const int64_t first = index * rows * columns;
+    return array_.dtype == DType::float64 ? f(reinterpret_cast<double*>(array_.data) + first)
+                                          : f(reinterpret_cast<float*>(array_.data) + first);
+  }
+
+  int64_t rows = 1, columns = 1, count;
+
+ private:
+  Stack(const HostArray& array, std::ptrdiff_t axes) : array_(array) {
+    if (axes == 2) rows = array.sizes.end()[-2], columns = array.sizes.end()[-1];
+    count = lamina::count(Sizes(array.sizes.begin(), array.sizes.end() - axes));
+  }
+
+  template <class F>
+  bool all(int64_t index, const F& f) const {
+    return with(index, [&](auto* numbers) {
+      bool held = true;
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < columns; ++j) held &= f(numbers[i * columns + j], i, j);
+      return held;
+    });
+  }
+
+  const HostArray& array_;
+};
+
+// Whether f(index, room) holds for all matrices; `room`: for so many numbers.
+template <class F>
+bool for_all(int64_t matrices, int64_t numbers, double work, const F& f) {
+  const int threads = static_cast<double>(matrices) * work < kShared ? 1 : num_threads();
+  const size_t bytes = align_up(static_cast<size_t>(numbers) * sizeof(double));
+  AlignedBuffer memory;
+  memory.reset(static_cast<size_t>(threads) * bytes, [] { return "systems of equations"; });
+  std::atomic<bool> held{true};
+  parallel_for(matrices, threads, [&](ptrdiff_t begin, ptrdiff_t end, int worker) {
+    auto* room = reinterpret_cast<double*>(memory.data() + static_cast<size_t>(worker) * bytes);
+    for (ptrdiff_t i = begin; i < end && held; ++i)
+      if (!f(i, room)) held = false;
+  });
+  return held;
+}
+
+// ---- By A = P L U ----
+
+// (m, n) numbers of A, others from column `right` on, and what is made of them.
+class Rows {
+ public:
+  const int64_t m, n, right, row;
+
+  Rows(const Stack& a, int64_t beside)
+      : m(a.rows), n(a.columns), right(round_up(n, kernels::kEliminated)), row(round_up(right + beside, kernels::kEliminated)) {
+    for (int64_t panel = 1; panel < panels(); ++panel) for_product_ = std::max(for_product_, gemm().room(product(panel * kPanel)));
+  }
+
+  // Numbers of the room that begins with the rows, and has then that of products and the order of the rows.
+  int64_t room() const { return m * row + for_product_ + m; }
+  double work() const { return static_cast<double>(std::min(m, n) * m * row); }
+  int64_t* order(double* a) const { return reinterpret_cast<int64_t*>(a + m * row + for_product_); }
+
+  // Whether an odd number of rows was exchanged.
+  bool eliminate(double* a) const {
+    std::iota(order(a), order(a) + m, int64_t{0});
+    bool odd = false;
+    for (int64_t panel = 0; panel < panels(); ++panel) {
+      const int64_t first = panel * kPanel, last = std::min(first + kPanel, std::min(m, n));
+      const bool is_last = panel + 1 == panels();
+      odd ^= kernels::table().eliminate({a, row, m, first, last, is_last ? row : last, order(a)});
+      if (!is_last) follow(a, first, last);
+    }
+    return odd;
+  }
+
+ private:
+  static const kernels::GemmKernel& gemm() { return kernels::table().gemm[kernels::kF64]; }
+  int64_t panels() const { return std::max<int64_t>(ceil_div(std::min(m, n), kPanel), 1); }
+
+  // What stands to the right of a panel: U = L^-1 A beside it, and below A - L U.
+  void follow(double* a, int64_t first, int64_t last) const {
+    double* u = a + first * row + last;
+    kernels::table().substitute_rows[kernels::kF64]({a + first * row + first, last - first, row, 1, true, u, row, row - last});
+    kernels::GemmArgs g = product(last);
+    g.a = a + last * row + first, g.b = u, g.c = a + last * row + last;
+    g.start = g.c, g.start_row = row;
+    g.room = a + m * row;
+    gemm().block(g);
+    for (int64_t i = first; i < last; ++i, u += row) std::transform(u, u + row - last, u, std::negate<>());
+  }
+
+  // Of L below the panel that ends at column `last`, and -U beside it.
+  kernels::GemmArgs product(int64_t last) const {
+    kernels::GemmArgs g{};
+    g.m = m - last, g.n = row - last, g.k = kPanel;
+    g.a_row = g.b_row = g.c_row = row;
+    g.a_col = g.b_col = 1;
+    return g;
+  }
+
+  int64_t for_product_ = 0;
+};
+
+// The largest sum of |x| over a column.
+double one_norm(const double* x, int64_t row, int64_t n) {
+  std::array<double, kMost> sums{};
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) sums[static_cast<size_t>(j)] += std::abs(x[i * row + j]);
+  return *std::max_element(sums.begin(), sums.begin() + n);
+}
+
+// A^-1 b: A, b and the identity side by side, which becomes A^-1 and tells the condition number. Without b, A^-1.
+bool solve(const Stack& a, const Stack* b, const Stack& x) {
+  const int64_t n = a.rows, k = b == nullptr ? 0 : b->columns;
+  const Rows rows(a, k + n);
+  if (n == 0 || n > kMost || rows.room() > kMostRoom) return false;
+  return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
+    double *right = room + rows.right, *inverse = right + k;
+    std::fill_n(room, n * rows.row, 0.0);
+    a.read(index, room, rows.row);
+    if (b != nullptr) b->read(index, right, rows.row);
+    for (int64_t i = 0; i < n; ++i) inverse[i * rows.row + i] = 1;
+    const double size = one_norm(room, rows.row, n);
+    rows.eliminate(room);
+    kernels::table().substitute_upwards(room, rows.row, n, rows.right);
+    return size * one_norm(inverse, rows.row, n) <= a.limit() && x.write(index, right, rows.row);
+  });
+}
+
+bool inverse(const std::string&, const Inputs& inputs, const HostArray& output) {
+  return solve(Stack(inputs[0]), nullptr, Stack(output));
+}
+
+bool solution(const std::string&, const Inputs& inputs, const HostArray& output) {
+  const Stack b(inputs[1]);
+  return solve(Stack(inputs[0]), &b, Stack(output));
+}
+
+// f(index, a, rows, whether an odd number of rows was exchanged) for each matrix.
+template <class F>
+bool by_elimination(const HostArray& array, int64_t most, const F& f) {
+  const Stack a(array);
+  if (std::max(a.rows, a.columns) > most) return false;
+  const Rows rows(a, 0);
+  return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
+    std::fill_n(room, rows.m * rows.row, 0.0);
+    return a.read(index, room, rows.row) && f(index, room, rows, rows.eliminate(room));
+  });
+}
+
+bool determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
+  const Stack to = Stack::of_numbers(output);
+  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
+    double product = odd ? -1 : 1;
+    for (int64_t i = 0; i < rows.n && product != 0; ++i) {
+      const double pivot = a[i * rows.row + i];
+      product *= pivot;
+      if (pivot != 0 && !std::isnormal(product)) return false;  // on its way, perhaps, to a number of usual size
+    }
+    to.write(index, &product, 1);
+    return true;
+  });
+}
+
+bool sign_of_determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
+  const Stack to = Stack::of_numbers(output);
+  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
+    double sign = odd ? -1 : 1;
+    for (int64_t i = 0; i < rows.n; ++i) sign *= a[i * rows.row + i] == 0 ? 0 : std::copysign(1, a[i * rows.row + i]);
+    return to.write(index, &sign, 1);
+  });
+}
+
+bool logarithm_of_determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
+  const Stack to = Stack::of_numbers(output);
+  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool) {
+    double sum = 0;
+    for (int64_t i = 0; i < rows.n; ++i) sum += std::log(std::abs(a[i * rows.row + i]));
+    to.write(index, &sum, 1);
+    return !std::isnan(sum);  // -inf is that of a singular matrix
+  });
+}
+
+bool lu(const std::string&, const Inputs& inputs, const HostArray& output) {
+  const Stack to(output);
+  return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, const double* a, const Rows& rows, bool) {
+    to.write(index, a, rows.row);
+    return true;
+  });
+}
+
+bool order_of_lu(const std::string&, const Inputs& inputs, const HostArray& output) {
+  return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, double* a, const Rows& rows, bool) {
+    std::copy_n(rows.order(a), rows.m, reinterpret_cast<int64_t*>(output.data) + index * rows.m);
+    return true;
+  });
+}
+
+// ---- Others ----
+
+bool cholesky(const std::string&, const Inputs& inputs, const HostArray& output) {
+  const Stack a(inputs[0]), to(output);
+  const int64_t n = a.rows, room = kernels::positive_room(n);
+  if (n == 0 || n > kMostPositive) return false;
+  return for_all(a.count, room + n * n + n, static_cast<double>(n * n * n) / 6, [&](int64_t index, double* memory) {
+    double *h = memory + room, *x = h + n * n;
+    a.read(index, h, n);  // above the diagonal it may hold anything
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = i; j < n; ++j) h[i * n + j] = h[j * n + i];
+    std::fill_n(x, n, 0.0);
+    const double none = 0;
+    if (!kernels::table().solve_positive({h, nullptr, false, 1, &none, true, x}, memory, x, n)) return false;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) h[i * n + j] = j <= i ? memory[j * kernels::positive_row(n) + i] : 0;
+    return to.write(index, h, n);
+  });
+}
+
+bool is_set(const std::string& options, const std::string& name) {
+  return options.find('"' + name + "\": true") != std::string::npos;
+}
+
+bool triangular(const std::string& options, const Inputs& inputs, const HostArray& output) {
+  const Stack a(inputs[0]), b(inputs[1]), x(output);
+  const bool lower = is_set(options, "lower"), transposed = is_set(options, "transposed"), unit = is_set(options, "unit_diagonal");
+  const bool for_factor = options.find("\"of\"") != std::string::npos;  // whose condition number counts
+  if (for_factor || a.rows == 0 || b.columns == 0) return false;
+  const auto has_diagonal = [&](const auto* t) {
+    bool held = true;
+    for (int64_t i = 0; i < a.rows; ++i, t += a.rows + 1) held &= std::isfinite(*t) && (unit || *t != 0);
+    return held;
+  };
+  for (int64_t i = 0; i < a.count; ++i)
+    if (!a.with(i, has_diagonal)) return false;
+  std::memcpy(output.data, inputs[1].data, static_cast<size_t>(lamina::count(output.sizes)) * size_of(output.dtype));
+  solve_triangular({output.dtype, inputs[0].data, a.count, a.rows, lower, transposed, unit, output.data, b.columns});
+  for (int64_t i = 0; i < x.count; ++i)
+    if (!x.is_finite(i)) return false;
+  return true;
+}
+
+constexpr struct {
+  const char* name;
+  OwnWay way;
+} kOwnWays[] = {
+    {"inv", inverse},
+    {"solve", solution},
+    {"det", determinant},
+    {"slogdet_sign", sign_of_determinant},
+    {"slogdet", logarithm_of_determinant},
+    {"lu", lu},
+    {"lu_order", order_of_lu},
+    {"cholesky", cholesky},
+    {"solve_triangular", triangular},
+};
+
+}  // namespace
+
+OwnWay own_way(const std::string& name) {
+  for (const auto& one : kOwnWays)
+    if (name == one.name) return one.way;
+  return nullptr;
+}
+
+}  // namespace lamina::runtime

@@ -1,0 +1,19 @@
+// The core's own way to what the host computes of matrices: of small ones, for which a call of LAPACK takes longer than the work, and
+// where it has the kernels anyway.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "graph/host.h"
+
+namespace lamina::runtime {
+
+// Fills `output`. False where the host is to do it instead, and to say what is wrong: a large matrix, a
+// number that is not finite, a condition number that is too large, ..
+using OwnWay = bool (*)(const std::string& options, const std::vector<graph::HostArray>& inputs, const graph::HostArray& output);
+
+// That of an operation of the host, or null.
+OwnWay own_way(const std::string& name);
+
+}  // namespace lamina::runtime
