@@ -85,8 +85,7 @@ class Stack {
 };
 
 // Whether f(index, room) holds for all matrices; `room`: for so many numbers.
-template <class F>
-bool for_all(int64_t matrices, int64_t numbers, double work, const F& f) {
+bool for_all(int64_t matrices, int64_t numbers, double work, const std::function<bool(int64_t, double*)>& f) {
   const int threads = static_cast<double>(matrices) * work < kShared ? 1 : num_threads();
   const size_t bytes = align_up(static_cast<size_t>(numbers) * sizeof(double));
   AlignedBuffer memory;
@@ -194,8 +193,9 @@ bool solution(const std::string&, const Inputs& inputs, const HostArray& output)
 }
 
 // f(index, a, rows, whether an odd number of rows was exchanged) for each matrix.
-template <class F>
-bool by_elimination(const HostArray& array, int64_t most, const F& f) {
+using OfFactors = std::function<bool(int64_t, double*, const Rows&, bool)>;
+
+bool by_elimination(const HostArray& array, int64_t most, const OfFactors& f) {
   const Stack a(array);
   if (std::max(a.rows, a.columns) > most) return false;
   const Rows rows(a, 0);
