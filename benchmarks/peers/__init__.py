@@ -1,6 +1,6 @@
 """The contenders, one file each: `NAME` as in FILES, `version()` (ImportError where it is not installed), `set_threads(n)`, and
-some of `training(workload)`, `network_training(network)`, `inference(workload)`, `product(...)`, `elementwise(...)`, `update(...)`:
-contenders by name."""
+some of `training(workload)`, `network_training(network)`, `inference(workload)`, `product(...)`, `system(...)`, `elementwise(...)`,
+`update(...)`: contenders by name."""
 
 from __future__ import annotations
 

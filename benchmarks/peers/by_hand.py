@@ -143,6 +143,16 @@ def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
     return {NAME: Contender(run)}
 
 
+def system(name: str, *arrays: np.ndarray) -> dict[str, Contender]:
+    function = getattr(np.linalg, name)
+
+    def run(k: int) -> None:
+        for _ in range(k):
+            function(*arrays)
+
+    return {NAME: Contender(run)}
+
+
 def elementwise(name: str, x: np.ndarray) -> dict[str, Contender]:
     function = {"exp": np.exp, "log": np.log, "tanh": np.tanh, "sigmoid": _sigmoid, "softmax": _softmax, "sqrt": np.sqrt}.get(name)
     if function is None:

@@ -98,6 +98,12 @@ def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
     return {NAME: _calls(f, (a, b))}
 
 
+def system(name: str, *arrays: np.ndarray) -> dict[str, Contender]:
+    import lamina as lm
+
+    return {NAME: _calls(getattr(lm.linalg, name), arrays)}
+
+
 def elementwise(name: str, x: np.ndarray) -> dict[str, Contender]:
     import lamina as lm
 

@@ -132,6 +132,18 @@ def inference(w: Workload) -> dict[str, Contender]:
     return {NAME: Contender(run)}
 
 
+def system(name: str, *arrays: np.ndarray) -> dict[str, Contender]:
+    import torch
+
+    function, tensors = getattr(torch.linalg, name), [torch.from_numpy(a) for a in arrays]
+
+    def run(k: int) -> None:
+        for _ in range(k):
+            function(*tensors)
+
+    return {NAME: Contender(run)}
+
+
 def elementwise(name: str, x: np.ndarray) -> dict[str, Contender]:
     import torch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from types import ModuleType
 
-NAMES = ("training", "networks", "inference", "products", "elementwise", "update", "calls", "process")
+NAMES = ("training", "networks", "inference", "products", "systems", "elementwise", "update", "calls", "process")
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,9 @@ using graph::HostArray;
 using Inputs = std::vector<HostArray>;
 
 constexpr int64_t kMost = 64;           // rows whose inverse is made here: of more, LAPACK's blocks are ahead
+constexpr int64_t kMostExact = 16;      // rows whose condition number is that of the inverse
+constexpr int64_t kArbitrary = 3;       // columns that tell that of others: see linalg/probes.py
+constexpr double kMargin = 10;          // .. so far from the limit that it need not be looked at closely
 constexpr int64_t kMostRoom = 1 << 15;  // numbers, so that they stay in L2
 constexpr int64_t kMostPositive = 512;  // rows of a positive definite matrix, whose factor is made in blocks here as well
 constexpr int64_t kPanel = 64;          // columns that are eliminated together; those to their right follow by a product
@@ -165,21 +168,64 @@ double one_norm(const double* x, int64_t row, int64_t n) {
   return *std::max_element(sums.begin(), sums.begin() + n);
 }
 
-// A^-1 b: A, b and the identity side by side, which becomes A^-1 and tells the condition number. Without b, A^-1.
+// Between -1 and 1, the same at each call (splitmix64, Steele et al. 2014).
+double arbitrary(uint64_t index) {
+  uint64_t z = (index + 1) * 0x9e3779b97f4a7c15u;
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+  return static_cast<double>(static_cast<int64_t>(z ^ z >> 31)) * 0x1p-63;
+}
+
+double squares(const double* x, int64_t row, int64_t m, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) sum += x[i * row + j] * x[i * row + j];
+  return sum;
+}
+
+// Columns beside A that tell its condition number by what A^-1 makes of them: the identity, or, of larger matrices, some that are
+// arbitrary and become as large as A^-1 is.
+class Witness {
+ public:
+  const int64_t columns;
+
+  Witness(int64_t n, bool exact) : columns(exact ? n : kArbitrary), n_(n), exact_(exact) {}
+
+  // Into zeros.
+  void fill(double* to, int64_t row) const {
+    for (int64_t i = 0; i < n_; ++i, to += row)
+      if (exact_)
+        to[i] = 1;
+      else
+        for (int64_t j = 0; j < columns; ++j) to[j] = arbitrary(static_cast<uint64_t>(i * columns + j));
+  }
+  double size_of(const double* a, int64_t row) const { return exact_ ? one_norm(a, row, n_) : std::sqrt(squares(a, row, n_, n_)); }
+  // The condition number, or one above it, of an A of this size.
+  double condition(double size, const double* x, int64_t row) const {
+    return exact_ ? size * one_norm(x, row, n_) : kMargin * size * std::sqrt(3 * squares(x, row, n_, columns) / kArbitrary);
+  }
+
+ private:
+  const int64_t n_;
+  const bool exact_;
+};
+
+// A^-1 b; without b, A^-1.
 bool solve(const Stack& a, const Stack* b, const Stack& x) {
   const int64_t n = a.rows, k = b == nullptr ? 0 : b->columns;
-  const Rows rows(a, k + n);
+  const Witness witness(n, b == nullptr || n <= kMostExact);
+  const Rows rows(a, k + witness.columns);
   if (n == 0 || n > kMost || rows.room() > kMostRoom) return false;
   return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
-    double *right = room + rows.right, *inverse = right + k;
+    double* right = room + rows.right;
     std::fill_n(room, n * rows.row, 0.0);
     a.read(index, room, rows.row);
     if (b != nullptr) b->read(index, right, rows.row);
-    for (int64_t i = 0; i < n; ++i) inverse[i * rows.row + i] = 1;
-    const double size = one_norm(room, rows.row, n);
+    witness.fill(right + k, rows.row);
+    const double size = witness.size_of(room, rows.row);
     rows.eliminate(room);
     kernels::table().substitute_upwards(room, rows.row, n, rows.right);
-    return size * one_norm(inverse, rows.row, n) <= a.limit() && x.write(index, right, rows.row);
+    return witness.condition(size, right + k, rows.row) <= a.limit() && x.write(index, right, rows.row);
   });
 }
 
@@ -261,7 +307,7 @@ bool cholesky(const std::string&, const Inputs& inputs, const HostArray& output)
   if (n == 0 || n > kMostPositive) return false;
   return for_all(a.count, room + n * n + n, static_cast<double>(n * n * n) / 6, [&](int64_t index, double* memory) {
     double *h = memory + room, *x = h + n * n;
-    a.read(index, h, n);  // above the diagonal it may hold anything
+    if (!a.read(index, h, n)) return false;
     for (int64_t i = 0; i < n; ++i)
       for (int64_t j = i; j < n; ++j) h[i * n + j] = h[j * n + i];
     std::fill_n(x, n, 0.0);

@@ -128,7 +128,7 @@ def solve(a: Tensor, b: Tensor) -> Tensor:
     """x with A x = b. A: (.., n, n); b: (n,), a vector, or (.., n, k), columns; the leading axes broadcast.
 
     With z = A^-T dL/dx: dL/db = z, dL/dA = -z x^T.
-    Errors: LinAlgError where A's condition number is beyond 1 / eps, with rows and columns of one size each, too. From 65 rows on
+    Errors: LinAlgError where A's condition number is beyond 1 / eps, with rows and columns of one size each, too. From 17 rows on
     three random columns beside b tell (fewer than one in 700 goes unseen at the limit, none was found beyond).
 
     >>> import lamina as lm, numpy as np
