@@ -457,6 +457,42 @@ def test_the_stops():
     assert optimizer.state["mu"].value == 1e-20  # at 0 no try would have a larger one than the last
 
 
+class Exponential(lm.Layer):
+    """scale exp(a - x exp(-b))"""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def build(self, x):
+        self.a, self.b = (self.parameter(name, (), "zeros") for name in "ab")
+
+    def forward(self, x):
+        return self.scale * lm.exp(self.a - x * lm.exp(-self.b))
+
+
+@pytest.mark.parametrize("unit", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("rows", [80, 1])
+def test_a_gradient_is_flat_beside_its_targets(unit, rows):
+    """Currents in amperes: J and errors are small both, and dL/dtheta is 1e-7 long far from any minimum."""
+    x = np.linspace(0, 3, rows * 2)[:, None]
+    y = unit * np.exp(0.7 - x / 1.5) * (1 + 0.05 * np.sin(40 * x) * (rows > 1))
+    found = []
+    for size in (1.0, unit):
+        net = lm.Sequential(Exponential(size), dtype="float64")
+        net.fit(x, y * size / unit, loss="mse", optimizer="levenbergmarquardt", epochs=100, verbose=0)
+        assert net.optimizer.stop_reason in ("gradient", "mu")
+        found.append(list(net.parameters.values()))
+    np.testing.assert_allclose(*found, atol=1e-6)
+
+
+def test_small_targets_of_more_weights_than_data_are_fitted(rng):
+    x, y = rng.normal(size=(10, 3)), 1e-6 * rng.normal(size=10)
+    net = small(dtype="float64")
+    net.fit(x, y, loss="mse", optimizer="levenbergmarquardt", epochs=300, verbose=0)
+    assert net.evaluate(x, y)["loss"] < 1e-6 * y.var()
+
+
 @pytest.mark.parametrize("options", [{"mu": 1e12}, {"mu_max": 0.05}, {"mu": 2.0, "mu_max": 1.0, "bayesian": True}])
 def test_a_damping_beyond_the_largest_one_is_refused(options):
     with pytest.raises(ValueError, match=r"\[optim.LevenbergMarquardt\] expected mu to be .*, got"):

@@ -80,7 +80,7 @@ class DampedSteps(Descent[Damped]):
             return math.nan
         state: State = {}  # written at the end, all at once
         loss, (alpha, beta, model) = self._system.value, self._objective(self._system, theta, state)
-        reason = self._reason(loss, 2 * model.g, self.optimizer.min_grad * beta)
+        reason = self._reason(loss, model.g / beta)
         if reason is not None:
             return self._end(theta, loss, reason, state)
         objective = beta * loss + alpha * float(theta @ theta) if alpha else beta * loss
@@ -94,17 +94,19 @@ class DampedSteps(Descent[Damped]):
             self.optimizer.stop_reason = "goal"
         return best.loss
 
-    def _reason(self, loss: float, gradient: Array, least: float) -> str | None:
+    def _reason(self, loss: float, g: Array) -> str | None:
         """Why there is no step from here, if there is none."""
         if self._reached(loss):
             return "goal"
-        if self._is_flat(gradient, least):
+        if self._is_flat(g):
             return "gradient"
         return "time" if self._late() else None
 
-    @staticmethod
-    def _is_flat(gradient: Array, least: float) -> bool:
-        return math.sqrt(gradient @ gradient) < least
+    def _is_flat(self, g: Array) -> bool:
+        """min_grad is a share of |J| s, by which |g| is bounded at the mean, where that is below 1: small units are no minimum."""
+        assert self._system is not None
+        size = min(1.0, self._system.length * self.problem.spread) or 1.0
+        return 2 * math.sqrt(g @ g) < self.optimizer.min_grad * size
 
     def _end(self, theta: Array, loss: float, reason: str, state: State) -> float:
         self._take_over(theta, **state)
@@ -209,7 +211,7 @@ class DampedSteps(Descent[Damped]):
         n, (alpha, beta, effective, first) = max(self.problem.counted, 1), self.optimizer.state["factors"].value
         if alpha == 0:  # of weights that have learned nothing, alpha would hold all at 0
             first = first if effective else system.value
-            learning = system.value > LEARNED * first and not self._is_flat(2 * system.g, self.optimizer.min_grad)
+            learning = system.value > LEARNED * first and not self._is_flat(system.g)
             if effective < PLAIN and learning:
                 state["factors"] = np.array([0.0, 1.0, effective + 1, first])
                 return 0.0, 1.0, system

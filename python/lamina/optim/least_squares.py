@@ -62,6 +62,7 @@ class LeastSquares:
             check_room(self.size)
         self.residuals = int(targets.size)
         self.counted = int(np.count_nonzero(scales))  # residuals that are data: a scale of 0 leaves one out
+        self.spread = spread(targets, scales)
         self._sources = [*sources, np.ascontiguousarray(targets), np.ascontiguousarray(scales)]
         self._target = placeholder((None, targets.shape[1]), "float64", "target")
         self._scale = placeholder((None, scales.shape[1]), "float64", "scale")
@@ -228,6 +229,15 @@ class LeastSquares:
         return Dual(kernel, error, partial(self.pull, theta), self._solver)
 
 
+def spread(targets: Array, scales: Array) -> float:
+    """The length of the errors of each output's mean, the best constant; 0 where targets differ by rounding alone."""
+    share = np.square(scales)
+    mean = (share * targets).sum(axis=0) / np.maximum(share.sum(axis=0), 1e-300)
+    with np.errstate(over="ignore"):
+        length = float(np.linalg.norm((targets - mean) * scales))
+        return length if length > 1e-14 * float(np.linalg.norm(targets * scales)) else 0.0
+
+
 class Once:
     """What hangs on data alone, computed once and from then on data itself: `values`, whose numbers follow those of the inputs in
     `sources`.
@@ -306,6 +316,11 @@ class System(ABC):
         """J^T J's: the squared lengths of J's columns; None where only J J^T is there."""
         return None
 
+    @property
+    @abstractmethod
+    def length(self) -> float:
+        """|J|: the root of the sum of its squares."""
+
 
 class Primal(System):
     """(scale (H + more) + diag(ridge + damping)) d = -g, H = J^T J; scale and ridge are 1 and 0 but for a regularized objective.
@@ -347,6 +362,10 @@ class Primal(System):
     def diagonal(self) -> Array:
         return self._scale * self.h.take(diagonal_places(len(self.g)))
 
+    @property
+    def length(self) -> float:
+        return math.sqrt(self.h.take(diagonal_places(len(self.g))).sum())
+
     def effective(self, scale: float, alpha: float) -> float:
         """How many weights the data determine: tr(scale H (scale H + alpha I)^-1), n - alpha |U^-1|^2 where U^T U is the sum."""
         n = len(self.g)
@@ -380,6 +399,10 @@ class Dual(System):
     def half_acceleration(self, damping: Array | float, d: Array, there: Array, errors: Array) -> Array:
         # e + J d = e + K z = -damping z
         return self._back(self._solver.again(-(errors.T.ravel() + damping * self._z)))
+
+    @property
+    def length(self) -> float:
+        return math.sqrt(np.trace(self.kernel))
 
     def _back(self, z: Array) -> Array:
         """J^T z"""

@@ -17,7 +17,7 @@ class LevenbergMarquardt(Damped):
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
-    Scale inputs and targets to about one: tanh is flat beyond, and min_grad, and mu where D = I, are absolute numbers. Large
+    Scale inputs, targets and weights of your own to about one: tanh is flat beyond, and mu where D = I is an absolute number. Large
     targets need `net.fit_readout(x, y)` before the first fit, which solves the last layer.
     mu: the first damping; assigned later, that of the next step. By default MATLAB's 1e-3 (5e-3 with bayesian), and 0.1 with
     "marquardt", which counts it in J^T J's diagonal. The present one is `state["mu"].value` (with J^T J + S, "mu_curved"). A step
@@ -37,10 +37,11 @@ class LevenbergMarquardt(Damped):
     over the steps. The one that has been worth it leads, and the other one is tried less and less often. It leads to lower minima
     where noise is fitted, and costs some 10 % of the time elsewhere. Up to 512 weights; not with `bayesian`, nor if n < P.
 
-    It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad; "mu": mu > mu_max; "time": after
-    max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
-    best weights back (an EarlyStopping of yours on val_loss takes that one's place); 6 by default, 0, never, with `bayesian`. It is
-    None where the epochs ran out, and where another callback, Ctrl-C or an error ended the fit.
+    It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad min(1, |J| s), s the deviation of the
+    targets; "mu": mu > mu_max, no step lowers L; "time": after max_seconds; and where validation data are given, "validation": once
+    val_loss has not improved for max_fail epochs, with the best weights back (an EarlyStopping of yours on val_loss takes that
+    one's place); 6 by default, 0, never, with `bayesian`. It is None where the epochs ran out, and where another callback, Ctrl-C
+    or an error ended the fit.
 
     `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and, after six plain steps, or where L is a tenth of the first one, estimates
     both factors (MacKay), which keeps small what the data do not determine; afterwards `effective_parameters` says how many weights
