@@ -1449,6 +1449,21 @@ def test_targets_in_the_hundreds_warn_before_steps_on_all_data(optimizer, rng):
         fit(small(), lm.optim.Adam(), y)
 
 
+@pytest.mark.parametrize(("optimizer", "size", "more"), [("levenbergmarquardt", 1e-8, 1e-6), ("lbfgs", 3e-4, 3e-3)])
+def test_targets_beside_which_any_gradient_is_flat_warn_before_steps_on_all_data(optimizer, size, more):
+    x = np.linspace(-3, 3, 50)[:, None]
+
+    def fit(y):
+        lm.Sequential(lm.Dense(1), seed=0, dtype="float64").fit(x, y, loss="mse", optimizer=optimizer, verbose=0)
+
+    with pytest.warns(UserWarning, match=r"\[fit\] expected targets of about one, got .*, whose gradients all look flat"):
+        fit(size * np.sin(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(more * np.sin(x))
+        fit(0 * x)
+
+
 def test_one_feature_warns_of_layer_norm():
     with pytest.warns(UserWarning, match=r"\[LayerNorm\] expected several features, got one"):
         lm.Sequential(lm.LayerNorm(), lm.Dense(1), seed=0).fit(X[:, :1], X[:, 1], loss="mse", optimizer="sgd", verbose=0)

@@ -14,6 +14,7 @@ from lamina.layers import BatchNorm, Dense
 from lamina.losses import MAE, MSE, Huber, LogCosh, Quantile, SmoothL1
 from lamina.models.chunks import goes_by_rows
 from lamina.models.wiring import calls_of, nodes_of
+from lamina.optim import LBFGS
 
 if TYPE_CHECKING:
     from lamina.models.model import Model
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 FLAT, SOME = 10, 100  # the slope of tanh there is 8e-9, of sigmoid 5e-5; rows that are looked at
+NEAR = 1e-7, 1e-3  # of 1e-8 Levenberg-Marquardt stays at up to 40 times its least loss, of 3e-4 L-BFGS at 70 times
 FAR = 20  # targets of 10 have up to 4 times the least loss of Levenberg-Marquardt and L-BFGS, of 30 up to 3,000 times
 IMPROBABLE = 1e-3  # that shuffled rows are split like this
 RANGES = {"sigmoid": (0, 1), "softmax": (0, 1), "tanh": (-1, 1), "relu": (0, np.inf), "softplus": (0, np.inf)}
@@ -55,7 +57,12 @@ def warn_of_flat_neurons(model: Model, given: Data) -> None:
                 f"[fit] expected inputs of about one for {layer.name}, got such that {share:.0%} of its "
                 f"{layer.activation.__name__} is flat and learns little; {SCALE}"
             )
-    if flat and model.objective.optimizer.all_data and isinstance(model.objective.losses[0], MSE) and goes_by_rows(model):
+    if not model.objective.optimizer.all_data or not isinstance(model.objective.losses[0], MSE):
+        return
+    size = max(_size(y, len(y)) for y in given.y)
+    if 0 < size < NEAR[isinstance(model.objective.optimizer, LBFGS)]:
+        checks.warn(f"[fit] expected targets of about one, got such of some {size:.3g}, whose gradients all look flat; scale them")
+    elif flat and goes_by_rows(model):
         _warn_of_large_targets(model, given, flat[0].layer.activation.__name__)
 
 
@@ -87,9 +94,9 @@ def _warn_of_large_targets(model: Model, given: Data, activation: str) -> None:
         )
 
 
-def _size(y: Array) -> float:
-    """The mean of |y| over what is there in some rows; 0 where nothing is."""
-    some = np.abs(np.asarray(y[:SOME], np.float64))
+def _size(y: Array, rows: int = SOME) -> float:
+    """The mean of |y| over what is there in so many rows; 0 where nothing is."""
+    some = np.abs(np.asarray(y[:rows], np.float64))
     there = some[~np.isnan(some)]
     return float(there.mean()) if len(there) else 0.0
 
