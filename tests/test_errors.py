@@ -1453,7 +1453,7 @@ def test_targets_in_the_hundreds_warn_before_steps_on_all_data(optimizer, rng):
 def test_targets_beside_which_any_gradient_is_flat_warn_before_steps_on_all_data(optimizer, size, more):
     x = np.linspace(-3, 3, 50)[:, None]
 
-    def fit(y):
+    def fit(y, optimizer=optimizer):
         lm.Sequential(lm.Dense(1), seed=0, dtype="float64").fit(x, y, loss="mse", optimizer=optimizer, verbose=0)
 
     with pytest.warns(UserWarning, match=r"\[fit\] expected targets of about one, got .*, whose gradients all look flat"):
@@ -1462,6 +1462,7 @@ def test_targets_beside_which_any_gradient_is_flat_warn_before_steps_on_all_data
         warnings.simplefilter("error")
         fit(more * np.sin(x))
         fit(0 * x)
+        fit(size * x, lm.optim.LevenbergMarquardt(scaling="diagonal"))
 
 
 def test_one_feature_warns_of_layer_norm():

@@ -319,7 +319,7 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature, accelerati
         h, g, here = j.T @ j, j.T @ e, e @ e
         largest = np.maximum(0.97 * largest, np.diag(h))
         scale = largest.max() * (np.maximum(largest, 0.01 * largest.max()) / largest.max()) ** 0.6
-        d = np.diag(np.ones_like(theta) if scaling == "identity" else scale)
+        d = np.diag({"identity": np.ones_like(theta), "marquardt": scale, "diagonal": largest}[scaling])
         paused, left = left > 0, max(left - 1, 0)
         found = []
         for which in (leads, 1 - leads):
@@ -342,7 +342,7 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature, accelerati
 
 
 @pytest.mark.parametrize("acceleration", [False, True])
-@pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.1)])
+@pytest.mark.parametrize("scaling, mu", [("identity", 1e-3), ("marquardt", 0.1), ("diagonal", 0.1)])
 def test_levenberg_marquardt_follows_its_formula(scaling, mu, acceleration):
     n = 50
     x = np.linspace(-2, 2, n)[:, None]
@@ -484,6 +484,28 @@ def test_a_gradient_is_flat_beside_its_targets(unit, rows):
         assert net.optimizer.stop_reason in ("gradient", "mu")
         found.append(list(net.parameters.values()))
     np.testing.assert_allclose(*found, atol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-12])
+@pytest.mark.parametrize("current", [1e-12, 1e-11])
+def test_parameters_of_a_formula_may_have_units_of_any_size(unit, current):
+    """A diode's currents by its voltages: I = s (exp(v / u) - 1)."""
+
+    class Diode(lm.Layer):
+        def build(self, v):
+            start = lm.initializers.constant
+            self.s, self.u = self.parameter("s", (), start(current / unit)), self.parameter("u", (), start(0.034))
+            self.nothing = self.parameter("nothing", (), "zeros")
+
+        def forward(self, v):
+            return unit * self.s * (lm.exp(v / self.u) - 1) + 0 * self.nothing
+
+    v = np.linspace(0.3, 0.7, 60)[:, None]
+    net = lm.Sequential(Diode(), dtype="float64")
+    rule = lm.optim.LevenbergMarquardt(scaling="diagonal")
+    net.fit(v, 2e-12 * (np.exp(v / 0.035) - 1), loss="mse", optimizer=rule, epochs=100, verbose=0)
+    s, u, _ = (float(p) for p in net.parameters.values())
+    assert rule.stop_reason == "gradient" and (s * unit, u) == pytest.approx((2e-12, 0.035), rel=1e-6)  # min_grad: 1e-7
 
 
 def test_small_targets_of_more_weights_than_data_are_fitted(rng):

@@ -105,8 +105,10 @@ class DampedSteps(Descent[Damped]):
     def _is_flat(self, g: Array) -> bool:
         """min_grad is a share of |J| s, by which |g| is bounded at the mean, where that is below 1: small units are no minimum."""
         assert self._system is not None
-        size = min(1.0, self._system.length * self.problem.spread) or 1.0
-        return 2 * math.sqrt(g @ g) < self.optimizer.min_grad * size
+        diagonal = self._system.diagonal if self.optimizer.scaling == "diagonal" else None
+        size = (self._system.length if diagonal is None else np.sqrt(diagonal)) * self.problem.spread
+        least = self.optimizer.min_grad * np.where(size > 0, np.minimum(size, 1.0), 1.0)
+        return bool(np.all(2 * (math.sqrt(g @ g) if diagonal is None else np.abs(g)) < least))
 
     def _end(self, theta: Array, loss: float, reason: str, state: State) -> float:
         self._take_over(theta, **state)
@@ -188,12 +190,14 @@ class DampedSteps(Descent[Damped]):
         return curvature
 
     def _scale(self, model: System, state: State) -> Array | float:
-        """D's diagonal: between Marquardt's h, which leaves weights that matter little here too free, and I."""
+        """D's diagonal: between h, which leaves weights that matter little here too free, and I."""
         diagonal = model.diagonal
         if self.optimizer.scaling == "identity" or diagonal is None:
             return 1.0
         largest = state["scale"] = np.maximum(FADE * self.optimizer.state["scale"].value, diagonal)
         most = max(float(largest.max()), 1e-300)
+        if self.optimizer.scaling == "diagonal":
+            return np.where(largest > 0, largest, most)  # a weight without effect has no step, and J^T J + mu D an inverse
         return most * np.maximum(largest / most, LEAST) ** POWER
 
     # ---- Bayesian regularization ----

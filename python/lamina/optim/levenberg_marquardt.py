@@ -17,17 +17,19 @@ class LevenbergMarquardt(Damped):
 
     For the loss "mse", with sample weights or without: L = sum e_r^2, e_r = (prediction - target) / sqrt(number of residuals), and
     J = de/dtheta. An epoch of `fit` is one step; pass epochs=1000, for example. The logged loss is that after the step.
-    Scale inputs, targets and weights of your own to about one: tanh is flat beyond, and mu where D = I is an absolute number. Large
-    targets need `net.fit_readout(x, y)` before the first fit, which solves the last layer.
-    mu: the first damping; assigned later, that of the next step. By default MATLAB's 1e-3 (5e-3 with bayesian), and 0.1 with
-    "marquardt", which counts it in J^T J's diagonal. The present one is `state["mu"].value` (with J^T J + S, "mu_curved"). A step
-    that lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec and no more than 0.7, where r is the change of L over
-    the one that the linear model promised; one that does not, by mu_inc, and is tried again. (trainlm's mu_inc is 10, which
-    leaves nine times the loss of 2 on a robot arm's surrogate after 0.2 s, and is about even where noise is fitted.)
+    Scale inputs and targets to about one: tanh is flat beyond, and mu where D = I is an absolute number. Large targets need
+    `net.fit_readout(x, y)` before the first fit, which solves the last layer.
+    mu: the first damping; assigned later, that of the next step. By default 0.1 where D is made of J^T J's diagonal, and MATLAB's
+    1e-3 with "identity", 5e-3 with `bayesian`. The present one is `state["mu"].value` (with J^T J + S, "mu_curved"). A step that
+    lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec and no more than 0.7, where r is the change of L over the
+    one that the linear model promised; one that does not, by mu_inc, and is tried again. (trainlm's mu_inc is 10, which leaves
+    nine times the loss of 2 on a robot arm's surrogate after 0.2 s, and is about even where noise is fitted.)
     scaling: "marquardt", D = m (h / m)^0.6, where h is J^T J's diagonal, the largest of late (h = max(0.97 h, diagonal)), and m its
     largest element; none is taken for less than 0.01 m. So weights' units matter less, and the way through curved valleys is
-    shorter than with "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`). With D = h what hardly matters here goes
-    far away, for good: losses after 20 to 200 steps are 1.8 to 2.1 times as high (geometric mean of 20 made problems).
+    shorter than with "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`). "diagonal", D = h, as in SciPy's
+    curve_fit, is for parameters of a formula, in units of any size, and takes fewer steps there. Weights of a network that hardly
+    matter here go far away with it, for good: losses after 20 to 200 steps are 1.8 to 2.1 times as high (geometric mean of 20 made
+    problems).
     acceleration: where the errors are curved along a step, as those at its end say, half of d^2 theta / dt^2 is added to the step,
     -(J^T J + mu D)^-1 J^T (e(theta + d) - e - J d), at most half as long as d; the lower one of the two ends is taken. A
     step takes up to half as long again; sin(x)/x needs about a third as many, a robot arm's surrogate has a ninth of the loss after
@@ -38,10 +40,10 @@ class LevenbergMarquardt(Damped):
     where noise is fitted, and costs some 10 % of the time elsewhere. Up to 512 weights; not with `bayesian`, nor if n < P.
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad min(1, |J| s), s the deviation of the
-    targets; "mu": mu > mu_max, no step lowers L; "time": after max_seconds; and where validation data are given, "validation": once
-    val_loss has not improved for max_fail epochs, with the best weights back (an EarlyStopping of yours on val_loss takes that
-    one's place); 6 by default, 0, never, with `bayesian`. It is None where the epochs ran out, and where another callback, Ctrl-C
-    or an error ended the fit.
+    targets (with "diagonal" for each weight); "mu": mu > mu_max, no step lowers L; "time": after max_seconds; and where validation
+    data are given, "validation": once val_loss has not improved for max_fail epochs, with the best weights back (an EarlyStopping
+    of yours on val_loss takes that one's place); 6 by default, 0, never, with `bayesian`. It is None where the epochs ran out, and
+    where another callback, Ctrl-C or an error ended the fit.
 
     `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and, after six plain steps, or where L is a tenth of the first one, estimates
     both factors (MacKay), which keeps small what the data do not determine; afterwards `effective_parameters` says how many weights
@@ -93,8 +95,8 @@ class LevenbergMarquardt(Damped):
         self.goal = self._number("goal", goal, 0)
         self.acceleration = checks.flag(self._where, "acceleration", acceleration)
         self.curvature = checks.flag(self._where, "curvature", curvature)
-        self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity"))
-        first = 5e-3 if self.bayesian else 0.1 if self.scaling == "marquardt" else 1e-3
+        self.scaling = checks.choice(self._where, "scaling", scaling, ("marquardt", "identity", "diagonal"))
+        first = 5e-3 if self.bayesian else 1e-3 if self.scaling == "identity" else 0.1
         self.mu_max = self._number("mu_max", mu_max, 0, open_low=True)
         self._mu = self._first_mu = self._damping(first if mu is None else mu)
         self.mu_dec = self._number("mu_dec", mu_dec, 0, 1, open_low=True, open_high=True)

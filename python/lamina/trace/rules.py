@@ -188,10 +188,10 @@ def _damped(optimizer: LevenbergMarquardt) -> tuple[Numbers, Lines]:
         if "factors" in optimizer.state:
             numbers |= dict(zip("αβ", map(float, optimizer.state["factors"].value), strict=False))
     matrix, lines = "I", Lines()
-    if optimizer.scaling == "marquardt":
+    if optimizer.scaling != "identity":
+        power = "h" if optimizer.scaling == "diagonal" else f"m (h / m) to the power of {number(POWER)}, m the largest of h"
+        lines += [("h", f"max({number(FADE)} h, diagonal of {product})"), ("D", power)]
         matrix = "D"
-        lines.append(("h", f"max({number(FADE)} h, diagonal of {product})"))
-        lines.append(("D", f"m (h / m) to the power of {number(POWER)}, m the largest of h"))
     return numbers, [
         *lines,
         ("d", f"solves ({left} + μ {matrix}) d = {right}, J = ∂e / ∂w, L = ‖e‖²"),

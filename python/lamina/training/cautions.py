@@ -57,10 +57,11 @@ def warn_of_flat_neurons(model: Model, given: Data) -> None:
                 f"[fit] expected inputs of about one for {layer.name}, got such that {share:.0%} of its "
                 f"{layer.activation.__name__} is flat and learns little; {SCALE}"
             )
-    if not model.objective.optimizer.all_data or not isinstance(model.objective.losses[0], MSE):
+    rule = model.objective.optimizer
+    if not rule.all_data or not isinstance(model.objective.losses[0], MSE):
         return
     size = max(_size(y, len(y)) for y in given.y)
-    if 0 < size < NEAR[isinstance(model.objective.optimizer, LBFGS)]:
+    if 0 < size < NEAR[isinstance(rule, LBFGS)] and getattr(rule, "scaling", "") != "diagonal":
         checks.warn(f"[fit] expected targets of about one, got such of some {size:.3g}, whose gradients all look flat; scale them")
     elif flat and goes_by_rows(model):
         _warn_of_large_targets(model, given, flat[0].layer.activation.__name__)
