@@ -1549,6 +1549,8 @@ def test_batches_are_of_their_own_size():
         (lm.optim, "RMSprop", "did you mean 'RMSProp'?"),
         (lm, "narxnet", "write lm.Sequential(lm.Dense(10, 'tanh')"),
         (lm, "sim", "net.predict(x) computes"),
+        (lm, "curve_fit", "a formula is a layer of your own"),
+        (lm, "divideind", "held-out rows are fit's: validation_data=(x[val], t[val])"),
         (lm.optim, "trainbr", "write lm.optim.LevenbergMarquardt(bayesian=True)"),
         (lm.losses, "MSELoss", "did you mean 'MSE'?"),
         (lm.metrics, "Accuracy", "did you mean 'accuracy'?"),
@@ -1578,7 +1580,7 @@ def test_an_editor_offers_what_is_meant_for_users(name):
 
 
 OF_OTHERS = ["backward", "zero_grad", "load", "plot", "trainable_variables", "predict_classes", "count_params", "get_params"]
-OF_OTHERS += ["coef_", "copy", "unfreeze"]
+OF_OTHERS += ["coef_", "copy", "unfreeze", "IW", "view", "sim", "genFunction"]
 
 
 @pytest.mark.parametrize("name", OF_OTHERS)

@@ -436,6 +436,7 @@ REFUSED = {
     "other columns": ("mse", np.zeros((4, 2)), (B, 3), "[MSE()] expected a target of shape (None, 3)"),
     "samples as columns": ("mse", np.zeros((1, 9)), (B, 1), "samples are rows: pass x.T and y.T; else the last layer"),
     "a vector": ("mse", np.zeros(4), (B, 3), "got (4,); cross_entropy takes classes; one number a sample"),
+    "classes without their rows": ("mse", np.zeros(4, int), (B, 3), "of one unit, classes as rows are np.eye(n)[y]"),
     "images that are no rows": ("cross_entropy", np.zeros(4, int), (B, 8, 3), "the predictions: Flatten() makes one row"),
     "a column": ("mse", np.zeros((4, 1)), (B,), "drop the last axis: y[..., 0]"),
     "a missing axis": ("mse", np.zeros((4, 3)), (B, 3, 1), "add an axis: y[..., None]"),

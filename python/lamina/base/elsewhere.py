@@ -119,6 +119,7 @@ _NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer w
 _RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
 _ONE_A_ROW = "one number of each row is lm.sum(x * lm.one_hot(i, n), axis=1)"
 _DENSE = "write lm.Sequential(lm.Dense(10, 'tanh'), lm.Dense(outputs))"
+_SETS = "held-out rows are fit's: validation_data=(x[val], t[val])"
 SCALE = "scale them: x = (x - x.mean(axis=0)) / (x.std(axis=0) + 1e-9)"  # a column may be constant
 OF_MODULES = {  # what one writes here instead of names in their modules
     "Linear": "write lm.Dense(units): the number of inputs comes from the data",
@@ -159,6 +160,11 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     **dict.fromkeys(("fitnet", "feedforwardnet", "patternnet", "timedelaynet", "narxnet"), _DENSE),
     **dict.fromkeys(("mapminmax", "mapstd", "StandardScaler", "MinMaxScaler"), SCALE),
     "dividerand": "fit has validation_split, of the last rows; shuffle them before by np.random.default_rng(0).permutation(n)",
+    **dict.fromkeys(("divideind", "divideblock"), _SETS),
+    "view": "net.draw('net.svg', x, y) draws it, net.summary() lists its layers",
+    "adapt": "net.train_step(x, y) is one update from one batch",
+    "genFunction": "a function of your own computes with the arrays dict(net.parameters): docs/coming_from.md has one",
+    **dict.fromkeys(("curve_fit", "least_squares"), "a formula is a layer of your own: docs/coming_from.md fits one"),
     "perform": "net.evaluate(x, y, metrics=['r2']) gives a dict of figures",
     "TensorBoard": "CSVLogger writes the figures of each epoch",
 }
@@ -190,6 +196,9 @@ OF_NETWORKS = {  # methods and attributes of theirs, and what one writes here
     "output_shape": "net.outputs[0].shape has the batch axis as B",
     **dict.fromkeys(("modules", "children"), "its layers are net.layers, a tuple"),
     **dict.fromkeys(("get_config", "to_json", "export"), "net.save(path) writes structure and weights, as safetensors"),
+    **dict.fromkeys(("IW", "LW"), _READ),
+    **dict.fromkeys(("divideParam", "divideFcn"), _SETS),
+    **{name: OF_MODULES[name] for name in ("view", "sim", "perform", "adapt", "genFunction")},
     **dict.fromkeys(
         ("get_params", "set_params", "clone", "copy"), "copy.deepcopy(net) copies it; a fresh one comes from a function of yours"
     ),

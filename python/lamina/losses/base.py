@@ -352,7 +352,7 @@ def remedy(shape: Shape, expected: Shape) -> str:
         turned = "samples are rows: pass x.T and y.T; else " if fits(shape[::-1], (None, *expected[1:])) else ""
         return f"{turned}the last layer must have as many units as the target has columns"
     if len(shape) == 1 and len(expected) == 2:
-        return "cross_entropy takes classes; one number a sample is the result of one unit"
+        return "cross_entropy takes classes; one number a sample is the result of one unit, classes as rows are np.eye(n)[y]"
     return "reshape the target, or the predictions: Flatten() makes one row of each sample"
 
 
