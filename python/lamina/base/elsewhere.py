@@ -146,6 +146,7 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     **dict.fromkeys(("scan", "fori_loop", "while_loop"), "write a Python loop, which is unrolled"),
     "value_and_grad": "write lm.function(inputs, [y, lm.grad(y, x)])",
     **dict.fromkeys(("gather", "take_along_axis"), _ONE_A_ROW),
+    **dict.fromkeys(("tan", "arctan", "atan", "sinh", "cosh"), "docs/coming_from.md writes it with what is here"),
     "cumsum": "write x @ np.triu(np.ones((n, n), 'float32')) for n columns",
     "save": "write net.save(path)",
     "prod": "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))",
