@@ -162,6 +162,16 @@ def test_a_loop_over_steps_of_time_takes_one_backward_pass(samples):
     np.testing.assert_allclose(system.g, j.T @ e, atol=1e-6 * np.abs(j.T @ e).max())
 
 
+def test_several_outputs_of_few_samples_take_no_jacobian():
+    """J J^T of products of activations and of deltas: of 40 samples with 100 outputs J was most of the time."""
+    x = lm.Input(5)
+    problem, *_ = flat_problem(x, lm.Dense(3)(lm.Dense(20, "tanh")(x)), 4, may_be_dual=True)
+    assert problem.dual and problem.residuals == 12
+    kernel = problem._kernel([problem._error[:, i] for i in range(3)])
+    shapes = [n.shape for n in core.topological([kernel.node])]
+    assert max(s[1] for s in shapes if len(s) == 2 and isinstance(s[1], int)) == 21  # 20 units and a one
+
+
 @pytest.mark.parametrize("samples", [37, 3000])  # at once, and in chunks
 @pytest.mark.parametrize("name", sorted(CASES.keys() - UNKNOWN))
 def test_what_hangs_on_data_alone_is_computed_once(name, samples, monkeypatch):

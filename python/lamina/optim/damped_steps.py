@@ -104,11 +104,14 @@ class DampedSteps(Descent[Damped]):
 
     def _is_flat(self, g: Array) -> bool:
         """min_grad is a share of |J| s, by which |g| is bounded at the mean, where that is below 1: small units are no minimum."""
+        each = self.optimizer.scaling == "diagonal"
+        slopes = 2 * np.abs(g) if each else np.array(2 * math.sqrt(g @ g))
+        if not (slopes < self.optimizer.min_grad).all():
+            return False
         assert self._system is not None
-        diagonal = self._system.diagonal if self.optimizer.scaling == "diagonal" else None
+        diagonal = self._system.diagonal if each else None
         size = (self._system.length if diagonal is None else np.sqrt(diagonal)) * self.problem.spread
-        least = self.optimizer.min_grad * np.where(size > 0, np.minimum(size, 1.0), 1.0)
-        return bool(np.all(2 * (math.sqrt(g @ g) if diagonal is None else np.abs(g)) < least))
+        return bool((slopes < self.optimizer.min_grad * np.where(size > 0, np.minimum(size, 1.0), 1.0)).all())
 
     def _end(self, theta: Array, loss: float, reason: str, state: State) -> float:
         self._take_over(theta, **state)

@@ -9,10 +9,11 @@ Fewer: (J J^T + mu I) z = -e, d = J^T z, where J J^T is made from products of ac
 from __future__ import annotations
 
 import math
+import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,9 +24,9 @@ from lamina.graph.flat import FlatNetwork
 from lamina.graph.function import grad
 from lamina.graph.inference import resolved
 from lamina.graph.parameter import Parameter
-from lamina.graph.samplewise import Outer, each_alone, flattened, jacobian_rows, mixing, rows_by_use, sample_rows
+from lamina.graph.samplewise import each_alone, flattened, mixing, rows_by_use
 from lamina.graph.tensor import Tensor, placeholder
-from lamina.optim.normal_matrix import NormalMatrix, columns_of, diagonal_places, plain
+from lamina.optim.normal_matrix import Columns, NormalMatrix, columns_of, diagonal_places, plain
 
 Array = np.ndarray[Any, Any]
 Pull = Callable[[Array], Array]  # J^T z for z: (n, k)
@@ -141,7 +142,7 @@ class LeastSquares:
         self._row_program = self._program([ops.reshape(r, (1, self.size)) * one for r in row])
 
     def _kernel(self, columns: list[Tensor]) -> Tensor | None:
-        """J J^T. One output: the sum over weights of (a a^T) * (d d^T); several: of J's rows, all samples of an output in turn."""
+        """J J^T, in whose rows all samples of an output stand in turn."""
         alone = self._each_alone()
         if alone is not None:
             found = rows_by_use(alone, self.network.weights)
@@ -150,20 +151,8 @@ class LeastSquares:
             own = [ops.reshape(flattened(r), (self._error.shape[0], len(columns), -1)) for r in found]
             rows = ops.reshape(ops.transpose(ops.concatenate(own, 2), (1, 0, 2)), (-1, self.size))
             return _gram(rows)
-        if len(columns) > 1:
-            parts = [jacobian_rows(e, self.network.weights) for e in columns]
-            known = [part for part in parts if part is not None]
-            if len(known) < len(parts):
-                return None
-            return _gram(ops.concatenate(known, 0))
-        factors = sample_rows(columns[0], self.network.weights)
-        if factors is None:
-            return None
-        total: Any = None
-        for f in factors:
-            term = _gram(f.a) * _gram(f.d) if isinstance(f, Outer) else _gram(flattened(f))
-            total = term if total is None else total + term
-        return total  # type: ignore[no-any-return]
+        parts = columns_of(columns, self.network.weights)
+        return None if parts is None else reduce(operator.add, map(_meeting, parts))
 
     # ---- numbers ----
 
@@ -288,6 +277,14 @@ def _sum(program: core.Program, sources: Sequence[Array], rows: int) -> float:
         return float(program.epoch(sources, None, rows).sum())
     results = program.run(sources)
     return float(results[0]) if results else 0.0
+
+
+def _meeting(columns: Columns) -> Tensor:
+    """Their part of J J^T: (a a^T) * (d d^T), d of all outputs one below another."""
+    a, outputs = _gram(columns.a), len(columns.d)
+    if outputs == 1:
+        return a * _gram(columns.d[0])
+    return ops.concatenate([ops.concatenate([a] * outputs, 1)] * outputs, 0) * _gram(ops.concatenate(columns.d, 0))
 
 
 def _gram(x: Tensor) -> Tensor:
