@@ -1,4 +1,4 @@
-"""Runs a graph that a test made: `run([y], {x: array}, training=True)`."""
+"""Runs a graph that a test made: `run([y], {x: array}, training=True)`; the rows of a Jacobian."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 import lamina as lm
 from lamina import _core as core
+from lamina.graph.samplewise import flattened, sample_rows
 
 
 def run(
@@ -17,6 +18,12 @@ def run(
     feeds = feeds or {}
     program = core.Program([t.node for t in feeds], [t.node for t in outputs], [], training)
     return program.run(list(feeds.values()))
+
+
+def jacobian_rows(y: lm.Tensor, weights: Iterable[lm.Tensor]) -> lm.Tensor | None:
+    """(B, P): dy_b by all weights, one after the other; None where a weight is used in a way without a rule."""
+    rows = sample_rows(y, list(weights))
+    return None if rows is None else lm.concatenate([flattened(row) for row in rows], 1)
 
 
 def fill(layer: lm.Layer, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -7,9 +7,9 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
-from lamina.graph.samplewise import jacobian_rows
 from lamina.optim import normal_matrix
 from lamina.optim.normal_matrix import Columns, NormalMatrix, columns_of
+from running import jacobian_rows
 
 
 def run(outputs, fed, effects=()):

@@ -16,13 +16,14 @@ import lamina as lm
 from lamina import _core as core
 from lamina.graph.flat import FlatNetwork
 from lamina.graph.inference import resolved
-from lamina.graph.samplewise import is_samplewise, jacobian_rows
+from lamina.graph.samplewise import is_samplewise
 from lamina.models import feed
 from lamina.optim.least_squares import LeastSquares, Primal, Squares, even_part
 from lamina.optim.wolfe import Point, cubic_minimum, search
 from lamina.training import problems
 from lamina.training.all_data import AllData
 from lamina.training.sources import with_finite_targets
+from running import jacobian_rows
 
 
 def networks():

@@ -313,12 +313,3 @@ def flattened(rows: Rows) -> Tensor:
     """dy_b/dw as (B, size)."""
     whole = multiplied(rows)
     return ops.reshape(whole, (whole.shape[0], math.prod(whole.shape[1:])))
-
-
-def jacobian_rows(y: Tensor, weights: Sequence[Tensor]) -> Tensor | None:
-    """(B, P): dy_b by all weights, one after the other."""
-    rows = sample_rows(y, weights)
-    if rows is None:
-        return None
-    parts = [flattened(row) for row in rows]
-    return parts[0] if len(parts) == 1 else ops.concatenate(parts, 1)
