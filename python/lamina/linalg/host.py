@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,13 +57,17 @@ def operands(y: Tensor) -> list[Tensor]:
 
 def options_of(y: Tensor) -> dict[str, Any]:
     """The options of a host node."""
-    text = y.node.attrs["options"]
-    return json.loads(text) if text else {}
+    return {**_read(y.node.attrs["options"])}
+
+
+@lru_cache
+def _read(options: str) -> Mapping[str, Any]:
+    return MappingProxyType(json.loads(options) if options else {})
 
 
 def _compute(name: str, options: str, inputs: list[Array], output: Array) -> None:
     with np.errstate(all="ignore"):  # infinity in a result says itself that it overflows; other overflows are errors
-        output[...] = RULES[name].compute(*inputs, **(json.loads(options) if options else {}))
+        output[...] = RULES[name].compute(*inputs, **_read(options))
 
 
 def _gradient(y: core.Node, dy: core.Node, i: int) -> core.Node | None:

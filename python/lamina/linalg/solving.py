@@ -185,7 +185,8 @@ def lstsq(a: Tensor, b: Tensor, *, ridge: float = 0.0, rcond: float | None = Non
 
 def _lstsq(a: Array, b: Array, rcond: float) -> Array:
     check_finite("lstsq", a)
-    b = np.where(np.isinf(b), np.nan, b)  # LAPACK scales b by its largest number, and an infinity would reach the other columns
+    if np.isinf(b).any():
+        b = np.where(np.isinf(b), np.nan, b)  # LAPACK scales b by its largest number, and an infinity would reach the other columns
     batch = a.shape[:-2]
     if not batch:
         return np.linalg.lstsq(a, b, rcond)[0]
