@@ -824,7 +824,7 @@ def test_what_overflows_does_so_without_warnings(name, dtype):
 
 # ---- what the core computes itself -----------------------------------------------------------------------------------------------
 
-OWN = {  # the first of them LAPACK's again from 65 rows on
+OWN = {  # LAPACK's again from 65 rows on: all but expm and solve_triangular, and Cholesky's factor up to 512
     "inv": (la.inv, np.linalg.inv),
     "solve": (lambda a: la.solve(a, a[..., :3]), lambda a: np.linalg.solve(a, a[..., :3])),
     "det": (la.det, np.linalg.det),
@@ -832,6 +832,7 @@ OWN = {  # the first of them LAPACK's again from 65 rows on
     "sign": (lambda a: la.slogdet(a).sign, lambda a: np.linalg.slogdet(a)[0]),
     "cholesky": (la.cholesky, np.linalg.cholesky),
     "solve_triangular": (lambda a: la.solve_triangular(a, a), lambda a: np.linalg.solve(np.triu(a), a)),
+    "expm": (lambda a: la.expm(-a), lambda a: scipy_linalg.expm(-a)),
 }
 
 
@@ -859,7 +860,7 @@ def test_the_cores_own_results(name, dtype):
 
 
 def test_small_systems_do_not_ask_python(monkeypatch):
-    for name in ("inv", "solve", "det", "slogdet", "slogdet_sign", "cholesky", "solve_triangular"):
+    for name in ("inv", "solve", "det", "slogdet", "slogdet_sign", "cholesky", "solve_triangular", "expm"):
         monkeypatch.setitem(RULES, name, RULES[name]._replace(compute=None))
     a = spd(2, 64, 64)
     for ours, oracle in OWN.values():

@@ -8,6 +8,7 @@
 #include "bindings/bind.h"
 #include "kernels/dispatch.h"
 #include "runtime/curvature_pairs.h"
+#include "runtime/exponential.h"
 #include "runtime/positive_system.h"
 #include "runtime/triangular.h"
 
@@ -102,6 +103,21 @@ py::array solve_triangular(const py::array& t, const py::array& b, bool lower, b
   return x;
 }
 
+// Of a matrix with columns whose sums are finite; it may hold infinity.
+Numbers expm(const Numbers& a) {
+  check(a.ndim() == 2 && a.shape(0) == a.shape(1), "[core] expected a square matrix, got ", a.ndim(), " axes and ", a.size(),
+        " numbers");
+  Numbers result(sizes_of(a));
+  double* to = result.mutable_data();
+  std::copy_n(a.data(), a.size(), to);
+  const runtime::Exponential exponential(a.shape(0));
+  std::vector<double> room(static_cast<size_t>(exponential.room()));
+  const GilRelease release;
+  const bool known = exponential.run(to, room.data());
+  check(known, "[core] expected columns whose sums are finite");
+  return result;
+}
+
 // The calls of pairs keep the GIL: two at once would not do. (Of 10 million weights a direction takes as long as reading all pairs.)
 
 void start_at(CurvaturePairs& pairs, const Numbers& g) {
@@ -157,6 +173,7 @@ void register_systems(py::module_& m) {
       .def("again", again, py::arg("b").noconvert())
       .def("factor", factor);
   m.def("solve_triangular", solve_triangular, py::arg("t"), py::arg("b"), py::arg("lower"), py::arg("transposed"), py::arg("unit"));
+  m.def("expm", expm, py::arg("a").noconvert());
   m.def("secant", secant, py::arg("s").noconvert(), py::arg("h").noconvert(), py::arg("step").noconvert(),
         py::arg("change").noconvert());
 }

@@ -7,13 +7,13 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <numeric>
 #include <type_traits>
 
 #include "base/aligned.h"
 #include "base/threads.h"
 #include "kernels/dispatch.h"
-#include "runtime/cuts.h"
+#include "runtime/elimination.h"
+#include "runtime/exponential.h"
 #include "runtime/triangular.h"
 
 namespace lamina::runtime {
@@ -29,7 +29,6 @@ constexpr int64_t kArbitrary = 3;       // columns that tell that of others: see
 constexpr double kMargin = 10;          // .. so far from the limit that it need not be looked at closely
 constexpr int64_t kMostRoom = 1 << 15;  // numbers, so that they stay in L2
 constexpr int64_t kMostPositive = 512;  // rows of a positive definite matrix, whose factor is made in blocks here as well
-constexpr int64_t kPanel = 64;          // columns that are eliminated together; those to their right follow by a product
 constexpr double kShared = 1 << 16;     // multiply-adds from which on threads share the matrices
 
 // A stack of matrices in an array.
@@ -104,62 +103,6 @@ bool for_all(int64_t matrices, int64_t numbers, double work, const std::function
 
 // ---- By A = P L U ----
 
-// (m, n) numbers of A, others from column `right` on, and what is made of them.
-class Rows {
- public:
-  const int64_t m, n, right, row;
-
-  Rows(const Stack& a, int64_t beside)
-      : m(a.rows), n(a.columns), right(round_up(n, kernels::kEliminated)), row(round_up(right + beside, kernels::kEliminated)) {
-    for (int64_t panel = 1; panel < panels(); ++panel) for_product_ = std::max(for_product_, gemm().room(product(panel * kPanel)));
-  }
-
-  // Numbers of the room that begins with the rows, and has then that of products and the order of the rows.
-  int64_t room() const { return m * row + for_product_ + m; }
-  double work() const { return static_cast<double>(std::min(m, n) * m * row); }
-  int64_t* order(double* a) const { return reinterpret_cast<int64_t*>(a + m * row + for_product_); }
-
-  // Whether an odd number of rows was exchanged.
-  bool eliminate(double* a) const {
-    std::iota(order(a), order(a) + m, int64_t{0});
-    bool odd = false;
-    for (int64_t panel = 0; panel < panels(); ++panel) {
-      const int64_t first = panel * kPanel, last = std::min(first + kPanel, std::min(m, n));
-      const bool is_last = panel + 1 == panels();
-      odd ^= kernels::table().eliminate({a, row, m, first, last, is_last ? row : last, order(a)});
-      if (!is_last) follow(a, first, last);
-    }
-    return odd;
-  }
-
- private:
-  static const kernels::GemmKernel& gemm() { return kernels::table().gemm[kernels::kF64]; }
-  int64_t panels() const { return std::max<int64_t>(ceil_div(std::min(m, n), kPanel), 1); }
-
-  // What stands to the right of a panel: U = L^-1 A beside it, and below A - L U.
-  void follow(double* a, int64_t first, int64_t last) const {
-    double* u = a + first * row + last;
-    kernels::table().substitute_rows[kernels::kF64]({a + first * row + first, last - first, row, 1, true, u, row, row - last});
-    kernels::GemmArgs g = product(last);
-    g.a = a + last * row + first, g.b = u, g.c = a + last * row + last;
-    g.start = g.c, g.start_row = row;
-    g.room = a + m * row;
-    gemm().block(g);
-    for (int64_t i = first; i < last; ++i, u += row) std::transform(u, u + row - last, u, std::negate<>());
-  }
-
-  // Of L below the panel that ends at column `last`, and -U beside it.
-  kernels::GemmArgs product(int64_t last) const {
-    kernels::GemmArgs g{};
-    g.m = m - last, g.n = row - last, g.k = kPanel;
-    g.a_row = g.b_row = g.c_row = row;
-    g.a_col = g.b_col = 1;
-    return g;
-  }
-
-  int64_t for_product_ = 0;
-};
-
 // The largest sum of |x| over a column.
 double one_norm(const double* x, int64_t row, int64_t n) {
   std::array<double, kMost> sums{};
@@ -214,7 +157,7 @@ class Witness {
 bool solve(const Stack& a, const Stack* b, const Stack& x) {
   const int64_t n = a.rows, k = b == nullptr ? 0 : b->columns;
   const Witness witness(n, b == nullptr || n <= kMostExact);
-  const Rows rows(a, k + witness.columns);
+  const Rows rows(n, n, k + witness.columns);
   if (n == 0 || n > kMost || rows.room() > kMostRoom) return false;
   return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
     double* right = room + rows.right;
@@ -224,7 +167,7 @@ bool solve(const Stack& a, const Stack* b, const Stack& x) {
     witness.fill(right + k, rows.row);
     const double size = witness.size_of(room, rows.row);
     rows.eliminate(room);
-    kernels::table().substitute_upwards(room, rows.row, n, rows.right);
+    rows.substitute(room);
     return witness.condition(size, right + k, rows.row) <= a.limit() && x.write(index, right, rows.row);
   });
 }
@@ -244,7 +187,7 @@ using OfFactors = std::function<bool(int64_t, double*, const Rows&, bool)>;
 bool by_elimination(const HostArray& array, int64_t most, const OfFactors& f) {
   const Stack a(array);
   if (std::max(a.rows, a.columns) > most) return false;
-  const Rows rows(a, 0);
+  const Rows rows(a.rows, a.columns, 0);
   return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
     std::fill_n(room, rows.m * rows.row, 0.0);
     return a.read(index, room, rows.row) && f(index, room, rows, rows.eliminate(room));
@@ -342,6 +285,16 @@ bool triangular(const std::string& options, const Inputs& inputs, const HostArra
   return true;
 }
 
+bool exponential(const std::string&, const Inputs& inputs, const HostArray& output) {
+  const Stack a(inputs[0]), to(output);
+  const int64_t n = a.rows;
+  const Exponential exponential(n);
+  return for_all(a.count, n * n + exponential.room(), exponential.work(), [&](int64_t index, double* room) {
+    a.read(index, room, n);
+    return exponential.run(room, room + n * n) && to.write(index, room, n);
+  });
+}
+
 constexpr struct {
   const char* name;
   OwnWay way;
@@ -355,6 +308,7 @@ constexpr struct {
     {"lu_order", order_of_lu},
     {"cholesky", cholesky},
     {"solve_triangular", triangular},
+    {"expm", exponential},
 };
 
 }  // namespace

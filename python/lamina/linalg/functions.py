@@ -1,16 +1,16 @@
 """Numbers and matrices that a whole matrix gives: determinants, powers, the exponential, rank, condition number.
 
 Gradient formulas: det and slogdet: M. Giles (2008); expm: A. Al-Mohy and N. Higham, Computing the Frechet derivative of the matrix
-exponential (2009), its value by the same, A new scaling and squaring algorithm for the matrix exponential (2009).
+exponential (2009).
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from lamina import _core as core
 from lamina import ops
 from lamina.base import checks
 from lamina.graph.function import grad
@@ -185,57 +185,15 @@ def _expm_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     return expm(block)[..., :n, n:] * size  # type: ignore[no-any-return]
 
 
-# Pade's approximation of order 13: (13 + 13 - j)! 13! / ((13 + 13)! j! (13 - j)!), times the last one's inverse
-_PADE = (
-    *(64764752532480000.0, 32382376266240000.0, 7771770303897600.0, 1187353796428800.0, 129060195264000.0, 10559470521600.0),
-    *(670442572800.0, 33522128640.0, 1323241920.0, 40840800.0, 960960.0, 16380.0, 182.0, 1.0),
-)
-_PADE_REACH = 4.25  # up to where the approximation is exact to 2^-53 (table 3.1)
-_PADE_REST = 113250775606021113483283660800000000.0  # the inverse of the leading term of its backward error
-
-
 def _expm(a: Array) -> Array:
+    """What the core has left, to say why."""
     check_finite("expm", a)
-    n = a.shape[-1]
-    stack: Array = a.reshape(math.prod(a.shape[:-2]), n, n).astype(np.float64)
-    sizes = np.abs(stack).sum(axis=1).max(axis=1, initial=0)
-    if sizes.max(initial=0) == np.inf:
+    if np.abs(a.astype(np.float64)).sum(axis=-2).max(initial=0) == np.inf:
         raise LinAlgError(f"[expm] expected columns whose sums of |a| are finite, got numbers up to {np.abs(a).max():g}; scale A")
-    squarings = np.zeros(len(stack), np.int64)
-    if (far := sizes > _PADE_REACH).any():
-        squarings[far] = _squarings(stack[far], sizes[far])
-    stack *= 0.5 ** squarings[:, None, None]
-    c, eye = _PADE, np.eye(n)
-    a2 = stack @ stack
-    a4 = a2 @ a2
-    a6 = a4 @ a2
-    odd = stack @ (a6 @ (c[13] * a6 + c[11] * a4 + c[9] * a2) + c[7] * a6 + c[5] * a4 + c[3] * a2 + c[1] * eye)
-    even = a6 @ (c[12] * a6 + c[10] * a4 + c[8] * a2) + c[6] * a6 + c[4] * a4 + c[2] * a2 + c[0] * eye
-    stack = np.linalg.solve(even - odd, even + odd)
-    for done in range(squarings.max(initial=0)):
-        left = squarings > done
-        stack[left] = stack[left] @ stack[left]
-    result: Array = stack.reshape(a.shape).astype(a.dtype)
+    stack = a.reshape(-1, *a.shape[-2:]).astype(np.float64)
+    result: Array = np.array([core.expm(one) for one in stack]).astype(a.dtype).reshape(a.shape)
     check_overflow("expm", a, result, "the exponential of")
     return result
-
-
-def _squarings(stack: Array, sizes: Array) -> Array:
-    """By ||A^k||^(1/k), which may be far below ||A||: of a matrix far from normal that would scale the diagonal away."""
-    scaled = stack / sizes[:, None, None]  # whose powers do not overflow
-    squared = scaled @ scaled
-    fourth = squared @ squared
-    powers = ((fourth @ squared, 6), (fourth @ fourth, 8), (fourth @ (fourth @ squared), 10))
-    sixth, eighth, tenth = (sizes * np.abs(power).sum(axis=1).max(axis=1) ** (1 / k) for power, k in powers)
-    reach = np.minimum(np.maximum(sixth, eighth), np.maximum(eighth, tenth))
-    sums, absolute = np.ones((len(stack), 1, stack.shape[-1])), np.abs(scaled)
-    for _ in range(27):  # || |A|^27 ||, for the rounding of the approximation
-        sums = sums @ absolute
-    with np.errstate(divide="ignore"):  # of a power that is 0: no squaring
-        count = np.maximum(np.ceil(np.log2(reach / _PADE_REACH)), 0)
-        rest = np.log2(sums.max(axis=(1, 2))) + 26 * (np.log2(sizes) - count) - np.log2(_PADE_REST)
-    more: Array = count + np.maximum(np.ceil((rest + 53) / 26), 0)
-    return more
 
 
 define("expm", _expm, _expm_gradient)
