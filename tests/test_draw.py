@@ -648,6 +648,7 @@ def links(net):
     names = {id(layer): name for name, layer in net.wiring.layers.items()}
     said = {t.node.serial: name for name, t in net.named_inputs.items()}
     said |= {id(part): names[id(part.call.layer)] for part in parts.found} | {name: name for name in outputs}
+    said |= {serial: node.op for serial, node in parts.meetings.items()}
     return sorted((said[line[0]], said[line[-1]]) for line in parts.levels(outputs)[1])
 
 
@@ -674,6 +675,39 @@ def test_what_is_computed_outside_of_layers_has_a_box_where_it_is_an_output():
     za, zb = shared(a), shared(b)
     net = lm.Model([a, b], {"sum": za + zb, "first": za}, seed=0)
     assert links(net) == [("a", "dense_1"), ("b", "dense_1"), ("dense_1", "sum"), ("dense_1", "sum")]
+
+
+def residual(blocks):
+    h = x = lm.Input(4)
+    for _ in range(blocks):
+        h = h + lm.Dense(4, "tanh")(h)
+    return lm.Model(x, lm.Dense(1)(lm.sqrt(lm.square(h))), seed=0)
+
+
+def test_an_operation_in_which_branches_meet_is_a_circle():
+    """Through operations of one number alone the lines pass."""
+    net = residual(2)
+    assert links(net) == [
+        *[("add", "add"), ("add", "dense_2"), ("add", "dense_3"), ("dense_1", "add"), ("dense_2", "add")],
+        *[("input", "add"), ("input", "dense_1")],
+    ]
+    canvas, _ = picture(net, data()[:3, :4])
+    (plus, *_), boxes = ([t.box for t in canvas.labels if t.text == text] for text in ("+", "dense_1"))
+    assert canvas.overlapping() == [] and boxes[0].right < plus.x
+    a, b = lm.Input(3, name="a"), lm.Input(3, name="b")
+    texts = [t.text for t in picture(lm.Model([a, b], lm.Dense(1)(lm.maximum(a, b)), seed=0))[0].labels]
+    assert "maximum" in texts
+
+
+def test_what_a_deep_residual_network_takes_to_draw_is_in_proportion_to_its_depth():
+    small, large = (len(Parts(residual(blocks)).levels()[0]) for blocks in (20, 40))
+    assert large < 2.1 * small
+
+
+def test_derivatives_are_no_circles():
+    x = lm.Input(2)
+    y = lm.Dense(1)(lm.Dense(4, "tanh")(x))
+    assert not Parts(lm.Model(x, lm.grad(lm.sum(lm.grad(lm.sum(y), x) ** 2), x), seed=0)).meetings
 
 
 def test_the_name_over_an_arrow_has_room():

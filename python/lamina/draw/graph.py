@@ -1,23 +1,30 @@
-"""Row A of a network with branches, or without dense layers: its inputs and layer calls as boxes, from left to right."""
+"""Row A of a network with branches, or without dense layers: its inputs and layer calls as boxes, from left to right; between them,
+as circles, the operations in which several of them meet.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from lamina import _core as core
-from lamina.draw.canvas import Box, Canvas, cut
+from lamina.draw.canvas import Box, Canvas, cut, width
 from lamina.graph.tensor import shown
 from lamina.layers.base import LayerCall
 from lamina.models.wiring import nodes_of
 from lamina.trace import Trace
 
 COLUMNS = 10  # side by side at most: of more, the first and the last ones, with dots between
+NARROW, NAMED = 0.45, 0.75  # of a column's width: that of one with circles alone, and of one with names of operations
+CIRCLE = 24.0  # px across
+SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "matmul": "·", "concatenate": "join"}
+DOTS = "⋯"
 TALL, LOW = 34.0, 18.0  # px: a box with its shape, and one with its name alone
 WAY = 0.4  # of a box's room: that of a line which passes a column
 
-# Of an input its node's serial, of a part its id, of an output its name, of a line's place in a column (source, target, column).
+# Of an input and an operation its node's serial, of a part its id, of an output its name, of a line's place in a column (source,
+# target, column).
 Key = Hashable
 
 
@@ -36,16 +43,19 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
         if t.node.serial not in parts.of and t.node.serial not in texts:  # operations outside of layers have made it
             texts[name] = (name, shown(tuple(t.shape)))
     level, lines = parts.levels([name for name in model.named_outputs if name in texts])
-    places = _placed(area, level, lines)
+    signs: dict[Key, str] = {serial: _sign(node) for serial, node in parts.meetings.items()}
+    places = _placed(area, level, lines, signs)
     for line in lines:
         if all(key in places for key in line):
             _arrow(canvas, [places[key] for key in line])
     boxes = {key: box for key, box in places.items() if key in texts}
     for key, box in boxes.items():
         _box(canvas, box, texts[key])
-    if max(level.values(), default=0) >= COLUMNS:
-        pitch = _pitch(area, COLUMNS)
-        canvas.text(area.cx + pitch / 2, area.cy + 12, "⋯", 20, anchor="middle", fill=canvas.theme.muted)
+    for serial, sign in signs.items():
+        if serial in places:
+            _circle(canvas, places[serial], sign)
+    if DOTS in places:
+        canvas.text(places[DOTS].cx, area.cy + 12, DOTS, 20, anchor="middle", fill=canvas.theme.muted)
     left_out = len(texts) - len(boxes)
     if left_out:
         canvas.text(
@@ -61,10 +71,9 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
 def is_chain(model: Any) -> bool:
     """Whether each call reads one value and nobody else reads that: a line of columns then shows all the links that there are."""
     parts = Parts(model)
-    links = [(key, box) for box, before in parts.links() for key in before]
-    read = [key for key, _ in links] + [key for t in model.outputs for key in parts.behind([t.node])]
-    readers = [box for _, box in links]
-    return len(read) == len(set(read)) and len(readers) == len(set(readers)) and len(read) == len(readers) + 1
+    links = [box for box, before in parts.links() for _ in before]
+    ends = [key for t in model.outputs for key in parts.behind([t.node])]
+    return len(ends) == 1 and len(links) == len({*links})  # then nothing else leads to the one end
 
 
 @dataclass(eq=False)
@@ -83,20 +92,35 @@ class Part:
 
 
 class Parts:
-    """The parts of a network, in the order in which they were made, and what each reads of the others and of the inputs."""
+    """The parts of a network, in the order in which they were made, and what each reads of the others and of the inputs.
+
+    `meetings`: the operations outside of layers that read several of them; none where these are more than twice the parts, as in
+    derivatives.
+    """
 
     def __init__(self, model: Any):
         self.outputs: dict[str, core.Node] = {name: t.node for name, t in model.named_outputs.items()}
         self.inputs = dict.fromkeys(t.node.serial for t in model.inputs)  # in the user's order
         self.found: list[Part] = []
         self.of: dict[int, Part] = {}  # serial of a node -> the part that it is in
+        outside = []
         for node in sorted(nodes_of(model.outputs), key=lambda node: node.serial):
-            if node.scope is None or node.serial in self.inputs:
+            if node.serial in self.inputs:
+                continue
+            if node.scope is None:
+                outside.append(node)
                 continue
             if not self.found or self.found[-1].call is not node.scope:
                 self.found.append(Part(node.scope))
             self.found[-1].nodes.append(node)
             self.of[node.serial] = self.found[-1]
+        self.meetings: dict[int, core.Node] = {}
+        ends = {node.serial for node in self.outputs.values()}  # they have a box
+        for node in outside:
+            if node.serial not in ends and len(self.behind(node.inputs)) > 1:
+                self.meetings[node.serial] = node
+        if len(self.meetings) > 2 * len(self.found):
+            self.meetings = {}
 
     def levels(self, outputs: Iterable[str] = ()) -> tuple[dict[Key, int], list[list[Key]]]:
         """The column of each key, and the keys on each line from box to box: it has a place of its own in a column that it passes.
@@ -114,14 +138,16 @@ class Parts:
         return level, lines
 
     def links(self, outputs: Iterable[str] = ()) -> Iterator[tuple[Key, list[Key]]]:
-        """Each part and output with what it reads."""
-        boxes: list[tuple[Key, list[core.Node]]] = [(id(p), [i for n in p.nodes for i in n.inputs]) for p in self.found]
+        """Each part, meeting and output with what it reads; a part or meeting behind those that it reads."""
+        made: dict[int, tuple[Key, list[core.Node]]] = {serial: (serial, n.inputs) for serial, n in self.meetings.items()}
+        made |= {p.nodes[0].serial: (id(p), [i for n in p.nodes for i in n.inputs]) for p in self.found}
+        boxes = [made[serial] for serial in sorted(made)]
         boxes += [(name, [self.outputs[name]]) for name in outputs]
         for box, read in boxes:
             yield box, [key for key in self.behind(read) if key != box]
 
     def behind(self, nodes: Iterable[core.Node]) -> list[int]:
-        """The parts and inputs that nodes come from, through operations outside of layers."""
+        """The parts, inputs and meetings that nodes come from, through operations outside of layers."""
         found: dict[int, None] = {}  # a set in order
         waiting, seen = list(nodes), set()
         while waiting:
@@ -131,7 +157,7 @@ class Parts:
             seen.add(node.serial)
             if node.serial in self.of:
                 found[id(self.of[node.serial])] = None
-            elif node.serial in self.inputs:
+            elif node.serial in self.inputs or node.serial in self.meetings:
                 found[node.serial] = None
             else:
                 waiting += node.inputs
@@ -158,33 +184,67 @@ def _box(canvas: Canvas, box: Box, lines: tuple[str, ...]) -> None:
         canvas.text(box.cx, y, cut(line, 13 - k, box.w - 10), 13 - k, anchor="middle", fill=canvas.theme.muted if k else None)
 
 
-def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]]) -> dict[Key, Box]:
-    """A column for each level; in it the boxes, and the places of lines that pass, one above the other."""
+def _sign(node: core.Node) -> str:
+    name = str(node.attrs["name"]) if node.op == "host" else node.op
+    return SIGNS.get(name, name.replace("_", " "))
+
+
+def _circle(canvas: Canvas, box: Box, sign: str) -> None:
+    """A sign in a circle, which is longer for a name."""
+    canvas.rect(box, canvas.theme.panel, canvas.theme.edge, box.h / 2)
+    size, lower = (16, 5.5) if len(sign) == 1 else (11, 4)
+    canvas.text(box.cx, box.cy + lower, cut(sign, size, box.w - 8), size, anchor="middle")
+
+
+def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]], signs: Mapping[Key, str] | None = None) -> dict[Key, Box]:
+    """A column for each level; in it the boxes, circles, and the places of lines that pass, one above the other."""
     columns = _columns(level, lines)
-    half, over = COLUMNS // 2, max(columns, default=0) + 1 - COLUMNS
-    n = COLUMNS + min(over, 0)
-    pitch = _pitch(area, n)
-    left = area.cx - n * pitch / 2
+    signs = signs or {}
+    widths = {k: max(_share(key, signs) for key in keys) for k, keys in columns.items()}
+    shown = _shown(widths)
+    pitch = min(220.0, area.w / max(sum(widths.get(k, 1.0) for k in shown), 1.0))
+    x = area.cx - pitch * sum(widths.get(k, 1.0) for k in shown) / 2
     places: dict[Key, Box] = {}
-    for level_, keys in columns.items():
-        if over > 0 and half <= level_ <= half + over:  # behind the dots, which have a column
-            continue
-        k = level_ - (over if over > 0 and level_ > half else 0)
-        keys = keys[: max(1, int((area.h - 30) / (LOW + 6)))]  # in a higher column the last ones are left out
+    for k in shown:
+        wide = pitch * widths.get(k, 1.0)
+        if k not in columns:
+            places[DOTS] = Box(x, area.y, wide, area.h)
+        keys = columns.get(k, [])[: max(1, int((area.h - 30) / (LOW + 6)))]  # in a higher column the last ones are left out
         shares = [WAY if isinstance(key, tuple) else 1.0 for key in keys]
-        room = min(74.0, (area.h - 30) / sum(shares))
-        high = min(52.0, room - 6)
+        room = min(74.0, (area.h - 30) / sum(shares)) if shares else 0.0
         y = area.cy + 8 - room * sum(shares) / 2
         for key, share in zip(keys, shares, strict=True):
-            h = 0.0 if isinstance(key, tuple) else high
-            places[key] = Box(left + k * pitch + 22, y + (room * share - h) / 2, pitch - 44, h)
+            w, h = max(wide - 44, 0.0), min(52.0, room - 6)
+            if isinstance(key, tuple):
+                h = 0.0
+            elif key in signs:
+                h = min(CIRCLE, room - 6)
+                w = h if len(signs[key]) == 1 else min(width(signs[key], 11) + 18, wide - 30)
+            places[key] = Box(x + (wide - w) / 2, y + (room * share - h) / 2, w, h)
             y += room * share
+        x += wide
     return places
 
 
-def _pitch(area: Box, n: int) -> float:
-    """From one of n columns to the next."""
-    return min(220.0, area.w / n)
+def _share(key: Key, signs: Mapping[Key, str]) -> float:
+    """Of a column's width, what a key takes."""
+    if isinstance(key, tuple):
+        return NARROW
+    return 1.0 if key not in signs else NARROW if len(signs[key]) == 1 else NAMED
+
+
+def _shown(widths: dict[int, float]) -> list[int]:
+    """The columns that there is room for, of more the first and the last ones, with -1, for dots, between them."""
+    order = sorted(widths)
+    if sum(widths.values()) <= COLUMNS:
+        return order
+    first, last, room = 0, len(order), COLUMNS / 2
+    while (room := room - widths[order[first]]) >= 0:
+        first += 1
+    room = COLUMNS / 2 - 1
+    while (room := room - widths[order[last - 1]]) >= 0:
+        last -= 1
+    return [*order[:first], -1, *order[last:]]
 
 
 def _columns(level: dict[Key, int], lines: list[list[Key]]) -> dict[int, list[Key]]:
