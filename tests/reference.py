@@ -327,6 +327,7 @@ TABLE: dict[str, Callable] = {
     "sqrt": elementwise(quiet(np.sqrt)),
     "sin": elementwise(quiet(np.sin)),
     "cos": elementwise(quiet(np.cos)),
+    "arctan": elementwise(np.arctan),
     "erf": elementwise(erf),
     "floor": number(np.floor),
     "add": number(np.add),

@@ -1548,7 +1548,7 @@ def test_batches_are_of_their_own_size():
         (lm, "top_k", "did you mean 'metrics.top_k'?"),
         (lm.optim, "RMSprop", "did you mean 'RMSProp'?"),
         (lm, "narxnet", "write lm.Sequential(lm.Dense(10, 'tanh')"),
-        (lm, "arctan", "docs/coming_from.md writes it"),
+        (lm, "arccos", "docs/coming_from.md writes it"),
         (lm, "sim", "net.predict(x) computes"),
         (lm, "curve_fit", "a formula is a layer of your own"),
         (lm, "divideind", "held-out rows are fit's: validation_data=(x[val], t[val])"),

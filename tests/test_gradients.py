@@ -48,6 +48,7 @@ CASES: dict[str, list] = {
     "sqrt": [(lm.sqrt, [positive(3, 4)])],
     "sin": [(lm.sin, [normal(3, 4)])],
     "cos": [(lm.cos, [normal(3, 4)])],
+    "arctan": [(lm.arctan, [normal(3, 4)]), (lm.arctan2, [normal(4, 5), normal(5)])],
     "erf": [(lm.erf, [normal(3, 4)])],
     "add": [(lambda x, y: x + y, [normal(3, 4), normal(4)]), (lambda x, y: x + y, [normal(3, 1), normal(2, 1, 4)])],
     "sub": [(lambda x, y: x - y, [normal(3, 4), normal(3, 1)]), (lambda x, y: x - y, [normal(), normal(5)])],

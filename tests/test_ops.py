@@ -96,6 +96,7 @@ UNARY = {
     "log1p": (np.log1p, ABOVE_MINUS_ONE, 3.0),
     "sin": (np.sin, ANY, 2.5),
     "cos": (np.cos, ANY, 2.5),
+    "arctan": (np.arctan, ANY, 2.5),
     "tanh": (np.tanh, ANY, 2.5),
     "sigmoid": (sigmoid, ANY, 2.5),
     "erf": (erf, ANY, 2.5),
@@ -130,7 +131,7 @@ def test_unary_at_the_edges(name, dtype):
     check(getattr(lm, name), want, [x], dtype, max(UNARY[name][2], 1.0))
 
 
-@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "erf"])
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sigmoid", "erf", "arctan"])
 def test_two_ulp_in_f32(name):
     """docs/promises.md: at most 2 ulp from the correctly rounded value on normals; a dense sample over all exponents."""
     bits = np.arange(0x00800000, 0x7F800000, 9973, dtype=np.uint32)
@@ -307,6 +308,30 @@ def test_logic(rng):
 
 
 covers("where", "clip", "logical_and", "logical_or", "logical_not", "isnan")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arctan2(dtype, rng):
+    """In all four quadrants, on the axes, and far from one another in size."""
+    y, x = rounded(rng.normal(size=(2, 400)), dtype)
+    y[::3] *= 1e-20 if dtype == "float32" else 1e-200
+    y[:9], x[:9] = np.repeat([0, 1, -1], 3), np.tile([0, 1, -1], 3)
+    check(lm.arctan2, np.arctan2(*widened([y, x])), [y, x], dtype, 3)
+    check(lm.arctan2, np.arctan2(*np.broadcast_arrays(1.0, widened([x])[0])), [np.ones(1, dtype), x], dtype, 3)
+    at = np.array([[1.0, np.inf], [1.0, -np.inf], [np.inf, 1.0], [np.nan, 1.0]], dtype).T
+    np.testing.assert_allclose(lm.arctan2(*at), np.arctan2(*at), rtol=1e-6)
+
+
+def test_the_gradient_of_arctan2():
+    """Where |x| = |y|, on the axes, and at the origin."""
+    x, y = lm.placeholder((6,), "float64"), lm.placeholder((6,), "float64")
+    slopes = lm.function([y, x], lm.grad(lm.sum(lm.arctan2(y, x)), [y, x]))
+    at = np.array([[1.0, 1, 0, 2, -3, 0], [1, -1, -2, 0, -3, 0]])
+    square = np.maximum((at**2).sum(axis=0), 1e-300)
+    np.testing.assert_allclose(slopes(*at), [at[1] / square, -at[0] / square], rtol=1e-15)
+
+
+covers("arctan2")
 
 
 def test_operators(rng):

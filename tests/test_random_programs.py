@@ -28,7 +28,7 @@ DEEP = int(os.environ.get("LAMINA_DEEP", "0"))
 PROGRAMS = DEEP or 150
 SIZES = [0, 1, 2, 3, 5, 8, 17]
 BATCHES = [1, 2, 7, 33, 0]
-UNARY = ["negative", "abs", "sin", "cos", "tanh", "sigmoid", "erf", "square", "relu", "floor", "sign", "stop_gradient"]
+UNARY = ["negative", "abs", "sin", "cos", "arctan", "tanh", "sigmoid", "erf", "square", "relu", "floor", "sign", "stop_gradient"]
 COMPARE = [lm.equal, lm.not_equal, lm.less, lm.less_equal, lm.greater, lm.greater_equal]
 ACTIVATIONS = [n for n in core.activation_names() if n != "softplus"]
 # Operations that no program here holds, and where they are tested instead.

@@ -123,6 +123,10 @@ Tensor log1p_grad(const Tensor& y, const Tensor& dy, int) { return div(dy, add(i
 Tensor sqrt_grad(const Tensor& y, const Tensor& dy, int) { return div(scale(dy, 0.5), y); }
 Tensor sin_grad(const Tensor& y, const Tensor& dy, int) { return mul(dy, unary("cos", in(y, 0))); }
 Tensor cos_grad(const Tensor& y, const Tensor& dy, int) { return neg(mul(dy, unary("sin", in(y, 0)))); }
+Tensor arctan_grad(const Tensor& y, const Tensor& dy, int) {
+  const Tensor& x = in(y, 0);
+  return div(dy, add(mul(x, x), scalar_like(x, 1)));
+}
 // 2 / sqrt(pi) e^(-x^2)
 Tensor erf_grad(const Tensor& y, const Tensor& dy, int) {
   const Tensor& x = in(y, 0);
@@ -150,6 +154,7 @@ void register_elementwise() {
   define("sqrt", 1, infer_float, sqrt_grad);
   define("sin", 1, infer_float, sin_grad);
   define("cos", 1, infer_float, cos_grad);
+  define("arctan", 1, infer_float, arctan_grad);
   define("erf", 1, infer_float, erf_grad);
   define("add", 2, infer_number, add_grad);
   define("sub", 2, infer_number, sub_grad);

@@ -255,6 +255,7 @@ struct Expm1 : Named<"expm1", 1> { template <class V> static constexpr V run(con
 struct Sqrt : Named<"sqrt", 1> { template <class V> static constexpr V run(const double*, V x) { return sqrt(x); } };
 struct Sin : Named<"sin", 1> { template <class V> static constexpr V run(const double*, V x) { return sin(x); } };
 struct Cos : Named<"cos", 1> { template <class V> static constexpr V run(const double*, V x) { return cos(x); } };
+struct Arctan : Named<"arctan", 1> { template <class V> static constexpr V run(const double*, V x) { return arctan(x); } };
 struct Erf : Named<"erf", 1> { template <class V> static constexpr V run(const double*, V x) { return erf(x); } };
 struct Floor : Named<"floor", 1> { template <class V> static constexpr V run(const double*, V x) { return floor(x); } };
 struct Copy : Named<"copy", 1> { template <class V> static constexpr V run(const double*, V x) { return x; } };
@@ -287,7 +288,7 @@ struct Where : Named<"where", 3> {
 struct Clip : Named<"clip", 3> { template <class V> static constexpr V run(const double*, V x, V lo, V hi) { return min(max(x, lo), hi); } };
 // clang-format on
 
-using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos, Erf, Floor, Copy, Add, Sub, ExpMinus, Mul, Div,
-                         Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip>;
+using Elementwise = List<Neg, Abs, Sign, Exp, Log, Log1p, Expm1, Sqrt, Sin, Cos, Arctan, Erf, Floor, Copy, Add, Sub, ExpMinus, Mul,
+                         Div, Pow, Maximum, Minimum, Eq, Ne, Lt, Le, Gt, Ge, Where, Clip>;
 
 LAMINA_KERNELS_END

@@ -1,7 +1,7 @@
-// exp log log1p expm1 tanh sigmoid erf: branch-free polynomials over vectors, one source for f32 and f64.
+// exp log log1p expm1 tanh sigmoid erf arctan: branch-free polynomials over vectors, one source for f32 and f64.
 // sin cos: the same up to kSinMost, the C library's beyond. pow: in f32 by f64, else the C library's, lane by lane.
 //
-// Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf, sin, cos, pow <= 2 ulp, log1p and expm1 <= 3, on
+// Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf, sin, cos, pow, arctan <= 2 ulp, log1p and expm1 <= 3, on
 // every normal result; infinities, NaN, zeros and subnormals as in C. The coefficients are minimax fits (Lawson's iteration in 40
 // digits, each coefficient rounded in turn and the rest fitted again); the error of a fit stands beside it.
 #pragma once
@@ -47,6 +47,8 @@ struct Fit<float> {
   // (sin r - r) / r^3 in r^2, |r| <= 1.5712; 2^-27.2 of sin r
   static constexpr float kSin[] = {-0.166666597f, 0.00833306927f, -0.000198097769f, 2.60609568e-06f};
   static constexpr float kSinMost = 1e4f;  // m has 12 bits
+  // (arctan t - t) / t^3 in t^2, |t| <= .4143; 2^-30.5
+  static constexpr float kArctan[] = {-0.333333164f, 0.19998531f, -0.1424447f, 0.105998203f, -0.0609175861f};
 };
 
 template <>
@@ -105,6 +107,10 @@ struct Fit<double> {
                                     2.7557319211583145e-06,  -2.5052106906463921e-08, 1.6058941143514631e-10,
                                     -7.6430239900968473e-13, 2.7214773852471595e-15};
   static constexpr double kSinMost = 1e6;  // m has 20 bits
+  // 2^-59.5
+  static constexpr double kArctan[] = {-0.333333333333332,   0.1999999999995395,   -0.1428571428024029,  0.11111110785857507,
+                                       -0.090908978303372,   0.07692061545339193,  -0.06663119413211763, 0.05848001833144094,
+                                       -0.05039811897547449, 0.038077396537593615, -0.01792116969410431};
 };
 
 // log2((1 + s) / (1 - s)) / s in s^2, as kLog, to 2^-37.7; and Fit<float>::kExp
@@ -434,6 +440,21 @@ LAMINA_INLINE Vec<T> cos(Vec<T> x) {
   return or_library(
       size <= Fit<T>::kSinMost, y, [](T lane) { return sizeof(T) == 4 ? T(__builtin_cosf(float(lane))) : T(__builtin_cos(lane)); },
       x);
+}
+
+// ---- Arc tangent ----
+
+// |x| = tan(a + arctan t) for one of the angles a = 0, pi / 4, pi / 2, so that |t| <= tan(pi / 8): t = x, (x - 1) / (x + 1), -1 / x.
+template <class T>
+LAMINA_INLINE Vec<T> arctan(Vec<T> x) {
+  constexpr double kLow = 0.41421356237309503, kHigh = 2.4142135623730949;
+  constexpr T kQuarter = T(0.78539816339744830962), kRest = T(0.78539816339744830962L - (long double)(kQuarter));
+  const Vec<T> size = abs(x), zero(0.0), one(1.0);
+  const auto near = size <= kLow, far = size >= kHigh;
+  const Vec<T> t = where(near, size, where(far, Vec<T>(-1.0), size - 1.0)) / where(near, one, where(far, size, size + 1.0));
+  const Vec<T> square = t * t, quarters = where(near, zero, where(far, Vec<T>(2.0), one));
+  const Vec<T> rest = fma(t * square, polynomial(Fit<T>::kArctan, square), quarters * Vec<T>(kRest));
+  return copysign(fma(quarters, Vec<T>(kQuarter), t + rest), x);
 }
 
 // ---- Powers ----

@@ -54,6 +54,7 @@ struct Work {
   friend constexpr Work erf(Work x) { return x.with(80); }
   friend constexpr Work sin(Work x) { return x.with(50); }
   friend constexpr Work cos(Work x) { return x.with(50); }
+  friend constexpr Work arctan(Work x) { return x.with(50); }
   friend constexpr Work pow(Work a, Work b) { return a.with(b.sum + 240); }
 };
 

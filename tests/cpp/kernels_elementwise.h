@@ -43,6 +43,7 @@ void add_arithmetic(std::map<std::string, Oracle<W>>& m) {
   m["sqrt"] = {[](const W* x) { return std::sqrt(x[0]); }, exact};
   m["sin"] = {[](const W* x) { return std::sin(x[0]); }, 2};
   m["cos"] = {[](const W* x) { return std::cos(x[0]); }, 2};
+  m["arctan"] = {[](const W* x) { return std::atan(x[0]); }, 2};
   m["erf"] = {[](const W* x) { return std::erf(x[0]); }, 2};
   m["floor"] = {[](const W* x) { return std::floor(x[0]); }, exact};
   m["copy"] = {[](const W* x) { return x[0]; }, exact};

@@ -21,6 +21,7 @@ const std::vector<MathCase<T>>& math_cases() {
       {"tanh", [](W x) { return std::tanh(x); }, 2},   {"sigmoid", [](W x) { return 1 / (1 + std::exp(-x)); }, 2},
       {"erf", [](W x) { return std::erf(x); }, 2},     {"sqrt", [](W x) { return std::sqrt(x); }, 0.5001},
       {"sin", [](W x) { return std::sin(x); }, 2},     {"cos", [](W x) { return std::cos(x); }, 2},
+      {"arctan", [](W x) { return std::atan(x); }, 2},
   };
   return cases;
 }

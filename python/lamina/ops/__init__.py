@@ -20,6 +20,8 @@ from lamina.ops.elementwise import (
     abs,
     activation,
     add,
+    arctan,
+    arctan2,
     cast,
     clip,
     cos,
@@ -91,11 +93,12 @@ from lamina.ops.shapes import (
 )
 
 __all__ = [
-    "abs", "activation", "add", "arange", "argmax", "argmin", "broadcast_to", "cast", "clip", "concatenate", "cos",
-    "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "flip", "floor", "full", "getitem", "greater",
-    "greater_equal", "in_training", "isnan", "less", "less_equal", "log", "log1p", "log_softmax", "logical_and",
-    "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum", "mean", "min", "minimum", "multiply", "negative",
-    "norm", "not_equal", "one_hot", "ones_like", "outer", "pad", "power", "random_uniform", "relu", "reshape", "sigmoid",
-    "sign", "sin", "size", "softmax", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "subtract", "sum",
-    "take", "tanh", "transpose", "update_state", "var", "where", "zeros_like",
+    "abs", "activation", "add", "arange", "arctan", "arctan2", "argmax", "argmin", "broadcast_to", "cast", "clip",
+    "concatenate", "cos", "divide", "dot", "einsum", "equal", "erf", "exp", "expand_dims", "expm1", "eye", "flip",
+    "floor", "full", "getitem", "greater", "greater_equal", "in_training", "isnan", "less", "less_equal", "log", "log1p",
+    "log_softmax", "logical_and", "logical_not", "logical_or", "logsumexp", "matmul", "max", "maximum", "mean", "min",
+    "minimum", "multiply", "negative", "norm", "not_equal", "one_hot", "ones_like", "outer", "pad", "power",
+    "random_uniform", "relu", "reshape", "sigmoid", "sign", "sin", "size", "softmax", "sqrt", "square", "squeeze",
+    "stack", "std", "stop_gradient", "subtract", "sum", "take", "tanh", "transpose", "update_state", "var", "where",
+    "zeros_like",
 ]  # fmt: skip

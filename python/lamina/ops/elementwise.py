@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,6 +51,9 @@ log1p = _unary("log1p", "log1p", "ln(1 + x), exact for small x", "([0.0, 1e-12])
 sqrt = _unary("sqrt", "sqrt", "the square root of x (nan below 0)", "([4.0, 9.0])", "array([2., 3.])")
 sin = _unary("sin", "sin", "sin x, x in radians", "([0.0, np.pi / 6]).round(3)", "array([0. , 0.5])")
 cos = _unary("cos", "cos", "cos x, x in radians", "([0.0, np.pi / 3]).round(3)", "array([1. , 0.5])")
+arctan = _unary(
+    "arctan", "arctan", "the angle in (-pi/2, pi/2) whose tangent is x", "([0.0, 1.0]).round(3)", "array([0.   , 0.785])"
+)
 erf = _unary(
     "erf", "erf", "the error function 2/sqrt(pi) * integral from 0 to x of e^(-t^2) dt", "([0.0, 1.0]).round(3)",
     "array([0.   , 0.843])",
@@ -111,6 +115,26 @@ def power(a: Tensor, b: Tensor) -> Tensor:
     if exponent == -1:
         return make("div", [like(1.0, a), a])
     return make_called("power", "pow", [a, b])
+
+
+@operation(2)
+def arctan2(y: Tensor, x: Tensor) -> Tensor:
+    """The angle in (-pi, pi] of the point (x, y), from the x-axis: that of x + i y. Its gradient is (x dy - y dx) / (x^2 + y^2).
+
+    y, x: shapes that broadcast (else ValueError). At the origin it is 0, with a gradient of 0; -0 counts as 0, and
+    two infinities give nan.
+
+    >>> lm.arctan2([1.0, 1.0], [1.0, -1.0]).round(3)
+    array([0.785, 2.356])
+    """
+    zero, quarter = like(0.0, y), math.pi / 2
+    sign = where(make("lt", [y, zero]), like(-1.0, y), like(1.0, y))
+    steep = make("gt", [abs(y), abs(x)])
+    over, under = where(steep, -x, y), where(steep, y, x)
+    flat = where(make("lt", [x, zero]), sign * (2 * quarter), zero)
+    nowhere = make("eq", [under, zero])
+    angle = arctan(where(nowhere, zero, over) / where(nowhere, like(1.0, y), under))
+    return angle + where(steep, sign * quarter, flat)
 
 
 @operation(3)
