@@ -871,6 +871,17 @@ def test_a_cell_has_the_colour_and_the_sign_of_its_value(theme, n):
     assert sum('opacity="0.75"' in part for part in canvas.parts) == 2 * (n == 2)
 
 
+def test_lines_between_small_cells_do_not_hide_them():
+    """A browser draws none thinner than a pixel: the weights beside a neuron, of a pixel each, were white."""
+    net, x, y = wide()
+    parts = picture(net, x, y)[0].parts
+    tiles = [colours(after) for part, after in zip(parts, parts[1:], strict=False) if 'data-name="W1[:,' in part]
+    assert len(tiles) == 8 and all(len({*tile}) > 20 for tile in tiles)
+    for part in parts:
+        if "data-v" in part:
+            assert min(float(side) for side in re.findall(r'(?:width|height)="([^"]*)"', part)[:2]) >= 2
+
+
 def test_an_image_goes_from_the_papers_end_to_the_inks():
     canvas = Canvas(WIDTH, HEIGHT, THEMES["light"])
     grey(canvas, Box(0, 0, 80, 80), np.array([[5.0, 6.0], [9.0, np.nan]]), "X")

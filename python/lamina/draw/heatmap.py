@@ -14,8 +14,9 @@ from lamina.trace.notation import number
 
 Array = NDArray[Any]
 
-RECTANGLES = 32  # rows and columns up to which cells are rectangles; beyond, pixels of an embedded PNG
+RECTANGLES = 32  # rows and columns up to which cells are rectangles; beyond, and where no line fits, pixels of an embedded PNG
 SIGNED = 18  # px: a cell of this size shows its sign
+LINED = 2  # px: a cell of this size has a line around it
 TICKED = 8  # px: a cell of this size shows that it is beyond the scale
 FINEST = 1.0  # px: a matrix is shrunk until its cells are this large
 
@@ -63,7 +64,7 @@ def heatmap(canvas: Canvas, box: Box, values: Array, name: str, scale: float | N
     name = escape(name)
     title = f"{name}: {matrix.shape[0]} x {matrix.shape[1]}, scale {number(scale)}"
     canvas.add(f'<g class="heatmap" data-name="{name}" data-scale="{scale:.9g}">')
-    if cells.shape[0] <= RECTANGLES and cells.shape[1] <= RECTANGLES:
+    if max(cells.shape) <= RECTANGLES and min(box.h / cells.shape[0], box.w / cells.shape[1]) >= LINED:
         _rectangles(canvas, box, cells, scale, title)
     else:
         _pixels(canvas, box, cells, scale, title)
