@@ -112,6 +112,28 @@ ALL = {**SIZES, **CASES, "two inputs": two_inputs, "by step": by_step, "over ste
 ALL |= {"only norms": only_norms, "many activations": many_activations}
 
 
+def frame(part):
+    """Where a rectangle or a disc lies."""
+    at = {key: float(value) for key, value in re.findall(r' (c?[xyr]|width|height)="([^"]*)"', part)}
+    r = at.get("r")
+    return Box(at["x"], at["y"], at["width"], at["height"]) if r is None else Box(at["cx"] - r, at["cy"] - r, 2 * r, 2 * r)
+
+
+def tensors(canvas):
+    """The names and frames of the heatmaps of rows B and C."""
+    found, name = [], None
+    for part in canvas.parts:
+        name = part.split('"')[3] if "data-name" in part else name
+        if name and part.startswith("<rect") and 'fill="none"' in part:
+            found += [(name, frame(part))] if "[" not in name else []
+            name = None
+    return found
+
+
+def neurons(canvas):
+    return [frame(part) for part in canvas.parts if "<title>neuron" in part]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_no_labels_overlap_or_leave_the_picture_by_estimate(name):
     net, x, y = ALL[name]()
@@ -121,7 +143,95 @@ def test_no_labels_overlap_or_leave_the_picture_by_estimate(name):
         assert min(label.smallest for label in canvas.labels) >= 11
         outside = [t.text for t in canvas.labels if t.box.x < 0 or t.box.y < 0 or t.box.right > WIDTH or t.box.bottom > HEIGHT]
         assert outside == []
+        dots = [frame(part) for part in canvas.parts if part.startswith("<circle") and 'r="1.6"' in part and "<title>" not in part]
+        images = [frame(part) for part in canvas.parts if part.startswith("<image")]
+        solid = [box for _, box in tensors(canvas)] + neurons(canvas) + dots + images
+        assert not [t.text for t in canvas.labels if any(t.box.overlaps(box, 1.0) for box in solid)]
+        assert not any(dot.overlaps(disc) for dot in dots for disc in neurons(canvas))
+        assert all(re.match('<path d="M[^"]*" fill="(none" stroke=")?#', part) for part in canvas.parts if part[:5] == "<path")
         assert target is None or any(t.text.startswith("L = ") for t in canvas.labels)
+        of = {"d" * (n > 1) + "_" * (n > 2) + name: name for name, _ in tensors(canvas) for n in (2, 3)}
+        above = [(name, box) for name, box in tensors(canvas) if name not in of]
+        assert all(a.right < b.x and abs(a.cy - b.cy) < 0.1 for (_, a), (_, b) in zip(above, above[1:], strict=False))
+        under = [(dict(reversed(above))[of[name]], box) for name, box in tensors(canvas) if name in of]
+        assert bool(under) is (target is not None)
+        assert all((a.x, a.w, a.h) == (b.x, b.w, b.h) and a.bottom < b.y and abs(b.cy - under[0][1].cy) < 0.1 for a, b in under)
+
+
+def test_a_link_joins_its_neurons_and_shows_its_weight():
+    net, x, y = narrow()
+    canvas, made = picture(net, x, y)
+    discs, links = neurons(canvas), {}
+    columns = discs[:4], discs[4:12], discs[12:]
+    for part in canvas.parts[canvas.parts.index('<g class="links">') + 1 : canvas.parts.index("</g>")]:
+        x0, y0, x1, y1 = map(float, re.search(r"M(\S+) (\S+)L(\S+) ([^\"]+)", part).groups())
+        (start,) = [(k, i) for k in (0, 1) for i, n in enumerate(columns[k]) if abs(n.right - x0) + abs(n.cy - y0) < 0.2]
+        (end,) = [j for j, n in enumerate(columns[start[0] + 1]) if abs(n.x - x1) + abs(n.cy - y1) < 0.2]
+        red, blue = (int(part.partition('stroke="#')[2][at : at + 2], 16) for at in (0, 4))
+        links[(*start, end)] = float(re.search('width="([^"]+)"', part)[1]), np.sign(blue - red)
+    weights = {(k, *at): float(w) for k in (0, 1) for at, w in np.ndenumerate(made[f"W{k + 1}"])}
+    assert {key: sign for key, (_, sign) in links.items()} == {key: np.sign(w) for key, w in weights.items()}
+    for k in (0, 1):
+        widths = [links[key][0] for key in sorted(weights, key=lambda key: abs(weights[key])) if key[0] == k]
+        assert widths == sorted(widths) and widths[-1] > 5 * widths[0]
+    pens = [links[key][0] for key in links]
+    assert pens == sorted(pens)  # the strongest is drawn last
+
+
+def test_marks_stand_on_the_pixels_that_weigh_most():
+    net, x, y = wide()
+    canvas, made = picture(net, x, y)
+    (image,) = [frame(part) for part in canvas.parts if "the first sample, " in part]
+    weight = np.abs(made["X"][0]) * np.abs(made["W1"]).sum(axis=1)
+    places = {(image.x + (k % 28 + 0.5) * image.w / 28, image.y + (k // 28 + 0.5) * image.h / 28) for k in np.argsort(-weight)[:8]}
+    marks = [frame(part) for part in canvas.parts if part.startswith("<circle") and f'stroke="{canvas.theme.paper}"' in part]
+    np.testing.assert_allclose(sorted((mark.cx, mark.cy) for mark in marks), sorted(places), atol=0.02)
+
+
+def end_of(line):
+    """Where a path ends."""
+    x = y = 0.0
+    for kind, numbers in re.findall("([MHVLC])([^MHVLC]*)", line.split('"')[1]):
+        *_, first, last = [x, y, *map(float, numbers.split())]
+        x, y = (last, y) if kind == "H" else (x, last) if kind == "V" else (first, last)
+    return x, y
+
+
+@pytest.mark.parametrize("make", [narrow, CASES["heads"], two_inputs])
+def test_each_arrow_has_a_line_and_a_place_to_point_at(make):
+    canvas, _ = picture(*make())
+    frames = [box for _, box in tensors(canvas)]
+    boxes = [frame(part) for part in canvas.parts if ' rx="6"' in part]
+    seen = []
+    for line, part in zip(canvas.parts, canvas.parts[1:], strict=False):
+        if head := re.match(r'<path d="M(\S+) (\S+)l(-?\d) ', part):
+            x, y, way = map(float, head.groups())
+            seen.append(way)
+            assert 4 < np.hypot(*np.subtract(end_of(line), (x, y))) < 8
+            if way == -4:  # upwards, to a gradient
+                assert any(box.x < x < box.right and 15 < y - box.bottom < 25 for box in frames)
+            elif way == -7:  # to a value that a function makes, or a box of row A
+                assert any(0 <= box.x - x < 40 and box.y < y < box.bottom for box in frames + boxes)
+    assert {*seen} == {-7, -4, 7} and seen.count(7) == 1  # to the left, from the loss
+
+
+def test_what_is_shrunk_is_said():
+    for make, said in ((wide, ["6 tensors shrunk: a cell shows the value of largest size in its block"]), (narrow, [])):
+        assert [t.text for t in picture(*make())[0].labels if "shrunk" in t.text] == said
+    shown = picture(lm.Sequential(lm.Dense(300), lm.Dense(2), seed=0).build(4), np.ones((2, 4)))[0]
+    assert any(t.text.startswith("W₁, b₁, Z₁, W₂ shrunk: ") for t in shown.labels)
+
+
+def test_targets_of_one_at_the_class_are_drawn():
+    net, x, y = narrow()
+    texts = [[t.text for t in picture(net, x, target)[0].labels] for target in (y, np.eye(3)[y])]
+    assert [any("(true)" in text for text in several) for several in texts] == [True, False]
+
+
+def test_each_part_has_its_heading():
+    texts = [t.text for t in picture(*narrow())[0].labels]
+    heads = "A  THE NETWORK", "B  FORWARD", "C  BACKWARD", "D  UPDATE BY Adam", "LOSS OVER THE EPOCHS", "HOW IT CAME ABOUT"
+    assert all(sum(text.startswith(head) for text in texts) == 1 for head in heads)
 
 
 def test_many_layers_are_shown_by_the_first_and_the_last_ones():
@@ -795,7 +905,7 @@ def test_values_that_are_not_finite_are_crossed_out(tmp_path):
     net, x, _ = narrow()
     x[0, 1] = np.nan
     canvas, _ = picture(net, x)
-    assert any('data-name="X"' in part for part in canvas.parts)
+    assert sum(bool(re.match(r'<path d="M[^"m]*m0 -[^"]*" fill="none" stroke="#', part)) for part in canvas.parts) == 4  # X to P
     ElementTree.fromstring(canvas.svg("t", "d"))
 
 
@@ -854,11 +964,11 @@ def colours(part):
     return [f"#{bytes(colour).hex()}" for colour in np.frombuffer(chunks[b"PLTE"], np.uint8).reshape(-1, 3)[indices.ravel()]]
 
 
-@pytest.mark.parametrize("n", [2, 40])
+@pytest.mark.parametrize("n", [3, 40])
 @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
 def test_a_cell_has_the_colour_and_the_sign_of_its_value(theme, n):
     matrix = np.zeros((n, n))
-    matrix[0, 1], matrix[1, 0] = 2.0, -2.0
+    matrix[0, 1], matrix[1, 0], matrix[2, 2] = 2.0, -2.0, 1.0
     canvas = Canvas(WIDTH, HEIGHT, theme)
     heatmap(canvas, Box(0, 0, 80, 80), matrix, "M")
     cells = [re.search('fill="([^"]*)"', part)[1] for part in canvas.parts if "data-v" in part]
@@ -866,9 +976,10 @@ def test_a_cell_has_the_colour_and_the_sign_of_its_value(theme, n):
     assert (
         cells[:2] == [theme.neutral, theme.colour(1.0)]
         and cells[n] == theme.colour(-1.0)
-        and cells.count(theme.neutral) == n * n - 2
+        and cells[2 * n + 2] == theme.colour(64 / 127 if n == 40 else 0.5)
+        and cells.count(theme.neutral) == n * n - 3
     )
-    assert sum('opacity="0.75"' in part for part in canvas.parts) == 2 * (n == 2)
+    assert sum('opacity="0.75"' in part for part in canvas.parts) == 3 * (n == 3)
 
 
 def test_lines_between_small_cells_do_not_hide_them():
@@ -940,8 +1051,8 @@ def test_bad_input(tmp_path):
             call(*first, x, np.ones((2, 5)))
     with pytest.raises(ValueError, match="net.compile"):
         lm.Sequential(lm.Dense(1)).draw(tmp_path / "net.svg", x, y)
-    for nothing in ((None, y), (x[:0],)):
-        with pytest.raises(ValueError, match="rows"):
+    for nothing, said in (((None, y), "data beside y, got None"), ((x[:0],), "at least one row to show, got none")):
+        with pytest.raises(ValueError, match=rf"\[draw\] expected {said}; pass some rows"):
             net.draw(tmp_path / "net.svg", *nothing)
     with pytest.raises(ValueError, match="has seen no data"):
         lm.Sequential(lm.Dense(1)).draw(tmp_path / "net.svg")
