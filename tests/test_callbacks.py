@@ -237,6 +237,16 @@ def test_checkpoint_of_the_best_only(tmp_path):
     assert [path for path, _ in net.saved] == [str(tmp_path / name) for name in "257"]
 
 
+def test_patience_is_ten_epochs_unless_it_is_said():
+    assert run(EarlyStopping(), [1.0] * 30)[1] == 11
+    assert run(ReduceLROnPlateau(), [1.0] * 13)[2] == [1.0] * 11 + [0.1] * 2
+
+
+def test_a_checkpoint_that_is_used_again_begins_with_no_best(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "{epoch}", monitor="val_loss")
+    assert [len(run(checkpoint, values)[0].saved) for values in ([3, 2], [9, 8, 10])] == [2, 2]
+
+
 def test_checkpoint_keeps_its_best_over_a_resumption(tmp_path):
     first, second = (Checkpoint(tmp_path / "{epoch}", monitor="val_loss") for _ in range(2))
     run(first, [5, 4])

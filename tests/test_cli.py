@@ -48,6 +48,7 @@ def test_demo_shows_the_network_and_its_progress(demo):
     assert "epoch 100/100" in done.stderr
     assert "val_accuracy" in done.stderr
     assert f"saved {folder.name}{os.sep}digits.safetensors" in done.stdout
+    assert f"as a picture: {folder.name}{os.sep}net.svg" in done.stdout and (folder / "net.svg").exists()
     assert "Traceback" not in done.stderr
 
 
@@ -101,6 +102,7 @@ def test_info():
     facts = dict(re.split(r"  +", line, maxsplit=1) for line in done.stdout.splitlines())
     assert facts["lamina"] == lm.__version__
     assert facts["instruction set"] == lm.isa()
+    assert (facts["python"], facts["numpy"]) == (sys.version.split()[0], np.__version__)
     assert int(facts["threads"]) >= 1
     assert "compiler" in facts
     assert any("flags" in name for name in facts)

@@ -130,6 +130,12 @@ def test_summary_counts_bytes_and_flop_of_one_sample():
     assert lines[4].split()[-3:] == ["27", "108", "51"]  # 2*8*3 + 3
 
 
+def test_a_parameter_outside_of_layers_has_a_row():
+    x = lm.Input(4)
+    net = lm.Model(x, lm.Dense(2)(x) @ lm.Parameter(np.ones((2, 3)), name="mixing"), seed=0)
+    assert [line.split() for line in net.summary().splitlines()[4:5]] == [["mixing", "Parameter", "(2,", "3)", "6", "48"]]
+
+
 class Residual(lm.Layer):
     """A layer that calls others, made in `build`."""
 

@@ -396,6 +396,11 @@ def test_the_curve_lies_where_the_ticks_say():
     np.testing.assert_allclose([slope * y + offset for _, y in line], loss, atol=1e-3)
     epochs = {int(text): x for x, _, text in labels(root, "middle") if text != "epoch"}
     np.testing.assert_allclose([line[0][0], line[3][0]], [epochs[1], epochs[4]])
+    assert {*epochs} == {1, 2, 3, 4} and any(text == "epoch" for *_, text in labels(root, "middle"))
+    assert all(curves.TOP <= y <= curves.HEIGHT - curves.BOTTOM for y, _ in marks)
+    for n in (2, 4):
+        ends = [x for x, _ in points(ET.fromstring(curves.curves_svg({"loss": loss[:n]})))[0]][:: n - 1]
+        assert ends == [curves.LEFT, curves.WIDTH - curves.RIGHT]
 
 
 def test_a_wide_span_is_logarithmic():

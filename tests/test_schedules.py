@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import warnings
@@ -319,6 +320,7 @@ MISTAKES = {
     "a rate for each step from": lambda: schedules.get(lambda t: [0.1, 0.2])([0, 1, 2]),
     "rates from": lambda: schedules.get(lambda t: None)([0, 1, 2]),
     "finite rates >= 0 from": lambda: schedules.get(lambda t: -0.1 if t > 1 else 0.1)([0, 1, 2]),
+    "finite rates >= 0 from Function(<lambda>), got inf at step 1": lambda: schedules.get(lambda t: t * math.inf)([1, 2]),
     "a rate or a schedule, got the class Cosine; pass lm.schedules.Cosine(...)": lambda: schedules.get(schedules.Cosine),
     "a function of step numbers, got 3": lambda: schedules.Function(3),
 }
@@ -329,6 +331,17 @@ def test_mistake(text):
     with pytest.raises((ValueError, TypeError)) as caught:
         MISTAKES[text]()
     assert f"expected {text}" in str(caught.value) and str(caught.value).startswith("[")
+
+
+@pytest.mark.parametrize("name", schedules.names())
+def test_an_argument_that_is_wrong_is_named(name):
+    known = {"lr": 0.1, "steps": 10, "every": 2, "gamma": 0.5, "milestones": [1, 2]}
+    parameters = inspect.signature(schedules.CLASSES[name]).parameters
+    given = {key: known[key] for key, parameter in parameters.items() if parameter.default is parameter.empty}
+    for key in parameters:
+        where = "Constant" if (name, key) == ("Warmup", "lr") else name
+        with pytest.raises((TypeError, ValueError), match=rf"^\[schedules\.{where}\] expected {key} to be "):
+            schedules.CLASSES[name](**{**given, key: object()})
 
 
 def test_unknown_name():
