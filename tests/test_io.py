@@ -248,6 +248,41 @@ def test_metrics_with_options_and_a_loss_given_as_a_class_are_kept(tmp_path, xy)
     assert repr(loaded.optimizer) == repr(net.optimizer) == "Adam()"
 
 
+def test_a_number_that_is_not_finite_is_kept(tmp_path):
+    x = lm.Input(3)
+    net = lm.Model(x, lm.concatenate([lm.minimum(x, value) for value in (np.inf, -np.inf, np.nan)], axis=1))
+    net.save(tmp_path / "net.safetensors")
+    data = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(lm.load(tmp_path / "net.safetensors").predict(data), net.predict(data))
+
+
+@pytest.mark.parametrize("loss", [{"a": lm.losses.Huber(2.0), "b": "mae"}, [lm.losses.Huber(2.0), "mae"]])
+def test_losses_and_metrics_of_several_outputs_are_kept(loss, tmp_path, rng):
+    x = lm.Input(4)
+    net = lm.Model(x, {"a": lm.Dense(2)(x), "b": lm.Dense(1)(x)}, seed=0)
+    net.compile(loss, "sgd", {"a": "r2", "b": ["rmse", "mae"]}, loss_weights={"a": 1.0, "b": 0.5})
+    net.save(tmp_path / "net.safetensors")
+    data = rng.normal(size=(6, 4)), {"a": rng.normal(size=(6, 2)), "b": rng.normal(size=(6, 1))}
+    assert lm.load(tmp_path / "net.safetensors").evaluate(*data) == net.evaluate(*data)
+
+
+def test_a_stack_is_what_it_was_given(tmp_path):
+    """A layer twice, and one that calls another, which is no layer of the stack."""
+
+    class Around(lm.Layer):
+        def __init__(self):
+            self.inner = lm.Dense(4)
+
+        def forward(self, x):
+            return x + self.inner(x)
+
+    shared = lm.Dense(4, "tanh")
+    net = lm.Sequential(shared, Around(), shared, seed=0).build(4)
+    net.save(tmp_path / "net.safetensors")
+    first, second, third = lm.load(tmp_path / "net.safetensors").layers
+    assert first is third and "Around" in str(second)
+
+
 def test_sizes_that_depend_on_the_batch(tmp_path, rng):
     x = lm.Input(4)
     twice = lm.concatenate([x, lm.reshape(x, (-1, 2, 2))[:, 1].sum(axis=1, keepdims=True) + x], axis=0)
@@ -465,6 +500,7 @@ DAMAGE = {
     "call within a later one": set_in("calls", 0, "around", 1),
     "calls within calls": lambda d, t: d["calls"].extend({**d["calls"][0], "around": i} for i in range(1, 300)),
     "output": set_in("outputs", {"output": 999}),
+    "negative output": set_in("outputs", {"output": -1}),
     "no outputs": set_in("outputs", {}),
     "input that is none": set_in("inputs", {"input": 2}),
     "seed": set_in("seed", "x"),
