@@ -232,6 +232,18 @@ def test_checkpoint_every_few_epochs(tmp_path):
     assert checkpoint.last == net.saved[-1][0]
 
 
+def test_checkpoint_every_few_batches(tmp_path):
+    net, saved = Net(), []
+    several = CallbackList(Checkpoint(tmp_path / "net", every=2, every_batches=3), net)
+    several.on_fit_begin()
+    several.on_epoch_begin(0)
+    for batch in range(7):
+        several.on_batch_end(batch, {"loss": 1.0})
+        saved.append(len(net.saved))
+    several.on_epoch_end(0, {"loss": 1.0})
+    assert saved == [0, 0, 1, 1, 1, 2, 2] and len(net.saved) == 2
+
+
 def test_checkpoint_of_the_best_only(tmp_path):
     net, _, _ = run(Checkpoint(tmp_path / "{epoch}", monitor="val_loss"), [math.nan, 5, 6, math.nan, 4, 4, 3])
     assert [path for path, _ in net.saved] == [str(tmp_path / name) for name in "257"]

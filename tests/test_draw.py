@@ -979,7 +979,8 @@ def test_a_cell_has_the_colour_and_the_sign_of_its_value(theme, n):
         and cells[2 * n + 2] == theme.colour(64 / 127 if n == 40 else 0.5)
         and cells.count(theme.neutral) == n * n - 3
     )
-    assert sum('opacity="0.75"' in part for part in canvas.parts) == 3 * (n == 3)
+    signs = [re.search('stroke="([^"]*)"', part)[1] for part in canvas.parts if 'opacity="0.75"' in part]
+    assert signs == [theme.paper, theme.paper, theme.ink] * (n == 3)  # each seen on its colour
 
 
 def test_lines_between_small_cells_do_not_hide_them():
@@ -988,6 +989,8 @@ def test_lines_between_small_cells_do_not_hide_them():
     parts = picture(net, x, y)[0].parts
     tiles = [colours(after) for part, after in zip(parts, parts[1:], strict=False) if 'data-name="W1[:,' in part]
     assert len(tiles) == 8 and all(len({*tile}) > 20 for tile in tiles)
+    places = [frame(after) for part, after in zip(parts, parts[1:], strict=False) if 'data-name="W1[:,' in part]
+    assert not any(a.overlaps(b) for a, b in combinations(places + neurons(picture(net, x, y)[0]), 2))
     for part in parts:
         if "data-v" in part:
             assert min(float(side) for side in re.findall(r'(?:width|height)="([^"]*)"', part)[:2]) >= 2

@@ -815,6 +815,22 @@ def test_a_checkpoint_of_other_math_is_refused(changed, there, here, data, tmp_p
     assert other.epochs_done == 0
 
 
+def test_a_checkpoint_fits_whatever_a_free_length_is_called_and_no_other_number_of_outputs(tmp_path):
+    path, x, y = tmp_path / "net.safetensors", np.ones((4, 3, 2)), np.ones((4, 1))
+
+    def train(length, outputs, **options):
+        sequence = lm.placeholder((None, length, 2))
+        out = lm.Dense(1)(lm.mean(lm.Dense(3, "tanh")(sequence), axis=1))
+        net = lm.Model(sequence, dict.fromkeys(outputs, out), seed=0).compile("mse", "sgd")
+        net.fit(x, dict.fromkeys(outputs, y) if len(outputs) > 1 else y, callbacks=lm.callbacks.Checkpoint(path), **options)
+        return net
+
+    train("T", "a", epochs=1, verbose=0)
+    assert train("S", "a", epochs=2, resume=path, verbose=0).epochs_done == 2
+    with pytest.raises(ValueError, match=r"expected the math of the file, 1 output, got 2 outputs; make the network as"):
+        train("T", "ab", epochs=3, resume=path, verbose=0)
+
+
 def test_a_checkpoint_of_another_dtype_is_refused(data, tmp_path):
     path = tmp_path / "net.safetensors"
     mixture().fit(*data, epochs=1, callbacks=lm.callbacks.Checkpoint(path), verbose=0)

@@ -175,7 +175,7 @@ def rows_by_use(y: Tensor, weights: Sequence[Tensor]) -> list[Rows] | None:
     for w in (*reversed(made), *weights):
         parts: list[Rows] = []
         for node in uses[w.node.serial]:
-            part = _of_samples(_by_use(w, node, rows.get(node.serial)), y.shape[0])
+            part = _of_samples(_by_use(w, node, rows[node.serial]), y.shape[0])
             if part is None:
                 return None
             parts.append(part)
@@ -248,10 +248,8 @@ def _summed(rows: Outer, batch: Any) -> Tensor:
     return ops.matmul(ops.transpose(a, (0, 2, 1)), d)
 
 
-def _by_use(w: Tensor, node: core.Node, rows: Rows | None) -> Rows | None:
+def _by_use(w: Tensor, node: core.Node, rows: Rows) -> Rows | None:
     """What one use of a weight gives, for each row of the node; of one made of weights, for each sample. rows: dy/dnode."""
-    if rows is None:
-        return None
     if node.op == "transpose" and w.ndim == 2:
         return Outer(rows.d, rows.a) if isinstance(rows, Outer) else ops.transpose(rows, (0, 2, 1))
     delta = multiplied(rows)

@@ -21,9 +21,8 @@ def difference(here: Json, there: Json) -> tuple[str, str] | None:
             return f"the output {name}", f"the output {other}"
         if mine[a] != theirs[b]:
             return _apart(here, there, mine, theirs, a, b)
-    if len(here["outputs"]) != len(there["outputs"]):
-        return f"{len(here['outputs'])} outputs", f"{len(there['outputs'])} outputs"
-    return None
+    one, other = (f"{n} output{'s' * (n != 1)}" for n in (len(here["outputs"]), len(there["outputs"])))
+    return None if one == other else (one, other)
 
 
 def _classes(description: Json, known: dict[str, int]) -> list[int]:
