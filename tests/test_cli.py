@@ -108,6 +108,20 @@ def test_info():
     assert any("flags" in name for name in facts)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"), [("info", ""), ("info", "1"), ("lesson 3 --show", ""), ("lesson 3 --show", "1"), ("--help", "")]
+)
+def test_a_reader_that_has_gone_is_no_error(arguments, unbuffered):
+    """As head is after its lines; the code is that of a shell. What is short is written at the end, which was a complaint."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "lamina", *arguments.split()]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + 13, b"")
+
+
 def test_version_and_help(capsys):
     for arguments, said in (
         (["--version"], f"lamina {lm.__version__}"),

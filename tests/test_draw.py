@@ -230,6 +230,7 @@ def test_targets_of_one_at_the_class_are_drawn():
 
 def test_each_part_has_its_heading():
     texts = [t.text for t in picture(*narrow())[0].labels]
+    assert "each tensor on its own scale ±s" in texts
     heads = "A  THE NETWORK", "B  FORWARD", "C  BACKWARD", "D  UPDATE BY Adam", "LOSS OVER THE EPOCHS", "HOW IT CAME ABOUT"
     assert all(sum(text.startswith(head) for text in texts) == 1 for head in heads)
 

@@ -815,7 +815,8 @@ def test_a_checkpoint_of_other_math_is_refused(changed, there, here, data, tmp_p
     assert other.epochs_done == 0
 
 
-def test_a_checkpoint_fits_whatever_a_free_length_is_called_and_no_other_number_of_outputs(tmp_path):
+def test_a_checkpoint_fits_whatever_a_free_length_is_called(tmp_path):
+    """And no other number of outputs, and no other length."""
     path, x, y = tmp_path / "net.safetensors", np.ones((4, 3, 2)), np.ones((4, 1))
 
     def train(length, outputs, **options):
@@ -829,6 +830,8 @@ def test_a_checkpoint_fits_whatever_a_free_length_is_called_and_no_other_number_
     assert train("S", "a", epochs=2, resume=path, verbose=0).epochs_done == 2
     with pytest.raises(ValueError, match=r"expected the math of the file, 1 output, got 2 outputs; make the network as"):
         train("T", "ab", epochs=3, resume=path, verbose=0)
+    with pytest.raises(ValueError, match=r"the file, an input of float32 \(B, [TS], 2\), got an input of float32 \(B, 3, 2\); "):
+        train(3, "a", epochs=3, resume=path, verbose=0)
 
 
 def test_a_checkpoint_of_another_dtype_is_refused(data, tmp_path):

@@ -418,7 +418,9 @@ def test_panels():
     assert root.get("viewBox") == "0 0 920 600"
     assert [t.text for t in root.iter(SVG + "text") if t.get("font-weight")] == ["loss", "accuracy", "f1"]
     assert len(points(root)) == 5
-    assert sum(t.text == "validation" for t in root.iter(SVG + "text")) == 2
+    legend = [t for t in root.iter(SVG + "text") if t.text in ("training", "validation")]
+    assert sorted(t.text for t in legend) == ["training"] * 3 + ["validation"] * 2
+    assert all(curves.LEFT < float(t.get("x")) < curves.WIDTH - curves.RIGHT - 60 for t in legend)
 
 
 def test_a_long_title_ends_before_the_legend():

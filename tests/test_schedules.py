@@ -323,6 +323,7 @@ MISTAKES = {
     "finite rates >= 0 from Function(<lambda>), got inf at step 1": lambda: schedules.get(lambda t: t * math.inf)([1, 2]),
     "a rate or a schedule, got the class Cosine; pass lm.schedules.Cosine(...)": lambda: schedules.get(schedules.Cosine),
     "a function of step numbers, got 3": lambda: schedules.Function(3),
+    "a function of step numbers, got a lambda(); pass e.g.": lambda: schedules.get(lambda: 0.1),
 }
 
 

@@ -44,9 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not (sys.argv[1:] if arguments is None else arguments):
         parser.print_help(sys.stderr)
         parser.exit(2, "\nlamina: error: the following arguments are required: command\n")
-    options = parser.parse_args(arguments)
     try:
-        return int(options.run(options))
+        try:
+            options = parser.parse_args(arguments)
+            return int(options.run(options))
+        finally:
+            print(end="", flush=True)  # here, and not when the interpreter ends, a short text finds its reader gone
     except BrokenPipeError:  # whoever reads what is printed has gone, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the interpreter complains as it ends
         return 128 + 13  # as the shell says it: SIGPIPE

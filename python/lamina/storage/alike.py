@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from lamina.graph.tensor import shown
 from lamina.storage.blueprint import Json, index_of
 
 
@@ -65,7 +66,7 @@ def _named(description: Json, item: Json) -> str:
         value = attrs["value"]
         what = f"the number {value:.7g}" if isinstance(value, float) else f"the number {value}"
     elif what == "input":
-        what = f"an input of {item['dtype']} {item['shape']}"
+        what = f"an input of {item['dtype']} {shown(tuple(n['dim'] if isinstance(n, dict) else n for n in item['shape']))}"
     elif given := [f"{key}={value}" for key, value in attrs.items() if value not in ([], "")]:
         what += f" ({', '.join(given)})"
     return what if "call" not in item else f"{what} in {description['layers'][description['calls'][item['call']]['layer']]['name']}"
