@@ -176,6 +176,9 @@ def test_a_link_joins_its_neurons_and_shows_its_weight():
         assert widths == sorted(widths) and widths[-1] > 5 * widths[0]
     pens = [links[key][0] for key in links]
     assert pens == sorted(pens)  # the strongest is drawn last
+    many = picture(*wide())[0].parts
+    widest = re.search('width="([^"]+)"', many[many.index("</g>", many.index('<g class="links">')) - 1])[1]
+    assert float(widest) < pens[-1]  # so that single ones can be told apart
 
 
 def test_marks_stand_on_the_pixels_that_weigh_most():
@@ -585,6 +588,9 @@ def test_values_of_several_sources_have_their_equations(monkeypatch):
     monkeypatch.setattr("lamina.draw.tensors.LANES", 5)
     canvas, _ = picture(*siamese())
     assert any(t.text.startswith("dW₁: see explain();  ") for t in canvas.labels)
+    canvas, _ = picture(*many_activations())  # without its lane, the gradient of a neighbour has an arrow beside that of the loss
+    assert any(t.text.startswith("d_activation_2: see explain();  ") for t in canvas.labels)
+    assert sum("l7 -4v8z" in part for part in canvas.parts) == 2
 
 
 def test_a_sum_that_is_written_out_has_parentheses_in_a_product():

@@ -365,7 +365,7 @@ def _over(way: Route) -> float:
 
 
 def _plain_arrows(canvas: Canvas, items: list[Item], ways: list[Route], y: float) -> None:
-    """Between two values with an arrow between them, where several operations lead from one gradient to the other."""
+    """Between two values with an arrow between them, where no lane had room for that from one gradient to the other."""
     reached = {id(way.target) for way in ways}
     for left, sign, right in zip(items, items[1:], items[2:], strict=False):
         if not (isinstance(left, Block) and isinstance(sign, Sign) and isinstance(right, Block)):
