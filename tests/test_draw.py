@@ -990,6 +990,15 @@ def test_a_cell_has_the_colour_and_the_sign_of_its_value(theme, n):
     assert signs == [theme.paper, theme.paper, theme.ink] * (n == 3)  # each seen on its colour
 
 
+@pytest.mark.parametrize("value", [-9.0, 9.0])
+def test_what_is_beyond_the_scale_is_marked(value):
+    matrix = np.ones((20, 10))
+    matrix[3, 4] = value
+    canvas = Canvas(WIDTH, HEIGHT, THEMES["light"])
+    heatmap(canvas, Box(0, 0, 100, 200), matrix, "M")
+    assert [part.split('"')[1] for part in canvas.parts if "h3.5v3.5" in part] == ["M45.0 31.5h3.5v3.5"]
+
+
 def test_lines_between_small_cells_do_not_hide_them():
     """A browser draws none thinner than a pixel: the weights beside a neuron, of a pixel each, were white."""
     net, x, y = wide()
