@@ -130,6 +130,13 @@ def test_summary_counts_bytes_and_flop_of_one_sample():
     assert lines[4].split()[-3:] == ["27", "108", "51"]  # 2*8*3 + 3
 
 
+def test_a_number_that_is_trained_is_inspected():
+    x = lm.Input(4)
+    net = lm.Model(x, lm.Dense(2)(x) * lm.Parameter(1.5, name="scale"), seed=0).compile("mse", "sgd")
+    lines = str(net.inspect(np.ones((3, 4)), np.ones((3, 2)))).splitlines()
+    assert [line.split()[1:5] for line in lines if " scalar " in line] == [["scalar", "1.5", "0", "1.5"]]
+
+
 def test_a_parameter_outside_of_layers_has_a_row():
     x = lm.Input(4)
     net = lm.Model(x, lm.Dense(2)(x) @ lm.Parameter(np.ones((2, 3)), name="mixing"), seed=0)

@@ -300,6 +300,10 @@ def test_history_is_a_table_of_arrays(logged):
     assert "loss" in logged
     assert "cost" not in logged
     assert [name for name in logged if name in logged] == list(logged.history)
+    with pytest.raises(TypeError, match=r"\[history\] expected the name of a figure, got 3; history.names\(\) has them all"):
+        logged[3]
+    with pytest.raises(TypeError, match=r"\[history\] expected path to be text or a pathlib.Path, got 3;"):
+        logged.to_csv(3)
     with pytest.raises(ValueError, match=r"\[history\] unknown name 'vall_loss'; did you mean 'val_loss'\?"):
         logged["vall_loss"]
 
