@@ -130,6 +130,14 @@ def tensors(canvas):
     return found
 
 
+def rows(canvas):
+    """The frames of row B, from the left; those of row C, each with the first one of its tensor."""
+    found = tensors(canvas)
+    of = {before + name: name for name, _ in found for before in ("d", "d_")}
+    first = dict(reversed(found))
+    return [box for name, box in found if name not in of], [(first[of[name]], box) for name, box in found if name in of]
+
+
 def neurons(canvas):
     return [frame(part) for part in canvas.parts if "<title>neuron" in part]
 
@@ -150,10 +158,8 @@ def test_no_labels_overlap_or_leave_the_picture_by_estimate(name):
         assert not any(dot.overlaps(disc) for dot in dots for disc in neurons(canvas))
         assert all(re.match('<path d="M[^"]*" fill="(none" stroke=")?#', part) for part in canvas.parts if part[:5] == "<path")
         assert target is None or any(t.text.startswith("L = ") for t in canvas.labels)
-        of = {"d" * (n > 1) + "_" * (n > 2) + name: name for name, _ in tensors(canvas) for n in (2, 3)}
-        above = [(name, box) for name, box in tensors(canvas) if name not in of]
-        assert all(a.right < b.x and abs(a.cy - b.cy) < 0.1 for (_, a), (_, b) in zip(above, above[1:], strict=False))
-        under = [(dict(reversed(above))[of[name]], box) for name, box in tensors(canvas) if name in of]
+        above, under = rows(canvas)
+        assert all(a.right < b.x and abs(a.cy - b.cy) < 0.1 for a, b in zip(above, above[1:], strict=False))
         assert bool(under) is (target is not None)
         assert all((a.x, a.w, a.h) == (b.x, b.w, b.h) and a.bottom < b.y and abs(b.cy - under[0][1].cy) < 0.1 for a, b in under)
 
