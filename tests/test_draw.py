@@ -217,8 +217,10 @@ def test_each_arrow_has_a_line_and_a_place_to_point_at(make):
             x, y, way = map(float, head.groups())
             seen.append(way)
             assert 4 < np.hypot(*np.subtract(end_of(line), (x, y))) < 8
-            if way == -4:  # upwards, to a gradient
+            if way == -4:  # upwards, to a gradient, from the line of its equation
                 assert any(box.x < x < box.right and 15 < y - box.bottom < 25 for box in frames)
+                lane = float(line.split()[2].partition("V")[0])
+                assert any(t.text.startswith("d") and " = " in t.text and abs(t.box.cy - lane) < 6 for t in canvas.labels)
             elif way == -7:  # to a value that a function makes, or a box of row A
                 assert any(0 <= box.x - x < 40 and box.y < y < box.bottom for box in frames + boxes)
     assert {*seen} == {-7, -4, 7} and seen.count(7) == 1  # to the left, from the loss
