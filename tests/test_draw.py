@@ -383,6 +383,16 @@ def test_the_class_that_is_right_is_always_named(classes, true):
     assert any(text.startswith(f"class {best}: ") for text in texts)
 
 
+def test_two_classes_side_by_side_have_their_names():
+    net = lm.Sequential(lm.Dense(16, "relu"), lm.Dense(30), seed=0).compile("cross_entropy", "sgd").build(8)
+    x = np.random.default_rng(0).normal(size=(1, 8))
+    best = int(np.argmax(net.predict(x)))
+    for true in (best - 1, best + 1):
+        canvas, _ = picture(net, x, np.array([true]))
+        named = [t.text.split(":")[0] for t in sorted(canvas.labels, key=lambda t: t.box.y) if t.text.startswith("class ")]
+        assert named == [f"class {k}" for k in sorted((best, true))] and canvas.overlapping() == []
+
+
 def test_an_arrow_is_a_mean_only_where_it_divides_by_a_count():
     def names(make):
         x = lm.Input(4)
@@ -724,6 +734,15 @@ def test_a_loss_of_many_outputs_is_cut_in_a_picture():
     canvas, _ = picture(net, data()[:2, :4], [np.ones((2, 1))] * 12)
     assert canvas.overlapping() == []
     assert max(label.box.right for label in canvas.labels) <= WIDTH and any(t.text.endswith("...") for t in canvas.labels)
+
+
+def test_lines_do_not_cross_where_they_need_not():
+    """Boxes stand in the order of what they read, whatever was made first."""
+    a, b = lm.Input(3, name="a"), lm.Input(3, name="b")
+    of_b = lm.Dense(2).named("of_b")(b)
+    net = lm.Model([a, b], lm.Concatenate()(lm.Dense(2).named("of_a")(a), of_b), seed=0)
+    at = {t.text: t.box.y for t in picture(net)[0].labels}
+    assert at["a"] < at["b"] and at["of_a"] < at["of_b"]
 
 
 def test_a_line_runs_past_a_column_in_a_place_of_its_own():

@@ -816,7 +816,7 @@ def test_a_checkpoint_of_other_math_is_refused(changed, there, here, data, tmp_p
 
 
 def test_a_checkpoint_fits_whatever_a_free_length_is_called(tmp_path):
-    """And no other number of outputs, and no other length."""
+    """And no other number of outputs, no other name of one, and no other length."""
     path, x, y = tmp_path / "net.safetensors", np.ones((4, 3, 2)), np.ones((4, 1))
 
     def train(length, outputs, **options):
@@ -830,6 +830,8 @@ def test_a_checkpoint_fits_whatever_a_free_length_is_called(tmp_path):
     assert train("S", "a", epochs=2, resume=path, verbose=0).epochs_done == 2
     with pytest.raises(ValueError, match=r"expected the math of the file, 1 output, got 2 outputs; make the network as"):
         train("T", "ab", epochs=3, resume=path, verbose=0)
+    with pytest.raises(ValueError, match=r"expected the math of the file, the output a, got the output b; make the network as"):
+        train("T", "b", epochs=3, resume=path, verbose=0)
     with pytest.raises(ValueError, match=r"the file, an input of float32 \(B, [TS], 2\), got an input of float32 \(B, 3, 2\); "):
         train(3, "a", epochs=3, resume=path, verbose=0)
 
