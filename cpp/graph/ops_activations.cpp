@@ -62,8 +62,8 @@ struct Activation {
 };
 
 std::vector<Activation>& activations_list() {
-  static std::vector<Activation> list;
-  return list;
+  static auto* list = new std::vector<Activation>;  // never destroyed, as the registry
+  return *list;
 }
 
 const Activation& find_activation(const std::string& name) {

@@ -11,9 +11,10 @@ namespace {
 
 using MakeStep = StepPtr (*)(const Node*);
 
-// Operations that are a step of their own. Elementwise, row and most reduce operations are part of a cluster; views are no step.
+// Operations that are a step of their own. Elementwise, row and most reduce operations are part of a cluster; views are no step. Never
+// destroyed, as the registry of operations.
 const std::unordered_map<std::string, MakeStep>& own_steps() {
-  static const std::unordered_map<std::string, MakeStep> rows = {
+  static const auto* rows = new std::unordered_map<std::string, MakeStep>{
       {"concatenate", make_concatenate_step},
       {"pad", make_pad_step},
       {"take", make_take_step},
@@ -29,7 +30,7 @@ const std::unordered_map<std::string, MakeStep>& own_steps() {
       {"contiguous", [](const Node* node) { return make_copy_step(node->inputs[0].get(), node); }},
       {"assign", [](const Node* node) { return make_copy_step(node->inputs[1].get(), node->inputs[0].get()); }},
   };
-  return rows;
+  return *rows;
 }
 
 }  // namespace

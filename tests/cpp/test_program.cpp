@@ -1,6 +1,8 @@
 // A network, its loss and all gradients as one program, on every instruction set of this machine: against plain loops in double,
 // bit-equal for any number of threads, equal within rounding without fusion. gelu(x w + b) v behind softmax and cross-entropy.
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 
 #include "base/threads.h"
 #include "graph/build.h"
@@ -227,9 +229,22 @@ void check_tasks() {
   CHECK(false, "nothing is concatenated");
 }
 
+// A thread that nobody waits for may plan a program while the process ends: what that takes is still there.
+void plan_at_the_end() {
+  try {
+    const Net<float> net;
+    const Tensor x = net.inputs[0], both = graph::make("concatenate", {x, graph::unary("tanh", x)}, {{"axis", int64_t{1}}});
+    const runtime::Program program(net.inputs, {net.outputs[0], both}, {}, {});
+  } catch (const std::exception& error) {
+    std::fputs(error.what(), stderr);
+    std::_Exit(1);
+  }
+}
+
 }  // namespace
 
 int main() {
+  std::atexit(plan_at_the_end);  // before anything of the core is made, and so after all that would be destroyed is
   check_pace();
   check_tasks();
   for (const kernels::Table* table : kernels::supported_tables()) {
