@@ -678,3 +678,17 @@ def test_an_epoch_checks_what_it_is_given(name):
         return
     with pytest.raises(ValueError, match=re.escape(message)):
         run(**options)
+
+
+def test_an_object_is_made_an_array_once():
+    class Changing:  # into an array of another size each time
+        def __init__(self, *sizes):
+            self.sizes = list(sizes)
+
+        def __array__(self, dtype=None, copy=None):
+            return np.ones(self.sizes.pop(0), dtype or np.float32)
+
+    variable = core.Variable("w", "float32", [50_000])
+    variable.write(Changing(50_000, 1))
+    assert np.array_equal(variable.read(), np.ones(50_000))
+    assert core.constant(Changing(1, 50_000)).shape == (1,)

@@ -91,10 +91,12 @@ void register_dims(py::module_& m) {
 // ---- Attributes ----
 
 std::shared_ptr<const graph::Array> to_array(const py::handle& value) {
-  const py::array array = py::module_::import("numpy").attr("ascontiguousarray")(value);
+  const py::module_ numpy = py::module_::import("numpy");
+  const auto given = numpy.attr("asarray")(value).cast<py::array>();  // a number has no axis; below it is given one
+  const py::array array = numpy.attr("ascontiguousarray")(given);
   auto result = std::make_shared<graph::Array>();
   result->dtype = dtype_of_array(array);
-  result->sizes = sizes_of(py::array::ensure(value));
+  result->sizes = sizes_of(given);
   result->data.reset(static_cast<size_t>(array.nbytes()),
                      [&] { return text("constant, ", name_of(result->dtype), " ", to_string(known(result->sizes))); });
   if (array.nbytes() > 0) std::memcpy(result->data.data(), array.data(), static_cast<size_t>(array.nbytes()));

@@ -46,10 +46,11 @@ void write_variables(const Variables& variables, const py::sequence& values) {
       continue;
     }
     const py::module_ numpy = py::module_::import("numpy");
-    const Sizes got = sizes_of(numpy.attr("asarray")(value).cast<py::array>());
+    const auto given = numpy.attr("asarray")(value).cast<py::array>();  // once: it may be another array the next time
+    const Sizes got = sizes_of(given);
     const Shape expected(v.sizes.begin(), v.sizes.end()), shape(got.begin(), got.end());
     check(got == v.sizes, "[", v.name.empty() ? "parameter" : v.name, "] expected shape ", expected, ", got ", shape);
-    arrays.push_back(numpy.attr("ascontiguousarray")(value, py::arg("dtype") = numpy_dtype(v.dtype)));
+    arrays.push_back(numpy.attr("ascontiguousarray")(given, py::arg("dtype") = numpy_dtype(v.dtype)));
   }
   const auto turns = Variable::turns_of(variables);
   const Turn turn(*turns);
