@@ -692,3 +692,14 @@ def test_an_object_is_made_an_array_once():
     variable.write(Changing(50_000, 1))
     assert np.array_equal(variable.read(), np.ones(50_000))
     assert core.constant(Changing(1, 50_000)).shape == (1,)
+
+
+@pytest.mark.parametrize(
+    "low, high, interior", [(2**61, -(2**61), 0), (-(2**61), 2**61, 0), (0, -(2**59), 2**59), (1 - 2**62, 2**62 - 1, 2**62 - 1)]
+)
+def test_widths_beyond_any_memory_leave_zeros(low, high, interior):
+    x = lm.placeholder((2 if interior < 2**60 else 1, 3), "float32")
+    attrs = {"low": [low, 0], "high": [high, 0], "interior": [interior, 0]}
+    padded = core.Program([x.node], [core.make("pad", [x.node], attrs)])
+    (got,) = padded.run([np.ones((x.shape[0], 3), np.float32)])
+    assert not got[1:].any() and got.shape[1] == 3

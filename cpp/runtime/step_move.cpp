@@ -89,13 +89,13 @@ class PadStep final : public NodeStep {
     Strided inside = to, source = from;
     for (size_t i = 0; i < low.size(); ++i) {
       const int64_t step = interior[i] + 1;
-      const int64_t first = low[i] < 0 ? (-low[i] + step - 1) / step : 0;
-      const int64_t room = to.sizes[i] - low[i];
-      const int64_t end = std::clamp<int64_t>((room + step - 1) / step, first, std::max(first, from.sizes[i]));
+      const auto begun_in = [step](int64_t width) { return width > 0 ? (width - 1) / step + 1 : 0; };
+      const int64_t first = begun_in(-low[i]), end = std::min(begun_in(to.sizes[i] - low[i]), from.sizes[i]);
+      inside.sizes[i] = source.sizes[i] = std::max<int64_t>(end - first, 0);
+      if (end <= first) continue;  // beside nothing, a width may be any
       inside.offset += (low[i] + first * step) * to.strides[i];
-      inside.sizes[i] = end - first;
-      if (inside.sizes[i] > 1) inside.strides[i] *= step;  // beside nothing, a width may be any
-      source = part(source, i, first, end - first);
+      source.offset += first * source.strides[i];
+      if (end - first > 1) inside.strides[i] *= step;
     }
     copy_.bind(inside, source, binder.kernels);
     to_ = to;
