@@ -112,8 +112,10 @@ PyObject* Recall::find(PyObject* const* values, size_t n, PyObject* names) {
     for (size_t k = 0; k < operands_; ++k) owned[k] = known_[at].operands[k].array;
     // From here on another thread, or a finalizer, may forget the call.
     for (size_t k = 0; k < operands_; ++k) {
-      if (!owned[k] && transposes_ && is_column_major(exact(values[k])))
+      if (!owned[k] && transposes_ && is_column_major(exact(values[k]))) {
         owned[k] = py::reinterpret_steal<py::object>(PyObject_GetAttr(values[k], name_of_transpose));
+        if (!owned[k]) throw py::error_already_set();
+      }
       given[k] = owned[k] ? owned[k].ptr() : values[k];
     }
     auto& core = program.cast<runtime::Program&>();
