@@ -61,8 +61,6 @@ CpuFeatures detect() {
   cpu.avx2 = cpu.x86_64_v2 && all(saved, kYmm) && all(basic, kAvx | kFma) && all(extended, kAvx2);
   find_caches(cpu);
   cpu.avx512 = cpu.avx2 && all(saved, kZmm) && all(extended, kF | kDq | kBw | kVl);
-#elif defined(__aarch64__)
-  cpu.neon = true;  // part of the architecture
 #endif
   return cpu;
 }

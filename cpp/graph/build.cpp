@@ -71,8 +71,6 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
   return reshape(sum, shape);
 }
 
-Tensor size_of_shape(const Shape& shape, DType dtype) { return make("size", {}, {{"shape", shape}, {"dtype", dtype}}); }
-
 Tensor matmul(const Tensor& a, const Tensor& b) { return make("matmul", {a, b}); }
 
 std::vector<int64_t> swapped_last(size_t rank) {

@@ -23,7 +23,6 @@ Tensor cast(const Tensor& x, DType dtype);
 
 Tensor reduce(const char* op, const Tensor& x, std::vector<int64_t> axes, bool keepdims);
 Tensor sum_to(const Tensor& x, const Shape& shape);  // undoes a broadcast: sums what was repeated
-Tensor size_of_shape(const Shape& shape, DType dtype);
 
 Tensor matmul(const Tensor& a, const Tensor& b);
 std::vector<int64_t> swapped_last(size_t rank);  // the axes in their order, but for the last two

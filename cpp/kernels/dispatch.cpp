@@ -45,7 +45,7 @@ std::vector<Candidate> candidates() {
       {&avx2::table, cpu.avx2},
       {&base::table, cpu.x86_64_v2}};
 #else
-  return {{&neon::table, true}};
+  return {{&neon::table, true}};  // part of the architecture
 #endif
 }
 
