@@ -20,6 +20,7 @@ class RandomStep final : public NodeStep {
   void bind(const Binder& binder) override {
     to_ = binder.locate(node_);
     state_ = binder.locate(node_->inputs[0].get());
+    stream_ = static_cast<uint64_t>(node_->attrs.get<int64_t>("stream"));
     uniform_ = binder.kernels.uniform[precision_of(to_.dtype)];
     total_ = count(to_.sizes);
     units_ = ceil_div(total_, kUnitNumbers);
@@ -29,16 +30,16 @@ class RandomStep final : public NodeStep {
 
   void run(const Run& run, int64_t first, int64_t last, int) const override {
     const int64_t* state = reinterpret_cast<const int64_t*>(run.at(state_.buffer)) + state_.offset;
-    const auto stream = static_cast<uint64_t>(node_->attrs.get<int64_t>("stream"));
     const int64_t begin = first * kUnitNumbers, end = std::min(last * kUnitNumbers, total_);
     uniform_(run.at(to_.buffer) + begin * static_cast<int64_t>(size_of(to_.dtype)), end - begin, static_cast<uint64_t>(state[0]),
-             (static_cast<uint64_t>(state[1]) << 20) + stream, static_cast<uint64_t>(begin));
+             (static_cast<uint64_t>(state[1]) << 20) + stream_, static_cast<uint64_t>(begin));
   }
 
  private:
   static constexpr int64_t kUnitNumbers = 16 * 1024;
   static constexpr double kWork = 25;  // of an element, as TileEntry::work
   Strided to_, state_;
+  uint64_t stream_ = 0;
   int64_t total_ = 0;
   void (*uniform_)(void*, ptrdiff_t, uint64_t, uint64_t, uint64_t) = nullptr;
 };
