@@ -47,7 +47,7 @@ PYBIND11_MODULE(_core, m) {
   m.def(
       "rule_info",
       [](const std::string& name) {
-        const auto* rule = lamina::kernels::find_rule(lamina::kernels::table(), name.c_str());
+        const auto* rule = lamina::kernels::find_rule(lamina::kernels::table(), name);
         lamina::check(rule != nullptr, "unknown update rule '", name, "'");
         return py::make_tuple(std::vector<std::string>(rule->slot_names, rule->slot_names + rule->slots),
                               std::vector<std::string>(rule->hyper_names, rule->hyper_names + rule->hypers));

@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <cstring>
 #include <stdexcept>
 
 #include "base/cpu.h"
@@ -96,15 +95,15 @@ std::vector<const Table*> supported_tables() {
 
 void select(const std::string& name) { selected.store(&find(name), std::memory_order_release); }
 
-const TileEntry* find_tile(const Table& table, const char* name) {
+const TileEntry& find_tile(const Table& table, const std::string& name) {
   for (int i = 0; i < table.tile_count; ++i)
-    if (std::strcmp(table.tiles[i].name, name) == 0) return &table.tiles[i];
-  return nullptr;
+    if (name == table.tiles[i].name) return table.tiles[i];
+  throw std::invalid_argument("no kernel is called '" + name + "'");
 }
 
-const RuleEntry* find_rule(const Table& table, const char* name) {
+const RuleEntry* find_rule(const Table& table, const std::string& name) {
   for (int i = 0; i < table.rule_count; ++i)
-    if (std::strcmp(table.rules[i].name, name) == 0) return &table.rules[i];
+    if (name == table.rules[i].name) return &table.rules[i];
   return nullptr;
 }
 

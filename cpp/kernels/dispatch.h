@@ -18,8 +18,9 @@ std::vector<const Table*> supported_tables();
 // Makes `name` the selected table (tests and benchmarks); throws std::invalid_argument as above.
 void select(const std::string& name);
 
-// The tile instruction of that name, or null.
-const TileEntry* find_tile(const Table& table, const char* name);
-const RuleEntry* find_rule(const Table& table, const char* name);
+// The tile instruction of that name; throws std::invalid_argument where none is called so.
+const TileEntry& find_tile(const Table& table, const std::string& name);
+// The update rule of that name, or null.
+const RuleEntry* find_rule(const Table& table, const std::string& name);
 
 }  // namespace lamina::kernels

@@ -18,7 +18,7 @@ void BatchSums::bind(const Factor& a, const Factor& b, int64_t rows, DType type,
   b_ = b;
   rows_ = rows;
   element_ = static_cast<int64_t>(size_of(type));
-  add_ = kernels::find_tile(binder.kernels, "add")->fn[precision_of(type)];
+  add_ = kernels::find_tile(binder.kernels, "add").fn[precision_of(type)];
 }
 
 bool BatchSums::reads_rows(int buffer, int64_t, int64_t width) const {

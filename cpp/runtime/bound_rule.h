@@ -22,7 +22,7 @@ struct BoundRule {
   bool far = false;          // they are larger than what stays near
 
   BoundRule(const graph::Node* node, const kernels::Table& kernels)
-      : entry(kernels::find_rule(kernels, node->attrs.get<std::string>("rule").c_str())) {
+      : entry(kernels::find_rule(kernels, node->attrs.get<std::string>("rule"))) {
     for (const auto& input : node->inputs) tensors.push_back(input.get());
     check(entry && tensors.size() == size_t(kFirstSlot + entry->slots), "[rule_update] '", node->attrs.get<std::string>("rule"),
           "': expected a known rule, with as many slots as it has");

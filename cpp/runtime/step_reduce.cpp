@@ -20,7 +20,7 @@ class MiddleReduceStep final : public NodeStep {
     check<TypeError>(is_float(from_.dtype), "[", node_->op->name, "] over a middle axis: expected floats, got ",
                      name_of(from_.dtype), "; cast first");
     const std::string& op = node_->op->name;
-    combine_ = kernels::find_tile(binder.kernels, ("column_" + op).c_str())->fn[precision_of(from_.dtype)];
+    combine_ = kernels::find_tile(binder.kernels, "column_" + op).fn[precision_of(from_.dtype)];
     units_ = from_.sizes[0];
     flops_ = static_cast<double>(count(from_.sizes));
     work_ = flops_;

@@ -72,7 +72,7 @@ class RuleConstantsStep final : public NodeStep {
 
   void bind(const Binder& binder) override {
     const std::string& rule = node_->attrs.get<std::string>("rule");
-    entry_ = kernels::find_rule(binder.kernels, rule.c_str());
+    entry_ = kernels::find_rule(binder.kernels, rule);
     check(entry_ != nullptr, "[rule_constants] unknown update rule '", rule, "'");
     check(hyper_.size() == static_cast<size_t>(entry_->hypers), "[rule_constants] '", rule, "' expects ", entry_->hypers,
           " hyper-parameters, got ", hyper_.size());

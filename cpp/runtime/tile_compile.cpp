@@ -21,7 +21,7 @@ TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
       kernels_(kernels),
       precision_(precision_of(cluster_.compute)),
       element_(size_of(cluster_.compute)),
-      copy_(kernels::find_tile(kernels, "copy")->fn[precision_]) {
+      copy_(kernels::find_tile(kernels, "copy").fn[precision_]) {
   // Rules write in place: whoever reads the parameter in this cluster must come first.
   for (const Node* node : cluster_.nodes)
     if (!node->is("rule_update")) compile_node(node);
@@ -77,9 +77,8 @@ int TileProgram::operand(const Node* node, bool row_form, size_t rank) {
 int TileProgram::emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params) {
   const auto key = std::make_tuple(name + (row_domain ? "/row" : ""), in, params);
   if (const auto found = numbered_.find(key); found != numbered_.end()) return found->second;
-  const kernels::TileEntry* entry = kernels::find_tile(kernels_, name.c_str());
-  check(entry != nullptr, "no kernel is called '", name, "'");
-  Instruction instruction{entry->fn[precision_], entry->flops, entry->work, 0, static_cast<int>(in.size()), {}, row_domain, params};
+  const kernels::TileEntry& entry = kernels::find_tile(kernels_, name);
+  Instruction instruction{entry.fn[precision_], entry.flops, entry.work, 0, static_cast<int>(in.size()), {}, row_domain, params};
   std::copy(in.begin(), in.end(), instruction.in);
   Register reg;
   reg.row_form = row_form;
@@ -156,8 +155,8 @@ void TileProgram::compile_partial(const Node* node) {
   p.from = form == cluster_.forms.end() ? Form::full : form->second;
   p.reg = operand(operand_node, p.from == Form::row);
   p.total = cluster_.forms.at(node) == Form::total;
-  p.combine = kernels::find_tile(kernels_, ("column_" + op).c_str())->fn[precision_];
-  p.reduce_row = kernels::find_tile(kernels_, ("row_" + op).c_str())->fn[precision_];
+  p.combine = kernels::find_tile(kernels_, "column_" + op).fn[precision_];
+  p.reduce_row = kernels::find_tile(kernels_, "row_" + op).fn[precision_];
   p.reduction = op == "sum" ? Reduction::sum : op == "max" ? Reduction::max : Reduction::min;
   partials_.push_back(std::move(p));
 }

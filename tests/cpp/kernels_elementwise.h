@@ -247,16 +247,14 @@ void check_activation(const Table& table) {
   const auto formulas = activation_formulas<W>();
   const auto found = formulas.find(A::name);
   CHECK(found != formulas.end(), "no formula to compare " << A::name << " with");
-  const TileEntry* forward = find_tile(table, A::name);
-  const TileEntry* backward = find_tile(table, (std::string(A::name) + "_backward").c_str());
-  CHECK(forward != nullptr && backward != nullptr, A::name << " is not in the table");
-  if (found == formulas.end() || forward == nullptr || backward == nullptr) return;
+  if (found == formulas.end()) return;
+  const TileEntry &forward = find_tile(table, A::name), &backward = find_tile(table, A::name + std::string("_backward"));
   const auto f = found->second;
   // A few roundings, and cancellation of terms of size |x| <= 4 in the tails (gelu, selu); of gelu 2 eps |x|, see check_gelu().
   const double absolute = std::string(A::name) == "gelu" ? 8 : 4;
-  check_layouts<T>(table, *forward, {[f](const W* x) { return f(x[0]); }, 4, absolute});
-  check_tails<T>(table, *backward);
-  check_slopes<T>(table, *backward, *forward, A::keeps == lamina::activations::Keep::output, f);
+  check_layouts<T>(table, forward, {[f](const W* x) { return f(x[0]); }, 4, absolute});
+  check_tails<T>(table, backward);
+  check_slopes<T>(table, backward, forward, A::keeps == lamina::activations::Keep::output, f);
 }
 
 template <class T, class... As>
@@ -266,7 +264,7 @@ void check_activations(const Table& table, lamina::activations::List<As...>) {
 
 template <class T>
 void check_one_hot(const Table& table) {
-  const TileEntry* e = find_tile(table, "one_hot");
+  const TileEntry& e = find_tile(table, "one_hot");
   for (ptrdiff_t n : kSizes) {
     const std::vector<T> labels = {T(5), T(4 + n), T(5 + n), T(4), T(5.5), std::numeric_limits<T>::quiet_NaN()};
     const auto rows = ptrdiff_t(labels.size());
@@ -276,7 +274,7 @@ void check_one_hot(const Table& table) {
     t.rows = rows;
     t.out_row = n + 1;
     t.first_col = 5;
-    run<T>(*e, t);
+    run<T>(e, t);
     for (ptrdiff_t r = 0; r < rows; ++r) {
       for (ptrdiff_t c = 0; c < n; ++c)
         CHECK(out[size_t(r * (n + 1) + c)] == T(labels[size_t(r)] == T(5 + c)), table.isa << " one_hot of " << labels[size_t(r)]);
@@ -287,7 +285,7 @@ void check_one_hot(const Table& table) {
 
 // The time that an element is said to take: more for more operations, an activation's from those of its formula.
 inline void check_work(const Table& table) {
-  const auto work = [&](const char* name) { return find_tile(table, name)->work; };
+  const auto work = [&](const char* name) { return find_tile(table, name).work; };
   for (int i = 0; i < table.tile_count; ++i) CHECK(table.tiles[i].work >= 1, table.tiles[i].name << " takes no time");
   CHECK(work("add") < work("div") && work("div") < work("exp") && work("exp") < work("pow"), table.isa << " work");
   CHECK(work("relu") < work("silu") && work("tanh") > 5 * work("tanh_backward"), table.isa << " work of activations");
@@ -299,12 +297,10 @@ void check_elementwise(const Table& table) {
   std::map<std::string, Oracle<Wider<T>>> oracles;
   add_arithmetic(oracles);
   for (const auto& [name, oracle] : oracles) {
-    const TileEntry* e = find_tile(table, name.c_str());
-    CHECK(e != nullptr, name << " is not in the table");
-    if (e == nullptr) continue;
-    check_layouts<T>(table, *e, oracle);
+    const TileEntry& e = find_tile(table, name);
+    check_layouts<T>(table, e, oracle);
     // exp_minus is for x <= m: see check_exp_minus.
-    if (name != "exp_minus") check_specials<T>(table, *e, oracle);
+    if (name != "exp_minus") check_specials<T>(table, e, oracle);
   }
   check_one_hot<T>(table);
   check_work(table);

@@ -30,7 +30,7 @@ const std::vector<MathCase<T>>& math_cases() {
 template <class T>
 void check_values(const Table& table, const MathCase<T>& m, const std::vector<T>& x, double& worst, T& worst_at) {
   std::vector<T> y(x.size());
-  run<T>(*find_tile(table, m.name), flat_args<T>(y.data(), ptrdiff_t(x.size()), {x.data()}));
+  run<T>(find_tile(table, m.name), flat_args<T>(y.data(), ptrdiff_t(x.size()), {x.data()}));
   for (size_t i = 0; i < x.size(); ++i) {
     const Wider<T> right = m.right(x[i]);
     const double off = ulps(y[i], right);
@@ -88,7 +88,7 @@ void check_exp_minus(const Table& table) {
   for (const auto& values : {special_values<T>(), core_values<T>(), sweep(T())})
     for (const T v : values) x.push_back(-std::fabs(v));
   std::vector<T> y(x.size()), zeros(x.size());
-  run<T>(*find_tile(table, "exp_minus"), flat_args<T>(y.data(), ptrdiff_t(x.size()), {x.data(), zeros.data()}));
+  run<T>(find_tile(table, "exp_minus"), flat_args<T>(y.data(), ptrdiff_t(x.size()), {x.data(), zeros.data()}));
   for (size_t i = 0; i < x.size(); ++i) {
     const Wider<T> right = std::exp(Wider<T>(x[i]));
     const bool fits = right < kLeast ? y[i] >= 0 && y[i] <= kLeast : ulps(y[i], right) <= 2;
@@ -112,7 +112,7 @@ void check_pow(const Table& table) {
     if (i % 50 == 1) x.back() = -x.back();
   }
   std::vector<T> z(x.size());
-  run<T>(*find_tile(table, "pow"), flat_args<T>(z.data(), ptrdiff_t(z.size()), {x.data(), y.data()}));
+  run<T>(find_tile(table, "pow"), flat_args<T>(z.data(), ptrdiff_t(z.size()), {x.data(), y.data()}));
   double worst = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     const Wider<T> right = std::pow(Wider<T>(x[i]), Wider<T>(y[i]));
@@ -130,7 +130,7 @@ void check_gelu(const Table& table) {
   std::vector<T> x = core_values<T>();
   for (const T far : {T(1e4), T(1e18), T(1e30), std::numeric_limits<T>::max()}) x.push_back(far), x.push_back(-far);
   std::vector<T> y(x.size());
-  run<T>(*find_tile(table, "gelu"), flat_args<T>(y.data(), ptrdiff_t(y.size()), {x.data()}));
+  run<T>(find_tile(table, "gelu"), flat_args<T>(y.data(), ptrdiff_t(y.size()), {x.data()}));
   for (size_t i = 0; i < x.size(); ++i) {
     const Wider<T> wide = x[i], right = wide / 2 * std::erfc(-wide / std::sqrt(Wider<T>(2)));
     const Wider<T> bound = std::fabs(wide) < 10 ? 2 * std::numeric_limits<T>::epsilon() * std::fabs(wide) : wide < 0 ? -right : 0;

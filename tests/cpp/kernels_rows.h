@@ -36,7 +36,7 @@ void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols,
   t.rows = rows;
   t.in[0].row = row;
   t.out_row = out_row;
-  find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
+  find_tile(table, "row_" + op).fn[precision<T>()](t);
   for (ptrdiff_t r = 0; r < rows; ++r) {
     const std::vector<T> one(x.begin() + r * row, x.begin() + r * row + cols);
     const T right = reduced(op, one), got = out[size_t(r * out_row)];
@@ -47,7 +47,7 @@ void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols,
     t.rows = 1;
     t.out = &alone;
     t.in[0].data = x.data() + r * row;
-    find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
+    find_tile(table, "row_" + op).fn[precision<T>()](t);
     CHECK(same_bits(&alone, &got, 1), table.isa << " " << type_name<T>() << " row_" << op << " of " << cols << ", alone");
     if (!dense || r == rows - 1) CHECK(out[size_t(r * out_row + 1)] == T(77), table.isa << " row_" << op << " wrote beyond");
   }
@@ -59,7 +59,7 @@ void check_row_splat(const Table& table, const std::string& op) {
   T out = 0;
   TileArgs t = flat_args<T>(&out, 37, {&x});
   t.in[0] = {&x, 0, 0};
-  find_tile(table, ("row_" + op).c_str())->fn[precision<T>()](t);
+  find_tile(table, "row_" + op).fn[precision<T>()](t);
   CHECK(out == (op == "sum"           ? T(1.25 * 37)
                 : op.find("arg") == 0 ? T(0)
                                       : T(1.25)),
@@ -76,7 +76,7 @@ void check_column_reduce(const Table& table, const std::string& op, ptrdiff_t co
   TileArgs t = flat_args<T>(out.data(), cols, {x.data()});
   t.rows = kRows;
   t.in[0] = {x.data(), row, splat ? 0 : 1};
-  find_tile(table, ("column_" + op).c_str())->fn[precision<T>()](t);
+  find_tile(table, "column_" + op).fn[precision<T>()](t);
   for (ptrdiff_t c = 0; c < cols; ++c) {
     T right = before[size_t(c)];
     for (ptrdiff_t r = 0; r < kRows; ++r) {
@@ -97,7 +97,7 @@ void check_plus_max(const Table& table, ptrdiff_t n) {
   const T tops[] = {infinity, -infinity, nan};
   for (size_t i = 0; i < size_t(n); ++i)
     if (i % 5 < 3) m[i] = tops[i % 5], a[i] = nan;
-  run<T>(*find_tile(table, "plus_max"), flat_args<T>(out.data(), n, {a.data(), m.data()}));
+  run<T>(find_tile(table, "plus_max"), flat_args<T>(out.data(), n, {a.data(), m.data()}));
   for (size_t i = 0; i < size_t(n); ++i) {
     const T right = std::isinf(m[i]) ? m[i] : a[i] + m[i];
     CHECK(out[i] == right || (right != right && out[i] != out[i]), table.isa << " plus_max at " << i << " of " << n);
@@ -117,7 +117,7 @@ void check_softmax(const Table& table, ptrdiff_t rows, ptrdiff_t cols, double sc
     t.rows = rows;
     t.in[0] = a;
     t.in[1] = b;
-    find_tile(table, name)->fn[precision<T>()](t);
+    find_tile(table, name).fn[precision<T>()](t);
   };
   const Operand given = {x.data(), row, col};
   run("row_max", m.data(), 1, given, {});
