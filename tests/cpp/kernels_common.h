@@ -1,13 +1,21 @@
 // What the kernel tests share: sizes that straddle every vector width, test values, bit comparison, distance in ulp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
+#include <new>
 #include <random>
 #include <string>
 #include <vector>
+
+#if !defined(_WIN32)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 #include "check.h"
 #include "kernels/dispatch.h"
@@ -62,6 +70,21 @@ const std::vector<T>& special_values() {
                                    T(1),      T(-1),           T(0.5),           T(-0.5),        T(2),           T(-2),
                                    T(20),     T(-20),          T(88.5),          T(-88.5),       T(1e-30),       T(-1e-30)};
   return v;
+}
+
+// The numbers in memory that ends with them: who reads or writes the next one ends the test, where the system has pages to forbid.
+template <class T>
+std::shared_ptr<T[]> guarded(const std::vector<T>& values) {
+#if defined(_WIN32)
+  std::shared_ptr<T[]> numbers(new T[values.size()]);
+#else
+  const auto page = size_t(sysconf(_SC_PAGESIZE)), bytes = values.size() * sizeof(T), used = (bytes + page - 1) / page * page;
+  void* all = mmap(nullptr, used + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (all == MAP_FAILED || mprotect(static_cast<char*>(all) + used, page, PROT_NONE) != 0) throw std::bad_alloc();
+  std::shared_ptr<T[]> numbers(reinterpret_cast<T*>(static_cast<char*>(all) + used - bytes), [=](T*) { munmap(all, used + page); });
+#endif
+  std::copy(values.begin(), values.end(), numbers.get());
+  return numbers;
 }
 
 template <class T>

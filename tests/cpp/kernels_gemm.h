@@ -17,7 +17,8 @@ enum class Start { zero, result, row };
 template <class T>
 struct Matrices {
   ptrdiff_t m, n, k, a_row, a_col, b_row, b_col, c_row;
-  std::vector<T> a, b, c, row;
+  std::shared_ptr<T[]> a, b, row;  // which end with the last number that a product needs
+  std::vector<T> c;
 
   Matrices(ptrdiff_t m_, ptrdiff_t n_, ptrdiff_t k_, bool transposed, Right right = Right::rows) : m(m_), n(n_), k(k_) {
     a_row = transposed ? 1 : k + 1;
@@ -25,14 +26,14 @@ struct Matrices {
     b_row = right == Right::columns ? 1 : right == Right::rows ? n + 3 : 2 * n + 1;
     b_col = right == Right::columns ? k + 2 : right == Right::rows ? 1 : 2;
     c_row = n + 1;
-    a = normal_values<T>(size_t(m * (k + 1) + k * (m + 2)));
-    b = normal_values<T>(size_t(k * b_row + n * b_col + 1));
+    a = guarded(normal_values<T>(k == 0 ? 0 : size_t((m - 1) * a_row + (k - 1) * a_col + 1)));
+    b = guarded(normal_values<T>(k == 0 ? 0 : size_t((k - 1) * b_row + (n - 1) * b_col + 1)));
     c = normal_values<T>(size_t(m * c_row + 1));
-    row = normal_values<T>(size_t(n));
+    row = guarded(normal_values<T>(size_t(n)));
   }
   GemmArgs args(std::vector<T>& out, Start start) const {
-    const T* begin = start == Start::result ? out.data() : start == Start::row ? row.data() : nullptr;
-    return {m, n, k, a.data(), a_row, a_col, b.data(), b_row, b_col, out.data(), c_row, begin, start == Start::result ? c_row : 0};
+    const T* begin = start == Start::result ? out.data() : start == Start::row ? row.get() : nullptr;
+    return {m, n, k, a.get(), a_row, a_col, b.get(), b_row, b_col, out.data(), c_row, begin, start == Start::result ? c_row : 0};
   }
   Wider<T> right(ptrdiff_t i, ptrdiff_t j, Start start) const {
     Wider<T> sum = start == Start::result ? c[size_t(i * c_row + j)] : start == Start::row ? row[size_t(j)] : T(0);
@@ -137,10 +138,10 @@ void check_block(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, bool
         g.m = mc[i + 1] - mc[i];
         g.n = nc[j + 1] - nc[j];
         g.k = kc[p + 1] - kc[p];
-        g.a = x.a.data() + mc[i] * x.a_row + kc[p] * x.a_col;
-        g.b = x.b.data() + kc[p] * x.b_row + nc[j] * x.b_col;
+        g.a = x.a.get() + mc[i] * x.a_row + kc[p] * x.a_col;
+        g.b = x.b.get() + kc[p] * x.b_row + nc[j] * x.b_col;
         g.c = cut.data() + mc[i] * x.c_row + nc[j];
-        if (g.start) g.start = p == 0 && start == Start::row ? x.row.data() + nc[j] : g.c;
+        if (g.start) g.start = p == 0 && start == Start::row ? x.row.get() + nc[j] : g.c;
         multiply<T>(table, g);
       }
   CHECK(same_bits(cut.data(), whole.data(), ptrdiff_t(cut.size())),
@@ -159,11 +160,12 @@ template <class T>
 void check_narrow(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, Start start) {
   const GemmKernel& gemm = table.gemm[precision<T>()];
   const Matrices<T> x(m, n, k, false);
-  std::vector<T> bt(size_t(n * (k + 2))), out = x.c, one = x.c;
+  const auto bt = guarded(std::vector<T>(k == 0 ? 0 : size_t((n - 1) * (k + 2) + k)));
+  std::vector<T> out = x.c, one = x.c;
   for (ptrdiff_t j = 0; j < n; ++j)
-    for (ptrdiff_t p = 0; p < k; ++p) bt[size_t(j * (k + 2) + p)] = x.b[size_t(p * x.b_row + j)];
+    for (ptrdiff_t p = 0; p < k; ++p) bt[j * (k + 2) + p] = x.b[size_t(p * x.b_row + j)];
   GemmArgs g = x.args(out, start);
-  g.b = bt.data();
+  g.b = bt.get();
   g.b_row = k + 2;
   gemm.narrow(g);
   for (ptrdiff_t i = 0; i < m; ++i)
@@ -172,10 +174,10 @@ void check_narrow(const Table& table, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, Sta
             table.isa << " " << type_name<T>() << " narrow " << m << "x" << n << "x" << k);
       GemmArgs single = g;
       single.m = single.n = 1;
-      single.a = x.a.data() + i * x.a_row;
-      single.b = bt.data() + j * (k + 2);
+      single.a = x.a.get() + i * x.a_row;
+      single.b = bt.get() + j * (k + 2);
       single.c = one.data() + i * x.c_row + j;
-      if (g.start) single.start = start == Start::row ? x.row.data() + j : single.c;
+      if (g.start) single.start = start == Start::row ? x.row.get() + j : single.c;
       gemm.narrow(single);
     }
   CHECK(same_bits(one.data(), out.data(), ptrdiff_t(out.size())), table.isa << " narrow depends on how it is cut");
@@ -206,12 +208,12 @@ void check_column(const Table& table, ptrdiff_t m, ptrdiff_t k, Start start) {
 template <class T>
 void check_transpose(const Table& table, ptrdiff_t rows, ptrdiff_t cols) {
   const ptrdiff_t src_row = cols + 3, dst_row = rows + 1;
-  const std::vector<T> src = normal_values<T>(size_t(rows * src_row));
+  const auto src = guarded(normal_values<T>(size_t((rows - 1) * src_row + cols)));
   std::vector<T> dst(size_t(cols * dst_row + 1), T(77));
-  table.gemm[precision<T>()].transpose(dst.data(), dst_row, src.data(), src_row, rows, cols);
+  table.gemm[precision<T>()].transpose(dst.data(), dst_row, src.get(), src_row, rows, cols);
   for (ptrdiff_t c = 0; c < cols; ++c) {
     for (ptrdiff_t r = 0; r < rows; ++r)
-      CHECK(dst[size_t(c * dst_row + r)] == src[size_t(r * src_row + c)], table.isa << " transpose " << rows << "x" << cols);
+      CHECK(dst[size_t(c * dst_row + r)] == src[r * src_row + c], table.isa << " transpose " << rows << "x" << cols);
     CHECK(dst[size_t(c * dst_row + rows)] == T(77), table.isa << " transpose wrote beyond");
   }
 }
