@@ -217,6 +217,12 @@ std::atomic<int> wanted{0};           // 0: not asked yet
 Pool* pool = nullptr;                 // leaked at exit: joining threads from a static destructor deadlocks on some systems
 int pool_threads = 0;
 
+#if defined(_WIN32)
+
+void watch_forks() {}
+
+#else
+
 // The child of a fork has no workers: it forgets the pool (leaking its memory) and makes its own when needed.
 void forget_pool() {
   pool = nullptr;
@@ -230,11 +236,11 @@ void wait_for_pool() {
 }
 
 void watch_forks() {
-#if !defined(_WIN32)
   static std::once_flag once;
   std::call_once(once, [] { pthread_atfork(wait_for_pool, [] { pool_taken.store(false); }, forget_pool); });
-#endif
 }
+
+#endif
 
 Pool* pool_of(int threads) {
   if (pool_threads != threads) {

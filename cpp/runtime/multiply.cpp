@@ -102,7 +102,7 @@ int64_t Multiplication::room(const kernels::GemmArgs& block) const {
   if (way_ == Way::dots_of_transposed) return at_.k * block.n;
   if (way_ != Way::panels && way_ != Way::upright) return 0;
   kernels::GemmArgs args = block;
-  args.k = std::min(block.k, group_);
+  args.k = std::min<int64_t>(block.k, group_);
   if (way_ == Way::upright) return block.m * block.n + kernel_.room(transposed(args, nullptr));
   return kernel_.room(args);
 }

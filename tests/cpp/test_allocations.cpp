@@ -6,6 +6,10 @@
 #include <new>
 #include <vector>
 
+#if defined(_WIN32)
+#include <malloc.h>
+#endif
+
 #include "base/aligned.h"
 #include "base/threads.h"
 #include "check.h"
@@ -18,9 +22,21 @@ std::atomic<long> allocations{0};
 
 void* counted(size_t bytes, size_t alignment) {
   ++allocations;
+  if (bytes == 0) bytes = 1;
+#if defined(_WIN32)
+  return _aligned_malloc(bytes, alignment);
+#else
   void* memory = nullptr;
-  if (posix_memalign(&memory, alignment < sizeof(void*) ? sizeof(void*) : alignment, bytes > 0 ? bytes : 1) != 0) return nullptr;
-  return memory;
+  return posix_memalign(&memory, alignment < sizeof(void*) ? sizeof(void*) : alignment, bytes) == 0 ? memory : nullptr;
+#endif
+}
+
+void give_back(void* p) {
+#if defined(_WIN32)
+  _aligned_free(p);
+#else
+  std::free(p);
+#endif
 }
 
 void* counted_or_throw(size_t bytes, size_t alignment) {
@@ -41,12 +57,12 @@ void* counted_or_throw(size_t bytes, size_t alignment) {
 [[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t a, const std::nothrow_t&) noexcept {
   return counted(bytes, static_cast<size_t>(a));
 }
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete[](void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete[](void* p, size_t) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { give_back(p); }
+[[gnu::noinline]] void operator delete[](void* p) noexcept { give_back(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { give_back(p); }
+[[gnu::noinline]] void operator delete[](void* p, size_t) noexcept { give_back(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { give_back(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t, std::align_val_t) noexcept { give_back(p); }
 
 namespace {
 
