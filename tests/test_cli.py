@@ -73,6 +73,13 @@ def test_demo_saves_the_curve(demo):
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}polyline"))) == 4
 
 
+def test_demo_says_how_to_go_on_from_a_folder_of_any_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["demo", "--epochs", "1", "--out", r"run\new"]) == 0
+    loaded = eval(re.search(r"lm\.load\(.*\)", capsys.readouterr().out)[0], {"lm": lm})
+    assert loaded.epochs_done == 1
+
+
 def test_demo_takes_its_options_and_repeats_itself(tmp_path):
     runs = [lamina("demo", "--epochs", 2, "--seed", 7, "--threads", n, "--out", tmp_path / str(n), env={"CI": "1"}) for n in (1, 2)]
     assert all(run.returncode == 0 for run in runs), runs[0].stderr

@@ -193,9 +193,8 @@ def _save(net: Any, history: Any, folder: Path) -> None:
     history.to_csv(folder / "training_curve.csv")
     (folder / "training_curve.svg").write_text(history.svg(), encoding="utf-8")
     print(f"saved {folder / 'digits.safetensors'}, {folder / 'training_curve.csv'}, {folder / 'training_curve.svg'}")
-    print(
-        f'Look at the curve in a browser, or go on in Python: import lamina as lm; net = lm.load("{folder / "digits.safetensors"}")'
-    )
+    file = str(folder / "digits.safetensors")  # quoted as Python has it: a backslash on Windows is no escape
+    print(f"Look at the curve in a browser, or go on in Python: import lamina as lm; net = lm.load({file!r})")
 
 
 def _threads() -> str:
