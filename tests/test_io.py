@@ -21,6 +21,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import lamina as lm
+from lamina.base import files
 from lamina.storage import io
 
 
@@ -415,7 +416,8 @@ def test_a_link_is_followed(tmp_path):
 
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(
-        FileNotFoundError, match=r"\[load .*none.safetensors\] expected a file that can be read, got: No such file"
+        FileNotFoundError,
+        match=r"\[load .*none.safetensors\] expected a file that can be read, got: (No such file|The system cannot find)",
     ) as caught:
         lm.load(tmp_path / "none.safetensors")
     assert caught.value.errno == errno.ENOENT
@@ -690,6 +692,30 @@ def test_a_folder_that_is_not_there_has_the_systems_number(tmp_path):
         with pytest.raises(FileNotFoundError) as caught:
             write(tmp_path / "no" / "such.svg")
         assert caught.value.errno == errno.ENOENT
+
+
+def test_on_windows_a_file_that_is_read_only_is_kept_and_nothing_else(tmp_path, monkeypatch):
+    class Windows:  # where a file that is read-only is neither replaced nor removed
+        name = "nt"
+
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def replace(self, source, target):
+            refuse(target)
+
+    def refuse(path):
+        if not path.stat().st_mode & 0o200:
+            raise PermissionError(errno.EACCES, "Access is denied")
+
+    net, path, remove = lm.Sequential(lm.Dense(1), seed=0).build(2), tmp_path / "net.safetensors", Path.unlink
+    net.save(path)
+    path.chmod(0o400)
+    monkeypatch.setattr(files, "os", Windows())
+    monkeypatch.setattr(Path, "unlink", lambda path: (refuse(path), remove(path)))
+    with pytest.raises(PermissionError, match="an earlier file is untouched"):
+        net.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["net.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes, where: str = "save")
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if target.exists():
+        if target.exists() and os.name != "nt":  # there, what is read-only could neither be replaced nor removed
             temporary.chmod(stat.S_IMODE(target.stat().st_mode))  # as private as the earlier one
         os.replace(temporary, target)
     except BaseException as error:
