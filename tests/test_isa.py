@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -52,8 +53,9 @@ def supported() -> list[str]:
     try:
         with open("/proc/cpuinfo") as file:
             flags = next((set(line.split(":")[1].split()) for line in file if line.startswith("flags")), set())
-    except OSError:
-        return found
+    except OSError:  # on other systems NumPy's word
+        numpy_core = importlib.import_module("numpy._core" if hasattr(np, "_core") else "numpy.core")
+        flags = {name.lower().replace("fma3", "fma") for name, has in numpy_core._multiarray_umath.__cpu_features__.items() if has}
     if {"avx2", "fma"} <= flags:
         found.append("avx2")
     if {"avx512f", "avx512bw", "avx512dq", "avx512vl"} <= flags:
