@@ -1,6 +1,7 @@
 #include "base/threads.h"
 
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
@@ -15,7 +16,10 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#define NOMINMAX
+#include <windows.h>
+#else
 #include <pthread.h>
 #endif
 
@@ -64,6 +68,9 @@ int available_cpus() {
 #if defined(__linux__)
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) cpus = CPU_COUNT(&set);
+#elif defined(_WIN32)
+  DWORD_PTR own = 0, all = 0;  // alike also where there are more than 64, which have no such mask
+  if (GetProcessAffinityMask(GetCurrentProcess(), &own, &all) != 0 && own != all) cpus = std::popcount(own);
 #endif
   if (const int limit = cpu_quota(); limit > 0 && limit < cpus) cpus = limit;
   return cpus < 1 ? 1 : cpus > kMaxThreads ? kMaxThreads : cpus;
