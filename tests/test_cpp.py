@@ -81,3 +81,22 @@ def test_cpp(source, objects, tmp_path):
     options = dict.fromkeys(("ASAN_OPTIONS", "TSAN_OPTIONS"), "allocator_may_return_null=1")  # as without: the caller's own error
     done = subprocess.run([*start, str(program)], capture_output=True, text=True, timeout=300, env=os.environ | options)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+
+
+@pytest.mark.skipif(bool(SANITIZE), reason="nothing runs")
+def test_int64_may_be_another_type_than_ptrdiff(tmp_path):
+    """On macOS and Windows it is `long long`: what takes two numbers of one type must be told which. Here it is made so."""
+    units = [p for name in ("base", "graph", "runtime") for p in sorted((CPP / name).glob("*.cpp"))]
+    files = [p for p in CPP.rglob("*.*") if p.parent.name != "bindings"]
+    system = sorted({name for p in files for kind, name in includes(p) if kind == "<"})
+    lines = [f"#if __has_include(<{name}>)\n#include <{name}>\n#endif" for name in system]
+    header = tmp_path / "system.h"
+    header.write_text("\n".join([*lines, "using LongLong = long long;", "#define int64_t LongLong", ""]))
+
+    def compiled(*arguments) -> str:
+        return subprocess.run([compiler(), *FLAGS, *map(str, arguments)], capture_output=True, text=True).stderr
+
+    assert compiled("-x", "c++-header", header, "-o", f"{header}.gch") == ""  # read once, not for each file
+    with ThreadPoolExecutor(2) as pool:
+        for said in pool.map(lambda part: compiled("-include", header, "-fsyntax-only", *part), (units[::2], units[1::2])):
+            assert said == ""
