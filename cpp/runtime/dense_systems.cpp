@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <type_traits>
 
 #include "base/aligned.h"
@@ -51,7 +51,10 @@ class Stack {
   }
 
   // The condition number from which on no digit of a result is right.
-  double limit() const { return 1 / (array_.dtype == DType::float64 ? DBL_EPSILON : static_cast<double>(FLT_EPSILON)); }
+  double limit() const {
+    using std::numeric_limits;
+    return 1 / (array_.dtype == DType::float64 ? numeric_limits<double>::epsilon() : numeric_limits<float>::epsilon());
+  }
 
   bool is_finite(int64_t index) const {
     return all(index, [](auto& number, int64_t, int64_t) { return std::isfinite(number); });

@@ -19,7 +19,8 @@ const kernels::GemmKernel& gemm() { return kernels::table().gemm[kernels::kF64];
 
 Rows::Rows(int64_t m, int64_t n, int64_t beside)
     : m(m), n(n), right(round_up(n, kernels::kEliminated)), row(round_up(right + beside, kernels::kEliminated)) {
-  for (int64_t panel = 1; panel < panels(); ++panel) for_product_ = std::max(for_product_, gemm().room(product(panel * kPanel)));
+  for (int64_t panel = 1; panel < panels(); ++panel)
+    for_product_ = std::max<int64_t>(for_product_, gemm().room(product(panel * kPanel)));
 }
 
 double Rows::work() const { return static_cast<double>(std::min(m, n)) * static_cast<double>(m * row); }
