@@ -29,6 +29,7 @@ constexpr int64_t kArbitrary = 3;       // columns that tell that of others: see
 constexpr double kMargin = 10;          // .. so far from the limit that it need not be looked at closely
 constexpr int64_t kMostRoom = 1 << 15;  // numbers, so that they stay in L2
 constexpr int64_t kMostPositive = 512;  // rows of a positive definite matrix, whose factor is made in blocks here as well
+constexpr int64_t kFewRows = 20;        // of one: fewer are sooner factored than copied to where it is made in blocks
 constexpr double kShared = 1 << 16;     // multiply-adds from which on threads share the matrices
 
 // A stack of matrices in an array.
@@ -247,21 +248,49 @@ bool order_of_lu(const std::string&, const Inputs& inputs, const HostArray& outp
 
 // ---- Others ----
 
+// A, of which the lower triangle is read, becomes L there; false where it is not positive definite.
+bool factor_by_elements(double* a, int64_t n) {
+  for (int64_t j = 0; j < n; ++j) {
+    const double* own = a + j * n;
+    double factor = 0;
+    for (int64_t i = j; i < n; ++i) {
+      double* row = a + i * n;
+      for (int64_t k = 0; k < j; ++k) row[j] -= row[k] * own[k];
+      if (i == j) {
+        if (!(row[j] > 0)) return false;
+        row[j] = std::sqrt(row[j]);
+        factor = 1 / row[j];
+      } else {
+        row[j] *= factor;
+      }
+    }
+  }
+  return true;
+}
+
+// The same by panels of U = L^T, in a room of positive_room(n) + n numbers.
+bool factor_by_panels(double* a, int64_t n, double* room) {
+  double* x = room + kernels::positive_room(n);
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = i; j < n; ++j) a[i * n + j] = a[j * n + i];
+  std::fill_n(x, n, 0.0);
+  const double none = 0;
+  if (!kernels::table().solve_positive({a, nullptr, false, 1, &none, true, x}, room, x, n)) return false;
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j <= i; ++j) a[i * n + j] = room[j * kernels::positive_row(n) + i];
+  return true;
+}
+
 bool cholesky(const std::string&, const Inputs& inputs, const HostArray& output) {
   const Stack a(inputs[0]), to(output);
-  const int64_t n = a.rows, room = kernels::positive_room(n);
+  const int64_t n = a.rows;
   if (n == 0 || n > kMostPositive) return false;
-  return for_all(a.count, room + n * n + n, static_cast<double>(n * n * n) / 6, [&](int64_t index, double* memory) {
-    double *h = memory + room, *x = h + n * n;
-    if (!a.read(index, h, n)) return false;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = i; j < n; ++j) h[i * n + j] = h[j * n + i];
-    std::fill_n(x, n, 0.0);
-    const double none = 0;
-    if (!kernels::table().solve_positive({h, nullptr, false, 1, &none, true, x}, memory, x, n)) return false;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < n; ++j) h[i * n + j] = j <= i ? memory[j * kernels::positive_row(n) + i] : 0;
-    return to.write(index, h, n);
+  const int64_t room = n * n + (n > kFewRows ? kernels::positive_room(n) + n : 0);
+  return for_all(a.count, room, static_cast<double>(n * n * n) / 6, [&](int64_t index, double* memory) {
+    if (!a.read(index, memory, n)) return false;
+    if (!(n > kFewRows ? factor_by_panels(memory, n, memory + n * n) : factor_by_elements(memory, n))) return false;
+    for (int64_t i = 0; i < n; ++i) std::fill_n(memory + i * n + i + 1, n - i - 1, 0.0);
+    return to.write(index, memory, n);
   });
 }
 
