@@ -92,7 +92,8 @@ class Stack {
 
 // Whether f(index, room) holds for all matrices; `room`: for so many numbers.
 bool for_all(int64_t matrices, int64_t numbers, double work, const std::function<bool(int64_t, double*)>& f) {
-  const int threads = static_cast<double>(matrices) * work < kShared ? 1 : num_threads();
+  const bool is_shared = static_cast<double>(matrices) * work >= kShared;
+  const int threads = is_shared ? static_cast<int>(std::min<int64_t>(num_threads(), matrices)) : 1;
   const size_t bytes = align_up(static_cast<size_t>(numbers) * sizeof(double));
   AlignedBuffer memory;
   memory.reset(static_cast<size_t>(threads) * bytes, [] { return "systems of equations"; });
@@ -255,14 +256,11 @@ bool factor_by_elements(double* a, int64_t n) {
     double factor = 0;
     for (int64_t i = j; i < n; ++i) {
       double* row = a + i * n;
-      for (int64_t k = 0; k < j; ++k) row[j] -= row[k] * own[k];
-      if (i == j) {
-        if (!(row[j] > 0)) return false;
-        row[j] = std::sqrt(row[j]);
-        factor = 1 / row[j];
-      } else {
-        row[j] *= factor;
-      }
+      double rest = row[j];
+      for (int64_t k = 0; k < j; ++k) rest -= row[k] * own[k];
+      if (i == j && !(rest > 0)) return false;
+      if (i == j) factor = 1 / std::sqrt(rest);
+      row[j] = rest * factor;
     }
   }
   return true;
