@@ -110,7 +110,8 @@ bool for_all(int64_t matrices, int64_t numbers, double work, const std::function
 
 // The largest sum of |x| over a column.
 double one_norm(const double* x, int64_t row, int64_t n) {
-  std::array<double, kMost> sums{};
+  std::array<double, kMost> sums;
+  std::fill_n(sums.begin(), n, 0.0);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t j = 0; j < n; ++j) sums[static_cast<size_t>(j)] += std::abs(x[i * row + j]);
   return *std::max_element(sums.begin(), sums.begin() + n);
@@ -213,21 +214,18 @@ bool determinant(const std::string&, const Inputs& inputs, const HostArray& outp
   });
 }
 
-bool sign_of_determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
-  const Stack to = Stack::of_numbers(output);
-  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
-    double sign = odd ? -1 : 1;
-    for (int64_t i = 0; i < rows.n; ++i) sign *= a[i * rows.row + i] == 0 ? 0 : std::copysign(1, a[i * rows.row + i]);
-    return to.write(index, &sign, 1);
-  });
-}
-
+// Its sign, and the logarithm of its size.
 bool logarithm_of_determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
   const Stack to = Stack::of_numbers(output);
-  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool) {
-    double sum = 0;
-    for (int64_t i = 0; i < rows.n; ++i) sum += std::log(std::abs(a[i * rows.row + i]));
-    to.write(index, &sum, 1);
+  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
+    double sign = odd ? -1 : 1, sum = 0;
+    for (int64_t i = 0; i < rows.n; ++i) {
+      const double pivot = a[i * rows.row + i];
+      sign *= pivot == 0 ? 0 : std::copysign(1, pivot);
+      sum += std::log(std::abs(pivot));
+    }
+    to.write(2 * index, &sign, 1);
+    to.write(2 * index + 1, &sum, 1);
     return !std::isnan(sum);  // -inf is that of a singular matrix
   });
 }
@@ -332,7 +330,6 @@ constexpr struct {
     {"inv", inverse},
     {"solve", solution},
     {"det", determinant},
-    {"slogdet_sign", sign_of_determinant},
     {"slogdet", logarithm_of_determinant},
     {"lu", lu},
     {"lu_order", order_of_lu},

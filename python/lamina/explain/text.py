@@ -214,7 +214,10 @@ def _inside_word(formula: str, i: int, name: str) -> bool:
 def _program(trace: Trace, level: str) -> list[str]:
     """What really runs: which lines were fused into one step, and how long it takes."""
     total = sum(step.flops for step in trace)
-    out = ["", f"{total:,} FLOP in all{', beside those of inverses and decompositions' * any('host' in step.ops for step in trace)}"]
+    out = [
+        "",
+        f"{total:,} FLOP in all{', beside those of inverses and decompositions' * any('host' in step.ops for step in trace)}",
+    ]
     if level == "shapes" or not trace.program:
         return out
     seconds = sum(step.microseconds for step in trace.program) or 1e-9

@@ -19,7 +19,7 @@ from lamina.graph.tensor import Tensor
 from lamina.linalg.basic import matrix_norm, order_of
 from lamina.linalg.errors import LinAlgError, check_finite, check_overflow
 from lamina.linalg.factors import values
-from lamina.linalg.host import define, host, operands, shared
+from lamina.linalg.host import define, host, operands
 from lamina.linalg.shapes import cutoff, identity, matrix, square, swap
 from lamina.linalg.solving import inverse
 
@@ -112,21 +112,20 @@ def slogdet(a: Tensor) -> Any:
     array(-1.)
     """
     a = square(a, "slogdet")
-    return SLogDet(host("slogdet_sign", [a], a.shape[:-2]), host("slogdet", [a], a.shape[:-2]))
+    both = host("slogdet", [a], (*a.shape[:-2], 2))
+    return SLogDet(both[..., 0], both[..., 1])
 
 
 def _slogdet_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
-    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * swap(inverse(operands(y)[0], "slogdet"))
+    return ops.expand_dims(dy[..., 1:], -1) * swap(inverse(operands(y)[0], "slogdet"))
 
 
-def _slogdet(a: Array) -> tuple[Array, Array]:
+def _slogdet(a: Array) -> Array:
     check_finite("slogdet", a)
-    sign, size = np.linalg.slogdet(a)
-    return sign, size
+    return np.stack(np.linalg.slogdet(a), -1)
 
 
-define("slogdet_sign", lambda a: shared(_slogdet, a)[0], None)
-define("slogdet", lambda a: shared(_slogdet, a)[1], _slogdet_gradient)
+define("slogdet", _slogdet, _slogdet_gradient)
 
 
 @operation(1)
