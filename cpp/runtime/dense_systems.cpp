@@ -1,7 +1,6 @@
 #include "runtime/dense_systems.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cmath>
 #include <cstring>
@@ -107,15 +106,6 @@ bool for_all(int64_t matrices, int64_t numbers, double work, const std::function
 }
 
 // ---- By A = P L U ----
-
-// The largest sum of |x| over a column.
-double one_norm(const double* x, int64_t row, int64_t n) {
-  std::array<double, kMost> sums;
-  std::fill_n(sums.begin(), n, 0.0);
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < n; ++j) sums[static_cast<size_t>(j)] += std::abs(x[i * row + j]);
-  return *std::max_element(sums.begin(), sums.begin() + n);
-}
 
 // Between -1 and 1, the same at each call (splitmix64, Steele et al. 2014).
 double arbitrary(uint64_t index) {

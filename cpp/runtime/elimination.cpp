@@ -1,6 +1,7 @@
 #include "runtime/elimination.h"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <numeric>
 
@@ -12,6 +13,8 @@ namespace lamina::runtime {
 namespace {
 
 constexpr int64_t kPanel = 64;  // columns that are eliminated together; those to their right follow by a product
+
+double larger_or_nan(double most, double sum) { return std::isnan(most) || sum <= most ? most : sum; }
 
 const kernels::GemmKernel& gemm() { return kernels::table().gemm[kernels::kF64]; }
 
@@ -40,6 +43,24 @@ bool Rows::eliminate(double* a) const {
 }
 
 void Rows::substitute(double* a) const { kernels::table().substitute_upwards(a, row, n, right); }
+
+double one_norm(const double* a, int64_t row, int64_t n) {
+  constexpr int64_t kSide = 8;  // columns of whole lines, side by side
+  double most = 0;
+  int64_t j = 0;
+  for (; j + kSide <= n; j += kSide) {
+    double sums[kSide] = {};
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t c = 0; c < kSide; ++c) sums[c] += std::abs(a[i * row + j + c]);
+    for (const double sum : sums) most = larger_or_nan(most, sum);
+  }
+  for (; j < n; ++j) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += std::abs(a[i * row + j]);
+    most = larger_or_nan(most, sum);
+  }
+  return most;
+}
 
 // What stands to the right of a panel: U = L^-1 A beside it, and below A - L U.
 void Rows::follow(double* a, int64_t first, int64_t last) const {

@@ -33,4 +33,7 @@ class Rows {
   int64_t for_product_ = 0;
 };
 
+// The largest sum of |a| over a column of (n, n) numbers.
+double one_norm(const double* a, int64_t row, int64_t n);
+
 }  // namespace lamina::runtime

@@ -50,16 +50,6 @@ void Exponential::multiply(double* c, const double* a, const double* b, double* 
   kernels::table().gemm[kernels::kF64].block(g);
 }
 
-double Exponential::one_norm(const double* a) const {
-  double most = 0;
-  for (int64_t j = 0; j < n_; ++j) {
-    double sum = 0;
-    for (int64_t i = 0; i < n_; ++i) sum += std::abs(a[i * n_ + j]);
-    most = std::max(most, sum);
-  }
-  return most;
-}
-
 // By ||A^k||^(1/k), which may be far below ||A||: of a matrix far from normal that would scale the diagonal away.
 int Exponential::squarings(const double* a, double size, double* room) const {
   const int64_t numbers = n_ * n_;
@@ -70,7 +60,7 @@ int Exponential::squarings(const double* a, double size, double* room) const {
   multiply(fourth, second, second, for_product);
   const auto root = [&](const double* factor, int k) {
     multiply(power, fourth, factor, for_product);
-    return size * std::pow(one_norm(power), 1.0 / k);
+    return size * std::pow(one_norm(power, n_, n_), 1.0 / k);
   };
   const double sixth = root(second, 6);
   std::copy_n(power, numbers, rest);
@@ -91,7 +81,7 @@ int Exponential::squarings(const double* a, double size, double* room) const {
 
 bool Exponential::run(double* a, double* room) const {
   const int64_t numbers = n_ * n_;
-  const double size = one_norm(a);
+  const double size = one_norm(a, n_, n_);
   if (!std::isfinite(size)) return false;
   int left = size > kReach ? squarings(a, size, room) : 0;
   for (int64_t i = 0; i < numbers; ++i) a[i] = std::ldexp(a[i], -left);

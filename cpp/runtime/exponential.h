@@ -19,7 +19,6 @@ class Exponential {
 
  private:
   void multiply(double* c, const double* a, const double* b, double* room) const;
-  double one_norm(const double* a) const;
   int squarings(const double* a, double size, double* room) const;
 
   int64_t n_;
