@@ -1,18 +1,14 @@
 #include "runtime/dense_systems.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <limits>
-#include <type_traits>
 
-#include "base/aligned.h"
-#include "base/threads.h"
 #include "kernels/dispatch.h"
 #include "runtime/elimination.h"
 #include "runtime/exponential.h"
+#include "runtime/matrix_stack.h"
 #include "runtime/triangular.h"
 
 namespace lamina::runtime {
@@ -28,82 +24,7 @@ constexpr int64_t kArbitrary = 3;       // columns that tell that of others: see
 constexpr double kMargin = 10;          // .. so far from the limit that it need not be looked at closely
 constexpr int64_t kMostRoom = 1 << 15;  // numbers, so that they stay in L2
 constexpr int64_t kMostPositive = 512;  // rows of a positive definite matrix, whose factor is made in blocks here as well
-constexpr int64_t kFewRows = 20;        // of one: fewer are sooner factored than copied to where it is made in blocks
-constexpr double kShared = 1 << 16;     // multiply-adds from which on threads share the matrices
-
-// A stack of matrices in an array.
-class Stack {
- public:
-  explicit Stack(const HostArray& array) : Stack(array, 2) {}
-  // A number for each matrix.
-  static Stack of_numbers(const HostArray& array) { return {array, 0}; }
-
-  // Matrix `index` in rows of `row` numbers; whether all are finite.
-  bool read(int64_t index, double* to, int64_t row) const {
-    return all(index, [&](auto& number, int64_t i, int64_t j) { return std::isfinite(to[i * row + j] = number); });
-  }
-
-  // The same back, rounded; whether all are finite then.
-  bool write(int64_t index, const double* from, int64_t row) const {
-    return all(index, [&](auto& number, int64_t i, int64_t j) {
-      return std::isfinite(number = static_cast<std::decay_t<decltype(number)>>(from[i * row + j]));
-    });
-  }
-
-  // The condition number from which on no digit of a result is right.
-  double limit() const {
-    using std::numeric_limits;
-    return 1 / (array_.dtype == DType::float64 ? numeric_limits<double>::epsilon() : numeric_limits<float>::epsilon());
-  }
-
-  bool is_finite(int64_t index) const {
-    return all(index, [](auto& number, int64_t, int64_t) { return std::isfinite(number); });
-  }
-
-  // f(matrix `index`'s first number)
-  template <class F>
-  bool with(int64_t index, const F& f) const {
-    const int64_t first = index * rows * columns;
-    return array_.dtype == DType::float64 ? f(reinterpret_cast<double*>(array_.data) + first)
-                                          : f(reinterpret_cast<float*>(array_.data) + first);
-  }
-
-  int64_t rows = 1, columns = 1, count;
-
- private:
-  Stack(const HostArray& array, std::ptrdiff_t axes) : array_(array) {
-    if (axes == 2) rows = array.sizes.end()[-2], columns = array.sizes.end()[-1];
-    count = lamina::count(Sizes(array.sizes.begin(), array.sizes.end() - axes));
-  }
-
-  template <class F>
-  bool all(int64_t index, const F& f) const {
-    return with(index, [&](auto* numbers) {
-      bool held = true;
-      for (int64_t i = 0; i < rows; ++i)
-        for (int64_t j = 0; j < columns; ++j) held &= f(numbers[i * columns + j], i, j);
-      return held;
-    });
-  }
-
-  const HostArray& array_;
-};
-
-// Whether f(index, room) holds for all matrices; `room`: for so many numbers.
-bool for_all(int64_t matrices, int64_t numbers, double work, const std::function<bool(int64_t, double*)>& f) {
-  const bool is_shared = static_cast<double>(matrices) * work >= kShared;
-  const int threads = is_shared ? static_cast<int>(std::min<int64_t>(num_threads(), matrices)) : 1;
-  const size_t bytes = align_up(static_cast<size_t>(numbers) * sizeof(double));
-  AlignedBuffer memory;
-  memory.reset(static_cast<size_t>(threads) * bytes, [] { return "systems of equations"; });
-  std::atomic<bool> held{true};
-  parallel_for(matrices, threads, [&](ptrdiff_t begin, ptrdiff_t end, int worker) {
-    auto* room = reinterpret_cast<double*>(memory.data() + static_cast<size_t>(worker) * bytes);
-    for (ptrdiff_t i = begin; i < end && held; ++i)
-      if (!f(i, room)) held = false;
-  });
-  return held;
-}
+constexpr int64_t kFewRows = 20;        // of such a matrix up to which that takes longer than going element by element
 
 // ---- By A = P L U ----
 
@@ -150,7 +71,7 @@ class Witness {
 };
 
 // A^-1 b; without b, A^-1.
-bool solve(const Stack& a, const Stack* b, const Stack& x) {
+bool solve(const MatrixStack& a, const MatrixStack* b, const MatrixStack& x) {
   const int64_t n = a.rows, k = b == nullptr ? 0 : b->columns;
   const Witness witness(n, b == nullptr || n <= kMostExact);
   const Rows rows(n, n, k + witness.columns);
@@ -169,19 +90,19 @@ bool solve(const Stack& a, const Stack* b, const Stack& x) {
 }
 
 bool inverse(const std::string&, const Inputs& inputs, const HostArray& output) {
-  return solve(Stack(inputs[0]), nullptr, Stack(output));
+  return solve(MatrixStack(inputs[0]), nullptr, MatrixStack(output));
 }
 
 bool solution(const std::string&, const Inputs& inputs, const HostArray& output) {
-  const Stack b(inputs[1]);
-  return solve(Stack(inputs[0]), &b, Stack(output));
+  const MatrixStack b(inputs[1]);
+  return solve(MatrixStack(inputs[0]), &b, MatrixStack(output));
 }
 
 // f(index, a, rows, whether an odd number of rows was exchanged) for each matrix.
 using OfFactors = std::function<bool(int64_t, double*, const Rows&, bool)>;
 
 bool by_elimination(const HostArray& array, int64_t most, const OfFactors& f) {
-  const Stack a(array);
+  const MatrixStack a(array);
   if (std::max(a.rows, a.columns) > most) return false;
   const Rows rows(a.rows, a.columns, 0);
   return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
@@ -191,7 +112,7 @@ bool by_elimination(const HostArray& array, int64_t most, const OfFactors& f) {
 }
 
 bool determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
-  const Stack to = Stack::of_numbers(output);
+  const MatrixStack to = MatrixStack::of_numbers(output);
   return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
     double product = odd ? -1 : 1;
     for (int64_t i = 0; i < rows.n && product != 0; ++i) {
@@ -206,7 +127,7 @@ bool determinant(const std::string&, const Inputs& inputs, const HostArray& outp
 
 // Its sign, and the logarithm of its size.
 bool logarithm_of_determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
-  const Stack to = Stack::of_numbers(output);
+  const MatrixStack to = MatrixStack::of_numbers(output);
   return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
     double sign = odd ? -1 : 1, sum = 0;
     for (int64_t i = 0; i < rows.n; ++i) {
@@ -221,7 +142,7 @@ bool logarithm_of_determinant(const std::string&, const Inputs& inputs, const Ho
 }
 
 bool lu(const std::string&, const Inputs& inputs, const HostArray& output) {
-  const Stack to(output);
+  const MatrixStack to(output);
   return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, const double* a, const Rows& rows, bool) {
     to.write(index, a, rows.row);
     return true;
@@ -268,7 +189,7 @@ bool factor_by_panels(double* a, int64_t n, double* room) {
 }
 
 bool cholesky(const std::string&, const Inputs& inputs, const HostArray& output) {
-  const Stack a(inputs[0]), to(output);
+  const MatrixStack a(inputs[0]), to(output);
   const int64_t n = a.rows;
   if (n == 0 || n > kMostPositive) return false;
   const int64_t room = n * n + (n > kFewRows ? kernels::positive_room(n) + n : 0);
@@ -285,7 +206,7 @@ bool is_set(const std::string& options, const std::string& name) {
 }
 
 bool triangular(const std::string& options, const Inputs& inputs, const HostArray& output) {
-  const Stack a(inputs[0]), b(inputs[1]), x(output);
+  const MatrixStack a(inputs[0]), b(inputs[1]), x(output);
   const bool lower = is_set(options, "lower"), transposed = is_set(options, "transposed"), unit = is_set(options, "unit_diagonal");
   const bool for_factor = options.find("\"of\"") != std::string::npos;  // whose condition number counts
   if (for_factor || a.rows == 0 || b.columns == 0) return false;
@@ -304,7 +225,7 @@ bool triangular(const std::string& options, const Inputs& inputs, const HostArra
 }
 
 bool exponential(const std::string&, const Inputs& inputs, const HostArray& output) {
-  const Stack a(inputs[0]), to(output);
+  const MatrixStack a(inputs[0]), to(output);
   const int64_t n = a.rows;
   const Exponential exponential(n);
   return for_all(a.count, n * n + exponential.room(), exponential.work(), [&](int64_t index, double* room) {
