@@ -9,6 +9,7 @@ import re
 import shutil
 import struct
 import subprocess
+import time
 import zlib
 from html import unescape
 from itertools import combinations
@@ -846,6 +847,26 @@ def test_an_operation_in_which_branches_meet_is_a_circle():
 def test_what_a_deep_residual_network_takes_to_draw_is_in_proportion_to_its_depth():
     small, large = (len(Parts(residual(blocks)).levels()[0]) for blocks in (20, 40))
     assert large < 2.1 * small
+
+
+def test_many_operations_outside_of_layers_are_walked_once():
+    """They were from each of them to the input, 9 s here for what takes 0.03."""
+    h = x = lm.Input(4)
+    for _ in range(1000):
+        h = lm.tanh(h * 0.5)
+    net = lm.Model(x, lm.Dense(1)(h), seed=0)
+    began = time.perf_counter()
+    assert links(net) == [("input", "dense_1")]
+    assert time.perf_counter() - began < 2
+
+
+def test_who_reads_an_output_of_operations_is_linked_with_what_makes_it():
+    """The output had a box, and its reader arrows from what it is made of."""
+    x = lm.Input(4)
+    total = lm.Dense(3)(x) + lm.Dense(3)(x)
+    assert links(lm.Model(x, {"sum": total, "read": lm.Dense(1)(total)}, seed=0)) == [
+        *[("add", "dense_3"), ("add", "sum"), ("dense_1", "add"), ("dense_2", "add"), ("input", "dense_1"), ("input", "dense_2")]
+    ]
 
 
 def test_derivatives_are_no_circles():

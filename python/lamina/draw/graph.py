@@ -104,7 +104,8 @@ class Parts:
         self.found: list[Part] = []
         self.of: dict[int, Part] = {}  # serial of a node -> the part that it is in
         outside = []
-        for node in sorted(nodes_of(model.outputs), key=lambda node: node.serial):
+        nodes = sorted(nodes_of(model.outputs), key=lambda node: node.serial)
+        for node in nodes:
             if node.serial in self.inputs:
                 continue
             if node.scope is None:
@@ -115,12 +116,17 @@ class Parts:
             self.found[-1].nodes.append(node)
             self.of[node.serial] = self.found[-1]
         self.meetings: dict[int, core.Node] = {}
-        ends = {node.serial for node in self.outputs.values()}  # they have a box
+        self._through: dict[int, list[int]] = {}  # serial of another one of them -> what it comes from
+        read = {n.serial for node in nodes for n in node.inputs}
+        ends = {node.serial for node in self.outputs.values()} - read  # they have a box
         for node in outside:
-            if node.serial not in ends and len(self.behind(node.inputs)) > 1:
+            before = self.behind(node.inputs)
+            if node.serial not in ends and len(before) > 1:
                 self.meetings[node.serial] = node
+            else:
+                self._through[node.serial] = before
         if len(self.meetings) > 2 * len(self.found):
-            self.meetings = {}
+            self.meetings, self._through = {}, {}
 
     def levels(self, outputs: Iterable[str] = ()) -> tuple[dict[Key, int], list[list[Key]]]:
         """The column of each key, and the keys on each line from box to box: it has a place of its own in a column that it passes.
@@ -159,6 +165,8 @@ class Parts:
                 found[id(self.of[node.serial])] = None
             elif node.serial in self.inputs or node.serial in self.meetings:
                 found[node.serial] = None
+            elif node.serial in self._through:
+                found |= dict.fromkeys(self._through[node.serial])
             else:
                 waiting += node.inputs
         return list(found)
