@@ -426,6 +426,12 @@ def test_a_step_of_a_sequence_is_a_slice():
     assert "slice" in [t.text for t in picture(net, np.ones((2, 5, 4), "float32"))[0].labels]
 
 
+def test_an_input_that_is_an_output_says_so():
+    x = lm.Input(3)
+    texts = [t.text for t in picture(lm.Model(x, [x, lm.Dense(1)(x), x], seed=0))[0].labels]
+    assert {"input → output_1, output_3", "dense_1 → output_2"} <= set(texts)
+
+
 def test_an_output_that_is_given_twice_stands_beside_both_targets():
     x = lm.Input(3)
     h = lm.Dense(2)(x)
@@ -442,10 +448,10 @@ def test_many_boxes_in_a_column_have_their_names():
         texts = [t.text for t in canvas.labels]
         left_out = count - sum(text.startswith("head_") for text in texts)
         assert left_out == 0 if count == 7 else 0 < left_out < 15
-        assert (f"{left_out} more layers are left out" in texts) == bool(left_out) and canvas.overlapping() == []
+        assert (f"{left_out} more boxes are left out" in texts) == bool(left_out) and canvas.overlapping() == []
     hidden, targets = lm.Dense(6)(a), {f"o{i}": data()[:, :1] for i in range(12)}
     net = lm.Model(a, {name: lm.Dense(1)(hidden) for name in targets}, seed=0).compile("mse", "sgd")
-    assert "1 more layer is left out" in [t.text for t in picture(net, data(), targets)[0].labels]
+    assert "1 more box is left out" in [t.text for t in picture(net, data(), targets)[0].labels]
 
 
 def test_inputs_and_targets_of_every_branch_are_shown():
@@ -487,7 +493,7 @@ def test_a_long_graph_is_shown_by_its_first_and_last_columns():
     canvas, _ = picture(lm.Model(a, lm.Dense(2)(h), seed=0), data())
     texts = [t.text for t in canvas.labels]
     assert {"input", "dense_1", "add_1", "⋯", "layer_norm_6", "add_6", "dense_8"} <= set(texts) and "dense_4" not in texts
-    assert "12 more layers are left out" in texts and canvas.overlapping() == []
+    assert "12 more boxes are left out" in texts and canvas.overlapping() == []
 
 
 def test_what_an_operation_makes_for_a_layer_is_shown():
@@ -867,6 +873,18 @@ def test_who_reads_an_output_of_operations_is_linked_with_what_makes_it():
     assert links(lm.Model(x, {"sum": total, "read": lm.Dense(1)(total)}, seed=0)) == [
         *[("add", "dense_3"), ("add", "sum"), ("dense_1", "add"), ("dense_2", "add"), ("input", "dense_1"), ("input", "dense_2")]
     ]
+
+
+def test_of_a_high_column_the_lines_that_pass_are_left_out_first():
+    """Where each layer reads all before it, there were circles whose layers between them were not there."""
+    before = [lm.Input(8)]
+    for _ in range(20):
+        before.append(lm.Dense(4)(lm.concatenate(before, 1)))
+    level, lines = Parts(lm.Model(before[0], before[-1], seed=0)).levels()
+    places = _placed(Box(40, 90, 1520, 370), level, lines)
+    shown = {level[key] for key in places if key in level}
+    boxes = [key for key in level if level[key] in shown and not isinstance(key, tuple)]
+    assert len(boxes) == len(shown) > 5 and all(key in places for key in boxes)
 
 
 def test_derivatives_are_no_circles():

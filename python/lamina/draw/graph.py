@@ -33,15 +33,21 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     model = made.model
     names = {id(layer): name for name, layer in model.wiring.layers.items()}
     parts = Parts(model)
-    texts: dict[Key, tuple[str, ...]] = {t.node.serial: (name, shown(tuple(t.shape))) for name, t in model.named_inputs.items()}
-    for part in parts.found:
-        outputs = [name for name, t in model.named_outputs.items() if parts.of.get(t.node.serial) is part]
-        title = names.get(id(part.call.layer), "layer")
-        titled = f"{title} → {', '.join(outputs)}" if outputs and len(model.outputs) > 1 else title
-        texts[id(part)] = (titled, shown(part.shape))
+    titles: dict[Key, tuple[str, tuple[Any, ...]]] = {
+        t.node.serial: (name, tuple(t.shape)) for name, t in model.named_inputs.items()
+    }
+    titles |= {id(part): (names.get(id(part.call.layer), "layer"), part.shape) for part in parts.found}
+    held: dict[Key, list[str]] = {key: [] for key in titles}  # the outputs that a box is
+    texts: dict[Key, tuple[str, ...]] = {}
     for name, t in model.named_outputs.items():
-        if t.node.serial not in parts.of and t.node.serial not in texts:  # operations outside of layers have made it
+        key = id(parts.of[t.node.serial]) if t.node.serial in parts.of else t.node.serial
+        if key in held:
+            held[key].append(name)
+        else:  # operations outside of layers have made it
             texts[name] = (name, shown(tuple(t.shape)))
+    for key, (title, shape) in titles.items():
+        named = held[key] and len(model.outputs) > 1
+        texts[key] = (f"{title} → {', '.join(held[key])}" if named else title, shown(shape))
     level, lines = parts.levels([name for name in model.named_outputs if name in texts])
     signs: dict[Key, str] = {serial: _sign(node) for serial, node in parts.meetings.items()}
     places = _placed(area, level, lines, signs)
@@ -61,7 +67,7 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
         canvas.text(
             area.right,
             area.y + 4,
-            f"{left_out} more layer{'s are' if left_out > 1 else ' is'} left out",
+            f"{left_out} more box{'es are' if left_out > 1 else ' is'} left out",
             12,
             anchor="end",
             fill=canvas.theme.muted,
@@ -217,8 +223,8 @@ def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]], signs: Map
         wide = pitch * widths.get(k, 1.0)
         if k not in columns:
             places[DOTS] = Box(x, area.y, wide, area.h)
-        keys = columns.get(k, [])[: max(1, int((area.h - 30) / (LOW + 6)))]  # in a higher column the last ones are left out
-        shares = [WAY if isinstance(key, tuple) else 1.0 for key in keys]
+        keys = _fitting(columns.get(k, []), (area.h - 30) / (LOW + 6))
+        shares = [_part(key) for key in keys]
         room = min(74.0, (area.h - 30) / sum(shares)) if shares else 0.0
         y = area.cy + 8 - room * sum(shares) / 2
         for key, share in zip(keys, shares, strict=True):
@@ -232,6 +238,22 @@ def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]], signs: Map
             y += room * share
         x += wide
     return places
+
+
+def _fitting(keys: list[Key], room: float) -> list[Key]:
+    """Those that a column of so many low boxes has room for: of more, the last lines are left out, then the last boxes."""
+    kept: set[Key] = set()
+    for key in sorted(keys, key=lambda key: isinstance(key, tuple)):
+        room -= _part(key)
+        if kept and room < 0:
+            break
+        kept.add(key)
+    return [key for key in keys if key in kept]
+
+
+def _part(key: Key) -> float:
+    """Of a box's height, what a key takes."""
+    return WAY if isinstance(key, tuple) else 1.0
 
 
 def _share(key: Key, signs: Mapping[Key, str]) -> float:
