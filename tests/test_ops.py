@@ -318,7 +318,7 @@ def test_arctan2(dtype, rng):
     y[:9], x[:9] = np.repeat([0, 1, -1], 3), np.tile([0, 1, -1], 3)
     check(lm.arctan2, np.arctan2(*widened([y, x])), [y, x], dtype, 3)
     check(lm.arctan2, np.arctan2(*np.broadcast_arrays(1.0, widened([x])[0])), [np.ones(1, dtype), x], dtype, 3)
-    at = np.array([[1.0, np.inf], [1.0, -np.inf], [np.inf, 1.0], [np.nan, 1.0]], dtype).T
+    at = np.array([[1.0, np.inf], [1.0, -np.inf], [np.inf, 1.0], [np.nan, 1.0], [np.nan, 0.0], [0.0, np.nan]], dtype).T
     np.testing.assert_allclose(lm.arctan2(*at), np.arctan2(*at), rtol=1e-6)
 
 

@@ -133,7 +133,7 @@ def arctan2(y: Tensor, x: Tensor) -> Tensor:
     over, under = where(steep, -x, y), where(steep, y, x)
     flat = where(make("lt", [x, zero]), sign * (2 * quarter), zero)
     nowhere = make("eq", [under, zero])
-    angle = arctan(where(nowhere, zero, over) / where(nowhere, like(1.0, y), under))
+    angle = arctan(where(nowhere, 0.0 * y, over) / where(nowhere, like(1.0, y), under))  # 0 y: nan stays
     return angle + where(steep, sign * quarter, flat)
 
 
