@@ -40,10 +40,10 @@ class LevenbergMarquardt(Damped):
     where noise is fitted, and costs some 10 % of the time elsewhere. Up to 512 weights; not with `bayesian`, nor if n < P.
 
     It ends (see `stop_reason`) with "goal": L <= goal; "gradient": |dL/dtheta| < min_grad min(1, |J| s), s the deviation of the
-    targets (with "diagonal" for each weight); "mu": mu > mu_max, no step lowers L; "time": after max_seconds; and where validation
-    data are given, "validation": once val_loss has not improved for max_fail epochs, with the best weights back (an EarlyStopping
-    of yours on val_loss takes that one's place); 6 by default, 0, never, with `bayesian`. It is None where the epochs ran out, and
-    where another callback, Ctrl-C or an error ended the fit.
+    targets, < min_grad where that is 0 (with "diagonal" for each weight); "mu": mu > mu_max, no step lowers L; "time": after
+    max_seconds; and where validation data are given, "validation": once val_loss has not improved for max_fail epochs, with the
+    best weights back (an EarlyStopping of yours on val_loss takes that one's place); 6 by default, 0, never, with `bayesian`. It is
+    None where the epochs ran out, and where another callback, Ctrl-C or an error ended the fit.
 
     `bayesian`: minimizes beta sum e^2 + alpha sum w^2 and, after six plain steps, or where L is a tenth of the first one, estimates
     both factors (MacKay), which keeps small what the data do not determine; afterwards `effective_parameters` says how many weights
