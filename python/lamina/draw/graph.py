@@ -215,11 +215,11 @@ def _placed(area: Box, level: dict[Key, int], lines: list[list[Key]], signs: Map
     columns = _columns(level, lines)
     signs = signs or {}
     widths = {k: max(_share(key, signs) for key in keys) for k, keys in columns.items()}
-    shown = _shown(widths)
-    pitch = min(220.0, area.w / max(sum(widths.get(k, 1.0) for k in shown), 1.0))
-    x = area.cx - pitch * sum(widths.get(k, 1.0) for k in shown) / 2
+    visible = _visible(widths)
+    pitch = min(220.0, area.w / max(sum(widths.get(k, 1.0) for k in visible), 1.0))
+    x = area.cx - pitch * sum(widths.get(k, 1.0) for k in visible) / 2
     places: dict[Key, Box] = {}
-    for k in shown:
+    for k in visible:
         wide = pitch * widths.get(k, 1.0)
         if k not in columns:
             places[DOTS] = Box(x, area.y, wide, area.h)
@@ -263,7 +263,7 @@ def _share(key: Key, signs: Mapping[Key, str]) -> float:
     return 1.0 if key not in signs else NARROW if len(signs[key]) == 1 else NAMED
 
 
-def _shown(widths: dict[int, float]) -> list[int]:
+def _visible(widths: dict[int, float]) -> list[int]:
     """The columns that there is room for, of more the first and the last ones, with -1, for dots, between them."""
     order = sorted(widths)
     if sum(widths.values()) <= COLUMNS:
