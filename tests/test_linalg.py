@@ -890,6 +890,25 @@ def test_lu_of_a_matrix_without_a_pivot():
     np.testing.assert_allclose(p @ lower @ upper, a, atol=1e-13)
 
 
+def test_subnormal_numbers_are_exact_on_every_thread(threads):
+    """Also where a step of training, which has zeros for them, made the pool."""
+    a = 1e-309 * normal(100_000, 4, 4)
+    threads(1)
+    want = la.slogdet(a).logabsdet
+    net = lm.Sequential(lm.Dense(512, "relu"), lm.Dense(8), seed=0).compile("mse", "sgd")
+    for count in (2, 3):  # what binds the program makes a pool, too
+        threads(count)
+        net.train_step(np.ones((2048, 256)), np.ones((2048, 8)))
+    np.testing.assert_array_equal(la.slogdet(a).logabsdet, want)
+
+
+def test_fewer_matrices_than_threads(threads):
+    a = normal(2, 70, 70)
+    threads(5)
+    for p, lower, upper in (la.lu(a), la.lu(a[:1])):
+        np.testing.assert_allclose(p @ lower @ upper, a[: len(p)], atol=1e-12)
+
+
 def test_determinants_leave_the_range_of_numbers_on_their_way_alone():
     np.testing.assert_allclose(la.det(np.diag([1e200, 1e200, 1e-200, 1e-200])), 1)
     np.testing.assert_allclose(la.det(np.diag([1e-200, 1e-200, 1e200, 1e200])), 1)

@@ -24,6 +24,7 @@
 #endif
 
 #include "base/check.h"
+#include "base/subnormals.h"
 
 namespace lamina {
 
@@ -185,6 +186,7 @@ class Pool {
   }
 
   void serve(int worker) {
+    const Subnormals as_anywhere(Subnormals::Are::exact);  // whoever made the pool, perhaps within a step of training
     uint32_t seen = 0;  // of a new pool: one that begins late must not take the call to stop for a job that it has seen
     while (true) {
       const auto start = Clock::now();
