@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -907,6 +908,15 @@ def test_fewer_matrices_than_threads(threads):
     threads(5)
     for p, lower, upper in (la.lu(a), la.lu(a[:1])):
         np.testing.assert_allclose(p @ lower @ upper, a[: len(p)], atol=1e-12)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux for its threads")
+def test_a_few_matrices_keep_the_pool(threads):
+    threads(3)
+    la.det(normal(3000, 9, 9))
+    workers = {task.name for task in Path("/proc/self/task").iterdir()}
+    la.det(normal(2, 64, 64))
+    assert {task.name for task in Path("/proc/self/task").iterdir()} == workers
 
 
 def test_determinants_leave_the_range_of_numbers_on_their_way_alone():

@@ -100,6 +100,12 @@ def test_a_network_whose_build_failed_can_be_built_smaller():
     assert "dense_1" in message and "bytes" in message and same == "True True"
 
 
+def test_one_matrix_has_one_room_whatever_the_number_of_threads():
+    code = "lm.set_num_threads(64)\na = np.eye(2000)\nfuzz_files.limit_memory()\nlm.linalg.lu(a)"  # 64 of 32 MB each
+    done = limited(code)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 # ---- sizes beyond 32 and 64 bits -------------------------------------------------------------------------------------------------
 
 

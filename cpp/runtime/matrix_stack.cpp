@@ -1,6 +1,5 @@
 #include "runtime/matrix_stack.h"
 
-#include <algorithm>
 #include <atomic>
 
 #include "base/aligned.h"
@@ -15,16 +14,16 @@ constexpr double kShared = 1 << 16;  // multiply-adds from which on threads shar
 }  // namespace
 
 bool for_all(int64_t matrices, int64_t numbers, double work, const std::function<bool(int64_t, double*)>& f) {
-  const bool is_shared = static_cast<double>(matrices) * work >= kShared;
-  const int threads = is_shared ? static_cast<int>(std::min<int64_t>(num_threads(), matrices)) : 1;
+  // All threads, however few the matrices are: another number of them would be another pool.
+  const int threads = static_cast<double>(matrices) * work < kShared ? 1 : num_threads();
+  const bool few = matrices < threads;  // then there is a room for each of them, and else for each thread
   const size_t bytes = align_up(static_cast<size_t>(numbers) * sizeof(double));
   AlignedBuffer memory;
-  memory.reset(static_cast<size_t>(threads) * bytes, [] { return "systems of equations"; });
+  memory.reset(static_cast<size_t>(few ? matrices : threads) * bytes, [] { return "systems of equations"; });
   std::atomic<bool> held{true};
   parallel_for(matrices, threads, [&](ptrdiff_t begin, ptrdiff_t end, int worker) {
-    auto* room = reinterpret_cast<double*>(memory.data() + static_cast<size_t>(worker) * bytes);
     for (ptrdiff_t i = begin; i < end && held; ++i)
-      if (!f(i, room)) held = false;
+      if (!f(i, reinterpret_cast<double*>(memory.data() + static_cast<size_t>(few ? i : worker) * bytes))) held = false;
   });
   return held;
 }
