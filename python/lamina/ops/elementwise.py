@@ -129,7 +129,7 @@ def arctan2(y: Tensor, x: Tensor) -> Tensor:
     """
     zero, quarter = like(0.0, y), math.pi / 2
     sign = where(make("lt", [y, zero]), like(-1.0, y), like(1.0, y))
-    steep = make("gt", [abs(y), abs(x)])
+    steep = make_called("arctan2", "gt", [abs(y), abs(x)])
     over, under = where(steep, -x, y), where(steep, y, x)
     flat = where(make("lt", [x, zero]), sign * (2 * quarter), zero)
     nowhere = make("eq", [under, zero])
