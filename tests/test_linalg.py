@@ -860,6 +860,19 @@ def test_the_cores_own_results(name, dtype):
             lm.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("n", [4, 33])
+def test_a_matrix_has_the_bits_that_it_has_beside_others_for_which_lapack_is_asked(n):
+    a, b, units = well(n, n), normal(n, 2), np.geomspace(1e-200, 1e200, n)[:, None]
+    near = np.linalg.qr(normal(n, n))[0] * np.geomspace(1, 1e-15, n) @ np.linalg.qr(normal(n, n))[0]
+    for other in (near, well(n, n) * units, well(n, n) * units**0.3):
+        stack = np.array([a, other])
+        np.testing.assert_array_equal(la.solve(stack, b)[0], la.solve(a, b))
+        for f in (la.inv, la.det):
+            np.testing.assert_array_equal(f(stack)[0], f(a))
+    spoiled = np.array([b, np.where(np.eye(n, 2) == 1, np.nan, 0)])
+    np.testing.assert_array_equal(la.solve(a, spoiled)[0], la.solve(a, b))
+
+
 def test_small_systems_do_not_ask_python(monkeypatch):
     for name in ("inv", "solve", "det", "slogdet", "cholesky", "solve_triangular", "expm"):
         monkeypatch.setitem(RULES, name, RULES[name]._replace(compute=None))

@@ -135,9 +135,10 @@ bool logarithm_of_determinant(const std::string&, const Inputs& inputs, const Ho
       sign *= pivot == 0 ? 0 : std::copysign(1, pivot);
       sum += std::log(std::abs(pivot));
     }
+    if (std::isnan(sum)) return false;  // -inf is that of a singular matrix
     to.write(2 * index, &sign, 1);
     to.write(2 * index + 1, &sum, 1);
-    return !std::isnan(sum);  // -inf is that of a singular matrix
+    return true;
   });
 }
 

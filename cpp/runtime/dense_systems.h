@@ -10,7 +10,7 @@
 namespace lamina::runtime {
 
 // Fills `output`. False where the host is to do it instead, and to say what is wrong: a large matrix, a
-// number that is not finite, a condition number that is too large, ..
+// number that is not finite, a condition number that is too large, .. Of a stack, all the other matrices' results are written.
 using OwnWay = bool (*)(const std::string& options, const std::vector<graph::HostArray>& inputs, const graph::HostArray& output);
 
 // That of an operation of the host, or null.

@@ -22,7 +22,7 @@ bool for_all(int64_t matrices, int64_t numbers, double work, const std::function
   memory.reset(static_cast<size_t>(few ? matrices : threads) * bytes, [] { return "systems of equations"; });
   std::atomic<bool> held{true};
   parallel_for(matrices, threads, [&](ptrdiff_t begin, ptrdiff_t end, int worker) {
-    for (ptrdiff_t i = begin; i < end && held; ++i)
+    for (ptrdiff_t i = begin; i < end; ++i)
       if (!f(i, reinterpret_cast<double*>(memory.data() + static_cast<size_t>(few ? i : worker) * bytes))) held = false;
   });
   return held;

@@ -69,7 +69,8 @@ class MatrixStack {
   const graph::HostArray& array_;
 };
 
-// Whether f(index, room) holds for all matrices, each of so many multiply-adds; `room`: for so many numbers. Threads share them.
+// Whether f(index, room) holds for all matrices, each of which is tried, in so many multiply-adds; `room`: for so many numbers. Threads
+// share them.
 bool for_all(int64_t matrices, int64_t numbers, double work, const std::function<bool(int64_t, double*)>& f);
 
 }  // namespace lamina::runtime

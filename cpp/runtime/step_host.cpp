@@ -30,7 +30,9 @@ class HostStep final : public NodeStep {
     for (const Strided& s : from_) arrays.push_back(array(run, s));
     const Subnormals as_there(Subnormals::Are::exact);
     const graph::HostArray output = array(run, to_);
-    if (own_way_ == nullptr || !own_way_(options_, arrays, output)) graph::host().compute(name, options_, arrays, output);
+    if (own_way_ != nullptr && own_way_(options_, arrays, output)) return;
+    graph::host().compute(name, options_, arrays, output);
+    if (own_way_ != nullptr) own_way_(options_, arrays, output);  // the bits of a matrix do not depend on those beside it
   }
 
   bool alone() const override { return true; }
