@@ -11,6 +11,7 @@ import pytest
 
 import lamina as lm
 import reference
+from lamina import _core as core
 from lamina import linalg as la
 from lamina.linalg import host
 from lamina.linalg.host import RULES
@@ -895,6 +896,40 @@ def test_lu_in_panels(shape, dtype):
     assert (p.sum(-1) == 1).all() and (p.sum(-2) == 1).all()
     assert (np.abs(lower) <= 1).all() and (np.triu(lower, 1) == 0).all() and (np.tril(upper, -1) == 0).all()
     assert (np.diagonal(lower, axis1=-2, axis2=-1) == 1).all()
+
+
+MALFORMED = {  # shapes of inputs, of the result, its type
+    "inv": [
+        [(), (2, 2), "float64"],
+        [((2, 2),), (3, 3), "float64"],
+        [((2, 3),), (2, 3), "float64"],
+        [((2, 2),), (2, 2), "float32"],
+    ],
+    "solve": [
+        [((2, 2),), (2, 1), "float64"],
+        [((2, 2), (3, 1)), (3, 1), "float64"],
+        [((5, 2, 2), (2, 2, 1)), (2, 2, 1), "float64"],
+    ],
+    "det": [[((2, 2),), (1,), "float64"], [((4, 2, 2),), (9,), "float64"], [((2,),), (), "float64"]],
+    "slogdet": [[((2, 2),), (3,), "float64"], [((2, 2),), (), "float64"]],
+    "lu": [[((2, 3),), (3, 2), "float64"]],
+    "lu_order": [[((3, 2),), (9,), "int64"], [((3, 2),), (3,), "float64"]],
+    "cholesky": [[((2, 2), (2, 2)), (2, 2), "float64"]],
+    "solve_triangular": [[((2, 2), (2,)), (2,), "float64"]],
+    "expm": [[((3, 3),), (4, 4), "float64"]],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_node_of_a_file_whose_shapes_do_not_fit_is_left_to_the_host(name, monkeypatch):
+    """None reads or writes beyond its arrays: there, where another thread's numbers stand, the core would not stop."""
+    asked = []
+    monkeypatch.setitem(RULES, name, RULES[name]._replace(compute=lambda *arrays, **_: asked.append(arrays) or 0))
+    for shapes, made, dtype in MALFORMED[name]:
+        inputs = [lm.placeholder(shape, "float64") for shape in shapes]
+        node = core.make("host", [t.node for t in inputs], {"name": name, "options": "", "shape": made, "dtype": dtype})
+        core.Program([t.node for t in inputs], [node], []).run([np.ones(shape) for shape in shapes])
+        assert asked.pop() is not None and asked == []
 
 
 def test_lu_of_a_matrix_without_a_pivot():

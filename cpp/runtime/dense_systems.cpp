@@ -235,27 +235,63 @@ bool exponential(const std::string&, const Inputs& inputs, const HostArray& outp
   });
 }
 
-constexpr struct {
-  const char* name;
-  OwnWay way;
-} kOwnWays[] = {
-    {"inv", inverse},
-    {"solve", solution},
-    {"det", determinant},
-    {"slogdet", logarithm_of_determinant},
-    {"lu", lu},
-    {"lu_order", order_of_lu},
-    {"cholesky", cholesky},
-    {"solve_triangular", triangular},
-    {"expm", exponential},
-};
+// What there is for each matrix: what is like the last input, a number, two of them, or a whole number for each row.
+enum class Gives { like_input, number, two_numbers, whole_of_rows };
 
 }  // namespace
 
-OwnWay own_way(const std::string& name) {
-  for (const auto& one : kOwnWays)
-    if (name == one.name) return one.way;
+struct OwnWay {
+  const char* name;
+  size_t inputs;
+  bool square;  // the first of them
+  Gives gives;
+  bool (*compute)(const std::string& options, const Inputs& inputs, const HostArray& output);
+};
+
+namespace {
+
+constexpr OwnWay kOwnWays[] = {
+    {"inv", 1, true, Gives::like_input, inverse},
+    {"solve", 2, true, Gives::like_input, solution},
+    {"det", 1, true, Gives::number, determinant},
+    {"slogdet", 1, true, Gives::two_numbers, logarithm_of_determinant},
+    {"lu", 1, false, Gives::like_input, lu},
+    {"lu_order", 1, false, Gives::whole_of_rows, order_of_lu},
+    {"cholesky", 1, true, Gives::like_input, cholesky},
+    {"solve_triangular", 2, true, Gives::like_input, triangular},
+    {"expm", 1, true, Gives::like_input, exponential},
+};
+
+// Whether the arrays are such as the operation has: the node may come from a file, which is not trusted.
+bool fits(const OwnWay& way, const Inputs& inputs, const HostArray& output) {
+  if (inputs.size() != way.inputs) return false;
+  const Sizes &first = inputs.front().sizes, &last = inputs.back().sizes, &made = output.sizes;
+  const size_t axes = first.size();
+  const auto begins = [&](const Sizes& sizes, const Sizes& as, size_t count) {
+    return sizes.size() >= count && std::equal(as.begin(), as.begin() + static_cast<ptrdiff_t>(count), sizes.begin());
+  };
+  for (const HostArray& a : inputs)
+    if (!is_float(a.dtype) || a.dtype != inputs.front().dtype || a.sizes.size() != axes || axes < 2) return false;
+  if (!begins(last, first, axes - 1) || (way.square && first[axes - 1] != first[axes - 2])) return false;
+  if (output.dtype != (way.gives == Gives::whole_of_rows ? DType::int64 : inputs.front().dtype)) return false;
+  switch (way.gives) {
+    case Gives::like_input: return made == last;
+    case Gives::number: return made.size() == axes - 2 && begins(made, first, axes - 2);
+    case Gives::two_numbers: return made.size() == axes - 1 && begins(made, first, axes - 2) && made.back() == 2;
+    default: return made.size() == axes - 1 && begins(made, first, axes - 1);
+  }
+}
+
+}  // namespace
+
+const OwnWay* own_way(const std::string& name) {
+  for (const OwnWay& way : kOwnWays)
+    if (name == way.name) return &way;
   return nullptr;
+}
+
+bool compute(const OwnWay& way, const std::string& options, const Inputs& inputs, const HostArray& output) {
+  return fits(way, inputs, output) && way.compute(options, inputs, output);
 }
 
 }  // namespace lamina::runtime

@@ -9,11 +9,14 @@
 
 namespace lamina::runtime {
 
-// Fills `output`. False where the host is to do it instead, and to say what is wrong: a large matrix, a
-// number that is not finite, a condition number that is too large, .. Of a stack, all the other matrices' results are written.
-using OwnWay = bool (*)(const std::string& options, const std::vector<graph::HostArray>& inputs, const graph::HostArray& output);
+struct OwnWay;
 
 // That of an operation of the host, or null.
-OwnWay own_way(const std::string& name);
+const OwnWay* own_way(const std::string& name);
+
+// Fills `output`. False where the host is to do it instead, and to say what is wrong: a large matrix, a number that is not finite, a
+// condition number that is too large, arrays of other shapes, .. Of a stack, all the other matrices' results are written.
+bool compute(const OwnWay& way, const std::string& options, const std::vector<graph::HostArray>& inputs,
+             const graph::HostArray& output);
 
 }  // namespace lamina::runtime

@@ -30,9 +30,9 @@ class HostStep final : public NodeStep {
     for (const Strided& s : from_) arrays.push_back(array(run, s));
     const Subnormals as_there(Subnormals::Are::exact);
     const graph::HostArray output = array(run, to_);
-    if (own_way_ != nullptr && own_way_(options_, arrays, output)) return;
+    if (own_way_ != nullptr && compute(*own_way_, options_, arrays, output)) return;
     graph::host().compute(name, options_, arrays, output);
-    if (own_way_ != nullptr) own_way_(options_, arrays, output);  // the bits of a matrix do not depend on those beside it
+    if (own_way_ != nullptr) compute(*own_way_, options_, arrays, output);  // the bits of a matrix do not depend on those beside it
   }
 
   bool alone() const override { return true; }
@@ -43,7 +43,7 @@ class HostStep final : public NodeStep {
   }
 
   const std::string options_;
-  OwnWay own_way_;  // is tried first, or null
+  const OwnWay* own_way_;  // is tried first, or null
   std::vector<Strided> from_;
   Strided to_;
 };
