@@ -932,6 +932,14 @@ def test_a_node_of_a_file_whose_shapes_do_not_fit_is_left_to_the_host(name, monk
         assert asked.pop() is not None and asked == []
 
 
+@pytest.mark.parametrize(("name", "made", "dtype"), [("lu", (3, 2), "float64"), ("lu_order", (9,), "int64")])
+def test_factors_that_a_file_has_damaged_are_an_error(name, made, dtype):
+    a = lm.placeholder((2, 3), "float64")
+    node = core.make("host", [a.node], {"name": name, "options": "", "shape": made, "dtype": dtype})
+    with pytest.raises(ValueError, match=r"\[lu\] expected a matrix and room for its factors, got one of shape \(2, 3\)"):
+        core.Program([a.node], [node], []).run([np.ones((2, 3))])
+
+
 def test_lu_of_a_matrix_without_a_pivot():
     a = np.zeros((70, 70))
     a[:, 66:] = normal(70, 4)

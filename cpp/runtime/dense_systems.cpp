@@ -202,6 +202,7 @@ bool cholesky(const std::string&, const Inputs& inputs, const HostArray& output)
   });
 }
 
+// Options are JSON as Python's host.py writes it.
 bool is_set(const std::string& options, const std::string& name) {
   return options.find('"' + name + "\": true") != std::string::npos;
 }

@@ -6,7 +6,7 @@ A matrix of 0 rows or columns, or a stack of none, has an (empty) answer whereve
 is a LinAlgError wherever LAPACK works on it.
 What LAPACK does here is a "host" node, which calls NumPy when the program runs; everything else is the core's own operations. So
 are `lu`, `expm`, `solve_triangular`, `cholesky` up to 512 rows, and `inv`, `solve`, `det`, `slogdet` up to 64: of 4 rows they take
-0.6 to 1.6 us. All but `solve_triangular` are computed in float64 whatever the type.
+0.5 to 1.6 us. All but `solve_triangular` are computed in float64 whatever the type.
 Threads and bits of LAPACK are those of NumPy's OpenBLAS, which OPENBLAS_NUM_THREADS tells how many before the import.
 
 >>> import lamina as lm, numpy as np

@@ -123,9 +123,9 @@ def _eye(m: int, n: int, dtype: str) -> Tensor:
 
 
 def _refused_lu(a: Array) -> Array:
-    """The core decomposes whatever is finite."""
+    """The core decomposes whatever is finite and has the shape that `lu` gives it."""
     check_finite("lu", a)
-    raise AssertionError
+    raise ValueError(f"[lu] expected a matrix and room for its factors, got one of shape {a.shape}; the file is damaged")
 
 
 def _lu_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:

@@ -63,7 +63,6 @@ class LeastSquares:
             check_room(self.size)
         self.residuals = int(targets.size)
         self.counted = int(np.count_nonzero(scales))  # residuals that are data: a scale of 0 leaves one out
-        self.spread = spread(targets, scales)
         self._sources = [*sources, np.ascontiguousarray(targets), np.ascontiguousarray(scales)]
         self._target = placeholder((None, targets.shape[1]), "float64", "target")
         self._scale = placeholder((None, scales.shape[1]), "float64", "scale")
@@ -88,6 +87,16 @@ class LeastSquares:
 
     def _program(self, outputs: Sequence[Tensor], effects: Sequence[core.Node] = (), more: Sequence[Tensor] = ()) -> core.Program:
         return core.Program([t.node for t in (*self._inputs, *more)], [t.node for t in outputs], list(effects))
+
+    @cached_property
+    def spread(self) -> float:
+        """The length of the errors of each output's mean, the best constant; 0 where targets differ by rounding alone. Few ask."""
+        targets, scales = self._sources[-2:]
+        share = np.square(scales)
+        mean = (share * targets).sum(axis=0) / np.maximum(share.sum(axis=0), 1e-300)
+        with np.errstate(over="ignore"):
+            length = float(np.linalg.norm((targets - mean) * scales))
+            return length if length > 1e-14 * float(np.linalg.norm(targets * scales)) else 0.0
 
     @cached_property
     def _pulling(self) -> tuple[core.Program, Parameter]:
@@ -216,15 +225,6 @@ class LeastSquares:
             whole = np.concatenate(rows)
             kernel = whole @ whole.T
         return Dual(kernel, error, partial(self.pull, theta), self._solver)
-
-
-def spread(targets: Array, scales: Array) -> float:
-    """The length of the errors of each output's mean, the best constant; 0 where targets differ by rounding alone."""
-    share = np.square(scales)
-    mean = (share * targets).sum(axis=0) / np.maximum(share.sum(axis=0), 1e-300)
-    with np.errstate(over="ignore"):
-        length = float(np.linalg.norm((targets - mean) * scales))
-        return length if length > 1e-14 * float(np.linalg.norm(targets * scales)) else 0.0
 
 
 class Once:
