@@ -18,7 +18,7 @@ constexpr double kSumWork = 3;           // of an element; as TileEntry::work
 constexpr int64_t kLeastNear = 1 << 20;  // bytes that any L2 holds, or about
 
 // Bytes of weights and slots that still lie near when an update comes back to them. The processor follows these by itself: to ask for
-// them takes longer (see docs/performance.md).
+// them takes longer (see docs/why_fast.md).
 double near_bytes() { return static_cast<double>(std::max<int64_t>(kLeastNear, cpu_features().near_cache / 2)); }
 
 // Rows of a partial sum. They follow from the number of rows alone, or are twice, four times, .. that: steps of one batch can be cut
