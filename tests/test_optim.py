@@ -161,7 +161,7 @@ CASES = [pytest.param(case, id=f"{name} {i}") for name, cases in ORACLES.items()
 
 
 def test_every_optimizer_and_rule_has_an_oracle():
-    for name in (name for name, kind in optim.OPTIMIZERS.items() if kind.rule is not None):  # others: test_second_order
+    for name in (name for name, kind in optim.OPTIMIZERS.items() if kind.rule is not None):  # the others have files of their own
         assert name in ORACLES, f"no oracle for {name}"
         assert all(isinstance(case.optimizer(), optim.OPTIMIZERS[name]) for case in ORACLES[name])
     used = {case.rule for cases in ORACLES.values() for case in cases}

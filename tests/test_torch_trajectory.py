@@ -91,7 +91,7 @@ def test_trajectory(name, dtype):
 
 
 def test_every_built_in_optimizer_is_compared():
-    """Lion is not in PyTorch; its formula is held in tests/reference_rules.py, second-order ones in tests/test_second_order.py."""
+    """Lion is not in PyTorch; its formula is held in tests/reference_rules.py, second-order ones have files of their own."""
     from_torch = {OPTIMIZERS[c.optimizer] for c in CASES.values()}
     built_in = {
         v

@@ -1,0 +1,146 @@
+"""What PyTorch, Keras and scikit-learn call otherwise: the error says how it is called here."""
+
+from __future__ import annotations
+
+import re
+from unittest.mock import Mock
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.base import elsewhere
+from mistakes import X, classifier, fit_with
+
+
+class KerasLayer(lm.Layer):
+    def build(self, x):
+        self.weight = self.add_weight(shape=(4, 3))
+
+
+class Scorer(lm.Sequential):
+    def score(self, x):
+        return 1.0
+
+
+class KerasCallback(lm.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs):
+        self.model.stop_training = True
+
+
+def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
+    net = classifier()
+    for name, remedy in {"add": r"lm.Sequential\(\*net.layers", "state_dict": r"dict\(net.parameters\)", "eval": "no mode"}.items():
+        with pytest.raises(AttributeError, match=f"'Sequential' object has no attribute '{name}'; .*{remedy}"):
+            getattr(net, name)
+    optimizer, x = lm.optim.Adam(), lm.Input(3)
+    for owner, name, remedy in (
+        (optimizer, "step", r"net.train_step\(x, y\)"),
+        (optimizer, "learning_rate", "optimizer.lr"),
+        (x, "backward", r"lm.grad\(loss"),
+        (x, "numpy", r"lm.function\(inputs, outputs\)"),
+        (lm.Parameter(np.zeros(2)), "data", "are its .value"),
+        (x, "sqrt", r"write lm.sqrt\(x\)"),
+        (x, "log_softmax", r"write lm.log_softmax\(x\)"),
+    ):
+        with pytest.raises(AttributeError, match=f"'{type(owner).__name__}' object has no attribute '{name}'; .*{remedy}"):
+            getattr(owner, name)
+        assert not hasattr(owner, name) and name not in dir(owner)
+    assert "lr" in dir(optimizer) and "reshape" in dir(x)
+    with pytest.raises(ValueError, match=r"unknown name 'mcc'; any function of \(y_true, y_pred\) is a metric"):
+        lm.metrics.get("mcc")
+    assert all(hasattr(lm, text.split()[1][3:-3]) for text in elsewhere.OF_TENSORS.values() if text.endswith("(x)"))
+    assert not hasattr(net, "add") and "add" not in dir(net) and "fit" in dir(net)
+    assert not hasattr(lm.Model, "__getattr__")  # it would make each attribute slower, and so each step of a small network
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "remedy"),
+    [
+        (lm, "ReLU", "write lm.Activation('relu')"),
+        (lm, "Linear", "write lm.Dense(units)"),
+        (lm, "set_seed", "each network has a seed of its own"),
+        (lm, "randn", "lm.random_uniform(x) draws in math"),
+        (lm, "gather", "one number of each row is lm.sum(x * lm.one_hot(i, n), axis=1)"),
+        (lm, "vmap", "lm.function(inputs, outputs) compiles"),
+        (lm, "save", "write net.save(path)"),
+        (lm, "Normalization", "write lm.Lambda(lambda x: (x - mean) / std)"),
+        (lm, "MultiHeadAttention", "there is no such layer"),
+        (lm, "Masking", "there is no such layer"),
+        (lm, "DataLoader", "fit takes arrays, frames, and any iterable of batches"),
+        (lm, "StandardScaler", "scale them: x = (x - x.mean(axis=0))"),
+        (lm, "hessian", "write lm.jacobian(lm.jacobian(y, x), x)"),
+        (lm, "prod", "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))"),
+        (lm.losses, "layers", "layers are lm.Dense and so on"),
+        (lm.linalg, "inverse", "did you mean 'inv'?"),
+        (lm.linalg, "eigvalsh", "did you mean 'eigh'?"),
+        (lm, "BatchNorm1d", "did you mean 'BatchNorm'?"),
+        (lm, "Adam", "did you mean 'optim.Adam'?"),
+        (lm, "gelu", "did you mean 'activations.gelu'?"),
+        (lm, "he_normal", "did you mean 'initializers.he_normal'?"),
+        (lm, "Cosine", "did you mean 'schedules.Cosine'?"),
+        (lm, "top_k", "did you mean 'metrics.top_k'?"),
+        (lm.optim, "RMSprop", "did you mean 'RMSProp'?"),
+        (lm, "narxnet", "write lm.Sequential(lm.Dense(10, 'tanh')"),
+        (lm, "arccos", "docs/coming_from.md writes it"),
+        (lm, "sim", "net.predict(x) computes"),
+        (lm, "curve_fit", "a formula is a layer of your own"),
+        (lm, "divideind", "held-out rows are fit's: validation_data=(x[val], t[val])"),
+        (lm.optim, "trainbr", "write lm.optim.LevenbergMarquardt(bayesian=True)"),
+        (lm.losses, "MSELoss", "did you mean 'MSE'?"),
+        (lm.metrics, "Accuracy", "did you mean 'accuracy'?"),
+        (lm.callbacks, "ModelCheckpoint", "did you mean 'Checkpoint'?"),
+        (lm.callbacks, "LearningRateScheduler", "a schedule stands where a learning rate does"),
+        (lm.schedules, "StepLR", "did you mean 'Step'?"),
+        (lm.datasets, "load_iris", "did you mean 'iris'?"),
+        (lm.datasets, "mnist", "known: digits, iris, sine, spirals"),
+        (lm.initializers, "HeNormal", "did you mean 'he_normal'?"),
+        (lm.activations, "LeakyReLU", "did you mean 'leaky_relu'?"),
+    ],
+)
+def test_a_name_of_another_library_tells_ours(module, name, remedy):
+    with pytest.raises(AttributeError, match=re.escape(f"has no attribute {name!r}; {remedy}")):
+        getattr(module, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "activations", "callbacks", "datasets", "initializers", "linalg", "losses", "metrics", "optim", "schedules"]
+)
+def test_an_editor_offers_what_is_meant_for_users(name):
+    module = getattr(lm, name) if name else lm
+    shown = [n for n in dir(module) if not n.startswith("_")]
+    assert all(hasattr(module, n) for n in shown)
+    assert not {"np", "Any", "TYPE_CHECKING", "checks", "importlib", "base", "annotations"} & set(shown)
+    assert {"": "Sequential", "callbacks": "Callback", "datasets": "digits", "linalg": "inv"}.get(name, "get") in shown
+
+
+OF_OTHERS = ["backward", "zero_grad", "load", "plot", "trainable_variables", "predict_classes", "count_params", "get_params"]
+OF_OTHERS += ["coef_", "copy", "unfreeze", "IW", "view", "sim", "genFunction"]
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_a_method_of_another_library_tells_ours(name):
+    with pytest.raises(AttributeError, match="'Sequential' object has no attribute .*; .*net"):
+        getattr(classifier(), name)
+    shown = [*dir(classifier()), *dir(lm.Dense(1)), *dir(lm.callbacks.Callback())]  # what an editor offers
+    assert not {name, "get_weights", "model"} & set(shown)
+
+
+def test_what_a_subclass_has_of_these_names_is_listed():
+    """`Mock(spec=net)` takes what `dir` lists."""
+    assert "score" in dir(Scorer()) and Mock(spec=Scorer()).score is not None
+
+
+@pytest.mark.parametrize(
+    ("call", "remedy"),
+    [
+        (lambda: lm.Sequential(KerasLayer()).predict(X), "'add_weight'; self.parameter('weight', "),
+        (lambda: classifier().trainParam, "'trainParam'; the optimizer has its options"),
+        (lambda: lm.Dense(1).output, "'output'; a layer has one at each call"),
+        (lambda: lm.Dense(1).get_weights(), "'get_weights'; its parameters are layer.parameters"),
+        (lambda: fit_with("cross_entropy", callbacks=KerasCallback()), "'model'; the network is self.net"),
+    ],
+)
+def test_an_attribute_of_another_librarys_layer_or_callback_tells_ours(call, remedy):
+    with pytest.raises(AttributeError, match=re.escape(f"object has no attribute {remedy}")):
+        call()
