@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 # After a call threads may spin before they sleep, those of OpenBLAS for 135 ms (seen): the next contender must not pay for that.
@@ -16,12 +16,14 @@ SETTLE = 0.25
 class Contender:
     """`run(k)` does the work k times; what it returns is the last result (a loss, for the check that all do the same work).
 
-    `block`: k must be a multiple of it.  `check`: whether its loss must agree with ours.
+    `block`: k must be a multiple of it.  `check`: whether its loss must agree with ours.  `result`: what one time gives, where
+    `run` returns nothing; it is compared, and not timed.
     """
 
     run: Callable[[int], Any]
     block: int = 1
     check: bool = True
+    result: Callable[[], Any] | None = None
 
 
 @dataclass
@@ -35,7 +37,6 @@ class Case:
     bytes: float = 0
     dtype: str = "float32"
     note: str = ""
-    values: dict[str, float] = field(default_factory=dict)  # results of a check before the timing
 
 
 def per_call(contender: Contender, k: int) -> float:

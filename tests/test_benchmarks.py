@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from lamina.draw.canvas import width
@@ -40,6 +41,29 @@ def test_a_network_that_is_no_perceptron_has_its_floor(tmp_path):
     assert rows["recurrent"]["flops"] == 2 * 32 * (2 * 20 * 8 * 64 + 3 * (19 * 64 * 64 + 64))
     assert rows["embedding"]["flops"] == 6 * 64 * (16 * 32 + 32)
     assert all(r["values"]["lamina"] > 0 for r in rows.values())
+
+
+@pytest.mark.parametrize(("suite", "name"), [("calls", "smallest predict"), ("process", "peak memory, mnist-m")])
+def test_a_case_is_asked_for_by_the_name_that_is_printed(suite, name, tmp_path):
+    out = tmp_path / "result"
+    run("benchmarks", "--quick", "--threads", "1", "--alone", "--suites", suite, "--only", name, "--out", str(out))
+    assert [row["name"] for row in json.loads(out.with_suffix(".json").read_text())["runs"][0]["rows"]] == [name]
+
+
+@pytest.mark.parametrize("kind", ["product", "system", "elementwise", "update"])
+def test_what_peers_compute_is_compared(kind, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from benchmarks import child, peers
+    from benchmarks.timing import Case
+
+    a = np.linspace(1, 2, 9, dtype="float32").reshape(3, 3) + 5 * np.eye(3, dtype="float32")
+    wrong = {"product": (a, a, "tn"), "system": ("slogdet", 1.01 * a), "elementwise": ("exp", 1.01 * a), "update": (9,)}[kind]
+    arguments = {"product": (a, a, "nn"), "system": ("slogdet", a), "elementwise": ("exp", a), "update": (8,)}[kind]
+    two = peers.installed(["numpy"])
+    case = Case("any", "equal", peers.contenders(two, kind, *arguments))
+    assert set(case.contenders) == {"lamina", "numpy"} and child._check(case) == []
+    case = Case("any", "other", {**case.contenders, **getattr(two["numpy"], kind)(*wrong)})
+    assert len(child._check(case)) == 1 and "! other: another result, numpy: " in capsys.readouterr().err
 
 
 def test_ablation_has_a_row_with_every_way():

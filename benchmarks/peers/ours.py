@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -86,7 +87,7 @@ def _calls(function, arrays) -> Contender:
         for _ in range(k):
             function(*arrays)
 
-    return Contender(run)
+    return Contender(run, result=lambda: function(*arrays))
 
 
 def product(a: np.ndarray, b: np.ndarray, form: str) -> dict[str, Contender]:
@@ -121,4 +122,10 @@ def update(n: int) -> dict[str, Contender]:
     optimizer = lm.optim.Adam(1e-3)
     optimizer.bind([p])
     program = lm._core.Program([g.node], [], [e.node for e in optimizer.effects([p], [g])], True)
-    return {NAME: _calls(lambda a: program.run([a]), (np.ones(n, np.float32),))}
+    gradient = np.ones(n, np.float32)
+
+    def result() -> np.ndarray:
+        program.run([gradient])
+        return p.value
+
+    return {NAME: replace(_calls(lambda a: program.run([a]), (gradient,)), result=result)}

@@ -19,23 +19,21 @@ BY_NAME = {w.name: w for w in TRAINING}
 
 
 def rows(run: Run) -> Iterator[dict[str, Any]]:
-    if run.wants("smallest"):
+    if run.wants(name := "smallest step"):
         who = peers.contenders(run.peers, "training", SMALLEST)
         who.pop("jax scan", None)  # many steps in one call: no call is timed
-        yield _row("smallest step", _timed(run, who), "2-2-1, batch 1, Adam")
-        yield _row("smallest predict", _timed(run, peers.contenders(run.peers, "inference", SMALLEST)), "2-2-1, batch 1")
-    for name in ("tiny-rl",) if run.quick else ("tiny-rl", "mnist-m"):
-        if run.wants("build and first step"):
+        yield _row(name, _timed(run, who), "2-2-1, batch 1, Adam")
+    if run.wants(name := "smallest predict"):
+        yield _row(name, _timed(run, peers.contenders(run.peers, "inference", SMALLEST)), "2-2-1, batch 1")
+    for workload in ("tiny-rl",) if run.quick else ("tiny-rl", "mnist-m"):
+        if run.wants(name := f"first step, {workload}"):
             values = {
-                who: _first(module, BY_NAME[name]) for who, module in run.peers.items() if who in ("lamina", "pytorch", "jax")
+                who: _first(module, BY_NAME[workload]) for who, module in run.peers.items() if who in ("lamina", "pytorch", "jax")
             }
-            yield _row(f"first step, {name}", values, "building the network, then one step: from nothing to a loss")
-    for name in ("tiny-rl",) if run.quick else ("tiny-rl", "mnist-s", "tabular"):
-        if run.wants("fit"):
-            yield {
-                **_row(f"fit / steps, {name}", {"lamina": _fit(BY_NAME[name], run)}, "time of an epoch over its steps"),
-                "unit": "x",
-            }
+            yield _row(name, values, "building the network, then one step: from nothing to a loss")
+    for workload in ("tiny-rl",) if run.quick else ("tiny-rl", "mnist-s", "tabular"):
+        if run.wants(name := f"fit / steps, {workload}"):
+            yield {**_row(name, {"lamina": _fit(BY_NAME[workload], run)}, "time of an epoch over its steps"), "unit": "x"}
 
 
 def _row(name: str, values: dict[str, float], note: str) -> dict[str, Any]:

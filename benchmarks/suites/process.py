@@ -33,14 +33,14 @@ print(1024 * float(kilobytes))
 def rows(run: Run) -> Iterator[dict[str, Any]]:
     if run.quick and run.threads > 1:
         return
-    if run.wants("import"):
-        code = {name: IMPORT.format(module=MODULES[name]) for name in run.peers}
-        yield {"name": "import", "unit": "s", "values": _values(code, 1 if run.quick else 5)}
-    if run.wants("memory"):
-        trainers = [name for name, module in run.peers.items() if hasattr(module, "training")]
-        few = [name for name in trainers if not run.quick or name in ("lamina", "numpy", "pytorch")]
-        code = {name: MEMORY.format(name=name, threads=run.threads) for name in few}
-        yield {"name": "peak memory, mnist-m", "unit": "B", "values": _values(code, 1)}
+    if run.wants(name := "import"):
+        code = {peer: IMPORT.format(module=MODULES[peer]) for peer in run.peers}
+        yield {"name": name, "unit": "s", "values": _values(code, 1 if run.quick else 5)}
+    if run.wants(name := "peak memory, mnist-m"):
+        trainers = [peer for peer, module in run.peers.items() if hasattr(module, "training")]
+        few = [peer for peer in trainers if not run.quick or peer in ("lamina", "numpy", "pytorch")]
+        code = {peer: MEMORY.format(name=peer, threads=run.threads) for peer in few}
+        yield {"name": name, "unit": "B", "values": _values(code, 1)}
 
 
 def _values(code: dict[str, str], repeats: int) -> dict[str, float]:

@@ -12,5 +12,5 @@ COUNT = 10_000_000
 
 
 def cases(run: Run) -> Iterator[Case]:
-    if run.wants("adam"):
-        yield Case("update", "adam 10M", peers.contenders(run.peers, "update", COUNT), bytes=28.0 * COUNT)
+    if run.wants(name := "adam 10M"):
+        yield Case("update", name, peers.contenders(run.peers, "update", COUNT), bytes=28.0 * COUNT)
