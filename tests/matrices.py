@@ -1,4 +1,4 @@
-"""Random matrices for the tests of lm.linalg: each test begins with the same ones."""
+"""Random matrices, for tests of gradients and of lm.linalg: each test begins with the same ones (conftest.py)."""
 
 from __future__ import annotations
 

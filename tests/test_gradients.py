@@ -7,6 +7,7 @@ import pytest
 
 import lamina as lm
 from lamina import _core as core
+from matrices import begin, normal, rng
 from projection import check_gradient, check_second, directional
 from reference_activations import ACTIVATIONS
 
@@ -17,11 +18,7 @@ NO_GRADIENT = {
     "row_outer_upper",
 }
 
-rng = np.random.default_rng(5)
-
-
-def normal(*shape):
-    return rng.normal(size=shape)
+begin(5)
 
 
 def positive(*shape):

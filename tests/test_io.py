@@ -25,11 +25,6 @@ from lamina.base import files
 from lamina.storage import io
 
 
-@pytest.fixture
-def xy(rng):
-    return rng.normal(size=(20, 4)).astype(np.float32), rng.integers(0, 3, 20)
-
-
 class Mine(lm.Layer):
     """A layer that no other process knows."""
 
