@@ -18,6 +18,7 @@ from lamina.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Rate = Any  # a number, a Schedule, or a function of step numbers
+CLIP_EPS = 1e-6  # beside the norm that clip_norm divides by, as in PyTorch
 
 
 class Optimizer(Configured):
@@ -347,7 +348,7 @@ class Optimizer(Configured):
             return grads
         dtype = "float64" if any(g.dtype == "float64" for g in grads) else "float32"
         squares = [ops.cast(ops.sum(ops.square(g)), dtype) for g in grads]
-        scale = ops.minimum(1.0, self.clip_norm / (ops.sqrt(sum(squares[1:], squares[0])) + 1e-6))
+        scale = ops.minimum(1.0, self.clip_norm / (ops.sqrt(sum(squares[1:], squares[0])) + CLIP_EPS))
         return [g * ops.cast(scale, g.dtype) for g in grads]
 
     def _bind_slot(self, key: str, slot: str, p: Parameter) -> None:

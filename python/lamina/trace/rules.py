@@ -11,7 +11,9 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from lamina.optim import LBFGS, LevenbergMarquardt, Muon, Optimizer
+from lamina.optim.base import CLIP_EPS
 from lamina.optim.damped_steps import FADE, KEPT, POWER
+from lamina.optim.muon import NEWTON_SCHULZ
 from lamina.trace.notation import number, to_ascii
 from lamina.trace.record import OF_MATRICES, OF_OTHERS, Rule
 
@@ -137,8 +139,12 @@ def _given(optimizer: Optimizer) -> list[str]:
     inner = "dw" if value is None else f"clip(dw, {number(-value)}, {number(value)})"
     if norm is None:
         return [] if value is None else [f"g = {inner}"]
-    which = "all dw" if value is None else "all clipped dw"
-    return [f"g = c {inner},  c = min(1, {number(norm)} / (‖{which}‖ + 1e−06))"]
+    return [f"g = c {inner},  c = {clip_factor(optimizer, 'all dw' if value is None else 'all clipped dw')}"]
+
+
+def clip_factor(optimizer: Optimizer, of: str) -> str:
+    """What clip_norm multiplies gradients by; of: what its norm is of."""
+    return f"min(1, {number(optimizer.clip_norm)} / (‖{of}‖ + {number(CLIP_EPS)}))"
 
 
 def _stem(letter: str) -> str:
@@ -208,13 +214,14 @@ def _own_rule(optimizer: Optimizer, title: str, lr: float, t: int) -> Rule:
     element = None
     if type(optimizer) is Muon:
         element = partial(_muon_element, optimizer, lr)
+        a, b, c = (number(abs(factor), 5) for factor in NEWTON_SCHULZ)
         numbers |= {"μ": optimizer.momentum, "wd": optimizer.weight_decay}
         lines = [
             ("b", "μ·b + (1 − μ)·g"),
             ("u", "(1 − μ)·g + μ·b" if optimizer.nesterov else "b"),
             ("w", "w − lr·wd·w − lr·√(max(1, rows / columns))·O(u)" + OF_MATRICES),
             ("w", "w − lr·wd·w − lr·u" + OF_OTHERS),
-            ("O(u)", f"x after {optimizer.ns_steps} times x ← 3.4445 x − (4.775 A − 2.0315 A²) x, A = x xᵀ, from x = u / ‖u‖"),
+            ("O(u)", f"x after {optimizer.ns_steps} times x ← {a} x − ({b} A − {c} A²) x, A = x xᵀ, from x = u / ‖u‖"),
         ]
     elif isinstance(optimizer, LBFGS):
         numbers = {}

@@ -13,12 +13,13 @@ from lamina.layers import Dense
 from lamina.models.wiring import calls_of, nodes_of
 from lamina.optim import Muon
 from lamina.trace import cost
-from lamina.trace.equations import ROWS_SAID, Term, Writing, of_rows
+from lamina.trace.equations import ROWS_SAID, Writing, of_rows
 from lamina.trace.graph import StepGraph, known_as
 from lamina.trace.layers import fold as fold_norm
 from lamina.trace.losses import Folded, Losses
-from lamina.trace.notation import Equation, Part, Sym, number
+from lamina.trace.notation import Equation, Part, Sym
 from lamina.trace.record import Step, Trace
+from lamina.trace.rules import clip_factor
 from lamina.trace.run import Measured
 from lamina.trace.symbols import HIDDEN, Symbols
 
@@ -99,9 +100,8 @@ class Writer:
         return [*members, factor]
 
     def _clip_line(self) -> Equation:
-        bound = number(self.graph.model.optimizer.clip_norm) if self.graph.model.optimizer is not None else ""
-        which = "all clipped gradients" if self.bounded else "all gradients"
-        return (f"min(1, {bound} / (‖{which}‖ + 1e−06))",)
+        assert self.graph.model.optimizer is not None
+        return (clip_factor(self.graph.model.optimizer, "all clipped gradients" if self.bounded else "all gradients"),)
 
     # ---- one line ----
 
@@ -156,7 +156,7 @@ class Writer:
             self.trace.steps[-1].nodes.append(effect.inputs[2].serial)
             self.trace.steps[-1].detail["gradient"] = self.measured.values.get(self.graph.real(effect.inputs[1]).serial)
         elif effect.op == "assign":
-            new = self._value(effect.inputs[1])
+            new = self.writing.operand(effect.inputs[1])
             self._add("update", (w, " ← ", *new.parts), [*new.nodes, effect], "update", target)
 
     def _orthogonal(self, effect: core.Node) -> None:
@@ -181,12 +181,9 @@ class Writer:
         return gradient
 
     def _state(self, variable: core.Node, value: core.Node, mark: core.Node) -> None:
-        new = self._value(value)
+        new = self.writing.operand(value)
         self._add("update", (self.symbols.ref(variable), " ← ", *new.parts), list(new.nodes), "statistic", variable)
         self.trace.steps[-1].nodes.append(mark.serial)
-
-    def _value(self, node: core.Node) -> Term:
-        return self.writing.operand(node)
 
     def _add(
         self,
