@@ -8,9 +8,11 @@ from itertools import combinations
 from typing import NamedTuple
 
 from lamina.draw.theme import SANS, SERIF, Theme
+from lamina.trace import notation
 from lamina.trace.notation import Equation, Sym
 
 WIDTH, HEIGHT = 1600, 1000
+DOTS = "⋯"  # for what is left out: columns, layers, and values without a name
 SMALLEST = 11.0  # px: no text is smaller, subscripts included
 WIDE, NARROW = set("MWmw@%—⋯→←½"), set("iljtfrI1.,:;'|!()[]{} -·")
 
@@ -144,8 +146,8 @@ class Canvas:
             f'<text x="{_n(x)}" y="{_n(y)}" font-family="{SERIF}" font-size="{_n(size)}" text-anchor="{anchor}" '
             f'fill="{fill or self.theme.ink}">{out}</text>'
         )
-        plain = "".join(p if isinstance(p, str) else p.unicode() for p in equation)
-        return self._note(plain, x, y, equation_width(equation, size), size, anchor, sub if any_small(equation) else size)
+        smallest = sub if any_small(equation) else size
+        return self._note(notation.text(equation), x, y, equation_width(equation, size), size, anchor, smallest)
 
     def image(self, box: Box, uri: str, title: str) -> None:
         """A raster picture, its pixels kept sharp; `title` is escaped already."""

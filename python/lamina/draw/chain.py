@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.draw.canvas import Box
+from lamina.draw.canvas import DOTS, Box
 from lamina.draw.heatmap import as_matrix
 from lamina.layers import Activation, Dense
 from lamina.trace import Step, Trace
@@ -23,7 +23,6 @@ Array = NDArray[Any]
 
 INNER = ("μ", "v", "s", "M")  # means, variances, masks
 LONGEST = (6, 4, 2)  # values of a part; shorter ones where two are too many
-DOTS = "⋯"  # for what is left out: layers, and values without a name
 MIXES = {"matmul", "transpose", "slice", "concatenate", "take", "scatter_add", "pad", "host"}  # columns with others, or turns them
 LONGEST_WRITTEN = 48  # characters of an equation with what has no name written out
 MOST = 3  # dense layers drawn in full; of more, those at the ends of branches
@@ -268,8 +267,8 @@ def _words(layer: str) -> str:
     return re.sub(r"_\d+$", "", layer).replace("_", " ")
 
 
-def _block(trace: Trace, step: Step, kind: str = "value") -> Block:
-    return Block(step.symbol, trace[step.name], _gradient(trace, step.name), step, kind)
+def _block(trace: Trace, step: Step) -> Block:
+    return Block(step.symbol, trace[step.name], _gradient(trace, step.name), step)
 
 
 def _gradient(trace: Trace, name: str) -> Array | None:

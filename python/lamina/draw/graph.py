@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamina import _core as core
-from lamina.draw.canvas import Box, Canvas, cut, width
+from lamina.draw.canvas import DOTS, Box, Canvas, cut, width
 from lamina.graph.tensor import shown
 from lamina.layers.base import LayerCall
 from lamina.models.wiring import nodes_of
@@ -19,7 +19,6 @@ COLUMNS = 10  # side by side at most: of more, the first and the last ones, with
 NARROW, NAMED = 0.45, 0.75  # of a column's width: that of one with circles alone, and of one with names of operations
 CIRCLE = 24.0  # px across
 SIGNS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "matmul": "·", "concatenate": "join"}
-DOTS = "⋯"
 TALL, LOW = 34.0, 18.0  # px: a box with its shape, and one with its name alone
 WAY = 0.4  # of a box's room: that of a line which passes a column
 

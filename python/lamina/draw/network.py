@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.draw.canvas import Box, Canvas, width
+from lamina.draw.canvas import DOTS, Box, Canvas, width
 from lamina.draw.chain import Layer
 from lamina.draw.heatmap import grey, heatmap, scale_of
 from lamina.trace.notation import number
 
 Array = NDArray[Any]
 
-DOTS = 64  # neurons that are all drawn; of more, SHOWN
-SHOWN = 8
+MOST, SHOWN = 64, 8  # neurons that are all drawn, and how many of more
 TILE = 30.0  # px: the weights of a neuron as an image beside it
 LINKS = 300
 COLUMNS = 14  # lines of neurons: of more, the first and the last ones
@@ -95,7 +94,7 @@ def network(
                 _tiles(canvas, column, found[0].weight, picture)
         if k and k - 1 not in columns:  # here some are left out
             canvas.text(
-                (column.x + columns[COLUMNS // 2 - 1].x) / 2, inner.cy + 4, "⋯", 20, anchor="middle", fill=canvas.theme.muted
+                (column.x + columns[COLUMNS // 2 - 1].x) / 2, inner.cy + 4, DOTS, 20, anchor="middle", fill=canvas.theme.muted
             )
     _captions(canvas, columns, found, caption)
     if picture is None:
@@ -126,7 +125,7 @@ def _importance(values: Array, weight: Array | None) -> Array:
 
 def _chosen(importance: Array) -> Array:
     n = len(importance)
-    return np.arange(n) if n <= DOTS else np.sort(np.argsort(-importance, kind="stable")[:SHOWN])
+    return np.arange(n) if n <= MOST else np.sort(np.argsort(-importance, kind="stable")[:SHOWN])
 
 
 def _place(inner: Box, x: float, values: Array, importance: Array) -> Column:

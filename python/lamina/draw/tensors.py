@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lamina.draw.canvas import WIDTH, Box, Canvas, equation_width, width
-from lamina.draw.chain import DOTS, Block, Item, Sign, equation_of, has_name, readable
+from lamina.draw.canvas import DOTS, WIDTH, Box, Canvas, equation_width, width
+from lamina.draw.chain import Block, Item, Sign, equation_of, has_name, readable
 from lamina.draw.heatmap import heatmap, scale_of
 from lamina.trace import Step, Trace
 from lamina.trace.equations import ROWS_SAID, of_rows

@@ -11,7 +11,7 @@ import numpy as np
 from lamina.base import tables
 from lamina.base.names import Named, lookup
 from lamina.trace import Step, Trace, trace
-from lamina.trace.notation import number
+from lamina.trace.notation import number, shape_text, to_ascii
 from lamina.trace.record import gradient_name
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def inspect(model: Model, x: Any, y: Any = None) -> Inspection:
 
 def _cells(row: Statistics) -> tuple[str, ...]:
     figures = (row.mean, row.std, row.largest, row.gradient_norm, row.update_ratio)
-    shown = tuple("" if np.isnan(v) else number(v, 3).replace("−", "-") for v in figures)
-    return (row.name, "x".join(map(str, row.shape)) or "scalar", *shown, row.remark)
+    shown = tuple("" if np.isnan(v) else to_ascii(number(v, 3)) for v in figures)
+    return (row.name, to_ascii(shape_text(row.shape)), *shown, row.remark)
 
 
 def _statistics(made: Trace, name: str, value: Array, gradient: Array | None, ratio: float) -> Statistics:

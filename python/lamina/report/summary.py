@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lamina import _core as core
 from lamina.base import tables
 from lamina.graph.parameter import Parameter
@@ -109,7 +107,7 @@ def _totals(model: Model) -> str:
 
 
 def _bytes(parameters: Sequence[Parameter]) -> int:
-    return sum(_count([p]) * np.dtype(p.dtype).itemsize for p in parameters)
+    return sum(cost.size_of(p.variable.shape, p.dtype) for p in parameters)
 
 
 def _count(parameters: Sequence[Parameter]) -> int:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lamina.inputs.data import Data
 from lamina.losses.base import Loss
 from lamina.models import feed, steps
 from lamina.models.programs import Target, Task
+from lamina.trace.cost import size_of
 from lamina.trace.graph import StepGraph, forward_graph, step_graph, steps_by_batch
 from lamina.trace.record import ProgramStep, Rule, Step, Trace
 from lamina.trace.rules import rule_of
@@ -37,7 +38,7 @@ def trace(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, rep
     batch, targets = steps.checked(model, x, y, sample_weight)
     _bind(model)
     graph = step_graph(model, Task(targets, batch.weight is not None))
-    return written(model, graph, measure(graph, batch, targets, repeats), _rows(batch))
+    return written(model, graph, measure(graph, batch, targets, repeats), len(batch))
 
 
 def outline(model: Model) -> Trace:
@@ -56,10 +57,6 @@ def outline(model: Model) -> Trace:
 def _bind(model: Model) -> None:
     if model.programs.trainable and steps_by_batch(model):
         model.programs.bind_optimizer()
-
-
-def _rows(batch: Data) -> int:
-    return len(batch.x[0])
 
 
 def _likely_task(model: Model) -> Task:
@@ -86,8 +83,8 @@ def written(model: Model, graph: StepGraph, measured: Measured, batch: int | Non
         "dtype": model.dtype,
         "batch": batch,
         "training": graph.training,
-        "parameters": int(sum(np.prod(p.variable.shape, dtype=np.int64) for p in parameters)),
-        "parameter_bytes": int(sum(np.prod(p.variable.shape, dtype=np.int64) * np.dtype(p.dtype).itemsize for p in parameters)),
+        "parameters": sum(math.prod(p.variable.shape) for p in parameters),
+        "parameter_bytes": sum(size_of(p.variable.shape, p.dtype) for p in parameters),
         "loss": model.objective.total(list(model.named_outputs)) if graph.loss is not None else None,
         "optimizer": repr(model.optimizer) if graph.loss is not None else None,
         "epochs_done": model.epochs_done,

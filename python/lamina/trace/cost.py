@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from lamina import _core as core
 
 Shape = tuple[int, ...]
-SIZES = {"float32": 4, "float64": 8, "int64": 8, "bool": 1}
 ROW_COST = {"softmax": 5, "log_softmax": 5, "logsumexp": 4, "argmax": 1, "argmin": 1}
 RULE_COST = {  # arithmetic operations on one weight, as the formula has them
     "sgd_plain": 2, "sgd": 4, "adam": 13, "adam_amsgrad": 14, "rmsprop": 8, "rmsprop_full": 12, "adagrad": 7, "adadelta": 13,
@@ -41,4 +42,4 @@ def flops(node: core.Node, operands: list[Shape], result: Shape) -> int:
 
 def size_of(shape: Shape, dtype: str) -> int:
     """Bytes."""
-    return math.prod(shape) * SIZES[dtype]
+    return math.prod(shape) * np.dtype(dtype).itemsize

@@ -14,7 +14,7 @@ from lamina.graph.parameter import Parameter
 from lamina.layers import Activation, Dense
 from lamina.trace.graph import StepGraph
 from lamina.trace.layers import Norm, name_inside
-from lamina.trace.notation import Part, Sym, number
+from lamina.trace.notation import Part, Sym, in_formula
 
 HIDDEN = ("input", "variable", "constant", "fill", "size")  # sources: no line of their own
 ARITHMETIC: dict[str, Callable[..., float]] = {
@@ -178,15 +178,15 @@ class Symbols:
         if node.op == "constant":
             value = np.asarray(node.attrs["value"])
             if value.size == 1:
-                return _signed(value.item())
+                return in_formula(value.item(), 6)
             return self._constant(node)
         if node.op == "fill":
-            return _signed(node.attrs["value"])
+            return in_formula(node.attrs["value"], 6)
         if node.op == "size":
             return _product(node.attrs["shape"])
         literal = self.literal(node)
         if literal is not None:
-            return _signed(literal)
+            return in_formula(literal, 6)
         inner = self.seen_through(node)
         if inner is not None:
             return self.ref(inner)
@@ -257,11 +257,6 @@ def flips(node: core.Node) -> bool:
 
 def _lengths(shape: Any) -> list[Any]:
     return [n for n in shape if n != 1]
-
-
-def _signed(value: Any) -> str:
-    out = number(value, 6)
-    return f"({out})" if out.startswith("−") else out
 
 
 def _product(shape: Any) -> str:
