@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Any
 
 from lamina import ops
@@ -43,11 +45,7 @@ def _check_single(where: str, **tensors: Any) -> None:
 
 
 def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    total: Any = None
-    for x, y in zip(a, b, strict=True):
-        term = ops.sum(x * y)
-        total = term if total is None else total + term
-    return total  # type: ignore[no-any-return]
+    return reduce(operator.add, (ops.sum(x * y) for x, y in zip(a, b, strict=True)))
 
 
 @explained

@@ -218,7 +218,7 @@ def _labels(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: Arr
         or not truth.size
     ):
         return None
-    each = sample_weight if truth.shape == np.shape(sample_weight) else None  # type: ignore[arg-type]
+    each = sample_weight if sample_weight is not None and truth.shape == np.shape(sample_weight) else None
     if not are_labels(truth, each is not None):
         return None
     true = truth.reshape(-1, truth.shape[-1])

@@ -53,7 +53,7 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
             if are_labels(y):
                 metrics[name] = chosen._replace(labels=True)
             elif labels and (weight is None or weight.shape != y.shape):
-                weight = np.broadcast_to(1.0 if weight is None else weight.reshape(-1, *(1 for _ in y.shape[1:])), y.shape)
+                weight = _of_elements(weight, y)
         options = _by_half(metric, model.outputs[k]) | ({} if weight is None else {"sample_weight": weight})
         with data.within(name) if len(predictions) > 1 and built_in(metric) else nullcontext():
             named[name] = _figure(name, metric, y, prediction, options)
@@ -104,7 +104,7 @@ def _counted(
         return y, prediction, weight
     keep = y != loss.ignore_index
     if weight is not None:
-        weight = np.broadcast_to(weight.reshape(-1, *(1 for _ in y.shape[1:])), y.shape)[keep]
+        weight = _of_elements(weight, y)[keep]
     return y[keep], prediction[keep], weight
 
 
@@ -117,8 +117,12 @@ def _without_nan(metric: Metric, y: Array, prediction: Array, weight: Array | No
     y, prediction, weight, there = y[some], prediction[some], None if weight is None else weight[some], there[some]
     if there.all() or not of_elements(metric) or y.shape != prediction.shape:
         return y, prediction, weight
-    each = there * (1.0 if weight is None else weight.reshape(-1, *(1 for _ in y.shape[1:])))
-    return np.where(there, y, 0), np.where(there, prediction, 0), each
+    return np.where(there, y, 0), np.where(there, prediction, 0), there * _of_elements(weight, y)
+
+
+def _of_elements(weight: Array | None, y: Array) -> Array:
+    """The samples' weights, 1 without any, in the shape of the targets."""
+    return np.broadcast_to(1.0 if weight is None else weight.reshape(-1, *(1 for _ in y.shape[1:])), y.shape)
 
 
 def example_figures(model: Model, metrics: dict[str, OutputMetric], given: Data) -> dict[str, Any]:

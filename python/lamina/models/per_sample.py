@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,15 +58,11 @@ def _program(model: Model, targets: tuple[Target, ...]) -> tuple[core.Program, b
 
 def _losses(model: Model, targets: list[Tensor]) -> Tensor | None:
     """(B,): the loss of each sample; None where a loss says only what the whole batch has."""
-    total: Any = None
-    for loss, scale, output, target in zip(
-        model.objective.losses, model.objective.loss_weights, model.outputs, targets, strict=True
-    ):
-        if not loss.by_elements:
-            return None
-        term = _each(loss, output, target) * scale
-        total = term if total is None else total + term
-    return total  # type: ignore[no-any-return]
+    losses, scales = model.objective.losses, model.objective.loss_weights
+    if not all(loss.by_elements for loss in losses):
+        return None
+    given = zip(losses, scales, model.outputs, targets, strict=True)
+    return reduce(operator.add, (_each(loss, output, target) * scale for loss, scale, output, target in given))
 
 
 def _each(loss: Loss, pred: Tensor, target: Any) -> Tensor:

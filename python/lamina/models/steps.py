@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamina.base import checks
+from lamina.graph.parameter import Parameter
 from lamina.inputs import data
 from lamina.inputs.arrays import room
 from lamina.inputs.data import Batches, Data
@@ -48,6 +49,12 @@ def _in_chunks(model: Model, run: Any, arrays: list[Array], n: int, rows: int) -
         for whole, piece in zip(out, part, strict=True):
             whole[start : start + len(piece)] = piece
     return out
+
+
+def state_of(model: Model) -> list[Parameter]:
+    """All that a training step may change: parameters, streams of random numbers, the optimizer's state."""
+    slots = {} if model.optimizer is None else model.optimizer.state
+    return [*model.wiring.parameters.values(), *model.wiring.random.values(), *slots.values()]
 
 
 def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, Task | None]:

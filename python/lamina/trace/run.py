@@ -13,10 +13,9 @@ import numpy as np
 from lamina import _core as core
 from lamina.base.turns import building
 from lamina.graph.inference import EFFECTS
-from lamina.graph.parameter import Parameter
 from lamina.inputs.data import Data
-from lamina.models import steps
 from lamina.models.programs import Target
+from lamina.models.steps import state_of, step
 from lamina.trace.graph import StepGraph
 
 if TYPE_CHECKING:
@@ -34,13 +33,6 @@ class Measured:
     values: dict[int, Array] = field(default_factory=dict)
     after: dict[core.Variable, Array] = field(default_factory=dict)
     profile: list[dict[str, Any]] = field(default_factory=list)
-
-
-def state_of(model: Model) -> list[Parameter]:
-    """All that a training step may change."""
-    optimizer = model.optimizer
-    slots = list(optimizer.state.values()) if optimizer is not None else []
-    return [*model.wiring.parameters.values(), *model.wiring.random.values(), *slots]
 
 
 @contextmanager
@@ -73,7 +65,7 @@ def measure(graph: StepGraph, batch: Data, targets: tuple[Target, ...], repeats:
     if not graph.effects:
         return measured
     with unchanged(model):
-        steps.step(model, batch, targets)
+        step(model, batch, targets)
         measured.after = {p.variable: np.array(p.variable.read(), copy=True) for p in state_of(model)}
     assert graph.loss_root is not None
     inputs = [t.node for t in (*graph.inputs, *graph.targets, *graph.weight)]

@@ -23,7 +23,7 @@ from lamina.inputs.data import Batches, Data
 from lamina.models import feed
 from lamina.models.figures import amounts, example_figures
 from lamina.models.objective import OutputMetric, named_metrics
-from lamina.models.steps import evaluate_batches, evaluate_checked
+from lamina.models.steps import evaluate_batches, evaluate_checked, state_of
 from lamina.models.totals import Part, Totals
 from lamina.optim.full_batch import FullBatch
 from lamina.training.cautions import warn_of_flat_neurons, warn_of_single_rows, warn_of_sorted_rows, warn_of_targets_out_of_reach
@@ -144,9 +144,7 @@ class Run:
 
     def _snapshot(self) -> core.Snapshot:
         """The values of all parameters, streams of random numbers and of the optimizer's state, as they are now."""
-        wiring = self.model.wiring
-        several = (*wiring.parameters.values(), *wiring.random.values(), *self.model.objective.optimizer.state.values())
-        variables = [p.variable for p in several]
+        variables = [p.variable for p in state_of(self.model)]
         if self._before is None or not self._before.is_of(variables):
             self._before = core.Snapshot(variables)
         self._before.take()
