@@ -15,9 +15,9 @@ from lamina.draw.canvas import DOTS, Box
 from lamina.draw.heatmap import as_matrix
 from lamina.layers import Activation, Dense
 from lamina.trace import Step, Trace
-from lamina.trace.equations import ATOM, Term
 from lamina.trace.notation import Equation, Sym, text
 from lamina.trace.record import gradient_name
+from lamina.trace.terms import ATOM, Term
 
 Array = NDArray[Any]
 

@@ -12,9 +12,9 @@ from lamina.draw.canvas import DOTS, WIDTH, Box, Canvas, equation_width, width
 from lamina.draw.chain import Block, Item, Sign, equation_of, has_name, readable
 from lamina.draw.heatmap import heatmap, scale_of
 from lamina.trace import Step, Trace
-from lamina.trace.equations import ROWS_SAID, of_rows
 from lamina.trace.notation import Equation, Sym, number, shape_text, text
 from lamina.trace.rounding import cancels, terms_of
+from lamina.trace.terms import ROWS_SAID, of_rows
 
 GAP = 26.0  # for a sign
 ARROW = 64.0  # for a function's arrow

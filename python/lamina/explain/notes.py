@@ -9,9 +9,9 @@ import numpy as np
 from lamina.activations import FUNCTIONS
 from lamina.layers import LayerNorm
 from lamina.trace import Step, Trace, notation
-from lamina.trace.equations import ROWS
 from lamina.trace.notation import Sym, in_formula, number, shape_text
 from lamina.trace.rounding import cancels
+from lamina.trace.terms import ROWS
 
 Array = np.ndarray[Any, Any]
 SHOWN = 4  # numbers of a row

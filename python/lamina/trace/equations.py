@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
-from typing import Any, NamedTuple
+from typing import Any
 
 from lamina import _core as core
 from lamina.activations import FUNCTIONS
@@ -12,35 +12,16 @@ from lamina.graph.inference import EFFECTS
 from lamina.graph.tensor import placeholder
 from lamina.trace.notation import Equation, Part, number, shape_text, text
 from lamina.trace.symbols import Symbols, flips
+from lamina.trace.terms import ATOM, ROWS, Term, as_argument, as_factor, behind_a_factor, doubled, is_number, negated
 
 INFIX = {"add": (" + ", 1), "sub": (" − ", 1), "mul": (" ⊙ ", 2), "div": (" / ", 2), "pow": ("^", 3), "matmul": (" ", 2)}
 COMPARE = {"eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}
 AROUND = {  # what stands before and after the operand
     "abs": ("|", "|"), "sqrt": ("√(", ")"), "relu": ("max(0, ", ")"), "sigmoid": ("σ(", ")"), "log": ("ln(", ")"),
 }  # fmt: skip
-ATOM = 4  # the rank of what needs no parentheses anywhere; sums have 1, products 2, powers 3
 LONGEST = 40  # characters of an expression that is written into another one
 LONGEST_NEW = 64  # into what a variable becomes
-ROWS = "rows"  # what a matrix of the rows of all samples is written as: rows(X)
-ROWS_SAID = f"{ROWS}(T): the rows of all samples and positions of T, one under the other"
-KINDS = ("elementwise", "reduce", "row", "random")  # what may be
-
-
-def of_rows(equation: Equation) -> bool:
-    """Whether rows(..) stands in it."""
-    return any(isinstance(part, str) and f"{ROWS}(" in part for part in equation)
-
-
-class Term(NamedTuple):
-    """An expression, how tightly it binds, and the nodes that it holds."""
-
-    parts: Equation
-    rank: int
-    nodes: tuple[core.Node, ...] = ()
-
-    def within(self, rank: int) -> Equation:
-        """In parentheses where it binds less than `rank`."""
-        return self.parts if self.rank >= rank else ("(", *self.parts, ")")
+KINDS = ("elementwise", "reduce", "row", "random")  # of operations that may stand in the line of another one
 
 
 class Writing:
@@ -174,7 +155,7 @@ class Writing:
         """
         operand, kept = self.symbols.graph.real(operand), self._kept(operand)
         full = list(operand.shape if kept is not operand or core.op_kind(reader.op) != "elementwise" else reader.shape)
-        if len(full) < 3 or _is_number(term) or not self._lacks_an_axis(kept):
+        if len(full) < 3 or is_number(term) or not self._lacks_an_axis(kept):
             return term
         axes = _repeated(list(kept.shape), full)
         return Term(("broadcast(", *term.parts, f", {_axes(axes)})"), ATOM, term.nodes) if axes else term
@@ -201,7 +182,7 @@ class Writing:
         if op in INFIX:
             return self._infix(node, args)
         if op == "neg":
-            return _negated(args[0]) or ("−", *args[0].within(2)), 2
+            return negated(args[0]) or ("−", *args[0].within(2)), 2
         if op in COMPARE:
             return ("[", *args[0].parts, f" {COMPARE[op]} ", *args[1].parts, "]"), ATOM
         if op in AROUND:
@@ -212,7 +193,7 @@ class Writing:
         if op in ("sum", "max", "min"):
             return self._reduce(node, args[0])
         if op == "where" and args[2].parts == ("0",):
-            return (*_factor(args[1]), " ⊙ ", *args[0].within(2)), 2
+            return (*as_factor(args[1]), " ⊙ ", *args[0].within(2)), 2
         if op == "concatenate" and node.attrs["axis"] == len(node.shape) - 1:
             inner = [part for arg in args for part in (", ", *arg.parts)]
             return ("[", *inner[1:], "]"), ATOM
@@ -235,20 +216,20 @@ class Writing:
         if node.op == "mul" and same:
             return (*a.within(ATOM), "²"), 3
         if node.op == "add" and same:
-            return _doubled(a), 2
-        if node.op == "add" and _is_number(a):
+            return doubled(a), 2
+        if node.op == "add" and is_number(a):
             a, b = b, a
         if node.op == "mul":
-            small = [_is_number(t) or not len(self.symbols.behind(n).shape) for t, n in zip(args, node.inputs, strict=True)]
+            small = [is_number(t) or not len(self.symbols.behind(n).shape) for t, n in zip(args, node.inputs, strict=True)]
             if any(small):
-                first = small[0] and (_is_number(a) or not _is_number(b))
+                first = small[0] and (is_number(a) or not is_number(b))
                 scalar, other = (a, b) if first else (b, a)
-                plus, rest = _negated(scalar) if _is_number(scalar) else None, _negated(other)
+                plus, rest = negated(scalar) if is_number(scalar) else None, negated(other)
                 if plus and rest:  # (−.5) (−1 / B) reads .5 / B
                     if plus == ("1",):
                         return rest, 2
                     return (*plus, *(rest[1:] if rest[0] == "1" and rest[1:] else (" ", *rest))), 2
-                return (*_factor(scalar), " ", *_behind_a_factor(other)), 2
+                return (*as_factor(scalar), " ", *behind_a_factor(other)), 2
             below = self._inverted(node.inputs[1])
             if below is not None:
                 return (*a.within(2), INFIX["div"][0], *below.within(3)), 2
@@ -259,11 +240,11 @@ class Writing:
             ones = a.parts[-1:] == (" 1",)  # X 1 / 6 would read as one sixth of X
             return (*a.within(3 if ones else 2), sign, *b.within(3)), 2
         if node.op == "pow":
-            power: Equation = ("²",) if b.parts == ("2",) else ("^", *b.parts) if _is_number(b) else ("^(", *b.parts, ")")
+            power: Equation = ("²",) if b.parts == ("2",) else ("^", *b.parts) if is_number(b) else ("^(", *b.parts, ")")
             return (*a.within(ATOM), *power), 3
         if node.op == "add" and len(b.parts) and str(b.parts[0]).startswith("−"):
             return (*a.parts, " − ", str(b.parts[0])[1:], *b.parts[1:]), 1
-        if node.op in ("add", "sub") and (rest := _negated(b)):  # Y − −Z reads Y + Z
+        if node.op in ("add", "sub") and (rest := negated(b)):  # Y − −Z reads Y + Z
             return (*a.parts, INFIX["sub" if node.op == "add" else "add"][0], *rest), 1
         if node.op == "matmul":
             row = node.inputs[0].shape
@@ -273,7 +254,7 @@ class Writing:
             b = b if column else self._summed(b, node.inputs[1], [-2])
             return (*a.within(3), sign, *b.within(3)), 2
         if node.op == "mul":
-            return (*_factor(a), sign, *_factor(b)), 2
+            return (*as_factor(a), sign, *as_factor(b)), 2
         return (*a.within(rank), sign, *b.within(rank + (node.op == "sub"))), rank
 
     def _summed(self, term: Term, node: core.Node, axes: Sequence[int]) -> Term:
@@ -331,50 +312,6 @@ class Writing:
         return (f"{op}(", *arg.parts, f", {_axes(axes)})"), ATOM
 
 
-def _is_number(term: Term) -> bool:
-    return not term.nodes and all(isinstance(p, str) for p in term.parts)
-
-
-def _negated(term: Term) -> Equation | None:
-    """The product or quotient without its minus sign, where it begins with one: a number, as (−2) in (−2) Z, or that of −Z."""
-    first, *rest = term.parts
-    if term.rank < 2 or not isinstance(first, str):
-        return None
-    if first == "−":
-        return tuple(rest)
-    if first == "(−1)" and rest[:1] == [" "]:
-        return tuple(rest[1:])
-    return (first[2:-1], *rest) if first.startswith("(−") and _is_positive(first[2:-1]) else None
-
-
-def _is_positive(written: str) -> bool:
-    return written.replace(".", "", 1).isdigit()
-
-
-def _behind_a_factor(term: Term) -> Equation:
-    """.3 (−T), which .3 −T is not."""
-    parts = term.within(2)
-    return ("(", *parts, ")") if str(parts[0]).startswith("−") else parts
-
-
-def _doubled(term: Term) -> Equation:
-    """2 Z, and .002 W for .001 W + .001 W."""
-    first, *rest = parts = _behind_a_factor(term)
-    try:
-        factor = 2 * float(first.replace("−", "-") if isinstance(first, str) else "none")
-    except ValueError:
-        return ("2 ", *parts)
-    if factor == 1 and rest[:1] == [" "]:
-        return tuple(rest[1:])
-    return (number(factor, 6), *rest)
-
-
-def _factor(term: Term) -> Equation:
-    """A factor of a product element by element: a quotient, and sums of rows, in parentheses."""
-    apart = term.parts[-1:] == (" 1",) or any(isinstance(p, str) and "/" in p for p in term.parts)
-    return ("(", *term.parts, ")") if term.rank == 2 and apart else term.within(2)
-
-
 def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> Equation:
     extra: dict[str, Callable[[], str]] = {
         "reshape": lambda: shape_text(node.shape),
@@ -388,7 +325,7 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
     params = _parameters(op, attrs.get("params", []) or [])
     tail = [t for t in ([extra[op]()] if op in extra else []) + params if t]
     parts: list[Part] = []
-    for i, arg in enumerate([*(_alone(a) for a in args), *((t,) for t in tail)]):
+    for i, arg in enumerate([*(as_argument(a) for a in args), *((t,) for t in tail)]):
         parts += [", ", *arg] if i else [*arg]
     return (f"{name}(", *parts, ")")
 
@@ -399,11 +336,6 @@ def _parameters(op: str, given: Sequence[Any]) -> list[str]:
     if len(known) != len(given):
         return [number(float(p)) for p in given]
     return [f"{p.name} = {number(float(v))}" for p, v in zip(known, given, strict=True) if not v == p.default == 1]
-
-
-def _alone(term: Term) -> Equation:
-    """An argument: a negative number needs no parentheses there."""
-    return (text(term.parts)[1:-1],) if _is_number(term) and text(term.parts).startswith("(") else term.parts
 
 
 def _axes(axes: Iterable[int]) -> str:
@@ -446,7 +378,7 @@ def slope(symbols: Symbols, node: core.Node, args: Sequence[Term]) -> Equation:
     """dY ⊙ f'(Z): the derivative is written over what the core keeps, as [Z > 0] or 1 − A ⊙ A."""
     name = node.op.removesuffix("_backward")
     z, a = _in_and_out(symbols, node, name)
-    flow, kept = _factor(args[0]), args[1].parts
+    flow, kept = as_factor(args[0]), args[1].parts
     if name == "relu":
         return (*flow, " ⊙ [", *((z,) if z else kept), " > 0]")
     if name == "sigmoid" and a is not None:

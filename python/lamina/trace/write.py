@@ -13,7 +13,7 @@ from lamina.layers import Dense
 from lamina.models.wiring import calls_of, nodes_of
 from lamina.optim import Muon
 from lamina.trace import cost
-from lamina.trace.equations import ROWS_SAID, Writing, of_rows
+from lamina.trace.equations import Writing
 from lamina.trace.graph import StepGraph, known_as
 from lamina.trace.layers import fold as fold_norm
 from lamina.trace.losses import Folded, Losses
@@ -22,6 +22,7 @@ from lamina.trace.record import Step, Trace
 from lamina.trace.rules import clip_factor
 from lamina.trace.run import Measured
 from lamina.trace.symbols import HIDDEN, Symbols
+from lamina.trace.terms import ROWS_SAID, of_rows
 
 Array = np.ndarray[Any, Any]
 
