@@ -286,7 +286,7 @@ def lesson_path(number: int) -> Path:
             return found[number - 1]
         if found:
             raise ValueError(f"[lesson] expected a number from 1 to {len(found)}, got {number}; run lamina lesson 1")
-    raise ValueError(f"[lesson] expected lessons in {package / 'lessons'}, found none; install lamina again")
+    raise ValueError(f"[lesson] expected lessons in {package / 'lessons'}, got none; install lamina again")
 
 
 # ---- info ----

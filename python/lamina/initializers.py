@@ -74,7 +74,7 @@ class Initializer(Configured):
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         """Values of the given shape in float64."""
-        raise TypeError(f"[{type(self).__name__}] expected a method sample(shape, rng)")
+        raise TypeError(f"[{type(self).__name__}] expected a method sample(shape, rng), got none; write one")
 
 
 class constant(Initializer):
@@ -152,7 +152,7 @@ class _FanScaled(Initializer):
 
     def std(self, shape: Shape) -> float:
         """The standard deviation for a weight of this shape."""
-        raise TypeError(f"[{type(self).__name__}] expected a method std(shape)")
+        raise TypeError(f"[{type(self).__name__}] expected a method std(shape), got none; write one")
 
     def sample(self, shape: Shape, rng: np.random.Generator) -> Array:
         std = self.std(shape)

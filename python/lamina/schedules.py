@@ -81,7 +81,7 @@ class Schedule(Configured):
 
     def rate(self, t: Array) -> Array:
         """The rates at the steps `t` (float64, any shape)."""
-        raise TypeError(f"[{type(self).__name__}] expected a method rate(t)")
+        raise TypeError(f"[{type(self).__name__}] expected a method rate(t), got none; write one")
 
     def _together(self, t: Array) -> Array | None:
         """The rates of an array of steps by one call; None where `rate` does not take arrays."""

@@ -28,11 +28,11 @@ def _several(xs: Any, vs: Any, where: str) -> tuple[list[Tensor], list[Tensor], 
         raise ValueError(f"[{where}] expected one tensor or several as xs, got none; pass what y is computed from")
     given = [vs] if single or not isinstance(vs, Iterable) else list(vs)
     if len(targets) != len(given):
-        raise ValueError(f"[{where}] expected a direction for each of {len(targets)} tensors, got {len(given)}")
+        raise ValueError(f"[{where}] expected a direction for each of {len(targets)} tensors, got {len(given)}; pass as many")
     directions = [lift([x, v], where)[1] for x, v in zip(targets, given, strict=True)]
     for x, v in zip(targets, directions, strict=True):
         if tuple(x.shape) != tuple(v.shape):
-            raise ValueError(f"[{where}] expected a direction of shape {x.shape}, got {v.shape}")
+            raise ValueError(f"[{where}] expected a direction of shape {x.shape}, got {v.shape}; reshape it")
     return targets, directions, single
 
 

@@ -81,7 +81,7 @@ def function(
 def _assignment(parameter: Any, value: Any) -> _core.Node:
     """The node that writes the value into the parameter."""
     if not isinstance(parameter, Parameter):
-        raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}")
+        raise TypeError(f"[function] updates: expected lm.Parameter objects as targets, got {type(parameter).__name__}; pass those")
     new = lift([parameter, value], "updates")[1]
     if new.shape != parameter.shape:
         raise ValueError(

@@ -95,7 +95,9 @@ def _one(item: Any, length: Any, axis: int, x: Tensor) -> tuple[Any, Any, int, b
         return first, last, stride, False
     stride = 1 if item.step is None else int(item.step)
     if stride not in (1, -1):
-        raise ValueError(f"[index] axis {axis} has the symbolic length {length}; only steps of 1 and -1 are known there")
+        raise ValueError(
+            f"[index] expected a step of 1 or -1 along axis {axis}, whose length {length} is free, got {stride}; make it known"
+        )
     ends = (0, length) if stride == 1 else (length - 1, -1)
 
     def place(bound: Any, default: Any) -> Any:
@@ -113,7 +115,7 @@ def _check_slice(item: slice, axis: int) -> None:
                 f"[index] expected whole numbers in the slice of axis {axis}, got {checks.brief(bound)}; write start:stop:step"
             )
     if isinstance(item.step, (int, np.integer)) and item.step == 0:
-        raise ValueError(f"[index] expected a step other than 0 in the slice of axis {axis}; leave it out for 1")
+        raise ValueError(f"[index] expected a step other than 0 in the slice of axis {axis}, got 0; leave it out for 1")
 
 
 def _is_whole(bound: Any) -> bool:

@@ -68,7 +68,9 @@ class Tensor:
         return f"Tensor({self.node.op}, shape={self.shape}, dtype={self.dtype})"
 
     def __bool__(self) -> bool:
-        raise TypeError("a tensor has no truth value before a program runs; use lm.where(condition, a, b) instead of if")
+        raise TypeError(
+            "[Tensor] expected a truth value, got a tensor, whose numbers are not there yet; use lm.where(condition, a, b) for if"
+        )
 
     def __iter__(self) -> Any:
         if self.ndim == 0 or not isinstance(self.shape[0], int):
@@ -79,7 +81,7 @@ class Tensor:
 
     def __len__(self) -> int:
         if self.ndim == 0 or not isinstance(self.shape[0], int):
-            raise TypeError(f"a tensor of shape {self.shape} has no known length; use lm.size(x, axis=0)")
+            raise TypeError(f"[Tensor] expected a first axis of known length, got shape {self.shape}; use lm.size(x, axis=0)")
         return self.shape[0]
 
     def __array__(self, *_: Any, **__: Any) -> Any:
@@ -270,11 +272,13 @@ def placeholder(shape: Sequence[int | str | None], dtype: Any = "float32", name:
     for size in sizes:
         if not isinstance(size, (int, str, type(None), _core.Dim)):
             raise TypeError(
-                f"[placeholder] expected whole numbers, None or names as lengths, got {checks.brief(size)} in {checks.brief(sizes)}"
+                f"[placeholder] expected whole numbers, None or names as lengths, got {checks.brief(size)} in "
+                f"{checks.brief(sizes)}; pass None for a free one"
             )
         if isinstance(size, int) and size < 0:
             raise ValueError(
-                f"[placeholder] expected lengths of 0 or more, None or a name, got {checks.brief(size)} in {checks.brief(sizes)}"
+                f"[placeholder] expected lengths of 0 or more, None or a name, got {checks.brief(size)} in {checks.brief(sizes)}; "
+                "pass None for a free one"
             )
         if isinstance(size, str) and not re.fullmatch(FREE, size):
             raise ValueError(

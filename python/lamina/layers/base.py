@@ -110,7 +110,7 @@ class Layer(Configured):
 
     def forward(self, *inputs: Any, **_: Any) -> Any:
         """The layer's math: tensors -> a tensor, or several."""
-        raise TypeError("expected a method forward(x); write one")
+        raise TypeError("expected a method forward(x), got none; write one")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
         if options:

@@ -51,7 +51,9 @@ def matvec(a: Tensor, x: Tensor) -> Tensor:
     """
     a, x = axes(a, 2, "matvec"), axes(x, 1, "matvec")
     if a.shape[-1] != x.shape[-1]:
-        raise ValueError(f"[matvec] expected a vector of {a.shape[-1]} for a matrix of shape {a.shape}, got shape {x.shape}")
+        raise ValueError(
+            f"[matvec] expected a vector of {a.shape[-1]} for a matrix of shape {a.shape}, got shape {x.shape}; pass such a one"
+        )
     leading_axes(a, x, "matvec", (2, 1))
     return ops.squeeze(ops.matmul(a, ops.expand_dims(x, -1)), -1)
 

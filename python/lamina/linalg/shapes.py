@@ -50,8 +50,8 @@ def square(x: Tensor, where: str) -> Tensor:
     x = matrix(x, where)
     if x.shape[-1] != x.shape[-2]:
         others = {"inv": "use lstsq or pinv", "solve": "use lstsq or pinv", "cond": "take p None, 2 or -2"}
-        remedy = f"; {others[where]} for others" if where in others else ""
-        raise ValueError(f"[{where}] expected a square matrix (.., n, n), got shape {x.shape}{remedy}")
+        remedy = f"{others[where]} for others" if where in others else "pass a square one"
+        raise ValueError(f"[{where}] expected a square matrix (.., n, n), got shape {x.shape}; {remedy}")
     return x
 
 
@@ -77,7 +77,7 @@ def leading_axes(a: Tensor, b: Tensor, where: str, own: tuple[int, int] = (2, 2)
     batch: list[Any] = []
     for i, j in zip(left, right, strict=True):
         if i != j and i != 1 and j != 1:
-            raise ValueError(f"[{where}] {a.shape} and {b.shape}: expected equal leading axes, or 1, got {i} and {j}")
+            raise ValueError(f"[{where}] {a.shape} and {b.shape}: expected equal leading axes, or 1, got {i} and {j}; reshape one")
         batch.append(j if i == 1 else i)
     return batch
 

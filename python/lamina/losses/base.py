@@ -88,7 +88,7 @@ class Loss(Configured):
 
     def elements(self, pred: Any, target: Any) -> Any:
         """The losses of shape (batch,) or (batch, ...), not yet reduced."""
-        raise TypeError(f"[{type(self).__name__}] expected a method elements(pred, target)")
+        raise TypeError(f"[{type(self).__name__}] expected a method elements(pred, target), got none; write one")
 
     def keep(self, pred: Any, target: Any) -> Any | None:
         """Which targets count: a bool tensor of the shape of `elements`, or None for all of them."""

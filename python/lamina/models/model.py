@@ -91,7 +91,8 @@ class Model:
             value = checks.integer(where, name, value, 0, checks.UINT64)
         elif name == "columns" and not (isinstance(value, Mapping) and all(isinstance(listed, list) for listed in value.values())):
             raise TypeError(
-                f"[{where}] expected columns to be a dict from 'x' and 'y' to lists of names, got {checks.brief(value)}"
+                f"[{where}] expected columns to be a dict from 'x' and 'y' to lists of names, got {checks.brief(value)}; "
+                "assign such a dict"
             )
         elif name == "dtype":
             value = feed.type_name(value)

@@ -70,23 +70,29 @@ def _parsed(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     free = [letter for letter in ascii_letters if letter not in subscripts]
     several = [rank - len(part) + len(ELLIPSIS) for part, rank in zip(parts, ranks, strict=True) if ELLIPSIS in part]
     if any(n < 0 for n in several) or max(several, default=0) > len(free):
-        raise ValueError(f"{where}: expected at most as many letters as axes, got operands of {list(ranks)} axes")
+        raise ValueError(f"{where}: expected at most as many letters as axes, got operands of {list(ranks)} axes; write fewer")
     dots = "".join(free[: max(several, default=0)])
     given = []
     for part, rank in zip(parts, ranks, strict=True):
         hidden = rank - len(part) + len(ELLIPSIS)
         letters = part.replace(ELLIPSIS, dots[len(dots) - hidden :] if hidden else "", 1) if ELLIPSIS in part else part
         if len(letters) != rank or not (letters.isascii() and letters.isalpha() or letters == ""):
-            raise ValueError(f"{where}: expected {rank} letters for an operand of {rank} axes, got {checks.brief(part)}")
+            raise ValueError(
+                f"{where}: expected {rank} letters for an operand of {rank} axes, got {checks.brief(part)}; write one for each"
+            )
         given.append(letters)
     every = "".join(given)
     if not arrow:
         right = ELLIPSIS * bool(dots) + "".join(sorted(c for c in {*every} - {*dots} if every.count(c) == 1))
     result = right.replace(ELLIPSIS, dots, 1)
     if arrow and dots and ELLIPSIS not in right:
-        raise ValueError(f"{where}: expected ... in the result, as the operands have such axes, got {checks.brief(right)}")
+        raise ValueError(
+            f"{where}: expected ... in the result, as the operands have such axes, got {checks.brief(right)}; write it there"
+        )
     if len({*result}) < len(result) or not {*result} <= {*every} or not (result.isalpha() or result == ""):
-        raise ValueError(f"{where}: expected letters of the operands in the result, each once, got {checks.brief(right)}")
+        raise ValueError(
+            f"{where}: expected letters of the operands in the result, each once, got {checks.brief(right)}; leave out the others"
+        )
     return given, result
 
 
@@ -98,7 +104,9 @@ def _check_lengths(tensors: Sequence[Tensor], given: Sequence[str]) -> None:
                 known[letter] = n  # which broadcasts
             if n not in (1, known[letter]):
                 shapes = ", ".join(str(t.shape) for t in tensors)
-                raise ValueError(f"[einsum] {shapes}: expected one length for letter {letter!r}, got {known[letter]} and {n}")
+                raise ValueError(
+                    f"[einsum] {shapes}: expected one length for letter {letter!r}, got {known[letter]} and {n}; make them equal"
+                )
 
 
 def _diagonal(x: Tensor, letters: str) -> tuple[Tensor, str]:
@@ -108,7 +116,9 @@ def _diagonal(x: Tensor, letters: str) -> tuple[Tensor, str]:
             first, second = (i for i, c in enumerate(letters) if c == letter and letters[:i].count(letter) < 2)
             n = x.shape[first]
             if not isinstance(n, int) or x.shape[second] != n:
-                raise ValueError(f"[einsum] {x.shape}: expected a diagonal of one known length, got {n} and {x.shape[second]}")
+                raise ValueError(
+                    f"[einsum] {x.shape}: expected a diagonal of one known length, got {n} and {x.shape[second]}; make them equal"
+                )
             on = reshape(cast(eye(n), "bool"), [n if i in (first, second) else 1 for i in range(x.ndim)])
             x, letters = sum(where(on, x, 0.0), second), letters[:second] + letters[second + 1 :]  # not x * on: that has NaN * 0
     return x, letters

@@ -19,7 +19,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
            [34.]])
     """
     if a.ndim == 0 or b.ndim == 0:
-        raise ValueError(f"[matmul] {a.shape}, {b.shape}: expected vectors or matrices; use * for numbers")
+        raise ValueError(f"[matmul] {a.shape}, {b.shape}: expected vectors or matrices, got a number; use * for numbers")
     return _product("matmul", a, b)
 
 
@@ -58,7 +58,9 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
     if a.ndim == 0 or b.ndim == 0:
         return make("mul", [a, b])
     if b.ndim > 2:
-        raise ValueError(f"[dot] {a.shape}, {b.shape}: expected vectors or matrices; use matmul for stacks of matrices")
+        raise ValueError(
+            f"[dot] {a.shape}, {b.shape}: expected vectors or matrices, got a stack; use matmul for stacks of matrices"
+        )
     return _product("dot", a, b)
 
 

@@ -21,7 +21,7 @@ def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
     target = list(listed(shape, where, alone=True, named=True))
     unknown = [i for i, length in enumerate(target) if isinstance(length, int) and length == -1]
     if len(unknown) > 1:
-        raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}")
+        raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}; write the other lengths out")
     if unknown:
         total: Any = 1
         for length in x.shape:
@@ -94,7 +94,7 @@ def squeeze(x: Tensor, axis: Axis = None) -> Tensor:
     axes = [i for i, n in enumerate(x.shape) if isinstance(n, int) and n == 1] if axis is None else axes_of(axis, x.ndim, "squeeze")
     for a in axes:
         if x.shape[a] != 1:
-            raise ValueError(f"[squeeze] axis {a} of {x.shape} has more than one element")
+            raise ValueError(f"[squeeze] expected axes of length 1, got axis {a} of shape {x.shape}; leave it out")
     return reshape(x, tuple(n for i, n in enumerate(x.shape) if i not in axes))
 
 

@@ -76,7 +76,7 @@ class Optimizer(Configured):
 
     def _made(self) -> None:
         if "state" not in self.__dict__:
-            raise TypeError(f"[{self._where}] expected its __init__ to call super().__init__(lr), which it does not; call it first")
+            raise TypeError(f"[{self._where}] expected its __init__ to call super().__init__(lr), got one without; call it first")
         if self.rule is None and not self._built_in and (signature := calls.refusing(self.update, 0, 0, 0, 0, 0)):
             raise TypeError(f"[{self._where}] expected a method update(self, w, g, state, lr, t), got {signature}; give it these")
         if isinstance(self.slots, str):
@@ -193,7 +193,7 @@ class Optimizer(Configured):
 
         The gradient comes clipped and with the weight decay in it.
         """
-        raise TypeError(f"[{self._where}] expected a method update(w, g, state, lr, t), or the name of a rule")
+        raise TypeError(f"[{self._where}] expected a method update(w, g, state, lr, t), got none; write one, or name a rule")
 
     # ---- state and effects ----
 
@@ -277,7 +277,9 @@ class Optimizer(Configured):
         parameter.
         """
         if len(params) != len(grads):
-            raise ValueError(f"[{self._where}] expected one gradient for each of {len(params)} parameters, got {len(grads)}")
+            raise ValueError(
+                f"[{self._where}] expected one gradient for each of {len(params)} parameters, got {len(grads)}; pass as many"
+            )
         self.bind(params)
         clipped = self._clip(list(grads))
         if self.rule is None:
@@ -326,7 +328,8 @@ class Optimizer(Configured):
             new, new_slots = result
             if set(new_slots) != set(slots):
                 raise ValueError(
-                    f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}"
+                    f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}; "
+                    "return one for each"
                 )
             for old, value in ((p, new), *((slots[slot], new_slots[slot]) for slot in slots)):
                 if not isinstance(value, Tensor):

@@ -120,7 +120,7 @@ def from_bytes(data: bytes, into: Model | None = None, given: tuple[Any, ...] | 
         tensors = tensors_from_bytes(data)  # this checks the header
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except (SafetensorError, ValueError, RecursionError) as error:
-        raise ValueError(f"[load] expected the bytes of a saved network, got something else ({error})") from error
+        raise ValueError(f"[load] expected the bytes of a saved network, got something else ({error}); save it again") from error
     return rebuild.build(_description("load", header.get("__metadata__")), BytesSource(tensors), "load", into, given)
 
 
