@@ -7,8 +7,7 @@ import re
 from lamina.explain.notes import inputs, note, reason, shapes_of
 from lamina.trace import Step, Trace, notation
 from lamina.trace.notation import Sym, escape_text
-
-HEADS = {"forward": "Forward", "loss": "Loss", "backward": "Backward", "update": "Update"}
+from lamina.trace.record import SECTIONS
 
 
 def document(trace: Trace, level: str) -> str:
@@ -25,10 +24,10 @@ def document(trace: Trace, level: str) -> str:
         "indices and axes count from 1.",
         *(rf"\par\noindent {_text(line)}".replace("  ", r" \quad ") for line in inputs(trace)),
     ]
-    for section, head in HEADS.items():
+    for section in SECTIONS:
         steps = trace.section(section)
         if steps:
-            out += [rf"\subsection*{{{head}}}", *(_rule(trace) if section == "update" else []), r"\begin{align*}"]
+            out += [rf"\subsection*{{{section.capitalize()}}}", *(_rule(trace) if section == "update" else []), r"\begin{align*}"]
             out += [" \\\\\n".join(_line(trace, step, level) for step in steps), r"\end{align*}"]
             out += [rf"\noindent ({s.number}) ${notation.latex(s.where)}$\par" for s in steps if s.where]
             whys = {reason(trace, s): s.number for s in reversed(steps) if level == "derive"}  # where each is said first

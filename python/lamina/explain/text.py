@@ -12,9 +12,8 @@ from lamina.explain.check import Check
 from lamina.explain.notes import element, inputs, note, reason, shapes_of
 from lamina.trace import Step, Trace, notation
 from lamina.trace.notation import in_formula, number, short
-from lamina.trace.record import gradient_name
+from lamina.trace.record import SECTIONS, gradient_name
 
-HEADS = {"forward": "FORWARD", "loss": "LOSS", "backward": "BACKWARD", "update": "UPDATE"}
 ROUNDED = 0.1  # of a gradient: more is no rounding of its terms
 WIDEST = 52  # of the column of equations; a longer one has a line above its figures
 WIDEST_NAME = 60  # of a step
@@ -32,14 +31,14 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
 
     longer = {step.number: equation for step in trace if len(equation := notation.text(step.equation, ascii)) > WIDEST}
     shown = 3 if level == "shapes" else 4
-    rows = [(HEADS["forward"], "shapes", "FLOP", "values")[:shown]]
+    rows = [("FORWARD", "shapes", "FLOP", "values")[:shown]]
     for step in trace:
         equation = "" if step.number in longer else notation.text(step.equation, ascii)
         figures = (plain(shapes_of(step)), _flops(step), *([note(trace, step)] if shown == 4 else []))
         rows.append((f"{step.number:>3} {equation}", *figures))
     head, *lines = tables.text(rows, "<<><"[:shown])
     out, said = [_title(trace), LEGEND, *inputs(trace), ""], {""}
-    for section in HEADS:
+    for section in SECTIONS:
         steps = trace.section(section)
         if not steps:
             continue
@@ -85,8 +84,8 @@ def _activations(trace: Trace) -> list[str]:
 
 def _head(trace: Trace, section: str) -> str:
     if section == "update" and trace.rule is not None:
-        return f"{HEADS[section]}  {trace.rule.title}  {'  '.join(trace.rule.settings)}"
-    return HEADS[section] + (" (the chain rule, from the last line to the first)" if section == "backward" else "")
+        return f"UPDATE  {trace.rule.title}  {'  '.join(trace.rule.settings)}"
+    return section.upper() + (" (the chain rule, from the last line to the first)" if section == "backward" else "")
 
 
 def _flops(step: Step) -> str:

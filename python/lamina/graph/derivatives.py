@@ -16,8 +16,6 @@ from lamina.graph.lift import lift
 from lamina.graph.samplewise import is_samplewise, mixing
 from lamina.graph.tensor import Tensor
 
-__all__ = ["gauss_newton_product", "hessian_vector_product", "jacobian", "jacobian_vector_product"]
-
 
 def _several(xs: Any, vs: Any, where: str) -> tuple[list[Tensor], list[Tensor], bool]:
     single = isinstance(xs, Tensor) or not isinstance(xs, Iterable)

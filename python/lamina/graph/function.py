@@ -15,8 +15,6 @@ from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import FLOATS, Tensor, check_once
 from lamina.ops import zeros_like
 
-__all__ = ["Function", "function", "grad"]
-
 
 class Function:
     """A program as a Python function: arrays in, arrays out. Made by `lamina.function`.

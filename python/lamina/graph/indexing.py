@@ -12,8 +12,6 @@ from lamina.base import checks
 from lamina.graph.lift import make, operation
 from lamina.graph.tensor import Tensor
 
-__all__ = ["getitem"]
-
 
 def getitem(x: Any, index: Any) -> Any:
     """The elements that the index names; see `lamina.ops.getitem`."""

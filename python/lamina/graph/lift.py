@@ -15,17 +15,7 @@ from lamina.base import checks
 from lamina.base.calls import check_call, explained
 from lamina.graph.tensor import Tensor, dtype_name
 
-__all__ = ["Operation", "constant", "lift", "make", "make_called", "operation"]
-
-_WIDER = {
-    "int8": "int64",
-    "uint8": "int64",
-    "int16": "int64",
-    "uint16": "int64",
-    "int32": "int64",
-    "uint32": "int64",
-    "float16": "float32",
-}
+_WIDER = {**dict.fromkeys(("int8", "uint8", "int16", "uint16", "int32", "uint32"), "int64"), "float16": "float32"}
 _EXACT = ("bool", "int64", "float32", "float64")
 _EXACT_DTYPES = frozenset(np.dtype(name) for name in _EXACT)
 

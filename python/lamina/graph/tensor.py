@@ -16,8 +16,6 @@ from lamina.base.lengths import FREE, listed
 if TYPE_CHECKING:
     from lamina._core import Node
 
-__all__ = ["Input", "Tensor", "placeholder"]
-
 FLOATS = ("float32", "float64")
 TYPE_NAMES = {np.dtype(name): name for name in ("bool", "int64", *FLOATS)}  # NumPy works a name out anew each time
 

@@ -104,9 +104,7 @@ def _mean(each: Floats, weight: Floats) -> float:
 def _regression(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
     true, pred = real(where, "y_true", y_true), real(where, "y_pred", y_pred)
     n = len(pred)
-    if len(true) != n or true.size != pred.size:
-        raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
-    if true.shape != pred.shape and _squeezed(true) != _squeezed(pred):
+    if _squeezed(true) != _squeezed(pred):
         raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
     flat = true.reshape(n, -1), pred.reshape(n, -1)
     if sample_weight is not None and np.ndim(sample_weight) > 1 and np.size(sample_weight) == true.size > n:

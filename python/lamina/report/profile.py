@@ -23,8 +23,6 @@ from lamina.trace.write import title_of
 if TYPE_CHECKING:
     from lamina.models.model import Model
 
-__all__ = ["Profile", "ProfileStep", "profile"]
-
 Array = np.ndarray[Any, Any]
 
 CALL = "call"  # the last row: what of the whole no step accounts for
