@@ -16,25 +16,6 @@ from lamina.base import checks, names
 from lamina.inputs.arrays import Array, as_array, check_finite, check_for, check_shape, column_names
 from lamina.inputs.weights import weights
 
-__all__ = [
-    "Batches",
-    "Data",
-    "Spec",
-    "by_name",
-    "check_input",
-    "check_lengths",
-    "check_order",
-    "is_batches",
-    "is_list_of_batches",
-    "labels",
-    "may_be_batches",
-    "prepare",
-    "split_point",
-    "unpack",
-    "within",
-]
-
-
 Parts = tuple[Any, Any, Any]  # x, y, sample_weight
 
 

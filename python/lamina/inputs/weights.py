@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from lamina.base import checks
 from lamina.inputs.arrays import Array, as_array, check_finite, chunks
 
-__all__ = ["class_number", "class_weights", "weights"]
-
 
 def weights(
     sample_weight: Any, class_weight: Any, targets: Sequence[Array], n: int, ignored: int | None = None, *, may_rest: bool = False

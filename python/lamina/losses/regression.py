@@ -15,7 +15,7 @@ from lamina.losses.base import LIKELY, Array, Loss, MaskedLoss, Shape, first_out
 
 
 class MSE(MaskedLoss):
-    """Mean squared error: mean((p - y)^2).
+    """Mean squared error: mean((p - y)^2). `mask_nan`: elements whose target is NaN are left out.
 
     >>> float(lm.losses.MSE()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     2.0
@@ -26,7 +26,7 @@ class MSE(MaskedLoss):
 
 
 class MAE(MaskedLoss):
-    """Mean absolute error: mean(|p - y|).
+    """Mean absolute error: mean(|p - y|). `mask_nan`: elements whose target is NaN are left out.
 
     >>> float(lm.losses.MAE()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     1.0

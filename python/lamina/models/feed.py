@@ -221,8 +221,7 @@ def inputs(model: Model, x: Any) -> list[Array]:
     arrays = []
     given = specs(model)
     known = [spec.name for spec in given]
-    for (value, _), spec in zip(data.by_name(x, known, known, "x"), given, strict=True):
-        where = "x" if len(given) == 1 else f"x[{spec.name!r}]"
+    for (value, where), spec in zip(data.by_name(x, data.labels(known, "x"), known, "x"), given, strict=True):
         if value is None or (np.isscalar(value) and not isinstance(value, memoryview)):
             raise TypeError(
                 f"[{where}] expected an array of shape {shown(spec.shape)}, got {checks.brief(value)}; pass one row for each sample"

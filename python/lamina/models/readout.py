@@ -9,6 +9,7 @@ import numpy as np
 from lamina import _core as core
 from lamina import activations
 from lamina.base import checks
+from lamina.inputs import data
 from lamina.inputs.arrays import check_finite
 from lamina.layers import Dense
 from lamina.linalg import LinAlgError, solve_triangular
@@ -32,8 +33,8 @@ def fit_readout(model: Model, x: Any, y: Any, l2: float | None, sample_weight: A
     model.ensure_built(x)
     given = feed.samples(model, x, y, sample_weight)
     layers, program = _features(model)
-    names = ["y"] if len(layers) == 1 else [f"y[{name!r}]" for name in model.named_outputs]
-    targets = [_target(layer, t, where) for layer, t, where in zip(layers, given.y, names, strict=True)]
+    labels = data.labels(model.output_names, "y")
+    targets = [_target(layer, t, where) for layer, t, where in zip(layers, given.y, labels, strict=True)]
     weight = np.ones(len(given)) if given.weight is None else np.asarray(given.weight, np.float64)
     weight = weight / weight.max()  # the sum of large ones is infinite
     weight /= weight.sum()

@@ -21,7 +21,7 @@ class SGD(Optimizer):
     """Gradient descent: w -= lr g; with momentum b = momentum b + (1 - dampening) g (first b = g), w -= lr b.
 
     momentum >= 0: how much of the last step stays; 0 keeps no b. dampening >= 0: lessens what a new gradient adds to b. nesterov:
-    w -= lr (g + momentum b). Source: Polyak 1964, Nesterov 1983, Sutskever et al. 2013.
+    w -= lr (g + momentum b). All else as in `Optimizer`. Source: Polyak 1964, Nesterov 1983, Sutskever et al. 2013.
     Errors: ValueError for nesterov without momentum or with dampening.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.SGD(0.1))
@@ -66,7 +66,7 @@ class Adagrad(Optimizer):
     """Rates that fall with the squares seen: s += g^2, w -= lr / (1 + (t - 1) lr_decay) g / (sqrt(s) + eps).
 
     lr_decay >= 0: lets the rate fall by itself. eps >= 0: bounds the step while s is small. initial_accumulator_value >= 0: the
-    first s. Source: Duchi et al. 2011. Errors: ValueError for a value below its bound.
+    first s. All else as in `Optimizer`. Source: Duchi et al. 2011. Errors: ValueError for a value below its bound.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adagrad(0.5))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
@@ -103,8 +103,8 @@ class RMSProp(Optimizer):
     """Gradients over their running size: v = alpha v + (1 - alpha) g^2, d = g / (sqrt(v) + eps), w -= lr d.
 
     alpha in [0, 1]: the decay rate of v. eps >= 0: bounds the step where v is small. momentum > 0: b = momentum b + d, w -= lr b.
-    centered: v is lessened by the square of the running mean of g. Source: Hinton 2012. Errors: ValueError for a value out of its
-    bounds.
+    centered: v is lessened by the square of the running mean of g. All else as in `Optimizer`. Source: Hinton 2012. Errors:
+    ValueError for a value out of its bounds.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.RMSProp())
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
@@ -141,8 +141,8 @@ class Adadelta(Optimizer):
     """Steps in the units of the weights: v = rho v + (1 - rho) g^2, d = sqrt(u + eps) / sqrt(v + eps) g, u = rho u + (1 - rho) d^2,
     w -= lr d.
 
-    rho in [0, 1]: how much of v and u stays. eps > 0: sets the size of the first steps. Source: Zeiler 2012. Errors: ValueError for
-    a value out of its bounds.
+    rho in [0, 1]: how much of v and u stays. eps > 0: sets the size of the first steps. All else as in `Optimizer`. Source: Zeiler
+    2012. Errors: ValueError for a value out of its bounds.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adadelta(eps=1e-2))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
@@ -174,7 +174,8 @@ class Rprop(Optimizer):
     """Signs only, for full batches: s *= 1.2 where g keeps its sign, s *= 0.5 (and g = 0) where it turned; w -= s sign(g).
 
     lr: the first s. etas: the two factors, (fall, rise), fall < 1 < rise. step_sizes: the bounds of s, (smallest, largest). There
-    is no weight decay. Source: Riedmiller and Braun 1993. Errors: ValueError for factors or bounds in another order.
+    is no weight decay. All else as in `Optimizer`. Source: Riedmiller and Braun 1993. Errors: ValueError for factors or bounds in
+    another order.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Rprop(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
@@ -223,7 +224,7 @@ class Lion(Optimizer):
     """The sign of a mean: w *= 1 - lr wd, w -= lr sign(b1 m + (1 - b1) g), m = b2 m + (1 - b2) g; the weight decay is decoupled.
 
     betas: b1, b2 in [0, 1), how much of m counts in a step, and stays. Every weight moves by lr: it takes a smaller one than Adam.
-    Source: Chen et al. 2023. Errors: ValueError for betas out of their bounds.
+    All else as in `Optimizer`. Source: Chen et al. 2023. Errors: ValueError for betas out of their bounds.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Lion(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
@@ -278,7 +279,7 @@ class Adam(_Moments):
 
     betas: b1, b2 in [0, 1), how much of m and of v stays. eps >= 0: bounds the step where v is small. amsgrad: v's largest value so
     far stands for v. eps_mode: "torch", or "keras" for w -= lr sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(v) + eps), as in Keras and
-    scikit-learn. Source: Kingma and Ba 2014; Reddi et al. 2018.
+    scikit-learn. All else as in `Optimizer`. Source: Kingma and Ba 2014; Reddi et al. 2018.
     Errors: ValueError for a value out of its bounds, an unknown eps_mode.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adam(0.1))
@@ -341,8 +342,8 @@ class AdamW(Adam):
 class Adamax(_Moments):
     """Adam by the largest gradient: m = b1 m + (1 - b1) g, u = max(b2 u, |g| + eps), w -= lr / (1 - b1^t) m / u.
 
-    betas: b1, b2 in [0, 1), how much of m and of u stays. eps >= 0: keeps u from 0. Source: Kingma and Ba 2014. Errors: ValueError
-    for a value out of its bounds.
+    betas: b1, b2 in [0, 1), how much of m and of u stays. eps >= 0: keeps u from 0. All else as in `Optimizer`. Source: Kingma and
+    Ba 2014. Errors: ValueError for a value out of its bounds.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.Adamax(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
@@ -369,8 +370,8 @@ class NAdam(_Moments):
     """Adam with Nesterov's momentum: mu_t = b1 (1 - 0.96^(t psi) / 2), P_t = mu_1 ... mu_t, m and v as in Adam,
     w -= lr ((1 - mu_t) / (1 - P_t) g + mu_(t+1) / (1 - P_t mu_(t+1)) m) / (sqrt(v / (1 - b2^t)) + eps).
 
-    betas, eps: as in `Adam`. momentum_decay psi >= 0: how fast mu_t rises to b1. Source: Dozat 2016. Errors: ValueError for a value
-    out of its bounds.
+    betas, eps: as in `Adam`; all else as in `Optimizer`. momentum_decay psi >= 0: how fast mu_t rises to b1. Source: Dozat 2016.
+    Errors: ValueError for a value out of its bounds.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.NAdam(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]
@@ -401,7 +402,7 @@ class RAdam(_Moments):
     """Adam that waits for its variance: while r = rho_t <= 5 the step is lr m / (1 - b1^t), then it is Adam's, rectified by
     sqrt((r - 4)(r - 2) R / ((R - 4)(R - 2) r)), R = 2 / (1 - b2) - 1, rho_t = R - 2 t b2^t / (1 - b2^t).
 
-    betas, eps: as in `Adam`. Source: Liu et al. 2019. Errors: ValueError for a value out of its bounds.
+    betas, eps: as in `Adam`; all else as in `Optimizer`. Source: Liu et al. 2019. Errors: ValueError for a value out of its bounds.
 
     >>> net = lm.Sequential(lm.Dense(1, bias=False, weight_init="ones")).compile("mse", lm.optim.RAdam(0.1))
     >>> [round(net.train_step([[1.0]], [[0.0]]), 2) for _ in range(4)]

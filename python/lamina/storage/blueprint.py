@@ -4,7 +4,9 @@
  "parameters": [{"name", "dtype", "shape", "trainable", "frozen"?}],
  "layers": [{"name", "class", "config" or null, "parameters": {local name: name}}],
  "calls": [{"layer": index, "inputs": [node], "outputs": [node], "around": index of an earlier call or absent}],
- "nodes": [{"op", "in": [node], "attrs", "call": index or absent}],        a node's number is its place in the list
+ "nodes": [{"op", "in": [node], "attrs"?, "call"?: index}],        a node's number is its place in the list; of an input "shape" and
+   "dtype", of a variable the name of its "parameter" or its "random" state, of a constant that of its "tensor"
+ "stack": [layer index], of a Sequential those that it was given, or absent,
  "inputs": {name: node}, "outputs": {name: node},
  "objective": {"loss", "optimizer", "metrics", "loss_weights", "lost_metrics"?} or absent; null where it is code of the user's;
    metrics: [name or [name, options]], of several outputs by their names; lost_metrics: the names of those that are such code

@@ -139,9 +139,8 @@ class Progress:
 
     def _draw(self, epochs_done: float) -> None:
         self._shown = time.perf_counter()
-        room = (
-            200 if in_notebook() else (_columns(self._file) or 80) - len(self._bar.desc) - 20
-        )  # time left, a bar of 6, separators
+        # Of a line, what is left beside the time, a bar of 6 and separators.
+        room = 200 if in_notebook() else (_columns(self._file) or 80) - len(self._bar.desc) - 20
         self._bar.set_postfix_str("  ".join(self._fitting(room, self._rates(epochs_done))), refresh=False)
         self._bar.n = epochs_done
         self._bar.refresh()
