@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import re
 import sys
@@ -29,6 +28,8 @@ def nearest(name: Any, known: Iterable[str]) -> str | None:
     by_lower = {k.lower(): k for k in known}
     if OTHERS.get(name.lower()) in by_lower:
         return by_lower[OTHERS[name.lower()]]
+    import difflib  # 1.5 ms
+
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
 

@@ -12,7 +12,7 @@ from lamina.trace import notation
 from lamina.trace.notation import Equation, Sym
 
 WIDTH, HEIGHT = 1600, 1000
-DOTS = "⋯"  # for what is left out: columns, layers, and values without a name
+DOTS = "⋯"  # for what is left out, and values without a name
 SMALLEST = 11.0  # px: no text is smaller, subscripts included
 WIDE, NARROW = set("MWmw@%—⋯→←½"), set("iljtfrI1.,:;'|!()[]{} -·")
 

@@ -26,7 +26,7 @@ class MSE(MaskedLoss):
 
 
 class MAE(MaskedLoss):
-    """Mean absolute error: mean(|p - y|). `mask_nan`: elements whose target is NaN are left out.
+    """Mean absolute error: mean(|p - y|). `mask_nan` as in `MSE`.
 
     >>> float(lm.losses.MAE()(np.array([[1.0], [2.0]]), np.array([[1.0], [4.0]])))
     1.0

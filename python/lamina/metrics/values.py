@@ -80,8 +80,8 @@ def check_weights(where: str, weight: Floats) -> None:
     """Finite, not negative, and some above 0, or a ValueError; also where they are so large that their sum may not be finite."""
     if not (np.isfinite(weight).all() and weight.min() >= 0 and weight.any()):
         raise ValueError(
-            f"[{where}] expected finite sample weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}; correct "
-            "them, or leave them out"
+            f"[{where}] expected finite sample weights >= 0 that are not all 0, got {weight.min():g} to {weight.max():g}; leave "
+            "them out"
         )
     if weight.max() > LARGEST_WEIGHT:
         raise ValueError(

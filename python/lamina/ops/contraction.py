@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from string import ascii_letters
 from typing import Any
 
 from lamina.base import checks
@@ -17,6 +16,7 @@ from lamina.ops.reductions import sum
 from lamina.ops.shapes import expand_dims, reshape, transpose
 
 ELLIPSIS = "..."
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @explained
@@ -67,7 +67,7 @@ def _parsed(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     parts = left.split(",")
     if len(parts) != len(ranks):
         raise ValueError(f"{where}: expected {len(parts)} operands, got {len(ranks)}; give letters to each")
-    free = [letter for letter in ascii_letters if letter not in subscripts]
+    free = [letter for letter in LETTERS if letter not in subscripts]
     several = [rank - len(part) + len(ELLIPSIS) for part, rank in zip(parts, ranks, strict=True) if ELLIPSIS in part]
     if any(n < 0 for n in several) or max(several, default=0) > len(free):
         raise ValueError(f"{where}: expected at most as many letters as axes, got operands of {list(ranks)} axes; write fewer")

@@ -21,7 +21,7 @@ def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
     target = list(listed(shape, where, alone=True, named=True))
     unknown = [i for i, length in enumerate(target) if isinstance(length, int) and length == -1]
     if len(unknown) > 1:
-        raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}; write the other lengths out")
+        raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}; write the others out")
     if unknown:
         total: Any = 1
         for length in x.shape:

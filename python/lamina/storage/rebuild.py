@@ -144,7 +144,9 @@ def damage(where: str) -> Iterator[None]:
     try:
         yield
     except Misfit as error:
-        raise ValueError(f"[{where}] {error}") from None
+        text = str(error)  # whose end says what to do
+        short = text if len(text) <= 2 * MOST_TEXT else f"{text[:MOST_TEXT]}...{text[-MOST_TEXT:]}"
+        raise ValueError(f"[{where}] {short}") from None
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
         text = f"missing {error}" if isinstance(error, KeyError) else str(error)
         short = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}..."
