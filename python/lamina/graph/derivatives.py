@@ -72,6 +72,8 @@ def hessian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) ->
 def jacobian_vector_product(y: Tensor, xs: Tensor | Sequence[Tensor], vs: Any) -> Tensor:
     """J v = dy/dx v, of y's shape: the derivative of y along a direction, by the gradient of a gradient's product with a free seed.
 
+    xs, vs: as for `hessian_vector_product`.
+
     >>> import lamina as lm, numpy as np
     >>> x = lm.placeholder((2,))
     >>> lm.function([x], lm.jacobian_vector_product(x**2, x, np.array([1.0, 0.0])))(np.array([2.0, 5.0]))
@@ -88,7 +90,8 @@ def gauss_newton_product(loss: Tensor, output: Tensor, xs: Tensor | Sequence[Ten
     """G v = J^T (d2 loss / d output2) J v, J = d output / dx: the Hessian without the network's own curvature.
 
     For a loss convex in `output` (mse, cross-entropy on logits) G is positive semidefinite. loss: a scalar computed from `output`.
-    Source: Schraudolph 2002. Errors: ValueError where `loss` is not computed from this very `output`.
+    xs, vs: as for `hessian_vector_product`. Source: Schraudolph 2002. Errors: ValueError where `loss` is not computed
+    from this very `output`.
 
     >>> import lamina as lm, numpy as np
     >>> w = lm.placeholder((1,)); output = w**2; loss = lm.sum((output - 1) ** 2)

@@ -111,15 +111,11 @@ def lu(a: Tensor) -> Any:
     k = min(m, n)
     packed = host("lu", [a], a.shape)
     order = host("lu_order", [a], a.shape[:-1], "int64")
-    return LU(swap(_one_hot(order, m, a.dtype)), lower(packed, -1)[..., :, :k] + _eye(m, k, a.dtype), upper(packed)[..., :k, :])
+    return LU(swap(_one_hot(order, m, a.dtype)), lower(packed, -1)[..., :, :k] + identity(m, a.dtype, k), upper(packed)[..., :k, :])
 
 
 def _one_hot(order: Tensor, m: int, dtype: str) -> Tensor:
     return ops.cast(ops.equal(ops.expand_dims(order, -1), constant(np.arange(m))), dtype)
-
-
-def _eye(m: int, n: int, dtype: str) -> Tensor:
-    return constant(np.eye(m, n, dtype=dtype))
 
 
 def _refused_lu(a: Array) -> Array:

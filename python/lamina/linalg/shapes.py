@@ -115,9 +115,9 @@ def upper(x: Tensor, k: int = 0) -> Tensor:
     return ops.where(constant(~_below(x, k - 1)), x, ops.zeros_like(x))
 
 
-def identity(n: int, dtype: str) -> Tensor:
-    """The identity matrix as a constant."""
-    return constant(np.eye(n, dtype=dtype))
+def identity(m: int, dtype: str, n: int | None = None) -> Tensor:
+    """The identity matrix, or its first n columns, as a constant."""
+    return constant(np.eye(m, n, dtype=dtype))
 
 
 def by_columns(x: Tensor, s: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from lamina.graph.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Rate = Any  # a number, a Schedule, or a function of step numbers
-CLIP_EPS = 1e-6  # beside the norm that clip_norm divides by, as in PyTorch
+CLIP_EPS = 1e-6  # added to the norm, as in PyTorch
 
 
 class Optimizer(Configured):

@@ -172,7 +172,7 @@ def forward_graph(model: Model, training: bool = False) -> StepGraph:
     return graph
 
 
-def loss_graph(model: Model, task: Task, training: bool = True) -> StepGraph:
+def loss_graph(model: Model, task: Task, training: bool) -> StepGraph:
     """The outputs and the loss."""
     loss: LossGraph = model.programs.loss(task)
     graph = forward_graph(model, training)

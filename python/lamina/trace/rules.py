@@ -119,7 +119,7 @@ FORMULAS: dict[str, Callable[[Mapping[str, float], int], Lines]] = {
 STEP_NUMBERS = {"nadam": _nadam_numbers, "radam": _radam_numbers}  # numbers that a rule makes anew at each step
 
 
-def rule_of(optimizer: Optimizer, lr: float, t: int, taken: Collection[str] = ()) -> Rule:
+def rule_of(optimizer: Optimizer, lr: float, t: int, taken: Collection[str]) -> Rule:
     """The rule that the next step follows, with its numbers; letters that are `taken` by tensors have primes, as in β₁′ and β₂′
     where β₁ is the shift of a norm.
     """
