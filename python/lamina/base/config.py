@@ -17,7 +17,7 @@ T = TypeVar("T", bound="Configured")
 
 
 class Configured:
-    """Base of layers, losses, optimizers, schedules and initializers: keeps the arguments of the constructor's call.
+    """Base of layers, losses, optimizers, schedules, initializers and callbacks: keeps the arguments of the constructor's call.
 
     A subclass writes an ordinary `__init__`, around which the arguments are recorded, or is a dataclass.
 

@@ -142,7 +142,7 @@ class Trace:
         self.sources: dict[str, dict[str, Any]] = {}  # name -> {"kind", "shape", "dtype", "full_name", "values"}
         self.skipped: list[dict[str, Any]] = []  # what the backward pass does not compute, as {"equation", "flops"}
         self.model: Any = None
-        self.detail: dict[str, Any] = {}  # for renderers: the graph, all values and names by a node's serial
+        self.detail: dict[str, Any] = {}  # for renderers: graph, writing, and all values and names by a node's serial
 
     def section(self, name: str) -> list[Step]:
         """The lines of a section: forward, loss, backward or update; ValueError for another word."""

@@ -100,9 +100,9 @@ class Writer:
         self.symbols.hidden |= {n.serial for n in members}
         return [*members, factor]
 
-    def _clip_line(self) -> Equation:
+    def _clip_factor(self) -> str:
         assert self.graph.model.optimizer is not None
-        return (clip_factor(self.graph.model.optimizer, "all clipped gradients" if self.bounded else "all gradients"),)
+        return clip_factor(self.graph.model.optimizer, "all clipped gradients" if self.bounded else "all gradients")
 
     # ---- one line ----
 
@@ -123,7 +123,7 @@ class Writer:
             past = () if norm.past is None else (*self.writing.read_by(node, norm.past).parts, " + ")
             return self._add(section, (symbols.ref(node), " = ", *past, *norm.line), norm.members, "norm gradient")
         if self.clip and node == self.clip[-1]:
-            return self._add(section, (Sym("c"), " = ", *self._clip_line()), self.clip, "clipping")
+            return self._add(section, (Sym("c"), " = ", self._clip_factor()), self.clip, "clipping")
         term = self.writing.term(node)
         kind = self._kind(node, section)
         where: Equation = ("the numbers in ", symbols.ref(node.inputs[1]), " count from 0") if node.op == "take" else ()
