@@ -77,9 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--out", type=Path, default=Path("lamina_demo"), metavar="DIR", help="folder for the files (default: %(default)s)"
     )
-    demo.add_argument(
-        "--threads", type=_positive, default=None, metavar="N", help="threads (default: all that this process may use)"
-    )
+    _add_threads(demo)
     demo.add_argument(
         "--seed", type=_natural, default=0, metavar="N", help="for initial weights and shuffling (default: %(default)s)"
     )
@@ -95,9 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         help=".npz file with arrays x and y (a training step), or x alone (a prediction); of several inputs, arrays of their names",
     )
     profile.add_argument("--batch", type=_positive, default=None, metavar="N", help="the first N rows (default: all)")
-    profile.add_argument(
-        "--threads", type=_positive, default=None, metavar="N", help="threads (default: all that this process may use)"
-    )
+    _add_threads(profile)
     profile.add_argument("--repeats", type=_positive, default=None, metavar="N", help="rounds (default: a third of a second)")
     profile.add_argument("--json", action="store_true", help="print JSON instead of a table")
     profile.set_defaults(run=_profile)
@@ -112,6 +108,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     info.set_defaults(run=_info)
     return parser
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=_positive, metavar="N", help="threads (default: all that this process may use)")
 
 
 def _positive(text: str) -> int:
