@@ -146,16 +146,7 @@ def describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
         return item
 
     return {
-        "parameters": [
-            {
-                "name": name,
-                "dtype": p.dtype,
-                "shape": list(p.shape),
-                "trainable": p.is_weight,
-                **({"frozen": True} if p.is_weight and not p.trainable else {}),
-            }
-            for name, p in wiring.parameters.items()
-        ],
+        "parameters": [_describe_parameter(name, p) for name, p in wiring.parameters.items()],
         "layers": [_describe_layer(name, layer, wiring.name_of_parameter) for name, layer in layers],
         **({"stack": [layer_number[id(layer)] for layer in model.layers]} if isinstance(model, Sequential) else {}),
         "calls": [
@@ -171,6 +162,11 @@ def describe_graph(model: Model, tensors: dict[str, Array]) -> Json:
         "inputs": {name: number[t.node.serial] for name, t in model.named_inputs.items()},
         "outputs": {name: number[t.node.serial] for name, t in model.named_outputs.items()},
     }
+
+
+def _describe_parameter(name: str, p: Parameter) -> Json:
+    frozen = {"frozen": True} if p.is_weight and not p.trainable else {}
+    return {"name": name, "dtype": p.dtype, "shape": list(p.shape), "trainable": p.is_weight, **frozen}
 
 
 def _describe_layer(name: str, layer: Layer, name_of: Any) -> Json:
