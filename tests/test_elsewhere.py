@@ -50,6 +50,7 @@ def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
     with pytest.raises(ValueError, match=r"unknown name 'mcc'; any function of \(y_true, y_pred\) is a metric"):
         lm.metrics.get("mcc")
     assert all(hasattr(lm, text.split()[1][3:-3]) for text in elsewhere.OF_TENSORS.values() if text.endswith("(x)"))
+    assert {*elsewhere.OF_MODULES}.isdisjoint(lm.ops.__all__)
     assert not hasattr(net, "add") and "add" not in dir(net) and "fit" in dir(net)
     assert not hasattr(lm.Model, "__getattr__")  # it would make each attribute slower, and so each step of a small network
 
@@ -82,7 +83,7 @@ def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
         (lm, "top_k", "did you mean 'metrics.top_k'?"),
         (lm.optim, "RMSprop", "did you mean 'RMSProp'?"),
         (lm, "narxnet", "write lm.Sequential(lm.Dense(10, 'tanh')"),
-        (lm, "arccos", "docs/coming_from.md writes it"),
+        (lm, "acos", "write lm.arccos(x)"),
         (lm, "sim", "net.predict(x) computes"),
         (lm, "curve_fit", "a formula is a layer of your own"),
         (lm, "divideind", "held-out rows are fit's: validation_data=(x[val], t[val])"),
@@ -144,3 +145,33 @@ def test_what_a_subclass_has_of_these_names_is_listed():
 def test_an_attribute_of_another_librarys_layer_or_callback_tells_ours(call, remedy):
     with pytest.raises(AttributeError, match=re.escape(f"object has no attribute {remedy}")):
         call()
+
+
+T = np.linspace(0.0, 2.0, 5) ** 2
+MATH = {  # a name of NumPy's that is not here -> arguments of it, by the names that the answer has
+    "arcsinh": {"x": np.array([-50.0, -0.3, 0.0, 2.0])},
+    "arccosh": {"x": np.array([1.0, 1.5, 40.0])},
+    "arctanh": {"x": np.array([-0.9, 0.0, 1e-9, 0.7])},
+    "round": {"x": np.array([-1.2, 0.7, 2.4])},
+    "fmod": {"a": np.array([-7.5, 7.5, 7.5]), "b": np.array([2.0, -2.0, 2.0])},
+    "cumprod": {"x": np.array([0.5, 2.0, 3.0])},
+    "trapezoid": {"y": np.stack([np.sin(T), T]), "t": T},
+}
+
+
+@pytest.mark.parametrize("name", MATH)
+def test_what_is_written_instead_of_a_function_of_numpy_is_that_function(name):
+    expression, _, given = elsewhere.OF_MODULES[name].removeprefix("write ").partition(" with s = ")
+    arrays = list(MATH[name].values())
+    inputs = {key: lm.placeholder(value.shape, "float64") for key, value in MATH[name].items()}
+    names = {"lm": lm, **inputs}
+    if given:
+        names["s"] = eval(given, names)
+    y = eval(expression, names)
+    numpy_f = getattr(np, name, None) or np.trapz  # noqa: NPY201  its name in NumPy 1
+    np.testing.assert_allclose(lm.function([*inputs.values()], y)(*arrays), numpy_f(*arrays), rtol=1e-14)
+    if name == "arcsinh":
+        x = inputs["x"]
+        np.testing.assert_allclose(lm.function(x, lm.grad(lm.sum(y), x))(arrays[0]), 1 / np.sqrt(1 + arrays[0] ** 2), rtol=1e-9)
+    with pytest.raises(AttributeError, match=re.escape(f"has no attribute '{name}'; write ")):
+        getattr(lm, name)

@@ -512,7 +512,19 @@ FREE = {
             lambda name=name: getattr(lm, name)(np.ones((3, 4)), np.ones(3)),
             [f"[{name}] (3, 4) and (3,) do not broadcast"],
         )
-        for name in ("subtract", "multiply", "divide", "power", "less", "equal", "logical_and", "logical_or", "maximum", "arctan2")
+        for name in (
+            "subtract",
+            "multiply",
+            "divide",
+            "power",
+            "less",
+            "equal",
+            "logical_and",
+            "logical_or",
+            "maximum",
+            "arctan2",
+            "mod",
+        )
     },
     "an axis of a number": (lambda: lm.max(np.float64(3), axis=0), ["[max] expected an array with an axis 0, got a scalar"]),
     "rows of a number": (lambda: lm.softmax(3.0), ["[softmax] expected an array with an axis -1, got a scalar"]),

@@ -51,7 +51,7 @@ def test_options_of_any_type_are_told_apart(rng):
 
 
 def test_numbers_beside_arrays_go_the_quick_way(monkeypatch):
-    """The same number again does, 2 and 2.0 apart; another one is computed with, and one that was forgotten. So do lists."""
+    """The same number again does, 2 and 2.0 apart; another one is computed with, and a forgotten one. Lists and parts do, too."""
     x, i = np.array([-3.0, 2.0], "f"), np.array([1, 2])
 
     def results():
@@ -63,12 +63,26 @@ def test_numbers_beside_arrays_go_the_quick_way(monkeypatch):
             lm.add(i, 2),
             lm.add(i, 2.0),
             lm.exp(1.0),
+            *lm.split(x, 2),
             lm.concatenate([x, x]),
             lm.stack([x, x], axis=1),
             lm.einsum("i,j->ij", x, x),
         ]
 
-    wanted = [[0, 2], [-1.5, 3.5], [-1, 1], [0.5, 2], [3, 4], [3, 4], np.exp(1.0), [*x, *x], np.stack([x, x], 1), np.outer(x, x)]
+    wanted = [
+        [0, 2],
+        [-1.5, 3.5],
+        [-1, 1],
+        [0.5, 2],
+        [3, 4],
+        [3, 4],
+        np.exp(1.0),
+        x[:1],
+        x[1:],
+        [*x, *x],
+        np.stack([x, x], 1),
+        np.outer(x, x),
+    ]
     first = results()
     with monkeypatch.context() as patch:
         patch.setattr(lift, "_computation", None)

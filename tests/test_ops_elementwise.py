@@ -23,6 +23,7 @@ UNARY = {
     "abs": (np.abs, ANY, 0.0),
     "sign": (np.sign, ANY, 0.0),
     "floor": (np.floor, ANY, 0.0),
+    "ceil": (np.ceil, ANY, 0.0),
     "square": (np.square, ANY, 0.51),
     "sqrt": (np.sqrt, POSITIVE, 0.51),
     "exp": (np.exp, (-20, 20), 2.5),
@@ -31,7 +32,12 @@ UNARY = {
     "log1p": (np.log1p, ABOVE_MINUS_ONE, 3.0),
     "sin": (np.sin, ANY, 2.5),
     "cos": (np.cos, ANY, 2.5),
+    "tan": (np.tan, ANY, 5.0),  # sin 2 + cos 2 + quotient 1
+    "arcsin": (np.arcsin, (-1, 1), 5.0),  # arctan 2 + its argument's 2 + their product's growth
+    "arccos": (np.arccos, (-1, 1), 5.0),
     "arctan": (np.arctan, ANY, 2.5),
+    "sinh": (np.sinh, ANY, 4.0),  # expm1 3 + difference 1
+    "cosh": (np.cosh, ANY, 3.5),  # exp 2.5 + sum 1
     "tanh": (np.tanh, ANY, 2.5),
     "sigmoid": (sigmoid, ANY, 2.5),
     "erf": (erf, ANY, 2.5),
@@ -57,7 +63,7 @@ def test_unary_at_the_edges(name, dtype):
     x = np.array(
         [0.0, -0.0, np.inf, -np.inf, np.nan, big, -big, tiny, -tiny, tiny / 4, 1.0, -1.0, 88.0, -88.0, 89.5, -104.0], dtype
     )
-    if name in {"sin", "cos"}:
+    if name in {"sin", "cos", "tan"}:
         x = x[np.abs(np.nan_to_num(x, posinf=0, neginf=0)) < 1000]  # huge arguments: see the accuracy tests of the kernels
     with np.errstate(all="ignore"):
         want = UNARY[name][0](x.astype(np.float64))
@@ -294,3 +300,41 @@ def test_floor_division_of_whole_numbers_is_whole():
     for built in (np.floor_divide(t, 2), np.floor_divide(t, 2 * ones), np.floor_divide(t, [2, 2, 2])):
         assert lm.function(t, built)(np.array([33554435, -7, 3])).tolist() == [16777217, -4, 1]
     assert lm.function(t, np.floor_divide(ones, t))(np.array([33554435, -7, 3])).tolist() == [0, -1, 0]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["arcsin", "arccos", "sinh", "tan"])
+def test_digits_are_kept_where_a_formula_could_lose_them(name, dtype, rng):
+    """Near the ends of the arcs, near 0 and beside a pole."""
+    near = rng.uniform(0, 1e-3, 500) * 10.0 ** -rng.uniform(0, 4, 500)
+    at = {"arcsin": [near, -near, 1 - near, near - 1], "arccos": [near, 1 - near, near - 1], "sinh": [near, -near]}
+    (x,) = rounded([np.concatenate(at.get(name, [near, np.pi / 2 - near]))], dtype)
+    want = getattr(np, name)(x.astype(np.longdouble)).astype(np.float64)
+    check(getattr(lm, name), want, [x], dtype, UNARY[name][2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_mod(dtype, rng):
+    """Off by the rounding of a at most, or by b; never outside of 0 and b."""
+    for size in (1, 100, 1e6):
+        a, b = rounded([size * rng.normal(size=(40, 25)), rng.choice([-3.0, -0.1, 0.7, 2.0, 2 * np.pi], (25,))], dtype)
+        a[0], a[1] = 3 * b, -np.nextafter(2 * b, a.dtype.type(0))
+        wide, period = widened([a, b])
+        for got in (lm.mod(a, b), build_and_run(lm.mod, [a, b]), build_and_run(lambda x, y: x % y, [a, b])):
+            assert got.dtype == np.dtype(dtype) and np.all((got * np.sign(b) >= 0) & (np.abs(got) <= np.abs(b)))
+            off = np.abs(got - np.mod(wide, period))
+            assert np.all(np.minimum(off, np.abs(period) - off) <= 2 * np.finfo(dtype).eps * (np.abs(wide) + np.abs(period)))
+    assert np.array_equal(lm.mod(np.array([-1e-30, 0.0, 1.0, 2.5, -2.5], dtype), 1.0), [0, 0, 0, 0.5, 0.5])
+
+
+def test_mod_of_whole_numbers_and_operators(rng):
+    a, b = rng.integers(-(2**53) + 1, 2**53, 999), rng.integers(1, 50, 999) * rng.choice([-1, 1], 999)
+    for got in (lm.mod(a, b), build_and_run(lambda x, y: x % y, [a, b])):
+        assert got.dtype == np.int64 and np.array_equal(got, a % b)
+    x = np.array([-3.5, 0.5, 7.0])
+    for f in (lambda t: t % 2, lambda t: 9 % t, lambda t: np.array([1.0, 2.0, 3.0]) % t, lambda t: np.float64(9) % t):
+        np.testing.assert_allclose(build_and_run(f, [x]), f(x), rtol=1e-14)
+    assert np.isnan(lm.mod([5.0, 5.0], [0.0, np.inf])).all()
+
+
+covers("mod")

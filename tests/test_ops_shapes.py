@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import lamina as lm
+from lamina import _core as core
 from operation_cases import DTYPES, SIZES, build_and_run, covers
 
 covers("einsum")
@@ -62,6 +65,33 @@ SHAPERS = {
         (lambda m, x: m.broadcast_to(x, (3,)), ()),
     ],
     "flip": [(lambda m, x: m.flip(x, 0), (5, 3)), (lambda m, x: m.flip(x, 1), (5, 3)), (lambda m, x: m.flip(x, -1), (17,))],
+    "roll": [
+        *[(lambda m, x, s=s: m.roll(x, s), (3, 4)) for s in (0, 1, -5, 30)],
+        *[(lambda m, x, s=s: m.roll(x, s, axis=1), (2, 5, 3)) for s in (0, 2, -1, 17, np.int64(-5))],
+        (lambda m, x: m.roll(x, (1, -2), (0, -1)), (3, 4)),
+        (lambda m, x: m.roll(x, 1, axis=(0, 1)), (3, 4)),
+        (lambda m, x: m.roll(x, 3, axis=0), (0, 2)),
+        (lambda m, x: m.roll(x, 3), ()),
+    ],
+    "repeat": [
+        *[(lambda m, x, n=n: m.repeat(x, n), (3, 4)) for n in (0, 1, 3, [2])],
+        *[(lambda m, x, a=a: m.repeat(x, 3, axis=a), (2, 5, 3)) for a in (0, 1, -1)],
+        (lambda m, x: m.repeat(x, [2, 0, 1], axis=0), (3, 4)),
+        (lambda m, x: m.repeat(x, np.array([0, 3, 1, 1]), axis=1), (3, 4)),
+        (lambda m, x: m.repeat(x, [1, 0, 2, 1]), (2, 2)),
+        (lambda m, x: m.repeat(x, 2), ()),
+    ],
+    "tile": [
+        *[(lambda m, x, r=r: m.tile(x, r), (3, 4)) for r in (0, 1, 2, (2, 1), (1, 3), (2, 3), (2, 1, 1, 3), (2, 0))],
+        (lambda m, x: m.tile(x, 3), (17,)),
+        (lambda m, x: m.tile(x, (5, 1)), (1, 4)),
+        (lambda m, x: m.tile(x, (2, 3)), ()),
+    ],
+    "diff": [
+        (lambda m, x: m.diff(x), (3, 17)),
+        *[(lambda m, x, n=n: m.diff(x, n, axis=1), (2, 5, 3)) for n in (0, 1, 2, 5, 6)],
+        (lambda m, x: m.diff(x, axis=0), (1, 4)),
+    ],
     "pad": [
         (lambda m, x: m.pad(x, ((1, 2), (0, 3))), (4, 5)),
         (lambda m, x: m.pad(x, ((0, 0), (1, 1))), (2, 33)),
@@ -92,6 +122,125 @@ def test_concatenate_and_stack(rng):
         want = np.stack([a[0], a[1], a[2]], axis=axis)
         assert np.array_equal(build_and_run(lambda *ts: lm.stack(list(ts), axis=axis), [a[0], a[1], a[2]]), want)  # noqa: B023
         assert np.array_equal(lm.stack([a[0], a[1], a[2]], axis=axis), want)
+
+
+def test_split(rng):
+    x = rng.normal(size=(6, 4))
+    for cuts, axis in ((3, 0), (1, 0), (2, 1), (4, -1), ([2], 0), ([1, 3], 1), ([], 0), ([4, 2, 9], 0), ((0, -1), 1)):
+        want = np.split(x, cuts, axis)
+        built = build_and_run(lambda t: lm.split(t, cuts, axis), [x])  # noqa: B023
+        for got in (lm.split(x, cuts, axis), lm.split(x.tolist(), cuts, axis), built):
+            assert isinstance(got, list) and len(got) == len(want)
+            assert all(np.array_equal(a, b) and a.shape == b.shape for a, b in zip(got, want, strict=True))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 9, 33, 1000])
+@pytest.mark.parametrize("dtype", [*DTYPES, "int64", "bool"])
+def test_cumsum(dtype, n, rng):
+    """Against sums of fractions: off by the rounding of log2 n sums at most, of n where the length is free."""
+    for shape in [(n,), (3, n), (n, 5), (2, n, 3)]:
+        x = (10 * rng.normal(size=shape)).astype(dtype)
+        exact = np.vectorize(Fraction, otypes=[object])(x.astype(np.float64))
+        for axis in (None, *range(-len(shape), len(shape))):
+            want, size = (np.cumsum(v, axis).astype(np.float64) for v in (exact, np.abs(exact)))
+            lengths = [None if axis is None or k == axis % len(shape) else length for k, length in enumerate(shape)]
+            t = lm.placeholder(lengths if axis is not None else (None, *shape[1:]), dtype)
+            count = x.size if axis is None else shape[axis]
+            known, free = lm.cumsum(x, axis), lm.function(t, lm.cumsum(t, axis))(x)
+            for got, sums in ((known, math.ceil(math.log2(count))), (free, count)):
+                assert got.dtype == (np.int64 if dtype == "bool" else dtype) and got.shape == want.shape
+                eps = np.finfo(dtype).eps / 2 if dtype in DTYPES else 0
+                assert np.all(np.abs(got - want) <= (1 + sums) * eps * size)  # 1: that of the fraction
+
+
+def test_the_error_of_a_cumsum_grows_as_the_logarithm_of_its_length(rng):
+    """Of a hundred thousand numbers of one sign it is ten times smaller than that of sums one by one."""
+    x = rng.uniform(0, 1, 100_000).astype("float32")
+    exact = np.cumsum(x.astype(np.float64))
+    error = np.abs(lm.cumsum(x) - exact) / exact
+    assert error.max() <= 17 * np.finfo("float32").eps / 2 and 10 * error.max() < (np.abs(np.cumsum(x) - exact) / exact).max()
+
+
+def test_a_cumsum_knows_nothing_of_what_comes_after():
+    x = np.array([1.0, 2.0, np.inf, 3.0, np.nan, 4.0])
+    assert np.array_equal(lm.cumsum(x), np.cumsum(x), equal_nan=True)
+    assert np.array_equal(build_and_run(lm.cumsum, [x]), np.cumsum(x), equal_nan=True)
+
+
+def test_a_cumsum_of_a_thousand_places_is_a_short_program():
+    x = lm.placeholder((None, 1000))
+    y = lm.cumsum(x, axis=1)
+    assert len(core.dump([y.node], True)) <= 1 + 3 * 10
+    assert len(core.dump([y.node, lm.grad(lm.sum(y * x), x).node], True)) <= 80
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 7])
+def test_series_along_an_axis_of_free_length(rows, rng):
+    """As along one that is known, their gradients too."""
+    x = rng.normal(size=(rows, 3))
+    cases = [
+        *[lambda t, s=s, a=a: lm.roll(t, s, a) for s in (0, 1, -2, 9) for a in (0, (1, 0), None)],
+        *[lambda t, a=a: lm.cumsum(t, a) for a in (0, None)],
+        *[lambda t, n=n: lm.repeat(t, n, 0) for n in (0, 1, 3)],
+        *[lambda t, r=r: lm.tile(t, r) for r in (3, (2, 1), (2, 2, 2))],
+        *[lambda t, c=c: lm.concatenate(lm.split(t, c), 0) ** 2 for c in ([], [-1] if rows else [])],
+        *[lambda t: lm.diff(t, axis=0)] * (rows > 0),
+    ]
+    free, known = lm.placeholder((None, 3), "float64"), lm.placeholder(x.shape, "float64")
+    for f in cases:
+        results = []
+        for t in (free, known):
+            y = f(t)
+            slope = lm.grad(lm.sum(y * y), t)
+            results.append(lm.function(t, [y, slope, lm.grad(lm.sum(slope * slope), t)])(x))
+        for got, want in zip(*results, strict=True):
+            assert got.shape == want.shape
+            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_rows_that_meet_in_a_series_are_predicted_at_once(rng):
+    x, rows = lm.Input(3), rng.normal(size=(200, 3)).astype("float32")
+    for f, numpy_f in ((lm.cumsum, np.cumsum), (lambda t, a: lm.roll(t, 5, a), lambda t, a: np.roll(t, 5, a))):
+        for axis in (0, 1):
+            np.testing.assert_allclose(lm.Model(x, f(x, axis)).predict(rows), numpy_f(rows, axis), rtol=1e-4, atol=1e-4)
+
+
+def test_a_row_is_tiled_as_often_as_a_batch_has_rows(rng):
+    x, row = lm.Input(3), lm.Parameter(rng.normal(size=3), dtype="float32")
+    net = lm.Model(x, lm.tile(row, (x.shape[0], 2)) + 0 * lm.sum(x, axis=1, keepdims=True))
+    assert np.array_equal(net.predict(np.ones((5, 3))), np.tile(row.value, (5, 2)))
+    assert lm.tile(np.ones(2), (x.shape[0], 1)).shape[1] == 2
+    halves = lm.split(lm.concatenate([x, 2 * x]), 2)
+    assert [h.shape[0] for h in halves] == [x.shape[0]] * 2
+    assert np.array_equal(lm.function(x, halves[1])(np.ones((4, 3))), np.full((4, 3), 2))
+
+
+def test_series_say_what_does_not_fit():
+    x, free = np.ones((2, 3)), lm.Input(3)
+    for call, error, message in (
+        (lambda: lm.roll(x, 1.5, 0), TypeError, "[roll] expected shift to be a whole number, got 1.5; pass an int"),
+        (lambda: lm.roll(x, (1, 2), 0), ValueError, "[roll] expected a shift for each of the 1 axes, got (1, 2)"),
+        (lambda: lm.roll(x, 1, 2), ValueError, "[roll] expected an axis from -2 to 1, got 2"),
+        (lambda: lm.repeat(x, -1), ValueError, "[repeat] expected repeats >= 0, got -1"),
+        (lambda: lm.repeat(x, [1, 2], 1), ValueError, "one for each slice along axis 1 of (2, 3), got 2; pass so many"),
+        (lambda: lm.repeat(free, [1, 2], 0), ValueError, "one for each slice along axis 0 of (B, 3), got 2"),
+        (lambda: lm.tile(x, (2, -1)), ValueError, "[tile] expected reps >= 0, got -1"),
+        (lambda: lm.tile(x, 1.5), TypeError, "[tile] expected reps to be a whole number >= 0, got 1.5"),
+        (lambda: lm.split(x, 2, 1), ValueError, "[split] expected an axis of 2 equal parts, got axis 1 of (2, 3); pass the places"),
+        (lambda: lm.split(free, 2), ValueError, "[split] expected an axis of 2 equal parts, got axis 0 of (B, 3); pass the places"),
+        (lambda: lm.split(x, 0), ValueError, "[split] expected indices_or_sections >= 1, got 0"),
+        (lambda: lm.split(free, [2.5]), TypeError, "[split] expected a place to be a whole number, got 2.5"),
+        (lambda: lm.diff(x, -1), ValueError, "[diff] expected n >= 0, got -1"),
+        (lambda: lm.diff(3.0), ValueError, "[diff] expected an array with an axis -1, got a scalar"),
+        (lambda: lm.diff(x, prepend=0), TypeError, "got the argument 'prepend'; join it before: lm.diff(lm.concatenate"),
+        (lambda: lm.cumsum(x, 2), ValueError, "[cumsum] expected an axis from -2 to 1, got 2"),
+        (lambda: lm.cumsum(x, dim=1), TypeError, "got the argument 'dim'; did you mean 'axis'"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=re.escape(message)):
+            call()
+
+
+covers("split", "cumsum")
 
 
 def some_bits(rng, shape, dtype):

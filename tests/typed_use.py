@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     h = lm.Dense(50, "tanh")(x)
     for tensor in (h, lm.Flatten()(image), lm.Add()(h, h), lm.Concatenate()([h, x]), lm.Activation("relu")(h), lm.Dropout()(h)):
         assert_type(tensor, lm.Tensor)
+    assert_type(lm.cumsum(lm.diff(h), axis=1) % 2.0, lm.Tensor)
     assert_type(lm.Dense(3).named("head"), lm.Dense)
     assert_type(lm.Sequential(lm.Dense(1)).build(3).compile("mse", "adam"), lm.Sequential)
     assert_type(lm.Model(x, h).compile("mse", "adam"), lm.Model)

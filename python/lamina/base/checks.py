@@ -81,8 +81,8 @@ def optional_number(where: str, name: str, value: Any, low: float = -INF, *, ope
     return None if value is None else number(where, name, value, low, open_low=open_low)
 
 
-def integer(where: str, name: str, value: Any, low: int = 1, high: int | None = None) -> int:
-    """A whole number of at least `low` and at most `high`; NumPy's integers count, 3.0 and True do not.
+def integer(where: str, name: str, value: Any, low: int | None = 1, high: int | None = None) -> int:
+    """A whole number of at least `low` and at most `high`, if these are given; NumPy's integers count, 3.0 and True do not.
 
     >>> integer("Dense", "units", 128)
     128
@@ -92,8 +92,9 @@ def integer(where: str, name: str, value: Any, low: int = 1, high: int | None = 
             raise TypeError
         n = operator.index(value)
     except TypeError:
-        raise TypeError(f"[{where}] expected {name} to be a whole number >= {low}, got {brief(value)}; pass an int") from None
-    if n < low:
+        least = "" if low is None else f" >= {low}"
+        raise TypeError(f"[{where}] expected {name} to be a whole number{least}, got {brief(value)}; pass an int") from None
+    if low is not None and n < low:
         raise ValueError(f"[{where}] expected {name} >= {low}, got {brief(n)}; pass a larger whole number")
     if high is not None and n > high:
         raise ValueError(f"[{where}] expected {name} <= {high}, got {brief(n)}; pass a smaller whole number")

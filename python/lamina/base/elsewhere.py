@@ -91,6 +91,9 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
     "random_uniform.shape": "its shape is that of x, a tensor",
     **dict.fromkeys(("clip.min", "clip.a_min"), "low"),
     **dict.fromkeys(("clip.max", "clip.a_max"), "high"),
+    **dict.fromkeys(("tile.dims", "tile.multiples"), "reps"),
+    **dict.fromkeys(("split.split_size_or_sections", "split.num_or_size_splits"), "pass the number of parts, or the places to cut"),
+    **dict.fromkeys(("diff.prepend", "diff.append"), "join it before: lm.diff(lm.concatenate([first, x], axis=1))"),
     "build.input_dim": "input_shape",
     "build.*": "the shape is one argument: build((28, 28))",
     **dict.fromkeys(("fit.early_stopping", "fit.patience"), "pass callbacks=lm.callbacks.EarlyStopping(patience=10)"),
@@ -146,10 +149,18 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     **dict.fromkeys(("scan", "fori_loop", "while_loop"), "write a Python loop, which is unrolled"),
     "value_and_grad": "write lm.function(inputs, [y, lm.grad(y, x)])",
     **dict.fromkeys(("gather", "take_along_axis"), _ONE_A_ROW),
-    **dict.fromkeys(("tan", "sinh", "cosh", "arcsin", "arccos", "asin", "acos"), "docs/coming_from.md writes it with what is here"),
-    "atan": "write lm.arctan(x)",
+    **{name: f"write lm.arc{name[1:]}(x)" for name in ("asin", "acos", "atan")},
     "atan2": "write lm.arctan2(y, x)",
-    "cumsum": "write x @ np.triu(np.ones((n, n), 'float32')) for n columns",
+    **dict.fromkeys(("arcsinh", "asinh"), "write s * lm.log(s * x + lm.sqrt(1 + x * x)) with s = lm.where(x < 0, -1.0, 1.0)"),
+    **dict.fromkeys(("arccosh", "acosh"), "write lm.log(x + lm.sqrt((x - 1) * (x + 1)))"),
+    **dict.fromkeys(("arctanh", "atanh"), "write (lm.log1p(x) - lm.log1p(-x)) / 2"),
+    **dict.fromkeys(("round", "rint"), "write lm.floor(x + 0.5)"),
+    "remainder": "write lm.mod(a, b)",
+    "fmod": "write lm.sign(a) * lm.mod(lm.abs(a), lm.abs(b))",
+    "cumprod": "write lm.exp(lm.cumsum(lm.log(x)))",
+    **dict.fromkeys(("trapezoid", "trapz"), "write lm.sum((y[:, 1:] + y[:, :-1]) * lm.diff(t), axis=1) / 2"),
+    "chunk": "write lm.split(x, parts, axis)",
+    "repeat_interleave": "write lm.repeat(x, n, axis)",
     "save": "write net.save(path)",
     "prod": "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))",
     "to_categorical": "write lm.one_hot(y, classes), or leave the class numbers: losses take them as they are",
@@ -230,7 +241,7 @@ OF_OPTIMIZERS = {
 }
 _MATH = "a tensor is math without numbers: compute it with lm.function(inputs, outputs)(arrays); a parameter's are its .value"
 _GRADIENT = "write lm.grad(loss, [w, ...]), which gives the gradients as tensors; net.train_step takes and applies them"
-_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax log_softmax logsumexp argmax std var"
+_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax log_softmax logsumexp argmax std var cumsum diff"
 OF_TENSORS = {
     **dict.fromkeys(("backward", "grad"), _GRADIENT),
     "gather": _ONE_A_ROW,
@@ -247,6 +258,8 @@ OF_TENSORS = {
     **dict.fromkeys(("size", "dim"), "its shape is x.shape, the number of its axes x.ndim; lm.size(x) counts when it runs"),
     **dict.fromkeys(("matmul", "mm", "dot"), "write x @ y"),
     "pow": "write x ** n",
+    "repeat": "write lm.repeat(x, n, axis), or lm.tile(x, reps), which is PyTorch's",
+    **{name: f"write lm.{name}(x, ...)" for name in ("roll", "tile", "split")},
     "requires_grad": "lm.Parameter(value, trainable=False) makes one that stays",
     **dict.fromkeys(("clone", "copy"), "a tensor never changes: use it as often as you like"),
     **{name: f"write lm.{name}(x)" for name in _FUNCTIONS.split()},

@@ -16,6 +16,7 @@ OPERATORS: dict[np.ufunc, Callable[..., Any]] = {
     np.multiply: ops.multiply,
     np.true_divide: ops.divide,
     np.floor_divide: floor_divide,
+    np.remainder: ops.mod,
     np.power: ops.power,
     np.matmul: ops.matmul,
     np.less: ops.less,

@@ -138,7 +138,7 @@ def _weak(values: Sequence[Any], where: str) -> list[Array]:
 
 class _Computation(NamedTuple):
     program: _core.Program
-    pack: Callable[..., Any] | None  # how several results are given: a NamedTuple's _make
+    pack: Callable[..., Any] | None  # how several results are given: a NamedTuple's _make, or list
 
     def __call__(self, arrays: Sequence[Array]) -> Any:
         results = self.program.run(arrays)
@@ -163,7 +163,7 @@ def _computation(
     if found is None:
         inputs = [make("input", [], shape=a.shape, dtype=dtype_name(a.dtype)) for a in arrays]
         result: Any = rebuild(inputs)
-        several, pack = ((result,), None) if isinstance(result, Tensor) else (result, result._make)
+        several, pack = ((result,), None) if isinstance(result, Tensor) else (result, getattr(result, "_make", list))
         found = _Computation(_core.Program([t.node for t in inputs], [t.node for t in several]), pack)
         if key is not None:
             _forget_some(arrays)

@@ -142,6 +142,12 @@ class Tensor:
     def __rfloordiv__(self, other: object) -> Tensor:
         return floor_divide(other, self)
 
+    def __mod__(self, other: object) -> Tensor:
+        return ops.mod(self, other)
+
+    def __rmod__(self, other: object) -> Tensor:
+        return ops.mod(other, self)
+
     def __pow__(self, other: object) -> Tensor:
         return ops.power(self, other)
 

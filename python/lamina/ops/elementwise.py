@@ -10,7 +10,7 @@ from lamina import _core
 from lamina.base import names
 from lamina.base.calls import explained
 from lamina.graph.lift import Operation, make, make_called, operation
-from lamina.graph.tensor import Tensor, dtype_name
+from lamina.graph.tensor import FLOATS, Tensor, dtype_name
 
 _ACTIVATIONS = {name: name for name in _core.activation_names()}
 
@@ -19,6 +19,10 @@ def _unary(op: str, name: str, formula: str, call: str, value: str) -> Operation
     def build(x: Tensor) -> Tensor:
         return make(op, [x])
 
+    return _function(build, name, formula, call, value)
+
+
+def _function(build: Callable[[Tensor], Tensor], name: str, formula: str, call: str, value: str) -> Operation[Tensor]:
     doc = f"Element by element: {formula}. x: any shape. Errors: TypeError for what is not a number."
     return _named(build, name, 1, doc, call, value)
 
@@ -44,6 +48,9 @@ negative = _unary("neg", "negative", "-x", "([1, -2])", "array([-1,  2])")
 abs = _unary("abs", "abs", "|x|", "([1, -2])", "array([1, 2])")
 sign = _unary("sign", "sign", "-1, 0 or 1 by the sign of x; its gradient is 0", "([-0.5, 0.0, 3.0])", "array([-1.,  0.,  1.])")
 floor = _unary("floor", "floor", "the largest whole number <= x; its gradient is 0", "([1.5, -1.5])", "array([ 1., -2.])")
+ceil = _function(
+    lambda x: -floor(-x), "ceil", "the smallest whole number >= x; its gradient is 0", "([1.5, -1.5])", "array([ 2., -1.])"
+)
 exp = _unary("exp", "exp", "e^x", "([0.0, 1.0]).round(3)", "array([1.   , 2.718])")
 expm1 = _unary("expm1", "expm1", "e^x - 1, exact for small x", "([0.0, 1e-12])", "array([0.e+00, 1.e-12])")
 log = _unary("log", "log", "ln x (-inf at 0, nan below it)", "([0.0, 1.0, 2.0]).round(3)", "array([ -inf, 0.   , 0.693])")
@@ -58,6 +65,19 @@ erf = _unary(
     "erf", "erf", "the error function 2/sqrt(pi) * integral from 0 to x of e^(-t^2) dt", "([0.0, 1.0]).round(3)",
     "array([0.   , 0.843])",
 )  # fmt: skip
+tan = _function(lambda x: sin(x) / cos(x), "tan", "sin x / cos x, x in radians", "([0.0, np.pi / 4]).round(3)", "array([0., 1.])")
+arcsin = _function(
+    lambda x: arctan(x / sqrt((1 - x) * (1 + x))), "arcsin",
+    "the angle in [-pi/2, pi/2] whose sine is x (nan beyond [-1, 1]); its gradient at -1 and 1 is nan", "([0.0, 1.0]).round(3)",
+    "array([0.   , 1.571])",
+)  # fmt: skip
+arccos = _function(
+    lambda x: 2 * arctan(sqrt((1 - x) / (1 + x))), "arccos",
+    "the angle in [0, pi] whose cosine is x (nan beyond [-1, 1]); its gradient at -1 and 1 is nan", "([0.0, 1.0]).round(3)",
+    "array([1.571, 0.   ])",
+)  # fmt: skip
+sinh = _function(lambda x: (expm1(x) - expm1(-x)) / 2, "sinh", "(e^x - e^-x) / 2", "([0.0, 1.0]).round(3)", "array([0.   , 1.175])")
+cosh = _function(lambda x: (exp(x) + exp(-x)) / 2, "cosh", "(e^x + e^-x) / 2", "([0.0, 1.0]).round(3)", "array([1.   , 1.543])")
 tanh = _unary("tanh", "tanh", "(e^x - e^-x) / (e^x + e^-x)", "([0.0, 1.0]).round(3)", "array([0.   , 0.762])")
 sigmoid = _unary("sigmoid", "sigmoid", "1 / (1 + e^-x)", "([0.0, 1.0]).round(3)", "array([0.5  , 0.731])")
 relu = _unary("relu", "relu", "max(0, x), with slope 0 at 0", "([-1.0, 2.0])", "array([0., 2.])")
@@ -115,6 +135,24 @@ def power(a: Tensor, b: Tensor) -> Tensor:
     if exponent == -1:
         return make("div", [like(1.0, a), a])
     return make_called("power", "pow", [a, b])
+
+
+@operation(2)
+def mod(a: Tensor, b: Tensor) -> Tensor:
+    """What is left of a by whole b: a - b floor(a / b), from 0 to b, with b's sign. Its gradient is da - floor(a / b) db.
+
+    a, b: shapes that broadcast (else ValueError). Its error is a rounding of a: where a is whole b up to that, 0 or b may come.
+    Of whole numbers it is whole. b = 0 and infinite b give nan, or the least whole number.
+
+    >>> lm.mod([5.5, -5.5], 2.0)
+    array([1.5, 0.5])
+    """
+    whole = a.dtype not in FLOATS and b.dtype not in FLOATS
+    if whole:
+        a, b = cast(a, "float64"), cast(b, "float64")
+    for _ in range(2):  # a rounded quotient or product may leave the first outside
+        a = a - b * floor(make_called("mod", "div", [a, b]))
+    return cast(a, "int64") if whole else a
 
 
 @operation(2)

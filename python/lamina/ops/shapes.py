@@ -111,6 +111,84 @@ def flip(x: Tensor, axis: Axis = None) -> Tensor:
     return getitem(x, index)  # type: ignore[no-any-return]
 
 
+@operation(1)
+def repeat(x: Tensor, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+    """Each slice along the axis so many times, one after the other; by default the elements, of all rows as one.
+
+    repeats: a whole number, or one for each slice. Errors: ValueError for an axis that x lacks, and for another number of
+    repeats, which that of an axis of free length always is.
+
+    >>> lm.repeat([1, 2], 2), lm.repeat([[1, 2], [3, 4]], [1, 2], axis=0)
+    (array([1, 1, 2, 2]), array([[1, 2],
+           [3, 4],
+           [3, 4]]))
+    """
+    if axis is None:
+        x, axis = reshape(x, -1), 0
+    at = axis_of(axis, x.ndim, "repeat")
+    n = x.shape[at]
+    several = list(repeats) if isinstance(repeats, (tuple, list, np.ndarray)) and np.ndim(repeats) else [repeats]
+    counts = [checks.integer("repeat", "repeats", count, 0) for count in several]
+    if len(counts) == 1:
+        wide = broadcast_to(expand_dims(x, at + 1), (*x.shape[: at + 1], counts[0], *x.shape[at + 1 :]))
+        return reshape(wide, (*x.shape[:at], n * counts[0], *x.shape[at + 1 :]))
+    if len(counts) != n:
+        raise ValueError(
+            f"[repeat] expected one number, or one for each slice along axis {at} of {x.shape}, got {len(counts)}; pass so many"
+        )
+    return take(x, np.repeat(np.arange(n), counts), at)  # type: ignore[no-any-return]
+
+
+@operation(1)
+def tile(x: Tensor, reps: Sequence[Any] | int) -> Tensor:
+    """x as a whole so many times along each axis; axes are counted from the last, and there are more where `reps` has more.
+
+    reps: whole numbers, or several with free lengths such as t.shape[0] among them; ValueError for one below 0.
+
+    >>> lm.tile([1, 2], 2), lm.tile([1, 2], (2, 1))
+    (array([1, 2, 1, 2]), array([[1, 2],
+           [1, 2]]))
+    """
+    several = list(reps) if isinstance(reps, (tuple, list, np.ndarray)) else [reps]
+    given = [r if isinstance(r, _core.Dim) else checks.integer("tile", "reps", r, 0) for r in several]
+    counts = [1] * (x.ndim - len(given)) + given
+    lengths = (1,) * (len(counts) - x.ndim) + x.shape
+    apart: list[Any] = []  # an axis of length 1 in front of each that is repeated
+    wide: list[Any] = []
+    for count, n in zip(counts, lengths, strict=True):
+        inner = [n] if isinstance(count, int) and count == 1 else [count, n]
+        apart += [1] * (len(inner) - 1) + [n]
+        wide += inner
+    y = broadcast_to(reshape(x, apart), wide)
+    return reshape(y, [count * n for count, n in zip(counts, lengths, strict=True)])
+
+
+@operation(1)
+def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """Parts of x along the axis, as a list: so many equal ones, or those between the places where it is cut.
+
+    indices_or_sections: the number of parts, or the places. Errors: ValueError for an axis that x lacks, and for one that does not
+    fall into equal parts.
+
+    >>> lm.split([1, 2, 3, 4], 2), lm.split([1, 2, 3, 4], [1])
+    ([array([1, 2]), array([3, 4])], [array([1]), array([2, 3, 4])])
+    """
+    at = axis_of(axis, x.ndim, "split")
+    if isinstance(indices_or_sections, (tuple, list, np.ndarray)) and np.ndim(indices_or_sections):
+        cuts = [checks.integer("split", "a place", n, None) for n in indices_or_sections]
+    else:
+        parts, n = checks.integer("split", "indices_or_sections", indices_or_sections), x.shape[at]
+        try:
+            each = _core.split_size(n, parts)
+        except ValueError:
+            raise ValueError(
+                f"[split] expected an axis of {parts} equal parts, got axis {at} of {x.shape}; pass the places, such as [2, 3]"
+            ) from None
+        cuts = [each * i for i in range(1, parts)]
+    ends = zip([None, *cuts], [*cuts, None], strict=True)
+    return [getitem(x, (slice(None),) * at + (slice(*pair),)) for pair in ends]
+
+
 @operation(None)
 def concatenate(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
     """The tensors one after the other along an axis. Errors: ValueError for none, and where another axis differs in length.
