@@ -687,6 +687,11 @@ def test_the_slopes_of_an_activation_twice_are_those_of_their_own_values(name):
         (lambda p, t: lm.sum(p) / lm.size(p, 0), "L = sum(Z₁) / B"),
         (lambda p, t: lm.sum(p) / lm.size(p[1:], 0), "L = sum(Z₁) / (B − 1)"),
         (lambda p, t: lm.mean(p[1:] - t[1:]), "dZ₁ = pad(1 / (2 (B − 1)))"),
+        (lambda p, t: lm.mean(lm.exp(lm.diff(p, axis=0))), "T₅ = concatenate(−T₄, 0, axis 1)"),
+        (lambda p, t: lm.mean(lm.cumsum(p, axis=1) * t), "T₂ = [0, T₁]"),
+        (lambda p, t: lm.mean(lm.pad(p * t, ((0, 0), (2, 1))) ** 2), "T₁ = [0, Z₁ ⊙ Y, 0]"),
+        (lambda p, t: lm.mean(lm.pad(p * t, ((1, 0), (0, 0))) ** 2), "T₁ = concatenate(0, Z₁ ⊙ Y, axis 1)"),
+        (lambda p, t: lm.mean(lm.pad(p * t, (1, 1)) ** 2), "T₁ = pad(Z₁ ⊙ Y)"),
         (lambda p, t: lm.mean((-1.0) * -p), "L = mean(Z₁)"),
     ],
 )

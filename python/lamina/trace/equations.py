@@ -194,9 +194,15 @@ class Writing:
             return self._reduce(node, args[0])
         if op == "where" and args[2].parts == ("0",):
             return (*as_factor(args[1]), " ⊙ ", *args[0].within(2)), 2
-        if op == "concatenate" and node.attrs["axis"] == len(node.shape) - 1:
+        axis = self._joined(node)
+        if axis is not None:
+            if op == "pad":
+                zeros = [[Term(("0",), ATOM)] * bool(node.attrs[side][axis]) for side in ("low", "high")]
+                args = [*zeros[0], *args, *zeros[1]]
             inner = [part for arg in args for part in (", ", *arg.parts)]
-            return ("[", *inner[1:], "]"), ATOM
+            if axis == len(node.shape) - 1:
+                return ("[", *inner[1:], "]"), ATOM
+            return ("concatenate(", *inner[1:], f", {_axes([axis])})"), ATOM
         if op == "scatter_add":
             return ("onehot(", *args[0].parts, ")ᵀ ", *args[1].within(3)), 2
         if op == "take":
@@ -208,6 +214,15 @@ class Writing:
         if self._rows(node):
             return (f"{ROWS}(", *args[0].parts, ")"), ATOM
         return _call(op, node.attrs, args, node), ATOM
+
+    def _joined(self, node: core.Node) -> int | None:
+        """The axis along which tensors are joined, or one with zeros; None for other operations, and for what is repeated."""
+        if node.op == "concatenate":
+            return int(node.attrs["axis"]) % len(node.shape)
+        if node.op != "pad" or any(node.attrs["interior"]) or self._held(node.inputs[0]) != list(node.inputs[0].shape):
+            return None
+        around = [k for k, widths in enumerate(zip(node.attrs["low"], node.attrs["high"], strict=True)) if any(widths)]
+        return around[0] if len(around) == 1 else None
 
     def _infix(self, node: core.Node, args: list[Term]) -> tuple[Equation, int]:
         a, b = args
@@ -318,7 +333,6 @@ def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> 
         "transpose": lambda: _axes(attrs["axes"]),
         "one_hot": lambda: str(attrs["classes"]),
         "iota": lambda: shape_text(node.shape),
-        "concatenate": lambda: _axes([attrs["axis"] % len(node.shape)]),
         "broadcast_to": lambda: _axes(_new_axes(node)),
     }
     name = "broadcast" if op == "broadcast_to" else str(attrs.get({"cast": "dtype", "host": "name"}.get(op, ""), op))
