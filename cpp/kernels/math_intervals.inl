@@ -1,6 +1,6 @@
 // tanh, erf and the normal distribution in float32, where a vector's lanes can each choose one of 32 numbers (AVX-512): the
 // functions are odd and level off, so |x| falls into 32 intervals, each with a polynomial of its own. Half to a third of the time
-// that formulas by e^x take; the coefficients are fits as in math.inl. Behind them e^x, in float64 too, and the logarithm, by one of 16.
+// that formulas by e^x take; the coefficients are fits as in math_fits.inl. Behind them e^x, in float64 too, and the logarithm, by one of 16.
 #pragma once
 
 #include "kernels/vec.h"

@@ -12,7 +12,7 @@
 #include "kernels/softmax.inl"
 #include "kernels/transpose.inl"
 #include "kernels/triangular.inl"
-#include "kernels/update_rules.inl"
+#include "kernels/update_sweep.inl"
 #include "kernels/work.inl"
 
 #define LAMINA_TEXT_OF(x) #x

@@ -1,0 +1,134 @@
+// The sweep of an update over a parameter: its rule (update_rules.inl) vector by vector, rows that are not full vectors at their end, and
+// what lies beyond the caches asked for ahead.
+#pragma once
+
+#include <type_traits>
+
+#include "base/rule_layout.h"
+#include "kernels/table.h"
+#include "kernels/update_rules.inl"
+#include "kernels/vec.h"
+
+LAMINA_KERNELS_BEGIN
+
+template <class Rule>
+void prepare_rule(const double* hyper, double lr, double* clock, double* constants) {
+  static_assert(Rule::slots <= kMaxSlots && Rule::constants <= kRuleConstants);
+  clock[0] += 1;
+  Rule::prepare(hyper, lr, clock[0], clock, constants);
+}
+
+// Vectors whose instructions the compiler may mix (see elementwise.inl), for the rule that most steps take: Adam's of 64 bytes take
+// 4.2 ns instead of 4.45.
+template <class T, class Rule>
+constexpr int kMixedVectors = 1;
+template <>
+constexpr int kMixedVectors<float, Adam::Short> = kRicher ? 4 : 1;
+
+// Where row r of the matrices of an update begins.
+template <class T, class Rule>
+struct RuleRow {
+  T* w;
+  const T* g;
+  T* slot[Rule::slots + 1];
+
+  RuleRow(const RuleArgs& u, ptrdiff_t r) : w(static_cast<T*>(u.w) + r * u.w_row), g(static_cast<const T*>(u.g) + r * u.g_row) {
+    for (int i = 0; i < Rule::slots; ++i) slot[i] = static_cast<T*>(u.slot[i]) + r * u.w_row;
+  }
+};
+
+// `kCount` full vectors from column c on, or one of `n` numbers: then loads pad with zeros and stores stop in time. `left`: of a
+// gradient of rank one, the product as the sum over k = 1 that it is.
+template <class Rule, class T, int kCount, bool kTail = false>
+struct Updated {
+  Vec<T> w[kCount], s[kCount][Rule::slots + 1];
+
+  LAMINA_INLINE void calculate(const Vec<T>* constants, const RuleRow<T, Rule>& row, const Vec<T>* left, ptrdiff_t c,
+                               [[maybe_unused]] ptrdiff_t n = 0) {
+    const auto read = [&](const T* from, int v) { return kTail ? load(from + c, n) : load(from + c + v * kLanes<T>); };
+#pragma GCC unroll 4
+    for (int v = 0; v < kCount; ++v) {
+      for (int i = 0; i < Rule::slots; ++i) s[v][i] = read(row.slot[i], v);
+      w[v] = read(row.w, v);
+      const Vec<T> g = read(row.g, v);
+      Rule::step(constants, w[v], left ? fma(*left, g, Vec<T>(0.0)) : g, s[v]);
+    }
+  }
+
+  LAMINA_INLINE void put(const RuleRow<T, Rule>& row, ptrdiff_t c, [[maybe_unused]] ptrdiff_t n = 0) const {
+    const auto write = [&](T* to, int v, Vec<T> x) { kTail ? store(to + c, x, n) : store(to + c + v * kLanes<T>, x); };
+#pragma GCC unroll 4
+    for (int v = 0; v < kCount; ++v) {
+      write(row.w, v, w[v]);
+      for (int i = 0; i < Rule::slots; ++i) write(row.slot[i], v, s[v][i]);
+    }
+  }
+};
+
+// How far ahead, in elements: the processor by itself does not follow so many streams (Adam on 10 million weights: 16 % faster on Zen).
+template <class T>
+constexpr ptrdiff_t kAhead = 1024 / sizeof(T);
+template <class T>
+constexpr ptrdiff_t kLine = 64 / sizeof(T);
+
+template <class T, class Rule, bool kOuter>
+LAMINA_INLINE void sweep(const RuleArgs& u) {
+  constexpr int kMixed = kOuter ? 1 : kMixedVectors<T, Rule>;
+  Vec<T> constants[Rule::constants];
+  for (int i = 0; i < Rule::constants; ++i) constants[i] = Vec<T>(u.constants[i]);
+  const bool far = u.far;
+  const bool collapse = !kOuter && (u.rows == 1 || (u.w_row == u.cols && u.g_row == u.cols));
+  const ptrdiff_t rows = collapse ? 1 : u.rows;
+  const ptrdiff_t cols = collapse ? u.rows * u.cols : u.cols;
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    const RuleRow<T, Rule> row(u, r);
+    const Vec<T> factor = kOuter ? Vec<T>(static_cast<const T*>(u.left)[r * u.left_row]) : Vec<T>(0.0);
+    const Vec<T>* left = kOuter ? &factor : nullptr;
+    // A last vector that is not full ends with the row, as in elementwise.inl: the next row is read at once, and what has been stored by a
+    // mask holds up who reads beside it (128 rows of 20 in f32 1.3 us instead of 0.7).
+    const bool ragged = kOuter && cols % kLanes<T> != 0 && cols > kLanes<T>;
+    Updated<Rule, T, 1> last;
+    if (ragged) last.calculate(constants, row, left, cols - kLanes<T>);
+    ptrdiff_t c = 0;
+    const auto update = [&]<int kCount>(std::integral_constant<int, kCount>) {
+      for (; c + kCount * kLanes<T> <= cols; c += kCount * kLanes<T>) {
+        for (ptrdiff_t at = c; far && at < c + kCount * kLanes<T>; at += kLanes<T>) {
+          if (at % kLine<T> != 0) continue;
+          __builtin_prefetch(row.w + at + kAhead<T>, 1);
+          for (int i = 0; i < Rule::slots; ++i) __builtin_prefetch(row.slot[i] + at + kAhead<T>, 1);
+        }
+        Updated<Rule, T, kCount> some;
+        some.calculate(constants, row, left, c);
+        some.put(row, c);
+      }
+    };
+    if constexpr (kMixed > 1) update(std::integral_constant<int, kMixed>());
+    update(std::integral_constant<int, 1>());
+    if (ragged) {
+      last.put(row, cols - kLanes<T>);
+    } else if (c < cols) {
+      Updated<Rule, T, 1, true> rest;
+      rest.calculate(constants, row, left, c, cols - c);
+      rest.put(row, c, cols - c);
+    }
+  }
+}
+
+// A function of its own: how instructions are mixed is said of whole functions.
+template <class T, class Rule>
+LAMINA_MIXED [[gnu::flatten, gnu::noinline]] void sweep_mixed(const RuleArgs& u) {
+  sweep<T, Rule, false>(u);
+}
+
+template <class T, class Rule>
+[[gnu::flatten]] void apply_rule(const RuleArgs& u) {
+  if constexpr (requires { typename Rule::Short; })
+    if (!u.left && Rule::is_short(u.constants)) {
+      if constexpr (kMixedVectors<T, typename Rule::Short> > 1) return sweep_mixed<T, typename Rule::Short>(u);
+      return sweep<T, typename Rule::Short, false>(u);
+    }
+  if (u.left) return sweep<T, Rule, true>(u);
+  sweep<T, Rule, false>(u);
+}
+
+LAMINA_KERNELS_END
