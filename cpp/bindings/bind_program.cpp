@@ -30,7 +30,7 @@ py::list profile(Program& program, const py::sequence& arrays, int repeats) {
   }
   const size_t n = program.steps().size();
   std::vector<double> best(n, 1e30), now(n);
-  Program::RunOptions options;
+  runtime::RunOptions options;
   options.seconds = now.data();
   for (int r = 0; r < repeats; ++r) {
     program.run(call.inputs(), outputs.data(), options);

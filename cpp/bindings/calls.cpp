@@ -164,7 +164,7 @@ py::array new_output(const Program& program, size_t i) {
 }
 
 void run_freely(Program& program, Lock& lock, const void* const* inputs, void* const* outputs, bool guarded) {
-  Program::RunOptions options;
+  runtime::RunOptions options;
   options.guarded = guarded;
   if (program.is_short()) {
     program.run(inputs, outputs, options);

@@ -111,7 +111,7 @@ class Batches {
   std::vector<char*> collected_;  // where the next batch's rows of an output go
   std::vector<size_t> row_bytes_;
   double* scalar_;
-  Program::RunOptions options_;
+  RunOptions options_;
   int64_t bound_rows_ = -1;
 };
 

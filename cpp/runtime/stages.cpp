@@ -50,10 +50,10 @@ struct Item {
 
 class Planner {
  public:
-  explicit Planner(const Plan& plan) : plan_(plan) {
+  Planner(const Plan& plan, const HeldBy& held, int threads) : plan_(plan), held_(held), threads_(threads) {
     double work = 0;
     for (const StepPtr& step : plan_.steps) work += step->work();
-    alone_ = plan_.threads == 1 || work < kAlone;
+    alone_ = threads_ == 1 || work < kAlone;
     list_items();
     done_.assign(items_.size(), false);
     users_.resize(items_.size());
@@ -96,7 +96,7 @@ class Planner {
       for (Need& need : needs) need.maker = last[need.maker];
     for (size_t i = 0; i < items_.size(); ++i)
       if (items_[i].rest_of) needs_[i].push_back({i - 1, nullptr});
-    loss_ = plan_.loss < last.size() ? last[plan_.loss] : items_.size();
+    loss_ = plan_.loss.step < last.size() ? last[plan_.loss.step] : items_.size();
   }
 
   Step& step(size_t i) const { return *plan_.steps[items_[i].step]; }
@@ -170,14 +170,14 @@ class Planner {
 
   // Into how many tasks: each worth to be claimed, and each thread has as many.
   int64_t tasks_of(double work) const {
-    const int64_t threads = plan_.threads, most = kMostTasks * threads;
+    const int64_t threads = threads_, most = kMostTasks * threads;
     const auto tasks = static_cast<int64_t>(std::clamp(std::floor(work / kTask), 1.0, static_cast<double>(most)));
     return tasks > threads ? tasks / threads * threads : tasks;
   }
 
   // Into how many units `work` is cut where the threads share `whole`.
   int64_t parts_of(double work, double whole) const {
-    const double threads = plan_.threads, share = threads * work / whole;
+    const double threads = threads_, share = threads * work / whole;
     const double least = std::max(std::ceil(share - 0.25), std::min(std::floor(work / kUnitWork), threads));
     const double rounds = std::clamp(std::floor(work / (threads * kLargeUnit)), 1.0, kUnitsWanted);
     return static_cast<int64_t>(std::clamp(least * rounds, 1.0, worth(work)));
@@ -200,7 +200,7 @@ class Planner {
       else if (item.rest_of)
         step(i).cut_rest(parts);
       else
-        step(i).cut(parts, plan_.threads);
+        step(i).cut(parts, threads_);
       lane.blocks = units(i);
       lane.units.push_back(1);
       lane.done_before = item.rest_of ? item.rest_of->units() : 0;
@@ -216,7 +216,7 @@ class Planner {
   // As many blocks as threads that they are worth, or a multiple; in grains until the end.
   int64_t rows_of_block(const Cut& cut, double work) const {
     const int64_t all = ceil_div(cut.rows, cut.grain), most = std::max<int64_t>(kMostRows / cut.grain, 1);
-    const double threads = std::min({worth(work), static_cast<double>(plan_.threads), static_cast<double>(cut.rows / kFewestRows)});
+    const double threads = std::min({worth(work), static_cast<double>(threads_), static_cast<double>(cut.rows / kFewestRows)});
     const int64_t once = std::max<int64_t>(static_cast<int64_t>(threads), 1);
     int64_t blocks = once;
     while (ceil_div(all, blocks) > most) blocks += once;
@@ -226,12 +226,12 @@ class Planner {
   // How many threads have blocks of rows.
   int64_t threads_of(const Cut& cut, double work) const {
     const int64_t block = rows_of_block(cut, work);
-    return std::min<int64_t>(ceil_div(cut.rows, block), plan_.threads);
+    return std::min<int64_t>(ceil_div(cut.rows, block), threads_);
   }
 
   // Whether fewer meetings are worth more than all threads at each step: where there are more of them than blocks of rows.
   bool pays(const Draft& draft, const Cut& cut) const {
-    const double threads = plan_.threads, meeting = kMeeting * threads;
+    const double threads = threads_, meeting = kMeeting * threads;
     const double along = draft.work / static_cast<double>(threads_of(cut, draft.work));
     double apart = -meeting;
     for (const size_t i : draft.items) apart += work(i) / std::min(worth(work(i)), threads) + meeting;
@@ -270,7 +270,7 @@ class Planner {
     for (const Need& need : needs_[j]) {
       const auto& users = users_[need.maker];
       if (need.through && here(need.maker) && std::all_of(users.begin(), users.end(), here))
-        bytes += static_cast<double>(plan_.held(need.through).elements) * static_cast<double>(size_of(need.through->dtype()));
+        bytes += static_cast<double>(held_(need.through).elements) * static_cast<double>(size_of(need.through->dtype()));
     }
     return bytes;
   }
@@ -293,7 +293,7 @@ class Planner {
     for (const Need& need : needs_[j]) {
       if (done_[need.maker]) continue;
       if (std::find(lane.begin(), lane.end(), need.maker) == lane.end() || need.through == nullptr) return false;
-      const Held held = plan_.held(need.through);
+      const Held held = held_(need.through);
       any = true;
       if (held.elements % rows != 0 || !row_wise(need.maker)->leaves_rows(held.buffer) ||
           !row_wise(j)->reads_rows(held.buffer, rows, held.elements / rows))
@@ -303,6 +303,8 @@ class Planner {
   }
 
   const Plan& plan_;
+  const HeldBy& held_;
+  const int threads_;
   bool alone_ = false;
   std::vector<Item> items_;  // the parts of a step beside each other
   Needs needs_;              // of each item, by items
@@ -314,6 +316,6 @@ class Planner {
 
 }  // namespace
 
-std::vector<Stage> make_stages(const Plan& plan) { return Planner(plan).run(); }
+std::vector<Stage> make_stages(const Plan& plan, const HeldBy& held, int threads) { return Planner(plan, held, threads).run(); }
 
 }  // namespace lamina::runtime

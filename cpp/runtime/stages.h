@@ -14,7 +14,7 @@
 #include <functional>
 #include <vector>
 
-#include "runtime/schedule.h"
+#include "runtime/plan.h"
 
 namespace lamina::runtime {
 
@@ -49,15 +49,9 @@ struct Held {
   int64_t elements;
 };
 
-struct Plan {
-  const std::vector<StepPtr>& steps;  // bound
-  const Needs& needs;
-  std::function<Held(const graph::Node*)> held;
-  int threads;
-  size_t loss;  // the step of the loss: steps behind it that change variables wait until it has run
-};
+using HeldBy = std::function<Held(const graph::Node*)>;
 
-// Cuts the steps and lays them out in stages.
-std::vector<Stage> make_stages(const Plan& plan);
+// Cuts the steps, which are bound, for so many threads and lays them out in stages. `held`: what has a node's value.
+std::vector<Stage> make_stages(const Plan& plan, const HeldBy& held, int threads);
 
 }  // namespace lamina::runtime
