@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 
+#include "runtime/cuts.h"
 #include "runtime/short_lines.h"
 #include "runtime/steps.h"
 #include "runtime/strided_copy.h"
@@ -81,36 +82,67 @@ class PadStep final : public NodeStep {
   using NodeStep::NodeStep;
 
   void bind(const Binder& binder) override {
-    const Strided to = binder.locate(node_), from = binder.locate(node_->inputs[0].get());
+    kernels_ = &binder.kernels;
+    to_ = inside_ = binder.locate(node_);
+    from_ = binder.locate(node_->inputs[0].get());
+    for (Strided* x : {&to_, &inside_, &from_})
+      if (x->sizes.empty()) x->sizes = x->strides = {1};
     Sizes low;  // negative: cut off
     for (const Dim& dim : node_->attrs.get<Shape>("low")) low.push_back(binder.symbols.eval(dim));
     const auto& interior = node_->attrs.get<std::vector<int64_t>>("interior");
+    axis_ = 0;
+    while (axis_ + 1 < to_.sizes.size() && to_.sizes[axis_] == 1) ++axis_;
+    begin_ = 0;
+    step_ = 1;
+    place_bytes_ = bytes_of(to_.sizes, to_.dtype) / static_cast<size_t>(std::max<int64_t>(to_.sizes[axis_], 1));
     // What is cut off (a negative width) is not copied.
-    Strided inside = to, source = from;
     for (size_t i = 0; i < low.size(); ++i) {
       const int64_t step = interior[i] + 1;
       const auto begun_in = [step](int64_t width) { return width > 0 ? (width - 1) / step + 1 : 0; };
-      const int64_t first = begun_in(-low[i]), end = std::min(begun_in(to.sizes[i] - low[i]), from.sizes[i]);
-      inside.sizes[i] = source.sizes[i] = std::max<int64_t>(end - first, 0);
+      const int64_t first = begun_in(-low[i]), end = std::min(begun_in(to_.sizes[i] - low[i]), from_.sizes[i]);
+      inside_.sizes[i] = from_.sizes[i] = std::max<int64_t>(end - first, 0);
       if (end <= first) continue;  // beside nothing, a width may be any
-      inside.offset += (low[i] + first * step) * to.strides[i];
-      source.offset += first * source.strides[i];
-      if (end - first > 1) inside.strides[i] *= step;
+      const int64_t begin = low[i] + first * step;
+      inside_.offset += begin * to_.strides[i];
+      from_.offset += first * from_.strides[i];
+      if (end - first > 1) inside_.strides[i] *= step;
+      if (i == axis_) begin_ = begin, step_ = step;
     }
-    copy_.bind(inside, source, binder.kernels);
-    to_ = to;
-    zeros_ = static_cast<size_t>(count(to.sizes)) * size_of(to.dtype);
-    bytes_ = copy_.bytes() + static_cast<double>(zeros_);
+    const auto zeros = static_cast<double>(count(to_.sizes)), copied = static_cast<double>(count(inside_.sizes));
+    bytes_ = (zeros + 2 * copied) * static_cast<double>(size_of(to_.dtype));
   }
-  void run(const Run& run, int64_t, int64_t, int) const override {
-    std::memset(run.at(to_.buffer), 0, zeros_);
-    copy_.run(run, 0, copy_.lines());
+  // Into parts of the first axis that is longer than 1.
+  void cut(int64_t parts, int) override {
+    units_ = std::clamp<int64_t>(parts, 1, std::max<int64_t>(to_.sizes[axis_], 1));
+    copies_.resize(static_cast<size_t>(units_));
+    const auto copied_before = [this](int64_t unit) {
+      return std::clamp<int64_t>(ceil_div(place_of(unit) - begin_, step_), 0, inside_.sizes[axis_]);
+    };
+    for (int64_t unit = 0; unit < units_; ++unit) {
+      const int64_t first = copied_before(unit), size = copied_before(unit + 1) - first;
+      copies_[static_cast<size_t>(unit)].bind(part(inside_, axis_, first, size), part(from_, axis_, first, size), *kernels_);
+    }
+  }
+  void run(const Run& run, int64_t first, int64_t last, int) const override {
+    const auto begin = static_cast<size_t>(place_of(first)) * place_bytes_,
+               end = static_cast<size_t>(place_of(last)) * place_bytes_;
+    std::memset(run.at(to_.buffer) + begin, 0, end - begin);
+    for (int64_t unit = first; unit < last; ++unit) {
+      const StridedCopy& copy = copies_[static_cast<size_t>(unit)];
+      copy.run(run, 0, copy.lines());
+    }
   }
 
  private:
-  StridedCopy copy_;
-  Strided to_;
-  size_t zeros_ = 0;
+  // Along the axis, the first place of a unit.
+  int64_t place_of(int64_t unit) const { return unit * to_.sizes[axis_] / units_; }
+
+  Strided to_, inside_, from_;       // the result, the places in it that are copied to, and what is copied
+  size_t axis_ = 0;                  // the one that is cut
+  size_t place_bytes_ = 0;           // of all that has one place along it
+  int64_t begin_ = 0, step_ = 1;     // along it, the first place that is copied to, and how far the next one is
+  std::vector<StridedCopy> copies_;  // of each unit
+  const kernels::Table* kernels_ = nullptr;
 };
 
 // ---- Gather and scatter along one axis: both are (outer, indices, inner) over dense memory ----
