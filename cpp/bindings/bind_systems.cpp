@@ -7,6 +7,7 @@
 
 #include "bindings/bind.h"
 #include "kernels/dispatch.h"
+#include "runtime/conditions.h"
 #include "runtime/curvature_pairs.h"
 #include "runtime/exponential.h"
 #include "runtime/positive_system.h"
@@ -173,6 +174,9 @@ void register_systems(py::module_& m) {
       .def("again", again, py::arg("b").noconvert())
       .def("factor", factor);
   m.def("solve_triangular", solve_triangular, py::arg("t"), py::arg("b"), py::arg("lower"), py::arg("transposed"), py::arg("unit"));
+  m.def("condition_limit", [](const std::string& dtype) { return runtime::condition_limit(dtype_of(dtype)); }, py::arg("dtype"));
+  m.attr("PROBES") = runtime::kProbes;
+  m.attr("PROBE_MARGIN") = runtime::kProbeMargin;
   m.def("expm", expm, py::arg("a").noconvert());
   m.def("secant", secant, py::arg("s").noconvert(), py::arg("h").noconvert(), py::arg("step").noconvert(),
         py::arg("change").noconvert());

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "kernels/dispatch.h"
+#include "runtime/conditions.h"
 #include "runtime/elimination.h"
 #include "runtime/exponential.h"
 #include "runtime/matrix_stack.h"
@@ -20,8 +21,6 @@ using Inputs = std::vector<HostArray>;
 
 constexpr int64_t kMost = 64;           // rows whose inverse is made here: of more, LAPACK's blocks are ahead
 constexpr int64_t kMostExact = 16;      // rows whose condition number is that of the inverse
-constexpr int64_t kArbitrary = 3;       // columns that tell that of others: see linalg/probes.py
-constexpr double kMargin = 10;          // .. so far from the limit that it need not be looked at closely
 constexpr int64_t kMostRoom = 1 << 15;  // numbers, so that they stay in L2
 constexpr int64_t kMostPositive = 512;  // rows of a positive definite matrix, whose factor is made in blocks here as well
 constexpr int64_t kFewRows = 20;        // of such a matrix up to which that takes longer than going element by element
@@ -49,7 +48,7 @@ class Witness {
  public:
   const int64_t columns;
 
-  Witness(int64_t n, bool exact) : columns(exact ? n : kArbitrary), n_(n), exact_(exact) {}
+  Witness(int64_t n, bool exact) : columns(exact ? n : kProbes), n_(n), exact_(exact) {}
 
   // Into zeros.
   void fill(double* to, int64_t row) const {
@@ -62,7 +61,7 @@ class Witness {
   double size_of(const double* a, int64_t row) const { return exact_ ? one_norm(a, row, n_) : std::sqrt(squares(a, row, n_, n_)); }
   // The condition number, or one above it, of an A of this size.
   double condition(double size, const double* x, int64_t row) const {
-    return exact_ ? size * one_norm(x, row, n_) : kMargin * size * std::sqrt(3 * squares(x, row, n_, columns) / kArbitrary);
+    return exact_ ? size * one_norm(x, row, n_) : kProbeMargin * size * std::sqrt(3 * squares(x, row, n_, columns) / kProbes);
   }
 
  private:

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <type_traits>
 
 #include "graph/host.h"
+#include "runtime/conditions.h"
 
 namespace lamina::runtime {
 
@@ -30,11 +30,7 @@ class MatrixStack {
     });
   }
 
-  // The condition number from which on no digit of a result is right.
-  double limit() const {
-    using std::numeric_limits;
-    return 1 / (array_.dtype == DType::float64 ? numeric_limits<double>::epsilon() : numeric_limits<float>::epsilon());
-  }
+  double limit() const { return condition_limit(array_.dtype); }
 
   bool is_finite(int64_t index) const {
     return all(index, [](auto& number, int64_t, int64_t) { return std::isfinite(number); });

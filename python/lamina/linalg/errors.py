@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from lamina import _core as core
+
 Array = np.ndarray[Any, Any]
 
 
@@ -35,7 +37,7 @@ def which(a: Array, flat_index: int, name: str = "matrix") -> str:
 @cache
 def limit(dtype: Any) -> float:
     """The condition number from which on no digit of a solution is right: 1 / eps."""
-    return 1 / float(np.finfo(dtype).eps)
+    return core.condition_limit(np.dtype(dtype).name)
 
 
 def check_finite(where: str, a: Array) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lamina import _core as core
 from lamina.linalg.errors import LinAlgError, check_finite, check_overflow, limit, singular
 
 Array = np.ndarray[Any, Any]
@@ -19,7 +20,8 @@ Array = np.ndarray[Any, Any]
 # degrees is below 0.03). Not signs: two of their rows are often equal, and then they do not see A with two equal rows.
 # Measured: none of 98 000 with 2 to 100 rows (equal rows or columns up to 1 ulp, X^T X with one feature twice, products of lower
 # rank, orthogonal factors with 1.5 / eps between them).
-_PROBES = 3
+# How many they are, and how far below the limit an estimate is beyond doubt, the core says, which does the same with small systems.
+_PROBES = core.PROBES
 
 
 @lru_cache(maxsize=32)
@@ -54,7 +56,7 @@ def trusted(
     most = most or limit(a.dtype)
     # the mean of |A^-1 r|^2 over such r is |A^-1|_F^2
     estimate = np.sqrt(_squares(x[..., k:]) / _PROBES) * np.sqrt(_squares(a))
-    near = not (estimate <= 0.1 * most).all()  # True for NaN, and where A holds infinity, too
+    near = not (estimate <= most / core.PROBE_MARGIN).all()  # True for NaN, and where A holds infinity, too
     if near:
         check_finite(where, a)
     if near and not np.all(np.linalg.cond(a) <= most):
