@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import json
 import math
 import operator
 from collections.abc import Callable
@@ -309,10 +308,9 @@ HOST: dict[str, Callable] = {  # linear algebra: name -> (*input values, **optio
 
 
 def host(_, node, *inputs):
-    options = node["attrs"]["options"]
-    known = json.loads(options) if options else {}
-    known.pop("of", None)  # the name that an error has
-    return HOST[node["attrs"]["name"]](*inputs, **known)
+    options = {key: value for key, value in node["attrs"].items() if key not in ("name", "shape", "dtype")}
+    options.pop("of", None)  # the name that an error has
+    return HOST[node["attrs"]["name"]](*inputs, **options)
 
 
 TABLE: dict[str, Callable] = {

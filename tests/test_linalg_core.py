@@ -116,7 +116,7 @@ def test_a_node_of_a_file_whose_shapes_do_not_fit_is_left_to_the_host(name, monk
     monkeypatch.setitem(RULES, name, RULES[name]._replace(compute=lambda *arrays, **_: asked.append(arrays) or 0))
     for shapes, made, dtype in MALFORMED[name]:
         inputs = [lm.placeholder(shape, "float64") for shape in shapes]
-        node = core.make("host", [t.node for t in inputs], {"name": name, "options": "", "shape": made, "dtype": dtype})
+        node = core.make("host", [t.node for t in inputs], {"name": name, "shape": made, "dtype": dtype})
         core.Program([t.node for t in inputs], [node], []).run([np.ones(shape) for shape in shapes])
         assert asked.pop() is not None and asked == []
 
@@ -124,7 +124,7 @@ def test_a_node_of_a_file_whose_shapes_do_not_fit_is_left_to_the_host(name, monk
 @pytest.mark.parametrize(("name", "made", "dtype"), [("lu", (3, 2), "float64"), ("lu_order", (9,), "int64")])
 def test_factors_that_a_file_has_damaged_are_an_error(name, made, dtype):
     a = lm.placeholder((2, 3), "float64")
-    node = core.make("host", [a.node], {"name": name, "options": "", "shape": made, "dtype": dtype})
+    node = core.make("host", [a.node], {"name": name, "shape": made, "dtype": dtype})
     with pytest.raises(ValueError, match=r"\[lu\] expected a matrix and room for its factors, got one of shape \(2, 3\)"):
         core.Program([a.node], [node], []).run([np.ones((2, 3))])
 

@@ -193,13 +193,20 @@ py::array view_of(const graph::HostArray& a) {
   return py::array(numpy_dtype(a.dtype), a.sizes, a.data, py::capsule(a.data, [](void*) {}));
 }
 
+// What the host's function takes besides arrays.
+py::dict options_of(const Node& node) {
+  py::dict out;
+  for (const auto& [key, value] : node.attrs.items())
+    if (key != "name" && key != "shape" && key != "dtype") out[py::str(key)] = to_python(value);
+  return out;
+}
+
 void set_host(py::function compute, py::function gradient) {
-  graph::host().compute = [compute](const std::string& name, const std::string& options,
-                                    const std::vector<graph::HostArray>& inputs, const graph::HostArray& output) {
+  graph::host().compute = [compute](const Node& node, const std::vector<graph::HostArray>& inputs, const graph::HostArray& output) {
     const GilAcquire acquire;
     py::list arrays;
     for (const graph::HostArray& a : inputs) arrays.append(view_of(a));
-    call_or_stop(compute, py::make_tuple(name, options, arrays, view_of(output)));
+    call_or_stop(compute, py::make_tuple(node.attrs.get<std::string>("name"), options_of(node), arrays, view_of(output)));
   };
   graph::host().gradient = [gradient](const Tensor& y, const Tensor& dy, int i) -> Tensor {
     const py::object result = gradient(NodeHandle{y}, NodeHandle{dy}, i);
@@ -259,6 +266,7 @@ void register_graph(py::module_& m) {
                                return out;
                              })
       .def_property_readonly("attrs", [](const NodeHandle& n) { return attrs_of(*n.tensor); })
+      .def_property_readonly("options", [](const NodeHandle& n) { return options_of(*n.tensor); })
       .def_property_readonly("scope", scope_of)
       .def_property_readonly("serial", [](const NodeHandle& n) { return n.tensor->serial; })
       .def("__eq__",

@@ -15,9 +15,8 @@ struct HostArray {
 };
 
 struct Host {
-  // Fills `output` from `inputs`. May throw: the run ends there.
-  std::function<void(const std::string& name, const std::string& options, const std::vector<HostArray>& inputs, HostArray output)>
-      compute;
+  // Fills `output`, the value of the node, from `inputs`. May throw: the run ends there.
+  std::function<void(const Node& node, const std::vector<HostArray>& inputs, HostArray output)> compute;
   // dL/d(input i) from y and dL/dy, or null.
   std::function<Tensor(const Tensor& y, const Tensor& dy, int i)> gradient;
 };

@@ -26,17 +26,19 @@ const Attr* empty_attr(const std::string& op, const std::string& key) {
   using Numbers = std::vector<double>;
   using Integers = std::vector<int64_t>;
   static const auto* types = new std::unordered_map<std::string, Attr>{
-      {"shape", Shape()},         {"size", Shape()},
-      {"start", Shape()},         {"stop", Shape()},
-      {"low", Shape()},           {"high", Shape()},
-      {"axes", Integers()},       {"step", Integers()},
-      {"interior", Integers()},   {"axis", int64_t()},
-      {"classes", int64_t()},     {"stream", int64_t()},
-      {"keepdims", false},        {"from_end", false},
-      {"dtype", DType()},         {"params", Numbers()},
-      {"hyper", Numbers()},       {"value", 0.0},
-      {"rule", std::string()},    {"name", std::string()},
-      {"options", std::string()}, {"variable", std::shared_ptr<Variable>()},
+      {"shape", Shape()},       {"size", Shape()},
+      {"start", Shape()},       {"stop", Shape()},
+      {"low", Shape()},         {"high", Shape()},
+      {"axes", Integers()},     {"step", Integers()},
+      {"interior", Integers()}, {"axis", int64_t()},
+      {"classes", int64_t()},   {"stream", int64_t()},
+      {"keepdims", false},      {"from_end", false},
+      {"dtype", DType()},       {"params", Numbers()},
+      {"hyper", Numbers()},     {"value", 0.0},
+      {"rule", std::string()},  {"name", std::string()},
+      {"of", std::string()},    {"rcond", 0.0},
+      {"lower", false},         {"transposed", false},
+      {"unit_diagonal", false}, {"variable", std::shared_ptr<Variable>()},
   };
   static const auto* array = new Attr(std::shared_ptr<const Array>());
   if (op == "constant" && key == "value") return array;

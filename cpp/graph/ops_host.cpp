@@ -9,7 +9,7 @@ Host& host() {
 
 namespace {
 
-// The maker of the node knows the result's type: attributes `shape` and `dtype`; `name` and `options` are the host's.
+// The maker of the node knows the result's type: attributes `shape` and `dtype`; `name`, and options, are the host's.
 Type infer_host(const Op&, const Tensors&, const Attrs& attrs) { return {attrs.get<DType>("dtype"), attrs.get<Shape>("shape")}; }
 
 Tensor host_gradient(const Tensor& y, const Tensor& dy, int i) { return host().gradient ? host().gradient(y, dy, i) : nullptr; }

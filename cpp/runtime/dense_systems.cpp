@@ -16,6 +16,7 @@ namespace lamina::runtime {
 
 namespace {
 
+using graph::Attrs;
 using graph::HostArray;
 using Inputs = std::vector<HostArray>;
 
@@ -88,11 +89,11 @@ bool solve(const MatrixStack& a, const MatrixStack* b, const MatrixStack& x) {
   });
 }
 
-bool inverse(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool inverse(const Attrs&, const Inputs& inputs, const HostArray& output) {
   return solve(MatrixStack(inputs[0]), nullptr, MatrixStack(output));
 }
 
-bool solution(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool solution(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack b(inputs[1]);
   return solve(MatrixStack(inputs[0]), &b, MatrixStack(output));
 }
@@ -110,7 +111,7 @@ bool by_elimination(const HostArray& array, int64_t most, const OfFactors& f) {
   });
 }
 
-bool determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool determinant(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack to = MatrixStack::of_numbers(output);
   return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
     double product = odd ? -1 : 1;
@@ -125,7 +126,7 @@ bool determinant(const std::string&, const Inputs& inputs, const HostArray& outp
 }
 
 // Its sign, and the logarithm of its size.
-bool logarithm_of_determinant(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool logarithm_of_determinant(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack to = MatrixStack::of_numbers(output);
   return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
     double sign = odd ? -1 : 1, sum = 0;
@@ -141,7 +142,7 @@ bool logarithm_of_determinant(const std::string&, const Inputs& inputs, const Ho
   });
 }
 
-bool lu(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool lu(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack to(output);
   return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, const double* a, const Rows& rows, bool) {
     to.write(index, a, rows.row);
@@ -149,7 +150,7 @@ bool lu(const std::string&, const Inputs& inputs, const HostArray& output) {
   });
 }
 
-bool order_of_lu(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool order_of_lu(const Attrs&, const Inputs& inputs, const HostArray& output) {
   return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, double* a, const Rows& rows, bool) {
     std::copy_n(rows.order(a), rows.m, reinterpret_cast<int64_t*>(output.data) + index * rows.m);
     return true;
@@ -188,7 +189,7 @@ bool factor_by_panels(double* a, int64_t n, double* room) {
   return true;
 }
 
-bool cholesky(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool cholesky(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack a(inputs[0]), to(output);
   const int64_t n = a.rows;
   if (n == 0 || n > kMostPositive) return false;
@@ -201,15 +202,11 @@ bool cholesky(const std::string&, const Inputs& inputs, const HostArray& output)
   });
 }
 
-// Options are JSON as Python's host.py writes it.
-bool is_set(const std::string& options, const std::string& name) {
-  return options.find('"' + name + "\": true") != std::string::npos;
-}
-
-bool triangular(const std::string& options, const Inputs& inputs, const HostArray& output) {
+bool triangular(const Attrs& attrs, const Inputs& inputs, const HostArray& output) {
   const MatrixStack a(inputs[0]), b(inputs[1]), x(output);
-  const bool lower = is_set(options, "lower"), transposed = is_set(options, "transposed"), unit = is_set(options, "unit_diagonal");
-  const bool for_factor = options.find("\"of\"") != std::string::npos;  // whose condition number counts
+  const auto is_set = [&](const char* name) { return attrs.get<bool>(name, false); };
+  const bool lower = is_set("lower"), transposed = is_set("transposed"), unit = is_set("unit_diagonal");
+  const bool for_factor = attrs.find("of") != nullptr;  // whose condition number counts
   if (for_factor || a.rows == 0 || b.columns == 0) return false;
   const auto has_diagonal = [&](const auto* t) {
     bool held = true;
@@ -225,7 +222,7 @@ bool triangular(const std::string& options, const Inputs& inputs, const HostArra
   return true;
 }
 
-bool exponential(const std::string&, const Inputs& inputs, const HostArray& output) {
+bool exponential(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack a(inputs[0]), to(output);
   const int64_t n = a.rows;
   const Exponential exponential(n);
@@ -245,7 +242,7 @@ struct OwnWay {
   size_t inputs;
   bool square;  // the first of them
   Gives gives;
-  bool (*compute)(const std::string& options, const Inputs& inputs, const HostArray& output);
+  bool (*compute)(const Attrs& attrs, const Inputs& inputs, const HostArray& output);
 };
 
 namespace {
@@ -290,8 +287,8 @@ const OwnWay* own_way(const std::string& name) {
   return nullptr;
 }
 
-bool compute(const OwnWay& way, const std::string& options, const Inputs& inputs, const HostArray& output) {
-  return fits(way, inputs, output) && way.compute(options, inputs, output);
+bool compute(const OwnWay& way, const Attrs& attrs, const Inputs& inputs, const HostArray& output) {
+  return fits(way, inputs, output) && way.compute(attrs, inputs, output);
 }
 
 }  // namespace lamina::runtime

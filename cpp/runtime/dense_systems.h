@@ -16,7 +16,7 @@ const OwnWay* own_way(const std::string& name);
 
 // Fills `output`. False where the host is to do it instead, and to say what is wrong: a large matrix, a number that is not finite, a
 // condition number that is too large, arrays of other shapes, .. Of a stack, all the other matrices' results are written.
-bool compute(const OwnWay& way, const std::string& options, const std::vector<graph::HostArray>& inputs,
+bool compute(const OwnWay& way, const graph::Attrs& attrs, const std::vector<graph::HostArray>& inputs,
              const graph::HostArray& output);
 
 }  // namespace lamina::runtime

@@ -10,7 +10,7 @@ namespace {
 
 class HostStep final : public NodeStep {
  public:
-  explicit HostStep(const graph::Node* node) : NodeStep(node), options_(node->attrs.get<std::string>("options", "")) {
+  explicit HostStep(const graph::Node* node) : NodeStep(node) {
     name = node->attrs.get<std::string>("name");
     own_way_ = own_way(name);
   }
@@ -30,9 +30,9 @@ class HostStep final : public NodeStep {
     for (const Strided& s : from_) arrays.push_back(array(run, s));
     const Subnormals as_there(Subnormals::Are::exact);
     const graph::HostArray output = array(run, to_);
-    if (own_way_ != nullptr && compute(*own_way_, options_, arrays, output)) return;
-    graph::host().compute(name, options_, arrays, output);
-    if (own_way_ != nullptr) compute(*own_way_, options_, arrays, output);  // the bits of a matrix do not depend on those beside it
+    if (own_way_ != nullptr && compute(*own_way_, node_->attrs, arrays, output)) return;
+    graph::host().compute(*node_, arrays, output);
+    if (own_way_ != nullptr) compute(*own_way_, node_->attrs, arrays, output);  // a matrix's bits do not depend on those beside it
   }
 
   bool alone() const override { return true; }
@@ -42,8 +42,7 @@ class HostStep final : public NodeStep {
     return {run.at(s.buffer) + s.offset * static_cast<int64_t>(size_of(s.dtype)), s.dtype, s.sizes};
   }
 
-  const std::string options_;
-  const OwnWay* own_way_;  // is tried first, or null
+  const OwnWay* own_way_ = nullptr;  // is tried first
   std::vector<Strided> from_;
   Strided to_;
 };

@@ -7,12 +7,9 @@ factors, they are nodes of their own that share one call of LAPACK (`shared`).
 
 from __future__ import annotations
 
-import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,9 +40,9 @@ def host(name: str, inputs: Sequence[Tensor], shape: Sequence[Any], dtype: str |
     """The node of one operation of the table; its dtype is that of the first input unless said otherwise."""
     attrs = {
         "name": name,
-        "options": json.dumps(options, sort_keys=True) if options else "",
         "shape": tuple(shape),
         "dtype": dtype or inputs[0].dtype,
+        **options,
     }
     return Tensor(core.make("host", [t.node for t in inputs], attrs))
 
@@ -55,19 +52,9 @@ def operands(y: Tensor) -> list[Tensor]:
     return [Tensor(node) for node in y.node.inputs]
 
 
-def options_of(y: Tensor) -> dict[str, Any]:
-    """The options of a host node."""
-    return {**_read(y.node.attrs["options"])}
-
-
-@lru_cache
-def _read(options: str) -> Mapping[str, Any]:
-    return MappingProxyType(json.loads(options) if options else {})
-
-
-def _compute(name: str, options: str, inputs: list[Array], output: Array) -> None:
+def _compute(name: str, options: dict[str, Any], inputs: list[Array], output: Array) -> None:
     with np.errstate(all="ignore"):  # infinity in a result says itself that it overflows; other overflows are errors
-        output[...] = RULES[name].compute(*inputs, **_read(options))
+        output[...] = RULES[name].compute(*inputs, **options)
 
 
 def _gradient(y: core.Node, dy: core.Node, i: int) -> core.Node | None:

@@ -16,7 +16,7 @@ from lamina.base import checks
 from lamina.graph.lift import operation
 from lamina.graph.tensor import Tensor
 from lamina.linalg.errors import LinAlgError, check_finite, check_overflow, limit, singular
-from lamina.linalg.host import define, host, operands, options_of
+from lamina.linalg.host import define, host, operands
 from lamina.linalg.probes import equilibrated, trusted
 from lamina.linalg.shapes import cutoff, identity, matrix, square, swap, system
 
@@ -199,7 +199,7 @@ def _lstsq(a: Array, b: Array, rcond: float) -> Array:
 def _lstsq_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
     """With P = A^+, r = b - A x: dL/db = P^T dx; dL/dA = r (P P^T dx)^T - (P^T dx) x^T + P^T x (dx - P A dx)^T."""
     a, b = operands(y)
-    p = pinv(a, options_of(y)["rcond"])
+    p = pinv(a, y.node.options["rcond"])
     db = swap(p) @ dy
     if i == 1:
         return db

@@ -15,7 +15,7 @@ from lamina.base import checks
 from lamina.graph.lift import operation
 from lamina.graph.tensor import Tensor
 from lamina.linalg.errors import check_finite, limit, singular
-from lamina.linalg.host import define, host, operands, options_of
+from lamina.linalg.host import define, host, operands
 from lamina.linalg.probes import trusted
 from lamina.linalg.shapes import lower, square, swap, system, upper
 
@@ -83,7 +83,7 @@ def substitute(t: Array, b: Array, lower: bool, transposed: bool = False, unit_d
 
 
 def _solve_triangular_gradient(y: Tensor, dy: Tensor, i: int) -> Tensor:
-    options = options_of(y)
+    options = y.node.options
     z = host("solve_triangular", [operands(y)[0], dy], dy.shape, **{**options, "transposed": not options["transposed"]})
     if i == 1:
         return z

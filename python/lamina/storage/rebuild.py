@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -335,6 +336,8 @@ class Rebuild:
         attrs = {key: _decode(value) for key, value in item.get("attrs", {}).items()}
         if op == "fill" and "value" not in attrs:  # which the core misses when it runs
             raise ValueError("expected the value of a fill, got none")
+        if op == "host" and "options" in attrs:  # as text, of files from before they had types
+            attrs |= json.loads(attrs.pop("options") or "{}")
         if op == "host" and attrs.get("name") not in RULES:
             raise ValueError(f"expected a function of linear algebra, got {attrs.get('name')!r}")
         return Tensor(core.make(op, [t.node for t in self._several(item["in"])], attrs))
