@@ -166,6 +166,12 @@ std::vector<QuickArray> arrays_of(const QuickArrays& given) {
   return all;
 }
 
+py::object trainer(const py::object& program, const QuickArrays& targets, bool weighted, std::shared_ptr<graph::Variable> rate,
+                   std::shared_ptr<graph::Variable> clock, const QuickArrays& inputs, int64_t most_rows, bool guarded) {
+  return quick_trainer(program, arrays_of(inputs), arrays_of(targets), weighted, {std::move(rate), std::move(clock)}, most_rows,
+                       guarded);
+}
+
 }  // namespace
 
 void register_program(py::module_& m) {
@@ -189,16 +195,9 @@ void register_program(py::module_& m) {
            py::arg("fuse_updates") = true)
       .def("run", run, py::arg("arrays"), py::arg("guarded") = false)
       .def("predictor", quick_predictor, py::arg("most_rows"))
-      .def(
-          "trainer",
-          [](const py::object& program, const QuickArrays& targets, bool weighted, std::shared_ptr<graph::Variable> rate,
-             std::shared_ptr<graph::Variable> clock, const QuickArrays& inputs, int64_t most_rows, bool guarded) {
-            return quick_trainer(program, arrays_of(inputs), arrays_of(targets), weighted, {std::move(rate), std::move(clock)},
-                                 most_rows, guarded);
-          },
-          py::arg("targets"), py::arg("weighted") = false, py::arg("rate").none(true) = py::none(),
-          py::arg("clock").none(true) = py::none(), py::arg("inputs") = py::tuple(),
-          py::arg("most_rows") = std::numeric_limits<int64_t>::max(), py::arg("guarded") = false)
+      .def("trainer", trainer, py::arg("targets"), py::arg("weighted") = false, py::arg("rate").none(true) = py::none(),
+           py::arg("clock").none(true) = py::none(), py::arg("inputs") = py::tuple(),
+           py::arg("most_rows") = std::numeric_limits<int64_t>::max(), py::arg("guarded") = false)
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
       .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),
            py::arg("rate") = py::none(), py::arg("rates") = py::none(), py::arg("collect") = py::none(),

@@ -6,27 +6,10 @@
 
 namespace py = pybind11;
 
-PYBIND11_MODULE(_core, m) {
-  m.doc() = "The C++ core of lamina: graph, gradients, programs, kernels. Private: use the lamina package.";
-  py::register_exception_translator([](std::exception_ptr error) {
-    try {
-      if (error) std::rethrow_exception(error);
-    } catch (const lamina::TypeError& e) {
-      PyErr_SetString(PyExc_TypeError, e.what());
-    }
-  });
-  // Whoever has a turn may need the GIL to come to its end.
-  lamina::set_waiting([](void (*wait)(void*), void* context) {
-    if (PyGILState_Check() == 0) return wait(context);
-    const lamina::bindings::GilRelease release;
-    wait(context);
-  });
-  lamina::kernels::table();  // a wrong LAMINA_ISA is an error of the import
-  lamina::bindings::register_graph(m);
-  lamina::bindings::register_variables(m);
-  lamina::bindings::register_program(m);
-  lamina::bindings::register_systems(m);
+namespace {
 
+// Which kernels run, and the update rules that they have.
+void register_kernels(py::module_& m) {
   m.def(
       "isa", [] { return std::string(lamina::kernels::table().isa); },
       "The instruction set whose kernels run: 'avx512', 'avx2', 'base' (SSE 4.2) or 'neon'. It is picked at import: the best one\n"
@@ -53,6 +36,10 @@ PYBIND11_MODULE(_core, m) {
                               std::vector<std::string>(rule->hyper_names, rule->hyper_names + rule->hypers));
       },
       py::arg("name"));
+  m.attr("RULE_CLOCK") = lamina::kRuleClock;
+}
+
+void register_threads(py::module_& m) {
   m.def("set_num_threads", &lamina::set_num_threads, py::arg("count"));
   m.def("get_num_threads", &lamina::num_threads,
         "The number of threads that share the work. At first it is LAMINA_NUM_THREADS, else OMP_NUM_THREADS, else what affinity\n"
@@ -62,7 +49,33 @@ PYBIND11_MODULE(_core, m) {
   m.def("cpu_quota", &lamina::cpu_quota, py::arg("root") = "");
   m.def("close_for_fork", &lamina::close_for_fork, py::call_guard<lamina::bindings::GilRelease>());
   m.def("open_after_fork", &lamina::open_after_fork);
-  m.attr("RULE_CLOCK") = lamina::kRuleClock;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The C++ core of lamina: graph, gradients, programs, kernels. Private: use the lamina package.";
+  py::register_exception_translator([](std::exception_ptr error) {
+    try {
+      if (error) std::rethrow_exception(error);
+    } catch (const lamina::TypeError& e) {
+      PyErr_SetString(PyExc_TypeError, e.what());
+    }
+  });
+  // Whoever has a turn may need the GIL to come to its end.
+  lamina::set_waiting([](void (*wait)(void*), void* context) {
+    if (PyGILState_Check() == 0) return wait(context);
+    const lamina::bindings::GilRelease release;
+    wait(context);
+  });
+  lamina::kernels::table();  // a wrong LAMINA_ISA is an error of the import
+  lamina::bindings::register_graph(m);
+  lamina::bindings::register_variables(m);
+  lamina::bindings::register_program(m);
+  lamina::bindings::register_systems(m);
+
+  register_kernels(m);
+  register_threads(m);
   py::dict info;
   info["version"] = LAMINA_VERSION;
   info["compiler"] = LAMINA_COMPILER;

@@ -25,8 +25,7 @@ void GemmBlocks::cut(int64_t parts, int threads) {
   const int64_t stacks = std::max<int64_t>(task_.stacks, 1), rows = std::max<int64_t>(task_.m, 1);
   const int64_t cols = std::max<int64_t>(task_.n, 1);
   const int64_t nr = task_.kernel.nr, grain = std::max<int64_t>(task_.grain(), task_.kernel.mr);
-  const bool transposes =
-      task_.b_col != 1;  // the columns of B that a block needs; more blocks of rows would transpose them once more
+  const bool transposes = task_.b_col != 1;  // the columns of B that a block needs, anew for more blocks of rows
   const int64_t narrowest = transposes ? nr : 2 * nr, step = transposes ? task_.lanes : nr;
   const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows ? 1 : std::max<int64_t>(cols / narrowest, 1);
   int64_t by_rows = ceil_div(rows, epilogue ? task_.kernel.rows : kTallRows);
