@@ -83,7 +83,7 @@ class Program {
   const bool trains_;  // whether it is a step of training: what is too small for a number is zero there
   Bindings symbols_;
   Memory memory_;
-  Plan plan_;
+  const Plan plan_;
   Runner runner_;
   std::vector<const graph::Node*> extremes_;  // nodes that have no value where there is nothing to choose from
   std::shared_ptr<Turns> turns_;
