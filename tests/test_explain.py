@@ -490,7 +490,7 @@ def test_bad_input(arguments, words):
 
 
 def test_an_unbuilt_net_says_what_to_do():
-    with pytest.raises(ValueError, match="build"):
+    with pytest.raises(ValueError, match=r"\[Sequential\] expected a built network, got one that has seen no data"):
         lm.Sequential(lm.Dense(1)).explain()
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
 import copy
-import signal
-import threading
 
 import numpy as np
 import pytest
@@ -179,7 +176,7 @@ def test_validation_data_and_split_agree(data):
     cut = split_point(len(x), 0.25)
     two = b.fit(x[:cut], y[:cut], validation_data=(x[cut:], y[cut:]), epochs=2, verbose=0)
     assert np.array_equal(one.history["val_loss"], two.history["val_loss"])
-    with pytest.raises(ValueError, match="both"):
+    with pytest.raises(ValueError, match=r"\[fit\] expected validation_data or validation_split, got both"):
         net().fit(x, y, validation_split=0.2, validation_data=(x, y), verbose=0)
 
 
@@ -188,9 +185,10 @@ def test_early_stopping_restores_the_best(data):
     stop = lm.callbacks.EarlyStopping("val_loss", patience=2)
     model = net(optimizer=lm.optim.SGD(2.0))
     history = model.fit(x, y, validation_split=0.3, epochs=50, callbacks=stop, verbose=0)
-    assert len(history) == stop.best_epoch + 3 or len(history) == 50
+    best = int(history["val_loss"].argmin())
+    assert stop.best_epoch == best and len(history) == best + 3 < 50
     cut = split_point(len(x), 0.3)
-    assert model.evaluate(x[cut:], y[cut:])["loss"] == pytest.approx(history.history["val_loss"].min(), rel=1e-6)
+    assert model.evaluate(x[cut:], y[cut:])["loss"] == history["val_loss"][best]
 
 
 def test_stop_training_ends_after_the_epoch(data):
@@ -212,38 +210,12 @@ def test_batch_callbacks_change_no_bit(data):
     assert [batch for batch, _ in seen] == [0, 1, 2, 3] * 2
 
 
-def test_an_exception_in_a_callback_leaves_the_net_usable(data):
-    def fail(epoch, logs):
-        raise RuntimeError("mine")
-
-    model, other = net(), net()
-    with pytest.raises(RuntimeError, match="mine"):
-        model.fit(*data, epochs=3, callbacks=[lm.callbacks.LambdaCallback(on_epoch_end=fail)], verbose=0)
-    other.fit(*data, epochs=1, verbose=0)
-    assert_same(model, other)
-    assert len(model.fit(*data, epochs=1, verbose=0)) == 1
-
-
-def test_ctrl_c_stops_between_steps_and_keeps_the_history(rng):
-    x, y = rng.normal(size=(20000, 64)).astype(np.float32), rng.integers(0, 3, 20000)
-    model = lm.Sequential(lm.Dense(256, "relu"), lm.Dense(256, "relu"), lm.Dense(3), seed=0).compile("cross_entropy", "adam")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with SIGINT ignored
-    try:
-        timer = threading.Timer(1.0, _thread.interrupt_main)
-        timer.start()
-        history = model.fit(x, y, epochs=100, batch_size=16, verbose=0)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert history.interrupted and len(history) < 100
-    assert np.isfinite(model.evaluate(x, y)["loss"]) and np.isfinite(model.train_step(x[:10], y[:10]))
-
-
 def test_a_loss_that_is_not_finite_stops_and_gives_the_weights_back(data):
     x, y = data
     model, other = (lm.Sequential(lm.Dense(16), lm.Dense(1), seed=0).compile("mse", lm.optim.Adam(1e25)) for _ in range(2))
     model.build(4)
     before = dict(model.parameters)
-    with pytest.raises(FloatingPointError, match=r"batch \d of epoch 1.*lr|learning rate"):
+    with pytest.raises(FloatingPointError, match=r"batch \d of epoch 1.*(lr|learning rate)"):
         model.fit(x, y.astype(np.float32), epochs=3, verbose=0)
     assert all(np.array_equal(before[k], model.parameters[k]) for k in before)
     histories = []
@@ -251,16 +223,6 @@ def test_a_loss_that_is_not_finite_stops_and_gives_the_weights_back(data):
         each.optimizer.lr = 1e-3
         histories.append(each.fit(x, y.astype(np.float32), epochs=2, verbose=0).history["loss"])
     assert np.isfinite(histories[0]).all() and np.array_equal(*histories)
-
-
-def test_nan_in_data_is_found_before_the_first_step(data):
-    x, y = data
-    x = x.copy()
-    x[50, 2] = np.nan
-    model = net()
-    with pytest.raises(ValueError, match=r"row 50, column 2"):
-        model.fit(x, y, verbose=0)
-    assert not model.built
 
 
 def test_masked_targets_may_be_nan(data):
@@ -276,7 +238,7 @@ def test_masked_targets_may_be_nan(data):
 def test_a_fit_that_is_refused_leaves_a_net_unbuilt(optimizer, data):
     x, y = data
     model = lm.Sequential(lm.Dense(3), seed=0)
-    with pytest.raises(ValueError, match="val_loss"):
+    with pytest.raises(ValueError, match=r"\[EarlyStopping\] expected 'val_loss' among the logged figures, got loss"):
         model.fit(x[:, :2], y, loss="cross_entropy", optimizer=optimizer, callbacks=lm.callbacks.EarlyStopping(), verbose=0)
     assert not model.built and model.compiled
     other = lm.Sequential(lm.Dense(3), seed=0)
@@ -317,7 +279,7 @@ def test_sequences_of_several_lengths_train(rng):
         np.testing.assert_allclose(value, weights[name], rtol=1e-4, atol=1e-6)
     assert 0 <= history.history["accuracy"][-1] <= 1  # over all positions
     assert net.predict(batches[1][0]).shape == (3, 7, 3)
-    with pytest.raises(ValueError, match="T = 6"):
+    with pytest.raises(ValueError, match=r"\[target\] expected shape \(B, T\) with T = 6, got \(2, 5\)"):
         net.train_step(rng.normal(size=(2, 6, 4)), np.zeros((2, 5), int))
 
 
@@ -369,7 +331,8 @@ def test_weights_that_the_loss_does_not_reach_do_not_decay(rng):
 
 def test_training_without_a_console(monkeypatch):
     monkeypatch.setattr("sys.stderr", None)
-    lm.Sequential(lm.Dense(1)).fit(np.ones((4, 2)), np.ones((4, 1)), loss="mse", optimizer="sgd")
+    history = lm.Sequential(lm.Dense(1)).fit(np.ones((4, 2)), np.ones((4, 1)), loss="mse", optimizer="sgd")
+    assert len(history) == 1
 
 
 def test_a_bad_loss_says_which_parameters_are_kept(rng):
@@ -394,12 +357,12 @@ def test_a_bad_loss_says_which_parameters_are_kept(rng):
     assert_same(net, twin)
 
 
-@pytest.mark.parametrize(("optimizer", "reached"), [("sgd", [0]), ("lbfgs", [])])
-def test_a_loss_that_is_not_finite_reaches_no_callback_and_no_metric(optimizer, reached):
+@pytest.mark.parametrize(("optimizer", "batches", "reached"), [("sgd", {"batch_size": 1}, [0]), ("lbfgs", {}, [])])
+def test_a_loss_that_is_not_finite_reaches_no_callback_and_no_metric(optimizer, batches, reached):
     seen = []
     watch = lm.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: seen.append(batch))
     net = lm.Sequential(lm.Lambda(lm.sqrt), lm.Dense(2), seed=0).compile("cross_entropy", optimizer, ["accuracy"])
     x = np.array([[1.0], [-1.0], [1.0]])
     with pytest.raises(FloatingPointError, match=f"at batch {len(reached) + 1} of epoch 1"):
-        net.fit(x, [0, 1, 0], batch_size=1, shuffle=False, callbacks=watch, verbose=0)
+        net.fit(x, [0, 1, 0], **batches, shuffle=False, callbacks=watch, verbose=0)
     assert seen == reached

@@ -199,7 +199,7 @@ def test_pipes_and_devices(tmp_path):
 def test_a_network_too_large_to_be_read_is_not_written(tmp_path, monkeypatch):
     monkeypatch.setattr(io, "MOST_HEADER", 100)
     net = lm.Sequential(lm.Dense(2)).build(3)
-    with pytest.raises(ValueError, match="header"):
+    with pytest.raises(ValueError, match=r"with a header of at most 100 bytes, got one of \d+"):
         net.save(tmp_path / "net.safetensors")
     assert not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match=r"\[save\].*header"):
@@ -216,7 +216,7 @@ def test_a_network_that_asks_for_terabytes_is_a_memory_error_when_it_runs(plain,
     path = tmp_path / "net.safetensors"
     path.write_bytes(fuzz_files.join(header, description, body))
     net = lm.load(path)
-    with pytest.raises(MemoryError, match="exp"):
+    with pytest.raises(MemoryError, match=r"\[exp, float32 \(1000000000000, 2, 3\)\] expected 24000000000000 bytes"):
         net.programs.predict().run([np.ones((2, 4), np.float32)])
 
 
@@ -269,7 +269,7 @@ def test_a_key_given_twice(plain, tmp_path):
     text = json.dumps(description)
     path = tmp_path / "net.safetensors"
     path.write_bytes(fuzz_files.join(header, text[:-1] + ', "seed": 1}', body))
-    with pytest.raises(ValueError, match="twice"):
+    with pytest.raises(ValueError, match=r"got something else \(a key is given twice\); the file is damaged"):
         lm.load(path)
 
 

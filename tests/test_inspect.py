@@ -73,7 +73,7 @@ def test_a_net_that_is_not_built_shows_its_layers():
 
 
 def test_an_unknown_name_has_a_suggestion():
-    with pytest.raises(ValueError, match="W1"):
+    with pytest.raises(ValueError, match=r"\[inspect\] unknown name 'w1'; did you mean 'W1'"):
         small().inspect(X, Y)["w1"]
 
 
@@ -107,7 +107,7 @@ def test_confusion_matrix_is_plotted():
     matplotlib.use("Agg")
     ax = lm.metrics.plot_confusion([0, 0, 1, 2], [0, 1, 1, 2], labels=["a", "b", "c"])
     assert sorted(t.get_text() for t in ax.texts) == ["1", "1", "1", "1"] and ax.get_ylabel() == "true"
-    with pytest.raises(ValueError, match="3 labels"):
+    with pytest.raises(ValueError, match=r"\[plot_confusion\] expected 3 labels, one for each class, got 1"):
         lm.metrics.plot_confusion([0, 0, 1, 2], [0, 1, 1, 2], labels=["a"])
     with pytest.raises(TypeError, match=r"\[plot_confusion\] expected Axes, got 'it.png'; .* plt.savefig"):
         lm.metrics.plot_confusion([0, 1], [0, 1], ax="it.png")
@@ -236,7 +236,7 @@ def test_a_parameter_of_two_layers_counts_once():
 
 
 def test_after_a_layer_that_failed_within_another_the_next_stands_alone():
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match=r"\[Reshape\(3\)\] expected samples of 3 elements for shape \(3,\), got 4"):
         model_of(Stack(lm.Reshape(3)))
     assert table(model_of(lm.Dense(1))) == ["Dense (B, 1) 5 9"]
 

@@ -427,7 +427,7 @@ def test_mistake(name):
 
 def test_a_failed_build_leaves_the_layer_new():
     layer = lm.Dense(3)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"\[Dense\(3\)\] expected floating-point inputs, got int64"):
         layer(lm.Input(4, dtype="int64"))
     assert not layer.built and layer.parameters == {}
     assert tuple(layer(lm.Input(4)).shape[1:]) == (3,)

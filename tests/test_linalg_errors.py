@@ -182,7 +182,9 @@ def test_the_condition_number_of_zeros_is_infinite(dtype):
 def test_a_program_passes_the_error_on_and_can_be_run_again():
     a = lm.placeholder((2, 2))
     f = lm.function([a], la.inv(a))
-    with pytest.raises(la.LinAlgError, match="float32"):
+    with pytest.raises(
+        la.LinAlgError, match=r"\[inv\] the matrix is singular to working precision: .* of a float32 result is right"
+    ):
         f(np.ones((2, 2)))
     np.testing.assert_array_equal(f(2 * np.eye(2)), 0.5 * np.eye(2))
 
@@ -311,7 +313,8 @@ def test_what_has_no_inverse_in_floats_is_an_error_without_warnings(values):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", [*UNARY, "solve", "solve_triangular", "lstsq", "matrix_power"])
 def test_what_overflows_does_so_without_warnings(name, dtype):
-    """Infinity in the result says it itself; of what would be nan there is a LinAlgError. Gradients, too."""
+    """Infinity says it itself; of what would be nan there is a LinAlgError, but in plain products and substitution."""
+    plain = ("matrix_power", "solve_triangular")  # infinity times 0
     f = getattr(la, name)
     most, least = float(np.finfo(dtype).max), float(np.finfo(dtype).smallest_subnormal)
     more = {"matrix_power": (9,)}.get(name, () if name in UNARY else (np.array([most / 2, 1], dtype),))
@@ -329,9 +332,10 @@ def test_what_overflows_does_so_without_warnings(name, dtype):
         ):
             for program in programs:
                 try:
-                    program(a)
+                    result = program(a)
                 except la.LinAlgError:
                     continue
+                assert name in plain or program is not programs[0] or not np.isnan(result).any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -58,13 +58,13 @@ def test_build_twice_is_harmless_and_for_another_shape_an_error():
     before = dict(net.parameters)
     net.build(4)
     assert all(np.array_equal(before[k], net.parameters[k]) for k in before)
-    with pytest.raises(ValueError, match="5"):
+    with pytest.raises(ValueError, match=r"\[Sequential\] expected inputs of shape \(B, 4\), got \(5,\)"):
         net.build(5)
 
 
 def test_a_failed_build_leaves_all_layers_unbuilt():
     net = lm.Sequential(lm.Dense(8), lm.Reshape(3), lm.Dense(2))
-    with pytest.raises(ValueError, match="reshape"):
+    with pytest.raises(ValueError, match=r"\[reshape_1\] expected samples of 3 elements for shape \(3,\), got 8"):
         net.build(4)
     assert not any(layer.built for layer in net.layers) and not net.built
 
@@ -184,7 +184,7 @@ def test_a_build_that_failed_leaves_layers_within_layers_unbuilt():
     deep = Residual(lm.Dense(3))
     net = lm.Sequential(Residual(lm.Dense(3), deep), lm.Lambda(lambda x: free(x)), lm.Reshape(2), seed=0)
     free = lm.Dense(4)
-    with pytest.raises(ValueError, match="reshape_1"):
+    with pytest.raises(ValueError, match=r"\[reshape_1\] expected samples of 2 elements for shape \(2,\), got 4"):
         net.build(5)
     assert not any(layer.built for layer in (net.layers[0], deep, deep.inner[0], deep.by_name["last"], free)) and not net.built
     other = lm.Sequential(net.layers[0], net.layers[1], seed=0).build(2)
@@ -210,7 +210,7 @@ def test_layers_stand_in_the_order_in_which_they_run():
 def test_names_of_ones_own_stay_and_are_unique():
     net = lm.Sequential(lm.Dense(4).named("head"), lm.Dense(2)).build(2)
     assert list(net.parameters) == ["head.weight", "head.bias", "dense_1.weight", "dense_1.bias"]
-    with pytest.raises(ValueError, match="head"):
+    with pytest.raises(ValueError, match=r"\[head\] expected unique layer names, got two layers named 'head'"):
         lm.Sequential(lm.Dense(4).named("head"), lm.Dense(2).named("head")).build(2)
 
 
@@ -253,7 +253,7 @@ def test_parameters_copy_out_and_write_in(xy):
 def test_update_checks_everything_before_it_writes():
     net = mlp().build(4)
     before = dict(net.parameters)
-    with pytest.raises(ValueError, match="dense_2.bias"):
+    with pytest.raises(ValueError, match=r"\[dense_2.bias\] expected shape \(3,\), got \(9,\)"):
         net.parameters.update({"dense_1.bias": np.zeros(8), "dense_2.bias": np.zeros(9)})
     assert all(np.array_equal(before[k], net.parameters[k]) for k in before)
 
@@ -282,10 +282,11 @@ def test_two_dropouts_differ_and_repeat(xy):
 
     first = losses()
     assert len(set(first)) == 4 and first == losses()
-    x = lm.Input(1000)
-    masks = lm.Model(x, lm.concatenate([lm.Dropout(0.5)(x), lm.Dropout(0.5)(x)], axis=1), seed=0)
-    masks.compile(lambda pred, y: lm.mean(pred[:, :1000] * pred[:, 1000:]), "sgd")  # no parameters: build the loss only
-    assert len(masks.wiring.random) in (1, 2)
+    x = lm.Input(10_000)
+    one, other = lm.Dropout(0.5)(x), lm.Dropout(0.5)(x)
+    masks = lm.Model(x, lm.Dense(1)(one + other), seed=0)
+    masks.compile(lambda pred, y: lm.mean(one * other) + 0 * lm.mean(pred), "sgd")
+    assert masks.train_step(np.ones((1, 10_000)), np.ones((1, 1))) == pytest.approx(1, abs=0.1)  # of the same mask: 2
 
 
 def test_parameters_are_asked_for_a_name_that_they_may_lack():
@@ -339,8 +340,8 @@ def test_a_model_on_tensors_repeats_calls_of_several_inputs_and_outputs(order, x
 def test_a_sequential_within_a_sequential(xy):
     inner = lm.Sequential(lm.Dense(5, "relu"), lm.Dense(4))
     net = lm.Sequential(inner, lm.Dense(3), seed=0)
-    assert net.predict(xy[0]).shape == (20, 3)
-    assert len(net.parameters) == 6
+    got, (w, b, v, c, u, d) = net.predict(xy[0]), net.parameters.values()
+    np.testing.assert_allclose(got, (np.maximum(xy[0] @ w + b, 0) @ v + c) @ u + d, rtol=1e-5, atol=1e-6)
 
 
 # ---- graphs ----------------------------------------------------------------------------------------------------------------------
@@ -363,7 +364,7 @@ def test_several_inputs_and_outputs(rng):
     parts = [lm.losses.CrossEntropy()(*pair) for pair in [(net.predict(x)[0].astype(np.float64), y["class"])]]
     parts.append(lm.losses.MSE()(net.predict(x)[1].astype(np.float64), y["size"][:, None].astype(np.float64)))
     assert net.evaluate(x, y)["loss"] == pytest.approx(float(parts[0]) + 0.5 * float(parts[1]), rel=1e-5)
-    with pytest.raises(ValueError, match="'c'"):
+    with pytest.raises(ValueError, match=r"\[x\] unknown name 'c'; known: a, b"):
         net.predict({"a": x["a"], "c": x["b"]})
 
 
@@ -389,7 +390,8 @@ def test_a_shared_layer_counts_once(rng):
     net = lm.Model([a, b], lm.sum(shared(a) * shared(b), axis=1, keepdims=True), seed=0).compile("mse", "sgd")
     assert list(net.parameters) == ["dense_1.weight", "dense_1.bias"]
     x = rng.normal(size=(5, 3)).astype(np.float32)
-    assert np.isfinite(net.train_step([x, x], np.zeros((5, 1))))
+    y = x @ net.parameters["dense_1.weight"] + net.parameters["dense_1.bias"]
+    assert net.train_step([x, x], np.zeros((5, 1))) == pytest.approx(np.mean(np.sum(y * y, axis=1) ** 2), rel=1e-5)
 
 
 def test_a_loss_may_close_over_the_graph(rng):
@@ -412,13 +414,6 @@ def test_a_loss_may_bring_parameters():
     assert "log_scale" in net.parameters and net.parameters["log_scale"] != 0
 
 
-def test_a_loss_over_another_models_input_is_an_error():
-    other = lm.Input(2)
-    net = lm.Sequential(lm.Dense(1), seed=0).compile(lambda pred, y: lm.mean(pred - y) + lm.mean(other), "sgd")
-    with pytest.raises(ValueError, match="input"):
-        net.train_step(np.ones((4, 2)), np.ones((4, 1)))
-
-
 def test_a_layer_of_ones_own(xy):
     class Scale(lm.Layer):
         def build(self, x):
@@ -429,7 +424,9 @@ def test_a_layer_of_ones_own(xy):
 
     net = lm.Sequential(Scale(), lm.Dense(3), seed=0).compile("cross_entropy", lm.optim.SGD(0.1))
     net.train_step(*xy)
-    assert not np.array_equal(net.parameters["scale_1.weight"], np.ones(4))
+    weight, (w, b) = net.parameters["scale_1.weight"], (net.parameters[f"dense_1.{name}"] for name in ("weight", "bias"))
+    assert (weight != 1).all()
+    np.testing.assert_allclose(net.predict(xy[0]), xy[0] * weight @ w + b, rtol=1e-5, atol=1e-6)
 
 
 def test_deep_graphs_do_not_recurse(xy):

@@ -99,7 +99,7 @@ def test_a_function_checks_what_it_is_given():
     x = lm.placeholder(("B", 3), "float64", name="features")
     f = lm.function([x], x * 2)
     for bad in (np.zeros((2, 4)), np.zeros(3), np.zeros((2, 3, 1))):
-        with pytest.raises(ValueError, match="features") as caught:
+        with pytest.raises(ValueError, match=r"\[features\] expected shape \(B, 3\)") as caught:
             f(bad)
         assert "3" in str(caught.value)
     with pytest.raises((TypeError, ValueError)):
@@ -112,14 +112,16 @@ def test_a_function_checks_what_it_is_given():
 def test_two_inputs_with_one_batch_must_agree():
     x, y = lm.placeholder(("B", 3), "float64"), lm.placeholder(("B", 3), "float64")
     f = lm.function([x, y], x + y)
-    with pytest.raises(ValueError, match="B"):
+    with pytest.raises(ValueError, match=r"\[input 2\] expected shape \(B, 3\) with B = 2, got \(4, 3\)"):
         f(np.zeros((2, 3)), np.zeros((4, 3)))
     assert f(np.zeros((4, 3)), np.ones((4, 3))).shape == (4, 3)
 
 
 def test_an_input_that_was_not_named_is_an_error():
     x, y = t(3), t(3)
-    with pytest.raises(ValueError):
+    with pytest.raises(
+        ValueError, match=r"\[function\] the outputs need a placeholder of shape \(3,\) that is not among the inputs"
+    ):
         lm.function([x], x + y)
 
 
@@ -186,7 +188,7 @@ def test_a_size_on_two_axes_can_be_reshaped():
     f = lm.function([x], [lm.expand_dims(square, 2), lm.grad(lm.sum(lm.sin(lm.expand_dims(square, 0))), [x])[0]])
     value, slope = f(np.arange(6.0).reshape(2, 3))
     assert value.shape == (2, 2, 1) and slope.shape == (2, 3)
-    with pytest.raises(ValueError, match="symbolic|fill"):
+    with pytest.raises(ValueError, match=r"\[reshape\] \(B, B, 3\): the elements of \(B, B, 3\) do not fill \(B, B, 4\)"):
         lm.reshape(t("B", "B", 3), ("B", "B", 4))
 
 
