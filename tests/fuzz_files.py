@@ -13,7 +13,6 @@ import argparse
 import copy
 import json
 import math
-import resource
 import sys
 import tempfile
 import time
@@ -321,6 +320,8 @@ def elements(node: Any) -> float:
 
 
 def limit_memory() -> None:
+    import resource  # Windows has none, and tests there take `split` and `join` alone
+
     with open("/proc/self/statm") as file:
         used = int(file.read().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
@@ -353,6 +354,8 @@ def fuzz(
 
 
 def main() -> int:
+    import resource
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10**12)
     parser.add_argument("--first", type=int, default=0)

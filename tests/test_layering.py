@@ -1,4 +1,4 @@
-"""The directions of DESIGN.md, held by reading what the files include and import, and what the kernel objects export."""
+"""The directions of CONTRIBUTING.md, held by reading what the files include and import, and what the kernel objects export."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -268,3 +269,24 @@ def test_private_attributes_stay_in_their_folder(folder):
     found = [private_attributes(path) for path in folder.glob("*.py")]
     foreign = set().union(*(taken for _, taken in found)) - set().union(*(given for given, _ in found))
     assert not foreign, f"{folder.name} reaches into objects of other folders: {', '.join(sorted(foreign))}"
+
+
+# ---- tests -----------------------------------------------------------------------------------------------------------------------
+
+UNIX_ALONE = ("fcntl", "grp", "pty", "pwd", "resource", "termios")
+
+
+def test_tests_of_wheels_import_nothing_that_windows_has_not():
+    """pyproject.toml names the files that cibuildwheel runs on each system. What they may need is imported before."""
+    files = re.findall(r"tests/(test_\w+)\.py", (ROOT / "pyproject.toml").read_text())
+    assert len(files) > 10 and all((ROOT / "tests" / f"{name}.py").exists() for name in files)
+    code = f"""
+import importlib, sys
+import hypothesis, pytest, scipy.linalg, tqdm
+sys.path.insert(0, "tests")
+sys.modules.update(dict.fromkeys({UNIX_ALONE}))
+for name in ["conftest", *{files}]:
+    importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
