@@ -1,7 +1,7 @@
 // The kernels alone, on one thread: GFLOP/s of the matrix products beside a ceiling measured in the same run (fused multiply-adds
 // on registers, nothing else), nanoseconds an element of the elementwise instructions and of the update rules.
 //
-//   cmake --build build --target benchmark_kernels && build/benchmark_kernels [isa] [seconds a figure, default 0.1]
+//   cmake --build build --target benchmark_kernels && build/benchmark_kernels [isa] [seconds a figure, default 0.1] [one]
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

@@ -1,6 +1,7 @@
 """Second-order training beside SciPy and Adam, in one run: python benchmarks/second_order.py [--seeds 20] [--json out.json].
 
 Every SciPy solver gets the same start, the same data, float64, and the analytic Jacobian in NumPy (or our own loss and gradient).
+All have as many threads as OMP_NUM_THREADS says; beside Adam one.
 """
 
 from __future__ import annotations

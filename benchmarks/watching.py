@@ -65,7 +65,7 @@ def seconds(epochs: int, watched: bool) -> tuple[float, int]:
 
 
 def main() -> None:
-    """Prints the times and the ratio."""
+    """Prints the times, and what a drawing costs."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.watching", description=__doc__)
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--pairs", type=int, default=7)

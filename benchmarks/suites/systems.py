@@ -10,7 +10,7 @@ from benchmarks import peers
 from benchmarks.suites import Run
 from benchmarks.timing import Case
 
-FUNCTIONS = ("inv", "solve", "det", "slogdet", "cholesky", "pinv")
+FUNCTIONS = ("inv", "solve", "det", "slogdet", "cholesky", "pinv", "expm")
 SHAPES = ((4, 4), (16, 16), (64, 64), (128, 128), (1000, 4, 4), (1000, 16, 16))
 QUICK = {(4, 4), (64, 64)}
 
@@ -24,5 +24,5 @@ def cases(run: Run) -> Iterator[Case]:
             for function in FUNCTIONS:
                 name = f"{function} {'x'.join(map(str, shape))} {'f32' if dtype == 'float32' else 'f64'}"
                 if run.wants(name) and (not run.quick or run.only or (shape in QUICK and dtype == "float64")):
-                    arguments = (a, a[..., :1].copy()) if function == "solve" else (a,)
+                    arguments = {"solve": (a, a[..., :1].copy()), "expm": (a / (2 * shape[-1]),)}.get(function, (a,))
                     yield Case("systems", name, peers.contenders(run.peers, "system", function, *arguments), dtype=dtype)
