@@ -261,7 +261,7 @@ def test_callbacks_metrics_and_an_interruption():
     history = net.fit(x, y, loss="mse", optimizer=optimizer, epochs=50, metrics=["mae"], callbacks=[callback], verbose=0)
     assert history.interrupted
     assert {"loss", "mae"} <= set(seen[-1])
-    np.testing.assert_allclose(net.evaluate(x, y)["loss"], history.history["loss"][-1], rtol=1e-3)
+    np.testing.assert_allclose(net.evaluate(x, y)["loss"], history.history["loss"][-1], rtol=1e-6)
     before = history.history["loss"][-1]
     assert net.fit(x, y, epochs=3, verbose=0).history["loss"][-1] < before
 
@@ -333,7 +333,7 @@ def test_a_step_to_where_a_matrix_has_no_factor_is_too_long(make, samples, rng):
     data = rng.normal(size=(samples, 1))
     losses = net.fit(data, 0.01 * data, loss="mse", optimizer=make(), epochs=50, verbose=0).history["loss"]
     assert losses[-1] < 1e-12
-    np.testing.assert_allclose(net.parameters["a"], [[1e-4]], rtol=1e-3)
+    np.testing.assert_allclose(net.parameters["a"], [[1e-4]], rtol=1e-6)
     net.parameters["a"] = [[-1.0]]  # not where the way begins
     with pytest.raises(lm.linalg.LinAlgError, match=r"\[cholesky\] expected a positive definite matrix"):
         net.fit(data, 0.01 * data, epochs=1, verbose=0)

@@ -133,7 +133,7 @@ def test_gradients_in_f32():
         assert gradient.dtype == "float32"
         wide = lm.placeholder((4, 4), "float64")
         want = lm.function([wide], lm.grad(lm.sum(build(wide)), wide))(point)
-        np.testing.assert_allclose(lm.function([a], gradient)(point), want, rtol=1e-3, atol=1e-4 * (1 + np.abs(want).max()))
+        np.testing.assert_allclose(lm.function([a], gradient)(point), want, rtol=1e-5, atol=1e-6 * (1 + np.abs(want).max()))
 
 
 def test_an_inverse_within_a_loss_trains():

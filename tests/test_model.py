@@ -435,7 +435,7 @@ def test_deep_graphs_do_not_recurse(xy):
     for _ in range(3000):
         h = h + 0.001
     net = lm.Model(x, h)
-    np.testing.assert_allclose(net.predict(xy[0]), xy[0] + 3, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(net.predict(xy[0]), xy[0] + 3, rtol=1e-4, atol=1e-4)
 
 
 def test_types_by_numpys_names():

@@ -147,7 +147,7 @@ def test_sums_of_a_stack_of_products_have_the_same_bits_on_any_number_of_threads
         planned = core.Program([x.node], [total.node])
         seen += planned.run([array])
     assert planned.steps == ["matmul+tanh+sum"] and planned.stages[0]["parallel"]
-    np.testing.assert_allclose(seen[0], np.tanh(array.astype(float) @ w.value).sum(axis=(0, 1)), atol=1e-3)
+    np.testing.assert_allclose(seen[0], np.tanh(array.astype(float) @ w.value).sum(axis=(0, 1)), atol=1e-4)
     for other in seen[1:]:
         assert np.array_equal(seen[0], other)
 
@@ -488,7 +488,7 @@ def test_gradient_descent_by_hand(rng):
     step = lm.function(inputs, loss, updates=[(w, w - 0.1 * lm.grad(loss, w))])
     losses = [float(step(x, x @ true)) for _ in range(300)]
     assert losses[-1] < 1e-10
-    np.testing.assert_allclose(w.value, true, atol=1e-4)
+    np.testing.assert_allclose(w.value, true, atol=1e-12)
 
 
 def test_a_parameter_is_read_when_the_function_runs():
@@ -619,8 +619,8 @@ def test_the_last_columns_of_a_wide_product_are_finished_too(n, rng):
     w = net.parameters["dense_1.weight"].astype(np.float64)
     net.train_step(x, y)
     step = 2 * x.T @ (x @ w - y) / y.size
-    np.testing.assert_allclose(w - net.parameters["dense_1.weight"], step, atol=1e-2 * np.abs(step).max())
-    np.testing.assert_allclose(lm.function([a := lm.Input(20)], lm.relu(a @ w))(x), np.maximum(x @ w, 0), atol=1e-4)
+    np.testing.assert_allclose(w - net.parameters["dense_1.weight"], step, atol=1e-3 * np.abs(step).max())
+    np.testing.assert_allclose(lm.function([a := lm.Input(20)], lm.relu(a @ w))(x), np.maximum(x @ w, 0), atol=1e-5)
 
 
 def test_whole_numbers_are_exact_to_2_to_the_53():
