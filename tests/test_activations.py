@@ -10,12 +10,8 @@ import pytest
 import lamina as lm
 from lamina import _core as core
 from lamina import activations
+from reference import softmax
 from reference_activations import ACTIVATIONS
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 def reference(name: str, *params: float):

@@ -427,9 +427,9 @@ def test_many_operations_outside_of_layers_are_walked_once():
     for _ in range(1000):
         h = lm.tanh(h * 0.5)
     net = lm.Model(x, lm.Dense(1)(h), seed=0)
-    began = time.perf_counter()
+    began = time.process_time()  # which a busy machine does not stretch
     assert links(net) == [("input", "dense_1")]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_who_reads_an_output_of_operations_is_linked_with_what_makes_it():

@@ -463,8 +463,8 @@ def test_a_network_of_several_labels_logs_their_metrics(source, rng):
     y[rng.random(y.shape) < 0.2] = np.nan
     net = lm.Sequential(lm.Dense(3), seed=0, dtype="float64").compile(lm.losses.BinaryCrossEntropy(mask_nan=True), "sgd", LABELS)
     before = net.build(5).predict(x)
-    given = (x, y) if source == "arrays" else ([(x, y)],)
-    last = net.fit(*given, batch_size=40, shuffle=False, verbose=0).last()
+    given = {"x": x, "y": y, "batch_size": 40} if source == "arrays" else {"x": [(x, y)]}
+    last = net.fit(**given, shuffle=False, verbose=0).last()
     there = ~np.isnan(y)
     assert last["accuracy"] == pytest.approx(np.mean((y == 1)[there] == (before > 0)[there]))
     each = [metrics.f1(t[k], p[k]) for t, p, k in zip(y.T, before.T, there.T, strict=True)]
