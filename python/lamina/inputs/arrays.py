@@ -165,16 +165,30 @@ def _are_numbers(text: Any) -> bool:
     return True
 
 
+class Label(str):
+    """The text of a column's name that is no text, such as a number or a tuple; it is shown as that."""
+
+    _shown: str
+
+    def __new__(cls, name: Any) -> Label:
+        made = super().__new__(cls, str(name))
+        made._shown = repr(name)
+        return made
+
+    def __repr__(self) -> str:
+        return self._shown
+
+
 def column_names(data: Any) -> list[str] | None:
-    """What a frame calls its columns; None for what has no names, and where they are numbers, as pandas gives them by itself.
+    """What a frame calls its columns; None for what has no names, and where they are 0, 1, ..., as pandas gives them by itself.
 
     >>> column_names([[1.0]]) is None
     True
     """
     columns = getattr(data, "columns", None)
-    if columns is None or not any(isinstance(name, str) for name in columns):
+    if columns is None or (names := list(columns)) == list(range(len(names))):
         return None
-    return [str(name) for name in columns]
+    return [str(name) if isinstance(name, str) else Label(name) for name in names]
 
 
 def position(index: Sequence[Any], columns: list[str] | None = None) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lamina.base import checks, names
-from lamina.inputs.arrays import Array, as_array, check_finite, check_for, check_shape, column_names
+from lamina.inputs.arrays import Array, Label, as_array, check_finite, check_for, check_shape, column_names
 from lamina.inputs.weights import weights
 
 Parts = tuple[Any, Any, Any]  # x, y, sample_weight
@@ -133,21 +133,24 @@ def _warn_of_other_rows(frames: Mapping[str, Any]) -> None:
 
 def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequence[str] | None) -> None:
     """ValueError where a column of a frame stands at another place than the one of its name in the frame that `fit` was given,
-    a warning where another name stands there.
+    a warning where another name stands there. Names that are no text, as those of days, or that stand twice, count only where the
+    same ones stand in another order.
 
     >>> check_order({"x": ["age", "size"]}, "x", ["size", "age"])
     Traceback (most recent call last):
     ValueError: [x] expected column 'age' as number 0, as fit was given it, got it as number 1; pass x[['age', 'size']]
     """
-    if where not in known or columns is None or any(len(set(c)) < len(c) for c in (known[where], columns)):  # a name twice
+    if where not in known or columns is None:
         return
+    if all(isinstance(name, Label) for name in columns) or any(len(set(c)) < len(c) for c in (known[where], columns)):
+        return _check_same(known[where], where, columns)
     as_fit = f"net.columns[{where!r}]"
     meant = f"if this order is meant, pass {where}.to_numpy(), or of categories {where}.reindex(columns={as_fit}, fill_value=0)"
     places = {name: i for i, name in enumerate(columns)}
     for i, name in enumerate(known[where]):
         if places.get(name, i) != i:
-            order = list(known[where]) if len(columns) <= 8 else as_fit
             all_there = places.keys() >= set(known[where])
+            order = [columns[places[wanted]] for wanted in known[where]] if all_there and len(columns) <= 8 else as_fit
             raise ValueError(
                 f"[{where}] expected column {name!r} as number {i}, as fit was given it, got it as number {places[name]}; "
                 + (f"pass {where}[{order}]" if all_there else meant)
@@ -157,6 +160,19 @@ def check_order(known: Mapping[str, Sequence[str]], where: str, columns: Sequenc
     if 0 < len(new) < len(pairs):  # where all are new, they may be the same in other words
         name, got = pairs[new[0]]
         checks.warn(f"[{where}] expected column {name!r} as number {new[0]}, as fit was given it, got {got!r}; {meant}")
+
+
+def _check_same(known: Sequence[str], where: str, columns: Sequence[str]) -> None:
+    """ValueError where the same names stand in another order."""
+    if list(known) == list(columns) or sorted(known) != sorted(columns):
+        return
+    i = next(i for i, (name, got) in enumerate(zip(known, columns, strict=True)) if name != got)
+    places = [columns.index(name) for name in known]
+    got = f"expected column {columns[places[i]]!r} as number {i}, as fit was given it, got it as number {places[i]}"
+    remedy = f"pass {where}.iloc[:, {places}]" if len(columns) <= 8 else f"put them in the order of net.columns[{where!r}]"
+    if len(set(columns)) < len(columns):
+        remedy = "put them as they were; which of two that are called the same is which, names of their own tell"
+    raise ValueError(f"[{where}] {got}; {remedy}")
 
 
 def check_input(array: Array, spec: Spec, where: str, columns: list[str] | None = None) -> None:

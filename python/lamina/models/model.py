@@ -89,11 +89,13 @@ class Model:
         where = type(self).__name__
         if name in ("seed", "epochs_done"):
             value = checks.integer(where, name, value, 0, checks.UINT64)
-        elif name == "columns" and not (isinstance(value, Mapping) and all(isinstance(listed, list) for listed in value.values())):
-            raise TypeError(
-                f"[{where}] expected columns to be a dict from 'x' and 'y' to lists of names, got {checks.brief(value)}; "
-                "assign such a dict"
-            )
+        elif name == "columns":
+            if not (isinstance(value, Mapping) and all(isinstance(listed, list) for listed in value.values())):
+                raise TypeError(
+                    f"[{where}] expected columns to be a dict from 'x' and 'y' to lists of names, got {checks.brief(value)}; "
+                    "assign such a dict"
+                )
+            value = {key: list(map(str, listed)) for key, listed in value.items()}
         elif name == "dtype":
             value = feed.type_name(value)
             if not isinstance(value, str) or value not in FLOATS:

@@ -1,0 +1,70 @@
+"""What people get wrong without a word: each is an error, or a warning, that says what to do."""
+
+import numpy as np
+import pytest
+
+import lamina as lm
+from lamina.inputs.data import prepare
+
+X = np.random.default_rng(0).standard_normal((8, 4))
+Y = X.sum(axis=1)
+
+
+def network(units=1):
+    return lm.Sequential(lm.Dense(3, "tanh"), lm.Dense(units), seed=0)
+
+
+# ---- tables ----
+
+
+DAYS = ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-04"]
+NAMES = {
+    "numbers": lambda pandas: [3, 1, 0, 2],
+    "years": lambda pandas: [2020, 2021, 2022, 2023],
+    "fractions": lambda pandas: [0.5, 1.5, 2.5, 3.5],
+    "days": lambda pandas: pandas.to_datetime(DAYS),
+    "levels": lambda pandas: pandas.MultiIndex.from_product([["a", "b"], [1, 2]]),
+    "names that stand twice": lambda pandas: ["a", "a", "b", "b"],
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_columns_whose_names_are_no_text_keep_their_order(case, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=NAMES[case](pandas))
+    net = network()
+    net.fit(frame, Y, loss="mse", optimizer="adam", verbose=0)
+    net.save(tmp_path / "net")
+    same = net.predict(frame)
+    turned = frame.iloc[:, ::-1]
+    for model in (net, lm.load(tmp_path / "net")):
+        assert all(type(name) is str for name in model.columns["x"])
+        with pytest.raises(ValueError, match=r"\[x\] expected column .* as number 0, as fit was given it, got it as") as error:
+            model.predict(turned)
+        remedy = str(error.value).partition("; ")[2]
+        if case != "names that stand twice":
+            assert np.array_equal(model.predict(eval(remedy.removeprefix("pass "), {"x": turned})), same)
+        for other in (frame, frame.to_numpy(), frame.set_axis(list("wxyz"), axis=1), frame.set_axis(range(4), axis=1)):
+            assert np.array_equal(model.predict(other), same)
+
+
+@pytest.mark.filterwarnings("error")
+def test_columns_of_other_days_are_other_columns():
+    """Windows of a series: each table has names of its own, some of which stood elsewhere in the one before."""
+    pandas = pytest.importorskip("pandas")
+    net = network()
+    net.fit(pandas.DataFrame(X, columns=[2020, 2021, 2022, 2023]), Y, loss="mse", optimizer="adam", verbose=0)
+    net.predict(pandas.DataFrame(X, columns=[2021, 2022, 2023, 2024]))
+
+
+def test_columns_of_texts_and_numbers_are_told_as_they_are_written():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(X, columns=["a", 1, "b", 2])
+    net = network()
+    net.fit(frame, Y, loss="mse", optimizer="adam", verbose=0)
+    with pytest.raises(ValueError, match=r"pass x\[\['a', 1, 'b', 2\]\]"):
+        net.predict(frame.iloc[:, ::-1])
+    frame = frame.astype(object)
+    frame.iloc[2, 1] = "3"
+    with pytest.raises(TypeError, match=r"got '3' at row 2, column 1; read the text as numbers: pandas.to_numeric\(x\[1\]\)"):
+        prepare(frame, Y)
