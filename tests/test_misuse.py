@@ -68,3 +68,26 @@ def test_columns_of_texts_and_numbers_are_told_as_they_are_written():
     frame.iloc[2, 1] = "3"
     with pytest.raises(TypeError, match=r"got '3' at row 2, column 1; read the text as numbers: pandas.to_numeric\(x\[1\]\)"):
         prepare(frame, Y)
+
+
+# ---- arrays ----
+
+
+HIDDEN = np.ma.masked_array([1.0, 2.0, 3.0, 4.0], [False, True, False, False])
+
+
+@pytest.mark.parametrize(
+    ("call", "where"),
+    [
+        (lambda rows: network().predict(rows), "x"),
+        (lambda rows: network(4).fit(X[:2], tuple(rows), loss="mse", optimizer="sgd"), "y"),
+        (lambda rows: lm.exp(rows), "exp"),
+        (lambda rows: lm.metrics.mae(X[:2], rows), "mae"),
+        (lambda rows: lm.losses.mse(X[:2], rows), r"MSE\(\)"),
+    ],
+)
+def test_masks_of_rows_in_a_list_are_told(call, where):
+    """NumPy makes an array of what is behind the masks, without a word."""
+    with pytest.raises(ValueError, match=rf"\[{where}\] .* with a masked array; pass np.ma.stack\(.*\).filled\(value\)"):
+        call([np.ma.masked_array(np.ones(4)), HIDDEN])
+    call([np.ma.masked_array(np.ones(4)), HIDDEN.filled(0.0)])

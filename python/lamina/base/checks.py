@@ -211,13 +211,18 @@ def writing(where: str, path: Any) -> Iterator[None]:
 
 
 def whole(where: str, value: Any, name: str) -> None:
-    """TypeError for a sparse matrix, which NumPy takes for one object, ValueError for an array of `np.ma` with masked values, which
-    nothing here would leave out; `name`: what a user calls it.
+    """TypeError for a sparse matrix, which NumPy takes for one object, ValueError for an array of `np.ma` with masked values, or a
+    list with such a row, which nothing here would leave out; `name`: what a user calls it.
     """
     if hasattr(value, "toarray"):
         raise TypeError(f"[{where}] expected a dense array, got {type(value).__name__}; pass {name}.toarray()")
     if hasattr(value, "filled") and isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
         raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {name}.filled(value)")
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray) and any(map(np.ma.is_masked, value)):
+        raise ValueError(
+            f"[{where}] expected arrays without masked values, got a {type(value).__name__} with a masked array; pass "
+            f"np.ma.stack({name}).filled(value)"
+        )
 
 
 def array(where: str, value: Any, name: str = "x") -> np.ndarray[Any, Any]:
