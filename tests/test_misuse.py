@@ -1,5 +1,7 @@
 """What people get wrong without a word: each is an error, or a warning, that says what to do."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -91,3 +93,24 @@ def test_masks_of_rows_in_a_list_are_told(call, where):
     with pytest.raises(ValueError, match=rf"\[{where}\] .* with a masked array; pass np.ma.stack\(.*\).filled\(value\)"):
         call([np.ma.masked_array(np.ones(4)), HIDDEN])
     call([np.ma.masked_array(np.ones(4)), HIDDEN.filled(0.0)])
+
+
+# ---- what counts ----
+
+
+NOTHING = {
+    "weights of 0": ("mse", Y, np.zeros(8)),
+    "targets that are NaN": (lm.losses.MSE(mask_nan=True), np.full(8, np.nan), None),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING)
+def test_batches_of_which_nothing_counts_are_told(case):
+    """Their loss is NaN, and nothing is learned; of an array without a target that counts fit makes an error."""
+    loss, y, weight = NOTHING[case]
+    batch = (X, y) if weight is None else (X, y, weight)
+    with pytest.warns(UserWarning, match=r"\[fit\] expected a target that counts for output 'output', got none"):
+        network().fit([batch], loss=loss, optimizer="adam", verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(network().fit([batch, (X, Y)], loss=loss, optimizer="adam", verbose=0).history["loss"]).all()

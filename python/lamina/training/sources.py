@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from lamina import _core as core
-from lamina.base import lengths
+from lamina.base import checks, lengths
 from lamina.graph.tensor import shown
 from lamina.inputs import data
 from lamina.inputs.arrays import room
@@ -20,7 +20,14 @@ from lamina.models.figures import figures
 from lamina.models.objective import OutputMetric
 from lamina.models.programs import Task
 from lamina.models.totals import Part, Totals, counted
-from lamina.training.samples import Samples, check_that_something_counts, no_class_counts, with_class_weights, with_finite_targets
+from lamina.training.samples import (
+    Samples,
+    check_that_something_counts,
+    no_class_counts,
+    nothing_counts,
+    with_class_weights,
+    with_finite_targets,
+)
 
 if TYPE_CHECKING:
     from lamina.models.model import Model
@@ -235,8 +242,10 @@ class BatchSource:
             if batch_done is not None:
                 batch_done(i, totals.losses[-1])
             poll(i + 1)
-        if self.class_weight is not None and not np.any(totals.shares):
-            raise no_class_counts(self.class_weight)
+        if not np.any(totals.shares):
+            if self.class_weight is not None:
+                raise no_class_counts(self.class_weight)
+            checks.warn(str(nothing_counts("fit", self.model.output_names[0])))  # of what is to come, some may
         return Outcome(np.array(totals.losses), {"loss": totals.mean(), **totals.figures()})
 
     def _checked(self) -> Samples:
