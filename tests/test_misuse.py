@@ -1,5 +1,6 @@
 """What people get wrong without a word: each is an error, or a warning, that says what to do."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -114,3 +115,32 @@ def test_batches_of_which_nothing_counts_are_told(case):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isfinite(network().fit([batch, (X, Y)], loss=loss, optimizer="adam", verbose=0).history["loss"]).all()
+
+
+# ---- files and checkpoints ----
+
+
+class Momentum(lm.optim.Optimizer):
+    slots = ("m",)
+
+    def update(self, w, g, state, lr, t):
+        m = 0.9 * state["m"] + g
+        return w - lr * m, {"m": m}
+
+
+@pytest.mark.parametrize("optimizer", [lambda: Momentum(0.01), lambda: lm.optim.Adam(lambda t: 0.01 / (1 + t))])
+def test_load_says_that_the_state_of_an_optimizer_of_ones_own_is_left_out(optimizer, tmp_path):
+    net, path = network(), tmp_path / "net.safetensors"
+    checkpoint = lm.callbacks.Checkpoint(tmp_path / "checkpoint.safetensors")
+    net.fit(X, Y, loss="mse", optimizer=optimizer(), epochs=2, callbacks=checkpoint, verbose=0)
+    net.save(path, optimizer=True)
+    with pytest.warns(UserWarning, match=r"\[load .*net.safetensors\] the file has no optimizer .*; given again, it begins anew"):
+        assert lm.load(path).optimizer is None
+    with pytest.warns(UserWarning, match=r"fit\(..., resume=path\) of a network with that optimizer"):
+        lm.load(checkpoint.last)
+    network().fit(X, Y, loss="mse", optimizer=optimizer(), epochs=3, resume=checkpoint.last, verbose=0)
+    net.save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lm.load(path)
+        copy.deepcopy(net)

@@ -82,6 +82,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     """The network that `net.save(path)` wrote: equal predictions, bit for bit; compiled where its loss and optimizer were built in.
 
     Where the loss was code of one's own, `net.optimizer` has the optimizer: `net.compile(loss, net.optimizer)` goes on with it.
+    Warns of metrics of one's own, and of the state of an optimizer of one's own, which are left out.
 
     Lambda layers, layers of one's own and any other graph load without their Python code: the file holds their math. Raises
     ValueError where the file is not such a file, is damaged, or does not fit together; OSError where it cannot be read.

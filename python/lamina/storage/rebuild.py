@@ -84,6 +84,8 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
                 _say_what_is_lost(where, objective.get("lost_metrics", []))
             elif objective["optimizer"] is not None:
                 keep_optimizer(model, optim.get(objective["optimizer"]))
+            elif description.get("optimizer_state"):
+                _say_whose_state_is_lost(where, "extra" in description)
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
             model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
@@ -399,6 +401,15 @@ def _say_what_is_lost(where: str, names: Any) -> None:
             f"[{where}] the file has no {', '.join(map(str, names))}: a metric of your own is code, which no file holds; "
             "give it to net.compile or net.fit again",
         )
+
+
+def _say_whose_state_is_lost(where: str, checkpoint: bool) -> None:
+    """An optimizer of the user's own, whose state the file holds."""
+    remedy = "go on by fit(..., resume=path) of a network with that optimizer" if checkpoint else "given again, it begins anew"
+    checks.warn(
+        f"[{where}] the file has no optimizer for the state that is in it: one of your own, or of a rate of your own, is code, "
+        f"which no file holds; {remedy}"
+    )
 
 
 def _made(value: Any, get: Callable[[Any], Any]) -> Any:
