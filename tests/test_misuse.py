@@ -144,3 +144,62 @@ def test_load_says_that_the_state_of_an_optimizer_of_ones_own_is_left_out(optimi
         warnings.simplefilter("error")
         lm.load(path)
         copy.deepcopy(net)
+
+
+def trained(tmp_path, optimizer, **options):
+    """A network of two epochs, and where it was saved."""
+    saver = lm.callbacks.Checkpoint(tmp_path / "checkpoint.safetensors")
+    callbacks = [*options.pop("callbacks", ()), saver]
+    net = network()
+    net.fit(X, Y, loss="mse", optimizer=optimizer, epochs=2, callbacks=callbacks, verbose=0, **options)
+    return net, {"resume": saver.last, "loss": "mse", "verbose": 0}
+
+
+def test_a_rate_that_a_checkpoint_does_not_have_is_told(tmp_path):
+    """The rate of the file goes on, as a callback may have lowered it."""
+    _, options = trained(tmp_path, lm.optim.SGD(0.01))
+    net = network()
+    with pytest.warns(UserWarning, match=r"\[resume\] expected the learning rate that the training began with, 0.01, got 0.5;"):
+        net.fit(X, Y, optimizer=lm.optim.SGD(0.5), epochs=3, **options)
+    assert net.optimizer.lr == 0.01
+    callback = lm.callbacks.LambdaCallback(on_fit_begin=lambda: setattr(net.optimizer, "lr", 0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net = network()
+        net.fit(X, Y, optimizer=lm.optim.SGD(0.01), epochs=3, callbacks=callback, **options)
+    assert net.optimizer.lr == 0.5
+    _, options = trained(tmp_path, lm.optim.SGD(lm.schedules.Cosine(0.01, 50)))
+    with pytest.warns(UserWarning, match=r"began with, Cosine\(0.01, 50\), got 0.01;"):
+        network().fit(X, Y, optimizer=lm.optim.SGD(0.01), epochs=3, **options)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_rate_that_was_lowered_goes_on_without_a_word(tmp_path):
+    """Twice over: what it began with is in each checkpoint."""
+    lower = lm.callbacks.ReduceLROnPlateau("loss", patience=0, threshold=1e9)
+    net, options = trained(tmp_path, lm.optim.SGD(0.01), callbacks=[lower])
+    assert net.optimizer.lr < 0.01
+    net.fit(X, Y, epochs=3, callbacks=[lower], resume=options["resume"], verbose=0)  # whose rate is the lowered one
+    for epochs in (3, 4):
+        saver = lm.callbacks.Checkpoint(options["resume"])
+        network().fit(X, Y, optimizer=lm.optim.SGD(0.01), epochs=epochs, callbacks=[lower, saver], **options)
+
+
+def test_a_training_that_was_stopped_says_that_it_does_not_go_on(tmp_path):
+    stop = lm.callbacks.EarlyStopping("loss", patience=1, min_delta=1e9)
+    _, options = trained(tmp_path, "sgd", callbacks=[stop])
+    patient = lm.callbacks.EarlyStopping("loss", patience=5)
+    with pytest.warns(UserWarning, match=r"\[resume\] expected a training to go on with, got one .* stopped after epoch 2 of 9;"):
+        assert len(network().fit(X, Y, optimizer="sgd", epochs=9, callbacks=patient, **options)) == 2
+    net = lm.load(options["resume"])
+    assert len(net.fit(X, Y, epochs=9, callbacks=patient, verbose=0)) > 2
+
+
+def test_an_optimizer_of_ones_own_of_another_class_takes_up_no_checkpoint(tmp_path):
+    class Other(Momentum):
+        pass
+
+    _, options = trained(tmp_path, Momentum(0.01))
+    with pytest.raises(ValueError, match=r"\[resume\] expected the optimizer that the file is of, 'Momentum', got Other;"):
+        network().fit(X, Y, optimizer=Other(0.01), epochs=3, **options)
+    network().fit(X, Y, optimizer=Momentum(0.01), epochs=3, **options)

@@ -66,6 +66,7 @@ class Run:
     _part: Part = field(default_factory=Part, init=False)  # of the epoch that is going on
     _before: core.Snapshot | None = None
     _within_epoch: bool = False
+    _rate: str = ""  # the learning rate that the training began with
 
     def prepare(self, callbacks: Any, resume: str | None) -> None:
         """Every check that can fail; nothing is trained yet."""
@@ -73,11 +74,17 @@ class Run:
         try:
             self._hooks.check_logs(self._example_logs())
             self.source.prepare()
+            self._rate = repr(self.model.objective.optimizer.lr)
             stopped = resume is not None and self._resume(resume)
         except BaseException:
             self._hooks.release()
             raise
         self.model.stop_training, self.model.history = stopped, self.history
+        if stopped and len(self.history) < self.epochs:
+            checks.warn(
+                f"[resume] expected a training to go on with, got one that was stopped after epoch {len(self.history)} of "
+                f"{self.epochs}; to train on, fit the network that lm.load gives, without resume"
+            )
         self._warn_of_a_rate_that_ends()
 
     def _warn_of_a_rate_that_ends(self) -> None:
@@ -192,6 +199,8 @@ class Run:
             "stopped": self.model.stop_training,
             "stop_reason": getattr(self.model.optimizer, "stop_reason", None),
             "outputs": len(done.predictions),
+            "optimizer": type(self.model.optimizer).__name__,
+            "rate": self._rate,
         }
         part = {"losses": done.losses, "terms": done.terms} | {f"predictions/{i}": p for i, p in enumerate(done.predictions)}
         groups = {"callbacks": arrays, "history": figure_arrays, "part": part}
@@ -213,6 +222,11 @@ class Run:
             raise ValueError(
                 f"[resume] expected the settings of the checkpoint, {state['settings']}, got {self.settings}; pass the same"
             )
+        kind, here = state.get("optimizer"), type(self.model.optimizer).__name__
+        if kind not in (None, here):  # of two of the user's own
+            raise ValueError(
+                f"[resume] expected the optimizer that the file is of, {checks.brief(kind)}, got {here}; pass the same"
+            )
         with damage(where):
             stopped = checks.flag("load", "stopped", state["stopped"])
             reason = state.get("stop_reason")
@@ -228,9 +242,20 @@ class Run:
         with damage(where):
             self._hooks.load_state(state["callbacks"], tensors.get("callbacks", {}))
         saved.write()
+        self._check_rate(state)
         if isinstance(optimizer := self.model.optimizer, FullBatch):
             optimizer.stop_reason = None if reason is None else str(reason)
         return stopped
+
+    def _check_rate(self, state: Mapping[str, Any]) -> None:
+        """A rate that is a number is the file's, which a callback may have changed, whatever is given."""
+        optimizer, given = self.model.objective.optimizer, self._rate
+        self._rate = str(state.get("rate", given))
+        if optimizer.has_constant_rate and given not in (self._rate, repr(optimizer.lr)):
+            checks.warn(
+                f"[resume] expected the learning rate that the training began with, {self._rate}, got {given}; the file's goes on: "
+                "for another one pass lm.callbacks.LambdaCallback(on_fit_begin=lambda: setattr(net.optimizer, 'lr', rate))"
+            )
 
 
 def _part(outputs: Any, arrays: Mapping[str, Any], source: Source) -> Part:
