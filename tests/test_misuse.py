@@ -117,6 +117,88 @@ def test_batches_of_which_nothing_counts_are_told(case):
         assert np.isfinite(network().fit([batch, (X, Y)], loss=loss, optimizer="adam", verbose=0).history["loss"]).all()
 
 
+class Own(lm.losses.Loss):
+    def __init__(self, math):
+        self.math = math
+
+    def elements(self, pred, target):
+        return self.math(pred, target)
+
+
+class Kept(Own):
+    def keep(self, pred, target):
+        return target > 0.1
+
+
+@pytest.mark.parametrize("kind", [Own, Kept])
+def test_elements_of_a_loss_of_ones_own_that_take_all_pairs_are_told(kind):
+    def train(math):
+        network().fit(X, np.abs(Y), loss=kind(math), optimizer="sgd", verbose=0)
+
+    with pytest.warns(UserWarning, match=r"expected predictions and targets that meet in one shape, got \(B,\) and \(B, 1\)"):
+        train(lambda p, t: (p[:, 0] - t) ** 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for math in (lambda p, t: (p - t) ** 2, lambda p, t: (p[:, 0] - t[:, 0]) ** 2):
+            train(math)
+        if kind is Own:
+            train(lambda p, t: (lm.transpose(p) - t) ** 2)
+
+
+def squared(y_true, y_pred):
+    return np.mean((y_true - y_pred) ** 2)
+
+
+def of_columns(y_true, y_pred):
+    return np.mean(np.square(np.log(9.0 + y_true) - np.log(9.0 + y_pred[:, 0])))
+
+
+def counted(y_true, y_pred):
+    return float(np.count_nonzero(np.equal(y_true > 0, y_pred.reshape(-1) > 0)))
+
+
+@pytest.mark.parametrize("metric", [of_columns, counted])
+def test_a_metric_of_ones_own_that_takes_all_pairs_is_told(metric):
+    """fit and evaluate give a target (n,) of predictions (n, 1) as (n, 1) where there is a loss."""
+    net = network().compile("mse", "sgd")
+    told = rf"\[metrics\] expected targets and predictions that meet in one shape in '{metric.__name__}', got \(8, 1\) and \(8,\)"
+    for call in (
+        lambda: net.evaluate(X, np.abs(Y), metrics=[metric]),
+        lambda: net.fit(X, np.abs(Y), metrics=[metric], verbose=0),
+        lambda: net.fit([(X, np.abs(Y))], metrics=[metric], verbose=0),
+    ):
+        with pytest.warns(UserWarning, match=told):
+            call()
+    with pytest.warns(UserWarning, match=r"in 'squared', got \(8,\) and \(8, 1\)"):
+        network().evaluate(X, Y, metrics=[squared])
+
+
+def concordance(y_true, y_pred):
+    return np.mean((y_true[:, 0, None] > y_true[:, 0]) == (y_pred > y_pred.T))
+
+
+def product(y_true, y_pred):
+    return (y_true.T @ y_pred).item() + np.dot(y_true.ravel(), y_pred)[0]
+
+
+def in_place(y_true, y_pred):
+    error = y_true - y_pred
+    error *= error
+    np.sqrt(error, out=error)
+    np.divide(error, y_pred, out=error, where=y_pred != 0)
+    return error.mean(axis=0)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("metric", [squared, concordance, product, in_place, lambda t, p: np.corrcoef(t.ravel(), p.ravel())])
+def test_a_metric_of_ones_own_has_the_bits_of_a_plain_call(metric):
+    net = network().compile("mse", "sgd")
+    found = net.evaluate(X, Y, metrics=[metric])
+    value = found[[*found][1]]
+    assert type(value) is type(metric(Y[:, None], net.predict(X)))
+    assert np.array_equal(value, metric(Y[:, None], net.predict(X)))
+
+
 # ---- files and checkpoints ----
 
 

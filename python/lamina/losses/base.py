@@ -140,14 +140,27 @@ class Loss(Configured):
         if not self.is_classes(pred.shape, target.shape) and target.dtype != pred.dtype:
             target = ops.cast(target, str(pred.dtype))
         keep = self.keep(pred, target)
-        losses = self.elements(pred, target if keep is None else ops.where(keep, target, ops.zeros_like(target)))
+        target = target if keep is None else ops.where(keep, target, ops.zeros_like(target))
+        losses = self.elements(pred, target)
         if (shape := getattr(losses, "shape", None)) is None or not _has_samples(tuple(shape), tuple(pred.shape[:1])):
             got = checks.brief(losses) if shape is None else tuple(shape)
             raise ValueError(
                 f"[{self!r}] expected elements of shape (batch, ...), got {got}; leave the mean to the loss, or pass a function of "
                 "(pred, target)"
             )
+        if not self._built_in:
+            self._warn_of_pairs(losses, pred, target)
         return (losses, None) if keep is None else (ops.where(keep, losses, ops.zeros_like(losses)), keep)
+
+    def _warn_of_pairs(self, losses: Any, pred: Any, target: Any) -> None:
+        """Where a graph of the user's takes each prediction with all targets."""
+        built = all(isinstance(one, Tensor) for one in (losses, pred, target))
+        if built and (apart := _meet_apart(losses, pred, target)):
+            checks.warn(
+                f"[{self!r}] expected predictions and targets that meet in one shape, got {shown(apart[0])} and {shown(apart[1])}, "
+                "of which each sample meets all; take the same shape of both, as in p[:, 0] - t[:, 0], or write lm.transpose(p) - t"
+                " for all pairs"
+            )
 
     def is_classes(self, pred_shape: Sequence[Any], target_shape: Sequence[Any]) -> bool:
         """Whether a target is class numbers: only for losses that know them, and then it has one axis less than the prediction."""
@@ -293,13 +306,7 @@ class FunctionLoss(Loss):
                 f"[{self!r}] expected losses per sample to weight them, got a scalar; return shape (batch,) from the function, "
                 "or leave out sample_weight and class_weight"
             )
-        built = all(isinstance(one, Tensor) for one in (losses, pred, target))
-        if built and (apart := _meet_apart(losses, pred, target)):
-            checks.warn(
-                f"[{self!r}] expected predictions and targets that meet in one shape, got {shown(apart[0])} and {shown(apart[1])}, "
-                "of which each sample meets all; take the same shape of both, as in p[:, 0] - t[:, 0], or write lm.transpose(p) - t"
-                " for all pairs"
-            )
+        self._warn_of_pairs(losses, pred, target)
         return losses
 
     def check_target(self, y: Any, pred_shape: Sequence[Any]) -> Array:

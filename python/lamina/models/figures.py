@@ -62,8 +62,57 @@ def figures(model: Model, metrics: dict[str, OutputMetric], predictions: list[Ar
     return named
 
 
+class _Side(np.ndarray[Any, Any]):
+    """The targets or the predictions that a metric of the user's is given, and what it makes of one of them alone.
+
+    Where the two meet as (n,) and (n, 1), of which NumPy's rule makes (n, n), it remembers their shapes; hardly anybody means that.
+    """
+
+    side: str | None = None
+    met: list[tuple[Any, Any]]  # shared by both
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.side, self.met = getattr(source, "side", None), getattr(source, "met", [])
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: Any, *inputs: Any, **options: Any) -> Any:
+        sides = {a.side for a in inputs if isinstance(a, _Side)}
+        options = {name: tuple(map(_plain, v)) if isinstance(v, tuple) else _plain(v) for name, v in options.items()}  # out, where
+        result = getattr(ufunc, method)(*map(_plain, inputs), **options)
+        if len(sides) > 1:
+            shapes = [np.shape(a) for a in inputs]
+            short, long = min(shapes, key=len), max(shapes, key=len)
+            if long == (*short, 1) and np.shape(result) == short * 2:
+                self.met.append((shapes[0], shapes[1]))
+        if len(sides) > 1 or method != "__call__" or not isinstance(result, np.ndarray):
+            return result
+        made = result.view(_Side)
+        made.side, made.met = self.side, self.met
+        return made
+
+
+def _plain(value: Any) -> Any:
+    return value.view(np.ndarray) if isinstance(value, _Side) else value
+
+
+def _watched(name: str, metric: Metric, y: Array, prediction: Array, options: dict[str, Any]) -> Any:
+    """A metric of the user's of one number a sample; warns where it takes each target with all predictions."""
+    sides = [np.asarray(a).view(_Side) for a in (y, prediction)]
+    met: list[tuple[Any, Any]] = []
+    for array, side in zip(sides, ("true", "pred"), strict=True):
+        array.side, array.met = side, met
+    found = metric(*sides, **options)
+    if met:
+        checks.warn(
+            f"[metrics] expected targets and predictions that meet in one shape in {name!r}, got {met[0][0]} and {met[0][1]}, of "
+            "which each sample meets all; take the same shape of both, as in y_true.ravel() - y_pred.ravel()"
+        )
+    return _plain(found)
+
+
 def _figure(name: str, metric: Metric, y: Array, prediction: Array, options: dict[str, Any]) -> Any:
     try:
+        if len(y) > 1 and prediction.shape == (len(y), 1) and y.size == len(y) and not built_in(metric):
+            return _watched(name, metric, y, prediction, options)
         return metric(y, prediction, **options)
     except Exception as error:
         if not built_in(metric) and hasattr(error, "add_note"):  # from Python 3.11 on; the exception stays the user's own
