@@ -285,3 +285,71 @@ def test_an_optimizer_of_ones_own_of_another_class_takes_up_no_checkpoint(tmp_pa
     with pytest.raises(ValueError, match=r"\[resume\] expected the optimizer that the file is of, 'Momentum', got Other;"):
         network().fit(X, Y, optimizer=Other(0.01), epochs=3, **options)
     network().fit(X, Y, optimizer=Momentum(0.01), epochs=3, **options)
+
+
+# ---- what is assigned ----
+
+
+def test_switches_of_other_libraries_are_told():
+    """Assigned, they would change nothing."""
+    net, layer = network(), lm.Dense(3)
+    for name, value, match in (
+        ("requires_grad", False, "trainable = False freezes a layer"),
+        ("frozen", True, "trainable = False freezes a layer"),
+        ("training", False, "there is no mode to set"),
+        ("trainabel", False, "did you mean 'trainable'"),
+        ("learning_rate", 0.1, "it is the optimizer's: net.optimizer.lr = "),
+    ):
+        for owner in (net, net.layers[0], layer):
+            with pytest.raises(AttributeError, match=rf"expected an attribute that changes something, got '{name}'; {match}"):
+                setattr(owner, name, value)
+            assert not hasattr(owner, name)
+    net.training = "at night"  # an attribute of the user's own
+
+    class Switched(lm.Dense):
+        frozen = False
+
+    class Mine(lm.Sequential):
+        lr = 0.1
+
+    Switched(3).frozen = True
+    Mine(lm.Dense(1)).lr = 0.2
+
+
+def test_options_that_a_loss_does_not_have_are_told():
+    for name, value, match in (
+        ("reduction", "sum", "a loss is the mean over what counts"),
+        ("mask_nann", True, "did you mean 'mask_nan'"),
+        ("ignore_index", 0, "another loss takes it"),
+    ):
+        loss = lm.losses.MSE()
+        with pytest.raises(AttributeError, match=rf"\[MSE\(\)\] expected one of its options, got '{name}'; {match}"):
+            setattr(loss, name, value)
+    loss.note = "of the user's own"
+
+
+def test_a_schedule_stays_as_it_was_made():
+    """An optimizer has the rates of hundreds of steps to come."""
+    schedule = lm.schedules.Cosine(0.1, 10)
+    for name in ("lr", "steps", "flor"):
+        with pytest.raises(AttributeError, match=r"expected a schedule to stay as it was made, got .*: net.optimizer.lr = lm.sch"):
+            setattr(schedule, name, 3)
+    schedule.lr, schedule.note = 0.1, "of the user's own"
+    assert copy.deepcopy(schedule)(3) == schedule(3)
+
+    class Own(lm.schedules.Schedule):
+        def __init__(self, lr):
+            self.lr = lr
+
+        def rate(self, t):
+            return self.lr + 0 * t
+
+    own = Own(0.1)
+    own.lr = 0.2
+    assert own(3) == 0.2
+
+
+@pytest.mark.parametrize("weights", [0, [0], {"output": 0.0}])
+def test_weights_of_losses_are_not_all_0(weights):
+    with pytest.raises(ValueError, match=r"\[compile\] expected loss_weights that are not all 0, got .*; raise one"):
+        network().compile("mse", "sgd", loss_weights=weights)

@@ -21,7 +21,7 @@ import numpy as np
 from lamina.base import calls, checks
 from lamina.base import names as _names
 from lamina.base.calls import explained
-from lamina.base.config import Configured, from_plain
+from lamina.base.config import Configured, from_plain, same
 
 Array = np.ndarray[Any, Any]
 
@@ -44,6 +44,19 @@ class Schedule(Configured):
     """
 
     _takes_arrays = True  # False once it has failed for one
+    _is_made = False  # whether it is one of ours, with its arguments
+
+    def _made(self) -> None:
+        self.__dict__["_is_made"] = self._built_in
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Of one of ours an argument stays: optimizers have its rates for steps to come, and files what it was made with."""
+        if self._is_made and _names.nearest(name, self._arguments) and not same(value, getattr(self, name, self)):
+            raise AttributeError(
+                f"[{self!r}] expected a schedule to stay as it was made, got {name} = {checks.brief(value)}; assign another one: "
+                f"net.optimizer.lr = lm.schedules.{type(self).__name__}(...)"
+            )
+        object.__setattr__(self, name, value)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

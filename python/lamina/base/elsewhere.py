@@ -230,6 +230,11 @@ OF_LAYERS = {
     "output": "a layer has one at each call; of a network's first two layers it is that of lm.Sequential(*net.layers[:2])",
     "set_weights": "write an array by layer.parameters['weight'].value = array",
 }
+ASSIGNED = {  # to layers and networks, of which it would change nothing
+    **dict.fromkeys(("requires_grad", "frozen"), "trainable = False freezes a layer, or all of a network"),
+    "training": _MODE,
+    **dict.fromkeys(("lr", "learning_rate"), "it is the optimizer's: net.optimizer.lr = 1e-4"),
+}
 OF_CALLBACKS = {"model": "the network is self.net"}
 _STEP = "net.train_step(x, y) takes the gradients of one batch and updates, net.fit many"
 OF_OPTIMIZERS = {

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from lamina.base import checks
-from lamina.base.elsewhere import OF_MODULES, OTHERS
+from lamina.base.elsewhere import ASSIGNED, OF_MODULES, OTHERS
 
 T = TypeVar("T")
 
@@ -69,6 +69,16 @@ def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable
         listed = f"known: {', '.join(reversed(names))}" if len(names) <= _MOST_LISTED else None
         remedy = f"did you mean {guess!r}?" if guess else listed
     return AttributeError(f"module {module!r} has no attribute {checks.brief(name)}" + (f"; {remedy}" if remedy else ""), name=name)
+
+
+def check_assigned(where: str, name: str, value: Any) -> None:
+    """AttributeError for a switch of another library, or `trainable` in other letters: assigned, it would change nothing.
+
+    >>> check_assigned("dense_1", "label", "first")
+    """
+    if isinstance(value, (bool, int, float)) and (name in ASSIGNED or nearest(name, ["trainable"])):
+        remedy = ASSIGNED.get(name, "did you mean 'trainable'?")
+        raise AttributeError(f"[{where}] expected an attribute that changes something, got {name!r}; {remedy}")
 
 
 def attributes(module: str, known: Iterable[str], more: Iterable[str] = ()) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lamina import _core as core
 from lamina import initializers
-from lamina.base import checks, elsewhere
+from lamina.base import checks, elsewhere, names
 from lamina.base.calls import explained
 from lamina.base.config import Configured, plain, same
 from lamina.graph.parameter import Parameter, set_trainable
@@ -140,6 +140,8 @@ class Layer(Configured):
         """After the layer is built, what its networks were made from stays: another value would change nothing in them."""
         if name == "name" and value is not None and not (isinstance(value, str) and value):
             raise TypeError(f"[{self!r}] expected a name, got {checks.brief(value)}; pass a string such as 'head'")
+        if (name in elsewhere.ASSIGNED or name[:5] == "train") and name != "trainable" and self._built_in:
+            names.check_assigned(self.name or repr(self), name, value)
         if self.built and value is not self.__dict__.get(name, self):
             where = self.name or repr(self)
             if isinstance(self.__dict__.get(name), Parameter):

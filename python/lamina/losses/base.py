@@ -12,7 +12,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
-from lamina.base import calls, checks
+from lamina.base import calls, checks, elsewhere, names
 from lamina.base.config import Configured, same
 from lamina.graph.lift import as_array
 from lamina.graph.tensor import Tensor, shown
@@ -78,12 +78,17 @@ class Loss(Configured):
         self.__dict__["_is_made"] = self._built_in
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """An option of a loss of ours stays, one of the user's own once it is compiled: programs have it."""
+        """An option of a loss of ours stays, and it gets no other; one of the user's own stays once it is compiled."""
         if self._is_made and name in self.__dict__.get("_arguments", ()) and not same(value, getattr(self, name, self)):
             raise AttributeError(
                 f"[{self!r}] expected {name} to stay, as networks may be compiled with this loss, got {checks.brief(value)}; make "
                 "another one, and compile with that"
             )
+        if self._is_made and self._built_in and name not in self.__dict__ and not name.startswith("_"):
+            guess = names.nearest(name, self.__dict__.get("_arguments", ()))
+            remedy = elsewhere.ARGUMENTS.get(name) or (f"did you mean {guess!r}?" if guess else "another loss takes it")
+            if guess or name in elsewhere.ARGUMENTS or hasattr(type(self), name):
+                raise AttributeError(f"[{self!r}] expected one of its options, got {name!r}; {remedy}")
         object.__setattr__(self, name, value)
 
     def elements(self, pred: Any, target: Any) -> Any:

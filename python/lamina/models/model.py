@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from lamina import _core as core
-from lamina.base import checks, elsewhere, names
+from lamina.base import calls, checks, elsewhere, names
 from lamina.base.calls import explained
 from lamina.base.turns import building, importing
 from lamina.graph.tensor import FLOATS, Tensor
@@ -107,6 +107,8 @@ class Model:
                 )
         elif name in _TAKEN_BY:
             raise AttributeError(f"[{where}] expected a call, got {name} assigned; write {_TAKEN_BY[name]}")
+        elif (name in elsewhere.ASSIGNED or name[:5] == "train") and name != "trainable" and calls.is_ours(type(self)):
+            names.check_assigned(where, name, value)
         object.__setattr__(self, name, value)
 
     def _forget(self) -> None:

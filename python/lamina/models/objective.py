@@ -44,9 +44,13 @@ class Objective:
         if issubclass(kind, optim.Optimizer) or (isinstance(loss, str) and loss.lower() in optim.OPTIMIZERS):
             raise TypeError(f"[compile] expected a loss first, got the optimizer {loss!r}; write compile(loss, optimizer)")
         loss, metrics_, loss_weights = _own(loss), _own(metrics_), _own(loss_weights)
+        several = per_output("loss", loss, outputs, losses.get)
+        weights = per_output("loss_weights", 1.0 if loss_weights is None else loss_weights, outputs, _weight)
+        if not any(weights):
+            raise ValueError(f"[compile] expected loss_weights that are not all 0, got {checks.brief(loss_weights)}; raise one")
         return cls(
-            per_output("loss", loss, outputs, losses.get),
-            per_output("loss_weights", 1.0 if loss_weights is None else loss_weights, outputs, _weight),
+            several,
+            weights,
             optim.get(optimizer),
             named_metrics(metrics_, outputs),
             (loss, optimizer, metrics_, loss_weights),
