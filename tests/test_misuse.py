@@ -287,6 +287,28 @@ def test_an_optimizer_of_ones_own_of_another_class_takes_up_no_checkpoint(tmp_pa
     network().fit(X, Y, optimizer=Momentum(0.01), epochs=3, **options)
 
 
+def test_a_checkpoint_that_writes_nothing_says_so(tmp_path):
+    def fit(epochs, **options):
+        saver = lm.callbacks.Checkpoint(tmp_path / "net", **options)
+        network().fit(X, Y, loss="mse", optimizer="sgd", epochs=epochs, callbacks=saver, metrics=[nothing], verbose=0)
+        return saver
+
+    def nothing(y_true, y_pred):
+        return float("nan")
+
+    for options in ({"every": 3}, {"monitor": "nothing", "mode": "max"}, {"every": 3, "every_batches": 9}):
+        with pytest.warns(
+            UserWarning, match=r"\[Checkpoint\] expected a file .*, got none in 2 epochs of Checkpoint\(.*\); lower"
+        ) as told:
+            assert fit(2, **options).last is None
+        assert [one.filename for one in told] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for options in ({}, {"every": 2}, {"every": 3, "every_batches": 1}, {"monitor": "loss"}):
+            fit(2, **options)
+        fit(0, every=3)
+
+
 # ---- what is assigned ----
 
 

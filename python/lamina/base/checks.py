@@ -250,6 +250,6 @@ def array(where: str, value: Any, name: str = "x") -> np.ndarray[Any, Any]:
 def warn(message: str) -> None:
     """A UserWarning at the line of the user's that led here, whichever way: Python shows one once for each such line."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "lamina":
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("lamina", "contextlib"):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, UserWarning, stacklevel=level)

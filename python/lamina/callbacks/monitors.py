@@ -274,6 +274,8 @@ class Checkpoint(Monitor):
 
     saves = looks_on = True
     write: Callable[[str], None] | None = None  # how a file is written, state of the training included; `fit` sets it
+    _epochs = 0  # of this fit, that ended
+    _wrote = False  # whether a file was written in them, or was to be
 
     def __init__(
         self,
@@ -297,6 +299,7 @@ class Checkpoint(Monitor):
 
     def on_fit_begin(self) -> None:
         self._start()
+        self._epochs, self._wrote = 0, False
         make_folder_of(self.path.partition("{")[0])
 
     def on_epoch_begin(self, epoch: int) -> None:
@@ -311,11 +314,19 @@ class Checkpoint(Monitor):
             self._save(self._epoch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        self._epochs += 1
         if (epoch + 1) % self.every == 0 and (not self.best_only or self._is_best(logs)):
             self._save(epoch, logs)
 
+    def on_fit_end(self) -> None:
+        if self._epochs and not self._wrote and self.best is None:
+            epochs = f"{self._epochs} epoch{'s' * (self._epochs > 1)}"
+            checks.warn(
+                f"[Checkpoint] expected a file to be written, got none in {epochs} of {self!r}; lower `every`, or call net.save"
+            )
+
     def _save(self, epoch: int, logs: Logs) -> None:
-        self.last = self._path(epoch, logs)
+        self.last, self._wrote = self._path(epoch, logs), True
         make_folder_of(self.last)
         if self.write is None:
             self.net.save(self.last, optimizer=True)
