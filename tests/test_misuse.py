@@ -375,3 +375,63 @@ def test_a_schedule_stays_as_it_was_made():
 def test_weights_of_losses_are_not_all_0(weights):
     with pytest.raises(ValueError, match=r"\[compile\] expected loss_weights that are not all 0, got .*; raise one"):
         network().compile("mse", "sgd", loss_weights=weights)
+
+
+# ---- what a graph was made with ----
+
+
+def test_a_number_that_a_layer_of_ones_own_was_built_with_stays():
+    class Scaled(lm.Layer):
+        def __init__(self):
+            self.by, self.count = 2.0, 0
+
+        def forward(self, x):
+            return self.by * x
+
+    layer = Scaled()
+    net = lm.Sequential(layer, lm.Dense(1), seed=0)
+    layer.by = 1.0  # not built yet
+    same = net.predict(X)
+    with pytest.warns(UserWarning, match=r"\[scaled_1\] expected by to stay 1.0, .* got 5.0; .*self.parameter\('by', \(\), lm"):
+        layer.by = 5.0
+    assert np.array_equal(net.predict(X), same)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer.by, layer.count, layer.note = 5.0, 3, 1.0
+
+    class Changing(lm.Layer):
+        def build(self, shape):
+            self.by = self.parameter("by", (), lm.initializers.constant(1.0), trainable=False)
+
+        def forward(self, x):
+            return self.by * x
+
+    layer = Changing()
+    net = lm.Sequential(layer, lm.Dense(1), seed=0)
+    assert np.array_equal(net.predict(X), same)
+    layer.by.value = 5.0
+    assert not np.array_equal(net.predict(X), same)
+
+
+def test_a_number_around_a_loss_of_ones_own_stays():
+    share = 0.0
+
+    def loss(pred, target):
+        return lm.mean((pred - target) ** 2) + share * lm.mean(pred**2)
+
+    net = network().compile(loss, "sgd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(2):
+            net.fit(X, Y, loss=loss, verbose=0)
+        share = 0.5
+        net.compile(loss, "sgd").fit(X, Y, verbose=0)
+    share = 0.7
+    with pytest.warns(UserWarning, match=r"\[FunctionLoss\(loss\)\] expected share to stay 0.5, .* got 0.7; compile anew, or make"):
+        net.fit(X, Y, loss=loss, verbose=0)
+
+    share = lm.Parameter(0.0, trainable=False)
+    net = network().compile(loss, "sgd")
+    low = net.evaluate(X, Y)["loss"]
+    share.value = 1.0
+    assert net.evaluate(X, Y)["loss"] > low

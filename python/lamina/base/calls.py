@@ -143,3 +143,21 @@ def library_of(function: Callable[..., Any]) -> str | None:
     owner = getattr(function, "__self__", None)
     modules = {str(getattr(thing, "__module__", "")).partition(".")[0] for thing in (function, type(function), owner)}
     return next((name for name in ("torch", "tensorflow", "keras", "jax", "sklearn") if name in modules), None)
+
+
+def numbers_of(function: Any) -> dict[str, Any]:
+    """The numbers that a function of the user's reads from around it, by name.
+
+    >>> half = 0.5
+    >>> numbers_of(lambda x: half * x)
+    {'half': 0.5}
+    """
+    inner = inspect.unwrap(function)
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        return {}
+    around = {name: inner.__globals__[name] for name in code.co_names if name in inner.__globals__}
+    for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=False):
+        with suppress(ValueError):  # of one that is not assigned yet
+            around[name] = cell.cell_contents
+    return {name: value for name, value in around.items() if isinstance(value, (int, float))}

@@ -4,6 +4,7 @@ makes.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -159,7 +160,19 @@ class Layer(Configured):
                     f"[{where}] expected {name} to stay as the network was built, {checks.brief(plain(was))}, got "
                     f"{checks.brief(value)}; make a new network, and give it the weights: new.parameters.update(net.parameters)"
                 )
+            was = self.__dict__.get(name)
+            if _now.call is None and isinstance(value, (int, float)) and isinstance(was, (int, float)) and self._reads(name):
+                checks.warn(
+                    f"[{where}] expected {name} to stay {was!r}, with which networks were built, got {value!r}; what changes is a "
+                    f"parameter: self.parameter({name!r}, (), lm.initializers.constant({was!r}), trainable=False) in build, and "
+                    f"layer.{name}.value = {value!r}"
+                )
         object.__setattr__(self, name, value)
+
+    def _reads(self, name: str) -> bool:
+        """Whether the math of a layer of the user's own has an attribute of this name."""
+        code = getattr(inspect.unwrap(type(self).forward), "__code__", None)
+        return code is not None and name in code.co_names
 
     def __dir__(self) -> list[str]:
         return elsewhere.left_out(self, super().__dir__())

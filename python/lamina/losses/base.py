@@ -289,6 +289,8 @@ class FunctionLoss(Loss):
         if not len(pred.shape):
             raise ValueError(f"[{self!r}] expected predictions with a row for each sample, got one number; pass arrays, or lists")
         losses = self.function(pred, target)
+        if isinstance(pred, Tensor):
+            self.__dict__.setdefault("_read", calls.numbers_of(self.function))
         if not hasattr(losses, "shape"):
             raise TypeError(
                 f"[{self!r}] expected a tensor from the loss function, got {checks.brief(losses)}; return math over pred and target"
@@ -313,6 +315,17 @@ class FunctionLoss(Loss):
             )
         self._warn_of_pairs(losses, pred, target)
         return losses
+
+    def warn_of_changes(self) -> None:
+        """Of the numbers around the function, which are in the graph as they were."""
+        now, read = calls.numbers_of(self.function), self.__dict__.get("_read", {})
+        for name, was in read.items():
+            if name in now and now[name] != was:
+                checks.warn(
+                    f"[{self!r}] expected {name} to stay {was!r}, with which the network was compiled, got {now[name]!r}; compile "
+                    f"anew, or make it a parameter: {name} = lm.Parameter({was!r}, trainable=False), and then {name}.value = "
+                    f"{now[name]!r}"
+                )
 
     def check_target(self, y: Any, pred_shape: Sequence[Any]) -> Array:
         array = self._numbers(y)

@@ -20,6 +20,7 @@ from lamina.callbacks import CallbackList
 from lamina.callbacks.base import steering
 from lamina.inputs import data
 from lamina.inputs.data import Batches, Data
+from lamina.losses.base import FunctionLoss
 from lamina.models import feed
 from lamina.models.figures import amounts, example_figures
 from lamina.models.objective import OutputMetric, named_metrics
@@ -295,6 +296,9 @@ def fit(
     resume = None if resume is None else checks.path("fit", "resume", resume)
     with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
         _compile(model, loss, optimizer, loss_weights)
+        for one in model.objective.losses:
+            if isinstance(one, FunctionLoss):
+                one.warn_of_changes()
         chosen = named_metrics(metrics, model.output_names, model.objective.metrics)
         settings = {"batch_size": batch_size, "shuffle": shuffle, "loss": [repr(one) for one in model.objective.losses]}
         if any(weight != 1 for weight in model.objective.loss_weights):
