@@ -397,7 +397,9 @@ def test_a_number_that_a_layer_of_ones_own_was_built_with_stays():
     assert np.array_equal(net.predict(X), same)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        layer.by, layer.count, layer.note = 5.0, 3, 1.0
+        layer.by, layer.count, layer.note = float("5"), 3, 1.0
+    with pytest.warns(UserWarning, match=r"expected by to stay 5.0, .* got array"):
+        layer.by = np.ones(4)
 
     class Changing(lm.Layer):
         def build(self, shape):

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from lamina import _core as core
 from lamina import initializers
 from lamina.base import checks, elsewhere, names
@@ -160,12 +162,18 @@ class Layer(Configured):
                     f"[{where}] expected {name} to stay as the network was built, {checks.brief(plain(was))}, got "
                     f"{checks.brief(value)}; make a new network, and give it the weights: new.parameters.update(net.parameters)"
                 )
-            was = self.__dict__.get(name)
-            if _now.call is None and isinstance(value, (int, float)) and isinstance(was, (int, float)) and self._reads(name):
+            was, kinds = self.__dict__.get(name), (int, float, np.ndarray)
+            if (
+                _now.call is None
+                and isinstance(value, kinds)
+                and isinstance(was, kinds)
+                and not same(value, was)
+                and self._reads(name)
+            ):
                 checks.warn(
-                    f"[{where}] expected {name} to stay {was!r}, with which networks were built, got {value!r}; what changes is a "
-                    f"parameter: self.parameter({name!r}, (), lm.initializers.constant({was!r}), trainable=False) in build, and "
-                    f"layer.{name}.value = {value!r}"
+                    f"[{where}] expected {name} to stay {checks.brief(was)}, with which networks were built, got "
+                    f"{checks.brief(value)}; what changes is a parameter: self.parameter({name!r}, {np.shape(was)}, "
+                    f"lm.initializers.constant(...), trainable=False) in build, and layer.{name}.value = ..."
                 )
         object.__setattr__(self, name, value)
 
