@@ -45,5 +45,5 @@ def attributes_of_user(model: Model) -> dict[str, Any]:
     """What a network has beside its parts."""
     bare = Sequential.__new__(Sequential)
     bare._start(model.seed, model.dtype)
-    ours = {*vars(bare), "_stacked", "_before"}
+    ours = {*vars(bare), "_stacked", "_before", "_called_on"}
     return {name: value for name, value in vars(model).items() if name not in ours}

@@ -165,6 +165,9 @@ class Model:
         """Whether shapes are known and parameters exist."""
         return self._programs is not None
 
+    def build_as_called(self) -> None:
+        """Of a Sequential that tensors have built the layers of: makes it a network of them."""
+
     @property
     def loss(self) -> Any:
         """The loss as it was given to `compile`, or None."""

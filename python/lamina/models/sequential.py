@@ -10,12 +10,14 @@ from lamina.base import checks
 from lamina.base.calls import explained
 from lamina.base.lengths import listed
 from lamina.base.turns import building
+from lamina.graph.samplewise import batched
 from lamina.graph.tensor import FLOATS, Input, Tensor
 from lamina.layers import Layer
 from lamina.layers.base import Attributes, remembered, unbuild
 from lamina.models import feed
 from lamina.models.feed import INPUT, OUTPUT
 from lamina.models.model import Model
+from lamina.models.programs import Programs
 from lamina.models.wiring import Wiring
 
 S = TypeVar("S", bound="Sequential")
@@ -34,6 +36,7 @@ class Sequential(Model):
     """
 
     _before: Attributes  # the layers' attributes from before the network was built
+    _called_on: Tensor | None = None  # the first tensor that it was called on before that
 
     @explained
     def __init__(self, *layers: Any, seed: int | None = None, dtype: str | None = None):
@@ -77,6 +80,7 @@ class Sequential(Model):
             )
         if not self.built:
             self._stack(Input(*shape, dtype=dtype or feed.element_type(self.layers, self.dtype)))
+            self._called_on = None
         elif tuple(self.inputs[0].shape[1:]) != shape:
             raise ValueError(
                 f"[Sequential] expected inputs of shape {self.inputs[0].shape}, got {shape}; make a new network for another shape"
@@ -128,12 +132,31 @@ class Sequential(Model):
                     shape, dtype = feed.shape_for(self.layers, x, self.dtype)
                     self.build(shape, dtype=dtype)
 
+    def build_as_called(self) -> None:
+        if not self.built and self._called_on is not None:
+            with building:
+                if not self.built and self._called_on is not None:
+                    given = self._called_on
+                    self.build(given.shape[1:], dtype=None if given.dtype in FLOATS else given.dtype)
+
+    @property
+    def programs(self) -> Programs:
+        """The programs of the built network; one that was called on tensors is built for samples like theirs."""
+        self.build_as_called()
+        return super().programs
+
     def _apply(self, inputs: list[Tensor]) -> list[Tensor]:
         if self.built:
             return super()._apply(inputs)
         out: Any = inputs
         for layer in self._stacked:
             out = [layer(*out)]
+        first = inputs[0]
+        samples = first.ndim > 1 or batched(first.node)  # a vector is none
+        if self._called_on is None and samples and all(isinstance(n, int) for n in first.shape[1:]):
+            self._called_on = first
+            if first.dtype == FLOATS[-1]:
+                self.dtype = first.dtype  # that of the weights, which float32 samples would not do justice
         return list(out)
 
 

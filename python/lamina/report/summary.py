@@ -30,6 +30,7 @@ def summary(model: Model) -> str:
 
     Layers that another one calls stand below it, indented; its own figures are without theirs, so that columns add up.
     """
+    model.build_as_called()
     calls = with_outer(calls_of(nodes_of(model.outputs)))
     shapes = _output_shapes(calls)
     flops = _flops(model) if model.built else {}

@@ -49,6 +49,7 @@ SOURCES = {"input", "variable", "constant"}
 def describe(model: Model, *, optimizer: bool = False) -> tuple[Json, dict[str, Array]]:
     """The description of a model and its tensors, named as in a file."""
     tensors: dict[str, Array] = {}
+    model.build_as_called()
     variables = {name: p.variable for name, p in model.wiring.parameters.items()} if model.built else {}
     kind = "Sequential" if isinstance(model, Sequential) else "Model"
     description: Json = {

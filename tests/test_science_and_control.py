@@ -1,0 +1,69 @@
+"""What programs of science and control lean on: networks within networks, losses as outputs, functions of numbers far from 1."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import lamina as lm
+
+
+def stack(**options):
+    return lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(2), **options)
+
+
+def test_a_network_within_another_one_is_built_by_it():
+    """Its parameters, a copy, a file and a summary are there as if it had been built by itself, and are those of the whole."""
+    part = stack()
+    x = lm.Input(3)
+    whole = lm.Model(x, lm.tanh(part(part(x) @ np.ones((2, 3), "float32"))), seed=5)
+    kept = {name: np.array(value) for name, value in whole.parameters.items()}
+    assert list(part.parameters) == ["dense_1.weight", "dense_1.bias", "dense_2.weight", "dense_2.bias"]
+    assert all(np.array_equal(value, kept[name]) for name, value in part.parameters.items())
+    part.parameters["dense_2.bias"] = [1.0, 2.0]
+    assert list(whole.parameters["dense_2.bias"]) == [1.0, 2.0]
+    assert part.built and "26 parameters" in part.summary()
+
+
+@pytest.mark.parametrize("look", [copy.deepcopy, lambda net: net])
+def test_a_copy_of_a_network_within_another_one(look, tmp_path):
+    part = stack()
+    x = lm.Input(3)
+    whole = lm.Model(x, part(x), seed=5)
+    rows = np.ones((2, 3), "float32")
+    other = look(part)
+    other.save(tmp_path / "part.safetensors")
+    assert np.array_equal(lm.load(tmp_path / "part.safetensors").predict(rows), whole.predict(rows))
+
+
+def test_the_seed_of_the_whole_is_that_of_its_parts():
+    def made(part):
+        x = lm.Input(3)
+        return lm.Model(x, part(x), seed=7).parameters["dense_1.weight"]
+
+    alone = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(2), seed=7).build(3)
+    assert np.array_equal(made(stack(seed=1)), alone.parameters["dense_1.weight"])
+
+
+def test_a_network_within_one_of_float64_predicts_in_it():
+    part = stack()
+    x = lm.Input(3, dtype="float64")
+    whole = lm.Model(x, part(x), seed=5)
+    rows = np.random.default_rng(0).normal(size=(4, 3))
+    assert part.dtype == "float64" and np.array_equal(part.predict(rows), whole.predict(rows))
+
+
+def test_a_network_that_tensors_were_given_to_still_takes_other_shapes():
+    """Layers of the last axis serve samples of any rank: the first data decide, and a vector's axis is none of samples."""
+    part = stack()
+    part(lm.Input(5, 3))
+    assert part.predict(np.ones((2, 3), "float32")).shape == (2, 2)
+    asked = stack()
+    asked(lm.Input(5, 3))
+    assert asked.parameters and asked.inputs[0].shape[1:] == (5, 3)
+    table = lm.Sequential(lm.Lambda(lambda i: lm.one_hot(i, 4)), lm.Dense(2))
+    table(lm.Input(dtype="int64"))
+    assert table.parameters["dense_1.weight"].shape == (4, 2) and table.predict([0, 3]).shape == (2, 2)
+    scale = lm.Sequential(lm.Lambda(lambda x: 2 * x))
+    scale(lm.placeholder((3,)))
+    assert not hasattr(scale, "parameters")
