@@ -67,3 +67,11 @@ def test_a_network_that_tensors_were_given_to_still_takes_other_shapes():
     scale = lm.Sequential(lm.Lambda(lambda x: 2 * x))
     scale(lm.placeholder((3,)))
     assert not hasattr(scale, "parameters")
+
+
+@pytest.mark.parametrize("loss", ["mse", lambda pred, target: pred])
+def test_a_loss_that_is_one_number_says_to_be_one_for_each_sample(loss):
+    x = lm.Input(3)
+    net = lm.Model(x, lm.mean(lm.Dense(1)(x) ** 2)).compile(loss, "adam")
+    with pytest.raises(ValueError, match=r"expected .*; let the output be one number for each sample, as lm\.sum\(\.\., axis=1\)"):
+        net.train_step(np.ones((4, 3)), np.zeros(4))

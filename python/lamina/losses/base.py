@@ -287,7 +287,8 @@ class FunctionLoss(Loss):
         if not isinstance(target, Tensor):
             target = target.astype(self.dtype_of(target, str(pred.dtype)), copy=False)
         if not len(pred.shape):
-            raise ValueError(f"[{self!r}] expected predictions with a row for each sample, got one number; pass arrays, or lists")
+            answer = remedy((), ()) if isinstance(pred, Tensor) else "pass arrays, or lists"
+            raise ValueError(f"[{self!r}] expected predictions with a row for each sample, got one number; {answer}")
         losses = self.function(pred, target)
         if isinstance(pred, Tensor):
             self.__dict__.setdefault("_read", calls.numbers_of(self.function))
@@ -369,6 +370,8 @@ def fits(shape: Shape, expected: Shape) -> bool:
 
 def remedy(shape: Shape, expected: Shape) -> str:
     """What to do about a target of the wrong shape."""
+    if not expected:
+        return "let the output be one number for each sample, as lm.sum(.., axis=1) gives it: the loss takes the mean of them"
     if len(shape) == len(expected) + 1 and shape[-1] == 1:
         return "drop the last axis: y[..., 0]"
     if len(shape) == len(expected) - 1 and fits((*shape, 1), expected):
