@@ -84,7 +84,13 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("page", "count"), [("docs/coming_from.md", 9), ("docs/from_inversion_to_training.md", 4), ("docs/trace.md", 1)]
+    ("page", "count"),
+    [
+        ("docs/coming_from.md", 9),
+        ("docs/from_inversion_to_training.md", 4),
+        ("docs/science_and_control.md", 12),
+        ("docs/trace.md", 1),
+    ],
 )
 def test_a_page_runs(page, count, tmp_path, monkeypatch, capsys):
     """Every Python block, in order, in one namespace: the first one imports what it uses."""

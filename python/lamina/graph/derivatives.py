@@ -117,7 +117,8 @@ def jacobian(y: Tensor, x: Tensor) -> Tensor:
 
     Where y and x share a batch axis and no samples mix, J has it once: J[b, i.., j..] = dy[b, i..] / dx[b, j..], of shape
     (B, *y.shape[1:], *x.shape[1:]), by one backward pass for each element of a sample's y. Where they mix in training alone
-    (BatchNorm), J is that of prediction, with the running statistics, in any program.
+    (BatchNorm), J is that of prediction, with the running statistics, in any program. A Hessian of many numbers, the Jacobian of a
+    gradient, is had sooner by `hessian_vector_product` of as many samples, a direction in each (docs/science_and_control.md).
     Errors: ValueError where y has an axis of free length otherwise; TypeError for several y or x.
 
     >>> import lamina as lm, numpy as np
