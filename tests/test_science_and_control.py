@@ -75,3 +75,21 @@ def test_a_loss_that_is_one_number_says_to_be_one_for_each_sample(loss):
     net = lm.Model(x, lm.mean(lm.Dense(1)(x) ** 2)).compile(loss, "adam")
     with pytest.raises(ValueError, match=r"expected .*; let the output be one number for each sample, as lm\.sum\(\.\., axis=1\)"):
         net.train_step(np.ones((4, 3)), np.zeros(4))
+
+
+def lagrangian():
+    """Accelerations of an energy: four second derivatives, each of which repeats the first ones."""
+    q, v = lm.Input(2, dtype="float64"), lm.Input(2, dtype="float64")
+    energy = lm.Dense(1)(lm.Dense(5, "softplus")(lm.concatenate([q, v], 1))) + lm.sum(v * v, axis=1, keepdims=True) / 2
+    by_q, by_v = lm.grad(lm.sum(energy), q), lm.grad(lm.sum(energy), v)
+    rest = by_q - lm.linalg.matvec(lm.jacobian(by_v, q), v)
+    return lm.Model([q, v], lm.linalg.solve(lm.jacobian(by_v, v), rest[:, :, None])[:, :, 0], seed=0)
+
+
+def test_what_derivatives_share_is_one_line_of_an_explanation():
+    net = lagrangian().compile("mse", "adam")
+    q, v, a = np.random.default_rng(0).normal(size=(3, 4, 2))
+    trace = net.trace([q, v], a)
+    right = [str(line).split(" = ", 1)[1] for line in trace.forward]
+    assert len(set(right)) == len(right) - 1  # two pads of 1, before and behind a 0, are written alike
+    assert np.array_equal(trace[trace.forward[-1].name].reshape(4, 2), net.predict([q, v]))

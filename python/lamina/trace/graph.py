@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lamina import _core as core
 from lamina.base.lengths import known
+from lamina.graph.inference import EFFECTS, MARKS
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import FLOATS, Tensor
 from lamina.models.programs import LossGraph, Task
@@ -15,6 +16,10 @@ from lamina.models.wiring import calls_of
 
 if TYPE_CHECKING:
     from lamina.models.model import Model
+
+
+PARTS = ("slice", "reshape")
+APART = ("input", "variable", "constant", "random_uniform", "host", *MARKS, *EFFECTS)  # equal nodes of these may be two values
 
 
 @dataclass
@@ -111,12 +116,15 @@ class StepGraph:
             self._passes_on(node)
 
     def _note_same(self, roots: list[core.Node]) -> None:
-        """Parts that people write anew wherever they read one: the program computes the first of equal ones. Outputs have names."""
+        """Parts that people write anew wherever they read one: the program computes the first of equal ones. Outputs have names.
+
+        Within the network so do derivatives, of which each repeats those before; a pass back has lines for each of its values.
+        """
         self.settle(roots)
         outputs = {t.node.serial for t in self.model.programs.outputs}
         for node in sorted(core.topological(roots), key=lambda node: node.serial):
-            if node.op in ("slice", "reshape") and node.serial not in outputs:
-                part = (node.op, self.real(node.inputs[0]).serial, str(node.shape), str(node.attrs))
+            if node.serial not in outputs and (node.op in PARTS or (self.loss_root is None and node.op not in APART)):
+                part = (node.op, *(self.real(n).serial for n in node.inputs), str(node.shape), node.dtype, str(node.attrs))
                 first = self._parts.setdefault(part, node)
                 if first != node:
                     self.same[node.serial] = first
