@@ -93,3 +93,21 @@ def test_what_derivatives_share_is_one_line_of_an_explanation():
     right = [str(line).split(" = ", 1)[1] for line in trace.forward]
     assert len(set(right)) == len(right) - 1  # two pads of 1, before and behind a 0, are written alike
     assert np.array_equal(trace[trace.forward[-1].name].reshape(4, 2), net.predict([q, v]))
+
+
+# Where numbers get subnormal, where they are 0 (on both sides), where no factor of 2^n is a number (on both sides), far away.
+ENDS = {
+    "float32": [-87.4, -103.9, -104.1, -175.9, -176.1, -1e9, -np.inf],
+    "float64": [-708.5, -745.1, -746.1, -1417.9, -1418.1, -1e300, -np.inf],
+}
+
+
+@pytest.mark.parametrize("dtype", ENDS)
+def test_exp_far_below_zero(dtype):
+    x = np.array([*ENDS[dtype], np.nan, 0.0, 1.0] * 8, dtype)
+    with np.errstate(under="ignore"):
+        exact = np.exp(x)
+    found = lm.exp(x)
+    assert np.allclose(found, exact, rtol=1e-6, atol=np.finfo(dtype).smallest_subnormal, equal_nan=True)
+    assert not found[x < ENDS[dtype][1]].any() and found[x == ENDS[dtype][1]].all()
+    assert np.allclose(lm.sigmoid(x), np.where(x < -50, exact, 1 / (1 + np.exp(-np.maximum(x, -50)))), rtol=1e-6, equal_nan=True)

@@ -16,7 +16,8 @@ struct Fit<float> {
   static constexpr float kExpm1[] = {0.5f, 0.166666672f, 0.0416664816f, 0.00833318941f, 0.00139333482f, 0.000199610164f};
   // the same for -.139 <= r <= .554; 2^-31.3
   static constexpr float kTanh[] = {0.5f, 0.166666612f, 0.0416669399f, 0.00833572075f, 0.00137078215f, 0.000236912223f};
-  static constexpr float kExpLeast = -104.0f, kExpMost = 89.0f;               // where the result is 0, and infinite
+  static constexpr float kExpZero = -104.0f, kExpMost = 89.0f;                // where the result is 0, and infinite
+  static constexpr float kExpLeast = -176.0f;                                 // rounds to 2^-254, both factors of which are 0
   static constexpr float kExpFlushed = -88.0f;                                // rounds to 2^-127, whose bits are those of 0
   static constexpr float kExpm1Least = -20.0f;                                // e^-20 < 2^-26
   static constexpr float kTanhMost = 9.1f;                                    // 2 e^-18.2 < 2^-25
@@ -75,7 +76,8 @@ struct Fit<double> {
                                      2.7577264541964818e-07,
                                      2.4628378149863788e-08,
                                      2.5169423909223025e-09};
-  static constexpr double kExpLeast = -746.0, kExpMost = 710.0;
+  static constexpr double kExpZero = -746.0, kExpMost = 710.0;
+  static constexpr double kExpLeast = -1418.0;
   static constexpr double kExpFlushed = -709.2;
   static constexpr double kExpm1Least = -40.0;                                                          // e^-40 < 2^-54
   static constexpr double kTanhMost = 19.5;                                                             // 2 e^-39 < 2^-54
