@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import lamina as lm
+from lamina.draw import picture
 
 
 def stack(**options):
@@ -111,3 +112,20 @@ def test_exp_far_below_zero(dtype):
     assert np.allclose(found, exact, rtol=1e-6, atol=np.finfo(dtype).smallest_subnormal, equal_nan=True)
     assert not found[x < ENDS[dtype][1]].any() and found[x == ENDS[dtype][1]].all()
     assert np.allclose(lm.sigmoid(x), np.where(x < -50, exact, 1 / (1 + np.exp(-np.maximum(x, -50)))), rtol=1e-6, equal_nan=True)
+
+
+def test_a_picture_of_a_network_whose_last_fit_was_one_epoch():
+    """As of one with noise as an input, which is drawn anew for each epoch; and of one whose fits a file does not have."""
+
+    def said():
+        return [label.text for label in picture(net, x, x)[0].labels]
+
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    net = lm.Sequential(lm.Dense(3), seed=0).compile("mse", "sgd")
+    assert "not trained by fit yet" in said()
+    for _ in range(2):
+        net.fit(x, x, validation_data=(x, x), verbose=0)
+    (line,) = (text for text in said() if text.startswith("the last fit was one epoch: training "))
+    assert ", validation " in line and "2 epochs trained" in " ".join(said())
+    net.history = None
+    assert "the fits before are not known here" in said()

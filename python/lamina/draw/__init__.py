@@ -149,5 +149,5 @@ def _footer(canvas: Canvas, made: Trace, model: Any, path: str, arguments: str) 
     top = HEIGHT - FOOT
     _rule(canvas, top - 14)
     footer.update(canvas, Box(MARGIN, top + 4, 560, FOOT - 20), made)
-    footer.curve(canvas, Box(620, top + 4, 470, FOOT - 20), getattr(model, "history", None))
+    footer.curve(canvas, Box(620, top + 4, 470, FOOT - 20), getattr(model, "history", None), made.about["epochs_done"])
     footer.provenance(canvas, Box(1150, top + 4, WIDTH - MARGIN - 1150, FOOT - 20), made, path, arguments)

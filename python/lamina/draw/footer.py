@@ -10,6 +10,8 @@ from lamina.trace import Trace
 from lamina.trace.notation import Equation, number
 from lamina.training.history import History
 
+LABELS = {"loss": "training", "val_loss": "validation"}
+
 
 def update(canvas: Canvas, area: Box, trace: Trace) -> None:
     """The rule's lines, one under the other, and the numbers in them."""
@@ -55,14 +57,18 @@ def heading(canvas: Canvas, area: Box, text: str) -> None:
     canvas.text(area.x, area.y + 4, text, 12, fill=canvas.theme.muted, bold=True)
 
 
-def curve(canvas: Canvas, area: Box, history: History | None) -> None:
-    """The loss of the last fit over its epochs."""
+def curve(canvas: Canvas, area: Box, history: History | None, epochs: int) -> None:
+    """The loss of the last fit over its epochs; one of them is no curve."""
     theme = canvas.theme
     heading(canvas, area, "LOSS OVER THE EPOCHS")
     if history is None or "loss" not in history or len(history) < 2:
-        canvas.text(area.x, area.y + 30, "not trained by fit yet", 13, fill=theme.muted)
+        said = "the fits before are not known here" if epochs else "not trained by fit yet"
+        if history is not None and "loss" in history and len(history):
+            figures = ((label, float(history[name][-1])) for name, label in LABELS.items() if name in history)
+            said = f"the last fit was one epoch: {', '.join(f'{label} {number(value, 2)}' for label, value in figures)}"
+        canvas.text(area.x, area.y + 30, cut(said, 13, area.w), 13, fill=theme.muted)
         return
-    lines = {name: np.asarray(history[name], np.float64) for name in ("loss", "val_loss") if name in history}
+    lines = {name: np.asarray(history[name], np.float64) for name in LABELS if name in history}
     lines = {name: line for name, line in lines.items() if np.isfinite(line).any()}
     values = np.concatenate([v[np.isfinite(v)] for v in lines.values()])
     marks = ticks(min(0.0, float(values.min())), float(values.max()))
@@ -85,8 +91,7 @@ def curve(canvas: Canvas, area: Box, history: History | None) -> None:
         canvas.path("M" + "L".join(points), colour, 2, "" if name == "loss" else ' stroke-dasharray="6 3"')
         last = float(line[np.isfinite(line)][-1])
         lowest = min(y(last) + 4, lowest - 15)
-        label = "training" if name == "loss" else "validation"
-        canvas.text(plot.right + 12, lowest, f"{label} {number(last, 2)}", 12, fill=colour)
+        canvas.text(plot.right + 12, lowest, f"{LABELS[name]} {number(last, 2)}", 12, fill=colour)
 
 
 def provenance(canvas: Canvas, area: Box, trace: Trace, path: str, arguments: str) -> None:
