@@ -129,3 +129,13 @@ def test_a_picture_of_a_network_whose_last_fit_was_one_epoch():
     assert ", validation " in line and "2 epochs trained" in " ".join(said())
     net.history = None
     assert "the fits before are not known here" in said()
+
+
+def test_vectors_of_which_all_elements_meet_are_a_column_and_a_row():
+    """As each number beside each other one, which read [T = T] and T - T."""
+    x = lm.Input(2)
+    a = lm.sum(x * x, axis=1)
+    outputs = [lm.eye(x.shape[0]), (a[:, None] - a) ** 2, x * a[:, None]]
+    lines = [str(line) for line in lm.Model(x, outputs, seed=0).trace(np.ones((3, 2), "float32")).forward]
+    assert any("[T₂ 1ᵀ = 1 T₂ᵀ]" in line for line in lines)
+    assert any("(T₁ 1ᵀ − 1 T₁ᵀ)²" in line for line in lines) and any("X ⊙ T₁" in line for line in lines)

@@ -10,7 +10,7 @@ from lamina import _core as core
 from lamina.activations import FUNCTIONS
 from lamina.graph.inference import EFFECTS
 from lamina.graph.tensor import placeholder
-from lamina.trace.notation import Equation, Part, number, shape_text, text
+from lamina.trace.notation import Equation, Part, Sym, number, shape_text, text
 from lamina.trace.symbols import Symbols, flips
 from lamina.trace.terms import ATOM, ROWS, Term, as_argument, as_factor, behind_a_factor, doubled, is_number, negated
 
@@ -146,7 +146,28 @@ class Writing:
 
     def read_by(self, reader: core.Node, node: core.Node) -> Term:
         """How a node is written as an operand of `reader`."""
-        return self._spread(self.operand(node), node, reader)
+        return self._across(self._spread(self.operand(node), node, reader), node, reader)
+
+    def _across(self, term: Term, operand: core.Node, reader: core.Node) -> Term:
+        """One of two vectors of which each element of the one meets all of the other: a 1ᵀ, or 1 bᵀ."""
+        if core.op_kind(reader.op) != "elementwise" or len(reader.shape) != 2:
+            return term
+        ways = {self._stands(n) for n in reader.inputs}
+        way = self._stands(operand)
+        if way is None or not ways >= {"column", "row"}:
+            return term
+        if way == "column":
+            return Term((*term.within(2), " 1ᵀ"), 2, term.nodes)
+        parts = term.within(ATOM)
+        turned = (parts[0].T,) if len(parts) == 1 and isinstance(parts[0], Sym) else (*parts, "ᵀ")
+        return Term(("1 ", *turned), 2, term.nodes)
+
+    def _stands(self, node: core.Node) -> str | None:
+        """Whether a vector is the column of a matrix, or its row, where it is read."""
+        shape = list(self._kept(node).shape)
+        if len(self.symbols.behind(node).shape) != 1 or shape == [1, 1]:
+            return None
+        return "column" if len(shape) == 2 and shape[1] == 1 else "row" if len(shape) == 1 or shape[0] == 1 else None
 
     def _spread(self, term: Term, operand: core.Node, reader: core.Node) -> Term:
         """An operand that is repeated along an axis, other than a leading one, without which it is written: as broadcast(..).
