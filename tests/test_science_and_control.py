@@ -159,7 +159,6 @@ def test_names_of_elsewhere_are_answered_with_what_is_here():
         (lm, "diag", "write lm.einsum('...ii->...i', a)"),
         (lm.linalg, "diagonal", "the matrix of a vector as v * np.eye(n)"),
         (lm, "triu", "arrays are NumPy's"),
-        (lm, "roll", "write lm.concatenate([x[-k:], x[:-k]])"),
         (lm, "detach", "write lm.stop_gradient(x)"),
         (lm, "vjp", "write lm.grad(y, x, seed)"),
         (lm, "jvp", "write lm.jacobian_vector_product(y, x, v)"),

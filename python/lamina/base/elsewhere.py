@@ -146,7 +146,6 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
     **dict.fromkeys(("diag", "diagonal"), "write lm.einsum('...ii->...i', a), and the matrix of a vector as v * np.eye(n)"),
     **dict.fromkeys(("tril", "triu", "linspace"), "arrays are NumPy's, and stand in math as they are"),
-    "roll": "write lm.concatenate([x[-k:], x[:-k]])",
     "detach": "write lm.stop_gradient(x)",
     "vjp": "write lm.grad(y, x, seed)",
     "jvp": "write lm.jacobian_vector_product(y, x, v)",
