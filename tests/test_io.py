@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import errno
 import json
@@ -329,7 +330,8 @@ def test_what_a_built_in_one_was_made_with_may_be_ones_own(tmp_path, xy):
     saver = lm.callbacks.Checkpoint(tmp_path / "net.safetensors")
     net, whole = make(), make()
     net.fit(*xy, epochs=2, callbacks=saver, verbose=0)
-    loaded = lm.load(saver.last)
+    with pytest.warns(UserWarning, match="the file has no optimizer for the state that is in it"):
+        loaded = lm.load(saver.last)
     assert equal(loaded.predict(xy[0]), net.predict(xy[0])) and equal(copy.deepcopy(net).predict(xy[0]), net.predict(xy[0]))
     assert not loaded.compiled and copy.deepcopy(net).train_step(*xy) == net.train_step(*xy)
     again = make().fit(*xy, epochs=4, callbacks=saver, resume=saver.last, verbose=0)
@@ -754,7 +756,9 @@ def test_what_compile_was_given_is_left_out_where_no_file_can_make_it_again(opti
     net = lm.Sequential(lm.Dense(1))
     net.fit(x, x[:, :1], epochs=1, verbose=0, **options)
     net.save(tmp_path / "net.safetensors", optimizer=True)
-    loaded = lm.load(tmp_path / "net.safetensors")
+    told = pytest.warns(UserWarning, match="the file has no optimizer for the state that is in it")
+    with contextlib.nullcontext() if options["optimizer"] == "adam" else told:
+        loaded = lm.load(tmp_path / "net.safetensors")
     assert not loaded.compiled
     np.testing.assert_array_equal(loaded.predict(x), net.predict(x))
 

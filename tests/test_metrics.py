@@ -587,7 +587,8 @@ def test_where_nothing_counts_there_is_no_figure(loss):
     assert all(np.isnan(value) for value in net.evaluate(x, y).values())
     with pytest.raises(ValueError, match="expected a target that counts for output 'output', got none"):
         net.fit(x, y, verbose=0)
-    found = net.fit([(x, y)], verbose=0)  # of batches, another one may have some
+    with pytest.warns(UserWarning, match="expected a target that counts for output 'output', got none"):
+        found = net.fit([(x, y)], verbose=0)  # of batches, another one may have some
     assert math.isnan(found["mae" if masked else "accuracy"][0])
 
 

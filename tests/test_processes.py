@@ -188,6 +188,7 @@ def test_a_prediction_during_a_fit_sees_one_steps_weights():
     assert step_of(model.predict(x[:3])) == 60 * 32 + 1 == model.optimizer.steps + 1
 
 
+@pytest.mark.filterwarnings("ignore:.*the file has no optimizer")
 def test_what_is_read_saved_or_written_during_a_fit_is_whole(tmp_path):
     model = counting()
     x = np.ones((256, 64))
