@@ -23,7 +23,8 @@ void with_lines(size_t bytes, Each each) {
   if (bytes == 16) return each([](char* to, const char* from) { std::memcpy(to, from, 16); });
   if (bytes == 32) return each([](char* to, const char* from) { std::memcpy(to, from, 32); });
   if (bytes > 16 && bytes <= kShortLine) return each([bytes](char* to, const char* from) { copy_pieces<16>(to, from, bytes); });
-  if (bytes > 4 && bytes < 16) return each([bytes](char* to, const char* from) { copy_pieces<4>(to, from, bytes); });
+  if (bytes > 8 && bytes < 16) return each([bytes](char* to, const char* from) { copy_pieces<8>(to, from, bytes); });
+  if (bytes > 4 && bytes < 8) return each([bytes](char* to, const char* from) { copy_pieces<4>(to, from, bytes); });
   each([bytes](char* to, const char* from) { std::memcpy(to, from, bytes); });
 }
 
