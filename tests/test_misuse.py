@@ -327,6 +327,8 @@ def test_switches_of_other_libraries_are_told():
                 setattr(owner, name, value)
             assert not hasattr(owner, name)
     net.training = "at night"  # an attribute of the user's own
+    for owner in (net, net.layers[0], layer):
+        owner.trained, owner.train_time, owner.train_loss, owner.trainer, owner.train_size = True, 1.5, 0.1, 3, 40
 
     class Switched(lm.Dense):
         frozen = False
@@ -347,7 +349,8 @@ def test_options_that_a_loss_does_not_have_are_told():
         loss = lm.losses.MSE()
         with pytest.raises(AttributeError, match=rf"\[MSE\(\)\] expected one of its options, got '{name}'; {match}"):
             setattr(loss, name, value)
-    loss.note = "of the user's own"
+    loss.note = loss.name = loss.label = "of the user's own"
+    lm.losses.Huber().data = "house prices"
 
 
 def test_a_schedule_stays_as_it_was_made():
@@ -414,6 +417,20 @@ def test_a_number_that_a_layer_of_ones_own_was_built_with_stays():
     layer.by.value = 5.0
     assert not np.array_equal(net.predict(X), same)
 
+    class Counting(lm.Layer):
+        def __init__(self):
+            self.calls, self.shape = 0, 3
+
+        def forward(self, x):
+            self.calls = self.calls + 1
+            return x * x.shape[-1]
+
+    layer = Counting()
+    lm.Sequential(layer, lm.Dense(1), seed=0).predict(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer.calls, layer.shape = 0, 5  # x.shape is another one
+
 
 def test_a_number_around_a_loss_of_ones_own_stays():
     share = 0.0
@@ -431,6 +448,21 @@ def test_a_number_around_a_loss_of_ones_own_stays():
     share = 0.7
     with pytest.warns(UserWarning, match=r"\[FunctionLoss\(loss\)\] expected share to stay 0.5, .* got 0.7; compile anew, or make"):
         net.fit(X, Y, loss=loss, verbose=0)
+
+    def counting(pred, target):
+        nonlocal count
+        count += 1
+        return lm.where(target > unknown, lm.mean((pred - target) ** 2, axis=1, keepdims=True), 0.0)
+
+    count, unknown = 0, float("nan")
+    net = network().compile(counting, "sgd")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (1.0, 2.0):
+            globals()["mean"] = value  # lm.mean is another one
+            net.fit(X, Y, verbose=0)
+            count = 0
+    del globals()["mean"]
 
     share = lm.Parameter(0.0, trainable=False)
     net = network().compile(loss, "sgd")

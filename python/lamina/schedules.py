@@ -51,7 +51,7 @@ class Schedule(Configured):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Of one of ours an argument stays: optimizers have its rates for steps to come, and files what it was made with."""
-        if self._is_made and _names.nearest(name, self._arguments) and not same(value, getattr(self, name, self)):
+        if self._is_made and _names.nearest(name, self._arguments, _names.SLIP) and not same(value, getattr(self, name, self)):
             raise AttributeError(
                 f"[{self!r}] expected a schedule to stay as it was made, got {name} = {checks.brief(value)}; assign another one: "
                 f"net.optimizer.lr = lm.schedules.{type(self).__name__}(...)"

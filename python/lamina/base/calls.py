@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -146,7 +147,7 @@ def library_of(function: Callable[..., Any]) -> str | None:
 
 
 def numbers_of(function: Any) -> dict[str, Any]:
-    """The numbers that a function of the user's reads from around it, by name.
+    """The numbers that a function of the user's reads from around it, by name; not those that it writes, as a count of its calls.
 
     >>> half = 0.5
     >>> numbers_of(lambda x: half * x)
@@ -156,8 +157,22 @@ def numbers_of(function: Any) -> dict[str, Any]:
     code = getattr(inner, "__code__", None)
     if code is None:
         return {}
-    around = {name: inner.__globals__[name] for name in code.co_names if name in inner.__globals__}
+    steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
+    loaded = [name for op, name in steps if op == "LOAD_GLOBAL"]  # co_names has those of attributes, too
+    around = {name: inner.__globals__[name] for name in loaded if name in inner.__globals__}
     for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=False):
         with suppress(ValueError):  # of one that is not assigned yet
             around[name] = cell.cell_contents
-    return {name: value for name, value in around.items() if isinstance(value, (int, float))}
+    written = [name for op, name in steps if op in ("STORE_GLOBAL", "STORE_DEREF")]
+    return {name: value for name, value in around.items() if isinstance(value, (int, float)) and name not in written}
+
+
+def reads_of_self(method: Any, name: str) -> bool:
+    """Whether a method of the user's reads this attribute of its object, and does not write it, as it does a count of its calls."""
+    code = getattr(inspect.unwrap(method), "__code__", None)
+    if code is None or not code.co_argcount:
+        return False
+    this, steps = code.co_varnames[0], [(step.opname, step.argval) for step in dis.get_instructions(code)]
+    pushed = [what[-1] if isinstance(what, tuple) and what else what for _, what in steps]  # some load two names at once
+    reads = any(what is this or what == this for what, step in zip(pushed, steps[1:], strict=False) if step == ("LOAD_ATTR", name))
+    return reads and ("STORE_ATTR", name) not in steps

@@ -15,10 +15,11 @@ T = TypeVar("T")
 
 _MOST_LETTERS = 100  # of a name that is worth comparing
 _MOST_LISTED = 8  # names of a module that an error lists
+SLIP = 0.8  # how close a slip of the pen is: an attribute that is farther off, as train_loss from trainable, is the user's own
 
 
-def nearest(name: Any, known: Iterable[str]) -> str | None:
-    """The known name that is most like `name`, or None where nothing is close.
+def nearest(name: Any, known: Iterable[str], least: float = 0.6) -> str | None:
+    """The known name that is most like `name`, or None where nothing is as close as `least`, of 1.
 
     >>> nearest("adm", ["sgd", "adam", "lion"]), nearest("categorical_crossentropy", ["binary_cross_entropy", "cross_entropy"])
     ('adam', 'cross_entropy')
@@ -30,7 +31,7 @@ def nearest(name: Any, known: Iterable[str]) -> str | None:
         return by_lower[OTHERS[name.lower()]]
     import difflib  # 1.5 ms
 
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=least)
     return by_lower[matches[0]] if matches else None
 
 
@@ -76,7 +77,7 @@ def check_assigned(where: str, name: str, value: Any) -> None:
 
     >>> check_assigned("dense_1", "label", "first")
     """
-    if isinstance(value, (bool, int, float)) and (name in ASSIGNED or nearest(name, ["trainable"])):
+    if isinstance(value, (bool, int, float)) and (name in ASSIGNED or nearest(name, ["trainable"], SLIP)):
         remedy = ASSIGNED.get(name, "did you mean 'trainable'?")
         raise AttributeError(f"[{where}] expected an attribute that changes something, got {name!r}; {remedy}")
 

@@ -4,7 +4,6 @@ makes.
 
 from __future__ import annotations
 
-import inspect
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +15,7 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import initializers
-from lamina.base import checks, elsewhere, names
+from lamina.base import calls, checks, elsewhere, names
 from lamina.base.calls import explained
 from lamina.base.config import Configured, plain, same
 from lamina.graph.parameter import Parameter, set_trainable
@@ -168,7 +167,7 @@ class Layer(Configured):
                 and isinstance(value, kinds)
                 and isinstance(was, kinds)
                 and not same(value, was)
-                and self._reads(name)
+                and calls.reads_of_self(type(self).forward, name)
             ):
                 checks.warn(
                     f"[{where}] expected {name} to stay {checks.brief(was)}, with which networks were built, got "
@@ -176,11 +175,6 @@ class Layer(Configured):
                     f"lm.initializers.constant(...), trainable=False) in build, and layer.{name}.value = ..."
                 )
         object.__setattr__(self, name, value)
-
-    def _reads(self, name: str) -> bool:
-        """Whether the math of a layer of the user's own has an attribute of this name."""
-        code = getattr(inspect.unwrap(type(self).forward), "__code__", None)
-        return code is not None and name in code.co_names
 
     def __dir__(self) -> list[str]:
         return elsewhere.left_out(self, super().__dir__())

@@ -84,8 +84,9 @@ class Loss(Configured):
                 f"[{self!r}] expected {name} to stay, as networks may be compiled with this loss, got {checks.brief(value)}; make "
                 "another one, and compile with that"
             )
-        if self._is_made and self._built_in and name not in self.__dict__ and not name.startswith("_"):
-            guess = names.nearest(name, self.__dict__.get("_arguments", ()))
+        own = name == "name" or name.startswith("_")  # a label
+        if self._is_made and self._built_in and name not in self.__dict__ and not own:
+            guess = names.nearest(name, self.__dict__.get("_arguments", ()), names.SLIP)
             remedy = elsewhere.ARGUMENTS.get(name) or (f"did you mean {guess!r}?" if guess else "another loss takes it")
             if guess or name in elsewhere.ARGUMENTS or hasattr(type(self), name):
                 raise AttributeError(f"[{self!r}] expected one of its options, got {name!r}; {remedy}")
@@ -321,7 +322,7 @@ class FunctionLoss(Loss):
         """Of the numbers around the function, which are in the graph as they were."""
         now, read = calls.numbers_of(self.function), self.__dict__.get("_read", {})
         for name, was in read.items():
-            if name in now and now[name] != was:
+            if name in now and now[name] is not was and now[name] != was:
                 checks.warn(
                     f"[{self!r}] expected {name} to stay {was!r}, with which the network was compiled, got {now[name]!r}; compile "
                     f"anew, or make it a parameter: {name} = lm.Parameter({was!r}, trainable=False), and then {name}.value = "
