@@ -307,6 +307,8 @@ def test_a_checkpoint_that_writes_nothing_says_so(tmp_path):
         for options in ({}, {"every": 2}, {"every": 3, "every_batches": 1}, {"monitor": "loss"}):
             fit(2, **options)
         fit(0, every=3)
+        saver = fit(3, every=3)
+        network().fit(X, Y, loss="mse", optimizer="sgd", epochs=4, resume=saver.last, callbacks=saver, verbose=0)
 
 
 # ---- what is assigned ----

@@ -298,8 +298,8 @@ class Checkpoint(Monitor):
         self.last: str | None = None
 
     def on_fit_begin(self) -> None:
+        self._epochs, self._wrote = 0, self._resumed  # from a file that was written
         self._start()
-        self._epochs, self._tried = 0, False
         make_folder_of(self.path.partition("{")[0])
 
     def on_epoch_begin(self, epoch: int) -> None:
@@ -319,15 +319,14 @@ class Checkpoint(Monitor):
             self._save(epoch, logs)
 
     def on_fit_end(self) -> None:
-        if self._epochs and not self._tried and self.best is None:
+        if self._epochs and not self._wrote and self.best is None:
             epochs = f"{self._epochs} epoch{'s' * (self._epochs > 1)}"
             checks.warn(
                 f"[Checkpoint] expected a file to be written, got none in {epochs} of {self!r}; lower `every`, or call net.save"
             )
 
     def _save(self, epoch: int, logs: Logs) -> None:
-        self._tried = True
-        self.last = self._path(epoch, logs)
+        self.last, self._wrote = self._path(epoch, logs), True
         make_folder_of(self.last)
         if self.write is None:
             self.net.save(self.last, optimizer=True)
