@@ -7,6 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from types import CodeType
 from typing import Any, ParamSpec, TypeVar
 
 from lamina.base import checks
@@ -157,14 +158,20 @@ def numbers_of(function: Any) -> dict[str, Any]:
     code = getattr(inner, "__code__", None)
     if code is None:
         return {}
-    steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
-    loaded = [name for op, name in steps if op == "LOAD_GLOBAL"]  # co_names has those of attributes, too
+    loaded, written = _globals_of(code)
     around = {name: inner.__globals__[name] for name in loaded if name in inner.__globals__}
     for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=False):
         with suppress(ValueError):  # of one that is not assigned yet
             around[name] = cell.cell_contents
-    written = [name for op, name in steps if op in ("STORE_GLOBAL", "STORE_DEREF")]
     return {name: value for name, value in around.items() if isinstance(value, (int, float)) and name not in written}
+
+
+@functools.lru_cache(maxsize=64)
+def _globals_of(code: CodeType) -> tuple[list[str], list[str]]:
+    """The globals that code reads, of which co_names does not tell attributes, and what it writes around it."""
+    steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
+    loaded = [name for op, name in steps if op == "LOAD_GLOBAL"]
+    return loaded, [name for op, name in steps if op in ("STORE_GLOBAL", "STORE_DEREF")]
 
 
 def reads_of_self(method: Any, name: str) -> bool:

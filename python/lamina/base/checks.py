@@ -218,7 +218,8 @@ def whole(where: str, value: Any, name: str) -> None:
         raise TypeError(f"[{where}] expected a dense array, got {type(value).__name__}; pass {name}.toarray()")
     if hasattr(value, "filled") and isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
         raise ValueError(f"[{where}] expected an array without masked values, got a masked array; pass {name}.filled(value)")
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray) and any(map(np.ma.is_masked, value)):
+    several = isinstance(value, (list, tuple)) and value and isinstance(value[0], np.ndarray)
+    if several and {*map(type, value)} != {np.ndarray} and any(map(np.ma.is_masked, value)):
         raise ValueError(
             f"[{where}] expected arrays without masked values, got a {type(value).__name__} with a masked array; pass "
             f"np.ma.stack({name}).filled(value)"

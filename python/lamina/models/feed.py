@@ -227,14 +227,15 @@ def inputs(model: Model, x: Any) -> list[Array]:
                 f"[{where}] expected an array of shape {shown(spec.shape)}, got {checks.brief(value)}; pass one row for each sample"
             )
         array = as_array(value, where, may_be_empty=True, half=spec.floats)
+        columns = column_names(value)
         if model.columns:
-            data.check_order(model.columns, where, column_names(value))
+            data.check_order(model.columns, where, columns)
         check_shape(array, where, spec.shape)
         if not array.size:
             arrays.append(array)
             continue
         if not isinstance(value, np.ndarray) or value.dtype == object:
-            check_finite(array, where, spec.dtype, column_names(value))  # in lists and tables a NaN is something missing
-        check_for(spec.dtype, array, where, column_names(value))
+            check_finite(array, where, spec.dtype, columns)  # in lists and tables a NaN is something missing
+        check_for(spec.dtype, array, where, columns)
         arrays.append(array)
     return arrays
