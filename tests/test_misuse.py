@@ -273,6 +273,9 @@ def test_a_training_that_was_stopped_says_that_it_does_not_go_on(tmp_path):
     patient = lm.callbacks.EarlyStopping("loss", patience=5)
     with pytest.warns(UserWarning, match=r"\[resume\] expected a training to go on with, got one .* stopped after epoch 2 of 9;"):
         assert len(network().fit(X, Y, optimizer="sgd", epochs=9, callbacks=patient, **options)) == 2
+    fit = {"loss": "mse", "optimizer": "sgd", "epochs": 3, "callbacks": [stop, lm.callbacks.Checkpoint(options["resume"])]}
+    for resume in (None, options["resume"]):  # the same fit once more has what it had
+        assert len(network().fit(X, Y, resume=resume, verbose=0, **fit)) == 2
     net = lm.load(options["resume"])
     assert len(net.fit(X, Y, epochs=9, callbacks=patient, verbose=0)) > 2
 

@@ -298,6 +298,7 @@ REFUSED = {  # (what the error says, other arguments of fit, what is changed in 
     "seed": ("seed", {}, ("seed", "0")),
     "epochs_done": ("epochs_done", {}, ("epochs_done", -1)),
     "stopped": ("stopped", {}, ("extra", "stopped", "no")),
+    "epochs": ("epochs", {}, ("extra", "epochs", "3")),
     "outputs": ("outputs", {}, ("extra", "outputs", None)),
     "history": ("damaged", {}, ("extra", "history", 3)),
     "state of callbacks": ("damaged", {}, ("extra", "callbacks", [{"class": "Checkpoint"}])),

@@ -68,6 +68,7 @@ class Run:
     _before: core.Snapshot | None = None
     _within_epoch: bool = False
     _rate: str = ""  # the learning rate that the training began with
+    _asked: int = 0  # the epochs of the fit that is taken up
 
     def prepare(self, callbacks: Any, resume: str | None) -> None:
         """Every check that can fail; nothing is trained yet."""
@@ -81,7 +82,7 @@ class Run:
             self._hooks.release()
             raise
         self.model.stop_training, self.model.history = stopped, self.history
-        if stopped and len(self.history) < self.epochs:
+        if stopped and len(self.history) < self.epochs > self._asked:  # the same fit again has what it had
             checks.warn(
                 f"[resume] expected a training to go on with, got one that was stopped after epoch {len(self.history)} of "
                 f"{self.epochs}; to train on, fit the network that lm.load gives, without resume"
@@ -202,6 +203,7 @@ class Run:
             "outputs": len(done.predictions),
             "optimizer": type(self.model.optimizer).__name__,
             "rate": self._rate,
+            "epochs": self.epochs,
         }
         part = {"losses": done.losses, "terms": done.terms} | {f"predictions/{i}": p for i, p in enumerate(done.predictions)}
         groups = {"callbacks": arrays, "history": figure_arrays, "part": part}
@@ -230,6 +232,7 @@ class Run:
             )
         with damage(where):
             stopped = checks.flag("load", "stopped", state["stopped"])
+            self._asked = checks.integer("load", "epochs", state.get("epochs", 0), 0)
             reason = state.get("stop_reason")
             self._part = _part(state["outputs"], tensors["part"], self.source)
             self.history.load_state(state["history"], tensors.get("history", {}))
