@@ -791,6 +791,14 @@ def test_two_minus_signs_are_none(loss, said):
     assert said in list(map(str, net.trace(data(), data()[:, :2])))
 
 
+def test_two_numbers_do_not_stand_side_by_side():
+    x = lm.Input(FEATURES)
+    net = lm.Model(x, lm.Dense(1)(lm.arccos(lm.Dense(4, "tanh")(x) * 0.9)), seed=0).compile("mse", "sgd")
+    made = net.trace(data(), data()[:, :1])
+    lines_that_are_true(made, net)
+    assert any(".5 (2 dU₂ / (T₄² + 1)) / T₄" in str(step) for step in made)
+
+
 def test_a_part_that_is_taken_twice_has_one_line():
     net = lm.Sequential(lm.Dense(2), seed=0)
     net.compile(lambda p, t: lm.mean((p[:, 0] - t[:, 0]) ** 2) + lm.mean(p[:, 0] * t[:, 1]), "sgd")

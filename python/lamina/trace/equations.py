@@ -265,7 +265,7 @@ class Writing:
                     if plus == ("1",):
                         return rest, 2
                     return (*plus, *(rest[1:] if rest[0] == "1" and rest[1:] else (" ", *rest))), 2
-                return (*as_factor(scalar), " ", *behind_a_factor(other)), 2
+                return (*as_factor(scalar), " ", *behind_a_factor(other, of_number=is_number(scalar))), 2
             below = self._inverted(node.inputs[1])
             if below is not None:
                 return (*a.within(2), INFIX["div"][0], *below.within(3)), 2

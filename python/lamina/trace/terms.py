@@ -50,10 +50,11 @@ def _is_positive(written: str) -> bool:
     return written.replace(".", "", 1).isdigit()
 
 
-def behind_a_factor(term: Term) -> Equation:
-    """.3 (−T), which .3 −T is not."""
+def behind_a_factor(term: Term, *, of_number: bool = False) -> Equation:
+    """.3 (−T), which .3 −T is not; behind a number also .3 (2 T), as .3 2 T reads like one number."""
     parts = term.within(2)
-    return ("(", *parts, ")") if str(parts[0]).startswith("−") else parts
+    first = str(parts[0]).strip()
+    return ("(", *parts, ")") if first.startswith("−") or of_number and _is_positive(first) else parts
 
 
 def doubled(term: Term) -> Equation:
