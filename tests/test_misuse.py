@@ -365,6 +365,7 @@ def test_a_schedule_stays_as_it_was_made():
         with pytest.raises(AttributeError, match=r"expected a schedule to stay as it was made, got .*: net.optimizer.lr = lm.sch"):
             setattr(schedule, name, 3)
     schedule.lr, schedule.note = 0.1, "of the user's own"
+    schedule.warm, schedule.lr0 = True, 0.1
     assert copy.deepcopy(schedule)(3) == schedule(3)
 
     class Own(lm.schedules.Schedule):

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 _MOST_LETTERS = 100  # of a name that is worth comparing
 _MOST_LISTED = 8  # names of a module that an error lists
-SLIP = 0.8  # how close a slip of the pen is: an attribute that is farther off, as train_loss from trainable, is the user's own
+SLIP = 0.85  # how close a slip of the pen is: an attribute that is farther off, as train_loss from trainable, is the user's own
 
 
 def nearest(name: Any, known: Iterable[str], least: float = 0.6) -> str | None:
