@@ -326,7 +326,8 @@ class Checkpoint(Monitor):
             )
 
     def _save(self, epoch: int, logs: Logs) -> None:
-        self.last, self._wrote = self._path(epoch, logs), True
+        self._wrote = True
+        self.last = self._path(epoch, logs)
         make_folder_of(self.last)
         if self.write is None:
             self.net.save(self.last, optimizer=True)
