@@ -440,11 +440,13 @@ class Model:
 
     @explained
     def per_sample_gradients(self, x: Any, y: Any) -> dict[str, Array]:
-        """dl_i/dp of each sample's own loss l_i, for each trainable parameter p by its name, of shape (n, *p.shape).
+        """dl_i/dp of each sample's own loss l_i, that of a batch of one, for each trainable parameter p by its name, of shape
+        (n, *p.shape).
 
-        Their mean over the samples is dL/dp of the loss as `evaluate` sees it (no dropout, running statistics), where the loss
-        leaves nothing out (`mask_nan`, `ignore_index`): then each sample has a mean of its own. Layers whose weights meet a sample
-        in a product or element by element take one backward pass for all samples; anything else, one for each.
+        Their mean over the samples is dL/dp of the loss as `evaluate` sees it (no dropout, running statistics), where the network
+        does not mix samples, as `lm.roll` along the batch does, and the loss leaves nothing out (`mask_nan`, `ignore_index`): then
+        each sample has a mean of its own. Layers whose weights meet a sample in a product or element by element take one backward
+        pass for all samples; anything else, one for each.
 
         >>> net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", "sgd")
         >>> net.per_sample_gradients(np.ones((4, 2)), np.zeros((4, 1)))["dense_1.weight"].shape
