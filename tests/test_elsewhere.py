@@ -97,6 +97,15 @@ def test_what_other_libraries_call_otherwise_says_how_it_is_called_here():
         (lm.datasets, "mnist", "known: digits, iris, sine, spirals"),
         (lm.initializers, "HeNormal", "did you mean 'he_normal'?"),
         (lm.activations, "LeakyReLU", "did you mean 'leaky_relu'?"),
+        (lm, "diag", "write lm.einsum('...ii->...i', a)"),
+        (lm.linalg, "diagonal", "write lm.einsum('...ii->...i', a), and the matrix of a vector as v * np.eye(n)"),
+        (lm, "triu", "arrays are NumPy's"),
+        (lm, "detach", "write lm.stop_gradient(x)"),
+        (lm, "vjp", "write lm.grad(y, x, seed)"),
+        (lm, "jvp", "write lm.jacobian_vector_product(y, x, v)"),
+        (lm.linalg, "matrix_exp", "write lm.linalg.expm(a)"),
+        (lm.linalg, "cho_solve", "write y = solve_triangular(L, b, lower=True), solve_triangul"),
+        (lm, "distributions", "densities are math"),
     ],
 )
 def test_a_name_of_another_library_tells_ours(module, name, remedy):
@@ -175,3 +184,15 @@ def test_what_is_written_instead_of_a_function_of_numpy_is_that_function(name):
         np.testing.assert_allclose(lm.function(x, lm.grad(lm.sum(y), x))(arrays[0]), 1 / np.sqrt(1 + arrays[0] ** 2), rtol=1e-9)
     with pytest.raises(AttributeError, match=re.escape(f"has no attribute '{name}'; write ")):
         getattr(lm, name)
+
+
+def test_what_is_written_instead_of_diagonals_and_triangles():
+    rng = np.random.default_rng(0)
+    a, v = rng.normal(size=(2, 3, 3)), rng.normal(size=3)
+    assert np.array_equal(lm.einsum("...ii->...i", a), np.diagonal(a, axis1=1, axis2=2))
+    x = lm.placeholder((3,), "float64")
+    f = lm.function([x], [x * np.eye(3), lm.sum(lm.where(np.tril(a[0]) > 0, x, 0.0))])
+    assert np.array_equal(f(v)[0], np.diag(v)) and np.isclose(f(v)[1], np.where(np.tril(a[0]) > 0, v, 0.0).sum())
+    L = np.linalg.cholesky(a[0] @ a[0].T)
+    y = lm.linalg.solve_triangular(L, v, lower=True)
+    assert np.allclose(a[0] @ a[0].T @ lm.linalg.solve_triangular(L, y, lower=True, transposed=True), v)

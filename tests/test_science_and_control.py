@@ -139,35 +139,3 @@ def test_vectors_of_which_all_elements_meet_are_a_column_and_a_row():
     lines = [str(line) for line in lm.Model(x, outputs, seed=0).trace(np.ones((3, 2), "float32")).forward]
     assert any("[T₂ 1ᵀ = 1 T₂ᵀ]" in line for line in lines)
     assert any("(T₁ 1ᵀ − 1 T₁ᵀ)²" in line for line in lines) and any("X ⊙ T₁" in line for line in lines)
-
-
-def test_names_of_elsewhere_are_answered_with_what_is_here():
-    rng = np.random.default_rng(0)
-    a, v, k = rng.normal(size=(2, 3, 3)), rng.normal(size=3), 1
-    assert np.array_equal(lm.einsum("...ii->...i", a), np.diagonal(a, axis1=1, axis2=2))
-    x = lm.placeholder((3,), "float64")
-    f = lm.function([x], [x * np.eye(3), lm.concatenate([x[-k:], x[:-k]]), lm.sum(lm.where(np.tril(a[0]) > 0, x, 0.0))])
-    assert np.array_equal(f(v)[0], np.diag(v)) and np.array_equal(f(v)[1], np.roll(v, k))
-    L = np.linalg.cholesky(a[0] @ a[0].T)
-    y = lm.linalg.solve_triangular(L, v, lower=True)
-    assert np.allclose(a[0] @ a[0].T @ lm.linalg.solve_triangular(L, y, lower=True, transposed=True), v)
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "answer"),
-    [
-        (lm, "diag", "write lm.einsum('...ii->...i', a)"),
-        (lm.linalg, "diagonal", "the matrix of a vector as v * np.eye(n)"),
-        (lm, "triu", "arrays are NumPy's"),
-        (lm, "detach", "write lm.stop_gradient(x)"),
-        (lm, "vjp", "write lm.grad(y, x, seed)"),
-        (lm, "jvp", "write lm.jacobian_vector_product(y, x, v)"),
-        (lm.linalg, "matrix_exp", "write lm.linalg.expm(a)"),
-        (lm.linalg, "cho_solve", "solve_triangular(L, y, lower=True, transposed=True)"),
-        (lm, "distributions", "densities are math"),
-    ],
-)
-def test_a_name_of_elsewhere(module, name, answer):
-    with pytest.raises(AttributeError) as raised:
-        getattr(module, name)
-    assert answer in str(raised.value)
