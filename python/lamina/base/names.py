@@ -72,14 +72,20 @@ def no_attribute(module: str, name: str, known: Iterable[str], modules: Iterable
     return AttributeError(f"module {module!r} has no attribute {checks.brief(name)}" + (f"; {remedy}" if remedy else ""), name=name)
 
 
-def check_assigned(where: str, name: str, value: Any) -> None:
-    """AttributeError for a switch of another library, or `trainable` in other letters: assigned, it would change nothing.
+def is_no_switch(name: str, value: Any) -> bool:
+    """Whether this is a switch of another library, or `trainable` in other letters: assigned, it would change nothing.
 
-    >>> check_assigned("dense_1", "label", "first")
+    >>> is_no_switch("requires_grad", False), is_no_switch("trainable", False)
+    (True, False)
     """
-    if isinstance(value, (bool, int, float)) and (name in ASSIGNED or nearest(name, ["trainable"], SLIP)):
-        remedy = ASSIGNED.get(name, "did you mean 'trainable'?")
-        raise AttributeError(f"[{where}] expected an attribute that changes something, got {name!r}; {remedy}")
+    slip = name[:5] == "train" and name != "trainable" and nearest(name, ["trainable"], SLIP) is not None
+    return isinstance(value, (bool, int, float)) and (name in ASSIGNED or slip)
+
+
+def no_switch(where: str, name: str) -> AttributeError:
+    """The error of such a switch."""
+    remedy = ASSIGNED.get(name, "did you mean 'trainable'?")
+    return AttributeError(f"[{where}] expected an attribute that changes something, got {name!r}; {remedy}")
 
 
 def attributes(module: str, known: Iterable[str], more: Iterable[str] = ()) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:

@@ -142,8 +142,8 @@ class Layer(Configured):
         """After the layer is built, what its networks were made from stays: another value would change nothing in them."""
         if name == "name" and value is not None and not (isinstance(value, str) and value):
             raise TypeError(f"[{self!r}] expected a name, got {checks.brief(value)}; pass a string such as 'head'")
-        if (name in elsewhere.ASSIGNED or name[:5] == "train") and name != "trainable" and self._built_in:
-            names.check_assigned(self.name or repr(self), name, value)
+        if self._built_in and names.is_no_switch(name, value):
+            raise names.no_switch(self.name or repr(self), name)
         if self.built and value is not self.__dict__.get(name, self):
             where = self.name or repr(self)
             if isinstance(self.__dict__.get(name), Parameter):

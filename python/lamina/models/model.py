@@ -107,8 +107,8 @@ class Model:
                 )
         elif name in _TAKEN_BY:
             raise AttributeError(f"[{where}] expected a call, got {name} assigned; write {_TAKEN_BY[name]}")
-        elif (name in elsewhere.ASSIGNED or name[:5] == "train") and name != "trainable" and calls.is_ours(type(self)):
-            names.check_assigned(where, name, value)
+        elif calls.is_ours(type(self)) and names.is_no_switch(name, value):
+            raise names.no_switch(where, name)
         object.__setattr__(self, name, value)
 
     def _forget(self) -> None:

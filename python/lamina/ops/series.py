@@ -14,11 +14,7 @@ from lamina.ops.constants import arange
 from lamina.ops.elementwise import cast, mod
 from lamina.ops.products import matmul
 from lamina.ops.reductions import _with_last
-from lamina.ops.shapes import concatenate, expand_dims, pad, reshape, take, transpose
-
-
-def _part(x: Tensor, axis: int, start: int | None, stop: int | None) -> Tensor:
-    return x[(slice(None),) * axis + (slice(start, stop),)]
+from lamina.ops.shapes import _part, concatenate, expand_dims, pad, reshape, take, transpose
 
 
 @operation(1)

@@ -186,7 +186,11 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
             ) from None
         cuts = [each * i for i in range(1, parts)]
     ends = zip([None, *cuts], [*cuts, None], strict=True)
-    return [getitem(x, (slice(None),) * at + (slice(*pair),)) for pair in ends]
+    return [_part(x, at, *pair) for pair in ends]
+
+
+def _part(x: Tensor, axis: int, start: Any, stop: Any) -> Tensor:
+    return x[(slice(None),) * axis + (slice(start, stop),)]
 
 
 @operation(None)
