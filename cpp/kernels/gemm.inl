@@ -2,7 +2,8 @@
 // registers (after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
 //
 // B is read a few vectors of a row at a time, A one element at a time and broadcast, so any strides of A do: A B and A^T B are one
-// kernel. A and B are packed where their strides hurt, B's next strip while this one is multiplied (gemm_aside.inl).
+// kernel. A and B are packed where their strides hurt: B before it is multiplied, or, by tiles that have time, its next strip while this
+// one is (gemm_aside.inl).
 // Every element is one chain of fused multiply-adds over ascending k; how C is cut never changes a bit.
 #pragma once
 

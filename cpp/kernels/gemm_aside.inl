@@ -54,23 +54,20 @@ struct Aside {
 
   bool busy() const { return copies > 0 || left > 0 || next.rows > 0 || far_c; }
 
-  template <int kPanels, int kVectors>
+  // A strip is copied where it is one panel, of kVectors; 0: nothing is.
+  template <int kVectors>
   LAMINA_INLINE void step(ptrdiff_t k) {
-    if (copies > 0 && --resting < 0) {
+    if (kVectors > 0 && copies > 0 && --resting < 0) {
       resting = copied_every - 1;
       ask_for_strip(from + kCopiedAhead * from_row);
 #pragma GCC unroll 8
-      for (int p = 0; p < kPanels; ++p)
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v)
-          store(to + (p * k * kVectors + v) * kLanes<T>, load(from + (p * kVectors + v) * kLanes<T>));
+      for (int v = 0; v < kVectors; ++v) store(to + v * kLanes<T>, load(from + v * kLanes<T>));
       from += from_row;
       to += kVectors * kLanes<T>;
       if (--copies == 0 && strips > 0) {
         --strips;
         copies = k;
         from += kStripCols<T> - k * from_row;
-        to += (kPanels - 1) * k * kVectors * kLanes<T>;
       }
     }
     if (left > 0) {
@@ -78,7 +75,7 @@ struct Aside {
       waiting = every - 1;
       far[left - 1].step();
       left -= far[left - 1].rows == 0;
-    } else if (next.rows > 0) {
+    } else if (kVectors > 0 && next.rows > 0) {
       next.step();
     }
   }

@@ -67,14 +67,16 @@ class Block {
         parts_(rows, g.grain, g.finished ? part_rows<T>(g) : rows),
         row0_(row0),
         hands_out_(g.finished && last_piece),
-        packs_b_(packs_b<T>(g)) {
+        packs_b_(packs_b<T>(g)),
+        keeps_b_(keeps_b<T>(g)) {
     whole_.a += row0 * g.a_row;
     if (whole_.start) whole_.start += row0 * whole_.start_row;
     if (g.in_parts)
       whole_.c_row = part_cols<T>(g);
     else
       whole_.c += row0 * g.c_row;
-    aside_.far_c = is_far_c<T>(g);
+    aside_.far_c = kCopiesBeside && is_far_c<T>(g);
+    whole_.asks_c = !kCopiesBeside && is_far_c<T>(g);
     T* room = static_cast<T*>(g.room);
     if (packs_a<T>(g)) {
       packed_a_ = room;
@@ -82,7 +84,7 @@ class Block {
       pack_a();
     }
     room_ = room;
-    other_room_ = room + room_of_group<T>(g);
+    other_room_ = kCopiesBeside ? room + room_of_group<T>(g) : room;
   }
 
   void run() {
@@ -104,8 +106,13 @@ class Block {
   // Panels [first, last).
   void run_group(ptrdiff_t first, ptrdiff_t last) {
     if (packs_b_) {
-      finish_copy(first, last);
-      begin_copy(last);
+      if constexpr (kCopiesBeside) {
+        finish_copy(first, last);
+        begin_copy(last);
+      } else {
+        if (keeps_b_) room_ = other_room_ + panels_[first].column * whole_.k;  // each group has its own
+        if (row0_ == 0 || !keeps_b_) pack_panels(room_, whole_, g_.b_col, panels_, first, last, 0);
+      }
     }
     for (ptrdiff_t i = 0; i < parts_.count; ++i) run_part(first, last, parts_.start(i), parts_.start(i + 1));
   }
@@ -124,10 +131,7 @@ class Block {
       return;
     }
     if (panels_.most == kTileVectors)  // the last two panels may be narrower
-      for (ptrdiff_t i = first;
-           i < end_of(first) && panels_[least(i + kStripPanels, panels_.count) - 1].end - panels_[i].column == kStripCols<T>;
-           i += kStripPanels)
-        ++copied_;
+      for (ptrdiff_t i = first; i < end_of(first) && panels_[i].end - panels_[i].column == kStripCols<T>; ++i) ++copied_;
     if (copied_) {
       aside_.from = b;
       aside_.from_row = whole_.b_row;
@@ -146,12 +150,11 @@ class Block {
     room_ = ready;
     const ptrdiff_t whole = copied_ - aside_.strips - (aside_.copies > 0);    // strips that are copied
     const ptrdiff_t rows = aside_.copies > 0 ? whole_.k - aside_.copies : 0;  // of the next one
-    const ptrdiff_t strip = kStripPanels;
-    first += whole * strip;
+    first += whole;
     T* to = room_ + whole * kStripCols<T> * whole_.k;
     if (rows > 0) {
-      pack_panels(to, whole_, g_.b_col, panels_, first, first + strip, rows);
-      first += strip;
+      pack_panels(to, whole_, g_.b_col, panels_, first, first + 1, rows);
+      ++first;
       to += kStripCols<T> * whole_.k;
     }
     pack_panels(to, whole_, g_.b_col, panels_, first, last, 0);
@@ -214,7 +217,7 @@ class Block {
   const ptrdiff_t group_;  // panels
   const RowParts parts_;
   const ptrdiff_t row0_;
-  const bool hands_out_, packs_b_;
+  const bool hands_out_, packs_b_, keeps_b_;
   T *packed_a_ = nullptr, *room_ = nullptr, *other_room_ = nullptr;
   Aside<T> aside_;
   ptrdiff_t copied_ = 0;  // strips of the next group that are copied meanwhile

@@ -7,8 +7,6 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr bool kWide = kTileVectors * kVectorBytes >= kStripBytes;  // a panel is a strip: A is read once for four lines of B
-
 // A panel of B is reused by every row tile, so k is taken in pieces whose panel stays near: within an L1 of 32 KB for the narrow tiles
 // (a quarter to three quarters of it were 1 to 2 % slower: C is read and written once a piece), in L2 for the others, which do 24
 // multiply-adds for each 4 loads of B. Twice as much of it pays where C is too large to be near (2 to 4 % on 2,048 by 2,048), and half
@@ -27,12 +25,23 @@ constexpr ptrdiff_t kPackedRows = kWide ? kPackedBytes / (kPiece * ptrdiff_t(siz
 constexpr ptrdiff_t kBlockRows = kWide ? 2048 : 256, kFewestBlockRows = 256;
 constexpr ptrdiff_t kShareOfCache = 8;
 
+// Narrow tiles have no time for anything beside their multiply-adds where another thread shares the core: what copies beside them, or asks
+// for C, took up to a quarter of the time of 256 x 512 x 512. They copy before, and a B that several blocks of rows read once for all.
+constexpr bool kCopiesBeside = kCopiedVectors > 0;
+
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
 // Dense copies of panels pay from about five row tiles on. Measured: with 6x2 tiles 91 % of the ceiling instead of 80, but 5 % less at
 // strides under 1 KB; with the wide tiles, which have four lines of each row and copy meanwhile, nothing on Zen 4 up to 2 KB, on
 // Emerald Rapids 9 % at 2 KB. From 1 KB on they pay there where rows lie on small pages, as an array's from outside do (256 x 256 x 256:
 // 13 to 24 %), or come from beyond L2 (11 %). Where rows do not begin with a line, a vector costs two: 1 % where B is larger than L2.
+//
+// Narrow tiles copy nothing beside (kCopiesBeside), so that more rows have to pay for it: fewest where B is large, most where its rows
+// do not meet in a few sets. On Zen 3 32 x 128 x 784 in f32 without a copy 43 -> 63 GFLOP/s, 64 x 256 x 256 62 -> 74, 128 x 300 x 500
+// 68 -> 72, 32 x 512 x 512 49 -> 51; but 128 x 512 x 512 65 -> 48 and, whole pages apart, 32 x 1024 x 1024 40 -> 23.
 constexpr ptrdiff_t kPackRows = 32;
+constexpr ptrdiff_t kPackRowsOfLarge = 64, kPackRowsThatMeet = 128, kPackRowsOfNear = 192;
+constexpr ptrdiff_t kMeet = 1024,
+                    kPage = 4096;  // bytes, of which rows that meet, or lie on pages of their own, are multiples apart
 constexpr ptrdiff_t kPackStride = kWide ? 2048 : kRegisters == 32 ? 4096 : 1024;
 constexpr ptrdiff_t kPackFarStride = kWide ? 1024 : kPackStride;
 constexpr ptrdiff_t kLargeB = 1 << 20;
@@ -77,12 +86,21 @@ ptrdiff_t piece_of(const GemmArgs& g) {
 }
 
 template <class T>
+bool is_large_b(const GemmArgs& g) {
+  return bytes_of<T>(g.k * g.n) >= kLargeB;
+}
+
+template <class T>
 bool packs_b(const GemmArgs& g) {
   if (g.b_col != 1 || is_far_b<T>(g)) return true;
   if (g.k == 0) return false;
   const ptrdiff_t apart = bytes_of<T>(g.b_row);
-  const bool large = bytes_of<T>(g.k * g.n) >= kLargeB, torn = large && apart % kLineBytes != 0;
-  return g.m >= kPackRows && (torn || apart >= (large || !g.finished ? kPackFarStride : kPackStride));
+  const bool large = is_large_b<T>(g), torn = large && apart % kLineBytes != 0;
+  const ptrdiff_t fewest = kCopiesBeside || apart % kPage == 0 ? kPackRows
+                           : large                             ? kPackRowsOfLarge
+                           : apart % kMeet == 0                ? kPackRowsThatMeet
+                                                               : kPackRowsOfNear;
+  return g.m >= fewest && (torn || apart >= (large || !g.finished ? kPackFarStride : kPackStride));
 }
 
 // A B that no more than a few tiles read, and not from near: its next rows are asked for, as no processor guesses them where they lie on
@@ -129,6 +147,11 @@ ptrdiff_t block_rows(const GemmArgs& g) {
 }
 
 template <class T>
+bool keeps_b(const GemmArgs& g) {
+  return !kCopiesBeside && packs_b<T>(g) && g.m > block_rows<T>(g);
+}
+
+template <class T>
 bool is_far_c(const GemmArgs& g) {
   return !g.in_parts && bytes_of<T>(least(g.m, block_rows<T>(g)) * g.n) >= kFarC;
 }
@@ -139,13 +162,16 @@ bool is_plain(const GemmArgs& g) {
   return g.m <= block_rows<T>(g) && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
 }
 
-// Strips of a group: one, where nothing is handed out.
+// Strips of a group: one, where nothing is handed out, or two where narrow tiles wait for a copy from far (128 x 1000 x 1000 54 -> 60
+// GFLOP/s on Zen 3; four 59, sixteen 48).
+constexpr ptrdiff_t kLargeStrips = 2;
 template <class T>
 ptrdiff_t strips_of(const GemmArgs& g) {
   if (is_far_b<T>(g)) return kFarStrips;
-  if (!g.finished || g.k == 0) return 1;
-  const ptrdiff_t strip = least(g.k, kPiece) * kStripBytes;
-  return larger(larger(least(kGroupBytes / strip, kGroupStrips), least(kLongGroupBytes / strip, kMostGroupStrips)), 1);
+  if (g.k == 0) return 1;
+  const ptrdiff_t strip = least(g.k, kPiece) * kStripBytes, near = kGroupBytes / strip;
+  if (!g.finished) return !kCopiesBeside && is_large_b<T>(g) && near >= kLargeStrips ? kLargeStrips : 1;
+  return larger(larger(least(near, kGroupStrips), least(kLongGroupBytes / strip, kMostGroupStrips)), 1);
 }
 
 template <class T>
@@ -196,10 +222,17 @@ ptrdiff_t room_of_group(const GemmArgs& g) {
   return least(g.k, piece_of<T>(g)) * least(cols, most);
 }
 
-// Of B, two groups of strips: one is multiplied, the next one is copied.
+// Of B a group of strips, or two of them, one of which is multiplied while the next one is copied, or all.
+template <class T>
+ptrdiff_t room_of_b(const GemmArgs& g) {
+  if (!packs_b<T>(g)) return 0;
+  if (keeps_b<T>(g)) return least(g.k, piece_of<T>(g)) * parts_of(g.n, kLanes<T>) * kLanes<T>;
+  return (kCopiesBeside ? 2 : 1) * room_of_group<T>(g);
+}
+
 template <class T>
 ptrdiff_t room_for_packing(const GemmArgs& g) {
-  return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + (packs_b<T>(g) ? 2 * room_of_group<T>(g) : 0);
+  return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + room_of_b<T>(g);
 }
 
 // Enough for a product that is not handed out, and for a last block, which has fewer rows or columns and may go another way: its B may be

@@ -144,6 +144,19 @@ LAMINA_INLINE Vec<T> held(Vec<T> x) {
   return x;
 }
 
+// sum += a b, in the register of the sum: of a loop that has none left, GCC moves sums about and some of them to memory.
+template <class T>
+LAMINA_INLINE void add_product(Vec<T>& sum, Vec<T> a, Vec<T> b) {
+#if defined(__AVX2__) && LAMINA_VECTOR_BYTES == 32
+  if constexpr (sizeof(T) == 4)
+    asm("vfmadd231ps %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
+  else
+    asm("vfmadd231pd %2, %1, %0" : "+x"(sum.raw) : "x"(a.raw), "x"(b.raw));
+#else
+  sum = fma(a, b, sum);
+#endif
+}
+
 template <class T>
 LAMINA_INLINE void store(T* p, Vec<T> x) {
   *reinterpret_cast<typename VecTraits<T>::Loose*>(p) = x.raw;

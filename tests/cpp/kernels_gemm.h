@@ -270,12 +270,18 @@ void check_outer(const Table& table, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t m, p
 template <class T>
 void check_room(const Table& table) {
   const GemmKernel& gemm = table.gemm[precision<T>()];
-  for (const auto& [n, k] :
-       {std::pair<ptrdiff_t, ptrdiff_t>{60000, 40}, {9000, 300}, {1024, 2100}, {700, 1100}, {576, 3800}, {576, 1900}, {192, 18000}})
+  for (const auto& [n, k] : {std::pair<ptrdiff_t, ptrdiff_t>{60000, 40},
+                             {9000, 300},
+                             {1024, 2100},
+                             {700, 1100},
+                             {576, 3800},
+                             {576, 1900},
+                             {300, 800},
+                             {192, 18000}})
     for (bool columns : {false, true})
       for (bool transposed : {false, true})
         for (bool parts : {false, true})
-          for (ptrdiff_t most : {3, 12, 64, 65, 100, 300}) {
+          for (ptrdiff_t most : {3, 12, 64, 65, 100, 200, 300}) {
             GemmArgs g{};
             g.n = n;
             g.k = k;
@@ -328,6 +334,8 @@ void check_gemm(const Table& table) {
     check_block<T>(table, 9, 3, 4200, false, Start::zero, right);
     check_block<T>(table, 300, 21, 70, true, Start::row, right);  // several blocks of rows
     check_block<T>(table, 2100, 37, 40, false, Start::row, right);
+    check_block<T>(table, 530, 271, 37, true, Start::zero, right);  // the same, of an A that is packed
+    check_block<T>(table, 270, 261, 39, false, Start::row, right);
     check_block<T>(table, 1100, 70, 1020, true, Start::row, right);
     for (bool transposed : {false, true})  // so many rows that pieces of k are longer, and blocks an eighth of some caches
       check_block<T>(table, 1040, 21, 2100, transposed, Start::row, right);
