@@ -35,13 +35,12 @@ constexpr bool kCopiesBeside = kCopiedVectors > 0;
 // Emerald Rapids 9 % at 2 KB. From 1 KB on they pay there where rows lie on small pages, as an array's from outside do (256 x 256 x 256:
 // 13 to 24 %), or come from beyond L2 (11 %). Where rows do not begin with a line, a vector costs two: 1 % where B is larger than L2.
 //
-// Narrow tiles copy nothing beside (kCopiesBeside), so that more rows have to pay for it: fewest where B is large, most where its rows
-// do not meet in a few sets. On Zen 3 32 x 128 x 784 in f32 without a copy 43 -> 63 GFLOP/s, 64 x 256 x 256 62 -> 74, 128 x 300 x 500
-// 68 -> 72, 32 x 512 x 512 49 -> 51; but 128 x 512 x 512 65 -> 48 and, whole pages apart, 32 x 1024 x 1024 40 -> 23.
+// Narrow tiles copy nothing beside (kCopiesBeside), so that more rows have to pay for it where B is near, most where its rows do not meet
+// in a few sets. On Zen 3 in f32, without a copy: 32 x 128 x 784 44 -> 65 GFLOP/s, 32 x 256 x 256 48 -> 64; with one: 32 x 512 x 512
+// 52 -> 60, 64 x 256 x 512 59 -> 70, 80 x 300 x 500 64 -> 68; whole pages apart, 32 x 1024 x 1024 23 -> 40.
 constexpr ptrdiff_t kPackRows = 32;
-constexpr ptrdiff_t kPackRowsOfLarge = 64, kPackRowsThatMeet = 128, kPackRowsOfNear = 192;
-constexpr ptrdiff_t kMeet = 1024,
-                    kPage = 4096;  // bytes, of which rows that meet, or lie on pages of their own, are multiples apart
+constexpr ptrdiff_t kPackRowsThatMeet = 48, kPackRowsOfNear = 64;
+constexpr ptrdiff_t kMeet = 1024, kPage = 4096;  // bytes: of which multiples rows meet, or begin on pages of their own
 constexpr ptrdiff_t kPackStride = kWide ? 2048 : kRegisters == 32 ? 4096 : 1024;
 constexpr ptrdiff_t kPackFarStride = kWide ? 1024 : kPackStride;
 constexpr ptrdiff_t kLargeB = 1 << 20;
@@ -96,10 +95,9 @@ bool packs_b(const GemmArgs& g) {
   if (g.k == 0) return false;
   const ptrdiff_t apart = bytes_of<T>(g.b_row);
   const bool large = is_large_b<T>(g), torn = large && apart % kLineBytes != 0;
-  const ptrdiff_t fewest = kCopiesBeside || apart % kPage == 0 ? kPackRows
-                           : large                             ? kPackRowsOfLarge
-                           : apart % kMeet == 0                ? kPackRowsThatMeet
-                                                               : kPackRowsOfNear;
+  const ptrdiff_t fewest = kCopiesBeside || large || apart % kPage == 0 ? kPackRows
+                           : apart % kMeet == 0                         ? kPackRowsThatMeet
+                                                                        : kPackRowsOfNear;
   return g.m >= fewest && (torn || apart >= (large || !g.finished ? kPackFarStride : kPackStride));
 }
 
