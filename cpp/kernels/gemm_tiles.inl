@@ -88,7 +88,7 @@ Product<T> product_of(const GemmArgs& g) {
 }
 
 // How the elements of A lie that meet a row of B, and those that meet the next row.
-enum class Lie { rows, columns, tile };  // dense rows; dense columns; dense columns, one behind the other
+enum class Lie { any, rows, columns, tile };  // dense rows; dense columns; dense columns, one behind the other
 
 template <class T>
 LAMINA_INLINE void step(const T*& pointer, ptrdiff_t by) {
@@ -96,33 +96,35 @@ LAMINA_INLINE void step(const T*& pointer, ptrdiff_t by) {
   asm("" : "+r"(pointer));  // or the compiler gathers steps in registers of their own, of which a tile has left none
 }
 
-// sum += a b over the first `count` rows of B, several of them at a time. Of a tile's instructions a tenth steps and counts then, not a
+// sum += a b over the first `count` rows of B, kAtOnce of them at a time. Of a tile's instructions a tenth steps and counts then, not a
 // quarter: a tenth of the time where another guest has half of the core, and nothing where not.
-template <Lie kLie, class T, int kRows, int kVectors>
+template <Lie kLie, int kAtOnce, class T, int kRows, int kVectors>
 LAMINA_INLINE void add_products(Vec<T> (&sum)[kRows][kVectors], const T*& a, const T*& b, const Product<T>& p, ptrdiff_t count) {
-  constexpr bool kDenseRows = kLie == Lie::rows;
+  constexpr bool kFarRows = kLie == Lie::any || kLie == Lie::rows;  // apart
+  constexpr bool kEach = kLie == Lie::any || kLie == Lie::columns;  // a step for each row of B
   constexpr int kUpper = (kRows + 1) / 2;  // rows; with a pointer to the others, one distance reaches all of them
-  const ptrdiff_t a_row = kDenseRows ? p.a_row : 1;
+  const ptrdiff_t a_row = kFarRows ? p.a_row : 1, a_col = kEach ? p.a_col : kLie == Lie::rows ? 1 : kRows;
   const T* lower = a;
   step(lower, kUpper * a_row);
-  for (; count >= kRowsAtOnce; count -= kRowsAtOnce) {
+  for (; count >= kAtOnce; count -= kAtOnce) {
 #pragma GCC unroll 8
-    for (int i = 0; i < kRowsAtOnce; ++i) {
+    for (int i = 0; i < kAtOnce; ++i) {
       Vec<T> row[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) row[v] = load(b + (v == kVectors - 1 ? p.b_last : ptrdiff_t(v * kLanes<T>)));
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
-        const T* const at = kDenseRows && r >= kUpper ? lower + (r - kUpper) * a_row : a + r * a_row;
-        const Vec<T> factor(at[kDenseRows ? i : kLie == Lie::tile ? i * kRows : 0]);
+        const T* const at = kFarRows && r >= kUpper ? lower + (r - kUpper) * a_row : a + r * a_row;
+        const Vec<T> factor(at[kEach ? 0 : i * a_col]);
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) add_product(sum[r][v], factor, row[v]);
       }
       step(b, p.b_row);
-      if (kLie == Lie::columns) step(a, p.a_col);
+      if (kEach) step(a, a_col);
+      if (kEach && kFarRows) step(lower, a_col);
     }
-    if (kLie != Lie::columns) step(a, kDenseRows ? kRowsAtOnce : kRowsAtOnce * kRows);
-    if (kDenseRows) step(lower, kRowsAtOnce);
+    if (!kEach) step(a, kAtOnce * a_col);
+    if (!kEach && kFarRows) step(lower, kAtOnce * a_col);
   }
 }
 
@@ -161,17 +163,20 @@ template <class T, int kRows, int kVectors, bool kAside = false>
       while (i >= kRowsAtOnce) {
         const ptrdiff_t some = kAside && i > kAsideEvery ? kAsideEvery : i - i % kRowsAtOnce;
         if constexpr (kAside) aside->template step<kCopiedVectors>(p.k);
-        if (p.a_row == 1)
-          p.a_col == kRows ? add_products<Lie::tile>(sum, a, b, p, some) : add_products<Lie::columns>(sum, a, b, p, some);
+        if (p.a_row == 1 && p.a_col == kRows)
+          add_products<Lie::tile, kRowsAtOnce>(sum, a, b, p, some);
+        else if (p.a_row == 1)
+          add_products<Lie::columns, kRowsAtOnce>(sum, a, b, p, some);
         else if (p.a_col == 1)
-          add_products<Lie::rows>(sum, a, b, p, some);
+          add_products<Lie::rows, kRowsAtOnce>(sum, a, b, p, some);
         else
           break;
         i -= some;
       }
+      add_products<Lie::any, 1>(sum, a, b, p, i);
     }
-    for (; i > 0; --i, a += p.a_col, b += p.b_row, next += next_row) {
-      if constexpr (kAside && !kSeveral) {
+    for (; !kSeveral && i > 0; --i, a += p.a_col, b += p.b_row, next += next_row) {
+      if constexpr (kAside) {
         if (i % kAsideEvery == 0) {
           if (i <= kAsideEvery * kRows && aside->far_c) ask_for_strip(c + (kRows - 1 + i / kAsideEvery) * p.c_row);
           aside->template step<kCopiedVectors>(p.k);
