@@ -25,7 +25,7 @@ constexpr ptrdiff_t kPackedRows = kWide ? kPackedBytes / (kPiece * ptrdiff_t(siz
 constexpr ptrdiff_t kBlockRows = kWide ? 2048 : 256, kFewestBlockRows = 256;
 constexpr ptrdiff_t kShareOfCache = 8;
 
-// Narrow tiles have no time for anything beside their multiply-adds where another thread shares the core: what copies beside them, or asks
+// Narrow tiles have no time for anything beside their multiply-adds where the core is shared: what copies beside them, or asks
 // for C, took up to a quarter of the time of 256 x 512 x 512. They copy before, and a B that several blocks of rows read once for all.
 constexpr bool kCopiesBeside = kCopiedVectors > 0;
 

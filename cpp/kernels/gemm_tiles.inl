@@ -97,7 +97,7 @@ LAMINA_INLINE void step(const T*& pointer, ptrdiff_t by) {
 }
 
 // sum += a b over the first `count` rows of B, kAtOnce of them at a time. Of a tile's instructions a tenth steps and counts then, not a
-// quarter: a tenth of the time where another guest has half of the core, and nothing where not.
+// quarter: a tenth of the time where the core is shared, and nothing where not.
 template <Lie kLie, int kAtOnce, class T, int kRows, int kVectors>
 LAMINA_INLINE void add_products(Vec<T> (&sum)[kRows][kVectors], const T*& a, const T*& b, const Product<T>& p, ptrdiff_t count) {
   constexpr bool kFarRows = kLie == Lie::any || kLie == Lie::rows;  // apart
