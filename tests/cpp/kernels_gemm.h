@@ -277,6 +277,7 @@ void check_room(const Table& table) {
                              {576, 3800},
                              {576, 1900},
                              {300, 800},
+                             {160, 4096},
                              {192, 18000}})
     for (bool columns : {false, true})
       for (bool transposed : {false, true})
@@ -331,6 +332,8 @@ void check_gemm(const Table& table) {
     check_block<T>(table, 40, 530, 130, true, Start::zero, right);
     check_block<T>(table, 40, 1030, 9, false, Start::row, right);
     check_block<T>(table, 33, 21, 1100, false, Start::result, right);
+    check_block<T>(table, 66, 61, 1100, true, Start::row, right);  // a long k
+    check_block<T>(table, 130, 45, 530, false, Start::zero, right);
     check_block<T>(table, 9, 3, 4200, false, Start::zero, right);
     check_block<T>(table, 300, 21, 70, true, Start::row, right);  // several blocks of rows
     check_block<T>(table, 2100, 37, 40, false, Start::row, right);
