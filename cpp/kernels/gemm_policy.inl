@@ -100,7 +100,7 @@ bool packs_deep_b(const GemmArgs& g) {
 }
 
 template <class T>
-bool packs_b(const GemmArgs& g) {
+[[gnu::noinline]] bool packs_b(const GemmArgs& g) {
   if (g.b_col != 1 || is_far_b<T>(g)) return true;
   if (g.k == 0) return false;
   const ptrdiff_t apart = bytes_of<T>(g.b_row);
@@ -239,7 +239,7 @@ ptrdiff_t room_of_b(const GemmArgs& g) {
 }
 
 template <class T>
-ptrdiff_t room_for_packing(const GemmArgs& g) {
+[[gnu::noinline]] ptrdiff_t room_for_packing(const GemmArgs& g) {
   return (packs_a<T>(g) ? room_of_a<T>(g) : 0) + room_of_b<T>(g);
 }
 

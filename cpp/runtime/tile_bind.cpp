@@ -1,9 +1,7 @@
-// Tile programs, bound: how the domain is laid out for a batch size, in what tiles, and what the steps around are told of it.
+// Tile programs, bound: how the domain is laid out for a batch size, in what tiles, and where everything lies.
 #include <algorithm>
-#include <numeric>
 
 #include "base/cpu.h"
-#include "runtime/cuts.h"
 #include "runtime/tile_program.h"
 
 namespace lamina::runtime {
@@ -13,21 +11,12 @@ namespace {
 // A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearTileBytes = 24576;
-constexpr int64_t kChunks = 128;         // more than so many of short rows are made longer instead
 constexpr double kSumWork = 3;           // of an element; as TileEntry::work
 constexpr int64_t kLeastNear = 1 << 20;  // bytes that any L2 holds, or about
 
 // Bytes of weights and slots that still lie near when an update comes back to them. The processor follows these by itself: to ask for
 // them takes longer (see docs/why_fast.md).
 double near_bytes() { return static_cast<double>(std::max<int64_t>(kLeastNear, cpu_features().near_cache / 2)); }
-
-// Rows of a partial sum. They follow from the number of rows alone, or are twice, four times, .. that: steps of one batch can be cut
-// alike.
-int64_t chunk_of(int64_t rows, int64_t cols) {
-  int64_t chunk = chunk_of_rows(rows);
-  while (chunk * std::max<int64_t>(cols, 1) < kTile && rows > kChunks * chunk) chunk *= 2;
-  return chunk;
-}
 
 }  // namespace
 
@@ -40,7 +29,10 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   for (size_t i = 0; i < externals_.size(); ++i) bind_external(externals_[i], views[i]);
   for (size_t i = 0; i < outputs_.size(); ++i) bind_output(outputs_[i], views[externals_.size() + i]);
   grain_ = 1;
-  for (Partial& p : partials_) bind_partial(p, binder);
+  for (PartialResult& p : partials_) {
+    p.bind(binder, outer_, rows_, cols_, cluster_.product != nullptr);
+    if (p.grain() != 1) grain_ = p.grain();  // they all have the domain's shape
+  }
   for (Rule& rule : rules_) bind_rule(rule, binder, count(domain));
   bind_far();
   estimate();
@@ -139,45 +131,6 @@ void TileProgram::cut_tiles() {
   tile_rows_ = std::clamp<int64_t>(tile / tile_cols_, 1, std::max<int64_t>(rows_, 1));
   slot_bytes_ = align_up(static_cast<size_t>(tile_rows_ * tile_cols_) * 8);  // 8: room for what is gathered before it is converted
   scratch_bytes_ = slot_bytes_ * static_cast<size_t>(scratch_slots_ + 1);
-}
-
-void TileProgram::bind_partial(Partial& p, const Binder& binder) {
-  const Strided to = binder.locate(p.node);
-  p.buffer = to.buffer;
-  p.dtype = to.dtype;
-  const Sizes sizes = binder.symbols.eval(p.node->inputs[0]->shape());
-  p.width = sizes.empty() ? 1 : sizes.back();
-  p.rows = sizes.empty() ? 1 : count(Sizes(sizes.begin(), sizes.end() - 1));
-  if (p.total && p.width == 1) std::swap(p.rows, p.width);
-  p.chunk = chunk_of(p.rows, p.width);
-  const bool product = cluster_.product != nullptr;  // whose blocks lie in one matrix, and are cut across anywhere
-  const bool in_step = p.vector() ? !product && outer_ == 1 && rows_ == 1 : cols_ == p.width && (!product || outer_ == 1);
-  p.apart = p.from == Form::row || !in_step;
-  if (!p.apart && !p.vector()) grain_ = p.chunk;  // they all have the domain's shape
-  const int64_t slots = p.vector() ? ceil_div(p.width, kTile) : ceil_div(p.rows, p.chunk) * p.width;
-  const auto purpose = [&] { return text("partial results of ", p.node->op->name, " over ", to_string(known(sizes))); };
-  p.slots.grow(static_cast<size_t>(std::max<int64_t>(slots, 1)) * element_, purpose);
-  if (p.apart) p.kept.grow(static_cast<size_t>(std::max<int64_t>(p.rows * p.width, 1)) * element_, purpose);
-}
-
-int64_t TileProgram::grain_along(int64_t rows) const {
-  const bool pieces = std::any_of(partials_.begin(), partials_.end(), [](const Partial& p) { return p.vector() && !p.apart; });
-  return pieces ? kTile / std::gcd(kTile, std::max<int64_t>(cols_ / std::max<int64_t>(rows, 1), 1)) : 1;
-}
-
-bool TileProgram::reads_rows(int buffer, int64_t rows, int64_t width) const {
-  return std::all_of(externals_.begin(), externals_.end(),
-                     [&](const External& e) { return e.buffer != buffer || stays_in_rows(e, rows, width); });
-}
-
-bool TileProgram::stays_in_rows(const External& e, int64_t rows, int64_t width) const {
-  if (outer_ != 1) return false;
-  if (rows_ == 1) return e.col == 1 && cols_ == rows * width;  // one long row, cut into these
-  return rows_ == rows && e.row == width;
-}
-
-bool TileProgram::leaves_rows(int buffer) const {
-  return std::none_of(partials_.begin(), partials_.end(), [&](const Partial& p) { return p.buffer == buffer; });
 }
 
 int64_t TileProgram::tile_elements() const {

@@ -1,10 +1,14 @@
 // From nodes to tile instructions: once, when the program is planned.
 #include <algorithm>
+#include <map>
+#include <string>
+#include <tuple>
+#include <unordered_map>
 
 #include "base/rule_layout.h"
 #include "kernels/dispatch.h"
 #include "runtime/kernel_types.h"
-#include "runtime/tile_program.h"
+#include "runtime/tile_code.h"
 
 namespace lamina::runtime {
 
@@ -14,14 +18,42 @@ namespace {
 
 constexpr size_t kNoInstruction = SIZE_MAX;
 
-}  // namespace
+using External = TileCode::External;
+using Output = TileCode::Output;
+using Instruction = TileCode::Instruction;
+using Partial = TileCode::Partial;
+using Rule = TileCode::Rule;
+using Register = TileCode::Register;
 
-TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
-    : cluster_(std::move(cluster)),
-      kernels_(kernels),
-      precision_(precision_of(cluster_.compute)),
-      element_(size_of(cluster_.compute)),
-      copy_(kernels::find_tile(kernels, "copy").fn[precision_]) {
+class TileCompiler {
+ public:
+  TileCompiler(const Cluster& cluster, const kernels::Table& kernels)
+      : cluster_(cluster), kernels_(kernels), precision_(precision_of(cluster.compute)) {}
+
+  TileCode compile();
+
+ private:
+  void compile_node(const Node* node);
+  void compile_partial(const Node* node);
+  void compile_rule(const Node* node);
+  int operand(const Node* node, bool row_form, size_t rank = 0);
+  int emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params = nullptr);
+  bool softmax_pays(const Node* node) const;
+  int emit_softmax_part(const Node* node, const std::string& part);
+  const double* keep_params(const Node* node);
+  void place_outputs();
+  std::vector<size_t> last_uses() const;
+  void allocate();
+
+  const Cluster& cluster_;
+  const kernels::Table& kernels_;
+  const kernels::Precision precision_;
+  TileCode code_;
+  std::map<std::tuple<std::string, std::vector<int>, const double*>, int> numbered_;  // an instruction given twice runs once
+  std::unordered_map<const Node*, int> reg_of_;
+};
+
+TileCode TileCompiler::compile() {
   // Rules write in place: whoever reads the parameter in this cluster must come first.
   for (const Node* node : cluster_.nodes)
     if (!node->is("rule_update")) compile_node(node);
@@ -30,51 +62,39 @@ TileProgram::TileProgram(Cluster cluster, const kernels::Table& kernels)
   for (const Node* node : cluster_.stored) {
     const Form form = cluster_.forms.at(node);
     if (form == Form::column_sum || form == Form::total || node->op->kind == graph::Kind::effect) continue;
-    Output output;
-    output.node = node;
-    output.reg = reg_of_.at(node);
-    output.row_form = form == Form::row;
-    outputs_.push_back(output);
+    code_.outputs.push_back({node, reg_of_.at(node), form == Form::row});
   }
   allocate();
-}
-
-std::vector<const Node*> TileProgram::external_inputs() const {
-  std::vector<const Node*> nodes;
-  for (const External& e : externals_) nodes.push_back(e.node);
-  for (const Rule& rule : rules_)
-    for (size_t i = 0; i < rule.tensors.size(); ++i)
-      if (i != kGradient) nodes.push_back(rule.tensors[i]);
-  return nodes;
+  return std::move(code_);
 }
 
 // `rank`: of the row value that it is an operand of, with whose axes its own line up.
-int TileProgram::operand(const Node* node, bool row_form, size_t rank) {
+int TileCompiler::operand(const Node* node, bool row_form, size_t rank) {
   if (const auto found = reg_of_.find(node); found != reg_of_.end()) return found->second;
   if (node == cluster_.product) {
     Register reg;
     reg.product = true;
-    registers_.push_back(reg);
-    return reg_of_[node] = static_cast<int>(registers_.size()) - 1;
+    code_.registers.push_back(reg);
+    return reg_of_[node] = static_cast<int>(code_.registers.size()) - 1;
   }
   External e;
   e.node = node;
   e.row_form = row_form;
   e.kept = rank == cluster_.domain.size();
-  for (size_t i = 0; i < registers_.size(); ++i) {
-    if (registers_[i].external < 0) continue;
-    const External& known = externals_[static_cast<size_t>(registers_[i].external)];
+  for (size_t i = 0; i < code_.registers.size(); ++i) {
+    if (code_.registers[i].external < 0) continue;
+    const External& known = code_.externals[static_cast<size_t>(code_.registers[i].external)];
     if (known.node == node && known.row_form == row_form && known.kept == e.kept) return static_cast<int>(i);
   }
-  externals_.push_back(e);
+  code_.externals.push_back(e);
   Register reg;
-  reg.external = static_cast<int>(externals_.size()) - 1;
+  reg.external = static_cast<int>(code_.externals.size()) - 1;
   reg.row_form = row_form;
-  registers_.push_back(reg);
-  return static_cast<int>(registers_.size()) - 1;
+  code_.registers.push_back(reg);
+  return static_cast<int>(code_.registers.size()) - 1;
 }
 
-int TileProgram::emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params) {
+int TileCompiler::emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params) {
   const auto key = std::make_tuple(name + (row_domain ? "/row" : ""), in, params);
   if (const auto found = numbered_.find(key); found != numbered_.end()) return found->second;
   const kernels::TileEntry& entry = kernels::find_tile(kernels_, name);
@@ -82,29 +102,29 @@ int TileProgram::emit(const std::string& name, std::vector<int> in, bool row_for
   std::copy(in.begin(), in.end(), instruction.in);
   Register reg;
   reg.row_form = row_form;
-  registers_.push_back(reg);
-  instruction.out = static_cast<int>(registers_.size()) - 1;
-  instructions_.push_back(instruction);
+  code_.registers.push_back(reg);
+  instruction.out = static_cast<int>(code_.registers.size()) - 1;
+  code_.instructions.push_back(instruction);
   return numbered_[key] = instruction.out;
 }
 
-const double* TileProgram::keep_params(const Node* node) {
+const double* TileCompiler::keep_params(const Node* node) {
   if (node->attrs.find("params") == nullptr) return nullptr;
-  for (const auto& kept : params_)
+  for (const auto& kept : code_.params)
     if (*kept == node->attrs.get<std::vector<double>>("params")) return kept->data();
-  params_.push_back(std::make_unique<std::vector<double>>(node->attrs.get<std::vector<double>>("params")));
-  return params_.back()->empty() ? nullptr : params_.back()->data();
+  code_.params.push_back(std::make_unique<std::vector<double>>(node->attrs.get<std::vector<double>>("params")));
+  return code_.params.back()->empty() ? nullptr : code_.params.back()->data();
 }
 
 // Whether softmax as one instruction pays: not with short vectors, nor for short rows, which the others take several at a time.
-bool TileProgram::softmax_pays(const Node* node) const {
+bool TileCompiler::softmax_pays(const Node* node) const {
   constexpr int64_t kShortRow = 16;
   const Dim columns = node->shape().back();
   return kernels_.vector_bytes >= 32 && !(columns.constant() && columns.offset <= kShortRow);
 }
 
 // softmax, log_softmax and logsumexp of the same x share their parts: the row's maximum m, e = exp(x - m), s = sum e.
-int TileProgram::emit_softmax_part(const Node* node, const std::string& part) {
+int TileCompiler::emit_softmax_part(const Node* node, const std::string& part) {
   const int x = operand(node->inputs[0].get(), false);
   const auto shares = [&](const Node* other) {
     return (other->is("logsumexp") || other->is("log_softmax")) && other->inputs[0] == node->inputs[0];
@@ -121,7 +141,7 @@ int TileProgram::emit_softmax_part(const Node* node, const std::string& part) {
   return emit("plus_max", {log_s, m}, true, true);
 }
 
-void TileProgram::compile_node(const Node* node) {
+void TileCompiler::compile_node(const Node* node) {
   const std::string& op = node->op->name;
   const Form form = cluster_.forms.at(node);
   if (form == Form::column_sum || form == Form::total) return compile_partial(node);
@@ -146,7 +166,7 @@ void TileProgram::compile_node(const Node* node) {
   reg_of_[node] = reg;
 }
 
-void TileProgram::compile_partial(const Node* node) {
+void TileCompiler::compile_partial(const Node* node) {
   const Node* operand_node = node->inputs[0].get();
   const std::string& op = node->op->name;
   const auto form = cluster_.forms.find(operand_node);
@@ -158,59 +178,59 @@ void TileProgram::compile_partial(const Node* node) {
   p.combine = kernels::find_tile(kernels_, "column_" + op).fn[precision_];
   p.reduce_row = kernels::find_tile(kernels_, "row_" + op).fn[precision_];
   p.reduction = op == "sum" ? Reduction::sum : op == "max" ? Reduction::max : Reduction::min;
-  partials_.push_back(std::move(p));
+  code_.partials.push_back(p);
 }
 
-void TileProgram::compile_rule(const Node* node) {
-  rules_.emplace_back(node, kernels_, operand(node->inputs[kGradient].get(), false));
-  const Register& reg = registers_[static_cast<size_t>(rules_.back().gradient)];
-  if (reg.external >= 0) externals_[static_cast<size_t>(reg.external)].written_out = true;
+void TileCompiler::compile_rule(const Node* node) {
+  code_.rules.push_back({node, operand(node->inputs[kGradient].get(), false)});
+  const Register& reg = code_.registers[static_cast<size_t>(code_.rules.back().gradient)];
+  if (reg.external >= 0) code_.externals[static_cast<size_t>(reg.external)].written_out = true;
 }
 
 // Outputs that instructions compute, in the type that they are stored in, lie where the caller wants them.
-void TileProgram::place_outputs() {
-  for (size_t k = 0; k < outputs_.size(); ++k) {
-    Output& output = outputs_[k];
-    Register& reg = registers_[static_cast<size_t>(output.reg)];
+void TileCompiler::place_outputs() {
+  for (size_t k = 0; k < code_.outputs.size(); ++k) {
+    Output& output = code_.outputs[k];
+    Register& reg = code_.registers[static_cast<size_t>(output.reg)];
     output.direct = output.node->dtype() == cluster_.compute && reg.external < 0 && !reg.product && reg.output < 0;
     if (output.direct) reg.output = static_cast<int>(k);
   }
 }
 
 // Of each register the last instruction that reads it; none where others read it once all have run.
-std::vector<size_t> TileProgram::last_uses() const {
-  std::vector<size_t> last(registers_.size(), 0);
-  for (size_t i = 0; i < instructions_.size(); ++i)
-    for (int k = 0; k < instructions_[i].count; ++k) last[static_cast<size_t>(instructions_[i].in[k])] = i;
+std::vector<size_t> TileCompiler::last_uses() const {
+  std::vector<size_t> last(code_.registers.size(), 0);
+  for (size_t i = 0; i < code_.instructions.size(); ++i)
+    for (int k = 0; k < code_.instructions[i].count; ++k) last[static_cast<size_t>(code_.instructions[i].in[k])] = i;
   const auto keep = [&](int reg) { last[static_cast<size_t>(reg)] = kNoInstruction; };
-  for (const Partial& p : partials_) keep(p.reg);
-  for (const Rule& r : rules_) keep(r.gradient);
-  for (const Output& output : outputs_) keep(output.reg);
+  for (const Partial& p : code_.partials) keep(p.reg);
+  for (const Rule& r : code_.rules) keep(r.gradient);
+  for (const Output& output : code_.outputs) keep(output.reg);
   return last;
 }
 
 // Gives each result a place: the output's own memory, or a scratch slot that is free again after the last use.
-void TileProgram::allocate() {
+void TileCompiler::allocate() {
   place_outputs();
-  for (Register& reg : registers_)  // what is brought in (converted, gathered) needs a place of its own
-    if (reg.external >= 0) reg.slot = scratch_slots_++;
+  for (Register& reg : code_.registers)  // what is brought in (converted, gathered) needs a place of its own
+    if (reg.external >= 0) reg.slot = code_.scratch_slots++;
   std::vector<size_t> last_use = last_uses();
   std::vector<int> free;
   const auto free_operands = [&](size_t i, const auto& which) {
-    for (int k = 0; k < instructions_[i].count; ++k) {
-      const auto id = static_cast<size_t>(instructions_[i].in[k]);
-      const Register& in = registers_[id];
+    for (int k = 0; k < code_.instructions[i].count; ++k) {
+      const auto id = static_cast<size_t>(code_.instructions[i].in[k]);
+      const Register& in = code_.registers[id];
       if (last_use[id] != i || in.slot < 0 || in.external >= 0 || !which(in)) continue;
       free.push_back(in.slot);
       last_use[id] = kNoInstruction;
     }
   };
-  for (size_t i = 0; i < instructions_.size(); ++i) {
-    Register& out = registers_[static_cast<size_t>(instructions_[i].out)];
+  for (size_t i = 0; i < code_.instructions.size(); ++i) {
+    Register& out = code_.registers[static_cast<size_t>(code_.instructions[i].out)];
     // In place where an operand of the same form dies here; never for reductions, whose result is smaller than its operand.
     free_operands(i, [&](const Register& in) { return in.row_form == out.row_form; });
     if (out.output < 0) {
-      if (free.empty()) free.push_back(scratch_slots_++);
+      if (free.empty()) free.push_back(code_.scratch_slots++);
       out.slot = free.back();
       free.pop_back();
     }
@@ -218,16 +238,8 @@ void TileProgram::allocate() {
   }
 }
 
-void add_to(Step& step, const TileProgram& program) {
-  const Cluster& cluster = program.cluster();
-  for (const Node* node : cluster.nodes) {
-    step.name += (step.name.empty() ? "" : "+") + node->op->name;
-    step.nodes.push_back(node);
-  }
-  for (const Node* node : program.external_inputs()) step.inputs.push_back(node);
-  for (const Node* node : cluster.stored)
-    if (node->op->kind != graph::Kind::effect) step.outputs.push_back(node);
-  step.changes = written_by(cluster.nodes);
-}
+}  // namespace
+
+TileCode compile(const Cluster& cluster, const kernels::Table& kernels) { return TileCompiler(cluster, kernels).compile(); }
 
 }  // namespace lamina::runtime

@@ -3,28 +3,20 @@
 // product, over the block of C that was just finished (GemmStep).
 //
 // The domain is a shape (.., rows, cols). Values are full (one for each element), or row values (one for each row: sums along the
-// last axis and what is computed from them). Sums down the columns and over everything leave the tile as partial sums. Their cut
-// follows from the shape of what is summed and from nothing else, so their bits are the same whatever runs beside them.
+// last axis and what is computed from them). Sums down the columns and over everything leave the tile as partial results.
 #pragma once
 
-#include <map>
-#include <tuple>
-#include <unordered_map>
-
 #include "runtime/bound_rule.h"
-#include "runtime/cluster.h"
 #include "runtime/step.h"
+#include "runtime/tile_code.h"
+#include "runtime/tile_partial.h"
 
 namespace lamina::runtime {
 
-// Elements of a tile, at least; and of a piece of a vector's total, so that units begin at multiples of it.
-constexpr int64_t kTile = 1024;
 // Elements of a unit, and its work where they take long: enough to be worth another thread's while, few enough to share a batch
 // among many.
 constexpr int64_t kUnitElements = 16 * 1024;
 constexpr double kSlowUnitWork = 150e3;
-
-enum class Reduction { sum, max, min };
 
 class TileProgram {
  public:
@@ -69,11 +61,10 @@ class TileProgram {
   double work() const { return work_; }  // see TileEntry
 
  private:
-  struct External {
-    const graph::Node* node;
-    bool row_form;             // one value for each row,
-    bool kept;                 // the domain's axes with a last one of 1; else without the last
-    bool written_out = false;  // an update reads it: one value for several elements has to be there as often
+  using Instruction = TileCode::Instruction;
+  using Register = TileCode::Register;
+  struct External : TileCode::External {
+    explicit External(const TileCode::External& code) : TileCode::External(code) {}
     // bound
     int buffer = -1;
     DType dtype = DType::float32;
@@ -82,59 +73,22 @@ class TileProgram {
     int64_t row = 0, col = 0;
     bool direct = true;  // read in place; otherwise brought into scratch first, converted or gathered
   };
-  struct Output {
-    const graph::Node* node;
-    int reg;
-    bool row_form;
-    int buffer = -1;
-    DType dtype = DType::float32;
-    bool direct = true;  // written in place by the instruction; otherwise converted from scratch afterwards
-    Sizes outer_strides;
-    int64_t row = 0;
-  };
-  struct Instruction {
-    kernels::TileFn fn;
-    double flops, work;  // of an element
-    int out;
-    int count;
-    int in[kernels::kMaxOperands];
-    bool row_domain;  // over the row values of a tile
-    const double* params;
-  };
-  // A sum, or an extreme, of the matrix (rows, width): `chunk` rows at a time down the columns into one slot for each chunk and column.
-  // A total of a vector, one row, has a slot for each piece of kTile elements instead.
-  struct Partial {
-    const graph::Node* node;
-    kernels::TileFn combine;     // column reduce of the same operation
-    kernels::TileFn reduce_row;  // for totals
-    Reduction reduction;
-    int reg;
-    Form from;  // of the operand: full or row
-    bool total;
+  struct Output : TileCode::Output {
+    explicit Output(const TileCode::Output& code) : TileCode::Output(code) {}
     // bound
     int buffer = -1;
     DType dtype = DType::float32;
-    int64_t rows = 1, width = 1, chunk = 1;
-    bool apart = false;  // the blocks do not end where the chunks do: the operand is kept, and summed at the end
-    mutable AlignedBuffer slots, kept;
-
-    bool vector() const { return total && rows == 1; }
+    Sizes outer_strides;
+    int64_t row = 0;
   };
   struct Rule : BoundRule {
     int gradient;  // register
 
-    Rule(const graph::Node* node, const kernels::Table& kernels, int reg) : BoundRule(node, kernels), gradient(reg) {}
+    Rule(const TileCode::Rule& code, const kernels::Table& kernels) : BoundRule(code.node, kernels), gradient(code.gradient) {}
   };
   struct Far {
     int buffer;
     int64_t offset, outer, row;  // elements
-  };
-  struct Register {
-    bool row_form = false;
-    int slot = -1;  // scratch slot, -1: an external, an output written in place, or the product
-    int external = -1;
-    int output = -1;
-    bool product = false;
   };
   struct Place {  // where a register's values of any block are; in bytes, but for the view
     enum From { scratch, product, memory } from;
@@ -160,57 +114,39 @@ class TileProgram {
     Anchor anchors[kMaxRegisters];
   };
 
-  void compile_node(const graph::Node* node);
-  int operand(const graph::Node* node, bool row_form, size_t rank = 0);
-  int emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params = nullptr);
-  bool softmax_pays(const graph::Node* node) const;
-  int emit_softmax_part(const graph::Node* node, const std::string& part);
-  void compile_partial(const graph::Node* node);
-  void compile_rule(const graph::Node* node);
-  void place_outputs();
-  std::vector<size_t> last_uses() const;
-  void allocate();
-  const double* keep_params(const graph::Node* node);
-  int64_t tile_elements() const;
-
-  int64_t outer_offset(int64_t outer, const Sizes& strides) const;
-  void begin(Walk& walk, const Run& run, const Block& block, char* scratch) const;
-  void place_tile(Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
-  void run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;
-  void update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const;
-  void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   std::vector<Strided> views_over(const Sizes& domain, const Binder& binder);
   void lay_out(const Sizes& domain, std::vector<Strided>& views, size_t keep);
-  bool stays_in_rows(const External& e, int64_t rows, int64_t width) const;
   void bind_external(External& e, const Strided& v) const;
   void bind_output(Output& o, const Strided& v) const;
-  void bind_partial(Partial& p, const Binder& binder);
   void bind_rule(Rule& rule, const Binder& binder, int64_t elements);
   void bind_far();
   void bind_views();
   void estimate();
   void cut_tiles();
-  void keep(const Partial& p, const View& view, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
-  void add_partial(const Partial& p, const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const;
-  void add_pieces(const Partial& p, const kernels::Operand& x, int64_t first, int64_t count) const;
+  int64_t tile_elements() const;
+  bool stays_in_rows(const External& e, int64_t rows, int64_t width) const;
+
+  void begin(Walk& walk, const Run& run, const Block& block, char* scratch) const;
+  void run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64_t c1) const;
+  void place_tile(Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
   void bring(const Run& run, const External& e, int64_t offset, int64_t rows, int64_t cols, char* scratch, View& view) const;
+  void update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const;
+  void convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const;
+  int64_t outer_offset(int64_t outer, const Sizes& strides) const;
 
   Cluster cluster_;
   const kernels::Table& kernels_;
   kernels::Precision precision_;
   size_t element_;
-  kernels::TileFn copy_;
 
   std::vector<Register> registers_;
+  std::vector<Instruction> instructions_;
+  std::vector<std::unique_ptr<std::vector<double>>> params_;  // of instructions
+  int scratch_slots_;
   std::vector<External> externals_;
   std::vector<Output> outputs_;
-  std::vector<Instruction> instructions_;
-  std::vector<Partial> partials_;
+  std::vector<PartialResult> partials_;
   std::vector<Rule> rules_;
-  std::map<std::tuple<std::string, std::vector<int>, const double*>, int> numbered_;  // an instruction given twice runs once
-  std::unordered_map<const graph::Node*, int> reg_of_;
-  std::vector<std::unique_ptr<std::vector<double>>> params_;
-  int scratch_slots_ = 0;
 
   Sizes outer_sizes_;
   int64_t outer_ = 1, rows_ = 1, cols_ = 1;

@@ -1,6 +1,5 @@
-// Tile programs at work: run_block() walks the tiles, finish() merges what they have summed.
+// Tile programs at work: a block of the domain, tile by tile.
 #include <algorithm>
-#include <limits>
 
 #include "runtime/cuts.h"
 #include "runtime/kernel_types.h"
@@ -123,12 +122,9 @@ void TileProgram::run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64
     }
     instruction.fn(args);
   }
-  for (const Partial& p : partials_) {
-    const View& view = views[p.reg];
-    if (p.apart)
-      keep(p, view, r, rows, c0, cols);
-    else
-      add_partial(p, {view.data, view.row, view.col}, r, rows, c0, cols);
+  for (const PartialResult& p : partials_) {
+    const View& view = views[p.reg()];
+    p.take({view.data, view.row, view.col}, r, rows, c0, cols);
   }
   for (const Rule& rule : rules_) update(rule, walk, r * cols_ + c0, rows, cols);
   for (const size_t k : converted_) convert(outputs_[k], walk, r0, rows, c0, cols);
@@ -142,11 +138,6 @@ void TileProgram::update(const Rule& rule, const Walk& walk, int64_t first, int6
   a.g_row = gradient.row;
   a.far = a.far && !walk.block->asked;
   rule.entry->apply[precision_](a);
-}
-
-bool TileProgram::updates_by_outer() const {
-  return rules_.size() == 1 && registers_[static_cast<size_t>(rules_[0].gradient)].product && instructions_.empty() &&
-         partials_.empty() && outputs_.empty();
 }
 
 void TileProgram::update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const {
@@ -172,52 +163,6 @@ void TileProgram::convert(const Output& o, const Walk& walk, int64_t r0, int64_t
   kernels_.convert[stored_of(cluster_.compute)][stored_of(o.dtype)](args);
 }
 
-// The operand's rows [r, r + rows), columns [c, c + cols), as they are.
-void TileProgram::keep(const Partial& p, const View& view, int64_t r, int64_t rows, int64_t c, int64_t cols) const {
-  kernels::TileArgs args;
-  if (p.from == Form::row || (cols_ == 1 && view.row <= 1)) {  // one row of values that lie side by side
-    args.out = p.kept.data() + r * static_cast<int64_t>(element_);
-    args.out_row = rows;
-    args.in[0] = {view.data, 0, view.row};
-    args.rows = 1;
-    args.cols = rows;
-  } else {
-    args.out = p.kept.data() + (r * cols_ + c) * static_cast<int64_t>(element_);
-    args.out_row = cols_;
-    args.in[0] = {view.data, view.row, view.col};
-    args.rows = rows;
-    args.cols = cols;
-  }
-  copy_(args);
-}
-
-// slots[r / chunk, c ..] = combine(slots[r / chunk, c ..], the row), row by row. Whoever comes to a chunk begins with its first row.
-void TileProgram::add_partial(const Partial& p, const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const {
-  if (p.vector()) return add_pieces(p, x, c, cols);
-  const char* data = static_cast<const char*>(x.data);
-  kernels::TileArgs args;
-  args.cols = cols;
-  for (const int64_t last = r + rows; r < last; r += args.rows, data += args.rows * x.row * static_cast<int64_t>(element_)) {
-    args.rows = std::min(last - r, p.chunk - r % p.chunk);
-    args.out = p.slots.data() + (r / p.chunk * p.width + c) * static_cast<int64_t>(element_);
-    args.in[0] = {data, x.row, x.col};
-    args.fresh = r % p.chunk == 0;
-    p.combine(args);
-  }
-}
-
-// slots[i / kTile] = elements i, i + 1, .. of a vector's piece, reduced. The slots may be the vector.
-void TileProgram::add_pieces(const Partial& p, const kernels::Operand& x, int64_t first, int64_t count) const {
-  kernels::TileArgs args;
-  args.rows = 1;
-  for (int64_t i = 0; i < count; i += kTile) {
-    args.out = p.slots.data() + (first + i) / kTile * static_cast<int64_t>(element_);
-    args.in[0] = {static_cast<const char*>(x.data) + i * x.col * static_cast<int64_t>(element_), 0, x.col};
-    args.cols = std::min(kTile, count - i);
-    p.reduce_row(args);
-  }
-}
-
 int TileProgram::find_far(const Run& run, const Block& block, kernels::GemmArgs::Far* matrices) const {
   const auto element = static_cast<int64_t>(element_);
   for (const Far& far : far_)
@@ -239,90 +184,8 @@ void TileProgram::run_block(const Run& run, const Block& block, char* scratch) c
   }
 }
 
-namespace {
-
-constexpr int64_t kMerged = 64;  // columns at once
-
-double of_nothing(Reduction reduction) {
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  return reduction == Reduction::sum ? 0 : reduction == Reduction::max ? -kInfinity : kInfinity;
-}
-
-// total[c] = the reduction over s of slots[s * width + c], in double.
-template <class T>
-void merge(const char* data, int64_t slots, int64_t width, int64_t cols, Reduction reduction, double* total) {
-  const T* row = reinterpret_cast<const T*>(data);
-  const bool sums = reduction == Reduction::sum;
-  if (!sums || slots == 0) std::fill_n(total, cols, of_nothing(reduction));
-  for (int64_t s = 0; s < slots; ++s, row += width) {
-    if (sums)
-      for (int64_t c = 0; c < cols; ++c) total[c] = (s == 0 ? 0.0 : total[c]) + static_cast<double>(row[c]);
-    else
-      for (int64_t c = 0; c < cols; ++c) {
-        const double t = total[c], v = static_cast<double>(row[c]);
-        total[c] = t != t || v != v ? t + v : reduction == Reduction::max ? std::max(t, v) : std::min(t, v);
-      }
-  }
-}
-
-// The sum of two numbers, or of one, has the same bits in their own type: double has more than twice their digits, and so is rounded
-// to the same number.
-template <class T>
-void add_two(char* to, const char* data, int64_t slots, int64_t width) {
-  T* total = reinterpret_cast<T*>(to);
-  const T *first = reinterpret_cast<const T*>(data), *second = first + width;
-  if (slots == 1)
-    for (int64_t c = 0; c < width; ++c) total[c] = T(0) + first[c];
-  else
-    for (int64_t c = 0; c < width; ++c) total[c] = (T(0) + first[c]) + second[c];
-}
-
-template <class T>
-void put(char* to, const double* values, int64_t count) {
-  for (int64_t i = 0; i < count; ++i)
-    if constexpr (std::is_same_v<T, int64_t>)
-      reinterpret_cast<T*>(to)[i] = kernels::whole_number(values[i]);
-    else
-      reinterpret_cast<T*>(to)[i] = static_cast<T>(values[i]);
-}
-
-void put(DType type, char* to, const double* values, int64_t count) {
-  switch (type) {
-    case DType::boolean: return put<bool>(to, values, count);
-    case DType::int64: return put<int64_t>(to, values, count);
-    case DType::float32: return put<float>(to, values, count);
-    case DType::float64: return put<double>(to, values, count);
-  }
-}
-
-}  // namespace
-
 void TileProgram::finish(const Run& run) const {
-  for (const Partial& p : partials_) {
-    if (p.apart) add_partial(p, {p.kept.data(), p.width, 1}, 0, p.rows, 0, p.width);
-    int64_t slots = ceil_div(p.rows, p.chunk), width = p.width;
-    if (p.total) {  // the slots of a matrix are a vector themselves
-      if (!p.vector()) add_pieces(p, {p.slots.data(), 0, 1}, 0, slots * width);
-      slots = ceil_div(p.vector() ? width : slots * width, kTile);
-      width = 1;
-    }
-    if (p.reduction == Reduction::sum && (slots == 1 || slots == 2) && p.dtype == cluster_.compute) {
-      char* to = run.at(p.buffer);
-      precision_ == kernels::kF64 ? add_two<double>(to, p.slots.data(), slots, width)
-                                  : add_two<float>(to, p.slots.data(), slots, width);
-      continue;
-    }
-    double merged[kMerged];
-    for (int64_t c = 0; c < width; c += kMerged) {
-      const int64_t cols = std::min(kMerged, width - c);
-      const char* from = p.slots.data() + c * static_cast<int64_t>(element_);
-      if (precision_ == kernels::kF64)
-        merge<double>(from, slots, width, cols, p.reduction, merged);
-      else
-        merge<float>(from, slots, width, cols, p.reduction, merged);
-      put(p.dtype, run.at(p.buffer) + c * static_cast<int64_t>(size_of(p.dtype)), merged, cols);
-    }
-  }
+  for (const PartialResult& p : partials_) p.finish(run);
 }
 
 }  // namespace lamina::runtime
