@@ -9,9 +9,9 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent / "python" / "lamina"
 
-# What a file holds, and what is said of that in one sentence, before which `rebuild.damage` puts expected, got.
-OF_FILES = {"storage/rebuild.py", "storage/blueprint.py", "storage/io.py:_once", "base/lengths.py:parsed", "training/fit.py:_part"}
-OF_FILES |= {"optim/lbfgs.py:check_state"}
+# What a file holds, and what is said of that in one sentence, before which `foreign.damage` puts expected, got.
+OF_FILES = {"storage/rebuild.py", "storage/foreign.py", "storage/states.py", "storage/blueprint.py", "storage/io.py:_once"}
+OF_FILES |= {"base/lengths.py:parsed", "training/fit.py:_part", "optim/lbfgs.py:check_state"}
 # In words of their own: of matrices that are what was expected, and give no answer; of products, either side of which may be wrong;
 # with the words of another library behind them; where Python, or argparse, says the rest.
 OTHERS = {

@@ -27,7 +27,7 @@ from lamina.graph.tensor import Tensor
 from lamina.layers import Layer
 from lamina.models.assembly import attributes_of_user
 from lamina.models.model import Model
-from lamina.storage import blueprint, rebuild
+from lamina.storage import blueprint, foreign, rebuild, restore
 from lamina.storage.blueprint import dense
 
 Array = np.ndarray[Any, Any]
@@ -98,10 +98,10 @@ def load(path: str | os.PathLike[str]) -> Model:
         return rebuild.build(description, source, where)
 
 
-def restored(model: Model, path: str, where: str) -> rebuild.Restored:
+def restored(model: Model, path: str, where: str) -> restore.Restored:
     """A file's weights, optimizer state and counters for a network of its architecture, to be written, and what `extra...` were."""
     with _opened(path, where) as (description, source):
-        return rebuild.restored(model, description, source, where)
+        return restore.restored(model, description, source, where)
 
 
 def to_bytes(model: Model) -> bytes:
@@ -152,7 +152,7 @@ class FileSource:
 
 
 @contextlib.contextmanager
-def _opened(path: str, where: str) -> Iterator[tuple[dict[str, Any], rebuild.Source]]:
+def _opened(path: str, where: str) -> Iterator[tuple[dict[str, Any], foreign.Source]]:
     with checks.reading(where):
         mode = os.stat(path).st_mode
     if stat.S_ISDIR(mode):

@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -17,47 +15,19 @@ from lamina import layers as layer_classes
 from lamina import losses, metrics, optim
 from lamina.base import checks, lengths
 from lamina.graph.inference import EFFECTS
-from lamina.graph.parameter import Parameter, RandomState
+from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor, placeholder
 from lamina.layers import Layer, LayerCall
 from lamina.layers.base import can_name
 from lamina.linalg.host import RULES
 from lamina.models.assembly import Parts, assemble, keep_optimizer
 from lamina.models.model import Model
-from lamina.models.sequential import Sequential
-from lamina.optim import Optimizer
-from lamina.storage.alike import difference
-from lamina.storage.blueprint import (
-    FORMAT,
-    MODELS,
-    OPTIMIZER,
-    RANDOM,
-    SOURCES,
-    Array,
-    Json,
-    Loaded,
-    describe_graph,
-    extra_name,
-    index_of,
-)
-
-Values = list[tuple[Parameter, Array]]  # what is to be written, and where
+from lamina.storage.blueprint import MODELS, SOURCES, Json, Loaded, index_of
+from lamina.storage.foreign import Source, check_format, check_names, damage, expected_names
+from lamina.storage.states import random_states, state_values, write_values
 
 MOST_AXES = 64  # of a tensor, as the core has it
 MOST_LEVELS = 250  # of calls within calls: Python's own limit comes before
-MOST_TEXT = 500  # characters of an error that may quote what a file holds
-
-
-class Misfit(ValueError):
-    """The file is valid and belongs to another network."""
-
-
-class Source(Protocol):
-    """Where a blueprint finds its tensors: a file, of which only the tensors asked for are read, or bytes."""
-
-    def names(self) -> set[str]: ...
-
-    def get(self, name: str) -> Array: ...
 
 
 def build(description: Json, source: Source, where: str, into: Model | None = None, given: tuple[Any, ...] | None = None) -> Model:
@@ -66,13 +36,13 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
     Raises ValueError, in the name of `where`, for anything that does not fit together.
     """
     with damage(where):
-        _check_format(description)
+        check_format(description)
         kind = MODELS[description["class"]]
         model = kind.__new__(kind) if into is None else into
         if "nodes" in description:
             parts = Rebuild(description, source).parts()
         else:
-            _check_names(set(), source)
+            check_names(set(), source)
             parts = Parts([_layer(item) for item in description["layers"]])
         assemble(model, description["seed"], description["dtype"], parts)
         model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0, checks.UINT64)
@@ -89,138 +59,10 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         if given is not None:
             loss, optimizer, metrics_, loss_weights = given
             model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
-        random = _random_states(model, description)
+        random = random_states(model, description)
         model.wiring.awaits(random)
-        _write(model, _state(model, description, source, random))
+        write_values(model, state_values(model, description, source, random))
     return model
-
-
-@dataclass(frozen=True)
-class Restored:
-    """What a file holds for a network that is there: read and checked as a whole, and nothing of it written yet."""
-
-    model: Model
-    values: Values
-    random: Mapping[str, Parameter]
-    seed: int
-    epochs_done: int
-    extra: Any
-    extra_tensors: dict[str, dict[str, Array]]
-
-    def write(self) -> None:
-        """Makes weights, optimizer state and counters the network's."""
-        _write(self.model, self.values)
-        self.model.wiring.awaits(self.random)
-        self.model.seed, self.model.epochs_done = self.seed, self.epochs_done
-
-
-def restored(model: Model, description: Json, source: Source, where: str) -> Restored:
-    """Weights, optimizer state and counters of the same architecture for `model`, with `extra` and `extra_tensors`.
-
-    Raises ValueError, in the name of `where`, for anything that does not fit; `model` is then as it was, or only built.
-    """
-    with damage(where):
-        _check_format(description)
-        _check_names(_expected(description), source)
-        if not model.built:
-            (first, *_) = description["inputs"].values()
-            item = description["nodes"][first]
-            cast(Sequential, model).build(item["shape"][1:], dtype=item["dtype"])
-        _check_architecture(model, description)
-        _check_math(model, description)
-        _check_frozen(model, description)
-        _check_optimizer(model.optimizer, description)
-        values = {item["name"]: source.get(item["name"]) for item in description["parameters"]}
-        extra = {
-            group: {name: source.get(extra_name(group, name)) for name in arrays}
-            for group, arrays in description.get("extra_tensors", {}).items()
-        }
-        seed, epochs_done = (checks.integer("load", name, description[name], 0, checks.UINT64) for name in ("seed", "epochs_done"))
-        random = _random_states(model, description)
-        fitting = _fitting(model.wiring.parameters, values) + _state(model, description, source, random, Misfit)
-        return Restored(model, fitting, random, seed, epochs_done, description.get("extra"), extra)
-
-
-@contextmanager
-def damage(where: str) -> Iterator[None]:
-    """Whatever goes wrong while foreign data are read is one kind of error: ValueError that names the file, in a few lines."""
-    try:
-        yield
-    except Misfit as error:
-        text = str(error)  # whose end says what to do
-        short = text if len(text) <= 2 * MOST_TEXT else f"{text[:MOST_TEXT]}...{text[-MOST_TEXT:]}"
-        raise ValueError(f"[{where}] {short}") from None
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
-        text = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        short = text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}..."
-        raise ValueError(f"[{where}] expected a saved network that fits together, got a damaged or foreign one: {short}") from error
-
-
-def _check_architecture(model: Model, description: Json) -> None:
-    """The same parameters, in names, shapes and types."""
-    here = {name: tuple(p.shape) for name, p in model.wiring.parameters.items()}
-    there = {item["name"]: tuple(item["shape"]) for item in description["parameters"]}
-    for name in (*here, *there):
-        mine, theirs = (f"{name} of shape {of[name]}" if name in of else f"no {name}" for of in (here, there))
-        if mine != theirs:
-            raise Misfit(
-                f"expected a file with the parameters of this network, {mine}, got {theirs}; "
-                "make the network as it was when the file was written, or pass its own file"
-                + ("" if name in here else "; a loss makes its own at its first batch: net.evaluate(x, y)")
-            )
-    for item in description["parameters"]:
-        name, own = item["name"], model.wiring.parameters[item["name"]].dtype
-        if own != item["dtype"]:
-            raise Misfit(
-                f"expected {name} of {item['dtype']}, as in the file, got {own}; make the network with dtype={item['dtype']!r}"
-            )
-
-
-def _check_math(model: Model, description: Json) -> None:
-    """The same operations: else what the file was trained as would be another function from here on."""
-    apart = difference(describe_graph(model, {}), description)
-    if apart is not None:
-        here, there = apart
-        raise Misfit(
-            f"expected the math of the file, {there}, got {here}; make the network as it was when the file was written, or go on "
-            "otherwise from the network that lm.load gives"
-        )
-
-
-def _check_frozen(model: Model, description: Json) -> None:
-    """The same weights rest: else others would be trained from here on than those that were."""
-    for item in description["parameters"]:
-        name, trained = item["name"], bool(item["trainable"]) and not item.get("frozen", False)
-        if trained != model.wiring.parameters[name].trainable:
-            here, there = (("frozen", "trained"), ("trained", "frozen"))[not trained]
-            raise Misfit(
-                f"expected {name} to be {there} as in the file, got it {here}; set its layer's trainable to {trained} before"
-            )
-
-
-def _check_optimizer(optimizer: Optimizer | None, description: Json) -> None:
-    """The same class and options, where the file has them; those that are in the state, such as the rate, come from there."""
-    given = (description.get("objective") or {}).get("optimizer")
-    if given is None or optimizer is None:
-        return
-    saved = optim.get(given)
-    kind, here = type(saved).__name__, type(optimizer).__name__
-    if kind != here:
-        raise Misfit(f"expected the optimizer that the file is of, {kind}, got {here}; pass optimizer=lm.optim.{kind}(...)")
-    own, kept = optimizer.config(), description.get("optimizer_state") or ()
-    for name, value in saved.config().items():
-        if name not in kept and value != own.get(name):
-            raise Misfit(
-                f"expected {name}={value!r}, which the optimizer of the file has, got {own.get(name)!r}; "
-                f"pass optimizer=lm.optim.{saved!r}, or go on otherwise from the network that lm.load gives"
-            )
-
-
-def _check_format(description: Json) -> None:
-    if description.get("format") != FORMAT:
-        raise ValueError(f"expected format {FORMAT}, got {description.get('format')!r}; load it with the version that wrote it")
-    if description.get("class") not in MODELS:
-        raise ValueError(f"expected class {' or '.join(MODELS)}, got {description.get('class')!r}")
 
 
 def _columns(given: Any) -> dict[str, list[str]]:
@@ -229,28 +71,11 @@ def _columns(given: Any) -> dict[str, list[str]]:
     return {where: [str(name) for name in names] for where, names in given.items()}
 
 
-def _expected(description: Json) -> set[str]:
-    names = [item["name"] for item in description.get("parameters", [])]
-    names += [item["tensor"] for item in description.get("nodes", []) if "tensor" in item]
-    names += [OPTIMIZER + name for name in description.get("optimizer_state", [])]
-    names += [RANDOM + name for name in description.get("random", [])]
-    names += [extra_name(group, name) for group, arrays in description.get("extra_tensors", {}).items() for name in arrays]
-    if len(set(names)) != len(names):
-        raise ValueError("a tensor is named twice")
-    return set(names)
-
-
-def _check_names(expected: set[str], source: Source) -> None:
-    missing, extra = sorted(expected - source.names()), sorted(source.names() - expected)
-    if missing or extra:
-        raise ValueError(f"expected the tensors of the graph; missing: {missing[:5]}, not of it: {extra[:5]}")
-
-
 class Rebuild:
     """Makes nodes, parameters and layers from a description."""
 
     def __init__(self, description: Json, source: Source):
-        _check_names(_expected(description), source)
+        check_names(expected_names(description), source)
         self.description, self.source = description, source
         self.parameters = {item["name"]: self._parameter(item) for item in description["parameters"]}
         self.layers = [self._layer(item) for item in description["layers"]]
@@ -418,57 +243,3 @@ def _made(value: Any, get: Callable[[Any], Any]) -> Any:
     if isinstance(value, list):
         return [_made(one, get) for one in value]
     return value if isinstance(value, str) else get(value)
-
-
-def _state(
-    model: Model, description: Json, source: Source, random: Mapping[str, Parameter], misfit: type[ValueError] = ValueError
-) -> Values:
-    """The optimizer's state and the random states that the file holds; `misfit`: the error where another state is in it."""
-    drawn = _fitting(random, {name: source.get(RANDOM + name) for name in random})
-    return _optimizer_state(model, description, source, misfit) + drawn
-
-
-def _optimizer_state(model: Model, description: Json, source: Source, misfit: type[ValueError]) -> Values:
-    names = description.get("optimizer_state")
-    optimizer = model.optimizer
-    if names is None or optimizer is None:
-        return []
-    values = {name: source.get(OPTIMIZER + name) for name in names}
-    optimizer.check_state({name: value.shape for name, value in values.items()})
-    state = model.programs.bind(optimizer).state
-    optimizer.make_room(values.keys(), {name: p for name, p in model.wiring.parameters.items() if p.is_weight})
-    values = {name: values["clock"] for name in state if name.startswith("clock.")} | values  # a clock that is not there went along
-    if set(values) != set(state):
-        differences = {"without": set(state) - set(values), "with": set(values) - set(state)}
-        got = " and ".join(f"{word} {', '.join(sorted(some)[:5])}" for word, some in differences.items() if some)
-        raise misfit(
-            f"expected the optimizer state of {optimizer!r} for the weights that are trained, got one {got}; give the optimizer "
-            "the options that it had, and freeze the same layers"
-        )
-    if optimizer.has_constant_rate:
-        checks.number("load", "lr", values["lr"], 0)
-    return _fitting(state, values)
-
-
-def _random_states(model: Model, description: Json) -> dict[str, Parameter]:
-    """The random states of the file by name; new ones where the model has none, as of a loss that is not built yet."""
-    names, known = description.get("random", []), model.wiring.random
-    if names and not known.keys() <= set(names):
-        raise ValueError(f"expected the random states {sorted(known)}, got {sorted(names)}")
-    return {name: known[name] if name in known else RandomState() for name in names}
-
-
-def _fitting(parameters: Mapping[str, Parameter], values: Mapping[str, Array]) -> Values:
-    """Each value beside the parameter of its name; ValueError where one has another shape or type."""
-    for name, value in values.items():
-        wanted, got = (f"{one.dtype} {tuple(one.shape)}" for one in (parameters[name], value))
-        if wanted != got:
-            raise ValueError(f"{name}: expected {wanted}, got {got}")
-    return [(parameters[name], value) for name, value in values.items()]
-
-
-def _write(model: Model, values: Values) -> None:
-    core.write([parameter.variable for parameter, _ in values], [value for _, value in values])
-    optimizer = model.optimizer
-    if optimizer is not None and not optimizer.all_data and optimizer.has_constant_rate and "lr" in optimizer.state:
-        optimizer.lr = float(optimizer.state["lr"].value)  # a callback may have changed it

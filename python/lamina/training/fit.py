@@ -211,8 +211,8 @@ class Run:
 
     def _resume(self, path: str) -> bool:
         """Takes up a checkpoint, once nothing in it can be refused any more; whether that training had been stopped."""
+        from lamina.storage.foreign import damage
         from lamina.storage.io import restored
-        from lamina.storage.rebuild import damage
 
         where = f"resume {checks.cut(path)}"
         saved = restored(self.model, path, where)
