@@ -130,8 +130,7 @@ class Block {
       aside_.next = {reinterpret_cast<const char*>(b), g_.b_col * size, cols, parts_of(whole_.k * size, kStripBytes), 0};
       return;
     }
-    if (panels_.most == kTileVectors)  // the last two panels may be narrower
-      for (ptrdiff_t i = first; i < end_of(first) && panels_[i].end - panels_[i].column == kStripCols<T>; ++i) ++copied_;
+    if (panels_.most == kTileVectors) copied_ = whole_panels(panels_, first, end_of(first));
     if (copied_) {
       aside_.from = b;
       aside_.from_row = whole_.b_row;
