@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Real
@@ -217,14 +217,14 @@ class Run:
         where = f"resume {checks.cut(path)}"
         saved = restored(self.model, path, where)
         state, tensors = saved.extra, saved.extra_tensors
-        if not isinstance(state, dict) or "settings" not in state:
+        settings = state.get("settings") if isinstance(state, dict) else None
+        if not isinstance(settings, dict):
             raise ValueError(
                 f"[resume] expected a file of lm.callbacks.Checkpoint, got a saved network, {path}; load it with lm.load"
             )
-        if state["settings"] != self.settings:
-            raise ValueError(
-                f"[resume] expected the settings of the checkpoint, {state['settings']}, got {self.settings}; pass the same"
-            )
+        if settings != self.settings:
+            there, here = _apart(settings, self.settings)
+            raise ValueError(f"[resume] expected the settings of the checkpoint, {there}, got {here}; pass the same")
         kind, here = state.get("optimizer"), type(self.model.optimizer).__name__
         if kind not in (None, here):  # of two of the user's own
             raise ValueError(
@@ -260,6 +260,13 @@ class Run:
                 f"[resume] expected the learning rate that the training began with, {self._rate}, got {given}; the file's goes on: "
                 "for another one pass lm.callbacks.LambdaCallback(on_fit_begin=lambda: setattr(net.optimizer, 'lr', rate))"
             )
+
+
+def _apart(there: dict[str, Any], here: dict[str, Any]) -> Iterator[str]:
+    """The settings in which two fits differ, of each."""
+    names = [name for name in there | here if not (name in there and name in here and there[name] == here[name])]
+    for settings in (there, here):
+        yield ", ".join(f"{name}={checks.brief(settings[name])}" if name in settings else f"no {name}" for name in names)
 
 
 def _part(outputs: Any, arrays: Mapping[str, Any], source: Source) -> Part:
