@@ -490,7 +490,7 @@ def test_clipping_is_said_and_names_nothing_that_has_no_line(optimizer, bounds):
             d = f"clip({d}, −.01, .01)" if "clip_value" in bounds else d
             w, by = step.symbol.unicode(), optimizer.__name__
             assert str(step) == f"{w} ← {by}({w}, {'c ' if 'clip_norm' in bounds else ''}{d})"
-            np.testing.assert_allclose(step.detail["gradient"], factor * clipped[f"d{step.name}"], rtol=1e-12)
+            np.testing.assert_allclose(step.gradient, factor * clipped[f"d{step.name}"], rtol=1e-12)
 
 
 def test_the_loss_of_each_of_several_outputs_reads_as_in_a_textbook():
@@ -586,7 +586,7 @@ def test_flop_of_what_two_lines_say_are_counted_once():
     made = net.trace(data(), data()[:, :1])
     serials = [serial for step in made for serial in step.nodes]
     shared = {s for s in serials if serials.count(s) > 1}
-    constants = {effect.inputs[2].serial for effect in made.detail["graph"].effects}
+    constants = {effect.inputs[2].serial for effect in made.origin.graph.effects}
     assert shared <= constants  # the optimizer's constants cost nothing and serve every update
 
 

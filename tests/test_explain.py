@@ -99,7 +99,7 @@ def test_a_name_is_of_one_thing(optimizer):
 def test_a_slot_is_no_weight_of_samples():
     made = small("float64", "adagrad").trace(X, Y, np.ones(2))
     assert made.rule is not None and "s" in made.names
-    assert made.rule.written == ["s′ ← s′ + g²", "w ← w − lr g / (√(s′) + ε)"] and [*made.update[0].detail["slots"]] == ["s′"]
+    assert made.rule.written == ["s′ ← s′ + g²", "w ← w − lr g / (√(s′) + ε)"] and [*made.update[0].slots] == ["s′"]
 
 
 @pytest.mark.parametrize("layer", [lm.BatchNorm, lm.LayerNorm])
@@ -251,7 +251,7 @@ def test_the_check_finds_a_wrong_gradient():
     net = small("float32")
     made = trace(net, X, Y, repeats=0)
     made.step("dW1").values = made["dW1"] * 1.01
-    found = check(made, made.detail["graph"])
+    found = check(made)
     assert found is not None and not found.ok
 
 
@@ -262,7 +262,7 @@ def test_the_check_is_right_whatever_the_scale_of_the_data(inputs, targets, dtyp
     net.parameters["dense_1.weight"] = net.parameters["dense_1.weight"] / inputs
     rng = np.random.default_rng(0)
     made = trace(net, inputs * rng.normal(size=(6, 3)), targets * rng.normal(size=(6, 1)), repeats=0)
-    found = check(made, made.detail["graph"])
+    found = check(made)
     assert found is not None and found.ok and abs(found.gradient) > 1e-9
 
 
@@ -276,7 +276,7 @@ def test_a_kink_is_named_only_where_there_is_one():
     net = lm.Sequential(lm.Dense(1, bias=False), lm.Activation("relu"), seed=0, dtype="float64").build((1,)).compile("mse", "sgd")
     net.parameters["dense_1.weight"] = np.zeros((1, 1))
     made = trace(net, x, x, repeats=0)
-    found = check(made, made.detail["graph"])
+    found = check(made)
     assert found is not None and found.kink and not found.ok and "(a kink nearby?)" in checked_line(net, x, x)
     net.parameters["dense_1.weight"] = np.full((1, 1), np.nan)
     assert checked_line(net, x, x).endswith("not finite")
@@ -295,13 +295,13 @@ def test_a_check_names_why_a_gradient_is_not_the_losses():
     net = lm.Sequential(*layers, seed=0, dtype="float64").compile("mse", "sgd")
     assert checked_line(net, data()[:, :2], data()[:, :2]).endswith("(a stop_gradient?)")
     made = lm.Sequential(*layers[:2], seed=0).compile("mse", "sgd").trace(data()[:, :2], data()[:, :2])
-    assert not made.detail["graph"].stops()
+    assert not made.origin.graph.stops()
 
 
 def test_rounding_is_blamed_for_small_differences_alone():
     made = trace(small("float32"), X, Y, repeats=0)
     for factor, said in ((1.01, "(float32's rounding?)"), (2.0, "")):
-        wrong = check(made, made.detail["graph"])
+        wrong = check(made)
         assert wrong is not None
         wrong = wrong._replace(ok=False, gradient=factor * wrong.difference)
         assert _why_not(made, wrong).strip() == said
@@ -524,7 +524,7 @@ def test_the_rule_of_muon_is_plugged_to_its_end_for_a_matrix_and_for_a_vector(ne
         text = net.explain(x, y, level="values")
         (line,) = [line for line in text.splitlines() if line.startswith("      w = ")]
         step = made.update[0]
-        at = np.unravel_index(np.argmax(np.abs(step.detail["gradient"])), step.before.shape)
+        at = np.unravel_index(np.argmax(np.abs(step.gradient)), step.before.shape)
         left, right = line.rsplit(" = ", 1)
         assert right == number(step.values[at])
         formula = left.removeprefix("      w = ").replace("−", "-").replace("·", "*").replace("√", "math.sqrt")

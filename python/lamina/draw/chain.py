@@ -131,7 +131,7 @@ def _items(trace: Trace, parts: list[list[Step]], kept: set[int]) -> list[Item]:
 
 def _left_out(trace: Trace, steps: list[Step]) -> str:
     """What is called in lines that have no room: 3 layers, 5 calls of dense_1; only dots for operations outside of layers."""
-    nodes = trace.detail["graph"].nodes
+    nodes = trace.origin.graph.nodes
     found = ((step.layer, nodes[step.nodes[-1]].scope) for step in steps if step.layer and step.nodes[-1] in nodes)
     calls = {id(call): layer for layer, call in found}
     several = len(set(calls.values()))
@@ -198,13 +198,13 @@ def _value(trace: Trace, name: str) -> Block:
 
 def outputs(trace: Trace) -> list[str]:
     """The names of the outputs; '' for one that is what another line shows, in another shape."""
-    graph, names = trace.detail["graph"], trace.detail["symbols"]
+    graph, names = trace.origin.graph, trace.origin.symbols
     return [names.get(graph.real(t.node).serial, "") for t in graph.model.programs.outputs]
 
 
 def _targets(trace: Trace, output: str) -> list[str]:
     """What is compared with an output; none without a loss, several where it is given out several times."""
-    graph, names = trace.detail["graph"], trace.detail["symbols"]
+    graph, names = trace.origin.graph, trace.origin.symbols
     found = [names.get(t.node.serial, "") for t in graph.targets]
     return [target for name, target in zip(outputs(trace), found, strict=False) if target and name == output]
 
@@ -250,7 +250,7 @@ def _label(trace: Trace, step: Step) -> str:
 
 def _by_a_count(trace: Trace, step: Step) -> bool:
     """Whether the line divides by how many there are."""
-    graph = trace.detail["graph"]
+    graph = trace.origin.graph
     nodes = [node for node in map(graph.nodes.get, step.nodes) if node is not None]
     division, total = (next(node for node in nodes if node.op == op) for op in ("div", "sum"))
     below = graph.real(division.inputs[1])
@@ -408,10 +408,10 @@ def readable(trace: Trace, equation: Equation) -> Equation:
 def _made_once(trace: Trace, symbol: Sym) -> Term | None:
     """What makes a value without a name, where that has names, and letters that need no words."""
     step = trace.step(symbol._replace(transposed=False).plain)
-    node = trace.detail["graph"].nodes.get(step.nodes[-1])
+    node = trace.origin.graph.nodes.get(step.nodes[-1])
     if node is None or step.where or any(isinstance(part, Sym) and _nameless(part) for part in step.equation[1:]):
         return None
-    term: Term = trace.detail["writing"].term(node)
+    term: Term = trace.origin.writing.term(node)
     return term if text(term.parts) == text(step.equation[1:]).removeprefix(" = ") else None
 
 

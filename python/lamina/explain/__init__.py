@@ -39,8 +39,7 @@ def explain(
 
 
 def _checked(made: Trace, level: str) -> Check | None:
-    graph = made.detail.get("graph")
-    return check(made, graph) if level != "shapes" and graph is not None and made.backward and made.about["batch"] else None
+    return check(made) if level != "shapes" and made.backward and made.about["batch"] else None
 
 
 def _encodes() -> bool:

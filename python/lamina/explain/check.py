@@ -11,7 +11,6 @@ from lamina.graph.flat import in_float64
 from lamina.graph.tensor import FLOATS, placeholder
 from lamina.losses import GaussianNLL
 from lamina.trace import Trace
-from lamina.trace.graph import StepGraph
 from lamina.trace.notation import number
 from lamina.trace.record import gradient_name
 
@@ -40,7 +39,7 @@ class Check(NamedTuple):
     cause: str = ""
 
 
-def check(trace: Trace, graph: StepGraph) -> Check | None:
+def check(trace: Trace) -> Check | None:
     """The largest gradient of the first trainable parameter, checked; None where an operation does not exist in float64."""
     name = next((n for n, s in trace.sources.items() if s["kind"] == "parameter" and gradient_name(n) in trace), None)
     if name is None:
@@ -48,7 +47,7 @@ def check(trace: Trace, graph: StepGraph) -> Check | None:
     gradient = np.asarray(trace[gradient_name(name)], np.float64)
     index = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape))
     try:
-        program, arrays, at = _widened(trace, graph, name)
+        program, arrays, at = _widened(trace, name)
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -65,13 +64,13 @@ def check(trace: Trace, graph: StepGraph) -> Check | None:
         counts = h == STEPS[0] or abs(right + left) * h > ROUNDED * abs(middle)
         if tried[-1].ok and counts:
             return tried[-1]
-    return tried[0]._replace(kink=all(one.kink for one in tried), stopped=graph.stops(), cause=_cause(trace, graph))
+    return tried[0]._replace(kink=all(one.kink for one in tried), stopped=trace.origin.graph.stops(), cause=_cause(trace))
 
 
-def _cause(trace: Trace, graph: StepGraph) -> str:
+def _cause(trace: Trace) -> str:
     """Why the gradient is another one than the loss's on purpose: below the floor of a variance it is; '' where it is not."""
-    model, values = graph.model, trace.detail["values"]
-    for loss, output in zip(model.objective.losses, model.programs.outputs, strict=True):
+    graph, values = trace.origin.graph, trace.origin.values
+    for loss, output in zip(graph.model.objective.losses, graph.model.programs.outputs, strict=True):
         if isinstance(loss, GaussianNLL):
             pred = np.asarray(values[graph.real(output.node).serial])
             if (pred[..., pred.shape[-1] // 2 :] < loss.eps).any():
@@ -83,14 +82,14 @@ def _near(a: float, b: float) -> bool:
     return abs(a - b) <= TOLERANCE * max(abs(a), abs(b)) + 1e-9
 
 
-def _widened(trace: Trace, graph: StepGraph, name: str) -> tuple[core.Program, list[Array], int]:
+def _widened(trace: Trace, name: str) -> tuple[core.Program, list[Array], int]:
     """The loss in float64 over (inputs, parameters, random numbers): program, arrays, and where among them `name` is."""
+    graph, values = trace.origin.graph, trace.origin.values
     assert graph.loss is not None
     new: dict[int, core.Node] = {}
     inputs: list[core.Node] = []
     arrays: list[Array] = []
     at = -1
-    values = trace.detail["values"]
     for serial in sorted(graph.below([graph.loss])):
         node = graph.nodes[serial]
         if node.op in ("input", "variable", "random_uniform"):
@@ -98,7 +97,7 @@ def _widened(trace: Trace, graph: StepGraph, name: str) -> tuple[core.Program, l
             dtype = "float64" if node.dtype in FLOATS else node.dtype
             shape = tuple(value.shape) if node.op == "variable" else node.shape
             new[serial] = placeholder(shape, dtype=dtype).node
-            at = len(inputs) if trace.detail["symbols"].get(serial) == name else at
+            at = len(inputs) if trace.origin.symbols.get(serial) == name else at
             inputs.append(new[serial])
             arrays.append(value.astype(dtype))
         elif node.op == "constant":

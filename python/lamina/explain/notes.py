@@ -40,8 +40,8 @@ def note(trace: Trace, step: Step) -> str:
     if step.kind == "activation" and step.ops[-1] == "relu":
         return f"{int((value > 0).sum())} of {value.size} active"
     if step.kind == "activation gradient" and step.ops[-1] == "relu_backward":
-        graph = trace.detail["graph"]
-        z = trace.detail["values"][graph.real(graph.nodes[step.nodes[-1]].inputs[1]).serial]
+        graph = trace.origin.graph
+        z = trace.origin.values[graph.real(graph.nodes[step.nodes[-1]].inputs[1]).serial]
         return f"{int((~(z > 0)).sum())} of {value.size} blocked by ReLU"
     if step.kind == "weight gradient":
         return f"‖{step.symbol.unicode()}‖ = {number(np.linalg.norm(value.astype(np.float64).ravel()))}"
@@ -94,7 +94,7 @@ def reason(trace: Trace, step: Step) -> str:
         return f"{row} of {left} meets column j of {right}: {name}[{i},j] = Σ over k of {left}[{i},k] {right}[k,j]{bias}"
     if step.kind == "weight gradient" and len(symbols) == 2 and len(step.shape) == 2:
         left, right = _factors(step)
-        across, down = step.detail["factors"]
+        across, down = step.factors
         what = f"{down[0]} samples" if down[0] in ("B", trace.about["batch"]) else f"{down[0]} rows of all samples"
         return (
             f"{name} must be {result} like {of}; only {left} ({shape_text(across)}) · {right} ({shape_text(down)}) fits, "
@@ -177,7 +177,7 @@ def _loss_reason(step: Step, name: str) -> str:
 def shapes_of(step: Step) -> str:
     """(2×4)(4×8) → 2×8 for a product, else the result's shape; for a gradient whose shape it has."""
     result = shape_text(step.shape)
-    if "factors" not in step.detail:
+    if not step.factors:
         return result
-    out = "".join(f"({shape_text(s)})" for s in step.detail["factors"]) + f" → {result}"
+    out = "".join(f"({shape_text(s)})" for s in step.factors) + f" → {result}"
     return out + (f" = {step.symbol._replace(gradient=False).unicode()}" if step.symbol.gradient else "")

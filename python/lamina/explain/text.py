@@ -153,11 +153,11 @@ def _rule(trace: Trace, level: str) -> list[str]:
 def _plugged(trace: Trace) -> list[str]:
     rule = trace.rule
     step = next((s for s in trace.update if s.kind == "update" and s.values is not None), None)
-    g = step.detail.get("gradient") if step is not None else None  # as the rule gets it: clipped
+    g = step.gradient if step is not None else None  # as the rule gets it: clipped
     if rule is None or step is None or step.before is None or g is None or not rule.lines:
         return []
     at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(g)), g.shape))
-    slots = step.detail.get("slots", {})
+    slots = step.slots
     now = {"w": step.before[at], "g": g[at], **rule.before, **{letter: before[at] for letter, (before, _) in slots.items()}}
     after = {"w": step.values[at] if step.values is not None else 0, **rule.now}
     if rule.lines[0][0] == "g":  # with the weight decay in it

@@ -57,9 +57,9 @@ def _name(model: Model, graph: StepGraph, node: core.Node, values: dict[int, Arr
     trace = written(model, graph, Measured(values=values), rows)
     for step in trace.steps:
         if node.serial in step.nodes:
-            writing = trace.detail["writing"]
+            writing = trace.origin.writing
             part = notation.text(writing.term(node).parts, ascii=True) + ", in " if writing.inside(node) else ""
             return part + notation.text(step.equation, ascii=True) + (f" ({step.layer})" if step.layer else "")
-    name = trace.detail["symbols"].get(node.serial)
+    name = trace.origin.symbols.get(node.serial)
     source = trace.sources.get(name, {}) if name else {}
     return f"{name} ({source['full_name']})" if source else name or f"a result of {node.op!r}"

@@ -12,7 +12,7 @@ from lamina.models import feed, steps
 from lamina.models.programs import Target, Task
 from lamina.trace.cost import size_of
 from lamina.trace.graph import StepGraph, forward_graph, step_graph, steps_by_batch
-from lamina.trace.record import ProgramStep, Rule, Step, Trace
+from lamina.trace.record import Origin, ProgramStep, Rule, Step, Trace
 from lamina.trace.rules import rule_of
 from lamina.trace.run import Measured, measure, timed, unchanged, values_of
 from lamina.trace.timing import attribute
@@ -94,7 +94,7 @@ def written(model: Model, graph: StepGraph, measured: Measured, batch: int | Non
     writer = Writer(graph, measured, made)
     writer.write()
     names = {serial: symbol.plain for serial, symbol in writer.symbols.of.items()}
-    made.detail = {"graph": graph, "values": measured.values, "symbols": names, "writing": writer.writing}
+    made.origin = Origin(graph, measured.values, names, writer.writing)
     if graph.effects and model.optimizer is not None:
         optimizer = model.optimizer
         t = optimizer.steps_of(_full_name(made, made.update[0].name)) + 1  # of the weight whose numbers are shown
@@ -120,6 +120,4 @@ def _slots(made: Trace, model: Model, measured: Measured) -> None:
         full = _full_name(made, step.name)
         slots = {letter: state.get(f"{full}.{slot}") for letter, slot in made.rule.slots.items()}
         found = {letter: p for letter, p in slots.items() if p is not None}
-        step.detail["slots"] = {
-            letter: (np.array(p.value), measured.after.get(p.variable)) for letter, p in found.items() if measured.after
-        }
+        step.slots = {letter: (np.array(p.value), measured.after.get(p.variable)) for letter, p in found.items() if measured.after}

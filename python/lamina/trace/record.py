@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,11 +15,16 @@ from lamina.base.names import lookup, unknown
 from lamina.trace import notation
 from lamina.trace.notation import GREEK, Equation, Sym
 
+if TYPE_CHECKING:
+    from lamina.trace.equations import Writing
+    from lamina.trace.graph import StepGraph
+
 Array = np.ndarray[Any, Any]
 Shape = tuple[Any, ...]
 
 OF_MATRICES, OF_OTHERS = ", w a matrix", ", w another tensor"  # behind a line of a rule that has two
 SECTIONS = ("forward", "loss", "backward", "update")
+NOT_KEPT = ("nodes", "factors", "gradient", "slots")  # of a step, by `to_dict`
 SCHEMA = 1  # raised when a field of `to_dict` changes its meaning
 
 
@@ -54,8 +59,12 @@ class Step:
     program_steps: list[int] = field(default_factory=list)
     values: Array | None = None
     before: Array | None = None
-    detail: dict[str, Any] = field(default_factory=dict)
+    # For what shows a trace: the nodes, as serials; the shapes of a product's factors; the gradient as the rule gets it; and by
+    # the letter of each slot its values before and after.
     nodes: list[int] = field(default_factory=list)
+    factors: tuple[Shape, ...] = ()
+    gradient: Array | None = None
+    slots: dict[str, tuple[Array, Array | None]] = field(default_factory=dict)
 
     @property
     def symbol(self) -> Sym:
@@ -120,6 +129,16 @@ class Rule:
         return [f"{letter} = {notation.number(value)}" for letter, value in self.numbers.items()]
 
 
+@dataclass
+class Origin:
+    """What a trace was written from, for what shows it: the graph, values and names by a node's serial, and how math is written."""
+
+    graph: StepGraph
+    values: dict[int, Array]
+    symbols: dict[int, str]
+    writing: Writing
+
+
 class Trace:
     """One step of training (or, without y, one prediction), line by line, with the values that the core computed.
 
@@ -134,6 +153,8 @@ class Trace:
     (4, 3)
     """
 
+    origin: Origin  # once all lines are written
+
     def __init__(self, about: dict[str, Any]) -> None:
         self.about = about
         self.steps: list[Step] = []
@@ -142,7 +163,6 @@ class Trace:
         self.sources: dict[str, dict[str, Any]] = {}  # name -> {"kind", "shape", "dtype", "full_name", "values"}
         self.skipped: list[dict[str, Any]] = []  # what the backward pass does not compute, as {"equation", "flops"}
         self.model: Any = None
-        self.detail: dict[str, Any] = {}  # for renderers: graph, writing, and all values and names by a node's serial
 
     def section(self, name: str) -> list[Step]:
         """The lines of a section: forward, loss, backward or update; ValueError for another word."""
@@ -257,7 +277,7 @@ def _step_dict(step: Step, values: bool) -> dict[str, Any]:
     out = {
         name: value
         for name, value in vars(step).items()
-        if name not in ("equation", "where", "values", "before", "nodes", "detail")
+        if name not in NOT_KEPT and name not in ("equation", "where", "values", "before")
     }
     out["equation"] = notation.text(step.equation)
     out["ascii"] = notation.text(step.equation, ascii=True)

@@ -155,7 +155,7 @@ class Writer:
             g, title = self.writing.operand(effect.inputs[1]), type(self.graph.model.optimizer).__name__
             self._add("update", (w, f" ← {title}(", w, ", ", *g.parts, ")"), [*g.nodes, effect], "update", target)
             self.trace.steps[-1].nodes.append(effect.inputs[2].serial)
-            self.trace.steps[-1].detail["gradient"] = self.measured.values.get(self.graph.real(effect.inputs[1]).serial)
+            self.trace.steps[-1].gradient = self.measured.values.get(self.graph.real(effect.inputs[1]).serial)
         elif effect.op == "assign":
             new = self.writing.operand(effect.inputs[1])
             self._add("update", (w, " ← ", *new.parts), [*new.nodes, effect], "update", target)
@@ -170,7 +170,7 @@ class Writer:
         w, given = self.symbols.ref(target), self._clipped(gradient, members)
         g = self.writing.operand(given) if given == gradient else self.writing.term(given)
         self._add("update", (w, " ← Muon(", w, ", ", *g.parts, ")"), [*members, effect], "update", target)
-        self.trace.steps[-1].detail = {"gradient": self.measured.values.get(given.serial)}
+        self.trace.steps[-1].gradient = self.measured.values.get(given.serial)
 
     def _clipped(self, gradient: core.Node, members: list[core.Node]) -> core.Node:
         """The gradient as a rule gets it: within clip_value, times the factor of clip_norm."""
@@ -223,7 +223,7 @@ class Writer:
         )
         product = nodes[0] if kind == "dense" else result
         if product.op == "matmul":
-            step.detail["factors"] = [self._display_shape(self.graph.real(n)) for n in product.inputs]
+            step.factors = tuple(self._display_shape(self.graph.real(n)) for n in product.inputs)
         if target is None:
             step.values = self.measured.values.get(result.serial)
         else:
