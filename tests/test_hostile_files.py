@@ -242,6 +242,7 @@ REFUSED = {
     "random numbers of no stream": ("random_uniform", [INDICES], {"shape": [3], "dtype": "float32"}),
     "an activation without its parameter": ("elu", [X], {}),
     "an activation with two": ("elu", [X], {"params": [1.0, 2.0]}),
+    "a variable that is none": ("variable", [], {"variable": None}),
     "a name of megabytes": ("a" * 10**6, [X], {}),
 }
 
@@ -251,6 +252,12 @@ def test_the_core_checks_attributes(name):
     with pytest.raises((ValueError, TypeError)) as raised:
         core.make(*REFUSED[name])
     assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize("take", [core.pack, core.read, core.Snapshot, core.Section, lambda none: core.write(none, [1.0])])
+def test_none_is_no_variable(take):
+    with pytest.raises(TypeError, match=r"\[variables\] expected variables, got None among them"):
+        take([None])
 
 
 def test_sizes_that_only_a_batch_makes_wrong():

@@ -13,10 +13,16 @@ using graph::Variables;
 
 namespace {
 
+// Python's None is no variable, though it may stand for one.
+const Variables& checked(const Variables& variables) {
+  for (const auto& v : variables) check<TypeError>(v != nullptr, "[variables] expected variables, got None among them");
+  return variables;
+}
+
 // The values of all of them between the same two steps.
 py::list read_variables(const Variables& variables) {
   py::list arrays;
-  for (const auto& v : variables) arrays.append(new_array(numpy_dtype(v->dtype), v->sizes, [&] { return v->describe(); }));
+  for (const auto& v : checked(variables)) arrays.append(new_array(numpy_dtype(v->dtype), v->sizes, [&] { return v->describe(); }));
   const auto turns = Variable::turns_of(variables);
   const Turn turn(*turns);
   for (size_t i = 0; i < variables.size(); ++i) {
@@ -35,7 +41,7 @@ bool lies_as(const Variable& v, const py::object& value) {
 
 // All or, where one does not fit, none; no step sees some of them only, and Ctrl-C comes before or after.
 void write_variables(const Variables& variables, const py::sequence& values) {
-  check(py::len(values) == variables.size(), "[write] expected a value for each of ", variables.size(), " variables, got ",
+  check(py::len(values) == checked(variables).size(), "[write] expected a value for each of ", variables.size(), " variables, got ",
         py::len(values));
   std::vector<py::array> arrays;
   for (size_t i = 0; i < variables.size(); ++i) {
@@ -83,16 +89,16 @@ void register_variables(py::module_& m) {
       .def(
           "write", [](const std::shared_ptr<Variable>& v, const py::object& value) { write_variables({v}, py::make_tuple(value)); },
           py::arg("value"));
-  m.def("pack", &Variable::pack, py::arg("variables"));
+  m.def("pack", [](const Variables& variables) { Variable::pack(checked(variables)); }, py::arg("variables"));
   m.def("read", read_variables, py::arg("variables"));
   m.def("write", write_variables, py::arg("variables"), py::arg("values"));
   py::class_<Snapshot>(m, "Snapshot")
-      .def(py::init<Variables>(), py::arg("variables"))
+      .def(py::init([](const Variables& variables) { return Snapshot(checked(variables)); }), py::arg("variables"))
       .def("is_of", &Snapshot::is_of, py::arg("variables"))
-      .def("take", &Snapshot::take)
-      .def("restore", &Snapshot::restore);
+      .def("take", [](Snapshot& s) { s.take(); })  // by reference, which None is not
+      .def("restore", [](Snapshot& s) { s.restore(); });
   py::class_<Section>(m, "Section")
-      .def(py::init<const Variables&>(), py::arg("variables"))
+      .def(py::init([](const Variables& variables) { return std::make_unique<Section>(checked(variables)); }), py::arg("variables"))
       .def("__enter__", &Section::enter)
       .def("__exit__", [](Section& s, const py::args&) { s.leave(); });
 }

@@ -11,6 +11,7 @@ Type infer_input(const Op&, const Tensors&, const Attrs& attrs) { return {attrs.
 
 Type infer_variable(const Op&, const Tensors&, const Attrs& attrs) {
   const auto& variable = attrs.get<std::shared_ptr<Variable>>("variable");
+  check<TypeError>(variable != nullptr, "[variable] expected a variable, got none");
   return {variable->dtype, known(variable->sizes)};
 }
 
