@@ -37,6 +37,7 @@ class TileCompiler {
   void compile_partial(const Node* node);
   void compile_rule(const Node* node);
   int operand(const Node* node, bool row_form, size_t rank = 0);
+  int add(const Register& reg);
   int emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params = nullptr);
   bool softmax_pays(const Node* node) const;
   int emit_softmax_part(const Node* node, const std::string& part);
@@ -71,25 +72,18 @@ TileCode TileCompiler::compile() {
 // `rank`: of the row value that it is an operand of, with whose axes its own line up.
 int TileCompiler::operand(const Node* node, bool row_form, size_t rank) {
   if (const auto found = reg_of_.find(node); found != reg_of_.end()) return found->second;
-  if (node == cluster_.product) {
-    Register reg;
-    reg.product = true;
-    code_.registers.push_back(reg);
-    return reg_of_[node] = static_cast<int>(code_.registers.size()) - 1;
-  }
-  External e;
-  e.node = node;
-  e.row_form = row_form;
-  e.kept = rank == cluster_.domain.size();
+  if (node == cluster_.product) return reg_of_[node] = add({.product = true});
+  const External e{node, row_form, rank == cluster_.domain.size()};
   for (size_t i = 0; i < code_.registers.size(); ++i) {
     if (code_.registers[i].external < 0) continue;
     const External& known = code_.externals[static_cast<size_t>(code_.registers[i].external)];
     if (known.node == node && known.row_form == row_form && known.kept == e.kept) return static_cast<int>(i);
   }
   code_.externals.push_back(e);
-  Register reg;
-  reg.external = static_cast<int>(code_.externals.size()) - 1;
-  reg.row_form = row_form;
+  return add({.row_form = row_form, .external = static_cast<int>(code_.externals.size()) - 1});
+}
+
+int TileCompiler::add(const Register& reg) {
   code_.registers.push_back(reg);
   return static_cast<int>(code_.registers.size()) - 1;
 }
@@ -100,10 +94,7 @@ int TileCompiler::emit(const std::string& name, std::vector<int> in, bool row_fo
   const kernels::TileEntry& entry = kernels::find_tile(kernels_, name);
   Instruction instruction{entry.fn[precision_], entry.flops, entry.work, 0, static_cast<int>(in.size()), {}, row_domain, params};
   std::copy(in.begin(), in.end(), instruction.in);
-  Register reg;
-  reg.row_form = row_form;
-  code_.registers.push_back(reg);
-  instruction.out = static_cast<int>(code_.registers.size()) - 1;
+  instruction.out = add({.row_form = row_form});
   code_.instructions.push_back(instruction);
   return numbered_[key] = instruction.out;
 }
