@@ -100,7 +100,7 @@ bool packs_deep_b(const GemmArgs& g) {
 }
 
 template <class T>
-[[gnu::noinline]] bool packs_b(const GemmArgs& g) {
+[[gnu::noinline]] bool packs_b(const GemmArgs& g) {  // once for all who ask, as room_for_packing(): 4 KB of the wheel
   if (g.b_col != 1 || is_far_b<T>(g)) return true;
   if (g.k == 0) return false;
   const ptrdiff_t apart = bytes_of<T>(g.b_row);

@@ -80,14 +80,14 @@ void put(DType type, char* to, const double* values, int64_t count) {
 
 PartialResult::PartialResult(const TileCode::Partial& code, DType type, const kernels::Table& kernels)
     : code_(code),
-      type_(type),
+      slot_type_(type),
       element_(static_cast<int64_t>(size_of(type))),
       copy_(kernels::find_tile(kernels, "copy").fn[precision_of(type)]) {}
 
 void PartialResult::bind(const Binder& binder, int64_t outer, int64_t rows, int64_t cols, bool behind_product) {
   const Strided to = binder.locate(code_.node);
   buffer_ = to.buffer;
-  dtype_ = to.dtype;
+  result_type_ = to.dtype;
   domain_cols_ = cols;
   const Sizes sizes = binder.symbols.eval(code_.node->inputs[0]->shape());
   width_ = sizes.empty() ? 1 : sizes.back();
@@ -98,8 +98,8 @@ void PartialResult::bind(const Binder& binder, int64_t outer, int64_t rows, int6
   apart_ = code_.from == Form::row || !in_step;
   const int64_t slots = is_vector() ? ceil_div(width_, kTile) : ceil_div(rows_, chunk_) * width_;
   const auto purpose = [&] { return text("partial results of ", code_.node->op->name, " over ", to_string(known(sizes))); };
-  slots_.grow(static_cast<size_t>(std::max<int64_t>(slots, 1) * element_), purpose);
-  if (apart_) kept_.grow(static_cast<size_t>(std::max<int64_t>(rows_ * width_, 1) * element_), purpose);
+  slots_.grow(static_cast<size_t>(std::max<int64_t>(slots, 1)) * size_of(slot_type_), purpose);
+  if (apart_) kept_.grow(static_cast<size_t>(std::max<int64_t>(rows_ * width_, 1)) * size_of(slot_type_), purpose);
 }
 
 // The operand as it is.
@@ -156,8 +156,8 @@ void PartialResult::finish(const Run& run) const {
     slots = ceil_div(is_vector() ? width : slots * width, kTile);
     width = 1;
   }
-  const bool in_double = type_ == DType::float64;
-  if (code_.reduction == Reduction::sum && (slots == 1 || slots == 2) && dtype_ == type_) {
+  const bool in_double = slot_type_ == DType::float64;
+  if (code_.reduction == Reduction::sum && (slots == 1 || slots == 2) && result_type_ == slot_type_) {
     char* to = run.at(buffer_);
     return in_double ? add_two<double>(to, slots_.data(), slots, width) : add_two<float>(to, slots_.data(), slots, width);
   }
@@ -169,7 +169,7 @@ void PartialResult::finish(const Run& run) const {
       merge<double>(from, slots, width, cols, code_.reduction, merged);
     else
       merge<float>(from, slots, width, cols, code_.reduction, merged);
-    put(dtype_, run.at(buffer_) + c * static_cast<int64_t>(size_of(dtype_)), merged, cols);
+    put(result_type_, run.at(buffer_) + c * static_cast<int64_t>(size_of(result_type_)), merged, cols);
   }
 }
 

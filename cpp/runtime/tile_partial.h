@@ -38,12 +38,12 @@ class PartialResult {
   void add_pieces(const kernels::Operand& x, int64_t first, int64_t count) const;
 
   TileCode::Partial code_;
-  DType type_;  // of the slots
+  DType slot_type_;
   int64_t element_;
   kernels::TileFn copy_;
   // bound
   int buffer_ = -1;
-  DType dtype_ = DType::float32;  // of the result
+  DType result_type_ = DType::float32;
   int64_t rows_ = 1, width_ = 1, chunk_ = 1;
   int64_t domain_cols_ = 1;
   bool apart_ = false;  // the blocks do not end where the chunks do: the operand is kept, and summed at the end
