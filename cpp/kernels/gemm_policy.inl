@@ -91,7 +91,7 @@ bool is_large_b(const GemmArgs& g) {
 
 // A long k, whatever the distance of B's rows: by the time that a panel is read again, narrow tiles have filled L1 with what was between,
 // most of all where each column of A takes a line. On Zen 3 in f32, medians of GFLOP/s: a^T b of 64 x 4096 x 128 57 -> 65, 128 x 4096 x
-// 128 46 -> 58, 100 x 400 x 100 58 -> 63; alone on its core 64 x 256 x 64 97 -> 91.
+// 128 46 -> 58, 100 x 400 x 100 58 -> 63; at best 64 x 256 x 64 97 -> 91.
 constexpr ptrdiff_t kPackDepth = 256, kFewestPackedPanels = 2;
 template <class T>
 bool packs_deep_b(const GemmArgs& g) {

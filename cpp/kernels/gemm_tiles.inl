@@ -88,7 +88,7 @@ Product<T> product_of(const GemmArgs& g) {
 }
 
 // How the elements of A lie that meet a row of B, and those that meet the next row.
-enum class Lie { any, rows, columns, tile };  // dense rows; dense columns; dense columns, one behind the other
+enum class Lie { any, rows, columns, tile };  // anyhow; dense rows; dense columns; dense columns, one behind the other
 
 template <class T>
 LAMINA_INLINE void step(const T*& pointer, ptrdiff_t by) {

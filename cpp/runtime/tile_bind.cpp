@@ -31,7 +31,7 @@ void TileProgram::bind(const Binder& binder, size_t keep) {
   grain_ = 1;
   for (PartialResult& p : partials_) {
     p.bind(binder, outer_, rows_, cols_, cluster_.product != nullptr);
-    if (p.grain() != 1) grain_ = p.grain();  // they all have the domain's shape
+    grain_ = std::max(grain_, p.grain());  // they all have the domain's shape
   }
   for (Rule& rule : rules_) bind_rule(rule, binder, count(domain));
   bind_far();
