@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import signal
 import sys
@@ -365,28 +366,51 @@ def ends_of_blocks(file):
     return with_finally | {node.lineno for node in nodes if isinstance(node, ast.With)}
 
 
-def interrupted_at(line, call):
-    """Whether `call` was ended by Ctrl-C before its line of that number, counted over all lines of the package."""
-    left = line
+def at_each_line(call, function):
+    """`call`, with function(file, line) before each line of the package that it runs, but for the ends of blocks."""
 
     def trace(frame, event, _):
-        nonlocal left
-        if "lamina" not in frame.f_code.co_filename:
+        file = frame.f_code.co_filename
+        if "lamina" not in file:
             return None
-        if event == "line" and frame.f_lineno not in ends_of_blocks(frame.f_code.co_filename):
-            left -= 1
-            if left == 0:
-                raise KeyboardInterrupt
+        if event == "line" and frame.f_lineno not in ends_of_blocks(file):
+            function(file, frame.f_lineno)
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
         call()
-    except KeyboardInterrupt:
-        return True
     finally:
         sys.settrace(before)
+
+
+def first_and_last(call):
+    """Of the lines that `call` runs, counted over all of the package: when each runs first, and when last."""
+    first, last, count = {}, {}, itertools.count(1)
+
+    def seen(*line):
+        last[line] = next(count)
+        first.setdefault(line, last[line])
+
+    at_each_line(call, seen)
+    return sorted({*first.values(), *last.values()})
+
+
+def interrupted_at(line, call):
+    """Whether `call` was ended by Ctrl-C before its line of that number, counted over all lines of the package."""
+    left = line
+
+    def interrupt(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+
+    try:
+        at_each_line(call, interrupt)
+    except KeyboardInterrupt:
+        return True
     return left <= 0
 
 
@@ -404,22 +428,19 @@ def test_ctrl_c_between_any_two_lines_leaves_a_network_that_trains_and_is_saved(
         net.train_step(x, y)
         return net, lambda: net.compile("mse", "rmsprop")
 
-    line = 1
-    while True:
+    made()[1]()  # what only the first call of all does, is done
+    lines = first_and_last(made()[1])
+    for line in lines:
         net, call = made()
-        if not interrupted_at(line, call):
-            break
+        assert interrupted_at(line, call)
         net.build(3)
         if not net.compiled:
             net.compile("mse", "adam")
         net.train_step(x, y)
         net.train_step(x, y)
-        fresh = lm.Sequential(lm.Dense(2), lm.Dense(1), seed=0).build(3)
-        for one in (net, fresh):
-            one.save(tmp_path / "net.safetensors")
-            np.testing.assert_array_equal(lm.load(tmp_path / "net.safetensors").predict(x), one.predict(x))
-        line += 1
-    assert line > 100
+        net.save(tmp_path / "net.safetensors")
+        np.testing.assert_array_equal(lm.load(tmp_path / "net.safetensors").predict(x), net.predict(x))
+    assert len(lines) > 100
     assert not building._is_owned()
 
 

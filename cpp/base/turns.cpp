@@ -8,8 +8,8 @@ namespace lamina {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr std::chrono::microseconds kSpin{10};     // a prediction of a small network ends within this time
-constexpr std::chrono::milliseconds kPatience{5};  // for a thread that was woken to come, on a busy machine
+constexpr std::chrono::microseconds kSpinForATurn{10};  // a prediction of a small network ends within this time
+constexpr std::chrono::milliseconds kPatience{5};       // for a thread that was woken to come, on a busy machine
 
 std::atomic<Waiting> waiting_for_others{[](void (*wait)(void*), void* context) { wait(context); }};
 
@@ -107,7 +107,7 @@ Turns* Turns::queue() {
     }
     if (closed.load(std::memory_order_seq_cst))
       closed.wait(true);
-    else if (Clock::now() - start > kSpin)
+    else if (Clock::now() - start > kSpinForATurn)
       at->taken_.wait(1, std::memory_order_seq_cst);
   }
 }

@@ -71,7 +71,7 @@ py::list stages(Program& program) {
 // ---- An epoch: its parts, each checked as it is taken from Python ----
 
 using Order = std::optional<py::array_t<int64_t, py::array::c_style>>;
-using Rates = std::optional<py::array_t<double, py::array::c_style>>;
+using MaybeRates = std::optional<py::array_t<double, py::array::c_style>>;
 using Targets = std::optional<std::vector<std::optional<py::array>>>;  // for each output with axes
 
 int64_t rows_in(const runtime::Epoch& job) { return job.sources.empty() ? 0 : job.sources[0].sizes[0]; }
@@ -94,7 +94,7 @@ void set_order(runtime::Epoch& job, const Order& order) {
     check(job.order[i] >= 0 && job.order[i] < available, "[epoch] row ", job.order[i], " is not among the ", available, " rows");
 }
 
-void set_rates(runtime::Epoch& job, const std::shared_ptr<graph::Variable>& rate, const Rates& rates) {
+void set_rates(runtime::Epoch& job, const std::shared_ptr<graph::Variable>& rate, const MaybeRates& rates) {
   if (!rate) return;
   const int64_t batches = runtime::batches_of(job);
   check(rates && rates->size() >= batches, "[epoch] expected a learning rate for each of the ", batches, " batches");
@@ -132,8 +132,8 @@ py::array_t<double> make_scalars(runtime::Epoch& job, const Program& program) {
 }
 
 py::array epoch(Program& program, const std::vector<py::array>& sources, const Order& order, int64_t batch_size,
-                const std::shared_ptr<graph::Variable>& rate, const Rates& rates, const Targets& collect, const py::object& poll,
-                double poll_seconds, bool guarded) {
+                const std::shared_ptr<graph::Variable>& rate, const MaybeRates& rates, const Targets& collect,
+                const py::object& poll, double poll_seconds, bool guarded) {
   check(batch_size >= 1, "[epoch] expected a batch size of at least 1, got ", batch_size);
   runtime::Epoch job;
   job.batch_size = batch_size;

@@ -17,7 +17,7 @@ namespace {
 
 constexpr double kSteep = 1e-10;                    // of |s| |y|: a pair whose s.y is no larger says nothing about curvature
 constexpr double kLong = 1e28, kLarge = 1e8;        // |s| or |y|, and a factor of theirs: sums of products stay within float32
-constexpr int64_t kSharedBytes = int64_t{1} << 20;  // of W: less is read sooner than another thread has begun
+constexpr int64_t kSharedPairs = int64_t{1} << 20;  // of W: less is read sooner than another thread has begun
 constexpr int64_t kLine = 16;
 
 using kernels::kF32;
@@ -53,7 +53,7 @@ double largest_of(const double* x, int64_t n) {
 // The power of two by which what is longer than `most` is divided; 1 where it is not.
 double excess_of(double length, double most) { return length > most ? std::exp2(std::ceil(std::log2(length / most))) : 1.0; }
 
-int threads_for(int64_t bytes) { return bytes < kSharedBytes ? 1 : num_threads(); }
+int threads_for(int64_t bytes) { return bytes < kSharedPairs ? 1 : num_threads(); }
 
 // Ranges of [0, n) on so many threads: body(begin, end, worker).
 template <class F>

@@ -74,18 +74,18 @@ class Witness {
 bool solve(const MatrixStack& a, const MatrixStack* b, const MatrixStack& x) {
   const int64_t n = a.rows, k = b == nullptr ? 0 : b->columns;
   const Witness witness(n, b == nullptr || n <= kMostExact);
-  const Rows rows(n, n, k + witness.columns);
-  if (n == 0 || n > kMost || rows.room() > kMostRoom) return false;
-  return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
-    double* right = room + rows.right;
-    std::fill_n(room, n * rows.row, 0.0);
-    a.read(index, room, rows.row);
-    if (b != nullptr) b->read(index, right, rows.row);
-    witness.fill(right + k, rows.row);
-    const double size = witness.size_of(room, rows.row);
-    rows.eliminate(room);
-    rows.substitute(room);
-    return witness.condition(size, right + k, rows.row) <= a.limit() && x.write(index, right, rows.row);
+  const AugmentedMatrix augmented(n, n, k + witness.columns);
+  if (n == 0 || n > kMost || augmented.room() > kMostRoom) return false;
+  return for_all(a.count, augmented.room(), augmented.work(), [&](int64_t index, double* room) {
+    double* right = room + augmented.right;
+    std::fill_n(room, n * augmented.row, 0.0);
+    a.read(index, room, augmented.row);
+    if (b != nullptr) b->read(index, right, augmented.row);
+    witness.fill(right + k, augmented.row);
+    const double size = witness.size_of(room, augmented.row);
+    augmented.eliminate(room);
+    augmented.substitute(room);
+    return witness.condition(size, right + k, augmented.row) <= a.limit() && x.write(index, right, augmented.row);
   });
 }
 
@@ -98,25 +98,25 @@ bool solution(const Attrs&, const Inputs& inputs, const HostArray& output) {
   return solve(MatrixStack(inputs[0]), &b, MatrixStack(output));
 }
 
-// f(index, a, rows, whether an odd number of rows was exchanged) for each matrix.
-using OfFactors = std::function<bool(int64_t, double*, const Rows&, bool)>;
+// f(index, a, its layout, whether an odd number of rows was exchanged) for each matrix.
+using OfFactors = std::function<bool(int64_t, double*, const AugmentedMatrix&, bool)>;
 
 bool by_elimination(const HostArray& array, int64_t most, const OfFactors& f) {
   const MatrixStack a(array);
   if (std::max(a.rows, a.columns) > most) return false;
-  const Rows rows(a.rows, a.columns, 0);
-  return for_all(a.count, rows.room(), rows.work(), [&](int64_t index, double* room) {
-    std::fill_n(room, rows.m * rows.row, 0.0);
-    return a.read(index, room, rows.row) && f(index, room, rows, rows.eliminate(room));
+  const AugmentedMatrix augmented(a.rows, a.columns, 0);
+  return for_all(a.count, augmented.room(), augmented.work(), [&](int64_t index, double* room) {
+    std::fill_n(room, augmented.m * augmented.row, 0.0);
+    return a.read(index, room, augmented.row) && f(index, room, augmented, augmented.eliminate(room));
   });
 }
 
 bool determinant(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack to = MatrixStack::of_numbers(output);
-  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
+  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const AugmentedMatrix& augmented, bool odd) {
     double product = odd ? -1 : 1;
-    for (int64_t i = 0; i < rows.n && product != 0; ++i) {
-      const double pivot = a[i * rows.row + i];
+    for (int64_t i = 0; i < augmented.n && product != 0; ++i) {
+      const double pivot = a[i * augmented.row + i];
       product *= pivot;
       if (pivot != 0 && !std::isnormal(product)) return false;  // on its way, perhaps, to a number of usual size
     }
@@ -128,10 +128,10 @@ bool determinant(const Attrs&, const Inputs& inputs, const HostArray& output) {
 // Its sign, and the logarithm of its size.
 bool logarithm_of_determinant(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack to = MatrixStack::of_numbers(output);
-  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const Rows& rows, bool odd) {
+  return by_elimination(inputs[0], kMost, [&](int64_t index, const double* a, const AugmentedMatrix& augmented, bool odd) {
     double sign = odd ? -1 : 1, sum = 0;
-    for (int64_t i = 0; i < rows.n; ++i) {
-      const double pivot = a[i * rows.row + i];
+    for (int64_t i = 0; i < augmented.n; ++i) {
+      const double pivot = a[i * augmented.row + i];
       sign *= pivot == 0 ? 0 : std::copysign(1, pivot);
       sum += std::log(std::abs(pivot));
     }
@@ -144,15 +144,15 @@ bool logarithm_of_determinant(const Attrs&, const Inputs& inputs, const HostArra
 
 bool lu(const Attrs&, const Inputs& inputs, const HostArray& output) {
   const MatrixStack to(output);
-  return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, const double* a, const Rows& rows, bool) {
-    to.write(index, a, rows.row);
+  return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, const double* a, const AugmentedMatrix& augmented, bool) {
+    to.write(index, a, augmented.row);
     return true;
   });
 }
 
 bool order_of_lu(const Attrs&, const Inputs& inputs, const HostArray& output) {
-  return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, double* a, const Rows& rows, bool) {
-    std::copy_n(rows.order(a), rows.m, reinterpret_cast<int64_t*>(output.data) + index * rows.m);
+  return by_elimination(inputs[0], INT64_MAX, [&](int64_t index, double* a, const AugmentedMatrix& augmented, bool) {
+    std::copy_n(augmented.order(a), augmented.m, reinterpret_cast<int64_t*>(output.data) + index * augmented.m);
     return true;
   });
 }
@@ -232,12 +232,12 @@ bool exponential(const Attrs&, const Inputs& inputs, const HostArray& output) {
   });
 }
 
-// What there is for each matrix: what is like the last input, a number, two of them, or a whole number for each row.
-enum class Gives { like_input, number, two_numbers, whole_of_rows };
-
 }  // namespace
 
 struct OwnWay {
+  // What there is for each matrix: what is like the last input, a number, two of them, or a whole number for each row.
+  enum class Gives { like_input, number, two_numbers, whole_of_rows };
+
   const char* name;
   size_t inputs;
   bool square;  // the first of them
@@ -246,6 +246,8 @@ struct OwnWay {
 };
 
 namespace {
+
+using Gives = OwnWay::Gives;
 
 constexpr OwnWay kOwnWays[] = {
     {"inv", 1, true, Gives::like_input, inverse},

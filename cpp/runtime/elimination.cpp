@@ -20,17 +20,17 @@ const kernels::GemmKernel& gemm() { return kernels::table().gemm[kernels::kF64];
 
 }  // namespace
 
-Rows::Rows(int64_t m, int64_t n, int64_t beside)
+AugmentedMatrix::AugmentedMatrix(int64_t m, int64_t n, int64_t beside)
     : m(m), n(n), right(round_up(n, kernels::kEliminated)), row(round_up(right + beside, kernels::kEliminated)) {
   for (int64_t panel = 1; panel < panels(); ++panel)
     for_product_ = std::max<int64_t>(for_product_, gemm().room(product(panel * kPanel)));
 }
 
-double Rows::work() const { return static_cast<double>(std::min(m, n)) * static_cast<double>(m * row); }
+double AugmentedMatrix::work() const { return static_cast<double>(std::min(m, n)) * static_cast<double>(m * row); }
 
-int64_t Rows::panels() const { return std::max<int64_t>(ceil_div(std::min(m, n), kPanel), 1); }
+int64_t AugmentedMatrix::panels() const { return std::max<int64_t>(ceil_div(std::min(m, n), kPanel), 1); }
 
-bool Rows::eliminate(double* a) const {
+bool AugmentedMatrix::eliminate(double* a) const {
   std::iota(order(a), order(a) + m, int64_t{0});
   bool odd = false;
   for (int64_t panel = 0; panel < panels(); ++panel) {
@@ -42,7 +42,7 @@ bool Rows::eliminate(double* a) const {
   return odd;
 }
 
-void Rows::substitute(double* a) const { kernels::table().substitute_upwards(a, row, n, right); }
+void AugmentedMatrix::substitute(double* a) const { kernels::table().substitute_upwards(a, row, n, right); }
 
 double one_norm(const double* a, int64_t row, int64_t n) {
   constexpr int64_t kSide = 8;  // columns of whole lines, side by side
@@ -63,7 +63,7 @@ double one_norm(const double* a, int64_t row, int64_t n) {
 }
 
 // What stands to the right of a panel: U = L^-1 A beside it, and below A - L U.
-void Rows::follow(double* a, int64_t first, int64_t last) const {
+void AugmentedMatrix::follow(double* a, int64_t first, int64_t last) const {
   double* u = a + first * row + last;
   kernels::table().substitute_rows[kernels::kF64]({a + first * row + first, last - first, row, 1, true, u, row, row - last});
   kernels::GemmArgs g = product(last);
@@ -75,7 +75,7 @@ void Rows::follow(double* a, int64_t first, int64_t last) const {
 }
 
 // Of L below the panel that ends at column `last`, and -U beside it.
-kernels::GemmArgs Rows::product(int64_t last) const {
+kernels::GemmArgs AugmentedMatrix::product(int64_t last) const {
   kernels::GemmArgs g{};
   g.m = m - last, g.n = row - last, g.k = kPanel;
   g.a_row = g.b_row = g.c_row = row;

@@ -9,9 +9,9 @@ namespace lamina::runtime {
 
 // (m, n) numbers of A, others from column `right` on, and what is made of them, at the beginning of a room. What stands between and
 // behind is finite.
-class Rows {
+class AugmentedMatrix {
  public:
-  Rows(int64_t m, int64_t n, int64_t beside);
+  AugmentedMatrix(int64_t m, int64_t n, int64_t beside);
 
   const int64_t m, n, right, row;
 

@@ -30,14 +30,14 @@ constexpr int kMatrices = 6;                                      // beside A
 
 }  // namespace
 
-Exponential::Exponential(int64_t n) : n_(n), rows_(n, n, n) {}
+Exponential::Exponential(int64_t n) : n_(n), augmented_(n, n, n) {}
 
 int64_t Exponential::room() const {
   const kernels::GemmKernel& kernel = kernels::table().gemm[kernels::kF64];
   kernels::GemmArgs g{};
   g.m = g.n = g.k = g.a_row = g.b_row = g.c_row = n_;
   g.a_col = g.b_col = 1;
-  return kMatrices * n_ * n_ + std::max<int64_t>(rows_.room(), kernel.room(g));
+  return kMatrices * n_ * n_ + std::max<int64_t>(augmented_.room(), kernel.room(g));
 }
 
 double Exponential::work() const { return 8 * static_cast<double>(n_) * static_cast<double>(n_ * n_); }
@@ -103,15 +103,15 @@ bool Exponential::run(double* a, double* room) const {
   polynomial(odd, 1);
   multiply(sum, a, odd, rest);  // A times the odd one
 
-  std::fill_n(rest, n_ * rows_.row, 0.0);
+  std::fill_n(rest, n_ * augmented_.row, 0.0);
   for (int64_t i = 0; i < n_; ++i)
     for (int64_t j = 0; j < n_; ++j) {
-      rest[i * rows_.row + j] = even[i * n_ + j] - sum[i * n_ + j];
-      rest[i * rows_.row + rows_.right + j] = even[i * n_ + j] + sum[i * n_ + j];
+      rest[i * augmented_.row + j] = even[i * n_ + j] - sum[i * n_ + j];
+      rest[i * augmented_.row + augmented_.right + j] = even[i * n_ + j] + sum[i * n_ + j];
     }
-  rows_.eliminate(rest);
-  rows_.substitute(rest);
-  for (int64_t i = 0; i < n_; ++i) std::copy_n(rest + i * rows_.row + rows_.right, n_, a + i * n_);
+  augmented_.eliminate(rest);
+  augmented_.substitute(rest);
+  for (int64_t i = 0; i < n_; ++i) std::copy_n(rest + i * augmented_.row + augmented_.right, n_, a + i * n_);
   for (; left > 0; --left) {
     std::copy_n(a, numbers, room);
     multiply(a, room, room, rest);

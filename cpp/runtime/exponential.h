@@ -22,7 +22,7 @@ class Exponential {
   int squarings(const double* a, double size, double* room) const;
 
   int64_t n_;
-  Rows rows_;
+  AugmentedMatrix augmented_;
 };
 
 }  // namespace lamina::runtime

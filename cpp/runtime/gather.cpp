@@ -54,14 +54,14 @@ int64_t row_elements(const Rows& rows) {
 // asked for. Into L2 only: in L1 it would be in the way of what is being read.
 constexpr int64_t kAheadBytes = 4096;
 constexpr int64_t kAheadRows = 2;
-constexpr int64_t kMostBytes = 16384;  // of a row: from there the processor itself goes on
+constexpr int64_t kMostAsked = 16384;  // of a row: from there the processor itself goes on
 
 class Ahead {
  public:
   Ahead(const Rows& rows, const Which& which)
       : rows_(rows),
         which_(which),
-        bytes_(row_is_dense(rows) ? std::min(row_elements(rows) * static_cast<int64_t>(bytes_of(rows.type)), kMostBytes) : 0),
+        bytes_(row_is_dense(rows) ? std::min(row_elements(rows) * static_cast<int64_t>(bytes_of(rows.type)), kMostAsked) : 0),
         distance_(std::max(kAheadRows, kAheadBytes / std::max<int64_t>(bytes_, 1))) {}
 
   // While row i is read. Inline, as GCC takes away the calls of a function that does nothing but ask.

@@ -9,13 +9,13 @@ namespace lamina::runtime {
 
 namespace {
 
-constexpr double kShared = 1 << 16;  // multiply-adds from which on threads share the matrices
+constexpr double kSharedMatrices = 1 << 16;  // multiply-adds from which on threads share the matrices
 
 }  // namespace
 
 bool for_all(int64_t matrices, int64_t numbers, double work, const std::function<bool(int64_t, double*)>& f) {
   // All threads, however few the matrices are: another number of them would be another pool.
-  const int threads = static_cast<double>(matrices) * work < kShared ? 1 : num_threads();
+  const int threads = static_cast<double>(matrices) * work < kSharedMatrices ? 1 : num_threads();
   const bool few = matrices < threads;  // then there is a room for each of them, and else for each thread
   const size_t bytes = align_up(static_cast<size_t>(numbers) * sizeof(double));
   AlignedBuffer memory;

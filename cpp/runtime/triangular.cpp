@@ -16,7 +16,7 @@ constexpr int64_t kFewColumns = 8;          // one by one: fewer than fill the v
 constexpr int64_t kBlock = 32;              // rows that are solved together; what is done of the others is subtracted as a product
 constexpr int64_t kNearXBytes = 256 << 10;  // of x, so that it stays in L2
 constexpr int64_t kFewestColumns = 64;      // of a part, else T is read too often; columns know nothing of each other
-constexpr double kShared = 1 << 20;         // multiply-adds from which on threads share them
+constexpr double kSharedSolutions = 1 << 20;  // multiply-adds from which on threads share them
 
 // One of the systems, some of its columns.
 class Solver {
@@ -129,7 +129,7 @@ void solve_triangular(const TriangularSystems& s) {
   const int64_t part = std::min(s.columns, std::max(kFewestColumns, near / kFewestColumns * kFewestColumns));
   const int64_t parts = ceil_div(s.columns, part);
   const auto size = [](int64_t number) { return static_cast<double>(number); };
-  const int threads = size(s.count) * size(s.n) * size(s.n) * size(s.columns) < kShared ? 1 : num_threads();
+  const int threads = size(s.count) * size(s.n) * size(s.n) * size(s.columns) < kSharedSolutions ? 1 : num_threads();
   const Solver sample(s);
   const int64_t bytes = round_up(std::max(sample.scratch_bytes(part), sample.scratch_bytes(s.columns - (parts - 1) * part)), 64);
   AlignedBuffer scratch;
