@@ -139,6 +139,7 @@ void PartialResult::add(const kernels::Operand& x, int64_t r, int64_t rows, int6
 // slots[i / kTile] = elements i, i + 1, .. of a vector's piece, reduced. The slots may be the vector.
 void PartialResult::add_pieces(const kernels::Operand& x, int64_t first, int64_t count) const {
   kernels::TileArgs args;
+  args.out_row = 1;
   args.rows = 1;
   for (int64_t i = 0; i < count; i += kTile) {
     args.out = slots_.data() + (first + i) / kTile * element_;
