@@ -73,7 +73,7 @@ class Bindings {
   std::vector<int64_t> values_;
 };
 
-// Number of elements; throws ValueError from 2^59 on: no memory has room for so many.
+// Number of elements; throws ValueError beyond 2^59: no memory has room for so many.
 int64_t count(const Sizes& sizes);
 inline size_t bytes_of(const Sizes& sizes, DType dtype) { return static_cast<size_t>(count(sizes)) * size_of(dtype); }
 inline Shape known(const Sizes& sizes) { return Shape(sizes.begin(), sizes.end()); }

@@ -36,7 +36,7 @@ struct Named : Instruction<kOperands> {
 // float32 takes 1.6 ns instead of 2.1 on Zen).
 constexpr int kUnrolled = 4;
 
-// Where an operand is read: `at` moves on by `step` a vector; at a splat it stays, on a buffer full of the one value.
+// Where an operand is read: `at` moves on with the columns; at a splat it stays, on a buffer full of the one value.
 template <class T>
 struct Cursor {
   const T* at;

@@ -1,5 +1,5 @@
-// c[m, n] = start[m, n] + a[m, k] b[k, n]: pieces of k outermost, blocks of rows inside, then gemm_block.inl; the sum over the piece is innermost, in
-// registers (after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
+// c[m, n] = start[m, n] + a[m, k] b[k, n]: pieces of k outermost, blocks of rows inside, then gemm_block.inl; the sum over the piece is
+// innermost, in registers (after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008).
 //
 // B is read a few vectors of a row at a time, A one element at a time and broadcast, so any strides of A do: A B and A^T B are one
 // kernel. A and B are packed where their strides hurt: B before it is multiplied, or, by tiles that have time, its next strip while this

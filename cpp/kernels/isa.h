@@ -61,8 +61,8 @@ LAMINA_INLINE Raw shuffled(Raw a, Raw b) {
 //   fused(a, b, c)            a b + c, rounded once where the machine can
 //   root(x), floored(x)       square root; largest integer <= x
 //   lesser(a, b), greater     a < b ? a : b, so b when either is NaN; a > b ? a : b
-//   load_some(p, n)           n < lanes elements of p, zeros above; reads nothing beyond
-//   store_some(p, v, n)       the first n < lanes elements of v; writes nothing beyond
+//   load_some(p, n)           n elements of p, 0 < n < lanes (64 bytes: up to all), zeros above; reads nothing beyond
+//   store_some(p, v, n)       the first n elements of v, as many; writes nothing beyond
 //   lower_half(x)             half of the lanes of an F32 as an F64; upper_half(x) the others
 //   joined(a, b)              both again, rounded
 // and for U64:

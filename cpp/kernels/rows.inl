@@ -61,8 +61,8 @@ LAMINA_INLINE void vectors_of_row(Vec<T>* chain, ptrdiff_t c, At at, Done done) 
 }
 
 // A row in one vector, whose lanes are still to be merged; it is read by at(c), and by rest(c) the columns from c on, fewer than a
-// vector. Four accumulators: one addition waits 3 to 5 cycles for the one before. done(c, x) gets what at(c) gave, after all four have been
-// read: a call between them would keep the compiler from mixing their instructions.
+// vector. Four accumulators: one addition waits 3 to 5 cycles for the one before. done(c, x) gets what at(c) gave, after all four have
+// been read: a call between them would keep the compiler from mixing their instructions.
 template <class Op, class T, class At, class Rest, class Done>
 LAMINA_INLINE Vec<T> in_lanes(ptrdiff_t cols, At at, Rest rest, Done done) {
   constexpr int kChains = 4;

@@ -162,7 +162,7 @@ LAMINA_INLINE void store(T* p, Vec<T> x) {
   *reinterpret_cast<typename VecTraits<T>::Loose*>(p) = x.raw;
 }
 
-// The first n < lanes elements; zeros above.
+// The first n elements, as load_some() takes them; zeros above.
 template <class T>
 LAMINA_INLINE Vec<T> load(const T* p, ptrdiff_t n) {
   return load_some(p, n);

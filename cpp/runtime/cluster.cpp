@@ -36,7 +36,7 @@ DType compute_type(const Node& node) {
   const auto widen = [&](DType t) {
     if (t == DType::float64 || t == DType::int64) type = DType::float64;  // f64 holds integers up to 2^53
   };
-  if (node.is("one_hot")) {  // fewer than 2^24 classes: exact in f32 as well
+  if (node.is("one_hot")) {  // of at most 2^24 classes: exact in f32 as well
     widen(node.dtype());
     return type;
   }
