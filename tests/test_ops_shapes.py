@@ -365,6 +365,15 @@ def test_a_place_that_float32_cannot_count_to(find):
     assert int(lm.function([free], getattr(lm, find)(free))(x)) == 2**24 + 1
 
 
+def test_one_hot_takes_as_many_classes_as_float32_counts():
+    labels = lm.placeholder((1,), dtype="int64")
+    of_the_most = lm.function([labels], lm.one_hot(labels, 2**24))
+    assert np.flatnonzero(of_the_most(np.array([2**24 - 1]))) == [2**24 - 1]
+    assert not of_the_most(np.array([2**24 + 1])).any()  # which float32 rounds to 2^24
+    with pytest.raises(ValueError, match=r"\[one_hot\] expected 1 to 2\^24 classes, got 16777217"):
+        lm.one_hot(labels, 2**24 + 1)
+
+
 def test_one_hot_cast_and_makers(rng):
     labels = np.array([0, 3, 1, 3])
     want = np.eye(4)[labels]

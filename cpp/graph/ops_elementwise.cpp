@@ -60,7 +60,7 @@ Type infer_cast(const Op&, const Tensors& inputs, const Attrs& attrs) { return {
 // Labels of shape (..., 1) become (..., classes).
 Type infer_one_hot(const Op& op, const Tensors& inputs, const Attrs& attrs) {
   const int64_t classes = attrs.get<int64_t>("classes");
-  check(classes >= 1 && classes < (int64_t{1} << 24), "[one_hot] expected 1 to 2^24 classes, got ", classes);
+  check(classes >= 1 && classes <= (int64_t{1} << 24), "[one_hot] expected 1 to 2^24 classes, got ", classes);
   Shape shape = inputs[0]->shape();
   check(!shape.empty() && shape.back() == Dim(1), describe(op, inputs), ": expected a last axis of 1");
   shape.back() = Dim(classes);
