@@ -90,6 +90,7 @@ int default_threads() {
 // ---- Waiting ----
 
 constexpr std::chrono::microseconds kSpin{40};  // a step of a small network comes again within this time
+constexpr unsigned kWaitsPerLook = 64;          // at the clock
 
 // None where threads share processors: whoever spins keeps another from working.
 Clock::duration spin_of(int threads) { return threads > available_cpus() ? Clock::duration::zero() : Clock::duration(kSpin); }
@@ -100,7 +101,7 @@ class Patience {
   explicit Patience(Clock::duration spin) : spin_(spin), start_(Clock::now()) {}
 
   void wait() {
-    if (++waits_ % 64 != 0 && spin_ > Clock::duration::zero())
+    if (++waits_ % kWaitsPerLook != 0 && spin_ > Clock::duration::zero())
       pause_cpu();
     else if (Clock::now() - start_ >= spin_)
       std::this_thread::yield();
@@ -190,10 +191,10 @@ class Pool {
     uint32_t seen = 0;  // of a new pool: one that begins late must not take the call to stop for a job that it has seen
     while (true) {
       const auto start = Clock::now();
-      int spins = 0;
+      unsigned waits = 0;
       while (generation_.load(std::memory_order_acquire) == seen) {
         pause_cpu();
-        if (++spins % 64 == 0 && Clock::now() - start >= spin_) {
+        if (++waits % kWaitsPerLook == 0 && Clock::now() - start >= spin_) {
           sleepers_.fetch_add(1, std::memory_order_seq_cst);
           generation_.wait(seen, std::memory_order_seq_cst);
           sleepers_.fetch_sub(1, std::memory_order_seq_cst);

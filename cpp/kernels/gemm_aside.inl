@@ -7,7 +7,6 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr ptrdiff_t kLineBytes = 64;
 constexpr ptrdiff_t kStripBytes = 256;  // of columns: four lines, which come from memory together
 template <class T>
 constexpr ptrdiff_t kStripCols = kStripBytes / ptrdiff_t(sizeof(T));

@@ -8,7 +8,8 @@ LAMINA_KERNELS_BEGIN
 
 // The most rows of C: where B's columns are dense, so that it is transposed; and where its rows are, along which it is read.
 constexpr int kMostRowsOfTransposed = 4, kMostRowsAlong = 2;
-constexpr int kStreams = 8;  // rows of B at a time: L1 has as many ways, and they may lie a power of two apart
+constexpr int kWays = 8;                             // of an L1 of 32 KB, each with room for one line of those that lie 4 KB apart
+constexpr int kStreams = kWays;                      // rows of B at a time
 constexpr int kFactors = kRegisters == 32 ? 16 : 8;  // elements of A in registers
 constexpr ptrdiff_t kAlongBytes = 32768;  // of a B that is not near: narrow panels of it would be read a few lines a page
 
@@ -111,11 +112,11 @@ constexpr int kAtOnceVectors = kVectorBytes == 64 ? (sizeof(T) == 8 && kRows == 
                                : kRows == 1       ? 4
                                                   : 2;
 
-// As many columns of B as a tile has lanes are read side by side: lines that lie a power of two apart must find room in an L1 of 8 ways
-// of 4 KB. Where old values of C are read, no vector may overlap another panel: two at least.
+// As many columns of B as a tile has lanes are read side by side: lines that lie a power of two apart must find room in L1. Where old
+// values of C are read, no vector may overlap another panel: two at least.
 template <class T, int kRows>
 ptrdiff_t vectors_of_transposed(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
-  constexpr ptrdiff_t kWay = 4096, kWays = 8;
+  constexpr ptrdiff_t kWay = 4096;
   const ptrdiff_t stride = b_col * ptrdiff_t(sizeof(T)) | kWay, power = stride & -stride;  // the largest that divides both
   const ptrdiff_t vectors = least(kWays * kWay / power / kLanes<T>, kAtOnceVectors<T, kRows>);
   const ptrdiff_t fewest = p.start == p.c && n % kLanes<T> != 0 ? 2 : 1;

@@ -73,7 +73,7 @@ template <class T>
 bool is_far_b(const GemmArgs& g) {
   const bool some = g.m >= kFewestFar && g.m <= kMostFar && !g.finished && !g.adds && g.b_col == 1;
   const ptrdiff_t bytes = bytes_of<T>(g.k * g.n), far = kWholeLines && g.m <= kOneTileRows ? kFarthestB + 1 : kFarB;
-  return some && bytes_of<T>(g.b_row) >= 4096 && bytes >= far;
+  return some && bytes_of<T>(g.b_row) >= kPage && bytes >= far;
 }
 
 template <class T>
@@ -123,7 +123,7 @@ bool asks_ahead(const GemmArgs& g) {
 
 template <class T>
 ptrdiff_t pieces_of(const GemmArgs& g) {
-  const bool on_pages = asks_ahead<T>(g) && bytes_of<T>(g.b_row) >= 4096 && !g.adds;
+  const bool on_pages = asks_ahead<T>(g) && bytes_of<T>(g.b_row) >= kPage && !g.adds;
   const bool twice = g.m > kOneTileRows || packs_b<T>(g);  // whether anything is used more than once
   const ptrdiff_t most = twice ? piece_of<T>(g) : on_pages ? kAskedPages : g.k;
   return g.k > most ? parts_of(g.k, most) : 1;
@@ -139,10 +139,10 @@ bool packs_a(const GemmArgs& g) {
   const ptrdiff_t apart = bytes_of<T>(g.a_row == 1 ? g.a_col : g.a_row);
   if (kWide) {
     const ptrdiff_t strips = g.n / kStripCols<T>;
-    return g.a_row == 1 && (apart >= 4096 ? strips >= 1 : apart >= (g.finished ? 2048 : 512) && strips >= 4);
+    return g.a_row == 1 && (apart >= kPage ? strips >= 1 : apart >= (g.finished ? 2048 : 512) && strips >= 4);
   }
   if (g.a_row == 1) return (apart >= 2048 && g.n >= 64) || (apart >= 512 && g.n >= 128 && g.k >= 128);
-  return g.a_col == 1 && apart >= 4096 && g.n >= 512;
+  return g.a_col == 1 && apart >= kPage && g.n >= 512;
 }
 
 template <class T>

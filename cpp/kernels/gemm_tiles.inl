@@ -20,8 +20,8 @@ constexpr bool kWholeLines = kVectorBytes == 64;           // in a vector
 constexpr int kOneTileRows = kWholeLines ? 8 : kTileRows;  // of a tile that is the only one, so that B passes by once
 constexpr int kRowsAtOnce = kVectorBytes == 32 ? 4 : 1;    // of B, by the main tile: where each has 12 multiply-adds
 constexpr ptrdiff_t most_rows(ptrdiff_t m) { return m <= kOneTileRows ? kOneTileRows : kTileRows; }  // of a tile, for C's m
-constexpr int kStripPanels =
-    int(kStripBytes) / (kTileVectors * kVectorBytes) < 1 ? 1 : int(kStripBytes) / (kTileVectors * kVectorBytes);
+constexpr int kStripPanels = int(kStripBytes) / (kTileVectors * kVectorBytes);
+static_assert(kStripBytes == kStripPanels * kTileVectors * kVectorBytes);
 constexpr bool kWide = kStripPanels == 1;                 // A is read once for four lines of B
 constexpr int kCopiedVectors = kWide ? kTileVectors : 0;  // of a row of B, beside a tile's multiply-adds
 constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add

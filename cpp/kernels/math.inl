@@ -119,8 +119,7 @@ LAMINA_INLINE auto exp_of_negatives(Keep keep) {
   if constexpr (kRicher) {
     return [constants = SixteenthConstants<T, kUp>(keep)](Vec<T> x) {
       const auto p = sixteenths(constants, x);
-      return where(x < T(sizeof(T) == 4 ? -87.3365 : -708.3964), Vec<T>(0.0),
-                   Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
+      return where(x < Fit<T>::kExpNormal, Vec<T>(0.0), Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
     };
   } else {
     return [](Vec<T> x) {

@@ -19,6 +19,7 @@ struct Fit<float> {
   static constexpr float kExpZero = -104.0f, kExpMost = 89.0f;                // where the result is 0, and infinite
   static constexpr float kExpLeast = -176.0f;                                 // rounds to 2^-254, both factors of which are 0
   static constexpr float kExpFlushed = -88.0f;                                // rounds to 2^-127, whose bits are those of 0
+  static constexpr float kExpNormal = -87.3365f;                              // a normal number from here on: ln 2^-126 = -87.33654
   static constexpr float kExpm1Least = -20.0f;                                // e^-20 < 2^-26
   static constexpr float kTanhMost = 9.1f;                                    // 2 e^-18.2 < 2^-25
   static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;  // 9 bits: n times it is exact
@@ -79,6 +80,7 @@ struct Fit<double> {
   static constexpr double kExpZero = -746.0, kExpMost = 710.0;
   static constexpr double kExpLeast = -1418.0;
   static constexpr double kExpFlushed = -709.2;
+  static constexpr double kExpNormal = -708.3964;                                                       // ln 2^-1022 = -708.39642
   static constexpr double kExpm1Least = -40.0;                                                          // e^-40 < 2^-54
   static constexpr double kTanhMost = 19.5;                                                             // 2 e^-39 < 2^-54
   static constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;  // 32 bits

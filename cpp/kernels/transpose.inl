@@ -150,10 +150,10 @@ void transpose_part(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row, 
   }
 }
 
-// Bands of 64 bytes of columns, one cache line: it is used up while it is near. Within a band down the rows, so the stores run on.
+// Bands of columns, one cache line wide: it is used up while it is near. Within a band down the rows, so the stores run on.
 template <class T>
 void transpose(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row, ptrdiff_t rows, ptrdiff_t cols) {
-  constexpr ptrdiff_t kBand = 64 / sizeof(T), kCols = kAtOnce<T>, kRows = kLanes<T>;
+  constexpr ptrdiff_t kBand = kLineBytes / sizeof(T), kCols = kAtOnce<T>, kRows = kLanes<T>;
   const T* from = static_cast<const T*>(src);
   T* to = static_cast<T*>(dst);
   const ptrdiff_t full_rows = rows - rows % kRows, full_cols = cols - cols % kCols;

@@ -69,7 +69,7 @@ struct Updated {
 template <class T>
 constexpr ptrdiff_t kAhead = 1024 / sizeof(T);
 template <class T>
-constexpr ptrdiff_t kLine = 64 / sizeof(T);
+constexpr ptrdiff_t kLine = kLineBytes / sizeof(T);
 
 template <class T, class Rule, bool kOuter>
 LAMINA_INLINE void sweep(const RuleArgs& u) {

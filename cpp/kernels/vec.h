@@ -8,6 +8,8 @@ LAMINA_KERNELS_BEGIN
 constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 constexpr ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; }
 
+constexpr ptrdiff_t kLineBytes = 64;  // of a cache
+
 // The vector types that belong to T. Loads and stores go through `Loose`, a type that is allowed to be unaligned: GCC 12 sends a
 // 32-byte memcpy through the stack. Group: 16 bytes of memory, whatever they hold.
 template <class T>
