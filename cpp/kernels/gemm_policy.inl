@@ -124,8 +124,8 @@ bool asks_ahead(const GemmArgs& g) {
 template <class T>
 ptrdiff_t pieces_of(const GemmArgs& g) {
   const bool on_pages = asks_ahead<T>(g) && bytes_of<T>(g.b_row) >= kPage && !g.adds;
-  const bool twice = g.m > kOneTileRows || packs_b<T>(g);  // whether anything is used more than once
-  const ptrdiff_t most = twice ? piece_of<T>(g) : on_pages ? kAskedPages : g.k;
+  const bool reuses = g.m > kOneTileRows || packs_b<T>(g);  // whether anything is used more than once
+  const ptrdiff_t most = reuses ? piece_of<T>(g) : on_pages ? kAskedPages : g.k;
   return g.k > most ? parts_of(g.k, most) : 1;
 }
 

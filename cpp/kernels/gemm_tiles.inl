@@ -88,7 +88,7 @@ Product<T> product_of(const GemmArgs& g) {
 }
 
 // How the elements of A lie that meet a row of B, and those that meet the next row.
-enum class Lie { any, rows, columns, tile };  // anyhow; dense rows; dense columns; dense columns, one behind the other
+enum class Layout { any, rows, columns, tile };  // anyhow; dense rows; dense columns; dense columns, one behind the other
 
 template <class T>
 LAMINA_INLINE void step(const T*& pointer, ptrdiff_t by) {
@@ -98,12 +98,12 @@ LAMINA_INLINE void step(const T*& pointer, ptrdiff_t by) {
 
 // sum += a b over the first `count` rows of B, kAtOnce of them at a time. Of a tile's instructions a tenth steps and counts then, not a
 // quarter: a tenth of the time where the core is shared, and nothing where not.
-template <Lie kLie, int kAtOnce, class T, int kRows, int kVectors>
+template <Layout kLayout, int kAtOnce, class T, int kRows, int kVectors>
 LAMINA_INLINE void add_products(Vec<T> (&sum)[kRows][kVectors], const T*& a, const T*& b, const Product<T>& p, ptrdiff_t count) {
-  constexpr bool kFarRows = kLie == Lie::any || kLie == Lie::rows;  // apart
-  constexpr bool kEach = kLie == Lie::any || kLie == Lie::columns;  // a step for each row of B
+  constexpr bool kFarRows = kLayout == Layout::any || kLayout == Layout::rows;  // apart
+  constexpr bool kEach = kLayout == Layout::any || kLayout == Layout::columns;  // a step for each row of B
   constexpr int kUpper = (kRows + 1) / 2;  // rows; with a pointer to the others, one distance reaches all of them
-  const ptrdiff_t a_row = kFarRows ? p.a_row : 1, a_col = kEach ? p.a_col : kLie == Lie::rows ? 1 : kRows;
+  const ptrdiff_t a_row = kFarRows ? p.a_row : 1, a_col = kEach ? p.a_col : kLayout == Layout::rows ? 1 : kRows;
   const T* lower = a;
   step(lower, kUpper * a_row);
   for (; count >= kAtOnce; count -= kAtOnce) {
@@ -164,16 +164,16 @@ template <class T, int kRows, int kVectors, bool kAside = false>
         const ptrdiff_t some = kAside && i > kAsideEvery ? kAsideEvery : i - i % kRowsAtOnce;
         if constexpr (kAside) aside->template step<kCopiedVectors>(p.k);
         if (p.a_row == 1 && p.a_col == kRows)
-          add_products<Lie::tile, kRowsAtOnce>(sum, a, b, p, some);
+          add_products<Layout::tile, kRowsAtOnce>(sum, a, b, p, some);
         else if (p.a_row == 1)
-          add_products<Lie::columns, kRowsAtOnce>(sum, a, b, p, some);
+          add_products<Layout::columns, kRowsAtOnce>(sum, a, b, p, some);
         else if (p.a_col == 1)
-          add_products<Lie::rows, kRowsAtOnce>(sum, a, b, p, some);
+          add_products<Layout::rows, kRowsAtOnce>(sum, a, b, p, some);
         else
           break;
         i -= some;
       }
-      add_products<Lie::any, 1>(sum, a, b, p, i);
+      add_products<Layout::any, 1>(sum, a, b, p, i);
     }
     for (; !kSeveral && i > 0; --i, a += p.a_col, b += p.b_row, next += next_row) {
       if constexpr (kAside) {

@@ -86,8 +86,8 @@ LAMINA_INLINE Vec<T> two_to(typename VecTraits<T>::Bits n, T divisor) {
 }
 
 template <class T>
-constexpr T two_to_the(int n) {
-  return n == 0 ? T(1) : T(2) * two_to_the<T>(n - 1);
+constexpr T power_of_two(int n) {
+  return n == 0 ? T(1) : T(2) * power_of_two<T>(n - 1);
 }
 
 // e^x for x at most kExpMost. 2^n is applied as two factors, half of n each: a subnormal result is rounded once, and 2^128 (2^1024)
@@ -126,7 +126,7 @@ LAMINA_INLINE auto exp_of_negatives(Keep keep) {
       const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
       const Powers<T> p = powers(bounded, bounded);
       const Vec<T> e = exp_of_rest(p.r) * two_to<T>(p.n, T(1));
-      return kUp == 0 ? e : e * two_to_the<T>(kUp);
+      return kUp == 0 ? e : e * power_of_two<T>(kUp);
     };
   }
 }

@@ -136,9 +136,9 @@ struct GemmArgs {
 };
 
 struct GemmKernel {
-  int mr, nr;       // the register tile
-  ptrdiff_t piece;  // so long a k is one piece where C is added to, or handed out: of more, C is passed over several times
-  ptrdiff_t rows;   // the most rows of an A that is packed
+  int mr, nr;             // the register tile
+  ptrdiff_t piece;        // so long a k is one piece where C is added to, or handed out: of more, C is passed over several times
+  ptrdiff_t packed_rows;  // the most rows of an A that is packed
   // c[m, n] = start[m, n] + a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n
   // and the place in the tile), so results do not depend on how C is cut, and a second piece of k that begins with C equals one pass.
   void (*block)(const GemmArgs&);

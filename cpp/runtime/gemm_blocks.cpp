@@ -28,13 +28,13 @@ void GemmBlocks::cut(int64_t parts, int threads) {
   const bool transposes = task_.b_col != 1;  // the columns of B that a block needs, anew for more blocks of rows
   const int64_t narrowest = transposes ? nr : 2 * nr, step = transposes ? task_.lanes : nr;
   const int64_t most_rows = ceil_div(rows, grain), most_cols = whole_rows ? 1 : std::max<int64_t>(cols / narrowest, 1);
-  int64_t by_rows = ceil_div(rows, epilogue ? task_.kernel.rows : kTallRows);
+  int64_t by_rows = ceil_div(rows, epilogue ? task_.kernel.packed_rows : kTallRows);
   int64_t by_cols = whole_rows ? 1 : ceil_div(cols, rows == 1 ? kRowCols : kBlockCols);
   const int64_t wanted = task_.symmetric && parts > 1 ? kHalves * parts : parts;
   const auto more_rows = [&] { by_rows = std::clamp(ceil_div(wanted, stacks * by_cols), by_rows, std::max(by_rows, most_rows)); };
   const auto more_cols = [&] { by_cols = std::clamp(ceil_div(wanted, stacks * by_rows), by_cols, std::max(by_cols, most_cols)); };
   const bool tall =
-      2 * rows >= parts * task_.kernel.rows || task_.kernel.packs_a(task_.multiplication.factors(task_.m, task_.n, 1));
+      2 * rows >= parts * task_.kernel.packed_rows || task_.kernel.packs_a(task_.multiplication.factors(task_.m, task_.n, 1));
   if (epilogue ? epilogue->has_rules() : tall) more_rows();
   more_cols();
   more_rows();
