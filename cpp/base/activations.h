@@ -15,15 +15,14 @@
 // finite, or its derivative would be 0 * inf.
 #pragma once
 
+#include "base/list.h"
+
 namespace lamina::activations {
 
 // Behind the name of an activation: the operation dy, kept -> dy f'(kept).
 constexpr char kBackward[] = "_backward";
 
 enum class Keep { input, output };
-
-template <class... Ts>
-struct List {};
 
 struct NoParams {
   static constexpr int param_count = 0;

@@ -115,7 +115,7 @@ void register_one() {
 }
 
 template <class... As>
-void register_all(activations::List<As...>) {
+void register_all(List<As...>) {
   (register_one<As>(), ...);
 }
 

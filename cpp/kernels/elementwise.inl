@@ -1,13 +1,11 @@
 // out[r, c] = f(in0[r, c], in1[r, c], ...): the loop, and the instructions of arithmetic and comparison
 #pragma once
 
-#include "base/activations.h"
+#include "base/list.h"
 #include "kernels/math.inl"
 #include "kernels/table.h"
 
 LAMINA_KERNELS_BEGIN
-
-using activations::List;
 
 // What every instruction states: how many operands, how many hyper-parameters.
 template <int kOperands, int kHypers = 0>

@@ -8,12 +8,10 @@
 // Adding one: write its struct, add it to Rules at the end, and its Python class; tests/ want a plain formula to compare with.
 #pragma once
 
-#include "base/activations.h"
+#include "base/list.h"
 #include "kernels/vec.h"
 
 LAMINA_KERNELS_BEGIN
-
-using activations::List;
 
 // a + t (b - a)
 template <class V>

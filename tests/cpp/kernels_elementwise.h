@@ -258,7 +258,7 @@ void check_activation(const Table& table) {
 }
 
 template <class T, class... As>
-void check_activations(const Table& table, lamina::activations::List<As...>) {
+void check_activations(const Table& table, lamina::List<As...>) {
   (check_activation<T, As>(table), ...);
 }
 
