@@ -59,8 +59,8 @@ CpuFeatures detect() {
   const uint64_t saved = all(basic, kXsave) ? saved_registers() : 0;
   cpu.x86_64_v2 = all(basic, kSse42 | kPopcnt);
   cpu.avx2 = cpu.x86_64_v2 && all(saved, kYmm) && all(basic, kAvx | kFma) && all(extended, kAvx2);
-  find_caches(cpu);
   cpu.avx512 = cpu.avx2 && all(saved, kZmm) && all(extended, kF | kDq | kBw | kVl);
+  find_caches(cpu);
 #endif
   return cpu;
 }

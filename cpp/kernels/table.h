@@ -161,6 +161,8 @@ struct OuterArgs {
   bool triangle;
 };
 
+// ---- Systems of equations ----
+
 // T x = b of a lower triangle T of n rows; x holds b. Strides count elements, and may be negative: an upper triangle, its rows and
 // columns in reverse, is a lower one.
 struct Triangle {
@@ -195,6 +197,8 @@ constexpr ptrdiff_t kEliminated = 8;
 // so that columns do not fall into a few sets of the cache.
 [[gnu::always_inline]] constexpr ptrdiff_t positive_row(ptrdiff_t n) { return ((n + 8) / 8 | 1) * 8; }
 [[gnu::always_inline]] constexpr ptrdiff_t positive_room(ptrdiff_t n) { return n * positive_row(n) + 8; }
+
+// ---- All of it ----
 
 struct Table {
   const char* isa;  // "base", "avx2", "avx512", "neon"

@@ -1,5 +1,6 @@
 #include "runtime/schedule.h"
 
+#include <functional>
 #include <queue>
 #include <unordered_map>
 #include <unordered_set>
