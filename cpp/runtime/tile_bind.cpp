@@ -141,8 +141,23 @@ int64_t TileProgram::tile_elements() const {
   return std::clamp(near, kTile, kLargestTile) / kTile * kTile;  // whole pieces of a vector's total
 }
 
-void TileProgram::bind_views() {
+// `brought`: into scratch.
+TileProgram::Place TileProgram::place_of(const Register& reg, bool brought) const {
   const auto element = static_cast<int64_t>(element_);
+  if (brought || (reg.external < 0 && !reg.product && reg.output < 0))
+    return {Place::scratch, -1, (reg.slot + 1) * static_cast<int64_t>(slot_bytes_), 0, 0, 1, reg.row_form ? 0 : 1, nullptr};
+  if (reg.product) return {Place::product, -1, 0, 0, 0, 0, 1, nullptr};
+  if (reg.external >= 0) {
+    const External& e = externals_[static_cast<size_t>(reg.external)];
+    const int64_t col = e.row_form ? 0 : e.col;
+    return {Place::memory, e.buffer, e.offset * element, e.row * element, col * element, e.row, col, &e.outer_strides};
+  }
+  const Output& o = outputs_[static_cast<size_t>(reg.output)];
+  const int64_t col = o.row_form ? 0 : 1;
+  return {Place::memory, o.buffer, 0, o.row * element, col * element, o.row_form ? 1 : o.row, col, &o.outer_strides};
+}
+
+void TileProgram::bind_views() {
   places_.clear();
   dense_.clear();
   brought_.clear();
@@ -151,22 +166,7 @@ void TileProgram::bind_views() {
     const Register& reg = registers_[i];
     const bool brought = reg.external >= 0 && !externals_[static_cast<size_t>(reg.external)].direct;
     const bool dense = reg.external < 0 && (reg.output >= 0 ? outputs_[static_cast<size_t>(reg.output)].row == 0 : reg.slot >= 0);
-    if (brought || (reg.external < 0 && !reg.product && reg.output < 0)) {
-      const int64_t at = (reg.slot + 1) * static_cast<int64_t>(slot_bytes_);
-      places_.push_back({Place::scratch, -1, at, 0, 0, 1, reg.row_form ? 0 : 1, nullptr});
-    } else if (reg.external >= 0) {
-      const External& e = externals_[static_cast<size_t>(reg.external)];
-      const int64_t col = e.row_form ? 0 : e.col;
-      places_.push_back(
-          {Place::memory, e.buffer, e.offset * element, e.row * element, col * element, e.row, col, &e.outer_strides});
-    } else if (reg.product) {
-      places_.push_back({Place::product, -1, 0, 0, 0, 0, 1, nullptr});
-    } else {
-      const Output& o = outputs_[static_cast<size_t>(reg.output)];
-      const int64_t col = o.row_form ? 0 : 1;
-      places_.push_back(
-          {Place::memory, o.buffer, 0, o.row * element, col * element, o.row_form ? 1 : o.row, col, &o.outer_strides});
-    }
+    places_.push_back(place_of(reg, brought));
     if (brought) brought_.push_back(i);
     if (dense && !reg.row_form) dense_.push_back(i);
   }

@@ -50,7 +50,7 @@ class TileCompiler {
   const kernels::Table& kernels_;
   const kernels::Precision precision_;
   TileCode code_;
-  std::map<std::tuple<std::string, std::vector<int>, const double*>, int> numbered_;  // an instruction given twice runs once
+  std::map<std::tuple<std::string, std::vector<int>, bool, const double*>, int> numbered_;  // an instruction given twice runs once
   std::unordered_map<const Node*, int> reg_of_;
 };
 
@@ -89,7 +89,7 @@ int TileCompiler::add(const Register& reg) {
 }
 
 int TileCompiler::emit(const std::string& name, std::vector<int> in, bool row_form, bool row_domain, const double* params) {
-  const auto key = std::make_tuple(name + (row_domain ? "/row" : ""), in, params);
+  const auto key = std::make_tuple(name, in, row_domain, params);
   if (const auto found = numbered_.find(key); found != numbered_.end()) return found->second;
   const kernels::TileEntry& entry = kernels::find_tile(kernels_, name);
   Instruction instruction{entry.fn[precision_], entry.flops, entry.work, 0, static_cast<int>(in.size()), {}, row_domain, params};

@@ -121,6 +121,7 @@ class TileProgram {
   void bind_rule(Rule& rule, const Binder& binder, int64_t elements);
   void bind_far();
   void bind_views();
+  Place place_of(const Register& reg, bool brought) const;
   void estimate();
   void cut_tiles();
   int64_t tile_elements() const;
