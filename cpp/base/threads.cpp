@@ -70,7 +70,7 @@ int available_cpus() {
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) cpus = CPU_COUNT(&set);
 #elif defined(_WIN32)
-  DWORD_PTR own = 0, all = 0;  // alike also where there are more than 64, which have no such mask
+  DWORD_PTR own = 0, all = 0;  // alike, too, where there are more than 64, of which no mask tells
   if (GetProcessAffinityMask(GetCurrentProcess(), &own, &all) != 0 && own != all) cpus = std::popcount(own);
 #endif
   if (const int limit = cpu_quota(); limit > 0 && limit < cpus) cpus = limit;

@@ -59,7 +59,7 @@ struct Powers {
 // n is the integer nearest to about / ln 2; with about = x, |r| <= ln(2)/2.
 template <class T>
 LAMINA_INLINE Powers<T> powers(Vec<T> x, Vec<T> about) {
-  const Vec<T> rounded = fma(about, Vec<T>(1.4426950408889634), Vec<T>(kRounder<T>));
+  const Vec<T> rounded = fma(about, Vec<T>(kPerLn2), Vec<T>(kRounder<T>));
   const Vec<T> n = rounded - kRounder<T>;
   return {bits(rounded), fma(n, Vec<T>(-Fit<T>::kLn2Low), fma(n, Vec<T>(-Fit<T>::kLn2High), x))};
 }

@@ -6,6 +6,8 @@
 
 LAMINA_KERNELS_BEGIN
 
+constexpr double kPerLn2 = 1.4426950408889634;  // 1 / ln 2
+
 template <class T>
 struct Fit;
 

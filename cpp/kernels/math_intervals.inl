@@ -3,6 +3,7 @@
 // that formulas by e^x take; the coefficients are fits as in math_fits.inl. Behind them e^x, in float64 too, and the logarithm, by one of 16.
 #pragma once
 
+#include "kernels/math_fits.inl"
 #include "kernels/vec.h"
 
 LAMINA_KERNELS_BEGIN
@@ -158,7 +159,7 @@ struct SixteenthFit<float> {
                                                      -5.25879518e-09f,
                                                      -6.12825968e-09f,
                                                      5.14060927e-09f};
-  static constexpr float kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  static constexpr float kLn2High = Fit<float>::kLn2High, kLn2Low = Fit<float>::kLn2Low;
   static constexpr float kRounder = 0x1.8p19f;                    // sixteenths are its last bits
   static constexpr float kRest[] = {0.500016272f, 0.166666672f};  // 2^-29 of e^r
 };
@@ -237,7 +238,7 @@ struct SixteenthConstants {
 
   template <class Keep>
   LAMINA_INLINE explicit SixteenthConstants(Keep keep)
-      : per_ln2(keep(V(1.4426950408889634))),
+      : per_ln2(keep(V(kPerLn2))),
         rounder(keep(V(Fit::kRounder))),
         ln2_high(keep(V(-Fit::kLn2High))),
         ln2_low(keep(V(-Fit::kLn2Low))) {

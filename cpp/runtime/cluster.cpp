@@ -14,6 +14,11 @@ using graph::ReduceForm;
 
 namespace {
 
+// A program with more nodes than this would not keep its tiles in L1.
+constexpr int kMaxNodes = 48;
+// Elements of a row that one block of a matrix product holds whole (softmax behind the logits).
+constexpr int64_t kMaxWholeRow = 128;
+
 // Whether a node depends on constants and sizes alone: its step runs when the program is bound, not when it runs.
 bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled) {
   if (node->op->kind != Kind::elementwise && node->op->kind != Kind::view) return false;
@@ -24,11 +29,6 @@ bool is_settled(const Node* node, const std::unordered_set<const Node*>& settled
   }
   return true;
 }
-
-// A program with more nodes than this would not keep its tiles in L1.
-constexpr int kMaxNodes = 48;
-// Elements of a row that one block of a matrix product holds whole (softmax behind the logits).
-constexpr int64_t kMaxWholeRow = 128;
 
 // The type that a node's elements are calculated in.
 DType compute_type(const Node& node) {
