@@ -199,8 +199,8 @@ bool has_parts(const GemmArgs& g) {
   return g.m > kOneBlockRows && g.n >= kLanes<T> && g.k != 1;
 }
 
-// The largest of parts; of fewer columns one has more rows, and up to all that it may have. Enough for a last block too, which may be
-// handed out as a whole: of few rows, or few columns.
+// Elements of the largest part: as many as kPartBytes hold, whatever its columns, or those of a grain's rows. Enough for a last block
+// too, which may be handed out as a whole: of few rows, or few columns.
 template <class T>
 ptrdiff_t part(const GemmArgs& g) {
   if (!has_parts<T>(g)) return g.m * g.n;

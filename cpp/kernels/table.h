@@ -137,7 +137,7 @@ struct GemmArgs {
 
 struct GemmKernel {
   int mr, nr;             // the register tile
-  ptrdiff_t piece;        // so long a k is one piece where C is added to, or handed out: of more, C is passed over several times
+  ptrdiff_t piece;        // the longest k in one piece where C is added to, or handed out; else C is passed over several times
   ptrdiff_t packed_rows;  // the most rows of an A that is packed
   // c[m, n] = start[m, n] + a[m, k] b[k, n]. Every element of C is ONE chain of fused multiply-adds over ascending k (whatever m, n
   // and the place in the tile), so results do not depend on how C is cut, and a second piece of k that begins with C equals one pass.
@@ -210,9 +210,9 @@ struct Table {
   int rule_count;
   GemmKernel gemm[2];
   void (*outer[2])(const OuterArgs&);
-  // One column, x_row and one of T's strides 1, or all these -1.
+  // One column: x_row and one of T's strides are 1, or both are -1.
   void (*substitute_column[2])(const Triangle&);
-  // Any columns, with -x in x: what later rows are to add.
+  // Any columns. Leaves -x in x, to be added where later rows subtract it.
   void (*substitute_rows[2])(const Triangle&);
   // A = P L U by partial pivoting: leaves U, below it L, whose diagonal is one, and L^-1 P^T of what stands to the right. Whether an odd
   // number of rows was exchanged.
