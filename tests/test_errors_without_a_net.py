@@ -346,6 +346,10 @@ FREE = {
     "one sample": (lambda: lm.Sequential(lm.Dense(1)).predict(X[0]), ["[dense_1]", "one sample is a row: np.asarray(x)[None]"]),
     "a copy of a built layer": (lambda: copy.deepcopy(classifier().layers[0]), ["[dense_1.weight]", "copy.deepcopy(net)"]),
     "a tensor in a pickle": (lambda: pickle.dumps(lm.Input(3)), ["[tensor]", "pickle.dumps(net)"]),
+    **{
+        f"a function that is to be {what}": (lambda go=go: go(lm.function([P], P * 2)), ["[function]", f"<Function {P.shape} ->"])
+        for what, go in {"pickled": pickle.dumps, "copied deep": copy.deepcopy}.items()
+    },
     "the array of a parameter": (lambda: np.asarray(classifier().layers[0].weight), ["[dense_1.weight]", ".value"]),
     "all is frozen": (lambda: all_frozen(classifier()).fit(X, Y, verbose=0), ["layers are frozen; thaw one"]),
     "all is frozen, at once": (

@@ -17,7 +17,7 @@ from lamina.ops import zeros_like
 
 
 class Function:
-    """A program as a Python function: arrays in, arrays out. Made by `lamina.function`.
+    """A program as a Python function: arrays in, arrays out. Made by `lamina.function`; it is not pickled, as networks are.
 
     Errors: ValueError for too few or too many arrays, and for one of another shape or of numbers that its placeholder cannot hold;
     TypeError for what is no array of numbers, and for one by name.
@@ -28,9 +28,10 @@ class Function:
     2.0
     """
 
-    def __init__(self, program: _core.Program, single: bool) -> None:
+    def __init__(self, program: _core.Program, single: bool, shapes: str = "") -> None:
         self.program = program
         self._single = single
+        self._shapes = shapes
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         if named:
@@ -39,6 +40,18 @@ class Function:
             )
         results = self.program.run(arrays)
         return results[0] if self._single else results
+
+    def __repr__(self) -> str:
+        return f"<Function {self._shapes}>"
+
+    def __copy__(self) -> Function:
+        return self
+
+    def __reduce_ex__(self, _: Any) -> Any:  # what pickle and copy.deepcopy ask
+        raise TypeError(
+            f"[function] expected a network to copy or pickle, got a compiled function, {self!r}; call lm.function again where it "
+            "is needed, in each process"
+        )
 
 
 @explained
@@ -73,7 +86,13 @@ def function(
     for node in _core.topological([*nodes, *effects]):
         if node.op == "variable":  # of a layer that is in no network yet, or of random numbers
             Parameter.of(node).initialize(np.random.default_rng(node.serial))
-    return Function(_core.Program([t.node for t in sources], nodes, effects, training), single)
+    program = _core.Program([t.node for t in sources], nodes, effects, training)
+    return Function(program, single, f"{_shapes(sources)} -> {_shapes(results)}")
+
+
+def _shapes(tensors: Sequence[Tensor]) -> str:
+    """Those of several tensors, as a function shows what it takes and gives."""
+    return ", ".join(str(t.shape) for t in tensors) or "nothing"
 
 
 def _assignment(parameter: Any, value: Any) -> _core.Node:
