@@ -557,6 +557,14 @@ FREE = {
         lambda: lm.Dense(1).parameter("w", (lm.Input(3).shape[0],), "zeros"),
         ["[w] expected known sizes, got (B,)"],
     ),
+    "a layer of more units than can be": (
+        lambda: lm.Sequential(lm.Dense(2**62)).build(4),
+        ["[weight] expected sizes from 0 to 2^62 - 1, got (4, 4611686018427387904)"],
+    ),
+    "a shape with a length below 0": (
+        lambda: lm.Parameter((2, -1), init="zeros"),
+        ["[Parameter] expected sizes from 0 to 2^62 - 1, got (2, -1)"],
+    ),
     "fractions for an Embedding": (
         lambda: lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(3)).compile("cross_entropy", "sgd").train_step(X, Y),
         ["[x] expected whole numbers for an integer input", "at row 0"],

@@ -208,9 +208,11 @@ def _known_shape(shape: Sequence[Any], name: str | None) -> tuple[int, ...]:
     where = name or "Parameter"
     sizes = listed(shape, where)
     for size in sizes:
-        if not isinstance(size, int) or not 0 <= size < 2**62:
+        if not isinstance(size, int):
             raise ValueError(
                 f"[{where}] expected known sizes, got {checks.brief(sizes)}; give the input a fixed size there: none depends on "
                 "the batch"
             )
+        if not 0 <= size < 2**62:
+            raise ValueError(f"[{where}] expected sizes from 0 to 2^62 - 1, got {checks.brief(sizes)}; pass other ones")
     return sizes
