@@ -120,6 +120,7 @@ ARGUMENTS = {  # what they call our arguments; a text where there is another way
 _LAYERS = "layers are lm.Dense and so on, networks lm.Sequential and lm.Model"
 _NO_LAYER = "there is no such layer; one of your own is a subclass of lm.Layer with math in it"
 _RATES = "a schedule stands where a learning rate does: lm.optim.Adam(lm.schedules.Cosine(1e-3, 5000))"
+_ARRAYS = "arrays are NumPy's, and stand in math as they are"
 _ONE_A_ROW = "one number of each row is lm.sum(x * lm.one_hot(i, n), axis=1)"
 _DENSE = "write lm.Sequential(lm.Dense(10, 'tanh'), lm.Dense(outputs))"
 _SETS = "held-out rows are fit's: validation_data=(x[val], t[val])"
@@ -131,7 +132,9 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "models": "networks are lm.Sequential and lm.Model, files are read by lm.load(path)",
     "Module": "a network is lm.Sequential or lm.Model, a layer of your own a subclass of lm.Layer",
     **dict.fromkeys(("Conv1D", "Conv2D", "Conv1d", "Conv2d", "LSTM", "GRU", "RNN", "SimpleRNN"), _NO_LAYER),
-    **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention", "Bidirectional", "Masking"), _NO_LAYER),
+    **dict.fromkeys(("MultiheadAttention", "MultiHeadAttention", "Bidirectional", "Masking", "GroupNorm"), _NO_LAYER),
+    **{f"{kind}{d}": _NO_LAYER for kind in ("MaxPool", "AvgPool") for d in ("1d", "2d")},
+    **{f"{kind}{d}": _NO_LAYER for kind in ("MaxPooling", "AveragePooling") for d in ("1D", "2D")},
     **dict.fromkeys(("DataLoader", "Dataset"), "fit takes arrays, frames, and any iterable of batches"),
     "Normalization": "write lm.Lambda(lambda x: (x - mean) / std), which files keep",
     **dict.fromkeys(("StringLookup", "CategoryEncoding"), "number the categories: np.unique(x, return_inverse=True)[1]"),
@@ -145,7 +148,8 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "device": "Lamina computes on CPUs alone",
     **dict.fromkeys(("cat", "concat"), "write lm.concatenate"),
     **dict.fromkeys(("diag", "diagonal"), "write lm.einsum('...ii->...i', a), and the matrix of a vector as v * np.eye(n)"),
-    **dict.fromkeys(("tril", "triu", "linspace"), "arrays are NumPy's, and stand in math as they are"),
+    **dict.fromkeys(("tril", "triu", "linspace", "array", "asarray", "tensor", "from_numpy"), _ARRAYS),
+    **dict.fromkeys(("zeros", "ones"), f"write lm.full(shape, 0), or 1; {_ARRAYS}"),
     "detach": "write lm.stop_gradient(x)",
     "vjp": "write lm.grad(y, x, seed)",
     "jvp": "write lm.jacobian_vector_product(y, x, v)",
@@ -170,6 +174,8 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "chunk": "write lm.split(x, parts, axis)",
     "repeat_interleave": "write lm.repeat(x, n, axis)",
     "save": "write net.save(path)",
+    "version": "write lm.__version__",
+    **dict.fromkeys(("MLPClassifier", "MLPRegressor"), "docs/coming_from.md makes a scikit-learn estimator of a network"),
     "prod": "a product of positive numbers is lm.exp(lm.sum(lm.log(x)))",
     "to_categorical": "write lm.one_hot(y, classes), or leave the class numbers: losses take them as they are",
     "train_test_split": "fit has validation_split, and scikit-learn's function takes arrays as ever",
