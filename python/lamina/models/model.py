@@ -528,7 +528,8 @@ class Model:
         the class).
         `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
         training goes on as if it had never stopped, at the file's rate, with the same callbacks of those that have a state.
-        `verbose`: 0 silent, 1 a progress line; None decides by the terminal.
+        `verbose`: 0 silent, 1 and None progress on stderr: a line that is drawn anew in a terminal or a notebook, elsewhere a line
+        an epoch.
 
         Arrays are checked before the first step, batches as they come: ValueError or TypeError says what is wrong. A loss that is
         not finite raises FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after
@@ -625,7 +626,7 @@ class Model:
 
         whole = sum of the steps' seconds, of which the last is the call itself
 
-        Each step has its microseconds, FLOP, bytes, percent of the ceiling measured beside it, and what bounds it: compute,
+        Each step has its seconds, FLOP, bytes, percent of the ceiling measured beside it, and what bounds it: compute,
         bandwidth, or overhead. `x`, `y`, `sample_weight`: a batch as in `train_step`. `repeats`: rounds, of which the best counts;
         by default about a third of a second of them. It changes nothing: parameters, optimizer and random state keep their bits.
 
