@@ -103,7 +103,9 @@ def test_where_what_is_shown(plain_environment, terminal):
     plain_environment.setenv("TERM", "dumb")
     assert how(None, terminal.file) == "lines"
     for wrong in ("yes", 2, 0.5):
-        with pytest.raises(ValueError, match=r"\[progress\] expected verbose to be 0, 1, True, False or None"):
+        with pytest.raises(
+            ValueError, match=r"\[fit\] expected verbose to be 0, 1, True, False or None, got .*; pass 0 for silence"
+        ):
             how(wrong, terminal.file)
 
 

@@ -179,7 +179,8 @@ def how(verbose: bool | int | None, file: TextIO | None) -> str:
     """
     if verbose is not None and (not isinstance(verbose, (bool, int)) or verbose not in (0, 1)):
         raise ValueError(
-            f"[progress] expected verbose to be 0, 1, True, False or None, got {checks.brief(verbose)}; pass 0 for silence"
+            f"[fit] expected verbose to be 0, 1, True, False or None, got {checks.brief(verbose)}; pass 0 for silence, 1 for "
+            "a line that is drawn anew, or where there is no terminal a line an epoch"
         )
     if file is None or (verbose is not None and not verbose):  # a program without a console has no stderr
         return "nothing"
