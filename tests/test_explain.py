@@ -600,3 +600,12 @@ def test_a_table_says_what_its_letters_mean():
 def test_free_lengths_beside_the_batch_are_one_in_what_a_sample_costs():
     a = lm.placeholder((None, "T", 4))
     assert "any batch B (FLOP for one sample, T = 1)" in lm.Model(a, lm.Dense(2)(a), seed=0).explain()
+
+
+def test_the_types_of_all_parameters_stand_beside_their_bytes():
+    """A float64 one in a float32 network was counted as 8 bytes of f32."""
+    share = lm.Parameter(0.5, trainable=False)
+    net = lm.Sequential(lm.Dense(2), seed=0).build(4)
+    assert "10 parameters (40 B f32)" in net.explain()
+    net.compile(lambda p, t: lm.mean((p - t) ** 2) + share * lm.mean(p * p), "sgd")
+    assert "11 parameters (48 B f32, f64)" in net.explain()

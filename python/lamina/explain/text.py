@@ -17,6 +17,7 @@ from lamina.trace.record import SECTIONS, gradient_name
 ROUNDED = 0.1  # of a gradient: more is no rounding of its terms
 WIDEST = 52  # of the column of equations; a longer one has a line above its figures
 WIDEST_NAME = 60  # of a step
+SHORT = {"float32": "f32", "float64": "f64"}
 LEGEND = (
     "rows are samples;  Z = X W + 1 bᵀ, 1 a column of ones;  dT = ∂L/∂T, in the shape of T;  ⊙ element by element;  "
     "(m×k)(k×n) costs 2mkn FLOP, ~: functions of losses count as one each;  indices and axes count from 1"
@@ -67,7 +68,8 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
 def _title(trace: Trace) -> str:
     about = trace.about
     size = about["parameter_bytes"]
-    kind = {"float32": "f32", "float64": "f64"}[about["dtype"]]
+    held = [p.dtype for p in trace.model.wiring.parameters.values()] or [about["dtype"]]
+    kind = ", ".join(SHORT.get(dtype, dtype) for dtype in dict.fromkeys(held))
     free = dict.fromkeys(f", {n} = 1" for t in trace.model.inputs for n in t.shape[1:] if not isinstance(n, int))
     batch = f"any batch B (FLOP for one sample{''.join(free)})" if about["batch"] is None else f"batch B = {about['batch']}"
     loss = [about["loss"].replace("()", "")] if about["loss"] else []
