@@ -108,6 +108,11 @@ def test_every_layer_has_an_oracle():
     assert set(ORACLES) == set(lm.layers.CLASSES)
 
 
+def test_every_layer_is_public():
+    assert {*lm.layers.CLASSES} <= {*lm.layers.__all__} & {*lm.__all__}
+    assert all(getattr(lm, name) is kind for name, kind in lm.layers.CLASSES.items())
+
+
 BOTH_MODES = [*((make, False) for make in CASES), *((make, True) for make in DETERMINISTIC)]
 
 
