@@ -1,7 +1,8 @@
 """Losses: by name (`fit(loss="huber")`), as objects with options (`lm.losses.Huber(2.0)`), as functions of tensors
 (`lm.losses.huber(p, y)`).
 
-The formulas and defaults are PyTorch's. A loss of one's own is a function of (pred, target), or a subclass of `Loss`.
+The formulas and defaults are PyTorch's, where it has the loss; `kl_div` is its "batchmean". A loss of one's own is a function of
+(pred, target), or a subclass of `Loss`.
 """
 
 from __future__ import annotations
