@@ -189,6 +189,20 @@ def test_terabytes_that_the_file_system_pretends_to_have(plain, tmp_path):
     assert done.returncode == 0 and "net.safetensors" in done.stdout, done.stderr[-2000:]
 
 
+@pytest.mark.parametrize("error", [MemoryError("no room"), OSError("Cannot allocate memory (os error 12)")])
+def test_a_file_that_cannot_be_mapped_is_named(tmp_path, monkeypatch, error):
+    """What safetensors raises depends on its version."""
+    path = tmp_path / "net.safetensors"
+    lm.Sequential(lm.Dense(2), seed=0).build(3).save(path)
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(io, "safe_open", refuse)
+    with pytest.raises(MemoryError, match=r"\[load .*net\.safetensors\] expected room for the tensors of this file, got none"):
+        lm.load(path)
+
+
 def test_pipes_and_devices(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero")):

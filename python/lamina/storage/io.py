@@ -41,6 +41,7 @@ BEGINNINGS = {  # of files that people have weights in
 }
 # Of other kinds of files.
 ENDINGS = (".h5", ".hdf5", ".keras", ".pt", ".pth", ".onnx", ".npz", ".npy", ".pkl", ".pickle", ".joblib")
+NO_ROOM = "os error 12"  # how safetensors up to 0.7 says that a file cannot be mapped; from 0.8 on it is a MemoryError
 MOST_HEADER = 8 << 20  # bytes: some 100,000 operations; reading more takes seconds before anything can be said about it
 
 
@@ -164,7 +165,9 @@ def _opened(path: str, where: str) -> Iterator[tuple[dict[str, Any], foreign.Sou
     try:
         with safe_open(path, framework="numpy") as file:
             yield _description(where, file.metadata()), FileSource(file)
-    except MemoryError as error:
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and NO_ROOM not in str(error):
+            raise
         raise MemoryError(f"[{where}] expected room for the tensors of this file, got none ({error}); load it elsewhere") from error
     except SafetensorError as error:
         raise ValueError(
