@@ -822,6 +822,32 @@ def test_outputs_that_are_equal_parts_have_both_their_names():
     assert {"a", "b"} <= {step.name for step in made.forward}
 
 
+def test_a_layer_that_is_called_twice_on_the_same_has_its_line_twice():
+    """The product of both calls is one, and was hidden in the first line: the second read a T₁ that no line made."""
+    dense = lm.Dense(3)
+    net = lm.Model(x := lm.Input(FEATURES), [dense(x), dense(x)], seed=0).compile("mse", "sgd")
+    made = net.trace(data(), [data()[:, :3]] * 2)
+    assert [str(step) for step in made.forward] == ["Z₁ = X W₁ + 1 b₁ᵀ", "Z′₁ = X W₁ + 1 b₁ᵀ"]
+    lines_that_are_true(made, net)
+    assert np.array_equal(made["Z'1"], made["Z1"])
+    stack = lm.Sequential(lm.Dense(4, "relu"), dense := lm.Dense(2))
+    slope = lm.grad(lm.sum(stack(x := lm.Input(FEATURES)) ** 2), x)
+    net = lm.Model(x, [stack(x), stack(x + slope), lm.tanh(stack(x) @ dense.weight.T)], seed=0).compile("mse", "sgd")
+    made = net.trace(data(), [data()[:, :2], data()[:, :2], data()[:, :4]])
+    lines_that_are_true(made, net)
+    named = {step.name for step in made}
+    assert all(name in named or name in made.sources for step in made for name in step.operands)
+
+
+def test_a_product_with_a_layers_weight_has_its_own_line():
+    dense = lm.Dense(3)
+    net = lm.Model(x := lm.Input(FEATURES), [dense(x), lm.tanh(x @ dense.weight)], seed=0).compile("mse", "sgd")
+    made = net.trace(data(), [data()[:, :3]] * 2)
+    lines_that_are_true(made, net)
+    assert [str(step) for step in made.forward] == ["T₁ = X W₁", "Z₁ = X W₁ + 1 b₁ᵀ", "output_2 = tanh(T₁)"]
+    assert made["Z1"].shape == made["T1"].shape
+
+
 def test_running_statistics_of_two_calls_are_updated_in_their_order():
     a, norm = lm.Input(FEATURES), lm.BatchNorm(affine=False)
     net = lm.Model(a, lm.Dense(1)(norm(norm(a))), seed=0).compile("mse", "sgd")

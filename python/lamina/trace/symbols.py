@@ -89,32 +89,39 @@ class Symbols:
     def _name_dense(self) -> None:
         graph, numbers = self.graph, dict[int, int]()
         products: dict[tuple[int, int], core.Node] = {}  # (id of a call, serial of a factor) -> the first product
-        sums: dict[frozenset[int], core.Node] = {}  # serials of two terms -> their first sum
+        sums: dict[tuple[int, int], tuple[core.Node, core.Node]] = {}  # (id of a call, serial of a term) -> (the other, the sum)
         for node in graph.ordered():
             if node.op == "matmul":
                 products.setdefault((id(node.scope), graph.real(node.inputs[1]).serial), node)
             elif node.op == "add":
-                sums.setdefault(frozenset(n.serial for n in node.inputs), node)
+                for term, other in zip(node.inputs, node.inputs[::-1], strict=True):
+                    sums.setdefault((id(node.scope), term.serial), (graph.real(other), node))
         for call in graph.calls():
             if not isinstance(call.layer, Dense):
                 continue
             parameters = call.layer.parameters
-            product = products.get((id(call), parameters["weight"].node.serial))
-            if product is None:
+            weight = parameters["weight"].node
+            product = products.get((id(call), weight.serial))
+            z = product
+            if call.layer.use_bias and (id(call), parameters["bias"].node.serial) in sums:
+                other, total = sums[id(call), parameters["bias"].node.serial]
+                # Of two calls on the same tensor the product is the first one's: equal nodes are one.
+                if other.op == "matmul" and graph.real(other.inputs[1]) == weight and product in (None, other):
+                    product, z = other, total
+            if product is None or z is None:
                 continue
             index = str(numbers.setdefault(id(call.layer), len(numbers) + 1))
-            z = product
-            if call.layer.use_bias:
-                z = sums.get(frozenset((product.serial, parameters["bias"].node.serial)), product)
             for local in ("weight", "bias")[: 1 + call.layer.use_bias]:
                 self.source(call.layer.parameters[local].node, Sym(LETTERS[local], index))
-            if z is not product:
-                self.hidden.add(product.serial)
             self.give(z, Sym("Z", index))
             self.dense.append((index, call, product, z))
             out = next((graph.nodes[s] for s in call.outputs[:1] if s in graph.nodes), None)
             if out is not None:  # the value of the call's first output is a node of this step
                 self.give(out, Sym("A", index))
+        readers, lines = graph.readers(), {z.serial for _, _, _, z in self.dense}
+        for _, _, product, z in self.dense:
+            if z is not product and readers[product.serial].keys() <= lines:  # others, as X W of one's own, read it by a name
+                self.hidden.add(product.serial)
 
     def _name_parameters(self) -> None:
         model = self.graph.model
