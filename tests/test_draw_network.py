@@ -459,6 +459,16 @@ def test_derivatives_are_no_circles():
     assert not Parts(lm.Model(x, lm.grad(lm.sum(lm.grad(lm.sum(y), x) ** 2), x), seed=0)).meetings
 
 
+def test_a_step_along_a_derivative_is_drawn():
+    """A layer's slope reads what its output has met: the box of both would stand before and behind that."""
+    x, y = lm.Input(4), lm.Input(3)
+    away = x + lm.grad(lm.sum((lm.Dense(3, "tanh")(x) - y) ** 2), x)
+    net = lm.Model([x, y], lm.Dense(2)(away), seed=0)
+    assert {("dense_1", "sub"), ("sub", "dense_1"), ("add", "dense_2")} <= {*links(net)}
+    canvas, _ = picture(net, [data()[:3, :4], data()[:3, :3]])
+    assert canvas.overlapping() == []
+
+
 def test_the_name_over_an_arrow_has_room():
     net, x, y = two_inputs()
     items = chain(net.trace(x, y))

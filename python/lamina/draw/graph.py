@@ -108,30 +108,31 @@ class Parts:
         self.inputs = dict.fromkeys(t.node.serial for t in model.inputs)  # in the user's order
         self.found: list[Part] = []
         self.of: dict[int, Part] = {}  # serial of a node -> the part that it is in
-        outside = []
+        self.meetings: dict[int, core.Node] = {}
+        self._through: dict[int, list[int]] = {}  # serial of another one of them -> what it comes from
         nodes = sorted(nodes_of(model.outputs), key=lambda node: node.serial)
+        read = {n.serial for node in nodes for n in node.inputs}
+        ends = {node.serial for node in self.outputs.values()} - read  # they have a box
         for node in nodes:
             if node.serial in self.inputs:
                 continue
             if node.scope is None:
-                outside.append(node)
+                before = self.behind(node.inputs)
+                if node.serial not in ends and len(before) > 1:
+                    self.meetings[node.serial] = node
+                else:
+                    self._through[node.serial] = before
                 continue
-            if not self.found or self.found[-1].call is not node.scope:
+            if not self.found or self.found[-1].call is not node.scope or self._meets_since(self.found[-1], node):
                 self.found.append(Part(node.scope))
             self.found[-1].nodes.append(node)
             self.of[node.serial] = self.found[-1]
-        self.meetings: dict[int, core.Node] = {}
-        self._through: dict[int, list[int]] = {}  # serial of another one of them -> what it comes from
-        read = {n.serial for node in nodes for n in node.inputs}
-        ends = {node.serial for node in self.outputs.values()} - read  # they have a box
-        for node in outside:
-            before = self.behind(node.inputs)
-            if node.serial not in ends and len(before) > 1:
-                self.meetings[node.serial] = node
-            else:
-                self._through[node.serial] = before
         if len(self.meetings) > 2 * len(self.found):
             self.meetings, self._through = {}, {}
+
+    def _meets_since(self, part: Part, node: core.Node) -> bool:
+        """Whether the node, of the part's call, reads a meeting made since: that would stand before and behind one box."""
+        return any(key in self.meetings and key > part.nodes[0].serial for key in self.behind(node.inputs))
 
     def levels(self, outputs: Iterable[str] = ()) -> tuple[dict[Key, int], list[list[Key]]]:
         """The column of each key, and the keys on each line from box to box: it has a place of its own in a column that it passes.
