@@ -201,6 +201,39 @@ def test_a_loss_of_ones_own_is_copied_and_not_saved(tmp_path, xy):
     assert lm.load(tmp_path / "net.safetensors").loss is None
 
 
+class Shrinking(lm.Layer):
+    def build(self, x):
+        self.w = self.parameter("w", (x.shape[-1], 3), "glorot_uniform")
+
+    def forward(self, x):
+        self.cost = lm.sum(self.w**2)
+        return x @ self.w
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("of", ["layer", "parameter"])
+def test_the_loss_of_a_copy_does_not_train_the_first_network(of, copied, xy):
+    """What a layer had left for the loss came with its layer, under another name, and a step of the copy changed the first one."""
+    layer = Shrinking()
+    net = lm.Sequential(layer, seed=0).build(4)
+
+    def cost(pred, y):
+        return lm.losses.cross_entropy(pred, y) + 0.1 * (layer.cost if of == "layer" else lm.sum(layer.w**2))
+
+    net.compile(cost, "sgd").train_step(*xy)
+    before = dict(net.parameters)
+    other = copied(net)
+    for call in (other.train_step, other.evaluate, lambda x, y: other.fit(x, y, verbose=0)):
+        with pytest.raises(ValueError, match=r"own weights, got shrinking_1\.w of the one that it is a copy of; compile the copy"):
+            call(*xy)
+    assert list(other.parameters) == list(net.parameters)
+    mine = other.layers[0]
+    other.compile(lambda pred, y: lm.losses.cross_entropy(pred, y) + 0.1 * lm.sum(mine.w**2), "sgd")
+    assert other.train_step(*xy) == net.train_step(*xy)
+    assert equal(other.parameters["shrinking_1.w"], net.parameters["shrinking_1.w"])
+    assert not equal(before["shrinking_1.w"], net.parameters["shrinking_1.w"])
+
+
 @pytest.mark.parametrize("how", ["compile", "fit", "saved again"])
 @pytest.mark.parametrize("optimizer", [lm.optim.Adam(1e-2), lm.optim.SGD(lm.schedules.Cosine(0.5, 20), momentum=0.9)], ids=repr)
 def test_training_goes_on_with_a_loss_of_ones_own(optimizer, how, tmp_path, xy):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -677,6 +679,21 @@ class Model:
             from lamina.storage.io import save
 
         save(self, path, optimizer=optimizer)
+
+    def __copy__(self: M) -> M:
+        return self._copied(lambda state: state)
+
+    def __deepcopy__(self: M, memo: dict[int, Any]) -> M:
+        return self._copied(lambda state: copy.deepcopy(state, memo), memo)
+
+    def _copied(self: M, carry: Callable[[dict[str, Any]], dict[str, Any]], memo: dict[int, Any] | None = None) -> M:
+        other = type(self).__new__(type(self))
+        if memo is not None:
+            memo[id(self)] = other
+        other.__setstate__(carry(self.__getstate__()))
+        if other._objective is not None:
+            other._objective.made_for = weakref.ref(self)
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         with importing:

@@ -32,6 +32,7 @@ class Objective:
     optimizer: Optimizer
     metrics: dict[str, OutputMetric] = field(default_factory=dict)
     given: tuple[Any, ...] = ()
+    made_for: Callable[[], Any] = field(default=lambda: None)  # the network that a copy has this from, while it lives
 
     def __post_init__(self) -> None:
         for loss in self.losses:

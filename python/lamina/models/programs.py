@@ -16,7 +16,7 @@ from lamina.graph.function import grad
 from lamina.graph.parameter import Parameter
 from lamina.graph.tensor import Tensor, placeholder
 from lamina.models.objective import Objective
-from lamina.models.wiring import Wiring, check_closed
+from lamina.models.wiring import Wiring, check_apart, check_closed
 from lamina.optim import Optimizer
 
 Array = np.ndarray[Any, Any]
@@ -184,6 +184,9 @@ class Programs:
         assert total is not None
         graph = LossGraph(targets, weight, total, terms)
         check_closed("loss", [total], [*self.inputs, *targets, *weight])
+        first = self.objective.made_for()
+        if first is not None:
+            check_apart(total, first.outputs)
         self._adopt([total])
         return graph
 

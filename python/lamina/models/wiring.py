@@ -165,6 +165,17 @@ def check_closed(where: str, outputs: Iterable[Tensor], inputs: Iterable[Tensor]
             )
 
 
+def check_apart(loss: Tensor, outputs: Iterable[Tensor]) -> None:
+    """ValueError where the loss of a copy reads weights of the network that it was copied from, and would train those."""
+    theirs = {node.attrs["variable"] for node in nodes_of(outputs) if node.op == "variable"}
+    for node in nodes_of([loss]):
+        if node.op == "variable" and node.attrs["variable"] in theirs and Parameter.of(node).trainable:
+            raise ValueError(
+                f"[loss] expected math on this network's own weights, got {Parameter.of(node).name} of the one that it is a copy "
+                "of; compile the copy with a loss made for it, of its net.layers and net.parameters.tensor(...)"
+            )
+
+
 def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Sequence[Tensor]) -> list[Tensor]:
     """The outputs' math on other inputs, with the same parameters: layers are called again, single operations are made again."""
     if len(new_inputs) != len(inputs):
