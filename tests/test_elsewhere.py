@@ -172,6 +172,16 @@ MATH = {  # a name of NumPy's that is not here -> arguments of it, by the names 
     "fmod": {"a": np.array([-7.5, 7.5, 7.5]), "b": np.array([2.0, -2.0, 2.0])},
     "cumprod": {"x": np.array([0.5, 2.0, 3.0])},
     "trapezoid": {"y": np.stack([np.sin(T), T]), "t": T},
+    "logaddexp": {"a": np.array([-1.0, 700.0]), "b": np.array([2.0, 800.0])},
+    "hypot": {"a": np.array([3.0, -1.0]), "b": np.array([4.0, 2.0])},
+    "reciprocal": {"x": np.array([-2.0, 0.3])},
+    "exp2": {"x": np.array([-2.0, 0.3])},
+    "log2": {"x": np.array([8.0, 0.3])},
+    "log10": {"x": np.array([100.0, 0.3])},
+    "isfinite": {"x": np.array([-np.inf, 1.0, np.nan])},
+    "isinf": {"x": np.array([-np.inf, 1.0, np.nan])},
+    "nan_to_num": {"x": np.array([1.0, np.nan])},
+    "trace": {"x": np.arange(9.0).reshape(3, 3)},
 }
 
 
@@ -180,7 +190,7 @@ def test_what_is_written_instead_of_a_function_of_numpy_is_that_function(name):
     expression, _, given = elsewhere.OF_MODULES[name].removeprefix("write ").partition(" with s = ")
     arrays = list(MATH[name].values())
     inputs = {key: lm.placeholder(value.shape, "float64") for key, value in MATH[name].items()}
-    names = {"lm": lm, **inputs}
+    names = {"lm": lm, "np": np, **inputs}
     if given:
         names["s"] = eval(given, names)
     y = eval(expression, names)
@@ -191,6 +201,27 @@ def test_what_is_written_instead_of_a_function_of_numpy_is_that_function(name):
         np.testing.assert_allclose(lm.function(x, lm.grad(lm.sum(y), x))(arrays[0]), 1 / np.sqrt(1 + arrays[0] ** 2), rtol=1e-9)
     with pytest.raises(AttributeError, match=re.escape(f"has no attribute '{name}'; write ")):
         getattr(lm, name)
+
+
+@pytest.mark.parametrize("owner", [lm, lm.Input(3)], ids=["lm", "tensor"])
+def test_a_name_that_is_missing_brings_no_name_that_only_looks_like_it(owner):
+    """lm.any was answered by 'tan', lm.sort by 'sqrt', lm.zeros by an initializer."""
+    for name, remedy in {
+        "any": "lm.max(x)",
+        "sort": "nothing is sorted",
+        "masked_fill": "lm.where(mask",
+        "prod": "positive",
+    }.items():
+        with pytest.raises(AttributeError, match=rf"'{name}'; .*{re.escape(remedy)}"):
+            getattr(owner, name)
+
+
+def test_what_is_written_instead_of_any_all_and_sums_by_groups():
+    m, x, i = np.array([[True, False], [False, False]]), np.arange(6.0).reshape(3, 2), np.array([1, 1, 0])
+    assert np.array_equal(lm.max(m, axis=1), m.any(axis=1)) and np.array_equal(lm.min(m, axis=1), m.all(axis=1))
+    sums = np.zeros((2, 2))
+    np.add.at(sums, i, x)
+    assert np.array_equal(lm.one_hot(i, 2).T @ x, sums)
 
 
 def test_what_is_written_instead_of_diagonals_and_triangles():

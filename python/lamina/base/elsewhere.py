@@ -171,6 +171,28 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "fmod": "write lm.sign(a) * lm.mod(lm.abs(a), lm.abs(b))",
     "cumprod": "write lm.exp(lm.cumsum(lm.log(x)))",
     **dict.fromkeys(("trapezoid", "trapz"), "write lm.sum((y[:, 1:] + y[:, :-1]) * lm.diff(t), axis=1) / 2"),
+    "logaddexp": "write lm.logsumexp(lm.stack([a, b]), axis=0)",
+    "hypot": "write lm.sqrt(a * a + b * b)",
+    "reciprocal": "write 1 / x",
+    "rsqrt": "write 1 / lm.sqrt(x)",
+    "exp2": "write 2.0**x",
+    **{f"log{base}": f"write lm.log(x) / np.log({base})" for base in (2, 10)},
+    "isfinite": "write lm.abs(x) < np.inf",
+    "isinf": "write lm.abs(x) == np.inf",
+    "nan_to_num": "write lm.where(lm.isnan(x), 0.0, x)",
+    "any": "write lm.max(x)",
+    "all": "write lm.min(x)",
+    "trace": "write lm.einsum('ii->', x)",
+    "masked_fill": "write lm.where(mask, value, x)",
+    **dict.fromkeys(("index_select", "gather_nd"), "write lm.take(x, i, axis)"),
+    **dict.fromkeys(("scatter_add", "segment_sum", "index_add", "bincount"), "sums by groups are lm.one_hot(i, n).T @ x"),
+    **dict.fromkeys(("sort", "argsort", "topk", "unique"), "nothing is sorted in a graph; arrays are, by NumPy"),
+    **dict.fromkeys(("bmm", "mm"), "write x @ y"),
+    **dict.fromkeys(("tensordot", "inner"), "write lm.einsum"),
+    **dict.fromkeys(("permute", "permute_dims", "swapaxes", "moveaxis"), "write lm.transpose(x, axes)"),
+    **dict.fromkeys(("hstack", "vstack"), "write lm.concatenate"),
+    **dict.fromkeys(("zeros", "ones"), "in math it is lm.full(shape, value), lm.zeros_like(x); arrays are NumPy's"),
+    "RMSNorm": "write lm.Lambda(lambda x: x / lm.sqrt(lm.mean(x * x, axis=-1, keepdims=True) + 1e-5))",
     "chunk": "write lm.split(x, parts, axis)",
     "repeat_interleave": "write lm.repeat(x, n, axis)",
     "save": "write net.save(path)",
@@ -250,7 +272,10 @@ ASSIGNED = {  # to layers and networks, of which it would change nothing
     **dict.fromkeys(("lr", "learning_rate"), "it is the optimizer's: net.optimizer.lr = 1e-4"),
 }
 OF_CALLBACKS = {"model": "the network is self.net"}
-_STEP = "net.train_step(x, y) takes the gradients of one batch and updates, net.fit many"
+_STEP = (
+    "net.train_step(x, y) takes the gradients of one batch and updates, net.fit many; docs/coming_from.md has a step along "
+    "gradients of your own"
+)
 OF_OPTIMIZERS = {
     **dict.fromkeys(("step", "zero_grad", "minimize", "apply", "apply_gradients"), _STEP),
     "param_groups": "its options are its attributes: optimizer.lr = 1e-4",
@@ -260,7 +285,7 @@ OF_OPTIMIZERS = {
 }
 _MATH = "a tensor is math without numbers: compute it with lm.function(inputs, outputs)(arrays); a parameter's are its .value"
 _GRADIENT = "write lm.grad(loss, [w, ...]), which gives the gradients as tensors; net.train_step takes and applies them"
-_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax log_softmax logsumexp argmax std var cumsum diff"
+_FUNCTIONS = "abs exp log sqrt square sign clip sigmoid tanh relu softmax log_softmax logsumexp argmax std var cumsum diff norm"
 OF_TENSORS = {
     **dict.fromkeys(("backward", "grad"), _GRADIENT),
     "gather": _ONE_A_ROW,
@@ -277,6 +302,10 @@ OF_TENSORS = {
     **dict.fromkeys(("size", "dim"), "its shape is x.shape, the number of its axes x.ndim; lm.size(x) counts when it runs"),
     **dict.fromkeys(("matmul", "mm", "dot"), "write x @ y"),
     "pow": "write x ** n",
+    **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), "write lm.clip(x, low, high), lm.maximum, lm.minimum"),
+    "long": "write x.astype('int64')",
+    "chunk": "write lm.split(x, parts, axis)",
+    **{name: OF_MODULES[name] for name in ("prod", "any", "all", "masked_fill", "index_select", "topk", "sort", "bmm")},
     "repeat": "write lm.repeat(x, n, axis), or lm.tile(x, reps), which is PyTorch's",
     **{name: f"write lm.{name}(x, ...)" for name in ("roll", "tile", "split")},
     "requires_grad": "lm.Parameter(value, trainable=False) makes one that stays",
