@@ -86,7 +86,7 @@ def test_the_readme_runs(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("page", "count"),
     [
-        ("docs/coming_from.md", 9),
+        ("docs/coming_from.md", 10),
         ("docs/from_inversion_to_training.md", 4),
         ("docs/science_and_control.md", 12),
         ("docs/trace.md", 1),

@@ -261,6 +261,16 @@ def test_update_checks_everything_before_it_writes():
 # ---- seeds -----------------------------------------------------------------------------------------------------------------------
 
 
+def test_layers_are_numbered_as_the_outputs_need_them():
+    """Not as they were called: names and seeds of networks that are there hang on it, and docs/coming_from.md says it."""
+    x = lm.Input(3)
+    mean, log_std, last = lm.Dense(2), lm.Dense(2), lm.Dense(2).named("last")
+    a, b, c = mean(x), log_std(x), last(x)
+    net = lm.Model(x, [lm.exp(b) + a, c], seed=0)
+    assert (log_std.name, mean.name, last.name) == ("dense_1", "dense_2", "last")
+    assert [name.partition(".")[0] for name in net.parameters] == ["dense_1", "dense_1", "dense_2", "dense_2", "last", "last"]
+
+
 def test_the_same_seed_the_same_weights():
     a, b, c = mlp().build(4), mlp().build(4), lm.Sequential(lm.Dense(8, "tanh"), lm.Dense(3), seed=1).build(4)
     assert all(np.array_equal(a.parameters[k], b.parameters[k]) for k in a.parameters)

@@ -47,7 +47,8 @@ class Model:
     """A network as a graph of tensors: any number of inputs and outputs, shared layers, skips.
 
     `inputs` and `outputs` are tensors, or lists or dicts of them (a dict gives them names). Layers get names from their class and a
-    running number (`dense_1`), parameters from their layer (`dense_1.weight`). Initial weights, shuffling and dropout come from
+    running number (`dense_1`) in the order in which the outputs need them, which that of the calls need not be, unless
+    `layer.named("mean")` gave one; parameters from their layer (`dense_1.weight`). Initial weights, shuffling and dropout come from
     `seed`; None draws one, kept in `net.seed`. `dtype`: float32 or float64, None for that of the inputs, which have it from
     `lm.Input(8, dtype="float64")`: the layers took theirs from them when they were called. Raises ValueError where an output needs
     an input that is not in `inputs`, and where `dtype` is another than theirs.

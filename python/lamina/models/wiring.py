@@ -46,8 +46,8 @@ def with_outer(calls: Iterable[Any]) -> list[Any]:
 class Wiring:
     """The layers and parameters of a graph under names that are unique in one model.
 
-    Layers come in the order of their first call, parameters in the order of their layers; those that a user made directly follow.
-    `extend` takes in what a loss brings along; a name once given never changes.
+    Layers come in the order in which the outputs first need a call of theirs, parameters in the order of their layers; those that a
+    user made directly follow. `extend` takes in what a loss brings along; a name once given never changes.
     """
 
     def __init__(self) -> None:
