@@ -839,6 +839,20 @@ def test_a_layer_that_is_called_twice_on_the_same_has_its_line_twice():
     assert all(name in named or name in made.sources for step in made for name in step.operands)
 
 
+def test_a_column_that_meets_itself_in_all_pairs_is_no_difference_of_equal_names():
+    """T₁ − T₁ stood for the differences of all pairs, and [T₁ ≥ T₁] for who comes after whom."""
+
+    def loss(p, t):
+        pairs = lm.expand_dims(p[:, 0], 0) - lm.expand_dims(p[:, 0], 1)
+        after = lm.expand_dims(t[:, 0], 0) >= lm.expand_dims(t[:, 0], 1)
+        return lm.mean(lm.where(after, pairs**2, 0.0))
+
+    net = lm.Sequential(lm.Dense(2), seed=0).compile(loss, "sgd")
+    made = net.trace(data(), data()[:, :2])
+    lines = " ".join(str(step) for step in made.loss)
+    assert "1 T₁ᵀ − T₁ 1ᵀ" in lines and "[1 T₂ᵀ ≥ T₂ 1ᵀ]" in lines and "T₁ − T₁" not in lines, lines
+
+
 def test_a_product_with_a_layers_weight_has_its_own_line():
     dense = lm.Dense(3)
     net = lm.Model(x := lm.Input(FEATURES), [dense(x), lm.tanh(x @ dense.weight)], seed=0).compile("mse", "sgd")

@@ -164,8 +164,9 @@ class Writing:
 
     def _stands(self, node: core.Node) -> str | None:
         """Whether a vector is the column of a matrix, or its row, where it is read."""
-        shape = list(self._kept(node).shape)
-        if len(self.symbols.behind(node).shape) != 1 or shape == [1, 1]:
+        shape, seen = list(self._kept(node).shape), self.symbols.behind(node)
+        column = len(seen.shape) == 2 and seen.shape[1] == 1 and seen.shape[0] != 1 and not flips(seen)  # as Z[:, 1] is
+        if (len(seen.shape) != 1 and not column) or shape == [1, 1]:
             return None
         return "column" if len(shape) == 2 and shape[1] == 1 else "row" if len(shape) == 1 or shape[0] == 1 else None
 
