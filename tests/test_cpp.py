@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from test_layering import CPP, MAY_INCLUDE, compiler, includes, isa_flags, kernel_units, units_of_this_machine
+from test_layering import CPP, MAY_INCLUDE, compiler, includes, isa_flags, units_of_this_machine
 
 TESTS = Path(__file__).resolve().parent / "cpp"
 SANITIZE = os.environ.get("LAMINA_SANITIZE", "")
@@ -37,13 +37,19 @@ def folders(source: Path) -> set[str]:
 
 
 def units(source: Path) -> list[Path]:
-    foreign = set(kernel_units()) - set(units_of_this_machine())
-    return [path for folder in sorted(folders(source)) for path in sorted((CPP / folder).glob("*.cpp")) if path not in foreign]
+    """What it is linked with: each instruction set's kernels, and the other folders, each compiled as one file."""
+    found = folders(source)
+    kernels = [*units_of_this_machine(), CPP / "kernels" / "dispatch.cpp"] if "kernels" in found else []
+    return [*kernels, *(CPP / folder for folder in sorted(found - {"kernels"}))]
 
 
 def compile_unit(source: Path, target: Path) -> Path:
     own = isa_flags(source) if source.stem.startswith("isa_") else []
     quick = "-O1" if source.parent in (TESTS, CPP / "kernels") else "-O0"  # of the rest little runs: to build it takes longest
+    if source.is_dir():
+        parts = sorted(source.glob("*.cpp"))
+        source = target.with_suffix(".cpp")
+        source.write_text("".join(f'#include "{part.relative_to(CPP)}"\n' for part in parts))
     command = [compiler(), *FLAGS, quick, *own, "-c", str(source), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr[-5000:]}"

@@ -181,7 +181,6 @@ MATH = {  # a name of NumPy's that is not here -> arguments of it, by the names 
     "isfinite": {"x": np.array([-np.inf, 1.0, np.nan])},
     "isinf": {"x": np.array([-np.inf, 1.0, np.nan])},
     "nan_to_num": {"x": np.array([1.0, np.nan])},
-    "trace": {"x": np.arange(9.0).reshape(3, 3)},
 }
 
 

@@ -182,7 +182,6 @@ OF_MODULES = {  # what one writes here instead of names in their modules
     "nan_to_num": "write lm.where(lm.isnan(x), 0.0, x)",
     "any": "write lm.max(x)",
     "all": "write lm.min(x)",
-    "trace": "write lm.einsum('ii->', x)",
     "masked_fill": "write lm.where(mask, value, x)",
     **dict.fromkeys(("index_select", "gather_nd"), "write lm.take(x, i, axis)"),
     **dict.fromkeys(("scatter_add", "segment_sum", "index_add", "bincount"), "sums by groups are lm.one_hot(i, n).T @ x"),
