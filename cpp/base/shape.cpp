@@ -12,6 +12,8 @@
 namespace lamina {
 
 namespace {
+constexpr const char* kTooLarge = " elements are more than memory can address; make an axis shorter";
+
 // Programs are bound, and then name what does not fit, while other threads build.
 struct SymbolTable {
   std::mutex mutex;
@@ -85,7 +87,7 @@ Symbol symbol(const std::string& name) {
 namespace {
 Dim affine(int64_t coefficient, Symbol s, int64_t offset) {
   for (int64_t part : {coefficient, offset})
-    check(-kMostSize < part && part < kMostSize, "shape: a size of ", part, " elements is more than memory can address");
+    check(-kMostSize < part && part < kMostSize, "shape: ", part, kTooLarge);
   Dim d(offset);
   if (coefficient != 0) {
     d.coefficient = coefficient;
@@ -96,7 +98,7 @@ Dim affine(int64_t coefficient, Symbol s, int64_t offset) {
 
 int64_t checked_multiply(int64_t a, int64_t b) {
   int64_t result = 0;
-  if (__builtin_mul_overflow(a, b, &result)) fail("shape: ", a, " * ", b, " elements are more than memory can address");
+  if (__builtin_mul_overflow(a, b, &result)) fail("shape: ", a, " * ", b, kTooLarge);
   return result;
 }
 }  // namespace
@@ -207,7 +209,7 @@ int64_t Bindings::eval(const Dim& dim) const {
   check(length >= 0, "shape: the size ", Dim::of(dim.symbol), " is that of no input; give it a number, or an input of that size");
   const int64_t scaled = checked_multiply(dim.coefficient, length);
   int64_t size = 0;
-  check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", dim, " elements are more than memory can address");
+  check(!__builtin_add_overflow(scaled, dim.offset, &size), "shape: ", dim, kTooLarge);
   return size;
 }
 
@@ -225,7 +227,7 @@ int64_t count(const Sizes& sizes) {
   int64_t total = 1;
   for (int64_t size : sizes) total = checked_multiply(total, size);
   constexpr int64_t kMost = int64_t{1} << 59;  // of 8 bytes each: what an offset in bytes can still say
-  check(total <= kMost, "shape: ", total, " elements are more than memory can address");
+  check(total <= kMost, "shape: ", total, kTooLarge);
   return total;
 }
 

@@ -57,13 +57,14 @@ std::string supported_names() {
 }
 
 const Table& find(const std::string& name) {
+  const std::string got = ", got '" + name + "'; leave it out for the best one";
   for (const Candidate& c : candidates()) {
     if (name != c.table->isa) continue;
     if (c.supported) return *c.table;
-    throw std::invalid_argument("[LAMINA_ISA] expected an instruction set that this processor has (" + supported_names() +
-                                "), got '" + name + "'");
+    throw std::invalid_argument("[LAMINA_ISA] expected an instruction set that this processor has (" + supported_names() + ")" +
+                                got);
   }
-  throw std::invalid_argument("[LAMINA_ISA] expected one of " + supported_names() + ", got '" + name + "'");
+  throw std::invalid_argument("[LAMINA_ISA] expected one of " + supported_names() + got);
 }
 
 const Table& choose() {
