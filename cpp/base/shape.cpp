@@ -86,8 +86,7 @@ Symbol symbol(const std::string& name) {
 
 namespace {
 Dim affine(int64_t coefficient, Symbol s, int64_t offset) {
-  for (int64_t part : {coefficient, offset})
-    check(-kMostSize < part && part < kMostSize, "shape: ", part, kTooLarge);
+  for (int64_t part : {coefficient, offset}) check(-kMostSize < part && part < kMostSize, "shape: ", part, kTooLarge);
   Dim d(offset);
   if (coefficient != 0) {
     d.coefficient = coefficient;

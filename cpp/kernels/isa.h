@@ -71,7 +71,7 @@ LAMINA_INLINE Raw shuffled(Raw a, Raw b) {
 //   every(m)                  whether no lane is zero
 // and where a vector has more than 16 bytes:
 //   groups(a, b, ..)          16 bytes each, one behind the other
-// and where kRicher says so:
+// and where kHasTables says so:
 //   chosen(table, i)          lane by lane the number at i % 16, or % 32, of so many in one or two vectors
 //   scaled(x, n)              x 2^floor(n), rounded once
 //   exponent(x), mantissa(x)  of |x| = m 2^e with m in [3/4, 3/2): e, less by one where m < 1; m, NaN for negative x. Subnormals are
@@ -83,7 +83,7 @@ LAMINA_INLINE Raw shuffled(Raw a, Raw b) {
 
 constexpr int kRegisters = 32;
 constexpr bool kFused = true;
-constexpr bool kRicher = true;
+constexpr bool kHasTables = true;
 
 LAMINA_INLINE __mmask16 first16(ptrdiff_t n) { return __mmask16((1u << n) - 1); }
 LAMINA_INLINE __mmask8 first8(ptrdiff_t n) { return __mmask8((1u << n) - 1); }
@@ -130,7 +130,7 @@ LAMINA_INLINE F64 chosen(const F64 (&table)[2], U64 i) { return _mm512_permutex2
 
 constexpr int kRegisters = 16;
 constexpr bool kFused = true;
-constexpr bool kRicher = false;
+constexpr bool kHasTables = false;
 
 // A window of 8 (4) lanes that starts n lanes before the zeros selects the first n.
 alignas(64) constexpr int32_t kFirst32[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
@@ -190,7 +190,7 @@ LAMINA_INLINE F32 groups(Group a, Group b) {
 
 constexpr int kRegisters = 16;
 constexpr bool kFused = false;
-constexpr bool kRicher = false;
+constexpr bool kHasTables = false;
 
 // SSE has no fused multiply-add: two roundings, so the bits of `base` differ from those of the wider sets.
 LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return a * b + c; }
@@ -229,7 +229,7 @@ LAMINA_INLINE bool every(U32 m) { return _mm_movemask_ps(__m128(m)) == 0xF; }
 
 constexpr int kRegisters = 32;
 constexpr bool kFused = true;
-constexpr bool kRicher = false;
+constexpr bool kHasTables = false;
 
 LAMINA_INLINE F32 fused(F32 a, F32 b, F32 c) { return vfmaq_f32(c, a, b); }
 LAMINA_INLINE F64 fused(F64 a, F64 b, F64 c) { return vfmaq_f64(c, a, b); }

@@ -95,7 +95,7 @@ constexpr T power_of_two(int n) {
 // a hundred cycles.
 template <class T>
 LAMINA_INLINE Vec<T> exp_below_most(Vec<T> x) {
-  if constexpr (kRicher) {
+  if constexpr (kHasTables) {
     const auto p = sixteenths(SixteenthConstants<T, 0>(kAsTheyAre), x);
     return where(x < Fit<T>::kExpZero, Vec<T>(0.0), Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
   }
@@ -116,7 +116,7 @@ LAMINA_INLINE Vec<T> exp(Vec<T> x) {
 // are registers for them.
 template <class T, int kUp, class Keep>
 LAMINA_INLINE auto exp_of_negatives(Keep keep) {
-  if constexpr (kRicher) {
+  if constexpr (kHasTables) {
     return [constants = SixteenthConstants<T, kUp>(keep)](Vec<T> x) {
       const auto p = sixteenths(constants, x);
       return where(x < Fit<T>::kExpNormal, Vec<T>(0.0), Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
@@ -149,7 +149,7 @@ LAMINA_INLINE Vec<T> expm1(Vec<T> x) {
 // from 2 |x| = .347 on, and 2 (e^r - 1) + 1 loses a bit where the result is small. There too, H - H^2 / (H + 1) rounds better.
 template <class T>
 LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
-  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kTanh, x);
+  if constexpr (kHasTables && sizeof(T) == 4) return odd_by_intervals(Intervals::kTanh, x);
   const Vec<T> bounded = lesser(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw);
   const Powers<T> p = powers(bounded + bounded, fma(bounded, Vec<T>(2.0), Vec<T>(-0.2077)));
   const Vec<T> half = two_to<T>(p.n, T(2));
@@ -169,7 +169,7 @@ LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
 // |x| small: x + x P(x^2).  Else 1 - e^P(|x|), P a fit of the logarithm of 1 - erf.
 template <class T>
 LAMINA_INLINE Vec<T> erf(Vec<T> x) {
-  if constexpr (kRicher && sizeof(T) == 4) return odd_by_intervals(Intervals::kErf, x);
+  if constexpr (kHasTables && sizeof(T) == 4) return odd_by_intervals(Intervals::kErf, x);
   const Vec<T> size = lesser(Vec<T>(Fit<T>::kErfMost).raw, abs(x).raw);
   const Vec<T> small = fma(size, polynomial(Fit<T>::kErf, size * size), size);
   const Vec<T> logarithm = polynomial(Fit<T>::kErfc, size - Fit<T>::kErfCenter);
@@ -183,7 +183,7 @@ template <class T>
 LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {
   if constexpr (sizeof(T) == 8) {
     return 0.5 + 0.5 * erf(x * 0.70710678118654752440);
-  } else if constexpr (kRicher) {
+  } else if constexpr (kHasTables) {
     return odd_by_intervals(Intervals::kNormal, x) + 0.5;
   } else {
     using F = Fit<float>;
@@ -196,7 +196,7 @@ LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {
 // x normal_below(x)
 template <class T>
 LAMINA_INLINE Vec<T> gelu(Vec<T> x) {
-  if constexpr (kRicher && sizeof(T) == 4) return fma(abs(x), by_intervals(Intervals::kNormal, x), 0.5 * x);
+  if constexpr (kHasTables && sizeof(T) == 4) return fma(abs(x), by_intervals(Intervals::kNormal, x), 0.5 * x);
   return x * normal_below(x);
 }
 
@@ -251,7 +251,7 @@ LAMINA_INLINE Vec<T> log_domain(Vec<T> x, double pole, Vec<T> y) {
 
 template <class T>
 LAMINA_INLINE Vec<T> log(Vec<T> x) {
-  if constexpr (kRicher) {
+  if constexpr (kHasTables) {
     if constexpr (sizeof(T) == 4) return log_by_intervals(x);
     const auto d = dissected(x);
     return log_of_parts(d.k, d.m - 1.0);

@@ -29,7 +29,7 @@ LAMINA_INLINE V sign_of(V x) {
 template <class V>
 LAMINA_INLINE V over_root(V a, V v, V c, V e) {
   using T = typename V::Number;
-  if constexpr (kRicher && sizeof(T) == 4) {
+  if constexpr (kHasTables && sizeof(T) == 4) {
     v = lesser(V(kLargest<T>).raw, v.raw);  // for an infinity, whose root would not be a number
     const V inverse = where(v != 0.0, V(near_root(v.raw)), v), near = v * inverse;
     const V root = fma(0.5 * inverse, fma(-near, near, v), near);

@@ -23,7 +23,7 @@ void prepare_rule(const double* hyper, double lr, double* clock, double* constan
 template <class T, class Rule>
 constexpr int kMixedVectors = 1;
 template <>
-constexpr int kMixedVectors<float, Adam::Short> = kRicher ? 4 : 1;
+constexpr int kMixedVectors<float, Adam::Short> = kHasTables ? 4 : 1;
 
 // Where row r of the matrices of an update begins.
 template <class T, class Rule>
