@@ -138,27 +138,23 @@ void Memory::find_lifetimes(const std::vector<Stage>& stages, const std::vector<
 
 // Buffers whose lifetimes touch must not overlap: the largest first, each at the lowest place that is free.
 void Memory::plan_arena() {
-  std::vector<Buffer*> waiting, placed;
+  std::vector<Buffer*> waiting, placed;  // the latter by their offsets: the first that leaves room below it ends the search
   for (Buffer& b : buffers_)
     if (b.kind == Buffer::arena) waiting.push_back(&b);
   std::stable_sort(waiting.begin(), waiting.end(), [](const Buffer* a, const Buffer* b) { return a->bytes > b->bytes; });
   size_t total = 0;
   for (Buffer* b : waiting) {
-    std::vector<const Buffer*> rivals;
-    for (const Buffer* other : placed)
-      if (other->first <= b->last && b->first <= other->last) rivals.push_back(other);
-    std::sort(rivals.begin(), rivals.end(), [](const Buffer* x, const Buffer* y) { return x->offset < y->offset; });
     size_t offset = 0;
-    for (const Buffer* other : rivals) {
+    for (const Buffer* other : placed) {
       if (offset + b->bytes <= other->offset) break;
-      offset = std::max(offset, align_up(other->offset + other->bytes));
+      if (other->first <= b->last && b->first <= other->last) offset = std::max(offset, align_up(other->offset + other->bytes));
     }
     b->offset = offset;
     if (offset >= static_cast<size_t>(PTRDIFF_MAX))
       fail<MemoryError>("[", describe(b->node, symbols_),
                         "] expected fewer bytes than memory can address, got more; use smaller batches or tensors");
     total = std::max(total, offset + align_up(b->bytes));
-    placed.push_back(b);
+    placed.insert(std::ranges::upper_bound(placed, offset, {}, &Buffer::offset), b);
   }
   // Never null: a buffer of no bytes has a place too.
   arena_.grow(std::max(total, kScalar), [&] {
