@@ -416,6 +416,7 @@ def interrupted_at(line, call):
 
 @pytest.mark.parametrize("what", ["build", "first step", "compile"])
 def test_ctrl_c_between_any_two_lines_leaves_a_network_that_trains_and_is_saved(what, tmp_path):
+    """Before each line, the first time and the last time that it runs."""
     x, y = np.ones((4, 3), np.float32), np.zeros((4, 1), np.float32)
 
     def made():
