@@ -28,7 +28,7 @@ class Function:
     2.0
     """
 
-    def __init__(self, program: _core.Program, single: bool, shapes: str = "") -> None:
+    def __init__(self, program: _core.Program, single: bool, shapes: str) -> None:
         self.program = program
         self._single = single
         self._shapes = shapes
