@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -91,41 +92,43 @@ def test_unfinished_files_of_living_processes_and_of_other_names_stay(tmp_path):
     assert names_in(tmp_path) == sorted([*others, "net"])
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full():
-    """A limit of 100 kB for each file, as a disk that is full would have it."""
+    """A limit of 100 kB for each file, as a disk that is full would have it. No fixture: pytest's report may go to such a file."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_without_room_the_earlier_file_is_whole(tmp_path, full, request):
+def test_without_room_the_earlier_file_is_whole(tmp_path):
     path = tmp_path / "net.safetensors"
     small = lm.Sequential(lm.Dense(3), seed=0).build(4)
     small.save(path)
     before = path.read_bytes()
-    with pytest.raises(
-        OSError, match=rf"\[save {path}\] expected to write \d+ bytes.*make room there, or choose another"
-    ) as raised:
+    said = rf"\[save {path}\] expected to write \d+ bytes.*make room there, or choose another"
+    with pytest.raises(OSError, match=said) as raised, full():
         filled(2.0).save(path)
     assert raised.value.errno == 27  # EFBIG, the limit's own
     assert path.read_bytes() == before and names_in(tmp_path) == [path.name]
 
 
-def test_a_fit_whose_checkpoint_finds_no_room_ends_with_a_usable_net(tmp_path, full):
+def test_a_fit_whose_checkpoint_finds_no_room_ends_with_a_usable_net(tmp_path):
     x, y = np.ones((8, SIZE), np.float32), np.zeros((8, SIZE), np.float32)
     net = filled(1e-3).compile("mse", "sgd")
-    with pytest.raises(OSError, match="make room"):
+    with pytest.raises(OSError, match="make room"), full():
         net.fit(x, y, epochs=3, callbacks=lm.callbacks.Checkpoint(tmp_path / "net"), verbose=0)
     assert names_in(tmp_path) == [] and len(net.history) == 1
     assert len(net.fit(x, y, epochs=2, verbose=0)) == 2
 
 
-def test_a_log_that_finds_no_room_says_which(tmp_path, full):
+def test_a_log_that_finds_no_room_says_which(tmp_path):
     path = tmp_path / "log.csv"
     path.write_text("epoch,loss\n" + "1,2\n" * 24_996)
-    with pytest.raises(OSError, match=r"\[CSVLogger\] expected a path that can be written, got '.*log.csv': File too large"):
+    said = r"\[CSVLogger\] expected a path that can be written, got '.*log.csv': File too large"
+    with pytest.raises(OSError, match=said), full():
         lm.Sequential(lm.Dense(1)).fit(
             np.ones((2, 1)),
             np.ones((2, 1)),

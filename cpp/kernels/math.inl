@@ -1,8 +1,9 @@
 // exp log log1p expm1 tanh sigmoid erf arctan: branch-free polynomials over vectors, one source for f32 and f64.
 // sin cos: the same up to kSinMost, the C library's beyond. pow: in f32 by f64, else the C library's, lane by lane.
 //
-// Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf, sin, cos, pow, arctan <= 2 ulp, log1p and expm1 <= 3, on
-// every normal result; infinities, NaN, zeros and subnormals as in C. The coefficients: math_fits.inl.
+// Errors (tests/cpp/kernels_math.h measures them): exp, log, tanh, sigmoid, erf, sin, cos, pow, arctan <= 2 ulp (tanh in f64 without
+// fused multiply-adds 2.1), log1p and expm1 <= 3, on every normal result; infinities, NaN, zeros and subnormals as in C. The
+// coefficients: math_fits.inl.
 #pragma once
 
 #include "kernels/math_fits.inl"
@@ -56,12 +57,17 @@ struct Powers {
   Vec<T> r;
 };
 
-// n is the integer nearest to about / ln 2; with about = x, |r| <= ln(2)/2.
+// n is what `rounded` is above kRounder.
 template <class T>
-LAMINA_INLINE Powers<T> powers(Vec<T> x, Vec<T> about) {
-  const Vec<T> rounded = fma(about, Vec<T>(kPerLn2), Vec<T>(kRounder<T>));
+LAMINA_INLINE Powers<T> powers(Vec<T> x, Vec<T> rounded) {
   const Vec<T> n = rounded - kRounder<T>;
   return {bits(rounded), fma(n, Vec<T>(-Fit<T>::kLn2Low), fma(n, Vec<T>(-Fit<T>::kLn2High), x))};
+}
+
+// |r| <= ln(2)/2
+template <class T>
+LAMINA_INLINE Powers<T> powers(Vec<T> x) {
+  return powers(x, fma(x, Vec<T>(kPerLn2), Vec<T>(kRounder<T>)));
 }
 
 // e^r. Fused, r (1 + r P) + 1 rounds least and is shortest; otherwise (r + r^2 P) + 1 is.
@@ -101,7 +107,7 @@ LAMINA_INLINE Vec<T> exp_below_most(Vec<T> x) {
   }
   constexpr int kMantissa = VecTraits<T>::kMantissaBits;
   const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpLeast).raw, x.raw));
-  const Powers<T> p = powers(bounded, bounded);
+  const Powers<T> p = powers(bounded);
   const auto biased = p.n - (kRounderBits<T> - 2 * VecTraits<T>::kBias);  // n + 2 bias, from 0 on
   const auto half = biased >> 1;
   return exp_of_rest(p.r) * from_bits<T>(half << kMantissa) * from_bits<T>((biased - half) << kMantissa);
@@ -124,7 +130,7 @@ LAMINA_INLINE auto exp_of_negatives(Keep keep) {
   } else {
     return [](Vec<T> x) {
       const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
-      const Powers<T> p = powers(bounded, bounded);
+      const Powers<T> p = powers(bounded);
       const Vec<T> e = exp_of_rest(p.r) * two_to<T>(p.n, T(1));
       return kUp == 0 ? e : e * power_of_two<T>(kUp);
     };
@@ -140,22 +146,32 @@ LAMINA_INLINE Vec<T> exp_of_negative(Vec<T> x) {
 template <class T>
 LAMINA_INLINE Vec<T> expm1(Vec<T> x) {
   const Vec<T> bounded = clamp(x, Vec<T>(Fit<T>::kExpm1Least), Vec<T>(Fit<T>::kExpMost));
-  const Powers<T> p = powers(bounded, bounded);
+  const Powers<T> p = powers(bounded);
   const Vec<T> half = two_to<T>(p.n, T(2));
   return where(abs(x) < Fit<T>::kTiny, x, 2.0 * fma(half, expm1_of_rest(Fit<T>::kExpm1, p.r), half - 0.5));
 }
 
 // H / (H + 1), H = (e^(2 |x|) - 1) / 2. n is chosen so that r lies between -.139 and .554: with the usual |r| <= .347, n would be 1
-// from 2 |x| = .347 on, and 2 (e^r - 1) + 1 loses a bit where the result is small. There too, H - H^2 / (H + 1) rounds better.
+// from 2 |x| = .347 on, and 2 (e^r - 1) + 1 loses a bit where the result is small. There too, the quotient rounds too often. Fused,
+// K - K (K / (H + 1)) with the lesser of H and 1 as K is the same, and rounds well everywhere; otherwise H - H (H / (H + 1)) where n
+// is 0, with H as the sum that it is of r / 2, which is exact, and more. Fused, n ln 2 also is taken away in one step: ln 2 is off by
+// 2^-29 (2^-55), and where n is large the result has levelled off.
 template <class T>
 LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
   if constexpr (kHasTables && sizeof(T) == 4) return odd_by_intervals(Intervals::kTanh, x);
-  const Vec<T> bounded = lesser(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw);
-  const Powers<T> p = powers(bounded + bounded, fma(bounded, Vec<T>(2.0), Vec<T>(-0.2077)));
-  const Vec<T> half = two_to<T>(p.n, T(2));
-  const Vec<T> h = fma(half, expm1_of_rest(Fit<T>::kTanh, p.r), half - 0.5);
-  const Vec<T> t = h / (h + 1.0);
-  return copysign(where(bounded < 0.27, fma(-h, t, h), t), x);
+  const Vec<T> size = lesser(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw), twice = size + size;
+  const Vec<T> rounded = fma(size, Vec<T>(2 * kPerLn2), Vec<T>(-0.2077 * kPerLn2)) + kRounder<T>;
+  const Vec<T> r = kFused ? fma(rounded - kRounder<T>, Vec<T>(-1 / kPerLn2), twice) : powers(twice, rounded).r;
+  const Vec<T> half = two_to<T>(bits(rounded), T(2)), square = r * r, p = polynomial(Fit<T>::kTanh, r);
+  const Vec<T> h = fma(half, fma(square, p, r), half - 0.5), below = h + 1.0;
+  if constexpr (kFused) {
+    const Vec<T> k = lesser(h.raw, Vec<T>(1.0).raw), with_sign = from_bits<T>(bits(k) | (bits(x) & kSignBit<T>));
+    return fma(-with_sign, k / below, with_sign);
+  } else {
+    // tanh .25541 is 1/4, where the spacing of numbers doubles
+    const Vec<T> t = h / below, near = 0.5 * r + (0.5 * square * p - h * t);
+    return copysign(where(size < 0.25542, near, t), x);
+  }
 }
 
 // With e = e^-|x| and t = e / (1 + e): 1 - t, or e - e t = t for negative x, which keeps the digits of small results.

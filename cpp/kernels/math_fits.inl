@@ -16,8 +16,8 @@ struct Fit<float> {
   // (e^r - 1 - r) / r^2 for |r| <= ln(2)/2: to 2^-28.2 of e^r, and (one term more) to 2^-31.1 of e^r - 1
   static constexpr float kExp[] = {0.49999994f, 0.166665211f, 0.0416682623f, 0.00836866908f, 0.00138209667f};
   static constexpr float kExpm1[] = {0.5f, 0.166666672f, 0.0416664816f, 0.00833318941f, 0.00139333482f, 0.000199610164f};
-  // the same for -.139 <= r <= .554; 2^-31.3
-  static constexpr float kTanh[] = {0.5f, 0.166666612f, 0.0416669399f, 0.00833572075f, 0.00137078215f, 0.000236912223f};
+  // the same for -.139 <= r <= .554; 2^-26.8 of tanh
+  static constexpr float kTanh[] = {0.499999732f, 0.166668147f, 0.0416831933f, 0.00820165593f, 0.00168469199f};
   static constexpr float kExpZero = -104.0f, kExpMost = 89.0f;                // where the result is 0, and infinite
   static constexpr float kExpLeast = -176.0f;                                 // rounds to 2^-254, both factors of which are 0
   static constexpr float kExpFlushed = -88.0f;                                // rounds to 2^-127, whose bits are those of 0
@@ -67,18 +67,10 @@ struct Fit<double> {
                                       2.7557257902735722e-07,
                                       2.5109151351066505e-08,
                                       2.0919967606709161e-09};
-  // 2^-61.3
-  static constexpr double kTanh[] = {0.5,
-                                     0.16666666666666671,
-                                     0.041666666666668163,
-                                     0.0083333333333180572,
-                                     0.0013888888887553586,
-                                     0.00019841269999557363,
-                                     2.4801586343962622e-05,
-                                     2.7556917231813983e-06,
-                                     2.7577264541964818e-07,
-                                     2.4628378149863788e-08,
-                                     2.5169423909223025e-09};
+  // 2^-56.4 of tanh
+  static constexpr double kTanh[] = {0.499999999999999,      0.16666666666669133,   0.04166666666665595,   0.008333333330407644,
+                                     0.001388888907015849,   0.0001984127297230478, 2.480089676158688e-05, 2.7586381866565475e-06,
+                                     2.6976173463456706e-07, 3.0761525624885036e-08};
   static constexpr double kExpZero = -746.0, kExpMost = 710.0;
   static constexpr double kExpLeast = -1418.0;
   static constexpr double kExpFlushed = -709.2;
