@@ -165,8 +165,8 @@ LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
   const Vec<T> half = two_to<T>(bits(rounded), T(2)), square = r * r, p = polynomial(Fit<T>::kTanh, r);
   const Vec<T> h = fma(half, fma(square, p, r), half - 0.5), below = h + 1.0;
   if constexpr (kFused) {
-    const Vec<T> k = lesser(h.raw, Vec<T>(1.0).raw), with_sign = from_bits<T>(bits(k) | (bits(x) & kSignBit<T>));
-    return fma(-with_sign, k / below, with_sign);
+    const Vec<T> k = lesser(h.raw, Vec<T>(1.0).raw);
+    return from_bits<T>(bits(fma(-k, k / below, k)) | (bits(x) & kSignBit<T>));
   } else {
     // tanh .25541 is 1/4, where the spacing of numbers doubles
     const Vec<T> t = h / below, near = 0.5 * r + (0.5 * square * p - h * t);
