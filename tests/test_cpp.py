@@ -1,7 +1,7 @@
 """Builds and runs the C++ tests of tests/cpp with the compiler of this machine. No compiler or a broken build is a failure.
 
-They are linked with the objects that `pip install .` has left, which are those of the wheel, unless a source is newer; then, and under a
-sanitizer, with objects that are compiled here.
+They are linked with the objects that `pip install .` has left, which are those of the wheel, unless a source is newer; then, and
+under a sanitizer, with objects that are compiled here.
 
 LAMINA_SANITIZE=address,undefined pytest tests/test_cpp.py          with faults of memory and of arithmetic as failures
 LAMINA_SANITIZE=thread pytest tests/test_cpp.py -k pool             with races as failures
