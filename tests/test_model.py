@@ -152,7 +152,7 @@ def test_a_net_of_float64_that_is_not_built_takes_what_float64_holds():
 def test_an_embedding_refuses_what_it_does_not_have(wrong):
     net = lm.Sequential(lm.Embedding(5, 2), lm.Flatten(), lm.Dense(1), seed=0).compile("mse", "sgd").build(1, dtype="int64")
     good, bad, y = np.array([[0], [4]]), np.array([[0], [wrong]]), np.ones((2, 1))
-    for _ in range(2):  # the second time by the short way
+    for _ in range(2):  # the second time by the quick way
         before = dict(net.parameters.items())
         for call in (lambda: net.train_step(bad, y), lambda: net.predict(bad), lambda: net.fit(bad, y, verbose=0, batch_size=2)):
             with pytest.raises(ValueError, match=rf"expected .*from 0 to 4.*, got {wrong}"):

@@ -353,11 +353,11 @@ def test_an_option_that_stays_as_it_is_plans_no_step_anew():
     for adam in (optim.Adam(), OfOnesOwn()):
         net = lm.Sequential(lm.Dense(1), seed=0).compile("mse", adam)
         net.train_step(x, y)
-        planned = net._fast_step
+        planned = net._quick_step
         adam.weight_decay, adam.betas = 0.0, list(adam.betas)
-        assert planned is not None and net._fast_step is planned
+        assert planned is not None and net._quick_step is planned
         adam.weight_decay = 0.1
-        assert net._fast_step is None
+        assert net._quick_step is None
 
 
 def test_a_copy_has_the_options_and_begins_anew():

@@ -223,7 +223,7 @@ def test_what_a_thread_changes_after_a_step_of_another_holds_from_the_next_one_o
     x, y = np.ones((4, 3), np.float32), np.zeros((4, 1), np.float32)
     net = lm.Sequential(lm.Dense(2), lm.Dense(1), seed=0).build(3).compile("mse", "sgd")
     change = (lambda: setattr(net.layers[0], "trainable", False)) if what == "freeze" else lambda: net.compile("mae", "sgd")
-    thread, make = threading.Thread(target=change), quick.FastStep
+    thread, make = threading.Thread(target=change), quick.QuickStep
 
     def meanwhile(*parts):
         if thread.ident is None:
@@ -231,7 +231,7 @@ def test_what_a_thread_changes_after_a_step_of_another_holds_from_the_next_one_o
             thread.join(0.3)
         return make(*parts)
 
-    monkeypatch.setattr(quick, "FastStep", meanwhile)
+    monkeypatch.setattr(quick, "QuickStep", meanwhile)
     net.train_step(x, y)
     thread.join()
     before, want = net.parameters["dense_1.weight"], net.evaluate(x, y)["loss"]

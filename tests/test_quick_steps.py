@@ -23,7 +23,7 @@ def test_wrong_labels_are_found_on_the_quick_way(dtype, xy):
     net = mlp().compile("cross_entropy", "sgd")
     for _ in range(2):
         net.train_step(x, y)
-    assert net._fast_step is not None
+    assert net._quick_step is not None
     for wrong in (3, -1 if y.dtype.kind == "i" else 255):
         bad = y.copy()
         bad[7] = wrong
@@ -58,7 +58,7 @@ def test_a_class_that_is_left_out_is_one_on_the_quick_way(xy):
     for _ in range(2):
         for given in (y, left):
             assert quick.train_step(x, given) == careful.train_step(x.tolist(), given.tolist())
-    assert quick._fast_step is not None
+    assert quick._quick_step is not None
     for wrong in (3, -2):
         with pytest.raises(ValueError, match=str(wrong)):
             quick.train_step(x, np.full_like(y, wrong))
@@ -135,7 +135,7 @@ ODD = {
 
 @pytest.mark.parametrize("kind", ODD)
 def test_a_later_call_takes_and_refuses_what_the_first_one_does(kind, rng):
-    """Also where an array that needs no look has opened the short way."""
+    """Also where an array that needs no look has opened the quick way."""
     x, y = rng.normal(size=(8, 5)), rng.normal(size=(8, 1))
     odd = ODD[kind](x)
 
@@ -181,8 +181,8 @@ def test_the_quick_step_is_the_checked_one(weighted, rate, rng):
         loss = slow.train_step(lists, [a.tolist() for a in y], weight)
         assert loss == quick.train_step(tuple(x), y, weight)
         assert loss == named.train_step(tables, dict(zip(named.output_names, y, strict=True)), weight)
-        planned = planned or (quick._fast_step, named._fast_step)
-        assert None not in planned and (quick._fast_step, named._fast_step) == planned and slow._fast_step is None
+        planned = planned or (quick._quick_step, named._quick_step)
+        assert None not in planned and (quick._quick_step, named._quick_step) == planned and slow._quick_step is None
         for a, b, c in zip(quick.predict(x), named.predict(tables), slow.predict(lists), strict=True):
             assert np.array_equal(a, c) and np.array_equal(b, c)
     for name, a in slow.parameters.items():
@@ -250,7 +250,7 @@ def test_a_later_step_of_several_looks_at_each_array(rng):
         with pytest.raises((ValueError, TypeError), match=r"^\[.*expected .*, got"):
             net.train_step(xs, ys)
         assert np.array_equal(net.parameters["dense_2.weight"], before), what
-    assert np.isfinite(net.train_step(x, y)) and net._fast_step is not None
+    assert np.isfinite(net.train_step(x, y)) and net._quick_step is not None
 
 
 def test_quick_predictions_of_several_have_their_rows(rng):
@@ -259,7 +259,7 @@ def test_quick_predictions_of_several_have_their_rows(rng):
     net = lm.Model(numbers, [lm.Dense(1)(h), lm.Dense(2)(h)], seed=0)
     x = [rng.normal(size=(n, width)).astype("float32") for n, width in ((7, 2), (7, 3))]
     first, again = net.predict(x), net.predict(tuple(x))
-    assert net._fast_predict is not None and [a.shape for a in again] == [(7, 1), (7, 2)]
+    assert net._quick_predict is not None and [a.shape for a in again] == [(7, 1), (7, 2)]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     for wrong in ([x[0], x[1][:3]], [x[1], x[0]], x[:1], x[0]):
         with pytest.raises((ValueError, TypeError), match=r"^\[.*expected .*, got"):
@@ -274,7 +274,7 @@ def test_a_list_that_changes_while_its_arrays_are_read_is_read_as_it_was(rng, mo
     x, y = samples_of_several(rng, 4000)
     whole = x[1].astype("uint64")
     expected, real, kept = net.train_step([x[0], whole], y), np.rint, []
-    assert net.train_step([x[0], whole], y) == expected and net._fast_step is not None
+    assert net.train_step([x[0], whole], y) == expected and net._quick_step is not None
     words, numbers = lm.Input(3, dtype="int64"), lm.Input(4)
     h = lm.Dense(2)(lm.concatenate([lm.Flatten()(lm.Embedding(6, 2)(words)), numbers], axis=1))
     net = lm.Model([words, numbers], h, seed=0).compile("mse", lm.optim.SGD(0.0))

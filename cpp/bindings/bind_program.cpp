@@ -158,17 +158,17 @@ py::array epoch(Program& program, const std::vector<py::array>& sources, const O
   return scalars[py::slice(0, done, 1)].cast<py::array>();
 }
 
-using QuickArrays = std::vector<std::tuple<py::dtype, int, std::optional<int64_t>>>;
+using GivenKinds = std::vector<std::tuple<py::dtype, int, std::optional<int64_t>>>;
 
-std::vector<QuickArray> arrays_of(const QuickArrays& given) {
-  std::vector<QuickArray> all;
+std::vector<Kind> kinds_of(const GivenKinds& given) {
+  std::vector<Kind> all;
   for (const auto& [dtype, ndim, classes] : given) all.push_back({dtype, ndim, classes});
   return all;
 }
 
-py::object trainer(const py::object& program, const QuickArrays& targets, bool weighted, std::shared_ptr<graph::Variable> rate,
-                   std::shared_ptr<graph::Variable> clock, const QuickArrays& inputs, int64_t most_rows, bool guarded) {
-  return quick_trainer(program, arrays_of(inputs), arrays_of(targets), weighted, {std::move(rate), std::move(clock)}, most_rows,
+py::object trainer(const py::object& program, const GivenKinds& targets, bool weighted, std::shared_ptr<graph::Variable> rate,
+                   std::shared_ptr<graph::Variable> clock, const GivenKinds& inputs, int64_t most_rows, bool guarded) {
+  return quick_trainer(program, kinds_of(inputs), kinds_of(targets), weighted, {std::move(rate), std::move(clock)}, most_rows,
                        guarded);
 }
 

@@ -27,13 +27,13 @@ struct Predictor {
 struct Trainer {
   py::object owner;
   Program& program;
-  std::vector<QuickArray> known;  // the last arrays before the weights
-  size_t inputs, targets;         // arrays; of those that are known, all, or the targets
+  std::vector<Kind> kinds;  // of the last arrays before the weights
+  size_t inputs, targets;   // arrays; of those that have a kind, all, or the targets
   bool weighted, careful, guarded;
   Schedule schedule;
   int64_t most_rows;
 
-  size_t first_known() const { return inputs + targets - known.size(); }
+  size_t first_with_kind() const { return inputs + targets - kinds.size(); }
 };
 
 // `value` alone, or as many values as a list or a tuple is to have; false where it has not. `kept` holds them: converting one may run
@@ -159,13 +159,13 @@ int64_t elements_of(PyObject* value) {
 bool may_train(const Trainer& quick, const Call& call, const Few<PyObject*>& arrays, int64_t rows) {
   const auto type = [&](size_t i) { return quick.program.input_type(i).dtype; };
   const size_t count = quick.inputs + quick.targets;
-  size_t i = quick.first_known();
-  for (const QuickArray& known : quick.known) {
-    if (known.classes) {
+  size_t i = quick.first_with_kind();
+  for (const Kind& kind : quick.kinds) {
+    if (kind.classes) {
       const auto check = type(i) == DType::int64     ? are_classes<int64_t>
                          : type(i) == DType::float64 ? are_classes<double>
                                                      : are_classes<float>;
-      if (!check(call.inputs()[i], elements_of(arrays[i]), *known.classes)) return false;
+      if (!check(call.inputs()[i], elements_of(arrays[i]), *kind.classes)) return false;
     }
     ++i;
   }
@@ -206,10 +206,10 @@ struct Spread {
 };
 
 // Whether they, which are usual, have the types that the program was made for.
-bool are_known(const Trainer& quick, const Few<PyObject*>& arrays) {
-  for (size_t j = 0; j < quick.known.size(); ++j) {
-    const auto* array = py::detail::array_proxy(arrays[quick.first_known() + j]);
-    if (array->descr != quick.known[j].dtype.ptr() || array->nd != quick.known[j].ndim) return false;
+bool are_as_before(const Trainer& quick, const Few<PyObject*>& arrays) {
+  for (size_t j = 0; j < quick.kinds.size(); ++j) {
+    const auto* array = py::detail::array_proxy(arrays[quick.first_with_kind() + j]);
+    if (array->descr != quick.kinds[j].dtype.ptr() || array->nd != quick.kinds[j].ndim) return false;
   }
   if (!quick.careful || !quick.weighted) return true;
   const PyObject* type = py::detail::array_proxy(arrays[quick.inputs + quick.targets])->descr;
@@ -225,7 +225,7 @@ PyObject* train(PyObject* self, PyObject* const* values, Py_ssize_t n) {
     if (!(n == 2 || n == 3 || scheduled) || !given.take(quick, values, weight)) Py_RETURN_NONE;
     const Few<PyObject*>& arrays = given.arrays;
     const auto rows = rows_of(quick.program, arrays);
-    if (!rows || *rows == 0 || *rows > quick.most_rows || !are_known(quick, arrays)) Py_RETURN_NONE;
+    if (!rows || *rows == 0 || *rows > quick.most_rows || !are_as_before(quick, arrays)) Py_RETURN_NONE;
     Program& program = quick.program;
     const Call call(program, arrays.data(), arrays.size());
     if (!may_train(quick, call, arrays, *rows)) Py_RETURN_NONE;
@@ -248,7 +248,7 @@ py::object quick_predictor(const py::object& program, int64_t most_rows) {
   return c_function(definition, Predictor{program, program.cast<Program&>(), most_rows});
 }
 
-py::object quick_trainer(const py::object& program, const std::vector<QuickArray>& inputs, const std::vector<QuickArray>& targets,
+py::object quick_trainer(const py::object& program, const std::vector<Kind>& inputs, const std::vector<Kind>& targets,
                          bool weighted, Schedule schedule, int64_t most_rows, bool guarded) {
   static PyMethodDef definition = method(
       "train", train, "f(x, y[, weight[, rates, first]]) -> what it computes, or None for others, or where the step has no rate.");
@@ -264,9 +264,9 @@ py::object quick_trainer(const py::object& program, const std::vector<QuickArray
     check(!variable || (variable->dtype == DType::float64 && variable->bytes() > 0),
           "[trainer] expected rate and clock in float64");
   check(!schedule.rate == !schedule.clock, "[trainer] expected a clock beside the rate");
-  std::vector<QuickArray> known = inputs;
-  known.insert(known.end(), targets.begin(), targets.end());
-  return c_function(definition, Trainer{program, core, std::move(known), core.input_count() - others, targets.size(), weighted,
+  std::vector<Kind> kinds = inputs;
+  kinds.insert(kinds.end(), targets.begin(), targets.end());
+  return c_function(definition, Trainer{program, core, std::move(kinds), core.input_count() - others, targets.size(), weighted,
                                         careful, guarded, std::move(schedule), most_rows});
 }
 

@@ -1,4 +1,4 @@
-// The programs of a network as C functions of arrays like those of the last call.
+// The quick way of a network's calls: its programs as C functions of arrays like those of a call before.
 #pragma once
 
 #include "bindings/bind.h"
@@ -9,8 +9,8 @@ namespace lamina::bindings {
 // several inputs), of at most so many rows.
 py::object quick_predictor(const py::object& program, int64_t most_rows);
 
-// An array of a call.
-struct QuickArray {
+// What an array of a call is like.
+struct Kind {
   py::dtype dtype;
   int ndim;
   std::optional<int64_t> classes;  // it holds numbers from 0 to classes - 1
@@ -26,7 +26,7 @@ struct Schedule {
 // a schedule: at the rate that this step has in an array of float64, the first of them that of step `first`; None, too, where it has none
 // there. With `inputs` it is careful: it takes those types of x alone, and finite numbers, and gives a list of all outputs. guarded: there
 // a loss that is not finite ends the step before its update.
-py::object quick_trainer(const py::object& program, const std::vector<QuickArray>& inputs, const std::vector<QuickArray>& targets,
+py::object quick_trainer(const py::object& program, const std::vector<Kind>& inputs, const std::vector<Kind>& targets,
                          bool weighted, Schedule schedule, int64_t most_rows, bool guarded);
 
 }  // namespace lamina::bindings

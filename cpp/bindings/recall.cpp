@@ -45,19 +45,19 @@ PyObject* find(PyObject* self, PyObject* const* values, Py_ssize_t n, PyObject* 
 
 }  // namespace
 
-bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, bool transposes) const {
+bool Recall::Seen::is(PyObject* const* values, size_t n, PyObject* by_name, bool transposes) const {
   const auto count = by_name == nullptr ? size_t{0} : static_cast<size_t>(PyTuple_GET_SIZE(by_name));
   if (count != names.size() || n + count != operands.size() + options.size()) return false;
   for (size_t i = 0; i < operands.size(); ++i) {
-    const Operand& known = operands[i];
-    if (known.number) {
-      if (!is_same(known.number.ptr(), values[i])) return false;
+    const Operand& operand = operands[i];
+    if (operand.number) {
+      if (!is_same(operand.number.ptr(), values[i])) return false;
       continue;
     }
     const auto* array = exact(values[i]);
-    if (array == nullptr || array->descr != known.dtype.ptr() || static_cast<size_t>(array->nd) != known.sizes.size() ||
-        !std::equal(known.sizes.begin(), known.sizes.end(), array->dimensions) ||
-        (transposes && is_column_major(array) != known.column_major))
+    if (array == nullptr || array->descr != operand.dtype.ptr() || static_cast<size_t>(array->nd) != operand.sizes.size() ||
+        !std::equal(operand.sizes.begin(), operand.sizes.end(), array->dimensions) ||
+        (transposes && is_column_major(array) != operand.column_major))
       return false;
   }
   for (size_t i = 0; i < count; ++i)
@@ -69,47 +69,47 @@ bool Recall::Known::is(PyObject* const* values, size_t n, PyObject* by_name, boo
 
 void Recall::keep(const py::object& program, const py::object& pack, const py::tuple& args, const py::dict& named,
                   const py::list& given) {
-  Known known{program, pack, {}, {}, {}};
+  Seen seen{program, pack, {}, {}, {}};
   const auto& core = program.cast<runtime::Program&>();
   if (args.size() < operands_ || core.held_bytes() > kMostBytes) return;
   for (size_t i = 0; i < operands_; ++i) {
     const py::object value = args[i];
     if (is_number(value.ptr())) {
-      known.operands.push_back({{}, {}, false, value, given[i]});
+      seen.operands.push_back({{}, {}, false, value, given[i]});
       continue;
     }
     const auto* array = exact(value.ptr());
     if (array == nullptr || !value.is(given[i])) return;
-    Operand& operand = known.operands.emplace_back();
+    Operand& operand = seen.operands.emplace_back();
     operand.dtype = py::reinterpret_borrow<py::object>(array->descr);
     operand.sizes = Sizes(array->dimensions, array->dimensions + array->nd);
     operand.column_major = transposes_ && is_column_major(array);
   }
-  for (size_t i = operands_; i < args.size(); ++i) known.options.push_back(args[i]);
+  for (size_t i = operands_; i < args.size(); ++i) seen.options.push_back(args[i]);
   for (const auto& [name, value] : named) {
-    known.names.push_back(py::reinterpret_borrow<py::object>(name));
-    known.options.push_back(py::reinterpret_borrow<py::object>(value));
+    seen.names.push_back(py::reinterpret_borrow<py::object>(name));
+    seen.options.push_back(py::reinterpret_borrow<py::object>(value));
   }
-  for (const py::object& option : known.options)
+  for (const py::object& option : seen.options)
     if (!is_plain(option.ptr())) return;
-  const auto is_of_program = [&](const Known& other) { return other.program.is(program); };
-  if (std::count_if(known_.begin(), known_.end(), is_of_program) == kMostNumbers)
-    known_.erase(std::find_if(known_.begin(), known_.end(), is_of_program));
-  if (known_.size() == kMost) known_.erase(known_.begin());
-  known_.push_back(std::move(known));
+  const auto is_of_program = [&](const Seen& other) { return other.program.is(program); };
+  if (std::count_if(seen_.begin(), seen_.end(), is_of_program) == kMostNumbers)
+    seen_.erase(std::find_if(seen_.begin(), seen_.end(), is_of_program));
+  if (seen_.size() == kMost) seen_.erase(seen_.begin());
+  seen_.push_back(std::move(seen));
 }
 
 PyObject* Recall::find(PyObject* const* values, size_t n, PyObject* names) {
   if (n < operands_) Py_RETURN_NONE;
-  for (size_t i = 0; i < known_.size(); ++i) {
-    const size_t at = (last_ + i) % known_.size();
-    if (!known_[at].is(values, n, names, transposes_)) continue;
+  for (size_t i = 0; i < seen_.size(); ++i) {
+    const size_t at = (last_ + i) % seen_.size();
+    if (!seen_[at].is(values, n, names, transposes_)) continue;
     last_ = at;
-    const py::object program = known_[at].program, pack = known_[at].pack;
+    const py::object program = seen_[at].program, pack = seen_[at].pack;
     Few<py::object> owned(operands_);
     Few<PyObject*> given(operands_);
     static PyObject* const name_of_transpose = PyUnicode_InternFromString("T");
-    for (size_t k = 0; k < operands_; ++k) owned[k] = known_[at].operands[k].array;
+    for (size_t k = 0; k < operands_; ++k) owned[k] = seen_[at].operands[k].array;
     // From here on another thread, or a finalizer, may forget the call.
     for (size_t k = 0; k < operands_; ++k) {
       if (!owned[k] && transposes_ && is_column_major(exact(values[k]))) {
@@ -126,7 +126,7 @@ PyObject* Recall::find(PyObject* const* values, size_t n, PyObject* names) {
 }
 
 py::object quick_find(const py::object& recall) {
-  static PyMethodDef definition = method("find", find, "find(*args, **named) -> the result, or None for a call that is not known.");
+  static PyMethodDef definition = method("find", find, "find(*args, **named) -> the result, or None for a call unlike those seen.");
   return c_function(definition, recall);
 }
 

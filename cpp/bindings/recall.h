@@ -1,4 +1,4 @@
-// Operations of arrays, called again: the program of the first call serves those like it, found without a way through Python.
+// The quick way of operations of arrays: the program of a call serves those like it, found without Python.
 #pragma once
 
 #include "bindings/bind.h"
@@ -18,7 +18,7 @@ class Recall {
   // remembered, nor are programs that hold much memory.
   void keep(const py::object& program, const py::object& pack, const py::tuple& args, const py::dict& named, const py::list& given);
 
-  // The result; None, and nothing was done, for a call that is not known.
+  // The result; None, and nothing was done, for a call unlike those seen.
   PyObject* find(PyObject* const* values, size_t n, PyObject* names);
 
  private:
@@ -28,7 +28,7 @@ class Recall {
     bool column_major = false;
     py::object number, array;  // of a number: itself, and the array that stands for it
   };
-  struct Known {
+  struct Seen {
     py::object program, pack;
     std::vector<Operand> operands;
     std::vector<py::object> options;  // those by position, then those by name
@@ -42,7 +42,7 @@ class Recall {
 
   size_t operands_;
   bool transposes_;
-  std::vector<Known> known_;
+  std::vector<Seen> seen_;
   size_t last_ = 0;  // the one that was found
 };
 

@@ -226,9 +226,9 @@ def _of_operands(count: int, transposes: bool, numbers: Sequence[float], build: 
 
     @functools.wraps(build)
     def call(*args: Any, **kwargs: Any) -> Any:
-        known = find(*args, **kwargs)
-        if known is not None:
-            return known
+        found = find(*args, **kwargs)
+        if found is not None:
+            return found
         try:
             if len(args) >= count and not [v for v in args[:count] if not isinstance(v, Tensor)]:
                 return build(*args, **kwargs)

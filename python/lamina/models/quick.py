@@ -1,8 +1,9 @@
-"""The quick ways: arrays like those of an earlier call go to its program as they are, and the core looks at them."""
+"""The quick way: arrays like those of an earlier call go to its program as they are, and the core looks at them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -24,39 +25,54 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 
 
-def fast_predict(model: Model) -> Callable[[Any], Any] | None:
-    """The quick way of arrays that need no look: f(x), which gives None, and does nothing, where they are not such."""
+def predictor(model: Model) -> Callable[[Any], Any] | None:
+    """The quick way to predict, of arrays that need no look: f(x), which gives None, and does nothing, where they are not such."""
     if any(t.dtype not in FLOATS for t in model.inputs):
         return None
     return model.programs.predict().predictor(chunks.CHUNK)
 
 
-class FastStep(NamedTuple):
-    """A training program that arrays like those of the last step can go to without another look; the core checks their shapes."""
+@dataclass(slots=True, eq=False)
+class Quick:
+    """The quick way of arrays like those of a call before to the program of its task."""
 
     run: Callable[..., Any]  # (x, y, weight[, rates, first]); None, and nothing was done, where they are not alike
+    task: Task
+    asked: list[int]  # outputs whose losses look at the numbers of a target themselves
+
+    def __call__(self, x: Any, y: Any, weight: Any) -> Any:
+        """What the program gives, or None."""
+        return self.run(x, y, weight)
+
+
+@dataclass(slots=True, eq=False)
+class QuickStep(Quick):
+    """That of a training program."""
+
     optimizer: Optimizer
-    weighted: bool
+
+    def __call__(self, x: Any, y: Any, weight: Any) -> Any:
+        return self.run(x, y, weight) if self.optimizer.has_constant_rate else self.scheduled(x, y, weight)
 
     def scheduled(self, x: Any, y: Any, weight: Any) -> Any:
         """`run` at the rate that the schedule has for this step."""
-        loss = self.run(x, y, weight, *self.optimizer.ahead)
-        if loss is None and self.optimizer.look_ahead():
+        found = self.run(x, y, weight, *self.optimizer.ahead)
+        if found is None and self.optimizer.look_ahead():
             return self.run(x, y, weight, *self.optimizer.ahead)
-        return loss
+        return found
 
 
-def fast_step(model: Model, y: Any, task: Task) -> FastStep | None:
-    """The quick way for batches with targets like `y`: where arrays go to the inputs as they are."""
+def keep_step(model: Model, y: Any, task: Task) -> QuickStep | None:
+    """The quick way of `train_step` for batches with targets like `y`, whose numbers need no look; kept, where there is one."""
     kinds = _kinds(model, y, task.targets)
     if kinds is None:
         return None
     optimizer = model.objective.optimizer
     program = model.programs.train(task)
     run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
-    quick = FastStep(run, optimizer, task.weighted)
-    model.programs.keep_quick(task, quick)
-    return quick
+    step = QuickStep(run, task, [], optimizer)
+    model.programs.keep_quick(task, step)
+    return step
 
 
 Kinds = list[tuple[np.dtype[Any], int, int | None]]
@@ -85,48 +101,41 @@ def _kinds(model: Model, y: Any, targets: tuple[Target, ...]) -> Kinds | None:
     return kinds if len(kinds) == len(targets) else None
 
 
-class Way(NamedTuple):
-    """How arrays like those of a checked call go to its program: the core looks at them, and takes none that the checks refuse."""
-
-    run: Callable[..., Any]
-    step: FastStep | None  # where it is one
-    task: Task
-    asked: list[int]  # outputs whose losses look at the numbers of a target themselves
-
-
-class Known(NamedTuple):
+class QuickCall(NamedTuple):
     """A batch that went the quick way, and what its program gave."""
 
     batch: Data
     results: Any
 
 
-def call(model: Model, kind: str, x: Any, y: Any, weight: Any, *, collect: bool = False, part: int = 0) -> Known | None:
-    """What the program gives; None, and nothing was done, where arrays like these are not known.
+def call(model: Model, kind: str, x: Any, y: Any, weight: Any, *, collect: bool = False, part: int = 0) -> QuickCall | None:
+    """What the program gives; None, and nothing was done, where arrays like these have no quick way.
 
     kind: "train", of fit, "step", "evaluate" or "gradients"; part: see `chunks.drawn_for`.
     """
-    way = model.programs.others.get((kind, weight is not None, collect)) if model.built else None
-    if way is None:
+    quick = model.programs.others.get((kind, weight is not None, collect)) if model.built else None
+    if quick is None:
         return None
     try:
-        batch = feed.unchecked(model, x, y, weight, columns=collect or bool(way.asked))
+        batch = feed.unchecked(model, x, y, weight, columns=collect or bool(quick.asked))
         given = _alone(batch.x), _alone(batch.y), batch.weight
-        for k in way.asked:
+        for k in quick.asked:
             model.objective.losses[k].check_values(batch.y[k], tuple(model.outputs[k].shape))
     except Exception:  # the checks meet it as well
         return None
-    run = way.run if way.step is None or way.step.optimizer.has_constant_rate else way.step.scheduled
     if part:
-        with chunks.drawn_for(part, model, way.task):
-            results = run(*given)
+        with chunks.drawn_for(part, model, quick.task):
+            results = quick(*given)
     else:
-        results = run(*given)
-    return None if results is None else Known(batch, results)
+        results = quick(*given)
+    return None if results is None else QuickCall(batch, results)
 
 
 def keep(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None:
-    """Keeps the way of a batch that was given as these parts, and has been through that program, if it went there as it is."""
+    """Keeps the quick way of a batch that was given as these parts and has been through that program, if it went there as it is.
+
+    The core looks at the numbers as well, and takes none that the checks refuse.
+    """
     given = feed.unchecked(model, *parts)
     arrays, went = given.arrays, batch.arrays
     if [(np.ndarray, a.dtype) for a in went] != [(type(a), getattr(a, "dtype", None)) for a in arrays]:
@@ -151,9 +160,9 @@ def keep(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None
         program: core.Program = getattr(model.programs, "train" if updates else kind)(task)
         rows = chunks.CHUNK if kind == "evaluate" else 1 << 62
         run = program.trainer(kinds, task.weighted, rate, clock, inputs, rows, guarded=kind == "train")
-        step = FastStep(run, optimizer, task.weighted) if updates else None
         run = by_name(model, run) if kind == "gradients" else run
-        model.programs.others[kind, task.weighted, task.collect] = Way(run, step, task, asked)
+        quick = QuickStep(run, task, asked, optimizer) if updates else Quick(run, task, asked)
+        model.programs.others[kind, task.weighted, task.collect] = quick
 
 
 def _alone(arrays: tuple[Any, ...]) -> Any:

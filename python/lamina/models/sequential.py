@@ -111,7 +111,7 @@ class Sequential(Model):
         unbuild(self._before)
         self._forget()
         self._inputs, self._outputs, self._programs = {}, {}, None
-        self._fast_predict = self._fast_step = None
+        self._quick_predict = self._quick_step = None
 
     @contextmanager
     def unless_refused(self, *, loss_too: bool) -> Iterator[None]:

@@ -58,7 +58,7 @@ def state_of(model: Model) -> list[Parameter]:
 
 
 def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, Task | None]:
-    """See `Model.train_step`; and what `fast_step` takes, unless another way was found."""
+    """See `Model.train_step`; and what `quick.keep_step` takes, unless it went the quick way."""
     found = quick.call(model, "step", x, y, sample_weight)
     if found is not None:
         return float(found.results[0]), None
@@ -91,14 +91,14 @@ def step(
 
 def gradients(model: Model, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:
     """See `Model.gradients`."""
-    known = quick.call(model, "gradients", x, y, sample_weight)
-    if known is not None:
-        return dict(known.results)
+    found = quick.call(model, "gradients", x, y, sample_weight)
+    if found is not None:
+        return dict(found.results)
     batch, targets = checked(model, x, y, sample_weight)
     task = Task(targets, batch.weight is not None)
-    found: dict[str, Array] = quick.by_name(model, model.programs.gradients(task).run)(batch.arrays)
+    slopes: dict[str, Array] = quick.by_name(model, model.programs.gradients(task).run)(batch.arrays)
     quick.keep(model, "gradients", (x, y, sample_weight), batch, task)
-    return found
+    return slopes
 
 
 def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, batch_size: int | None) -> dict[str, Any]:
@@ -117,8 +117,8 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
             )
         return evaluate_batches(feed.batches(model, x), Totals(model, chosen, apart=True))
     collect = bool(chosen)
-    if model.compiled and batch_size is None and (known := quick.call(model, "evaluate", x, y, sample_weight, collect=collect)):
-        given, results = known
+    if model.compiled and batch_size is None and (taken := quick.call(model, "evaluate", x, y, sample_weight, collect=collect)):
+        given, results = taken
         losses = zip(model.objective.loss_weights, map(float, results), strict=False)
         return {"loss": sum(a * loss for a, loss in losses), **figures(model, chosen, results[len(model.outputs) :], given)}
     given = feed.samples(model, x, y, sample_weight)
@@ -164,9 +164,9 @@ def evaluate_batches(
     terms = len(model.output_names) if model.compiled else 0
     collect = bool(totals.metrics)
     for i, given_as in enumerate(feed.each(model, batches)):
-        known = quick.call(model, "evaluate", *given_as, collect=collect, part=i) if terms else None
-        if known is not None:
-            batch, results = known
+        taken = quick.call(model, "evaluate", *given_as, collect=collect, part=i) if terms else None
+        if taken is not None:
+            batch, results = taken
             totals.meet(batch, alike=True)
         else:
             given = feed.checked(model, batches, given_as)

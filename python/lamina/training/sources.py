@@ -219,11 +219,11 @@ class BatchSource:
         collect = bool(self.metrics)
         for i, parts in enumerate(feed.each(self.model, self.source)):
             self._parts, terms = parts, 0
-            known, refusable = None, collect and not i and parts[2] is not None  # by metrics, of its weights
+            taken, refusable = None, collect and not i and parts[2] is not None  # by metrics, of its weights
             if i >= len(done.losses) and self.class_weight is None and not (refusable or totals.apart):
-                known = quick.call(self.model, "train", *parts, collect=collect)
-            if known is not None:
-                batch, (loss, *rest) = known
+                taken = quick.call(self.model, "train", *parts, collect=collect)
+            if taken is not None:
+                batch, (loss, *rest) = taken
                 totals.meet(batch, alike=True)
             else:
                 batch, targets = self._checked()
