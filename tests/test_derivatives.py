@@ -73,7 +73,8 @@ def test_derivatives_by_sample_through_the_rows_of_all_samples(rng):
     slopes = 1 - np.tanh(data @ w + net.parameters["dense_1.bias"]) ** 2
     np.testing.assert_allclose(found, np.einsum("bto,io->boti", slopes, w) / 5, rtol=1e-5, atol=1e-7)
     got = net.per_sample_gradients(data, y)
-    assert next(found for key, found in net.programs.others.items() if key[0] == "per_sample")[1]  # of one pass for all
+    ((_, together),) = net.programs.trained.per_sample.values()
+    assert together  # of one pass for all
     for i in range(4):
         for key, value in net.gradients(data[i : i + 1], y[i : i + 1]).items():
             np.testing.assert_allclose(got[key][i], value, rtol=1e-6, atol=1e-8)

@@ -58,8 +58,8 @@ def test_layers_that_are_trained_in_turns_take_the_programs_of_before(rng, optim
     x, y = rng.normal(size=(8, 3)).astype("f"), rng.normal(size=(8, 1)).astype("f")
     kept, anew = (lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=0).compile("mse", optimizer()) for _ in range(2))
     kept.build(3), anew.build(3)
-    made, plan = [], programs.Programs._plan_train
-    monkeypatch.setattr(programs.Programs, "_plan_train", lambda self, *of: made.append(self) or plan(self, *of))
+    made, plan = [], programs.Programs._build_train
+    monkeypatch.setattr(programs.Programs, "_build_train", lambda self, *of: made.append(self) or plan(self, *of))
     for step, trained in enumerate((True, False, True, False, True, False, False, True, True, False)):
         for net in (kept, anew):
             net.layers[0].trainable = trained
@@ -118,7 +118,7 @@ def test_a_layer_frozen_by_another_thread_while_a_program_is_planned(monkeypatch
     """The program of the other layers would be kept as that of all."""
     x, y = np.ones((4, 3), "f"), np.ones((4, 1), "f")
     net = lm.Sequential(lm.Dense(4), lm.Dense(1), seed=0).build(3).compile("mse", "sgd")
-    plan = programs.Programs._plan_train
+    plan = programs.Programs._build_train
     freezes = threading.Thread(target=setattr, args=(net.layers[0], "trainable", False))
 
     def plan_late(*of):
@@ -126,7 +126,7 @@ def test_a_layer_frozen_by_another_thread_while_a_program_is_planned(monkeypatch
         freezes.join(0.3)
         return plan(*of)
 
-    monkeypatch.setattr(programs.Programs, "_plan_train", plan_late)
+    monkeypatch.setattr(programs.Programs, "_build_train", plan_late)
     net.train_step(x, y)
     freezes.join()
     monkeypatch.undo()
@@ -143,9 +143,30 @@ def test_programs_of_what_is_trained_no_more_are_few(rng):
     for layer in net.layers[:-1]:
         layer.trainable = False
         net.train_step(x, y)
-    assert len(net.programs._planned) == programs.MOST_PLANNED
+    assert len(net.programs._planned) == programs.MOST_SETS
     net.optimizer.momentum = 0.9
     assert not net.programs._planned
+
+
+def test_what_is_frozen_and_thawed_in_turns_is_planned_once(rng, monkeypatch):
+    x, y = rng.normal(size=(4, 3)), rng.normal(size=(4, 1))
+    net = lm.Sequential(lm.Dense(4), lm.Dense(1), seed=0).build(3).compile("mse", "adam")
+
+    def turn():
+        for trained, names in ((False, {"dense_2.weight", "dense_2.bias"}), (True, set(net.parameters))):
+            net.layers[0].trainable = trained
+            before = dict(net.parameters)
+            net.train_step(x, y)
+            net.train_step(x.tolist(), y.tolist())
+            net.fit([(x, y)], verbose=0)
+            assert {name for name in before if not np.array_equal(before[name], net.parameters[name])} == names
+            assert net.gradients(x, y).keys() == net.per_sample_gradients(x, y).keys() == names
+            net.evaluate(x, y)
+
+    for _ in range(3):
+        turn()
+    monkeypatch.setattr("lamina._core.Program", None)
+    turn()
 
 
 @pytest.mark.parametrize("when", ["before it is built", "after"])

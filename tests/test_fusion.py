@@ -87,12 +87,12 @@ def test_a_prediction_is_one_step_a_layer():
 def test_another_batch_size_is_the_same_program():
     net = network("relu", "cross_entropy", "adam")
     net.train_step(*batch("cross_entropy", 32))
-    built = dict(net.programs._programs)
+    built = dict(net.programs.trained.programs)
     steps = [p.steps for p in built.values()]
     for n in (1, 7, 64, 33, 32):
         assert np.isfinite(net.train_step(*batch("cross_entropy", n)))
         net.predict(batch("cross_entropy", n)[0])
-    after = net.programs._programs
+    after = net.programs.trained.programs
     assert list(after) == list(built)
     assert all(after[key] is built[key] for key in built)
     assert [p.steps for p in after.values()] == steps

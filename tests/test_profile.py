@@ -66,11 +66,11 @@ def test_it_shows_the_program_that_runs():
     X, y = digits()
     net = lm.Sequential(lm.Dense(32, "relu"), lm.Dense(10), seed=0).compile("cross_entropy", "adam")
     net.train_step(X, y)
-    (program,) = net.programs._programs.values()
+    (program,) = net.programs.trained.programs.values()
     before = program.steps
     profile = net.profile(X, y, repeats=2)
     assert [step.name for step in profile.steps] == [*before, "call"]
-    assert list(net.programs._programs.values()) == [program], "profile made a program of its own"
+    assert list(net.programs.trained.programs.values()) == [program], "profile made a program of its own"
 
 
 def test_the_products_have_their_flops(profile):

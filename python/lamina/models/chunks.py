@@ -31,10 +31,10 @@ def _streams(nodes: list[core.Node]) -> list[core.Variable]:
 @contextmanager
 def drawn_for(part: int, model: Model, task: Task | None = None) -> Iterator[None]:
     """In here the network, or its losses, draw what is drawn for a part of the data: other numbers than for those before it."""
-    known, key = model.programs.others, ("streams", task)
-    streams = known.get(key) if part else []
+    known = model.programs.streams
+    streams = known.get(task) if part else []
     if streams is None:
-        streams = known[key] = _streams(resolved([*model.outputs, *(model.programs.loss(task).terms if task else ())]))
+        streams = known[task] = _streams(resolved([*model.outputs, *(model.programs.loss(task).terms if task else ())]))
     if not streams:
         yield
         return
@@ -52,10 +52,10 @@ def rows_of_losses(model: Model, n: int, targets: tuple[Target, ...]) -> int:
     rows = rows_at_once(model, n)
     if n <= rows:
         return rows
-    key = "means", targets
-    if key not in model.programs.others:
-        model.programs.others[key] = _are_means(model, targets)
-    return rows if model.programs.others[key] else n
+    are_means = model.programs.are_means
+    if targets not in are_means:
+        are_means[targets] = _are_means(model, targets)
+    return rows if are_means[targets] else n
 
 
 def _are_means(model: Model, targets: tuple[Target, ...]) -> bool:

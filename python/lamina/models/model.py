@@ -419,7 +419,7 @@ class Model:
         weighted = sample_weight is not None
         if (step is None or step.task.weighted is not weighted) and self._programs is not None and self._objective is not None:
             with building:  # layers frozen and thawed, or weights given, in turns find what they had
-                step = self._quick_step = self.programs.quick(weighted)
+                step = self._quick_step = self.programs.trained.steps.get(weighted)
         if step is not None:
             found = step(feed.in_order(x, self._inputs), feed.in_order(y, self._outputs), sample_weight)
             if found is not None:

@@ -10,12 +10,13 @@ import numpy as np
 
 from lamina import _core as core
 from lamina import ops
+from lamina.base.turns import building
 from lamina.graph.function import grad
 from lamina.graph.samplewise import multiplied, sample_rows
 from lamina.graph.tensor import Tensor
 from lamina.losses import Loss
 from lamina.models import steps
-from lamina.models.programs import Target, Task
+from lamina.models.programs import LossGraph, Target, Task
 
 if TYPE_CHECKING:
     from lamina.models.model import Model
@@ -26,10 +27,8 @@ Array = np.ndarray[Any, Any]
 def per_sample_gradients(model: Model, x: Any, y: Any) -> dict[str, Array]:
     """See `Model.per_sample_gradients`."""
     batch, targets = steps.checked(model, x, y, None)
-    others, key = model.programs.others, ("per_sample", targets)
-    if key not in others:
-        others[key] = _program(model, targets)
-    program, together = others[key]
+    with building:  # in which no other thread freezes a layer
+        program, together = _program(model, targets)
     names = [name for name, p in model.wiring.parameters.items() if p.trainable]
     arrays = batch.arrays
     if together:
@@ -42,10 +41,17 @@ def per_sample_gradients(model: Model, x: Any, y: Any) -> dict[str, Array]:
 
 
 def _program(model: Model, targets: tuple[Target, ...]) -> tuple[core.Program, bool]:
+    """The program, planned at its first use; and whether it is one of a whole batch, or of a sample at a time."""
+    graph = model.programs.loss(Task(targets))
+    planned = model.programs.trained.per_sample
+    if targets not in planned:
+        planned[targets] = _plan(model, graph)
+    return planned[targets]
+
+
+def _plan(model: Model, graph: LossGraph) -> tuple[core.Program, bool]:
     """For a whole batch where each sample's loss is its own and each weight's use has a rule; else for a sample at a time."""
-    programs = model.programs
-    graph = programs.loss(Task(targets))
-    parameters = programs.trainable  # a loss may have brought some
+    parameters = model.programs.trainable
     inputs = graph.inputs(model.inputs)
     losses = _losses(model, graph.targets)
     rows = None if losses is None else sample_rows(losses, parameters)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,10 +19,13 @@ from lamina.models.objective import Objective
 from lamina.models.wiring import Wiring, check_apart, check_closed
 from lamina.optim import Optimizer
 
+if TYPE_CHECKING:
+    from lamina.models.quick import Quick, QuickStep
+
 Array = np.ndarray[Any, Any]
 
-# Training programs of one model that are kept until what they train is trained again; and what they hold for their next runs.
-MOST_PLANNED = 4
+# Sets of trained parameters whose programs one model keeps, and what those that train no longer hold for their next runs.
+MOST_SETS = 4
 MOST_BYTES = 64 << 20
 
 
@@ -56,11 +59,17 @@ class LossGraph(NamedTuple):
 
 @dataclass
 class Planned:
-    """A training program, and the numbers of the nodes of the optimizer's state when it was made: it serves that state alone."""
+    """Programs that serve together, those of one set of trained parameters or those that evaluate, and the quick ways to them."""
 
-    program: core.Program
-    state: dict[str, int]
-    quick: Any = None  # the quick way into it, once there is one
+    programs: dict[tuple[str, Task], core.Program] = field(default_factory=dict)  # by kind
+    per_sample: dict[tuple[Target, ...], tuple[core.Program, bool]] = field(default_factory=dict)  # and whether of a whole batch
+    ways: dict[tuple[str, bool, bool], Quick] = field(default_factory=dict)  # by kind, with weights, with outputs
+    steps: dict[bool, QuickStep] = field(default_factory=dict)  # of `train_step` with arrays, by whether with weights
+    state: dict[str, int] | None = None  # the nodes' numbers of the optimizer's state that the training programs update
+
+    @property
+    def held_bytes(self) -> int:
+        return sum(p.held_bytes for p in (*self.programs.values(), *(program for program, _ in self.per_sample.values())))
 
 
 class Programs:
@@ -71,17 +80,20 @@ class Programs:
         self._adopt = adopt
         self._predict: core.Program | None = None
         self._objective: Objective | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Nothing is planned but `predict`."""
         self._losses: dict[tuple[tuple[Target, ...], bool], LossGraph] = {}
-        self._programs: dict[tuple[str, Task], core.Program] = {}
-        self._planned: OrderedDict[tuple[Task, tuple[int, ...]], Planned] = OrderedDict()  # by what they train
-        self.others: dict[Any, Any] = {}  # programs of other modules, for the same objective
+        self._evaluation = Planned()
+        self._planned: OrderedDict[tuple[int, ...], Planned] = OrderedDict()  # by what is trained, what is trained now last
+        self._trained: Planned | None = None
+        self.streams: dict[Task | None, list[core.Variable]] = {}  # where a prediction, or a task's losses, draw numbers from
+        self.are_means: dict[tuple[Target, ...], bool] = {}  # whether each loss is a mean over samples
 
     def set_objective(self, objective: Objective) -> None:
         """Another loss or optimizer: all programs but `predict` are of no use any more."""
-        self._losses.clear()
-        self._programs.clear()
-        self._planned.clear()
-        self.others.clear()
+        self._forget()
         self._objective = objective
 
     def serve(self, objective: Objective) -> bool:
@@ -89,9 +101,31 @@ class Programs:
         return self._objective is objective
 
     def train_others(self) -> None:
-        """Other parameters are trained: of all programs, those that evaluate go on; what trains these is found again, or made."""
-        self._programs = {key: program for key, program in self._programs.items() if key[0] == "evaluate"}
-        self.others.clear()
+        """Other parameters are trained: what was planned for them is found again, if there is something."""
+        self._trained = None
+
+    @property
+    def trained(self) -> Planned:
+        """What is planned for the parameters that are trained now."""
+        found = self._trained
+        if found is None:
+            with building:
+                found = self._trained = self._find_trained()
+        return found
+
+    def _find_trained(self) -> Planned:
+        key = tuple([p.node.serial for p in self.trainable])
+        found = self._planned.pop(key, None)
+        if found is None or found.state not in (None, _serials(self.objective.optimizer)):
+            found = Planned()
+        while len(self._planned) >= MOST_SETS or sum(p.held_bytes for p in self._planned.values()) > MOST_BYTES:
+            self._planned.popitem(last=False)
+        self._planned[key] = found
+        return found
+
+    def of(self, kind: str) -> Planned:
+        """What is planned of this kind: evaluations serve whatever is trained."""
+        return self._evaluation if kind == "evaluate" else self.trained
 
     @property
     def objective(self) -> Objective:
@@ -126,7 +160,7 @@ class Programs:
 
     def planned(self, task: Task) -> bool:
         """Whether there is a program that trains now what is trained."""
-        return ("train", task) in self._programs
+        return ("train", task) in self.trained.programs
 
     def evaluate(self, task: Task) -> core.Program:
         """inputs, targets[, weight] -> the loss of each output, not weighted by loss_weights[, outputs]"""
@@ -142,6 +176,7 @@ class Programs:
         with building:
             if key not in self._losses:
                 self._losses[key] = self._build_loss(task)
+                self.train_others()  # a loss may have brought parameters
             return self._losses[key]
 
     def slopes(self, graph: LossGraph) -> list[Tensor | None]:
@@ -154,12 +189,13 @@ class Programs:
             )
         return [None if node is None else Tensor(node) for node in nodes]
 
-    def _cached(self, kind: str, task: Task, build: Callable[[Task], core.Program]) -> core.Program:
-        found = self._programs.get((kind, task))
+    def _cached(self, kind: str, task: Task, build: Callable[[LossGraph, Task], core.Program]) -> core.Program:
+        found = self.of(kind).programs.get((kind, task))
         if found is None:
             with building:
-                found = self._programs.get((kind, task)) or build(task)
-                self._programs[kind, task] = found
+                graph = self.loss(task)
+                found = self.of(kind).programs.get((kind, task)) or build(graph, task)
+                self.of(kind).programs[kind, task] = found
         return found
 
     def _build_loss(self, task: Task) -> LossGraph:
@@ -200,51 +236,16 @@ class Programs:
     def _outputs(self, losses: Sequence[Tensor], task: Task) -> list[core.Node]:
         return [t.node for t in (*losses, *(self.outputs if task.collect else ()))]
 
-    def _build_train(self, task: Task) -> core.Program:
-        graph = self.loss(task)
+    def _build_train(self, graph: LossGraph, task: Task) -> core.Program:
         self.check_thawed()
         if not self.trainable:
             raise ValueError(
                 "[Model] expected something to train, got a model without trainable parameters; add a layer such as Dense(10)"
             )
-        key = task, self._trained()
-        planned = self._planned.pop(key, None)
-        if planned is None or not self._fits(planned):
-            program = self._plan_train(graph, task)
-            planned = Planned(program, _serials(self.objective.optimizer))
-        while len(self._planned) >= MOST_PLANNED or sum(p.program.held_bytes for p in self._planned.values()) > MOST_BYTES:
-            self._planned.popitem(last=False)
-        self._planned[key] = planned
-        return planned.program
-
-    def quick(self, weighted: bool) -> Any:
-        """The quick way into a program that trains what is trained now, by samples with weights or without, where one is ready."""
-        if all(planned.quick is None for planned in self._planned.values()):
-            return None
-        trained = self._trained()
-        for key, planned in reversed(self._planned.items()):
-            if key[1] == trained and key[0].weighted is weighted and planned.quick is not None and self._fits(planned):
-                self._planned.move_to_end(key)
-                return planned.quick
-        return None
-
-    def keep_quick(self, task: Task, quick: Any) -> None:
-        """Keeps the quick way into the training program of this task, as long as the program."""
-        planned = self._planned.get((task, self._trained()))
-        if planned is not None:
-            planned.quick = quick
-
-    def _trained(self) -> tuple[int, ...]:
-        return tuple([p.node.serial for p in self.trainable])
-
-    def _fits(self, planned: Planned) -> bool:
-        """Whether the optimizer's state is the one that it was planned for, or is once it is bound."""
-        return planned.state == _serials(self.objective.optimizer) or planned.state == _serials(self.bind_optimizer())
-
-    def _plan_train(self, graph: LossGraph, task: Task) -> core.Program:
         slopes = self.slopes(graph)  # before the optimizer takes its place
         reached = [(p, slope) for p, slope in zip(self.trainable, slopes, strict=True) if slope is not None]  # as in PyTorch
         effects = self.bind_optimizer().effects([p for p, _ in reached], [slope for _, slope in reached])
+        self.trained.state = _serials(self.objective.optimizer)
         losses = [graph.loss, *(graph.terms if task.apart else ())]
         return core.Program(graph.inputs(self.inputs), self._outputs(losses, task), [e.node for e in effects], True)
 
@@ -260,12 +261,10 @@ class Programs:
             optimizer.bind(self.trainable)
             return optimizer
 
-    def _build_evaluate(self, task: Task) -> core.Program:
-        graph = self.loss(task)
+    def _build_evaluate(self, graph: LossGraph, task: Task) -> core.Program:
         return core.Program(graph.inputs(self.inputs), self._outputs(graph.terms, task), [], False)
 
-    def _build_gradients(self, task: Task) -> core.Program:
-        graph = self.loss(task)
+    def _build_gradients(self, graph: LossGraph, task: Task) -> core.Program:
         gradients = grad(graph.loss, self.trainable)
         return core.Program(graph.inputs(self.inputs), [g.node for g in gradients], [], True)
 

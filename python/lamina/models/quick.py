@@ -71,7 +71,7 @@ def keep_step(model: Model, y: Any, task: Task) -> QuickStep | None:
     program = model.programs.train(task)
     run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
     step = QuickStep(run, task, [], optimizer)
-    model.programs.keep_quick(task, step)
+    model.programs.trained.steps[task.weighted] = step
     return step
 
 
@@ -113,7 +113,9 @@ def call(model: Model, kind: str, x: Any, y: Any, weight: Any, *, collect: bool 
 
     kind: "train", of fit, "step", "evaluate" or "gradients"; part: see `chunks.drawn_for`.
     """
-    quick = model.programs.others.get((kind, weight is not None, collect)) if model.built else None
+    if not (model.built and model.compiled):
+        return None
+    quick = model.programs.of(kind).ways.get((kind, weight is not None, collect))
     if quick is None:
         return None
     try:
@@ -162,7 +164,7 @@ def keep(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None
         run = program.trainer(kinds, task.weighted, rate, clock, inputs, rows, guarded=kind == "train")
         run = by_name(model, run) if kind == "gradients" else run
         quick = QuickStep(run, task, asked, optimizer) if updates else Quick(run, task, asked)
-        model.programs.others[kind, task.weighted, task.collect] = quick
+        model.programs.of(kind).ways[kind, task.weighted, task.collect] = quick
 
 
 def _alone(arrays: tuple[Any, ...]) -> Any:
