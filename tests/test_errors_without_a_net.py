@@ -420,6 +420,10 @@ FREE = {
         lambda: lm.optim.Adam(eps_mode=X),
         ["[optim.Adam] expected eps_mode to be one of", "got an array of shape (12, 4)"],
     ),
+    "an activation behind its tensor": (
+        lambda: lm.activation(P, "relu"),
+        ["[activation] expected a name before the tensor, got Tensor(", "write lm.activation('relu', x)"],
+    ),
     "an activation that is none": (lambda: lm.activation(None, P), ["[activation] unknown name None", "relu"]),
     # shapes
     "an array as a length": (

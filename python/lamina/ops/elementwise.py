@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lamina import _core
-from lamina.base import names
+from lamina.base import checks, names
 from lamina.base.calls import explained
 from lamina.graph.lift import Operation, make, make_called, operation
 from lamina.graph.tensor import FLOATS, Tensor, dtype_name
@@ -254,11 +254,16 @@ def cast(x: Tensor, dtype: Any) -> Tensor:
 def activation(name: str, x: Any, *params: float) -> Any:
     """An elementwise activation of the core by its name, with its hyper-parameters; see `lamina.activations`.
 
-    Errors: ValueError for a name that the core does not have.
+    Errors: ValueError for a name that the core does not have; TypeError where name and tensor are exchanged.
 
     >>> lm.activation("leaky_relu", [-1.0, 2.0], 0.1)
     array([-0.1,  2. ])
     """
+    if isinstance(x, str) and not isinstance(name, str):
+        raise TypeError(
+            f"[activation] expected a name before the tensor, got {checks.brief(name)} before {checks.brief(x)}; write "
+            f"lm.activation({checks.brief(x)}, x)"
+        )
     return _activation(x, names.lookup("activation", name, _ACTIVATIONS), tuple(params))
 
 
