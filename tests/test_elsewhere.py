@@ -10,7 +10,7 @@ import pytest
 
 import lamina as lm
 from lamina.base import elsewhere
-from mistakes import X, classifier, fit_with
+from mistakes import X, Y, classifier, fit_with
 
 
 class KerasLayer(lm.Layer):
@@ -141,6 +141,23 @@ def test_a_method_of_another_library_tells_ours(name):
         getattr(classifier(), name)
     shown = [*dir(classifier()), *dir(lm.Dense(1)), *dir(lm.callbacks.Callback())]  # what an editor offers
     assert not {name, "get_weights", "model"} & set(shown)
+
+
+def test_an_editor_offers_of_objects_what_is_meant_for_users():
+    net = classifier()
+    net.fit(X, Y, loss="cross_entropy", optimizer="adam", verbose=0)
+    for owner, offered, others in (
+        (net, "fit inputs output_names stop_training", "drop_training ensure_built objective programs unless_refused wiring"),
+        (net.optimizer, "lr betas state steps update", "ahead bind effects has_constant_rate trains_another"),
+        (lm.optim.LBFGS(), "goal stop_reason", "begin bind kept_by_state"),
+        (net.layers[0], "units parameters trainable", "named_by_user restore"),
+        (lm.losses.MSE(), "elements mask_nan", "dtype_of misfit"),
+        (lm.schedules.Step(0.1, every=2), "rate every", "ahead"),
+        (lm.callbacks.EarlyStopping(), "on_epoch_end patience", "needs_batches"),
+        (net.layers[0].weight, "value trainable shape", "adopted_by models node variable"),
+    ):
+        assert {*offered.split()} <= {*dir(owner)} and {*others.split()}.isdisjoint(dir(owner))
+        assert all(hasattr(owner, name) for name in others.split())
 
 
 def test_what_a_subclass_has_of_these_names_is_listed():

@@ -45,6 +45,7 @@ class Schedule(Configured):
 
     _takes_arrays = True  # False once it has failed for one
     _is_made = False  # whether it is one of ours, with its arguments
+    _unlisted = ("ahead",)
 
     def _made(self) -> None:
         self.__dict__["_is_made"] = self._built_in

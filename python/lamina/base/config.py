@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from lamina.base import calls, checks, names
+from lamina.base import calls, checks, elsewhere, names
 
 T = TypeVar("T", bound="Configured")
 
@@ -103,6 +103,9 @@ class Configured:
         recorded = self.__dict__.get("_arguments", {})
         made = {name: getattr(self, name, None) for name, value in recorded.items() if isinstance(value, dict)}
         return {**recorded, **{name: value for name, value in made.items() if isinstance(value, Configured)}}
+
+    def __dir__(self) -> list[str]:
+        return elsewhere.left_out(self, super().__dir__())
 
     def __repr__(self) -> str:
         shown = []

@@ -335,5 +335,8 @@ def put(kind: type, remedies: Mapping[str, str]) -> None:
 
 
 def left_out(owner: Any, listed: Iterable[str]) -> list[str]:
-    """What `dir` lists, without the attributes that are not there; those of a subclass are."""
-    return [name for name in listed if not isinstance(inspect.getattr_static(owner, name, None), Elsewhere)]
+    """What `dir` lists, without the attributes that are not there (those of a subclass are), and those that classes have in
+    `_unlisted`: they are for other folders of this package, where a name with an underscore may not be used.
+    """
+    unlisted = {name for kind in type(owner).__mro__ for name in vars(kind).get("_unlisted", ())}
+    return [name for name in listed if not (name in unlisted or isinstance(inspect.getattr_static(owner, name, None), Elsewhere))]

@@ -63,6 +63,7 @@ class Callback(Configured):
     _stays = False
     _said = ""  # why it ended the fit: a line where progress is shown
     saves = False  # one that saves is called after all others
+    _unlisted = ("looks_on", "needs_batches", "saves")
     looks_on = False  # whether training goes the same way without it, whatever its state
 
     def on_fit_begin(self) -> None:
@@ -92,9 +93,6 @@ class Callback(Configured):
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes up what `state` returned; called before `on_fit_begin`, which must then not start anew."""
-
-    def __dir__(self) -> list[str]:
-        return elsewhere.left_out(self, super().__dir__())
 
     def _function_of(self, hook: str) -> Callable[..., Any]:
         """What `fit` calls in the end where it calls the hook of this name."""

@@ -46,6 +46,7 @@ class Parameter(Tensor):
     """
 
     __slots__ = ("variable",)
+    _unlisted = ("adopted_by", "initialize", "initialized", "is_weight", "models", "of", "variable")
 
     @explained
     def __init__(

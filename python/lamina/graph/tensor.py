@@ -32,6 +32,7 @@ class Tensor:
     """
 
     __slots__ = ("__weakref__", "node")
+    _unlisted: tuple[str, ...] = ("node",)
 
     def __init__(self, node: Node) -> None:
         self.node = node

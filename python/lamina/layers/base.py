@@ -104,6 +104,7 @@ class Layer(Configured):
     dtype: str | None = None  # of parameters; None: the first floating-point input's, else float32
     built: bool = False
     named_by_user: bool = False
+    _unlisted = ("named_by_user", "restore")
     _stays = False
 
     # `*Any, **Any` lets a subclass write build(self, x) in the eyes of a type checker.
@@ -175,9 +176,6 @@ class Layer(Configured):
                     f"lm.initializers.constant(...), trainable=False) in build, and layer.{name}.value = ..."
                 )
         object.__setattr__(self, name, value)
-
-    def __dir__(self) -> list[str]:
-        return elsewhere.left_out(self, super().__dir__())
 
     def named(self: L, name: str) -> L:
         """Gives the layer a name, which a model then keeps; returns the layer.

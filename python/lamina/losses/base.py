@@ -67,6 +67,7 @@ class Loss(Configured):
     target_dtype: str | None = None
 
     _is_made = False  # whether it is one of ours, with its options
+    _unlisted = ("by_elements", "dtype_of", "is_classes", "kept_elements", "misfit")
 
     yes_no: bool = False  # whether whole numbers in a target of the prediction's type are 0 or 1
     applies: tuple[str, ...] = ()  # activations that are in the loss, and must not be in the network as well

@@ -60,6 +60,11 @@ class Model:
     (3, 2)
     """
 
+    _unlisted = (
+        *("build_as_called", "drop_training", "ensure_built", "unless_refused", "train_others"),
+        *("objective", "programs", "wiring"),
+    )
+
     stop_training: bool = False  # a callback sets it: `fit` stops after the epoch
     history: History | None = None  # of the last fit
 

@@ -44,6 +44,11 @@ class Optimizer(Configured):
     [1.0, 0.64, 0.21]
     """
 
+    _unlisted: tuple[str, ...] = (
+        *("against_overflow", "ahead", "all_data", "bind", "check_state", "effects", "has_constant_rate", "look_ahead"),
+        *("make_room", "set_rate", "trains_another"),
+    )
+
     rule: str | None = None  # the C++ rule; None: `update` is the rule
     against_overflow: str = "lower the learning rate, or pass clip_norm"  # what helps where the loss is not finite
     _stays = False
@@ -120,9 +125,6 @@ class Optimizer(Configured):
         owner = self.__dict__.get("_owner")
         for model in {model for p in owner.now.values() for model in p.models} if owner else ():
             model.drop_training()
-
-    def __dir__(self) -> list[str]:
-        return elsewhere.left_out(self, super().__dir__())
 
     # ---- the learning rate ----
 

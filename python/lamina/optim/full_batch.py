@@ -31,6 +31,8 @@ class FullBatch(Optimizer, ABC):
     It is None before the first fit, and where the epochs ran out or something else ended it: another callback, Ctrl-C, an error.
     """
 
+    _unlisted = ("begin", "kept_by_state", "needs_residuals")
+
     stop_reason: str | None = None
     all_data = True
     against_overflow = "scale inputs and targets to about one"
