@@ -89,7 +89,7 @@ class Model:
         self._programs: Programs | None = None
         self._objective: Objective | None = None
         self._kept_optimizer: Optimizer | None = None  # of a file whose loss is code: `compile` brings them together again
-        self._quick_predict: Any = None
+        self._quick_predict: Callable[[Any], Any] | None = None
         self._quick_step: QuickStep | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -417,23 +417,12 @@ class Model:
         """
         step = self._quick_step
         if step is not None:
-            run = step.run if step.optimizer.has_constant_rate else step.scheduled  # as step(...) does, 0.1 us sooner
+            run = step.run if step.optimizer.has_constant_rate else step.scheduled  # as step(...) does
             found: float | None = run(x, y, sample_weight)
             if found is not None:
                 return found
-        weighted = sample_weight is not None
-        if (step is None or step.task.weighted is not weighted) and self._programs is not None and self._objective is not None:
-            with building:  # layers frozen and thawed, or weights given, in turns find what they had
-                step = self._quick_step = self.programs.trained.steps.get(weighted)
-        if step is not None:
-            found = step(feed.in_order(x, self._inputs), feed.in_order(y, self._outputs), sample_weight)
-            if found is not None:
-                return found
-        loss, task = steps.train_step(self, x, y, sample_weight)
-        with building:  # in which no other thread freezes a layer
-            if task and self.programs.planned(task):
-                self._quick_step = quick.keep_step(self, feed.in_order(y, self._outputs), task)
-        return loss
+        found = quick.train_step(self, x, y, sample_weight)
+        return steps.train_step(self, x, y, sample_weight) if found is None else found
 
     @explained
     def gradients(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, Array]:

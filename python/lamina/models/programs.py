@@ -158,7 +158,7 @@ class Programs:
         """inputs, targets[, weight] -> loss[, losses of the outputs][, outputs]; the update as effect"""
         return self._cached("train", task, self._build_train)
 
-    def planned(self, task: Task) -> bool:
+    def is_planned(self, task: Task) -> bool:
         """Whether there is a program that trains now what is trained."""
         return ("train", task) in self.trained.programs
 

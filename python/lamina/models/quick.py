@@ -62,17 +62,30 @@ class QuickStep(Quick):
         return found
 
 
-def keep_step(model: Model, y: Any, task: Task) -> QuickStep | None:
-    """The quick way of `train_step` for batches with targets like `y`, whose numbers need no look; kept, where there is one."""
-    kinds = _kinds(model, y, task.targets)
-    if kinds is None:
+def train_step(model: Model, x: Any, y: Any, weight: Any) -> float | None:
+    """A step of arrays by name, or where layers are frozen, or weights given, in turns; None where it has no quick way."""
+    step, weighted = model._quick_step, weight is not None
+    if (step is None or step.task.weighted is not weighted) and model.built and model.compiled:
+        with building:  # in which no other thread freezes a layer
+            step = model._quick_step = model.programs.trained.steps.get(weighted)
+    if step is None:
         return None
-    optimizer = model.objective.optimizer
-    program = model.programs.train(task)
-    run = program.trainer(kinds, task.weighted, optimizer.state["lr"].variable, optimizer.state["clock"].variable)
-    step = QuickStep(run, task, [], optimizer)
-    model.programs.trained.steps[task.weighted] = step
-    return step
+    loss: float | None = step(feed.in_order(x, model.named_inputs), feed.in_order(y, model.named_outputs), weight)
+    return loss
+
+
+def keep_step(model: Model, y: Any, task: Task) -> None:
+    """Keeps the quick way of `train_step` for batches with targets like `y`, whose numbers need no look, if there is one."""
+    with building:  # in which no other thread freezes a layer
+        if not model.programs.is_planned(task):
+            return
+        model._quick_step = None
+        kinds = _kinds(model, feed.in_order(y, model.named_outputs), task.targets)
+        if kinds is not None:
+            optimizer = model.objective.optimizer
+            rate, clock = (optimizer.state[name].variable for name in ("lr", "clock"))
+            step = QuickStep(model.programs.train(task).trainer(kinds, task.weighted, rate, clock), task, [], optimizer)
+            model._quick_step = model.programs.trained.steps[task.weighted] = step
 
 
 Kinds = list[tuple[np.dtype[Any], int, int | None]]

@@ -57,16 +57,17 @@ def state_of(model: Model) -> list[Parameter]:
     return [*model.wiring.parameters.values(), *model.wiring.random.values(), *slots.values()]
 
 
-def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> tuple[float, Task | None]:
-    """See `Model.train_step`; and what `quick.keep_step` takes, unless it went the quick way."""
+def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> float:
+    """See `Model.train_step`."""
     found = quick.call(model, "step", x, y, sample_weight)
     if found is not None:
-        return float(found.results[0]), None
+        return float(found.results[0])
     batch, targets = checked(model, x, y, sample_weight)
     loss, task = float(step(model, batch, targets)[0]), Task(targets, sample_weight is not None)
     if list in (type(x), type(y)):
         quick.keep(model, "step", (x, y, sample_weight), batch, task)
-    return loss, task
+    quick.keep_step(model, y, task)
+    return loss
 
 
 def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
