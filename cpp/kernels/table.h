@@ -30,6 +30,35 @@ struct TileArgs {
   ptrdiff_t first_col;   // of this tile in the whole tensor (one_hot)
   const double* params;  // hyper-parameters of the instruction, in the order of its definition
   bool fresh;            // column_reduce: whether the rows are the first, and what out holds means nothing
+
+  // Made by what a kind of instruction reads, so that none of it is forgotten. The rest is not cleared: that takes as long as a small
+  // tile. Of any operands, which are filled in afterwards:
+  [[gnu::always_inline]] static TileArgs of_any(void* out, ptrdiff_t out_row, ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t first_col,
+                                                const double* params) {
+    TileArgs t;
+    t.out = out;
+    t.out_row = out_row;
+    t.rows = rows;
+    t.cols = cols;
+    t.first_col = first_col;
+    t.params = params;
+    return t;
+  }
+  // Of one operand and no parameters: copies, conversions, reductions along rows.
+  [[gnu::always_inline]] static TileArgs of_one(void* out, ptrdiff_t out_row, const Operand& x, ptrdiff_t rows, ptrdiff_t cols) {
+    TileArgs t = of_any(out, out_row, rows, cols, 0, nullptr);
+    t.in[0] = x;
+    return t;
+  }
+  // Reductions down columns.
+  [[gnu::always_inline]] static TileArgs of_columns(void* out, const Operand& x, ptrdiff_t rows, ptrdiff_t cols, bool fresh) {
+    TileArgs t = of_one(out, cols, x, rows, cols);
+    t.fresh = fresh;
+    return t;
+  }
+
+ private:
+  TileArgs() = default;
 };
 
 using TileFn = void (*)(const TileArgs&);

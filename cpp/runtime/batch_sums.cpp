@@ -66,16 +66,13 @@ void BatchSums::sum_groups(const Run& run, int64_t unit, char* scratch) const {
 }
 
 void BatchSums::add_up(char* to, int64_t first, int64_t last) const {
-  kernels::TileArgs args;
-  args.rows = 1;
-  args.cols = (last - first) * b_.cols;
-  args.out = to;
-  args.out_row = args.cols;
-  args.in[0] = {sums(0, first), args.cols, 1};
+  const int64_t cols = (last - first) * b_.cols;
+  kernels::TileArgs args = kernels::TileArgs::of_any(to, cols, 1, cols, 0, nullptr);
+  args.in[0] = {sums(0, first), cols, 1};
   for (int64_t g = 1; g < multiplication_.groups(); ++g) {
-    args.in[1] = {sums(g, first), args.cols, 1};
+    args.in[1] = {sums(g, first), cols, 1};
     add_(args);
-    args.in[0] = {to, args.cols, 1};
+    args.in[0] = {to, cols, 1};
   }
 }
 

@@ -31,13 +31,8 @@ class MiddleReduceStep final : public NodeStep {
     const int64_t rows = from_.sizes[1], cols = from_.sizes[2];
     const auto element = static_cast<int64_t>(size_of(from_.dtype));
     for (int64_t o = first; o < last; ++o) {
-      kernels::TileArgs args;
-      args.out = run.at(to_.buffer) + o * cols * element;
-      args.in[0] = {run.at(from_.buffer) + (from_.offset + o * rows * cols) * element, cols, 1};
-      args.rows = rows;
-      args.cols = cols;
-      args.fresh = true;
-      combine_(args);
+      const char* x = run.at(from_.buffer) + (from_.offset + o * rows * cols) * element;
+      combine_(kernels::TileArgs::of_columns(run.at(to_.buffer) + o * cols * element, {x, cols, 1}, rows, cols, true));
     }
   }
 

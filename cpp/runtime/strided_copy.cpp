@@ -105,17 +105,10 @@ void StridedCopy::copy(const Plane& plane) const {
 void StridedCopy::convert(const Plane& plane) const {
   const int64_t to_step = to_.strides.back(), from_step = from_.strides.back();
   const bool dense = to_step == 1 && (from_step == 1 || from_step == 0);
-  kernels::TileArgs args;
-  args.rows = dense ? 1 : length_;
-  args.cols = dense ? length_ : 1;
-  args.out_row = to_step;
-  args.in[0].row = from_step;
-  args.in[0].col = dense ? from_step : 0;
-  for (int64_t r = 0; r < plane.rows; ++r) {
-    args.out = plane.to + r * plane.to_row;
-    args.in[0].data = plane.from + r * plane.from_row;
-    convert_(args);
-  }
+  const int64_t rows = dense ? 1 : length_, cols = dense ? length_ : 1, col = dense ? from_step : 0;
+  for (int64_t r = 0; r < plane.rows; ++r)
+    convert_(kernels::TileArgs::of_one(plane.to + r * plane.to_row, to_step, {plane.from + r * plane.from_row, from_step, col},
+                                       rows, cols));
 }
 
 }  // namespace lamina::runtime

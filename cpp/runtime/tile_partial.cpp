@@ -105,49 +105,28 @@ void PartialResult::bind(const Binder& binder, int64_t outer, int64_t rows, int6
 
 // The operand as it is.
 void PartialResult::keep(const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const {
-  kernels::TileArgs args;
-  if (code_.from == Form::row || (domain_cols_ == 1 && x.row <= 1)) {  // one row of values that lie side by side
-    args.out = kept_.data() + r * element_;
-    args.out_row = rows;
-    args.in[0] = {x.data, 0, x.row};
-    args.rows = 1;
-    args.cols = rows;
-  } else {
-    args.out = kept_.data() + (r * domain_cols_ + c) * element_;
-    args.out_row = domain_cols_;
-    args.in[0] = x;
-    args.rows = rows;
-    args.cols = cols;
-  }
-  copy_(args);
+  const bool one_row = code_.from == Form::row || (domain_cols_ == 1 && x.row <= 1);  // of values that lie side by side
+  copy_(one_row ? kernels::TileArgs::of_one(kept_.data() + r * element_, rows, {x.data, 0, x.row}, 1, rows)
+                : kernels::TileArgs::of_one(kept_.data() + (r * domain_cols_ + c) * element_, domain_cols_, x, rows, cols));
 }
 
 // slots[r / chunk, c ..] = combine(slots[r / chunk, c ..], the row), row by row. Whoever comes to a chunk begins with its first row.
 void PartialResult::add(const kernels::Operand& x, int64_t r, int64_t rows, int64_t c, int64_t cols) const {
   if (is_vector()) return add_pieces(x, c, cols);
   const char* data = static_cast<const char*>(x.data);
-  kernels::TileArgs args;
-  args.cols = cols;
-  for (const int64_t last = r + rows; r < last; r += args.rows, data += args.rows * x.row * element_) {
-    args.rows = std::min(last - r, chunk_ - r % chunk_);
-    args.out = slots_.data() + (r / chunk_ * width_ + c) * element_;
-    args.in[0] = {data, x.row, x.col};
-    args.fresh = r % chunk_ == 0;
-    code_.combine(args);
+  for (int64_t some = 0; rows > 0; r += some, rows -= some, data += some * x.row * element_) {
+    some = std::min(rows, chunk_ - r % chunk_);
+    char* slots = slots_.data() + (r / chunk_ * width_ + c) * element_;
+    code_.combine(kernels::TileArgs::of_columns(slots, {data, x.row, x.col}, some, cols, r % chunk_ == 0));
   }
 }
 
 // slots[i / kTile] = elements i, i + 1, .. of a vector's piece, reduced. The slots may be the vector.
 void PartialResult::add_pieces(const kernels::Operand& x, int64_t first, int64_t count) const {
-  kernels::TileArgs args;
-  args.out_row = 1;
-  args.rows = 1;
-  for (int64_t i = 0; i < count; i += kTile) {
-    args.out = slots_.data() + (first + i) / kTile * element_;
-    args.in[0] = {static_cast<const char*>(x.data) + i * x.col * element_, 0, x.col};
-    args.cols = std::min(kTile, count - i);
-    code_.reduce_row(args);
-  }
+  const char* data = static_cast<const char*>(x.data);
+  for (int64_t i = 0; i < count; i += kTile)
+    code_.reduce_row(kernels::TileArgs::of_one(slots_.data() + (first + i) / kTile * element_, 1,
+                                               {data + i * x.col * element_, 0, x.col}, 1, std::min(kTile, count - i)));
 }
 
 void PartialResult::finish(const Run& run) const {

@@ -42,15 +42,9 @@ void TileProgram::bring(const Run& run, const External& e, int64_t offset, int64
     row = cols;
     col = 1;
   }
-  if (e.dtype != cluster_.compute) {
-    kernels::TileArgs args;
-    args.out = to;
-    args.out_row = cols;
-    args.in[0] = {from, row, cols == 1 ? 0 : 1};
-    args.rows = rows;
-    args.cols = cols;
-    kernels_.convert[stored_of(e.dtype)][stored_of(cluster_.compute)](args);
-  }
+  if (e.dtype != cluster_.compute)
+    kernels_.convert[stored_of(e.dtype)][stored_of(cluster_.compute)](
+        kernels::TileArgs::of_one(to, cols, {from, row, cols == 1 ? 0 : 1}, rows, cols));
   view.row = rows == 1 && e.row == 0 ? 0 : cols;
   view.col = cols == 1 ? 0 : 1;
 }
@@ -107,15 +101,10 @@ void TileProgram::run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64
   const int64_t rows = r1 - r0, cols = c1 - c0, r = walk.block->outer * rows_ + r0;
   place_tile(walk, r0, rows, c0, cols);
   const View* views = walk.views;
-  kernels::TileArgs args;  // not cleared: that takes as long as a small tile, and kernels read only what they need
-  args.first_col = c0;
   for (const Instruction& instruction : instructions_) {
     const View& out = views[instruction.out];
-    args.out = out.data;
-    args.out_row = out.row;
-    args.rows = instruction.row_domain ? 1 : rows;
-    args.cols = instruction.row_domain ? rows : cols;
-    args.params = instruction.params;
+    kernels::TileArgs args = kernels::TileArgs::of_any(out.data, out.row, instruction.row_domain ? 1 : rows,
+                                                       instruction.row_domain ? rows : cols, c0, instruction.params);
     for (int k = 0; k < instruction.count; ++k) {
       const View& in = views[instruction.in[k]];
       args.in[k] = instruction.row_domain ? kernels::Operand{in.data, 0, in.row} : kernels::Operand{in.data, in.row, in.col};
@@ -154,13 +143,10 @@ void TileProgram::update_by_outer(const Run& run, const Block& block, const void
 void TileProgram::convert(const Output& o, const Walk& walk, int64_t r0, int64_t rows, int64_t c0, int64_t cols) const {
   const View& in = walk.views[o.reg];
   const int64_t offset = outer_offset(walk.block->outer, o.outer_strides) + r0 * o.row + (o.row_form ? 0 : c0);
-  kernels::TileArgs args;
-  args.out = walk.run->at(o.buffer) + offset * static_cast<int64_t>(size_of(o.dtype));
-  args.out_row = o.row_form ? rows : o.row;
-  args.rows = o.row_form ? 1 : rows;
-  args.cols = o.row_form ? rows : cols;
-  args.in[0] = o.row_form ? kernels::Operand{in.data, 0, in.row} : kernels::Operand{in.data, in.row, in.col};
-  kernels_.convert[stored_of(cluster_.compute)][stored_of(o.dtype)](args);
+  char* out = walk.run->at(o.buffer) + offset * static_cast<int64_t>(size_of(o.dtype));
+  kernels_.convert[stored_of(cluster_.compute)][stored_of(o.dtype)](
+      o.row_form ? kernels::TileArgs::of_one(out, rows, {in.data, 0, in.row}, 1, rows)
+                 : kernels::TileArgs::of_one(out, o.row, {in.data, in.row, in.col}, rows, cols));
 }
 
 int TileProgram::find_far(const Run& run, const Block& block, kernels::GemmArgs::Far* matrices) const {

@@ -113,12 +113,7 @@ double ulps(T got, Wider<T> right) {
 // A tile of one row, dense operands.
 template <class T>
 TileArgs flat_args(T* out, ptrdiff_t n, const std::vector<const T*>& in, const double* params = nullptr) {
-  TileArgs t = {};
-  t.out = out;
-  t.out_row = n;
-  t.rows = 1;
-  t.cols = n;
-  t.params = params;
+  TileArgs t = TileArgs::of_any(out, n, 1, n, 0, params);
   for (size_t i = 0; i < in.size(); ++i) t.in[i] = {in[i], n, 1};
   return t;
 }

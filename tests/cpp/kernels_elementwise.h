@@ -117,13 +117,8 @@ void check_layout(const Table& table, const TileEntry& e, const Oracle<Wider<T>>
                   Given given, ptrdiff_t gap) {
   using W = Wider<T>;
   std::vector<std::vector<T>> data;
-  TileArgs t = {};
-  t.rows = rows;
-  t.cols = cols;
-  t.params = kTestParams;
-  t.out_row = cols + gap;
-  std::vector<T> out(size_t(rows * t.out_row), T(77));
-  t.out = out.data();
+  std::vector<T> out(size_t(rows * (cols + gap)), T(77));
+  TileArgs t = TileArgs::of_any(out.data(), cols + gap, rows, cols, 0, kTestParams);
   for (int i = 0; i < e.arity; ++i) {
     const bool one = (splat >> i) & 1;
     const ptrdiff_t row = !one ? cols + gap : given == kOneARow ? 1 : 0;
@@ -269,11 +264,8 @@ void check_one_hot(const Table& table) {
     const std::vector<T> labels = {T(5), T(4 + n), T(5 + n), T(4), T(5.5), std::numeric_limits<T>::quiet_NaN()};
     const auto rows = ptrdiff_t(labels.size());
     std::vector<T> out(size_t(rows * (n + 1)), T(77));
-    TileArgs t = flat_args<T>(out.data(), n, {labels.data()});
+    TileArgs t = TileArgs::of_any(out.data(), n + 1, rows, n, 5, nullptr);
     t.in[0] = {labels.data(), 1, 0};
-    t.rows = rows;
-    t.out_row = n + 1;
-    t.first_col = 5;
     run<T>(e, t);
     for (ptrdiff_t r = 0; r < rows; ++r) {
       for (ptrdiff_t c = 0; c < n; ++c)

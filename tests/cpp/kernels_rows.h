@@ -32,10 +32,7 @@ void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols,
   for (T& v : x)
     if (op.find("arg") == 0) v = T(std::round(2 * double(v)));  // ties: the first counts
   if (with_nan) x[size_t(row + cols / 2)] = std::numeric_limits<T>::quiet_NaN();
-  TileArgs t = flat_args<T>(out.data(), cols, {x.data()});
-  t.rows = rows;
-  t.in[0].row = row;
-  t.out_row = out_row;
+  const TileArgs t = TileArgs::of_one(out.data(), out_row, {x.data(), row, 1}, rows, cols);
   find_tile(table, "row_" + op).fn[precision<T>()](t);
   for (ptrdiff_t r = 0; r < rows; ++r) {
     const std::vector<T> one(x.begin() + r * row, x.begin() + r * row + cols);
@@ -44,10 +41,7 @@ void check_row_reduce(const Table& table, const std::string& op, ptrdiff_t cols,
     CHECK((right != right && got != got) || std::fabs(got - right) <= tolerance,
           table.isa << " " << type_name<T>() << " row_" << op << " of " << cols << ": " << got << " for " << right);
     T alone = 0;  // the same bits as beside other rows
-    t.rows = 1;
-    t.out = &alone;
-    t.in[0].data = x.data() + r * row;
-    find_tile(table, "row_" + op).fn[precision<T>()](t);
+    find_tile(table, "row_" + op).fn[precision<T>()](TileArgs::of_one(&alone, out_row, {x.data() + r * row, row, 1}, 1, cols));
     CHECK(same_bits(&alone, &got, 1), table.isa << " " << type_name<T>() << " row_" << op << " of " << cols << ", alone");
     if (!dense || r == rows - 1) CHECK(out[size_t(r * out_row + 1)] == T(77), table.isa << " row_" << op << " wrote beyond");
   }
@@ -57,9 +51,7 @@ template <class T>
 void check_row_splat(const Table& table, const std::string& op) {
   const T x = T(1.25);
   T out = 0;
-  TileArgs t = flat_args<T>(&out, 37, {&x});
-  t.in[0] = {&x, 0, 0};
-  find_tile(table, "row_" + op).fn[precision<T>()](t);
+  find_tile(table, "row_" + op).fn[precision<T>()](TileArgs::of_one(&out, 1, {&x, 0, 0}, 1, 37));
   CHECK(out == (op == "sum"           ? T(1.25 * 37)
                 : op.find("arg") == 0 ? T(0)
                                       : T(1.25)),
@@ -73,10 +65,8 @@ void check_column_reduce(const Table& table, const std::string& op, ptrdiff_t co
   std::vector<T> x = normal_values<T>(size_t(kRows * row)), out = normal_values<T>(size_t(cols + 1));
   x[size_t(2 * row)] = op == "sum" ? T(1) : std::numeric_limits<T>::quiet_NaN();
   const std::vector<T> before = out;
-  TileArgs t = flat_args<T>(out.data(), cols, {x.data()});
-  t.rows = kRows;
-  t.in[0] = {x.data(), row, splat ? 0 : 1};
-  find_tile(table, "column_" + op).fn[precision<T>()](t);
+  find_tile(table, "column_" + op)
+      .fn[precision<T>()](TileArgs::of_columns(out.data(), {x.data(), row, splat ? 0 : 1}, kRows, cols, false));
   for (ptrdiff_t c = 0; c < cols; ++c) {
     T right = before[size_t(c)];
     for (ptrdiff_t r = 0; r < kRows; ++r) {
@@ -112,9 +102,7 @@ void check_softmax(const Table& table, ptrdiff_t rows, ptrdiff_t cols, double sc
   std::vector<T> x = normal_values<T>(size_t(rows * row)), m(static_cast<size_t>(rows)), s = m, e(size_t(rows * cols)), right = e;
   for (T& v : x) v *= T(scale);
   const auto run = [&](const char* name, T* out, ptrdiff_t to_row, Operand a, Operand b) {
-    TileArgs t = flat_args<T>(out, cols, {});
-    t.out_row = to_row;
-    t.rows = rows;
+    TileArgs t = TileArgs::of_any(out, to_row, rows, cols, 0, nullptr);
     t.in[0] = a;
     t.in[1] = b;
     find_tile(table, name).fn[precision<T>()](t);
@@ -206,13 +194,7 @@ void check_convert(const Table& table, int from, int to) {
     for (int col : {0, 1}) {
       const std::vector<From> x = convertible_values<From>(size_t(2 * n), size_t(n));
       std::vector<To> out(size_t(2 * n + 2), To(77));
-      TileArgs t = {};
-      t.out = out.data();
-      t.out_row = n + 1;
-      t.rows = 2;
-      t.cols = n;
-      t.in[0] = {x.data(), n, col};
-      table.convert[from][to](t);
+      table.convert[from][to](TileArgs::of_one(out.data(), n + 1, {x.data(), n, col}, 2, n));
       for (ptrdiff_t r = 0; r < 2; ++r) {
         const To* row = &out[size_t(r * (n + 1))];
         for (ptrdiff_t c = 0; c < n; ++c) {
