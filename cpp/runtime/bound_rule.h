@@ -35,12 +35,14 @@ struct BoundRule {
       if (i != kGradient && i != kConstants) buffers.push_back(binder.locate(tensors[i]).buffer);
   }
 
-  // The update of a part of the parameter that begins `at` bytes behind it, but for its gradient; its rows are `row` elements apart.
-  kernels::RuleArgs args(const Run& run, int64_t at, int64_t row, int64_t rows, int64_t cols) const {
-    kernels::RuleArgs a;
+  // The update by the gradient g of a part of the parameter, which begins `at` bytes behind it and has rows `row` elements apart.
+  kernels::RuleArgs args(const Run& run, int64_t at, int64_t row, int64_t rows, int64_t cols, const void* g, int64_t g_row) const {
+    kernels::RuleArgs a;  // not initialized by braces: the compiler would clear it all first
     a.w = run.at(buffers[0]) + at;
     a.w_row = row;
     for (size_t s = 1; s < buffers.size(); ++s) a.slot[s - 1] = run.at(buffers[s]) + at;
+    a.g = g;
+    a.g_row = g_row;
     a.rows = rows;
     a.cols = cols;
     a.constants = reinterpret_cast<const double*>(run.at(constants_buffer));

@@ -45,10 +45,8 @@ class UpdatesStep final : public Step {
   void run(const Run& run, int64_t first, int64_t last, int) const override {
     for (int64_t i = first; i < last; ++i) {
       const Update& update = updates_[static_cast<size_t>(i)];
-      kernels::RuleArgs args = update.rule.args(run, 0, update.elements, 1, update.elements);
-      args.g = run.at(update.gradient);
-      args.g_row = update.elements;
-      update.rule.entry->apply[update.precision](args);
+      const int64_t all = update.elements;
+      update.rule.entry->apply[update.precision](update.rule.args(run, 0, all, 1, all, run.at(update.gradient), all));
     }
   }
 

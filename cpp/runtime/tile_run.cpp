@@ -121,19 +121,15 @@ void TileProgram::run_tile(Walk& walk, int64_t r0, int64_t r1, int64_t c0, int64
 
 // Of the elements from the first one on.
 void TileProgram::update(const Rule& rule, const Walk& walk, int64_t first, int64_t rows, int64_t cols) const {
-  const View& gradient = walk.views[rule.gradient];
-  kernels::RuleArgs a = rule.args(*walk.run, first * static_cast<int64_t>(element_), cols_, rows, cols);
-  a.g = gradient.data;
-  a.g_row = gradient.row;
+  const View& g = walk.views[rule.gradient];
+  kernels::RuleArgs a = rule.args(*walk.run, first * static_cast<int64_t>(element_), cols_, rows, cols, g.data, g.row);
   a.far = a.far && !walk.block->asked;
   rule.entry->apply[precision_](a);
 }
 
 void TileProgram::update_by_outer(const Run& run, const Block& block, const void* left, int64_t left_row, const void* right) const {
   const int64_t at = ((block.outer * rows_ + block.row0) * cols_ + block.col0) * static_cast<int64_t>(element_);
-  kernels::RuleArgs a = rules_[0].args(run, at, cols_, block.row1 - block.row0, block.col1 - block.col0);
-  a.g = right;
-  a.g_row = 0;
+  kernels::RuleArgs a = rules_[0].args(run, at, cols_, block.row1 - block.row0, block.col1 - block.col0, right, 0);
   a.left = left;
   a.left_row = left_row;
   rules_[0].entry->apply[precision_](a);

@@ -181,7 +181,7 @@ void check_rule(const Table& table, const RuleEntry& rule, ptrdiff_t rows, ptrdi
 
   const ptrdiff_t row = cols + gap;
   std::vector<T> w = normal_values<T>(size_t(rows * row));
-  std::vector<std::vector<T>> slot(size_t(rule.slots), std::vector<T>(w.size(), T(0)));
+  std::vector<std::vector<T>> slot(kMaxSlots, std::vector<T>(w.size(), T(0)));
   std::vector<Parameter<W>> right(w.size());
   for (size_t i = 0; i < w.size(); ++i) right[i].w = w[i];
   for (int s = 0; s < rule.slots; ++s)
@@ -196,17 +196,16 @@ void check_rule(const Table& table, const RuleEntry& rule, ptrdiff_t rows, ptrdi
     const ptrdiff_t g_row = row + t % 2 * 3;  // as w's rows lie, or apart
     std::vector<T> g = normal_values<T>(size_t(rows * g_row), 0.5);
     for (size_t i = 0; i < g.size(); ++i) g[i] += offset[i % offset.size()];
-    RuleArgs u = {};
-    u.w = w.data();
-    u.w_row = row;
-    for (int s = 0; s < rule.slots; ++s) u.slot[s] = slot[size_t(s)].data();
-    u.g = g.data();
-    u.g_row = g_row;
-    u.rows = rows;
-    u.cols = cols;
-    u.constants = constants;
     rule.prepare(hyper, lr, clock, constants);
-    rule.apply[precision<T>()](u);
+    rule.apply[precision<T>()]({.w = w.data(),
+                                .w_row = row,
+                                .slot = {slot[0].data(), slot[1].data(), slot[2].data(), slot[3].data()},
+                                .g = g.data(),
+                                .g_row = g_row,
+                                .rows = rows,
+                                .cols = cols,
+                                .constants = constants,
+                                .far = false});
     for (ptrdiff_t r = 0; r < rows; ++r)
       for (ptrdiff_t c = 0; c < cols; ++c) {
         const size_t i = size_t(r * row + c);
@@ -246,8 +245,15 @@ void check_rule_tails(const Table& table, const RuleEntry& rule, int variant) {
   const std::vector<T> g = normal_values<T>(kLong);
   const auto run = [&](ptrdiff_t n) {
     std::vector<std::vector<T>> own = start;
-    RuleArgs u = {own[0].data(), n,   {own[1].data(), own[2].data(), own[3].data(), own[4].data()}, g.data(), n, 1, n,
-                  constants,     true};
+    const RuleArgs u = {.w = own[0].data(),
+                        .w_row = n,
+                        .slot = {own[1].data(), own[2].data(), own[3].data(), own[4].data()},
+                        .g = g.data(),
+                        .g_row = n,
+                        .rows = 1,
+                        .cols = n,
+                        .constants = constants,
+                        .far = true};
     rule.apply[precision<T>()](u);
     return own;
   };
@@ -282,16 +288,17 @@ void check_rule_outer(const Table& table, const RuleEntry& rule, ptrdiff_t cols,
     for (ptrdiff_t c = 0; c < cols; ++c) g[size_t(r * row + c)] = left[size_t(r * kApart)] * right[size_t(c)];
   const auto run = [&](bool outer) {
     std::vector<std::vector<T>> own = start;
-    RuleArgs u = {own[0].data(), row,       {own[1].data(), own[2].data(), own[3].data(), own[4].data()},
-                  g.data(),      row,       kRows,
-                  cols,          constants, cols % 2 == 0};
-    if (outer) {
-      u.g = right.data();
-      u.g_row = 0;
-      u.left = left.data();
-      u.left_row = kApart;
-    }
-    rule.apply[precision<T>()](u);
+    rule.apply[precision<T>()]({.w = own[0].data(),
+                                .w_row = row,
+                                .slot = {own[1].data(), own[2].data(), own[3].data(), own[4].data()},
+                                .g = outer ? right.data() : g.data(),
+                                .g_row = outer ? 0 : row,
+                                .rows = kRows,
+                                .cols = cols,
+                                .constants = constants,
+                                .far = cols % 2 == 0,
+                                .left = outer ? left.data() : nullptr,
+                                .left_row = outer ? kApart : 0});
     return own;
   };
   const std::vector<std::vector<T>> once = run(true), written_out = run(false);
