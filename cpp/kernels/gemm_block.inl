@@ -94,6 +94,15 @@ class Block {
  private:
   ptrdiff_t end_of(ptrdiff_t first) const { return least(first + group_, panels_.count); }
 
+  // Steps aside of the tiles of so many rows in so many panels.
+  ptrdiff_t steps_aside(ptrdiff_t rows, ptrdiff_t panels) const {
+    return parts_of(rows, kTileRows) * panels * (whole_.k / kAsideEvery);
+  }
+
+  // Every how many steps comes one of `asks`, spread over most of them: a core waits for some twenty lines at a time, and what comes from
+  // far takes its time.
+  static ptrdiff_t spread(ptrdiff_t asks, ptrdiff_t steps) { return larger(steps * 7 / (8 * larger(asks, 1)), 1); }
+
   void pack_a() {
     for (ptrdiff_t i = 0; i < parts_.count; ++i) {
       Product<T> p = whole_;
@@ -117,8 +126,8 @@ class Block {
     for (ptrdiff_t i = 0; i < parts_.count; ++i) run_part(first, last, parts_.start(i), parts_.start(i + 1));
   }
 
-  // The next strips are copied meanwhile, where they have the usual shape, or at least asked for. Spread over the tiles of this group,
-  // as what comes from far takes its time (256 x 2,048 x 2,048: 7 to 9 %).
+  // The next strips are copied meanwhile, where they have the usual shape, or at least asked for: spread over the tiles of this group
+  // (256 x 2,048 x 2,048: 7 to 9 %).
   void begin_copy(ptrdiff_t first) {
     aside_.copies = aside_.strips = aside_.next.rows = 0;
     copied_ = 0;
@@ -137,8 +146,7 @@ class Block {
       aside_.to = other_room_;
       aside_.copies = whole_.k;
       aside_.strips = copied_ - 1;
-      const ptrdiff_t tiles = parts_of(parts_.m, kTileRows) * group_, steps = tiles * (whole_.k / kAsideEvery);
-      aside_.copied_every = steps * 7 / (8 * copied_ * whole_.k);
+      aside_.copied_every = spread(copied_ * whole_.k, steps_aside(parts_.m, group_));
     }
   }
 
@@ -193,14 +201,12 @@ class Block {
     if (hands_out_) g_.finished(g_.context, {row0_ + row, row0_ + end, left, right, c, p.c_row, asked});
   }
 
-  // Spread over most of the part's tiles: a core waits for some twenty lines at a time, and the panels of B are among them. Whether
-  // there is time for all.
+  // Spread over the part's tiles, whose panels of B are waited for as well. Whether there is time for all.
   bool ask_for_far(ptrdiff_t left, ptrdiff_t right, ptrdiff_t row, ptrdiff_t rows) {
     const ptrdiff_t size = sizeof(T), strips = parts_of((right - left) * size, kStripBytes);
-    const ptrdiff_t tiles = parts_of(rows, kTileRows) * parts_of(right - left, kTileVectors * kLanes<T>);
-    const ptrdiff_t asks = g_.far_count * rows * strips, steps = tiles * (whole_.k / kAsideEvery);
-    const ptrdiff_t every = steps * 7 / (8 * asks + 1);
-    aside_.every = every < 1 ? 1 : every;
+    const ptrdiff_t asks = g_.far_count * rows * strips;
+    const ptrdiff_t steps = steps_aside(rows, parts_of(right - left, kTileVectors * kLanes<T>));
+    aside_.every = spread(asks, steps);
     aside_.waiting = 0;
     for (aside_.left = 0; aside_.left < g_.far_count; ++aside_.left) {
       const GemmArgs::Far& far = g_.far[aside_.left];
