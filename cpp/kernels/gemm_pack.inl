@@ -13,7 +13,7 @@ constexpr ptrdiff_t kPackedRun = 64;  // rows of B that are copied for one panel
 // tiles take from a few of them before the next few have their turn: a line has numbers of several tiles, and lines that are a power
 // of two apart do not stay.
 template <class T, int kRows>
-T* pack_tiles(T* to, const T* a, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t k, ptrdiff_t tiles) {
+[[gnu::noinline]] T* pack_tiles(T* to, const T* a, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t k, ptrdiff_t tiles) {
   const ptrdiff_t run = a_row == 1 ? kPackedCols : k;
   for (ptrdiff_t k0 = 0; k0 < k; k0 += run) {
     const ptrdiff_t count = least(k - k0, run);
@@ -34,14 +34,7 @@ T* pack_tiles(T* to, const T* a, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t k, 
 
 template <class T>
 T* pack_tiles(T* to, const Product<T>& p, const T* a, int rows, ptrdiff_t tiles) {
-  switch (rows) {
-    case 1: return pack_tiles<T, 1>(to, a, p.a_row, p.a_col, p.k, tiles);
-    case 2: return pack_tiles<T, 2>(to, a, p.a_row, p.a_col, p.k, tiles);
-    case 3: return pack_tiles<T, 3>(to, a, p.a_row, p.a_col, p.k, tiles);
-    case 4: return pack_tiles<T, 4>(to, a, p.a_row, p.a_col, p.k, tiles);
-    case 5: return pack_tiles<T, 5>(to, a, p.a_row, p.a_col, p.k, tiles);
-    default: return pack_tiles<T, 6>(to, a, p.a_row, p.a_col, p.k, tiles);
-  }
+  return with_number<kTileRows>(rows, [&](auto count) { return pack_tiles<T, count()>(to, a, p.a_row, p.a_col, p.k, tiles); });
 }
 
 // m rows of A.
