@@ -42,7 +42,7 @@ LAMINA_INLINE void add_above(double* a, ptrdiff_t row, ptrdiff_t first, ptrdiff_
   for (ptrdiff_t top = 0; top < first; top += kCholeskyDepth) {
     const double* above = a + top * row + first;
     for (ptrdiff_t at = 0; at < row - first; at += kCholeskyCols)
-      block<double>({last - first, least(row - first - at, kCholeskyCols), least(first - top, kCholeskyDepth), above, 1, row,
+      block<double>({last - first, smaller(row - first - at, kCholeskyCols), smaller(first - top, kCholeskyDepth), above, 1, row,
                      above + at, row, 1, rest + at, row, rest + at, row});
   }
 }
@@ -124,7 +124,7 @@ bool solve_positive(const PositiveTerms& terms, double* a, double* x, ptrdiff_t 
   // U[i][j] = (A[i][j] - sum over k < i of U[k][i] U[k][j]) / U[i][i]; b, one more column, becomes U^-T b
   const ptrdiff_t row = positive_row(n);
   for (ptrdiff_t first = 0; first < n; first += kCholeskyRows) {
-    const ptrdiff_t last = least(first + kCholeskyRows, n);
+    const ptrdiff_t last = smaller(first + kCholeskyRows, n);
     add_above(a, row, first, last);
     if (!finish_panel(a, row, first, last)) return false;
   }

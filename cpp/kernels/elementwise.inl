@@ -190,7 +190,7 @@ template <class T>
   alignas(kVectorBytes) T room[kMaxOperands][kRoom + kLanes<T>];
   const ptrdiff_t most = collapse ? t.rows : brief ? kRoom / t.cols : 1;  // rows at a time
   for (ptrdiff_t r = 0; r < t.rows; r += most) {
-    const ptrdiff_t rows = least(most, t.rows - r);
+    const ptrdiff_t rows = smaller(most, t.rows - r);
     Cursor<T> in[kMaxOperands];
     for (int i = 0; i < arity; ++i) {
       const Operand& x = t.in[i];

@@ -14,7 +14,7 @@ template <class T>
 void run_panel(Product<T> p, const RowTiles& tiles, ptrdiff_t wanted, ptrdiff_t vectors, Aside<T>* aside) {
   const bool packed = p.a_step != p.a_row;
   const auto run = [&](ptrdiff_t rows, ptrdiff_t count) {
-    const ptrdiff_t some = least(parts_of(wanted, rows), count);
+    const ptrdiff_t some = smaller(parts_of(wanted, rows), count);
     if (some <= 0) return;
     if (packed) p.a_col = rows;
     run_rows(p, int(rows), int(vectors), some, aside);
@@ -51,7 +51,7 @@ void run_plain(Product<T> p, const GemmArgs& g, const Panels<T>& panels) {
     p.c = c + at.column;
     if (start) p.start = start + at.column;
     p.b_last = p.c_last = at.last;
-    run_panel<T>(p, tiles, least(at.end + g.diagonal, g.m), at.vectors, nullptr);
+    run_panel<T>(p, tiles, smaller(at.end + g.diagonal, g.m), at.vectors, nullptr);
   }
 }
 
@@ -92,7 +92,7 @@ class Block {
   }
 
  private:
-  ptrdiff_t end_of(ptrdiff_t first) const { return least(first + group_, panels_.count); }
+  ptrdiff_t end_of(ptrdiff_t first) const { return smaller(first + group_, panels_.count); }
 
   // Steps aside of the tiles of so many rows in so many panels.
   ptrdiff_t steps_aside(ptrdiff_t rows, ptrdiff_t panels) const {
@@ -196,7 +196,7 @@ class Block {
         p.b_last = at.last;
       }
       const ptrdiff_t wanted = at.end + g_.diagonal - row0_ - row;  // rows that have an element in these columns
-      run_panel(p, tiles, least(wanted, end - row), at.vectors, &aside_);
+      run_panel(p, tiles, smaller(wanted, end - row), at.vectors, &aside_);
     }
     if (hands_out_) g_.finished(g_.context, {row0_ + row, row0_ + end, left, right, c, p.c_row, asked});
   }

@@ -19,7 +19,7 @@ constexpr ptrdiff_t kAlongBytes = 32768;  // of a B that is not near: narrow pan
 template <class T>
 ptrdiff_t first_run(const T* from, ptrdiff_t apart, ptrdiff_t run, ptrdiff_t most) {
   const ptrdiff_t at = apart % run == 0 ? ptrdiff_t(reinterpret_cast<uintptr_t>(from) / sizeof(T) % size_t(run)) : 0;
-  return least(run - at, most);
+  return smaller(run - at, most);
 }
 
 // c[kRows, n] = start + a[kRows, kDeep] b[kDeep, n] along the rows of B.
@@ -44,7 +44,7 @@ template <class T, int kRows, int kDeep>
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) write(p.c + r * p.c_row + j, sum[r]);
   };
-  for (ptrdiff_t j = 0, count = first_run(p.b, p.b_row, kLanes<T>, n); j < n; count = least(n - j, kLanes<T>)) {
+  for (ptrdiff_t j = 0, count = first_run(p.b, p.b_row, kLanes<T>, n); j < n; count = smaller(n - j, kLanes<T>)) {
     if (count == kLanes<T>) {
       for (; j + count <= n; j += count) add(j, [](const T* x) { return load(x); }, [](T* x, Vec<T> v) { store(x, v); });
     } else {
@@ -94,7 +94,7 @@ template <class T, int kRows, int kVectors>
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) sum[r][v] = p.start ? load(p.start + r * p.start_row + column) : Vec<T>(0.0);
   }
-  for (ptrdiff_t i = 0, count = first_run(p.b, b_col, kAtOnce<T>, p.k); i < p.k; count = least(p.k - i, kAtOnce<T>)) {
+  for (ptrdiff_t i = 0, count = first_run(p.b, b_col, kAtOnce<T>, p.k); i < p.k; count = smaller(p.k - i, kAtOnce<T>)) {
     if (count == kAtOnce<T>) {
       for (; i + count <= p.k; i += count) add_transposed<T, kRows, kVectors, true>(sum, p, b, b_col, i, count);
     } else {
@@ -118,7 +118,7 @@ template <class T, int kRows>
 ptrdiff_t vectors_of_transposed(const Product<T>& p, ptrdiff_t n, ptrdiff_t b_col) {
   constexpr ptrdiff_t kWay = 4096;
   const ptrdiff_t stride = b_col * ptrdiff_t(sizeof(T)) | kWay, power = stride & -stride;  // the largest that divides both
-  const ptrdiff_t vectors = least(kWays * kWay / power / kLanes<T>, kAtOnceVectors<T, kRows>);
+  const ptrdiff_t vectors = smaller(kWays * kWay / power / kLanes<T>, kAtOnceVectors<T, kRows>);
   const ptrdiff_t fewest = p.start == p.c && n % kLanes<T> != 0 ? 2 : 1;
   return vectors < fewest ? fewest : vectors;
 }

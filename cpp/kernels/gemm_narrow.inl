@@ -133,7 +133,7 @@ void narrow(const GemmArgs& g) {
     const ptrdiff_t most = g.m == kDotSums / kWideCols ? kWideCols : kDotCols;
     for (ptrdiff_t j = 0, cols, rest; j < g.n; j += cols) {
       rest = g.n - j;
-      cols = rest == kDotCols + 1 ? kDotCols - 1 : rest >= most ? most : least(rest, kDotCols);
+      cols = rest == kDotCols + 1 ? kDotCols - 1 : rest >= most ? most : smaller(rest, kDotCols);
       block(0, j, g.m, cols);
     }
     return;
@@ -143,11 +143,11 @@ void narrow(const GemmArgs& g) {
   const ptrdiff_t ahead = g.far_a ? parts_of(kAskedAhead / ptrdiff_t(sizeof(T)), run) * run : 0;
   for (ptrdiff_t i = 0; i < g.m; i += most) {
     if (ahead)
-      for (ptrdiff_t at = i * g.a_row + ahead, end = least(at + run, g.m * g.a_row); at < end; at += kLineBytes / sizeof(T))
+      for (ptrdiff_t at = i * g.a_row + ahead, end = smaller(at + run, g.m * g.a_row); at < end; at += kLineBytes / sizeof(T))
         __builtin_prefetch(whole.a + at);
     for (ptrdiff_t part = 0, j = 0, cols; part < parts; ++part, j += cols) {
       cols = fewer + (part < more);
-      block(i, j, least(g.m - i, most), cols);
+      block(i, j, smaller(g.m - i, most), cols);
     }
   }
 }

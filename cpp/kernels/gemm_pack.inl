@@ -16,7 +16,7 @@ template <class T, int kRows>
 [[gnu::noinline]] T* pack_tiles(T* to, const T* a, ptrdiff_t a_row, ptrdiff_t a_col, ptrdiff_t k, ptrdiff_t tiles) {
   const ptrdiff_t run = a_row == 1 ? kPackedCols : k;
   for (ptrdiff_t k0 = 0; k0 < k; k0 += run) {
-    const ptrdiff_t count = least(k - k0, run);
+    const ptrdiff_t count = smaller(k - k0, run);
     for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
       const T* column = a + tile * kRows * a_row + k0 * a_col;
       T* out = to + (tile * k + k0) * kRows;
@@ -100,7 +100,7 @@ void pack_panels(T* to, const Product<T>& p, ptrdiff_t b_col, const Panels<T>& p
   if (first == last) return;
   if (b_col == 1) return copy_rows(to, p, panels, first, last, k0);
   for (; k0 < p.k; k0 += kPackedRun) {
-    const ptrdiff_t k = least(p.k - k0, kPackedRun);
+    const ptrdiff_t k = smaller(p.k - k0, kPackedRun);
     T* panel = to;
     for (ptrdiff_t i = first; i < last; ++i) {
       const auto at = panels[i];

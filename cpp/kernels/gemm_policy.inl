@@ -150,8 +150,8 @@ ptrdiff_t block_rows(const GemmArgs& g) {
   const ptrdiff_t most = packs_a<T>(g) ? kPackedRows<T> : kBlockRows;
   const ptrdiff_t share = kWide && g.m > kFewestBlockRows && g.k > 0 ? cpu_features().last_cache / kShareOfCache : 0;
   if (share == 0) return most;
-  const ptrdiff_t rows = share / bytes_of<T>(least(g.k, piece_of<T>(g)));
-  return least(rows < kFewestBlockRows ? kFewestBlockRows : rows, most);
+  const ptrdiff_t rows = share / bytes_of<T>(smaller(g.k, piece_of<T>(g)));
+  return smaller(rows < kFewestBlockRows ? kFewestBlockRows : rows, most);
 }
 
 template <class T>
@@ -161,7 +161,7 @@ bool keeps_b(const GemmArgs& g) {
 
 template <class T>
 bool is_far_c(const GemmArgs& g) {
-  return !g.in_parts && bytes_of<T>(least(g.m, block_rows<T>(g)) * g.n) >= kFarC;
+  return !g.in_parts && bytes_of<T>(smaller(g.m, block_rows<T>(g)) * g.n) >= kFarC;
 }
 
 // Whether nothing is to be done but to multiply.
@@ -177,14 +177,14 @@ template <class T>
 ptrdiff_t strips_of(const GemmArgs& g) {
   if (is_far_b<T>(g)) return kFarStrips;
   if (g.k == 0) return 1;
-  const ptrdiff_t strip = least(g.k, kPiece) * kStripBytes, near = kGroupBytes / strip;
+  const ptrdiff_t strip = smaller(g.k, kPiece) * kStripBytes, near = kGroupBytes / strip;
   if (!g.finished) return !kCopiesBeside && is_large_b<T>(g) && near >= kLargeStrips ? kLargeStrips : 1;
-  return larger(larger(least(near, kGroupStrips), least(kLongGroupBytes / strip, kMostGroupStrips)), 1);
+  return larger(larger(smaller(near, kGroupStrips), smaller(kLongGroupBytes / strip, kMostGroupStrips)), 1);
 }
 
 template <class T>
 ptrdiff_t part_cols(const GemmArgs& g) {
-  return least(g.n, strips_of<T>(g) * kStripCols<T>);
+  return smaller(g.n, strips_of<T>(g) * kStripCols<T>);
 }
 
 // Rows of a part, but for their grain.
@@ -205,7 +205,7 @@ template <class T>
 ptrdiff_t part(const GemmArgs& g) {
   if (!has_parts<T>(g)) return g.m * g.n;
   const ptrdiff_t cols = part_cols<T>(g), most = kPartBytes / ptrdiff_t(sizeof(T));
-  const ptrdiff_t largest = least(larger(most, g.grain * cols), g.m * cols);
+  const ptrdiff_t largest = smaller(larger(most, g.grain * cols), g.m * cols);
   return larger(largest, larger(kOneBlockRows * g.n, g.m * (kLanes<T> - 1)));
 }
 
@@ -215,26 +215,26 @@ ptrdiff_t block_start(const GemmArgs& g, ptrdiff_t i) {
   const ptrdiff_t most = block_rows<T>(g);
   if (g.m <= most) return i == 0 ? 0 : g.m;
   const ptrdiff_t row = g.m * i / parts_of(g.m, most);
-  return g.finished ? least(parts_of(row, g.grain) * g.grain, g.m) : row;
+  return g.finished ? smaller(parts_of(row, g.grain) * g.grain, g.m) : row;
 }
 
 template <class T>
 ptrdiff_t room_of_a(const GemmArgs& g) {
   const ptrdiff_t rows = kPackedRows<T> + (g.finished ? g.grain - 1 : 0);
-  return parts_of(least(g.m, rows) * least(g.k, piece_of<T>(g)), kLanes<T>) * kLanes<T>;
+  return parts_of(smaller(g.m, rows) * smaller(g.k, piece_of<T>(g)), kLanes<T>) * kLanes<T>;
 }
 
 template <class T>
 ptrdiff_t room_of_group(const GemmArgs& g) {
   const ptrdiff_t most = strips_of<T>(g) * kStripPanels * kWidest * kLanes<T>, cols = parts_of(g.n, kLanes<T>) * kLanes<T>;
-  return least(g.k, piece_of<T>(g)) * least(cols, most);
+  return smaller(g.k, piece_of<T>(g)) * smaller(cols, most);
 }
 
 // Of B a group of strips, or two of them, one of which is multiplied while the next one is copied, or all.
 template <class T>
 ptrdiff_t room_of_b(const GemmArgs& g) {
   if (!packs_b<T>(g)) return 0;
-  if (keeps_b<T>(g)) return least(g.k, piece_of<T>(g)) * parts_of(g.n, kLanes<T>) * kLanes<T>;
+  if (keeps_b<T>(g)) return smaller(g.k, piece_of<T>(g)) * parts_of(g.n, kLanes<T>) * kLanes<T>;
   return (kCopiesBeside ? 2 : 1) * room_of_group<T>(g);
 }
 
@@ -247,14 +247,14 @@ template <class T>
 // far, or far no more, or its columns fewer than a vector has lanes.
 template <class T>
 ptrdiff_t room(const GemmArgs& g) {
-  const ptrdiff_t thin = g.b_col == 1 ? 0 : g.k * least(g.n, kLanes<T> - 1);
+  const ptrdiff_t thin = g.b_col == 1 ? 0 : g.k * smaller(g.n, kLanes<T> - 1);
   if (g.n < kLanes<T>) return thin;
   GemmArgs alone = g;
   alone.finished = nullptr;
   GemmArgs fewer = alone;
-  fewer.m = least(g.m, kMostFar);
+  fewer.m = smaller(g.m, kMostFar);
   GemmArgs narrower = fewer;
-  narrower.n = least(g.n, (kFarB - 1) / bytes_of<T>(g.k < 1 ? 1 : g.k));
+  narrower.n = smaller(g.n, (kFarB - 1) / bytes_of<T>(g.k < 1 ? 1 : g.k));
   const ptrdiff_t whole = larger(room_for_packing<T>(g), room_for_packing<T>(alone));
   return larger(larger(thin, whole), larger(room_for_packing<T>(fewer), room_for_packing<T>(narrower)));
 }

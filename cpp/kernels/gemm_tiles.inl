@@ -36,13 +36,13 @@ LAMINA_INLINE auto with_number(ptrdiff_t number, Run run) {
   static_assert(kMost <= 8);
   switch (number) {
     case 1: return run(Number<1>());
-    case 2: return run(Number<least(2, kMost)>());
-    case 3: return run(Number<least(3, kMost)>());
-    case 4: return run(Number<least(4, kMost)>());
-    case 5: return run(Number<least(5, kMost)>());
-    case 6: return run(Number<least(6, kMost)>());
-    case 7: return run(Number<least(7, kMost)>());
-    default: return run(Number<least(8, kMost)>());
+    case 2: return run(Number<smaller(2, kMost)>());
+    case 3: return run(Number<smaller(3, kMost)>());
+    case 4: return run(Number<smaller(4, kMost)>());
+    case 5: return run(Number<smaller(5, kMost)>());
+    case 6: return run(Number<smaller(6, kMost)>());
+    case 7: return run(Number<smaller(7, kMost)>());
+    default: return run(Number<smaller(8, kMost)>());
   }
 }
 

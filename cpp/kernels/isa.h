@@ -60,7 +60,8 @@ LAMINA_INLINE Raw shuffled(Raw a, Raw b) {
 // Every section below defines, for F32 and F64:
 //   fused(a, b, c)            a b + c, rounded once where the machine can
 //   root(x), floored(x)       square root; largest integer <= x
-//   lesser(a, b), greater     a < b ? a : b, so b when either is NaN; a > b ? a : b
+//   first_if_less(a, b)       a < b ? a : b, so b when either is NaN
+//   first_if_greater(a, b)    a > b ? a : b, so b as well
 //   load_some(p, n)           n elements of p, 0 < n < lanes (64 bytes: up to all), zeros above; reads nothing beyond
 //   store_some(p, v, n)       the first n elements of v, as many; writes nothing beyond
 //   lower_half(x)             half of the lanes of an F32 as an F64; upper_half(x) the others
@@ -94,10 +95,10 @@ LAMINA_INLINE F32 root(F32 x) { return _mm512_sqrt_ps(x); }
 LAMINA_INLINE F64 root(F64 x) { return _mm512_sqrt_pd(x); }
 LAMINA_INLINE F32 floored(F32 x) { return _mm512_floor_ps(x); }
 LAMINA_INLINE F64 floored(F64 x) { return _mm512_floor_pd(x); }
-LAMINA_INLINE F32 lesser(F32 a, F32 b) { return _mm512_min_ps(a, b); }
-LAMINA_INLINE F64 lesser(F64 a, F64 b) { return _mm512_min_pd(a, b); }
-LAMINA_INLINE F32 greater(F32 a, F32 b) { return _mm512_max_ps(a, b); }
-LAMINA_INLINE F64 greater(F64 a, F64 b) { return _mm512_max_pd(a, b); }
+LAMINA_INLINE F32 first_if_less(F32 a, F32 b) { return _mm512_min_ps(a, b); }
+LAMINA_INLINE F64 first_if_less(F64 a, F64 b) { return _mm512_min_pd(a, b); }
+LAMINA_INLINE F32 first_if_greater(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+LAMINA_INLINE F64 first_if_greater(F64 a, F64 b) { return _mm512_max_pd(a, b); }
 LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) { return _mm512_maskz_loadu_ps(first16(n), p); }
 LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(first8(n), p); }
 LAMINA_INLINE void store_some(float* p, F32 v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, first16(n), v); }
@@ -145,10 +146,10 @@ LAMINA_INLINE F32 root(F32 x) { return _mm256_sqrt_ps(x); }
 LAMINA_INLINE F64 root(F64 x) { return _mm256_sqrt_pd(x); }
 LAMINA_INLINE F32 floored(F32 x) { return _mm256_floor_ps(x); }
 LAMINA_INLINE F64 floored(F64 x) { return _mm256_floor_pd(x); }
-LAMINA_INLINE F32 lesser(F32 a, F32 b) { return _mm256_min_ps(a, b); }
-LAMINA_INLINE F64 lesser(F64 a, F64 b) { return _mm256_min_pd(a, b); }
-LAMINA_INLINE F32 greater(F32 a, F32 b) { return _mm256_max_ps(a, b); }
-LAMINA_INLINE F64 greater(F64 a, F64 b) { return _mm256_max_pd(a, b); }
+LAMINA_INLINE F32 first_if_less(F32 a, F32 b) { return _mm256_min_ps(a, b); }
+LAMINA_INLINE F64 first_if_less(F64 a, F64 b) { return _mm256_min_pd(a, b); }
+LAMINA_INLINE F32 first_if_greater(F32 a, F32 b) { return _mm256_max_ps(a, b); }
+LAMINA_INLINE F64 first_if_greater(F64 a, F64 b) { return _mm256_max_pd(a, b); }
 LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) { return _mm256_maskload_ps(p, first32(n)); }
 LAMINA_INLINE F64 load_some(const double* p, ptrdiff_t n) { return _mm256_maskload_pd(p, first64(n)); }
 
@@ -199,10 +200,10 @@ LAMINA_INLINE F32 root(F32 x) { return _mm_sqrt_ps(x); }
 LAMINA_INLINE F64 root(F64 x) { return _mm_sqrt_pd(x); }
 LAMINA_INLINE F32 floored(F32 x) { return _mm_floor_ps(x); }
 LAMINA_INLINE F64 floored(F64 x) { return _mm_floor_pd(x); }
-LAMINA_INLINE F32 lesser(F32 a, F32 b) { return _mm_min_ps(a, b); }
-LAMINA_INLINE F64 lesser(F64 a, F64 b) { return _mm_min_pd(a, b); }
-LAMINA_INLINE F32 greater(F32 a, F32 b) { return _mm_max_ps(a, b); }
-LAMINA_INLINE F64 greater(F64 a, F64 b) { return _mm_max_pd(a, b); }
+LAMINA_INLINE F32 first_if_less(F32 a, F32 b) { return _mm_min_ps(a, b); }
+LAMINA_INLINE F64 first_if_less(F64 a, F64 b) { return _mm_min_pd(a, b); }
+LAMINA_INLINE F32 first_if_greater(F32 a, F32 b) { return _mm_max_ps(a, b); }
+LAMINA_INLINE F64 first_if_greater(F64 a, F64 b) { return _mm_max_pd(a, b); }
 LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) {
   if (n == 1) return _mm_load_ss(p);
   const __m128 two = _mm_castsi128_ps(_mm_loadu_si64(p));
@@ -238,10 +239,10 @@ LAMINA_INLINE F64 root(F64 x) { return vsqrtq_f64(x); }
 LAMINA_INLINE F32 floored(F32 x) { return vrndmq_f32(x); }
 LAMINA_INLINE F64 floored(F64 x) { return vrndmq_f64(x); }
 // Not vminq: it returns a NaN for a NaN in either place.
-LAMINA_INLINE F32 lesser(F32 a, F32 b) { return a < b ? a : b; }
-LAMINA_INLINE F64 lesser(F64 a, F64 b) { return a < b ? a : b; }
-LAMINA_INLINE F32 greater(F32 a, F32 b) { return a > b ? a : b; }
-LAMINA_INLINE F64 greater(F64 a, F64 b) { return a > b ? a : b; }
+LAMINA_INLINE F32 first_if_less(F32 a, F32 b) { return a < b ? a : b; }
+LAMINA_INLINE F64 first_if_less(F64 a, F64 b) { return a < b ? a : b; }
+LAMINA_INLINE F32 first_if_greater(F32 a, F32 b) { return a > b ? a : b; }
+LAMINA_INLINE F64 first_if_greater(F64 a, F64 b) { return a > b ? a : b; }
 LAMINA_INLINE F32 load_some(const float* p, ptrdiff_t n) {
   const float32x4_t zero = vdupq_n_f32(0);
   if (n == 1) return vld1q_lane_f32(p, zero, 0);

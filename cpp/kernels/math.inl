@@ -106,7 +106,7 @@ LAMINA_INLINE Vec<T> exp_below_most(Vec<T> x) {
     return where(x < Fit<T>::kExpZero, Vec<T>(0.0), Vec<T>(scaled(fma(p.power, p.rest, p.power).raw, p.n.raw)));
   }
   constexpr int kMantissa = VecTraits<T>::kMantissaBits;
-  const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpLeast).raw, x.raw));
+  const Vec<T> bounded(first_if_greater(Vec<T>(Fit<T>::kExpLeast).raw, x.raw));
   const Powers<T> p = powers(bounded);
   const auto biased = p.n - (kRounderBits<T> - 2 * VecTraits<T>::kBias);  // n + 2 bias, from 0 on
   const auto half = biased >> 1;
@@ -115,7 +115,7 @@ LAMINA_INLINE Vec<T> exp_below_most(Vec<T> x) {
 
 template <class T>
 LAMINA_INLINE Vec<T> exp(Vec<T> x) {
-  return exp_below_most(Vec<T>(lesser(Vec<T>(Fit<T>::kExpMost).raw, x.raw)));
+  return exp_below_most(Vec<T>(first_if_less(Vec<T>(Fit<T>::kExpMost).raw, x.raw)));
 }
 
 // A function: e^x 2^kUp for x <= 0, where e^x is a normal number, else 0: one factor is enough. keep() of each constant where there
@@ -129,7 +129,7 @@ LAMINA_INLINE auto exp_of_negatives(Keep keep) {
     };
   } else {
     return [](Vec<T> x) {
-      const Vec<T> bounded(greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
+      const Vec<T> bounded(first_if_greater(Vec<T>(Fit<T>::kExpFlushed).raw, x.raw));
       const Powers<T> p = powers(bounded);
       const Vec<T> e = exp_of_rest(p.r) * two_to<T>(p.n, T(1));
       return kUp == 0 ? e : e * power_of_two<T>(kUp);
@@ -159,13 +159,13 @@ LAMINA_INLINE Vec<T> expm1(Vec<T> x) {
 template <class T>
 LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
   if constexpr (kHasTables && sizeof(T) == 4) return odd_by_intervals(Intervals::kTanh, x);
-  const Vec<T> size = lesser(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw), twice = size + size;
+  const Vec<T> size = first_if_less(Vec<T>(Fit<T>::kTanhMost).raw, abs(x).raw), twice = size + size;
   const Vec<T> rounded = fma(size, Vec<T>(2 * kPerLn2), Vec<T>(-0.2077 * kPerLn2)) + kRounder<T>;
   const Vec<T> r = kFused ? fma(rounded - kRounder<T>, Vec<T>(-1 / kPerLn2), twice) : powers(twice, rounded).r;
   const Vec<T> half = two_to<T>(bits(rounded), T(2)), square = r * r, p = polynomial(Fit<T>::kTanh, r);
   const Vec<T> h = fma(half, fma(square, p, r), half - 0.5), below = h + 1.0;
   if constexpr (kFused) {
-    const Vec<T> k = lesser(h.raw, Vec<T>(1.0).raw);
+    const Vec<T> k = first_if_less(h.raw, Vec<T>(1.0).raw);
     return from_bits<T>(bits(fma(-k, k / below, k)) | (bits(x) & kSignBit<T>));
   } else {
     // tanh .25541 is 1/4, where the spacing of numbers doubles
@@ -186,7 +186,7 @@ LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
 template <class T>
 LAMINA_INLINE Vec<T> erf(Vec<T> x) {
   if constexpr (kHasTables && sizeof(T) == 4) return odd_by_intervals(Intervals::kErf, x);
-  const Vec<T> size = lesser(Vec<T>(Fit<T>::kErfMost).raw, abs(x).raw);
+  const Vec<T> size = first_if_less(Vec<T>(Fit<T>::kErfMost).raw, abs(x).raw);
   const Vec<T> small = fma(size, polynomial(Fit<T>::kErf, size * size), size);
   const Vec<T> logarithm = polynomial(Fit<T>::kErfc, size - Fit<T>::kErfCenter);
   const Vec<T> large = 1.0 - exp_of_negative(logarithm);
@@ -203,7 +203,7 @@ LAMINA_INLINE Vec<T> normal_below(Vec<T> x) {
     return odd_by_intervals(Intervals::kNormal, x) + 0.5;
   } else {
     using F = Fit<float>;
-    const Vec<float> square = lesser(Vec<float>(F::kNormalMost).raw, (x * x).raw);
+    const Vec<float> square = first_if_less(Vec<float>(F::kNormalMost).raw, (x * x).raw);
     const Vec<float> half = x * polynomial(F::kNormalOver, square) / polynomial(F::kNormalUnder, square);
     return clamp(half, Vec<float>(-0.5), Vec<float>(0.5)) + 0.5;
   }

@@ -116,7 +116,7 @@ LAMINA_INLINE Vec<T> chosen(const T (&table)[kCount], typename VecTraits<T>::Bit
 // Of |x|.
 template <class V, int kDegree, int kFirst>
 LAMINA_INLINE V by_intervals(const OddIntervals<kDegree, kFirst>& f, V x) {
-  const V size = lesser(V(f.most).raw, abs(x).raw);
+  const V size = first_if_less(V(f.most).raw, abs(x).raw);
   const auto index = bits(fma(size, V(f.scale), V(f.start))) >> kFirst;
   const V t = size - chosen(f.place, index);
   V sum = chosen(f.c[kDegree], index);

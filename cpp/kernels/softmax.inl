@@ -11,7 +11,7 @@ LAMINA_KERNELS_BEGIN
 struct MaxOfNumbers : MaxOf {
   template <class V>
   static V merge(V a, V b) {
-    return greater(a.raw, b.raw);
+    return first_if_greater(a.raw, b.raw);
   }
 };
 
@@ -81,7 +81,7 @@ LAMINA_MIXED [[gnu::flatten]] void softmax(const TileArgs& t) {
   const ptrdiff_t fit = kNear / (t.cols < 1 ? 1 : t.cols), most = fit < 1 ? 1 : fit < kLanes<T> ? fit : kLanes<T>;
   const Operand& in = t.in[0];
   for (ptrdiff_t r = 0; r < t.rows; r += most) {
-    const ptrdiff_t rows = least(most, t.rows - r);
+    const ptrdiff_t rows = smaller(most, t.rows - r);
     const T* x = static_cast<const T*>(in.data) + r * in.row;
     T* out = static_cast<T*>(t.out) + r * t.out_row;
     in.col ? softmax_rows<T, true>(x, in.row, out, t.out_row, rows, t.cols)

@@ -162,7 +162,8 @@ void transpose(void* dst, ptrdiff_t dst_row, const void* src, ptrdiff_t src_row,
       for (ptrdiff_t c = band; c < full_cols && c < band + kBand; c += kCols)
         transpose_block(to + c * dst_row + r, dst_row, from + r * src_row + c, src_row);
   const auto rest = [&](ptrdiff_t r, ptrdiff_t c) {
-    transpose_part(to + c * dst_row + r, dst_row, from + r * src_row + c, src_row, least(rows - r, kRows), least(cols - c, kCols));
+    transpose_part(to + c * dst_row + r, dst_row, from + r * src_row + c, src_row, smaller(rows - r, kRows),
+                   smaller(cols - c, kCols));
   };
   if (full_rows < rows)
     for (ptrdiff_t c = 0; c < full_cols; c += kCols) rest(full_rows, c);

@@ -30,7 +30,7 @@ template <class V>
 LAMINA_INLINE V over_root(V a, V v, V c, V e) {
   using T = typename V::Number;
   if constexpr (kHasTables && sizeof(T) == 4) {
-    v = lesser(V(kLargest<T>).raw, v.raw);  // for an infinity, whose root would not be a number
+    v = first_if_less(V(kLargest<T>).raw, v.raw);  // for an infinity, whose root would not be a number
     const V inverse = where(v != 0.0, V(near_root(v.raw)), v), near = v * inverse;
     const V root = fma(0.5 * inverse, fma(-near, near, v), near);
     const V divisor = fma(root, c, e), over = near_inverse(divisor.raw), quotient = a * over;

@@ -5,7 +5,7 @@
 
 LAMINA_KERNELS_BEGIN
 
-constexpr ptrdiff_t least(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+constexpr ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 constexpr ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; }
 
 constexpr ptrdiff_t kLineBytes = 64;  // of a cache
@@ -116,18 +116,18 @@ LAMINA_INLINE Vec<T> copysign(Vec<T> x, Vec<T> s) {
 // NaN when either is, as NumPy's maximum
 template <class T>
 LAMINA_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
-  return where(a != a, a, Vec<T>(greater(a.raw, b.raw)));
+  return where(a != a, a, Vec<T>(first_if_greater(a.raw, b.raw)));
 }
 
 template <class T>
 LAMINA_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
-  return where(a != a, a, Vec<T>(lesser(a.raw, b.raw)));
+  return where(a != a, a, Vec<T>(first_if_less(a.raw, b.raw)));
 }
 
 // x between two numbers; NaN stays NaN
 template <class T>
 LAMINA_INLINE Vec<T> clamp(Vec<T> x, Vec<T> lo, Vec<T> hi) {
-  return lesser(hi.raw, greater(lo.raw, x.raw));
+  return first_if_less(hi.raw, first_if_greater(lo.raw, x.raw));
 }
 
 template <class T>
