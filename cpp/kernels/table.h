@@ -29,7 +29,7 @@ struct TileArgs {
   ptrdiff_t rows, cols;
   ptrdiff_t first_col;   // of this tile in the whole tensor (one_hot)
   const double* params;  // hyper-parameters of the instruction, in the order of its definition
-  bool fresh;            // column_reduce: whether the rows are the first, and what out holds means nothing
+  bool fresh;            // down columns: whether the rows are the first, and what out holds means nothing
 
   // Made by what a kind of instruction reads, so that none of it is forgotten. The rest is not cleared: that takes as long as a small
   // tile. Of any operands, which are filled in afterwards:
@@ -63,16 +63,13 @@ struct TileArgs {
 
 using TileFn = void (*)(const TileArgs&);
 
-enum class TileKind : int {
-  elementwise,   // out[r, c] from in[..][r, c]
-  row,           // out[r, :] from in0[r, :]                        (softmax; plus_max of one dense row)
-  row_reduce,    // out[r * out_row] from in0[r, :]                 (sum, max, min, argmax, argmin over the columns)
-  column_reduce  // out[c] = combine(out[c], in0[r, c]) for r = 0.. in order           (sum, max, min)
-};
-
+// Beside those that calculate element by element there are
+//   softmax      out[r, :] from in0[r, :]
+//   plus_max     of one dense row
+//   row_..       out[r * out_row] from in0[r, :]                            (sum, max, min, argmax, argmin over the columns)
+//   column_..    out[c] = combine(out[c], in0[r, c]) for r = 0.. in order   (sum, max, min)
 struct TileEntry {
   const char* name;
-  TileKind kind;
   int arity;
   double flops;  // operations an element
   double work;   // what an element takes, in FLOP of a matrix product that take as long

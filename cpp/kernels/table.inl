@@ -22,22 +22,22 @@ LAMINA_KERNELS_BEGIN
 
 template <class F>
 constexpr TileEntry elementwise_entry() {
-  return {F::name, TileKind::elementwise, F::arity, 1, work_of<F>(), {elementwise<float, F>, elementwise<double, F>}};
+  return {F::name, F::arity, 1, work_of<F>(), {elementwise<float, F>, elementwise<double, F>}};
 }
 
 template <class Op>
 constexpr TileEntry row_entry(const char* name) {
-  return {name, TileKind::row_reduce, 1, 1, kPassWork, {row_reduce<float, Op>, row_reduce<double, Op>}};
+  return {name, 1, 1, kPassWork, {row_reduce<float, Op>, row_reduce<double, Op>}};
 }
 
 template <class Op>
 constexpr TileEntry arg_entry(const char* name) {
-  return {name, TileKind::row_reduce, 1, 1, kPassWork, {row_arg<float, Op>, row_arg<double, Op>}};
+  return {name, 1, 1, kPassWork, {row_arg<float, Op>, row_arg<double, Op>}};
 }
 
 template <class Op>
 constexpr TileEntry column_entry(const char* name) {
-  return {name, TileKind::column_reduce, 1, 1, kPassWork, {column_reduce<float, Op>, column_reduce<double, Op>}};
+  return {name, 1, 1, kPassWork, {column_reduce<float, Op>, column_reduce<double, Op>}};
 }
 
 template <class Instructions, class Activations>
@@ -49,9 +49,9 @@ struct Tiles<List<Fs...>, List<As...>> {
       elementwise_entry<Fs>()...,
       elementwise_entry<Forward<As>>()...,
       elementwise_entry<Backward<As>>()...,
-      {"one_hot", TileKind::elementwise, 1, 1, kPassWork, {one_hot<float>, one_hot<double>}},
-      {"softmax", TileKind::row, 1, 5, kSoftmaxWork, {softmax<float>, softmax<double>}},
-      {"plus_max", TileKind::row, 2, 2, kPassWork, {plus_max<float>, plus_max<double>}},
+      {"one_hot", 1, 1, kPassWork, {one_hot<float>, one_hot<double>}},
+      {"softmax", 1, 5, kSoftmaxWork, {softmax<float>, softmax<double>}},
+      {"plus_max", 2, 2, kPassWork, {plus_max<float>, plus_max<double>}},
       row_entry<SumOf>("row_sum"),
       row_entry<MaxOf>("row_max"),
       row_entry<MinOf>("row_min"),

@@ -27,6 +27,15 @@ using check::section;
 
 const std::vector<ptrdiff_t> kSizes = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65};
 
+// What the tests of rows try: every other instruction calculates element by element.
+const std::vector<std::string> kAlongRows = {"sum", "max", "min", "argmax", "argmin"}, kDownColumns = {"sum", "max", "min"};
+inline bool is_over_rows(const std::string& name) {
+  const auto is_one = [&](const std::string& prefix, const std::vector<std::string>& ops) {
+    return std::any_of(ops.begin(), ops.end(), [&](const std::string& op) { return name == prefix + op; });
+  };
+  return name == "softmax" || name == "plus_max" || is_one("row_", kAlongRows) || is_one("column_", kDownColumns);
+}
+
 template <class T>
 constexpr int precision() {
   return sizeof(T) == 4 ? kF32 : kF64;

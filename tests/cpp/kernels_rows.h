@@ -126,20 +126,15 @@ void check_softmax(const Table& table, ptrdiff_t rows, ptrdiff_t cols, double sc
 template <class T>
 void check_rows(const Table& table) {
   section(std::string("rows ") + table.isa);
-  int entries = 0;
-  for (int i = 0; i < table.tile_count; ++i) entries += table.tiles[i].kind != TileKind::elementwise;
-  CHECK(entries == 5 + 3 + 2, table.isa << " has " << entries
-                                        << " instructions over rows; below are tested five reductions along rows, three down "
-                                           "columns, softmax and plus_max");
   std::vector<ptrdiff_t> sizes = kSizes;
   sizes.push_back(1000);
-  for (const std::string op : {"sum", "max", "min", "argmax", "argmin"}) {
+  for (const std::string& op : kAlongRows) {
     for (ptrdiff_t cols : sizes)
       for (bool with_nan : {false, true})
         for (bool dense : {false, true}) check_row_reduce<T>(table, op, cols, with_nan, dense);
     check_row_splat<T>(table, op);
   }
-  for (const std::string op : {"sum", "max", "min"})
+  for (const std::string& op : kDownColumns)
     for (ptrdiff_t cols : sizes)
       for (bool splat : {false, true}) check_column_reduce<T>(table, op, cols, splat);
   for (ptrdiff_t rows : {1, 16, 37})
