@@ -76,34 +76,24 @@ Shape rows_kept(const Shape& domain) {
 }
 bool is_row_shape(const Shape& shape, const Shape& domain) { return shape == rows_dropped(domain) || shape == rows_kept(domain); }
 
-class Clusterer {
+// What each node is in a tile program, and which nodes are to be one.
+class Grouping {
  public:
-  Clusterer(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted, const FusionOptions& options)
-      : order_(order), wanted_(wanted), options_(options) {}
-
-  Clustering run() {
-    for (const Node* node : order_)
-      for (const auto& input : node->inputs) users_[input.get()].push_back(node);
-    result_.products = find_products(order_, wanted_, users_);
-    for (const Node* node : order_) analyse(node);
-    for (const Node* node : order_) members_[set_of(node)].push_back(node);
+  Grouping(const std::vector<const Node*>& order, const Products& products, const Users& users, const FusionOptions& options)
+      : products_(products), users_(users), options_(options) {
+    for (const Node* node : order) analyse(node);
+    for (const Node* node : order) members_[set_of(node)].push_back(node);
     if (options_.elementwise)
-      for (size_t k = order_.size(); k-- > 0;) sink(order_[k]);
-    collect();
-    if (options_.epilogues) absorb_products();
-    mark_stored();
-    return std::move(result_);
+      for (size_t k = order.size(); k-- > 0;) sink(order[k]);
   }
+
+  const Info& info(const Node* node) const { return infos_.at(node); }
+  size_t set_of(const Node* node) const { return sets_.find(infos_.at(node).set); }
 
  private:
-  const Info* info(const Node* node) const {
-    const auto found = infos_.find(node);
-    return found == infos_.end() ? nullptr : &found->second;
-  }
-
   const Info* row_input(const Node* node) const {
     for (const auto& input : node->inputs)
-      if (const Info* i = info(input.get()); i->member && i->form == Form::row && is_row_shape(node->shape(), i->domain)) return i;
+      if (const Info& i = info(input.get()); i.member && i.form == Form::row && is_row_shape(node->shape(), i.domain)) return &i;
     return nullptr;
   }
 
@@ -111,7 +101,7 @@ class Clusterer {
   void classify(const Node* node, Info& n) {
     const Kind kind = node->op->kind;
     n.compute = compute_type(*node);
-    if (result_.products.count(node) > 0) {
+    if (products_.count(node) > 0) {
       n.domain = node->shape();
     } else if (kind == Kind::elementwise) {
       n.member = true;
@@ -147,8 +137,8 @@ class Clusterer {
     n.member = true;
     n.domain = x->shape();
     n.form = form == ReduceForm::all || one_column ? Form::total : form == ReduceForm::last ? Form::row : Form::column_sum;
-    const Info* i = info(x);
-    if (n.form == Form::total && i->member && i->form == Form::row) n.domain = i->domain;
+    const Info& i = info(x);
+    if (n.form == Form::total && i.member && i.form == Form::row) n.domain = i.domain;
   }
 
   // Whether a value may stay in the tile instead of being rounded to its type in memory.
@@ -192,7 +182,7 @@ class Clusterer {
         sets_.unite(n.set, p.set);
         sets_.share_register(n.set);
       }
-      if (result_.products.count(input) > 0 && can_join(input, p, node, n, i)) join_readers(input, n);
+      if (products_.count(input) > 0 && can_join(input, p, node, n, i)) join_readers(input, n);
     }
     infos_[node] = n;
   }
@@ -230,7 +220,7 @@ class Clusterer {
   // among themselves.
   int level_after(const Info& i, const Node* node, const Node* user, bool joins) const {
     if (settled_.count(node) > settled_.count(user)) return 0;
-    return i.level + (joins || node->op->kind == Kind::source || is_multiplied(result_.products, node, user) ? 0 : 1);
+    return i.level + (joins || node->op->kind == Kind::source || is_multiplied(products_, node, user) ? 0 : 1);
   }
 
   // A program whose results only one later program reads moves into it: nothing else waits for them, and what it reads is there even
@@ -240,14 +230,14 @@ class Clusterer {
     if (!infos_.at(last).member || !sunk_.insert(set).second) return;
     const Node* first_user = nullptr;
     for (const Node* node : members_[set])
-      for (const Node* user : users_[node])
+      for (const Node* user : users_.at(node))
         if (set_of(user) != set && first_user == nullptr) first_user = user;
     if (first_user == nullptr || !infos_.at(first_user).member) return;
     const size_t target = set_of(first_user);
     if (sets_.nodes(target) + sets_.nodes(set) > kMaxNodes || sets_.registers(target) + sets_.registers(set) > kMaxRegisters)
       return;
     for (const Node* node : members_[set])
-      for (const Node* user : users_[node])
+      for (const Node* user : users_.at(node))
         if (set_of(user) != set && !joins_later(node, user, target)) return;
     const int level = infos_.at(first_user).level;
     for (const Node* node : members_[set]) {
@@ -265,14 +255,42 @@ class Clusterer {
     return true;
   }
 
-  size_t set_of(const Node* node) const { return sets_.find(infos_.at(node).set); }
+  const Products& products_;
+  const Users& users_;
+  const FusionOptions options_;
+  std::unordered_map<const Node*, Info> infos_;
+  // Of each product, by their level: one set of those that read it, which all of that level join.
+  std::unordered_map<const Node*, std::unordered_map<int, size_t>> readers_;
+  std::unordered_set<const Node*> settled_;
+  std::unordered_map<size_t, std::vector<const Node*>> members_;
+  std::unordered_set<size_t> sunk_;
+  NodeSets sets_;
+};
 
-  void collect() {
+// The programs that the sets of nodes become: which product each takes, and what others need of it.
+class Clusterer {
+ public:
+  Clusterer(const std::vector<const Node*>& order, const std::unordered_set<const Node*>& wanted, const FusionOptions& options)
+      : order_(order), wanted_(wanted), options_(options) {}
+
+  Clustering run() {
+    for (const Node* node : order_)
+      for (const auto& input : node->inputs) users_[input.get()].push_back(node);
+    result_.products = find_products(order_, wanted_, users_);
+    for (const Node* node : order_) users_.try_emplace(node);  // also where nothing reads it
+    collect(Grouping(order_, result_.products, users_, options_));
+    if (options_.epilogues) absorb_products();
+    mark_stored();
+    return std::move(result_);
+  }
+
+ private:
+  void collect(const Grouping& grouping) {
     std::unordered_map<size_t, size_t> index_of;
     for (const Node* node : order_) {
-      const Info& n = infos_.at(node);
+      const Info& n = grouping.info(node);
       if (!n.member) continue;
-      const auto [entry, fresh] = index_of.emplace(sets_.find(n.set), result_.clusters.size());
+      const auto [entry, fresh] = index_of.emplace(grouping.set_of(node), result_.clusters.size());
       if (fresh) {
         result_.clusters.emplace_back();
         result_.clusters.back().domain = n.domain;
@@ -345,14 +363,7 @@ class Clusterer {
   const std::vector<const Node*>& order_;
   const std::unordered_set<const Node*>& wanted_;
   const FusionOptions options_;
-  std::unordered_map<const Node*, Info> infos_;
-  // Of each product, by their level: one set of those that read it, which all of that level join.
-  std::unordered_map<const Node*, std::unordered_map<int, size_t>> readers_;
-  std::unordered_set<const Node*> settled_;
-  std::unordered_map<size_t, std::vector<const Node*>> members_;
-  std::unordered_set<size_t> sunk_;
   Users users_;
-  NodeSets sets_;
   Clustering result_;
 };
 
