@@ -95,17 +95,20 @@ constexpr unsigned kWaitsPerLook = 64;          // at the clock
 // None where threads share processors: whoever spins keeps another from working.
 Clock::duration spin_of(int threads) { return threads > available_cpus() ? Clock::duration::zero() : Clock::duration(kSpin); }
 
-// How a thread waits: for `spin` it stays ready to go on at once; after that it offers its processor to others.
+// How a thread waits: for `spin` it stays ready to go on at once; after that it offers its processor to others, or sleeps.
 class Patience {
  public:
   explicit Patience(Clock::duration spin) : spin_(spin), start_(Clock::now()) {}
 
   void wait() {
-    if (++waits_ % kWaitsPerLook != 0 && spin_ > Clock::duration::zero())
-      pause_cpu();
-    else if (Clock::now() - start_ >= spin_)
+    if (spin_ == Clock::duration::zero() || is_over())
       std::this_thread::yield();
+    else
+      pause_cpu();
   }
+
+  // Once for each wait.
+  bool is_over() { return ++waits_ % kWaitsPerLook == 0 && Clock::now() - start_ >= spin_; }
 
  private:
   const Clock::duration spin_;
@@ -190,11 +193,10 @@ class Pool {
     const Subnormals as_anywhere(Subnormals::Are::exact);  // whoever made the pool, perhaps within a step of training
     uint32_t seen = 0;  // of a new pool: one that begins late must not take the call to stop for a job that it has seen
     while (true) {
-      const auto start = Clock::now();
-      unsigned waits = 0;
+      Patience patience(spin_);
       while (generation_.load(std::memory_order_acquire) == seen) {
         pause_cpu();
-        if (++waits % kWaitsPerLook == 0 && Clock::now() - start >= spin_) {
+        if (patience.is_over()) {
           sleepers_.fetch_add(1, std::memory_order_seq_cst);
           generation_.wait(seen, std::memory_order_seq_cst);
           sleepers_.fetch_sub(1, std::memory_order_seq_cst);
