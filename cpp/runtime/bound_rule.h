@@ -11,7 +11,8 @@
 
 namespace lamina::runtime {
 
-constexpr double kRuleWork = 30;  // of an element; as TileEntry::work
+// Of an element; as TileEntry::work. In L1 in f32 on a Zen 3 Adam takes 32, SGD 13 to 25, other rules 20 to 60.
+constexpr double kRuleWork = 30;
 
 struct BoundRule {
   const kernels::RuleEntry* entry;

@@ -11,7 +11,7 @@ namespace {
 // A tile is as large as lets a tile of everything that is read and written lie in L1, which saves calls, between kTile and this.
 constexpr int64_t kLargestTile = 4096;
 constexpr int64_t kNearTileBytes = 24576;
-constexpr double kSumWork = 3;           // of an element; as TileEntry::work
+constexpr double kSumWork = 3;           // of an element; as TileEntry::work: in L1 on a Zen 3 sums take 2 to 5
 constexpr int64_t kLeastNear = 1 << 20;  // bytes that any L2 holds, or about
 
 // Bytes of weights and slots that still lie near when an update comes back to them. The processor follows these by itself: to ask for

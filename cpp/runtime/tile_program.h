@@ -13,8 +13,8 @@
 
 namespace lamina::runtime {
 
-// Elements of a unit, and its work where they take long: enough to be worth another thread's while, few enough to share a batch
-// among many.
+// Elements of a unit, and its work where they take long (twice what is worth a thread, see stages.cpp): enough to be worth another
+// thread's while, few enough to share a batch among many.
 constexpr int64_t kUnitElements = 16 * 1024;
 constexpr double kSlowUnitWork = 150e3;
 
