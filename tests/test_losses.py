@@ -689,6 +689,22 @@ def test_a_small_cross_entropy_keeps_its_digits(make):
             np.testing.assert_allclose(got, want[0], rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("weight", [None, 2.5])
+@pytest.mark.parametrize("target", [0.0, 1.0])
+def test_binary_cross_entropy_keeps_its_digits(dtype, weight, target):
+    """Value and slope of logits on either side of right, also beyond softplus's 20; 8 ulp: exp's 2, log1p's 3, three roundings."""
+    z = np.linspace(-60, 60, 2401).astype(dtype)[:, None]
+    p, y = graph(z, 0 * z, dtype)
+    element = losses.BinaryCrossEntropy(pos_weight=weight).elements(p, y)
+    got = run([element, lm.grad(lm.sum(element), p)], {p: z, y: np.full_like(z, target)})
+    toward = z.astype(np.longdouble) * (1 - 2 * target)
+    scale = np.longdouble(weight or 1.0) if target else np.longdouble(1)
+    wants = [np.maximum(toward, 0) + np.log1p(np.exp(-abs(toward))), (1 - 2 * target) / (1 + np.exp(-toward))]
+    for value, want in zip(got, wants, strict=True):
+        np.testing.assert_allclose(value.astype(np.longdouble), scale * want, rtol=8 * np.finfo(dtype).eps, atol=0)
+
+
 @pytest.mark.parametrize("gamma", [0.0, 0.1, 0.5, 1.0, 2.0])
 def test_focal_has_a_slope_where_a_sample_is_sure(gamma):
     z, loss = lm.placeholder((1, 2)), lm.losses.Focal(gamma)

@@ -135,10 +135,16 @@ def _picked(pred: Any, target: Any) -> Any:
     return ops.where(ops.one_hot(target, pred.shape[-1], "bool"), pred, ops.zeros_like(pred))
 
 
-def _sigmoid_cross_entropy(pred: Any, target: Any) -> Any:
-    """softplus(z) - z y. For y of 1/2 or more as softplus(-z) + (1 - y) z, which keeps the digits of a small loss."""
+def _sigmoid_cross_entropy(pred: Any, target: Any, more: Any = None) -> Any:
+    """-(1 + more) y ln s(z) - (1 - y) ln s(-z). Where y is 1/2 or more by ln s(z), elsewhere by ln s(-z) = ln s(z) - z: no digits
+    of a small loss cancel. `softplus` is the same but beyond 20, where it is linear.
+    """
     yes = ops.cast(target >= 0.5, str(pred.dtype))
-    return ops.activation("softplus", (1.0 - 2.0 * yes) * pred) + (yes - target) * pred
+    log = ops.activation("log_sigmoid", (2.0 * yes - 1.0) * pred)
+    if more is None:
+        return (yes - target) * pred - log
+    added = more * target
+    return (yes - target - (1.0 - yes) * added) * pred - (1.0 + added) * log
 
 
 class BinaryCrossEntropy(MaskedLoss):
@@ -179,7 +185,7 @@ class BinaryCrossEntropy(MaskedLoss):
                     f"[{self!r}] expected {pred.shape[-1]} weights, one for each predicted column, got {len(more)}; pass as many"
                 )
             more = more.astype(str(pred.dtype))
-        return (1.0 - target) * pred + (1.0 + more * target) * ops.activation("softplus", -pred)
+        return _sigmoid_cross_entropy(pred, target, more)
 
     def check_values(self, y: Array, pred_shape: Shape) -> None:
         check_yes_no(self, y)
