@@ -103,6 +103,28 @@ def test_evaluate_counts_each_position_of_batches_of_several_lengths(loss, rng):
     assert net.evaluate(batches) == pytest.approx({"loss": expected, "mae": np.abs(errors).mean()}, rel=1e-5)
 
 
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_the_logged_loss_of_several_outputs_counts_each_position_of_batches_of_several_lengths(weighted, rng):
+    """One output has a target at each position, the other one a sample: each has a mean over its own, as `evaluate` gives it."""
+    x = lm.placeholder((None, "T", 2), "float64")
+    net = lm.Model(x, [lm.Dense(1)(x), lm.Dense(3)(lm.mean(x, axis=1))], seed=0, dtype="float64")
+    net.compile(["mse", "cross_entropy"], lm.optim.SGD(0.0), loss_weights=[1.0, 0.5])
+    batches = []
+    for n, t in ((2, 3), (3, 5), (1, 1)):
+        y = [rng.normal(size=(n, t, 1)), rng.integers(0, 3, n)]
+        batches.append((rng.normal(size=(n, t, 2)), y, *([rng.uniform(0.5, 2, n)] if weighted else [])))
+    positions, samples = [], []
+    for a, y, *given in batches:
+        weight = given[0] if given else np.ones(len(a))
+        error, logits = (net.predict(a)[0] - y[0]) ** 2, net.predict(a)[1]
+        lost = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(a)), y[1]]
+        positions += zip(error.ravel(), np.repeat(weight, a.shape[1]), strict=True)
+        samples += zip(lost, weight, strict=True)
+    each = [np.average(values, weights=weights) for values, weights in (np.array(positions).T, np.array(samples).T)]
+    for logged in (*net.fit(batches, epochs=2, verbose=0).history["loss"], net.evaluate(batches)["loss"]):
+        assert logged == pytest.approx(each[0] + 0.5 * each[1], rel=1e-12)
+
+
 @pytest.mark.parametrize("kind", [lambda loader: loader, list], ids=["loader", "list"])
 def test_validation_data_may_be_batches(kind, data):
     """The network is built by the first batch, and the figures are those of arrays; a stop by them comes at the same epoch."""

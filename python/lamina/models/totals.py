@@ -57,13 +57,15 @@ class _Rows(NamedTuple):
 class Totals:
     """Sums over batches: `meet` each one, then `add` what the network gave for it.
 
-    apart: whether the loss of each output is added up by itself; None leaves that to the first batch. done: what the first
-    batches gave already; they are met again, but not added.
+    apart: whether the loss of each output is added up by itself; None leaves that to the first batch, unless outputs have lengths
+    that are free, and count more or less in the next. done: what the first batches gave already; they are met again, but not added.
     """
 
     def __init__(self, model: Model, metrics: dict[str, OutputMetric], *, apart: bool | None = None, done: Part | None = None):
         done = done or Part()
         self.model, self.metrics = model, metrics
+        if apart is None and _lengths_are_free(model):
+            apart = True
         self.apart = False if len(done.losses) and not done.terms.shape[1] else apart
         self.losses = [float(loss) for loss in done.losses]
         self._terms: list[Sequence[float]] = list(done.terms)
@@ -132,6 +134,11 @@ class Totals:
             found |= figures(self.model, metrics, outputs, Data((), targets, np.concatenate(weights) if weighted else None))
             self.metrics |= metrics
         return {name: found[name] for name in self.metrics}
+
+
+def _lengths_are_free(model: Model) -> bool:
+    """Whether one of several outputs has an axis beside the samples whose length a batch chooses."""
+    return len(model.outputs) > 1 and not all(isinstance(n, int) for output in model.outputs for n in output.shape[1:])
 
 
 def _rows(array: Array, output: Tensor) -> Array:
