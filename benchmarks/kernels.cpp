@@ -155,12 +155,8 @@ void measure_tiles(const Table& table, const std::string& only) {
   for (int i = 0; i < table.tile_count; ++i) {
     const TileEntry& e = table.tiles[i];
     if (!only.empty() && only != e.name) continue;
-    TileArgs t = {};
-    t.out = out.data();
-    t.out_row = e.kind == TileKind::row_reduce ? 1 : kCount;
-    t.rows = 1;
-    t.cols = kCount;
-    t.params = params;
+    TileArgs t = TileArgs::of_any(out.data(), kCount, 1, kCount, 0, params);
+    t.fresh = false;
     const Array<float>* operands[] = {&x, &y, &z};
     for (int j = 0; j < e.arity; ++j) t.in[j] = {operands[j]->data(), kCount, 1};
     const double s = time_of([&] { e.fn[kF32](t); });
