@@ -78,12 +78,6 @@ LAMINA_INLINE Vec<T> exp_of_rest(Vec<T> r) {
   return (r * r * p + r) + 1.0;
 }
 
-// e^r - 1
-template <class T, int kCount>
-LAMINA_INLINE Vec<T> expm1_of_rest(const T (&fit)[kCount], Vec<T> r) {
-  return fma(r * r, polynomial(fit, r), r);
-}
-
 // 2^n / divisor for normal results; the bits of kRounder are shifted out.
 template <class T>
 LAMINA_INLINE Vec<T> two_to(typename VecTraits<T>::Bits n, T divisor) {
@@ -147,15 +141,15 @@ template <class T>
 LAMINA_INLINE Vec<T> expm1(Vec<T> x) {
   const Vec<T> bounded = clamp(x, Vec<T>(Fit<T>::kExpm1Least), Vec<T>(Fit<T>::kExpMost));
   const Powers<T> p = powers(bounded);
-  const Vec<T> half = two_to<T>(p.n, T(2));
-  return where(abs(x) < Fit<T>::kTiny, x, 2.0 * fma(half, expm1_of_rest(Fit<T>::kExpm1, p.r), half - 0.5));
+  const Vec<T> half = two_to<T>(p.n, T(2)), q = fma(p.r * p.r, polynomial(Fit<T>::kExpm1, p.r), p.r);
+  return where(abs(x) < Fit<T>::kTiny, x, 2.0 * fma(half, q, half - 0.5));
 }
 
 // H / (H + 1), H = (e^(2 |x|) - 1) / 2. n is chosen so that r lies between -.139 and .554: with the usual |r| <= .347, n would be 1
 // from 2 |x| = .347 on, and 2 (e^r - 1) + 1 loses a bit where the result is small. There too, the quotient rounds too often. Fused,
-// K - K (K / (H + 1)) with the lesser of H and 1 as K is the same, and rounds well everywhere; otherwise H - H (H / (H + 1)) where n
-// is 0, with H as the sum that it is of r / 2, which is exact, and more. Fused, n ln 2 also is taken away in one step: ln 2 is off by
-// 2^-29 (2^-55), and where n is large the result has levelled off.
+// K - K (K / (H + 1)) with the lesser of H and 1 as K is the same, and rounds well everywhere; otherwise H - H (H / (H + 1)) where the
+// result is below 1/4, with H as the sum that it is there of r / 2, which is exact, and more. Fused, n ln 2 also is taken away in one
+// step: ln 2 is off by 2^-29 (2^-55), and where n is large the result has levelled off.
 template <class T>
 LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
   if constexpr (kHasTables && sizeof(T) == 4) return odd_by_intervals(Intervals::kTanh, x);
@@ -168,7 +162,7 @@ LAMINA_INLINE Vec<T> tanh(Vec<T> x) {
     const Vec<T> k = first_if_less(h.raw, Vec<T>(1.0).raw);
     return from_bits<T>(bits(fma(-k, k / below, k)) | (bits(x) & kSignBit<T>));
   } else {
-    // tanh .25541 is 1/4, where the spacing of numbers doubles
+    // tanh .25541 is 1/4, from where on the spacing of numbers is twice as large
     const Vec<T> t = h / below, near = 0.5 * r + (0.5 * square * p - h * t);
     return copysign(where(size < 0.25542, near, t), x);
   }
