@@ -26,7 +26,8 @@ constexpr ptrdiff_t kBlockRows = kWide ? 2048 : 256, kFewestBlockRows = 256;
 constexpr ptrdiff_t kShareOfCache = 8;
 
 // Narrow tiles have no time for anything beside their multiply-adds where the core is shared: what copies beside them, or asks
-// for C, took up to a quarter of the time of 256 x 512 x 512. They copy before, and a B that several blocks of rows read once for all.
+// for C, took up to a quarter of the time of 256 x 512 x 512. They copy before, a B that several blocks of rows read once for all, and
+// meanwhile ask for what is copied, or read, next.
 constexpr bool kCopiesBeside = kCopiedVectors > 0;
 
 // Rows of B that lie some power of two apart fall into a few sets of the cache and push each other out, each on a page of its own.
@@ -170,15 +171,12 @@ bool is_plain(const GemmArgs& g) {
   return g.m <= block_rows<T>(g) && !g.finished && !packs_b<T>(g) && !packs_a<T>(g) && !is_far_c<T>(g);
 }
 
-// Strips of a group: one, where nothing is handed out, or two where narrow tiles wait for a copy from far (128 x 1000 x 1000 54 -> 60
-// GFLOP/s on Zen 3; four 59, sixteen 48).
-constexpr ptrdiff_t kLargeStrips = 2;
+// Strips of a group: one, where nothing is handed out.
 template <class T>
 ptrdiff_t strips_of(const GemmArgs& g) {
   if (is_far_b<T>(g)) return kFarStrips;
-  if (g.k == 0) return 1;
+  if (!g.finished || g.k == 0) return 1;
   const ptrdiff_t strip = smaller(g.k, kPiece) * kStripBytes, near = kGroupBytes / strip;
-  if (!g.finished) return !kCopiesBeside && is_large_b<T>(g) && near >= kLargeStrips ? kLargeStrips : 1;
   return larger(larger(smaller(near, kGroupStrips), smaller(kLongGroupBytes / strip, kMostGroupStrips)), 1);
 }
 
