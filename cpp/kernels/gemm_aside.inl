@@ -11,8 +11,8 @@ constexpr ptrdiff_t kStripBytes = 256;  // of columns: four lines, which come fr
 template <class T>
 constexpr ptrdiff_t kStripCols = kStripBytes / ptrdiff_t(sizeof(T));
 
-// Rows of B between two steps aside. Of the wide tiles' some 100 cycles, 10 GB/s at most; of AVX2's twice as many, as it has fewer
-// registers for such a step (16 rows: products 1 % slower, 64 as fast, but far results are asked for too late).
+// Rows of B between two steps aside: with the wide tiles some 100 cycles, 10 GB/s at most; with AVX2's twice as long (16 rows: products
+// 1 % slower; 64: products as fast, a step of 4,096 samples 3 % slower).
 constexpr ptrdiff_t kAsideEvery = kVectorBytes == 64 ? 4 : kVectorBytes == 32 ? 32 : 16;
 constexpr ptrdiff_t kCopiedAhead = 8;  // rows that are asked for before they are copied: more than the time that memory takes
 

@@ -146,8 +146,8 @@ class Block {
     }
   }
 
-  // Of the strips from panel `first` on what they are packed from is asked for meanwhile, or they themselves, where the first block of
-  // rows has packed them: of 24 lines that a Zen 3 waits for at a time, a copy for which nobody asked gets 6 GB/s.
+  // What the group from panel `first` on is packed from is asked for meanwhile, or the group itself, where the first block of rows has
+  // packed it: a copy for which nobody asked gets 6 GB/s on a Zen 3.
   void ask_for_next(ptrdiff_t first, bool packs) {
     aside_.next.rows = 0;
     if (first == panels_.count) return;
