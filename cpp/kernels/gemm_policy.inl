@@ -133,7 +133,8 @@ ptrdiff_t pieces_of(const GemmArgs& g) {
 // A is packed where neighbours of a row of A^T lie kilobytes apart (they meet in few lines of L1, and need a page each), or half a
 // kilobyte where a column has as many lines as L1 has ways; for narrow tiles, which read it often, also where its rows are as long. Wide
 // tiles from half a kilobyte on: a^T b of 100 x 1024 x 1024 in f64 3.6 -> 3.1 ms, 256 x 784 x 1000 in f32 2.8 -> 2.5; with a finished
-// part, a step of 30-256-256-1 would take 1 to 4 % longer.
+// part, a step of 30-256-256-1 would take 1 to 4 % longer. Narrow tiles from two panels on where all rows meet in the same lines: on Zen 3 in
+// f64 512 x 512 x 20 19 -> 23 GFLOP/s, 1024 x 100 x 20 22 -> 31, 512 x 512 x 40 21 -> 32; for one panel it costs a fifth.
 template <class T>
 bool packs_a(const GemmArgs& g) {
   if (g.m < 2 * kTileRows || g.k == 1) return false;
@@ -142,7 +143,10 @@ bool packs_a(const GemmArgs& g) {
     const ptrdiff_t strips = g.n / kStripCols<T>;
     return g.a_row == 1 && (apart >= kPage ? strips >= 1 : apart >= (g.finished ? 2048 : 512) && strips >= 4);
   }
-  if (g.a_row == 1) return (apart >= 2048 && g.n >= 64) || (apart >= 512 && g.n >= 128 && g.k >= 128);
+  if (g.a_row == 1) {
+    const bool meet = apart % kPage == 0 && g.n > kTileVectors * kLanes<T>;
+    return (apart >= 2048 && (g.n >= 64 || meet)) || (apart >= 512 && g.n >= 128 && g.k >= 128);
+  }
   return g.a_col == 1 && apart >= kPage && g.n >= 512;
 }
 
