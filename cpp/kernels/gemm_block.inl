@@ -147,7 +147,7 @@ class Block {
   }
 
   // What the group from panel `first` on is packed from is asked for meanwhile, or the group itself, where the first block of rows has
-  // packed it: a copy for which nobody asked gets 6 GB/s on a Zen 3.
+  // packed it: a copy waits for its lines (see docs/why_fast.md).
   void ask_for_next(ptrdiff_t first, bool packs) {
     aside_.next.rows = 0;
     if (first == panels_.count) return;

@@ -133,8 +133,8 @@ ptrdiff_t pieces_of(const GemmArgs& g) {
 // A is packed where neighbours of a row of A^T lie kilobytes apart (they meet in few lines of L1, and need a page each), or half a
 // kilobyte where a column has as many lines as L1 has ways; for narrow tiles, which read it often, also where its rows are as long. Wide
 // tiles from half a kilobyte on: a^T b of 100 x 1024 x 1024 in f64 3.6 -> 3.1 ms, 256 x 784 x 1000 in f32 2.8 -> 2.5; with a finished
-// part, a step of 30-256-256-1 would take 1 to 4 % longer. Narrow tiles from two panels on where all rows meet in the same lines: on Zen 3 in
-// f64 512 x 512 x 20 19 -> 23 GFLOP/s, 1024 x 100 x 20 22 -> 31, 512 x 512 x 40 21 -> 32; for one panel it costs a fifth.
+// part, a step of 30-256-256-1 would take 1 to 4 % longer. Narrow tiles of few columns,
+// but of two panels, where all rows meet in the same lines: 512 x 512 x 20 in f64 21 -> 30 GFLOP/s on Zen 3; one panel costs a fifth.
 template <class T>
 bool packs_a(const GemmArgs& g) {
   if (g.m < 2 * kTileRows || g.k == 1) return false;
