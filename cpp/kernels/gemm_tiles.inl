@@ -1,8 +1,6 @@
 // Register tiles of a matrix product, and how rows and columns of C are shared out among them.
 #pragma once
 
-#include <type_traits>
-
 #include "kernels/gemm_aside.inl"
 #include "kernels/table.h"
 #include "kernels/vec.h"
@@ -26,25 +24,6 @@ constexpr bool kWide = kStripPanels == 1;                 // A is read once for 
 constexpr int kCopiedVectors = kWide ? kTileVectors : 0;  // of a row of B, beside a tile's multiply-adds
 constexpr int kWidest = 8;    // vectors of a tile of few rows: 8 chains hide the latency of a fused multiply-add
 constexpr int kThinRows = 8;  // rows of a tile of one vector, for the same reason
-
-template <int kNumber>
-using Number = std::integral_constant<int, kNumber>;
-
-// What is compiled for each number: run(Number<number>()), of 1 to kMost.
-template <int kMost, class Run>
-LAMINA_INLINE auto with_number(ptrdiff_t number, Run run) {
-  static_assert(kMost <= 8);
-  switch (number) {
-    case 1: return run(Number<1>());
-    case 2: return run(Number<smaller(2, kMost)>());
-    case 3: return run(Number<smaller(3, kMost)>());
-    case 4: return run(Number<smaller(4, kMost)>());
-    case 5: return run(Number<smaller(5, kMost)>());
-    case 6: return run(Number<smaller(6, kMost)>());
-    case 7: return run(Number<smaller(7, kMost)>());
-    default: return run(Number<smaller(8, kMost)>());
-  }
-}
 
 // Vectors a tile of that many rows may take. On x86 an operand of a multiply-add may stay in memory; on ARM the row of B and the
 // element of A take registers of their own.

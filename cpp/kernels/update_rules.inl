@@ -40,9 +40,9 @@ LAMINA_INLINE V over_root(V a, V v, V c, V e) {
   }
 }
 
-// g + wd w; w -= lr g
-struct SgdPlain {
-  static constexpr const char* name = "sgd_plain";
+// g += wd w;  w -= lr g
+template <bool kDecays>
+struct SgdRule {
   static constexpr int slots = 0, hypers = 1;
   static constexpr const char* const* slot_names = nullptr;
   static constexpr const char* hyper_names[] = {"weight_decay"};
@@ -54,8 +54,15 @@ struct SgdPlain {
   }
   template <class V>
   static void step(const V* c, V& w, V g, V*) {
-    w = fma(c[rate], fma(c[decay], w, g), w);
+    if constexpr (kDecays) g = fma(c[decay], w, g);
+    w = fma(c[rate], g, w);
   }
+};
+
+struct SgdPlain : SgdRule<true> {
+  static constexpr const char* name = "sgd_plain";
+  using Short = SgdRule<false>;
+  static bool is_short(const double* c) { return c[decay] == 0; }
 };
 
 // b = mu b + (1 - dampening) g, at first b = g;   w -= lr (nesterov ? g + mu b : b)

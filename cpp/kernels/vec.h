@@ -1,6 +1,8 @@
 // Vec<T>: one register of numbers that is calculated with like one number; Mask<T>: what a comparison gives.
 #pragma once
 
+#include <type_traits>
+
 #include "kernels/isa.h"
 
 LAMINA_KERNELS_BEGIN
@@ -9,6 +11,25 @@ constexpr ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 constexpr ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a < b ? b : a; }
 
 constexpr ptrdiff_t kLineBytes = 64;  // of a cache
+
+template <int kNumber>
+using Number = std::integral_constant<int, kNumber>;
+
+// What is compiled for each number: run(Number<number>()), of 1 to kMost.
+template <int kMost, class Run>
+LAMINA_INLINE auto with_number(ptrdiff_t number, Run run) {
+  static_assert(kMost <= 8);
+  switch (number) {
+    case 1: return run(Number<1>());
+    case 2: return run(Number<smaller(2, kMost)>());
+    case 3: return run(Number<smaller(3, kMost)>());
+    case 4: return run(Number<smaller(4, kMost)>());
+    case 5: return run(Number<smaller(5, kMost)>());
+    case 6: return run(Number<smaller(6, kMost)>());
+    case 7: return run(Number<smaller(7, kMost)>());
+    default: return run(Number<smaller(8, kMost)>());
+  }
+}
 
 // The vector types that belong to T. Loads and stores go through `Loose`, a type that is allowed to be unaligned: GCC 12 sends a
 // 32-byte memcpy through the stack. Group: 16 bytes of memory, whatever they hold.
