@@ -66,8 +66,9 @@ struct SgdPlain : SgdRule<true> {
 };
 
 // b = mu b + (1 - dampening) g, at first b = g;   w -= lr (nesterov ? g + mu b : b)
-struct Sgd {
-  static constexpr const char* name = "sgd";
+// kPlain: without decay and Nesterov
+template <bool kPlain>
+struct MomentumRule {
   static constexpr int slots = 1, hypers = 4;
   static constexpr const char* slot_names[] = {"momentum_buffer"};
   static constexpr const char* hyper_names[] = {"momentum", "dampening", "nesterov", "weight_decay"};
@@ -85,10 +86,16 @@ struct Sgd {
   }
   template <class V>
   static void step(const V* c, V& w, V g, V* s) {
-    g = fma(c[decay], w, g);
+    if constexpr (!kPlain) g = fma(c[decay], w, g);
     s[buffer] = fma(c[added], g, c[kept] * s[buffer]);
-    w = fma(c[rate], fma(c[of_buffer], s[buffer], c[of_gradient] * g), w);
+    w = fma(c[rate], kPlain ? s[buffer] : fma(c[of_buffer], s[buffer], c[of_gradient] * g), w);
   }
+};
+
+struct Sgd : MomentumRule<false> {
+  static constexpr const char* name = "sgd";
+  using Short = MomentumRule<true>;
+  static bool is_short(const double* c) { return c[decay] == 0 && c[of_gradient] == 0; }
 };
 
 // m = lerp(m, g, 1 - b1);  v = b2 v + (1 - b2) g^2;  w -= lr / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + eps)

@@ -16,9 +16,11 @@ void prepare_rule(const double* hyper, double lr, double* clock, double* constan
   Rule::prepare(hyper, lr, clock[0], clock, constants);
 }
 
-// Vectors of a row at a time: where a rule has no slots, half the time of a loop over single ones is the loop's.
+// Vectors of a row at a time: of a rule with few slots, a good part of a loop over single ones is the loop's own.
 template <class Rule>
-constexpr int kTogether = Rule::slots == 0 ? 4 : 1;
+constexpr int kTogether = Rule::slots == 0   ? 4
+                          : Rule::slots == 1 ? 2
+                                             : 1;
 
 // Vectors whose instructions the compiler may mix (see elementwise.inl), for the rule that most steps take: Adam's of 64 bytes take
 // 4.2 ns instead of 4.45.
@@ -49,8 +51,15 @@ struct RuleRow {
   }
 };
 
+// A gradient of rank one, as the sum over k = 1 that it is: from zero on. Not by one fused multiply-add: on Zen it takes turns with those
+// of the rule, and additions do not.
+template <class T>
+LAMINA_INLINE Vec<T> product(Vec<T> left, Vec<T> right) {
+  return left * right + Vec<T>(0.0);
+}
+
 // `kCount` full vectors from column c on, or one of `n` numbers: then loads pad with zeros and stores stop in time. `left`: of a
-// gradient of rank one, the product as the sum over k = 1 that it is.
+// gradient of rank one.
 template <class Rule, class T, int kCount, bool kTail = false>
 struct Updated {
   Vec<T> w[kCount], s[kCount][Rule::slots + 1];
@@ -63,7 +72,7 @@ struct Updated {
       for (int i = 0; i < Rule::slots; ++i) s[v][i] = read(row.slot[i], v);
       w[v] = read(row.w, v);
       const Vec<T> g = read(row.g, v);
-      Rule::step(constants, w[v], left ? fma(*left, g, Vec<T>(0.0)) : g, s[v]);
+      Rule::step(constants, w[v], left ? product(*left, g) : g, s[v]);
     }
   }
 
@@ -84,7 +93,8 @@ template <class T>
 constexpr ptrdiff_t kLine = kLineBytes / sizeof(T);
 
 template <class T, class Rule, bool kOuter, int kCount>
-LAMINA_INLINE void sweep(const RuleArgs& u) {
+LAMINA_INLINE void sweep(const RuleArgs& args) {
+  const RuleArgs u = args;  // its own: for all the compiler knows, a store may change what a reference shows
   const RuleConstants<T, Rule> constants(u);
   const bool far = u.far;
   const bool collapse = !kOuter && (u.rows == 1 || (u.w_row == u.cols && u.g_row == u.cols));
@@ -126,7 +136,8 @@ LAMINA_INLINE void sweep(const RuleArgs& u) {
 
 // Of a gradient of rank one whose rows are kCount vectors, the last of which ends with the row: what every row repeats stays in registers.
 template <class T, class Rule, int kCount>
-LAMINA_INLINE void sweep_repeated(const RuleArgs& u) {
+LAMINA_INLINE void sweep_repeated(const RuleArgs& args) {
+  const RuleArgs u = args;  // its own, as above
   static_assert(Rule::slots == 0);
   const RuleConstants<T, Rule> constants(u);
   ptrdiff_t column[kCount];
@@ -144,7 +155,7 @@ LAMINA_INLINE void sweep_repeated(const RuleArgs& u) {
 #pragma GCC unroll 4
     for (int v = 0; v < kCount; ++v) {
       updated[v] = load(w + column[v]);
-      Rule::template step<Vec<T>>(constants.all, updated[v], fma(factor, repeated[v], Vec<T>(0.0)), nullptr);
+      Rule::template step<Vec<T>>(constants.all, updated[v], product(factor, repeated[v]), nullptr);
     }
 #pragma GCC unroll 4
     for (int v = 0; v < kCount; ++v) store(w + column[v], updated[v]);
