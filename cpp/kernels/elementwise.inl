@@ -57,7 +57,7 @@ LAMINA_INLINE void advance(Cursor<T>* in, ptrdiff_t count) {
 // whole (out may be one of them), and stored last: over neighbours that have the same bits. A row shorter than a vector is padded.
 template <class T, class F>
 LAMINA_MIXED [[gnu::flatten]] void elementwise_row(const double* hypers, T* out, const Cursor<T>* from, ptrdiff_t cols) {
-  double params[F::params + 1];  // a copy: the stores below may not be taken for writes to the hyper-parameters
+  double params[F::params + 1];  // a copy: see VecTraits
   for (int i = 0; i < F::params; ++i) params[i] = hypers[i];
   Cursor<T> in[F::arity];
   for (int i = 0; i < F::arity; ++i) in[i] = from[i];
@@ -116,7 +116,8 @@ LAMINA_INLINE bool same_in_rows(int arity, const TileArgs& t) {
 // an operand that is the same stays in registers or near. Operand kValue, if any, has one value for each row. What does not fill a
 // vector at the end is padded.
 template <class T, class F, int kValue = -1>
-LAMINA_MIXED [[gnu::flatten]] void elementwise_columns(const TileArgs& t) {
+LAMINA_MIXED [[gnu::flatten]] void elementwise_columns(const TileArgs& args) {
+  const TileArgs t = args;  // a copy: see VecTraits
   constexpr ptrdiff_t kLane = kLanes<T>, kChunk = kUnrolled * kLane;
   alignas(kVectorBytes) T room[F::arity][kChunk];
   Cursor<T> in[F::arity];

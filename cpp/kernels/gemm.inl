@@ -36,7 +36,8 @@ void run_thin_panel(Product<T> p, ptrdiff_t m, ptrdiff_t n, ptrdiff_t b_col, T* 
 
 // k = 1 and n < a vector: the rows of a dense C are vectors that run on into the next row, which is written after it.
 template <class T>
-void run_thin_outer(const GemmArgs& g) {
+void run_thin_outer(const GemmArgs& args) {
+  const GemmArgs g = args;  // a copy: see VecTraits
   const T* a = static_cast<const T*>(g.a);
   T* c = static_cast<T*>(g.c);
   const Vec<T> row = load(static_cast<const T*>(g.b), g.n);
@@ -49,7 +50,8 @@ void run_thin_outer(const GemmArgs& g) {
 // k = 1, as in the gradients of a batch of one: each row of C is the row of B times a number, stored once and read never.
 // Sums begin at zero, or at one row for all.
 template <class T>
-void run_outer(const GemmArgs& g) {
+void run_outer(const GemmArgs& args) {
+  const GemmArgs g = args;  // a copy: see VecTraits
   const T *a = static_cast<const T*>(g.a), *b = static_cast<const T*>(g.b);
   const T* start = static_cast<const T*>(g.start);
   T* c = static_cast<T*>(g.c);

@@ -186,6 +186,10 @@ template <class Group>
 LAMINA_INLINE F32 groups(Group a, Group b) {
   return _mm256_set_m128(__m128(b), __m128(a));
 }
+LAMINA_INLINE __m128 load_group(const float* p, ptrdiff_t n) {
+  return _mm_maskload_ps(p, _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFirst32 + 8 - n)));
+}
+LAMINA_INLINE __m128d load_group(const double* p, ptrdiff_t) { return _mm_load_sd(p); }
 
 #elif defined(__x86_64__)
 

@@ -57,11 +57,15 @@ LAMINA_INLINE void transpose_groups(Vec<double>* rows) {
   rows[0] = low;
 }
 
-// 16 bytes from each of the rows that fill a vector, `step` elements apart.
 template <class T>
-LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step) {
-  using Group = typename VecTraits<T>::Group;
-  const auto group = [p, step](int i) { return *reinterpret_cast<const Group*>(p + i * step); };
+LAMINA_INLINE auto load_group(const T* p) {
+  return *reinterpret_cast<const typename VecTraits<T>::Group*>(p);
+}
+
+// 16 bytes from each of the rows that fill a vector, `step` elements apart; or `count` numbers, and zeros.
+template <class T, class... Count>
+LAMINA_INLINE Vec<T> load_groups(const T* p, [[maybe_unused]] ptrdiff_t step, Count... count) {
+  const auto group = [=](int i) { return load_group(p + i * step, count...); };
 #if LAMINA_VECTOR_BYTES == 64
   return typename VecTraits<T>::Raw(groups(group(0), group(1), group(2), group(3)));
 #elif LAMINA_VECTOR_BYTES == 32
@@ -96,13 +100,13 @@ LAMINA_INLINE void transpose_square(Vec<T> (&x)[kLanes<T>]) {
   }
 }
 
-// The first columns of `lanes` rows, as many as are transposed at once, from groups.
-template <class T>
-LAMINA_INLINE void transpose_by_groups(Vec<T> (&columns)[kAtOnce<T>], const T* from, ptrdiff_t from_row) {
+// The first columns of `lanes` rows, as many as are transposed at once, from groups; or `count` of a group, and zeros.
+template <class T, class... Count>
+LAMINA_INLINE void transpose_by_groups(Vec<T> (&columns)[kAtOnce<T>], const T* from, ptrdiff_t from_row, Count... count) {
 #pragma GCC unroll 8
   for (int c = 0; c < kAtOnce<T>; c += kGroup<T>) {
 #pragma GCC unroll 4
-    for (int r = 0; r < kGroup<T>; ++r) columns[c + r] = load_groups(from + r * from_row + c, kGroup<T> * from_row);
+    for (int r = 0; r < kGroup<T>; ++r) columns[c + r] = load_groups(from + r * from_row + c, kGroup<T> * from_row, count...);
     transpose_groups(columns + c);
   }
 }
@@ -118,10 +122,7 @@ LAMINA_INLINE void transpose_lanes(Vec<T> (&columns)[kAtOnce<T>], const T* from,
   } else if constexpr (kWhole) {
     transpose_by_groups(columns, from, from_row);
   } else {
-    alignas(kVectorBytes) T lanes[kAtOnce<T>][kLanes<T>] = {};
-    for (ptrdiff_t c = 0; c < count; ++c)
-      for (int r = 0; r < kLanes<T>; ++r) lanes[c][r] = from[r * from_row + c];
-    for (int c = 0; c < kAtOnce<T>; ++c) columns[c] = load(lanes[c]);
+    transpose_by_groups(columns, from, from_row, count);
   }
 }
 
@@ -144,6 +145,12 @@ void transpose_part(T* to, ptrdiff_t to_row, const T* from, ptrdiff_t from_row, 
 #pragma GCC unroll 16
     for (int c = 0; c < kLanes<T>; ++c)
       if (c < cols) store(to + c * to_row, x[c], rows);
+  } else if (rows == kLanes<T>) {
+    Vec<T> columns[kAtOnce<T>];
+    transpose_lanes<T, false>(columns, from, from_row, cols);
+#pragma GCC unroll 4
+    for (int c = 0; c < kAtOnce<T>; ++c)
+      if (c < cols) store(to + c * to_row, columns[c]);
   } else {
     for (ptrdiff_t c = 0; c < cols; ++c)
       for (ptrdiff_t r = 0; r < rows; ++r) to[c * to_row + r] = from[r * from_row + c];

@@ -94,7 +94,7 @@ constexpr ptrdiff_t kLine = kLineBytes / sizeof(T);
 
 template <class T, class Rule, bool kOuter, int kCount>
 LAMINA_INLINE void sweep(const RuleArgs& args) {
-  const RuleArgs u = args;  // its own: for all the compiler knows, a store may change what a reference shows
+  const RuleArgs u = args;  // a copy: see VecTraits
   const RuleConstants<T, Rule> constants(u);
   const bool far = u.far;
   const bool collapse = !kOuter && (u.rows == 1 || (u.w_row == u.cols && u.g_row == u.cols));
@@ -137,7 +137,7 @@ LAMINA_INLINE void sweep(const RuleArgs& args) {
 // Of a gradient of rank one whose rows are kCount vectors, the last of which ends with the row: what every row repeats stays in registers.
 template <class T, class Rule, int kCount>
 LAMINA_INLINE void sweep_repeated(const RuleArgs& args) {
-  const RuleArgs u = args;  // its own, as above
+  const RuleArgs u = args;  // a copy: see VecTraits
   static_assert(Rule::slots == 0);
   const RuleConstants<T, Rule> constants(u);
   ptrdiff_t column[kCount];
