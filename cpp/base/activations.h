@@ -7,8 +7,8 @@
 //   has_flat_parts   f is constant for a range of x: nothing comes back from there, whatever is above it (0 for 0 * inf)
 //
 // V gives: + - * / with V and double, unary -, comparisons (> < >= <=) with V and double that give a mask, & and | of masks,
-// where(mask, V, V), exp, exp_of_negative, log1p, expm1, tanh, sigmoid, normal_below, gelu, abs, max, min. Literals convert from
-// double.
+// where(mask, V, V), exp, exp_of_negative, log1p, expm1, tanh, sigmoid, falling_sigmoid, normal_below, gelu, abs, max, min. Literals
+// convert from double.
 //
 // The output is kept where it determines the slope for every value of the parameters (it is at hand anyway, as the next layer's
 // input), otherwise the input. An exponential inside where() gets a clamped argument: the branch that is not taken must stay
@@ -151,7 +151,7 @@ struct Gelu : NoParams {
   }
 };
 
-// x/2 (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3)
+// x/2 (1 + tanh(u)) = x sigmoid(2 u), u = sqrt(2/pi) (x + 0.044715 x^3)
 struct GeluTanh : NoParams {
   static constexpr const char* name = "gelu_tanh";
   static constexpr Keep keeps = Keep::input;
@@ -159,13 +159,13 @@ struct GeluTanh : NoParams {
   static constexpr double kCubic = 0.044715;
   template <class V>
   static constexpr V value(V x, const double*) {
-    return 0.5 * x * (1.0 + tanh(x * (kRoot + kRoot * kCubic * (x * x))));
+    return x * falling_sigmoid(x * (-2.0 * kRoot - 2.0 * kRoot * kCubic * (x * x)));
   }
   template <class V>
   static constexpr V slope(V x, const double*) {
     const V square = x * x;
-    const V t = tanh(x * (kRoot + kRoot * kCubic * square));
-    return 0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * (kRoot + 3.0 * kRoot * kCubic * square);
+    const V s = falling_sigmoid(x * (-2.0 * kRoot - 2.0 * kRoot * kCubic * square));
+    return s + s * (1.0 - s) * (x * (2.0 * kRoot + 6.0 * kRoot * kCubic * square));
   }
 };
 

@@ -44,6 +44,7 @@ struct Sym {
   friend Sym abs(const Sym& x) { return unary("abs", x.t); }
   friend Sym tanh(const Sym& x) { return unary("tanh", x.t); }
   friend Sym sigmoid(const Sym& x) { return unary("sigmoid", x.t); }
+  friend Sym falling_sigmoid(const Sym& x) { return sigmoid(-x); }
   friend Sym normal_below(const Sym& x) { return Sym(0.5) * (Sym(1.0) + Sym(unary("erf", (x * Sym(std::sqrt(0.5))).t))); }
   friend Sym gelu(const Sym& x) { return x * normal_below(x); }
 };

@@ -176,6 +176,15 @@ LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
   return fma(-factor, e / (1.0 + e), factor);
 }
 
+// 1 / (1 + e^x) = sigmoid(-x) in the shortest way, 0 where it is no normal number: e^x is then infinite. By tables off by 2^-24.
+template <class T>
+LAMINA_INLINE Vec<T> falling_sigmoid(Vec<T> x) {
+  if constexpr (kHasTables && sizeof(T) == 4) return fma(Vec<T>(-0.5), tanh(0.5 * x), Vec<T>(0.5));
+  if constexpr (kHasTables) return 1.0 / (1.0 + exp(x));
+  const Powers<T> p = powers(clamp(x, Vec<T>(Fit<T>::kExpFlushed), Vec<T>(Fit<T>::kExpMost)));
+  return 1.0 / fma(exp_of_rest(p.r), two_to<T>(p.n, T(1)), Vec<T>(1.0));
+}
+
 // |x| small: x + x P(x^2).  Else 1 - e^P(|x|), P a fit of the logarithm of 1 - erf.
 template <class T>
 LAMINA_INLINE Vec<T> erf(Vec<T> x) {

@@ -49,6 +49,7 @@ struct Work {
   friend constexpr Work log1p(Work x) { return x.with(65); }
   friend constexpr Work tanh(Work x) { return x.with(60); }
   friend constexpr Work sigmoid(Work x) { return x.with(50); }
+  friend constexpr Work falling_sigmoid(Work x) { return x.with(40); }
   friend constexpr Work normal_below(Work x) { return x.with(40); }
   friend constexpr Work gelu(Work x) { return x.with(41); }
   friend constexpr Work erf(Work x) { return x.with(80); }
