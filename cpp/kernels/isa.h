@@ -186,6 +186,7 @@ template <class Group>
 LAMINA_INLINE F32 groups(Group a, Group b) {
   return _mm256_set_m128(__m128(b), __m128(a));
 }
+// The first n numbers of 16 bytes, fewer than all, and zeros.
 LAMINA_INLINE __m128 load_group(const float* p, ptrdiff_t n) {
   return _mm_maskload_ps(p, _mm_loadu_si128(reinterpret_cast<const __m128i*>(kFirst32 + 8 - n)));
 }

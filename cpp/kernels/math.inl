@@ -176,7 +176,8 @@ LAMINA_INLINE Vec<T> sigmoid(Vec<T> x) {
   return fma(-factor, e / (1.0 + e), factor);
 }
 
-// 1 / (1 + e^x) = sigmoid(-x) in the shortest way, 0 where it is no normal number: e^x is then infinite. By tables off by 2^-24.
+// 1 / (1 + e^x) = sigmoid(-x) in the shortest way: 0 where e^x is infinite. By the tables of tanh, where there are any, the error is
+// small beside 1, not beside a small result.
 template <class T>
 LAMINA_INLINE Vec<T> falling_sigmoid(Vec<T> x) {
   if constexpr (kHasTables && sizeof(T) == 4) return fma(Vec<T>(-0.5), tanh(0.5 * x), Vec<T>(0.5));
