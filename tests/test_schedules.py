@@ -250,6 +250,38 @@ def test_a_rate_may_be_assigned_between_steps():
         assert net.optimizer.state["lr"].value == pytest.approx(rate, rel=1e-15)
 
 
+def test_a_rate_that_a_callback_assigns_is_that_of_the_next_batch():
+    x, y = np.linspace(-1, 1, 60).reshape(12, 5), np.linspace(0, 1, 12)[:, None]
+    net, by_hand, second = trained(lm.optim.SGD(0.1)), trained(lm.optim.SGD(0.1)), schedules.Exponential(0.3, 0.8)
+    assigned = {2: second, 5: 0.02, 6: np.float64(0.03), 8: 1, 9: lambda t: 0.01 * t}
+
+    def assign(batch, logs):
+        if batch in assigned:
+            net.optimizer.lr = assigned[batch]
+
+    watch = lm.callbacks.LambdaCallback(on_batch_end=assign)
+    net.fit(x, y, batch_size=1, shuffle=False, callbacks=watch, verbose=0)
+    for i in range(12):
+        by_hand.train_step(x[i : i + 1], y[i : i + 1])
+        if i in assigned:
+            by_hand.optimizer.lr = assigned[i]
+    assert all(np.array_equal(net.parameters[k], by_hand.parameters[k]) for k in net.parameters)
+    assert net.optimizer.steps == 12 and net.optimizer.state["lr"].value == 0.01 * 11
+
+
+def test_a_function_reads_what_a_callback_has_written():
+    x, y = np.linspace(-1, 1, 30).reshape(6, 5), np.linspace(0, 1, 6)[:, None]
+    rate, taken = [0.1], []
+    net = trained(lm.optim.SGD(lambda t: rate[0]))
+
+    def halve(batch, logs):
+        taken.append(float(net.optimizer.state["lr"].value))
+        rate[0] /= 2
+
+    net.fit(x, y, batch_size=2, callbacks=lm.callbacks.LambdaCallback(on_batch_end=halve), verbose=0)
+    assert taken == [0.1, 0.05, 0.025]
+
+
 def test_steps_after_a_fit_and_after_a_restored_state_have_the_rates_of_their_numbers():
     schedule = schedules.Polynomial(0.1, 50)
     net = trained(lm.optim.SGD(schedule))

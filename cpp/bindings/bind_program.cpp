@@ -122,18 +122,20 @@ void set_targets(runtime::Epoch& job, const Program& program, const Targets& tar
   }
 }
 
-// One line for each batch of the epoch: its outputs without axes.
-py::array_t<double> make_scalars(runtime::Epoch& job, const Program& program) {
+// One line for each batch of the epoch: its outputs without axes. `given`: where they go.
+py::array set_scalars(runtime::Epoch& job, const Program& program, const std::optional<py::array>& given) {
   int64_t count = 0;
   for (size_t k = 0; k < program.output_count(); ++k) count += program.output_rank(k) == 0;
-  py::array_t<double> scalars({runtime::batches_of(job), count});
-  job.scalars = scalars.mutable_data();
+  const int64_t batches = runtime::batches_of(job);
+  py::array scalars = given ? *given : py::array_t<double>({batches, count});
+  check(scalars.ndim() == 2 && scalars.shape(1) == count, "[epoch] expected room for ", count, " scalars of each batch");
+  job.scalars = static_cast<double*>(collected_in(scalars, DType::float64, batches).data);
   return scalars;
 }
 
 py::array epoch(Program& program, const std::vector<py::array>& sources, const Order& order, int64_t batch_size,
                 const std::shared_ptr<graph::Variable>& rate, const MaybeRates& rates, const Targets& collect,
-                const py::object& poll, double poll_seconds, bool guarded) {
+                const std::optional<py::array>& room, const py::object& poll, double poll_seconds, bool guarded) {
   check(batch_size >= 1, "[epoch] expected a batch size of at least 1, got ", batch_size);
   runtime::Epoch job;
   job.batch_size = batch_size;
@@ -141,7 +143,7 @@ py::array epoch(Program& program, const std::vector<py::array>& sources, const O
   set_order(job, order);
   set_rates(job, rate, rates);
   set_targets(job, program, collect);
-  const py::array_t<double> scalars = make_scalars(job, program);
+  const py::array scalars = set_scalars(job, program, room);
   job.poll_seconds = poll_seconds;
   job.guarded = guarded;
   job.poll = [&](int64_t done) {
@@ -201,7 +203,7 @@ void register_program(py::module_& m) {
       .def("profile", profile, py::arg("arrays"), py::arg("repeats") = 1)
       .def("epoch", epoch, py::arg("sources"), py::arg("order").none(true), py::arg("batch_size"), py::kw_only(),
            py::arg("rate") = py::none(), py::arg("rates") = py::none(), py::arg("collect") = py::none(),
-           py::arg("poll") = py::none(), py::arg("poll_seconds") = 0.1, py::arg("guarded") = false)
+           py::arg("scalars") = py::none(), py::arg("poll") = py::none(), py::arg("poll_seconds") = 0.1, py::arg("guarded") = false)
       .def_property_readonly("steps",
                              [](const Program& p) {
                                std::vector<std::string> names;

@@ -1,5 +1,6 @@
 // Variables: their values, copies of them, and sections in which no other thread changes them.
 #include <cstring>
+#include <optional>
 
 #include "bindings/bind.h"
 #include "graph/snapshot.h"
@@ -39,6 +40,14 @@ bool lies_as(const Variable& v, const py::object& value) {
   return array.dtype().is(numpy_dtype(v.dtype)) && (array.flags() & py::array::c_style) != 0 && sizes_of(array) == v.sizes;
 }
 
+// A number of Python's, as an array for a variable of its type; no array for anything else.
+std::optional<py::array> array_of_number(const Variable& v, const py::object& value) {
+  if (!v.sizes.empty() || v.dtype != DType::float64 || !PyFloat_Check(value.ptr())) return std::nullopt;
+  py::array array = new_array(numpy_dtype(v.dtype), v.sizes, [&] { return v.describe(); });
+  *static_cast<double*>(array.mutable_data()) = PyFloat_AS_DOUBLE(value.ptr());
+  return array;
+}
+
 // All or, where one does not fit, none; no step sees some of them only, and Ctrl-C comes before or after.
 void write_variables(const Variables& variables, const py::sequence& values) {
   check(py::len(values) == checked(variables).size(), "[write] expected a value for each of ", variables.size(), " variables, got ",
@@ -49,6 +58,10 @@ void write_variables(const Variables& variables, const py::sequence& values) {
     const py::object value = values[i];
     if (lies_as(v, value)) {
       arrays.push_back(value);
+      continue;
+    }
+    if (const auto number = array_of_number(v, value)) {
+      arrays.push_back(*number);
       continue;
     }
     const py::module_ numpy = py::module_::import("numpy");

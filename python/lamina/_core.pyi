@@ -169,6 +169,7 @@ class Program:
         rate: Variable | None = None,
         rates: NDArray[np.float64] | None = None,
         collect: Sequence[NDArray[Any] | None] | None = None,
+        scalars: NDArray[np.float64] | None = None,
         poll: Callable[[int], bool] | None = None,
         poll_seconds: float = 0.1,
         guarded: bool = False,

@@ -57,19 +57,16 @@ def number(
     >>> number("Dropout", "p", 0.5, 0, 1, open_high=True)
     0.5
     """
-    expected = _interval(low, high, open_low, open_high)
-    if isinstance(value, (bool, str, bytes)):
-        raise TypeError(f"[{where}] expected {name} to be {expected}, got {brief(value)}; pass a plain number")
     try:
-        x = float(value)
+        x = None if isinstance(value, (bool, str, bytes)) else float(value)
     except OverflowError:  # an int beyond float64
         x = INF
     except (TypeError, ValueError):
-        raise TypeError(f"[{where}] expected {name} to be {expected}, got {brief(value)}; pass a plain number") from None
-    inside = (low < x if open_low else low <= x) and (x < high if open_high else x <= high) and math.isfinite(x)
-    if not inside:
-        raise ValueError(f"[{where}] expected {name} to be {expected}, got {brief(value)}; pass such a number")
-    return x
+        x = None
+    if x is not None and (low < x if open_low else low <= x) and (x < high if open_high else x <= high) and math.isfinite(x):
+        return x
+    expected = f"[{where}] expected {name} to be {_interval(low, high, open_low, open_high)}, got {brief(value)}"
+    raise TypeError(f"{expected}; pass a plain number") if x is None else ValueError(f"{expected}; pass such a number")
 
 
 def optional_number(where: str, name: str, value: Any, low: float = -INF, *, open_low: bool = False) -> float | None:

@@ -19,6 +19,7 @@ from lamina.graph.tensor import Tensor
 Array = np.ndarray[Any, Any]
 Rate = Any  # a number, a Schedule, or a function of step numbers
 CLIP_EPS = 1e-6  # added to the norm, as in PyTorch
+NO_RATES = np.empty(0), 0
 
 
 class Optimizer(Configured):
@@ -58,6 +59,8 @@ class Optimizer(Configured):
 
     state: dict[str, Parameter]
     has_constant_rate: bool  # whether `lr` is a number: nothing has to be told to a program before a step
+    _lr: Any  # that number, or the schedule
+    _schedule: schedules.Schedule | None
     ahead: tuple[Array, int]  # the schedule's rates for steps to come, as far as they are evaluated, and the number of the first
 
     def __init__(
@@ -138,19 +141,25 @@ class Optimizer(Configured):
         self._take_rate(lr)
 
     def _take_rate(self, lr: Rate) -> None:
-        given = callable(lr) or isinstance(lr, dict)  # a schedule or what makes one; anything else must be a number
-        schedule = schedules.get(lr if given else self._number("lr", lr, 0))
-        constant = schedule.lr if isinstance(schedule, schedules.Constant) else None
-        now = schedule(self.steps) if constant is None and "lr" in self.state else constant  # one that is refused changes nothing
-        self._schedule, self._lr = schedule, schedule if constant is None else constant
-        self.has_constant_rate = constant is not None
-        self.ahead = np.empty(0), 0
+        schedule = schedules.get(lr) if callable(lr) or isinstance(lr, dict) else None  # or of what makes one; else a number
+        if isinstance(schedule, schedules.Constant):
+            lr, schedule = schedule.lr, None
+        now: Any
+        if schedule is None:
+            lr = now = self._number("lr", lr, 0)
+        else:
+            lr, now = schedule, schedule(self.steps) if "lr" in self.state else None  # one that is refused changes nothing
+        self.__dict__.update(_lr=lr, _schedule=schedule, has_constant_rate=schedule is None, ahead=NO_RATES)
         if "lr" in self.state:
-            self.state["lr"].value = now
+            self.state["lr"].variable.write(now)
 
     def rate(self, steps: Any) -> Any:
         """The learning rate at each of the given steps; 0 is the first update."""
-        return self._schedule(steps)
+        return self._as_schedule()(steps)
+
+    def _as_schedule(self) -> schedules.Schedule:
+        """What gives its rates; of a number made when it is asked for, as numbers may be assigned before each step."""
+        return schedules.Constant(self._lr) if self._schedule is None else self._schedule
 
     def look_ahead(self) -> bool:
         """Evaluates the schedule for the next step and some after it, unless `ahead` has it already; whether it had to."""
@@ -162,13 +171,13 @@ class Optimizer(Configured):
         if not self.has_constant_rate:
             step = self.steps
             rates, first = self._ahead_of(step)
-            self.state["lr"].value = rates[step - first]
+            self.state["lr"].variable.write(rates[step - first])
 
     def _ahead_of(self, step: int) -> tuple[Array, int]:
         """`ahead` with that step in it."""
         rates, first = ahead = self.ahead
         if not first <= step < first + len(rates):
-            ahead = self.ahead = self._schedule.ahead(step), step
+            ahead = self.ahead = self._as_schedule().ahead(step), step
         return ahead
 
     @property

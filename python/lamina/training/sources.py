@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 BatchDone = Callable[[int, float], None]
 
+POLL_SECONDS = 0.1  # between two looks at progress and Ctrl-C, where no callback is called at every batch
+
 
 class Outcome(NamedTuple):
     """What an epoch gave: a loss for each batch, and the epoch's figures."""
@@ -105,44 +107,20 @@ class ArraySource:
         return self._program().flops_per_row
 
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
-        given, size = self.samples.data, self.batch_size
-        shuffled = self.shuffle and len(given) > size  # a batch that holds all has no order
+        given = self.samples.data
+        shuffled = self.shuffle and len(given) > self.batch_size  # a batch that holds all has no order
         self._order = order = core.permutation(len(given), self.model.seed, number) if shuffled else None
-        optimizer = self.model.objective.optimizer
-        fixed = optimizer.has_constant_rate
-        self._done = len(done.losses)
-        first = optimizer.steps - self._done
-        self._losses, self._terms = np.empty(self.batches()), np.empty((self.batches(), self._columns))
-        self._losses[: self._done] = done.losses
+        count, self._done = self.batches(), len(done.losses)
+        self._scalars = np.empty((count, 1 + self._columns))
+        self._scalars[: self._done, 0] = done.losses
         if self._done:
-            self._terms[: self._done] = done.terms
+            self._scalars[: self._done, 1:] = done.terms
         self._predictions = _room_for_outputs(self.model, given) if self.metrics else []
         for whole, part in zip(self._predictions, done.predictions, strict=False):
             whole[: len(part)] = part
 
-        def run(stop: int, poll: Callable[[int], bool] | None) -> None:
-            """Trains on the batches up to `stop`, by the program for what is trained now: a callback may have frozen a layer."""
-            start, program = self._done, self._program()
-            rows = slice(start * size, min(stop * size, len(given)))
-            part = order[rows] if order is not None else None if rows == slice(0, len(given)) else np.arange(rows.start, rows.stop)
-            rates = None if fixed else optimizer.rate(np.arange(first + start, first + stop))
-            collect = [p[rows] for p in self._predictions] if self._predictions else None
-            rate = None if fixed else optimizer.state["lr"].variable
-            scalars = program.epoch(given.arrays, part, size, rate=rate, rates=rates, collect=collect, poll=poll, guarded=True)
-            self._done = start + len(scalars)
-            self._losses[start : self._done] = scalars[:, 0]
-            self._terms[start : self._done] = scalars[:, 1:]
-
-        count = self.batches()
-        if batch_done is None:
-            run(count, lambda batches: poll(batches + len(done.losses)))
-        while batch_done is not None and self._done < count:
-            run(self._done + 1, None)
-            loss = float(self._losses[self._done - 1])
-            if not math.isfinite(loss):
-                break
-            batch_done(self._done - 1, loss)
-            poll(self._done)
+        while self._done < count and is_finite(self._losses):
+            self._train(batch_done, poll)
         now = self.so_far()
         if not is_finite(now.losses):
             return Outcome(now.losses, {})
@@ -155,12 +133,53 @@ class ArraySource:
             logs |= figures(self.model, self.metrics, self._predictions, ordered)
         return Outcome(now.losses, logs)
 
+    def _train(self, batch_done: BatchDone | None, poll: Callable[[int], bool]) -> None:
+        """Trains on the batches that are left, or until a callback has changed what is trained."""
+        model, given, start, program = self.model, self.samples.data, self._done, self._program()
+        optimizer, planned, left = model.objective.optimizer, model.programs.trained, self.batches() - start
+
+        def after(batches: int) -> bool:
+            self._done = start + batches
+            loss = float(self._losses[-1])
+            if batch_done is not None and math.isfinite(loss):
+                batch_done(self._done - 1, loss)
+            poll(self._done)
+            changed = model.programs.trained is not planned
+            if batch_done is not None and not changed and batches < left:
+                optimizer.set_rate()
+            return changed
+
+        rows = slice(start * self.batch_size, len(given))
+        part = self._order[rows] if self._order is not None else np.arange(rows.start, rows.stop) if start else None
+        rates: dict[str, Any] = {}
+        if batch_done is not None:  # a callback may change what follows
+            optimizer.set_rate()
+        elif not optimizer.has_constant_rate:
+            rates = {"rate": optimizer.state["lr"].variable, "rates": optimizer.rate(optimizer.steps + np.arange(left))}
+        program.epoch(
+            given.arrays,
+            part,
+            self.batch_size,
+            **rates,
+            collect=[p[rows] for p in self._predictions] if self._predictions else None,
+            scalars=self._scalars[start:],
+            poll=after,
+            poll_seconds=POLL_SECONDS if batch_done is None else 0.0,
+            guarded=True,
+        )
+
     def so_far(self) -> Part:
         rows = self._done * self.batch_size
-        return Part(self._losses[: self._done], self._terms[: self._done], [p[:rows] for p in self._predictions])
+        return Part(self._losses, self._scalars[: self._done, 1:], [p[:rows] for p in self._predictions])
 
     def fits(self, terms: int) -> bool:
         return terms == self._columns
+
+    @property
+    def _losses(self) -> Array:
+        """Those of the batches that are done."""
+        losses: Array = self._scalars[: self._done, 0]
+        return losses
 
     @property
     def _columns(self) -> int:
