@@ -2,7 +2,7 @@
 
 Run it with `lamina lesson 4`, or `python lessons/04_implement.py`. It writes lesson_4.svg.
 To do: change one thing, and say before you run it what fails, and why. In 1: leave out `* (z1 > 0)`, or
-`/ (1 - beta1**self.t)`, or `- z2.max(...)` (nothing fails: when would it?). In 2: seed=1 for seed=0.
+`/ (1 - beta1**self.t)`, or `- z2.max(...)` (nothing fails: when would it?). In 2: seed=1 for seed=0 (nothing fails: why not?).
 """
 
 import time
