@@ -2,7 +2,7 @@
 the C++ functors.
 
 An entry says y(x), dy/dx as a function of x and, where the output determines the slope, dy/dx as a function of y. Kinks take the
-slope of the flat side: relu'(0) = 0, and so for its kin.
+slope of the flat side, where one side is flat: relu'(0) = 0, and so for its kin.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Value and slope live once, in C++ (`cpp/base/activations.h`); the functions here give them names, parameters, checks, and the
 formulas that explain shows. All take a tensor or an array of any shape and return the same shape. The slope at a kink is that of
-the flat side: relu'(0) = 0.
+the flat side, where one side is flat: relu'(0) = 0.
 """
 
 from __future__ import annotations
