@@ -163,7 +163,7 @@ class Step(Schedule):
 class MultiStep(Schedule):
     """Falls by a factor at given steps: lr gamma^(number of milestones <= t).
 
-    `milestones`: increasing step numbers (else ValueError). `gamma`: the factor, > 0.
+    `milestones`: step numbers, none below the one before (else ValueError). `gamma`: the factor, > 0.
 
     >>> lm.schedules.MultiStep(0.1, [5, 20])([4, 5, 20]).round(4)
     array([0.1  , 0.01 , 0.001])
