@@ -524,8 +524,8 @@ class Model:
         the class).
         `shuffle`: each epoch a new order, from the seed, unless one batch holds all rows. `resume`: the file of a Checkpoint;
         training goes on as if it had never stopped, at the file's rate, with the same callbacks of those that have a state.
-        `verbose`: 0 silent, 1 and None progress on stderr: a line that is drawn anew in a terminal or a notebook, elsewhere a line
-        an epoch.
+        `verbose`: 0 silent, 1 and None progress on stderr: a line that is drawn anew in a terminal or a notebook, elsewhere, and
+        where CI or NO_COLOR is set, a line an epoch.
 
         Arrays are checked before the first step, batches as they come: ValueError or TypeError says what is wrong. A loss that is
         not finite raises FloatingPointError with its step, and the parameters are those from before that epoch. Ctrl-C stops after
