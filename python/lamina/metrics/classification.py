@@ -293,10 +293,11 @@ def _scores(where: str, y_pred: ArrayLike) -> Floats:
     """Predictions as (samples, columns)."""
     pred = real(where, "y_pred", y_pred)
     scores = pred.reshape(-1, 1) if pred.ndim == 1 else pred.reshape(-1, pred.shape[-1])
-    bad = np.isnan(scores).any(axis=1)
+    bad = np.isnan(scores)
     if bad.any():
+        first = bad.any(axis=1).argmax()
         raise ValueError(
-            f"[{where}] expected numbers in y_pred, got NaN (first in sample {bad.argmax()}); lower the lr or scale the inputs"
+            f"[{where}] expected numbers in y_pred, got NaN (first in sample {first}); lower the lr or scale the inputs"
         )
     return scores
 

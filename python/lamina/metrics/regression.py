@@ -88,8 +88,8 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = N
     if not weight.all():  # a row that weighs nothing does not count, nor does it make an output vary
         there = weight > 0
         true, pred, weight = true[there], pred[there], weight[there]
-    left = np.average(np.square(true - pred), axis=0, weights=weight)
-    total = np.average(np.square(true - np.average(true, axis=0, weights=weight)), axis=0, weights=weight)
+    share = weight / weight.sum()
+    left, total = share @ np.square(true - pred), share @ np.square(true - share @ true)
     total[(true == true[0]).all(axis=0)] = 0.0  # rounding of the mean must not count as variance
     constant = np.where(left == 0, 1.0, np.where(np.isnan(left), np.nan, 0.0))
     each = np.where(total == 0, constant, 1 - left / np.where(total == 0, 1.0, total))
@@ -98,7 +98,8 @@ def r2(y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = N
 
 def _mean(each: Floats, weight: Floats) -> float:
     """The weighted mean over the samples, of each the mean over its outputs; or over the elements, where each has a weight."""
-    return float(np.average(each if weight.ndim == 2 else each.mean(axis=1), weights=weight))
+    total = (weight * each).sum() if weight.ndim == 2 else (weight @ each).sum() / each.shape[1]  # rows of a few numbers add slowly
+    return float(total / weight.sum())
 
 
 def _regression(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:

@@ -48,10 +48,10 @@ def same_length(where: str, true: int, pred: int) -> None:
 def whole(where: str, name: str, values: Array) -> Ints:
     if values.dtype.kind not in "biuf":
         raise TypeError(f"[{where}] expected integer classes in {name}, got dtype {values.dtype}; number the classes from 0")
-    whole = np.nan_to_num(values, nan=0.5) if values.dtype.kind == "f" else values
-    labels = whole.astype(np.int64)
-    if (labels != whole).any():
-        first = int(np.argmax(labels != whole))
+    with np.errstate(invalid="ignore"):  # of NaN and infinities, which are no integers
+        labels = values.astype(np.int64)
+    if (labels != values).any():
+        first = int(np.argmax(labels != values))
         raise ValueError(
             f"[{where}] expected integer classes in {name}, got {values[first]:g} in sample {first}; number the classes from 0"
         )
