@@ -246,6 +246,30 @@ def test_a_fit_that_is_refused_leaves_a_net_unbuilt(optimizer, data):
     assert_same(model, other)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"loss": "mse"},
+        {"loss": "mse", "optimizer": "adam"},
+        {"loss_weights": [-1.0]},
+        {"verbose": "no"},
+        {"validation_data": type("Loader", (), {"__iter__": lambda self: iter(())})},  # a class whose objects are what is meant
+    ],
+)
+def test_a_fit_that_is_refused_takes_nothing_from_a_net_that_has_trained(wrong, data):
+    x, y = data
+    nets = [lm.Sequential(lm.Dense(3), seed=0).compile("cross_entropy", "adam") for _ in range(2)]
+    for one in nets:
+        one.fit(x, y, epochs=2, verbose=0)
+    optimizer, history = nets[0].optimizer, nets[0].history
+    with pytest.raises((ValueError, TypeError), match=r"expected .*got .*; "):
+        nets[0].fit(x, y, **{"verbose": 0, **wrong})
+    assert nets[0].optimizer is optimizer and nets[0].history is history and nets[0].loss == "cross_entropy"
+    for one in nets:
+        one.fit(x, y, epochs=2, verbose=0)
+    assert_same(*nets)
+
+
 @pytest.mark.parametrize("size", [2**31, 2**63 - 1, 2**70])
 def test_a_batch_may_be_as_large_as_anyone_says(size, rng):
     x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 1))

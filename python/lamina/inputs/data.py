@@ -249,7 +249,7 @@ def is_batches(x: Any) -> bool:
     >>> is_batches([[1.0]]), is_batches(iter([[1.0]]))
     (False, True)
     """
-    if isinstance(x, (Sequence, Mapping)) or not hasattr(x, "__iter__"):
+    if isinstance(x, (Sequence, Mapping, type)) or not hasattr(x, "__iter__"):  # a class has the methods of its objects
         return False
     return not _is_array(x)
 

@@ -29,7 +29,7 @@ from lamina.models.totals import Part, Totals
 from lamina.optim.full_batch import FullBatch
 from lamina.training.cautions import warn_of_flat_neurons, warn_of_single_rows, warn_of_sorted_rows, warn_of_targets_out_of_reach
 from lamina.training.history import History
-from lamina.training.progress import Progress
+from lamina.training.progress import Progress, how
 from lamina.training.samples import (
     Samples,
     check_indices,
@@ -304,7 +304,8 @@ def fit(
     batch_size = checks.integer("fit", "batch_size", batch_size)
     shuffle = checks.flag("fit", "shuffle", shuffle)
     resume = None if resume is None else checks.path("fit", "resume", resume)
-    with model.unless_refused(loss_too=resume is not None):  # else they stay, as `compile` would have set them
+    how(verbose, None)
+    with model.unless_refused(loss_too=model.compiled or resume is not None):  # else they stay, as `compile` would have set them
         _compile(model, loss, optimizer, loss_weights)
         for one in model.objective.losses:
             if isinstance(one, FunctionLoss):
