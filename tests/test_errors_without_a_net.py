@@ -163,6 +163,10 @@ FREE = {
         lambda: lm.reshape(ONES, np.array([5, 2])),
         ["[reshape] (12,)", "do not fill (5, 2); pass a shape of as many elements, with -1 for one length"],
     ),
+    "an index of several lengths": (
+        lambda: lm.ops.getitem(X, [[0, 1], [2]]),
+        ["[index] expected an array, or lists of equal lengths, got [[0, 1], [2]]; pad the shorter ones"],
+    ),
     "a dict as an axis": (lambda: lm.sum(X, axis={}), ["[sum] expected a whole number, several or None as axis, got {}", "axis=0"]),
     "an empty text as an axis": (lambda: lm.sum(P, axis=""), ["[sum] expected a whole number, several or None as axis, got ''"]),
     "a dict as the axis of rows": (lambda: lm.softmax(X, axis={}), ["[softmax] expected an axis from -2 to 1, got {}"]),
@@ -798,6 +802,18 @@ FREE = {
     # names
     "a layer named by a number": (lambda: setattr(lm.Dense(2), "name", 3), ["[Dense(2)] expected a name, got 3", "such as 'head'"]),
     "a parameter named by a number": (lambda: setattr(lm.Parameter([1.0]), "name", 3), ["[Parameter] expected a text as name"]),
+    "half of a surrogate as an input's name": (
+        lambda: lm.Input(2, name="\ud800"),
+        ["[Input] expected a text as name, got '\\ud800'"],
+    ),
+    "half of a surrogate as a parameter's name": (
+        lambda: lm.Parameter([1.0], name="\ud800"),
+        ["[Parameter] expected a text as name, got '\\ud800'; pass one such as 'x'"],
+    ),
+    "half of a surrogate as a path": (
+        lambda: lm.load("\ud800.st"),
+        ["[load] expected path to be text or a pathlib.Path, got '\\ud800.st'; pass the name of a file"],
+    ),
     "a layer's parameter of a number": (lambda: lm.Dense(1).parameter(3, (1,), "zeros"), ["expected a parameter name", "got 3"]),
 }
 

@@ -140,6 +140,18 @@ def choice(where: str, name: str, value: Any, choices: Sequence[str]) -> str:
     return str(value)
 
 
+def is_text(value: Any) -> bool:
+    """Whether it is a text, and one that UTF-8 can write: half of a pair of surrogates is none.
+
+    >>> is_text("weight"), is_text("\\ud800"), is_text(3)
+    (True, False, False)
+    """
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
+
+
 def path(where: str, name: str, value: Any) -> str:
     """The name of a file, from text or a pathlib.Path. Whole numbers are refused, which `open` would take for file descriptors.
 
@@ -148,12 +160,11 @@ def path(where: str, name: str, value: Any) -> str:
     """
     try:
         text = os.fsdecode(value)
-    except TypeError:
-        error: type[Exception] = TypeError
-    else:
-        if "\0" not in text:  # the bytes of a file have one, and no system takes it
+        if b"\0" not in os.fsencode(text):  # the bytes of a file have one, and no system takes it
             return text
-        error = ValueError
+        error: type[Exception] = ValueError
+    except (TypeError, UnicodeEncodeError) as refused:
+        error = TypeError if isinstance(refused, TypeError) else ValueError
     raise error(f"[{where}] expected {name} to be text or a pathlib.Path, got {brief(value)}; pass the name of a file")
 
 

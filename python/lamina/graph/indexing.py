@@ -26,7 +26,7 @@ def _kind(index: Any) -> str | None:
     """Of what kind the elements of a tensor, an array or a list are, as NumPy writes it; None for what is none of these."""
     if isinstance(index, Tensor):
         return np.dtype(index.dtype).kind
-    return np.asarray(index).dtype.kind if isinstance(index, (list, np.ndarray)) else None
+    return checks.array("index", index, "index").dtype.kind if isinstance(index, (list, np.ndarray)) else None
 
 
 @operation(1)

@@ -321,9 +321,9 @@ def Input(*shape: int | Sequence[int], dtype: Any = None, name: str | None = Non
 
 def word(where: str, name: Any) -> str:
     """A tensor's name; TypeError for what is no text."""
-    if not isinstance(name, str):
+    if not checks.is_text(name):
         raise TypeError(f"[{where}] expected a text as name, got {checks.brief(name)}; pass one such as 'x', or leave it out")
-    return name
+    return str(name)
 
 
 def _logical(sign: str, name: str, *operands: Any) -> Tensor:
