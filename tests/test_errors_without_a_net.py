@@ -167,6 +167,10 @@ FREE = {
         lambda: lm.ops.getitem(X, [[0, 1], [2]]),
         ["[index] expected an array, or lists of equal lengths, got [[0, 1], [2]]; pad the shorter ones"],
     ),
+    "a configuration as JSON": (
+        lambda: lm.Dense.from_config('{"units": 3}'),
+        ["[Dense] expected a dict of arguments by name, as config() gives it, got '{\"units\": 3}'; pass one"],
+    ),
     "a dict as an axis": (lambda: lm.sum(X, axis={}), ["[sum] expected a whole number, several or None as axis, got {}", "axis=0"]),
     "an empty text as an axis": (lambda: lm.sum(P, axis=""), ["[sum] expected a whole number, several or None as axis, got ''"]),
     "a dict as the axis of rows": (lambda: lm.softmax(X, axis={}), ["[softmax] expected an axis from -2 to 1, got {}"]),
@@ -802,6 +806,10 @@ FREE = {
     # names
     "a layer named by a number": (lambda: setattr(lm.Dense(2), "name", 3), ["[Dense(2)] expected a name, got 3", "such as 'head'"]),
     "a parameter named by a number": (lambda: setattr(lm.Parameter([1.0]), "name", 3), ["[Parameter] expected a text as name"]),
+    "half of a surrogate as a layer's name": (
+        lambda: lm.Dense(2).named("\ud800"),
+        ["[Dense(2)] expected a name, got '\\ud800'; pass a string such as 'head'"],
+    ),
     "half of a surrogate as an input's name": (
         lambda: lm.Input(2, name="\ud800"),
         ["[Input] expected a text as name, got '\\ud800'"],
@@ -814,6 +822,7 @@ FREE = {
         lambda: lm.load("\ud800.st"),
         ["[load] expected path to be text or a pathlib.Path, got '\\ud800.st'; pass the name of a file"],
     ),
+    "a layer's parameter of a list": (lambda: lm.Dense(1).parameter(["w"], (1,), "zeros"), ["a parameter name", "got ['w']"]),
     "a layer's parameter of a number": (lambda: lm.Dense(1).parameter(3, (1,), "zeros"), ["expected a parameter name", "got 3"]),
 }
 

@@ -418,6 +418,12 @@ MISTAKES = {
     "add": (lambda: lm.Add()(lm.Input(3), lm.Input(1)), ValueError, "[Add()] expected tensors of one shape"),
     "lambda": (lambda: lm.Lambda(3), TypeError, "[Lambda] expected a function of tensors, got 3"),
     "lambda without tensor": (lambda: lm.Lambda(lambda x: 3)(lm.Input(3)), TypeError, "expected tensors from forward, got int"),
+    "an input too many": (
+        lambda: lm.Dense(3)(lm.Input(2), lm.Input(2)),
+        TypeError,
+        "[Dense(3)] expected tensors for forward(x), got 2; call the layer on as many as it takes",
+    ),
+    "no input": (lambda: lm.Dropout()(), TypeError, "[Dropout()] expected tensors for forward(x), got 0"),
     "no forward": (lambda: lm.Layer()(lm.Input(3)), TypeError, "[Layer()] expected a method forward"),
 }
 
@@ -562,6 +568,49 @@ def test_what_the_constructors_of_a_layer_of_ones_own_take_stays_once_it_is_buil
             setattr(layer, name, value)
     layer.by, layer.units, layer.name, layer.calls, layer.trainable = 4.0, 2, "head", 9, False
     assert net.layers[0].name == "head" and layer(lm.Input(3)).shape[1:] == (2,) and layer.calls == 10
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "value", "as_made"),
+    [
+        (lambda: lm.Dense(3), "units", 7, lm.Dense(7)),
+        (lambda: lm.Dense(3, "relu"), "activation", "tanh", lm.Dense(3, "tanh")),
+        (lambda: lm.Dense(3), "bias", False, lm.Dense(3, bias=False)),
+        (lambda: lm.Dense(3), "use_bias", False, lm.Dense(3, bias=False)),
+        (lambda: lm.Dense(3), "weight_init", "ones", lm.Dense(3, weight_init="ones")),
+        (lambda: lm.Dropout(0.5), "p", 0.1, lm.Dropout(0.1)),
+        (lambda: lm.Reshape(4), "shape", (2, 2), lm.Reshape(2, 2)),
+        (lambda: lm.Reshape(2, 2), "shape", 4, lm.Reshape(4)),
+    ],
+)
+def test_what_is_assigned_before_the_first_call_is_as_if_the_layer_had_been_made_with_it(layer, name, value, as_made, tmp_path):
+    changed = layer().named("head")
+    setattr(changed, name, value)
+    assert repr(changed) == repr(as_made) and changed.config() == as_made.config() and changed.name == "head"
+    net, other = (lm.Sequential(one, seed=0).build(4) for one in (changed, as_made))
+    assert [a.shape for a in net.parameters.values()] == [a.shape for a in other.parameters.values()]
+    net.save(tmp_path / "net")
+    assert repr(lm.load(tmp_path / "net").layers[0]) == repr(as_made)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value"),
+    [
+        (lambda: lm.Dense(3), "units", -1),
+        (lambda: lm.Dense(3), "activation", 1),
+        (lambda: lm.Dense(3), "bias", "no"),
+        (lambda: lm.Dropout(), "p", 1.0),
+        (lambda: lm.BatchNorm(), "eps", -1),
+        (lambda: lm.LayerNorm(), "eps", None),
+        (lambda: lm.Reshape(4), "shape", "x"),
+    ],
+)
+def test_what_a_constructor_refuses_cannot_be_assigned_before_the_first_call_either(make, name, value):
+    layer = make()
+    before = repr(layer), dict(vars(layer))
+    with pytest.raises((TypeError, ValueError), match=rf"^\[{type(layer).__name__}\] expected .* got .*; "):
+        setattr(layer, name, value)
+    assert (repr(layer), vars(layer)) == before
 
 
 def test_a_layer_whose_build_failed_begins_anew():

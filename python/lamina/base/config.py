@@ -73,11 +73,16 @@ class Configured:
     @classmethod
     def from_config(cls: type[T], config: dict[str, Any]) -> T:
         """A new object from the result of `config()`."""
+        if not (isinstance(config, Mapping) and all(isinstance(name, str) for name in config)):
+            raise TypeError(
+                f"[{cls.__name__}] expected a dict of arguments by name, as config() gives it, got {checks.brief(config)}; pass one"
+            )
         args: list[Any] = []
         keywords = dict(config)
         for p in _signature(cls.__init__).parameters.values():
             if p.kind is p.VAR_POSITIONAL:
-                args = [*args, *keywords.pop(p.name, ())]
+                given = keywords.pop(p.name, ())
+                args += given if isinstance(given, (list, tuple)) else [given]
             elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.name in keywords:
                 args.append(keywords.pop(p.name))
         return cls(*args, **keywords)

@@ -106,6 +106,10 @@ class Layer(Configured):
     named_by_user: bool = False
     _unlisted = ("named_by_user", "restore")
     _stays = False
+    _is_made = False  # whether it is one of ours, with its arguments
+
+    def _made(self) -> None:
+        self.__dict__["_is_made"] = self._built_in
 
     # `*Any, **Any` lets a subclass write build(self, x) in the eyes of a type checker.
     def build(self, *inputs: Any, **_: Any) -> None:
@@ -136,15 +140,25 @@ class Layer(Configured):
         except (TypeError, ValueError, MemoryError) as error:
             if type(error) not in (TypeError, ValueError, MemoryError):  # whoever raised it may want to catch it
                 raise
+            takes = calls.refusing(self.forward, *inputs) if isinstance(error, TypeError) else None
+            if takes is not None and all(isinstance(x, Tensor) for x in inputs):
+                raise TypeError(
+                    f"[{self.name or repr(self)}] expected tensors for forward({', '.join(takes.parameters)}), got "
+                    f"{len(inputs)}; call the layer on as many as it takes"
+                ) from None
             raise type(error)(f"[{self.name or repr(self)}] {error}") from error
         return out
 
     def __setattr__(self, name: str, value: Any) -> None:
         """After the layer is built, what its networks were made from stays: another value would change nothing in them."""
-        if name == "name" and value is not None and not (isinstance(value, str) and value):
+        if name == "name" and value is not None and not (checks.is_text(value) and value):
             raise TypeError(f"[{self!r}] expected a name, got {checks.brief(value)}; pass a string such as 'head'")
         if self._built_in and names.is_no_switch(name, value):
             raise names.no_switch(self.name or repr(self), name)
+        option = "bias" if name == "use_bias" else name
+        waits = self._is_made and not self.built and _now.call is None
+        if waits and option in self._arguments and option != "dtype" and not isinstance(value, Parameter):
+            return self._take_option(option, value)
         if self.built and value is not self.__dict__.get(name, self):
             where = self.name or repr(self)
             if isinstance(self.__dict__.get(name), Parameter):
@@ -152,7 +166,6 @@ class Layer(Configured):
                     f"[{where}] expected the parameter {name!r} to stay, got another value; write values into it: "
                     f"layer.{name}.value = array, or net.parameters['{where}.{name}'] = array"
                 )
-            option = "bias" if name == "use_bias" else name
             if _now.call is None and option not in ("name", "trainable") and option in {*self._takes(), "dtype"}:
                 now = getattr(self, name, self)
                 if same(value, now):
@@ -177,6 +190,11 @@ class Layer(Configured):
                 )
         object.__setattr__(self, name, value)
 
+    def _take_option(self, name: str, value: Any) -> None:
+        """As if the layer, which is not built yet, had been made with it."""
+        fresh = self.from_config({**self._current_arguments(), name: value})
+        self.__dict__.update(vars(fresh))
+
     def named(self: L, name: str) -> L:
         """Gives the layer a name, which a model then keeps; returns the layer.
 
@@ -196,11 +214,11 @@ class Layer(Configured):
         Errors: ValueError where a size is not known (a symbolic dimension) or the name is taken.
         """
         table: dict[str, Parameter] = self.__dict__.setdefault("_parameters", {})
-        if name in table:
-            raise ValueError(f"expected a new parameter name, got {name!r} again; choose another")
         if not can_name(name, Layer):
             got = checks.brief(name)
             raise ValueError(f"expected a parameter name that is a word and no attribute of a Layer, got {got}; choose another")
+        if name in table:
+            raise ValueError(f"expected a new parameter name, got {name!r} again; choose another")
         fill = initializers.get(init)
         made = Parameter(shape, init=fill, name=name, trainable=trainable, dtype=dtype or self.dtype or "float32")
         made.trainable = trainable and self.trainable
