@@ -240,6 +240,11 @@ def test_series_say_what_does_not_fit():
             call()
 
 
+def test_no_difference_is_taken_of_nothing():
+    """However many are asked for: each would be an operation."""
+    assert lm.diff(np.ones((2, 3)), 2**70).shape == (2, 0)
+
+
 covers("split", "cumsum")
 
 

@@ -58,7 +58,8 @@ def diff(x: Tensor, n: int = 1, axis: int = -1) -> Tensor:
     (array([3, 5, 7]), array([2, 2]))
     """
     at = axis_of(axis, x.ndim, "diff")
-    for _ in range(checks.integer("diff", "n", n, 0)):
+    n, length = checks.integer("diff", "n", n, 0), x.shape[at]
+    for _ in range(min(n, length) if isinstance(length, int) else n):  # of nothing nothing is left
         x = make("sub", [_part(x, at, 1, None), _part(x, at, None, -1)])
     return x
 
