@@ -59,6 +59,8 @@ def test_the_steps_add_up_to_the_whole(profile):
     assert math.isclose(sum(step.seconds for step in profile.steps), profile.seconds, rel_tol=1e-12)
     assert math.isclose(sum(profile.share(bound) for bound in BOUNDS), 1.0, rel_tol=1e-12)
     assert {step.bound for step in profile.steps} <= BOUNDS
+    with pytest.raises(ValueError, match=r"\[profile\] expected bound to be one of 'compute', .* got 'memory'; pass one"):
+        profile.share("memory")
     assert all(step.seconds >= 0 and step.units >= 1 for step in profile.steps)
 
 

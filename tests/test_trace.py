@@ -189,6 +189,8 @@ def test_schema():
     assert first["latex"] == r"Z_{1}=X\,W_{1}+1\,b_{1}^{\mathsf T}"
     assert np.shape(first["values"]) == (2, 8) and first["operands"] == ["X", "W1", "b1"]
     assert "values" not in small().trace(X, Y).to_dict(values=False)["steps"][0]
+    with pytest.raises(TypeError, match=r"\[trace\] expected values to be True or False, got 'no'; pass one"):
+        small().trace(X, Y).to_json(values="no")
 
 
 def test_numbers_that_are_not_finite_are_null_in_json(tmp_path):

@@ -27,6 +27,7 @@ Array = np.ndarray[Any, Any]
 
 CALL = "call"  # the last row: what of the whole no step accounts for
 BUDGET, MOST = 0.3, 200  # seconds of measuring, and rounds at most, when nobody says how many
+BOUNDS = ("compute", "bandwidth", "overhead")
 EXPLAINED = 1 / 3  # a step is bound by what takes more than this share of its time; below, by overhead
 SIDE = 384  # of the product that sets the ceiling: three matrices of 0.6 MB, long enough for every thread
 SMALLEST, LARGEST = 1 << 14, 1 << 25  # bytes moved by the passes that measure bandwidth: from L1 to beyond the caches
@@ -88,6 +89,7 @@ class Profile:
 
     def share(self, bound: str) -> float:
         """The share of the whole in steps of this bound, from 0 to 1."""
+        bound = checks.choice("profile", "bound", bound, BOUNDS)
         return sum(step.share for step in self.steps if step.bound == bound)
 
     def to_dict(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class Profile:
     def _heading(self) -> list[str]:
         about = self.about
         threads = f"{about['threads']} thread{'s' * (about['threads'] != 1)}"
-        shares = ", ".join(f"{bound} {100 * self.share(bound):.0f} %" for bound in ("compute", "bandwidth", "overhead"))
+        shares = ", ".join(f"{bound} {100 * self.share(bound):.0f} %" for bound in BOUNDS)
         return [
             f"{about['title']}: {about['program']}, batch {about['batch']}, {about['dtype']}, {threads}, {about['isa']}",
             f"100 % = {1e-9 * self.ceiling:.1f} GFLOP/s, a matrix product of side {SIDE}; memory {1e-9 * self.bandwidth:.1f} GB/s",

@@ -241,6 +241,7 @@ class Trace:
 
     def to_dict(self, values: bool = True) -> dict[str, Any]:
         """The trace as lists, dicts, strings and numbers (docs/trace.md); `values=False` leaves the arrays out."""
+        values = checks.flag("trace", "values", values)
         return {
             "schema": SCHEMA,
             "about": dict(self.about),
