@@ -163,6 +163,21 @@ FREE = {
         lambda: lm.reshape(ONES, np.array([5, 2])),
         ["[reshape] (12,)", "do not fill (5, 2); pass a shape of as many elements, with -1 for one length"],
     ),
+    **{
+        f"{name} of several lengths": (
+            call,
+            [f"[{where}] expected an array, or lists of equal lengths, got [[1], [1, 2]]; pad the"],
+        )
+        for name, where, call in (
+            ("weights of a metric of values", "mae", lambda: lm.metrics.mae(Y, Y, [[1], [1, 2]])),
+            ("weights of a metric of classes", "accuracy", lambda: lm.metrics.accuracy(Y, Y, [[1], [1, 2]])),
+            ("ones like rows", "ones_like", lambda: lm.ones_like([[1], [1, 2]])),
+            ("zeros like rows", "zeros_like", lambda: lm.zeros_like([[1], [1, 2]])),
+            ("what is no gradient's", "stop_gradient", lambda: lm.stop_gradient([[1], [1, 2]])),
+            ("the size of rows", "size", lambda: lm.size([[1], [1, 2]])),
+        )
+    },
+    "repeats of several lengths": (lambda: lm.repeat(ONES, [[1], [1, 2]]), ["[repeat] expected repeats to be a whole number >= 0"]),
     "an index of several lengths": (
         lambda: lm.ops.getitem(X, [[0, 1], [2]]),
         ["[index] expected an array, or lists of equal lengths, got [[0, 1], [2]]; pad the shorter ones"],

@@ -240,6 +240,11 @@ def test_series_say_what_does_not_fit():
             call()
 
 
+def test_an_array_without_axes_is_one_number():
+    for op in (lm.roll, lm.repeat):
+        assert np.array_equal(op(np.arange(6.0), np.array(2)), op(np.arange(6.0), 2))
+
+
 def test_no_difference_is_taken_of_nothing():
     """However many are asked for: each would be an operation."""
     assert lm.diff(np.ones((2, 3)), 2**70).shape == (2, 0)

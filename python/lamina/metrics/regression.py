@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lamina.base import checks
 from lamina.base.calls import explained
 from lamina.metrics.values import Array, Floats, check_weights, real, weights
 
@@ -108,11 +109,12 @@ def _regression(where: str, y_true: ArrayLike, y_pred: ArrayLike, sample_weight:
     if _squeezed(true) != _squeezed(pred):
         raise ValueError(f"[{where}] expected y_true and y_pred of one shape, got {true.shape} and {pred.shape}; reshape y_true")
     flat = true.reshape(n, -1), pred.reshape(n, -1)
-    if sample_weight is not None and np.ndim(sample_weight) > 1 and np.size(sample_weight) == true.size > n:
-        weight = real(where, "sample_weight", sample_weight).reshape(n, -1)
+    given = None if sample_weight is None else checks.array(where, sample_weight, "sample_weight")
+    if given is not None and given.ndim > 1 and given.size == true.size > n:
+        weight = real(where, "sample_weight", given).reshape(n, -1)
         check_weights(where, weight)
         return *flat, weight
-    return *flat, weights(where, sample_weight, n, n)
+    return *flat, weights(where, given, n, n)
 
 
 def _squeezed(array: Array) -> tuple[int, ...]:

@@ -62,7 +62,7 @@ def weights(where: str, sample_weight: ArrayLike | None, n: int, rows: int) -> F
     """One weight for each of n samples; those given for rows of several samples are repeated."""
     if sample_weight is None:
         return np.ones(n)
-    if np.ndim(sample_weight) == 0:
+    if checks.array(where, sample_weight, "sample_weight").ndim == 0:
         raise ValueError(
             f"[{where}] expected a sample_weight for each of {rows} samples, got {checks.brief(sample_weight)}; pass shape "
             f"({rows},), and options by their names"

@@ -30,6 +30,16 @@ def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
     return axes
 
 
+def each(value: Any) -> list[Any] | None:
+    """What a list, a tuple, or an array with an axis holds; None for one value.
+
+    >>> each((1, 2)), each(np.array(3))
+    ([1, 2], None)
+    """
+    several = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+    return list(value) if several else None
+
+
 def axis_of(axis: int, ndim: int, where: str) -> int:
     """One axis among `ndim`, from 0 up; ValueError for one that there is not."""
     if ndim == 0:

@@ -42,7 +42,7 @@ def zeros_like(x: Any) -> Any:
     >>> lm.zeros_like(np.array([1.0, 2.0]))
     array([0., 0.])
     """
-    return full(x.shape, 0.0, x.dtype) if isinstance(x, Tensor) else np.zeros_like(x)
+    return full(x.shape, 0.0, x.dtype) if isinstance(x, Tensor) else np.zeros_like(checks.array("zeros_like", x))
 
 
 @explained
@@ -52,7 +52,7 @@ def ones_like(x: Any) -> Any:
     >>> lm.ones_like(np.array([1.0, 2.0]))
     array([1., 1.])
     """
-    return full(x.shape, 1.0, x.dtype) if isinstance(x, Tensor) else np.ones_like(x)
+    return full(x.shape, 1.0, x.dtype) if isinstance(x, Tensor) else np.ones_like(checks.array("ones_like", x))
 
 
 @explained
@@ -94,7 +94,7 @@ def stop_gradient(x: Any) -> Any:
     >>> lm.function([x], lm.grad(lm.sum(lm.stop_gradient(x) * x), x))([3.0, 4.0])
     array([3., 4.], dtype=float32)
     """
-    return make("stop_gradient", [x]) if isinstance(x, Tensor) else np.asarray(x)
+    return make("stop_gradient", [x]) if isinstance(x, Tensor) else checks.array("stop_gradient", x)
 
 
 @explained

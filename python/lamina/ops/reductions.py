@@ -10,8 +10,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from lamina.base import checks
 from lamina.base.calls import explained
 from lamina.graph.lift import make, operation
@@ -138,7 +136,7 @@ def size(x: Any, axis: Axis = None) -> Any:
     (12.0, 4.0)
     """
     if not isinstance(x, Tensor):
-        shape = np.shape(x)
+        shape = checks.array("size", x).shape
         return float(math.prod(shape[a] for a in axes_of(axis, len(shape), "size")))
     return _count(x, axes_of(axis, x.ndim, "size"))
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from lamina.base import checks
 from lamina.graph.lift import make, operation
 from lamina.graph.tensor import FLOATS, Tensor
-from lamina.ops.axes import Axis, axes_of, axis_of
+from lamina.ops.axes import Axis, axes_of, axis_of, each
 from lamina.ops.constants import arange
 from lamina.ops.elementwise import cast, mod
 from lamina.ops.products import matmul
@@ -30,7 +28,8 @@ def roll(x: Tensor, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     if axis is None:
         return reshape(roll(reshape(x, -1), shift, 0), x.shape)
     axes = axes_of(axis, x.ndim, "roll")
-    shifts = list(shift) if isinstance(shift, (tuple, list, np.ndarray)) else [shift] * len(axes)
+    several = each(shift)
+    shifts = [shift] * len(axes) if several is None else several
     if len(shifts) != len(axes):
         raise ValueError(
             f"[roll] expected a shift for each of the {len(axes)} axes, got {checks.brief(shift)}; pass so many, or one"

@@ -13,7 +13,7 @@ from lamina.base.calls import explained
 from lamina.base.lengths import listed
 from lamina.graph.lift import as_array, constant, make, operation
 from lamina.graph.tensor import Tensor, dtype_name
-from lamina.ops.axes import Axis, axes_of, axis_of
+from lamina.ops.axes import Axis, axes_of, axis_of, each
 
 
 def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
@@ -127,8 +127,8 @@ def repeat(x: Tensor, repeats: int | Sequence[int], axis: int | None = None) -> 
         x, axis = reshape(x, -1), 0
     at = axis_of(axis, x.ndim, "repeat")
     n = x.shape[at]
-    several = list(repeats) if isinstance(repeats, (tuple, list, np.ndarray)) and np.ndim(repeats) else [repeats]
-    counts = [checks.integer("repeat", "repeats", count, 0) for count in several]
+    several = each(repeats)
+    counts = [checks.integer("repeat", "repeats", count, 0) for count in ([repeats] if several is None else several)]
     if len(counts) == 1:
         wide = broadcast_to(expand_dims(x, at + 1), (*x.shape[: at + 1], counts[0], *x.shape[at + 1 :]))
         return reshape(wide, (*x.shape[:at], n * counts[0], *x.shape[at + 1 :]))
