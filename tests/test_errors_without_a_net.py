@@ -178,6 +178,10 @@ FREE = {
         )
     },
     "repeats of several lengths": (lambda: lm.repeat(ONES, [[1], [1, 2]]), ["[repeat] expected repeats to be a whole number >= 0"]),
+    "places of several lengths": (
+        lambda: lm.split(ONES, [[1], [1, 2]]),
+        ["[split] expected a place to be a whole number, got [1]"],
+    ),
     "an index of several lengths": (
         lambda: lm.ops.getitem(X, [[0, 1], [2]]),
         ["[index] expected an array, or lists of equal lengths, got [[0, 1], [2]]; pad the shorter ones"],

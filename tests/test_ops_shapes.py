@@ -241,7 +241,7 @@ def test_series_say_what_does_not_fit():
 
 
 def test_an_array_without_axes_is_one_number():
-    for op in (lm.roll, lm.repeat):
+    for op in (lm.roll, lm.repeat, lm.tile, lm.split):
         assert np.array_equal(op(np.arange(6.0), np.array(2)), op(np.arange(6.0), 2))
 
 

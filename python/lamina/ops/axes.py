@@ -30,10 +30,10 @@ def axes_of(axis: Axis, ndim: int, where: str) -> list[int]:
     return axes
 
 
-def each(value: Any) -> list[Any] | None:
+def members(value: Any) -> list[Any] | None:
     """What a list, a tuple, or an array with an axis holds; None for one value.
 
-    >>> each((1, 2)), each(np.array(3))
+    >>> members((1, 2)), members(np.array(3))
     ([1, 2], None)
     """
     several = isinstance(value, (tuple, list)) or (isinstance(value, np.ndarray) and value.ndim > 0)

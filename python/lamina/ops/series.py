@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lamina.base import checks
 from lamina.graph.lift import make, operation
 from lamina.graph.tensor import FLOATS, Tensor
-from lamina.ops.axes import Axis, axes_of, axis_of, each
+from lamina.ops.axes import Axis, axes_of, axis_of, members
 from lamina.ops.constants import arange
 from lamina.ops.elementwise import cast, mod
 from lamina.ops.products import matmul
@@ -28,7 +28,7 @@ def roll(x: Tensor, shift: int | Sequence[int], axis: Axis = None) -> Tensor:
     if axis is None:
         return reshape(roll(reshape(x, -1), shift, 0), x.shape)
     axes = axes_of(axis, x.ndim, "roll")
-    several = each(shift)
+    several = members(shift)
     shifts = [shift] * len(axes) if several is None else several
     if len(shifts) != len(axes):
         raise ValueError(

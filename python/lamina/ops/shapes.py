@@ -13,7 +13,7 @@ from lamina.base.calls import explained
 from lamina.base.lengths import listed
 from lamina.graph.lift import as_array, constant, make, operation
 from lamina.graph.tensor import Tensor, dtype_name
-from lamina.ops.axes import Axis, axes_of, axis_of, each
+from lamina.ops.axes import Axis, axes_of, axis_of, members
 
 
 def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
@@ -127,7 +127,7 @@ def repeat(x: Tensor, repeats: int | Sequence[int], axis: int | None = None) -> 
         x, axis = reshape(x, -1), 0
     at = axis_of(axis, x.ndim, "repeat")
     n = x.shape[at]
-    several = each(repeats)
+    several = members(repeats)
     counts = [checks.integer("repeat", "repeats", count, 0) for count in ([repeats] if several is None else several)]
     if len(counts) == 1:
         wide = broadcast_to(expand_dims(x, at + 1), (*x.shape[: at + 1], counts[0], *x.shape[at + 1 :]))
@@ -149,7 +149,8 @@ def tile(x: Tensor, reps: Sequence[Any] | int) -> Tensor:
     (array([1, 2, 1, 2]), array([[1, 2],
            [1, 2]]))
     """
-    several = list(reps) if isinstance(reps, (tuple, list, np.ndarray)) else [reps]
+    several = members(reps)
+    several = [reps] if several is None else several
     given = [r if isinstance(r, _core.Dim) else checks.integer("tile", "reps", r, 0) for r in several]
     counts = [1] * (x.ndim - len(given)) + given
     lengths = (1,) * (len(counts) - x.ndim) + x.shape
@@ -174,8 +175,9 @@ def split(x: Tensor, indices_or_sections: int | Sequence[int], axis: int = 0) ->
     ([array([1, 2]), array([3, 4])], [array([1]), array([2, 3, 4])])
     """
     at = axis_of(axis, x.ndim, "split")
-    if isinstance(indices_or_sections, (tuple, list, np.ndarray)) and np.ndim(indices_or_sections):
-        cuts = [checks.integer("split", "a place", n, None) for n in indices_or_sections]
+    places = members(indices_or_sections)
+    if places is not None:
+        cuts = [checks.integer("split", "a place", n, None) for n in places]
     else:
         parts, n = checks.integer("split", "indices_or_sections", indices_or_sections), x.shape[at]
         try:
