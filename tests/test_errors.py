@@ -363,6 +363,10 @@ def test_a_mistake_in_the_first_call_leaves_the_net_unbuilt():
     net.compile("cross_entropy", "sgd")
     with pytest.raises(ValueError, match=r"\[data\] expected as many samples in each array, got: x has 12, y has 11"):
         net.fit(X, Y[:-1], verbose=0)
+    for call in (net.train_step, net.evaluate, net.gradients, net.trace):
+        with pytest.raises(TypeError, match=r"\[CrossEntropy\(\)\] expected integer classes \(B,\) or probabilities \(B, 3\)"):
+            call(X, Y + 0.5)
+        assert not net.built
     assert np.isfinite(net.train_step(X[:, :2], Y))  # another width is still free
 
 

@@ -73,9 +73,13 @@ def train_step(model: Model, x: Any, y: Any, sample_weight: Any = None) -> float
 def checked(model: Model, x: Any, y: Any, sample_weight: Any) -> tuple[Data, tuple[Target, ...]]:
     """Checked data of one call, and the model built for them."""
     _ = model.objective  # without one there is nothing to check against
-    given = feed.samples(model, x, y, sample_weight)
-    model.ensure_built(x)
-    return feed.with_targets(model, given)
+    return _built(model, x, feed.samples(model, x, y, sample_weight))
+
+
+def _built(model: Model, x: Any, given: Data) -> tuple[Data, tuple[Target, ...]]:
+    with model.unless_refused(loss_too=False):
+        model.ensure_built(x)
+        return feed.with_targets(model, given)
 
 
 def step(
@@ -123,11 +127,11 @@ def evaluate(model: Model, x: Any, y: Any, *, metrics: Any, sample_weight: Any, 
         losses = zip(model.objective.loss_weights, map(float, results), strict=False)
         return {"loss": sum(a * loss for a, loss in losses), **figures(model, chosen, results[len(model.outputs) :], given)}
     given = feed.samples(model, x, y, sample_weight)
-    model.ensure_built(x)
     if not model.compiled:
+        model.ensure_built(x)
         predictions = predict(model, x, batch_size)
         return figures(model, chosen, predictions if isinstance(predictions, list) else [predictions], given)
-    batch, targets = feed.with_targets(model, given)
+    batch, targets = _built(model, x, given)
     found = evaluate_checked(model, batch, targets, chosen, batch_size)
     quick.keep(model, "evaluate", (x, y, sample_weight), batch, Task(targets, batch.weight is not None, collect))
     return found
