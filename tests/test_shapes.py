@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -168,6 +171,14 @@ def test_symbolic_shapes_are_shown_and_computed():
     assert str(lm.concatenate([x, x], axis=0).shape[0]) in {"2*B", "2B", "2 B"}
     assert lm.reshape(x, (-1, 3)).shape == x.shape
     assert lm.Input(8, name="x").shape[1:] == (8,) and str(lm.Input(8).shape[0]) == "B"
+
+
+def test_free_lengths_are_copied_and_not_pickled():
+    shape = lm.placeholder((None, "T", 4)).shape
+    assert copy.copy(shape[1]) == shape[1] and copy.deepcopy(shape) == shape
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError, match=r"\[shape\] expected a known length to pickle, got B; write None, or the number"):
+            pickle.dumps(shape, protocol)
 
 
 def test_a_net_takes_any_batch_in_any_order(rng):

@@ -65,6 +65,11 @@ auto of_lengths(F compute) {
   };
 }
 
+// Without an answer pickle's protocols 0 and 1 ask pybind11's base class for an object, which ends the process.
+py::object reduce(const Dim& d) {
+  fail<TypeError>("[shape] expected a known length to pickle, got ", d, "; write None, or the number that it has, in its place");
+}
+
 void register_dims(py::module_& m) {
   py::class_<Dim>(m, "Dim")
       .def("__repr__", [](const Dim& d) { return to_string(d); })
@@ -77,6 +82,9 @@ void register_dims(py::module_& m) {
       .def("__mul__", of_lengths([](const Dim& a, const Dim& b) { return multiply(a, b); }))
       .def("__rmul__", of_lengths([](const Dim& a, const Dim& b) { return multiply(a, b); }))
       .def("__floordiv__", of_lengths([](const Dim& a, const Dim& b) { return divide(a, b, "shape"); }))
+      .def("__copy__", [](const py::object& d) { return d; })
+      .def("__deepcopy__", [](const py::object& d, const py::object&) { return d; })
+      .def("__reduce__", &reduce)
       .def("__index__", [](const Dim& d) -> int64_t {  // for range(x.shape[1])
         fail<TypeError>("[shape] expected a known length, got ", d,
                         "; a loop over steps needs an input that has it: lm.Input(20, 4)");
