@@ -400,6 +400,7 @@ FREE = {
     "momentum negative": (lambda: lm.optim.SGD(momentum=-1), ["SGD", "momentum", "-1"]),
     "nesterov without momentum": (lambda: lm.optim.SGD(nesterov=True), ["SGD", "nesterov", "momentum"]),
     "beta of one": (lambda: lm.optim.Adam(betas=(1.0, 0.999)), ["Adam", "beta", "1.0"]),
+    "steps without end": (lambda: lm.optim.Muon(ns_steps=2**63), ["[optim.Muon] expected ns_steps <= 99, got 9223372036854775808"]),
     "one beta": (lambda: lm.optim.Adam(betas=0.9), ["Adam", "betas", "0.9"]),
     "eps negative": (lambda: lm.optim.Adam(eps=-1e-8), ["Adam", "eps"]),
     "weight decay negative": (lambda: lm.optim.AdamW(weight_decay=-1), ["AdamW", "weight_decay", "-1"]),

@@ -11,6 +11,7 @@ from lamina.optim.base import Optimizer, Rate
 
 SMALLEST = 1e-30  # |u| that is divided by at least, whatever eps: no gradient at all is no direction
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # a, b, c of a x + b x^3 + c x^5, steepest at 0 of those that keep [0, 1] near 1
+MOST_STEPS = 99  # as in PyTorch: each makes the program of a step longer
 
 
 class Muon(Optimizer):
@@ -22,9 +23,9 @@ class Muon(Optimizer):
     defaults are PyTorch's; but rows and columns are those of W (in, out), which lies the other way round there, so that a step of a
     W with more rows than columns is the longer one here, of one with fewer there. Source: Jordan et al. 2024.
 
-    momentum in [0, 1): how much of b stays. nesterov: see above. ns_steps >= 1: of Newton-Schulz. eps >= 0: the least |u| that is
-    divided by. weight_decay wd: decoupled. lr, clip_norm, clip_value: as in `Optimizer`. Errors: ValueError for a value out of its
-    bounds.
+    momentum in [0, 1): how much of b stays. nesterov: see above. ns_steps in [1, 99]: of Newton-Schulz. eps >= 0: the least |u|
+    that is divided by. weight_decay wd: decoupled. lr, clip_norm, clip_value: as in `Optimizer`. Errors: ValueError for a value
+    out of its bounds.
 
     >>> net = lm.Sequential(lm.Dense(2, bias=False), seed=0).build(2).compile("mse", lm.optim.Muon(1.0, weight_decay=0.0))
     >>> before = net.parameters["dense_1.weight"]
@@ -51,7 +52,7 @@ class Muon(Optimizer):
         super().__init__(lr, weight_decay=weight_decay, clip_norm=clip_norm, clip_value=clip_value)
         self.momentum = self._number("momentum", momentum, 0, 1, open_high=True)
         self.nesterov = checks.flag(self._where, "nesterov", nesterov)
-        self.ns_steps = checks.integer(self._where, "ns_steps", ns_steps)
+        self.ns_steps = checks.integer(self._where, "ns_steps", ns_steps, 1, MOST_STEPS)
         self.eps = self._number("eps", eps, 0)
 
     def update(self, w: Tensor, g: Tensor, state: dict[str, Tensor], lr: Tensor, t: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
