@@ -14,7 +14,7 @@ from lamina.trace.notation import Equation, Part, Sym, number, shape_text, text
 from lamina.trace.symbols import Symbols, flips
 from lamina.trace.terms import ATOM, ROWS, Term, as_argument, as_factor, behind_a_factor, doubled, is_number, negated
 
-INFIX = {"add": (" + ", 1), "sub": (" − ", 1), "mul": (" ⊙ ", 2), "div": (" / ", 2), "pow": ("^", 3), "matmul": (" ", 2)}
+INFIX = ("add", "sub", "mul", "div", "pow", "matmul")
 COMPARE = {"eq": "=", "ne": "≠", "lt": "<", "le": "≤", "gt": ">", "ge": "≥"}
 AROUND = {  # what stands before and after the operand
     "abs": ("|", "|"), "sqrt": ("√(", ")"), "relu": ("max(0, ", ")"), "sigmoid": ("σ(", ")"), "log": ("ln(", ")"),
@@ -248,51 +248,41 @@ class Writing:
 
     def _infix(self, node: core.Node, args: list[Term]) -> tuple[Equation, int]:
         a, b = args
-        sign, rank = INFIX[node.op]
-        same = text(a.parts) == text(b.parts)
-        if node.op == "mul" and same:
-            return (*a.within(ATOM), "²"), 3
-        if node.op == "add" and same:
-            return doubled(a), 2
-        if node.op == "add" and is_number(a):
-            a, b = b, a
+        if node.op == "add":
+            return _sum(a, b)
+        if node.op == "sub":
+            return _difference(a, b), 1
         if node.op == "mul":
-            small = [is_number(t) or not len(self.symbols.behind(n).shape) for t, n in zip(args, node.inputs, strict=True)]
-            if any(small):
-                first = small[0] and (is_number(a) or not is_number(b))
-                scalar, other = (a, b) if first else (b, a)
-                plus, rest = negated(scalar) if is_number(scalar) else None, negated(other)
-                if plus and rest:  # (−.5) (−1 / B) reads .5 / B
-                    if plus == ("1",):
-                        return rest, 2
-                    return (*plus, *(rest[1:] if rest[0] == "1" and rest[1:] else (" ", *rest))), 2
-                return (*as_factor(scalar), " ", *behind_a_factor(other, of_number=is_number(scalar))), 2
-            below = self._inverted(node.inputs[1])
-            if below is not None:
-                return (*a.within(2), INFIX["div"][0], *below.within(3)), 2
+            return self._times(node, a, b)
         if node.op == "div":
             whole = self._mean(node, a)
-            if whole is not None:
-                return whole, ATOM
-            ones = a.parts[-1:] == (" 1",)  # X 1 / 6 would read as one sixth of X
-            return (*a.within(3 if ones else 2), sign, *b.within(3)), 2
+            return (_over(a, b), 2) if whole is None else (whole, ATOM)
         if node.op == "pow":
             power: Equation = ("²",) if b.parts == ("2",) else ("^", *b.parts) if is_number(b) else ("^(", *b.parts, ")")
             return (*a.within(ATOM), *power), 3
-        if node.op == "add" and len(b.parts) and str(b.parts[0]).startswith("−"):
-            return (*a.parts, " − ", str(b.parts[0])[1:], *b.parts[1:]), 1
-        if node.op in ("add", "sub") and (rest := negated(b)):  # Y − −Z reads Y + Z
-            return (*a.parts, INFIX["sub" if node.op == "add" else "add"][0], *rest), 1
-        if node.op == "matmul":
-            row = node.inputs[0].shape
-            ones = a.parts == ("1",) and len(row) == 2 and row[0] == 1  # a row of ones, as the sum of all rows needs it
-            column = b.parts == ("1",) and node.shape[-1] == 1  # of ones, as a 1 behind a matrix is
-            a = Term(("1ᵀ",), ATOM) if ones else self._summed(a, node.inputs[0], [-1])
-            b = b if column else self._summed(b, node.inputs[1], [-2])
-            return (*a.within(3), sign, *b.within(3)), 2
-        if node.op == "mul":
-            return (*as_factor(a), sign, *as_factor(b)), 2
-        return (*a.within(rank), sign, *b.within(rank + (node.op == "sub"))), rank
+        return self._product(node, a, b), 2
+
+    def _times(self, node: core.Node, a: Term, b: Term) -> tuple[Equation, int]:
+        """a ⊙ b, of which a number stands first."""
+        if text(a.parts) == text(b.parts):
+            return (*a.within(ATOM), "²"), 3
+        small_a, small_b = (is_number(t) or not self.symbols.behind(n).shape for t, n in zip((a, b), node.inputs, strict=True))
+        if small_a or small_b:
+            first = small_a and (is_number(a) or not is_number(b))
+            return (_scaled(a, b) if first else _scaled(b, a)), 2
+        below = self._inverted(node.inputs[1])
+        if below is not None:
+            return (*a.within(2), " / ", *below.within(3)), 2
+        return (*as_factor(a), " ⊙ ", *as_factor(b)), 2
+
+    def _product(self, node: core.Node, a: Term, b: Term) -> Equation:
+        """A B, a matrix product."""
+        row = node.inputs[0].shape
+        ones = a.parts == ("1",) and len(row) == 2 and row[0] == 1  # a row of ones, as the sum of all rows needs it
+        column = b.parts == ("1",) and node.shape[-1] == 1  # of ones, as a 1 behind a matrix is
+        a = Term(("1ᵀ",), ATOM) if ones else self._summed(a, node.inputs[0], [-1])
+        b = b if column else self._summed(b, node.inputs[1], [-2])
+        return (*a.within(3), " ", *b.within(3))
 
     def _summed(self, term: Term, node: core.Node, axes: Sequence[int]) -> Term:
         """What is summed along these axes: as broadcast(..) where it is the same along one of them, which a number is not."""
@@ -347,6 +337,39 @@ class Writing:
         if op == "sum" and axes == [*range(ndim - 1)]:
             return (f"1ᵀ {ROWS}(", *arg.parts, ")"), 2
         return (f"{op}(", *arg.parts, f", {_axes(axes)})"), ATOM
+
+
+def _sum(a: Term, b: Term) -> tuple[Equation, int]:
+    """a + b, a number last; with one sign where b has one of its own."""
+    if text(a.parts) == text(b.parts):
+        return doubled(a), 2
+    if is_number(a):
+        a, b = b, a
+    if len(b.parts) and str(b.parts[0]).startswith("−"):
+        return (*a.parts, " − ", str(b.parts[0])[1:], *b.parts[1:]), 1
+    if rest := negated(b):
+        return (*a.parts, " − ", *rest), 1
+    return (*a.within(1), " + ", *b.within(1)), 1
+
+
+def _difference(a: Term, b: Term) -> Equation:
+    rest = negated(b)  # Y − −Z reads Y + Z
+    return (*a.parts, " + ", *rest) if rest else (*a.within(1), " − ", *b.within(2))
+
+
+def _over(a: Term, b: Term) -> Equation:
+    ones = a.parts[-1:] == (" 1",)  # X 1 / 6 would read as one sixth of X
+    return (*a.within(3 if ones else 2), " / ", *b.within(3))
+
+
+def _scaled(scalar: Term, other: Term) -> Equation:
+    """A number and what it multiplies."""
+    plus, rest = negated(scalar) if is_number(scalar) else None, negated(other)
+    if not plus or not rest:
+        return (*as_factor(scalar), " ", *behind_a_factor(other, of_number=is_number(scalar)))
+    if plus == ("1",):
+        return rest
+    return (*plus, *(rest[1:] if rest[0] == "1" and rest[1:] else (" ", *rest)))  # (−.5) (−1 / B) reads .5 / B
 
 
 def _call(op: str, attrs: dict[str, Any], args: list[Term], node: core.Node) -> Equation:
