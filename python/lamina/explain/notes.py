@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def note(trace: Trace, step: Step) -> str:
 
 def _loss_note(trace: Trace, step: Step, value: Array) -> str:
     out = f"{step.symbol.unicode()} = {number(value.item())}"
-    for symbol in (p for p in step.equation[1:] if isinstance(p, Sym) and p.name == "y"):
+    for symbol in (symbol for symbol in _symbols(step) if symbol.name == "y"):
         classes = trace[symbol.plain]
         if classes.dtype.kind == "i":
             labels = [number(int(i)) for i in classes.ravel()[:6]]
@@ -83,49 +84,99 @@ def element(trace: Trace, step: Step) -> str:
 
 def reason(trace: Trace, step: Step) -> str:
     """Why the line has this form: above all, where its transpose comes from."""
-    symbols = [p for p in step.equation[1:] if isinstance(p, Sym)]
-    shapes = [shape_text(s) for s in step.operand_shapes]
-    result, name = shape_text(step.shape), step.symbol.unicode()
-    of = step.symbol._replace(gradient=False).unicode()
-    if step.kind == "dense" and len(shapes) >= 2:
-        left, right = symbols[0].unicode(), symbols[1].unicode()
-        bias = f" + {symbols[2]._replace(transposed=False).unicode()}[j]" if len(symbols) > 2 else ""
-        i, row = ("i", "row i") if len(step.shape) == 2 else ("…,i", "each row i")  # of more axes all but the last one are kept
-        return f"{row} of {left} meets column j of {right}: {name}[{i},j] = Σ over k of {left}[{i},k] {right}[k,j]{bias}"
-    if step.kind == "weight gradient" and len(symbols) == 2 and len(step.shape) == 2:
-        left, right = _factors(step)
-        across, down = step.factors
-        what = f"{down[0]} samples" if down[0] in ("B", trace.about["batch"]) else f"{down[0]} rows of all samples"
-        return (
-            f"{name} must be {result} like {of}; only {left} ({shape_text(across)}) · {right} ({shape_text(down)}) fits, "
-            f"and it sums over the {what}"
-        )
-    if step.kind == "input gradient" and len(symbols) == 2 and len(step.shape) == 2 and symbols[1].transposed:
-        dz, w = symbols
-        right = shape_text(step.operand_shapes[1][::-1])
-        return (
-            f"{name} must be {result} like {of}; only {dz.unicode()} ({shapes[0]}) · {w.unicode()} ({right}) fits: "
-            "each error goes back along the weights it came through"
-        )
-    if step.kind in ("bias gradient", "scale gradient"):
-        does = "is added to every row" if step.kind == "bias gradient" else "multiplies every row, element by element"
-        return f"{of} {does}, so {name} is the sum of the rows of {_summed(step)}"
-    if step.kind == "activation":
-        return _definition(step.ops[-1])
-    if step.kind == "activation gradient":
-        where = f" of {of}" if step.symbol.gradient else ""
-        said = f"the activation acts on each element{where} alone: the error is scaled by its slope there, with no matrix product"
-        slope = _slope(step.ops[-1].removesuffix("_backward"))
-        return f"{said}; {slope}" if slope else said
-    if step.kind == "norm gradient":
-        layer = trace.model.wiring.layers.get(step.layer or "")
-        over = "features of each sample" if isinstance(layer, LayerNorm) else "batch"
-        return f"means over the {over}: mean and variance moved with every element, so the error loses its part along them"
-    if step.kind == "gradient" and step.ops[-1] == "add" and _is_sum(notation.text(step.equation[1:])):
-        return f"{of} is read in several places: what comes back from each of them adds up"
-    if step.kind == "loss gradient":
-        return _loss_reason(step, name)
-    return ""
+    return REASONS[step.kind](trace, step) if step.kind in REASONS else ""
+
+
+def _dense(trace: Trace, step: Step) -> str:
+    symbols = _symbols(step)
+    if len(step.operand_shapes) < 2:
+        return ""
+    left, right, name = symbols[0].unicode(), symbols[1].unicode(), step.symbol.unicode()
+    bias = f" + {symbols[2]._replace(transposed=False).unicode()}[j]" if len(symbols) > 2 else ""
+    i, row = ("i", "row i") if len(step.shape) == 2 else ("…,i", "each row i")  # of more axes all but the last one are kept
+    return f"{row} of {left} meets column j of {right}: {name}[{i},j] = Σ over k of {left}[{i},k] {right}[k,j]{bias}"
+
+
+def _weight_gradient(trace: Trace, step: Step) -> str:
+    if len(_symbols(step)) != 2 or len(step.shape) != 2:
+        return ""
+    left, right = _factors(step)
+    across, down = step.factors
+    what = f"{down[0]} samples" if down[0] in ("B", trace.about["batch"]) else f"{down[0]} rows of all samples"
+    return f"{_only_fits(step, left, across, right, down)}, and it sums over the {what}"
+
+
+def _input_gradient(trace: Trace, step: Step) -> str:
+    symbols = _symbols(step)
+    if len(symbols) != 2 or len(step.shape) != 2 or not symbols[1].transposed:
+        return ""
+    dz, w = (symbol.unicode() for symbol in symbols)
+    flow, weight = step.operand_shapes[:2]
+    return f"{_only_fits(step, dz, flow, w, weight[::-1])}: each error goes back along the weights it came through"
+
+
+def _only_fits(step: Step, left: str, left_shape: tuple[Any, ...], right: str, right_shape: tuple[Any, ...]) -> str:
+    """Of a gradient that is a product: what its shape says of the factors."""
+    return (
+        f"{step.symbol.unicode()} must be {shape_text(step.shape)} like {_of(step)}; "
+        f"only {left} ({shape_text(left_shape)}) · {right} ({shape_text(right_shape)}) fits"
+    )
+
+
+def _sum_of_rows(trace: Trace, step: Step) -> str:
+    does = "is added to every row" if step.kind == "bias gradient" else "multiplies every row, element by element"
+    return f"{_of(step)} {does}, so {step.symbol.unicode()} is the sum of the rows of {_summed(step)}"
+
+
+def _activation_gradient(trace: Trace, step: Step) -> str:
+    where = f" of {_of(step)}" if step.symbol.gradient else ""
+    said = f"the activation acts on each element{where} alone: the error is scaled by its slope there, with no matrix product"
+    slope = _slope(step.ops[-1].removesuffix("_backward"))
+    return f"{said}; {slope}" if slope else said
+
+
+def _norm_gradient(trace: Trace, step: Step) -> str:
+    layer = trace.model.wiring.layers.get(step.layer or "")
+    over = "features of each sample" if isinstance(layer, LayerNorm) else "batch"
+    return f"means over the {over}: mean and variance moved with every element, so the error loses its part along them"
+
+
+def _gradient(trace: Trace, step: Step) -> str:
+    if step.ops[-1] != "add" or not _is_sum(notation.text(step.equation[1:])):
+        return ""
+    return f"{_of(step)} is read in several places: what comes back from each of them adds up"
+
+
+def _loss_gradient(trace: Trace, step: Step) -> str:
+    named = [symbol for symbol in _symbols(step) if symbol.name in ("P", "Y")]
+    if len(named) == 2 and named[0].name == "P":
+        p, y = (symbol.unicode() for symbol in named)
+        return f"softmax and logarithm together have the slope {p} − {y}, {y} with a 1 where the class is"
+    return f"{step.symbol.unicode()} is the slope of L in each element; it has the shape of {_of(step)}"
+
+
+REASONS: dict[str, Callable[[Trace, Step], str]] = {  # by the kind of a line
+    "dense": _dense,
+    "weight gradient": _weight_gradient,
+    "input gradient": _input_gradient,
+    "bias gradient": _sum_of_rows,
+    "scale gradient": _sum_of_rows,
+    "activation": lambda trace, step: _definition(step.ops[-1]),
+    "activation gradient": _activation_gradient,
+    "norm gradient": _norm_gradient,
+    "gradient": _gradient,
+    "loss gradient": _loss_gradient,
+}
+
+
+def _of(step: Step) -> str:
+    """What a gradient is that of."""
+    return step.symbol._replace(gradient=False).unicode()
+
+
+def _symbols(step: Step) -> list[Sym]:
+    """Those right of the sign."""
+    return [part for part in step.equation[1:] if isinstance(part, Sym)]
 
 
 def _factors(step: Step) -> list[str]:
@@ -166,18 +217,10 @@ def _is_sum(text: str) -> bool:
     return False
 
 
-def _loss_reason(step: Step, name: str) -> str:
-    named = [part for part in step.equation[1:] if isinstance(part, Sym) and part.name in ("P", "Y")]
-    if len(named) == 2 and named[0].name == "P":
-        p, y = (symbol.unicode() for symbol in named)
-        return f"softmax and logarithm together have the slope {p} − {y}, {y} with a 1 where the class is"
-    return f"{name} is the slope of L in each element; it has the shape of {step.symbol._replace(gradient=False).unicode()}"
-
-
 def shapes_of(step: Step) -> str:
     """(2×4)(4×8) → 2×8 for a product, else the result's shape; for a gradient whose shape it has."""
     result = shape_text(step.shape)
     if not step.factors:
         return result
     out = "".join(f"({shape_text(s)})" for s in step.factors) + f" → {result}"
-    return out + (f" = {step.symbol._replace(gradient=False).unicode()}" if step.symbol.gradient else "")
+    return out + (f" = {_of(step)}" if step.symbol.gradient else "")
