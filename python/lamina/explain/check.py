@@ -45,7 +45,7 @@ def check(trace: Trace) -> Check | None:
     if name is None:
         return None
     gradient = np.asarray(trace[gradient_name(name)], np.float64)
-    index = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape))
+    index = largest(gradient)
     try:
         program, arrays, at = _widened(trace, name)
     except (ValueError, TypeError, KeyError):
@@ -65,6 +65,11 @@ def check(trace: Trace) -> Check | None:
         if tried[-1].ok and counts:
             return tried[-1]
     return tried[0]._replace(kink=all(one.kink for one in tried), stopped=trace.origin.graph.stops(), cause=_cause(trace))
+
+
+def largest(gradient: Array) -> tuple[int, ...]:
+    """Where a gradient is largest, up to its sign."""
+    return tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(gradient)), gradient.shape))
 
 
 def _cause(trace: Trace) -> str:

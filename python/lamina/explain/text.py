@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
 from lamina.base import tables
-from lamina.explain.check import Check
+from lamina.explain.check import Check, largest
 from lamina.explain.notes import element, inputs, note, reason, shapes_of
 from lamina.trace import Step, Trace, notation
 from lamina.trace.notation import in_formula, number, short
-from lamina.trace.record import SECTIONS, gradient_name
+from lamina.trace.record import SECTIONS, Rule, gradient_name
+from lamina.trace.rules import Numbers
 
 ROUNDED = 0.1  # of a gradient: more is no rounding of its terms
 WIDEST = 52  # of the column of equations; a longer one has a line above its figures
@@ -26,18 +25,7 @@ LEGEND = (
 
 def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -> str:
     """The whole text; `level` is shapes, values or derive."""
-
-    def plain(line: str) -> str:
-        return notation.to_ascii(line) if ascii else line
-
-    longer = {step.number: equation for step in trace if len(equation := notation.text(step.equation, ascii)) > WIDEST}
-    shown = 3 if level == "shapes" else 4
-    rows = [("FORWARD", "shapes", "FLOP", "values")[:shown]]
-    for step in trace:
-        equation = "" if step.number in longer else notation.text(step.equation, ascii)
-        figures = (plain(shapes_of(step)), _flops(step), *([note(trace, step)] if shown == 4 else []))
-        rows.append((f"{step.number:>3} {equation}", *figures))
-    head, *lines = tables.text(rows, "<<><"[:shown])
+    head, lines = _table(trace, level, ascii)
     out, said = [_title(trace), LEGEND, *inputs(trace), ""], {""}
     for section in SECTIONS:
         steps = trace.section(section)
@@ -47,22 +35,40 @@ def render(trace: Trace, level: str, check: Check | None, ascii: bool = False) -
         if section == "update":
             out += _rule(trace, level)
         for step in steps:
-            line = lines[step.number - 1]
-            if step.number in longer:
-                out.append(f"{line[:4]}{longer[step.number]}")
-                line = " " * 4 + line[4:]
-            out.append(line)
+            out += lines[step.number - 1]
             more = [line for line in _more(trace, step, level) if line not in said]
             said |= {*more}
             out += [f"       {line}" for line in more]
         if section == "backward":
             out += _after_backward(trace, check, level)
+    whole = "\n".join([*out, *_instead(trace), *_program(trace, level)])
+    return notation.to_ascii(whole) if ascii else whole
+
+
+def _table(trace: Trace, level: str, ascii: bool) -> tuple[str, list[list[str]]]:
+    """The heads of the columns, and the line of each step; of one with a long equation that, and its figures below."""
+    shown = 3 if level == "shapes" else 4
+    rows = [("FORWARD", "shapes", "FLOP", "values")[:shown]]
+    longer: dict[int, str] = {}
+    for step in trace:
+        equation, shapes = notation.text(step.equation, ascii), shapes_of(step)
+        if len(equation) > WIDEST:
+            longer[step.number], equation = equation, ""
+        figures = (notation.to_ascii(shapes) if ascii else shapes, _flops(step), *([note(trace, step)] if shown == 4 else []))
+        rows.append((f"{step.number:>3} {equation}", *figures))
+    head, *lines = tables.text(rows, "<<><"[:shown])
+    return head, [[f"{line[:4]}{longer[i]}", " " * 4 + line[4:]] if i in longer else [line] for i, line in enumerate(lines, 1)]
+
+
+def _instead(trace: Trace) -> list[str]:
+    """What stands for a backward pass, or an update, without lines."""
+    out: list[str] = []
     if trace.loss and not trace.backward:
         out += ["BACKWARD", "    (nothing is trained, and no gradient wanted)", *_frozen(trace)]
     if trace.backward and not trace.update:
         out += [f"UPDATE  {trace.about['optimizer']} takes all data at once: no line of this program", *_rule(trace, "shapes")]
         out += [f"    {'  '.join(trace.rule.settings)}"] if trace.rule is not None and trace.rule.numbers else []
-    return plain("\n".join([*out, *_program(trace, level)]))
+    return out
 
 
 def _title(trace: Trace) -> str:
@@ -153,27 +159,18 @@ def _rule(trace: Trace, level: str) -> list[str]:
 
 
 def _plugged(trace: Trace) -> list[str]:
+    """The rule's lines for the weight with the largest gradient, with numbers for their letters."""
     rule = trace.rule
     step = next((s for s in trace.update if s.kind == "update" and s.values is not None), None)
-    g = step.gradient if step is not None else None  # as the rule gets it: clipped
-    if rule is None or step is None or step.before is None or g is None or not rule.lines:
+    if rule is None or step is None or step.gradient is None or step.before is None or step.values is None or not rule.lines:
         return []
-    at = tuple(int(i) for i in np.unravel_index(np.argmax(np.abs(g)), g.shape))
-    slots = step.slots
-    now = {"w": step.before[at], "g": g[at], **rule.before, **{letter: before[at] for letter, (before, _) in slots.items()}}
-    after = {"w": step.values[at] if step.values is not None else 0, **rule.now}
-    if rule.lines[0][0] == "g":  # with the weight decay in it
-        after["g"] = now["g"] + rule.numbers["wd"] * now["w"]
-    after |= {letter: value[at] for letter, (_, value) in slots.items() if value is not None}
+    at = largest(step.gradient)  # of the gradient as the rule gets it: clipped
+    now, after = _numbers(rule, step, {"w": step.before[at], "g": step.gradient[at]}, step.values[at], at)
     where = f"{step.symbol.unicode()}[{','.join(str(i + 1) for i in at)}]"
     gradient = gradient_name(step.name)
     dw = f"  dw = {number(trace[gradient][at])}" if rule.given and gradient in trace else ""
     out = [f"    for {where}:  w = {number(now['w'])}{dw}  g = {number(now['g'])}  t = {int(rule.numbers['t'])}"]
     lines = rule.lines_of(step.before.ndim)
-    if rule.element is not None:
-        slots_after = {rule.slots[letter]: float(value[at]) for letter, (_, value) in slots.items() if value is not None}
-        made = rule.element(step.before.shape, now["w"], now["g"], after["w"], slots_after)
-        now, after = now | made, after | made
     last = {target: i for i, (target, _) in enumerate(lines)}
     for i, (target, formula) in enumerate(lines):
         known = target in after and last[target] == i
@@ -183,6 +180,20 @@ def _plugged(trace: Trace) -> list[str]:
         if known:
             now[target] = after[target]
     return out
+
+
+def _numbers(rule: Rule, step: Step, given: Numbers, new: float, at: tuple[int, ...]) -> tuple[Numbers, Numbers]:
+    """What letters stand for, of one weight: before the step, and once a line has given them another value."""
+    slots = {letter: value[at] for letter, (_, value) in step.slots.items() if value is not None}
+    now = {**given, **rule.before, **{letter: before[at] for letter, (before, _) in step.slots.items()}}
+    after = {"w": new, **rule.now, **slots}
+    if rule.lines[0][0] == "g":  # with the weight decay in it
+        after["g"] = now["g"] + rule.numbers["wd"] * now["w"]
+    if rule.element is None:
+        return now, after
+    of_slots = {rule.slots[letter]: float(value) for letter, value in slots.items()}
+    made = rule.element(step.shape, now["w"], now["g"], new, of_slots)
+    return now | made, after | made
 
 
 def substitute(formula: str, numbers: dict[str, float]) -> str:
