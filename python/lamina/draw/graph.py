@@ -29,25 +29,9 @@ Key = Hashable
 
 def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     """Draws it into the area."""
-    model = made.model
-    names = {id(layer): name for name, layer in model.wiring.layers.items()}
-    parts = Parts(model)
-    titles: dict[Key, tuple[str, tuple[Any, ...]]] = {
-        t.node.serial: (name, tuple(t.shape)) for name, t in model.named_inputs.items()
-    }
-    titles |= {id(part): (names.get(id(part.call.layer), "layer"), part.shape) for part in parts.found}
-    held: dict[Key, list[str]] = {key: [] for key in titles}  # the outputs that a box is
-    texts: dict[Key, tuple[str, ...]] = {}
-    for name, t in model.named_outputs.items():
-        key = id(parts.of[t.node.serial]) if t.node.serial in parts.of else t.node.serial
-        if key in held:
-            held[key].append(name)
-        else:  # operations outside of layers have made it
-            texts[name] = (name, shown(tuple(t.shape)))
-    for key, (title, shape) in titles.items():
-        named = held[key] and len(model.outputs) > 1
-        texts[key] = (f"{title} → {', '.join(held[key])}" if named else title, shown(shape))
-    level, lines = parts.levels([name for name in model.named_outputs if name in texts])
+    parts = Parts(made.model)
+    texts = _texts(made.model, parts)
+    level, lines = parts.levels([name for name in made.model.named_outputs if name in texts])
     signs: dict[Key, str] = {serial: _sign(node) for serial, node in parts.meetings.items()}
     places = _placed(area, level, lines, signs)
     for line in lines:
@@ -59,18 +43,34 @@ def graph(canvas: Canvas, area: Box, made: Trace) -> None:
     for serial, sign in signs.items():
         if serial in places:
             _circle(canvas, places[serial], sign)
+    muted = canvas.theme.muted
     if DOTS in places:
-        canvas.text(places[DOTS].cx, area.cy + 12, DOTS, 20, anchor="middle", fill=canvas.theme.muted)
+        canvas.text(places[DOTS].cx, area.cy + 12, DOTS, 20, anchor="middle", fill=muted)
     left_out = len(texts) - len(boxes)
     if left_out:
-        canvas.text(
-            area.right,
-            area.y + 4,
-            f"{left_out} more box{'es are' if left_out > 1 else ' is'} left out",
-            12,
-            anchor="end",
-            fill=canvas.theme.muted,
-        )
+        said = f"{left_out} more box{'es are' if left_out > 1 else ' is'} left out"
+        canvas.text(area.right, area.y + 4, said, 12, anchor="end", fill=muted)
+
+
+def _texts(model: Any, parts: Parts) -> dict[Key, tuple[str, str]]:
+    """The name and shape in each box: inputs; what layers make, with the outputs among it; outputs made outside of layers."""
+    names = {id(layer): name for name, layer in model.wiring.layers.items()}
+    boxes: dict[Key, tuple[str, tuple[Any, ...]]] = {
+        t.node.serial: (name, tuple(t.shape)) for name, t in model.named_inputs.items()
+    }
+    boxes |= {id(part): (names.get(id(part.call.layer), "layer"), part.shape) for part in parts.found}
+    held: dict[Key, list[str]] = {key: [] for key in boxes}  # the outputs that a box is
+    texts: dict[Key, tuple[str, str]] = {}
+    for name, t in model.named_outputs.items():
+        key = id(parts.of[t.node.serial]) if t.node.serial in parts.of else t.node.serial
+        if key in held:
+            held[key].append(name)
+        else:
+            texts[name] = (name, shown(tuple(t.shape)))
+    for key, (title, shape) in boxes.items():
+        named = held[key] and len(model.outputs) > 1
+        texts[key] = (f"{title} → {', '.join(held[key])}" if named else title, shown(shape))
+    return texts
 
 
 def is_chain(model: Any) -> bool:
