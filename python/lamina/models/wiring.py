@@ -200,21 +200,23 @@ def apply(inputs: Sequence[Tensor], outputs: Sequence[Tensor], new_inputs: Seque
             results = results if isinstance(results, (list, tuple)) else [results]
             new.update(zip(call.outputs, results, strict=True))
         else:
-            below = [new[child.serial].node for child in node.inputs]
+            below, attrs = [new[child.serial].node for child in node.inputs], node.attrs
+            resized = lengths.replaced(attrs, sizes) if sizes else attrs
             same = all(a.serial == b.serial for a, b in zip(below, node.inputs, strict=True))
-            attrs = node.attrs
-            if sizes:
-                attrs, before = lengths.replaced(attrs, sizes), attrs
-                same = same and all(attrs[name] is before[name] for name in before)
+            same = same and all(resized[name] is attrs[name] for name in attrs)
             try:
-                new[node.serial] = Tensor(node if same else core.make(node.op, below, attrs))
+                new[node.serial] = Tensor(node if same else core.make(node.op, below, resized))
             except ValueError as error:  # the shapes of before are in its attributes
-                had, got = (", ".join(str(tensor.shape) for tensor in several) for several in (inputs, new_inputs))
-                raise ValueError(
-                    f"[Model] expected tensors like those that it was built on, {had}, got {got}: {error}; reshape them, or put "
-                    "what depends on shapes into lm.Lambda, which is called again"
-                ) from error
+                raise _unlike(inputs, new_inputs, error) from error
     return [new[tensor.node.serial] for tensor in outputs]
+
+
+def _unlike(inputs: Sequence[Tensor], new_inputs: Sequence[Tensor], error: ValueError) -> ValueError:
+    had, got = (", ".join(str(tensor.shape) for tensor in several) for several in (inputs, new_inputs))
+    return ValueError(
+        f"[Model] expected tensors like those that it was built on, {had}, got {got}: {error}; reshape them, or put "
+        "what depends on shapes into lm.Lambda, which is called again"
+    )
 
 
 def _call_to_repeat(node: core.Node) -> Any:
