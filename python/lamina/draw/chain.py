@@ -301,31 +301,32 @@ def layers(trace: Trace) -> list[Layer]:
     forward = trace.forward
     dense = [i for i, step in enumerate(forward) if step.kind == "dense"]
     for i, end in zip(dense, [*dense[1:], len(forward)], strict=False):
-        step, *behind = forward[i:end]
-        symbols = [p for p in step.equation[1:] if isinstance(p, Sym)]
-        before = trace[symbols[0].plain]
-        if step.values is None or step.values.ndim != 2 or before.ndim != 2:
+        layer = _layer(trace, forward[i], forward[i + 1 : end])
+        if layer is None or layer.reads.plain in read or (found and len(found[-1].outputs) != len(layer.inputs)):
             return []
-        if found and (len(found[-1].outputs) != before.shape[1] or symbols[0].plain in read):
-            return []
-        read.add(symbols[0].plain)
-        if found and symbols[0].plain != found[-1].symbol.plain:  # a norm or dropout between: what the next layer reads is shown
-            found[-1].outputs, found[-1].symbol = before[0], symbols[0]
-        after = forward[i + 1] if i + 1 < len(forward) else None
-        active = after is not None and after.symbol.name.rstrip("′") == "A" and step.name in after.operands
-        last = after if active and after is not None else step
-        name = _functions(trace, _made_of(behind, step.name))
-        found.append(
-            Layer(step.symbol.sub, trace[symbols[1].plain], before[0], np.asarray(last.values)[0], last.symbol, name, symbols[0])
-        )
-    if found:
-        found[0].source = _functions(trace, forward[: dense[0]])
-    if found and not _show_output(trace, found[-1]):
+        read.add(layer.reads.plain)
+        if found and layer.reads.plain != found[-1].symbol.plain:  # a norm or dropout between: what the next layer reads is shown
+            found[-1].outputs, found[-1].symbol = layer.inputs, layer.reads
+        found.append(layer)
+    if not found or not _show_output(trace, found[-1]):
         return []
-    if found and "P" in trace and trace["P"].shape[-1] == len(found[-1].outputs):
+    found[0].source = _functions(trace, forward[: dense[0]])
+    if "P" in trace and trace["P"].shape[-1] == len(found[-1].outputs):
         last_name = ", ".join(filter(None, (found[-1].name, "softmax")))
         found[-1].outputs, found[-1].symbol, found[-1].name = trace["P"][0], Sym("P"), last_name
     return found
+
+
+def _layer(trace: Trace, step: Step, behind: list[Step]) -> Layer | None:
+    """A dense layer by its line and those up to the next layer; None where a sample has several rows in it."""
+    reads, weight = [p for p in step.equation[1:] if isinstance(p, Sym)][:2]
+    inputs = trace[reads.plain]
+    if step.values is None or step.values.ndim != 2 or inputs.ndim != 2:
+        return None
+    active = (line for line in behind[:1] if line.symbol.name.rstrip("′") == "A" and step.name in line.operands)
+    last = next(active, step)
+    name = _functions(trace, _made_of(behind, step.name))
+    return Layer(step.symbol.sub, trace[weight.plain], inputs[0], np.asarray(last.values)[0], last.symbol, name, reads)
 
 
 def _functions(trace: Trace, lines: list[Step]) -> str:
@@ -352,7 +353,7 @@ def _show_output(trace: Trace, last: Layer) -> bool:
     (name,) = outputs(trace)
     if name in ("", last.symbol.plain):
         return True
-    step = trace.step(name) if name in trace and name not in trace.sources else None
+    step = line_of(trace, name)
     if step is None or step.values is None or step.values.ndim != 2 or step.values.shape[1] != len(last.outputs):
         return False
     if MIXES & {op for line in _made_of(trace.forward, last.symbol.plain) for op in line.ops}:
@@ -422,6 +423,12 @@ def _within(term: Term, before: Equation, after: Equation, turned: bool) -> Equa
     return (*term.within(ATOM if turned or not alone else 0), *(["ᵀ"] if turned else []))
 
 
+def line_of(trace: Trace, name: str) -> Step | None:
+    """The line of a value; None for an input or a parameter, and for what is not there."""
+    return trace.step(name) if name in trace and name not in trace.sources else None
+
+
 def equation_of(trace: Trace, name: str) -> Equation:
     """The equation of a value as far as it can be read."""
-    return readable(trace, trace.step(name).equation) if name in trace and name not in trace.sources else ()
+    step = line_of(trace, name)
+    return () if step is None else readable(trace, step.equation)

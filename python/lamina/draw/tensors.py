@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lamina.draw.canvas import DOTS, WIDTH, Box, Canvas, equation_width, width
-from lamina.draw.chain import Block, Item, Sign, equation_of, has_name, readable
+from lamina.draw.chain import Block, Item, Sign, equation_of, has_name, line_of, readable
 from lamina.draw.heatmap import heatmap, scale_of
 from lamina.trace import Step, Trace
 from lamina.trace.notation import Equation, Sym, number, shape_text, text
@@ -203,8 +203,7 @@ def backward(canvas: Canvas, items: list[Item], ways: list[Route], trace: Trace,
 
 def _cancelled(block: Block, trace: Trace) -> NDArray[np.float64] | None:
     """The terms of a gradient that cancel, so that rounding alone is left: in the colours of their sizes it is none."""
-    name = block.symbol.d.plain
-    step = trace.step(name) if name in trace and name not in trace.sources else None
+    step = line_of(trace, block.symbol.d.plain)
     return terms_of(trace, step) if step is not None and cancels(trace, step) else None
 
 
