@@ -14,7 +14,21 @@ from lamina.draw.canvas import HEIGHT, WIDTH, Box, Canvas, cut
 from lamina.draw.chain import Block, Item, chain, layers
 from lamina.draw.graph import graph, is_chain
 from lamina.draw.network import image_shape, network
-from lamina.draw.tensors import ARROW, LABELLED, LANE, UNDER, backward, fits, forward, head, layout, meanings, missing, routes
+from lamina.draw.tensors import (
+    ARROW,
+    LABELLED,
+    LANE,
+    UNDER,
+    Route,
+    backward,
+    fits,
+    forward,
+    head,
+    layout,
+    meanings,
+    missing,
+    routes,
+)
 from lamina.draw.theme import THEMES
 from lamina.trace import Trace, trace
 
@@ -24,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["HEIGHT", "WIDTH", "draw", "picture"]
 
 MARGIN = 40.0
+WIDE = WIDTH - 2 * MARGIN  # of a row
 FOOT = 122.0  # row D
 TALLEST = 136.0  # heatmap of a row above another one
 SQUEEZES = 8  # the last gradient moves by less than the row gets shorter
@@ -44,8 +59,7 @@ def draw(model: Model, path: Any, x: Any = None, y: Any = None, *, theme: str = 
 
 def _shown(made: Trace) -> list[Item]:
     """What rows B and C have room for."""
-    wide = WIDTH - 2 * MARGIN
-    return chain(made, lambda items: fits(items, made, wide), int(wide / (ARROW + LABELLED)))  # of the smallest
+    return chain(made, lambda items: fits(items, made, WIDE), int(WIDE / (ARROW + LABELLED)))  # of the smallest
 
 
 def title(made: Trace) -> str:
@@ -61,35 +75,21 @@ def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light",
     canvas = Canvas(WIDTH, HEIGHT, THEMES[theme])
     _header(canvas, made, f"batch of {made.about['batch']}" if x is not None else "no data: an input of ones")
     items = _shown(made)
-    wide = WIDTH - 2 * MARGIN
     trained = bool(made.backward)
-    height = _fitted(items, made, wide) if trained else layout(items, MARGIN, wide, 260.0)
+    height = _fitted(items, made) if trained else layout(items, MARGIN, WIDE, 260.0)
     ways = routes(items, made)
     lanes = 1 + max((way.lane for way in ways), default=0)
     above = head(items, made)
     rows = above + height + LABELS + (24 + UNDER + height + 24 + lanes * LANE if trained else 0)
     top = HEIGHT - FOOT - 30 - rows
-    found = layers(made) if is_chain(made.model) else []
-    area = Box(MARGIN, 88, wide, top - 88 - 26)
-    what = "  for the first sample; each column on its own scale; the width and colour of a link: its weight" if found else ""
-    footer.heading(canvas, Box(MARGIN, 88, wide, 0), f"A  THE NETWORK{what}")
-    if found:
-        true = int(made["y"][0]) if "P" in made and "y" in made.sources and made["y"].ndim == 1 else None
-        first = found[0].reads.plain
-        network(canvas, area, found, image_shape(made[first], _input_shape(made, first)), "P" in made, true)
-    else:
-        graph(canvas, area, made)
+    _network(canvas, made, Box(MARGIN, 88, WIDE, top - 88 - 26))
     _rule(canvas, top - 16)
-    footer.heading(canvas, Box(MARGIN, top, wide, 0), "B  FORWARD")
+    footer.heading(canvas, Box(MARGIN, top, WIDE, 0), "B  FORWARD")
     small = forward(canvas, items, made, top + 8, height)
     if trained:
-        _rule(canvas, top + above + height + LABELS + 10)
-        below = top + above + height + LABELS + 24
-        footer.heading(canvas, Box(MARGIN, below, wide, 0), "C  BACKWARD: under each tensor its gradient, in the same shape")
-        if said := meanings(items, ways, made):
-            right = cut(said, 12, wide - 500)  # of the heading
-            canvas.text(WIDTH - MARGIN, below + 4, right, 12, anchor="end", fill=canvas.theme.muted)
-        backward(canvas, items, ways, made, below, height)
+        below = top + above + height + LABELS
+        _rule(canvas, below + 10)
+        _backward(canvas, items, ways, made, below + 24, height)
     if small:
         which = ", ".join(small) if len(small) <= 4 else f"{len(small)} tensors"
         note = f"{which} shrunk: a cell shows the value of largest size in its block"
@@ -99,22 +99,43 @@ def picture(model: Model, x: Any = None, y: Any = None, *, theme: str = "light",
     return canvas, made
 
 
+def _network(canvas: Canvas, made: Trace, area: Box) -> None:
+    """Row A: neurons in columns, or boxes where there are branches."""
+    found = layers(made) if is_chain(made.model) else []
+    what = "  for the first sample; each column on its own scale; the width and colour of a link: its weight" if found else ""
+    footer.heading(canvas, area, f"A  THE NETWORK{what}")
+    if not found:
+        return graph(canvas, area, made)
+    true = int(made["y"][0]) if "P" in made and "y" in made.sources and made["y"].ndim == 1 else None
+    first = found[0].reads.plain
+    network(canvas, area, found, image_shape(made[first], _input_shape(made, first)), "P" in made, true)
+
+
+def _backward(canvas: Canvas, items: list[Item], ways: list[Route], made: Trace, top: float, height: float) -> None:
+    """Row C, and what the letters in it mean."""
+    footer.heading(canvas, Box(MARGIN, top, WIDE, 0), "C  BACKWARD: under each tensor its gradient, in the same shape")
+    if said := meanings(items, ways, made):
+        right = cut(said, 12, WIDE - 500)  # of the heading
+        canvas.text(WIDTH - MARGIN, top + 4, right, 12, anchor="end", fill=canvas.theme.muted)
+    backward(canvas, items, ways, made, top, height)
+
+
 def _input_shape(made: Trace, first: str) -> tuple[int, ...] | None:
     """That of a sample, where the neurons that stand first hold the input as it is, or laid out in a row."""
     flat = first != "X" and first not in made.sources and made.step(first).ops == ["reshape"] and made.step(first).operands == ["X"]
     return tuple(int(n) for n in made.sources["X"]["shape"][1:]) if first == "X" or flat else None
 
 
-def _fitted(items: list[Item], made: Trace, wide: float) -> float:
+def _fitted(items: list[Item], made: Trace) -> float:
     """Lays out the rows so that the loss has room beside the last gradient, where that can be; returns their height."""
-    row = wide
+    row = WIDE
     for _ in range(SQUEEZES):
         height = layout(items, MARGIN, row, TALLEST)
-        over = missing(items, made, MARGIN + wide)
+        over = missing(items, made, MARGIN + WIDE)
         if over <= 0:
             return height
         row -= over + 4
-    return layout(items, MARGIN, wide, TALLEST)
+    return layout(items, MARGIN, WIDE, TALLEST)
 
 
 def _example(model: Model) -> Any:
@@ -128,7 +149,7 @@ def _example(model: Model) -> Any:
 
 def _header(canvas: Canvas, made: Trace, batch: str) -> None:
     about = made.about
-    heading = cut(about["title"], 26, WIDTH - 2 * MARGIN - 420, bold=True)  # left of the legend
+    heading = cut(about["title"], 26, WIDE - 420, bold=True)  # left of the legend
     canvas.text(MARGIN, 44, heading, 26, bold=True)
     facts = [
         f"{about['parameters']:,} parameters",
@@ -136,7 +157,7 @@ def _header(canvas: Canvas, made: Trace, batch: str) -> None:
         *([about["optimizer"]] if about["optimizer"] else []),
         batch,
     ]
-    line = cut("  ·  ".join(facts), 13, WIDTH - 2 * MARGIN - 200)  # left of the legend
+    line = cut("  ·  ".join(facts), 13, WIDE - 200)  # left of the legend
     canvas.text(MARGIN, 64, line, 13, fill=canvas.theme.muted)
     footer.legend(canvas, WIDTH - MARGIN, 28)
 
