@@ -312,14 +312,19 @@ def _measure(dtype: np.dtype[Any], narrowed: bool) -> core.Program:
 
 
 def _raise_not_finite(block: Array, start: int, where: str, largest: float, columns: list[str] | None) -> None:
-    first = np.argwhere(~(np.abs(block) <= largest))[0]
-    value = block[tuple(first)]
-    place = position((first[0] + start, *first[1:]), columns)
+    first, place = _first(~(np.abs(block) <= largest), start, columns)
+    value = block[first]
     if np.isfinite(value):
         raise ValueError(
             f"[{where}] expected numbers that float32 can hold, got {value:g} at {place}; scale it, or use dtype='float64'"
         )
     raise ValueError(f"[{where}] expected finite numbers, got {value} at {place}; {_missing_remedy(where, value, columns)}")
+
+
+def _first(bad: Array, start: int, columns: list[str] | None) -> tuple[tuple[Any, ...], str]:
+    """Of a block that begins with row `start`, the first bad place: its index, and where that is in the whole array."""
+    index = np.argwhere(bad)[0]
+    return tuple(index), position((index[0] + start, *index[1:]), columns)
 
 
 def _missing_remedy(where: str, value: Any, columns: list[str] | None) -> str:
@@ -343,11 +348,9 @@ def check_for(dtype: str, array: Array, where: str, columns: list[str] | None = 
         for start, block in chunks(array):
             strange = (block != 0) & (block != 1)
             if strange.any():
-                first = np.argwhere(strange)[0]
-                place = position((first[0] + start, *first[1:]), columns)
+                first, place = _first(strange, start, columns)
                 raise ValueError(
-                    f"[{where}] expected truth values for a bool input, got {block[tuple(first)]:g} at {place}; compare: "
-                    f"{where} != 0"
+                    f"[{where}] expected truth values for a bool input, got {block[first]:g} at {place}; compare: {where} != 0"
                 )
 
 
@@ -363,10 +366,9 @@ def check_integers(array: Array, where: str, columns: list[str] | None = None) -
     for start, block in chunks(array):
         whole = (np.rint(block) == block) & (np.abs(block) < 2.0**63)  # False for NaN and infinity, too
         if not whole.all():
-            first = np.argwhere(~whole)[0]
-            place = position((first[0] + start, *first[1:]), columns)
+            first, place = _first(~whole, start, columns)
             raise ValueError(
-                f"[{where}] expected whole numbers for an integer input, got {block[tuple(first)]:g} at {place}; "
+                f"[{where}] expected whole numbers for an integer input, got {block[first]:g} at {place}; "
                 "round it, or make the Input with a float dtype"
             )
 
