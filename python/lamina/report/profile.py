@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -156,19 +155,17 @@ def profile(model: Model, x: Any, y: Any = None, sample_weight: Any = None, *, r
         model.ensure_built(x)
         arrays = feed.inputs(model, x)
         program = model.programs.predict()
-        return _measured(model, program, "predict", arrays, lambda: program.run(arrays), rounds)
+        return _measured(model, program, "predict", arrays, rounds)
     batch, targets = steps.checked(model, x, y, sample_weight)
     task, arrays = Task(targets, batch.weight is not None), batch.arrays
     if steps_by_batch(model):
         program, kind = model.programs.train(task), "train_step"
     else:  # the optimizer's step is a loop around these
         program, kind = model.programs.gradients(task), "gradients"
-    return _measured(model, program, kind, arrays, lambda: program.run(arrays), rounds)
+    return _measured(model, program, kind, arrays, rounds)
 
 
-def _measured(
-    model: Model, program: core.Program, kind: str, arrays: list[Array], run: Callable[[], Any], rounds: int | None
-) -> Profile:
+def _measured(model: Model, program: core.Program, kind: str, arrays: list[Array], rounds: int | None) -> Profile:
     """Runs it, and says for each step what its time goes to; the model stays as it was."""
     about = {
         "title": title_of(model).replace(" \u2192 ", "-"),  # for terminals of any encoding
@@ -179,7 +176,7 @@ def _measured(
         "isa": core.isa(),
     }
     with unchanged(model):
-        rows, calls, rest = _alternate(program, arrays, run, rounds)
+        rows, calls, rest = _alternate(program, arrays, rounds)
     about.update(rounds=len(calls), call_seconds=min(calls))
     top = _ceiling(model.dtype, core.get_num_threads())
     total = sum(row["seconds"] for row in rows) + rest
@@ -188,9 +185,7 @@ def _measured(
     return Profile(about, top, _bandwidth(LARGEST, core.get_num_threads()), tuple(made))
 
 
-def _alternate(
-    program: core.Program, arrays: list[Array], run: Callable[[], Any], rounds: int | None
-) -> tuple[list[dict[str, Any]], list[float], float]:
+def _alternate(program: core.Program, arrays: list[Array], rounds: int | None) -> tuple[list[dict[str, Any]], list[float], float]:
     """The program's steps and whole calls, in turn, so that both see the same machine.
 
     (the best of each step, the times of the calls, what a call takes beyond its steps). The last is a median of differences: a
@@ -203,7 +198,7 @@ def _alternate(
     rests: list[float] = []
     while len(calls) < (MOST if rounds is None else rounds):
         start = time.perf_counter()
-        run()
+        program.run(arrays)
         now = time.perf_counter()
         calls.append(now - start)
         inside = program.profile(arrays, 1)
