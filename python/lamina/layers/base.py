@@ -35,6 +35,10 @@ class LayerCall:
     shapes: tuple[tuple[Any, ...], ...] = ()  # of the outputs
     around: LayerCall | None = None  # the call of another layer that made this one
 
+    def gave(self, outputs: Sequence[Tensor]) -> None:
+        """Notes what it has returned."""
+        self.outputs, self.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
+
 
 Attributes = list[tuple["Layer", dict[str, Any]]]  # of layers, as they were once
 
@@ -136,7 +140,7 @@ class Layer(Configured):
                     out = self.forward(*inputs)
             outputs = tuple(out) if isinstance(out, (list, tuple)) else (out,)
             _check_outputs(outputs)
-            call.outputs, call.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
+            call.gave(outputs)
         except (TypeError, ValueError, MemoryError) as error:
             if type(error) not in (TypeError, ValueError, MemoryError):  # whoever raised it may want to catch it
                 raise

@@ -85,8 +85,8 @@ class Rebuild:
         for item in description["nodes"]:
             self.tensors.append(self._node(item))
         for call, item in zip(self.calls, description["calls"], strict=True):
-            call.inputs, outputs = tuple(self._several(item["inputs"])), self._several(item["outputs"])
-            call.outputs, call.shapes = tuple(t.node.serial for t in outputs), tuple(t.shape for t in outputs)
+            call.inputs = tuple(self._several(item["inputs"]))
+            call.gave(self._several(item["outputs"]))
 
     def parts(self) -> Parts:
         inputs, outputs = self._named(self.description["inputs"]), self._named(self.description["outputs"])
