@@ -170,34 +170,38 @@ class Layer(Configured):
                     f"[{where}] expected the parameter {name!r} to stay, got another value; write values into it: "
                     f"layer.{name}.value = array, or net.parameters['{where}.{name}'] = array"
                 )
-            if _now.call is None and option not in ("name", "trainable") and option in {*self._takes(), "dtype"}:
-                now = getattr(self, name, self)
-                if same(value, now):
-                    return
-                was = self.__dict__.get("_arguments", {}).get(name, now)
-                raise AttributeError(
-                    f"[{where}] expected {name} to stay as the network was built, {checks.brief(plain(was))}, got "
-                    f"{checks.brief(value)}; make a new network, and give it the weights: new.parameters.update(net.parameters)"
-                )
-            was, kinds = self.__dict__.get(name), (int, float, np.ndarray)
-            if (
-                _now.call is None
-                and isinstance(value, kinds)
-                and isinstance(was, kinds)
-                and not same(value, was)
-                and calls.reads_of_self(type(self).forward, name)
-            ):
-                checks.warn(
-                    f"[{where}] expected {name} to stay {checks.brief(was)}, with which networks were built, got "
-                    f"{checks.brief(value)}; what changes is a parameter: self.parameter({name!r}, {np.shape(was)}, "
-                    f"lm.initializers.constant(...), trainable=False) in build, and layer.{name}.value = ..."
-                )
+            if _now.call is None:  # within a call the layer may change what it likes
+                if option not in ("name", "trainable") and option in {*self._takes(), "dtype"}:
+                    return self._check_option(where, name, value)
+                self._warn_of_a_number(where, name, value)
         object.__setattr__(self, name, value)
 
     def _take_option(self, name: str, value: Any) -> None:
         """As if the layer, which is not built yet, had been made with it."""
         fresh = self.from_config({**self._current_arguments(), name: value})
         self.__dict__.update(vars(fresh))
+
+    def _check_option(self, where: str, name: str, value: Any) -> None:
+        """An option is what the networks were built with."""
+        now = getattr(self, name, self)
+        if not same(value, now):
+            was = self.__dict__.get("_arguments", {}).get(name, now)
+            raise AttributeError(
+                f"[{where}] expected {name} to stay as the network was built, {checks.brief(plain(was))}, got "
+                f"{checks.brief(value)}; make a new network, and give it the weights: new.parameters.update(net.parameters)"
+            )
+
+    def _warn_of_a_number(self, where: str, name: str, value: Any) -> None:
+        """A number that forward has read is in the graph as it was."""
+        was, kinds = self.__dict__.get(name), (int, float, np.ndarray)
+        if not isinstance(value, kinds) or not isinstance(was, kinds) or same(value, was):
+            return
+        if calls.reads_of_self(type(self).forward, name):
+            checks.warn(
+                f"[{where}] expected {name} to stay {checks.brief(was)}, with which networks were built, got "
+                f"{checks.brief(value)}; what changes is a parameter: self.parameter({name!r}, {np.shape(was)}, "
+                f"lm.initializers.constant(...), trainable=False) in build, and layer.{name}.value = ..."
+            )
 
     def named(self: L, name: str) -> L:
         """Gives the layer a name, which a model then keeps; returns the layer.
