@@ -68,19 +68,12 @@ def _parsed(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], str]:
     if len(parts) != len(ranks):
         raise ValueError(f"{where}: expected {len(parts)} operands, got {len(ranks)}; give letters to each")
     free = [letter for letter in LETTERS if letter not in subscripts]
-    several = [rank - len(part) + len(ELLIPSIS) for part, rank in zip(parts, ranks, strict=True) if ELLIPSIS in part]
-    if any(n < 0 for n in several) or max(several, default=0) > len(free):
+    hidden = [rank - len(part) + len(ELLIPSIS) for part, rank in zip(parts, ranks, strict=True) if ELLIPSIS in part]
+    most = max(hidden, default=0)
+    if any(n < 0 for n in hidden) or most > len(free):
         raise ValueError(f"{where}: expected at most as many letters as axes, got operands of {list(ranks)} axes; write fewer")
-    dots = "".join(free[: max(several, default=0)])
-    given = []
-    for part, rank in zip(parts, ranks, strict=True):
-        hidden = rank - len(part) + len(ELLIPSIS)
-        letters = part.replace(ELLIPSIS, dots[len(dots) - hidden :] if hidden else "", 1) if ELLIPSIS in part else part
-        if len(letters) != rank or not (letters.isascii() and letters.isalpha() or letters == ""):
-            raise ValueError(
-                f"{where}: expected {rank} letters for an operand of {rank} axes, got {checks.brief(part)}; write one for each"
-            )
-        given.append(letters)
+    dots = "".join(free[:most])
+    given = [_letters(where, part, rank, dots) for part, rank in zip(parts, ranks, strict=True)]
     every = "".join(given)
     if not arrow:
         right = ELLIPSIS * bool(dots) + "".join(sorted(c for c in {*every} - {*dots} if every.count(c) == 1))
@@ -94,6 +87,17 @@ def _parsed(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], str]:
             f"{where}: expected letters of the operands in the result, each once, got {checks.brief(right)}; leave out the others"
         )
     return given, result
+
+
+def _letters(where: str, part: str, rank: int, dots: str) -> str:
+    """One operand's, with the last of `dots` for its "..."."""
+    hidden = rank - len(part) + len(ELLIPSIS)
+    letters = part.replace(ELLIPSIS, dots[len(dots) - hidden :], 1) if ELLIPSIS in part else part
+    if len(letters) != rank or not (letters.isascii() and letters.isalpha() or letters == ""):
+        raise ValueError(
+            f"{where}: expected {rank} letters for an operand of {rank} axes, got {checks.brief(part)}; write one for each"
+        )
+    return letters
 
 
 def _check_lengths(tensors: Sequence[Tensor], given: Sequence[str]) -> None:
