@@ -332,17 +332,11 @@ def fit(
             warn_of_flat_neurons(model, samples.data)
             warn_of_targets_out_of_reach(model, samples.data)
             settings["samples"] = len(given)
-        validate: Callable[[], dict[str, Any]] | None = None
-        several = data.is_batches(validation_data) or data.is_list_of_batches(validation_data, len(model.inputs))
-        if held_out is None and several:
-            held = feed.batches(model, validation_data, where="validation_data", each="validation batch")
-            validate = partial(_evaluate_batches, model, held, chosen)
-        elif held_out is not None or validation_data is not None:
-            validation = _validation(model, held_out, validation_data, columns)
+        validate, validation = _validation(model, held_out, validation_data, columns, chosen)
+        if validation is not None:
             if held_out is not None:
                 warn_of_sorted_rows(model, samples.data, validation.data)
             example |= example_figures(model, chosen, validation.data)
-            validate = partial(evaluate_checked, model, *validation, chosen)
         if model.objective.optimizer.all_data:
             from lamina.training.all_data import callbacks as with_stops
 
@@ -410,6 +404,24 @@ def _split(given: Data, fraction: float, validation_data: Any) -> tuple[Data, Da
     return given.split(fraction)
 
 
+def _validation(
+    model: Model,
+    held_out: Data | None,
+    validation_data: Any,
+    columns: Mapping[str, Sequence[str]],
+    metrics: dict[str, OutputMetric],
+) -> tuple[Callable[[], dict[str, Any]] | None, Samples | None]:
+    """What gives the figures of the validation data, and the samples where these are arrays; None for what there is not."""
+    if held_out is None and validation_data is None:
+        return None, None
+    several = data.is_batches(validation_data) or data.is_list_of_batches(validation_data, len(model.inputs))
+    if held_out is None and several:
+        held = feed.batches(model, validation_data, where="validation_data", each="validation batch")
+        return partial(_evaluate_batches, model, held, metrics), None
+    samples = _validation_samples(model, held_out, validation_data, columns)
+    return partial(evaluate_checked, model, *samples, metrics), samples
+
+
 def _evaluate_batches(model: Model, batches: Batches, metrics: dict[str, OutputMetric]) -> dict[str, Any]:
     totals = Totals(model, metrics, apart=True)
     logs = evaluate_batches(batches, totals, with_finite_targets)
@@ -418,7 +430,7 @@ def _evaluate_batches(model: Model, batches: Batches, metrics: dict[str, OutputM
     return logs
 
 
-def _validation(model: Model, held_out: Data | None, validation_data: Any, columns: Mapping[str, Sequence[str]]) -> Samples:
+def _validation_samples(model: Model, held_out: Data | None, validation_data: Any, columns: Mapping[str, Sequence[str]]) -> Samples:
     if held_out is None:
         x, y, weight = data.unpack(validation_data, "validation_data", list(model.named_inputs))
         if y is None:
