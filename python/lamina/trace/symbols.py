@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,23 @@ class Symbols:
 
     def _name_dense(self) -> None:
         graph, numbers = self.graph, dict[int, int]()
+        for call, product, z in self._dense_calls():
+            index = str(numbers.setdefault(id(call.layer), len(numbers) + 1))
+            for local in ("weight", "bias")[: 1 + call.layer.use_bias]:
+                self.source(call.layer.parameters[local].node, Sym(LETTERS[local], index))
+            self.give(z, Sym("Z", index))
+            self.dense.append((index, call, product, z))
+            out = next((graph.nodes[s] for s in call.outputs[:1] if s in graph.nodes), None)
+            if out is not None:  # the value of the call's first output is a node of this step
+                self.give(out, Sym("A", index))
+        readers, lines = graph.readers(), {z.serial for _, _, _, z in self.dense}
+        for _, _, product, z in self.dense:
+            if z is not product and readers[product.serial].keys() <= lines:  # others, as X W of one's own, read it by a name
+                self.hidden.add(product.serial)
+
+    def _dense_calls(self) -> Iterator[tuple[Any, core.Node, core.Node]]:
+        """The calls of dense layers, each with its X W, and with that plus the bias."""
+        graph = self.graph
         products: dict[tuple[int, int], core.Node] = {}  # (id of a call, serial of a factor) -> the first product
         sums: dict[tuple[int, int], tuple[core.Node, core.Node]] = {}  # (id of a call, serial of a term) -> (the other, the sum)
         for node in graph.ordered():
@@ -108,20 +125,8 @@ class Symbols:
                 # Of two calls on the same tensor the product is the first one's: equal nodes are one.
                 if other.op == "matmul" and graph.real(other.inputs[1]) == weight and product in (None, other):
                     product, z = other, total
-            if product is None or z is None:
-                continue
-            index = str(numbers.setdefault(id(call.layer), len(numbers) + 1))
-            for local in ("weight", "bias")[: 1 + call.layer.use_bias]:
-                self.source(call.layer.parameters[local].node, Sym(LETTERS[local], index))
-            self.give(z, Sym("Z", index))
-            self.dense.append((index, call, product, z))
-            out = next((graph.nodes[s] for s in call.outputs[:1] if s in graph.nodes), None)
-            if out is not None:  # the value of the call's first output is a node of this step
-                self.give(out, Sym("A", index))
-        readers, lines = graph.readers(), {z.serial for _, _, _, z in self.dense}
-        for _, _, product, z in self.dense:
-            if z is not product and readers[product.serial].keys() <= lines:  # others, as X W of one's own, read it by a name
-                self.hidden.add(product.serial)
+            if product is not None and z is not None:
+                yield call, product, z
 
     def _name_parameters(self) -> None:
         model = self.graph.model
