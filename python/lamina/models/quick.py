@@ -152,21 +152,14 @@ def keep(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None
     The core looks at the numbers as well, and takes none that the checks refuse.
     """
     given = feed.unchecked(model, *parts)
-    arrays, went = given.arrays, batch.arrays
-    if [(np.ndarray, a.dtype) for a in went] != [(type(a), getattr(a, "dtype", None)) for a in arrays]:
+    if not _went_as_given(model, given, batch):
         return
     kinds = _kinds(model, _alone(given.y), task.targets)
-    for t, a in zip(model.inputs, batch.x, strict=True):
-        if t.dtype not in FLOATS and a.dtype.kind not in ("b" if t.dtype == "bool" else "iub"):
-            return
     if kinds is None or any(amount is not batch.weight for amount in amounts(model, batch)):
         return
-    asked = []
-    for k, (loss, (_, _, classes)) in enumerate(zip(model.objective.losses, kinds, strict=True)):
-        if type(loss).amounts is not Loss.amounts:  # others may not count alike
-            return
-        if type(loss).check_values is not Loss.check_values and (classes is None or not calls.is_ours(type(loss))):
-            asked.append(k)
+    asked = _asked(model, kinds)
+    if asked is None:
+        return
     optimizer = model.objective.optimizer
     updates = kind in ("train", "step")
     rate, clock = (optimizer.state[name].variable if updates else None for name in ("lr", "clock"))
@@ -178,6 +171,26 @@ def keep(model: Model, kind: str, parts: Parts, batch: Data, task: Task) -> None
         run = by_name(model, run) if kind == "gradients" else run
         quick = QuickStep(run, task, asked, optimizer) if updates else Quick(run, task, asked)
         model.programs.of(kind).ways[kind, task.weighted, task.collect] = quick
+
+
+def _went_as_given(model: Model, given: Data, went: Data) -> bool:
+    """Whether the arrays of a batch went to the program as they were given, and the core can check them."""
+    arrays = [(type(a), getattr(a, "dtype", None)) for a in given.arrays]
+    if arrays != [(np.ndarray, a.dtype) for a in went.arrays]:
+        return False
+    whole = ((t, a) for t, a in zip(model.inputs, went.x, strict=True) if t.dtype not in FLOATS)
+    return all(a.dtype.kind in ("b" if t.dtype == "bool" else "iub") for t, a in whole)
+
+
+def _asked(model: Model, kinds: Kinds) -> list[int] | None:
+    """The outputs whose losses look at numbers that the core does not know; None where one may not count samples alike."""
+    asked = []
+    for k, (loss, (_, _, classes)) in enumerate(zip(model.objective.losses, kinds, strict=True)):
+        if type(loss).amounts is not Loss.amounts:
+            return None
+        if type(loss).check_values is not Loss.check_values and (classes is None or not calls.is_ours(type(loss))):
+            asked.append(k)
+    return asked
 
 
 def _alone(arrays: tuple[Any, ...]) -> Any:
