@@ -107,31 +107,37 @@ class ArraySource:
         return self._program().flops_per_row
 
     def epoch(self, number: int, batch_done: BatchDone | None, poll: Callable[[int], bool], done: Part) -> Outcome:
-        given = self.samples.data
-        shuffled = self.shuffle and len(given) > self.batch_size  # a batch that holds all has no order
-        self._order = order = core.permutation(len(given), self.model.seed, number) if shuffled else None
-        count, self._done = self.batches(), len(done.losses)
-        self._scalars = np.empty((count, 1 + self._columns))
+        n = len(self.samples.data)
+        shuffled = self.shuffle and n > self.batch_size  # a batch that holds all has no order
+        self._order = core.permutation(n, self.model.seed, number) if shuffled else None
+        self._make_room(done)
+        while self._done < self.batches() and is_finite(self._losses):
+            self._train(batch_done, poll)
+        now = self.so_far()
+        return Outcome(now.losses, self._logs(now) if is_finite(now.losses) else {})
+
+    def _make_room(self, done: Part) -> None:
+        """For what the epoch gives, with its part that is done."""
+        self._done = len(done.losses)
+        self._scalars: Array = np.empty((self.batches(), 1 + self._columns))  # a batch's loss, and that of each output
         self._scalars[: self._done, 0] = done.losses
         if self._done:
             self._scalars[: self._done, 1:] = done.terms
-        self._predictions = _room_for_outputs(self.model, given) if self.metrics else []
+        self._predictions: list[Array] = _room_for_outputs(self.model, self.samples.data) if self.metrics else []
         for whole, part in zip(self._predictions, done.predictions, strict=False):
             whole[: len(part)] = part
 
-        while self._done < count and is_finite(self._losses):
-            self._train(batch_done, poll)
-        now = self.so_far()
-        if not is_finite(now.losses):
-            return Outcome(now.losses, {})
+    def _logs(self, whole: Part) -> dict[str, Any]:
+        """The figures of the epoch, whose predictions are in its order."""
+        given, order = self.samples.data, self._order
         alike = order is None or all(amount is None for amount in self._amounts)
         shares = self._shares if alike else self._shares_of(order)
-        logs: dict[str, Any] = {"loss": now.mean(shares, self.model.objective.loss_weights)}
+        logs: dict[str, Any] = {"loss": whole.mean(shares, self.model.objective.loss_weights)}
         if self._predictions:
             weight = given.weight if given.weight is None or order is None else given.weight[order]
             ordered = Data(given.x, given.y if order is None else tuple(y[order] for y in given.y), weight)
             logs |= figures(self.model, self.metrics, self._predictions, ordered)
-        return Outcome(now.losses, logs)
+        return logs
 
     def _train(self, batch_done: BatchDone | None, poll: Callable[[int], bool]) -> None:
         """Trains on the batches that are left, or until a callback has changed what is trained."""
