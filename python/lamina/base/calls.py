@@ -35,24 +35,30 @@ def wrong_call(
     known = [p.name for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     takes_any = any(p.kind is p.VAR_KEYWORD for p in own)
     strange = None if takes_any else next((name for name in given if name not in known), None)
-    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
-    if any(p.name == strange and p.kind in by_place for p in own) and f"{where}.{strange}" not in ARGUMENTS:
+    by_place = [p.name for p in own if p.kind in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+    if strange is None:
+        got, remedy = _wrong_number(where, own, str(error))
+    elif strange in by_place and f"{where}.{strange}" not in ARGUMENTS:
         got, remedy = f"got {strange!r} by its name", "pass it by its place"
-    elif strange is not None:
+    else:
         theirs = remedies.get(strange) or ARGUMENTS.get(f"{where}.{strange}", ARGUMENTS.get(strange, strange))
         guess = theirs if theirs in known else nearest(strange, known)
         got = f"got the argument {checks.brief(strange)}"
         remedy = theirs if " " in theirs else f"did you mean {guess!r}?" if guess else "leave it out"
-    else:
-        named = next((p.name for p in own if p.kind is p.KEYWORD_ONLY), None)
-        got = str(error) if str(error).startswith("missing") else f"got {error}"
-        many = named and got.startswith("got too many")
-        fewer = ARGUMENTS.get(f"{where}.*", f"name what stands after the star: {named}=...")
-        remedy = fewer if many else "call it with those arguments, each once"
-        remedy = remedy if own else "call it with nothing"
     return TypeError(
         f"[{where}] expected {where}{inspect.Signature(own, return_annotation=inspect.Signature.empty)}, {got}; {remedy}"
     )
+
+
+def _wrong_number(where: str, own: list[inspect.Parameter], error: str) -> tuple[str, str]:
+    """Of a call whose names are right: what came, as Python says it, and what to do."""
+    got = error if error.startswith("missing") else f"got {error}"
+    if not own:
+        return got, "call it with nothing"
+    named = next((p.name for p in own if p.kind is p.KEYWORD_ONLY), None)
+    if named and got.startswith("got too many"):
+        return got, ARGUMENTS.get(f"{where}.*", f"name what stands after the star: {named}=...")
+    return got, "call it with those arguments, each once"
 
 
 def explained(function: Callable[P, R]) -> Callable[P, R]:
