@@ -62,11 +62,7 @@ def curve(canvas: Canvas, area: Box, history: History | None, epochs: int) -> No
     theme = canvas.theme
     heading(canvas, area, "LOSS OVER THE EPOCHS")
     if history is None or "loss" not in history or len(history) < 2:
-        said = "the fits before are not known here" if epochs else "not trained by fit yet"
-        if history is not None and "loss" in history and len(history):
-            figures = ((label, float(history[name][-1])) for name, label in LABELS.items() if name in history)
-            said = f"the last fit was one epoch: {', '.join(f'{label} {number(value, 2)}' for label, value in figures)}"
-        canvas.text(area.x, area.y + 30, cut(said, 13, area.w), 13, fill=theme.muted)
+        canvas.text(area.x, area.y + 30, cut(_no_curve(history, epochs), 13, area.w), 13, fill=theme.muted)
         return
     lines = {name: np.asarray(history[name], np.float64) for name in LABELS if name in history}
     lines = {name: line for name, line in lines.items() if np.isfinite(line).any()}
@@ -92,6 +88,14 @@ def curve(canvas: Canvas, area: Box, history: History | None, epochs: int) -> No
         last = float(line[np.isfinite(line)][-1])
         lowest = min(y(last) + 4, lowest - 15)
         canvas.text(plot.right + 12, lowest, f"{LABELS[name]} {number(last, 2)}", 12, fill=colour)
+
+
+def _no_curve(history: History | None, epochs: int) -> str:
+    """What is said where there are not two epochs."""
+    if history is None or "loss" not in history or not len(history):
+        return "the fits before are not known here" if epochs else "not trained by fit yet"
+    figures = ((label, float(history[name][-1])) for name, label in LABELS.items() if name in history)
+    return f"the last fit was one epoch: {', '.join(f'{label} {number(value, 2)}' for label, value in figures)}"
 
 
 def provenance(canvas: Canvas, area: Box, trace: Trace, path: str, arguments: str) -> None:
