@@ -47,22 +47,27 @@ def build(description: Json, source: Source, where: str, into: Model | None = No
         assemble(model, description["seed"], description["dtype"], parts)
         model.epochs_done = checks.integer("load", "epochs_done", description["epochs_done"], 0, checks.UINT64)
         model.columns = _columns(description.get("columns", {}))
-        objective = description.get("objective") if given is None else None
-        if objective is not None:
-            given = _objective(objective)
-            if given is not None:
-                _say_what_is_lost(where, objective.get("lost_metrics", []))
-            elif objective["optimizer"] is not None:
-                keep_optimizer(model, optim.get(objective["optimizer"]))
-            elif description.get("optimizer_state"):
-                _say_whose_state_is_lost(where, "extra" in description)
-        if given is not None:
-            loss, optimizer, metrics_, loss_weights = given
-            model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
+        _compile(model, description, given, where)
         random = random_states(model, description)
         model.wiring.awaits(random)
         write_values(model, state_values(model, description, source, random))
     return model
+
+
+def _compile(model: Model, description: Json, given: tuple[Any, ...] | None, where: str) -> None:
+    """Compiles it with `given`, else with what the file holds, as far as that is no code; says what is lost."""
+    objective = description.get("objective") if given is None else None
+    if objective is not None:
+        given = _objective(objective)
+        if given is not None:
+            _say_what_is_lost(where, objective.get("lost_metrics", []))
+        elif objective["optimizer"] is not None:
+            keep_optimizer(model, optim.get(objective["optimizer"]))
+        elif description.get("optimizer_state"):
+            _say_whose_state_is_lost(where, "extra" in description)
+    if given is not None:
+        loss, optimizer, metrics_, loss_weights = given
+        model.compile(loss, optimizer, metrics_, loss_weights=loss_weights)
 
 
 def _columns(given: Any) -> dict[str, list[str]]:
