@@ -57,14 +57,8 @@ def warn_of_flat_neurons(model: Model, given: Data) -> None:
                 f"[fit] expected inputs of about one for {layer.name}, got such that {share:.0%} of its "
                 f"{layer.activation.__name__} is flat and learns little; {SCALE}"
             )
-    rule = model.objective.optimizer
-    if not rule.all_data or not isinstance(model.objective.losses[0], MSE):
-        return
-    size = max(_size(y, len(y)) for y in given.y)
-    if 0 < size < NEAR[isinstance(rule, LBFGS)] and getattr(rule, "scaling", "") != "diagonal":
-        checks.warn(f"[fit] expected targets of about one, got such of some {size:.3g}, whose gradients all look flat; scale them")
-    elif flat and goes_by_rows(model):
-        _warn_of_large_targets(model, given, flat[0].layer.activation.__name__)
+    if model.objective.optimizer.all_data and isinstance(model.objective.losses[0], MSE):
+        _warn_of_sizes(model, given, [c.layer.activation.__name__ for c in flat])
 
 
 def warn_of_targets_out_of_reach(model: Model, given: Data) -> None:
@@ -80,6 +74,16 @@ def warn_of_targets_out_of_reach(model: Model, given: Data) -> None:
                 f"[fit] expected targets from {low} to {high}, which is what the {op} at the end gives, got {beyond:.0%} beyond; "
                 "let the network end without it, or scale them"
             )
+
+
+def _warn_of_sizes(model: Model, given: Data, flat: list[str]) -> None:
+    """Of targets for a step on all data: `flat`, the activations of the network that get flat."""
+    rule = model.objective.optimizer
+    size = max(_size(y, len(y)) for y in given.y)
+    if 0 < size < NEAR[isinstance(rule, LBFGS)] and getattr(rule, "scaling", "") != "diagonal":
+        checks.warn(f"[fit] expected targets of about one, got such of some {size:.3g}, whose gradients all look flat; scale them")
+    elif flat and goes_by_rows(model):
+        _warn_of_large_targets(model, given, flat[0])
 
 
 def _warn_of_large_targets(model: Model, given: Data, activation: str) -> None:
