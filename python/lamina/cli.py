@@ -1,4 +1,4 @@
-"""The command `lamina`: a demonstration on real data, and what is installed."""
+"""The command `lamina`: a demonstration on real data, the lessons, where the time of a step goes, and what is installed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A model as plain data and back: the graph as a list of operations, the tensors by name. What a file holds; nothing in it is code.
+"""A model as plain data: the graph as a list of operations, the tensors by name. What a file holds; nothing in it is code.
 
 {"format": 1, "class", "dtype", "seed", "epochs_done", "columns": {"x": [name]} or absent,
  "parameters": [{"name", "dtype", "shape", "trainable", "frozen"?}],

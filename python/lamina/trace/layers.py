@@ -1,4 +1,5 @@
-"""Names for what happens inside BatchNorm, LayerNorm, Dropout and Embedding, and their backward pass as the line of a textbook.
+"""Names for what happens inside BatchNorm, LayerNorm, Dropout, Embedding and Concatenate, and a norm's backward pass as the line
+of a textbook.
 
 A norm: mu mean, v variance, s = sqrt(v + eps), H = (x - mu) / s, N = gamma H + beta; for the means over all samples (BatchNorm) or
 over the features of one (LayerNorm)
