@@ -330,30 +330,34 @@ class Optimizer(Configured):
             clocks[self._clock_of(name)] = None
             t = self.state[self._clock_of(name)][0] + 1.0
             lr, step = ops.cast(self.state["lr"], p.dtype), ops.cast(t, p.dtype)
-            result = self.update(p, g, _Slots(slots), lr, step)
-            if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
-                raise TypeError(
-                    f"[{self._where}] expected (new parameter, new slots) from update, got {type(result).__name__}; "
-                    "return new_w, {} where there are no slots"
-                )
-            new, new_slots = result
-            if set(new_slots) != set(slots):
-                raise ValueError(
-                    f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}; "
-                    "return one for each"
-                )
-            for old, value in ((p, new), *((slots[slot], new_slots[slot]) for slot in slots)):
-                if not isinstance(value, Tensor):
-                    raise TypeError(
-                        f"[{self._where}] expected tensors from update, got {type(value).__name__}; return math over w and g"
-                    )
-                if value.shape != old.shape or value.dtype != old.dtype:
-                    raise ValueError(
-                        f"[{self._where}] expected {old.dtype} of shape {old.shape} from update for {old.name}, got {value.dtype} "
-                        f"of shape {value.shape}; return math of w's shape and type"
-                    )
-                effects.append(make("assign", [old, value]))
+            new, new_slots = self._from_update(self.update(p, g, _Slots(slots), lr, step), p, slots)
+            effects += [make("assign", [p, new]), *(make("assign", [old, new_slots[slot]]) for slot, old in slots.items())]
         return [*effects, *map(self._ticked, clocks)]
+
+    def _from_update(self, result: Any, p: Parameter, slots: Mapping[str, Parameter]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """What `update` gave for a parameter, if it is a value for that and one for each slot."""
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], Mapping)):
+            raise TypeError(
+                f"[{self._where}] expected (new parameter, new slots) from update, got {type(result).__name__}; "
+                "return new_w, {} where there are no slots"
+            )
+        new, new_slots = result
+        if set(new_slots) != set(slots):
+            raise ValueError(
+                f"[{self._where}] expected new values of the slots {sorted(slots)} from update, got {sorted(new_slots)}; "
+                "return one for each"
+            )
+        for old, value in ((p, new), *((slots[slot], new_slots[slot]) for slot in slots)):
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"[{self._where}] expected tensors from update, got {type(value).__name__}; return math over w and g"
+                )
+            if value.shape != old.shape or value.dtype != old.dtype:
+                raise ValueError(
+                    f"[{self._where}] expected {old.dtype} of shape {old.shape} from update for {old.name}, got {value.dtype} "
+                    f"of shape {value.shape}; return math of w's shape and type"
+                )
+        return new, new_slots
 
     def _clip(self, grads: list[Tensor]) -> list[Tensor]:
         if self.clip_value is not None:
