@@ -362,17 +362,21 @@ def title_of(model: Any) -> str:
     sizes = list(model.programs.inputs[0].shape[1:])
     calls = calls_of(nodes_of(model.outputs))
     dense = [call.layer for call in calls if isinstance(call.layer, Dense)]  # in the order in which they run
-    read = [t.node.serial for call in calls for t in call.inputs]  # by nobody twice, and one by one: no branches
-    single = len(model.programs.inputs) == len(model.programs.outputs) == 1
-    made = {t.node.serial for t in model.programs.inputs} | {serial for call in calls for serial in call.outputs}
-    one_way = single and len(set(read)) == len(read) == len(calls) and made.issuperset(t.node.serial for t in model.outputs)
-    one_way = one_way and made.issuperset(read)
     makes = [math.prod(n for n in sizes if isinstance(n, int)), *(layer.units for layer in dense)]
     reads = [layer.parameters["weight"].shape[0] for layer in dense]
     meet = dense and reads[:1] in ([makes[0]], sizes[-1:]) and reads[1:] == makes[1:-1]
-    if meet and one_way and len(dense) >= len(layers) / 2:
+    if meet and len(dense) >= len(layers) / 2 and _is_one_way(model, calls):
         widths = ["×".join(map(str, sizes)), *(str(layer.units) for layer in dense)]
         if len(widths) > MOST_WIDTHS:
             widths = [*widths[:6], f"… {len(widths) - 10} more …", *widths[-4:]]
         return f"MLP {' → '.join(widths)}"
     return f"{type(model).__name__} of {len(layers)} layer{'s' * (len(layers) != 1)}"
+
+
+def _is_one_way(model: Any, calls: list[Any]) -> bool:
+    """Whether the calls lead from the one input to the one output without branches: each reads one value, which no other reads."""
+    if not len(model.programs.inputs) == len(model.programs.outputs) == 1:
+        return False
+    read = [t.node.serial for call in calls for t in call.inputs]
+    made = {t.node.serial for t in model.programs.inputs} | {serial for call in calls for serial in call.outputs}
+    return len(set(read)) == len(read) == len(calls) and made.issuperset([*read, *(t.node.serial for t in model.outputs)])
