@@ -92,20 +92,26 @@ bool may_reach_out(const Node& node, const Tensors& in) {
   return false;
 }
 
+// What is made of numbers that are known, where that is known as well.
+Tensor fold_fills(const Node& node, const Tensors& in) {
+  const auto is_known = [](const Tensor& x) { return x->is("fill"); };
+  if (in.empty() || !std::all_of(in.begin(), in.end(), is_known)) return nullptr;
+  if (node.op->kind == Kind::elementwise) {
+    std::vector<double> values;
+    for (const Tensor& x : in) values.push_back(rounded(x->attrs.get<double>("value"), x->dtype()));
+    bool known = node.is("cast");
+    const double value = known ? values[0] : fold_value(node.op->name, values, known);
+    if (known) return fill(node.shape(), rounded(value, node.dtype()), node.dtype());
+  }
+  if (node.op->kind == Kind::view && !may_reach_out(node, in))
+    return fill(node.shape(), in[0]->attrs.get<double>("value"), node.dtype());
+  return nullptr;
+}
+
 Tensor fold_node(const Node& node, const Tensors& in) {
   const std::string& op = node.op->name;
   if (op == "fill") return fill(node.shape(), node.attrs.get<double>("value"), node.dtype());  // gradients were taken before
-  bool fills = !in.empty();
-  for (const Tensor& x : in) fills = fills && x->is("fill");
-  if (fills && node.op->kind == Kind::elementwise) {
-    std::vector<double> values;
-    for (const Tensor& x : in) values.push_back(rounded(x->attrs.get<double>("value"), x->dtype()));
-    bool known = op == "cast";
-    const double value = known ? values[0] : fold_value(op, values, known);
-    if (known) return fill(node.shape(), rounded(value, node.dtype()), node.dtype());
-  }
-  if (fills && node.op->kind == Kind::view && !may_reach_out(node, in))
-    return fill(node.shape(), in[0]->attrs.get<double>("value"), node.dtype());
+  if (Tensor known = fold_fills(node, in)) return known;
   if (in.size() == 2 && (in[0]->is("fill") || in[1]->is("fill"))) {
     if (op == "add") return add(in[0], in[1]);
     if (op == "sub") return sub(in[0], in[1]);
