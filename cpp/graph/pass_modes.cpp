@@ -13,16 +13,16 @@ using Nodes = std::unordered_set<const Node*>;
 
 // The other branch of in_training sends back zeros that are zeros by construction: what they flow through is zero as well. A user's own
 // zeros are numbers like others (0 times infinity is no number), and a value must not depend on what is computed beside it.
-Tensor propagate_zero(const Node& node, const Tensors& in, const Nodes& zeros) {
-  const auto is_zero = [&](const Tensor& x) { return zeros.count(x.get()) > 0; };
+bool makes_zero(const Node& node, const Tensors& in, const Nodes& zeros) {
+  const auto zero = [&](size_t i) { return zeros.count(in[i].get()) > 0; };
   const std::string& op = node.op->name;
-  const bool first = !in.empty() && is_zero(in[0]);
-  const bool both = in.size() == 2 && (is_zero(in[0]) || is_zero(in[1]));
-  const bool vanishes = ((op == "mul" || op == "matmul") && both) ||
-                        (first && (op == "div" || op == "neg" || op == "sum" || op == "cast" || op == "pad" ||
-                                   op.ends_with(activations::kBackward) || node.op->kind == Kind::view)) ||
-                        (op == "where" && is_zero(in[1]) && is_zero(in[2])) || (op == "scatter_add" && is_zero(in[1]));
-  return vanishes ? fill(node.shape(), 0, node.dtype()) : nullptr;
+  if (in.empty()) return false;
+  if (op == "mul" || op == "matmul") return zero(0) || zero(1);
+  if (op == "where") return zero(1) && zero(2);
+  if (op == "scatter_add") return zero(1);
+  const bool passes_on = op == "div" || op == "neg" || op == "sum" || op == "cast" || op == "pad" ||
+                         op.ends_with(activations::kBackward) || node.op->kind == Kind::view;
+  return passes_on && zero(0);
 }
 
 // One call of update_state: the variable, its new value, and the tensor that it passes on unchanged.
@@ -100,7 +100,8 @@ Roots resolve_modes(Roots roots, bool training) {
       states.insert(states.begin() + static_cast<ptrdiff_t>(at), {node.serial, in[1], in[2], in[0]});
       return in[0];
     }
-    if (Tensor zero = propagate_zero(node, in, zeros)) {
+    if (makes_zero(node, in, zeros)) {
+      Tensor zero = fill(node.shape(), 0, node.dtype());
       zeros.insert(zero.get());
       return zero;
     }
