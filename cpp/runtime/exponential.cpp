@@ -28,24 +28,27 @@ constexpr double kReach = 4.25;                                   // up to where
 constexpr double kRest = 113250775606021113483283660800000000.0;  // the inverse of the leading term of its backward error
 constexpr int kMatrices = 6;                                      // beside A
 
+// Of two n x n matrices.
+kernels::GemmArgs square_product(int64_t n) {
+  kernels::GemmArgs g{};
+  g.m = g.n = g.k = g.a_row = g.b_row = g.c_row = n;
+  g.a_col = g.b_col = 1;
+  return g;
+}
+
 }  // namespace
 
 Exponential::Exponential(int64_t n) : n_(n), augmented_(n, n, n) {}
 
 int64_t Exponential::room() const {
   const kernels::GemmKernel& kernel = kernels::table().gemm[kernels::kF64];
-  kernels::GemmArgs g{};
-  g.m = g.n = g.k = g.a_row = g.b_row = g.c_row = n_;
-  g.a_col = g.b_col = 1;
-  return kMatrices * n_ * n_ + std::max<int64_t>(augmented_.room(), kernel.room(g));
+  return kMatrices * n_ * n_ + std::max<int64_t>(augmented_.room(), kernel.room(square_product(n_)));
 }
 
 double Exponential::work() const { return 8 * static_cast<double>(n_) * static_cast<double>(n_ * n_); }
 
 void Exponential::multiply(double* c, const double* a, const double* b, double* room) const {
-  kernels::GemmArgs g{};
-  g.m = g.n = g.k = g.a_row = g.b_row = g.c_row = n_;
-  g.a_col = g.b_col = 1;
+  kernels::GemmArgs g = square_product(n_);
   g.a = a, g.b = b, g.c = c, g.room = room;
   kernels::table().gemm[kernels::kF64].block(g);
 }
