@@ -52,6 +52,16 @@ std::vector<size_t> order_by(const Needs& needs) {
   return order;
 }
 
+// No step changes anything before those that may fail.
+void wait_for_failing(const std::vector<StepPtr>& steps, Needs& needs) {
+  std::vector<size_t> failing;
+  for (size_t i = 0; i < steps.size(); ++i)
+    if (steps[i]->may_fail()) failing.push_back(i);
+  for (size_t i = 0; i < steps.size(); ++i)
+    if (!steps[i]->changes.empty())
+      for (const size_t j : failing) needs[i].push_back({j, nullptr});
+}
+
 }  // namespace
 
 Needs needs_of(const std::vector<StepPtr>& steps) {
@@ -70,12 +80,7 @@ Needs needs_of(const std::vector<StepPtr>& steps) {
       if (made != maker.end() && made->second != i) needs[i].push_back({made->second, memory_of(node)});
       if (changed != changer.end() && changed->second != i) needs[changed->second].push_back({i, nullptr});
     }
-  std::vector<size_t> failing;
-  for (size_t i = 0; i < steps.size(); ++i)
-    if (steps[i]->may_fail()) failing.push_back(i);
-  for (size_t i = 0; i < steps.size(); ++i)
-    if (!steps[i]->changes.empty())
-      for (const size_t j : failing) needs[i].push_back({j, nullptr});
+  wait_for_failing(steps, needs);
   return needs;
 }
 
