@@ -328,20 +328,23 @@ def _meet(a: Route, b: Route) -> bool:
 def meanings(items: list[Item], ways: list[Route], trace: Trace) -> str:
     """What those letters mean that the equations of row C have beside tensors; first, which gradients no arrow has room for."""
     _, lines = _start(items, trace)
+    blocks = [item for item in items if isinstance(item, Block)]
     written = [way.equation for way in ways if way.equation] + lines[1:]
-    steps = [step for step in trace.backward if readable(trace, step.equation) in written]
-    said = [clause for step in steps if step.where for clause in text(step.where).split(";  ")]
-    shown = [
-        *written,
-        *(readable(trace, item.step.equation) for item in items if isinstance(item, Block) and item.step is not None),
-    ]
-    dots = any(isinstance(part, str) and DOTS in part for equation in shown for part in equation)
-    dots |= any(isinstance(item, Sign) and item.text == DOTS for item in items)
+    shown = [*written, *(readable(trace, block.step.equation) for block in blocks if block.step is not None)]
     drawn = {id(way.target) for way in ways}
     without = [way.target.symbol.d.unicode() for way in _ways(items, trace) if id(way.target) not in drawn]
-    said = [f"{', '.join(without)}: see explain()", *said] if without else said
-    nothing = [NOTHING_SAID] if any(_cancelled(item, trace) is not None for item in items if isinstance(item, Block)) else []
-    return ";  ".join(dict.fromkeys([*said, *nothing, *([ROWS_SAID] if any(map(of_rows, written)) else []), *[DOTS_SAID] * dots]))
+    said = [f"{', '.join(without)}: see explain()"] if without else []
+    for step in trace.backward:
+        if step.where and readable(trace, step.equation) in written:
+            said += text(step.where).split(";  ")
+    if any(_cancelled(block, trace) is not None for block in blocks):
+        said.append(NOTHING_SAID)
+    if any(map(of_rows, written)):
+        said.append(ROWS_SAID)
+    signs = [item.text == DOTS for item in items if isinstance(item, Sign)]
+    if any(signs) or any(isinstance(part, str) and DOTS in part for equation in shown for part in equation):
+        said.append(DOTS_SAID)
+    return ";  ".join(dict.fromkeys(said))
 
 
 def _made_from(trace: Trace, step: Step, blocks: dict[str, Block]) -> list[str]:
