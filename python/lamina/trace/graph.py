@@ -41,6 +41,11 @@ class StepGraph:
     same: dict[int, core.Node] = field(default_factory=dict)  # serial of a part that was taken before -> that one
     states: list[tuple[core.Node, core.Node, core.Node]] = field(default_factory=list)  # (variable, its new value, update_state)
 
+    @property
+    def fed(self) -> list[core.Node]:
+        """What the arrays of a batch are for, in their order."""
+        return [t.node for t in (*self.inputs, *self.targets, *self.weight)]
+
     def real(self, node: core.Node) -> core.Node:
         """The node whose value this one passes on."""
         while (nearer := self._passes_on(node)) is not None:

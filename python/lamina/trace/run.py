@@ -50,9 +50,8 @@ def unchanged(model: Model) -> Iterator[None]:
 def values_of(graph: StepGraph, arrays: list[Array]) -> dict[int, Array]:
     """The value of every node, computed by the core; and of every input, also of one that nothing reads."""
     nodes = [node for node in graph.ordered() if node.op not in EFFECTS]
-    inputs = [t.node for t in (*graph.inputs, *graph.targets, *graph.weight)]
-    results = core.Program(inputs, nodes, [], graph.training).run(arrays)
-    return {node.serial: np.asarray(value) for node, value in zip([*inputs, *nodes], [*arrays, *results], strict=True)}
+    results = core.Program(graph.fed, nodes, [], graph.training).run(arrays)
+    return {node.serial: np.asarray(value) for node, value in zip([*graph.fed, *nodes], [*arrays, *results], strict=True)}
 
 
 def measure(graph: StepGraph, batch: Data, targets: tuple[Target, ...], repeats: int | None) -> Measured:
@@ -68,8 +67,7 @@ def measure(graph: StepGraph, batch: Data, targets: tuple[Target, ...], repeats:
         step(model, batch, targets)
         measured.after = {p.variable: np.array(p.variable.read(), copy=True) for p in state_of(model)}
     assert graph.loss_root is not None
-    inputs = [t.node for t in (*graph.inputs, *graph.targets, *graph.weight)]
-    program = core.Program(inputs, [graph.loss_root], graph.effects, True)  # the training program, of the nodes shown
+    program = core.Program(graph.fed, [graph.loss_root], graph.effects, True)  # the training program, of the nodes shown
     with unchanged(model):
         measured.profile = timed(program, arrays, repeats)
     return measured
