@@ -16,7 +16,7 @@ from lamina.graph.lift import constant, operation
 from lamina.graph.tensor import Tensor
 from lamina.linalg.errors import check_finite, not_positive_definite
 from lamina.linalg.host import define, host, operands, shared
-from lamina.linalg.shapes import by_columns, identity, lower, matrix, safe_reciprocal, square, swap, upper
+from lamina.linalg.shapes import by_columns, for_matrices, identity, lower, matrix, safe_reciprocal, square, swap, upper
 from lamina.linalg.triangular import divide_by_factor, solve_triangular
 
 Array = np.ndarray[Any, Any]
@@ -306,7 +306,7 @@ def nuclear(a: Tensor, of: str) -> Tensor:
 
 def _nuclear_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     (a,) = operands(y)
-    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * host("polar", [a], a.shape)
+    return for_matrices(dy) * host("polar", [a], a.shape)
 
 
 def _polar(a: Array) -> Array:

@@ -20,7 +20,7 @@ from lamina.linalg.basic import matrix_norm, order_of
 from lamina.linalg.errors import LinAlgError, check_finite, check_overflow
 from lamina.linalg.factors import values
 from lamina.linalg.host import define, host, operands
-from lamina.linalg.shapes import cutoff, identity, matrix, square, swap
+from lamina.linalg.shapes import cutoff, for_matrices, identity, matrix, square, swap
 from lamina.linalg.solving import inverse
 
 Array = np.ndarray[Any, Any]
@@ -48,7 +48,7 @@ def det(a: Tensor) -> Tensor:
 
 def _det_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     (a,) = operands(y)
-    return ops.expand_dims(ops.expand_dims(dy, -1), -1) * host("cofactors", [a], a.shape)
+    return for_matrices(dy) * host("cofactors", [a], a.shape)
 
 
 def _cofactors(a: Array) -> Array:
@@ -80,7 +80,7 @@ def _cofactors_gradient(y: Tensor, dy: Tensor, _: int) -> Tensor:
     (a,) = operands(y)
     c = host("det_size", [a], (*a.shape[:-2], 1, 1))
     b = a / c
-    formula = ops.expand_dims(ops.expand_dims(det(b), -1), -1) * swap(inverse(b, "det"))
+    formula = for_matrices(det(b)) * swap(inverse(b, "det"))
     return grad(formula, b, dy) * c ** (a.shape[-1] - 2)  # type: ignore[no-any-return]
 
 

@@ -61,6 +61,11 @@ def swap(x: Tensor) -> Tensor:
     return ops.transpose(x, (*range(n - 2), n - 1, n - 2))
 
 
+def for_matrices(x: Tensor) -> Tensor:
+    """A number for each matrix of a stack, with the two axes that these have more."""
+    return ops.expand_dims(ops.expand_dims(x, -1), -1)
+
+
 def same_stack(a: Tensor, b: Tensor, where: str) -> tuple[Tensor, Tensor]:
     """Two stacks of matrices with their leading axes broadcast, in one dtype."""
     if a.dtype != b.dtype:
