@@ -159,8 +159,8 @@ def _read(trace: Trace, step: Step, items: list[Item], passed: str) -> list[Item
 
     `passed`: the value of the last layer that was left out, for which a sign stands.
     """
-    inputs, passing = _inputs(trace), (name for name in step.operands if name in trace)
-    wanted = [name for name in passing if name in inputs or (name not in trace.sources and _named(trace.step(name)))]
+    inputs = _inputs(trace)
+    wanted = [name for name in step.operands if name in inputs or ((line := line_of(trace, name)) and _named(line))]
     wanted = wanted[:1] if step.kind == "dense" else wanted
     shown = {item.symbol.plain for item in items if isinstance(item, Block)}
     last = items[-1] if items else None
