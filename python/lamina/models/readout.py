@@ -9,6 +9,7 @@ import numpy as np
 from lamina import _core as core
 from lamina import activations
 from lamina.base import checks
+from lamina.graph.tensor import Tensor
 from lamina.inputs import data
 from lamina.inputs.arrays import check_finite
 from lamina.layers import Dense
@@ -57,7 +58,21 @@ def _features(model: Model) -> tuple[list[Dense], core.Program]:
     """The linear layers that give the outputs, and a program for what goes into them."""
     calls = [out.node.scope for out in model.outputs]
     layers: list[Any] = [None if call is None else call.layer for call in calls]
-    for layer, out in zip(layers, model.outputs, strict=True):
+    _check_last(layers, model.outputs)
+    features = [call.inputs[0].node for call in calls]
+    solved = {p.node.serial: layer.name for layer in layers for p in layer.parameters.values()}
+    for node in core.topological(features):
+        if node.serial in solved:
+            raise ValueError(
+                f"[fit_readout] expected features that do not depend on the last layer, got weights of {solved[node.serial]!r} in "
+                "them; use fit, or make a layer of its own for the end"
+            )
+    return layers, core.Program([t.node for t in model.inputs], features)
+
+
+def _check_last(layers: list[Any], outputs: tuple[Tensor, ...]) -> None:
+    """ValueError unless each output comes from a linear layer of its own, which may change."""
+    for layer, out in zip(layers, outputs, strict=True):
         linear = _is_linear(layer)
         if not linear or len(out.shape) != 2:
             got = f"an output of shape {out.shape}" if linear else "an operation" if layer is None else repr(layer)
@@ -72,15 +87,6 @@ def _features(model: Model) -> tuple[list[Dense], core.Program]:
                 f"[fit_readout] expected a last layer that may change, got {layer.name!r} with trainable=False; "
                 "set its trainable to True"
             )
-    features = [call.inputs[0].node for call in calls]
-    solved = {p.node.serial: layer.name for layer in layers for p in layer.parameters.values()}
-    for node in core.topological(features):
-        if node.serial in solved:
-            raise ValueError(
-                f"[fit_readout] expected features that do not depend on the last layer, got weights of {solved[node.serial]!r} in "
-                "them; use fit, or make a layer of its own for the end"
-            )
-    return layers, core.Program([t.node for t in model.inputs], features)
 
 
 def _is_linear(layer: Any) -> bool:
