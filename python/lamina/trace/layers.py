@@ -98,6 +98,20 @@ def fold(symbols: Any, norm: Norm, readers: dict[int, dict[int, core.Node]]) -> 
     flow, result = graph.gradients.get(norm.shape.serial), graph.gradients.get(norm.x.serial)
     if flow is None or result is None or flow.serial not in symbols.of or not graph.training:
         return False
+    inside, others = _made_of(graph, norm, flow, result)
+    members = [inside[s] for s in sorted(inside)]
+    if not members or len(others) > 1 or any(readers.get(s, {}).keys() - inside for s, n in inside.items() if n != result):
+        return False
+    if others and not _only_added(graph, inside, next(iter(others.values())), result):
+        return False
+    d, h, s = (symbols.ref(n) for n in (flow, norm.shape, norm.spread))
+    line: tuple[Part, ...] = ("(", d, " − mean ", d, " − ", h, " ⊙ mean(", d, " ⊙ ", h, ")) / ", s)
+    norm.past, norm.line, norm.members = next(iter(others.values()), None), line, members
+    return True
+
+
+def _made_of(graph: StepGraph, norm: Norm, flow: core.Node, result: core.Node) -> tuple[dict[int, core.Node], dict[int, core.Node]]:
+    """The nodes of the norm's call that dx is made of, down to dH; and of other gradients those that reach x past the norm."""
     inside: dict[int, core.Node] = {}
     others: dict[int, core.Node] = {}
     waiting = [result]
@@ -113,15 +127,7 @@ def fold(symbols: Any, norm: Norm, readers: dict[int, dict[int, core.Node]]) -> 
         waiting += node.inputs
     if any(n.op == "add" and flow in map(graph.real, n.inputs) for n in inside.values()):
         others[flow.serial] = flow  # it reaches x past the norm as well
-    members = [inside[s] for s in sorted(inside)]
-    if not members or len(others) > 1 or any(readers.get(s, {}).keys() - inside for s, n in inside.items() if n != result):
-        return False
-    if others and not _only_added(graph, inside, next(iter(others.values())), result):
-        return False
-    d, h, s = (symbols.ref(n) for n in (flow, norm.shape, norm.spread))
-    line: tuple[Part, ...] = ("(", d, " − mean ", d, " − ", h, " ⊙ mean(", d, " ⊙ ", h, ")) / ", s)
-    norm.past, norm.line, norm.members = next(iter(others.values()), None), line, members
-    return True
+    return inside, others
 
 
 def _only_added(graph: StepGraph, inside: dict[int, core.Node], other: core.Node, result: core.Node) -> bool:
