@@ -44,16 +44,7 @@ def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
     if not blocks:  # a network without layers
         return 0.0
     gaps = sum(_gap(item) for item in items if isinstance(item, Sign))
-    sizes = [(length(b.matrix.shape[0]), length(b.matrix.shape[1])) for b in blocks]
-    natural = sum(w for _, w in sizes)
-    fit = min(1.25, (width - gaps) / natural, tallest / max(h for h, _ in sizes))
-    floors = [_narrowest(b) for b in blocks]
-    scaled = [(max(SMALLEST, h * fit), max(floor, w * fit)) for (h, w), floor in zip(sizes, floors, strict=True)]
-    over = gaps + sum(w for _, w in scaled) - width
-    if over > 0:  # what was too narrow has taken room: the wide ones give it back
-        loose = sum(w for _, w in scaled) - sum(floors)
-        less = min(1.0, over / loose) if loose else 0.0
-        scaled = [(h, w - less * (w - floor)) for (h, w), floor in zip(scaled, floors, strict=True)]
+    scaled = _sizes(blocks, width - gaps, tallest)
     spare = width - gaps - sum(w for _, w in scaled)
     stretch = 1 + min(0.6, max(0.0, spare) / gaps) if gaps else 1.0
     left = x + max(0.0, (width - gaps * stretch - sum(w for _, w in scaled)) / 2)
@@ -68,6 +59,20 @@ def layout(items: list[Item], x: float, width: float, tallest: float) -> float:
             item.x = left + wide / 2
             left += wide
     return max(h for h, _ in scaled)
+
+
+def _sizes(blocks: list[Block], width: float, tallest: float) -> list[tuple[float, float]]:
+    """(height, width) of each, in one scale as far as their labels allow, so that they have room side by side."""
+    sizes = [(length(b.matrix.shape[0]), length(b.matrix.shape[1])) for b in blocks]
+    fit = min(1.25, width / sum(w for _, w in sizes), tallest / max(h for h, _ in sizes))
+    floors = [_narrowest(b) for b in blocks]
+    scaled = [(max(SMALLEST, h * fit), max(floor, w * fit)) for (h, w), floor in zip(sizes, floors, strict=True)]
+    over = sum(w for _, w in scaled) - width
+    if over > 0:  # what was too narrow has taken room: the wide ones give it back
+        loose = sum(w for _, w in scaled) - sum(floors)
+        less = min(1.0, over / loose) if loose else 0.0
+        scaled = [(h, w - less * (w - floor)) for (h, w), floor in zip(scaled, floors, strict=True)]
+    return scaled
 
 
 def fits(items: list[Item], trace: Trace, width: float) -> bool:
