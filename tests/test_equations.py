@@ -853,6 +853,15 @@ def test_a_column_that_meets_itself_in_all_pairs_is_no_difference_of_equal_names
     assert "1 T₁ᵀ − T₁ 1ᵀ" in lines and "[1 T₂ᵀ ≥ T₂ 1ᵀ]" in lines and "T₁ − T₁" not in lines, lines
 
 
+def test_sums_of_rows_over_what_an_inverse_is_of_are_one_term():
+    """X² 1 / D reads as X² times the ones over D."""
+    x = lm.Input(FEATURES)
+    top, below = lm.sum(x * x, axis=1, keepdims=True), 1 + lm.sum(x, axis=1, keepdims=True) ** 2
+    for quotient in (top / below, top * (1 / below)):
+        (step,) = lm.Model(x, quotient).trace(data()).forward
+        assert str(step).startswith("output = (X² 1) / ((X 1)² + 1)"), step
+
+
 def test_a_product_with_a_layers_weight_has_its_own_line():
     dense = lm.Dense(3)
     net = lm.Model(x := lm.Input(FEATURES), [dense(x), lm.tanh(x @ dense.weight)], seed=0).compile("mse", "sgd")

@@ -272,7 +272,7 @@ class Writing:
             return (_scaled(a, b) if first else _scaled(b, a)), 2
         below = self._inverted(node.inputs[1])
         if below is not None:
-            return (*a.within(2), " / ", *below.within(3)), 2
+            return _over(a, below), 2
         return (*as_factor(a), " ⊙ ", *as_factor(b)), 2
 
     def _product(self, node: core.Node, a: Term, b: Term) -> Equation:
