@@ -148,11 +148,13 @@ def evaluate_checked(
     shares: list[list[float]] = []
     predictions: list[list[Array]] = []
     rows = rows_of_losses(model, len(given), targets) if rows is None else rows
-    for i, part in enumerate(map(given.rows, parts(model, len(given), rows))):
+    counted = amounts(model, given)
+    for i, at in enumerate(parts(model, len(given), rows)):
+        part = given.rows(at)
         with drawn_for(i, model, task):
             results = program.run(part.arrays)
         losses.append([float(loss) for loss in results[:outputs]])
-        shares.append([averages.count(len(part), amount) for amount in amounts(model, part)])
+        shares.append([averages.count(len(part), None if each is None else each[at]) for each in counted])
         predictions.append(results[outputs:])
     whole = [np.concatenate(pieces) if len(pieces) > 1 else pieces[0] for pieces in zip(*predictions, strict=True)]
     loss = averages.over_parts(np.array(losses), np.array(shares), model.objective.loss_weights)
