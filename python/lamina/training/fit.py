@@ -304,7 +304,7 @@ def fit(
     batch_size = checks.integer("fit", "batch_size", batch_size)
     shuffle = checks.flag("fit", "shuffle", shuffle)
     resume = None if resume is None else checks.path("fit", "resume", resume)
-    how(verbose, None)
+    how(verbose, None)  # refuses what verbose cannot be
     with model.unless_refused(loss_too=model.compiled or resume is not None):  # else they stay, as `compile` would have set them
         _compile(model, loss, optimizer, loss_weights)
         for one in model.objective.losses:
