@@ -44,11 +44,7 @@ class Schedule(Configured):
     """
 
     _takes_arrays = True  # False once it has failed for one
-    _is_made = False  # whether it is one of ours, with its arguments
     _unlisted = ("ahead",)
-
-    def _made(self) -> None:
-        self.__dict__["_is_made"] = self._built_in
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Of one of ours an argument stays: optimizers have its rates for steps to come, and files what it was made with."""

@@ -30,6 +30,7 @@ class Configured:
 
     _arguments: dict[str, Any]
     _stays = True  # nobody assigns to its attributes: it may be frozen
+    _is_made = False  # whether it is one of ours, and its constructor is through
 
     if TYPE_CHECKING:
 
@@ -99,6 +100,7 @@ class Configured:
 
     def _made(self) -> None:
         """Called once the constructor is through."""
+        self.__dict__["_is_made"] = self._built_in
 
     def _current_arguments(self) -> dict[str, Any]:
         """The recorded arguments, those given as `plain` dicts as the objects that the constructor made of them.

@@ -110,10 +110,6 @@ class Layer(Configured):
     named_by_user: bool = False
     _unlisted = ("named_by_user", "restore")
     _stays = False
-    _is_made = False  # whether it is one of ours, with its arguments
-
-    def _made(self) -> None:
-        self.__dict__["_is_made"] = self._built_in
 
     # `*Any, **Any` lets a subclass write build(self, x) in the eyes of a type checker.
     def build(self, *inputs: Any, **_: Any) -> None:

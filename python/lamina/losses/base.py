@@ -66,7 +66,6 @@ class Loss(Configured):
     # "int64": an integer target that `check_target` returns is classes; None: it is of the prediction's type
     target_dtype: str | None = None
 
-    _is_made = False  # whether it is one of ours, with its options
     _unlisted = ("by_elements", "dtype_of", "is_classes", "kept_elements", "misfit")
 
     yes_no: bool = False  # whether whole numbers in a target of the prediction's type are 0 or 1
@@ -74,9 +73,6 @@ class Loss(Configured):
 
     mask_nan: bool = False  # whether it leaves out elements whose target is NaN
     ignore_index: int | None = None  # the class whose samples it leaves out
-
-    def _made(self) -> None:
-        self.__dict__["_is_made"] = self._built_in
 
     def __setattr__(self, name: str, value: Any) -> None:
         """An option of a loss of ours stays, and it gets no other; one of the user's own stays once it is compiled."""
