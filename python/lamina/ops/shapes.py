@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -23,15 +25,14 @@ def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
     if len(unknown) > 1:
         raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}; write the others out")
     if unknown:
-        total: Any = 1
-        for length in x.shape:
-            total = length * total
-        rest: Any = 1
-        for i, length in enumerate(target):
-            if i != unknown[0]:
-                rest = (_core.dim(length or "B") if length is None or isinstance(length, str) else length) * rest
-        target[unknown[0]] = _core.split_size(total, rest) if rest != 0 else 0
+        known = target[: unknown[0]] + target[unknown[0] + 1 :]
+        rest = _product(_core.dim(length or "B") if length is None or isinstance(length, str) else length for length in known)
+        target[unknown[0]] = _core.split_size(_product(x.shape), rest) if rest != 0 else 0
     return tuple(target)
+
+
+def _product(lengths: Iterable[Any]) -> Any:
+    return reduce(operator.mul, lengths, 1)
 
 
 @operation(1)
