@@ -306,6 +306,22 @@ def test_a_step_begins_at_the_weights_that_a_callback_wrote(optimizer, rng):
     assert losses[2] > losses[1] > 1e3 * losses[-1]
 
 
+@pytest.mark.parametrize("optimizer", ["lbfgs", "levenbergmarquardt"])
+def test_what_a_callback_compiles_is_for_the_next_fit(optimizer):
+    x = np.linspace(-2, 2, 30)[:, None]
+
+    def losses(*callbacks):
+        net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=0, dtype="float64")
+        return net.fit(x, np.sin(x), loss="mse", optimizer=optimizer, epochs=6, callbacks=[c(net) for c in callbacks], verbose=0)[
+            "loss"
+        ]
+
+    def compiling(net):
+        return lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: net.compile("mse", "adam") if epoch == 2 else None)
+
+    np.testing.assert_array_equal(losses(compiling), losses())
+
+
 @pytest.mark.parametrize("samples", [3, 30])  # fewer than weights, and more
 @pytest.mark.parametrize("optimizer", ["lbfgs", "levenbergmarquardt"])
 def test_a_gradient_that_is_not_finite_where_the_loss_is(optimizer, samples, rng):

@@ -118,7 +118,7 @@ def test_what_a_norm_is_says_its_class_and_not_its_name():
 @pytest.mark.parametrize(
     ("options", "lines"),
     [
-        ({}, ["h ← max(.97 h, diagonal of Jᵀ J)", "D ← m (h / m) to the power of .6, m the", "d ← solves (Jᵀ J + μ D) d = −Jᵀ e,"]),
+        ({}, ["h ← max(.97 h, diagonal of Jᵀ J)", "D ← m (h / m) to the power of .4, m the", "d ← solves (Jᵀ J + μ D) d = −Jᵀ e,"]),
         ({"scaling": "diagonal"}, ["h ← max(.97 h, diagonal of Jᵀ J)", "D ← h", "d ← solves (Jᵀ J + μ D) d = −Jᵀ e,"]),
         ({"scaling": "identity"}, ["d ← solves (Jᵀ J + μ I) d = −Jᵀ e,"]),
         ({"bayesian": True}, ["h ← max(.97 h, diagonal of β Jᵀ J)", "d ← solves (β Jᵀ J + α I + μ D) d = −β Jᵀ e − α w,"]),

@@ -70,7 +70,7 @@ def marquardt_in_numpy(f, jac, theta, epochs, scaling, mu, curvature, accelerati
         e, j = f(theta), jac(theta)
         h, g, here = j.T @ j, j.T @ e, e @ e
         largest = np.maximum(0.97 * largest, np.diag(h))
-        scale = largest.max() * (np.maximum(largest, 0.01 * largest.max()) / largest.max()) ** 0.6
+        scale = largest.max() * (np.maximum(largest, 0.01 * largest.max()) / largest.max()) ** 0.4
         d = np.diag({"identity": np.ones_like(theta), "marquardt": scale, "diagonal": largest}[scaling])
         paused, left = left > 0, max(left - 1, 0)
         found = []
@@ -141,12 +141,12 @@ def test_the_curvature_of_errors_follows_its_formula(scaling, mu, acceleration, 
     np.testing.assert_allclose(history.history["loss"], want, rtol=1e-6)
 
 
-@pytest.mark.parametrize("epochs", [30, 100])
+@pytest.mark.parametrize("epochs", [60, 100])
 def test_the_curvature_of_errors_helps_where_noise_is_fitted(epochs, rng):
-    """Seeds 0 to 4: a lower loss after as many steps, in the median."""
+    """Seeds 0 to 19: a lower loss after as many steps, in the median."""
     x, y = rng.normal(size=(200, 3)), rng.normal(size=200)
     ratios = []
-    for seed in range(5):
+    for seed in range(20):
         losses = []
         for curvature in (False, True):
             optimizer = lm.optim.LevenbergMarquardt(curvature=curvature)

@@ -26,7 +26,7 @@ PLAIN = 6  # steps before the Bayesian factors are estimated (Foresee and Hagan:
 LEARNED = 0.1  # of the first loss: there they are estimated at once, as many weights may soon fit the noise, and leave none to see
 FADE = 0.97  # of h from step to step: More's maximum over all steps (1.0) stays stuck, for good, at what one bad step has seen
 AHEAD = 0.5  # of a step's length, as D measures it: half of the acceleration is at most so long, as it holds near the weights alone
-POWER = 0.6  # of h in D: with 1, D = h, the losses of made problems are 1.8 to 2.1 times as high after 20 to 200 steps
+POWER = 0.4  # of h in D: with more, small nets end in worse minima, with less, steps gain less at first (docs/why_fast.md)
 LEAST = 0.01  # of h's largest element: a weight that hardly matters here is not free to go anywhere
 
 
@@ -76,7 +76,7 @@ class DampedSteps(Descent[Damped]):
         theta = self.network.load()
         if self._system is None:
             self._system = self.problem.linearize(theta)
-        if not (np.isfinite(self._system.value) and np.isfinite(self._system.g).all()):
+        if not (math.isfinite(self._system.value) and _is_finite(self._system.g)):
             return math.nan
         state: State = {}  # written at the end, all at once
         loss, (alpha, beta, model) = self._system.value, self._objective(self._system, theta, state)
@@ -105,8 +105,8 @@ class DampedSteps(Descent[Damped]):
     def _is_flat(self, g: Array) -> bool:
         """min_grad is a share of |J| s, by which |g| is bounded at the mean, where that is below 1: small units are no minimum."""
         each = self.optimizer.scaling == "diagonal"
-        slopes = 2 * np.abs(g) if each else np.array(2 * math.sqrt(g @ g))
-        if not (slopes < self.optimizer.min_grad).all():
+        slopes = 2 * (np.abs(g) if each else np.array(math.sqrt(g @ g)))
+        if not slopes.max(initial=0) < self.optimizer.min_grad:
             return False
         assert self._system is not None
         diagonal = self._system.diagonal if each else None
@@ -188,7 +188,7 @@ class DampedSteps(Descent[Damped]):
         curvature: Array = self.optimizer.state["curvature"].value
         before, g = self.optimizer.state["before"].value
         s, y = theta - before, model.g - g
-        if g.any() and s @ y > FLAT * math.sqrt((s @ s) * (y @ y)):
+        if g @ g > 0 and s @ y > FLAT * math.sqrt((s @ s) * (y @ y)):
             core.secant(curvature, model.h, s, y)
         return curvature
 
@@ -227,6 +227,10 @@ class DampedSteps(Descent[Damped]):
         beta = max(n - effective, 1.0) / max(system.value, 1e-300) / n
         state["factors"] = np.array([alpha, beta, effective, first])
         return alpha, beta, system.penalized(alpha, beta, theta)
+
+
+def _is_finite(x: Array) -> bool:
+    return math.isfinite(x @ x) or bool(np.isfinite(x).all())
 
 
 def _penalty(theta: Array, here: Here) -> float:

@@ -169,13 +169,14 @@ class LeastSquares:
         """F(theta); inf where it is not finite, is not there, or not below `limit`, which a part of the data may show."""
         self.network.place(theta)
         total = 0.0
-        with suppress(np.linalg.LinAlgError):  # a matrix without an inverse, say: too far
+        try:
             for piece in self._pieces:
                 total += _sum(self._value, piece, self._rows)
                 if not total < limit:
                     return math.inf
-            return total
-        return math.inf
+        except np.linalg.LinAlgError:  # a matrix without an inverse, say: too far
+            return math.inf
+        return total
 
     def errors(self, theta: Array) -> tuple[float, Array]:
         """F(theta), inf where it is not there, and e: (n, k)."""

@@ -23,17 +23,17 @@ class LevenbergMarquardt(Damped):
     1e-3 with "identity", 5e-3 with `bayesian`. The present one is `state["mu"].value` (with J^T J + S, "mu_curved"). A step that
     lowers L multiplies it by 1 - (2 r - 1)^3, but no less than mu_dec and no more than 0.7, where r is the change of L over the
     one that the linear model promised; one that does not, by mu_inc, and is tried again. (trainlm's mu_inc is 10, which leaves
-    nine times the loss of 2 on a robot arm's surrogate after 0.2 s, and is about even where noise is fitted.)
-    scaling: "marquardt", D = m (h / m)^0.6, where h is J^T J's diagonal, the largest of late (h = max(0.97 h, diagonal)), and m its
+    three times the loss of 2 on a robot arm's surrogate after 0.2 s, and is about even where noise is fitted.)
+    scaling: "marquardt", D = m (h / m)^0.4, where h is J^T J's diagonal, the largest of late (h = max(0.97 h, diagonal)), and m its
     largest element; none is taken for less than 0.01 m. So weights' units matter less, and the way through curved valleys is
     shorter than with "identity", D = I, as in MATLAB's trainlm (trainbr with `bayesian`). "diagonal", D = h, as in SciPy's
     curve_fit, is for parameters of a formula, in units of any size, and takes fewer steps there. Weights of a network that hardly
-    matter here go far away with it, for good: losses after 20 to 200 steps are 1.8 to 2.1 times as high (geometric mean of 20 made
-    problems).
+    matter here go far away with it, for good: losses after 20 and 200 steps are 1.7 and 7.6 times as high (geometric mean of 14
+    problems, most of them made).
     acceleration: where the errors are curved along a step, as those at its end say, half of d^2 theta / dt^2 is added to the step,
     -(J^T J + mu D)^-1 J^T (e(theta + d) - e - J d), at most half as long as d; the lower one of the two ends is taken. A
-    step takes up to half as long again; sin(x)/x needs about a third as many, a robot arm's surrogate has a ninth of the loss after
-    0.1 s.
+    step takes up to half as long again; sin(x)/x needs about a third as many, a robot arm's surrogate has an eighth of the loss
+    after 0.2 s.
     curvature: where a step lowers L by less than 5 %, also tries one with J^T J + S in J^T J's place and a mu of its own, and takes
     the better one. S stands for sum e_r d^2 e_r / dtheta^2, which large errors make count, and follows from the gradient's change
     over the steps. The one that has been worth it leads, and the other one is tried less and less often. It leads to lower minima
