@@ -60,7 +60,7 @@ Shape to_shape(const py::handle& items, const std::string& where) {
 template <class F>
 auto of_lengths(F compute) {
   return [compute](const Dim& a, const py::object& b) -> py::object {
-    const bool length = PyLong_Check(b.ptr()) || py::isinstance<Dim>(b);  // first: to look for what is not there takes a microsecond
+    const bool length = PyLong_Check(b.ptr()) || py::isinstance<Dim>(b);  // to look for what is not there takes a microsecond
     if (!length && py::hasattr(b, "node")) return py::reinterpret_borrow<py::object>(Py_NotImplemented);
     return to_python(compute(a, to_dim(b)));
   };
