@@ -312,9 +312,8 @@ def test_what_a_callback_compiles_is_for_the_next_fit(optimizer):
 
     def losses(*callbacks):
         net = lm.Sequential(lm.Dense(4, "tanh"), lm.Dense(1), seed=0, dtype="float64")
-        return net.fit(x, np.sin(x), loss="mse", optimizer=optimizer, epochs=6, callbacks=[c(net) for c in callbacks], verbose=0)[
-            "loss"
-        ]
+        several = [make(net) for make in callbacks]
+        return net.fit(x, np.sin(x), loss="mse", optimizer=optimizer, epochs=6, callbacks=several, verbose=0)["loss"]
 
     def compiling(net):
         return lm.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: net.compile("mse", "adam") if epoch == 2 else None)

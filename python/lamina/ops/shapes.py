@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Sequence
-from functools import reduce
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,13 +25,9 @@ def _resolve(shape: Sequence[Any], x: Tensor, where: str) -> tuple[Any, ...]:
         raise ValueError(f"[{where}] expected at most one -1, got {tuple(target)}; write the others out")
     if unknown:
         known = target[: unknown[0]] + target[unknown[0] + 1 :]
-        rest = _product(_core.dim(length or "B") if length is None or isinstance(length, str) else length for length in known)
-        target[unknown[0]] = _core.split_size(_product(x.shape), rest) if rest != 0 else 0
+        rest = math.prod(_core.dim(length or "B") if length is None or isinstance(length, str) else length for length in known)
+        target[unknown[0]] = _core.split_size(math.prod(x.shape), rest) if rest != 0 else 0
     return tuple(target)
-
-
-def _product(lengths: Iterable[Any]) -> Any:
-    return reduce(operator.mul, lengths, 1)
 
 
 @operation(1)

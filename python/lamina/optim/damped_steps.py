@@ -76,7 +76,7 @@ class DampedSteps(Descent[Damped]):
         theta = self.network.load()
         if self._system is None:
             self._system = self.problem.linearize(theta)
-        if not (math.isfinite(self._system.value) and _is_finite(self._system.g)):
+        if not (np.isfinite(self._system.value) and np.isfinite(self._system.g).all()):
             return math.nan
         state: State = {}  # written at the end, all at once
         loss, (alpha, beta, model) = self._system.value, self._objective(self._system, theta, state)
@@ -105,8 +105,8 @@ class DampedSteps(Descent[Damped]):
     def _is_flat(self, g: Array) -> bool:
         """min_grad is a share of |J| s, by which |g| is bounded at the mean, where that is below 1: small units are no minimum."""
         each = self.optimizer.scaling == "diagonal"
-        slopes = 2 * (np.abs(g) if each else np.array(math.sqrt(g @ g)))
-        if not slopes.max(initial=0) < self.optimizer.min_grad:
+        slopes = 2 * np.abs(g) if each else np.array(2 * math.sqrt(g @ g))
+        if not (slopes < self.optimizer.min_grad).all():
             return False
         assert self._system is not None
         diagonal = self._system.diagonal if each else None
@@ -188,7 +188,7 @@ class DampedSteps(Descent[Damped]):
         curvature: Array = self.optimizer.state["curvature"].value
         before, g = self.optimizer.state["before"].value
         s, y = theta - before, model.g - g
-        if g @ g > 0 and s @ y > FLAT * math.sqrt((s @ s) * (y @ y)):
+        if g.any() and s @ y > FLAT * math.sqrt((s @ s) * (y @ y)):
             core.secant(curvature, model.h, s, y)
         return curvature
 
@@ -227,10 +227,6 @@ class DampedSteps(Descent[Damped]):
         beta = max(n - effective, 1.0) / max(system.value, 1e-300) / n
         state["factors"] = np.array([alpha, beta, effective, first])
         return alpha, beta, system.penalized(alpha, beta, theta)
-
-
-def _is_finite(x: Array) -> bool:
-    return math.isfinite(x @ x) or bool(np.isfinite(x).all())
 
 
 def _penalty(theta: Array, here: Here) -> float:
